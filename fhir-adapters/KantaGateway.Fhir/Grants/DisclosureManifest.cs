@@ -1,0 +1,96 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace KantaGateway.Fhir.Grants;
+
+/// <summary>One resource version that an answer discloses or a write has stored.</summary>
+/// <param name="Type">FHIR resource type.</param>
+/// <param name="Id">Logical id, UUID.</param>
+/// <param name="VersionId">Version id, UUID.</param>
+/// <param name="Controller">OID of its data controller.</param>
+public readonly record struct ManifestItem(string Type, string Id, string VersionId, string Controller);
+
+/// <summary>
+/// What the body of a repository answer really contains, so that the audit records the disclosure and not the question.
+/// Travels in a header ahead of the body: the entry must be durable before the first byte leaves (law 1).
+/// </summary>
+/// <param name="Items">In the order of the body.</param>
+/// <param name="Digest">SHA-256 of the body, 32 bytes.</param>
+public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[] Digest)
+{
+    private const byte Format = 1;
+
+    public static DisclosureManifest Of(IReadOnlyList<ManifestItem> items, ReadOnlySpan<byte> body) => new(items, SHA256.HashData(body));
+
+    /// <summary>Base64url: format, digest, tables of types and controllers, then 36 bytes an item.</summary>
+    public string Encode()
+    {
+        using var buffer = new MemoryStream(64 + Items.Count * 36);
+        using var writer = new BinaryWriter(buffer, Encoding.UTF8);
+        writer.Write(Format);
+        writer.Write(Digest);
+        var types = Table(writer, Items.Select(i => i.Type));
+        var controllers = Table(writer, Items.Select(i => i.Controller));
+        writer.Write7BitEncodedInt(Items.Count);
+        Span<byte> uuid = stackalloc byte[16];
+        foreach (var item in Items)
+        {
+            writer.Write((ushort)types[item.Type]);
+            writer.Write((ushort)controllers[item.Controller]);
+            Guid.ParseExact(item.Id, "D").TryWriteBytes(uuid, bigEndian: true, out _);
+            writer.Write(uuid);
+            Guid.ParseExact(item.VersionId, "D").TryWriteBytes(uuid, bigEndian: true, out _);
+            writer.Write(uuid);
+        }
+        writer.Flush();
+        return Base64Url.EncodeToString(buffer.GetBuffer().AsSpan(0, (int)buffer.Length));
+    }
+
+    /// <summary>Reads what <see cref="Encode"/> wrote; null for anything else.</summary>
+    public static DisclosureManifest? Decode(string? text)
+    {
+        if (string.IsNullOrEmpty(text) || !Base64Url.IsValid(text))
+            return null;
+        try
+        {
+            using var reader = new BinaryReader(new MemoryStream(Base64Url.DecodeFromChars(text)), Encoding.UTF8);
+            if (reader.ReadByte() != Format || reader.ReadBytes(32) is not { Length: 32 } digest)
+                return null;
+            var types = ReadTable(reader);
+            var controllers = ReadTable(reader);
+            var items = new ManifestItem[reader.Read7BitEncodedInt()];
+            for (var i = 0; i < items.Length; i++)
+            {
+                var type = types[reader.ReadUInt16()];
+                var controller = controllers[reader.ReadUInt16()];
+                var id = new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D");
+                items[i] = new(type, id, new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D"), controller);
+            }
+            return new(items, digest);
+        }
+        catch (Exception e) when (e is IOException or ArgumentException or IndexOutOfRangeException or FormatException or OverflowException or OutOfMemoryException)
+        {
+            return null;
+        }
+    }
+
+    private static Dictionary<string, int> Table(BinaryWriter writer, IEnumerable<string> values)
+    {
+        var table = new Dictionary<string, int>();
+        foreach (var value in values)
+            table.TryAdd(value, table.Count);
+        writer.Write7BitEncodedInt(table.Count);
+        foreach (var value in table.Keys)
+            writer.Write(value);
+        return table;
+    }
+
+    private static string[] ReadTable(BinaryReader reader)
+    {
+        var table = new string[reader.Read7BitEncodedInt()];
+        for (var i = 0; i < table.Length; i++)
+            table[i] = reader.ReadString();
+        return table;
+    }
+}

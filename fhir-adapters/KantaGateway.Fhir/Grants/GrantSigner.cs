@@ -1,0 +1,148 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using KantaGateway.Fhir.Identifiers;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+
+namespace KantaGateway.Fhir.Grants;
+
+/// <summary>Names shared by the signer and the verifier of grants and service tokens.</summary>
+static class GrantFormat
+{
+    public const string Issuer = "kanta-gateway";
+    public const string Audience = "kanta-repository";
+    public const string KeysAudience = "kanta-keys";
+    public const string GrantType = "kanta-grant+jwt";
+    public const string ServiceType = "kanta-service+jwt";
+    public const string Use = "use";
+    public const string PolicyVersion = "pv";
+    public const string Scope = "scp";
+    public const string Caller = "cal";
+    public const string Purpose = "pou";
+}
+
+/// <summary>Signs grants and the gateway's own service tokens with ES256 (RFC 7515, RFC 7518 §3.4). Thread-safe.</summary>
+/// <remarks>Law 5: only the gateway holds this key; repository and key service hold its public half.</remarks>
+public sealed class GrantSigner
+{
+    private readonly JsonWebTokenHandler _handler = new() { SetDefaultTimesOnTokenCreation = false };
+    private readonly SigningCredentials _credentials;
+    private readonly TimeProvider _time;
+
+    /// <param name="key">P-256 private key. Kept for the life of the signer.</param>
+    public GrantSigner(ECDsa key, TimeProvider time)
+    {
+        _credentials = new(new ECDsaSecurityKey(key) { KeyId = KeyIdOf(key) }, SecurityAlgorithms.EcdsaSha256);
+        _time = time;
+    }
+
+    /// <summary>RFC 7638 thumbprint of the key, base64url.</summary>
+    public static string KeyIdOf(ECDsa key) =>
+        Base64UrlEncoder.Encode(JsonWebKeyConverter.ConvertFromECDsaSecurityKey(new ECDsaSecurityKey(key)).ComputeJwkThumbprint());
+
+    /// <summary>Signs a grant as a compact JWS.</summary>
+    /// <exception cref="ArgumentException">It would outlive <see cref="Grant.MaxLifetime"/>.</exception>
+    public string Sign(Grant grant)
+    {
+        var now = _time.GetUtcNow();
+        if (grant.Expires > now + Grant.MaxLifetime)
+            throw new ArgumentException("A grant lives at most 60 s.", nameof(grant));
+        var claims = new Dictionary<string, object>
+        {
+            [JwtRegisteredClaimNames.Jti] = grant.Id,
+            [JwtRegisteredClaimNames.Sub] = grant.Compartment.Encode(),
+            [GrantFormat.Use] = grant.Use.ToString(),
+            [GrantFormat.Scope] = JsonSerializer.Serialize(grant.Scope),
+            [GrantFormat.Caller] = grant.Caller,
+            [GrantFormat.Purpose] = grant.PurposeOfUse,
+        };
+        if (grant.PolicyVersion is { } version)
+            claims[GrantFormat.PolicyVersion] = version;
+        return Create(GrantFormat.GrantType, GrantFormat.Audience, claims, now, grant.Expires);
+    }
+
+    /// <summary>
+    /// A token by which the gateway itself calls the key service (pseudonyms), valid for one minute.
+    /// </summary>
+    public string SignServiceToken()
+    {
+        var now = _time.GetUtcNow();
+        return Create(GrantFormat.ServiceType, GrantFormat.KeysAudience,
+            new() { [JwtRegisteredClaimNames.Jti] = Guid.NewGuid().ToString("N") }, now, now + Grant.MaxLifetime);
+    }
+
+    private string Create(string type, string audience, Dictionary<string, object> claims, DateTimeOffset now, DateTimeOffset expires) =>
+        _handler.CreateToken(new SecurityTokenDescriptor
+        {
+            Issuer = GrantFormat.Issuer,
+            Audience = audience,
+            TokenType = type,
+            Claims = claims,
+            IssuedAt = now.UtcDateTime,
+            NotBefore = now.UtcDateTime,
+            Expires = expires.UtcDateTime,
+            SigningCredentials = _credentials,
+        });
+}
+
+/// <summary>Checks signature, type, audience, issuer and time of grants and service tokens. Thread-safe.</summary>
+public sealed class GrantVerifier
+{
+    private readonly JsonWebTokenHandler _handler = new() { MapInboundClaims = false };
+    private readonly TokenValidationParameters _grants;
+    private readonly TokenValidationParameters _service;
+
+    /// <param name="publicKeys">The gateways' P-256 public keys.</param>
+    public GrantVerifier(IEnumerable<ECDsa> publicKeys, TimeProvider time)
+    {
+        SecurityKey[] keys = [.. publicKeys.Select(k => new ECDsaSecurityKey(k) { KeyId = GrantSigner.KeyIdOf(k) })];
+        _grants = Parameters(GrantFormat.GrantType, GrantFormat.Audience, keys, time);
+        _service = Parameters(GrantFormat.ServiceType, GrantFormat.KeysAudience, keys, time);
+    }
+
+    /// <summary>The grant, or null when anything about it is not right; the reason is for logs, without data.</summary>
+    public async Task<(Grant? Grant, string? Reason)> VerifyAsync(string? token)
+    {
+        if (string.IsNullOrEmpty(token))
+            return (null, "no grant");
+        var result = await _handler.ValidateTokenAsync(token, _grants).ConfigureAwait(false);
+        if (!result.IsValid)
+            return (null, result.Exception.GetType().Name);
+        var jwt = (JsonWebToken)result.SecurityToken;
+        if (!Pseudonym.TryDecode(jwt.Subject, out var compartment)
+            || !Enum.TryParse<GrantUse>(jwt.GetPayloadValue<string>(GrantFormat.Use), out var use)
+            || JsonSerializer.Deserialize<DisclosureScope>(jwt.GetPayloadValue<string>(GrantFormat.Scope)) is not { } scope)
+            return (null, "claims");
+        if (jwt.ValidTo - jwt.IssuedAt > Grant.MaxLifetime)
+            return (null, "lifetime");
+        return (new Grant
+        {
+            Id = jwt.Id,
+            Use = use,
+            Compartment = compartment,
+            PolicyVersion = jwt.TryGetPayloadValue<long>(GrantFormat.PolicyVersion, out var version) ? version : null,
+            Scope = scope,
+            Caller = jwt.GetPayloadValue<string>(GrantFormat.Caller),
+            PurposeOfUse = jwt.GetPayloadValue<string>(GrantFormat.Purpose),
+            Expires = jwt.ValidTo,
+        }, null);
+    }
+
+    /// <summary>Whether this is a gateway's own service token.</summary>
+    public async Task<bool> IsServiceTokenAsync(string? token) =>
+        !string.IsNullOrEmpty(token) && (await _handler.ValidateTokenAsync(token, _service).ConfigureAwait(false)).IsValid;
+
+    private static TokenValidationParameters Parameters(string type, string audience, SecurityKey[] keys, TimeProvider time) => new()
+    {
+        ValidIssuer = GrantFormat.Issuer,
+        ValidAudience = audience,
+        ValidTypes = [type],
+        ValidAlgorithms = [SecurityAlgorithms.EcdsaSha256],
+        IssuerSigningKeys = keys,
+        RequireExpirationTime = true,
+        RequireSignedTokens = true,
+        LifetimeValidator = (notBefore, expires, _, _) =>
+            expires is { } e && notBefore is { } n
+            && time.GetUtcNow().UtcDateTime < e && time.GetUtcNow().UtcDateTime >= n.AddSeconds(-2),
+    };
+}

@@ -1,0 +1,65 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using KantaGateway.Fhir.Identifiers;
+
+namespace KantaGateway.Fhir.Grants;
+
+/// <summary>Where a search or history stands between two pages.</summary>
+/// <param name="Compartment">Encoded <see cref="Pseudonym"/>.</param>
+/// <param name="Target">What is paged: <c>Observation</c> for a search, <c>Observation/id/_history</c> for a history.</param>
+/// <param name="Query">The search parameters, form-encoded.</param>
+/// <param name="After">Sequence number of the last row already given.</param>
+public sealed record PageState(
+    [property: JsonPropertyName("p")] string Compartment,
+    [property: JsonPropertyName("t")] string Target,
+    [property: JsonPropertyName("q")] string Query,
+    [property: JsonPropertyName("a")] long After);
+
+/// <summary>
+/// Seals page links: AES-256-GCM with a random nonce, the caller as associated data. A link tells its holder nothing,
+/// and in another caller's hands it opens nothing. Following one is a new request with its own decision. Thread-safe.
+/// </summary>
+public sealed class PageSeal
+{
+    private const int Nonce = 12, Tag = 16;
+    private readonly byte[] _key;
+
+    /// <param name="serverKey">The deployment's identifier key, as for <see cref="IdentifierCipher"/>.</param>
+    public PageSeal(ReadOnlySpan<byte> serverKey) =>
+        _key = HKDF.DeriveKey(HashAlgorithmName.SHA256, serverKey.ToArray(), 32, info: Encoding.ASCII.GetBytes("kanta page link"));
+
+    /// <param name="caller"><see cref="Grant.Caller"/> of whom the page was answered to.</param>
+    public string Seal(PageState state, string caller)
+    {
+        var plain = JsonSerializer.SerializeToUtf8Bytes(state);
+        var sealedBytes = new byte[Nonce + plain.Length + Tag];
+        RandomNumberGenerator.Fill(sealedBytes.AsSpan(0, Nonce));
+        using var aes = new AesGcm(_key, Tag);
+        aes.Encrypt(sealedBytes.AsSpan(0, Nonce), plain, sealedBytes.AsSpan(Nonce, plain.Length), sealedBytes.AsSpan(Nonce + plain.Length), Encoding.UTF8.GetBytes(caller));
+        return Base64Url.EncodeToString(sealedBytes);
+    }
+
+    /// <summary>Opens a link for the caller it was made for; null for any other text or caller.</summary>
+    public PageState? Open(string? link, string caller)
+    {
+        if (string.IsNullOrEmpty(link) || link.Length > 8192 || !Base64Url.IsValid(link))
+            return null;
+        var bytes = Base64Url.DecodeFromChars(link);
+        if (bytes.Length <= Nonce + Tag)
+            return null;
+        var plain = new byte[bytes.Length - Nonce - Tag];
+        using var aes = new AesGcm(_key, Tag);
+        try
+        {
+            aes.Decrypt(bytes.AsSpan(0, Nonce), bytes.AsSpan(Nonce, plain.Length), bytes.AsSpan(Nonce + plain.Length), plain, Encoding.UTF8.GetBytes(caller));
+        }
+        catch (AuthenticationTagMismatchException)
+        {
+            return null;
+        }
+        return JsonSerializer.Deserialize<PageState>(plain);
+    }
+}

@@ -1,0 +1,27 @@
+namespace KantaGateway.Fhir.Outcomes;
+
+/// <summary>Every way in which a request can end other than by success. <see cref="FaultTable"/> gives each its status.</summary>
+public enum FaultKind
+{
+    NotIdentified, Denied, Frozen, Absent, Deleted, Invalid, Unprocessable, NotSupported, MethodNotAllowed, NotAcceptable, UnsupportedMediaType,
+    TooLarge, TooMany, VersionConflict, PreconditionRequired, Duplicate,
+    AuditUnavailable, KeyUnavailable, StoreUnavailable, Busy, UpstreamFailed, UpstreamTimeout, Unexpected,
+}
+
+/// <summary>One thing that is wrong and what to do about it.</summary>
+/// <param name="Diagnostics">A plain sentence for a vendor's engineer. Never personal data, never a hint of hidden data.</param>
+/// <param name="Expression">FHIRPath of the element at fault, such as <c>Observation.subject</c>, or <c>Bundle.entry[3].resource.subject</c>.</param>
+/// <param name="Code">FHIR issue-type code; null takes the one of the fault's kind.</param>
+public sealed record FaultIssue(string Diagnostics, string? Expression = null, string? Code = null);
+
+/// <summary>An expected refusal, as a value.</summary>
+public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issues)
+{
+    public Fault(FaultKind kind, string diagnostics, string? expression = null) : this(kind, new FaultIssue(diagnostics, expression)) { }
+}
+
+/// <summary>Carries a <see cref="Fault"/> out of deep code to the one writer at the edge of a part.</summary>
+public sealed class FaultException(Fault fault) : Exception(fault.Kind.ToString())
+{
+    public Fault Fault { get; } = fault;
+}

@@ -1,0 +1,31 @@
+namespace KantaGateway.Fhir.Transport;
+
+/// <summary>
+/// Headers between gateway and repository. The gateway drops every inbound header with <see cref="Prefix"/> before it
+/// sets its own, and drops them again from what it answers.
+/// </summary>
+public static class InternalHeaders
+{
+    public const string Prefix = "X-Kanta-";
+
+    /// <summary>Signed <see cref="Grants.Grant"/> for the compartment that the request is about.</summary>
+    public const string Grant = "X-Kanta-Grant";
+
+    /// <summary>On writes: a second grant, to read (and where the request has directory entries, write) the directory.</summary>
+    public const string DirectoryGrant = "X-Kanta-Directory-Grant";
+
+    /// <summary>The public FHIR base, for full URLs and links in what is answered.</summary>
+    public const string Base = "X-Kanta-Base";
+
+    /// <summary>Response: what the body discloses or has written, see <see cref="Grants.DisclosureManifest"/>.</summary>
+    public const string Manifest = "X-Kanta-Manifest";
+
+    /// <summary>
+    /// Response with status 412 and no body: the policy has moved on; the value is its version now. Without this header a
+    /// 412 is an ordinary If-Match failure.
+    /// </summary>
+    public const string PolicyVersion = "X-Kanta-Policy-Version";
+
+    /// <summary>In both directions and on the public answer.</summary>
+    public const string CorrelationId = "X-Correlation-Id";
+}

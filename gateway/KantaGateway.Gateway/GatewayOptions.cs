@@ -1,0 +1,60 @@
+namespace KantaGateway.Gateway;
+
+/// <summary>Everything the gateway must be told. Validated at start, all errors at once; unknown keys refuse to start.</summary>
+public sealed record GatewayOptions
+{
+    /// <summary>Public address, no trailing slash: <c>https://localhost:8443</c>. Issuer, FHIR base and portal derive from it.</summary>
+    public required string PublicAddress { get; init; }
+
+    /// <summary>Port of the TLS listener, 1-65535; bound on <see cref="ListenAddress"/>.</summary>
+    public required int Port { get; init; }
+
+    /// <summary>IP address to bind; default loopback.</summary>
+    public string ListenAddress { get; init; } = "127.0.0.1";
+
+    /// <summary>PEM chain and PKCS#8 key of the public listener.</summary>
+    public required string TlsCertificateFile { get; init; }
+    public required string TlsKeyFile { get; init; }
+
+    /// <summary>PEM file with the certificate authorities that issue organisation (client) certificates.</summary>
+    public required string ClientAuthorityFile { get; init; }
+
+    /// <summary>
+    /// Plain HTTP listener for a trusted TLS terminator on this machine, <c>http://127.0.0.1:port</c>; the terminator passes the client
+    /// certificate in <c>X-Client-Cert</c> (base64 DER). Null (default): none.
+    /// </summary>
+    public string? TerminatorListen { get; init; }
+
+    /// <summary>Internal Prometheus listener, <c>http://127.0.0.1:port</c>. Null: none.</summary>
+    public string? MetricsListen { get; init; }
+
+    /// <summary>Internal endpoints: <c>unix:/path</c> or <c>http(s)://host:port</c>.</summary>
+    public required string Repository { get; init; }
+    public required string Keys { get; init; }
+
+    /// <summary>P-256 private key (PKCS#8 PEM) that signs grants.</summary>
+    public required string GrantKeyFile { get; init; }
+
+    /// <summary>32 bytes, base64: the deployment's identifier key, shared with the repository.</summary>
+    public required string IdentifierKeyFile { get; init; }
+
+    /// <summary>Folder of the audit store and Ed25519 log key file (seed, base64); created only with <see cref="CreateStores"/>.</summary>
+    public required string AuditFolder { get; init; }
+
+    /// <summary>Origin line of the log's checkpoints, such as <c>localhost/kanta-audit</c>.</summary>
+    public required string AuditOrigin { get; init; }
+
+    /// <summary>Whether missing stores and keys are made at start: the embedded development host only.</summary>
+    public bool CreateStores { get; init; }
+
+    /// <summary>Redis connection string for what gateways share; null: in memory of this process.</summary>
+    public string? Redis { get; init; }
+
+    /// <summary>OTLP endpoint; null: none.</summary>
+    public string? Otlp { get; init; }
+
+    public required Identification.IdentificationOptions Identification { get; init; }
+
+    /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>
+    public string NationalOrganisation { get; init; } = "1.2.246.10.99999990";
+}

@@ -1,0 +1,54 @@
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>How callers are identified.</summary>
+public sealed record IdentificationOptions
+{
+    /// <summary>JSON file with the onboarded clients, see <c>ClientRegistration</c>.</summary>
+    public required string ClientsFile { get; init; }
+
+    /// <summary>SQLite file of the authorization server (OpenIddict).</summary>
+    public required string AuthorizationDatabase { get; init; }
+
+    /// <summary>P-256 private key (PKCS#8 PEM) that signs access tokens.</summary>
+    public required string TokenKeyFile { get; init; }
+
+    /// <summary>Life of an access token, seconds; 300 at most (SMART Backend Services).</summary>
+    public int AccessTokenSeconds { get; init; } = 300;
+
+    /// <summary>Issuers whose subject tokens are accepted for professionals, each bound to one organisation.</summary>
+    public IReadOnlyList<ProfessionalIssuer> ProfessionalIssuers { get; init; } = [];
+
+    public required CitizenIdentification Citizens { get; init; }
+
+    /// <summary>Whether identity codes of the 900-999 range are the only ones accepted (test) or all refused (production).</summary>
+    public bool TestIdentityCodes { get; init; }
+}
+
+/// <summary>An OIDC issuer of a clinic's professionals (an Entra ID tenant, or what speaks the same).</summary>
+/// <param name="Issuer">Exact <c>iss</c>.</param>
+/// <param name="Audience">Expected <c>aud</c> of subject tokens.</param>
+/// <param name="Organisation">OID of the only organisation it may speak for.</param>
+public sealed record ProfessionalIssuer(string Issuer, string Audience, string Organisation);
+
+/// <summary>The Finnish Trust Network broker.</summary>
+public sealed record CitizenIdentification
+{
+    /// <summary>Issuer of the broker.</summary>
+    public required string Authority { get; init; }
+    public required string ClientId { get; init; }
+
+    /// <summary>RSA private key (PKCS#8 PEM, 2048 bits or more) that signs request objects and client assertions (RS256).</summary>
+    public required string SigningKeyFile { get; init; }
+
+    /// <summary>RSA private key that ID tokens are encrypted to (RSA-OAEP).</summary>
+    public required string EncryptionKeyFile { get; init; }
+
+    /// <summary>The one accepted <c>acr</c>, such as <c>http://ftn.ficora.fi/2017/loa2</c>.</summary>
+    public required string Acr { get; init; }
+
+    /// <summary>Service name shown to the citizen by the broker (<c>ftn_spname</c>), at most 40 characters.</summary>
+    public string ServiceName { get; init; } = "KantaGateway";
+
+    /// <summary>PEM file with extra trusted roots for the broker's TLS; development only.</summary>
+    public string? AuthorityRoots { get; init; }
+}

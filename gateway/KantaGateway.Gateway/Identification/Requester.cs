@@ -1,0 +1,70 @@
+using KantaGateway.Fhir.Identifiers;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>Kind of caller; architecture section 4.</summary>
+public enum RequesterKind { System, Professional, Citizen }
+
+/// <summary>Kind of data controller (THL 1.2.246.537.5.40172: 1 public, 2 private; occupational care and independent practitioners kept apart).</summary>
+public enum ControllerKind { Public, Private, Occupational, Independent }
+
+/// <summary>
+/// Who is asking, after step 1: every field was proven by a certificate, a token or a strong identification.
+/// </summary>
+/// <remarks>Act 703/2023 §8: client, provider, professional, devices and services are identified reliably.</remarks>
+public sealed record Requester
+{
+    public required RequesterKind Kind { get; init; }
+
+    /// <summary>OAuth client: the clinic system, or the portal.</summary>
+    public required string ClientId { get; init; }
+
+    /// <summary>OID of the organisation on whose behalf the client acts: the data controller of what it writes.</summary>
+    public required Oid Organisation { get; init; }
+
+    public required string OrganisationName { get; init; }
+
+    public required ControllerKind ControllerKind { get; init; }
+
+    /// <summary>Unique id of the professional (Terhikki number or the clinic provider's subject); null for systems and citizens.</summary>
+    public string? ProfessionalId { get; init; }
+
+    public string? ProfessionalName { get; init; }
+
+    public string? Profession { get; init; }
+
+    /// <summary>The citizen's own compartment; null otherwise.</summary>
+    public Pseudonym? Self { get; init; }
+
+    /// <summary>v3-ActReason code: TREAT by default, PATRQT for citizens.</summary>
+    public required string PurposeOfUse { get; init; }
+
+    /// <summary>Authentication context: loa of the citizen, or how the professional signed in.</summary>
+    public string? Acr { get; init; }
+
+    /// <summary>The access token's jti (at most 32 characters) or the portal session's id; what the audit may log of a token.</summary>
+    public required string TokenId { get; init; }
+
+    /// <summary>Granted SMART scopes.</summary>
+    public required IReadOnlyList<string> Scopes { get; init; }
+
+    /// <summary>When the token or session ends.</summary>
+    public required DateTimeOffset Expires { get; init; }
+
+    /// <summary>Opaque name to which grants and page links are bound.</summary>
+    public string Caller => Kind switch
+    {
+        RequesterKind.Professional => $"{ClientId}|{ProfessionalId}",
+        RequesterKind.Citizen => $"{ClientId}|{Self?.Encode()}",
+        _ => ClientId,
+    };
+}
+
+/// <summary>Set on <c>HttpContext.Features</c> by step 1.</summary>
+public interface IRequesterFeature
+{
+    Requester Requester { get; }
+}
+
+/// <inheritdoc />
+public sealed record RequesterFeature(Requester Requester) : IRequesterFeature;
