@@ -1,10 +1,12 @@
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Identification;
 
 namespace KantaGateway.Gateway.Forwarding;
 
 /// <summary>Answer to a request that the gateway made of itself.</summary>
 /// <param name="Body">Whole body, bounded by the page size.</param>
-public sealed record FhirAnswer(int Status, IHeaderDictionary Headers, byte[] Body);
+/// <param name="Manifest">What the body discloses, on every 2xx answer: the portal shows each entry's controller from it.</param>
+public sealed record FhirAnswer(int Status, IHeaderDictionary Headers, byte[] Body, DisclosureManifest? Manifest = null);
 
 /// <summary>
 /// Sends a FHIR request for an already identified requester through the same steps 2 to 9 as one from outside:
