@@ -3,16 +3,16 @@ namespace KantaGateway.Gateway.Identification;
 /// <summary>How callers are identified.</summary>
 public sealed record IdentificationOptions
 {
-    /// <summary>JSON file with the onboarded clients, see <c>ClientRegistration</c>.</summary>
+    /// <summary>JSON file with the onboarded clients, see <see cref="ClientRegistration"/>; a change is in force within a second.</summary>
     public required string ClientsFile { get; init; }
 
-    /// <summary>SQLite file of the authorization server (OpenIddict).</summary>
-    public required string AuthorizationDatabase { get; init; }
-
-    /// <summary>P-256 private key (PKCS#8 PEM) that signs access tokens.</summary>
+    /// <summary>
+    /// P-256 private key (PKCS#8 PEM) that signs access tokens, shared by all gateways of a deployment. What protects
+    /// portal sessions is derived from it: whoever holds it could make tokens anyway.
+    /// </summary>
     public required string TokenKeyFile { get; init; }
 
-    /// <summary>Life of an access token, seconds; 300 at most (SMART Backend Services).</summary>
+    /// <summary>Life of an access token, seconds; 1 to 300 (SMART Backend Services).</summary>
     public int AccessTokenSeconds { get; init; } = 300;
 
     /// <summary>Issuers whose subject tokens are accepted for professionals, each bound to one organisation.</summary>
@@ -22,6 +22,12 @@ public sealed record IdentificationOptions
 
     /// <summary>Whether identity codes of the 900-999 range are the only ones accepted (test) or all refused (production).</summary>
     public bool TestIdentityCodes { get; init; }
+
+    /// <summary>PEM file with extra trusted roots for the TLS of the broker and the clinics' identity providers; development only.</summary>
+    public string? UpstreamAuthorityFile { get; init; }
+
+    /// <summary>Verified access tokens kept in memory, 1,000 or more; each takes about a kilobyte.</summary>
+    public int VerifiedTokens { get; init; } = 20_000;
 }
 
 /// <summary>An OIDC issuer of a clinic's professionals (an Entra ID tenant, or what speaks the same).</summary>
@@ -48,7 +54,4 @@ public sealed record CitizenIdentification
 
     /// <summary>Service name shown to the citizen by the broker (<c>ftn_spname</c>), at most 40 characters.</summary>
     public string ServiceName { get; init; } = "KantaGateway";
-
-    /// <summary>PEM file with extra trusted roots for the broker's TLS; development only.</summary>
-    public string? AuthorityRoots { get; init; }
 }

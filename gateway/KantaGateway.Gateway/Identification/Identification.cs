@@ -1,0 +1,38 @@
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>Step 1: who is asking.</summary>
+public interface IIdentification
+{
+    /// <summary>
+    /// Identifies the caller of a FHIR request by its certificate-bound access token. Exactly one of the two is set. With
+    /// a fault the <c>WWW-Authenticate</c> header (RFC 6750 §3) is already on the response; nothing else is written.
+    /// </summary>
+    /// <remarks>Act 703/2023 §8. A token seen before costs a hash and a look-up.</remarks>
+    ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context);
+
+    /// <summary>The signed-in citizen of a portal request, or null. Valid after authentication has run, so on every path but <c>/fhir</c>.</summary>
+    Requester? PortalRequester(HttpContext context);
+}
+
+/// <summary>Turns an identity code into the pseudonym that only the key service can compute.</summary>
+public interface IPseudonyms
+{
+    ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel);
+}
+
+/// <summary>Told of every refused token request and sign-in, so that refusals are recorded as disclosures are.</summary>
+public interface IIdentificationObserver
+{
+    /// <param name="clientIdOrEmpty">Id of a registered client or identity provider; empty when what the request claimed is not registered.</param>
+    /// <param name="reason">A plain sentence without personal data.</param>
+    ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel);
+}
+
+/// <summary>Records nothing: what stands until the audit replaces it.</summary>
+internal sealed class NoIdentificationObserver : IIdentificationObserver
+{
+    public ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) => default;
+}

@@ -1,0 +1,118 @@
+using System.Buffers.Text;
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using UniversalTagNumber = System.Formats.Asn1.UniversalTagNumber;
+using Usage = System.Security.Cryptography.Oid;
+
+namespace KantaGateway.Simulators;
+
+/// <summary>A certificate with its private key, as files carry them.</summary>
+/// <param name="ChainPem">Leaf first, then its issuer.</param>
+/// <param name="KeyPem">PKCS#8, unencrypted.</param>
+/// <param name="Thumbprint">SHA-256 over the DER, base64url: RFC 8705 <c>x5t#S256</c>.</param>
+public sealed record IssuedCertificate(string ChainPem, string KeyPem, string Thumbprint)
+{
+    /// <summary>For an HTTP client's or a listener's own use in the same process.</summary>
+    public X509Certificate2 Open()
+    {
+        using var pem = X509Certificate2.CreateFromPem(ChainPem, KeyPem);
+        return X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null);
+    }
+}
+
+/// <summary>
+/// A certificate authority for development and tests, in the place of DVV's service certificates: one P-256 root that
+/// issues server and organisation certificates.
+/// </summary>
+public sealed class DevelopmentAuthority : IDisposable
+{
+    /// <summary>organizationIdentifier (ITU-T X.520): where an organisation certificate carries its OID.</summary>
+    private const string OrganizationIdentifier = "2.5.4.97";
+    private const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
+    private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
+
+    private readonly X509Certificate2 _root;
+    private readonly ECDsa _key;
+
+    private DevelopmentAuthority(X509Certificate2 root, ECDsa key) => (_root, _key) = (root, key);
+
+    /// <summary>The root certificate, PEM: what others trust.</summary>
+    public string CertificatePem => _root.ExportCertificatePem() + "\n";
+
+    /// <summary>The root's private key, PKCS#8 PEM.</summary>
+    public string KeyPem => _key.ExportPkcs8PrivateKeyPem() + "\n";
+
+    public static DevelopmentAuthority Create(string name = "KantaGateway development authority", DateTimeOffset? from = null)
+    {
+        var start = from ?? DateTimeOffset.UtcNow.AddMinutes(-5);
+        var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var subject = new X500DistinguishedNameBuilder();
+        subject.AddCommonName(name);
+        var request = new CertificateRequest(subject.Build(), key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, true, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        using var signed = request.CreateSelfSigned(start, start.AddYears(10));
+        return new(X509CertificateLoader.LoadCertificate(signed.RawDataMemory.Span), key);
+    }
+
+    /// <summary>Reads what <see cref="CertificatePem"/> and <see cref="KeyPem"/> wrote.</summary>
+    public static DevelopmentAuthority Load(string certificatePem, string keyPem)
+    {
+        var key = ECDsa.Create();
+        key.ImportFromPem(keyPem);
+        return new(X509Certificate2.CreateFromPem(certificatePem), key);
+    }
+
+    /// <summary>A TLS server certificate for these DNS names or IP addresses, a year long.</summary>
+    public IssuedCertificate IssueServer(params IReadOnlyList<string> hosts)
+    {
+        var subject = new X500DistinguishedNameBuilder();
+        subject.AddCommonName(hosts[0]);
+        var names = new SubjectAlternativeNameBuilder();
+        foreach (var host in hosts)
+            if (IPAddress.TryParse(host, out var address))
+                names.AddIpAddress(address);
+            else
+                names.AddDnsName(host);
+        return Issue(subject, ServerAuthentication, names.Build(), null, null);
+    }
+
+    /// <summary>An organisation's TLS client certificate: the organisation's OID in organizationIdentifier, its name in O and CN.</summary>
+    /// <param name="from">Default five minutes ago.</param>
+    /// <param name="to">Default a year after <paramref name="from"/>.</param>
+    public IssuedCertificate IssueOrganisation(KantaGateway.Fhir.Identifiers.Oid organisation, string name, DateTimeOffset? from = null, DateTimeOffset? to = null)
+    {
+        var subject = new X500DistinguishedNameBuilder();
+        subject.Add(OrganizationIdentifier, organisation.ToString(), UniversalTagNumber.UTF8String);
+        subject.AddOrganizationName(name);
+        subject.AddCommonName(name);
+        return Issue(subject, ClientAuthentication, null, from, to);
+    }
+
+    public void Dispose()
+    {
+        _root.Dispose();
+        _key.Dispose();
+    }
+
+    private IssuedCertificate Issue(X500DistinguishedNameBuilder subject, string usage, X509Extension? names, DateTimeOffset? from, DateTimeOffset? to)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest(subject.Build(), key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Usage(usage)], false));
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_root, true, false));
+        if (names is not null)
+            request.CertificateExtensions.Add(names);
+        var start = from ?? DateTimeOffset.UtcNow.AddMinutes(-5);
+        var end = to ?? start.AddYears(1);
+        var generator = X509SignatureGenerator.CreateForECDsa(_key);
+        using var signed = request.Create(_root.SubjectName, generator, start, end, RandomNumberGenerator.GetBytes(16));
+        var chain = new StringBuilder().AppendLine(signed.ExportCertificatePem()).Append(CertificatePem);
+        return new(chain.ToString(), key.ExportPkcs8PrivateKeyPem() + "\n", Base64Url.EncodeToString(SHA256.HashData(signed.RawData)));
+    }
+}

@@ -1,0 +1,64 @@
+using System.Security.Cryptography;
+using Microsoft.IdentityModel.Tokens;
+
+namespace KantaGateway.Simulators;
+
+/// <summary>What the simulated outside world consists of.</summary>
+public sealed record SimulatorOptions
+{
+    /// <summary>Port of the TLS listener on loopback.</summary>
+    public required int Port { get; init; }
+
+    /// <summary>No trailing slash: <c>https://localhost:8444</c>. The broker's issuer is this plus <c>/ftn</c>, a clinic's plus <c>/idp/clinic</c>.</summary>
+    public required string PublicAddress { get; init; }
+
+    /// <summary>PEM chain and PKCS#8 key of the listener.</summary>
+    public required string TlsCertificateFile { get; init; }
+    public required string TlsKeyFile { get; init; }
+
+    /// <summary>The people whom the broker can sign in.</summary>
+    public required IReadOnlyList<SimulatedCitizen> Citizens { get; init; }
+
+    /// <summary>Everyone a clinic's identity provider can vouch for.</summary>
+    public required IReadOnlyList<SimulatedProfessional> Professionals { get; init; }
+
+    /// <summary>The relying party registered at the broker, keys exchanged beforehand as the network demands.</summary>
+    public required BrokerClient Client { get; init; }
+
+    /// <summary>Level of assurance that the broker answers with, and the only one that it may be asked for.</summary>
+    public string Acr { get; init; } = "http://ftn.ficora.fi/2017/loatest2";
+
+    /// <summary><c>aud</c> of the subject tokens of clinics.</summary>
+    public required string ProfessionalAudience { get; init; }
+
+    public string FtnIssuer => PublicAddress + "/ftn";
+
+    public string ClinicIssuer(string clinic) => $"{PublicAddress}/idp/{clinic}";
+
+    /// <summary>Where a clinic's professional gets a subject token.</summary>
+    public string SubjectTokenUrl(string clinic) => ClinicIssuer(clinic) + "/subject-token";
+}
+
+/// <summary>A fictional person with a valid 900-series identity code.</summary>
+/// <param name="Name">Given names, a space, surname.</param>
+/// <param name="Role">Why this person exists: <c>adult</c>, <c>guardian</c>, <c>minor</c>, ...</param>
+public sealed record SimulatedCitizen(string IdentityCode, string Name, string Role);
+
+/// <param name="Clinic">Folder name of the clinic, such as <c>aurora</c>.</param>
+public sealed record SimulatedProfessional(string Id, string Name, string Profession, string Clinic);
+
+/// <param name="Jwks">Public keys as a JWK set: RSA with <c>use</c> sig and enc.</param>
+public sealed record BrokerClient(string ClientId, string RedirectUri, string Jwks)
+{
+    /// <summary>Reads the public halves of the relying party's PEM key files.</summary>
+    public static BrokerClient FromKeyFiles(string clientId, string redirectUri, string signingKeyFile, string encryptionKeyFile) =>
+        new(clientId, redirectUri, $$"""{"keys":[{{Jwk(signingKeyFile, "sig", "RS256")}},{{Jwk(encryptionKeyFile, "enc", "RSA-OAEP")}}]}""");
+
+    private static string Jwk(string file, string use, string algorithm)
+    {
+        using var rsa = RSA.Create();
+        rsa.ImportFromPem(File.ReadAllText(file));
+        var parameters = rsa.ExportParameters(false);
+        return $$"""{"kty":"RSA","use":"{{use}}","alg":"{{algorithm}}","n":"{{Base64UrlEncoder.Encode(parameters.Modulus)}}","e":"{{Base64UrlEncoder.Encode(parameters.Exponent)}}"}""";
+    }
+}
