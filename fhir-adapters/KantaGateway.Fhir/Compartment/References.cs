@@ -1,0 +1,184 @@
+using Hl7.Fhir.Model;
+using Oid = KantaGateway.Fhir.Identifiers.Oid;
+
+namespace KantaGateway.Fhir.Compartment;
+
+/// <summary>What a reference's literal points to.</summary>
+public enum ReferenceKind
+{
+    /// <summary>No literal: identifier or display only. Kept as it is.</summary>
+    Logical,
+
+    /// <summary><c>#id</c>: inside the same resource.</summary>
+    Contained,
+
+    /// <summary><c>Type/id</c> or <c>Type/id/_history/vid</c> on this server.</summary>
+    Local,
+
+    /// <summary><c>urn:uuid:</c> or <c>urn:oid:</c>: only means something inside a transaction.</summary>
+    Urn,
+
+    /// <summary><c>Type?parameters</c>.</summary>
+    Conditional,
+
+    /// <summary>A URL on another server. Kept as it is.</summary>
+    External,
+
+    /// <summary>None of these.</summary>
+    Malformed,
+}
+
+/// <summary>One reference inside a resource.</summary>
+/// <param name="Expression">FHIRPath of the reference, such as <c>Observation.performer[0]</c>.</param>
+/// <param name="Element">The element itself; assigning its <c>Reference</c> rewrites the resource.</param>
+/// <param name="Kind">What <see cref="ResourceReference.Reference"/> is.</param>
+/// <param name="Type">Of a local or conditional reference: the target's type.</param>
+/// <param name="Id">Of a local reference: the target's logical id.</param>
+public readonly record struct ReferenceAt(string Expression, ResourceReference Element, ReferenceKind Kind, string? Type, string? Id)
+{
+    /// <summary>Masked: an id is personal data.</summary>
+    public override string ToString() => $"{Expression} ({Kind})";
+}
+
+/// <summary>Finds, classifies and rewrites the references of a parsed resource. Pure; thread-safe.</summary>
+public static class References
+{
+    /// <summary>Extension by which a resource names its service event (palvelutapahtuma): Finnish Base Profiles, <c>service-event</c>.</summary>
+    public const string ServiceEventExtension = "https://hl7.fi/fhir/finnish-base-profiles/StructureDefinition/service-event";
+
+    /// <summary>Every reference of the resource, contained resources and extensions included, in document order.</summary>
+    /// <param name="root">FHIRPath of the resource where it is part of a larger body, such as <c>Bundle.entry[3].resource</c>.</param>
+    public static IReadOnlyList<ReferenceAt> Of(Resource resource, string? root = null)
+    {
+        var found = new List<ReferenceAt>();
+        ElementTree.Visit<ResourceReference>(resource, (reference, place) =>
+        {
+            var kind = Classify(reference.Reference, out var type, out var id);
+            found.Add(new(place.ToExpression(), reference, kind, type, id));
+        }, root);
+        return found;
+    }
+
+    /// <summary>Says what a literal is.</summary>
+    public static ReferenceKind Classify(string? literal, out string? type, out string? id)
+    {
+        type = id = null;
+        if (literal is null)
+            return ReferenceKind.Logical;
+        if (literal.StartsWith('#'))
+            return ReferenceKind.Contained;
+        if (literal.StartsWith("urn:", StringComparison.Ordinal))
+            return literal.StartsWith("urn:uuid:", StringComparison.Ordinal) || literal.StartsWith("urn:oid:", StringComparison.Ordinal)
+                ? ReferenceKind.Urn : ReferenceKind.Malformed;
+        if (literal.StartsWith("http://", StringComparison.Ordinal) || literal.StartsWith("https://", StringComparison.Ordinal))
+            return ReferenceKind.External;
+        if (literal.IndexOf('?') is > 0 and var question && ResourceTypes.IsFhirType(literal[..question]))
+        {
+            type = literal[..question];
+            return ReferenceKind.Conditional;
+        }
+        return TryReadLocal(literal, out type, out id) ? ReferenceKind.Local : ReferenceKind.Malformed;
+    }
+
+    /// <summary>Reads <c>Type/id</c>, with or without <c>/_history/vid</c>.</summary>
+    public static bool TryReadLocal(string literal, out string? type, out string? id)
+    {
+        type = id = null;
+        var slash = literal.IndexOf('/');
+        if (slash <= 0 || !ResourceTypes.IsFhirType(literal[..slash]))
+            return false;
+        var rest = literal[(slash + 1)..];
+        var history = rest.IndexOf("/_history/", StringComparison.Ordinal);
+        if (history >= 0)
+        {
+            if (!IsId(rest.AsSpan(history + "/_history/".Length)))
+                return false;
+            rest = rest[..history];
+        }
+        if (!IsId(rest))
+            return false;
+        (type, id) = (literal[..slash], rest);
+        return true;
+    }
+
+    /// <summary>Whether a text is a FHIR id: 1 to 64 of letters, digits, <c>-</c> and <c>.</c>.</summary>
+    public static bool IsId(ReadOnlySpan<char> text) => text.Length is > 0 and <= 64 && !text.ContainsAnyExcept(IdCharacters);
+
+    private static readonly System.Buffers.SearchValues<char> IdCharacters =
+        System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.");
+
+    /// <summary>Turns references to this server's own base into relative ones, so that what is stored outlives a change of address.</summary>
+    /// <param name="publicBase">The FHIR base, without a trailing slash, such as <c>https://localhost:8443/fhir</c>.</param>
+    public static void MakeRelative(Resource resource, string publicBase)
+    {
+        var prefix = publicBase + "/";
+        ElementTree.Visit<ResourceReference>(resource, (reference, _) =>
+        {
+            if (reference.Reference is { } literal && literal.StartsWith(prefix, StringComparison.Ordinal)
+                && TryReadLocal(literal[prefix.Length..], out var _, out var _))
+                reference.Reference = literal[prefix.Length..];
+        });
+    }
+
+    /// <summary>The references by which the resource says whom it is about (<see cref="ResourceTypes.SubjectElements"/>).</summary>
+    public static IReadOnlyList<ReferenceAt> Subjects(Resource resource, string? root = null)
+    {
+        var found = new List<ReferenceAt>();
+        foreach (var path in ResourceTypes.SubjectElements(resource.TypeName))
+            foreach (var (element, place) in ElementPath.Parse(path).Locate(resource, root))
+                if (element is ResourceReference reference)
+                {
+                    var kind = Classify(reference.Reference, out var type, out var id);
+                    found.Add(new(place, reference, kind, type, id));
+                }
+        return found;
+    }
+
+    /// <summary>
+    /// The service event that the resource itself names: of an Encounter its official identifier, of others the
+    /// service-event extension; null when it names none.
+    /// </summary>
+    /// <remarks>
+    /// Finnish Base Profiles write the OID of an Encounter bare with use=official; systems that follow RFC 3986 write
+    /// <c>urn:oid:</c> under <c>urn:ietf:rfc:3986</c>. Both are read.
+    /// </remarks>
+    public static Oid? ServiceEvent(Resource resource)
+    {
+        if (resource is Encounter encounter)
+            foreach (var identifier in encounter.Identifier)
+                if ((identifier.Use == Identifier.IdentifierUse.Official || identifier.System == "urn:ietf:rfc:3986")
+                    && Oid.TryParse(identifier.Value, out var own))
+                    return own;
+        if (resource is DomainResource domain)
+            foreach (var extension in domain.Extension)
+                if (extension.Url == ServiceEventExtension && Oid.TryParse((extension.Value as PrimitiveType)?.JsonValue as string, out var named))
+                    return named;
+        return null;
+    }
+
+    /// <summary>
+    /// The reference to the Encounter that a resource belongs to: its <c>encounter</c> or <c>context</c> element
+    /// (<c>partOf</c> of an Encounter); null when it has none. Its service event is that Encounter's.
+    /// </summary>
+    public static ReferenceAt? EncounterReference(Resource resource)
+    {
+        foreach (var path in EncounterPaths(resource))
+            foreach (var (element, place) in ElementPath.Parse(path).Locate(resource, null))
+                if (element is ResourceReference { Reference: { } literal } reference)
+                {
+                    var kind = Classify(literal, out var type, out var id);
+                    if (type is null or "Encounter")
+                        return new(place, reference, kind, type, id);
+                }
+        return null;
+    }
+
+    private static IEnumerable<string> EncounterPaths(Resource resource) => resource switch
+    {
+        Encounter => ["Encounter.partOf"],
+        DocumentReference => ["DocumentReference.context.encounter"],
+        Claim => ["Claim.item.encounter"],
+        ExplanationOfBenefit => ["ExplanationOfBenefit.item.encounter"],
+        _ => [$"{resource.TypeName}.encounter", $"{resource.TypeName}.context"],
+    };
+}

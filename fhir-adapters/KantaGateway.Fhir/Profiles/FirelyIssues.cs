@@ -1,0 +1,70 @@
+using Hl7.Fhir.Utility;
+using Hl7.Fhir.Validation;
+using KantaGateway.Fhir.Outcomes;
+
+namespace KantaGateway.Fhir.Profiles;
+
+/// <summary>Turns what the Firely SDK found into sentences of our own: its messages quote values, ours never do.</summary>
+static class FirelyIssues
+{
+    /// <summary>Describes one finding.</summary>
+    /// <param name="rootType">Type of the resource, for findings whose path begins with <c>$this</c>.</param>
+    public static FaultIssue Describe(CodedException exception, string? rootType)
+    {
+        var found = exception as ExtendedCodedException;
+        var path = ElementExpression.Clean(found?.InstancePath, rootType);
+        var (sentence, code, of) = Sentence(exception.ErrorCode);
+        if (of == At.Collection)
+            path = ElementExpression.WithoutIndex(path);
+        else if (of == At.NamedMember && NameIn(found?.BaseErrorMessage) is { } name)
+            path = path is null ? null : $"{path}.{name}";
+        var where = found is { LineNumber: { } line, Position: { } position } ? $" (line {line}, position {position})" : "";
+        return new(sentence + where, path, code);
+    }
+
+    private enum At { Element, Collection, NamedMember }
+
+    private static (string Sentence, string Code, At Of) Sentence(string errorCode) => errorCode switch
+    {
+        CodedValidationException.CHOICE_TYPE_NOT_ALLOWED_CODE => ("The element has a type that is not allowed there.", "value", At.Element),
+        CodedValidationException.INCORRECT_CARDINALITY_MIN_CODE => ("The element occurs too few times.", "required", At.Element),
+        CodedValidationException.INCORRECT_CARDINALITY_MAX_CODE => ("The element occurs too many times.", "structure", At.Element),
+        CodedValidationException.REPEATING_ELEMENT_CANNOT_CONTAIN_NULL_CODE => ("A repeating element contains null.", "structure", At.Element),
+        CodedValidationException.MANDATORY_ELEMENT_MUST_BE_PRESENT_CODE => ("A mandatory element is missing.", "required", At.Element),
+        CodedValidationException.NARRATIVE_XML_IS_MALFORMED_CODE => ("The narrative is not well-formed XHTML.", "value", At.Element),
+        CodedValidationException.NARRATIVE_XML_IS_INVALID_CODE =>
+            ("The narrative has elements or attributes that FHIR does not allow, or its root is not an XHTML div.", "value", At.Element),
+        CodedValidationException.INVALID_CODED_VALUE_CODE => ("The code is not in the value set that is required for the element.", "code-invalid", At.Element),
+        CodedValidationException.CONTAINED_RESOURCES_CANNOT_BE_NESTED_CODE => ("A contained resource contains another one.", "structure", At.Element),
+        CodedValidationException.INVALID_STRING_LENGTH_CODE => ("The text has a length that is not allowed.", "value", At.Element),
+        CodedValidationException.INVALID_BASE64_VALUE_CODE => ("The value is not base64.", "value", At.Element),
+        CodedValidationException.INCORRECT_LITERAL_VALUE_TYPE_CODE =>
+            ("The value is of the wrong JSON type, for example a string where a number belongs.", "value", At.Element),
+        CodedValidationException.LITERAL_INVALID_CODE => ("The value has not the format of its data type.", "value", At.Element),
+        CodedValidationException.POSITIVE_INT_MUST_BE_POSITIVE_CODE => ("The number must be greater than 0.", "value", At.Element),
+        CodedValidationException.UNSIGNED_INT_MUST_NOT_BE_NEGATIVE_CODE => ("The number must not be negative.", "value", At.Element),
+        CodedValidationException.PROPERTY_TYPE_MISMATCH_CODE =>
+            ("The element is an array where a single value belongs, or the other way round.", "structure", At.Collection),
+        CodedValidationException.UNKNOWN_ELEMENT_CODE => ("The element does not exist in FHIR R4 at this place.", "structure", At.Element),
+        CodedValidationException.ELEMENT_CANNOT_BE_EMPTY_CODE => ("The element is empty.", "value", At.Element),
+        CodedValidationException.UNKNOWN_RESOURCE_TYPE_CODE => ("The resource type does not exist in FHIR R4.", "not-supported", At.Element),
+        CodedValidationException.WRONG_CASED_ELEMENT_CODE => ("The element name is written with the wrong case.", "structure", At.Element),
+        CodedValidationException.WRONG_CASED_RESOURCE_TYPE_CODE => ("The resource type is written with the wrong case.", "structure", At.Element),
+        "JSON102" => ("The resource type must be a string.", "structure", At.Element),
+        "JSON103" => ("The property 'resourceType' is missing.", "required", At.Element),
+        "JSON109" => ("The element is null; leave it out instead.", "structure", At.Element),
+        "JSON120" => ("The object has no properties.", "structure", At.Element),
+        "JSON121" => ("The array is empty; leave it out instead.", "structure", At.Collection),
+        "JSON129" => ("The element stands more than once in the same object.", "structure", At.NamedMember),
+        _ => ($"The element is not valid FHIR R4 JSON ({errorCode}).", "structure", At.Element),
+    };
+
+    // The SDK names a repeated member only in its message, in single quotes.
+    private static string? NameIn(string? message)
+    {
+        if (message is null || message.IndexOf('\'') is not (>= 0 and var start) || message.IndexOf('\'', start + 1) is not (> 0 and var end))
+            return null;
+        var name = message[(start + 1)..end];
+        return ElementExpression.IsName(name) ? name : null;
+    }
+}

@@ -1,0 +1,213 @@
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Outcomes;
+
+namespace KantaGateway.Fhir.Profiles;
+
+/// <summary>What one entry of a transaction asks for, in the order in which R4 has them carried out (http.html, 3.1.0.11.2).</summary>
+public enum BundleMethod { Delete = 0, Post = 1, Put = 2, Get = 3 }
+
+/// <summary>One checked entry of a transaction or batch.</summary>
+/// <param name="Index">Position in <c>Bundle.entry</c>: where its answer goes.</param>
+/// <param name="Type">Resource type in the URL, a known FHIR type.</param>
+/// <param name="Id">Logical id in the URL; null on POST and on a search.</param>
+public sealed record BundleOperation(int Index, BundleMethod Method, string Type, string? Id)
+{
+    /// <summary>Set on POST and PUT; of type <see cref="Type"/>.</summary>
+    public Resource? Resource { get; init; }
+
+    public string? FullUrl { get; init; }
+
+    /// <summary>Version in <c>Type/id/_history/vid</c> of a GET.</summary>
+    public string? VersionId { get; init; }
+
+    /// <summary>GET of an instance's history.</summary>
+    public bool IsHistory { get; init; }
+
+    /// <summary>Search parameters after <c>?</c> of a GET; null when it has none.</summary>
+    public string? Query { get; init; }
+
+    public string? IfMatch { get; init; }
+    public string? IfNoneExist { get; init; }
+    public string? IfNoneMatch { get; init; }
+
+    /// <summary>FHIRPath of the entry, <c>Bundle.entry[i]</c>.</summary>
+    public string Expression => $"Bundle.entry[{Index}]";
+
+    /// <summary>FHIRPath of its resource.</summary>
+    public string ResourceExpression => $"Bundle.entry[{Index}].resource";
+
+    public override string ToString() => $"{Expression} {Method} {Type}";
+}
+
+/// <summary>
+/// A transaction or batch Bundle whose entries have been checked and put in the order of execution, and whose links
+/// can be rewritten to the ids that the server gives.
+/// </summary>
+public sealed class TransactionBundle
+{
+    /// <summary>Most entries in one Bundle.</summary>
+    public const int MaxEntries = 10_000;
+
+    private TransactionBundle(bool isBatch, IReadOnlyList<BundleOperation> operations) => (IsBatch, Operations) = (isBatch, operations);
+
+    public bool IsBatch { get; }
+
+    /// <summary>All DELETE, then all POST, all PUT, all GET; within each the order of the Bundle.</summary>
+    public IReadOnlyList<BundleOperation> Operations { get; }
+
+    /// <summary>Checks a parsed Bundle.</summary>
+    /// <returns>One of the two. The fault names every entry that is wrong, at most <see cref="ResourceParser.MaxIssues"/>.</returns>
+    public static (TransactionBundle? Bundle, Fault? Fault) Read(Bundle bundle)
+    {
+        if (bundle.Type is not (Bundle.BundleType.Transaction or Bundle.BundleType.Batch))
+            return (null, new Fault(FaultKind.Unprocessable, "Only a Bundle of type transaction or batch can be sent here.", "Bundle.type"));
+        if (bundle.Entry.Count > MaxEntries)
+            return (null, new Fault(FaultKind.Unprocessable, $"The Bundle has more than {MaxEntries} entries.", "Bundle.entry"));
+        var issues = new List<FaultIssue>();
+        var operations = new List<BundleOperation>(bundle.Entry.Count);
+        var fullUrls = new HashSet<string>(StringComparer.Ordinal);
+        var targets = new HashSet<string>(StringComparer.Ordinal);
+        for (var i = 0; i < bundle.Entry.Count && issues.Count < ResourceParser.MaxIssues; i++)
+        {
+            var entry = bundle.Entry[i];
+            if (ReadEntry(i, entry, issues) is not { } operation)
+                continue;
+            if (operation.FullUrl is { } url && operation.Resource is not null && !fullUrls.Add(url))
+                issues.Add(new("Another entry has the same fullUrl.", $"Bundle.entry[{i}].fullUrl", "structure"));
+            if (operation.Method is BundleMethod.Put or BundleMethod.Delete && operation.Id is { } id && !targets.Add($"{operation.Type}/{id}"))
+                issues.Add(new("Another entry changes the same resource.", $"Bundle.entry[{i}].request.url", "structure"));
+            operations.Add(operation);
+        }
+        if (issues.Count > 0)
+            return (null, new Fault(FaultKind.Unprocessable, issues));
+        return (new(bundle.Type == Bundle.BundleType.Batch, [.. operations.OrderBy(o => o.Method)]), null);
+    }
+
+    /// <summary>
+    /// Rewrites every link to an entry of this Bundle (references, and elements of type uri and url): a <c>fullUrl</c>
+    /// itself, or a relative reference that becomes one with the base of its own entry's <c>fullUrl</c>.
+    /// </summary>
+    /// <param name="targets">From <c>fullUrl</c> to <c>Type/id</c> of the resource stored for it.</param>
+    /// <returns>A fault for a <c>urn:</c> reference that no entry answers to; null when all is rewritten.</returns>
+    public Fault? Rewrite(IReadOnlyDictionary<string, string> targets)
+    {
+        var issues = new List<FaultIssue>();
+        foreach (var operation in Operations)
+        {
+            if (operation.Resource is not { } resource)
+                continue;
+            var ownBase = BaseOf(operation.FullUrl, resource.TypeName);
+            ElementTree.Visit<Base>(resource, (element, place) =>
+            {
+                switch (element)
+                {
+                    case ResourceReference { Reference: { } literal } reference:
+                        if (Target(literal, ownBase, targets) is { } target)
+                            reference.Reference = target;
+                        else if (References.Classify(literal, out _, out _) == ReferenceKind.Urn && issues.Count < ResourceParser.MaxIssues)
+                            issues.Add(new("The reference names no entry of the Bundle.", place.ToExpression("reference"), "not-found"));
+                        break;
+                    case FhirUri { Value: { } uri } link when targets.TryGetValue(uri, out var entry):
+                        link.Value = entry;
+                        break;
+                    case FhirUrl { Value: { } url } link when targets.TryGetValue(url, out var entry):
+                        link.Value = entry;
+                        break;
+                }
+            }, operation.ResourceExpression);
+        }
+        return issues.Count > 0 ? new Fault(FaultKind.Unprocessable, issues) : null;
+    }
+
+    private static string? Target(string literal, string? ownBase, IReadOnlyDictionary<string, string> targets)
+    {
+        if (literal.StartsWith('#'))
+            return null;
+        if (targets.TryGetValue(literal, out var target) || (ownBase is not null && targets.TryGetValue(ownBase + literal, out target)))
+            return target;
+        // A fragment of a resource in the Bundle: urn:uuid:...#part.
+        return literal.IndexOf('#') is > 0 and var hash && targets.TryGetValue(literal[..hash], out target) ? target + literal[hash..] : null;
+    }
+
+    private static string? BaseOf(string? fullUrl, string type)
+    {
+        if (fullUrl is null || !fullUrl.StartsWith("http", StringComparison.Ordinal))
+            return null;
+        var at = fullUrl.LastIndexOf($"/{type}/", StringComparison.Ordinal);
+        return at < 0 ? null : fullUrl[..(at + 1)];
+    }
+
+    private static BundleOperation? ReadEntry(int index, Bundle.EntryComponent entry, List<FaultIssue> issues)
+    {
+        var before = issues.Count;
+        void Wrong(string sentence, string where, string code) => issues.Add(new(sentence, $"Bundle.entry[{index}].{where}", code));
+
+        if (entry.Request is not { } request)
+        {
+            Wrong("Every entry of a transaction or batch needs a request.", "request", "required");
+            return null;
+        }
+        BundleMethod? method = request.Method switch
+        {
+            Bundle.HTTPVerb.DELETE => BundleMethod.Delete,
+            Bundle.HTTPVerb.POST => BundleMethod.Post,
+            Bundle.HTTPVerb.PUT => BundleMethod.Put,
+            Bundle.HTTPVerb.GET => BundleMethod.Get,
+            _ => null,
+        };
+        if (method is null)
+            Wrong("The method is not supported; use POST, PUT, DELETE or GET.", "request.method", "not-supported");
+
+        var url = request.Url ?? "";
+        var question = url.IndexOf('?');
+        var query = question < 0 ? null : url[(question + 1)..];
+        var parts = (question < 0 ? url : url[..question]).TrimStart('/').Split('/');
+        var type = parts[0];
+        if (!ResourceTypes.IsFhirType(type))
+        {
+            Wrong("The URL does not begin with a FHIR resource type.", "request.url", "value");
+            return null;
+        }
+        if (!ResourceTypes.IsServed(type))
+            Wrong("Resources of this type are not kept here.", "request.url", "not-supported");
+        var id = parts.Length > 1 ? parts[1] : null;
+        var isHistory = parts.Length > 2 && parts[2] == "_history";
+        var versionId = parts.Length > 3 ? parts[3] : null;
+        var wellFormed = method switch
+        {
+            BundleMethod.Post => parts.Length == 1 && query is null,
+            BundleMethod.Put or BundleMethod.Delete => parts.Length == 2 && query is null,
+            _ => parts.Length <= 2 || (isHistory && parts.Length <= 4 && query is null),
+        };
+        if (method is not null && query is not null && method != BundleMethod.Get)
+            Wrong("Conditional updates and deletes are not supported; name the resource by its id.", "request.url", "not-supported");
+        else if (method is not null && (!wellFormed || (id is not null && !References.IsId(id)) || (versionId is not null && !References.IsId(versionId))))
+            Wrong("The URL does not fit the method: POST Type, PUT Type/id, DELETE Type/id, GET Type/id or Type?parameters.", "request.url", "value");
+
+        var resource = entry.Resource;
+        if (method is BundleMethod.Post or BundleMethod.Put)
+        {
+            if (resource is null)
+                Wrong("POST and PUT need a resource.", "resource", "required");
+            else if (resource.TypeName != type)
+                Wrong("The resource is of another type than the URL says.", "resource", "value");
+            else if (method == BundleMethod.Put && resource.Id != id)
+                Wrong("The resource's id must be the one in the URL.", "resource.id", "value");
+        }
+        else if (resource is not null)
+            Wrong("DELETE and GET carry no resource.", "resource", "structure");
+
+        return issues.Count > before || method is null ? null : new BundleOperation(index, method.Value, type, id)
+        {
+            Resource = resource,
+            FullUrl = entry.FullUrl,
+            VersionId = versionId,
+            IsHistory = isHistory && versionId is null,
+            Query = query,
+            IfMatch = request.IfMatch,
+            IfNoneExist = request.IfNoneExist,
+            IfNoneMatch = request.IfNoneMatch,
+        };
+    }
+}
