@@ -1,0 +1,155 @@
+using System.Buffers.Binary;
+using System.Text;
+
+namespace KantaGateway.Fhir.Search;
+
+/// <summary>What an index entry says of its resource version, besides the search values.</summary>
+public sealed record IndexHeader
+{
+    /// <summary>FHIR resource type.</summary>
+    public required string Type { get; init; }
+
+    /// <summary>Sequence of the resource's first row in its compartment; 0 for Patient. Its logical id is made of it.</summary>
+    public required long ResourceSequence { get; init; }
+
+    /// <summary>Sequence of this version's own row. Its version id is made of it.</summary>
+    public required long RowSequence { get; init; }
+
+    /// <summary>OID of the data controller, dotted.</summary>
+    public required string Controller { get; init; }
+
+    /// <summary>OID of the service event, dotted; null: none.</summary>
+    public string? ServiceEvent { get; init; }
+
+    /// <summary>Kept to the millisecond.</summary>
+    public required DateTimeOffset LastUpdated { get; init; }
+
+    /// <summary>This version is a deletion.</summary>
+    public bool IsDeleted { get; init; }
+}
+
+/// <summary>
+/// An index entry read in place: the header and search values of one resource version, as they lie decrypted in
+/// memory. Reading allocates nothing but the strings that are asked for by name.
+/// </summary>
+/// <remarks>
+/// Layout, little-endian: format (1), flags (1), resource sequence (8), row sequence (8), last updated as UTC ticks (8),
+/// then type, controller, service event, each with its length (1) before it; then search values to the end, each
+/// parameter code (1), length (7-bit groups), payload. Token: length of system (7-bit groups), system, code. Date: start and end
+/// ticks (8 + 8). Reference: the literal.
+/// </remarks>
+public readonly ref struct IndexEntry
+{
+    internal const byte Format = 1;
+    internal const int TypeAt = 26;
+
+    /// <summary>On a parameter code: the token's system is implied by the element (data type code), not written.</summary>
+    internal const byte ImpliedSystem = 0x80;
+
+    [Flags]
+    internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4 }
+
+    private readonly ReadOnlySpan<byte> _bytes;
+
+    /// <exception cref="InvalidDataException">Not an entry, or of a later format.</exception>
+    public IndexEntry(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length < TypeAt + 3 || bytes[0] != Format)
+            throw new InvalidDataException("Not an index entry of a known format.");
+        _bytes = bytes;
+        var at = TypeAt;
+        Type = Text(ref at);
+        Controller = Text(ref at);
+        ServiceEvent = Text(ref at);
+        Values = bytes[at..];
+    }
+
+    public long ResourceSequence => BinaryPrimitives.ReadInt64LittleEndian(_bytes[2..]);
+
+    public long RowSequence => BinaryPrimitives.ReadInt64LittleEndian(_bytes[10..]);
+
+    /// <summary>UTC ticks.</summary>
+    public long LastUpdatedTicks => BinaryPrimitives.ReadInt64LittleEndian(_bytes[18..]);
+
+    public DateTimeOffset LastUpdated => new(LastUpdatedTicks, TimeSpan.Zero);
+
+    public bool IsDeleted => (FlagsOf & Flags.Deleted) != 0;
+
+    /// <summary>A Consent or an Encounter: writing it makes a new policy version.</summary>
+    public bool IsPolicyRelevant => (FlagsOf & Flags.Policy) != 0;
+
+    /// <summary>A Patient: every controller has its own record under the one id.</summary>
+    public bool IsPerController => (FlagsOf & Flags.PerController) != 0;
+
+    /// <summary>Resource type, UTF-8.</summary>
+    public ReadOnlySpan<byte> Type { get; }
+
+    /// <summary>OID of the controller, UTF-8.</summary>
+    public ReadOnlySpan<byte> Controller { get; }
+
+    /// <summary>OID of the service event, UTF-8; empty: none.</summary>
+    public ReadOnlySpan<byte> ServiceEvent { get; }
+
+    /// <summary>The search values, to be read with <see cref="SearchValues"/>.</summary>
+    internal ReadOnlySpan<byte> Values { get; }
+
+    /// <summary>Everything of the header as strings.</summary>
+    public IndexHeader ToHeader() => new()
+    {
+        Type = Encoding.UTF8.GetString(Type),
+        ResourceSequence = ResourceSequence,
+        RowSequence = RowSequence,
+        Controller = Encoding.UTF8.GetString(Controller),
+        ServiceEvent = ServiceEvent.IsEmpty ? null : Encoding.UTF8.GetString(ServiceEvent),
+        LastUpdated = LastUpdated,
+        IsDeleted = IsDeleted,
+    };
+
+    private Flags FlagsOf => (Flags)_bytes[1];
+
+    private ReadOnlySpan<byte> Text(scoped ref int at)
+    {
+        int length = _bytes[at];
+        var text = _bytes.Slice(at + 1, length);
+        at += 1 + length;
+        return text;
+    }
+}
+
+/// <summary>Steps through the search values of an entry.</summary>
+ref struct SearchValues(ReadOnlySpan<byte> values)
+{
+    private ReadOnlySpan<byte> _rest = values;
+
+    /// <summary>Parameter code with flags, see <see cref="IndexEntry.ImpliedSystem"/>.</summary>
+    public byte Code { get; private set; }
+
+    public ReadOnlySpan<byte> Payload { get; private set; }
+
+    public bool Next()
+    {
+        if (_rest.IsEmpty)
+            return false;
+        Code = _rest[0];
+        _rest = _rest[1..];
+        var length = ReadLength(ref _rest);
+        Payload = _rest[..length];
+        _rest = _rest[length..];
+        return true;
+    }
+
+    /// <summary>Reads a length in 7-bit groups, low group first.</summary>
+    public static int ReadLength(ref ReadOnlySpan<byte> bytes)
+    {
+        var value = 0;
+        for (var shift = 0; shift < 35; shift += 7)
+        {
+            var b = bytes[0];
+            bytes = bytes[1..];
+            value |= (b & 0x7F) << shift;
+            if (b < 0x80)
+                return value;
+        }
+        throw new InvalidDataException("A length in an index entry is broken.");
+    }
+}
