@@ -1,0 +1,137 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+
+namespace KantaGateway.Keys;
+
+/// <summary>The key service's contract: every answer that holds a secret follows a check of who asks and for whom.</summary>
+static class KeyEndpoints
+{
+    public static void Map(WebApplication app)
+    {
+        app.MapPost("/v1/pseudonym", PseudonymAsync);
+        app.MapPost("/v1/keys/create", CreateAsync);
+        app.MapPost("/v1/keys/unwrap", UnwrapAsync);
+        app.MapPost("/v1/audit/open", OpenAsync);
+        app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
+        app.MapGet("/health/live", () => Results.Text("live"));
+    }
+
+    private static async Task<IResult> PseudonymAsync(HttpContext http, GrantVerifier verifier, Pseudonyms pseudonyms, KeyMetrics metrics)
+    {
+        if (!await verifier.IsServiceTokenAsync(Bearer(http)).ConfigureAwait(false))
+            return Refuse(metrics, "pseudonym", 401, "A service token of the gateway is required.");
+        var request = await ReadAsync(http, Wire.Default.PseudonymRequest).ConfigureAwait(false);
+        if (!PersonalIdentityCode.TryParse(request?.IdentityCode, out var code))
+            return Refuse(metrics, "pseudonym", 400, "identityCode is not a valid personal identity code.");
+        metrics.Served("pseudonym");
+        return Results.Json(new PseudonymAnswer(pseudonyms.Of(code).Encode()), Wire.Default.PseudonymAnswer);
+    }
+
+    private static async Task<IResult> CreateAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyMetrics metrics)
+    {
+        var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "create", use => use == GrantUse.Write).ConfigureAwait(false);
+        if (grant is null)
+            return refusal!;
+        var (key, wrapped) = keys.Create(grant.Compartment);
+        metrics.Served("create");
+        return new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped, key), key);
+    }
+
+    private static async Task<IResult> UnwrapAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyMetrics metrics)
+    {
+        // An audit trail grant opens audit entries, not records.
+        var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "unwrap",
+            use => use is GrantUse.Read or GrantUse.Write or GrantUse.Policy).ConfigureAwait(false);
+        if (grant is null)
+            return refusal!;
+        if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Wrapped: { } wrapped })
+            return Refuse(metrics, "unwrap", 400, "The body is {\"wrapped\": base64}.");
+        if (!keys.TryUnwrap(wrapped, grant.Compartment, out var key))
+            return Refuse(metrics, "unwrap", 403, "The wrapped key is not of the compartment that the grant is for.");
+        metrics.Served("unwrap");
+        return new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(key), key);
+    }
+
+    private static async Task<IResult> OpenAsync(HttpContext http, VerifiedGrants grants, AuditOpener opener, KeyMetrics metrics)
+    {
+        var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "audit", use => use == GrantUse.AuditTrail).ConfigureAwait(false);
+        if (grant is null)
+            return refusal!;
+        if (await ReadAsync(http, Wire.Default.AuditOpenRequest).ConfigureAwait(false) is not { Entries: { } entries })
+            return Refuse(metrics, "audit", 400, "The body is {\"entries\": [sealed entries]}.");
+        var subject = grant.Compartment.ToArray();
+        var opened = new List<OpenedEntry>(entries.Count);
+        foreach (var entry in entries)
+            if (entry is { Enc: not null, Sealed: not null, Commitment: not null } && opener.TryOpen(entry, out var plain)
+                // The seal says whom an entry is about; what the caller claims about it does not count.
+                && CryptographicOperations.FixedTimeEquals(plain.Subject, subject))
+                opened.Add(plain);
+        metrics.Served("audit");
+        return Results.Json(new AuditOpenAnswer(opened), Wire.Default.AuditOpenAnswer);
+    }
+
+    private static async ValueTask<(Grant? Grant, IResult? Refusal)> RequireGrantAsync(HttpContext http, VerifiedGrants grants, KeyMetrics metrics,
+        string operation, Func<GrantUse, bool> serves)
+    {
+        var (grant, reason) = await grants.VerifyAsync(Bearer(http)).ConfigureAwait(false);
+        if (grant is null)
+            return (null, Refuse(metrics, operation, 401, $"A valid grant is required ({reason})."));
+        return serves(grant.Use) ? (grant, null) : (null, Refuse(metrics, operation, 403, "The grant is for another use."));
+    }
+
+    private static IResult Refuse(KeyMetrics metrics, string operation, int status, string detail)
+    {
+        metrics.Refused(operation, status);
+        return Results.Problem(detail, statusCode: status);
+    }
+
+    private static string? Bearer(HttpContext http) =>
+        http.Request.Headers.Authorization is [{ } header] && header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? header[7..] : null;
+
+    /// <summary>The body, or null when it is not JSON of the expected form.</summary>
+    private static async ValueTask<T?> ReadAsync<T>(HttpContext http, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) where T : class
+    {
+        try
+        {
+            return await JsonSerializer.DeserializeAsync(http.Request.Body, type, http.RequestAborted).ConfigureAwait(false);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    // Writes an answer and then zeroes the key in it: the array is this request's alone.
+    private sealed class SecretAnswer<T>(System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, T answer, byte[] secret) : IResult
+    {
+        public async Task ExecuteAsync(HttpContext httpContext)
+        {
+            try
+            {
+                httpContext.Response.Headers.CacheControl = "no-store";
+                await httpContext.Response.WriteAsJsonAsync(answer, type, cancellationToken: httpContext.RequestAborted).ConfigureAwait(false);
+            }
+            finally
+            {
+                CryptographicOperations.ZeroMemory(secret);
+            }
+        }
+    }
+}
+
+sealed record PseudonymRequest(string? IdentityCode);
+sealed record PseudonymAnswer(string Pseudonym);
+sealed record CreateAnswer(byte[] Wrapped, byte[] Key);
+sealed record UnwrapRequest(byte[]? Wrapped);
+sealed record UnwrapAnswer(byte[] Key);
+sealed record ReaderAnswer(byte[] PublicKey);
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
+[JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
+[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
+sealed partial class Wire : JsonSerializerContext;

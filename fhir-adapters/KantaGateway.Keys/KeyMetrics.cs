@@ -1,0 +1,16 @@
+using System.Diagnostics.Metrics;
+
+namespace KantaGateway.Keys;
+
+/// <summary>Counts what the key service gave out and refused; labels are operations and status codes, never people.</summary>
+sealed class KeyMetrics(IMeterFactory meters)
+{
+    public const string Meter = "KantaGateway.Keys";
+
+    private readonly Counter<long> _served = meters.Create(Meter).CreateCounter<long>("kanta.keys.served", "{request}", "Requests that the key service served.");
+    private readonly Counter<long> _refused = meters.Create(Meter).CreateCounter<long>("kanta.keys.refused", "{request}", "Requests that the key service refused.");
+
+    public void Served(string operation) => _served.Add(1, new KeyValuePair<string, object?>("operation", operation));
+
+    public void Refused(string operation, int status) => _refused.Add(1, new("operation", operation), new("status", status));
+}

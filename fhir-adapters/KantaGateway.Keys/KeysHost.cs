@@ -1,0 +1,65 @@
+using System.Net;
+using System.Security.Cryptography;
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Transport;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace KantaGateway.Keys;
+
+/// <summary>The key service as a web application.</summary>
+public static class KeysHost
+{
+    /// <summary>Sealed entries of two hundred pages come here; records never do.</summary>
+    private const int MaxBody = 64 * 1024 * 1024;
+
+    /// <param name="configure">Runs last on the builder: logging, clocks and the like of whoever hosts it.</param>
+    /// <exception cref="InvalidOperationException">Everything that is wrong with the options or the files that they name.</exception>
+    public static WebApplication Build(KeysOptions options, Action<WebApplicationBuilder>? configure = null)
+    {
+        var endpoint = InternalEndpoint.Parse(options.Listen);
+        var keys = KeyFile.Open(options.KeyFile, options.CreateStores);
+        var gateway = ECDsa.Create();
+        gateway.ImportFromPem(File.ReadAllText(options.GatewayKeyFile));
+
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = MaxBody;
+            Listen(kestrel, endpoint);
+        });
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton<VerifiedGrants>();
+        builder.Services.AddSingleton<KeyMetrics>();
+        builder.Services.AddSingleton(new DataKeys(keys.WrappingKeys));
+        builder.Services.AddSingleton(new Pseudonyms(keys.PseudonymKey));
+        builder.Services.AddSingleton(_ => new AuditOpener(keys.AuditReaderKey));
+        configure?.Invoke(builder);
+
+        var app = builder.Build();
+        KeyEndpoints.Map(app);
+        if (endpoint.SocketPath is { } socket)
+            app.Lifetime.ApplicationStarted.Register(() =>
+            {
+                if (!OperatingSystem.IsWindows())
+                    File.SetUnixFileMode(socket, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            });
+        return app;
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, InternalEndpoint endpoint)
+    {
+        if (endpoint.SocketPath is { } socket)
+        {
+            // Left by a process that was killed; one that still runs keeps its socket, but nobody reaches it any more.
+            File.Delete(socket);
+            kestrel.ListenUnixSocket(socket, listen => listen.Protocols = HttpProtocols.Http1);
+        }
+        else if (endpoint.Address is { Scheme: "http" } address && IPAddress.TryParse(address.Host, out var ip) && IPAddress.IsLoopback(ip))
+            kestrel.Listen(ip, address.Port);
+        else
+            throw new InvalidOperationException("The key service listens on a Unix socket or on http://<loopback address>:port, never publicly.");
+    }
+}

@@ -1,0 +1,41 @@
+namespace KantaGateway.Audit;
+
+/// <summary>One event to record.</summary>
+/// <param name="Subject">The 10-byte pseudonym of the person it is about; empty when it is about none or an unknown one.</param>
+/// <param name="AuditEvent">FHIR R4 AuditEvent, UTF-8 JSON. At most <see cref="MaxLength"/> bytes.</param>
+public readonly record struct AuditEntry(byte[] Subject, byte[] AuditEvent)
+{
+    /// <summary>Longest AuditEvent, bytes: 4 MiB, some ten thousand disclosed resource versions.</summary>
+    public const int MaxLength = 4 * 1024 * 1024;
+}
+
+/// <summary>Says that an entry is on disk.</summary>
+/// <param name="Index">Its leaf in the Merkle tree, from 0.</param>
+/// <param name="EntryId">Opaque name, 32 hexadecimal digits; the beginning of its commitment.</param>
+public readonly record struct AuditReceipt(long Index, string EntryId);
+
+/// <summary>A stored entry as it is at rest: without the reader's private key it says when, and nothing else.</summary>
+/// <param name="Index">Leaf index.</param>
+/// <param name="Time">When it was recorded, UTC.</param>
+/// <param name="Commitment">SHA-256 of the opened entry, 32 bytes; public in the tree.</param>
+/// <param name="Enc">HPKE encapsulated key, 32 bytes.</param>
+/// <param name="Sealed">AES-256-GCM ciphertext and tag of salt, subject and AuditEvent.</param>
+public sealed record SealedEntry(long Index, DateTimeOffset Time, byte[] Commitment, byte[] Enc, byte[] Sealed);
+
+/// <summary>An entry opened by <see cref="AuditOpener"/>. SHA-256(Salt, one byte length of Subject, Subject, AuditEvent) is its commitment.</summary>
+/// <param name="Subject">10-byte pseudonym, or empty.</param>
+/// <param name="AuditEvent">The exact bytes that were recorded.</param>
+/// <param name="Salt">32 random bytes; with them anyone can check the entry against the tree.</param>
+public sealed record OpenedEntry(long Index, DateTimeOffset Time, byte[] Subject, byte[] AuditEvent, byte[] Salt);
+
+/// <summary>The log could not make an entry durable. Nothing that the entry was about to record may happen.</summary>
+public sealed class AuditUnavailableException(string message, Exception? inner = null) : IOException(message, inner);
+
+/// <summary>The store on disk is not the log it claims to be: it does not open.</summary>
+public sealed class AuditStoreException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Body of a request to the key service to open entries (<c>POST /v1/audit/open</c>), as camel-case JSON.</summary>
+public sealed record AuditOpenRequest(IReadOnlyList<SealedEntry> Entries);
+
+/// <summary>Its answer: those entries that are about the person of the grant, in the order of the request.</summary>
+public sealed record AuditOpenAnswer(IReadOnlyList<OpenedEntry> Entries);

@@ -1,0 +1,35 @@
+namespace KantaGateway.Audit;
+
+/// <summary>Everything the log must be told.</summary>
+public sealed record AuditLogOptions
+{
+    /// <summary>Folder of the store. One process at a time has it open.</summary>
+    public required string Folder { get; init; }
+
+    /// <summary>Origin line of the checkpoints and name of the log's key: no spaces, no plus sign (C2SP signed-note).</summary>
+    public required string Origin { get; init; }
+
+    /// <summary>Ed25519 seed, 32 bytes: signs checkpoints, and the subject index key derives from it.</summary>
+    public required byte[] LogKey { get; init; }
+
+    /// <summary>X25519 public key, 32 bytes, to which entries are sealed; the private half is with the key service.</summary>
+    public required byte[] ReaderPublicKey { get; init; }
+
+    /// <summary>Whether a missing store is made: the embedded development host only.</summary>
+    public bool Create { get; init; }
+
+    /// <summary>Longest time from an entry to the checkpoint that covers it. Default 500 ms, at most 1 s.</summary>
+    public TimeSpan CheckpointInterval { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Most entries that wait for the disk; beyond it appends are refused. Default 16,384.</summary>
+    public int MaxWaiting { get; init; } = 16_384;
+
+    /// <summary>Called at each durable step; tests throw from it.</summary>
+    internal Action<DurableStep>? OnStep { get; init; }
+}
+
+/// <summary>Points between which a kill may fall.</summary>
+enum DurableStep
+{
+    BeforeInsert, BeforeCommit, AfterCommit, BeforeCheckpoint, AfterCheckpoint,
+}

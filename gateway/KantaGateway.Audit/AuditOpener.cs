@@ -1,0 +1,55 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using KantaGateway.Audit.Sealing;
+using NSec.Cryptography;
+
+namespace KantaGateway.Audit;
+
+/// <summary>Opens sealed entries. Only the key service holds one. Thread-safe.</summary>
+public sealed class AuditOpener : IDisposable
+{
+    private readonly Key _key;
+
+    /// <param name="readerPrivateKey">X25519 private key, 32 bytes.</param>
+    public AuditOpener(ReadOnlySpan<byte> readerPrivateKey) =>
+        _key = Key.Import(KeyAgreementAlgorithm.X25519, readerPrivateKey, KeyBlobFormat.RawPrivateKey);
+
+    /// <summary>The half to which a log seals, 32 bytes.</summary>
+    public byte[] PublicKey => _key.PublicKey.Export(KeyBlobFormat.RawPublicKey);
+
+    /// <summary>A new reader's private key, 32 bytes.</summary>
+    public static byte[] GeneratePrivateKey() => RandomNumberGenerator.GetBytes(Hpke.KeyLength);
+
+    /// <summary>
+    /// Opens an entry. False when it was not sealed to this reader, was changed, or is not what its commitment says.
+    /// </summary>
+    public bool TryOpen(SealedEntry entry, [NotNullWhen(true)] out OpenedEntry? opened)
+    {
+        opened = null;
+        var length = entry.Sealed.Length - EntrySealer.GcmTagLength;
+        if (entry.Commitment.Length != 32 || length < EntrySealer.SaltLength + 1)
+            return false;
+        var plain = new byte[length];
+        try
+        {
+            using var context = Hpke.AtRecipient(_key, entry.Enc, EntrySealer.Info);
+            using var aes = new AesGcm(context.Export(entry.Commitment), EntrySealer.GcmTagLength);
+            aes.Decrypt(EntrySealer.Nonce, entry.Sealed.AsSpan(0, length), entry.Sealed.AsSpan(length), plain, entry.Commitment);
+        }
+        catch (CryptographicException)
+        {
+            return false;
+        }
+        var subjectLength = plain[EntrySealer.SaltLength];
+        var subjectEnd = EntrySealer.SaltLength + 1 + subjectLength;
+        // Anyone can seal to the reader's public key; only what the tree has committed to is an entry.
+        if (subjectEnd > length || !CryptographicOperations.FixedTimeEquals(SHA256.HashData(plain), entry.Commitment))
+            return false;
+        opened = new OpenedEntry(entry.Index, entry.Time, plain[(EntrySealer.SaltLength + 1)..subjectEnd], plain[subjectEnd..],
+            plain[..EntrySealer.SaltLength]);
+        CryptographicOperations.ZeroMemory(plain);
+        return true;
+    }
+
+    public void Dispose() => _key.Dispose();
+}
