@@ -1,1 +1,17 @@
-return 0;
+using System.CommandLine;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Loading;
+using KantaGateway.Harness.Verification;
+
+// What a vendor runs against any gateway: see README.md beside this file.
+var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create() };
+try
+{
+    return await root.Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false }).ConfigureAwait(false);
+}
+catch (Exception e) when (e is IOException or InvalidDataException or HttpRequestException or TokenRefusedException)
+{
+    // A wrong folder, clinic or address, or a gateway that is not there: say so without a stack trace.
+    await Console.Error.WriteLineAsync(e.InnerException is { } inner ? $"{e.Message} ({inner.Message})" : e.Message).ConfigureAwait(false);
+    return 2;
+}

@@ -1,0 +1,78 @@
+using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace KantaGateway.Harness.Clients;
+
+/// <summary>One fictional person of <c>citizens.json</c>; its position in the file is the broker's choice of them.</summary>
+/// <param name="IdentityCode">Valid 900-series code.</param>
+/// <param name="Role">Why the person is in the file, such as adult, guardian, minor.</param>
+public sealed record CitizenEntry(
+    [property: JsonPropertyName("identity_code")] string IdentityCode,
+    [property: JsonPropertyName("name")] string Name,
+    [property: JsonPropertyName("role")] string Role);
+
+/// <summary>One fictional professional of <c>professionals.json</c>.</summary>
+public sealed record ProfessionalEntry(
+    [property: JsonPropertyName("id")] string Id,
+    [property: JsonPropertyName("name")] string Name,
+    [property: JsonPropertyName("profession")] string Profession,
+    [property: JsonPropertyName("clinic")] string Clinic,
+    [property: JsonPropertyName("subject_token_url")] Uri SubjectTokenUrl);
+
+/// <summary>A clinic system's <c>client.json</c>.</summary>
+public sealed record ClientEntry(
+    [property: JsonPropertyName("client_id")] string ClientId,
+    [property: JsonPropertyName("organisation_oid")] string OrganisationOid,
+    [property: JsonPropertyName("controller_kind")] string ControllerKind,
+    [property: JsonPropertyName("token_url")] Uri TokenUrl,
+    [property: JsonPropertyName("fhir_url")] Uri FhirUrl,
+    [property: JsonPropertyName("scopes")] IReadOnlyList<string> Scopes,
+    [property: JsonPropertyName("kid")] string Kid,
+    [property: JsonPropertyName("alg")] string Alg);
+
+/// <summary>
+/// The folder that a development gateway writes for those who call it (architecture section 11): its certificate
+/// authority, the fictional clinics with their keys, professionals and citizens.
+/// </summary>
+public sealed class DevFolder
+{
+    /// <param name="path">The gateway's data folder.</param>
+    /// <exception cref="DirectoryNotFoundException">No <c>ca.pem</c> there.</exception>
+    public DevFolder(string path)
+    {
+        Path = System.IO.Path.GetFullPath(path);
+        var authority = File("ca.pem");
+        if (!System.IO.File.Exists(authority))
+            throw new DirectoryNotFoundException($"{Path} holds no ca.pem: is it the data folder of a started gateway?");
+        Authority = [];
+        Authority.ImportFromPemFile(authority);
+    }
+
+    public string Path { get; }
+
+    /// <summary>The only roots that the harness trusts.</summary>
+    public X509Certificate2Collection Authority { get; }
+
+    public IReadOnlyList<CitizenEntry> Citizens => Read<CitizenEntry[]>("citizens.json");
+
+    public IReadOnlyList<ProfessionalEntry> Professionals => Read<ProfessionalEntry[]>("professionals.json");
+
+    /// <summary>Names of the clinics' folders, sorted.</summary>
+    public IReadOnlyList<string> Clinics =>
+        [.. Directory.EnumerateDirectories(File("clinics")).Select(System.IO.Path.GetFileName).OfType<string>().Order(StringComparer.Ordinal)];
+
+    public ClientEntry Client(string clinic) => Read<ClientEntry>($"clinics/{clinic}/client.json");
+
+    /// <summary>Absolute path of a file of the folder.</summary>
+    public string File(string relative) => System.IO.Path.Combine(Path, relative);
+
+    /// <summary>The first professional of a clinic, by the order of the file.</summary>
+    public ProfessionalEntry ProfessionalOf(string clinic) =>
+        Professionals.FirstOrDefault(p => p.Clinic == clinic)
+        ?? throw new InvalidDataException($"professionals.json names nobody of {clinic}.");
+
+    private T Read<T>(string relative) =>
+        JsonSerializer.Deserialize<T>(System.IO.File.ReadAllBytes(File(relative)))
+        ?? throw new InvalidDataException($"{relative} is empty.");
+}
