@@ -1,0 +1,116 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+
+namespace KantaGateway.Audit.Balp;
+
+/// <summary>Reads back what <see cref="BalpEvent"/> wrote, for the access log and for the list of who was affected by a breach.</summary>
+public static class BalpReader
+{
+    /// <summary>False when it is not JSON, or not an AuditEvent of this writer.</summary>
+    public static bool TryRead(ReadOnlyMemory<byte> auditEvent, [NotNullWhen(true)] out DisclosureRecord? record)
+    {
+        record = null;
+        try
+        {
+            using var document = JsonDocument.Parse(auditEvent);
+            record = Read(document.RootElement);
+            return true;
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
+        {
+            // JsonElement says by these that an element is missing or of another kind.
+            return false;
+        }
+    }
+
+    private static DisclosureRecord Read(JsonElement root)
+    {
+        var agents = root.GetProperty("agent").EnumerateArray().ToList();
+        var entities = root.GetProperty("entity").EnumerateArray().ToList();
+        var subtypes = root.GetProperty("subtype").EnumerateArray().ToList();
+        var decision = Is(root.GetProperty("type"), BalpEvent.Dicom, "110113");
+        var disclosure = Is(root.GetProperty("type"), BalpEvent.Dicom, "110106");
+
+        var patientEntity = entities.Find(e => Is(e.GetProperty("type"), BalpEvent.EntityType, "1"));
+        var transaction = entities.Find(e => Is(e.GetProperty("type"), BalpEvent.EntityTypes, "XrequestId"));
+        var query = entities.Find(e => e.TryGetProperty("query", out _));
+        var consent = entities.Find(e => Is(e.GetProperty("type"), BalpEvent.ResourceTypes, "Consent") && !e.TryGetProperty("role", out _));
+        var token = agents.SelectMany(Policies).Concat(entities.Select(e => Text(e, "what", "identifier", "value"))).OfType<string>()
+            .FirstOrDefault(p => p.StartsWith(BalpEvent.TokenPolicy, StringComparison.Ordinal));
+        var basis = agents.SelectMany(Policies).FirstOrDefault(p => p.StartsWith(BalpEvent.LegalBasisPolicy, StringComparison.Ordinal));
+
+        var client = agents[0];
+        var clientId = Text(client, "who", "identifier", "value")!;
+        var user = agents.Find(a => IsConcept(a, BalpEvent.Participation, null));
+        var citizenId = Text(user, "who", "reference")?["Patient/".Length..];
+        var userId = citizenId ?? Text(user, "who", "identifier", "value");
+        var role = user.ValueKind == JsonValueKind.Object && user.TryGetProperty("role", out var roles) ? Text(roles[0], "text") : null;
+        var person = userId is null || userId == clientId ? null : new AuditPerson(userId, Text(user, "name"), role);
+        var organisation = agents.Find(a => IsConcept(a, BalpEvent.RoleClass, "PROV"));
+        var interaction = subtypes.Find(s => Text(s, "system") == BalpEvent.Interactions);
+
+        return new DisclosureRecord
+        {
+            Kind = decision ? AuditKind.AuthorizationDecision : disclosure ? AuditKind.PrivacyDisclosure : KindOf(Text(interaction, "code")),
+            Interaction = Text(interaction, "code") ?? Detail(patientEntity, BalpEvent.InteractionDetail, "valueString") ?? "",
+            Recorded = DateTimeOffset.Parse(Text(root, "recorded")!, CultureInfo.InvariantCulture),
+            Server = Text(root, "source", "observer", "identifier", "value")!,
+            System = new(clientId, Text(client, "network", "address")!),
+            Organisation = new(Text(organisation, "who", "identifier", "value")!["urn:oid:".Length..], Text(organisation, "who", "display") ?? ""),
+            Professional = citizenId is null ? person : null,
+            Citizen = citizenId is null ? null : person,
+            PatientId = Text(patientEntity, "what", "reference")?["Patient/".Length..],
+            PurposeOfUse = Text(root.GetProperty("purposeOfEvent")[0].GetProperty("coding")[0], "code")!,
+            LegalBasis = basis is null ? null : Uri.UnescapeDataString(basis[BalpEvent.LegalBasisPolicy.Length..]),
+            Outcome = (AuditOutcome)int.Parse(Text(root, "outcome")!, CultureInfo.InvariantCulture),
+            OutcomeDescription = Text(root, "outcomeDesc"),
+            RequestId = Text(transaction, "what", "identifier", "value") ?? Detail(patientEntity, BalpEvent.RequestDetail, "valueString") ?? "",
+            TokenId = token?[BalpEvent.TokenPolicy.Length..],
+            Items = [.. entities.Where(e => e.TryGetProperty("role", out var itemRole) && Is(itemRole, BalpEvent.ObjectRole, "4")).Select(Item)],
+            ConsentId = Text(consent, "what", "reference")?["Consent/".Length..],
+            Digest = Detail(transaction, BalpEvent.DigestDetail, "valueBase64Binary") is { } digest ? Convert.FromBase64String(digest) : null,
+            Query = (Text(query, "query") ?? Detail(patientEntity, BalpEvent.QueryDetail, "valueBase64Binary")) is { } text
+                ? Encoding.UTF8.GetString(Convert.FromBase64String(text)) : null,
+        };
+    }
+
+    private static AuditKind KindOf(string? interaction) => interaction switch
+    {
+        "read" or "vread" => AuditKind.Read,
+        "search" or "search-type" or "search-system" => AuditKind.Query,
+        "create" => AuditKind.Create,
+        "update" or "patch" => AuditKind.Update,
+        "delete" => AuditKind.Delete,
+        _ => AuditKind.Rest,
+    };
+
+    private static AuditItem Item(JsonElement entity)
+    {
+        var parts = Text(entity, "what", "reference")!.Split('/');
+        return new(parts[0], parts[1], parts.Length > 3 ? parts[3] : null, Detail(entity, BalpEvent.ControllerDetail, "valueString"));
+    }
+
+    private static IEnumerable<string> Policies(JsonElement agent) =>
+        agent.TryGetProperty("policy", out var policies) ? policies.EnumerateArray().Select(p => p.GetString()!) : [];
+
+    private static string? Detail(JsonElement entity, string type, string value) =>
+        entity.ValueKind == JsonValueKind.Object && entity.TryGetProperty("detail", out var details)
+            ? details.EnumerateArray().Where(d => Text(d, "type") == type).Select(d => Text(d, value)).FirstOrDefault()
+            : null;
+
+    private static bool Is(JsonElement coding, string system, string code) => Text(coding, "system") == system && Text(coding, "code") == code;
+
+    private static bool IsConcept(JsonElement agent, string system, string? code) =>
+        agent.GetProperty("type").GetProperty("coding")[0] is var coding && Text(coding, "system") == system && (code is null || Text(coding, "code") == code);
+
+    // Null where a step is missing.
+    private static string? Text(JsonElement element, params ReadOnlySpan<string> path)
+    {
+        foreach (var step in path)
+            if (element.ValueKind != JsonValueKind.Object || !element.TryGetProperty(step, out element))
+                return null;
+        return element.GetString();
+    }
+}

@@ -1,0 +1,111 @@
+namespace KantaGateway.Audit.Balp;
+
+/// <summary>What kind of event; it decides the IHE BALP pattern.</summary>
+public enum AuditKind
+{
+    /// <summary>read, vread of one resource.</summary>
+    Read,
+
+    /// <summary>A search. One entry a person.</summary>
+    Query,
+
+    Create,
+    Update,
+    Delete,
+
+    /// <summary>Any other RESTful interaction (history, transaction, operation): BALP has no pattern for it, the base resource holds it.</summary>
+    Rest,
+
+    /// <summary>An authorization decision, above all a refusal.</summary>
+    AuthorizationDecision,
+
+    /// <summary>Data of other controllers left the system (luovutus, Act 703/2023 §10).</summary>
+    PrivacyDisclosure,
+}
+
+/// <summary>How it ended (audit-event-outcome).</summary>
+public enum AuditOutcome
+{
+    Success = 0,
+
+    /// <summary>Refused or failed because of the request.</summary>
+    MinorFailure = 4,
+
+    /// <summary>Denied, or failed because of the system.</summary>
+    SeriousFailure = 8,
+}
+
+/// <summary>The asking system as the connection and the token name it.</summary>
+/// <param name="ClientId">OAuth client id.</param>
+/// <param name="Address">IP address of the connection's other end.</param>
+public sealed record AuditSystem(string ClientId, string Address);
+
+/// <summary>The asking organisation.</summary>
+/// <param name="Oid">Dotted object identifier.</param>
+public sealed record AuditOrganisation(string Oid, string Name);
+
+/// <summary>A professional or citizen who asks.</summary>
+/// <param name="Id">Unique id: Terhikki number or the clinic's subject; a citizen's Patient id. Never an identity code.</param>
+/// <param name="Role">Profession; null for a citizen.</param>
+public sealed record AuditPerson(string Id, string? Name, string? Role);
+
+/// <summary>A resource that was disclosed, written or asked for.</summary>
+/// <param name="VersionId">Null where none is known.</param>
+/// <param name="Controller">OID of its data controller, the origin of the data (EHDS Annex II 3.3).</param>
+public readonly record struct AuditItem(string Type, string Id, string? VersionId, string? Controller);
+
+/// <summary>
+/// One line of the use or disclosure log (käyttöloki, luovutusloki; Act 703/2023 §10): who, for which organisation and
+/// purpose, on what legal basis, saw or changed what about whom, when, and how it ended.
+/// </summary>
+public sealed record DisclosureRecord
+{
+    public required AuditKind Kind { get; init; }
+
+    /// <summary>Code of restful-interaction: read, vread, search-type, history-instance, create, update, delete, transaction ...</summary>
+    public required string Interaction { get; init; }
+
+    public required DateTimeOffset Recorded { get; init; }
+
+    /// <summary>The gateway's FHIR base, its name as recorder and server.</summary>
+    public required string Server { get; init; }
+
+    public required AuditSystem System { get; init; }
+
+    public required AuditOrganisation Organisation { get; init; }
+
+    public AuditPerson? Professional { get; init; }
+
+    public AuditPerson? Citizen { get; init; }
+
+    /// <summary>Patient id of the person whose data it is; null for the directory and for a person who is not known.</summary>
+    public string? PatientId { get; init; }
+
+    /// <summary>v3-ActReason code.</summary>
+    public required string PurposeOfUse { get; init; }
+
+    /// <summary>Name of the rule that permitted it, such as <c>own-register</c>; null for a refusal.</summary>
+    public string? LegalBasis { get; init; }
+
+    public AuditOutcome Outcome { get; init; } = AuditOutcome.Success;
+
+    /// <summary>Plain sentence: why it was refused or failed.</summary>
+    public string? OutcomeDescription { get; init; }
+
+    /// <summary>X-Request-Id, or the correlation id where none came.</summary>
+    public required string RequestId { get; init; }
+
+    /// <summary>The access token's jti or the portal session's id, at most 32 characters. Never a token.</summary>
+    public string? TokenId { get; init; }
+
+    public IReadOnlyList<AuditItem> Items { get; init; } = [];
+
+    /// <summary>Id of the Consent that the decision rests on.</summary>
+    public string? ConsentId { get; init; }
+
+    /// <summary>SHA-256 of the disclosed body, 32 bytes.</summary>
+    public byte[]? Digest { get; init; }
+
+    /// <summary>The search as it was understood, such as <c>Observation?code=...</c>; identity codes replaced by the Patient id.</summary>
+    public string? Query { get; init; }
+}
