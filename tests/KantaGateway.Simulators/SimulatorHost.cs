@@ -1,22 +1,28 @@
-using System.Net;
 using System.Security.Cryptography.X509Certificates;
 
 namespace KantaGateway.Simulators;
 
-/// <summary>The outside world on one TLS port: the Finnish Trust Network broker at <c>/ftn</c>, the clinics' identity providers at <c>/idp/clinic</c>.</summary>
+/// <summary>
+/// The outside world on one TLS port: the Finnish Trust Network broker at <c>/ftn</c>, the clinics' identity providers at
+/// <c>/idp/clinic</c>. Keys are made at start and live in memory.
+/// </summary>
 public static class SimulatorHost
 {
-    /// <param name="configure">Runs before the host is built: logging, in-memory transport.</param>
+    /// <param name="configure">Runs before the host is built: logging and the like.</param>
     public static WebApplication Build(SimulatorOptions options, Action<WebApplicationBuilder>? configure = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, options.Port, listen =>
+        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.ListenLocalhost(options.Port, listen =>
         {
             using var pem = X509Certificate2.CreateFromPemFile(options.TlsCertificateFile, options.TlsKeyFile);
             listen.UseHttps(X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null));
         }));
         configure?.Invoke(builder);
         var app = builder.Build();
+        var broker = new FtnBroker(options);
+        broker.Map(app);
+        foreach (var clinic in options.Professionals.Select(professional => professional.Clinic).Distinct())
+            new ClinicIdentityProvider(options, clinic).Map(app);
         return app;
     }
 }

@@ -31,6 +31,12 @@ public sealed record SimulatorOptions
     /// <summary><c>aud</c> of the subject tokens of clinics.</summary>
     public required string ProfessionalAudience { get; init; }
 
+    /// <summary>Misbehaviour, for tests of the relying party: the level that ID tokens really carry. Null: <see cref="Acr"/>.</summary>
+    public string? IssuedAcr { get; set; }
+
+    /// <summary>Misbehaviour: ID tokens are signed but not encrypted.</summary>
+    public bool PlainIdTokens { get; set; }
+
     public string FtnIssuer => PublicAddress + "/ftn";
 
     public string ClinicIssuer(string clinic) => $"{PublicAddress}/idp/{clinic}";

@@ -1,4 +1,10 @@
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.Cookies;
+using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using StackExchange.Redis;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -7,11 +13,51 @@ public static class IdentificationSetup
 {
     /// <summary>
     /// Registers <see cref="IIdentification"/>, the token endpoint and the citizens' sign-in, and configures the public
-    /// TLS listener and the terminator's listener (no other listener of the host).
+    /// TLS listener and the terminator's listener (no other listener of the host). <see cref="IPseudonyms"/> must be
+    /// registered beside it; <see cref="IIdentificationObserver"/> may be.
     /// </summary>
+    /// <exception cref="InvalidDataException">A key, certificate or clients file is not what it has to be.</exception>
     public static void AddIdentification(this WebApplicationBuilder builder, GatewayOptions options)
     {
-        builder.Services.TryAddSingleton<IIdentificationObserver, NoIdentificationObserver>();
+        var services = builder.Services;
+        var identification = options.Identification;
+        if (identification.AccessTokenSeconds is < 1 or > 300)
+            throw new InvalidDataException("AccessTokenSeconds must be 1 to 300.");
+
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel => Listeners.Configure(kestrel, options));
+        services.Insert(0, ServiceDescriptor.Singleton<IStartupFilter>(new TerminatorFilter(options)));
+
+        var key = new TokenKey(identification.TokenKeyFile);
+        services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton(options);
+        services.TryAddSingleton<IIdentificationObserver, NoIdentificationObserver>();
+        services.AddSingleton(key);
+        services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>()));
+        services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<ISharedState>(provider => options.Redis is { } redis
+            ? new RedisState(new(async () => await ConnectionMultiplexer.ConnectAsync(redis).ConfigureAwait(false)))
+            : new MemoryState(provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<ClientAuthentication>();
+        services.AddSingleton<SubjectTokens>();
+        services.AddSingleton<IIdentification, CallerIdentification>();
+        services.AddSingleton<CitizenSignIn>();
+        services.AddSingleton<PortalSessions>();
+        SessionProtection.Add(services, key);
+        TokenEndpoint.Add(services, options, key);
+
+        var authentication = services.AddAuthentication(PortalSessions.Scheme)
+            .AddCookie(PortalSessions.Scheme, PortalSessions.Configure)
+            .AddOpenIdConnect(CitizenSignIn.Scheme, static _ => { });
+        services.AddOptions<CookieAuthenticationOptions>(PortalSessions.Scheme)
+            .Configure<PortalSessions>(static (cookie, sessions) => cookie.SessionStore = sessions);
+        services.AddOptions<OpenIdConnectOptions>(CitizenSignIn.Scheme)
+            .Configure<CitizenSignIn>((oidc, citizens) => citizens.Configure(oidc, Upstream(identification)));
+        SubjectTokens.AddSchemes(authentication, identification, () => Upstream(identification));
+
+        // These log requests and claims at the levels below.
+        foreach (var category in new[] { "OpenIddict", "Microsoft.IdentityModel", "Microsoft.Identity.Web", "Microsoft.AspNetCore.Authentication", "Microsoft.AspNetCore.DataProtection" })
+            builder.Logging.AddFilter(category, LogLevel.Error);
     }
 
     /// <summary>
@@ -20,5 +66,70 @@ public static class IdentificationSetup
     /// </summary>
     public static void MapIdentification(this WebApplication app)
     {
+        var options = app.Services.GetRequiredService<GatewayOptions>();
+
+        // Files that are wrong stop the start, not the first request.
+        _ = app.Services.GetRequiredService<ClientRegistry>();
+        _ = app.Services.GetRequiredService<OrganisationCertificates>();
+
+        // FHIR requests are identified by IIdentification alone: no cookie is looked at, and the handlers of the token
+        // endpoint and the sign-in do not run. The property keeps the host from adding the middleware for every path.
+        ((IApplicationBuilder)app).Properties["__AuthenticationMiddlewareSet"] = true;
+        app.UseWhen(static context => !context.Request.Path.StartsWithSegments("/fhir"), static branch => branch.UseAuthentication());
+
+        SmartConfiguration.Map(app, options);
+        CitizenSession.Map(app);
     }
+
+    /// <summary>A handler for the broker and the clinics' identity providers.</summary>
+    private static SocketsHttpHandler Upstream(IdentificationOptions options)
+    {
+        var handler = new SocketsHttpHandler { UseCookies = false, AllowAutoRedirect = false, PooledConnectionLifetime = TimeSpan.FromMinutes(5) };
+        if (options.UpstreamAuthorityFile is { } file)
+        {
+            var roots = new X509Certificate2Collection();
+            roots.ImportFromPemFile(file);
+            var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck, DisableCertificateDownloads = true };
+            policy.CustomTrustStore.AddRange(roots);
+            handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+        }
+        return handler;
+    }
+}
+
+/// <summary>Beginning and end of a citizen's session.</summary>
+internal static class CitizenSession
+{
+    public static void Map(IEndpointRouteBuilder endpoints)
+    {
+        endpoints.MapGet("/signin", static async (HttpContext context, string? back) =>
+        {
+            var target = IsLocal(back) ? back! : "/";
+            try
+            {
+                await context.ChallengeAsync(CitizenSignIn.Scheme, new AuthenticationProperties { RedirectUri = target }).ConfigureAwait(false);
+            }
+            catch (Exception failure) when (failure is InvalidOperationException or HttpRequestException or IOException && !context.Response.HasStarted)
+            {
+                // The broker's metadata could not be read.
+                context.Response.Redirect("/?signin=unavailable");
+            }
+        });
+        endpoints.MapPost("/signout", static async (HttpContext context) =>
+        {
+            // The cookie is not sent with a cross-site POST, so nobody else can end a session; this says so plainly.
+            if (context.Request.Headers["Sec-Fetch-Site"] is [{ } site] && site is not ("same-origin" or "none"))
+            {
+                context.Response.StatusCode = StatusCodes.Status403Forbidden;
+                return;
+            }
+            await context.SignOutAsync(PortalSessions.Scheme).ConfigureAwait(false);
+            context.Response.StatusCode = StatusCodes.Status303SeeOther;
+            context.Response.Headers.Location = "/";
+        });
+    }
+
+    /// <summary>A path on this site: one slash, then neither slash nor backslash (a browser reads both as another host).</summary>
+    private static bool IsLocal(string? path) =>
+        path is ['/', ..] && path is not ['/', '/' or '\\', ..] && !path.Any(char.IsControl);
 }

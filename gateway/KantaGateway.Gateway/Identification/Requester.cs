@@ -36,6 +36,9 @@ public sealed record Requester
     /// <summary>The citizen's own compartment; null otherwise.</summary>
     public Pseudonym? Self { get; init; }
 
+    /// <summary>The citizen's display name, to greet with; never logged. Null otherwise.</summary>
+    public string? CitizenName { get; init; }
+
     /// <summary>v3-ActReason code: TREAT by default, PATRQT for citizens.</summary>
     public required string PurposeOfUse { get; init; }
 
@@ -58,6 +61,9 @@ public sealed record Requester
         RequesterKind.Citizen => $"{ClientId}|{Self?.Encode()}",
         _ => ClientId,
     };
+
+    /// <summary>Names nobody, so that no log line can by accident.</summary>
+    public override string ToString() => $"Requester({Kind}, {ClientId})";
 }
 
 /// <summary>Set on <c>HttpContext.Features</c> by step 1.</summary>

@@ -1,0 +1,158 @@
+using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Fhir.Outcomes;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+using Microsoft.Net.Http.Headers;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>
+/// Identifies FHIR callers by access token (RFC 9068) and the TLS certificate it is bound to (RFC 8705 §3).
+/// </summary>
+/// <remarks>
+/// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
+/// certificate are compared at every request.
+/// </remarks>
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
+{
+    private const string Scheme = "Bearer ";
+    private const int LongestToken = 8 * 1024;
+
+    private static readonly JsonWebTokenHandler Tokens = new() { MapInboundClaims = false };
+
+    private readonly RecentCache<TokenDigest, VerifiedToken> _verified = new(options.Identification.VerifiedTokens);
+
+    private readonly TokenValidationParameters _parameters = new()
+    {
+        IssuerSigningKey = key.Signing,
+        ValidIssuer = TokenEndpoint.IssuerOf(options),
+        ValidAudience = TokenEndpoint.AudienceOf(options),
+        ValidAlgorithms = [SecurityAlgorithms.EcdsaSha256],
+        ValidTypes = ["at+jwt"],
+        RequireExpirationTime = true,
+        // By this process's clock, and again at every use of a kept result.
+        LifetimeValidator = (from, to, _, _) => to is { } end && end > time.GetUtcNow() && (from is null || from <= time.GetUtcNow().AddSeconds(10))
+            ? true : throw new SecurityTokenExpiredException(),
+    };
+
+    private readonly record struct TokenDigest(long A, long B, long C, long D);
+
+    /// <param name="Directory">The registrations it was verified under; another instance means verifying again.</param>
+    private sealed record VerifiedToken(Requester Requester, string Thumbprint, ClientDirectory Directory);
+
+    public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context)
+    {
+        if (!TryReadToken(context.Request, out var token, out var unreadable))
+            return new(Refuse(context, null, unreadable));
+
+        var directory = registry.Current;
+        var digest = DigestOf(token);
+        return _verified.TryGet(digest, out var verified) && ReferenceEquals(verified.Directory, directory)
+            ? new(CheckUse(context, verified))
+            : VerifyAsync(context, token, digest, directory);
+    }
+
+    public Requester? PortalRequester(HttpContext context) => PortalSessions.RequesterOf(context, options);
+
+    private async ValueTask<(Requester?, Fault?)> VerifyAsync(HttpContext context, string token, TokenDigest digest, ClientDirectory directory)
+    {
+        var result = await Tokens.ValidateTokenAsync(token, _parameters).ConfigureAwait(false);
+        if (!result.IsValid)
+            return Refuse(context, "invalid_token", Explain(result.Exception));
+
+        var jwt = (JsonWebToken)result.SecurityToken;
+        if (!jwt.TryGetPayloadValue<string>("client_id", out var clientId) || directory.Find(clientId) is not { IsActive: true } client)
+            return Refuse(context, "invalid_token", "The client of the access token is suspended or no longer registered.");
+        if (!jwt.TryGetPayloadValue<System.Text.Json.JsonElement>("cnf", out var confirmation)
+            || !confirmation.TryGetProperty("x5t#S256", out var bound) || bound.GetString() is not { } thumbprint)
+            return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.");
+
+        var verified = new VerifiedToken(RequesterOf(jwt, client), thumbprint, directory);
+        _verified.Set(digest, verified);
+        return CheckUse(context, verified);
+    }
+
+    /// <summary>What can change from one use of a token to the next: time, and the connection it comes over.</summary>
+    private (Requester?, Fault?) CheckUse(HttpContext context, VerifiedToken verified)
+    {
+        if (verified.Requester.Expires <= time.GetUtcNow())
+            return Refuse(context, "invalid_token", "The access token has expired; get a new one.");
+        if (context.Connection.ClientCertificate is not { } certificate)
+            return Refuse(context, "invalid_token", "The request has no TLS client certificate; the access token works only with the certificate it was issued to.");
+        var facts = certificates.Examine(certificate);
+        if (facts.Problem is { } problem)
+            return Refuse(context, "invalid_token", problem);
+        return facts.Thumbprint == verified.Thumbprint
+            ? (verified.Requester, null)
+            : Refuse(context, "invalid_token", "The access token is bound to another TLS client certificate than the one of this connection.");
+    }
+
+    private static Requester RequesterOf(JsonWebToken token, RegisteredClient client)
+    {
+        string? Claim(string name) => token.TryGetPayloadValue<string>(name, out var value) ? value : null;
+
+        var professional = Claim(TokenEndpoint.ProfessionalIdClaim);
+        return new()
+        {
+            Kind = professional is null ? RequesterKind.System : RequesterKind.Professional,
+            ClientId = client.ClientId,
+            Organisation = client.Organisation,
+            OrganisationName = client.Registration.OrganisationName,
+            ControllerKind = client.Registration.ControllerKind,
+            ProfessionalId = professional,
+            ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
+            Profession = Claim(TokenEndpoint.ProfessionClaim),
+            PurposeOfUse = Claim(TokenEndpoint.PurposeClaim) ?? "",
+            Acr = Claim(TokenEndpoint.AcrClaim),
+            TokenId = token.Id,
+            Scopes = (Claim("scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries),
+            Expires = new DateTimeOffset(token.ValidTo, TimeSpan.Zero),
+        };
+    }
+
+    /// <summary>RFC 6750 §2.1: in the header only, never in the URL or the body.</summary>
+    private static bool TryReadToken(HttpRequest request, out string token, out string problem)
+    {
+        (token, problem) = ("", "");
+        if (request.Headers.Authorization is not { Count: > 0 } headers)
+            problem = "The request has no access token; send Authorization: Bearer with one from the token endpoint.";
+        else if (headers is not [{ } header] || !header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+            problem = "The Authorization header must be one Bearer token.";
+        else if (header.Length > LongestToken)
+            problem = "The access token is too long to be one of this gateway's.";
+        else
+            token = header[Scheme.Length..].Trim();
+        return problem.Length == 0;
+    }
+
+    private static TokenDigest DigestOf(string token)
+    {
+        Span<byte> utf8 = stackalloc byte[LongestToken];
+        Span<long> digest = stackalloc long[4];
+        // Does not fit only if it is not ASCII, which no token is; its digest is then that of nothing, under which nothing is kept.
+        _ = Encoding.UTF8.TryGetBytes(token, utf8, out var length);
+        SHA256.HashData(utf8[..length], System.Runtime.InteropServices.MemoryMarshal.AsBytes(digest));
+        return new(digest[0], digest[1], digest[2], digest[3]);
+    }
+
+    private static string Explain(Exception? reason) => reason switch
+    {
+        SecurityTokenExpiredException or SecurityTokenNoExpirationException or SecurityTokenInvalidLifetimeException => "The access token has expired; get a new one.",
+        SecurityTokenInvalidAudienceException => "The access token was issued for another audience.",
+        SecurityTokenInvalidIssuerException => "The access token was issued by another authorization server.",
+        SecurityTokenInvalidTypeException => "The token is not an access token (typ at+jwt).",
+        SecurityTokenMalformedException or ArgumentException => "The access token is not a readable signed JWT.",
+        SecurityTokenException => "The access token's signature is not of this gateway's authorization server.",
+        _ => "The access token could not be verified.",
+    };
+
+    /// <param name="error">RFC 6750 §3.1; null when the request carried no token at all.</param>
+    private static (Requester?, Fault?) Refuse(HttpContext context, string? error, string reason)
+    {
+        context.Response.Headers[HeaderNames.WWWAuthenticate] = error is null
+            ? "Bearer realm=\"fhir\""
+            : $"Bearer realm=\"fhir\", error=\"{error}\", error_description=\"{reason}\"";
+        return (null, new Fault(FaultKind.NotIdentified, reason));
+    }
+}

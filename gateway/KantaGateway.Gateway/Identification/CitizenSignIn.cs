@@ -1,0 +1,234 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Identifiers;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.OpenIdConnect;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Protocols.OpenIdConnect;
+using Microsoft.IdentityModel.Tokens;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>
+/// Strong identification of citizens by OIDC at a broker of the Finnish Trust Network (Traficom 213/2023): signed request
+/// object, <c>private_key_jwt</c>, encrypted ID token, exact <c>acr</c>, nonce, state and PKCE.
+/// </summary>
+internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudonyms, IIdentificationObserver observer, TimeProvider time)
+{
+    public const string Scheme = "ftn";
+    public const string CallbackPath = "/signin-ftn";
+
+    // Claims of the network, named by OID.
+    private const string IdentityCodeClaim = "urn:oid:1.2.246.21";
+    private const string DisplayNameClaim = "urn:oid:2.16.840.1.113730.3.1.241";
+    private const string GivenNamesClaim = "urn:oid:1.2.246.575.1.14";
+    private const string SurnameClaim = "urn:oid:2.5.4.4";
+
+    private static readonly TimeSpan RequestObjectLife = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan AssertionLife = TimeSpan.FromMinutes(1);
+    private static readonly JsonWebTokenHandler Tokens = new() { SetDefaultTimesOnTokenCreation = false };
+
+    private readonly CitizenIdentification _citizens = options.Identification.Citizens;
+    private readonly SigningCredentials _signing = new(ReadKey(options.Identification.Citizens.SigningKeyFile), SecurityAlgorithms.RsaSha256);
+    private readonly RsaSecurityKey _decryption = ReadKey(options.Identification.Citizens.EncryptionKeyFile);
+
+    public void Configure(OpenIdConnectOptions oidc, HttpMessageHandler upstream)
+    {
+        oidc.SignInScheme = PortalSessions.Scheme;
+        oidc.Authority = _citizens.Authority;
+        oidc.ClientId = _citizens.ClientId;
+        oidc.BackchannelHttpHandler = upstream;
+        oidc.BackchannelTimeout = TimeSpan.FromSeconds(10);
+        oidc.CallbackPath = CallbackPath;
+        oidc.ResponseType = OpenIdConnectResponseType.Code;
+        oidc.ResponseMode = OpenIdConnectResponseMode.Query;
+        oidc.UsePkce = true;
+        oidc.Scope.Clear();
+        oidc.Scope.Add("openid");
+        oidc.PushedAuthorizationBehavior = PushedAuthorizationBehavior.Disable;
+        oidc.DisableTelemetry = true;
+        oidc.MapInboundClaims = false;
+        oidc.SaveTokens = false;
+        oidc.GetClaimsFromUserInfoEndpoint = false;
+        oidc.UseTokenLifetime = false;
+        oidc.RemoteAuthenticationTimeout = RequestObjectLife;
+        oidc.ProtocolValidator.NonceLifetime = RequestObjectLife;
+        oidc.ProtocolValidator.RequireNonce = true;
+        oidc.ClaimActions.Clear();
+        // The broker answers by a redirect, so Lax is enough, and nothing cross-site can plant these.
+        foreach (var cookie in new[] { oidc.CorrelationCookie, oidc.NonceCookie })
+        {
+            cookie.SameSite = SameSiteMode.Lax;
+            cookie.SecurePolicy = CookieSecurePolicy.Always;
+            cookie.HttpOnly = true;
+        }
+        oidc.TokenValidationParameters = new TokenValidationParameters
+        {
+            ValidIssuer = _citizens.Authority,
+            ValidAudience = _citizens.ClientId,
+            ValidAlgorithms = [SecurityAlgorithms.RsaSha256],
+            TokenDecryptionKey = _decryption,
+            RequireExpirationTime = true,
+            RequireSignedTokens = true,
+            ClockSkew = TimeSpan.FromSeconds(10),
+        };
+        oidc.TokenHandler = new EncryptedIdTokens { MapInboundClaims = false };
+        oidc.Events = new OpenIdConnectEvents
+        {
+            OnRedirectToIdentityProvider = SendRequestObject,
+            OnAuthorizationCodeReceived = AuthenticateSelf,
+            OnTokenValidated = AdmitAsync,
+            OnRemoteFailure = RefuseAsync,
+            OnAccessDenied = CancelAsync,
+        };
+    }
+
+    /// <summary>RFC 9101: everything that is asked stands in one signed JWT.</summary>
+    private Task SendRequestObject(RedirectContext context)
+    {
+        var message = context.ProtocolMessage;
+        // Not from the Host header: where the broker sends the citizen back to is fixed.
+        message.RedirectUri = options.PublicAddress + CallbackPath;
+        // The handler would make the state after this event; the request object has to contain it.
+        context.Properties.Items[OpenIdConnectDefaults.RedirectUriForCodePropertiesKey] = message.RedirectUri;
+        var state = context.Options.StateDataFormat.Protect(context.Properties);
+
+        var language = CultureInfo.CurrentUICulture.TwoLetterISOLanguageName;
+        var request = Sign(_citizens.Authority, RequestObjectLife, new Dictionary<string, object>
+        {
+            ["client_id"] = _citizens.ClientId,
+            ["response_type"] = message.ResponseType,
+            ["redirect_uri"] = message.RedirectUri,
+            ["scope"] = message.Scope,
+            ["state"] = state,
+            ["nonce"] = message.Nonce,
+            ["acr_values"] = _citizens.Acr,
+            ["ui_locales"] = language is "fi" or "sv" or "en" ? language : "fi",
+            ["ftn_spname"] = _citizens.ServiceName,
+            ["code_challenge"] = message.GetParameter("code_challenge"),
+            ["code_challenge_method"] = message.GetParameter("code_challenge_method"),
+        }, "oauth-authz-req+jwt");
+        // OpenID Connect Core §6.1 wants these three outside too; the network ignores them there.
+        context.Response.Redirect(Microsoft.AspNetCore.WebUtilities.QueryHelpers.AddQueryString(message.IssuerAddress, new Dictionary<string, string?>
+        {
+            ["client_id"] = _citizens.ClientId,
+            ["response_type"] = message.ResponseType,
+            ["scope"] = message.Scope,
+            ["request"] = request,
+        }));
+        context.HandleResponse();
+        return Task.CompletedTask;
+    }
+
+    /// <summary>RFC 7523: the portal's own client assertion at the broker's token endpoint.</summary>
+    private async Task AuthenticateSelf(AuthorizationCodeReceivedContext context)
+    {
+        var broker = await context.Options.ConfigurationManager!.GetConfigurationAsync(context.HttpContext.RequestAborted).ConfigureAwait(false);
+        context.TokenEndpointRequest!.ClientAssertionType = ClientAssertionTypes.JwtBearer;
+        context.TokenEndpointRequest.ClientAssertion = Sign(broker.TokenEndpoint, AssertionLife, new Dictionary<string, object> { ["sub"] = _citizens.ClientId }, "JWT");
+    }
+
+    private async Task AdmitAsync(TokenValidatedContext context)
+    {
+        var claims = context.Principal!;
+        // Never "at least": the level that was asked for is the level that was billed, shown and agreed on.
+        if (claims.FindFirst(Claims.AuthenticationContextReference)?.Value is not { } acr || acr != _citizens.Acr)
+        {
+            context.Fail("The identification was not made at the level that was asked for (acr).");
+            return;
+        }
+        // Foreign means of identification carry no code.
+        if (!PersonalIdentityCode.TryParse(claims.FindFirst(IdentityCodeClaim)?.Value, out var code))
+        {
+            context.Fail("The identification carries no valid Finnish personal identity code.");
+            return;
+        }
+        if (code.IsTemporary != options.Identification.TestIdentityCodes)
+        {
+            context.Fail(code.IsTemporary ? "The identity code is a temporary one, which this service does not accept." : "This test service accepts identity codes of the 900 series only.");
+            return;
+        }
+        var name = claims.FindFirst(DisplayNameClaim)?.Value
+            ?? $"{claims.FindFirst(GivenNamesClaim)?.Value} {claims.FindFirst(SurnameClaim)?.Value}".Trim();
+        var self = await pseudonyms.OfAsync(code, context.HttpContext.RequestAborted).ConfigureAwait(false);
+        // From here on the code is known to nobody but Keys and the broker.
+        context.Principal = PortalSessions.CreatePrincipal(self, name, acr);
+        PortalSessions.Begin(context.Properties!, time.GetUtcNow());
+    }
+
+    private async Task RefuseAsync(RemoteFailureContext context)
+    {
+        // The messages of AdmitAsync are plain; those of the framework may quote what came in.
+        var reason = context.Failure switch
+        {
+            AuthenticationFailureException { InnerException: null } known when known.Message.StartsWith("The identification", StringComparison.Ordinal)
+                || known.Message.StartsWith("The identity code", StringComparison.Ordinal) || known.Message.StartsWith("This test service", StringComparison.Ordinal) => known.Message,
+            OpenIdConnectProtocolInvalidNonceException => "The ID token answers another sign-in (nonce).",
+            SecurityTokenDecryptionFailedException or UnencryptedIdTokenException => "The ID token is not encrypted as agreed.",
+            SecurityTokenException => "The ID token could not be verified.",
+            _ => "The sign-in could not be completed.",
+        };
+        await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
+        context.Response.Redirect("/?signin=refused");
+        context.HandleResponse();
+    }
+
+    private async Task CancelAsync(AccessDeniedContext context)
+    {
+        await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, "The citizen cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
+        context.Response.Redirect("/?signin=cancelled");
+        context.HandleResponse();
+    }
+
+    private string Sign(string audience, TimeSpan life, Dictionary<string, object> claims, string type)
+    {
+        var now = time.GetUtcNow();
+        claims["iss"] = _citizens.ClientId;
+        claims["aud"] = audience;
+        claims["jti"] = Guid.NewGuid().ToString("N");
+        claims["iat"] = now.ToUnixTimeSeconds();
+        claims["exp"] = (now + life).ToUnixTimeSeconds();
+        return Tokens.CreateToken(new SecurityTokenDescriptor { Claims = claims, SigningCredentials = _signing, TokenType = type });
+    }
+
+    private static RsaSecurityKey ReadKey(string file)
+    {
+        var rsa = RSA.Create();
+        try
+        {
+            rsa.ImportFromPem(File.ReadAllText(file));
+        }
+        catch (Exception wrong) when (wrong is ArgumentException or CryptographicException)
+        {
+            throw new InvalidDataException($"{file}: not a PKCS#8 PEM RSA private key.", wrong);
+        }
+        if (rsa.KeySize < 2048)
+            throw new InvalidDataException($"{file}: the RSA key must have 2048 bits or more.");
+        var key = new RsaSecurityKey(rsa);
+        key.KeyId = Base64UrlEncoder.Encode(key.ComputeJwkThumbprint());
+        return key;
+    }
+
+    private sealed class UnencryptedIdTokenException() : SecurityTokenException("The ID token is not encrypted as agreed.");
+
+    /// <summary>Refuses an ID token that did not come as RSA-OAEP with A128CBC-HS256, signed or not.</summary>
+    private sealed class EncryptedIdTokens : JsonWebTokenHandler
+    {
+        public override Task<TokenValidationResult> ValidateTokenAsync(string token, TokenValidationParameters validationParameters)
+        {
+            JsonWebToken outer;
+            try
+            {
+                outer = new JsonWebToken(token);
+            }
+            catch (Exception malformed) when (malformed is ArgumentException or SecurityTokenException)
+            {
+                return Task.FromResult(new TokenValidationResult { IsValid = false, Exception = malformed });
+            }
+            return outer is { IsEncrypted: true, Alg: SecurityAlgorithms.RsaOAEP, Enc: SecurityAlgorithms.Aes128CbcHmacSha256 }
+                ? base.ValidateTokenAsync(token, validationParameters)
+                : Task.FromResult(new TokenValidationResult { IsValid = false, Exception = new UnencryptedIdTokenException() });
+        }
+    }
+}

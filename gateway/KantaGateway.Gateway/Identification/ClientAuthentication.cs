@@ -1,0 +1,149 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>Why a token request is refused.</summary>
+/// <param name="Error">Code of RFC 6749 §5.2.</param>
+/// <param name="Description">A plain sentence that says what to change.</param>
+internal sealed record TokenRefusal(string Error, string Description);
+
+/// <summary>
+/// Authenticates a clinic system at the token endpoint: a signed assertion (RFC 7523, SMART App Launch 2.2
+/// client-confidential-asymmetric) over a TLS connection with the system's registered certificate (RFC 8705).
+/// </summary>
+/// <remarks>The checks are a list, in the order in which they are written; the first that fails is the answer.</remarks>
+internal sealed class ClientAuthentication(ClientRegistry registry, OrganisationCertificates certificates, ISharedState shared, GatewayOptions options, TimeProvider time)
+{
+    /// <summary>What SMART asks of a server, and nothing weaker.</summary>
+    public static readonly IReadOnlyList<string> Algorithms = ["ES384", "RS384"];
+
+    /// <summary>An assertion may end at most this far ahead (SMART: five minutes).</summary>
+    private static readonly TimeSpan LongestLife = TimeSpan.FromMinutes(5);
+
+    /// <summary>How far a client's clock may differ.</summary>
+    private static readonly TimeSpan Skew = TimeSpan.FromSeconds(10);
+
+    private const int LongestAssertion = 8 * 1024;
+    private const int LongestJti = 255;
+
+    private static readonly JsonWebTokenHandler Tokens = new() { MapInboundClaims = false };
+
+    private readonly string[] _audiences = [options.PublicAddress + "/connect/token", options.PublicAddress + "/", options.PublicAddress];
+
+    /// <returns>The client, or why not; exactly one of the two.</returns>
+    /// <exception cref="SharedStateException">The replay cache does not answer, so nothing can be accepted.</exception>
+    public async ValueTask<(RegisteredClient? Client, TokenRefusal? Refusal)> AuthenticateAsync(
+        HttpContext context, string? clientId, string? assertionType, string? assertion)
+    {
+        if (assertionType != ClientAssertionTypes.JwtBearer)
+            return Refuse($"Send client_assertion_type={ClientAssertionTypes.JwtBearer} with a signed client_assertion.");
+        if (assertion is not { Length: > 0 and <= LongestAssertion } || !TryRead(assertion, out var token))
+            return Refuse("The client assertion is not a readable signed JWT (JWS compact form).");
+
+        // RFC 7523 §3 (1, 2): iss and sub are the client.
+        if (token.Subject is not { Length: > 0 } claimed || token.Issuer != claimed)
+            return Refuse("The client assertion's iss and sub must both be the client_id.");
+        if (clientId is { Length: > 0 } && clientId != claimed)
+            return Refuse("client_id differs from the client assertion's iss and sub.");
+        if (registry.Current.Find(claimed) is not { } client)
+            return Refuse("The client is not registered at this gateway.");
+
+        // RFC 7523 §3 (9): the signature, under the algorithms that this client has registered.
+        if (!client.Registration.TokenEndpointAuthSigningAlg.Contains(token.Alg))
+            return Refuse($"The client assertion must be signed with {string.Join(" or ", client.Registration.TokenEndpointAuthSigningAlg)}.");
+        if (token.Kid is not { Length: > 0 } kid || client.Keys.FirstOrDefault(key => key.Kid == kid) is not { } key)
+            return Refuse("The client assertion's kid is not among the keys that the client has registered.");
+        if (await ExplainSignatureAsync(assertion, token.Alg, key).ConfigureAwait(false) is { } signature)
+            return Refuse(signature);
+
+        // From here on the client itself is speaking, so being suspended can be told.
+        if (!client.IsActive)
+            return Refuse("The client is suspended.");
+
+        // RFC 7523 §3 (3): meant for this server.
+        if (!token.Audiences.Any(_audiences.Contains))
+            return Refuse($"The client assertion's aud must be {_audiences[0]} or {_audiences[1]}.");
+
+        // RFC 7523 §3 (4, 5, 6) and SMART: short-lived.
+        var now = time.GetUtcNow();
+        if (!token.TryGetPayloadValue<long>("exp", out var exp))
+            return Refuse("The client assertion has no exp.");
+        var expires = DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(exp, 0, 253402300799));
+        if (expires <= now)
+            return Refuse("The client assertion has expired; make a new one for each request.");
+        if (expires > now + LongestLife + Skew)
+            return Refuse("The client assertion's exp is more than five minutes ahead.");
+        if ((token.TryGetPayloadValue<long>("nbf", out var nbf) && DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(nbf, 0, 253402300799)) > now + Skew)
+            || (token.TryGetPayloadValue<long>("iat", out var iat) && DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(iat, 0, 253402300799)) > now + Skew))
+            return Refuse("The client assertion is dated in the future; check the client's clock.");
+        if (token.Id is not { Length: > 0 and <= LongestJti } jti)
+            return Refuse($"The client assertion needs a jti of 1 to {LongestJti} characters.");
+
+        // RFC 8705 §2: the connection carries the certificate of the same organisation and system.
+        if (await context.Connection.GetClientCertificateAsync(context.RequestAborted).ConfigureAwait(false) is not { } certificate)
+            return Refuse("The token request has no TLS client certificate; connect with the organisation certificate of the client.");
+        var facts = certificates.Examine(certificate);
+        if (facts.Problem is { } problem)
+            return Refuse(problem);
+        if (facts.Organisation != client.Organisation)
+            return Refuse("The TLS client certificate belongs to another organisation than the client.");
+        if (client.Registration.TlsClientCertificates is { Count: > 0 } registered && !registered.Contains(facts.Thumbprint))
+            return Refuse("The TLS client certificate is not one that the client has registered.");
+
+        // RFC 7523 §3 (7): last, so that only an otherwise good assertion is used up.
+        return await shared.AddAsync("assertion:" + Digest(claimed, jti), expires - now + Skew).ConfigureAwait(false)
+            ? (client, null)
+            : Refuse("The client assertion has been used before (jti); make a new one for each request.");
+    }
+
+    /// <summary>The <c>sub</c> of an assertion that nobody has verified; null when it cannot be read.</summary>
+    public static string? ClaimedIn(string? assertion) =>
+        assertion is { Length: <= LongestAssertion } && TryRead(assertion, out var token) ? token.Subject : null;
+
+    private static (RegisteredClient?, TokenRefusal?) Refuse(string description) => (null, new(Errors.InvalidClient, description));
+
+    private static bool TryRead(string text, out JsonWebToken token)
+    {
+        token = null!;
+        if (text.Count(c => c == '.') != 2)
+            return false;
+        try
+        {
+            token = new JsonWebToken(text);
+            return true;
+        }
+        catch (Exception malformed) when (malformed is ArgumentException or SecurityTokenException or FormatException or System.Text.Json.JsonException)
+        {
+            return false;
+        }
+    }
+
+    private static async ValueTask<string?> ExplainSignatureAsync(string assertion, string algorithm, JsonWebKey key)
+    {
+        // Only the signature and the type: claims have their own sentences.
+        var result = await Tokens.ValidateTokenAsync(assertion, new TokenValidationParameters
+        {
+            IssuerSigningKey = key,
+            TryAllIssuerSigningKeys = true,
+            ValidAlgorithms = [algorithm],
+            // SMART writes JWT, RFC 7523bis client-authentication+jwt; an access token (at+jwt) must not pass for either.
+            TypeValidator = static (type, _, _) => type is null or "" or "JWT" or "jwt" or "client-authentication+jwt" ? type ?? "JWT" : throw new SecurityTokenInvalidTypeException(),
+            ValidateIssuer = false,
+            ValidateAudience = false,
+            ValidateLifetime = false,
+        }).ConfigureAwait(false);
+        return result switch
+        {
+            { IsValid: true } => null,
+            { Exception: SecurityTokenInvalidTypeException } => "The client assertion's typ must be JWT.",
+            _ => "The client assertion's signature does not verify with the registered key of that kid.",
+        };
+    }
+
+    private static string Digest(string clientId, string jti) =>
+        Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(clientId + "\0" + jti)));
+}

@@ -1,0 +1,127 @@
+using System.Buffers.Text;
+using System.Security.Claims;
+using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Fhir.Identifiers;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.Cookies;
+using Microsoft.AspNetCore.DataProtection;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>
+/// Citizens' sessions: the browser holds a random name in <c>__Host-kanta</c>, the ticket stays here, sealed. It carries
+/// the pseudonym and the display name, never the identity code.
+/// </summary>
+internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvider protection, TimeProvider time) : ITicketStore
+{
+    public const string Scheme = "portal";
+    public const string CookieName = "__Host-kanta";
+    public const string ClientId = "portal";
+
+    private const string PseudonymClaim = "pseudonym";
+    private const string NameClaim = "name";
+    private const string AcrClaim = "acr";
+    private const string SessionClaim = "sid";
+    private const string Started = "started";
+
+    /// <summary>A session ends when unused for this long.</summary>
+    public static readonly TimeSpan Idle = TimeSpan.FromMinutes(15);
+
+    /// <summary>And after this long in any case.</summary>
+    private static readonly TimeSpan Longest = TimeSpan.FromHours(4);
+
+    private readonly IDataProtector _protector = protection.CreateProtector("portal ticket");
+
+    public static void Configure(CookieAuthenticationOptions cookie)
+    {
+        cookie.Cookie.Name = CookieName;
+        cookie.Cookie.Path = "/";
+        cookie.Cookie.HttpOnly = true;
+        cookie.Cookie.SecurePolicy = CookieSecurePolicy.Always;
+        // Strict would hide the session from the page that the broker's redirect leads to.
+        cookie.Cookie.SameSite = SameSiteMode.Lax;
+        cookie.ExpireTimeSpan = Idle;
+        cookie.SlidingExpiration = true;
+        cookie.LoginPath = cookie.AccessDeniedPath = cookie.LogoutPath = "/";
+        cookie.Events.OnValidatePrincipal = static context =>
+        {
+            var now = (context.Options.TimeProvider ?? TimeProvider.System).GetUtcNow();
+            if (!context.Properties.Items.TryGetValue(Started, out var text)
+                || !DateTimeOffset.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var started)
+                || now - started > Longest)
+                context.RejectPrincipal();
+            return Task.CompletedTask;
+        };
+    }
+
+    /// <summary>The principal of a new session.</summary>
+    public static ClaimsPrincipal CreatePrincipal(Pseudonym self, string name, string acr) =>
+        new(new ClaimsIdentity(
+        [
+            new(PseudonymClaim, self.Encode()), new(NameClaim, name), new(AcrClaim, acr),
+            new(SessionClaim, Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16))),
+        ], Scheme, NameClaim, null));
+
+    /// <summary>Stamps the beginning of a session into its ticket.</summary>
+    public static void Begin(AuthenticationProperties properties, DateTimeOffset now) =>
+        properties.Items[Started] = now.ToString("O", System.Globalization.CultureInfo.InvariantCulture);
+
+    public static Requester? RequesterOf(HttpContext context, GatewayOptions options)
+    {
+        if (context.User.Identity is not ClaimsIdentity { AuthenticationType: Scheme } identity
+            || !Pseudonym.TryDecode(identity.FindFirst(PseudonymClaim)?.Value, out var self)
+            || context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties?.ExpiresUtc is not { } expires)
+            return null;
+        return new()
+        {
+            Kind = RequesterKind.Citizen,
+            ClientId = ClientId,
+            Organisation = KantaGateway.Fhir.Identifiers.Oid.Parse(options.NationalOrganisation),
+            OrganisationName = options.Identification.Citizens.ServiceName,
+            ControllerKind = ControllerKind.Public,
+            Self = self,
+            CitizenName = identity.FindFirst(NameClaim)?.Value,
+            PurposeOfUse = "PATRQT",
+            Acr = identity.FindFirst(AcrClaim)?.Value,
+            TokenId = identity.FindFirst(SessionClaim)?.Value ?? "",
+            Scopes = ["patient/*.cruds"],
+            Expires = expires,
+        };
+    }
+
+    public async Task<string> StoreAsync(AuthenticationTicket ticket)
+    {
+        var key = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
+        await RenewAsync(key, ticket).ConfigureAwait(false);
+        return key;
+    }
+
+    public Task RenewAsync(string key, AuthenticationTicket ticket)
+    {
+        var life = (ticket.Properties.ExpiresUtc ?? time.GetUtcNow() + Idle) - time.GetUtcNow();
+        return life > TimeSpan.Zero
+            ? shared.SetAsync(NameOf(key), _protector.Protect(TicketSerializer.Default.Serialize(ticket)), life).AsTask()
+            : RemoveAsync(key);
+    }
+
+    public async Task<AuthenticationTicket?> RetrieveAsync(string key)
+    {
+        if (await shared.GetAsync(NameOf(key)).ConfigureAwait(false) is not { } stored)
+            return null;
+        try
+        {
+            return TicketSerializer.Default.Deserialize(_protector.Unprotect(stored));
+        }
+        catch (CryptographicException)
+        {
+            // Sealed under a token key that has been replaced since: the session is over.
+            return null;
+        }
+    }
+
+    public Task RemoveAsync(string key) => shared.RemoveAsync(NameOf(key)).AsTask();
+
+    /// <summary>Who reads the store must not learn what a cookie has to say.</summary>
+    private static string NameOf(string key) => "session:" + Convert.ToHexString(SHA256.HashData(Encoding.ASCII.GetBytes(key)));
+}

@@ -1,0 +1,109 @@
+using System.Collections.Concurrent;
+using StackExchange.Redis;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>What the gateways of a deployment remember together for a while: used assertion ids and portal sessions.</summary>
+/// <remarks>Keys are digests and values ciphertext, so whoever reads the store learns neither. Throws <see cref="SharedStateException"/> when it cannot answer.</remarks>
+internal interface ISharedState
+{
+    /// <returns>False when the key is already there: of all concurrent callers exactly one gets true.</returns>
+    ValueTask<bool> AddAsync(string key, TimeSpan life);
+
+    ValueTask SetAsync(string key, byte[] value, TimeSpan life);
+    ValueTask<byte[]?> GetAsync(string key);
+    ValueTask RemoveAsync(string key);
+}
+
+/// <summary>The shared store is full or out of reach: the caller must refuse, not go on without it.</summary>
+internal sealed class SharedStateException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Remembers in this process: for one gateway.</summary>
+internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : ISharedState
+{
+    private readonly ConcurrentDictionary<string, (byte[] Value, DateTimeOffset Ends)> _entries = new(StringComparer.Ordinal);
+    private int _count;
+
+    public ValueTask<bool> AddAsync(string key, TimeSpan life)
+    {
+        MakeRoom();
+        var now = time.GetUtcNow();
+        var entry = (Array.Empty<byte>(), now + life);
+        while (!_entries.TryAdd(key, entry))
+        {
+            if (!_entries.TryGetValue(key, out var old))
+                continue;
+            if (old.Ends > now)
+                return new(false);
+            // It has ended: whoever swaps it is the one that adds.
+            if (_entries.TryUpdate(key, entry, old))
+                return new(true);
+        }
+        Interlocked.Increment(ref _count);
+        return new(true);
+    }
+
+    public ValueTask SetAsync(string key, byte[] value, TimeSpan life)
+    {
+        MakeRoom();
+        var entry = (value, time.GetUtcNow() + life);
+        if (_entries.TryAdd(key, entry))
+            Interlocked.Increment(ref _count);
+        else
+            _entries[key] = entry;
+        return default;
+    }
+
+    public ValueTask<byte[]?> GetAsync(string key) =>
+        new(_entries.TryGetValue(key, out var entry) && entry.Ends > time.GetUtcNow() ? entry.Value : null);
+
+    public ValueTask RemoveAsync(string key)
+    {
+        if (_entries.TryRemove(key, out _))
+            Interlocked.Decrement(ref _count);
+        return default;
+    }
+
+    private void MakeRoom()
+    {
+        if (Volatile.Read(ref _count) < capacity)
+            return;
+        var now = time.GetUtcNow();
+        foreach (var entry in _entries)
+            if (entry.Value.Ends <= now && _entries.TryRemove(entry))
+                Interlocked.Decrement(ref _count);
+        // Forgetting a live entry would let an assertion be replayed.
+        if (Volatile.Read(ref _count) >= capacity)
+            throw new SharedStateException("Too many assertions and sessions at once.");
+    }
+}
+
+/// <summary>Remembers in Redis: for any number of gateways.</summary>
+internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) : ISharedState
+{
+    private const string Prefix = "kanta:identification:";
+
+    public ValueTask<bool> AddAsync(string key, TimeSpan life) =>
+        TryAsync(redis => redis.StringSetAsync(Prefix + key, "", life, When.NotExists));
+
+    public async ValueTask SetAsync(string key, byte[] value, TimeSpan life) =>
+        await TryAsync(redis => redis.StringSetAsync(Prefix + key, value, life)).ConfigureAwait(false);
+
+    public async ValueTask<byte[]?> GetAsync(string key) =>
+        await TryAsync(redis => redis.StringGetAsync(Prefix + key)).ConfigureAwait(false);
+
+    public async ValueTask RemoveAsync(string key) =>
+        await TryAsync(redis => redis.KeyDeleteAsync(Prefix + key)).ConfigureAwait(false);
+
+    private async ValueTask<T> TryAsync<T>(Func<IDatabase, Task<T>> ask)
+    {
+        try
+        {
+            return await ask((await connection.Value.ConfigureAwait(false)).GetDatabase()).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is RedisException or TimeoutException)
+        {
+            throw new SharedStateException("The shared store does not answer.", failure);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+using System.Text.Json.Nodes;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary><c>/.well-known/smart-configuration</c> (SMART App Launch 2.2, conformance), under the FHIR base and at the root.</summary>
+internal static class SmartConfiguration
+{
+    public static void Map(IEndpointRouteBuilder endpoints, GatewayOptions options)
+    {
+        var document = Write(options);
+        RequestDelegate answer = async context =>
+        {
+            context.Response.ContentType = "application/json";
+            context.Response.Headers.CacheControl = "public, max-age=300";
+            context.Response.ContentLength = document.Length;
+            await context.Response.Body.WriteAsync(document, context.RequestAborted).ConfigureAwait(false);
+        };
+        endpoints.MapGet("/.well-known/smart-configuration", answer);
+        endpoints.MapGet("/fhir/.well-known/smart-configuration", answer);
+    }
+
+    private static byte[] Write(GatewayOptions options)
+    {
+        static JsonArray List(params IEnumerable<string> items) => [.. items.Select(item => (JsonNode)item)];
+
+        return System.Text.Encoding.UTF8.GetBytes(new JsonObject
+        {
+            ["issuer"] = TokenEndpoint.IssuerOf(options),
+            ["jwks_uri"] = options.PublicAddress + "/.well-known/jwks",
+            ["token_endpoint"] = options.PublicAddress + TokenEndpoint.Path,
+            ["token_endpoint_auth_methods_supported"] = List("private_key_jwt"),
+            ["token_endpoint_auth_signing_alg_values_supported"] = List(ClientAuthentication.Algorithms),
+            ["grant_types_supported"] = List("client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ["scopes_supported"] = List("system/*.cruds", "user/*.cruds"),
+            ["response_types_supported"] = List(),
+            ["code_challenge_methods_supported"] = List("S256"),
+            // RFC 8705 §3.3
+            ["tls_client_certificate_bound_access_tokens"] = true,
+            ["capabilities"] = List("client-confidential-asymmetric", "permission-v2"),
+        }.ToJsonString());
+    }
+}

@@ -1,0 +1,141 @@
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.JwtBearer;
+using Microsoft.Identity.Web;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>A professional as the clinic's identity provider vouches for one.</summary>
+/// <param name="Id">Terhikki number (<c>professional_id</c>) where the provider knows it, else the provider's <c>sub</c>.</param>
+/// <param name="Until">When the subject token ends; what is derived from it ends no later.</param>
+internal sealed record VouchedProfessional(string Id, string Name, string? Profession, string? Acr, DateTimeOffset Until);
+
+/// <summary>
+/// Validates subject tokens of token exchange (RFC 8693) through Microsoft.Identity.Web, one scheme for each of the
+/// clinics' identity providers.
+/// </summary>
+internal sealed class SubjectTokens(GatewayOptions options)
+{
+    /// <summary>What a clinic may call its token; JWTs all of them.</summary>
+    public static readonly IReadOnlyList<string> Types =
+        [TokenTypeIdentifiers.AccessToken, TokenTypeIdentifiers.IdentityToken, "urn:ietf:params:oauth:token-type:jwt"];
+
+    private const string SchemePrefix = "professional:";
+    private const int LongestToken = 16 * 1024;
+    private static readonly object TokenKey = new();
+
+    private readonly Dictionary<string, ProfessionalIssuer> _issuers =
+        options.Identification.ProfessionalIssuers.ToDictionary(issuer => issuer.Issuer, StringComparer.Ordinal);
+
+    public static void AddSchemes(AuthenticationBuilder authentication, IdentificationOptions options, Func<HttpMessageHandler> upstream)
+    {
+        foreach (var issuer in options.ProfessionalIssuers)
+            authentication.AddMicrosoftIdentityWebApi(
+                jwt =>
+                {
+                    jwt.MetadataAddress = issuer.Issuer.TrimEnd('/') + "/.well-known/openid-configuration";
+                    jwt.BackchannelHttpHandler = upstream();
+                    jwt.BackchannelTimeout = TimeSpan.FromSeconds(10);
+                    jwt.MapInboundClaims = false;
+                    jwt.TokenValidationParameters = new TokenValidationParameters
+                    {
+                        ValidIssuer = issuer.Issuer,
+                        ValidAudience = issuer.Audience,
+                        ValidTypes = ["JWT", "at+jwt"],
+                        ValidAlgorithms = [SecurityAlgorithms.RsaSha256, SecurityAlgorithms.RsaSsaPssSha256, SecurityAlgorithms.EcdsaSha256],
+                        ClockSkew = TimeSpan.FromSeconds(10),
+                        // In the place of the Entra validator, which wants a tenant id: exactly this issuer.
+                        IssuerValidator = (found, _, _) => found == issuer.Issuer ? found : throw new SecurityTokenInvalidIssuerException(),
+                    };
+                    jwt.Events = new JwtBearerEvents
+                    {
+                        OnMessageReceived = received =>
+                        {
+                            // The Authorization header is not where a subject token stands.
+                            received.Token = received.HttpContext.Items[TokenKey] as string;
+                            if (received.Token is null)
+                                received.NoResult();
+                            return Task.CompletedTask;
+                        },
+                    };
+                },
+                entra =>
+                {
+                    entra.Authority = issuer.Issuer;
+                    entra.ClientId = issuer.Audience;
+                    // SMART scopes are granted here, not by the clinic's provider, so its scp or roles are not asked for.
+                    entra.AllowWebApiToBeAuthorizedByACL = true;
+                },
+                SchemePrefix + issuer.Issuer);
+    }
+
+    /// <param name="client">The authenticated clinic system: its own identity provider is the only one heard.</param>
+    public async ValueTask<(VouchedProfessional? Professional, TokenRefusal? Refusal)> ValidateAsync(HttpContext context, RegisteredClient client, string token)
+    {
+        if (token.Length > LongestToken || !TryReadIssuer(token, out var claimed))
+            return Refuse("The subject_token is not a readable signed JWT.");
+        if (!_issuers.TryGetValue(claimed, out var issuer))
+            return Refuse("The subject_token's issuer is not an identity provider that this gateway knows.");
+        if (issuer.Organisation != client.Registration.OrganisationOid)
+            return Refuse("The subject_token was issued by the identity provider of another organisation than the client's.");
+
+        AuthenticateResult result;
+        context.Items[TokenKey] = token;
+        try
+        {
+            result = await context.AuthenticateAsync(SchemePrefix + issuer.Issuer).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is InvalidOperationException or HttpRequestException or IOException or OperationCanceledException)
+        {
+            result = AuthenticateResult.Fail(failure);
+        }
+        finally
+        {
+            context.Items.Remove(TokenKey);
+        }
+        if (result.Failure is { } reason)
+            return Refuse(Explain(reason));
+        if (result.Principal is not { } principal)
+            return Refuse("The subject_token could not be validated.");
+
+        var id = principal.FindFirst("professional_id")?.Value ?? principal.FindFirst(Claims.Subject)?.Value;
+        var name = principal.FindFirst(Claims.Name)?.Value;
+        if (id is not { Length: > 0 and <= 128 } || name is not { Length: > 0 and <= 256 })
+            return Refuse("The subject_token must name the professional: professional_id or sub, and name.");
+        var until = long.TryParse(principal.FindFirst("exp")?.Value, out var exp) ? DateTimeOffset.FromUnixTimeSeconds(exp) : result.Properties?.ExpiresUtc;
+        return until is { } end
+            ? (new(id, name, principal.FindFirst("profession")?.Value, principal.FindFirst("acr")?.Value, end), null)
+            : Refuse("The subject_token has no exp.");
+    }
+
+    // RFC 8693 §2.2.2: an unacceptable subject token is invalid_request.
+    private static (VouchedProfessional?, TokenRefusal?) Refuse(string description) => (null, new(Errors.InvalidRequest, description));
+
+    private static string Explain(Exception reason) => reason switch
+    {
+        SecurityTokenExpiredException or SecurityTokenNotYetValidException or SecurityTokenNoExpirationException => "The subject_token has expired; the professional must sign in again.",
+        SecurityTokenInvalidAudienceException => "The subject_token was issued for another audience.",
+        SecurityTokenInvalidIssuerException => "The subject_token's issuer is not the expected one.",
+        SecurityTokenInvalidTypeException => "The subject_token's typ must be JWT or at+jwt.",
+        SecurityTokenException => "The subject_token's signature does not verify with the identity provider's keys.",
+        _ => "The organisation's identity provider could not be reached to validate the subject_token; try again.",
+    };
+
+    private static bool TryReadIssuer(string token, out string issuer)
+    {
+        issuer = "";
+        if (token.Count(c => c == '.') != 2)
+            return false;
+        try
+        {
+            issuer = new JsonWebToken(token).Issuer;
+            return issuer.Length > 0;
+        }
+        catch (Exception malformed) when (malformed is ArgumentException or SecurityTokenException or FormatException or System.Text.Json.JsonException)
+        {
+            return false;
+        }
+    }
+}

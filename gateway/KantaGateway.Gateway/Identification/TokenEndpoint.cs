@@ -1,0 +1,250 @@
+using System.Buffers.Text;
+using System.Collections.Immutable;
+using System.Security.Claims;
+using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore;
+using Microsoft.IdentityModel.Tokens;
+using OpenIddict.Abstractions;
+using OpenIddict.Server;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+using static OpenIddict.Server.OpenIddictServerEvents;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>
+/// The authorization server's token endpoint on OpenIddict: <c>client_credentials</c> for clinic systems (SMART Backend
+/// Services) and token exchange (RFC 8693) for professionals.
+/// </summary>
+/// <remarks>
+/// OpenIddict runs in its degraded mode: it has no client or token store, and the authentication of clients is
+/// <see cref="ClientAuthentication"/>. Tokens are self-contained and short, so gateways share nothing but keys.
+/// </remarks>
+internal static class TokenEndpoint
+{
+    public const string Path = "/connect/token";
+
+    // Claims of access tokens beyond the registered ones.
+    public const string OrganisationClaim = "organisation";
+    public const string PurposeClaim = "purpose_of_use";
+    public const string ProfessionalIdClaim = "professional_id";
+    public const string ProfessionalNameClaim = "professional_name";
+    public const string ProfessionClaim = "profession";
+    public const string AcrClaim = "acr";
+    private const string ActorClaim = "act";
+
+    private const string DefaultPurpose = "TREAT";
+
+    /// <summary>v3-ActReason codes that a clinic may state; what each permits is decided later.</summary>
+    private static readonly HashSet<string> Purposes = ["TREAT", "ETREAT", "CAREMGT", "COC", "HOPERAT", "HPAYMT"];
+
+    private static readonly object ClientKey = new();
+    private static readonly object ProfessionalKey = new();
+
+    /// <summary>What FHIR requests must have in <c>aud</c>.</summary>
+    public static string AudienceOf(GatewayOptions options) => options.PublicAddress + "/fhir";
+
+    /// <summary>As tokens and discovery write it.</summary>
+    public static string IssuerOf(GatewayOptions options) => new Uri(options.PublicAddress).AbsoluteUri;
+
+    public static void Add(IServiceCollection services, GatewayOptions options, TokenKey key) =>
+        services.AddOpenIddict().AddServer(server =>
+        {
+            server.EnableDegradedMode();
+            server.SetIssuer(IssuerOf(options));
+            server.SetTokenEndpointUris(Path);
+            server.SetJsonWebKeySetEndpointUris("/.well-known/jwks");
+            server.SetConfigurationEndpointUris("/.well-known/openid-configuration");
+            server.AllowClientCredentialsFlow().AllowTokenExchangeFlow();
+            server.AddSigningKey(key.Signing);
+            server.AddEncryptionKey(new SymmetricSecurityKey(key.EncryptionKey));
+            server.DisableAccessTokenEncryption();
+            server.DisableScopeValidation();
+            server.SetAccessTokenLifetime(TimeSpan.FromSeconds(options.Identification.AccessTokenSeconds));
+            server.UseClientCertificateBoundAccessTokens();
+            server.Configure(it =>
+            {
+                it.ClientAuthenticationMethods.Clear();
+                it.ClientAuthenticationMethods.Add(ClientAuthenticationMethods.PrivateKeyJwt);
+                it.ClientAssertionTypes.Clear();
+                it.ClientAssertionTypes.Add(ClientAssertionTypes.JwtBearer);
+                it.SubjectTokenTypes.Clear();
+                foreach (var type in SubjectTokens.Types)
+                    it.SubjectTokenTypes.Add(type);
+                it.ActorTokenTypes.Clear();
+                it.RequestedTokenTypes.Clear();
+                it.RequestedTokenTypes.Add(TokenTypeIdentifiers.AccessToken);
+            });
+            // Behind a terminator on this machine the scheme is set from its listener, see Listeners.
+            server.UseAspNetCore().DisableTransportSecurityRequirement();
+
+            server.AddEventHandler<ValidateTokenRequestContext>(handler => handler.UseScopedHandler<AuthenticateCaller>()
+                .SetOrder(OpenIddictServerHandlers.Exchange.ValidateAuthentication.Descriptor.Order - 500));
+            server.AddEventHandler<ProcessAuthenticationContext>(handler => handler.UseInlineHandler(LeaveAssertions)
+                .SetOrder(OpenIddictServerHandlers.EvaluateValidatedTokens.Descriptor.Order + 500));
+            server.AddEventHandler<HandleTokenRequestContext>(handler => handler.UseSingletonHandler<GrantToken>());
+            server.AddEventHandler<GenerateTokenContext>(handler => handler.UseInlineHandler(ShortenTokenId)
+                .SetOrder(OpenIddictServerHandlers.Protection.AttachTokenMetadata.Descriptor.Order + 500));
+            server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseScopedHandler<CompleteResponse>().SetOrder(int.MinValue + 100_000));
+        });
+
+    /// <summary>OpenIddict would validate assertion and subject token with its own keys; <see cref="AuthenticateCaller"/> has done both.</summary>
+    private static ValueTask LeaveAssertions(ProcessAuthenticationContext context)
+    {
+        context.ValidateClientAssertion = context.ValidateSubjectToken = false;
+        context.ExtractActorToken = context.ValidateActorToken = false;
+        return default;
+    }
+
+    /// <summary>The audit may record at most 32 characters of a token's id (IHE BALP), and OpenIddict makes 36.</summary>
+    private static ValueTask ShortenTokenId(GenerateTokenContext context)
+    {
+        if (context.SecurityTokenDescriptor.Claims is { } claims)
+            claims[Claims.JwtId] = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
+        return default;
+    }
+
+    private static HttpContext HttpOf(OpenIddictServerTransaction transaction) =>
+        transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("The token endpoint runs over HTTP only.");
+
+    /// <summary>Who is asking, and for whom.</summary>
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
+    {
+        public async ValueTask HandleAsync(ValidateTokenRequestContext context)
+        {
+            var http = HttpOf(context.Transaction);
+            var request = context.Request;
+            try
+            {
+                var (client, refusal) = await clients.AuthenticateAsync(http, request.ClientId, request.ClientAssertionType, request.ClientAssertion).ConfigureAwait(false);
+                if (client is null)
+                {
+                    context.Reject(refusal!.Error, refusal.Description);
+                    return;
+                }
+                // SMART requests carry no client_id beside the assertion; OpenIddict wants one from here on.
+                request.ClientId = client.ClientId;
+                http.Items[ClientKey] = client;
+
+                if (ExplainScopes(client, request) is { } scope)
+                {
+                    context.Reject(Errors.InvalidScope, scope);
+                    return;
+                }
+                if (!Purposes.Contains(PurposeOf(request)))
+                {
+                    context.Reject(Errors.InvalidRequest, $"purpose_of_use must be one of {string.Join(", ", Purposes)}.");
+                    return;
+                }
+                if (!request.IsTokenExchangeGrantType())
+                    return;
+                if (request.ActorToken is not null)
+                {
+                    context.Reject(Errors.InvalidRequest, "actor_token is not used: the actor is the authenticated client.");
+                    return;
+                }
+                var (professional, unproven) = await subjects.ValidateAsync(http, client, request.SubjectToken!).ConfigureAwait(false);
+                if (professional is null)
+                    context.Reject(unproven!.Error, unproven.Description);
+                else if (professional.Until <= time.GetUtcNow())
+                    context.Reject(Errors.InvalidRequest, "The subject_token has expired; the professional must sign in again.");
+                else
+                    http.Items[ProfessionalKey] = professional;
+            }
+            catch (SharedStateException)
+            {
+                context.Reject(Errors.TemporarilyUnavailable, "Client assertions cannot be checked for replay at the moment; try again.");
+            }
+        }
+    }
+
+    /// <summary>Writes what was proven into the token.</summary>
+    internal sealed class GrantToken(GatewayOptions options, TimeProvider time) : IOpenIddictServerHandler<HandleTokenRequestContext>
+    {
+        public ValueTask HandleAsync(HandleTokenRequestContext context)
+        {
+            var http = HttpOf(context.Transaction);
+            var client = (RegisteredClient)http.Items[ClientKey]!;
+            var professional = http.Items[ProfessionalKey] as VouchedProfessional;
+
+            var identity = new ClaimsIdentity("kanta", Claims.Name, Claims.Role);
+            identity.SetClaim(Claims.Subject, professional?.Id ?? client.ClientId);
+            identity.SetClaim(OrganisationClaim, client.Organisation.ToString());
+            identity.SetClaim(PurposeClaim, PurposeOf(context.Request));
+            var life = TimeSpan.FromSeconds(options.Identification.AccessTokenSeconds);
+            if (professional is not null)
+            {
+                identity.SetClaim(ProfessionalIdClaim, professional.Id);
+                identity.SetClaim(ProfessionalNameClaim, professional.Name);
+                identity.SetClaim(ProfessionClaim, professional.Profession);
+                identity.SetClaim(AcrClaim, professional.Acr);
+                // RFC 8693 §4.1: on whose hands the professional's request travels.
+                identity.SetClaim(ActorClaim, new JsonObject { ["sub"] = client.ClientId });
+                var left = professional.Until - time.GetUtcNow();
+                if (left < life)
+                    life = left;
+            }
+            identity.SetScopes(ScopesOf(client, context.Request));
+            identity.SetResources(AudienceOf(options));
+            identity.SetDestinations(static _ => [Destinations.AccessToken]);
+            var principal = new ClaimsPrincipal(identity);
+            principal.SetAccessTokenLifetime(life);
+            context.SignIn(principal);
+            return default;
+        }
+    }
+
+    /// <summary>Completes the answer as SMART wants it; a refusal is told to whoever records refusals.</summary>
+    internal sealed class CompleteResponse(ClientRegistry registry, IIdentificationObserver observer) : IOpenIddictServerHandler<ApplyTokenResponseContext>
+    {
+        public async ValueTask HandleAsync(ApplyTokenResponseContext context)
+        {
+            var http = HttpOf(context.Transaction);
+            if (string.IsNullOrEmpty(context.Error))
+            {
+                if (http.Items[ClientKey] is RegisteredClient client && context.Request is { } request)
+                    context.Response.Scope = string.Join(' ', ScopesOf(client, request));
+                return;
+            }
+            // The documentation pages that OpenIddict points at explain its own checks, not this gateway's.
+            context.Response.ErrorUri = null;
+            await observer.RefusedAsync(http, ClaimedClient(context, http), context.Response.ErrorDescription ?? context.Error, http.RequestAborted).ConfigureAwait(false);
+        }
+
+        /// <summary>Only an id that is registered: what else a request claims may be anything.</summary>
+        private string ClaimedClient(ApplyTokenResponseContext context, HttpContext http)
+        {
+            if (http.Items[ClientKey] is RegisteredClient authenticated)
+                return authenticated.ClientId;
+            var claimed = context.Request?.ClientId ?? ClientAuthentication.ClaimedIn(context.Request?.ClientAssertion);
+            return claimed is not null && registry.Current.Find(claimed) is { } known ? known.ClientId : "";
+        }
+    }
+
+    private static string PurposeOf(OpenIddictRequest request) => (string?)request[PurposeClaim] is { Length: > 0 } purpose ? purpose : DefaultPurpose;
+
+    private static string LevelOf(OpenIddictRequest request) => request.IsTokenExchangeGrantType() ? "user" : "system";
+
+    /// <summary>Null when every requested scope is of the grant's level and covered by a registered one.</summary>
+    private static string? ExplainScopes(RegisteredClient client, OpenIddictRequest request)
+    {
+        var level = LevelOf(request);
+        foreach (var text in request.GetScopes())
+        {
+            if (!SmartScope.TryParse(text, out var scope))
+                return "A requested scope is not a SMART v2 scope such as system/Observation.rs.";
+            if (scope.Level != level)
+                return $"This grant gives {level}/ scopes only.";
+            if (!client.Scopes.Any(registered => registered.Covers(scope)))
+                return "A requested scope goes beyond what the client has registered.";
+        }
+        return request.GetScopes().IsEmpty && !client.Scopes.Any(s => s.Level == level)
+            ? $"The client has no {level}/ scope registered."
+            : null;
+    }
+
+    /// <summary>What was asked for; without a wish, everything of the level that the client has registered (RFC 6749 §3.3).</summary>
+    private static ImmutableArray<string> ScopesOf(RegisteredClient client, OpenIddictRequest request) =>
+        request.GetScopes() is { IsEmpty: false } asked ? asked
+            : [.. client.Scopes.Where(s => s.Level == LevelOf(request)).Select(s => s.ToString())];
+}

@@ -1,0 +1,74 @@
+using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+
+namespace KantaGateway.Simulators;
+
+/// <summary>
+/// A clinic's identity provider, as an Entra ID tenant is one: discovery, keys, and access tokens of its professionals.
+/// How a professional signs in there is the clinic's affair, so a POST names one and gets the token.
+/// </summary>
+internal sealed class ClinicIdentityProvider(SimulatorOptions options, string clinic)
+{
+    private static readonly TimeSpan TokenLife = TimeSpan.FromHours(1);
+    private static readonly JsonWebTokenHandler Tokens = new();
+
+    private readonly ECDsaSecurityKey _key = new(ECDsa.Create(ECCurve.NamedCurves.nistP256)) { KeyId = clinic + "-1" };
+    private readonly string _issuer = options.ClinicIssuer(clinic);
+
+    private sealed record SubjectTokenRequest(string? Professional);
+
+    public void Map(IEndpointRouteBuilder endpoints)
+    {
+        var group = endpoints.MapGroup($"/idp/{clinic}");
+        group.MapGet("/.well-known/openid-configuration", () => Results.Json(new JsonObject
+        {
+            ["issuer"] = _issuer,
+            ["jwks_uri"] = _issuer + "/jwks",
+            ["authorization_endpoint"] = _issuer + "/authorize",
+            ["token_endpoint"] = _issuer + "/token",
+            ["id_token_signing_alg_values_supported"] = new JsonArray("ES256"),
+            ["response_types_supported"] = new JsonArray("code"),
+            ["subject_types_supported"] = new JsonArray("public"),
+        }));
+        group.MapGet("/jwks", () =>
+        {
+            var point = _key.ECDsa.ExportParameters(false).Q;
+            return Results.Json(new JsonObject
+            {
+                ["keys"] = new JsonArray(new JsonObject
+                {
+                    ["kty"] = "EC", ["crv"] = "P-256", ["use"] = "sig", ["alg"] = "ES256", ["kid"] = _key.KeyId,
+                    ["x"] = Base64UrlEncoder.Encode(point.X), ["y"] = Base64UrlEncoder.Encode(point.Y),
+                }),
+            });
+        });
+        group.MapPost("/subject-token", (SubjectTokenRequest request) =>
+            options.Professionals.FirstOrDefault(p => p.Clinic == clinic && p.Id == request.Professional) is { } professional
+                ? Results.Json(new JsonObject
+                {
+                    ["subject_token"] = Issue(professional),
+                    ["subject_token_type"] = "urn:ietf:params:oauth:token-type:access_token",
+                })
+                : Results.NotFound());
+    }
+
+    private string Issue(SimulatedProfessional professional) => Tokens.CreateToken(new SecurityTokenDescriptor
+    {
+        Issuer = _issuer,
+        Audience = options.ProfessionalAudience,
+        Expires = DateTime.UtcNow + TokenLife,
+        TokenType = "at+jwt",
+        SigningCredentials = new SigningCredentials(_key, SecurityAlgorithms.EcdsaSha256),
+        Claims = new Dictionary<string, object>
+        {
+            ["sub"] = $"{clinic}:{professional.Id}",
+            ["jti"] = Guid.NewGuid().ToString("N"),
+            ["professional_id"] = professional.Id,
+            ["name"] = professional.Name,
+            ["profession"] = professional.Profession,
+            ["acr"] = "urn:kanta:professional-card",
+        },
+    });
+}

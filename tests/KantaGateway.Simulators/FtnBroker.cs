@@ -1,0 +1,236 @@
+using System.Collections.Concurrent;
+using System.Net;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json.Nodes;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+
+namespace KantaGateway.Simulators;
+
+/// <summary>
+/// An identity broker of the Finnish Trust Network: authorization endpoint that takes signed request objects only, a page
+/// on which a citizen is chosen where a bank would be, token endpoint with <c>private_key_jwt</c>, encrypted ID tokens.
+/// </summary>
+/// <remarks>Traficom 213/2023; Telia Tunnistus integration guide 2.34 sections 2.4 to 2.6. Everything outside <c>request</c> but client_id is ignored.</remarks>
+internal sealed class FtnBroker
+{
+    private const string JwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+    private static readonly TimeSpan CodeLife = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan IdTokenLife = TimeSpan.FromSeconds(600);
+    private static readonly JsonWebTokenHandler Tokens = new() { MapInboundClaims = false };
+
+    private readonly SimulatorOptions _options;
+    private readonly RsaSecurityKey _key = new(RSA.Create(2048)) { KeyId = "ftn-1" };
+    private readonly JsonWebKey _clientSigning;
+    private readonly JsonWebKey _clientEncryption;
+    private readonly ConcurrentDictionary<string, PendingSignIn> _pending = new();
+    private readonly ConcurrentDictionary<string, IssuedCode> _codes = new();
+    private readonly ConcurrentDictionary<string, DateTimeOffset> _usedAssertions = new();
+
+    private sealed record PendingSignIn(string RedirectUri, string State, string Nonce, string Challenge, string ServiceName, string Language, DateTimeOffset Ends);
+    private sealed record IssuedCode(PendingSignIn SignIn, SimulatedCitizen Citizen, DateTimeOffset Ends);
+
+    public FtnBroker(SimulatorOptions options)
+    {
+        _options = options;
+        var keys = new JsonWebKeySet(options.Client.Jwks).Keys;
+        _clientSigning = keys.Single(key => key.Use == "sig");
+        _clientEncryption = keys.Single(key => key.Use == "enc");
+    }
+
+    public void Map(IEndpointRouteBuilder endpoints)
+    {
+        var group = endpoints.MapGroup("/ftn");
+        group.MapGet("/.well-known/openid-configuration", () => Results.Json(Discovery()));
+        group.MapGet("/jwks", () => Results.Json(Jwks()));
+        group.MapGet("/authorize", (Delegate)AuthorizeAsync);
+        group.MapPost("/authorize", (Delegate)ChooseAsync).DisableAntiforgery();
+        group.MapPost("/token", (Delegate)TokenAsync).DisableAntiforgery();
+    }
+
+    private JsonObject Discovery() => new()
+    {
+        ["issuer"] = _options.FtnIssuer,
+        ["authorization_endpoint"] = _options.FtnIssuer + "/authorize",
+        ["token_endpoint"] = _options.FtnIssuer + "/token",
+        ["jwks_uri"] = _options.FtnIssuer + "/jwks",
+        ["response_types_supported"] = new JsonArray("code"),
+        ["subject_types_supported"] = new JsonArray("pairwise"),
+        ["scopes_supported"] = new JsonArray("openid"),
+        ["acr_values_supported"] = new JsonArray(_options.Acr),
+        ["request_parameter_supported"] = true,
+        ["require_signed_request_object"] = true,
+        ["request_object_signing_alg_values_supported"] = new JsonArray("RS256"),
+        ["token_endpoint_auth_methods_supported"] = new JsonArray("private_key_jwt"),
+        ["token_endpoint_auth_signing_alg_values_supported"] = new JsonArray("RS256"),
+        ["id_token_signing_alg_values_supported"] = new JsonArray("RS256"),
+        ["id_token_encryption_alg_values_supported"] = new JsonArray("RSA-OAEP"),
+        ["id_token_encryption_enc_values_supported"] = new JsonArray("A128CBC-HS256"),
+        ["code_challenge_methods_supported"] = new JsonArray("S256"),
+    };
+
+    private JsonObject Jwks()
+    {
+        var key = _key.Rsa.ExportParameters(false);
+        return new()
+        {
+            ["keys"] = new JsonArray(new JsonObject
+            {
+                ["kty"] = "RSA", ["use"] = "sig", ["alg"] = "RS256", ["kid"] = _key.KeyId,
+                ["n"] = Base64UrlEncoder.Encode(key.Modulus), ["e"] = Base64UrlEncoder.Encode(key.Exponent),
+            }),
+        };
+    }
+
+    /// <summary>Validates the request object and shows the page.</summary>
+    private async Task<IResult> AuthorizeAsync(HttpContext context)
+    {
+        if ((string?)context.Request.Query["client_id"] != _options.Client.ClientId)
+            return Refuse("Unknown client_id.");
+        if ((string?)context.Request.Query["request"] is not { Length: > 0 } request)
+            return Refuse("A signed request object is required.");
+        var result = await Tokens.ValidateTokenAsync(request, ClientParameters(_options.FtnIssuer));
+        if (!result.IsValid)
+            return Refuse("The request object is not valid.");
+        string Asked(string name) => result.Claims.TryGetValue(name, out var value) ? value as string ?? "" : "";
+
+        if (Asked("client_id") != _options.Client.ClientId || Asked("response_type") != "code" || Asked("scope") != "openid")
+            return Refuse("client_id, response_type or scope is not as agreed.");
+        if (Asked("redirect_uri") != _options.Client.RedirectUri)
+            return Refuse("redirect_uri is not registered.");
+        if (Asked("acr_values") != _options.Acr)
+            return Refuse("acr_values is mandatory, and must be a level that the broker offers.");
+        if (Asked("nonce").Length == 0 || Asked("state").Length == 0 || Asked("jti").Length == 0)
+            return Refuse("nonce, state and jti are mandatory.");
+        if (Asked("code_challenge_method") != "S256" || Asked("code_challenge").Length != 43)
+            return Refuse("PKCE with S256 is required.");
+        if (Asked("ftn_spname") is { Length: > 40 })
+            return Refuse("ftn_spname has more than 40 characters.");
+
+        var ticket = Random();
+        _pending[ticket] = new(Asked("redirect_uri"), Asked("state"), Asked("nonce"), Asked("code_challenge"), Asked("ftn_spname"), Asked("ui_locales"), DateTimeOffset.UtcNow.AddMinutes(10));
+        return Results.Content(Page(ticket, _pending[ticket]), "text/html; charset=utf-8");
+    }
+
+    /// <summary>The citizen has been chosen, or has cancelled.</summary>
+    private async Task<IResult> ChooseAsync(HttpContext context)
+    {
+        var form = await context.Request.ReadFormAsync(context.RequestAborted);
+        if ((string?)form["ticket"] is not { } ticket || !_pending.TryRemove(ticket, out var signIn) || signIn.Ends <= DateTimeOffset.UtcNow)
+            return Refuse("This sign-in has ended; start again from the service.");
+        if (!int.TryParse(form["citizen"], out var index) || index < 0 || index >= _options.Citizens.Count)
+            return Back(signIn, "error", "access_denied");
+        var code = Random();
+        _codes[code] = new(signIn, _options.Citizens[index], DateTimeOffset.UtcNow + CodeLife);
+        return Back(signIn, "code", code);
+    }
+
+    private async Task<IResult> TokenAsync(HttpContext context)
+    {
+        var form = await context.Request.ReadFormAsync(context.RequestAborted);
+        if (form["client_assertion_type"] != JwtBearer || (string?)form["client_assertion"] is not { Length: > 0 } assertion)
+            return Error("invalid_client", "private_key_jwt is required.");
+        var result = await Tokens.ValidateTokenAsync(assertion, ClientParameters(_options.FtnIssuer + "/token"));
+        if (!result.IsValid || (result.SecurityToken as JsonWebToken)?.Subject != _options.Client.ClientId)
+            return Error("invalid_client", "The client assertion is not valid.");
+        if (result.SecurityToken.Id is not { Length: > 0 } jti || !_usedAssertions.TryAdd(jti, DateTimeOffset.UtcNow))
+            return Error("invalid_client", "The client assertion has been used before.");
+        if (form["grant_type"] != "authorization_code" || (string?)form["code"] is not { } code || !_codes.TryRemove(code, out var issued) || issued.Ends <= DateTimeOffset.UtcNow)
+            return Error("invalid_grant", "The code is unknown, used or expired.");
+        if (form["redirect_uri"] != issued.SignIn.RedirectUri)
+            return Error("invalid_grant", "redirect_uri differs.");
+        if ((string?)form["code_verifier"] is not { } verifier || Base64UrlEncoder.Encode(SHA256.HashData(Encoding.ASCII.GetBytes(verifier))) != issued.SignIn.Challenge)
+            return Error("invalid_grant", "code_verifier does not match.");
+        return Results.Json(new JsonObject
+        {
+            ["access_token"] = Random(),
+            ["token_type"] = "Bearer",
+            ["expires_in"] = (int)IdTokenLife.TotalSeconds,
+            ["id_token"] = IdToken(issued.Citizen, issued.SignIn.Nonce),
+        });
+    }
+
+    private string IdToken(SimulatedCitizen citizen, string nonce)
+    {
+        var surname = citizen.Name[(citizen.Name.LastIndexOf(' ') + 1)..];
+        var given = citizen.Name[..Math.Max(0, citizen.Name.LastIndexOf(' '))];
+        var claims = new Dictionary<string, object>
+        {
+            ["sub"] = Random(),
+            ["nonce"] = nonce,
+            ["acr"] = _options.IssuedAcr ?? _options.Acr,
+            ["amr"] = new[] { "fLoA2" },
+            ["auth_time"] = DateTimeOffset.UtcNow.ToUnixTimeSeconds(),
+            ["session_index"] = Random(),
+            ["urn:oid:2.5.4.4"] = surname,
+            ["urn:oid:1.2.246.575.1.14"] = given,
+            ["urn:oid:2.16.840.1.113730.3.1.241"] = citizen.Name,
+        };
+        // Foreign means of identification carry no identity code.
+        if (citizen.IdentityCode.Length > 0)
+            claims["urn:oid:1.2.246.21"] = citizen.IdentityCode;
+        return Tokens.CreateToken(new SecurityTokenDescriptor
+        {
+            Issuer = _options.FtnIssuer,
+            Audience = _options.Client.ClientId,
+            Expires = DateTime.UtcNow + IdTokenLife,
+            Claims = claims,
+            SigningCredentials = new SigningCredentials(_key, SecurityAlgorithms.RsaSha256),
+            EncryptingCredentials = _options.PlainIdTokens ? null
+                : new EncryptingCredentials(_clientEncryption, SecurityAlgorithms.RsaOAEP, SecurityAlgorithms.Aes128CbcHmacSha256),
+        });
+    }
+
+    private TokenValidationParameters ClientParameters(string audience) => new()
+    {
+        ValidIssuer = _options.Client.ClientId,
+        ValidAudience = audience,
+        IssuerSigningKey = _clientSigning,
+        TryAllIssuerSigningKeys = true,
+        ValidAlgorithms = [SecurityAlgorithms.RsaSha256],
+        RequireExpirationTime = true,
+    };
+
+    private static IResult Back(PendingSignIn signIn, string name, string value) =>
+        Results.Redirect($"{signIn.RedirectUri}?{name}={Uri.EscapeDataString(value)}&state={Uri.EscapeDataString(signIn.State)}");
+
+    private static IResult Refuse(string reason) => Results.Text(reason, "text/plain", Encoding.UTF8, 400);
+
+    private static IResult Error(string error, string description) =>
+        Results.Json(new JsonObject { ["error"] = error, ["error_description"] = description }, statusCode: error == "invalid_client" ? 401 : 400);
+
+    private static string Random() => Base64UrlEncoder.Encode(RandomNumberGenerator.GetBytes(24));
+
+    private string Page(string ticket, PendingSignIn signIn)
+    {
+        var buttons = new StringBuilder();
+        foreach (var (index, citizen) in _options.Citizens.Index())
+            buttons.AppendLine($"""<li><button name="citizen" value="{index}">{WebUtility.HtmlEncode(citizen.Name)} <small>{WebUtility.HtmlEncode(citizen.Role)}</small></button></li>""");
+        return $$"""
+            <!doctype html>
+            <html lang="en">
+            <head>
+            <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+            <title>Test bank identification</title>
+            <style>
+            body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}
+            ul{list-style:none;padding:0}button{font:inherit;width:100%;text-align:left;padding:.8rem 1rem;margin:.3rem 0;background:#fff;border:2px solid #2a6ebb;border-radius:.3rem;cursor:pointer}
+            button:hover,button:focus{background:#eaf2fa}small{color:#555}
+            </style>
+            </head>
+            <body>
+            <h1>Test bank identification</h1>
+            <p>You are signing in to <strong>{{WebUtility.HtmlEncode(signIn.ServiceName)}}</strong>. Everyone here is fictional. Choose who you are.</p>
+            <form method="post" action="/ftn/authorize">
+            <input type="hidden" name="ticket" value="{{ticket}}">
+            <ul>
+            {{buttons}}</ul>
+            <button name="cancel" value="1">Cancel</button>
+            </form>
+            </body>
+            </html>
+            """;
+    }
+}
