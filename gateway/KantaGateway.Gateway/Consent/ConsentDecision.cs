@@ -1,0 +1,125 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Consent;
+
+/// <summary>The rules of the Act as one pure function.</summary>
+public static class ConsentDecision
+{
+    private static readonly Decision.Permit DirectoryRead =
+        new(LegalBasis.Directory, new DisclosureScope { Breadth = Breadth.Directory }, [Rule.Directory], RestsOnPolicy: false);
+
+    private static readonly Decision.Permit Self =
+        new(LegalBasis.OwnData, new DisclosureScope { Breadth = Breadth.WholePerson }, [Rule.SelfRead], RestsOnPolicy: false);
+
+    /// <summary>Whether a decision about this interaction needs the person's policy at all.</summary>
+    /// <remarks>Systems stay in their own register, the directory is nobody's data: neither asks.</remarks>
+    public static bool NeedsPolicy(Requester requester, Interaction interaction) =>
+        !interaction.Compartment.IsDirectory
+        && (requester.Kind == RequesterKind.Professional
+            || (requester.Kind == RequesterKind.Citizen && requester.Self == interaction.Compartment && interaction.IsWrite));
+
+    /// <summary>Decides whether the requester may do this, and which part of the record it reaches.</summary>
+    /// <param name="requester">Identified in step 1.</param>
+    /// <param name="interaction">Read in step 2.</param>
+    /// <param name="policy">The person's policy; <see cref="PolicySnapshot.Empty"/> where <see cref="NeedsPolicy"/> is false.</param>
+    /// <param name="relationship">Proof of a care relationship from that policy; null: none.</param>
+    /// <param name="now">Time of the request, UTC; the caller holds the clock.</param>
+    /// <returns>Always a decision. No matching rule gives Deny(NoLegalBasis).</returns>
+    /// <remarks>Act 703/2023 §9, §13, §54, §57, §58, §59, §68. Pure, total, does not throw.</remarks>
+    public static Decision Decide(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
+    {
+        if (now >= requester.Expires)
+            return new Decision.Deny(DenyReason.NoLegalBasis);
+        return requester.Kind switch
+        {
+            RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy),
+            RequesterKind.System => DecideForClinic(requester, "system", interaction) ?? OwnRegister(requester, interaction),
+            RequesterKind.Professional => DecideForClinic(requester, "user", interaction)
+                ?? DecideForProfessional(requester, interaction, policy, relationship),
+            _ => new Decision.Deny(DenyReason.NoLegalBasis),
+        };
+    }
+
+    /// <summary>What clinics have in common: token scopes, the directory, and that they make no declarations. Null: go on.</summary>
+    private static Decision? DecideForClinic(Requester requester, string level, Interaction interaction)
+    {
+        foreach (var (type, letter) in interaction.Needs)
+        {
+            if (!SmartScopes.Reach(requester.Scopes, level, type, letter))
+                return new Decision.Deny(DenyReason.ScopeTooNarrow);
+            if (type == "Consent" && letter is 'c' or 'u' or 'd')
+                return new Decision.Deny(DenyReason.DeclarationByAnother);
+        }
+        if (!interaction.Compartment.IsDirectory)
+            return null;
+        return interaction.IsWrite
+            ? new Decision.Permit(LegalBasis.Directory, DirectoryWrite(requester), [Rule.Directory], RestsOnPolicy: false)
+            : DirectoryRead;
+    }
+
+    /// <summary>The directory as its writer sees it: all of it to read, the organisation's own entries to change.</summary>
+    public static DisclosureScope DirectoryWrite(Requester requester) =>
+        new() { Breadth = Breadth.Directory, Controller = requester.Organisation.ToString() };
+
+    /// <summary>Other controllers' data for a professional: §54 permission, §59 denials, §57 care relationship.</summary>
+    private static Decision DecideForProfessional(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship)
+    {
+        if (requester.PurposeOfUse != "TREAT")
+            return new Decision.Deny(DenyReason.PurposeNotServed);
+
+        // The named service event must be one that proves treatment (§57). The answer depends on the requester's own events alone.
+        if (interaction.ServiceEvent is not null && relationship is null)
+            return new Decision.Deny(DenyReason.NoOpenServiceEvent);
+
+        // Own register (§9): no permission needed. Whatever is missing below leaves exactly this.
+        if (policy.Informed is not { IsCurrent: true })
+            return OwnRegister(requester, interaction, Rule.NotInformed);
+        if (policy.Permission is null)
+            return OwnRegister(requester, interaction, Rule.NoPermission);
+        if (policy.DeniesAll)
+            return OwnRegister(requester, interaction, Rule.DenialOfAll);
+        if (relationship is null)
+            return OwnRegister(requester, interaction, Rule.NoCareRelationship);
+
+        // Permission in force (§54), minus the denied service events (§59.2).
+        var scope = new DisclosureScope
+        {
+            Breadth = Breadth.Disclosed,
+            Controller = requester.Organisation.ToString(),
+            DeniedServiceEvents = policy.DeniedServiceEvents,
+        };
+        return new Decision.Permit(LegalBasis.DisclosurePermission, scope, policy.DeniedServiceEvents.Count == 0
+            ? [Rule.OwnRegister, Rule.Permission, Rule.CareRelationship]
+            : [Rule.OwnRegister, Rule.Permission, Rule.CareRelationship, Rule.DenialOfServiceEvents], RestsOnPolicy: true);
+    }
+
+    private static Decision.Permit OwnRegister(Requester requester, Interaction interaction, Rule? missing = null)
+    {
+        var scope = new DisclosureScope { Breadth = Breadth.OwnRegister, Controller = requester.Organisation.ToString() };
+        var own = interaction.IsWrite ? Rule.Archive : Rule.OwnRegister;
+        // A read that the policy kept inside the own register must widen with the next permission, so it rests on the policy;
+        // a write discloses nothing of others either way.
+        return new(LegalBasis.OwnRegister, scope, missing is { } m ? [own, m] : [own], RestsOnPolicy: missing is not null && !interaction.IsWrite);
+    }
+
+    /// <summary>The person themselves: the whole record; of writes only declarations, and those after informing (§58).</summary>
+    private static Decision DecideForCitizen(Requester requester, Interaction interaction, PolicySnapshot policy)
+    {
+        if (interaction.Compartment.IsDirectory)
+            return interaction.IsWrite ? new Decision.Deny(DenyReason.NoLegalBasis) : DirectoryRead;
+        if (requester.Self is not { } self || self != interaction.Compartment)
+            return new Decision.Deny(DenyReason.NotOwnData);
+        if (!interaction.IsWrite)
+            return Self;
+        if (interaction.Type != "Consent" || interaction.Kind is not (InteractionKind.Create or InteractionKind.Update))
+            return new Decision.Deny(DenyReason.NoLegalBasis);
+        if (interaction.Declares is not { } declaration || declaration is Informing { IsCurrent: false })
+            return new Decision.Deny(DenyReason.UnknownDeclaration);
+        // Withdrawing needs no new informing: nobody is held to a permission by a changed text.
+        if (declaration is not Informing && declaration.InForce && policy.Informed is not { IsCurrent: true })
+            return new Decision.Deny(DenyReason.NotInformed);
+        return new Decision.Permit(LegalBasis.OwnData,
+            new DisclosureScope { Breadth = Breadth.WholePerson, Controller = requester.Organisation.ToString() }, [Rule.SelfDeclares], RestsOnPolicy: true);
+    }
+}

@@ -1,0 +1,32 @@
+using KantaGateway.Fhir.Identifiers;
+
+namespace KantaGateway.Gateway.Consent;
+
+/// <summary>FHIR interactions that reach a compartment (hl7.org/fhir/R4/http.html). A batch is many of them.</summary>
+public enum InteractionKind { Read, VRead, History, Search, Create, Update, Delete, Transaction }
+
+/// <summary>What one request wants, after step 2: values only.</summary>
+public sealed record Interaction
+{
+    public required InteractionKind Kind { get; init; }
+
+    /// <summary>Resource type; null for a transaction.</summary>
+    public string? Type { get; init; }
+
+    /// <summary>The one compartment it concerns.</summary>
+    public required Pseudonym Compartment { get; init; }
+
+    /// <summary>Every (type, SMART permission letter of "cruds") the request needs; a transaction has one per entry.</summary>
+    public required IReadOnlyList<(string Type, char Letter)> Needs { get; init; }
+
+    /// <summary>For writes: whether directory entries are among what is written.</summary>
+    public bool WritesDirectory { get; init; }
+
+    /// <summary>The declaration that a Consent write carries; null when it carries none that the Act knows.</summary>
+    public Declaration? Declares { get; init; }
+
+    /// <summary>OID of the service event the requester names (X-Service-Event); null: any open one of its organisation.</summary>
+    public string? ServiceEvent { get; init; }
+
+    public bool IsWrite => Kind is InteractionKind.Create or InteractionKind.Update or InteractionKind.Delete or InteractionKind.Transaction;
+}
