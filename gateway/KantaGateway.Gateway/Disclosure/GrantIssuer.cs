@@ -1,0 +1,51 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification;
+using Microsoft.Extensions.Caching.Memory;
+
+namespace KantaGateway.Gateway.Disclosure;
+
+/// <summary>
+/// Step 4: signs grants, and keeps each for half its life so that a caller who reads one record a hundred times costs one signature.
+/// </summary>
+/// <remarks>The key is everything the grant says, so a kept one never reaches further than a new one would.</remarks>
+public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
+{
+    private static readonly DisclosureScope PolicyScope = new() { Breadth = Breadth.WholePerson, Types = ["Consent", "Encounter"] };
+    private static readonly DisclosureScope Trail = new() { Breadth = Breadth.None };
+
+    private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });
+
+    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, IReadOnlyList<string> Denied);
+
+    /// <summary>A grant for what a decision permits.</summary>
+    /// <param name="requester">Whose request it is.</param>
+    /// <param name="compartment">What it opens.</param>
+    /// <param name="use">Read or write.</param>
+    /// <param name="scope">The decision's scope.</param>
+    /// <param name="policyVersion">Version that the decision rests on; null: on none.</param>
+    public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion)
+    {
+        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, scope.DeniedServiceEvents);
+        if (_kept.TryGetValue(key, out string? kept))
+            return kept!;
+        var signed = signer.Sign(new Grant
+        {
+            Id = Guid.NewGuid().ToString("N"),
+            Use = use,
+            Compartment = compartment,
+            PolicyVersion = policyVersion,
+            Scope = scope,
+            Caller = requester.Caller,
+            PurposeOfUse = requester.PurposeOfUse,
+            Expires = time.GetUtcNow() + Grant.MaxLifetime,
+        });
+        return _kept.Set(key, signed, new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = Grant.MaxLifetime / 2 });
+    }
+
+    /// <summary>A grant to read declarations and open service events, and nothing else.</summary>
+    public string ForPolicy(Requester requester, Pseudonym compartment) => For(requester, compartment, GrantUse.Policy, PolicyScope, null);
+
+    /// <summary>A grant to open the audit entries about the requester themselves.</summary>
+    public string ForAuditTrail(Requester requester, Pseudonym self) => For(requester, self, GrantUse.AuditTrail, Trail, null);
+}

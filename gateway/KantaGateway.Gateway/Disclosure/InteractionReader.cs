@@ -1,0 +1,369 @@
+using System.Buffers;
+using System.Text.Json;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Primitives;
+
+namespace KantaGateway.Gateway.Disclosure;
+
+/// <summary>What step 2 made of a request.</summary>
+public abstract record Reading
+{
+    private Reading() { }
+
+    /// <param name="Body">The whole body, to forward.</param>
+    public sealed record Single(Interaction Interaction, ReadOnlyMemory<byte> Body) : Reading;
+
+    /// <summary>A batch: its entries are requests of their own.</summary>
+    public sealed record Batch(RequestScan Scan, ReadOnlyMemory<byte> Body) : Reading;
+
+    public sealed record Refused(Fault Fault) : Reading;
+}
+
+/// <summary>
+/// Step 2: turns a FHIR request into an <see cref="Interaction"/> with the one compartment that it concerns.
+/// </summary>
+/// <remarks>
+/// Kanta's rule that identity codes stay out of URLs (they end up in the logs of every device on the way) is enforced
+/// here. Bodies are read once, whole, up to <see cref="MaxBody"/>; only their references are looked at, the repository validates.
+/// </remarks>
+public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPseudonyms pseudonyms)
+{
+    /// <summary>Largest request body, bytes.</summary>
+    public const int MaxBody = 10 * 1024 * 1024;
+
+    /// <summary>Up to this much of an over-long body is read and thrown away, so that the connection stays usable.</summary>
+    public const int MaxDrained = 64 * 1024 * 1024;
+
+    public const string ServiceEventHeader = "X-Service-Event";
+
+    public async ValueTask<Reading> ReadAsync(HttpContext context, Requester requester)
+    {
+        var request = context.Request;
+        var cancel = context.RequestAborted;
+        if (CheckUrl(request) is { } badUrl)
+            return new Reading.Refused(badUrl);
+        if (CheckFormats(request) is { } badFormat)
+            return new Reading.Refused(badFormat);
+        string? serviceEvent = null;
+        if (request.Headers[ServiceEventHeader].ToString() is { Length: > 0 } named)
+        {
+            if (!Oid.TryParse(named, out var oid))
+                return Refuse(FaultKind.Invalid, $"{ServiceEventHeader} is not an object identifier (OID).", $"http.{ServiceEventHeader}");
+            serviceEvent = oid.ToString();
+        }
+        var (body, tooLarge) = await ReadBodyAsync(request, cancel);
+        if (tooLarge)
+            return Refuse(FaultKind.TooLarge, $"The body is larger than {MaxBody / (1024 * 1024)} MiB. Split it into several transactions.");
+
+        var segments = request.Path.Value!.Trim('/').Split('/')[1..]; // the first one is "fhir"
+        var reading = (request.Method, segments) switch
+        {
+            ("POST", [""] or []) => await BundleAsync(body, cancel),
+            (_, [] or [""]) => NotHere(),
+            (_, ["_history"]) => Refuse(FaultKind.Denied, "History of the whole system is not given. Ask for the history of one resource: GET [Type]/[id]/_history."),
+            (_, ["_search"]) => Refuse(FaultKind.NotSupported, "Search one type at a time: POST [Type]/_search."),
+            (_, [var type, ..]) when !ResourceTypes.IsServed(type) => Refuse(FaultKind.Absent, ResourceTypes.IsFhirType(type)
+                ? "This resource type is not kept here. GET /fhir/metadata lists those that are."
+                : "There is no such resource type in FHIR R4.", type.StartsWith('$') ? null : "http.url"),
+            ("GET", [var type]) when request.Query.ContainsKey("_page") => Page(requester, type, request.Query["_page"].ToString()),
+            ("GET", [var type]) => await SearchAsync(type, request.Query, cancel),
+            ("POST", [var type, "_search"]) => await SearchAsync(type, Merge(request.Query, body), cancel),
+            ("POST", [var type]) => await CreateAsync(type, body, cancel),
+            ("GET", [var type, var id]) => OfId(InteractionKind.Read, type, id, 'r'),
+            ("PUT", [var type, var id]) => Update(type, id, body),
+            ("DELETE", [var type, var id]) => OfId(InteractionKind.Delete, type, id, 'd'),
+            ("GET", [var type, var id, "_history"]) => OfId(InteractionKind.History, type, id, 'r'),
+            ("GET", [var type, var id, "_history", _]) => OfId(InteractionKind.VRead, type, id, 'r'),
+            (_, [_, "_history"]) => Refuse(FaultKind.NotSupported, "History of a whole type is not given yet. Ask for the history of one resource: GET [Type]/[id]/_history."),
+            (_, [_] or [_, "_search"] or [_, _] or [_, _, "_history"] or [_, _, "_history", _]) =>
+                Refuse(FaultKind.MethodNotAllowed, "This method does not go with this address. GET /fhir/metadata lists the interactions."),
+            _ => NotHere(),
+        };
+        return reading is Reading.Single single
+            ? single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent }, Body = body }
+            : reading;
+    }
+
+    private static Reading.Refused NotHere() =>
+        (Reading.Refused)Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions.");
+
+    /// <summary>Refuses what a proxy could read differently from us, and identity codes.</summary>
+    private static Fault? CheckUrl(HttpRequest request)
+    {
+        var raw = request.HttpContext.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpRequestFeature>()?.RawTarget;
+        var target = string.IsNullOrEmpty(raw) ? request.Path.Value + request.QueryString.Value : raw;
+        var path = target.Split('?', 2)[0];
+        if (path.Contains("//", StringComparison.Ordinal) || path.Contains('\\') || path.Contains("%2f", StringComparison.OrdinalIgnoreCase)
+            || path.Contains("%5c", StringComparison.OrdinalIgnoreCase) || path.Contains("%2e", StringComparison.OrdinalIgnoreCase)
+            || path.Contains("/../", StringComparison.Ordinal) || path.Contains("%00", StringComparison.Ordinal))
+            return new(FaultKind.Invalid, "The path has an encoded or doubled separator or a dot segment. Write it plainly.", "http.url");
+        if (PersonalIdentityCode.Occurs(target) || PersonalIdentityCode.Occurs(Uri.UnescapeDataString(target.Replace('+', ' ')))
+            || PersonalIdentityCode.Occurs(Uri.UnescapeDataString(target)))
+            return new(FaultKind.Invalid,
+                "An identity code may not stand in a URL, because devices on the way log URLs. Send the same search as POST [Type]/_search with the parameters in a form body.", "http.url");
+        return null;
+    }
+
+    private static Fault? CheckFormats(HttpRequest request)
+    {
+        if (request.Query["_format"].ToString() is { Length: > 0 } format && !IsJson(format.Replace(' ', '+')))
+            return new(FaultKind.NotAcceptable, "Only JSON is served: application/fhir+json.", "http.url");
+        var accept = request.GetTypedHeaders().Accept;
+        if (accept.Count > 0 && !accept.Any(a => a.Quality is not 0 && (a.MatchesAllTypes || IsJson(a.MediaType.Value) || a.MediaType.Equals("application/*", StringComparison.Ordinal))))
+            return new(FaultKind.NotAcceptable, "Only JSON is served: Accept application/fhir+json.", "http.Accept");
+        if (request.Method is "POST" or "PUT" or "PATCH")
+        {
+            var type = request.GetTypedHeaders().ContentType;
+            var isSearch = request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal);
+            var empty = request.ContentLength is 0;
+            if (isSearch ? !empty && type?.MediaType.Equals("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) != true : !IsJson(type?.MediaType.Value))
+                return new(FaultKind.UnsupportedMediaType, isSearch
+                    ? "A search body has Content-Type application/x-www-form-urlencoded."
+                    : "A resource has Content-Type application/fhir+json.", "http.Content-Type");
+            if (type?.Charset.Value is { Length: > 0 } charset && !charset.Trim('"').Equals("utf-8", StringComparison.OrdinalIgnoreCase))
+                return new(FaultKind.UnsupportedMediaType, "FHIR JSON is UTF-8.", "http.Content-Type");
+        }
+        return null;
+
+        static bool IsJson(string? media) => media is not null && (media.Equals("application/fhir+json", StringComparison.OrdinalIgnoreCase)
+            || media.Equals("application/json", StringComparison.OrdinalIgnoreCase) || media.Equals("text/json", StringComparison.OrdinalIgnoreCase)
+            || media.Equals("json", StringComparison.OrdinalIgnoreCase));
+    }
+
+    private static async ValueTask<(ReadOnlyMemory<byte> Body, bool TooLarge)> ReadBodyAsync(HttpRequest request, CancellationToken cancel)
+    {
+        if (request.Method is not ("POST" or "PUT" or "PATCH"))
+            return (default, false);
+        var length = request.ContentLength is { } l and <= MaxBody ? (int)l : 0;
+        var buffer = new ArrayBufferWriter<byte>(Math.Max(length, 256));
+        long total = 0;
+        int read;
+        // An over-long body is read to its end and thrown away: the caller gets an answer instead of a broken connection.
+        var scrap = Array.Empty<byte>();
+        do
+        {
+            if (total <= MaxBody)
+            {
+                read = await request.Body.ReadAsync(buffer.GetMemory(16 * 1024), cancel);
+                buffer.Advance(read);
+            }
+            else
+            {
+                scrap = scrap.Length == 0 ? new byte[64 * 1024] : scrap;
+                read = await request.Body.ReadAsync(scrap, cancel);
+            }
+            total += read;
+        }
+        while (read > 0);
+        return total > MaxBody ? (default, true) : (buffer.WrittenMemory, false);
+    }
+
+    private Reading OfId(InteractionKind kind, string type, string id, char letter)
+    {
+        // An id that is none of ours is answered like any other that names nothing.
+        var compartment = ids.TryReadResourceId(id, out var c, out _) ? c : (Pseudonym?)null;
+        return compartment is null || compartment.Value.IsDirectory != (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
+            ? Refuse(FaultKind.Absent, "There is no such resource.")
+            : Single(kind, type, compartment.Value, letter);
+    }
+
+    private Reading Update(string type, string id, ReadOnlyMemory<byte> body)
+    {
+        var reading = OfId(InteractionKind.Update, type, id, 'u');
+        if (reading is not Reading.Single single)
+            return reading;
+        if (RequestScan.Read(body.Span).Fault is { } fault)
+            return new Reading.Refused(fault);
+        return single with { Interaction = single.Interaction with { Declares = DeclarationIn(type, body), WritesDirectory = single.Interaction.Compartment.IsDirectory } };
+    }
+
+    private async ValueTask<Reading> CreateAsync(string type, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    {
+        var scan = RequestScan.Read(body.Span);
+        if (scan.Fault is { } fault)
+            return new Reading.Refused(fault);
+        if (scan.ResourceType != type)
+            return Refuse(FaultKind.Invalid, "The resource's type is not the one in the address.", "resourceType");
+        var (compartment, refused) = await CompartmentOfAsync(scan, type, body, cancel);
+        if (refused is not null)
+            return new Reading.Refused(refused);
+        var single = Single(InteractionKind.Create, type, compartment, 'c');
+        return single with { Interaction = single.Interaction with { Declares = DeclarationIn(type, body), WritesDirectory = compartment.IsDirectory } };
+    }
+
+    private async ValueTask<Reading> BundleAsync(ReadOnlyMemory<byte> body, CancellationToken cancel)
+    {
+        var scan = RequestScan.Read(body.Span);
+        if (scan.Fault is { } fault)
+            return new Reading.Refused(fault);
+        if (scan.ResourceType != "Bundle")
+            return Refuse(FaultKind.Invalid, "Only a Bundle is posted to the base. Post a resource to its type: POST [Type].", "resourceType");
+        if (scan.BundleType == "batch")
+            return new Reading.Batch(scan, body);
+        if (scan.BundleType != "transaction")
+            return Refuse(FaultKind.Invalid, "Bundle.type must be transaction or batch here.", "Bundle.type");
+
+        var needs = new List<(string, char)>();
+        foreach (var entry in scan.Entries)
+        {
+            var type = entry.ResourceType ?? entry.Url?.TrimStart('/').Split('/', '?')[0];
+            if (!ResourceTypes.IsServed(type))
+                return Refuse(FaultKind.Unprocessable, ResourceTypes.IsFhirType(type) ? "This resource type is not kept here." : "There is no such resource type in FHIR R4.",
+                    $"Bundle.entry[{entry.Index}].resource");
+            var letter = entry.Method switch { "POST" => 'c', "PUT" => 'u', "DELETE" => 'd', "GET" => 'r', _ => '?' };
+            if (letter == '?')
+                return Refuse(FaultKind.Unprocessable, "The method must be POST, PUT, DELETE or GET.", $"Bundle.entry[{entry.Index}].request.method");
+            needs.Add((type!, letter));
+        }
+        var (compartment, refused) = await CompartmentOfAsync(scan, null, body, cancel);
+        return refused is not null ? new Reading.Refused(refused) : new Reading.Single(new Interaction
+        {
+            Kind = InteractionKind.Transaction,
+            Compartment = compartment,
+            Needs = [.. needs.Distinct()],
+            WritesDirectory = scan.TouchesDirectory,
+        }, body);
+    }
+
+    /// <summary>
+    /// The compartment a body is about: the Patient it registers, else the patient it refers to, else the resource it addresses.
+    /// Where it names several, the first is taken and the repository refuses the others by their elements.
+    /// </summary>
+    private async ValueTask<(Pseudonym, Fault?)> CompartmentOfAsync(RequestScan scan, string? type, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    {
+        if (scan.IdentityCodes.Count > 1)
+            return (default, Explain(body, "One transaction concerns one patient; this names several identity codes.", type is null ? "Bundle.entry" : "Patient.identifier"));
+        if (scan.IdentityCodes is [var written])
+            return PersonalIdentityCode.TryParse(written, out var code)
+                ? (await pseudonyms.OfAsync(code, cancel), null)
+                : (default, Explain(body, "The identity code is not valid.", "Patient.identifier"));
+        foreach (var id in scan.PatientIds)
+            if (ids.TryReadResourceId(id, out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory)
+                return (compartment, null);
+        if (type == "Patient" || scan.Entries.Any(e => e is { ResourceType: "Patient", Method: "POST" }))
+            return (default, Explain(body, "A Patient needs a personal identity code: identifier with system urn:oid:1.2.246.21.", "Patient.identifier"));
+        if (!scan.TouchesPatient)
+            return (Pseudonym.Directory, null);
+        foreach (var entry in scan.Entries)
+            if (entry.Url?.TrimStart('/').Split('/', '?') is [_, var id, ..] && ids.TryReadResourceId(id, out var compartment, out _) && !compartment.IsDirectory)
+                return (compartment, null);
+        if (type == "Binary" && ContextOf(body) is { } context)
+            return (context, null);
+        return (default, Explain(body, "It must refer to a patient that is registered here: Patient/[id].", null));
+    }
+
+    /// <summary>The compartment of the resource that a Binary names as its security context (hl7.org/fhir/R4/binary.html).</summary>
+    private Pseudonym? ContextOf(ReadOnlyMemory<byte> body)
+    {
+        using var document = JsonDocument.Parse(body);
+        return document.RootElement.TryGetProperty("securityContext", out var context) && context.ValueKind == JsonValueKind.Object
+            && context.TryGetProperty("reference", out var reference) && reference.ValueKind == JsonValueKind.String
+            && References.TryReadLocal(reference.GetString()!, out _, out var id) && ids.TryReadResourceId(id, out var compartment, out _) && !compartment.IsDirectory
+            ? compartment : null;
+    }
+
+    /// <summary>
+    /// Why a body has no compartment: what the validator finds wrong with it, else the elements that should have named
+    /// a patient, else the sentence given. Off the good path, so it may take its time.
+    /// </summary>
+    private Fault Explain(ReadOnlyMemory<byte> body, string diagnostics, string? expression)
+    {
+        var (resource, fault) = ResourceParser.Parse(body);
+        if (fault is not null)
+            return fault;
+        var resources = resource is Hl7.Fhir.Model.Bundle bundle
+            ? bundle.Entry.Select((e, i) => (e.Resource!, Root: $"Bundle.entry[{i}].resource")).Where(e => e.Item1 is not null)
+            : [(resource!, resource!.TypeName)];
+        FaultIssue[] unresolved = [.. resources.SelectMany(r => References.Of(r.Item1, r.Item2))
+            .Where(r => r is { Kind: ReferenceKind.Local, Type: "Patient" } && !ids.TryReadResourceId(r.Id, out _, out _))
+            .Take(ResourceParser.MaxIssues)
+            .Select(r => new FaultIssue("The reference names no patient that is registered here. Register the patient first and use the id that comes back.", r.Expression))];
+        if (unresolved.Length > 0)
+            return new(FaultKind.Unprocessable, unresolved);
+        if (expression is null && resource is { } single and not Hl7.Fhir.Model.Bundle)
+            expression = ResourceTypes.SubjectElements(single.TypeName) is [var subject, ..] ? subject : single.TypeName;
+        return new(FaultKind.Unprocessable, diagnostics, expression ?? "Bundle.entry");
+    }
+
+    private async ValueTask<Reading> SearchAsync(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters, CancellationToken cancel)
+    {
+        if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
+            return Single(InteractionKind.Search, type, Pseudonym.Directory, 's');
+        Pseudonym? found = null;
+        foreach (var (name, values) in parameters)
+            foreach (var value in values)
+            {
+                var (compartment, fault) = await CompartmentInAsync(type, name, value ?? "", cancel);
+                if (fault is not null)
+                    return new Reading.Refused(fault);
+                if (compartment is null)
+                    continue;
+                if (found is not null && found != compartment)
+                    return Refuse(FaultKind.Invalid, "The parameters name more than one patient. A search concerns one.", $"http.{name}");
+                found = compartment;
+            }
+        return found is { } one
+            ? Single(InteractionKind.Search, type, one, 's')
+            : Refuse(FaultKind.NotSupported, type == "Patient"
+                ? "A search concerns one patient. POST Patient/_search with identifier=urn:oid:1.2.246.21|[identity code], or give _id."
+                : "A search concerns one patient: give patient=[id], or POST [Type]/_search with patient.identifier=urn:oid:1.2.246.21|[identity code].", "http.patient");
+    }
+
+    private async ValueTask<(Pseudonym?, Fault?)> CompartmentInAsync(string type, string name, string value, CancellationToken cancel)
+    {
+        switch (name)
+        {
+            case "patient" or "subject" or "patient:Patient" or "subject:Patient":
+                var id = value[(value.LastIndexOf('/') + 1)..];
+                return ids.TryReadResourceId(id, out var ofPatient, out _) && !ofPatient.IsDirectory
+                    ? (ofPatient, null)
+                    : (null, new Fault(FaultKind.Invalid, "This is no patient id of this service. Register the patient, or find the id with POST Patient/_search.", $"http.{name}"));
+            case "_id":
+                return ids.TryReadResourceId(value, out var ofId, out _) && !ofId.IsDirectory ? (ofId, null) : (null, null);
+            case "identifier" when type == "Patient":
+            case "patient.identifier" or "subject.identifier":
+            case "patient:identifier" or "subject:identifier":
+                const string Prefix = PersonalIdentityCode.System + "|";
+                if (!value.StartsWith(Prefix, StringComparison.Ordinal))
+                    return type == "Patient" ? (null, null)
+                        : (null, new Fault(FaultKind.Invalid, $"Give the identity code with its system: {Prefix}[identity code].", $"http.{name}"));
+                return PersonalIdentityCode.TryParse(value[Prefix.Length..], out var code)
+                    ? (await pseudonyms.OfAsync(code, cancel), null)
+                    : (null, new Fault(FaultKind.Invalid, "The identity code is not valid: check all eleven characters.", $"http.{name}"));
+            default:
+                return (null, null);
+        }
+    }
+
+    private Reading Page(Requester requester, string type, string link) =>
+        pages.Open(link, requester.Caller) is { } state && state.Target.Split('/')[0] == type && Pseudonym.TryDecode(state.Compartment, out var compartment)
+            ? Single(state.Target.EndsWith("_history", StringComparison.Ordinal) ? InteractionKind.History : InteractionKind.Search, type, compartment,
+                state.Target.EndsWith("_history", StringComparison.Ordinal) ? 'r' : 's')
+            : Refuse(FaultKind.Invalid, "This page link is not one that you were given. Repeat the search.", "http._page");
+
+    private static IEnumerable<KeyValuePair<string, StringValues>> Merge(IQueryCollection query, ReadOnlyMemory<byte> form)
+    {
+        using var reader = new FormReader(System.Text.Encoding.UTF8.GetString(form.Span));
+        return [.. query, .. reader.ReadForm()];
+    }
+
+    private static Declaration? DeclarationIn(string type, ReadOnlyMemory<byte> body)
+    {
+        if (type != "Consent")
+            return null;
+        using var document = JsonDocument.Parse(body);
+        return Declarations.Read(document.RootElement);
+    }
+
+    private static Reading.Single Single(InteractionKind kind, string type, Pseudonym compartment, char letter) =>
+        new(new Interaction { Kind = kind, Type = type, Compartment = compartment, Needs = [(type, letter)] }, default);
+
+    private static Reading Refuse(FaultKind kind, string diagnostics, string? expression = null) => new Reading.Refused(new Fault(kind, diagnostics, expression));
+}

@@ -1,0 +1,63 @@
+using System.Globalization;
+using System.Text.Json;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
+using Microsoft.Extensions.Caching.Memory;
+
+namespace KantaGateway.Gateway.Disclosure;
+
+/// <summary>Fetches and keeps the compiled policies of people.</summary>
+/// <remarks>
+/// A kept snapshot may be out of date; that is harmless, since the repository checks the version in the snapshot that it
+/// reads (law 3) and the pipeline then calls <see cref="Forget"/> and asks again. At most 20,000 are kept, each for 5 minutes of disuse.
+/// </remarks>
+public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
+{
+    private readonly HttpClient _repository = InternalEndpoint.Parse(options.Repository).CreateClient(TimeSpan.FromSeconds(10));
+    private readonly MemoryCache _snapshots = new(new MemoryCacheOptions { SizeLimit = 20_000 });
+
+    /// <summary>The policy in force when this is called, or a kept one that the repository will vouch for or refuse.</summary>
+    public async ValueTask<PolicySnapshot> OfAsync(Requester requester, Pseudonym compartment, CancellationToken cancel) =>
+        _snapshots.TryGetValue(compartment, out PolicySnapshot? kept) ? kept! : await FetchAsync(requester, compartment, cancel);
+
+    /// <summary>The policy as the repository has it now; for the person's own pages, which show it.</summary>
+    public async Task<PolicySnapshot> FetchAsync(Requester requester, Pseudonym compartment, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/policy");
+        request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(requester, compartment));
+        try
+        {
+            using var response = await _repository.SendAsync(request, cancel);
+            if (!response.IsSuccessStatusCode)
+                throw Unavailable();
+            using var document = await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);
+            var snapshot = Compile(document.RootElement);
+            return _snapshots.Set(compartment, snapshot, new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(5) });
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
+        {
+            throw Unavailable();
+        }
+    }
+
+    /// <summary>The repository has said that the policy moved on.</summary>
+    public void Forget(Pseudonym compartment) => _snapshots.Remove(compartment);
+
+    private static PolicySnapshot Compile(JsonElement policy) => PolicySnapshot.Compile(
+        policy.GetProperty("version").GetInt64(),
+        policy.GetProperty("consents").EnumerateArray().Select(Declarations.Read),
+        policy.GetProperty("serviceEvents").EnumerateArray().Select(e => new ServiceEvent(
+            Text(e, "oid"), Text(e, "controller") ?? "", Text(e, "status") ?? "", Time(e, "start"), Time(e, "end"))));
+
+    private static string? Text(JsonElement element, string name) =>
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    private static DateTimeOffset? Time(JsonElement element, string name) =>
+        DateTimeOffset.TryParse(Text(element, name), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) ? time : null;
+
+    private static FaultException Unavailable() =>
+        new(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));
+}

@@ -1,0 +1,91 @@
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+
+namespace KantaGateway.Gateway.Faults;
+
+/// <summary>The correlation id of a request: the caller's X-Request-Id where it can be one, else a new one.</summary>
+public static class Correlation
+{
+    public const string RequestIdHeader = "X-Request-Id";
+
+    /// <summary>At most 64 characters of <c>[A-Za-z0-9.-]</c>, the form of a FHIR id; the same value for the whole request.</summary>
+    public static string Of(HttpContext context)
+    {
+        if (context.Items.TryGetValue(typeof(Correlation), out var known))
+            return (string)known!;
+        var given = context.Request.Headers[RequestIdHeader].ToString();
+        var id = given.Length is > 0 and <= 64 && given.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.')
+            && !PersonalIdentityCode.Occurs(given)
+            ? given : Guid.NewGuid().ToString("D");
+        context.Items[typeof(Correlation)] = id;
+        context.Response.Headers[InternalHeaders.CorrelationId] = id;
+        return id;
+    }
+}
+
+/// <summary>Writes a fault as the caller's kind of document: OperationOutcome on FHIR paths, ProblemDetails (RFC 9457) elsewhere.</summary>
+public static class FaultWriter
+{
+    public const string FhirJson = "application/fhir+json; charset=utf-8";
+
+    /// <summary>Answers with the fault. The response may not have started.</summary>
+    public static Task WriteAsync(HttpContext context, Fault fault)
+    {
+        var correlation = Correlation.Of(context);
+        var (status, _) = FaultTable.Of(fault.Kind);
+        var response = context.Response;
+        response.StatusCode = status;
+        response.Headers[InternalHeaders.CorrelationId] = correlation;
+        response.Headers.CacheControl = "no-store";
+        if (status == StatusCodes.Status503ServiceUnavailable)
+            response.Headers.RetryAfter = "1";
+        if (!context.Request.Path.StartsWithSegments("/fhir"))
+            return Results.Problem(fault.Issues.Count > 0 ? fault.Issues[0].Diagnostics : null, statusCode: status,
+                extensions: new Dictionary<string, object?> { ["correlationId"] = correlation }).ExecuteAsync(context);
+        var body = FaultTable.ToOperationOutcome(fault, correlation);
+        response.ContentType = FhirJson;
+        response.ContentLength = body.Length;
+        return response.Body.WriteAsync(body, context.RequestAborted).AsTask();
+    }
+
+    /// <summary>
+    /// The outermost middleware: expected faults that surface as exceptions get their answer, bugs become a 500 that
+    /// names nothing but the correlation id. After the first byte nothing can be repaired, so the connection is cut.
+    /// </summary>
+    public static IApplicationBuilder UseFaults(this IApplicationBuilder app) => app.Use(async (context, next) =>
+    {
+        try
+        {
+            await next(context);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The caller has gone; there is nobody to answer.
+        }
+        catch (Exception e)
+        {
+            var fault = e switch
+            {
+                FaultException expected => expected.Fault,
+                BadHttpRequestException bad => new Fault(bad.StatusCode == 413 ? FaultKind.TooLarge : FaultKind.Invalid, "The HTTP request is malformed or too large."),
+                _ => new Fault(FaultKind.Unexpected, "Something went wrong on our side. Report the correlation id."),
+            };
+            if (fault.Kind == FaultKind.Unexpected)
+                Log.Unexpected(context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Faults"), e, Correlation.Of(context));
+            if (context.Response.HasStarted)
+            {
+                context.Abort();
+                return;
+            }
+            context.Response.Clear();
+            await WriteAsync(context, fault);
+        }
+    });
+}
+
+static partial class Log
+{
+    [LoggerMessage(Level = LogLevel.Error, Message = "Unexpected fault, correlation {Correlation}")]
+    public static partial void Unexpected(ILogger logger, Exception exception, string correlation);
+}

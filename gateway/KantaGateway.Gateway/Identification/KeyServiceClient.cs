@@ -1,0 +1,56 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>The gateway's calls to the key service. A service that is down is a <see cref="FaultKind.KeyUnavailable"/>, never a guess.</summary>
+public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer) : IPseudonyms
+{
+    private readonly HttpClient _client = InternalEndpoint.Parse(options.Keys).CreateClient(TimeSpan.FromSeconds(5));
+
+    /// <summary>The pseudonym of a person: HMAC under a key that only the key service holds.</summary>
+    public async ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel)
+    {
+        using var answer = await PostAsync("/v1/pseudonym", signer.SignServiceToken(), new { identityCode = code.Reveal() }, cancel);
+        return Pseudonym.TryDecode(answer.RootElement.GetProperty("pseudonym").GetString(), out var pseudonym) && !pseudonym.IsDirectory
+            ? pseudonym : throw Unavailable();
+    }
+
+    /// <summary>Opens audit entries about the person that the grant names.</summary>
+    /// <param name="grant">Signed grant with <see cref="GrantUse.AuditTrail"/>.</param>
+    /// <param name="entries">As the key service's contract has them.</param>
+    /// <param name="cancel">Stops the call.</param>
+    public Task<JsonDocument> OpenAuditAsync(string grant, object entries, CancellationToken cancel) => PostAsync("/v1/audit/open", grant, new { entries }, cancel);
+
+    /// <summary>The public key to which audit entries are sealed.</summary>
+    public async Task<byte[]> AuditReaderKeyAsync(CancellationToken cancel)
+    {
+        using var answer = JsonDocument.Parse(await _client.GetByteArrayAsync(new Uri("/v1/audit/reader", UriKind.Relative), cancel));
+        return answer.RootElement.GetProperty("publicKey").GetBytesFromBase64();
+    }
+
+    private async Task<JsonDocument> PostAsync(string path, string bearer, object body, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) };
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+        try
+        {
+            using var response = await _client.SendAsync(request, cancel);
+            if (response.StatusCode != HttpStatusCode.OK)
+                throw Unavailable();
+            return await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
+        {
+            throw Unavailable();
+        }
+    }
+
+    private static FaultException Unavailable() =>
+        new(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached. Nothing was disclosed or stored; try again."));
+}
