@@ -1,0 +1,46 @@
+using System.Text.Json;
+using KantaGateway.Audit;
+using KantaGateway.Audit.Balp;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Disclosure;
+
+/// <summary>One line of "who has read my data", in the log's words.</summary>
+/// <param name="Index">Leaf of the audit log.</param>
+/// <param name="When">UTC.</param>
+/// <param name="OrganisationName">Who received it. The employee's name is not shown (Act 703/2023 §74).</param>
+/// <param name="OrganisationOid">Dotted.</param>
+/// <param name="Interaction">restful-interaction code: read, search-type, create ...</param>
+/// <param name="PurposeOfUse">v3-ActReason code.</param>
+/// <param name="LegalBasis">own-register, disclosure-permission or own-data.</param>
+/// <param name="Items">What was disclosed or written.</param>
+/// <param name="BySelf">The person's own visit.</param>
+public sealed record AccessLine(long Index, DateTimeOffset When, string OrganisationName, string OrganisationOid, string Interaction, string PurposeOfUse,
+    string LegalBasis, IReadOnlyList<AuditItem> Items, bool BySelf);
+
+/// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
+public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants)
+{
+    /// <summary>Newest first: every access that disclosed or changed something.</summary>
+    /// <param name="citizen">A requester with <see cref="Requester.Self"/>.</param>
+    /// <param name="limit">Entries to look through, newest first.</param>
+    /// <param name="beforeIndex">Where the page before ended.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <exception cref="Fhir.Outcomes.FaultException">The key service cannot be reached.</exception>
+    public async Task<IReadOnlyList<AccessLine>> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
+    {
+        if (citizen.Self is not { } self)
+            return [];
+        var entries = log.ForSubject(self.ToArray(), limit, beforeIndex);
+        if (entries.Count == 0)
+            return [];
+        using var answer = await keys.OpenAuditAsync(grants.ForAuditTrail(citizen, self), entries, cancel);
+        var lines = new List<AccessLine>(entries.Count);
+        foreach (var opened in answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [])
+            if (BalpReader.TryRead(opened.AuditEvent, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
+                lines.Add(new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
+                    record.LegalBasis ?? "", record.Items, record.Citizen is not null));
+        lines.Sort((a, b) => b.Index.CompareTo(a.Index));
+        return lines;
+    }
+}

@@ -1,0 +1,113 @@
+using System.Globalization;
+using KantaGateway.Audit;
+using KantaGateway.Audit.Balp;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Disclosure;
+
+/// <summary>Steps 5 and 8: turns what happened into audit entries and has them on disk before it returns (law 1).</summary>
+/// <remarks>Act 703/2023 §10: who, for which organisation, whose data, what, when, why, on what legal basis. IHE BALP 1.1.</remarks>
+public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayOptions options, TimeProvider time) : IIdentificationObserver
+{
+    /// <summary>The answer when an entry can't be written.</summary>
+    public static Fault Unavailable { get; } = new(FaultKind.AuditUnavailable, "The access could not be recorded, so nothing was disclosed. Try again; read before you repeat a write.");
+
+    private static readonly AuditOrganisation Unknown = new("unknown", "not identified");
+
+    /// <summary>Step 5 for writes: that the write was permitted and will be tried.</summary>
+    /// <exception cref="AuditUnavailableException">It is not on disk; don't go on.</exception>
+    public Task IntentAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit) => AppendAsync(interaction.Compartment,
+        Record(context, requester, interaction, AuditKind.AuthorizationDecision) with { LegalBasis = NameOf(permit.Basis) });
+
+    /// <summary>Step 5 for refusals, of identified callers and others.</summary>
+    /// <exception cref="AuditUnavailableException">It is not on disk.</exception>
+    public Task RefusalAsync(HttpContext context, Requester? requester, Interaction? interaction, Fault fault, string reason) => AppendAsync(interaction?.Compartment,
+        Record(context, requester, interaction, AuditKind.AuthorizationDecision) with
+        {
+            Outcome = FaultTable.Of(fault.Kind).Status is 401 or 403 or 503 ? AuditOutcome.SeriousFailure : AuditOutcome.MinorFailure,
+            OutcomeDescription = reason,
+        });
+
+    /// <summary>Step 8: what the repository's answer really discloses or has written.</summary>
+    /// <exception cref="AuditUnavailableException">It is not on disk; no byte may leave.</exception>
+    public Task OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, CareRelationship? relationship, int status, DisclosureManifest? manifest)
+    {
+        var record = Record(context, requester, interaction, KindOf(interaction.Kind)) with
+        {
+            LegalBasis = NameOf(permit.Basis),
+            Outcome = status < 400 ? AuditOutcome.Success : status < 500 ? AuditOutcome.MinorFailure : AuditOutcome.SeriousFailure,
+            OutcomeDescription = status < 400 ? null : status.ToString(CultureInfo.InvariantCulture),
+            Items = manifest is null ? [] : [.. manifest.Items.Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller))],
+            Digest = manifest?.Digest,
+        };
+        if (interaction.Kind == InteractionKind.Search)
+            record = record with { Query = interaction.Type };
+        return AppendAsync(interaction.Compartment, record);
+    }
+
+    /// <inheritdoc />
+    public async ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
+        await AppendAsync(null, Record(context, null, null, AuditKind.AuthorizationDecision) with
+        {
+            System = new(clientIdOrEmpty.Length == 0 ? "unknown" : clientIdOrEmpty, AddressOf(context)),
+            Outcome = AuditOutcome.SeriousFailure,
+            OutcomeDescription = reason,
+        });
+
+    private Task AppendAsync(Pseudonym? compartment, DisclosureRecord record) =>
+        log.AppendAsync(new AuditEntry(compartment is { IsDirectory: false } person ? person.ToArray() : [], BalpEvent.Write(record))).AsTask();
+
+    private DisclosureRecord Record(HttpContext context, Requester? requester, Interaction? interaction, AuditKind kind) => new()
+    {
+        Kind = kind,
+        Interaction = interaction is null ? "operation" : CodeOf(interaction.Kind),
+        Recorded = time.GetUtcNow(),
+        Server = options.PublicAddress + "/fhir",
+        System = new(requester?.ClientId ?? "unknown", AddressOf(context)),
+        Organisation = requester is null ? Unknown : new(requester.Organisation.ToString(), requester.OrganisationName),
+        Professional = requester is { Kind: RequesterKind.Professional, ProfessionalId: { } id } ? new(id, requester.ProfessionalName, requester.Profession) : null,
+        Citizen = requester?.Self is { } self ? new(ids.PatientId(self), null, null) : null,
+        PatientId = interaction is { Compartment: { IsDirectory: false } compartment } ? ids.PatientId(compartment) : null,
+        PurposeOfUse = requester?.PurposeOfUse ?? "",
+        RequestId = Correlation.Of(context),
+        TokenId = requester?.TokenId,
+    };
+
+    private static string AddressOf(HttpContext context) => context.Connection.RemoteIpAddress?.ToString() ?? "inside";
+
+    private static AuditKind KindOf(InteractionKind kind) => kind switch
+    {
+        InteractionKind.Read or InteractionKind.VRead => AuditKind.Read,
+        InteractionKind.Search => AuditKind.Query,
+        InteractionKind.Create => AuditKind.Create,
+        InteractionKind.Update => AuditKind.Update,
+        InteractionKind.Delete => AuditKind.Delete,
+        _ => AuditKind.Rest,
+    };
+
+    /// <summary>Code of restful-interaction (hl7.org/fhir/R4/codesystem-restful-interaction.html).</summary>
+    private static string CodeOf(InteractionKind kind) => kind switch
+    {
+        InteractionKind.Read => "read",
+        InteractionKind.VRead => "vread",
+        InteractionKind.History => "history-instance",
+        InteractionKind.Search => "search-type",
+        InteractionKind.Create => "create",
+        InteractionKind.Update => "update",
+        InteractionKind.Delete => "delete",
+        _ => "transaction",
+    };
+
+    private static string NameOf(LegalBasis basis) => basis switch
+    {
+        LegalBasis.OwnRegister => "own-register",
+        LegalBasis.DisclosurePermission => "disclosure-permission",
+        LegalBasis.OwnData => "own-data",
+        _ => "directory",
+    };
+}

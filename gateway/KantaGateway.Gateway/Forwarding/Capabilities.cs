@@ -1,0 +1,67 @@
+using System.Text.Json;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Search;
+using KantaGateway.Gateway.Faults;
+
+namespace KantaGateway.Gateway.Forwarding;
+
+/// <summary>The CapabilityStatement (hl7.org/fhir/R4/capabilitystatement.html): what this gateway does, no more.</summary>
+public static class Capabilities
+{
+    public static RequestDelegate Endpoint(GatewayOptions options)
+    {
+        var body = Write(options);
+        return context =>
+        {
+            Correlation.Of(context);
+            context.Response.ContentType = FaultWriter.FhirJson;
+            context.Response.ContentLength = body.Length;
+            return context.Response.Body.WriteAsync(body, context.RequestAborted).AsTask();
+        };
+    }
+
+    private static byte[] Write(GatewayOptions options)
+    {
+        var resources = ResourceTypes.Served.Select(type => new
+        {
+            type,
+            interaction = (type == "Consent" ? new[] { "read", "vread", "history-instance", "search-type" } : ["read", "vread", "history-instance", "search-type", "create", "update", "delete"])
+                .Select(code => new { code }),
+            versioning = "versioned-update",
+            readHistory = true,
+            updateCreate = false,
+            conditionalCreate = true,
+            searchParam = SearchParameters.Of(type).Select(p => new { name = p.Name, type = p.Kind.ToString().ToLowerInvariant() })
+                .Concat([new { name = "_id", type = "token" }, new { name = "_lastUpdated", type = "date" }]),
+        });
+        return JsonSerializer.SerializeToUtf8Bytes(new
+        {
+            resourceType = "CapabilityStatement",
+            status = "active",
+            date = "2026-11-25",
+            kind = "instance",
+            software = new { name = "KantaGateway" },
+            implementation = new { description = "National health data exchange gateway", url = options.PublicAddress + "/fhir" },
+            fhirVersion = "4.0.1",
+            format = new[] { "application/fhir+json", "json" },
+            rest = new[]
+            {
+                new
+                {
+                    mode = "server",
+                    security = new
+                    {
+                        extension = new[]
+                        {
+                            new { url = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris", extension = new[] { new { url = "token", valueUri = options.PublicAddress + "/connect/token" } } },
+                        },
+                        service = new[] { new { coding = new[] { new { system = "http://terminology.hl7.org/CodeSystem/restful-security-service", code = "SMART-on-FHIR" } } } },
+                        description = "mTLS with an organisation certificate and SMART Backend Services; tokens are bound to the certificate (RFC 8705). Professionals by token exchange (RFC 8693).",
+                    },
+                    resource = resources,
+                    interaction = new[] { new { code = "transaction" }, new { code = "batch" } },
+                },
+            },
+        });
+    }
+}

@@ -1,0 +1,151 @@
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Identification;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace KantaGateway.Gateway.Forwarding;
+
+/// <summary>On every endpoint whose requests pass the decision of step 3; the few others are named in the convention tests.</summary>
+public sealed class PassesDecision
+{
+    public static readonly PassesDecision Instance = new();
+}
+
+/// <summary>What an answer disclosed, for who asked from inside.</summary>
+public sealed record DisclosedFeature(DisclosureManifest Manifest);
+
+/// <summary>
+/// The path of one FHIR request:
+/// <list type="number">
+/// <item>Identification: certificate and token to a <see cref="Requester"/>.</item>
+/// <item>Interaction: the request to an <see cref="Interaction"/> about one compartment.</item>
+/// <item>Consent: <see cref="ConsentDecision.Decide"/> over the compiled policy.</item>
+/// <item>Grant: the decision, signed.</item>
+/// <item>Audit intent: refusals and writes, durable.</item>
+/// <item>Forward: YARP, streaming.</item>
+/// <item>Repository: verifies the grant, reads in one snapshot (the other process).</item>
+/// <item>Audit outcome: what is really disclosed, durable.</item>
+/// <item>Response: first byte.</item>
+/// </list>
+/// </summary>
+public sealed class GatewayPipeline(
+    IIdentification identification, InteractionReader interactions, PolicyLookup policies, GrantIssuer grants,
+    DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time)
+{
+    /// <summary>A request from outside: steps 1 to 9.</summary>
+    public async Task InvokeAsync(HttpContext context)
+    {
+        // :: Step 1
+        var (requester, fault) = await identification.IdentifyAsync(context);
+        if (requester is null)
+        {
+            await RefuseAsync(context, null, null, fault ?? new Fault(FaultKind.NotIdentified, "The caller is not identified."), "not identified");
+            return;
+        }
+        context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
+        await ServeAsync(context);
+    }
+
+    /// <summary>Steps 2 to 9 for a requester who is already identified: set as <see cref="IRequesterFeature"/>.</summary>
+    public async Task ServeAsync(HttpContext context)
+    {
+        var requester = context.Features.GetRequiredFeature<IRequesterFeature>().Requester;
+
+        // :: Step 2
+        switch (await interactions.ReadAsync(context, requester))
+        {
+            case Reading.Refused refused:
+                await RefuseAsync(context, requester, null, refused.Fault, "malformed");
+                return;
+            case Reading.Batch batch:
+                await batches.AnswerAsync(context, requester, batch, ServeAsync);
+                return;
+            case Reading.Single single:
+                await ServeAsync(context, requester, single.Interaction, single.Body);
+                return;
+        }
+    }
+
+    private async Task ServeAsync(HttpContext context, Requester requester, Interaction interaction, ReadOnlyMemory<byte> body)
+    {
+        var now = time.GetUtcNow();
+        var intended = false;
+        // Twice: a policy that moved between decision and reading is decided again, once.
+        for (var attempt = 1; attempt <= 2; attempt++)
+        {
+            // :: Step 3
+            var policy = PolicySnapshot.Empty;
+            CareRelationship? relationship = null;
+            if (ConsentDecision.NeedsPolicy(requester, interaction))
+            {
+                policy = await policies.OfAsync(requester, interaction.Compartment, context.RequestAborted);
+                relationship = policy.RelationshipOf(requester.Organisation.ToString(), interaction.ServiceEvent, now);
+            }
+            var decision = ConsentDecision.Decide(requester, interaction, policy, relationship, now);
+            if (decision is not Decision.Permit permit)
+            {
+                var reason = decision is Decision.Deny deny ? deny.Reason : DenyReason.NoLegalBasis;
+                await RefuseAsync(context, requester, interaction, Refusals.FaultOf(reason), reason.ToString());
+                return;
+            }
+
+            // :: Step 4
+            var use = interaction.IsWrite ? GrantUse.Write : GrantUse.Read;
+            var grant = grants.For(requester, interaction.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null);
+            var directoryGrant = interaction.IsWrite && !interaction.Compartment.IsDirectory
+                ? grants.For(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryWrite(requester), null)
+                : null;
+
+            // :: Step 5. An intent on disk means: whatever happens to the write, that it was asked for is known.
+            if (interaction.IsWrite && !intended)
+            {
+                await audit.IntentAsync(context, requester, interaction, permit);
+                intended = true;
+            }
+
+            // :: Steps 6 to 9
+            context.Request.Body = new ReadOnlyMemoryStream(body);
+            var (end, manifest) = await repository.ForwardAsync(context, grant, directoryGrant,
+                (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, relationship, status, disclosed));
+            switch (end)
+            {
+                case ForwardEnd.Answered:
+                    if (manifest is not null)
+                        context.Features.Set(new DisclosedFeature(manifest));
+                    return;
+                case ForwardEnd.PolicyMoved:
+                    policies.Forget(interaction.Compartment);
+                    context.Response.Clear();
+                    continue;
+                case ForwardEnd.NotRecorded:
+                    throw new FaultException(DisclosureAudit.Unavailable);
+                case ForwardEnd.Unreachable:
+                    throw new FaultException(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));
+                default:
+                    throw new FaultException(new Fault(FaultKind.UpstreamFailed, interaction.IsWrite
+                        ? "The repository broke off. Whether it stored this is not known: read before you send it again."
+                        : "The repository broke off. Try again."));
+            }
+        }
+        throw new FaultException(new Fault(FaultKind.Busy, "The person's policy is changing at this moment. Try again."));
+    }
+
+    private async Task RefuseAsync(HttpContext context, Requester? requester, Interaction? interaction, Fault fault, string reason)
+    {
+        // :: Step 5. Nothing is refused unrecorded; when it can't be recorded, the answer says only that.
+        try
+        {
+            await audit.RefusalAsync(context, requester, interaction, fault, reason);
+        }
+        catch (AuditUnavailableException)
+        {
+            fault = DisclosureAudit.Unavailable;
+        }
+        await FaultWriter.WriteAsync(context, fault);
+    }
+}

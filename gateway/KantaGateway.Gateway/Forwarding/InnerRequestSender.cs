@@ -1,0 +1,58 @@
+using KantaGateway.Gateway.Identification;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace KantaGateway.Gateway.Forwarding;
+
+/// <inheritdoc />
+/// <remarks>The request is a context of its own without a connection; its response body is kept in memory.</remarks>
+sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pipeline) : IInnerRequests
+{
+    public async Task<FhirAnswer> SendAsync(Requester requester, string method, string target, ReadOnlyMemory<byte> body = default,
+        string? contentType = null, IHeaderDictionary? headers = null, CancellationToken cancel = default)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        var context = Create(scope.ServiceProvider, requester, method, target, body, contentType, cancel);
+        foreach (var (name, value) in headers ?? new HeaderDictionary())
+            context.Request.Headers[name] = value;
+        return await AnswerOf(context, pipeline.ServeAsync);
+    }
+
+    public static HttpContext Create(IServiceProvider services, Requester requester, string method, string target, ReadOnlyMemory<byte> body, string? contentType, CancellationToken cancel)
+    {
+        var context = new DefaultHttpContext { RequestServices = services, RequestAborted = cancel };
+        var question = target.IndexOf('?');
+        var request = context.Request;
+        request.Method = method;
+        request.Scheme = "https";
+        request.Host = new HostString("localhost");
+        request.Path = "/fhir/" + (question < 0 ? target : target[..question]).TrimStart('/');
+        request.QueryString = question < 0 ? default : new QueryString(target[question..]);
+        request.ContentLength = body.IsEmpty && method is "GET" or "DELETE" ? null : body.Length;
+        if (!body.IsEmpty || contentType is not null)
+            request.ContentType = contentType ?? "application/fhir+json";
+        request.Body = new ReadOnlyMemoryStream(body);
+        context.Features.Set<IHttpRequestBodyDetectionFeature>(new BodyDetection(request.ContentLength is not null));
+        context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
+        context.Response.Body = new MemoryStream();
+        return context;
+    }
+
+    /// <summary>Runs the steps and collects the answer; faults become answers as they do at the edge.</summary>
+    public static async Task<FhirAnswer> AnswerOf(HttpContext context, RequestDelegate serve)
+    {
+        try
+        {
+            await serve(context);
+        }
+        catch (Fhir.Outcomes.FaultException e)
+        {
+            context.Response.Clear();
+            context.Response.Body = new MemoryStream();
+            await Faults.FaultWriter.WriteAsync(context, e.Fault);
+        }
+        var body = (MemoryStream)context.Response.Body;
+        return new(context.Response.StatusCode, context.Response.Headers, body.ToArray(), context.Features.Get<DisclosedFeature>()?.Manifest);
+    }
+
+    private sealed record BodyDetection(bool CanHaveBody) : IHttpRequestBodyDetectionFeature;
+}

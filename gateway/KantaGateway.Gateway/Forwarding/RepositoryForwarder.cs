@@ -1,0 +1,136 @@
+using System.Net;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+using Yarp.ReverseProxy.Forwarder;
+
+namespace KantaGateway.Gateway.Forwarding;
+
+/// <summary>How one attempt to have the repository answer ended.</summary>
+public enum ForwardEnd
+{
+    /// <summary>Headers and body are on their way to the caller; the audit entry was durable before.</summary>
+    Answered,
+
+    /// <summary>The policy has moved on since the decision; nothing was read or written. Decide again.</summary>
+    PolicyMoved,
+
+    /// <summary>The audit could not be written: nothing of the repository's answer left.</summary>
+    NotRecorded,
+
+    /// <summary>The repository could not be reached; nothing was sent to it.</summary>
+    Unreachable,
+
+    /// <summary>It broke off or took too long; a write may or may not have happened.</summary>
+    Failed,
+}
+
+/// <summary>Step 6: streams a request to the repository and its answer back, through YARP.</summary>
+/// <remarks>
+/// The response transform is where step 8 stands: it runs when the repository's headers, the manifest among them, have
+/// come and before the first byte of the body is passed on.
+/// </remarks>
+public sealed class RepositoryForwarder : IDisposable
+{
+    private readonly IHttpForwarder _yarp;
+    private readonly HttpMessageInvoker _invoker;
+    private readonly string _address;
+    private readonly string _fhirBase;
+
+    private static readonly ForwarderRequestConfig Config = new() { ActivityTimeout = TimeSpan.FromSeconds(30), Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+
+    public RepositoryForwarder(IHttpForwarder yarp, GatewayOptions options)
+    {
+        _yarp = yarp;
+        var endpoint = InternalEndpoint.Parse(options.Repository);
+        var handler = new SocketsHttpHandler { ActivityHeadersPropagator = null, MaxConnectionsPerServer = 512, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2) };
+        endpoint.Configure(handler);
+        _invoker = new HttpMessageInvoker(handler);
+        _address = endpoint.Address.ToString().TrimEnd('/');
+        _fhirBase = options.PublicAddress + "/fhir";
+    }
+
+    /// <summary>One attempt.</summary>
+    /// <param name="context">The request, its body replayable; the response not started.</param>
+    /// <param name="grant">Signed grant.</param>
+    /// <param name="directoryGrant">On writes.</param>
+    /// <param name="record">Step 8: makes the outcome durable. Throwing means that nothing may leave.</param>
+    public async Task<(ForwardEnd End, DisclosureManifest? Manifest)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, Func<int, DisclosureManifest?, Task> record)
+    {
+        var exchange = new Exchange(grant, directoryGrant, _fhirBase, record);
+        var error = await _yarp.SendAsync(context, _address, _invoker, Config, exchange, context.RequestAborted);
+        if (exchange.Moved)
+            return (ForwardEnd.PolicyMoved, null);
+        if (exchange.RecordFailure is not null)
+            return (ForwardEnd.NotRecorded, null);
+        return error switch
+        {
+            ForwarderError.None => (ForwardEnd.Answered, exchange.Manifest),
+            _ when exchange.Recorded => (ForwardEnd.Answered, exchange.Manifest), // broken off after the record: the caller sees the cut
+            ForwarderError.Request or ForwarderError.RequestCreation when context.Features.Get<IForwarderErrorFeature>()?.Exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } => (ForwardEnd.Unreachable, null),
+            _ => (ForwardEnd.Failed, null),
+        };
+    }
+
+    public void Dispose() => _invoker.Dispose();
+
+    private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
+    {
+        public bool Moved { get; private set; }
+        public bool Recorded { get; private set; }
+        public Exception? RecordFailure { get; private set; }
+        public DisclosureManifest? Manifest { get; private set; }
+
+        public override async ValueTask TransformRequestAsync(HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
+        {
+            await base.TransformRequestAsync(httpContext, proxyRequest, destinationPrefix, cancellationToken);
+            // What identifies the caller, or looks like ours, ends here.
+            var headers = proxyRequest.Headers;
+            foreach (var name in headers.Select(h => h.Key).Where(IsDropped).ToArray())
+                headers.Remove(name);
+            headers.TryAddWithoutValidation(InternalHeaders.Grant, grant);
+            if (directoryGrant is not null)
+                headers.TryAddWithoutValidation(InternalHeaders.DirectoryGrant, directoryGrant);
+            headers.TryAddWithoutValidation(InternalHeaders.Base, fhirBase);
+            headers.TryAddWithoutValidation(InternalHeaders.CorrelationId, Faults.Correlation.Of(httpContext));
+        }
+
+        public override async ValueTask<bool> TransformResponseAsync(HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
+        {
+            if (proxyResponse is null)
+                return await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
+            if (proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed && proxyResponse.Headers.Contains(InternalHeaders.PolicyVersion))
+            {
+                Moved = true;
+                return false;
+            }
+            Manifest = proxyResponse.Headers.TryGetValues(InternalHeaders.Manifest, out var values) ? DisclosureManifest.Decode(values.FirstOrDefault()) : null;
+            // :: Step 8. From here on it is durable who gets what; only then may the first byte leave.
+            try
+            {
+                // An answer of data without a manifest could not be recorded truly.
+                if (proxyResponse.IsSuccessStatusCode && Manifest is null)
+                    throw new FaultException(new Fault(FaultKind.UpstreamFailed, "no manifest"));
+                await record((int)proxyResponse.StatusCode, Manifest);
+                Recorded = true;
+            }
+            catch (Exception e) when (e is IOException or FaultException)
+            {
+                RecordFailure = e;
+                return false;
+            }
+            await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
+            var headers = httpContext.Response.Headers;
+            foreach (var name in headers.Keys.Where(k => k.StartsWith(InternalHeaders.Prefix, StringComparison.OrdinalIgnoreCase)).ToArray())
+                headers.Remove(name);
+            headers[InternalHeaders.CorrelationId] = Faults.Correlation.Of(httpContext);
+            headers.CacheControl = "no-store";
+            headers.Remove("Server");
+            return true;
+        }
+
+        private static bool IsDropped(string name) =>
+            name.StartsWith(InternalHeaders.Prefix, StringComparison.OrdinalIgnoreCase) || name.StartsWith("X-Forwarded", StringComparison.OrdinalIgnoreCase)
+            || name.ToUpperInvariant() is "AUTHORIZATION" or "COOKIE" or "X-CLIENT-CERT" or "X-REQUEST-ID" or "X-CORRELATION-ID" or "X-SERVICE-EVENT" or "HOST" or "FORWARDED" or "ORIGIN" or "REFERER" or "USER-AGENT";
+    }
+}

@@ -1,0 +1,104 @@
+using System.Net;
+using System.Security.Cryptography;
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Operations;
+
+namespace KantaGateway.Gateway;
+
+/// <summary>Puts the gateway together; one line a feature.</summary>
+public static class GatewayHost
+{
+    /// <summary>Builds the host. It needs the key service at start, for the audit reader's public key.</summary>
+    /// <param name="options">Validated by the parts that use them; all must hold.</param>
+    /// <param name="configure">Logging and what a test observes.</param>
+    public static WebApplication Build(GatewayOptions options, Action<WebApplicationBuilder>? configure = null)
+    {
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
+        {
+            ApplicationName = typeof(GatewayHost).Assembly.GetName().Name,
+            ContentRootPath = AppContext.BaseDirectory,
+        });
+        builder.WebHost.UseStaticWebAssets();
+        // Request logging of the framework writes paths, and those carry ids.
+        builder.Logging.SetMinimumLevel(LogLevel.Information).AddFilter("Microsoft", LogLevel.Warning).AddFilter("Yarp", LogLevel.Error)
+            .AddFilter("System", LogLevel.Warning).AddFilter("OpenIddict", LogLevel.Warning);
+        configure?.Invoke(builder);
+        var services = builder.Services;
+        services.AddSingleton(options);
+        services.AddSingleton(TimeProvider.System);
+
+        var identifierKey = Convert.FromBase64String(File.ReadAllText(options.IdentifierKeyFile).Trim());
+        services.AddSingleton(new IdentifierCipher(identifierKey));
+        services.AddSingleton(new PageSeal(identifierKey));
+        var grantKey = ECDsa.Create();
+        grantKey.ImportFromPem(File.ReadAllText(options.GrantKeyFile));
+        services.AddSingleton(new GrantSigner(grantKey, TimeProvider.System));
+
+        services.AddSingleton<KeyServiceClient>();
+        services.AddSingleton<IPseudonyms>(s => s.GetRequiredService<KeyServiceClient>());
+        services.AddSingleton(s => AuditLog.Open(new AuditLogOptions
+        {
+            Folder = options.AuditFolder,
+            Origin = options.AuditOrigin,
+            LogKey = LogKey(options),
+            ReaderPublicKey = s.GetRequiredService<KeyServiceClient>().AuditReaderKeyAsync(CancellationToken.None).GetAwaiter().GetResult(),
+            Create = options.CreateStores,
+        }, TimeProvider.System, s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
+        services.AddSingleton<DisclosureAudit>();
+        services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
+        services.AddSingleton<GrantIssuer>();
+        services.AddSingleton<PolicyLookup>();
+        services.AddSingleton<AccessLog>();
+        services.AddSingleton<InteractionReader>();
+        services.AddHttpForwarder();
+        services.AddSingleton<RepositoryForwarder>();
+        services.AddSingleton<BatchSplitter>();
+        services.AddSingleton<GatewayPipeline>();
+        services.AddSingleton<IInnerRequests, InnerRequestSender>();
+        builder.AddTelemetry(options);
+        builder.AddIdentification(options);
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = InteractionReader.MaxDrained;
+            if (options.MetricsListen is { } metrics)
+                kestrel.Listen(IPAddress.Loopback, new Uri(metrics).Port);
+        });
+
+        var app = builder.Build();
+        _ = app.Services.GetRequiredService<AuditLog>();
+        app.UseFaults();
+        app.MapMetrics(options);
+        app.UseRouting();
+        app.MapIdentification();
+        app.MapGet("/fhir/metadata", Capabilities.Endpoint(options));
+        app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance);
+        app.MapAuditLog();
+        app.MapHealth(options);
+        return app;
+    }
+
+    /// <summary>The log's Ed25519 seed, base64 in a file of its own beside the store.</summary>
+    private static byte[] LogKey(GatewayOptions options)
+    {
+        var file = Path.Combine(options.AuditFolder, "log.key");
+        if (!File.Exists(file))
+        {
+            if (!options.CreateStores)
+                throw new InvalidOperationException($"{nameof(GatewayOptions.AuditFolder)} has no log.key. A log's key is made once, by its operator, and never silently.");
+            Directory.CreateDirectory(options.AuditFolder);
+            var create = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+            if (!OperatingSystem.IsWindows())
+                create.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            using var stream = new FileStream(file, create);
+            stream.Write(System.Text.Encoding.ASCII.GetBytes(Convert.ToBase64String(RandomNumberGenerator.GetBytes(32))));
+        }
+        return Convert.FromBase64String(File.ReadAllText(file).Trim());
+    }
+}

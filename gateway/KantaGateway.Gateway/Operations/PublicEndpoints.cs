@@ -1,0 +1,51 @@
+using KantaGateway.Audit;
+using KantaGateway.Audit.Tree;
+using KantaGateway.Fhir.Transport;
+
+namespace KantaGateway.Gateway.Operations;
+
+/// <summary>Health (for load balancers) and the public face of the audit log, neither of which tells anything about anyone.</summary>
+public static class PublicEndpoints
+{
+    /// <summary><c>/audit/log/checkpoint</c> and <c>/audit/log/tile/...</c> (C2SP tlog-tiles): commitments only, salted.</summary>
+    public static void MapAuditLog(this WebApplication app)
+    {
+        var log = app.Services.GetRequiredService<AuditLog>();
+        app.MapGet("/audit/log/checkpoint", (HttpContext context) =>
+        {
+            context.Response.Headers.CacheControl = "no-cache";
+            return Results.Text(log.ReadCheckpoint(), "text/plain; charset=utf-8");
+        });
+        app.MapGet("/audit/log/tile/{**path}", (HttpContext context, string path) =>
+        {
+            if (!TilePath.TryParse("tile/" + path, out var tile) || log.ReadTile(tile) is not { } bytes)
+                return Results.NotFound();
+            context.Response.Headers.CacheControl = "public, max-age=31536000, immutable";
+            return Results.Bytes(bytes, "application/octet-stream");
+        });
+    }
+
+    /// <summary><c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too; 503 says which does not.</summary>
+    public static void MapHealth(this WebApplication app, GatewayOptions options)
+    {
+        var parts = new[] { ("repository", options.Repository), ("keys", options.Keys) }
+            .Select(p => (p.Item1, Client: InternalEndpoint.Parse(p.Item2).CreateClient(TimeSpan.FromSeconds(2)))).ToArray();
+        app.MapGet("/health/live", () => Results.Text("live"));
+        app.MapGet("/health/ready", async (CancellationToken cancel) =>
+        {
+            var down = new List<string>();
+            foreach (var (name, client) in parts)
+                try
+                {
+                    using var answer = await client.GetAsync(new Uri("/health/live", UriKind.Relative), cancel);
+                    if (!answer.IsSuccessStatusCode)
+                        down.Add(name);
+                }
+                catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancel.IsCancellationRequested)
+                {
+                    down.Add(name);
+                }
+            return down.Count == 0 ? Results.Text("ready") : Results.Text("not ready: " + string.Join(", ", down), statusCode: 503);
+        });
+    }
+}
