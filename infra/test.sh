@@ -43,7 +43,7 @@ find_postgres() {
 missing=()
 command -v dotnet >/dev/null || fail "the .NET 10 SDK is missing: https://dotnet.microsoft.com/download/dotnet/10.0"
 command -v chromium >/dev/null || missing+=(chromium)
-fc-list 2>/dev/null | grep -qi liberation || missing+=(fontconfig fonts-liberation)
+fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
 command -v redis-server >/dev/null || missing+=(redis-server)
 find_postgres >/dev/null || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -22,6 +22,9 @@ public sealed class FurtherChecks : IDisposable
         _clinic = ClinicClient.Open(folder, own, target);
     }
 
+    /// <summary>Personal data and tokens that the checks used.</summary>
+    public IReadOnlyList<string> Secrets => [_identityCode, "Tarkastus Tahvo", .. _clinic.TokensSeen];
+
     private FhirSession System => _clinic.System;
 
     public async Task RunAsync(Steps steps, CancellationToken cancel = default)

@@ -1,0 +1,206 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using KantaGateway.Harness.Clients;
+
+namespace KantaGateway.Tests.Scenarios;
+
+/// <summary>
+/// The embedded development host as a process of its own, as a vendor starts it: everything is reached over its
+/// public address, everything it says is kept in a file.
+/// </summary>
+sealed class RunningHost : IAsyncDisposable
+{
+    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
+
+    private readonly Process _process;
+    private readonly StreamWriter _log;
+    private readonly Lock _writing = new();
+    private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private RunningHost(Process process, string data, string logFile, int port)
+    {
+        (_process, Data, LogFile, Port) = (process, data, logFile, port);
+        _log = new(new FileStream(logFile, FileMode.Append, FileAccess.Write, FileShare.ReadWrite)) { AutoFlush = true };
+        Target = new($"https://localhost:{port}");
+    }
+
+    /// <summary>The folder with everything it keeps, and what it tells its callers.</summary>
+    public string Data { get; }
+
+    /// <summary>Its standard output and error.</summary>
+    public string LogFile { get; }
+
+    public int Port { get; }
+
+    public Uri Target { get; }
+
+    public DevFolder Folder => new(Data);
+
+    /// <summary>Starts a host and waits until it says <c>ready</c>.</summary>
+    /// <param name="data">Its data folder, made when missing.</param>
+    /// <param name="logFile">Where its output is appended.</param>
+    /// <param name="port">First of three free ports; null looks for some.</param>
+    /// <param name="environment">Extra settings.</param>
+    /// <exception cref="InvalidOperationException">It ended or did not become ready.</exception>
+    public static async Task<RunningHost> StartAsync(string data, string logFile, int? port = null, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        Directory.CreateDirectory(data);
+        Directory.CreateDirectory(Path.GetDirectoryName(logFile)!);
+        var chosen = port ?? FreePorts();
+        var start = new ProcessStartInfo("dotnet")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Solution.Folder,
+            ArgumentList = { Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data },
+        };
+        // What the tests were given must not steer the host.
+        foreach (var name in (string[])["KANTA_DATA", "KANTA_POSTGRES", "KANTA_REDIS"])
+            start.Environment.Remove(name);
+        foreach (var (name, value) in environment ?? new Dictionary<string, string>())
+            start.Environment[name] = value;
+        var process = new Process { StartInfo = start };
+        var host = new RunningHost(process, data, logFile, chosen);
+        process.OutputDataReceived += (_, line) => host.Heard(line.Data);
+        process.ErrorDataReceived += (_, line) => host.Heard(line.Data);
+        process.Start();
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        var ended = process.WaitForExitAsync();
+        if (await Task.WhenAny(host._ready.Task, ended, Task.Delay(StartLimit)) != host._ready.Task)
+        {
+            await host.DisposeAsync();
+            throw new InvalidOperationException($"The host did not become ready:\n{string.Join('\n', File.ReadLines(logFile).TakeLast(30))}");
+        }
+        return host;
+    }
+
+    /// <summary>A free port whose two successors are free too: broker and metrics listen there.</summary>
+    public static int FreePorts()
+    {
+        for (var attempt = 0; attempt < 200; attempt++)
+        {
+            var port = RandomNumberGenerator.GetInt32(20_000, 32_000);
+            if (Enumerable.Range(port, 3).All(IsFree))
+                return port;
+        }
+        throw new InvalidOperationException("No three free ports in a row.");
+    }
+
+    /// <summary>Kills it at once: no handler runs, nothing is flushed.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill(); // SIGKILL
+        await _process.WaitForExitAsync();
+    }
+
+    /// <summary>Asks it to end and waits until it has.</summary>
+    public async Task StopAsync()
+    {
+        const int Terminate = 15;
+        if (!_process.HasExited)
+            _ = SendSignal(_process.Id, Terminate);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(40));
+        await _process.WaitForExitAsync(limit.Token);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+            await KillAsync();
+        _process.Dispose();
+        lock (_writing)
+            _log.Dispose();
+    }
+
+    private void Heard(string? line)
+    {
+        if (line is null)
+            return;
+        lock (_writing)
+            if (_log.BaseStream is { CanWrite: true })
+                _log.WriteLine(line);
+        if (line.Trim() == "ready")
+            _ready.TrySetResult();
+    }
+
+    private static bool IsFree(int port)
+    {
+        try
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            listener.Start();
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false; // taken, which is the answer
+        }
+    }
+
+    [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int SendSignal(int process, int signal);
+}
+
+/// <summary>Where the solution lies, found from where the tests run.</summary>
+static class Solution
+{
+    public static string Folder { get; } = Find();
+
+    /// <summary>A file of another project's output in the same configuration.</summary>
+    public static string Output(string project, string file)
+    {
+        // .../tests/KantaGateway.Tests/bin/<configuration>/<framework>/
+        var own = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
+        return Path.Combine(Folder, project, "bin", own.Parent!.Name, own.Name, file);
+    }
+
+    private static string Find()
+    {
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+            if (File.Exists(Path.Combine(folder.FullName, "KantaGateway.sln")))
+                return folder.FullName;
+        throw new DirectoryNotFoundException("KantaGateway.sln is not above the test output.");
+    }
+}
+
+/// <summary>A folder for one test, removed afterwards.</summary>
+sealed class TemporaryFolder : IDisposable
+{
+    public string Path { get; } = Directory.CreateTempSubdirectory("kanta-").FullName;
+
+    public string File(string name) => System.IO.Path.Combine(Path, name);
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}
+
+/// <summary>One host that the tests share which leave it as usable as they found it.</summary>
+public sealed class SharedHost : IAsyncLifetime
+{
+    private readonly TemporaryFolder _folder = new();
+
+    internal RunningHost Host { get; private set; } = null!;
+
+    public DevFolder Folder => Host.Folder;
+
+    public Uri Target => Host.Target;
+
+    public async Task InitializeAsync() => Host = await RunningHost.StartAsync(_folder.File("data"), _folder.File("logs/host.log"));
+
+    public async Task DisposeAsync()
+    {
+        await Host.DisposeAsync();
+        _folder.Dispose();
+    }
+}
+
+[CollectionDefinition(Name)]
+public sealed class SharedHostCollection : ICollectionFixture<SharedHost>
+{
+    public const string Name = "one running host";
+}
