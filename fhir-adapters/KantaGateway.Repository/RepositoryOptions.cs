@@ -1,3 +1,5 @@
+using KantaGateway.Fhir.Transport;
+
 namespace KantaGateway.Repository;
 
 /// <summary>Everything the repository must be told.</summary>
@@ -29,4 +31,40 @@ public sealed record RepositoryOptions
 
     /// <summary>Seconds an opened compartment may stay in memory after its grant was checked; at most 60.</summary>
     public int OpenSeconds { get; init; } = 60;
+
+    /// <summary>Checks everything at once.</summary>
+    /// <returns>Where to listen.</returns>
+    /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
+    internal InternalEndpoint Validate()
+    {
+        var wrong = new List<string>();
+        var listen = Endpoint(Listen, nameof(Listen));
+        Endpoint(Keys, nameof(Keys));
+        if (Postgres is null && string.IsNullOrWhiteSpace(DatabaseFile))
+            wrong.Add($"{nameof(DatabaseFile)}: needed without {nameof(Postgres)}");
+        foreach (var (name, file) in new[] { (nameof(IdentifierKeyFile), IdentifierKeyFile), (nameof(GatewayKeyFile), GatewayKeyFile) })
+            if (!File.Exists(file))
+                wrong.Add($"{name}: no such file");
+        if (OpenCompartments < 1)
+            wrong.Add($"{nameof(OpenCompartments)}: at least 1");
+        if (OpenSeconds is < 1 or > 60)
+            wrong.Add($"{nameof(OpenSeconds)}: 1 to 60");
+        return wrong.Count == 0 ? listen! : throw new InvalidOperationException("Repository options: " + string.Join("; ", wrong) + ".");
+
+        InternalEndpoint? Endpoint(string text, string name)
+        {
+            try
+            {
+                var endpoint = InternalEndpoint.Parse(text);
+                if (endpoint.SocketPath is null && !endpoint.Address.IsLoopback)
+                    wrong.Add($"{name}: only a Unix socket or loopback");
+                return endpoint;
+            }
+            catch (FormatException e)
+            {
+                wrong.Add($"{name}: {e.Message}");
+                return null;
+            }
+        }
+    }
 }

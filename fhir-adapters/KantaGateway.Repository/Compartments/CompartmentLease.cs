@@ -1,0 +1,81 @@
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Compartments;
+
+/// <summary>
+/// Access to one compartment for one request. A compartment that does not exist has an empty lease: no key, head 0.
+/// Disposed when the answer is complete.
+/// </summary>
+sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, ICompartmentStore store) : IDisposable
+{
+    private OpenedCompartment? _opened = opened;
+
+    public bool Exists => _opened is not null;
+
+    /// <summary>The newest view that is loaded; may be older than the database, see <see cref="RefreshAsync"/>.</summary>
+    public CompartmentView View { get; private set; } = opened?.View ?? CompartmentView.Empty(compartment);
+
+    /// <summary>A view with every row committed before the call.</summary>
+    public async ValueTask<CompartmentView> RefreshAsync(CancellationToken cancel) =>
+        View = _opened is null ? View : await _opened.RefreshAsync(store, cancel).ConfigureAwait(false);
+
+    /// <summary>
+    /// Body of a row of the view, read in one round trip that also tells whether the view is still the newest.
+    /// </summary>
+    /// <param name="row">Null: only the check.</param>
+    /// <returns>Null when the database has gone on since: refresh and begin again.</returns>
+    public async ValueTask<ReadOnlyMemory<byte>?> TryReadAsync(CompartmentRow? row, CancellationToken cancel)
+    {
+        // Opening it has just looked, and there was nothing.
+        if (_opened is null)
+            return ReadOnlyMemory<byte>.Empty;
+        var stored = await store.ReadBodyAsync(View.Compartment, row?.Sequence ?? 0, cancel).ConfigureAwait(false);
+        if (stored.Head < View.Head)
+            throw new TamperedException("A compartment has lost committed rows.");
+        if (stored.Head != View.Head)
+            return null;
+        return row is null ? ReadOnlyMemory<byte>.Empty : Open(row, stored.Sealed);
+    }
+
+    /// <summary>Takes over rows that were just committed after a view, so that nobody need read them back.</summary>
+    public async ValueTask CommittedAsync(CompartmentView before, IReadOnlyList<CompartmentRow> rows)
+    {
+        if (_opened is not null)
+            await _opened.CommittedAsync(before, rows, CancellationToken.None).ConfigureAwait(false);
+    }
+
+    /// <summary>Bodies of rows of the view, in order.</summary>
+    public async ValueTask<ReadOnlyMemory<byte>[]> ReadAsync(IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
+    {
+        if (rows.Count == 0)
+            return [];
+        var stored = await store.ReadBodiesAsync(View.Compartment, [.. rows.Select(r => r.Sequence)], cancel).ConfigureAwait(false);
+        var bodies = new ReadOnlyMemory<byte>[rows.Count];
+        using var cipher = Cipher();
+        for (var i = 0; i < bodies.Length; i++)
+            bodies[i] = Open(cipher, rows[i], stored[i]);
+        return bodies;
+    }
+
+    /// <summary>A cipher under the data key.</summary>
+    /// <exception cref="InvalidOperationException">The compartment does not exist.</exception>
+    public AesGcm Cipher() => (_opened ?? throw new InvalidOperationException("No such compartment.")).Cipher();
+
+    public void Dispose()
+    {
+        _opened?.Release();
+        _opened = null;
+    }
+
+    private ReadOnlyMemory<byte> Open(CompartmentRow row, byte[]? stored)
+    {
+        using var cipher = Cipher();
+        return Open(cipher, row, stored);
+    }
+
+    private ReadOnlyMemory<byte> Open(AesGcm cipher, CompartmentRow row, byte[]? stored) =>
+        RowSeal.OpenBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type,
+            stored ?? throw new TamperedException("A body of a compartment is missing."));
+}

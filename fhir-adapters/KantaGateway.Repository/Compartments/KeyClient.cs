@@ -1,0 +1,82 @@
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Text.Json;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+
+namespace KantaGateway.Repository.Compartments;
+
+/// <summary>
+/// Asks the key service to make and unwrap data keys, each time with the grant of the request that needs it (law 5).
+/// Any answer but a key is <see cref="FaultKind.KeyUnavailable"/>; the next request asks anew. Thread-safe.
+/// </summary>
+sealed class KeyClient(HttpClient http) : IDisposable
+{
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(5);
+
+    public KeyClient(InternalEndpoint keys) : this(keys.CreateClient(Timeout)) { }
+
+    /// <summary>A new data key for the grant's compartment: wrapped, for the store, and in the clear.</summary>
+    public async Task<(byte[] Wrapped, byte[] Key)> CreateAsync(string grant, CancellationToken cancel)
+    {
+        var fields = await PostAsync("/v1/keys/create", grant, "{}"u8.ToArray(), cancel).ConfigureAwait(false);
+        return fields is { Wrapped: { } wrapped, Key: { Length: 32 } key } ? (wrapped, key) : throw Refused();
+    }
+
+    public async Task<byte[]> UnwrapAsync(string grant, byte[] wrapped, CancellationToken cancel)
+    {
+        var fields = await PostAsync("/v1/keys/unwrap", grant, JsonSerializer.SerializeToUtf8Bytes(new { wrapped }), cancel).ConfigureAwait(false);
+        return fields.Key is { Length: 32 } key ? key : throw Refused();
+    }
+
+    public void Dispose() => http.Dispose();
+
+    private async Task<(byte[]? Wrapped, byte[]? Key)> PostAsync(string path, string grant, byte[] body, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", grant);
+        request.Content.Headers.ContentType = new("application/json");
+        try
+        {
+            using var response = await http.SendAsync(request, cancel).ConfigureAwait(false);
+            if (!response.IsSuccessStatusCode)
+                throw Refused();
+            var answer = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);
+            try
+            {
+                return Read(answer);
+            }
+            finally
+            {
+                CryptographicOperations.ZeroMemory(answer);
+            }
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException or FormatException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        {
+            throw Refused();
+        }
+    }
+
+    // Not into a string: a string can't be zeroed.
+    private static (byte[]? Wrapped, byte[]? Key) Read(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json);
+        byte[]? wrapped = null, key = null;
+        while (reader.Read())
+        {
+            if (reader.TokenType != JsonTokenType.PropertyName)
+                continue;
+            var isWrapped = reader.ValueTextEquals("wrapped"u8);
+            var isKey = reader.ValueTextEquals("key"u8);
+            reader.Read();
+            if (isWrapped)
+                wrapped = reader.GetBytesFromBase64();
+            else if (isKey)
+                key = reader.GetBytesFromBase64();
+        }
+        return (wrapped, key);
+    }
+
+    private static FaultException Refused() =>
+        new(new Fault(FaultKind.KeyUnavailable, "The key service gave no key, so the data stays sealed. Nothing was read or stored; try again later."));
+}

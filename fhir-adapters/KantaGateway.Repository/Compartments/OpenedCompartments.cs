@@ -1,0 +1,125 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Compartments;
+
+/// <summary>
+/// The compartments that are open now: bounded in number, bytes and time. A minute after the key service has checked a
+/// grant for it, a compartment is closed and needs another. Thread-safe.
+/// </summary>
+sealed class OpenedCompartments : IDisposable
+{
+    /// <summary>Decrypted index kept in memory at most, bytes.</summary>
+    private const long MaxBytes = 256L << 20;
+
+    private readonly ConcurrentDictionary<Pseudonym, OpenedCompartment> _opened = new();
+    private readonly SemaphoreSlim[] _opening = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1, 1))];
+    private readonly ICompartmentStore _store;
+    private readonly KeyClient _keys;
+    private readonly TimeProvider _time;
+    private readonly int _maxCount;
+    private readonly TimeSpan _maxAge;
+    private readonly ITimer _sweep;
+
+    /// <param name="maxCount">Compartments, at least 1.</param>
+    /// <param name="maxAge">At most 60 s.</param>
+    public OpenedCompartments(ICompartmentStore store, KeyClient keys, TimeProvider time, int maxCount, TimeSpan maxAge)
+    {
+        (_store, _keys, _time, _maxCount, _maxAge) = (store, keys, time, maxCount, maxAge);
+        // An unused compartment must be zeroed too, and nobody's request does it.
+        _sweep = time.CreateTimer(_ => Sweep(), null, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(5));
+    }
+
+    /// <summary>Number of open compartments.</summary>
+    public int Count => _opened.Count;
+
+    /// <summary>
+    /// Opens a compartment, without looking at the database when it is open already: the view may be behind.
+    /// </summary>
+    /// <param name="grant">Signed grant for the compartment, already verified here; the key service verifies it again.</param>
+    /// <exception cref="KantaGateway.Fhir.Outcomes.FaultException">The key service gives no key.</exception>
+    public async ValueTask<CompartmentLease> OpenAsync(Pseudonym compartment, string grant, CancellationToken cancel)
+    {
+        if (TryLease(compartment) is { } opened)
+            return new(compartment, opened, _store);
+        // One of many that come at once asks the key service; the others find the compartment open.
+        var opening = _opening[(uint)compartment.GetHashCode() % (uint)_opening.Length];
+        await opening.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            if (TryLease(compartment) is { } meanwhile)
+                return new(compartment, meanwhile, _store);
+            if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { } stored)
+                return new(compartment, null, _store);
+            var key = await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false);
+            return new(compartment, Add(compartment, key, stored), _store);
+        }
+        finally
+        {
+            opening.Release();
+        }
+    }
+
+    public void Dispose()
+    {
+        _sweep.Dispose();
+        foreach (var (compartment, opened) in _opened)
+            Close(compartment, opened);
+    }
+
+    private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored)
+    {
+        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow());
+        try
+        {
+            opened.Load(stored);
+        }
+        catch
+        {
+            CryptographicOperations.ZeroMemory(key);
+            throw;
+        }
+        opened.TryLease();
+        MakeRoom(opened.Size);
+        _opened[compartment] = opened;
+        return opened;
+    }
+
+    private OpenedCompartment? TryLease(Pseudonym compartment)
+    {
+        if (!_opened.TryGetValue(compartment, out var opened))
+            return null;
+        if (_time.GetUtcNow() - opened.Opened >= _maxAge)
+        {
+            Close(compartment, opened);
+            return null;
+        }
+        return opened.TryLease() ? opened : null;
+    }
+
+    private void MakeRoom(long size)
+    {
+        if (_opened.Count < _maxCount && _opened.Values.Sum(o => o.Size) + size <= MaxBytes)
+            return;
+        // The oldest tenth: they would have been closed next anyway, and the next few openings need not sort again.
+        foreach (var (compartment, opened) in _opened.OrderBy(o => o.Value.Opened).Take(Math.Max(1, _opened.Count / 10)).ToList())
+            Close(compartment, opened);
+    }
+
+    private void Sweep()
+    {
+        var now = _time.GetUtcNow();
+        foreach (var (compartment, opened) in _opened)
+            if (now - opened.Opened >= _maxAge)
+                Close(compartment, opened);
+    }
+
+    private void Close(Pseudonym compartment, OpenedCompartment opened)
+    {
+        // Only this one: meanwhile somebody may have opened it anew.
+        _opened.TryRemove(new(compartment, opened));
+        opened.Close();
+    }
+}

@@ -1,0 +1,100 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Fhir.Identifiers;
+
+namespace KantaGateway.Repository.Compartments;
+
+/// <summary>
+/// AES-256-GCM of rows under a compartment's data key: random nonce (12 bytes), ciphertext, tag (16 bytes). The associated
+/// data names the row, so one put in another's place (another compartment, resource, version, or an older state) does
+/// not open.
+/// </summary>
+/// <remarks>
+/// NIST SP 800-38D allows 2^32 random nonces a key; a row uses two, so a compartment would need 2^31 versions.
+/// </remarks>
+static class RowSeal
+{
+    private const int Nonce = 12, Tag = 16;
+
+    /// <summary>Bytes that sealing adds.</summary>
+    public const int Overhead = Nonce + Tag;
+
+    // compartment, sequence and which of the two ciphertexts; for a body also resource and type.
+    private const int IndexNameSize = 1 + Pseudonym.Size + 8, BodyNameSize = IndexNameSize + 8 + 64;
+
+    public static byte[] SealIndex(AesGcm key, Pseudonym compartment, long sequence, ReadOnlySpan<byte> entry)
+    {
+        Span<byte> name = stackalloc byte[IndexNameSize];
+        NameRow(name, (byte)'I', compartment, sequence);
+        return Seal(key, entry, name);
+    }
+
+    public static byte[] SealBody(AesGcm key, Pseudonym compartment, long sequence, long resource, string type, ReadOnlySpan<byte> json)
+    {
+        Span<byte> name = stackalloc byte[BodyNameSize];
+        return Seal(key, json, name[..NameBody(name, compartment, sequence, resource, type)]);
+    }
+
+    /// <exception cref="TamperedException">It is not what was sealed for this place.</exception>
+    public static byte[] OpenIndex(AesGcm key, Pseudonym compartment, long sequence, byte[] sealedEntry)
+    {
+        Span<byte> name = stackalloc byte[IndexNameSize];
+        NameRow(name, (byte)'I', compartment, sequence);
+        var entry = new byte[Math.Max(0, sealedEntry.Length - Overhead)];
+        Open(key, sealedEntry, entry, name);
+        return entry;
+    }
+
+    /// <summary>Decrypts in place; the answer is a slice of the given array.</summary>
+    /// <exception cref="TamperedException">It is not what was sealed for this place.</exception>
+    public static ReadOnlyMemory<byte> OpenBody(AesGcm key, Pseudonym compartment, long sequence, long resource, string type, byte[] sealedBody)
+    {
+        Span<byte> name = stackalloc byte[BodyNameSize];
+        var length = Math.Max(0, sealedBody.Length - Overhead);
+        Open(key, sealedBody, sealedBody.AsSpan(Math.Min(Nonce, sealedBody.Length), length), name[..NameBody(name, compartment, sequence, resource, type)]);
+        return sealedBody.AsMemory(Nonce, length);
+    }
+
+    private static byte[] Seal(AesGcm key, ReadOnlySpan<byte> plain, ReadOnlySpan<byte> name)
+    {
+        var row = new byte[Nonce + plain.Length + Tag];
+        RandomNumberGenerator.Fill(row.AsSpan(0, Nonce));
+        key.Encrypt(row.AsSpan(0, Nonce), plain, row.AsSpan(Nonce, plain.Length), row.AsSpan(Nonce + plain.Length), name);
+        return row;
+    }
+
+    private static void Open(AesGcm key, ReadOnlySpan<byte> row, Span<byte> plain, ReadOnlySpan<byte> name)
+    {
+        if (row.Length < Overhead)
+            throw new TamperedException("A sealed row is too short.");
+        try
+        {
+            key.Decrypt(row[..Nonce], row[Nonce..^Tag], row[^Tag..], plain, name);
+        }
+        catch (AuthenticationTagMismatchException)
+        {
+            throw new TamperedException("A sealed row does not belong where it was found.");
+        }
+    }
+
+    private static void NameRow(Span<byte> name, byte part, Pseudonym compartment, long sequence)
+    {
+        name[0] = part;
+        compartment.Write(name[1..]);
+        BinaryPrimitives.WriteInt64BigEndian(name[(1 + Pseudonym.Size)..], sequence);
+    }
+
+    private static int NameBody(Span<byte> name, Pseudonym compartment, long sequence, long resource, string type)
+    {
+        NameRow(name, (byte)'B', compartment, sequence);
+        BinaryPrimitives.WriteInt64BigEndian(name[IndexNameSize..], resource);
+        return IndexNameSize + 8 + Encoding.UTF8.GetBytes(type, name[(IndexNameSize + 8)..]);
+    }
+}
+
+/// <summary>
+/// The store holds something that was not written there: a row changed, swapped, rolled back or missing. Answered as an
+/// unexpected failure without data, logged as an alarm.
+/// </summary>
+sealed class TamperedException(string message) : Exception(message);

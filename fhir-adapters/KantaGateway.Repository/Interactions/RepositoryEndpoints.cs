@@ -1,0 +1,207 @@
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Search;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Interactions;
+
+/// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
+sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Searching searching, Changes changes, PolicyReading policy,
+    ICompartmentStore store, ILogger<RepositoryEndpoints> log)
+{
+    /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
+    public const int MaxBody = 32 << 20;
+
+    public void Map(WebApplication app)
+    {
+        app.MapGet("/health/live", () => Results.Text("alive"));
+        app.MapGet("/health/ready", ReadyAsync);
+        app.MapPost("/policy", PolicyAsync);
+        // Not by route patterns: the path of a FHIR request is a dozen bytes to look at, and every odd one gets a FHIR answer.
+        app.Map("/fhir/{**path}", FhirAsync);
+    }
+
+    private Task PolicyAsync(HttpContext context) => AnswerAsync(context, (request, c) => policy.ReadAsync(request, c.RequestAborted));
+
+    private Task FhirAsync(HttpContext context) => AnswerAsync(context, InteractAsync);
+
+    private async Task<IResult> ReadyAsync(CancellationToken cancel)
+    {
+        try
+        {
+            await store.PingAsync(cancel).ConfigureAwait(false);
+            return Results.Text("ready");
+        }
+        catch (StoreException e)
+        {
+            StoreFailed(log, e);
+            return Results.Text("the database does not answer", statusCode: 503);
+        }
+    }
+
+    private Task<Answer> InteractAsync(RepositoryRequest request, HttpContext context)
+    {
+        var path = context.Request.Path.Value!["/fhir".Length..].Trim('/');
+        var parts = path.Length == 0 ? [] : path.Split('/');
+        var method = context.Request.Method;
+        if (parts.Length == 0)
+            return method == "POST" ? TransactionAsync(request, context) : throw Unsupported();
+        var type = parts[0];
+        if (!ResourceTypes.IsServed(type) || (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory) != request.Compartment.IsDirectory)
+            throw new FaultException(Reading.Absent());
+        var cancel = context.RequestAborted;
+        switch (method, parts.Length)
+        {
+            case ("GET", 2):
+                request.Require(Reads);
+                return reading.ReadAsync(request, type, parts[1], null, cancel);
+            case ("GET", 3) when parts[2] == "_history":
+                request.Require(Reads);
+                return reading.HistoryAsync(request, type, parts[1], QueryOf(context), cancel);
+            case ("GET", 4) when parts[2] == "_history":
+                request.Require(Reads);
+                return reading.ReadAsync(request, type, parts[1], parts[3], cancel);
+            case ("GET", 1):
+                request.Require(Reads);
+                return searching.SearchAsync(request, type, QueryOf(context), cancel);
+            case ("POST", 2) when parts[1] == "_search":
+                request.Require(Reads);
+                return SearchByBodyAsync(request, type, context);
+            case ("POST", 1):
+                return CreateAsync(request, type, context);
+            case ("PUT", 2):
+                return UpdateAsync(request, type, parts[1], context);
+            case ("DELETE", 2):
+                return changes.DeleteAsync(request, type, parts[1], context.Request.Headers.IfMatch, cancel);
+            default:
+                throw Unsupported();
+        }
+    }
+
+    private static readonly Fhir.Grants.GrantUse[] Reads = [Fhir.Grants.GrantUse.Read, Fhir.Grants.GrantUse.Write];
+
+    private async Task<Answer> SearchByBodyAsync(RepositoryRequest request, string type, HttpContext context)
+    {
+        var body = await BodyAsync(context).ConfigureAwait(false);
+        var form = string.Join('&', new[] { QueryOf(context), System.Text.Encoding.UTF8.GetString(body.Span) }.Where(p => p.Length > 0));
+        return await searching.SearchAsync(request, type, form, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context)
+    {
+        string? ifNoneExist = context.Request.Headers["If-None-Exist"];
+        return await changes.CreateAsync(request, type, await BodyAsync(context).ConfigureAwait(false),
+            string.IsNullOrEmpty(ifNoneExist) ? null : ifNoneExist, PrefersMinimal(context), context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private async Task<Answer> UpdateAsync(RepositoryRequest request, string type, string id, HttpContext context)
+    {
+        string? ifMatch = context.Request.Headers.IfMatch;
+        return await changes.UpdateAsync(request, type, id, await BodyAsync(context).ConfigureAwait(false),
+            string.IsNullOrEmpty(ifMatch) ? null : ifMatch, PrefersMinimal(context), context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private async Task<Answer> TransactionAsync(RepositoryRequest request, HttpContext context) =>
+        await changes.TransactionAsync(request, await BodyAsync(context).ConfigureAwait(false), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
+
+    private async Task AnswerAsync(HttpContext context, Func<RepositoryRequest, HttpContext, Task<Answer>> interaction)
+    {
+        Fault fault;
+        try
+        {
+            var headers = context.Request.Headers;
+            var held = await grants.RequireAsync(headers[InternalHeaders.Grant]).ConfigureAwait(false);
+            var directory = headers.TryGetValue(InternalHeaders.DirectoryGrant, out var second)
+                ? await grants.RequireAsync(second).ConfigureAwait(false) : null;
+            if (directory is not null && !directory.Grant.Compartment.IsDirectory)
+                throw new FaultException(new Fault(FaultKind.NotIdentified, "The directory grant is for something else."));
+            var request = new RepositoryRequest(held, directory, headers[InternalHeaders.Base].ToString());
+            var answer = await interaction(request, context).ConfigureAwait(false);
+            await answer.WriteAsync(context).ConfigureAwait(false);
+            return;
+        }
+        catch (PolicyMovedException e)
+        {
+            context.Response.StatusCode = 412;
+            context.Response.Headers[InternalHeaders.PolicyVersion] = e.Version.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            return;
+        }
+        catch (FaultException e)
+        {
+            fault = e.Fault;
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            return;
+        }
+        catch (BadHttpRequestException e)
+        {
+            fault = e.StatusCode == 413
+                ? new Fault(FaultKind.TooLarge, $"The body is larger than {MaxBody >> 20} MB.")
+                : new Fault(FaultKind.Invalid, "The request is not well-formed HTTP.");
+        }
+        catch (StoreException e)
+        {
+            StoreFailed(log, e);
+            fault = new Fault(FaultKind.StoreUnavailable, "The database does not answer. Nothing was disclosed; a write was not acknowledged and may be sent again.");
+        }
+        catch (TamperedException e)
+        {
+            Tampered(log, e, CorrelationId(context));
+            fault = Unexpected();
+        }
+        catch (Exception e)
+        {
+            Failed(log, e, CorrelationId(context));
+            fault = Unexpected();
+        }
+        if (context.Response.HasStarted)
+        {
+            context.Abort();
+            return;
+        }
+        var body = FaultTable.ToOperationOutcome(fault, CorrelationId(context));
+        context.Response.StatusCode = FaultTable.Of(fault.Kind).Status;
+        context.Response.ContentType = Answer.FhirJson;
+        context.Response.ContentLength = body.Length;
+        await context.Response.BodyWriter.WriteAsync(body, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private static Fault Unexpected() => new(FaultKind.Unexpected, "The repository failed. Give the id of this outcome to its operator.");
+
+    private static FaultException Unsupported() => new(new Fault(FaultKind.MethodNotAllowed, "This interaction is not supported here; see the CapabilityStatement at /metadata."));
+
+    private static string CorrelationId(HttpContext context)
+    {
+        string? id = context.Request.Headers[InternalHeaders.CorrelationId];
+        return string.IsNullOrEmpty(id) ? context.TraceIdentifier.Replace(':', '-') : id;
+    }
+
+    private static string QueryOf(HttpContext context) => context.Request.QueryString.Value?.TrimStart('?') ?? "";
+
+    private static bool PrefersMinimal(HttpContext context) => context.Request.Headers["Prefer"].ToString().Contains("return=minimal", StringComparison.Ordinal);
+
+    private static async ValueTask<ReadOnlyMemory<byte>> BodyAsync(HttpContext context)
+    {
+        if (context.Request.ContentLength is > 0 and <= MaxBody and var length)
+        {
+            var exact = new byte[length];
+            await context.Request.Body.ReadExactlyAsync(exact, context.RequestAborted).ConfigureAwait(false);
+            return exact;
+        }
+        using var buffer = new MemoryStream();
+        await context.Request.Body.CopyToAsync(buffer, context.RequestAborted).ConfigureAwait(false);
+        return buffer.GetBuffer().AsMemory(0, (int)buffer.Length);
+    }
+
+    [LoggerMessage(1, LogLevel.Error, "The database failed.")]
+    private static partial void StoreFailed(ILogger log, Exception e);
+
+    [LoggerMessage(2, LogLevel.Critical, "Stored rows are not what was written. Request {CorrelationId}.")]
+    private static partial void Tampered(ILogger log, Exception e, string correlationId);
+
+    [LoggerMessage(3, LogLevel.Error, "A request failed unexpectedly. Request {CorrelationId}.")]
+    private static partial void Failed(ILogger log, Exception e, string correlationId);
+}

@@ -1,0 +1,40 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Repository.Compartments;
+
+namespace KantaGateway.Repository.Interactions;
+
+/// <summary>Who asks for what part of which compartment, as the gateway has signed it.</summary>
+/// <param name="Held">Grant for the compartment that the request is about.</param>
+/// <param name="Directory">Grant for the shared directory; null where the gateway sent none.</param>
+/// <param name="Base">Public FHIR base, no trailing slash.</param>
+sealed record RepositoryRequest(HeldGrant Held, HeldGrant? Directory, string Base)
+{
+    public Grant Grant => Held.Grant;
+
+    public DisclosureScope Scope => Held.Grant.Scope;
+
+    public Pseudonym Compartment => Held.Grant.Compartment;
+
+    /// <exception cref="FaultException">The grant is for something else.</exception>
+    public void Require(params ReadOnlySpan<GrantUse> uses)
+    {
+        if (!uses.Contains(Grant.Use))
+            throw new FaultException(new Fault(FaultKind.Denied, "The grant does not cover this interaction."));
+    }
+
+    /// <summary>The decision that the grant carries rests on a policy version; it holds in this view or not at all (law 3).</summary>
+    /// <exception cref="PolicyMovedException">The policy has another version in the view.</exception>
+    public void RequirePolicy(CompartmentView view)
+    {
+        if (Grant.PolicyVersion is { } decided && decided != view.PolicyVersion)
+            throw new PolicyMovedException(view.PolicyVersion);
+    }
+}
+
+/// <summary>The gateway decided on another policy version than the one in the snapshot that is read; it decides anew.</summary>
+sealed class PolicyMovedException(long version) : Exception
+{
+    public long Version { get; } = version;
+}

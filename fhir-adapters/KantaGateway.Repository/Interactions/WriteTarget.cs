@@ -1,0 +1,79 @@
+using System.Security.Cryptography;
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Interactions;
+
+/// <summary>A row in the making.</summary>
+sealed class StagedRow
+{
+    public required BundleOperation Operation { get; init; }
+    public required WriteTarget Target { get; init; }
+
+    /// <summary>Sequence of the resource, 0 for a Patient; of the row.</summary>
+    public required long Resource { get; init; }
+    public required long Sequence { get; init; }
+
+    /// <summary>Version that it replaces.</summary>
+    public CompartmentRow? Replaces { get; init; }
+
+    /// <summary>Null for a deletion.</summary>
+    public Resource? Content { get; init; }
+
+    /// <summary>Logical id.</summary>
+    public required string Id { get; init; }
+
+    public string? ServiceEvent { get; set; }
+    public bool HasServiceEvent { get; set; }
+
+    /// <summary>Whether it refers to anything in the patient's compartment, or is referred to by what does.</summary>
+    public bool BelongsToPatient { get; set; }
+
+    public CompartmentRow? Row { get; set; }
+    public byte[] Body { get; set; } = [];
+}
+
+/// <summary>One compartment that a write reads and perhaps appends to.</summary>
+sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
+{
+    private byte[]? _newKey, _wrapped;
+
+    public HeldGrant Held => held;
+
+    public CompartmentLease Lease => lease;
+
+    /// <summary>The view that everything is checked against.</summary>
+    public CompartmentView View { get; } = lease.View;
+
+    public string Controller => held.Grant.Scope.Controller;
+
+    public List<StagedRow> Rows { get; } = [];
+
+    public long NextSequence => View.Head + Rows.Count + 1;
+
+    /// <summary>Seals the rows; a compartment that does not exist yet gets its data key.</summary>
+    public async ValueTask<CompartmentAppend> SealAsync(KeyClient keys, CancellationToken cancel)
+    {
+        if (!lease.Exists)
+            (_wrapped, _newKey) = await keys.CreateAsync(held.Token, cancel).ConfigureAwait(false);
+        using var cipher = _newKey is null ? lease.Cipher() : new AesGcm(_newKey, 16);
+        var rows = new SealedRow[Rows.Count];
+        for (var i = 0; i < rows.Length; i++)
+        {
+            var row = Rows[i].Row!;
+            rows[i] = new(row.Sequence,
+                RowSeal.SealIndex(cipher, View.Compartment, row.Sequence, row.Entry),
+                RowSeal.SealBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type, Rows[i].Body));
+        }
+        return new(View.Compartment, View.Head, _wrapped, rows);
+    }
+
+    public void Dispose()
+    {
+        if (_newKey is not null)
+            CryptographicOperations.ZeroMemory(_newKey);
+        lease.Dispose();
+    }
+}

@@ -1,0 +1,472 @@
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Search;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Interactions;
+
+/// <summary>One attempt at a write: the steps 2 to 5 of <see cref="Writing"/>. Used once, by one request.</summary>
+sealed class WriteUnit : IDisposable
+{
+    private readonly RepositoryRequest _request;
+    private readonly IdentifierCipher _identifiers;
+    private readonly bool _isBundle;
+    private readonly WriteTarget? _directory;
+    private readonly List<object> _results = [];
+    private readonly Dictionary<string, StagedRow> _stagedById = new(StringComparer.Ordinal);
+    private readonly List<FaultIssue> _issues = [];
+
+    /// <summary>Operations whose outcome is known without a row: GET, and <c>If-None-Exist</c> with a match.</summary>
+    private sealed record Unchanged(BundleOperation Operation, WriteTarget Target, CompartmentRow? Row);
+
+    private WriteUnit(RepositoryRequest request, IdentifierCipher identifiers, bool isBundle, WriteTarget own, WriteTarget? directory) =>
+        (_request, _identifiers, _isBundle, Own, _directory) = (request, identifiers, isBundle, own, directory);
+
+    /// <summary>The compartment that the request is about.</summary>
+    public WriteTarget Own { get; }
+
+    /// <summary>From an entry's <c>fullUrl</c> to the <c>Type/id</c> that it has got.</summary>
+    public Dictionary<string, string> Links { get; } = new(StringComparer.Ordinal);
+
+    public static async Task<WriteUnit> OpenAsync(RepositoryRequest request, OpenedCompartments compartments, IdentifierCipher identifiers,
+        bool isBundle, CancellationToken cancel)
+    {
+        var own = await OpenAsync(request.Held).ConfigureAwait(false);
+        try
+        {
+            // References to the directory are checked on every write.
+            var directory = request.Directory is { } held && !request.Compartment.IsDirectory ? await OpenAsync(held).ConfigureAwait(false) : null;
+            return new(request, identifiers, isBundle, own, directory);
+        }
+        catch
+        {
+            own.Dispose();
+            throw;
+        }
+
+        async Task<WriteTarget> OpenAsync(HeldGrant held)
+        {
+            var lease = await compartments.OpenAsync(held.Grant.Compartment, held.Token, cancel).ConfigureAwait(false);
+            try
+            {
+                await lease.RefreshAsync(cancel).ConfigureAwait(false);
+                return new(held, lease);
+            }
+            catch
+            {
+                lease.Dispose();
+                throw;
+            }
+        }
+    }
+
+    /// <summary>Gives each operation its resource, row and id.</summary>
+    /// <exception cref="FaultException">One of them cannot be done; the first in the order of execution.</exception>
+    public void Place(IReadOnlyList<BundleOperation> operations)
+    {
+        foreach (var operation in operations)
+        {
+            var target = TargetOf(operation);
+            switch (operation.Method)
+            {
+                case BundleMethod.Get:
+                    _results.Add(new Unchanged(operation, target, null));
+                    break;
+                case BundleMethod.Delete:
+                    PlaceDeletion(operation, target);
+                    break;
+                case BundleMethod.Post:
+                    PlaceCreation(operation, target);
+                    break;
+                case BundleMethod.Put:
+                    Stage(operation, target, ForChange(operation, target));
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Checks what refers to what and makes the rows.</summary>
+    /// <exception cref="FaultException">422 with one issue for each reference that leads nowhere.</exception>
+    public void CheckAndIndex(DateTimeOffset now)
+    {
+        var referrers = new Dictionary<StagedRow, StagedRow>();
+        foreach (var staged in Staged())
+            if (staged.Content is not null)
+                CheckReferences(staged, referrers);
+        foreach (var staged in Staged())
+            CheckBelonging(staged, referrers);
+        if (_issues.Count > 0)
+            throw new FaultException(new Fault(FaultKind.Unprocessable, [.. _issues.Take(ResourceParser.MaxIssues)]));
+        foreach (var staged in Staged())
+            Index(staged, referrers, now);
+        if (_issues.Count > 0)
+            throw new FaultException(new Fault(FaultKind.Unprocessable, [.. _issues.Take(ResourceParser.MaxIssues)]));
+    }
+
+    /// <summary>The sealed rows; none when nothing is to be stored.</summary>
+    public async ValueTask<IReadOnlyList<CompartmentAppend>> SealAsync(KeyClient keys, CancellationToken cancel)
+    {
+        var appends = new List<CompartmentAppend>(2);
+        foreach (var target in Targets())
+            if (target.Rows.Count > 0)
+                appends.Add(await target.SealAsync(keys, cancel).ConfigureAwait(false));
+        return appends;
+    }
+
+    /// <summary>The rows are durable: let the opened compartments have them.</summary>
+    public async ValueTask CommittedAsync()
+    {
+        foreach (var target in Targets())
+            if (target.Rows.Count > 0)
+                await target.Lease.CommittedAsync(target.View, [.. target.Rows.Select(r => r.Row!)]).ConfigureAwait(false);
+    }
+
+    public async ValueTask<WriteOutcome> OutcomeAsync()
+    {
+        var results = new List<Written>(_results.Count);
+        foreach (var result in _results)
+            results.Add(result switch
+            {
+                StagedRow staged => new(staged.Operation, staged.Target.View.Compartment, staged.Row, staged.Body, true),
+                // Only a single create answers with the resource; a transaction's answer names it.
+                Unchanged { Row: { } found } match => new(match.Operation, match.Target.View.Compartment, found,
+                    _isBundle ? default : (await match.Target.Lease.ReadAsync([found], CancellationToken.None).ConfigureAwait(false))[0], false),
+                Unchanged read => new(read.Operation, read.Target.View.Compartment, null, default, false),
+                _ => throw new InvalidOperationException("Unknown result."),
+            });
+        var policy = Own.Rows.LastOrDefault(r => r.Row!.DecidesPolicy)?.Sequence ?? Own.View.PolicyVersion;
+        return new(results, policy);
+    }
+
+    public void Dispose()
+    {
+        Own.Dispose();
+        _directory?.Dispose();
+    }
+
+    private IEnumerable<WriteTarget> Targets() => _directory is null ? [Own] : [Own, _directory];
+
+    private IEnumerable<StagedRow> Staged() => _results.OfType<StagedRow>();
+
+    private WriteTarget TargetOf(BundleOperation operation)
+    {
+        var place = ResourceTypes.PlaceOf(operation.Type);
+        if (place == ResourcePlace.Directory)
+            return Own.View.Compartment.IsDirectory ? Own
+                : _directory ?? (operation.Method == BundleMethod.Get ? Own : throw Failed(operation, FaultKind.Denied, "The grant does not cover the directory."));
+        if (place == ResourcePlace.Refused || (Own.View.Compartment.IsDirectory && operation.Method != BundleMethod.Get))
+            throw Failed(operation, FaultKind.NotSupported, $"{operation.Type} cannot be stored here.");
+        return Own;
+    }
+
+    private void PlaceCreation(BundleOperation operation, WriteTarget target)
+    {
+        RequireType(operation, target);
+        CompartmentRow? replaces = null;
+        if (operation.IfNoneExist is { } criteria)
+        {
+            var matches = Find(target, operation.Type, criteria, operation, "ifNoneExist");
+            if (matches.Count > 1)
+                throw Failed(operation, FaultKind.VersionConflict, "If-None-Exist matches more than one resource.", "ifNoneExist");
+            if (matches.Count == 1)
+            {
+                _results.Add(new Unchanged(operation, target, matches[0]));
+                if (operation.FullUrl is { } url)
+                    Links[url] = $"{operation.Type}/{_identifiers.ResourceId(target.View.Compartment, matches[0].Resource)}";
+                return;
+            }
+        }
+        if (operation.Type == "Patient")
+        {
+            // Registering a person again adds a version to the own record: the answer is the same 201, whether or not the
+            // nation or this controller knows them already.
+            replaces = target.View.PatientOf(target.Controller);
+            Stage(operation, target, replaces, resource: 0);
+        }
+        else
+            Stage(operation, target, null);
+    }
+
+    private void PlaceDeletion(BundleOperation operation, WriteTarget target)
+    {
+        var current = Existing(operation, target);
+        if (operation.IfMatch is { } match)
+            RequireMatch(operation, target, current, match);
+        if (current.Deleted)
+            _results.Add(new Unchanged(operation, target, current));
+        else
+            Stage(operation, target, current);
+    }
+
+    /// <summary>The version that an update replaces.</summary>
+    private CompartmentRow ForChange(BundleOperation operation, WriteTarget target)
+    {
+        if (operation.IfMatch is not { } match)
+            throw Failed(operation, FaultKind.PreconditionRequired,
+                "An update needs If-Match with the version that was read, such as W/\"…\", so that nobody's change is lost.", "ifMatch");
+        var current = Existing(operation, target);
+        if (current.Deleted)
+            throw Failed(operation, FaultKind.Deleted, "The resource has been deleted; create a new one.");
+        RequireMatch(operation, target, current, match);
+        return current;
+    }
+
+    /// <summary>Newest version of the resource in the URL, be it a deletion, if the requester's controller may change it.</summary>
+    private CompartmentRow Existing(BundleOperation operation, WriteTarget target)
+    {
+        var resource = _identifiers.TryReadResourceId(operation.Id, out var compartment, out var sequence) && compartment == target.View.Compartment ? sequence : -1;
+        if (Selection.Current(target.View, target.Held.Grant.Scope, operation.Type, resource) is not { } current)
+            throw Failed(operation, FaultKind.Absent, Reading.Absent().Issues[0].Diagnostics);
+        RequireType(operation, target);
+        return current.Controller == target.Controller ? current
+            : throw Failed(operation, FaultKind.Denied, "Only the organisation in whose register the resource is may change it.");
+    }
+
+    private void RequireMatch(BundleOperation operation, WriteTarget target, CompartmentRow current, string match)
+    {
+        var text = match.AsSpan().Trim();
+        if (text.StartsWith("W/", StringComparison.Ordinal))
+            text = text[2..];
+        if (!_identifiers.TryReadVersionId(text.Trim('"'), out var compartment, out var sequence)
+            || compartment != target.View.Compartment || sequence != current.Sequence)
+            throw Failed(operation, FaultKind.VersionConflict, "The resource has another version than If-Match names; read it again.", "ifMatch");
+    }
+
+    private void RequireType(BundleOperation operation, WriteTarget target)
+    {
+        if (target.Held.Grant.Scope.Types is { } types && !types.Contains(operation.Type))
+            throw Failed(operation, FaultKind.Denied, $"The grant does not cover {operation.Type}.");
+    }
+
+    private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, long? resource = null)
+    {
+        var sequence = target.NextSequence;
+        var of = resource ?? replaces?.Resource ?? sequence;
+        var staged = new StagedRow
+        {
+            Operation = operation,
+            Target = target,
+            Resource = of,
+            Sequence = sequence,
+            Replaces = replaces,
+            Content = operation.Resource,
+            Id = _identifiers.ResourceId(target.View.Compartment, of),
+        };
+        target.Rows.Add(staged);
+        _results.Add(staged);
+        _stagedById[$"{operation.Type}/{staged.Id}"] = staged;
+        if (operation.FullUrl is { } url)
+            Links[url] = $"{operation.Type}/{staged.Id}";
+    }
+
+    private List<CompartmentRow> Find(WriteTarget target, string type, string criteria, BundleOperation operation, string element)
+    {
+        var (query, fault) = SearchQuery.Parse(type, criteria.TrimStart('?'), _identifiers, target.View.Compartment, DateTimeOffset.UnixEpoch, _request.Base);
+        if (query is null)
+            throw Failed(operation, FaultKind.Invalid, fault!.Issues[0].Diagnostics, element);
+        return [.. Selection.OfType(target.View, target.Held.Grant.Scope, type).Where(r => query.Matches(r.Entry)).Take(2)];
+    }
+
+    // :: references
+
+    private void CheckReferences(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers)
+    {
+        References.MakeRelative(staged.Content!, _request.Base);
+        var isDirectory = staged.Target.View.Compartment.IsDirectory;
+        if (!isDirectory && staged.Operation.Type == "Patient")
+            CheckIdentityCode(staged);
+        foreach (var reference in References.Of(staged.Content!, Root(staged.Operation)))
+        {
+            var (type, id) = (reference.Type, reference.Id);
+            switch (reference.Kind)
+            {
+                case ReferenceKind.Logical or ReferenceKind.Contained or ReferenceKind.External:
+                    continue;
+                case ReferenceKind.Urn:
+                    Wrong("A urn reference means something only inside a transaction that contains its target.");
+                    continue;
+                case ReferenceKind.Malformed:
+                    Wrong("The reference is neither Type/id nor a URL.", "value");
+                    continue;
+                case ReferenceKind.Conditional:
+                    if (!TryFindConditional(reference, staged.Operation, out id))
+                        continue;
+                    reference.Element.Reference = $"{type}/{id}";
+                    break;
+            }
+            if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
+            {
+                if (!ResolvesInDirectory(type!, id!))
+                    Wrong($"The reference names no {type} in the directory.", "not-found");
+            }
+            else if (isDirectory)
+                Wrong("An entry of the directory cannot refer to a patient's record.");
+            else if (type == "Patient")
+            {
+                if (id == _identifiers.PatientId(Own.View.Compartment))
+                    staged.BelongsToPatient = true;
+                else
+                    Wrong("The reference names another patient than the record it would be stored in.");
+            }
+            else if (_stagedById.TryGetValue($"{type}/{id}", out var other) && other.Content is not null)
+            {
+                if (ResourceTypes.PlaceOf(type) == ResourcePlace.Companion)
+                    referrers.TryAdd(other, staged);
+                else
+                    staged.BelongsToPatient = true;
+            }
+            else if (other is null && ResolvesInOwn(type!, id!))
+                staged.BelongsToPatient = true;
+            else
+                Wrong($"The reference names no {type} that this request may refer to.", "not-found");
+
+            void Wrong(string sentence, string? code = null) => _issues.Add(new(sentence, reference.Expression, code));
+        }
+    }
+
+    private bool TryFindConditional(ReferenceAt reference, BundleOperation operation, out string? id)
+    {
+        id = null;
+        var target = ResourceTypes.PlaceOf(reference.Type) == ResourcePlace.Directory && !Own.View.Compartment.IsDirectory ? _directory : Own;
+        var literal = reference.Element.Reference!;
+        var (query, fault) = SearchQuery.Parse(reference.Type!, literal[(literal.IndexOf('?') + 1)..], _identifiers,
+            (target ?? Own).View.Compartment, DateTimeOffset.UnixEpoch, _request.Base);
+        if (query is null)
+        {
+            _issues.Add(new(fault!.Issues[0].Diagnostics, reference.Expression, "value"));
+            return false;
+        }
+        List<CompartmentRow> matches = target is null ? []
+            : [.. Selection.OfType(target.View, target.Held.Grant.Scope, reference.Type!).Where(r => query.Matches(r.Entry)).Take(2)];
+        if (matches.Count != 1)
+        {
+            _issues.Add(new($"The conditional reference matches {(matches.Count == 0 ? "no" : "more than one")} {reference.Type}.", reference.Expression, "not-found"));
+            return false;
+        }
+        id = _identifiers.ResourceId(target!.View.Compartment, matches[0].Resource);
+        return true;
+    }
+
+    private bool ResolvesInDirectory(string type, string id)
+    {
+        if (_stagedById.TryGetValue($"{type}/{id}", out var staged))
+            return staged.Content is not null;
+        var directory = Own.View.Compartment.IsDirectory ? Own : _directory;
+        return directory is not null && Resolves(directory, type, id);
+    }
+
+    private bool ResolvesInOwn(string type, string id) => Resolves(Own, type, id);
+
+    private bool Resolves(WriteTarget target, string type, string id) => ExistingRow(target, type, id) is { Deleted: false };
+
+    private CompartmentRow? ExistingRow(WriteTarget target, string type, string id) =>
+        _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == target.View.Compartment
+            ? Selection.Current(target.View, target.Held.Grant.Scope, type, resource) : null;
+
+    /// <summary>A Patient record states whose it is, once, and never becomes another person's.</summary>
+    private void CheckIdentityCode(StagedRow staged)
+    {
+        var patient = (Patient)staged.Content!;
+        var root = Root(staged.Operation) ?? "Patient";
+        var codes = patient.Identifier.Where(i => i.System == PersonalIdentityCode.System).ToList();
+        if (codes.Count != 1)
+        {
+            _issues.Add(new($"A Patient has exactly one identifier with system {PersonalIdentityCode.System}, the personal identity code.", $"{root}.identifier", "required"));
+            return;
+        }
+        if (staged.Replaces is not { Deleted: false } replaces)
+            return;
+        var (query, _) = SearchQuery.Parse("Patient", $"identifier={Uri.EscapeDataString(PersonalIdentityCode.System)}%7C{Uri.EscapeDataString(codes[0].Value ?? "")}",
+            _identifiers, staged.Target.View.Compartment, DateTimeOffset.UnixEpoch);
+        if (query?.Matches(replaces.Entry) != true)
+            _issues.Add(new("The personal identity code of a Patient cannot be changed.", $"{root}.identifier", "business-rule"));
+    }
+
+    /// <summary>A resource in a patient's compartment must have a reason to be there.</summary>
+    private void CheckBelonging(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers)
+    {
+        if (staged.Content is not { } content || staged.BelongsToPatient || staged.Target.View.Compartment.IsDirectory || content is Patient)
+            return;
+        // An update of a companion: what it belongs to was decided when it was created.
+        if (ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion && (referrers.ContainsKey(staged) || staged.Replaces is not null))
+            return;
+        var root = Root(staged.Operation);
+        var subject = ResourceTypes.SubjectElements(staged.Operation.Type).FirstOrDefault();
+        var expression = subject is null ? root ?? staged.Operation.Type : root is null ? subject : root + subject[subject.IndexOf('.')..];
+        _issues.Add(new(ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion
+            ? "A resource of this type is stored together with one that refers to it, in the same transaction."
+            : "The resource does not say which patient it is about.", expression, "required"));
+    }
+
+    // :: rows
+
+    private void Index(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers, DateTimeOffset now)
+    {
+        var serviceEvent = staged.Content is null ? staged.Replaces!.ServiceEvent : ServiceEventOf(staged, referrers, 0);
+        if (staged is { Operation.Type: "Encounter", Content: not null, Replaces: { Deleted: false } replaces } && replaces.ServiceEvent != serviceEvent)
+        {
+            // Others have been stored under the old one; they would slip from under a denial of it.
+            _issues.Add(new("The service event of a stored Encounter cannot be changed.", (Root(staged.Operation) ?? "Encounter") + ".identifier", "business-rule"));
+            return;
+        }
+        var updated = new DateTimeOffset(now.UtcTicks - now.UtcTicks % TimeSpan.TicksPerMillisecond, TimeSpan.Zero);
+        if (staged.Content is { } content)
+        {
+            content.Id = staged.Id;
+            content.Meta ??= new();
+            content.Meta.VersionId = _identifiers.VersionId(staged.Target.View.Compartment, staged.Sequence);
+            content.Meta.LastUpdated = updated;
+            staged.Body = ResourceParser.Serialize(content);
+        }
+        staged.Row = CompartmentRow.Read(staged.Sequence, Indexer.Build(new()
+        {
+            Type = staged.Operation.Type,
+            ResourceSequence = staged.Resource,
+            RowSequence = staged.Sequence,
+            Controller = staged.Target.Controller,
+            ServiceEvent = serviceEvent,
+            LastUpdated = updated,
+            IsDeleted = staged.Content is null,
+        }, staged.Content));
+    }
+
+    /// <summary>
+    /// The service event that a resource belongs to: named by itself, else its Encounter's, else, of a companion, that of
+    /// the resource it came with.
+    /// </summary>
+    private string? ServiceEventOf(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers, int depth)
+    {
+        if (staged.HasServiceEvent || depth > 20)
+            return staged.ServiceEvent;
+        var found = Find();
+        (staged.ServiceEvent, staged.HasServiceEvent) = (found, true);
+        return found;
+
+        string? Find()
+        {
+            if (staged.Content is not { } content)
+                return staged.Replaces?.ServiceEvent;
+            if (References.ServiceEvent(content) is { } named)
+                return named.ToString();
+            if (References.EncounterReference(content) is { Kind: ReferenceKind.Local, Type: "Encounter", Id: { } id })
+                return _stagedById.TryGetValue($"Encounter/{id}", out var other)
+                    ? ServiceEventOf(other, referrers, depth + 1)
+                    : ExistingRow(Own, "Encounter", id)?.ServiceEvent;
+            if (referrers.TryGetValue(staged, out var referrer))
+                return ServiceEventOf(referrer, referrers, depth + 1);
+            return ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion ? staged.Replaces?.ServiceEvent : null;
+        }
+    }
+
+    // :: faults
+
+    /// <summary>FHIRPath of an operation's resource; null when it is the whole body.</summary>
+    private string? Root(BundleOperation operation) => _isBundle ? operation.ResourceExpression : null;
+
+    private FaultException Failed(BundleOperation operation, FaultKind kind, string sentence, string element = "url") =>
+        new(new Fault(kind, sentence, _isBundle ? $"{operation.Expression}.request.{element}" : null));
+}

@@ -1,0 +1,79 @@
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Interactions;
+
+/// <summary>What became of one operation.</summary>
+/// <param name="Row">The version that was stored, or that <c>If-None-Exist</c> found; null for a GET.</param>
+/// <param name="Body">Its JSON; empty for a deletion and where nobody will ask for it.</param>
+/// <param name="Stored">False when nothing was changed: <c>If-None-Exist</c> found a match.</param>
+sealed record Written(BundleOperation Operation, Pseudonym Compartment, CompartmentRow? Row, ReadOnlyMemory<byte> Body, bool Stored);
+
+/// <param name="Results">In the order of execution.</param>
+/// <param name="PolicyVersion">Of the request's compartment right after the commit.</param>
+sealed record WriteOutcome(IReadOnlyList<Written> Results, long PolicyVersion);
+
+/// <summary>
+/// Carries out changes, one alone or all of a transaction, in one commit. Everything is checked against a view of the
+/// compartment, and the commit succeeds only while that view is still the newest; otherwise it is done over.
+/// </summary>
+/// <remarks>
+/// 1. take the compartments' write turns, open them, check the policy; 2. place each operation: a row, a resource, an id;
+/// 3. rewrite links to the new ids; 4. check references and find each resource's service event; 5. index, serialize,
+/// seal; 6. commit. A fault in any of them leaves nothing behind, since nothing is written before 6.
+/// </remarks>
+sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, KeyClient keys, IdentifierCipher identifiers, TimeProvider time)
+{
+    /// <summary>Times that a write begins anew because another process wrote to the same compartment.</summary>
+    private const int MaxAttempts = 16;
+
+    private readonly WriteTurns _turns = new();
+
+    /// <param name="parse">
+    /// Gives the operations in the order of execution, and their Bundle where there is one. Called again for each attempt,
+    /// since an attempt changes the resources.
+    /// </param>
+    public async Task<WriteOutcome> ExecuteAsync(RepositoryRequest request,
+        Func<(IReadOnlyList<BundleOperation> Operations, TransactionBundle? Bundle)> parse, CancellationToken cancel)
+    {
+        request.Require(GrantUse.Write);
+        if (request.Scope.Controller.Length == 0)
+            throw new FaultException(new Fault(FaultKind.Denied, "The grant names no data controller to write for."));
+        for (var attempt = 0; attempt < MaxAttempts; attempt++)
+        {
+            var (operations, bundle) = parse();
+            var writesDirectory = !request.Compartment.IsDirectory
+                && operations.Any(o => o.Method != BundleMethod.Get && ResourceTypes.PlaceOf(o.Type) == ResourcePlace.Directory);
+            if (writesDirectory && request.Directory?.Grant.Use != GrantUse.Write)
+                throw new FaultException(new Fault(FaultKind.Denied, "The grant does not cover changes to the directory."));
+
+            // 1.
+            using var turn = await _turns.TakeAsync(request.Compartment, writesDirectory, cancel).ConfigureAwait(false);
+            using var unit = await WriteUnit.OpenAsync(request, compartments, identifiers, bundle is not null, cancel).ConfigureAwait(false);
+            request.RequirePolicy(unit.Own.View);
+            // 2.
+            unit.Place(operations);
+            // 3.
+            if (bundle?.Rewrite(unit.Links) is { } dangling)
+                throw new FaultException(dangling);
+            // 4. and 5.
+            unit.CheckAndIndex(time.GetUtcNow());
+            var appends = await unit.SealAsync(keys, cancel).ConfigureAwait(false);
+            // 6.
+            if (appends.Count > 0)
+            {
+                if (!await store.AppendAsync(appends, cancel).ConfigureAwait(false))
+                    continue;
+                // Durable from here on: whatever happens, the client may not be told that it failed for want of time.
+                await unit.CommittedAsync().ConfigureAwait(false);
+            }
+            return await unit.OutcomeAsync().ConfigureAwait(false);
+        }
+        throw new FaultException(new Fault(FaultKind.Busy, "Others kept changing the same record; send the request again."));
+    }
+}

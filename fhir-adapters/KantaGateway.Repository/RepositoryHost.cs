@@ -1,0 +1,88 @@
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Interactions;
+using KantaGateway.Repository.Search;
+using KantaGateway.Repository.Storage;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace KantaGateway.Repository;
+
+/// <summary>Puts the repository together. It listens for its gateway only: on a Unix socket or on loopback.</summary>
+public static class RepositoryHost
+{
+    /// <param name="configure">Lets an embedding host or a test add to the builder: logging, a clock.</param>
+    /// <exception cref="InvalidOperationException">The options are wrong; the message names each.</exception>
+    public static WebApplication Build(RepositoryOptions options, Action<WebApplicationBuilder>? configure = null)
+    {
+        var listen = options.Validate();
+        // Empty: no appsettings, no environment, no content root to watch; the options are all there is.
+        var builder = WebApplication.CreateEmptyBuilder(new());
+        builder.Services.AddRoutingCore();
+        builder.Logging.SetMinimumLevel(LogLevel.Warning).AddSimpleConsole();
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = RepositoryEndpoints.MaxBody;
+            // A grant names every denied service event.
+            kestrel.Limits.MaxRequestHeadersTotalSize = 256 << 10;
+            kestrel.ListenInternally(listen);
+        });
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<ICompartmentStore>(_ => OpenStore(options));
+        builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));
+        builder.Services.AddSingleton(s => new GrantGate(new GrantVerifier([ReadPublicKey(options.GatewayKeyFile)], s.GetRequiredService<TimeProvider>()), s.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton(_ => new IdentifierCipher(ReadServerKey(options.IdentifierKeyFile)));
+        builder.Services.AddSingleton(_ => new PageSeal(ReadServerKey(options.IdentifierKeyFile)));
+        builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
+            s.GetRequiredService<TimeProvider>(), options.OpenCompartments, TimeSpan.FromSeconds(options.OpenSeconds)));
+        builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Searching>().AddSingleton<Writing>()
+            .AddSingleton<Changes>().AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>();
+        configure?.Invoke(builder);
+
+        var app = builder.Build();
+        app.UseRouting();
+        // The store is opened now, so that a wrong database stops the start and not the first request.
+        app.Services.GetRequiredService<RepositoryEndpoints>().Map(app);
+        app.RestrictSocket(listen);
+        return app;
+    }
+
+    private static ICompartmentStore OpenStore(RepositoryOptions options) => options.Postgres is { } connection
+        ? PostgresStore.OpenAsync(connection, options.CreateStores, CancellationToken.None).GetAwaiter().GetResult()
+        : new SqliteStore(options.DatabaseFile, options.CreateStores);
+
+    private static byte[] ReadServerKey(string file) => Convert.FromBase64String(File.ReadAllText(file).Trim());
+
+    private static ECDsa ReadPublicKey(string file)
+    {
+        var key = ECDsa.Create();
+        key.ImportFromPem(File.ReadAllText(file));
+        return key;
+    }
+
+    private static void ListenInternally(this KestrelServerOptions kestrel, InternalEndpoint listen)
+    {
+        if (listen.SocketPath is not { } path)
+        {
+            kestrel.ListenLocalhost(listen.Address.Port);
+            return;
+        }
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        // Left over from a process that was killed; a living one holds its database, not its socket.
+        File.Delete(path);
+        kestrel.ListenUnixSocket(path);
+    }
+
+    private static void RestrictSocket(this WebApplication app, InternalEndpoint listen)
+    {
+        if (listen.SocketPath is { } path)
+            app.Lifetime.ApplicationStarted.Register(() =>
+            {
+                if (!OperatingSystem.IsWindows())
+                    File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            });
+    }
+}

@@ -1,0 +1,64 @@
+using KantaGateway.Fhir.Identifiers;
+
+namespace KantaGateway.Repository.Storage;
+
+/// <summary>One row to append: the two ciphertexts of one resource version.</summary>
+/// <param name="Sequence">Number of the row in its compartment, from 1 without gaps.</param>
+/// <param name="Index">Sealed index entry.</param>
+/// <param name="Body">Sealed canonical JSON; empty for a deletion.</param>
+readonly record struct SealedRow(long Sequence, byte[] Index, byte[] Body);
+
+/// <summary>One compartment's share of a commit.</summary>
+/// <param name="ExpectedHead">Head that the rows were made for; the commit fails when the compartment has moved on. 0: it does not exist yet.</param>
+/// <param name="WrappedKey">The wrapped data key of a new compartment, else null.</param>
+/// <param name="Rows">At least one; the first has sequence <paramref name="ExpectedHead"/> + 1.</param>
+sealed record CompartmentAppend(Pseudonym Compartment, long ExpectedHead, byte[]? WrappedKey, IReadOnlyList<SealedRow> Rows)
+{
+    public long NewHead => ExpectedHead + Rows.Count;
+}
+
+/// <summary>A compartment as one snapshot shows it.</summary>
+/// <param name="WrappedKey">Data key, wrapped by the key service.</param>
+/// <param name="Head">Sequence of its last committed row.</param>
+/// <param name="Index">Sealed index entries after the sequence asked for, ascending and without gaps up to the head.</param>
+sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequence, byte[] Sealed)> Index);
+
+/// <summary>One sealed body, and the head of its compartment in the same snapshot.</summary>
+/// <param name="Head">0 when the compartment does not exist.</param>
+/// <param name="Sealed">Null when there is no such row. The caller's own array: it may decrypt in place.</param>
+readonly record struct StoredBody(long Head, byte[]? Sealed);
+
+/// <summary>
+/// What the repository needs of a database, and no more: append rows to compartments, read them back. It sees
+/// compartment numbers, sequence numbers and ciphertext. Thread-safe.
+/// </summary>
+/// <remarks>
+/// Rows are never changed, so a head is a snapshot: whoever knows the head of a moment reads the rows up to it at any
+/// later time and sees that moment. Each read method is one statement, hence one snapshot of the database.
+/// Every failure of the database is a <see cref="StoreException"/>.
+/// </remarks>
+interface ICompartmentStore : IAsyncDisposable
+{
+    /// <summary>Null when the compartment does not exist.</summary>
+    ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel);
+
+    ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel);
+
+    /// <summary>Sealed bodies in the order asked for; null where there is no such row.</summary>
+    ValueTask<byte[]?[]> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel);
+
+    /// <summary>
+    /// Appends to one or more compartments, all or nothing. When it completes with true the rows are durable.
+    /// </summary>
+    /// <returns>False when a compartment no longer has the expected head; nothing is stored then.</returns>
+    /// <exception cref="StoreException">
+    /// Nothing is acknowledged. After a broken connection the rows may nevertheless be there; whole, if at all.
+    /// </exception>
+    ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel);
+
+    /// <summary>Completes when the database answers.</summary>
+    ValueTask PingAsync(CancellationToken cancel);
+}
+
+/// <summary>The database failed or cannot be reached. The inner exception is for the log; it holds no resource data.</summary>
+sealed class StoreException(string message, Exception? inner = null) : Exception(message, inner);

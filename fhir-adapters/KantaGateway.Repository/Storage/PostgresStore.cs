@@ -1,0 +1,190 @@
+using KantaGateway.Fhir.Identifiers;
+using Npgsql;
+using NpgsqlTypes;
+
+namespace KantaGateway.Repository.Storage;
+
+/// <summary>
+/// PostgreSQL 15 or newer: tables hash-partitioned by compartment, every key beginning with it. An append is one
+/// transaction in one round trip (two where it concerns the directory too); PostgreSQL itself syncs concurrent commits
+/// together.
+/// </summary>
+sealed class PostgresStore : ICompartmentStore
+{
+    private const int Partitions = 16;
+
+    private readonly NpgsqlDataSource _database;
+
+    private PostgresStore(NpgsqlDataSource database) => _database = database;
+
+    /// <param name="create">Makes missing tables; without it missing ones are an error.</param>
+    /// <exception cref="StoreException">The server cannot be reached or has not our tables.</exception>
+    public static async Task<PostgresStore> OpenAsync(string connectionString, bool create, CancellationToken cancel)
+    {
+        var builder = new NpgsqlConnectionStringBuilder(connectionString)
+        {
+            ApplicationName = "kanta-repository",
+            // Statements are few and always the same.
+            MaxAutoPrepare = 20,
+            AutoPrepareMinUsages = 2,
+            // Never ciphertext or compartment numbers in an exception.
+            IncludeErrorDetail = false,
+        };
+        // An acknowledged commit is on disk whatever the server's default is.
+        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on" }.Where(o => !string.IsNullOrEmpty(o)));
+        var store = new PostgresStore(new NpgsqlDataSourceBuilder(builder.ToString()).Build());
+        try
+        {
+            if (create)
+                await store.CreateAsync(cancel).ConfigureAwait(false);
+            await store.ReadIndexAsync(Pseudonym.Directory, long.MaxValue, cancel).ConfigureAwait(false);
+            return store;
+        }
+        catch (Exception e) when (e is NpgsqlException or StoreException)
+        {
+            await store.DisposeAsync().ConfigureAwait(false);
+            throw new StoreException("The PostgreSQL database cannot be used.", e is StoreException ? e.InnerException : e);
+        }
+    }
+
+    public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) => Guard<StoredIndex?>(async () =>
+    {
+        await using var command = _database.CreateCommand("""
+            SELECT c.head, c.wrapped, e.sequence, e.sealed FROM compartment c
+            LEFT JOIN entry e ON e.compartment = c.compartment AND e.sequence > $2
+            WHERE c.compartment = $1 ORDER BY e.sequence
+            """);
+        command.Parameters.Add(Bytes(compartment.ToArray()));
+        command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = after });
+        await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+        if (!await reader.ReadAsync(cancel).ConfigureAwait(false))
+            return null;
+        var head = reader.GetInt64(0);
+        var wrapped = reader.GetFieldValue<byte[]>(1);
+        var entries = new List<(long, byte[])>(head > after ? (int)(head - after) : 0);
+        do
+        {
+            if (!reader.IsDBNull(2))
+                entries.Add((reader.GetInt64(2), reader.GetFieldValue<byte[]>(3)));
+        }
+        while (await reader.ReadAsync(cancel).ConfigureAwait(false));
+        return new(wrapped, head, entries);
+    });
+
+    public ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("""
+            SELECT c.head, b.sealed FROM compartment c
+            LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = $2
+            WHERE c.compartment = $1
+            """);
+        command.Parameters.Add(Bytes(compartment.ToArray()));
+        command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = sequence });
+        await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+        return await reader.ReadAsync(cancel).ConfigureAwait(false)
+            ? new StoredBody(reader.GetInt64(0), reader.IsDBNull(1) ? null : reader.GetFieldValue<byte[]>(1))
+            : default;
+    });
+
+    public ValueTask<byte[]?[]> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) => Guard(async () =>
+    {
+        var bodies = new byte[]?[sequences.Count];
+        var places = new Dictionary<long, int>(bodies.Length);
+        for (var i = 0; i < bodies.Length; i++)
+            places[sequences[i]] = i;
+        await using var command = _database.CreateCommand("SELECT sequence, sealed FROM body WHERE compartment = $1 AND sequence = ANY ($2)");
+        command.Parameters.Add(Bytes(compartment.ToArray()));
+        command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. sequences] });
+        await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+        while (await reader.ReadAsync(cancel).ConfigureAwait(false))
+            bodies[places[reader.GetInt64(0)]] = reader.GetFieldValue<byte[]>(1);
+        return bodies;
+    });
+
+    public ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
+        // A batch without an explicit transaction is one implicit transaction and one round trip.
+        if (appends.Count == 1)
+            return await AppendAsync(connection, null, appends[0]).ConfigureAwait(false);
+        await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
+        // Always in the same order, so that two writers never wait for each other's row.
+        foreach (var append in appends.OrderBy(a => a.Compartment.Encode(), StringComparer.Ordinal))
+            if (!await AppendAsync(connection, transaction, append).ConfigureAwait(false))
+                return false;
+        await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
+        return true;
+    });
+
+    public async ValueTask PingAsync(CancellationToken cancel) => await ReadBodyAsync(Pseudonym.Directory, 0, cancel).ConfigureAwait(false);
+
+    public ValueTask DisposeAsync() => _database.DisposeAsync();
+
+    /// <summary>Not cancellable: once sent, the outcome must be known.</summary>
+    private static async Task<bool> AppendAsync(NpgsqlConnection connection, NpgsqlTransaction? transaction, CompartmentAppend append)
+    {
+        // The compartment's row is the lock: a second writer waits here for the first one's commit, then finds another
+        // head and appends nothing, since the rows depend on the moved head.
+        var move = append.ExpectedHead == 0
+            ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $6, $2) ON CONFLICT DO NOTHING RETURNING compartment"
+            : "UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $6 RETURNING compartment";
+        await using var command = new NpgsqlCommand($"""
+            WITH moved AS ({move}),
+                 rows AS (SELECT m.compartment, r.* FROM moved m, unnest($3::bigint[], $4::bytea[], $5::bytea[]) AS r (sequence, index, body)),
+                 entries AS (INSERT INTO entry (compartment, sequence, sealed) SELECT compartment, sequence, index FROM rows)
+            INSERT INTO body (compartment, sequence, sealed) SELECT compartment, sequence, body FROM rows
+            """, connection, transaction);
+        command.Parameters.Add(Bytes(append.Compartment.ToArray()));
+        command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = append.NewHead });
+        command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Select(r => r.Sequence)] });
+        command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = [.. append.Rows.Select(r => r.Index)], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+        command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = [.. append.Rows.Select(r => r.Body)], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+        command.Parameters.Add(append.ExpectedHead == 0
+            ? Bytes(append.WrappedKey ?? throw new ArgumentException("A new compartment needs a key."))
+            : new NpgsqlParameter<long> { TypedValue = append.ExpectedHead });
+        return await command.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false) == append.Rows.Count;
+    }
+
+    private async Task CreateAsync(CancellationToken cancel)
+    {
+        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
+        await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
+        // Two nodes that start at once must not both create: "IF NOT EXISTS" alone can fail then.
+        await using var command = new NpgsqlCommand("""
+            SELECT pg_advisory_xact_lock(7260114);
+            CREATE TABLE IF NOT EXISTS compartment (compartment bytea NOT NULL PRIMARY KEY, wrapped bytea NOT NULL, head bigint NOT NULL)
+                PARTITION BY HASH (compartment);
+            CREATE TABLE IF NOT EXISTS entry (compartment bytea NOT NULL, sequence bigint NOT NULL, sealed bytea NOT NULL, PRIMARY KEY (compartment, sequence))
+                PARTITION BY HASH (compartment);
+            CREATE TABLE IF NOT EXISTS body (compartment bytea NOT NULL, sequence bigint NOT NULL, sealed bytea NOT NULL, PRIMARY KEY (compartment, sequence))
+                PARTITION BY HASH (compartment);
+            """, connection, transaction);
+        foreach (var table in new[] { "compartment", "entry", "body" })
+            for (var i = 0; i < Partitions; i++)
+                command.CommandText += $"""
+
+                    CREATE TABLE IF NOT EXISTS {table}_{i} PARTITION OF {table} FOR VALUES WITH (MODULUS {Partitions}, REMAINDER {i});
+                    """;
+        // Ciphertext does not compress; trying costs time on each write.
+        command.CommandText += """
+
+            ALTER TABLE body ALTER COLUMN sealed SET STORAGE EXTERNAL;
+            """;
+        await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+        await transaction.CommitAsync(cancel).ConfigureAwait(false);
+    }
+
+    private static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };
+
+    private static async ValueTask<T> Guard<T>(Func<Task<T>> work)
+    {
+        try
+        {
+            return await work().ConfigureAwait(false);
+        }
+        catch (NpgsqlException e)
+        {
+            throw new StoreException("PostgreSQL failed.", e);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using KantaGateway.Fhir.Identifiers;
+using Microsoft.Data.Sqlite;
+
+namespace KantaGateway.Repository.Storage;
+
+/// <summary>
+/// The embedded engine: one SQLite file in WAL mode with <c>synchronous=FULL</c>. One writer thread commits whatever
+/// has queued up while the previous commit was being synced (group commit); readers have connections of their own and
+/// wait for nobody.
+/// </summary>
+sealed class SqliteStore : ICompartmentStore
+{
+    private const int MaxGroup = 512;
+
+    private readonly string _file;
+    private readonly ConcurrentBag<SqliteReader> _readers = [];
+    private readonly Channel<Pending> _queue = Channel.CreateUnbounded<Pending>(new() { SingleReader = true });
+    private readonly Thread _writer;
+    private readonly SqliteConnection _connection;
+    private volatile bool _disposed;
+
+    private sealed record Pending(IReadOnlyList<CompartmentAppend> Appends, TaskCompletionSource<bool> Done);
+
+    /// <param name="create">Makes a missing file (mode 0600) and its tables; without it a missing one is an error.</param>
+    /// <exception cref="StoreException">The file is missing, is not ours or cannot be opened.</exception>
+    public SqliteStore(string file, bool create)
+    {
+        _file = file;
+        if (!File.Exists(file))
+        {
+            if (!create)
+                throw new StoreException("The database file does not exist. A production repository never creates its own store.");
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
+            var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+            // SQLite gives its WAL and shared-memory files the mode of the database file.
+            if (!OperatingSystem.IsWindows())
+                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            new FileStream(file, options).Dispose();
+        }
+        _connection = Open(file, SqliteOpenMode.ReadWrite);
+        try
+        {
+            SqliteStatement.Execute(_connection, "PRAGMA page_size = 8192");
+            SqliteStatement.Execute(_connection, "PRAGMA journal_mode = WAL");
+            SqliteStatement.Execute(_connection, "PRAGMA synchronous = FULL");
+            if (create)
+                SqliteStatement.Execute(_connection, Schema);
+            // Fails here and not at the first request when the tables are not there.
+            using var probe = new SqliteReader(_file);
+        }
+        catch (SqliteException e)
+        {
+            _connection.Dispose();
+            throw new StoreException("The database file cannot be used.", e);
+        }
+        _writer = new Thread(WriteLoop) { IsBackground = true, Name = "sqlite writer" };
+        _writer.Start();
+    }
+
+    // Entries apart from bodies: opening a compartment reads all of its entries and none of its bodies.
+    private const string Schema = """
+        CREATE TABLE IF NOT EXISTS compartment (compartment BLOB NOT NULL PRIMARY KEY, wrapped BLOB NOT NULL, head INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS entry (compartment BLOB NOT NULL, sequence INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, sequence)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS body (compartment BLOB NOT NULL, sequence INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, sequence)) WITHOUT ROWID;
+        """;
+
+    public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) =>
+        ValueTask.FromResult(Read(r => r.Index(compartment, after)));
+
+    public ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel)
+    {
+        // Not through Read: the hot path makes no closure.
+        var reader = Rent();
+        try
+        {
+            var body = reader.Body(compartment, sequence);
+            Return(reader);
+            return ValueTask.FromResult(body);
+        }
+        catch (SqliteException e)
+        {
+            reader.Dispose();
+            throw Failed(e);
+        }
+    }
+
+    public ValueTask<byte[]?[]> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) =>
+        ValueTask.FromResult(Read(r =>
+        {
+            var bodies = new byte[]?[sequences.Count];
+            for (var i = 0; i < bodies.Length; i++)
+                bodies[i] = r.Body(compartment, sequences[i]).Sealed;
+            return bodies;
+        }));
+
+    public async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        // Continuations must not run on the writer thread: the next group would wait for them.
+        var pending = new Pending(appends, new(TaskCreationOptions.RunContinuationsAsynchronously));
+        if (!_queue.Writer.TryWrite(pending))
+            throw new StoreException("The store is closed.");
+        // Not cancellable from here on: the outcome must be known before the caller may go on.
+        return await pending.Done.Task.ConfigureAwait(false);
+    }
+
+    public ValueTask PingAsync(CancellationToken cancel)
+    {
+        Read(r => r.Body(Pseudonym.Directory, 0));
+        return ValueTask.CompletedTask;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        if (_disposed)
+            return ValueTask.CompletedTask;
+        _disposed = true;
+        _queue.Writer.TryComplete();
+        _writer.Join();
+        while (_readers.TryTake(out var reader))
+            reader.Dispose();
+        _connection.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private void WriteLoop()
+    {
+        using var begin = new SqliteStatement(_connection, "BEGIN IMMEDIATE");
+        using var commit = new SqliteStatement(_connection, "COMMIT");
+        using var rollback = new SqliteStatement(_connection, "ROLLBACK");
+        using var head = new SqliteStatement(_connection, "SELECT head FROM compartment WHERE compartment = ?1");
+        using var found = new SqliteStatement(_connection, "INSERT INTO compartment (compartment, wrapped, head) VALUES (?1, ?2, ?3)");
+        using var move = new SqliteStatement(_connection, "UPDATE compartment SET head = ?2 WHERE compartment = ?1");
+        using var entry = new SqliteStatement(_connection, "INSERT INTO entry (compartment, sequence, sealed) VALUES (?1, ?2, ?3)");
+        using var body = new SqliteStatement(_connection, "INSERT INTO body (compartment, sequence, sealed) VALUES (?1, ?2, ?3)");
+        var group = new List<(Pending Pending, bool Stored)>(MaxGroup);
+        while (_queue.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
+        {
+            group.Clear();
+            try
+            {
+                begin.Run();
+                while (group.Count < MaxGroup && _queue.Reader.TryRead(out var pending))
+                {
+                    group.Add((pending, false));
+                    // Heads first, all of them: one that fails here has not written anything into the shared transaction.
+                    if (pending.Appends.All(HeadIsAsExpected))
+                    {
+                        foreach (var append in pending.Appends)
+                            Insert(append);
+                        group[^1] = (pending, true);
+                    }
+                }
+                commit.Run();
+                // The rows of the whole group are on disk now; only from here may anyone be told so.
+                foreach (var (pending, stored) in group)
+                    pending.Done.SetResult(stored);
+            }
+            catch (Exception e)
+            {
+                TryRollBack();
+                var failure = Failed(e);
+                foreach (var (pending, _) in group)
+                    pending.Done.TrySetException(failure);
+                // Failed before it took anything off the queue (the file is locked or gone): those who wait get the answer.
+                if (group.Count == 0)
+                    while (_queue.Reader.TryRead(out var pending))
+                        pending.Done.TrySetException(failure);
+            }
+        }
+
+        bool HeadIsAsExpected(CompartmentAppend append)
+        {
+            head.Bind(1, append.Compartment);
+            var current = head.Step() ? head.Long(0) : 0;
+            head.Reset();
+            return current == append.ExpectedHead;
+        }
+
+        void Insert(CompartmentAppend append)
+        {
+            if (append.ExpectedHead == 0)
+                found.Bind(1, append.Compartment).Bind(2, append.WrappedKey ?? throw new ArgumentException("A new compartment needs a key."))
+                    .Bind(3, append.NewHead).Run();
+            else
+                move.Bind(1, append.Compartment).Bind(2, append.NewHead).Run();
+            foreach (var row in append.Rows)
+            {
+                entry.Bind(1, append.Compartment).Bind(2, row.Sequence).Bind(3, row.Index).Run();
+                body.Bind(1, append.Compartment).Bind(2, row.Sequence).Bind(3, row.Body).Run();
+            }
+        }
+
+        void TryRollBack()
+        {
+            foreach (var statement in new[] { head, found, move, entry, body, begin, commit })
+                statement.Reset();
+            if (!SqliteStatement.InTransaction(_connection))
+                return;
+            try
+            {
+                rollback.Run();
+            }
+            catch (SqliteException)
+            {
+                // SQLite has already rolled back by itself, as it does after SQLITE_FULL and SQLITE_IOERR.
+            }
+        }
+    }
+
+    private T Read<T>(Func<SqliteReader, T> read)
+    {
+        var reader = Rent();
+        try
+        {
+            var result = read(reader);
+            Return(reader);
+            return result;
+        }
+        catch (SqliteException e)
+        {
+            reader.Dispose();
+            throw Failed(e);
+        }
+    }
+
+    private SqliteReader Rent()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_readers.TryTake(out var reader))
+            return reader;
+        try
+        {
+            return new(_file);
+        }
+        catch (SqliteException e)
+        {
+            throw Failed(e);
+        }
+    }
+
+    private void Return(SqliteReader reader)
+    {
+        if (_disposed)
+            reader.Dispose();
+        else
+            _readers.Add(reader);
+    }
+
+    private static StoreException Failed(Exception e) => new("SQLite failed.", e);
+
+    internal static SqliteConnection Open(string file, SqliteOpenMode mode)
+    {
+        var connection = new SqliteConnection(new SqliteConnectionStringBuilder
+        {
+            DataSource = file,
+            Mode = mode,
+            Pooling = false,
+            DefaultTimeout = 5,
+        }.ToString());
+        try
+        {
+            connection.Open();
+            // Nothing decrypted ever reaches SQLite, but its temporary files need not exist either.
+            SqliteStatement.Execute(connection, "PRAGMA busy_timeout = 5000");
+            SqliteStatement.Execute(connection, "PRAGMA temp_store = MEMORY");
+            return connection;
+        }
+        catch (SqliteException e)
+        {
+            connection.Dispose();
+            throw new StoreException("The database file cannot be opened.", e);
+        }
+    }
+}
+
+/// <summary>A read-only connection with its prepared statements. Used by one thread at a time.</summary>
+sealed class SqliteReader : IDisposable
+{
+    private readonly SqliteConnection _connection;
+    private readonly SqliteStatement _index, _body;
+
+    public SqliteReader(string file)
+    {
+        _connection = SqliteStore.Open(file, SqliteOpenMode.ReadOnly);
+        _index = new(_connection, """
+            SELECT c.head, c.wrapped, e.sequence, e.sealed FROM compartment c
+            LEFT JOIN entry e ON e.compartment = c.compartment AND e.sequence > ?2
+            WHERE c.compartment = ?1 ORDER BY e.sequence
+            """);
+        _body = new(_connection, """
+            SELECT c.head, b.sealed FROM compartment c
+            LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = ?2
+            WHERE c.compartment = ?1
+            """);
+    }
+
+    public StoredIndex? Index(Pseudonym compartment, long after)
+    {
+        _index.Bind(1, compartment).Bind(2, after);
+        if (!_index.Step())
+        {
+            _index.Reset();
+            return null;
+        }
+        var head = _index.Long(0);
+        var wrapped = _index.Blob(1).ToArray();
+        var entries = new List<(long, byte[])>(head > after ? (int)(head - after) : 0);
+        do
+        {
+            if (!_index.IsNull(2))
+                entries.Add((_index.Long(2), _index.Blob(3).ToArray()));
+        }
+        while (_index.Step());
+        _index.Reset();
+        return new(wrapped, head, entries);
+    }
+
+    public StoredBody Body(Pseudonym compartment, long sequence)
+    {
+        _body.Bind(1, compartment).Bind(2, sequence);
+        StoredBody body = default;
+        if (_body.Step())
+            body = new(_body.Long(0), _body.IsNull(1) ? null : _body.Blob(1).ToArray());
+        _body.Reset();
+        return body;
+    }
+
+    public void Dispose()
+    {
+        _index.Dispose();
+        _body.Dispose();
+        _connection.Dispose();
+    }
+}

@@ -1,0 +1,86 @@
+using System.Net;
+using System.Text;
+
+namespace KantaGateway.Tests.Repository;
+
+public sealed class ReadingTests : IAsyncLifetime
+{
+    private RepositoryWorld _world = null!;
+
+    public async Task InitializeAsync() => _world = await RepositoryWorld.StartAsync();
+
+    public async Task DisposeAsync() => await _world.DisposeAsync();
+
+    [Fact]
+    public async Task What_is_created_reads_back_byte_for_byte_with_a_manifest()
+    {
+        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        Assert.Equal(clinic.PatientId, await clinic.StoreAsync(Some.Patient()));
+        var created = (await clinic.CreateAsync(Some.Observation(clinic.PatientId))).Is(HttpStatusCode.Created);
+        var id = (string)created.Json["id"]!;
+        var read = (await clinic.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
+
+        Assert.Equal(created.Body, read.Body);
+        Assert.Equal(created.ETag, read.ETag);
+        Assert.Equal($"{RepositoryWorld.Base}/Observation/{id}/_history/{(string)created.Json["meta"]!["versionId"]!}", created.Headers["Location"]);
+        var item = Assert.Single(read.Manifest!.Items);
+        Assert.Equal(("Observation", id, RepositoryWorld.Aurora), (item.Type, item.Id, item.Controller));
+        Assert.Equal(System.Security.Cryptography.SHA256.HashData(read.Body), read.Manifest.Digest);
+        Assert.Equal(read.Body, (await clinic.GetAsync($"Observation/{id}/_history/{item.VersionId}")).Is(HttpStatusCode.OK).Body);
+    }
+
+    [Fact]
+    public async Task Search_gives_what_matches_in_the_order_of_creation()
+    {
+        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        await clinic.StoreAsync(Some.Patient());
+        var first = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
+        await clinic.StoreAsync(Some.Observation(clinic.PatientId, "9279-1"));
+        var second = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
+        var found = (await clinic.SearchAsync("Observation", "code=http://loinc.org|8867-4&patient=" + clinic.PatientId)).Is(HttpStatusCode.OK);
+        Assert.Equal([first, second], found.Ids);
+        Assert.Equal(2, (int)found.Json["total"]!);
+        Assert.Equal(2, found.Manifest!.Items.Count);
+    }
+
+    [Fact]
+    public async Task Policy_tells_consents_and_open_service_events_of_every_controller()
+    {
+        var person = RepositoryWorld.NewPerson();
+        var aurora = _world.As(person, RepositoryWorld.Aurora);
+        var revontuli = _world.As(person, RepositoryWorld.Revontuli);
+        Assert.Equal("""{"version":0,"consents":[],"serviceEvents":[]}""", (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Text);
+
+        var open = await aurora.StoreAsync(Some.Encounter(aurora.PatientId, "1.2.246.10.11111111.14.1"));
+        await revontuli.StoreAsync(Some.Encounter(aurora.PatientId, "1.2.246.10.22222222.14.1", "finished"));
+        var consent = await _world.AsPerson(person).StoreAsync(Some.Consent(aurora.PatientId));
+
+        var policy = (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Json;
+        Assert.Equal(3, (long)policy["version"]!);
+        Assert.Equal(consent, (string)Assert.Single(policy["consents"]!.AsArray())!["id"]!);
+        var serviceEvent = Assert.Single(policy["serviceEvents"]!.AsArray())!;
+        Assert.Equal(("1.2.246.10.11111111.14.1", open, RepositoryWorld.Aurora, "in-progress"),
+            ((string)serviceEvent["oid"]!, (string)serviceEvent["encounter"]!, (string)serviceEvent["controller"]!, (string)serviceEvent["status"]!));
+
+        Assert.Equal(HttpStatusCode.OK, (await aurora.WithPolicy(3).SearchAsync("Observation")).Status);
+        var moved = await aurora.WithPolicy(2).SearchAsync("Observation");
+        Assert.Equal((HttpStatusCode.PreconditionFailed, "3", 0), (moved.Status, moved.Headers["X-Kanta-Policy-Version"], moved.Body.Length));
+        Assert.Equal(HttpStatusCode.PreconditionFailed, (await aurora.WithPolicy(2).GetAsync("Encounter/" + open)).Status);
+    }
+
+    [Fact]
+    public async Task Without_a_valid_grant_nothing_is_answered()
+    {
+        var person = RepositoryWorld.NewPerson();
+        var clinic = _world.As(person, RepositoryWorld.Aurora);
+        await clinic.StoreAsync(Some.Patient());
+        (await _world.SendAsync(null, null, "GET", "/fhir/Patient/" + clinic.PatientId)).Is(HttpStatusCode.Unauthorized);
+        var forged = await _world.SendAsync(null, null, "GET", "/fhir/Patient/" + clinic.PatientId, null, null,
+            ("X-Kanta-Grant", _world.Signer.Sign(clinic.Grant)[..^4] + "AAAA"));
+        forged.Is(HttpStatusCode.Unauthorized);
+        // A policy grant reads no record, a read grant no policy.
+        (await _world.SendAsync(clinic.Grant with { Use = KantaGateway.Fhir.Grants.GrantUse.Policy }, null, "GET", "/fhir/Patient/" + clinic.PatientId)).Is(HttpStatusCode.Forbidden);
+        (await _world.SendAsync(clinic.Grant, null, "POST", "/policy")).Is(HttpStatusCode.Forbidden);
+        Assert.DoesNotContain("Koivu", Encoding.UTF8.GetString(forged.Body));
+    }
+}

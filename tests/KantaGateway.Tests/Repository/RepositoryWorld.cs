@@ -1,0 +1,282 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Keys;
+using KantaGateway.Repository;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Logging;
+
+namespace KantaGateway.Tests.Repository;
+
+/// <summary>
+/// A repository and a key service as processes would run, on Unix sockets in a folder of their own, and the pen that
+/// signs grants for them.
+/// </summary>
+sealed class RepositoryWorld : IAsyncDisposable
+{
+    public const string Base = "https://localhost:8443/fhir";
+    public const string Aurora = "1.2.246.10.11111111", Revontuli = "1.2.246.10.22222222";
+    public const string Code = "010190-900P";
+
+    private readonly ECDsa _key;
+    private readonly byte[] _identifierKey = RandomNumberGenerator.GetBytes(32);
+    private readonly string? _postgres;
+    private readonly Action<WebApplicationBuilder>? _configure;
+    private WebApplication? _keys, _repository;
+    private HttpClient? _http;
+
+    private RepositoryWorld(string? postgres, Action<WebApplicationBuilder>? configure)
+    {
+        _postgres = postgres;
+        _configure = configure;
+        Folder = Directory.CreateTempSubdirectory("kanta-").FullName;
+        _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        Signer = new(_key, TimeProvider.System);
+        Identifiers = new(_identifierKey);
+        File.WriteAllText(Path("identifier.key"), Convert.ToBase64String(_identifierKey));
+        File.WriteAllText(Path("gateway.pem"), _key.ExportSubjectPublicKeyInfoPem());
+    }
+
+    public string Folder { get; }
+    public GrantSigner Signer { get; }
+    public IdentifierCipher Identifiers { get; }
+    public string DatabaseFile => Path("repository.db");
+    public IServiceProvider Services => _repository!.Services;
+
+    public static async Task<RepositoryWorld> StartAsync(string? postgres = null, Action<WebApplicationBuilder>? configure = null)
+    {
+        var world = new RepositoryWorld(postgres, configure);
+        await world.StartKeysAsync();
+        await world.StartRepositoryAsync();
+        return world;
+    }
+
+    public async Task StartKeysAsync()
+    {
+        _keys = KeysHost.Build(new()
+        {
+            Listen = "unix:" + Path("keys.sock"), KeyFile = Path("keys.json"), GatewayKeyFile = Path("gateway.pem"), CreateStores = true,
+        }, b => b.Logging.ClearProviders());
+        await _keys.StartAsync();
+    }
+
+    public async Task StopKeysAsync()
+    {
+        await _keys!.DisposeAsync();
+        _keys = null;
+    }
+
+    public async Task StartRepositoryAsync()
+    {
+        var options = new RepositoryOptions
+        {
+            Listen = "unix:" + Path("repository.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres,
+            IdentifierKeyFile = Path("identifier.key"), GatewayKeyFile = Path("gateway.pem"), CreateStores = true,
+        };
+        _repository = RepositoryHost.Build(options, b =>
+        {
+            b.Logging.ClearProviders();
+            _configure?.Invoke(b);
+        });
+        await _repository.StartAsync();
+        _http = InternalEndpoint.Parse(options.Listen).CreateClient(TimeSpan.FromSeconds(30));
+    }
+
+    public async Task StopRepositoryAsync()
+    {
+        _http?.Dispose();
+        await _repository!.DisposeAsync();
+        _repository = null;
+    }
+
+    /// <summary>A person nobody else in the test has.</summary>
+    public static Pseudonym NewPerson() => Pseudonym.Read(RandomNumberGenerator.GetBytes(Pseudonym.Size));
+
+    public Caller As(Pseudonym person, string controller, Breadth breadth = Breadth.OwnRegister, params string[] denied) => new(this, new()
+    {
+        Id = Guid.NewGuid().ToString("N"), Use = GrantUse.Write, Compartment = person, Caller = controller, PurposeOfUse = "TREAT",
+        Scope = new() { Breadth = breadth, Controller = controller, DeniedServiceEvents = denied }, Expires = DateTimeOffset.UtcNow.AddSeconds(50),
+    });
+
+    /// <summary>The person themselves.</summary>
+    public Caller AsPerson(Pseudonym person) => As(person, "1.2.246.10.99999990", Breadth.WholePerson);
+
+    public Grant DirectoryGrant(string controller, GrantUse use = GrantUse.Write) => new()
+    {
+        Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = Pseudonym.Directory, Caller = controller, PurposeOfUse = "TREAT",
+        Scope = new() { Breadth = Breadth.Directory, Controller = controller }, Expires = DateTimeOffset.UtcNow.AddSeconds(50),
+    };
+
+    public async Task<Reply> SendAsync(Grant? grant, Grant? directory, string method, string target, string? body = null,
+        string? contentType = null, params (string Name, string Value)[] headers)
+    {
+        using var request = new HttpRequestMessage(new(method), target);
+        if (grant is not null)
+            request.Headers.Add(InternalHeaders.Grant, Signer.Sign(grant));
+        if (directory is not null)
+            request.Headers.Add(InternalHeaders.DirectoryGrant, Signer.Sign(directory));
+        request.Headers.Add(InternalHeaders.Base, Base);
+        request.Headers.Add(InternalHeaders.CorrelationId, "test-1");
+        foreach (var (name, value) in headers)
+            request.Headers.TryAddWithoutValidation(name, value);
+        if (body is not null)
+        {
+            request.Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
+            request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(contentType ?? "application/fhir+json");
+        }
+        using var response = await _http!.SendAsync(request);
+        return new(response.StatusCode, await response.Content.ReadAsByteArrayAsync(),
+            response.Headers.Concat(response.Content.Headers).ToDictionary(h => h.Key, h => string.Join(",", h.Value), StringComparer.OrdinalIgnoreCase));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_repository is not null)
+            await StopRepositoryAsync();
+        if (_keys is not null)
+            await StopKeysAsync();
+        Identifiers.Dispose();
+        _key.Dispose();
+        Directory.Delete(Folder, recursive: true);
+    }
+
+    private string Path(string name) => System.IO.Path.Combine(Folder, name);
+}
+
+/// <summary>Sends requests under one decision.</summary>
+sealed record Caller(RepositoryWorld World, Grant Grant)
+{
+    public Grant? Directory { get; init; }
+
+    public string PatientId => World.Identifiers.PatientId(Grant.Compartment);
+
+    public Caller WithPolicy(long version) => this with { Grant = Grant with { PolicyVersion = version } };
+
+    public Caller WithDirectory() => this with { Directory = World.DirectoryGrant(Grant.Scope.Controller) };
+
+    public Task<Reply> GetAsync(string target) => World.SendAsync(Grant, Directory, "GET", "/fhir/" + target);
+
+    public Task<Reply> SearchAsync(string type, string form = "") =>
+        World.SendAsync(Grant, Directory, "POST", $"/fhir/{type}/_search", form, "application/x-www-form-urlencoded");
+
+    public Task<Reply> CreateAsync(JsonNode resource, params (string, string)[] headers) =>
+        World.SendAsync(Grant, Directory, "POST", "/fhir/" + (string?)resource["resourceType"], resource.ToJsonString(), null, headers);
+
+    public Task<Reply> UpdateAsync(JsonNode resource, string? ifMatch) =>
+        World.SendAsync(Grant, Directory, "PUT", $"/fhir/{(string?)resource["resourceType"]}/{(string?)resource["id"]}", resource.ToJsonString(), null,
+            ifMatch is null ? [] : [("If-Match", ifMatch)]);
+
+    public Task<Reply> DeleteAsync(string target) => World.SendAsync(Grant, Directory, "DELETE", "/fhir/" + target);
+
+    public Task<Reply> TransactAsync(JsonNode bundle) => World.SendAsync(Grant, Directory, "POST", "/fhir", bundle.ToJsonString());
+
+    public Task<Reply> PolicyAsync() => World.SendAsync(Grant with { Use = GrantUse.Policy }, null, "POST", "/policy", "");
+
+    /// <summary>Stores a resource that must be accepted; its id.</summary>
+    public async Task<string> StoreAsync(JsonNode resource)
+    {
+        var reply = await CreateAsync(resource);
+        Assert.True(reply.Status == HttpStatusCode.Created, reply.Text);
+        return (string)reply.Json["id"]!;
+    }
+}
+
+/// <summary>A whole answer.</summary>
+sealed record Reply(HttpStatusCode Status, byte[] Body, IReadOnlyDictionary<string, string> Headers)
+{
+    public string Text => Encoding.UTF8.GetString(Body);
+    public JsonNode Json => JsonNode.Parse(Body)!;
+    public string ETag => Headers["ETag"];
+    public DisclosureManifest? Manifest => DisclosureManifest.Decode(Headers.GetValueOrDefault(InternalHeaders.Manifest));
+    public string? Expression => (string?)Json["issue"]?[0]?["expression"]?[0];
+
+    /// <summary>Ids of the resources in a Bundle, in its order.</summary>
+    public string[] Ids => [.. Json["entry"]?.AsArray().Select(e => (string)e!["resource"]!["id"]!) ?? []];
+
+    public Reply Is(HttpStatusCode status)
+    {
+        Assert.True(Status == status, $"{(int)Status}: {Text}");
+        return this;
+    }
+}
+
+/// <summary>Resources of fictional people.</summary>
+static class Some
+{
+    public static JsonObject Patient(string code = RepositoryWorld.Code, string family = "Koivu") => new()
+    {
+        ["resourceType"] = "Patient",
+        ["identifier"] = new JsonArray(new JsonObject { ["system"] = "urn:oid:1.2.246.21", ["value"] = code }),
+        ["name"] = new JsonArray(new JsonObject { ["family"] = family, ["given"] = new JsonArray("Testi") }),
+    };
+
+    public static JsonObject Encounter(string patientId, string? oid = null, string status = "in-progress")
+    {
+        var encounter = new JsonObject
+        {
+            ["resourceType"] = "Encounter", ["status"] = status,
+            ["class"] = new JsonObject { ["system"] = "http://terminology.hl7.org/CodeSystem/v3-ActCode", ["code"] = "AMB" },
+            ["subject"] = To("Patient/" + patientId),
+            ["period"] = new JsonObject { ["start"] = "2026-01-05T08:00:00+02:00" },
+        };
+        if (oid is not null)
+            encounter["identifier"] = new JsonArray(new JsonObject { ["use"] = "official", ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + oid });
+        return encounter;
+    }
+
+    public static JsonObject Observation(string patientId, string code = "8867-4", string? encounterId = null, string note = "Muistiinpano")
+    {
+        var observation = new JsonObject
+        {
+            ["resourceType"] = "Observation", ["status"] = "final",
+            ["code"] = new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://loinc.org", ["code"] = code }) },
+            ["subject"] = To("Patient/" + patientId),
+            ["effectiveDateTime"] = "2026-01-05T08:10:00+02:00",
+            ["note"] = new JsonArray(new JsonObject { ["text"] = note }),
+        };
+        if (encounterId is not null)
+            observation["encounter"] = To("Encounter/" + encounterId);
+        return observation;
+    }
+
+    public static JsonObject Consent(string patientId) => new()
+    {
+        ["resourceType"] = "Consent", ["status"] = "active",
+        ["scope"] = Concept("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
+        ["category"] = new JsonArray(Concept("http://loinc.org", "59284-0")),
+        ["patient"] = To("Patient/" + patientId),
+        ["policyRule"] = Concept("http://terminology.hl7.org/CodeSystem/v3-ActCode", "OPTIN"),
+    };
+
+    public static JsonObject Organization(string name = "Aurora") => new()
+    {
+        ["resourceType"] = "Organization",
+        ["identifier"] = new JsonArray(new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:1.2.246.10.11111111" }),
+        ["name"] = name,
+    };
+
+    public static JsonObject Transaction(params (string Method, string Url, JsonObject? Resource, string? FullUrl)[] entries)
+    {
+        var list = new JsonArray();
+        foreach (var (method, url, resource, fullUrl) in entries)
+        {
+            var entry = new JsonObject { ["request"] = new JsonObject { ["method"] = method, ["url"] = url } };
+            if (fullUrl is not null)
+                entry["fullUrl"] = fullUrl;
+            if (resource is not null)
+                entry["resource"] = resource;
+            list.Add((JsonNode)entry);
+        }
+        return new() { ["resourceType"] = "Bundle", ["type"] = "transaction", ["entry"] = list };
+    }
+
+    public static JsonObject To(string literal) => new() { ["reference"] = literal };
+
+    private static JsonObject Concept(string system, string code) =>
+        new() { ["coding"] = new JsonArray(new JsonObject { ["system"] = system, ["code"] = code }) };
+}
