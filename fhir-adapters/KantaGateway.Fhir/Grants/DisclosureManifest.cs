@@ -20,13 +20,14 @@ public readonly record struct ManifestItem(string Type, string Id, string Versio
 public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[] Digest)
 {
     private const byte Format = 1;
+    private const int ItemSize = 36;
 
     public static DisclosureManifest Of(IReadOnlyList<ManifestItem> items, ReadOnlySpan<byte> body) => new(items, SHA256.HashData(body));
 
     /// <summary>Base64url: format, digest, tables of types and controllers, then 36 bytes an item.</summary>
     public string Encode()
     {
-        using var buffer = new MemoryStream(64 + Items.Count * 36);
+        using var buffer = new MemoryStream(64 + Items.Count * ItemSize);
         using var writer = new BinaryWriter(buffer, Encoding.UTF8);
         writer.Write(Format);
         writer.Write(Digest);
@@ -59,7 +60,10 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
                 return null;
             var types = ReadTable(reader);
             var controllers = ReadTable(reader);
-            var items = new ManifestItem[reader.Read7BitEncodedInt()];
+            var count = reader.Read7BitEncodedInt();
+            if (count != (reader.BaseStream.Length - reader.BaseStream.Position) / ItemSize)
+                return null;
+            var items = new ManifestItem[count];
             for (var i = 0; i < items.Length; i++)
             {
                 var type = types[reader.ReadUInt16()];

@@ -110,8 +110,11 @@ public sealed class GrantVerifier
             return (null, result.Exception.GetType().Name);
         var jwt = (JsonWebToken)result.SecurityToken;
         if (!Pseudonym.TryDecode(jwt.Subject, out var compartment)
-            || !Enum.TryParse<GrantUse>(jwt.GetPayloadValue<string>(GrantFormat.Use), out var use)
-            || JsonSerializer.Deserialize<DisclosureScope>(jwt.GetPayloadValue<string>(GrantFormat.Scope)) is not { } scope)
+            || ReadUse(jwt) is not { } use
+            || ReadScope(jwt) is not { } scope
+            || !jwt.TryGetPayloadValue<string>(GrantFormat.Caller, out var caller)
+            || !jwt.TryGetPayloadValue<string>(GrantFormat.Purpose, out var purpose)
+            || string.IsNullOrEmpty(jwt.Id))
             return (null, "claims");
         if (jwt.ValidTo - jwt.IssuedAt > Grant.MaxLifetime)
             return (null, "lifetime");
@@ -122,10 +125,26 @@ public sealed class GrantVerifier
             Compartment = compartment,
             PolicyVersion = jwt.TryGetPayloadValue<long>(GrantFormat.PolicyVersion, out var version) ? version : null,
             Scope = scope,
-            Caller = jwt.GetPayloadValue<string>(GrantFormat.Caller),
-            PurposeOfUse = jwt.GetPayloadValue<string>(GrantFormat.Purpose),
+            Caller = caller,
+            PurposeOfUse = purpose,
             Expires = jwt.ValidTo,
         }, null);
+    }
+
+    private static GrantUse? ReadUse(JsonWebToken jwt) =>
+        jwt.TryGetPayloadValue<string>(GrantFormat.Use, out var text) && Enum.TryParse<GrantUse>(text, out var use)
+        && use != GrantUse.None && Enum.GetName(use) == text ? use : null;
+
+    private static DisclosureScope? ReadScope(JsonWebToken jwt)
+    {
+        try
+        {
+            return jwt.TryGetPayloadValue<string>(GrantFormat.Scope, out var text) ? JsonSerializer.Deserialize<DisclosureScope>(text) : null;
+        }
+        catch (JsonException)
+        {
+            return null; // a signer of another release; what cannot be read permits nothing
+        }
     }
 
     /// <summary>Whether this is a gateway's own service token.</summary>

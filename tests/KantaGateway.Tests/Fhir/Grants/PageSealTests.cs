@@ -1,0 +1,44 @@
+using CsCheck;
+using KantaGateway.Fhir.Grants;
+
+namespace KantaGateway.Tests.Fhir.Grants;
+
+public class PageSealTests
+{
+    private static readonly PageSeal Seal = new(new byte[32]);
+    private static readonly PageState State = new("AAAAAAAAAAAAAA", "Observation", "code=http://loinc.org|1&date=ge2030", 4711);
+
+    [Fact]
+    public void A_link_opens_for_the_caller_it_was_made_for() => Assert.Equal(State, Seal.Open(Seal.Seal(State, "clinic|person"), "clinic|person"));
+
+    [Fact]
+    public void In_another_callers_hands_a_link_opens_nothing()
+    {
+        Assert.Null(Seal.Open(Seal.Seal(State, "clinic|person"), "clinic|other"));
+        Assert.Null(Seal.Open(Seal.Seal(State, "clinic|person"), ""));
+    }
+
+    [Fact]
+    public void A_link_of_another_deployment_opens_nothing() => Assert.Null(new PageSeal([.. Enumerable.Repeat((byte)1, 32)]).Open(Seal.Seal(State, "c"), "c"));
+
+    [Fact]
+    public void A_link_with_any_byte_changed_opens_nothing()
+    {
+        var link = Seal.Seal(State, "c");
+        Gen.Int[0, link.Length - 2].Sample(at =>
+            Seal.Open(link[..at] + (link[at] == 'A' ? 'B' : 'A') + link[(at + 1)..], "c") is null);
+    }
+
+    [Fact]
+    public void Two_links_to_the_same_place_have_nothing_in_common() => Assert.NotEqual(Seal.Seal(State, "c")[..20], Seal.Seal(State, "c")[..20]);
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData("AAAA")]
+    [InlineData("not base64!")]
+    public void Rejects_what_it_did_not_seal(string? link) => Assert.Null(Seal.Open(link, "c"));
+
+    [Fact]
+    public void Rejects_a_link_longer_than_any_it_makes() => Assert.Null(Seal.Open(new string('A', 8196), "c"));
+}
