@@ -1,1 +1,40 @@
-return 0;
+using System.CommandLine;
+using KantaGateway.Dev;
+
+var port = new Option<int>("--port") { Description = "TLS port of the gateway; the two ports after it are used as well.", DefaultValueFactory = _ => 8443 };
+var data = new Option<string?>("--data") { Description = "Folder for all state; default $KANTA_DATA, else .dev beside the solution." };
+var terminator = new Option<int?>("--terminator-port") { Description = "Plain HTTP port for a trusted TLS terminator on this machine; default none." };
+var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator };
+command.SetAction(async (parse, cancel) =>
+{
+    var folder = parse.GetValue(data) ?? Environment.GetEnvironmentVariable("KANTA_DATA") ?? Path.Combine(SolutionFolder(), ".dev");
+    await using var host = await DevHost.StartAsync(new DevHostOptions
+    {
+        Port = parse.GetValue(port),
+        DataFolder = folder,
+        Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
+        Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
+        TerminatorPort = parse.GetValue(terminator),
+        Configure = builder => builder.Logging.AddSimpleConsole(),
+    }, line => Console.WriteLine("  " + line));
+    Console.WriteLine($"portal {host.Address}/");
+    Console.WriteLine("ready");
+    try
+    {
+        await Task.Delay(Timeout.Infinite, cancel);
+    }
+    catch (OperationCanceledException)
+    {
+        Console.WriteLine("stopping");
+    }
+    return 0;
+});
+return await command.Parse(args).InvokeAsync();
+
+static string SolutionFolder()
+{
+    for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        if (File.Exists(Path.Combine(folder.FullName, "KantaGateway.sln")))
+            return folder.FullName;
+    return Environment.CurrentDirectory;
+}

@@ -1,0 +1,176 @@
+using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Gateway;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Keys;
+using KantaGateway.Repository;
+using KantaGateway.Simulators;
+
+namespace KantaGateway.Dev;
+
+/// <summary>How the development host is started.</summary>
+public sealed record DevHostOptions
+{
+    /// <summary>TLS port of the gateway; simulators listen on the next one, metrics on the one after.</summary>
+    public int Port { get; init; } = 8443;
+
+    /// <summary>Where all state goes; deleting it starts afresh.</summary>
+    public required string DataFolder { get; init; }
+
+    /// <summary>PostgreSQL connection string; null: SQLite.</summary>
+    public string? Postgres { get; init; }
+
+    /// <summary>Redis connection string; null: in memory.</summary>
+    public string? Redis { get; init; }
+
+    /// <summary>Plain HTTP port for a trusted TLS terminator on this machine; null: none.</summary>
+    public int? TerminatorPort { get; init; }
+
+    /// <summary>Applied to every part's builder: logging, and what a test observes.</summary>
+    public Action<WebApplicationBuilder>? Configure { get; init; }
+}
+
+/// <summary>
+/// Gateway, repository, key service and the simulated outside world in one process. They meet only over the contracts
+/// that they use when apart: Unix sockets inside, TLS outside.
+/// </summary>
+public sealed class DevHost : IAsyncDisposable
+{
+    private readonly List<WebApplication> _parts = [];
+    private DevelopmentFolder? _folder;
+
+    private DevHost(string address) => Address = address;
+
+    /// <summary>The gateway's public address, no trailing slash.</summary>
+    public string Address { get; }
+
+    /// <summary>The running gateway, for tests that look inside.</summary>
+    public WebApplication Gateway => _parts[^1];
+
+    /// <summary>Starts everything and returns when it answers.</summary>
+    /// <param name="options">How.</param>
+    /// <param name="say">Told what is being done, while it is done.</param>
+    public static async Task<DevHost> StartAsync(DevHostOptions options, Action<string>? say = null)
+    {
+        say ??= _ => { };
+        var address = $"https://localhost:{options.Port}";
+        var host = new DevHost(address);
+        try
+        {
+            await host.StartPartsAsync(options, address, say);
+            return host;
+        }
+        catch
+        {
+            await host.DisposeAsync();
+            throw;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var part in Enumerable.Reverse(_parts))
+            await part.DisposeAsync();
+        _folder?.Dispose();
+    }
+
+    private async Task StartPartsAsync(DevHostOptions options, string address, Action<string> say)
+    {
+        var root = Path.GetFullPath(options.DataFolder);
+        say($"state in {root}");
+        var folder = _folder = DevelopmentFolder.Open(root);
+        var sockets = SocketFolder(root);
+        var keys = $"unix:{sockets}/keys.sock";
+        var repository = $"unix:{sockets}/repository.sock";
+        var outside = $"https://localhost:{options.Port + 1}";
+
+        var simulators = new SimulatorOptions
+        {
+            Port = options.Port + 1,
+            PublicAddress = outside,
+            TlsCertificateFile = folder.ServerCertificateFile,
+            TlsKeyFile = folder.ServerKeyFile,
+            Citizens = DevelopmentFolder.Citizens,
+            Professionals = DevelopmentFolder.Professionals,
+            Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
+            ProfessionalAudience = DevelopmentFolder.ProfessionalAudience,
+        };
+        say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
+        folder.Publish(address, simulators);
+
+        say("key service: wrapping key in a file of its owner");
+        await RunAsync(KeysHost.Build(new KeysOptions { Listen = keys, KeyFile = folder.WrappingKeyFile, GatewayKeyFile = folder.GrantPublicKeyFile, CreateStores = true }, options.Configure));
+        say(options.Postgres is null ? "repository: SQLite" : "repository: PostgreSQL");
+        var repositoryHost = RepositoryHost.Build(new RepositoryOptions
+        {
+            Listen = repository,
+            Keys = keys,
+            DatabaseFile = folder.DatabaseFile,
+            Postgres = options.Postgres,
+            IdentifierKeyFile = folder.IdentifierKeyFile,
+            GatewayKeyFile = folder.GrantPublicKeyFile,
+            CreateStores = true,
+        }, options.Configure);
+        say("simulators: trust network broker, clinics' identity providers");
+        var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
+        await Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
+        say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
+        await RunAsync(GatewayHost.Build(new GatewayOptions
+        {
+            PublicAddress = address,
+            Port = options.Port,
+            TlsCertificateFile = folder.ServerCertificateFile,
+            TlsKeyFile = folder.ServerKeyFile,
+            ClientAuthorityFile = folder.CaFile,
+            TerminatorListen = options.TerminatorPort is { } port ? $"http://127.0.0.1:{port}" : null,
+            MetricsListen = $"http://127.0.0.1:{options.Port + 2}",
+            Repository = repository,
+            Keys = keys,
+            GrantKeyFile = folder.GrantKeyFile,
+            IdentifierKeyFile = folder.IdentifierKeyFile,
+            AuditFolder = folder.AuditFolder,
+            AuditOrigin = "localhost/kanta-audit",
+            CreateStores = true,
+            Redis = options.Redis,
+            Identification = new IdentificationOptions
+            {
+                ClientsFile = folder.ClientsFile,
+                TokenKeyFile = folder.TokenKeyFile,
+                TestIdentityCodes = true,
+                UpstreamAuthorityFile = folder.CaFile,
+                ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],
+                Citizens = new CitizenIdentification
+                {
+                    Authority = simulators.FtnIssuer,
+                    ClientId = DevelopmentFolder.BrokerClientId,
+                    SigningKeyFile = folder.BrokerSigningKeyFile,
+                    EncryptionKeyFile = folder.BrokerEncryptionKeyFile,
+                    Acr = simulators.Acr,
+                },
+            },
+        }, options.Configure));
+    }
+
+    private async Task RunAsync(WebApplication part)
+    {
+        _parts.Add(part);
+        await part.StartAsync();
+    }
+
+    /// <summary>Beside the data where the path is short enough for a socket's 108 bytes, else in a private folder under the temporary one.</summary>
+    private static string SocketFolder(string root)
+    {
+        var folder = Path.Combine(root, "run");
+        if (Encoding.UTF8.GetByteCount(folder) > 80)
+            folder = Path.Combine(Path.GetTempPath(), "kanta-" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(root)))[..16]);
+        if (OperatingSystem.IsWindows())
+            Directory.CreateDirectory(folder);
+        else
+        {
+            const UnixFileMode Owner = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+            Directory.CreateDirectory(folder, Owner);
+            File.SetUnixFileMode(folder, Owner);
+        }
+        return folder;
+    }
+}

@@ -1,0 +1,287 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Simulators;
+using Microsoft.IdentityModel.Tokens;
+
+namespace KantaGateway.Dev;
+
+/// <summary>A fictional clinic that the development host onboards.</summary>
+/// <param name="Name">Folder name under <c>clinics/</c>.</param>
+/// <param name="Algorithm">Of its client assertions: ES384 or RS384.</param>
+public sealed record DevelopmentClinic(string Name, string Title, string Oid, ControllerKind Kind, string Algorithm);
+
+/// <summary>
+/// The files that outside tools rely on (README, "What the development host writes"): made once, kept across starts, except
+/// that addresses follow the port.
+/// </summary>
+public sealed class DevelopmentFolder : IDisposable
+{
+    /// <summary>Audience of subject tokens: the gateway, as the clinics' identity providers know it.</summary>
+    public const string ProfessionalAudience = "kanta-gateway";
+
+    public const string BrokerClientId = "kanta-portal";
+
+    public static IReadOnlyList<DevelopmentClinic> Clinics { get; } =
+    [
+        new("aurora", "Lääkäriasema Aurora Oy", "1.2.246.10.99000011", ControllerKind.Private, "ES384"),
+        new("revontuli", "Revontuli Terveys Oy", "1.2.246.10.99000022", ControllerKind.Private, "RS384"),
+        new("keskussairaala", "Pohjolan keskussairaala", "1.2.246.10.99000033", ControllerKind.Public, "ES384"),
+        new("terapia", "Psykoterapeutti Saari", "1.2.246.10.99000044", ControllerKind.Independent, "ES384"),
+    ];
+
+    private static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    private readonly string _root;
+    private readonly DevelopmentAuthority _authority;
+
+    private DevelopmentFolder(string root, DevelopmentAuthority authority) => (_root, _authority) = (root, authority);
+
+    public string CaFile => At("ca.pem");
+    public string ServerCertificateFile => At("server/tls.pem");
+    public string ServerKeyFile => At("server/tls.key");
+    public string GrantKeyFile => At("keys/grant.key");
+    public string GrantPublicKeyFile => At("keys/grant.pem");
+    public string TokenKeyFile => At("keys/token.key");
+    public string IdentifierKeyFile => At("keys/identifier.key");
+    public string BrokerSigningKeyFile => At("keys/broker-signing.key");
+    public string BrokerEncryptionKeyFile => At("keys/broker-encryption.key");
+    public string WrappingKeyFile => At("keys/wrapping-keys.json");
+    public string ClientsFile => At("keys/clients.json");
+    public string AuditFolder => At("audit");
+    public string DatabaseFile => At("repository/repository.db");
+
+    public static IReadOnlyList<SimulatedProfessional> Professionals { get; } =
+    [
+        new("aurora-laakari", "Ilona Testilääkäri", "laakari", "aurora"),
+        new("aurora-hoitaja", "Eero Testihoitaja", "sairaanhoitaja", "aurora"),
+        new("revontuli-laakari", "Kaisa Mallilääkäri", "laakari", "revontuli"),
+        new("keskussairaala-laakari", "Olavi Sairaalalääkäri", "laakari", "keskussairaala"),
+        new("terapia-terapeutti", "Marjatta Saari", "psykoterapeutti", "terapia"),
+    ];
+
+    /// <summary>Fictional people; every code has an individual number of 900-999, which no register has.</summary>
+    public static IReadOnlyList<SimulatedCitizen> Citizens { get; } =
+    [
+        Person("140585", '-', "901", "Aino Esimerkki", "adult"),
+        Person("231272", '-', "902", "Väinö Malli", "adult"),
+        Person("050390", '-', "903", "Helmi Koe", "guardian"),
+        Person("170614", 'A', "904", "Onni Koe", "minor"),
+        Person("011168", '-', "905", "Sisko Suojattu", "turvakielto"),
+        Person("300341", '-', "906", "Toivo Vanhus", "mandate-giver"),
+        Person("090975", '-', "907", "Raija Valtuutettu", "mandate-holder"),
+    ];
+
+    /// <summary>Opens the folder, making what is missing. Private keys are readable by their owner alone.</summary>
+    public static DevelopmentFolder Open(string root)
+    {
+        MakeFolder(root);
+        foreach (var sub in new[] { "keys", "server", "clinics", "repository", "audit" })
+            MakeFolder(Path.Combine(root, sub));
+        var certificate = Path.Combine(root, "ca.pem");
+        var key = Path.Combine(root, "keys", "ca.key");
+        DevelopmentAuthority authority;
+        if (File.Exists(certificate) && File.Exists(key))
+            authority = DevelopmentAuthority.Load(File.ReadAllText(certificate), File.ReadAllText(key));
+        else
+        {
+            authority = DevelopmentAuthority.Create();
+            WriteSecret(key, authority.KeyPem);
+            File.WriteAllText(certificate, authority.CertificatePem);
+        }
+        var folder = new DevelopmentFolder(root, authority);
+        folder.MakeKeys();
+        return folder;
+    }
+
+    /// <summary>Writes what depends on the addresses, and onboards the clinics.</summary>
+    public void Publish(string publicAddress, SimulatorOptions simulators)
+    {
+        var registrations = new List<object>();
+        foreach (var clinic in Clinics)
+            registrations.Add(Onboard(clinic, publicAddress));
+        File.WriteAllText(ClientsFile, JsonSerializer.Serialize(registrations, Readable));
+        File.WriteAllText(At("professionals.json"), JsonSerializer.Serialize(Professionals.Select(p => new
+        {
+            id = p.Id,
+            name = p.Name,
+            profession = p.Profession,
+            clinic = p.Clinic,
+            subject_token_url = simulators.SubjectTokenUrl(p.Clinic),
+        }), Readable));
+        File.WriteAllText(At("citizens.json"), JsonSerializer.Serialize(Citizens.Select(c => new { identity_code = c.IdentityCode, name = c.Name, role = c.Role }), Readable));
+        File.WriteAllText(At("demo.http"), DemoRequests(publicAddress, simulators));
+    }
+
+    public void Dispose() => _authority.Dispose();
+
+    private string At(string path) => Path.Combine(_root, path);
+
+    private void MakeKeys()
+    {
+        if (!File.Exists(ServerKeyFile))
+        {
+            var server = _authority.IssueServer("localhost", "127.0.0.1", "::1");
+            WriteSecret(ServerKeyFile, server.KeyPem);
+            File.WriteAllText(ServerCertificateFile, server.ChainPem);
+        }
+        if (!File.Exists(GrantKeyFile))
+        {
+            using var grant = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+            File.WriteAllText(GrantPublicKeyFile, grant.ExportSubjectPublicKeyInfoPem());
+            WriteSecret(GrantKeyFile, grant.ExportPkcs8PrivateKeyPem());
+        }
+        if (!File.Exists(TokenKeyFile))
+        {
+            using var token = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+            WriteSecret(TokenKeyFile, token.ExportPkcs8PrivateKeyPem());
+        }
+        if (!File.Exists(IdentifierKeyFile))
+            WriteSecret(IdentifierKeyFile, Convert.ToBase64String(RandomNumberGenerator.GetBytes(IdentifierCipher.KeySize)));
+        foreach (var file in new[] { BrokerSigningKeyFile, BrokerEncryptionKeyFile })
+            if (!File.Exists(file))
+            {
+                using var rsa = RSA.Create(2048);
+                WriteSecret(file, rsa.ExportPkcs8PrivateKeyPem());
+            }
+    }
+
+    private object Onboard(DevelopmentClinic clinic, string publicAddress)
+    {
+        var folder = At($"clinics/{clinic.Name}");
+        MakeFolder(folder);
+        var keyFile = Path.Combine(folder, "private_key.jwk");
+        if (!File.Exists(keyFile))
+            WriteSecret(keyFile, NewPrivateJwk(clinic.Algorithm));
+        var certificateFile = Path.Combine(folder, "tls.pem");
+        if (!File.Exists(certificateFile))
+        {
+            var certificate = _authority.IssueOrganisation(Fhir.Identifiers.Oid.Parse(clinic.Oid), clinic.Title);
+            WriteSecret(Path.Combine(folder, "tls.key"), certificate.KeyPem);
+            File.WriteAllText(certificateFile, certificate.ChainPem);
+        }
+        var key = new JsonWebKey(File.ReadAllText(keyFile));
+        string[] scopes = ["system/*.cruds", "user/*.cruds"];
+        File.WriteAllText(Path.Combine(folder, "client.json"), JsonSerializer.Serialize(new
+        {
+            client_id = clinic.Name,
+            organisation_oid = clinic.Oid,
+            controller_kind = clinic.Kind.ToString().ToLowerInvariant(),
+            token_url = publicAddress + "/connect/token",
+            fhir_url = publicAddress + "/fhir",
+            scopes,
+            kid = key.Kid,
+            alg = clinic.Algorithm,
+        }, Readable));
+        object publicKey = key.Kty == "EC"
+            ? new { kty = "EC", crv = key.Crv, x = key.X, y = key.Y, kid = key.Kid, alg = clinic.Algorithm, use = "sig" }
+            : new { kty = "RSA", n = key.N, e = key.E, kid = key.Kid, alg = clinic.Algorithm, use = "sig" };
+        return new
+        {
+            client_id = clinic.Name,
+            organisation_oid = clinic.Oid,
+            organisation_name = clinic.Title,
+            controller_kind = clinic.Kind.ToString().ToLowerInvariant(),
+            jwks = new { keys = new[] { publicKey } },
+            token_endpoint_auth_signing_alg = new[] { clinic.Algorithm },
+            scopes,
+            status = "active",
+        };
+    }
+
+    private static string NewPrivateJwk(string algorithm)
+    {
+        if (algorithm == "ES384")
+        {
+            using var ec = ECDsa.Create(ECCurve.NamedCurves.nistP384);
+            var p = ec.ExportParameters(true);
+            return Jwk(JsonWebKeyConverter.ConvertFromECDsaSecurityKey(new ECDsaSecurityKey(ec)), kid => new
+            {
+                kty = "EC", crv = "P-384", x = Base64UrlEncoder.Encode(p.Q.X), y = Base64UrlEncoder.Encode(p.Q.Y), d = Base64UrlEncoder.Encode(p.D), kid, alg = algorithm, use = "sig",
+            });
+        }
+        using var rsa = RSA.Create(3072);
+        var r = rsa.ExportParameters(true);
+        return Jwk(JsonWebKeyConverter.ConvertFromRSASecurityKey(new RsaSecurityKey(r)), kid => new
+        {
+            kty = "RSA", n = Base64UrlEncoder.Encode(r.Modulus), e = Base64UrlEncoder.Encode(r.Exponent), d = Base64UrlEncoder.Encode(r.D),
+            p = Base64UrlEncoder.Encode(r.P), q = Base64UrlEncoder.Encode(r.Q), dp = Base64UrlEncoder.Encode(r.DP), dq = Base64UrlEncoder.Encode(r.DQ), qi = Base64UrlEncoder.Encode(r.InverseQ),
+            kid, alg = algorithm, use = "sig",
+        });
+
+        static string Jwk(JsonWebKey key, Func<string, object> write) => JsonSerializer.Serialize(write(Base64UrlEncoder.Encode(key.ComputeJwkThumbprint())), Readable);
+    }
+
+    private static SimulatedCitizen Person(string ddmmyy, char century, string zzz, string name, string role) =>
+        new($"{ddmmyy}{century}{zzz}{PersonalIdentityCode.CheckCharacterOf(ddmmyy, zzz)}", name, role);
+
+    private static string DemoRequests(string publicAddress, SimulatorOptions simulators) => $$"""
+        # Requests to try by hand. Each needs the clinic's TLS certificate (clinics/aurora/tls.pem, tls.key) and trust in ca.pem:
+        #   curl --cacert ca.pem --cert clinics/aurora/tls.pem --key clinics/aurora/tls.key ...
+        # @assertion is a client assertion signed with clinics/aurora/private_key.jwk: iss = sub = aurora, aud = {{publicAddress}}/connect/token,
+        # a fresh jti, exp within 5 minutes. The harness makes one: dotnet run --project tests/KantaGateway.Harness -- --help
+        @base = {{publicAddress}}
+        @assertion = eyJ...
+        @token = eyJ...
+
+        ### What the gateway can do
+        GET {{"{{base}}"}}/fhir/metadata
+
+        ### A token for the clinic's system (SMART Backend Services)
+        POST {{"{{base}}"}}/connect/token
+        Content-Type: application/x-www-form-urlencoded
+
+        grant_type=client_credentials&scope=system/*.cruds&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion={{"{{assertion}}"}}
+
+        ### A subject token for a professional, from the clinic's identity provider
+        POST {{simulators.SubjectTokenUrl("aurora")}}
+        Content-Type: application/json
+
+        {"professional": "aurora-laakari"}
+
+        ### Register a patient
+        POST {{"{{base}}"}}/fhir/Patient
+        Authorization: Bearer {{"{{token}}"}}
+        Content-Type: application/fhir+json
+
+        {"resourceType": "Patient", "identifier": [{"system": "{{PersonalIdentityCode.System}}", "value": "{{Citizens[0].IdentityCode}}"}], "name": [{"family": "Esimerkki", "given": ["Aino"]}]}
+
+        ### Find the patient again: identity codes only in a body
+        POST {{"{{base}}"}}/fhir/Patient/_search
+        Authorization: Bearer {{"{{token}}"}}
+        Content-Type: application/x-www-form-urlencoded
+
+        identifier={{PersonalIdentityCode.System}}|{{Citizens[0].IdentityCode}}
+
+        ### The audit log's checkpoint
+        GET {{"{{base}}"}}/audit/log/checkpoint
+
+        """;
+
+    private static void MakeFolder(string path)
+    {
+        if (OperatingSystem.IsWindows())
+            Directory.CreateDirectory(path);
+        else
+            Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+    }
+
+    /// <summary>Written beside and moved into place, so that a kill leaves a whole file or none.</summary>
+    private static void WriteSecret(string path, string text)
+    {
+        var fresh = path + ".new";
+        File.Delete(fresh);
+        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        using (var stream = new FileStream(fresh, options))
+        {
+            stream.Write(Encoding.UTF8.GetBytes(text));
+            stream.Flush(flushToDisk: true);
+        }
+        File.Move(fresh, path, overwrite: true);
+    }
+}
