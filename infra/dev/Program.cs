@@ -15,7 +15,8 @@ command.SetAction(async (parse, cancel) =>
         Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
         Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
         TerminatorPort = parse.GetValue(terminator),
-        Configure = builder => builder.Logging.AddSimpleConsole(),
+        // Request logging writes paths, and paths carry ids.
+        Configure = builder => builder.Logging.AddSimpleConsole().AddFilter("Microsoft", LogLevel.Warning),
     }, line => Console.WriteLine("  " + line));
     Console.WriteLine($"portal {host.Address}/");
     Console.WriteLine("ready");
