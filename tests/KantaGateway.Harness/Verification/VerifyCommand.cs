@@ -10,7 +10,7 @@ static class VerifyCommand
 {
     public static Command Create()
     {
-        var target = new Option<Uri>("--target") { Required = true, Description = "Address of the gateway, such as https://localhost:8443" };
+        var target = new Option<Uri>("--target") { Required = true, CustomParser = result => new Uri(result.Tokens[0].Value), Description = "Address of the gateway, such as https://localhost:8443" };
         var dev = new Option<DirectoryInfo>("--dev") { Required = true, Description = "The gateway's data folder, with ca.pem and clinics/" };
         var only = new Option<string>("--only") { Description = "Only 'scenario' or 'checks'" };
         only.AcceptOnlyFromAmong("scenario", "checks");
