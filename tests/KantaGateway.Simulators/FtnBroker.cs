@@ -159,7 +159,7 @@ internal sealed class FtnBroker
         var claims = new Dictionary<string, object>
         {
             ["sub"] = Random(),
-            ["nonce"] = nonce,
+            ["nonce"] = _options.IssuedNonce ?? nonce,
             ["acr"] = _options.IssuedAcr ?? _options.Acr,
             ["amr"] = new[] { "fLoA2" },
             ["auth_time"] = DateTimeOffset.UtcNow.ToUnixTimeSeconds(),

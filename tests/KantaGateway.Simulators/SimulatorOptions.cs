@@ -37,6 +37,9 @@ public sealed record SimulatorOptions
     /// <summary>Misbehaviour: ID tokens are signed but not encrypted.</summary>
     public bool PlainIdTokens { get; set; }
 
+    /// <summary>Misbehaviour: the nonce that ID tokens really carry. Null: the one asked for.</summary>
+    public string? IssuedNonce { get; set; }
+
     public string FtnIssuer => PublicAddress + "/ftn";
 
     public string ClinicIssuer(string clinic) => $"{PublicAddress}/idp/{clinic}";

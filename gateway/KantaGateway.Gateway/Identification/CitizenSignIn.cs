@@ -67,7 +67,8 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
         {
             ValidIssuer = _citizens.Authority,
             ValidAudience = _citizens.ClientId,
-            ValidAlgorithms = [SecurityAlgorithms.RsaSha256],
+            // One list for signature, key encryption and content encryption; EncryptedIdTokens demands the latter two.
+            ValidAlgorithms = [SecurityAlgorithms.RsaSha256, SecurityAlgorithms.RsaOAEP, SecurityAlgorithms.Aes128CbcHmacSha256],
             TokenDecryptionKey = _decryption,
             RequireExpirationTime = true,
             RequireSignedTokens = true,

@@ -55,7 +55,8 @@ public static class IdentificationSetup
             .Configure<CitizenSignIn>((oidc, citizens) => citizens.Configure(oidc, Upstream(identification)));
         SubjectTokens.AddSchemes(authentication, identification, () => Upstream(identification));
 
-        // These log requests and claims at the levels below.
+        // These log addresses with codes in them, requests and claims at the levels below.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
         foreach (var category in new[] { "OpenIddict", "Microsoft.IdentityModel", "Microsoft.Identity.Web", "Microsoft.AspNetCore.Authentication", "Microsoft.AspNetCore.DataProtection" })
             builder.Logging.AddFilter(category, LogLevel.Error);
     }

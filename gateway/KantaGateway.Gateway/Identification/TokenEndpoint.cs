@@ -62,6 +62,9 @@ internal static class TokenEndpoint
             server.DisableScopeValidation();
             server.SetAccessTokenLifetime(TimeSpan.FromSeconds(options.Identification.AccessTokenSeconds));
             server.UseClientCertificateBoundAccessTokens();
+            // Behind a terminator on this machine the scheme is set from its listener, see Listeners.
+            server.UseAspNetCore().DisableTransportSecurityRequirement();
+            // After UseAspNetCore, which adds a method of its own.
             server.Configure(it =>
             {
                 it.ClientAuthenticationMethods.Clear();
@@ -75,8 +78,6 @@ internal static class TokenEndpoint
                 it.RequestedTokenTypes.Clear();
                 it.RequestedTokenTypes.Add(TokenTypeIdentifiers.AccessToken);
             });
-            // Behind a terminator on this machine the scheme is set from its listener, see Listeners.
-            server.UseAspNetCore().DisableTransportSecurityRequirement();
 
             server.AddEventHandler<ValidateTokenRequestContext>(handler => handler.UseScopedHandler<AuthenticateCaller>()
                 .SetOrder(OpenIddictServerHandlers.Exchange.ValidateAuthentication.Descriptor.Order - 500));

@@ -1,0 +1,295 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Microsoft.IdentityModel.JsonWebTokens;
+
+namespace KantaGateway.Tests.Identification;
+
+/// <summary>Citizens sign in at a broker of the Finnish Trust Network.</summary>
+[Collection(IdentificationCollection.Name)]
+public sealed partial class CitizenSignInTests(IdentificationWorld world)
+{
+    private const int Adult = 0;
+    private const int WithoutCode = 1;
+    private const int OutsideTestSeries = 2;
+
+    [Fact]
+    public async Task A_citizen_gets_a_session_with_pseudonym_and_name()
+    {
+        var cookies = new CookieContainer();
+        var end = await SignInAsync(cookies, Adult, "/signin?back=/consent");
+
+        Assert.Equal("/consent", end.PathAndQuery);
+        using var http = world.Connect(cookies: cookies);
+        var who = await http.GetFromJsonAsync<JsonElement>("/whoami");
+        Assert.Equal("Citizen", who.GetProperty("kind").GetString());
+        Assert.Equal("Aino Esimerkki", who.GetProperty("citizenName").GetString());
+        Assert.Equal(14, who.GetProperty("self").GetString()!.Length);
+        Assert.Equal(IdentificationWorld.Acr, who.GetProperty("acr").GetString());
+        Assert.Equal("PATRQT", who.GetProperty("purposeOfUse").GetString());
+        Assert.InRange(who.GetProperty("tokenId").GetString()!.Length, 20, 32);
+    }
+
+    [Fact]
+    public async Task The_session_cookie_is_bound_to_the_host_and_hidden_from_scripts()
+    {
+        var set = new List<string>();
+        await SignInAsync(new CookieContainer(), Adult, setCookies: set);
+        var session = Assert.Single(set, cookie => cookie.StartsWith("__Host-kanta=", StringComparison.Ordinal));
+        Assert.Contains("secure", session, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("httponly", session, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("samesite=lax", session, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("path=/", session, StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain("domain=", session, StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain("expires=", session, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
+    public async Task Everything_that_is_asked_of_the_broker_stands_in_the_signed_request_object()
+    {
+        using var http = world.Connect(cookies: new CookieContainer());
+        using var response = await http.GetAsync("/signin");
+
+        Assert.Equal(HttpStatusCode.Redirect, response.StatusCode);
+        var query = System.Web.HttpUtility.ParseQueryString(response.Headers.Location!.Query);
+        Assert.Equal(["client_id", "request", "response_type", "scope"], query.AllKeys.Order());
+        var request = new JsonWebToken(query["request"]);
+        Assert.Equal("RS256", request.Alg);
+        Assert.Equal("kanta-portal", request.Issuer);
+        Assert.Equal(world.Outside.FtnIssuer, Assert.Single(request.Audiences));
+        Assert.Equal(IdentificationWorld.Acr, request.GetPayloadValue<string>("acr_values"));
+        Assert.Equal("S256", request.GetPayloadValue<string>("code_challenge_method"));
+        Assert.Equal(world.Options.PublicAddress + "/signin-ftn", request.GetPayloadValue<string>("redirect_uri"));
+        foreach (var name in new[] { "state", "nonce", "jti", "code_challenge", "ui_locales", "ftn_spname" })
+            Assert.NotEmpty(request.GetPayloadValue<string>(name));
+        Assert.InRange((request.ValidTo - request.IssuedAt).TotalSeconds, 1, 600);
+    }
+
+    [Fact]
+    public async Task Rejects_an_identification_without_an_identity_code() =>
+        await RejectsAsync(WithoutCode, "no valid Finnish personal identity code");
+
+    [Fact]
+    public async Task Rejects_a_code_outside_the_test_series_in_a_test_service() =>
+        await RejectsAsync(OutsideTestSeries, "900 series only");
+
+    [Fact]
+    public async Task Rejects_another_level_of_assurance()
+    {
+        world.Outside.IssuedAcr = "http://ftn.ficora.fi/2017/loatest3";
+        try
+        {
+            await RejectsAsync(Adult, "level that was asked for");
+        }
+        finally
+        {
+            world.Outside.IssuedAcr = null;
+        }
+    }
+
+    [Fact]
+    public async Task Rejects_an_id_token_that_is_not_encrypted()
+    {
+        world.Outside.PlainIdTokens = true;
+        try
+        {
+            await RejectsAsync(Adult, "not encrypted");
+        }
+        finally
+        {
+            world.Outside.PlainIdTokens = false;
+        }
+    }
+
+    [Fact]
+    public async Task Rejects_an_id_token_of_another_sign_in()
+    {
+        world.Outside.IssuedNonce = "another";
+        try
+        {
+            await RejectsAsync(Adult, "another sign-in");
+        }
+        finally
+        {
+            world.Outside.IssuedNonce = null;
+        }
+    }
+
+    [Fact]
+    public async Task Rejects_a_callback_in_a_browser_that_did_not_begin_it()
+    {
+        var callback = await ReachCallbackAsync(new CookieContainer(), Adult);
+        var other = new CookieContainer();
+        using var http = world.Connect(cookies: other);
+        using var response = await http.GetAsync(callback);
+        Assert.Equal("/?signin=refused", response.Headers.Location?.ToString());
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/whoami")).StatusCode);
+    }
+
+    [Fact]
+    public async Task Rejects_a_callback_that_is_used_again()
+    {
+        var cookies = new CookieContainer();
+        var callback = await ReachCallbackAsync(cookies, Adult);
+        using var http = world.Connect(cookies: cookies);
+        using var first = await http.GetAsync(callback);
+        Assert.Equal("/", first.Headers.Location?.ToString());
+        using var second = await http.GetAsync(callback);
+        Assert.Equal("/?signin=refused", second.Headers.Location?.ToString());
+    }
+
+    [Fact]
+    public async Task Rejects_a_changed_state()
+    {
+        var cookies = new CookieContainer();
+        var callback = (await ReachCallbackAsync(cookies, Adult)).ToString();
+        using var http = world.Connect(cookies: cookies);
+        using var response = await http.GetAsync(callback[..^4] + (callback[^1] == 'A' ? "BBBB" : "AAAA"));
+        Assert.Equal("/?signin=refused", response.Headers.Location?.ToString());
+    }
+
+    [Fact]
+    public async Task A_citizen_may_cancel()
+    {
+        var end = await SignInAsync(new CookieContainer(), null);
+        Assert.Equal("/?signin=cancelled", end.PathAndQuery);
+        Assert.Contains(world.Refusals.All, refusal => refusal.Reason.Contains("cancelled"));
+    }
+
+    [Theory]
+    [InlineData("https://elsewhere.example/")]
+    [InlineData("//elsewhere.example/")]
+    [InlineData("/\\elsewhere.example/")]
+    [InlineData("elsewhere")]
+    public async Task After_the_sign_in_nobody_is_led_to_another_site(string back)
+    {
+        var end = await SignInAsync(new CookieContainer(), Adult, "/signin?back=" + Uri.EscapeDataString(back));
+        Assert.Equal(new Uri(world.Options.PublicAddress + "/"), end);
+    }
+
+    [Fact]
+    public async Task A_session_ends_by_signing_out_even_for_who_kept_the_cookie()
+    {
+        var cookies = new CookieContainer();
+        await SignInAsync(cookies, Adult);
+        var kept = cookies.GetCookies(new Uri(world.Options.PublicAddress))["__Host-kanta"]!.Value;
+        using var http = world.Connect(cookies: cookies);
+        using var response = await http.PostAsync("/signout", null);
+        Assert.Equal(HttpStatusCode.SeeOther, response.StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/whoami")).StatusCode);
+
+        using var thief = world.Connect();
+        thief.DefaultRequestHeaders.Add("Cookie", "__Host-kanta=" + kept);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await thief.GetAsync("/whoami")).StatusCode);
+    }
+
+    [Fact]
+    public async Task Another_site_cannot_sign_anybody_out()
+    {
+        var cookies = new CookieContainer();
+        await SignInAsync(cookies, Adult);
+        using var http = world.Connect(cookies: cookies);
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/signout") { Headers = { { "Sec-Fetch-Site", "cross-site" } } };
+        Assert.Equal(HttpStatusCode.Forbidden, (await http.SendAsync(request)).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/whoami")).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_session_ends_after_fifteen_idle_minutes_and_four_hours_in_any_case()
+    {
+        var cookies = new CookieContainer();
+        await SignInAsync(cookies, Adult);
+        using var http = world.Connect(cookies: cookies);
+        var began = world.Clock.Ahead;
+        try
+        {
+            // Used every ten minutes it lives on.
+            for (var minutes = 10; minutes < 240; minutes += 10)
+            {
+                world.Clock.Ahead = began + TimeSpan.FromMinutes(minutes);
+                Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/whoami")).StatusCode);
+            }
+            world.Clock.Ahead = began + TimeSpan.FromMinutes(241);
+            Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/whoami")).StatusCode);
+
+            world.Clock.Ahead = began;
+            cookies = new CookieContainer();
+            await SignInAsync(cookies, Adult);
+            using var idle = world.Connect(cookies: cookies);
+            world.Clock.Ahead = began + TimeSpan.FromMinutes(16);
+            Assert.Equal(HttpStatusCode.Unauthorized, (await idle.GetAsync("/whoami")).StatusCode);
+        }
+        finally
+        {
+            world.Clock.Ahead = began;
+        }
+    }
+
+    [Fact]
+    public async Task A_session_is_no_identification_for_fhir_requests()
+    {
+        var cookies = new CookieContainer();
+        await SignInAsync(cookies, Adult);
+        using var http = world.Connect(cookies: cookies);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/fhir/whoami")).StatusCode);
+    }
+
+    [Fact]
+    public async Task Neither_identity_codes_nor_names_nor_tokens_are_logged()
+    {
+        await SignInAsync(new CookieContainer(), Adult);
+        var token = await world.TokenAsync(world.Aurora);
+        await world.WhoAmIAsync(token, world.Aurora.Certificate);
+        await world.PostTokenAsync(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001")), world.Aurora.Certificate);
+
+        var logs = world.Logs.ToString();
+        Assert.NotEmpty(logs);
+        foreach (var secret in new[] { "/signin-ftn?", "code=", IdentificationWorld.TestCode, "Aino", "Esimerkki", "Lasse", token, token[(token.LastIndexOf('.') + 1)..] })
+            Assert.DoesNotContain(secret, logs);
+    }
+
+    private async Task RejectsAsync(int citizen, string reason)
+    {
+        var cookies = new CookieContainer();
+        var end = await SignInAsync(cookies, citizen);
+        Assert.Equal("/?signin=refused", end.PathAndQuery);
+        using var http = world.Connect(cookies: cookies);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/whoami")).StatusCode);
+        Assert.Contains(world.Refusals.All, refusal => refusal.Client == "kanta-portal" && refusal.Reason.Contains(reason));
+    }
+
+    /// <summary>Walks through the broker as a browser does.</summary>
+    /// <param name="citizen">Index on the broker's page; null cancels.</param>
+    /// <returns>Where the citizen ends.</returns>
+    private async Task<Uri> SignInAsync(CookieContainer cookies, int? citizen, string start = "/signin", List<string>? setCookies = null)
+    {
+        var callback = await ReachCallbackAsync(cookies, citizen, start);
+        using var http = world.Connect(cookies: cookies);
+        using var response = await http.GetAsync(callback);
+        Assert.Equal(HttpStatusCode.Redirect, response.StatusCode);
+        if (response.Headers.TryGetValues("Set-Cookie", out var set))
+            setCookies?.AddRange(set);
+        return new Uri(http.BaseAddress!, response.Headers.Location!);
+    }
+
+    private async Task<Uri> ReachCallbackAsync(CookieContainer cookies, int? citizen, string start = "/signin")
+    {
+        using var http = world.Connect(cookies: cookies);
+        using var challenge = await http.GetAsync(start);
+        Assert.Equal(HttpStatusCode.Redirect, challenge.StatusCode);
+        var page = await http.GetStringAsync(challenge.Headers.Location);
+        var form = new Dictionary<string, string> { ["ticket"] = Ticket().Match(page).Groups[1].Value };
+        if (citizen is { } index)
+            form["citizen"] = index.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        else
+            form["cancel"] = "1";
+        using var chosen = await http.PostAsync(world.Outside.FtnIssuer + "/authorize", new FormUrlEncodedContent(form));
+        Assert.Equal(HttpStatusCode.Redirect, chosen.StatusCode);
+        Assert.Equal("/signin-ftn", chosen.Headers.Location!.AbsolutePath);
+        return chosen.Headers.Location;
+    }
+
+    [GeneratedRegex("name=\"ticket\" value=\"([^\"]+)\"")]
+    private static partial Regex Ticket();
+}

@@ -1,0 +1,158 @@
+using System.Text;
+using KantaGateway.Gateway.Identification;
+using Microsoft.Extensions.Time.Testing;
+
+namespace KantaGateway.Tests.Identification;
+
+public sealed class SmartScopeTests
+{
+    [Theory]
+    [InlineData("system/*.cruds")]
+    [InlineData("user/Observation.rs")]
+    [InlineData("patient/Patient.r")]
+    public void Accepts_a_scope(string text)
+    {
+        Assert.True(SmartScope.TryParse(text, out var scope));
+        Assert.Equal(text, scope.ToString());
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData("openid")]
+    [InlineData("system/*.read")]
+    [InlineData("system/*.")]
+    [InlineData("system/*.dc")]
+    [InlineData("system/*.rr")]
+    [InlineData("system/observation.r")]
+    [InlineData("admin/*.r")]
+    [InlineData("system/Obs ervation.r")]
+    [InlineData("system.x/Observation")]
+    [InlineData("system/Observation.rs?category=laboratory")]
+    public void Rejects_a_scope(string? text) => Assert.False(SmartScope.TryParse(text, out _));
+
+    [Theory]
+    [InlineData("system/*.cruds", "system/Observation.rs", true)]
+    [InlineData("system/Observation.rs", "system/Observation.r", true)]
+    [InlineData("system/Observation.rs", "system/*.r", false)]
+    [InlineData("system/Observation.rs", "system/Observation.d", false)]
+    [InlineData("system/Observation.rs", "system/Condition.r", false)]
+    [InlineData("system/*.cruds", "user/Observation.r", false)]
+    public void Covers_what_it_contains(string wide, string narrow, bool covers)
+    {
+        Assert.True(SmartScope.TryParse(wide, out var a) && SmartScope.TryParse(narrow, out var b) && a.Covers(b) == covers);
+    }
+
+    [Fact]
+    public void Permits_an_interaction_when_any_scope_does()
+    {
+        string[] scopes = ["system/Patient.r", "system/Observation.cs"];
+        Assert.True(SmartScope.Permits(scopes, "Observation", 's'));
+        Assert.False(SmartScope.Permits(scopes, "Observation", 'r'));
+        Assert.False(SmartScope.Permits([], "Observation", 'r'));
+    }
+}
+
+public sealed class RecentCacheTests
+{
+    [Fact]
+    public void Never_holds_more_than_its_capacity_and_keeps_what_is_used()
+    {
+        var cache = new RecentCache<int, int>(100);
+        for (var i = 0; i < 10_000; i++)
+        {
+            cache.Set(i, i);
+            Assert.True(cache.TryGet(0, out _) || i == 0);
+        }
+        Assert.InRange(Enumerable.Range(0, 10_000).Count(i => cache.TryGet(i, out _)), 1, 100);
+    }
+}
+
+public sealed class MemoryStateTests
+{
+    private readonly FakeTimeProvider _time = new();
+
+    [Fact]
+    public async Task A_key_can_be_added_once_until_it_ends()
+    {
+        var state = new MemoryState(_time);
+        Assert.True(await state.AddAsync("a", TimeSpan.FromMinutes(5)));
+        Assert.False(await state.AddAsync("a", TimeSpan.FromMinutes(5)));
+        _time.Advance(TimeSpan.FromMinutes(5));
+        Assert.True(await state.AddAsync("a", TimeSpan.FromMinutes(5)));
+    }
+
+    [Fact]
+    public async Task A_full_store_refuses_rather_than_forgets_and_takes_more_when_entries_have_ended()
+    {
+        var state = new MemoryState(_time, 3);
+        foreach (var key in new[] { "a", "b", "c" })
+            Assert.True(await state.AddAsync(key, TimeSpan.FromMinutes(5)));
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.AddAsync("d", TimeSpan.FromMinutes(5)));
+        _time.Advance(TimeSpan.FromMinutes(5));
+        Assert.True(await state.AddAsync("d", TimeSpan.FromMinutes(5)));
+    }
+}
+
+public sealed class SessionProtectionTests
+{
+    private static readonly byte[] Key = new byte[32];
+
+    [Fact]
+    public void Opens_what_another_gateway_with_the_same_key_sealed()
+    {
+        var sealedBytes = new SessionProtection(Key).CreateProtector("a").Protect("text"u8.ToArray());
+        Assert.Equal("text"u8.ToArray(), new SessionProtection(Key).CreateProtector("a").Unprotect(sealedBytes));
+        Assert.DoesNotContain("text", Encoding.Latin1.GetString(sealedBytes));
+    }
+
+    [Fact]
+    public void Does_not_open_for_another_purpose_another_key_or_after_a_change()
+    {
+        var sealedBytes = new SessionProtection(Key).CreateProtector("a").Protect("text"u8.ToArray());
+        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection(Key).CreateProtector("b").Unprotect(sealedBytes));
+        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection([.. Key.Select(_ => (byte)1)]).CreateProtector("a").Unprotect(sealedBytes));
+        for (var i = 0; i < sealedBytes.Length; i++)
+        {
+            var changed = sealedBytes.ToArray();
+            changed[i] ^= 1;
+            Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection(Key).CreateProtector("a").Unprotect(changed));
+        }
+        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection(Key).CreateProtector("a").Unprotect([1, 2, 3]));
+    }
+}
+
+public sealed class ClientDirectoryTests
+{
+    private const string Valid = """
+        [{"client_id":"a","organisation_oid":"1.2.246.10.1","organisation_name":"A","controller_kind":"private","scopes":["system/*.cruds"],
+          "jwks":{"keys":[{"kty":"EC","crv":"P-384","kid":"1","x":"iEJ3KIAAMU7dEoYtXlCCG1DtOqVzj3Zp3ZSUdpqXKm6lOSBkAIpfCzfHsWMQ0kFm","y":"iEJ3KIAAMU7dEoYtXlCCG1DtOqVzj3Zp3ZSUdpqXKm6lOSBkAIpfCzfHsWMQ0kFm"}]}}]
+        """;
+
+    [Fact]
+    public void Accepts_a_registration() => Assert.NotNull(ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid)).Find("a"));
+
+    [Theory]
+    [InlineData("\"kid\":\"1\",", "", "no kid")]
+    [InlineData("\"kid\":\"1\",", "\"kid\":\"1\",\"d\":\"AAAA\",", "private key")]
+    [InlineData("P-384", "P-256", "neither EC P-384")]
+    [InlineData("1.2.246.10.1", "organisation", "organisation_oid")]
+    [InlineData("system/*.cruds", "everything", "SMART v2 scope")]
+    [InlineData("\"client_id\":\"a\",", "", "client_id")]
+    [InlineData("\"client_id\":\"a\",", "\"client_id\":\"a\",\"unknown\":1,", "unknown")]
+    [InlineData("\"private\"", "\"secret\"", "")]
+    [InlineData("\"scopes\":", "\"token_endpoint_auth_signing_alg\":[\"HS256\"],\"scopes\":", "ES384, RS384 or both")]
+    public void Rejects_a_registration(string what, string by, string reason)
+    {
+        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace(what, by))));
+        Assert.Contains(reason, wrong.Message);
+    }
+
+    [Fact]
+    public void Says_all_that_is_wrong_at_once()
+    {
+        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace("P-384", "P-521").Replace("system/*.cruds", "x"))));
+        Assert.Contains("neither EC P-384", wrong.Message);
+        Assert.Contains("SMART v2 scope", wrong.Message);
+    }
+}

@@ -1,0 +1,344 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using System.Text.Json;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Simulators;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+using Oid = KantaGateway.Fhir.Identifiers.Oid;
+
+namespace KantaGateway.Tests.Identification;
+
+/// <summary>A clock that tests can move.</summary>
+public sealed class ShiftedClock : TimeProvider
+{
+    public TimeSpan Ahead { get; set; }
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + Ahead;
+}
+
+/// <summary>A clinic system as its vendor would write it.</summary>
+public sealed class SomeClinic(string name, string organisation, AsymmetricSecurityKey key, string algorithm, IssuedCertificate certificate)
+{
+    public string Name { get; } = name;
+    public string ClientId => Name + "-system";
+    public string Organisation { get; } = organisation;
+    public AsymmetricSecurityKey Key { get; } = key;
+    public string Algorithm { get; } = algorithm;
+    public IssuedCertificate Certificate { get; } = certificate;
+
+    public string PublicJwk
+    {
+        get
+        {
+            var jwk = Key switch
+            {
+                ECDsaSecurityKey ec => JsonWebKeyConverter.ConvertFromECDsaSecurityKey(new ECDsaSecurityKey(ECDsa.Create(ec.ECDsa.ExportParameters(false))) { KeyId = ec.KeyId }),
+                RsaSecurityKey rsa => JsonWebKeyConverter.ConvertFromRSASecurityKey(new RsaSecurityKey(rsa.Rsa.ExportParameters(false)) { KeyId = rsa.KeyId }),
+                _ => throw new InvalidOperationException(),
+            };
+            return jwk.Kty == "EC"
+                ? $$"""{"kty":"EC","crv":"{{jwk.Crv}}","x":"{{jwk.X}}","y":"{{jwk.Y}}","kid":"{{jwk.Kid}}"}"""
+                : $$"""{"kty":"RSA","n":"{{jwk.N}}","e":"{{jwk.E}}","kid":"{{jwk.Kid}}"}""";
+        }
+    }
+}
+
+/// <summary>
+/// The gateway's identification alone behind real TLS, with the simulated outside world: <c>/fhir/whoami</c> and
+/// <c>/whoami</c> answer what it has found out.
+/// </summary>
+public sealed class IdentificationWorld : IAsyncLifetime
+{
+    public const string Acr = "http://ftn.ficora.fi/2017/loatest2";
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("kanta-identification").FullName;
+    private WebApplication _gateway = null!;
+    private WebApplication _simulators = null!;
+
+    internal DevelopmentAuthority Authority { get; } = DevelopmentAuthority.Create();
+    internal GatewayOptions Options { get; private set; } = null!;
+    internal SimulatorOptions Outside { get; private set; } = null!;
+    public ShiftedClock Clock { get; } = new();
+    internal SeenRefusals Refusals { get; } = new();
+    internal SeenLogs Logs { get; } = new();
+    public SomeClinic Aurora { get; private set; } = null!;
+    public SomeClinic Revontuli { get; private set; } = null!;
+    public string TokenUrl => Options.PublicAddress + "/connect/token";
+
+    public async Task InitializeAsync()
+    {
+        Aurora = new("aurora", "1.2.246.10.90000001", new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP384)) { KeyId = "aurora-1" }, "ES384",
+            Authority.IssueOrganisation(Oid.Parse("1.2.246.10.90000001"), "Aurora Oy"));
+        Revontuli = new("revontuli", "1.2.246.10.90000002", new RsaSecurityKey(RSA.Create(2048)) { KeyId = "revontuli-1" }, "RS384",
+            Authority.IssueOrganisation(Oid.Parse("1.2.246.10.90000002"), "Revontuli Oy"));
+
+        var (port, outsidePort, terminator) = (FreePort(), FreePort(), FreePort());
+        var server = Authority.IssueServer("localhost", "127.0.0.1");
+        string Write(string name, string text)
+        {
+            var path = Path.Combine(_folder, name);
+            File.WriteAllText(path, text);
+            return path;
+        }
+        string NewRsa(string name)
+        {
+            using var rsa = RSA.Create(2048);
+            return Write(name, rsa.ExportPkcs8PrivateKeyPem());
+        }
+        using var tokenKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var ca = Write("ca.pem", Authority.CertificatePem);
+        var tls = Write("tls.pem", server.ChainPem);
+        var tlsKey = Write("tls.key", server.KeyPem);
+        var outside = $"https://localhost:{outsidePort}";
+        var address = $"https://localhost:{port}";
+
+        Options = new GatewayOptions
+        {
+            PublicAddress = address, Port = port, TlsCertificateFile = tls, TlsKeyFile = tlsKey, ClientAuthorityFile = ca,
+            TerminatorListen = $"http://127.0.0.1:{terminator}",
+            Repository = "unix:/nowhere", Keys = "unix:/nowhere", GrantKeyFile = "", IdentifierKeyFile = "", AuditFolder = "", AuditOrigin = "test",
+            Identification = new IdentificationOptions
+            {
+                ClientsFile = Path.Combine(_folder, "clients.json"),
+                TokenKeyFile = Write("token.key", tokenKey.ExportPkcs8PrivateKeyPem()),
+                UpstreamAuthorityFile = ca,
+                TestIdentityCodes = true,
+                ProfessionalIssuers = [.. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation))],
+                Citizens = new CitizenIdentification
+                {
+                    Authority = outside + "/ftn", ClientId = "kanta-portal", Acr = Acr, ServiceName = "Kanta test",
+                    SigningKeyFile = NewRsa("ftn-signing.key"), EncryptionKeyFile = NewRsa("ftn-encryption.key"),
+                },
+            },
+        };
+        WriteClients();
+
+        Outside = new SimulatorOptions
+        {
+            Port = outsidePort, PublicAddress = outside, TlsCertificateFile = tls, TlsKeyFile = tlsKey, Acr = Acr, ProfessionalAudience = "kanta",
+            Client = BrokerClient.FromKeyFiles("kanta-portal", address + "/signin-ftn", Options.Identification.Citizens.SigningKeyFile, Options.Identification.Citizens.EncryptionKeyFile),
+            Citizens =
+            [
+                new(TestCode, "Aino Esimerkki", "adult"),
+                new("", "Jane Foreign", "without a Finnish identity code"),
+                new("131052-308T", "Ossi Oikea", "with a code outside the test series"),
+            ],
+            Professionals = [new("90001", "Lasse Lääkäri", "physician", "aurora"), new("90002", "Helmi Hoitaja", "nurse", "revontuli")],
+        };
+        _simulators = SimulatorHost.Build(Outside, builder => builder.Logging.ClearProviders());
+        _gateway = BuildGateway(Options);
+        await Task.WhenAll(_simulators.StartAsync(), _gateway.StartAsync());
+    }
+
+    /// <summary>A valid code of the 900 series.</summary>
+    public static string TestCode { get; } = "010190-900" + PersonalIdentityCode.CheckCharacterOf("010190", "900");
+
+    internal WebApplication BuildGateway(GatewayOptions options)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders().AddProvider(Logs).SetMinimumLevel(LogLevel.Trace);
+        builder.Services.AddSingleton<TimeProvider>(Clock);
+        builder.Services.AddSingleton<IPseudonyms>(new SomePseudonyms());
+        builder.Services.AddSingleton<IIdentificationObserver>(Refusals);
+        builder.AddIdentification(options);
+        var app = builder.Build();
+        app.MapIdentification();
+        app.MapGet("/fhir/whoami", async (HttpContext context, IIdentification identification) =>
+        {
+            var (requester, fault) = await identification.IdentifyAsync(context);
+            return fault is null ? Results.Json(Describe(requester!))
+                : Results.Bytes(FaultTable.ToOperationOutcome(fault, "test"), "application/fhir+json").WithStatus(FaultTable.Of(fault.Kind).Status);
+        });
+        app.MapGet("/whoami", (HttpContext context, IIdentification identification) =>
+            identification.PortalRequester(context) is { } requester ? Results.Json(Describe(requester)) : Results.StatusCode(401));
+        app.MapGet("/", () => "start");
+        return app;
+    }
+
+    private static object Describe(Requester r) => new
+    {
+        kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, controllerKind = r.ControllerKind.ToString(),
+        r.ProfessionalId, r.ProfessionalName, r.Profession, self = r.Self?.Encode(), r.CitizenName, r.PurposeOfUse, r.Acr, r.TokenId, r.Scopes,
+    };
+
+    /// <param name="change">Changes a registration before it is written.</param>
+    internal void WriteClients(Func<ClientRegistration, ClientRegistration>? change = null)
+    {
+        ClientRegistration Register(SomeClinic clinic) => new()
+        {
+            ClientId = clinic.ClientId, OrganisationOid = clinic.Organisation, OrganisationName = clinic.Name + " Oy", ControllerKind = ControllerKind.Private,
+            Jwks = new RegisteredKeys { Keys = [JsonDocument.Parse(clinic.PublicJwk).RootElement] },
+            TokenEndpointAuthSigningAlg = [clinic.Algorithm],
+            Scopes = ["system/*.cruds", "user/*.cruds"],
+        };
+        change ??= static it => it;
+        File.WriteAllBytes(Options.Identification.ClientsFile, ClientDirectory.Write([change(Register(Aurora)), change(Register(Revontuli))]));
+    }
+
+    /// <summary>Issues a certificate with a short name in the tests.</summary>
+    internal IssuedCertificate Issue(string organisation, DateTimeOffset? from = null, DateTimeOffset? to = null) =>
+        Authority.IssueOrganisation(Oid.Parse(organisation), "Another certificate", from, to);
+
+    public HttpClient Connect(IssuedCertificate? certificate = null, CookieContainer? cookies = null)
+    {
+        var handler = new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = cookies is not null };
+        if (cookies is not null)
+            handler.CookieContainer = cookies;
+        var roots = new X509Certificate2Collection();
+        roots.ImportFromPem(Authority.CertificatePem);
+        var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+        policy.CustomTrustStore.AddRange(roots);
+        handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+        if (certificate is not null)
+            handler.SslOptions.ClientCertificates = [certificate.Open()];
+        return new HttpClient(handler) { BaseAddress = new Uri(Options.PublicAddress) };
+    }
+
+    /// <param name="change">Changes claims; a null value removes one.</param>
+    internal string Assertion(SomeClinic clinic, Action<Dictionary<string, object?>>? change = null, string type = "JWT", SigningCredentials? signing = null)
+    {
+        var now = DateTimeOffset.UtcNow + Clock.Ahead;
+        var claims = new Dictionary<string, object?>
+        {
+            ["iss"] = clinic.ClientId, ["sub"] = clinic.ClientId, ["aud"] = TokenUrl, ["jti"] = Guid.NewGuid().ToString(),
+            ["iat"] = now.ToUnixTimeSeconds(), ["exp"] = now.AddMinutes(4).ToUnixTimeSeconds(),
+        };
+        change?.Invoke(claims);
+        return new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(new SecurityTokenDescriptor
+        {
+            Claims = claims.Where(c => c.Value is not null).ToDictionary(c => c.Key, c => c.Value!),
+            SigningCredentials = signing ?? new SigningCredentials(clinic.Key, clinic.Algorithm),
+            TokenType = type,
+        });
+    }
+
+    internal Dictionary<string, string> ClientCredentials(SomeClinic clinic, string? assertion = null) => new()
+    {
+        ["grant_type"] = "client_credentials", ["scope"] = "system/*.cruds",
+        ["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", ["client_assertion"] = assertion ?? Assertion(clinic),
+    };
+
+    internal async Task<(HttpStatusCode Status, JsonElement Body)> PostTokenAsync(Dictionary<string, string> form, IssuedCertificate? certificate)
+    {
+        using var http = Connect(certificate);
+        using var response = await http.PostAsync("/connect/token", new FormUrlEncodedContent(form));
+        return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>());
+    }
+
+    internal async Task<string> TokenAsync(SomeClinic clinic)
+    {
+        var (status, body) = await PostTokenAsync(ClientCredentials(clinic), clinic.Certificate);
+        Assert.Equal(HttpStatusCode.OK, status);
+        return body.GetProperty("access_token").GetString()!;
+    }
+
+    internal async Task<string> SubjectTokenAsync(string clinic, string professional)
+    {
+        using var http = Connect();
+        using var response = await http.PostAsJsonAsync(Outside.SubjectTokenUrl(clinic), new { professional });
+        return (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("subject_token").GetString()!;
+    }
+
+    internal Dictionary<string, string> TokenExchange(SomeClinic clinic, string subjectToken) => new(ClientCredentials(clinic))
+    {
+        ["grant_type"] = "urn:ietf:params:oauth:grant-type:token-exchange", ["scope"] = "user/*.cruds",
+        ["subject_token"] = subjectToken, ["subject_token_type"] = "urn:ietf:params:oauth:token-type:access_token",
+    };
+
+    /// <summary>What <c>/fhir/whoami</c> answers; a fault's body is its OperationOutcome.</summary>
+    internal async Task<(HttpStatusCode Status, JsonElement Body, string Challenge)> WhoAmIAsync(string? token, IssuedCertificate? certificate)
+    {
+        using var http = Connect(certificate);
+        if (token is not null)
+            http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
+        using var response = await http.GetAsync("/fhir/whoami");
+        return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>(), response.Headers.WwwAuthenticate.ToString());
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _gateway.DisposeAsync();
+        await _simulators.DisposeAsync();
+        Authority.Dispose();
+        Directory.Delete(_folder, true);
+    }
+
+    internal static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private sealed class SomePseudonyms : IPseudonyms
+    {
+        public ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel) =>
+            new(Pseudonym.Read(SHA256.HashData(Encoding.ASCII.GetBytes(code.Reveal()))));
+    }
+}
+
+/// <summary>Refusals as the audit would be told of them.</summary>
+internal sealed class SeenRefusals : IIdentificationObserver
+{
+    private readonly List<(string Client, string Reason)> _seen = [];
+
+    public IReadOnlyList<(string Client, string Reason)> All { get { lock (_seen) return [.. _seen]; } }
+
+    public ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel)
+    {
+        lock (_seen)
+            _seen.Add((clientIdOrEmpty, reason));
+        return default;
+    }
+}
+
+internal sealed class SeenLogs : ILoggerProvider, ILogger
+{
+    private readonly StringBuilder _text = new();
+
+    public override string ToString() { lock (_text) return _text.ToString(); }
+    public ILogger CreateLogger(string categoryName) => this;
+    public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+    public bool IsEnabled(LogLevel logLevel) => true;
+    public void Dispose() { }
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        lock (_text)
+            _text.AppendLine(formatter(state, exception)).Append(exception);
+    }
+}
+
+internal static class ResultExtensions
+{
+    public static IResult WithStatus(this IResult result, int status) => new StatusResult(result, status);
+
+    private sealed class StatusResult(IResult inner, int status) : IResult
+    {
+        public Task ExecuteAsync(HttpContext httpContext)
+        {
+            httpContext.Response.StatusCode = status;
+            return inner.ExecuteAsync(httpContext);
+        }
+    }
+}
+
+/// <summary>One world for all classes of this folder: starting one takes a second.</summary>
+[CollectionDefinition(Name)]
+public sealed class IdentificationCollection : ICollectionFixture<IdentificationWorld>
+{
+    public const string Name = "Identification";
+}
