@@ -108,6 +108,9 @@ public static class BalpEvent
                 WriteCoding(json, Dicom, "110113", "Security Alert");
                 json.WriteStartArray("subtype");
                 WriteCoding(json, AuthorizationSubtypes, "AuthZ-Consent");
+                // The pattern admits no other subtype; without a person there is no pattern, and no entity to hold it.
+                if (record.PatientId is null)
+                    WriteCoding(json, Interactions, record.Interaction);
                 json.WriteEndArray();
                 json.WriteString("action", "E");
                 break;

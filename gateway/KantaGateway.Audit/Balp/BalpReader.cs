@@ -18,7 +18,7 @@ public static class BalpReader
             record = Read(document.RootElement);
             return true;
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException or IndexOutOfRangeException or OverflowException)
         {
             // JsonElement says by these that an element is missing or of another kind.
             return false;
@@ -41,10 +41,10 @@ public static class BalpReader
             .FirstOrDefault(p => p.StartsWith(BalpEvent.TokenPolicy, StringComparison.Ordinal));
         var basis = agents.SelectMany(Policies).FirstOrDefault(p => p.StartsWith(BalpEvent.LegalBasisPolicy, StringComparison.Ordinal));
 
-        var client = agents[0];
-        var clientId = Text(client, "who", "identifier", "value")!;
+        var client = agents.Find(a => a.TryGetProperty("network", out _));
+        var clientId = Required(client, "who", "identifier", "value");
         var user = agents.Find(a => IsConcept(a, BalpEvent.Participation, null));
-        var citizenId = Text(user, "who", "reference")?["Patient/".Length..];
+        var citizenId = After("Patient/", Text(user, "who", "reference"));
         var userId = citizenId ?? Text(user, "who", "identifier", "value");
         var role = user.ValueKind == JsonValueKind.Object && user.TryGetProperty("role", out var roles) ? Text(roles[0], "text") : null;
         var person = userId is null || userId == clientId ? null : new AuditPerson(userId, Text(user, "name"), role);
@@ -55,21 +55,21 @@ public static class BalpReader
         {
             Kind = decision ? AuditKind.AuthorizationDecision : disclosure ? AuditKind.PrivacyDisclosure : KindOf(Text(interaction, "code")),
             Interaction = Text(interaction, "code") ?? Detail(patientEntity, BalpEvent.InteractionDetail, "valueString") ?? "",
-            Recorded = DateTimeOffset.Parse(Text(root, "recorded")!, CultureInfo.InvariantCulture),
-            Server = Text(root, "source", "observer", "identifier", "value")!,
-            System = new(clientId, Text(client, "network", "address")!),
-            Organisation = new(Text(organisation, "who", "identifier", "value")!["urn:oid:".Length..], Text(organisation, "who", "display") ?? ""),
+            Recorded = DateTimeOffset.Parse(Required(root, "recorded"), CultureInfo.InvariantCulture),
+            Server = Required(root, "source", "observer", "identifier", "value"),
+            System = new(clientId, Required(client, "network", "address")),
+            Organisation = new(After("urn:oid:", Required(organisation, "who", "identifier", "value")) ?? "", Text(organisation, "who", "display") ?? ""),
             Professional = citizenId is null ? person : null,
             Citizen = citizenId is null ? null : person,
-            PatientId = Text(patientEntity, "what", "reference")?["Patient/".Length..],
-            PurposeOfUse = Text(root.GetProperty("purposeOfEvent")[0].GetProperty("coding")[0], "code")!,
-            LegalBasis = basis is null ? null : Uri.UnescapeDataString(basis[BalpEvent.LegalBasisPolicy.Length..]),
-            Outcome = (AuditOutcome)int.Parse(Text(root, "outcome")!, CultureInfo.InvariantCulture),
+            PatientId = After("Patient/", Text(patientEntity, "what", "reference")),
+            PurposeOfUse = Required(root.GetProperty("purposeOfEvent")[0].GetProperty("coding")[0], "code"),
+            LegalBasis = After(BalpEvent.LegalBasisPolicy, basis) is { } rule ? Uri.UnescapeDataString(rule) : null,
+            Outcome = (AuditOutcome)int.Parse(Required(root, "outcome"), CultureInfo.InvariantCulture),
             OutcomeDescription = Text(root, "outcomeDesc"),
             RequestId = Text(transaction, "what", "identifier", "value") ?? Detail(patientEntity, BalpEvent.RequestDetail, "valueString") ?? "",
-            TokenId = token?[BalpEvent.TokenPolicy.Length..],
+            TokenId = After(BalpEvent.TokenPolicy, token),
             Items = [.. entities.Where(e => e.TryGetProperty("role", out var itemRole) && Is(itemRole, BalpEvent.ObjectRole, "4")).Select(Item)],
-            ConsentId = Text(consent, "what", "reference")?["Consent/".Length..],
+            ConsentId = After("Consent/", Text(consent, "what", "reference")),
             Digest = Detail(transaction, BalpEvent.DigestDetail, "valueBase64Binary") is { } digest ? Convert.FromBase64String(digest) : null,
             Query = (Text(query, "query") ?? Detail(patientEntity, BalpEvent.QueryDetail, "valueBase64Binary")) is { } text
                 ? Encoding.UTF8.GetString(Convert.FromBase64String(text)) : null,
@@ -88,7 +88,7 @@ public static class BalpReader
 
     private static AuditItem Item(JsonElement entity)
     {
-        var parts = Text(entity, "what", "reference")!.Split('/');
+        var parts = Required(entity, "what", "reference").Split('/');
         return new(parts[0], parts[1], parts.Length > 3 ? parts[3] : null, Detail(entity, BalpEvent.ControllerDetail, "valueString"));
     }
 
@@ -104,6 +104,12 @@ public static class BalpReader
 
     private static bool IsConcept(JsonElement agent, string system, string? code) =>
         agent.GetProperty("type").GetProperty("coding")[0] is var coding && Text(coding, "system") == system && (code is null || Text(coding, "code") == code);
+
+    private static string? After(string prefix, string? text) =>
+        text is not null && text.StartsWith(prefix, StringComparison.Ordinal) ? text[prefix.Length..] : null;
+
+    private static string Required(JsonElement element, params ReadOnlySpan<string> path) =>
+        Text(element, path) ?? throw new FormatException("An element is missing.");
 
     // Null where a step is missing.
     private static string? Text(JsonElement element, params ReadOnlySpan<string> path)

@@ -92,6 +92,37 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
         return at == proof.Count ? hash : null;
     }
 
+    /// <summary>Whether a consistency proof leads from the earlier root to the later one.</summary>
+    public static bool IsConsistent(long earlier, byte[] earlierRoot, long size, byte[] root, IReadOnlyList<byte[]> proof)
+    {
+        if (earlier < 1 || earlier > size)
+            return false;
+        if (earlier == size)
+            return proof.Count == 0 && earlierRoot.AsSpan().SequenceEqual(root);
+        // Climb to the subtree at which the earlier tree ended; a complete earlier tree is itself the first hash.
+        long node = earlier - 1, last = size - 1;
+        while ((node & 1) != 0)
+            (node, last) = (node >> 1, last >> 1);
+        var at = 0;
+        if (node != 0 && proof.Count == 0)
+            return false;
+        var first = node == 0 ? earlierRoot : proof[at++];
+        byte[] old = first, now = first;
+        for (; last > 0; node >>= 1, last >>= 1)
+        {
+            if (node == last && (node & 1) == 0)
+                continue;
+            if (at == proof.Count)
+                return false;
+            var sibling = proof[at++];
+            if ((node & 1) != 0)
+                (old, now) = (Merkle.HashNode(sibling, old), Merkle.HashNode(sibling, now));
+            else
+                now = Merkle.HashNode(now, sibling);
+        }
+        return at == proof.Count && old.AsSpan().SequenceEqual(earlierRoot) && now.AsSpan().SequenceEqual(root);
+    }
+
     private byte[] Hash(long from, long to)
     {
         var count = to - from;

@@ -1,0 +1,168 @@
+// The model classes declare every element as nullable; a missing one shall fail the test by its exception.
+#nullable disable warnings
+
+using System.Security.Cryptography;
+using System.Text.Json;
+using Hl7.Fhir.Model;
+using Hl7.Fhir.Serialization;
+using KantaGateway.Audit.Balp;
+
+namespace KantaGateway.Tests.Audit;
+
+public class BalpTests
+{
+    private const string Profiles = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.";
+
+    private static readonly DisclosureRecord Read = new()
+    {
+        Kind = AuditKind.Read, Interaction = "read", Recorded = new DateTimeOffset(2026, 3, 1, 12, 0, 0, 123, TimeSpan.FromHours(2)),
+        Server = "https://localhost:8443/fhir", System = new("aurora", "127.0.0.1"), Organisation = new("1.2.246.10.99999991", "Klinikka Äurora"),
+        PurposeOfUse = "TREAT", RequestId = "b9d0b3d2-58d1-4e1f-8c39-1f4c8a6f7a10",
+        PatientId = "11111111-2222-4333-8444-555555555555", LegalBasis = "own-register", TokenId = "jti-1",
+        Items = [Item("Observation")], Digest = SHA256.HashData([]),
+    };
+
+    private static readonly AuditPerson Professional = new("12345678", "Liisa Lääkäri", "laillistettu lääkäri");
+    private static readonly AuditPerson Citizen = new("11111111-2222-4333-8444-555555555555", "Maija Meikäläinen", null);
+
+    public static readonly TheoryData<string> Names = [.. Records.Keys];
+
+    private static Dictionary<string, (DisclosureRecord Record, string? Profile)> Records => new()
+    {
+        ["read by a professional"] = (Read with { Professional = Professional }, "PatientRead"),
+        ["read by a system"] = (Read, "PatientRead"),
+        ["vread by a citizen"] = (Read with { Interaction = "vread", Citizen = Citizen, PurposeOfUse = "PATRQT", LegalBasis = "the-person" }, "PatientRead"),
+        ["read of the directory"] = (Read with { PatientId = null, Items = [Item("Organization")] }, "Read"),
+        ["read of what is absent"] = (Read with { Outcome = AuditOutcome.MinorFailure, OutcomeDescription = "Not found.", Digest = null,
+            Items = [new("Observation", Guid.NewGuid().ToString(), null, null)] }, null),
+        ["search"] = (Read with { Kind = AuditKind.Query, Interaction = "search-type", Query = "Observation?code=http://loinc.org|1234-5&date=ge2026",
+            Professional = Professional, Items = [Item("Observation"), Item("Observation"), Item("Encounter")] }, "PatientQuery"),
+        ["search without a match"] = (Read with { Kind = AuditKind.Query, Interaction = "search-type", Items = [], Query = "Observation?status=final" }, "PatientQuery"),
+        ["search of the directory"] = (Read with { Kind = AuditKind.Query, Interaction = "search-type", PatientId = null, Items = [], Query = "Organization?" }, "Query"),
+        ["create"] = (Read with { Kind = AuditKind.Create, Interaction = "create", Professional = Professional }, "PatientCreate"),
+        ["create in the directory"] = (Read with { Kind = AuditKind.Create, Interaction = "create", PatientId = null, Items = [Item("Practitioner")] }, "Create"),
+        ["update"] = (Read with { Kind = AuditKind.Update, Interaction = "update" }, "PatientUpdate"),
+        ["delete"] = (Read with { Kind = AuditKind.Delete, Interaction = "delete", Professional = Professional }, "PatientDelete"),
+        ["transaction"] = (Read with { Kind = AuditKind.Rest, Interaction = "transaction", Items = [Item("Patient"), Item("Encounter"), Item("Observation")] }, null),
+        ["history"] = (Read with { Kind = AuditKind.Rest, Interaction = "history-instance", Items = [Item("Observation"), Item("Observation")] }, null),
+        ["denial under a consent"] = (Read with { Kind = AuditKind.AuthorizationDecision, Outcome = AuditOutcome.SeriousFailure,
+            OutcomeDescription = "A denial covers it.", LegalBasis = null, ConsentId = "c1", Professional = Professional, Items = [], Digest = null }, "AuthZconsent"),
+        ["denial of a search by a system without any consent"] = (Read with { Kind = AuditKind.AuthorizationDecision, Interaction = "search-type",
+            Outcome = AuditOutcome.SeriousFailure, LegalBasis = null, Items = [], Digest = null, Query = "Observation?" }, "AuthZconsent"),
+        ["refusal before the person is known"] = (Read with { Kind = AuditKind.AuthorizationDecision, Outcome = AuditOutcome.SeriousFailure,
+            LegalBasis = null, PatientId = null, TokenId = null, Items = [], Digest = null }, null),
+        ["disclosure of another controller's data"] = (Read with { Kind = AuditKind.PrivacyDisclosure, Interaction = "search-type", ConsentId = "c1",
+            Professional = Professional, LegalBasis = "disclosure permission", Items = [Item("Observation"), Item("Condition")] }, "PrivacyDisclosure.Source"),
+    };
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Every_event_passes_a_strict_parser_and_claims_the_profile_that_it_has(string name)
+    {
+        var (record, profile) = Records[name];
+        var auditEvent = Parse(record);
+        var claimed = auditEvent.Meta?.Profile.Where(p => !p.Contains("OAUTH")).ToList() ?? [];
+        Assert.Equal(profile is null ? [] : [Profiles + profile], claimed);
+        if (profile is not null)
+            RequirePattern(auditEvent, profile);
+        Assert.Equal("2026-03-01T10:00:00.123Z", auditEvent.Recorded!.Value.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'"));
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Every_event_reads_back_as_the_record_that_it_was(string name)
+    {
+        var record = Records[name].Record;
+        Assert.True(BalpReader.TryRead(BalpEvent.Write(record), out var read));
+        Assert.Equal(record.Items, read.Items);
+        Assert.Equal(record.Digest ?? [], read.Digest ?? []);
+        Assert.Equal(record with { Items = [], Digest = null }, read with { Items = [], Digest = null });
+    }
+
+    [Theory]
+    [InlineData(""), InlineData("[]"), InlineData("null"), InlineData("{}"), InlineData("""{"resourceType":"Patient"}"""), InlineData("""{"agent":1,"entity":[],"subtype":[]}""")]
+    [InlineData("""{"agent":[],"entity":[],"subtype":[],"type":{}}""")]
+    public void Anything_else_does_not_read(string json) => Assert.False(BalpReader.TryRead(System.Text.Encoding.UTF8.GetBytes(json), out _));
+
+    [Fact]
+    public void A_token_is_recorded_by_its_id_as_the_pattern_wants_it()
+    {
+        var auditEvent = Parse(Read);
+        Assert.Contains(Profiles + "OAUTHaccessTokenUse.Minimal", auditEvent.Meta.Profile);
+        var token = Assert.Single(auditEvent.Agent, a => a.Type.Coding[0].Code == "UserOauthAgent");
+        Assert.Equal(["urn:ietf:params:oauth:jti:jti-1"], token.Policy);
+        Assert.True(token.Requestor);
+    }
+
+    // The cardinalities and codes of the BALP 1.1 profiles (IHE/ITI.BasicAudit input/fsh), as far as they bind what is written here.
+    private static void RequirePattern(AuditEvent auditEvent, string profile)
+    {
+        string[] agents = profile switch
+        {
+            "PatientRead" or "Read" => ["110152", "110153"],
+            "PatientDelete" => ["110150", "custodian"],
+            "AuthZconsent" => ["110150", "IRCP", "PROV", "authserver"],
+            "PrivacyDisclosure.Source" => ["110153", "110152"],
+            _ => ["110153", "110152"],
+        };
+        foreach (var code in agents)
+        {
+            var agent = Assert.Single(auditEvent.Agent, a => a.Type.Coding.Any(c => c.Code == code));
+            Assert.NotNull(agent.Who);
+            // Network addresses are of systems: one for each but the authorizer, none for people and organisations.
+            Assert.Equal(code is not ("IRCP" or "PROV" or "authserver"), agent.Network is not null);
+        }
+        if (profile == "AuthZconsent")
+        {
+            Assert.Equal("110113", auditEvent.Type.Code);
+            Assert.Equal(["AuthZ-Consent"], auditEvent.Subtype.Select(s => s.Code));
+            Assert.All(auditEvent.Entity, e => Assert.Contains(e.Type.Code, (string[])["1", "Consent", "UserOauthAgent"]));
+            Assert.Contains(auditEvent.Entity, e => e.Type.Code == "Consent" && e.What is not null);
+            var client = auditEvent.Agent.Single(a => a.Type.Coding[0].Code == "110150");
+            Assert.Empty(client.PurposeOfUse);
+            var authorizer = auditEvent.Agent.Single(a => a.Type.Coding[0].Code == "authserver");
+            Assert.True(authorizer.Who.IsExactly(auditEvent.Source.Observer));
+        }
+        else if (profile == "PrivacyDisclosure.Source")
+        {
+            Assert.Equal(("110106", AuditEvent.AuditEventAction.R), (auditEvent.Type.Code, auditEvent.Action!.Value));
+            Assert.Contains(auditEvent.Subtype, s => s.Code == "disclose");
+            Assert.True(auditEvent.Agent.Single(a => a.Type.Coding[0].Code == "110153").Who.IsExactly(auditEvent.Source.Observer));
+        }
+        else
+        {
+            Assert.Equal("rest", auditEvent.Type.Code);
+            Assert.Equal(AuditEvent.AuditEventOutcome.N0, auditEvent.Outcome);
+            var action = profile switch { "PatientCreate" or "Create" => "C", "PatientUpdate" => "U", "PatientDelete" => "D", "PatientQuery" or "Query" => "E", _ => "R" };
+            Assert.Equal(action, auditEvent.Action.ToString());
+            var data = Assert.Single(auditEvent.Entity, e => e.Type.Code == "2");
+            if (profile.EndsWith("Query", StringComparison.Ordinal))
+            {
+                Assert.Equal("24", data.Role.Code);
+                Assert.NotEmpty(data.Query);
+                Assert.Null(data.What);
+                Assert.Empty(data.Detail);
+            }
+            else
+            {
+                Assert.Equal("4", data.Role.Code);
+                Assert.NotNull(data.What);
+            }
+            var user = auditEvent.Agent.SingleOrDefault(a => a.Type.Coding[0].System == "http://terminology.hl7.org/CodeSystem/v3-ParticipationType");
+            Assert.True(user?.Requestor ?? true);
+            Assert.Contains(auditEvent.Entity, e => e.Type.Code == "XrequestId" && e.What.Identifier.Value is { Length: > 0 });
+        }
+        Assert.Equal(profile.StartsWith("Patient", StringComparison.Ordinal) || profile is "AuthZconsent" or "PrivacyDisclosure.Source",
+            auditEvent.Entity.Any(e => e.Type.Code == "1" && e.Role.Code == "1" && e.What.Reference.StartsWith("Patient/", StringComparison.Ordinal)));
+    }
+
+    private static AuditEvent Parse(DisclosureRecord record)
+    {
+        var reader = new Utf8JsonReader(BalpEvent.Write(record));
+        Assert.True(FhirJsonDeserializer.STRICT.TryDeserializeResource(ref reader, out var resource, out var issues),
+            string.Join("; ", issues.Select(i => i.Message)));
+        return Assert.IsType<AuditEvent>(resource);
+    }
+
+    private static AuditItem Item(string type) => new(type, Guid.NewGuid().ToString(), Guid.NewGuid().ToString(), "1.2.246.10.99999991");
+}

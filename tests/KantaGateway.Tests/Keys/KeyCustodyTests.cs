@@ -1,0 +1,107 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys;
+
+namespace KantaGateway.Tests.Keys;
+
+public class KeyCustodyTests : IAsyncLifetime
+{
+    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+
+    private readonly RunningKeys _keys = new();
+
+    public Task InitializeAsync() => _keys.InitializeAsync();
+
+    public Task DisposeAsync() => _keys.DisposeAsync();
+
+    [Fact]
+    public void Key_file_and_socket_are_their_owners_alone()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        const UnixFileMode owner = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        Assert.Equal(owner, File.GetUnixFileMode(_keys.Options.KeyFile));
+        Assert.Equal(owner, File.GetUnixFileMode(Path.Combine(_keys.Folder, "keys.sock")));
+    }
+
+    [Fact]
+    public void A_key_file_that_others_may_read_refuses_to_start()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        File.SetUnixFileMode(_keys.Options.KeyFile, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead);
+        Assert.Contains("owner alone", Assert.Throws<InvalidOperationException>(() => KeysHost.Build(_keys.Options)).Message);
+    }
+
+    [Fact]
+    public void A_missing_key_file_is_made_only_where_that_is_allowed()
+    {
+        var options = _keys.Options with { KeyFile = Path.Combine(_keys.Folder, "another.json"), CreateStores = false };
+        Assert.Throws<InvalidOperationException>(() => KeysHost.Build(options));
+        Assert.False(File.Exists(options.KeyFile));
+    }
+
+    [Fact]
+    public void A_broken_key_file_refuses_to_start_and_is_not_quoted()
+    {
+        var file = File.ReadAllText(_keys.Options.KeyFile);
+        var secret = JsonNode.Parse(file)!["pseudonymKey"]!.GetValue<string>();
+        foreach (var broken in (string[])[file[..^20], file.Replace("\"pseudonymKey\"", "\"other\""), file.Replace(secret, secret[..8]), "null"])
+        {
+            File.WriteAllText(_keys.Options.KeyFile, broken);
+            Assert.DoesNotContain(secret[..8], Assert.Throws<InvalidOperationException>(() => KeysHost.Build(_keys.Options)).ToString());
+        }
+    }
+
+    [Theory]
+    [InlineData("http://0.0.0.0:5000"), InlineData("http://192.168.1.1:5000"), InlineData("http://localhost.example:5000")]
+    public void It_does_not_listen_publicly(string listen) =>
+        Assert.ThrowsAny<Exception>(() => KeysHost.Build(_keys.Options with { Listen = listen }).StartAsync().GetAwaiter().GetResult());
+
+    [Fact]
+    public async Task It_starts_over_a_socket_that_a_killed_process_left_and_still_has_its_keys()
+    {
+        var created = await CreateAsync();
+        await _keys.StopAsync();
+        await File.WriteAllTextAsync(Path.Combine(_keys.Folder, "keys.sock"), "");
+        await _keys.StartAsync();
+        Assert.Equal(created.Key, (await UnwrapAsync(created.Wrapped)).Key);
+    }
+
+    [Fact]
+    public async Task A_new_wrapping_key_version_wraps_what_is_new_and_the_old_one_still_unwraps()
+    {
+        var old = await CreateAsync();
+        await _keys.StopAsync();
+        var file = JsonNode.Parse(await File.ReadAllTextAsync(_keys.Options.KeyFile))!;
+        file["wrappingKeys"]!.AsArray().Add(new JsonObject { ["version"] = 2, ["key"] = Convert.ToBase64String(new byte[32]) });
+        await File.WriteAllTextAsync(_keys.Options.KeyFile, file.ToJsonString());
+        await _keys.StartAsync();
+        var rotated = await CreateAsync();
+        Assert.Equal((1, 2), (old.Wrapped[4], rotated.Wrapped[4]));
+        Assert.Equal(old.Key, (await UnwrapAsync(old.Wrapped)).Key);
+        Assert.Equal(rotated.Key, (await UnwrapAsync(rotated.Wrapped)).Key);
+    }
+
+    [Fact]
+    public async Task A_grant_that_was_verified_before_ends_when_it_says()
+    {
+        var created = await CreateAsync();
+        var grant = _keys.Grant(GrantUse.Read, Maija);
+        for (var i = 0; i < 2; i++)
+        {
+            using var response = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped = created.Wrapped });
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        }
+        _keys.Time.Advance(TimeSpan.FromSeconds(61));
+        using var late = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped = created.Wrapped });
+        Assert.Equal(HttpStatusCode.Unauthorized, late.StatusCode);
+    }
+
+    private Task<CreateAnswer> CreateAsync() => _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Maija), new { });
+
+    private Task<UnwrapAnswer> UnwrapAsync(byte[] wrapped) =>
+        _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped });
+}

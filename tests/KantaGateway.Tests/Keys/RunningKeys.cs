@@ -1,0 +1,87 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Keys;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
+
+namespace KantaGateway.Tests.Keys;
+
+/// <summary>A key service on a socket in a folder of its own, and the gateway's key to speak to it.</summary>
+public sealed class RunningKeys : IAsyncLifetime
+{
+    private WebApplication? _app;
+
+    public string Folder { get; } = Directory.CreateTempSubdirectory("kanta-keys-").FullName;
+
+    public ECDsa GatewayKey { get; } = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+
+    public FakeTimeProvider Time { get; } = new(DateTimeOffset.UtcNow);
+
+    public GrantSigner Gateway => new(GatewayKey, Time);
+
+    public HttpClient Client { get; private set; } = null!;
+
+    public KeysOptions Options => new()
+    {
+        Listen = $"unix:{Path.Combine(Folder, "keys.sock")}", KeyFile = Path.Combine(Folder, "keys.json"),
+        GatewayKeyFile = Path.Combine(Folder, "gateway.pem"), CreateStores = true,
+    };
+
+    public async Task InitializeAsync()
+    {
+        await File.WriteAllTextAsync(Options.GatewayKeyFile, GatewayKey.ExportSubjectPublicKeyInfoPem());
+        await StartAsync();
+    }
+
+    public async Task StartAsync()
+    {
+        _app = KeysHost.Build(Options, builder =>
+        {
+            builder.Logging.ClearProviders();
+            builder.Services.AddSingleton<TimeProvider>(Time);
+        });
+        await _app.StartAsync();
+        Client = InternalEndpoint.Parse(Options.Listen).CreateClient(TimeSpan.FromSeconds(30));
+    }
+
+    public async Task StopAsync()
+    {
+        Client.Dispose();
+        await _app!.DisposeAsync();
+    }
+
+    public async Task DisposeAsync()
+    {
+        await StopAsync();
+        Directory.Delete(Folder, recursive: true);
+    }
+
+    /// <summary>A grant of the gateway for a compartment, valid for a minute.</summary>
+    public string Grant(GrantUse use, Pseudonym compartment, GrantSigner? signer = null) => (signer ?? Gateway).Sign(new Grant
+    {
+        Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = compartment, Scope = DisclosureScope.Nothing, Caller = "aurora",
+        PurposeOfUse = "TREAT", Expires = Time.GetUtcNow() + TimeSpan.FromSeconds(60),
+    });
+
+    public async Task<HttpResponseMessage> PostAsync<T>(string path, string? bearer, T body)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) };
+        if (bearer is not null)
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+        return await Client.SendAsync(request);
+    }
+
+    public async Task<TAnswer> PostAsync<T, TAnswer>(string path, string? bearer, T body)
+    {
+        using var response = await PostAsync(path, bearer, body);
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        return (await response.Content.ReadFromJsonAsync<TAnswer>())!;
+    }
+}
