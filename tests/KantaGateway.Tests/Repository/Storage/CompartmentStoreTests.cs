@@ -1,0 +1,204 @@
+using System.Security.Cryptography;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Tests.Repository.Storage;
+
+/// <summary>The storage contract; each engine runs it.</summary>
+public abstract class CompartmentStoreTests : IAsyncLifetime
+{
+    private protected ICompartmentStore Store { get; set; } = null!;
+
+    private protected abstract Task<ICompartmentStore> OpenAsync();
+
+    public async Task InitializeAsync() => Store = await OpenAsync();
+
+    public virtual async Task DisposeAsync() => await Store.DisposeAsync();
+
+    [Fact]
+    public async Task Rows_read_back_as_they_were_appended()
+    {
+        var person = RepositoryWorld.NewPerson();
+        var rows = Rows(1, 3);
+        Assert.True(await Store.AppendAsync([new(person, 0, [7, 7], rows)], default));
+
+        var index = (await Store.ReadIndexAsync(person, 0, default))!;
+        Assert.Equal([7, 7], index.WrappedKey);
+        Assert.Equal(3, index.Head);
+        Assert.Equal([1L, 2L, 3L], index.Index.Select(e => e.Sequence));
+        Assert.Equal(rows.Select(r => r.Index), index.Index.Select(e => e.Sealed));
+        Assert.Equal([3L], (await Store.ReadIndexAsync(person, 2, default))!.Index.Select(e => e.Sequence));
+        Assert.Empty((await Store.ReadIndexAsync(person, 3, default))!.Index);
+
+        var body = await Store.ReadBodyAsync(person, 2, default);
+        Assert.Equal(3, body.Head);
+        Assert.Equal(rows[1].Body, body.Sealed);
+        var bodies = await Store.ReadBodiesAsync(person, [3, 1, 9], default);
+        Assert.Equal([rows[2].Body, rows[0].Body, null], bodies);
+    }
+
+    [Fact]
+    public async Task What_was_never_written_is_not_there()
+    {
+        var person = RepositoryWorld.NewPerson();
+        Assert.Null(await Store.ReadIndexAsync(person, 0, default));
+        Assert.Equal(default, await Store.ReadBodyAsync(person, 1, default));
+        Assert.Equal([null], await Store.ReadBodiesAsync(person, [1], default));
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
+        Assert.Equal(new StoredBody(1, null), await Store.ReadBodyAsync(person, 2, default));
+    }
+
+    [Fact]
+    public async Task An_empty_body_is_stored_as_one()
+    {
+        var person = RepositoryWorld.NewPerson();
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], [new(1, [5], [])])], default));
+        var body = await Store.ReadBodyAsync(person, 1, default);
+        Assert.NotNull(body.Sealed);
+        Assert.Empty(body.Sealed);
+    }
+
+    [Fact]
+    public async Task An_append_to_another_head_than_expected_stores_nothing()
+    {
+        var person = RepositoryWorld.NewPerson();
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 2))], default));
+        Assert.False(await Store.AppendAsync([new(person, 0, [2], Rows(1, 1))], default));
+        Assert.False(await Store.AppendAsync([new(person, 1, null, Rows(2, 1))], default));
+        Assert.False(await Store.AppendAsync([new(person, 5, null, Rows(6, 1))], default));
+        var index = (await Store.ReadIndexAsync(person, 0, default))!;
+        Assert.Equal((2L, 2, (byte)1), (index.Head, index.Index.Count, index.WrappedKey[0]));
+        Assert.True(await Store.AppendAsync([new(person, 2, null, Rows(3, 1))], default));
+    }
+
+    [Fact]
+    public async Task An_append_to_two_compartments_is_all_or_nothing()
+    {
+        var (first, second) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        Assert.True(await Store.AppendAsync([new(second, 0, [1], Rows(1, 1))], default));
+        Assert.False(await Store.AppendAsync([new(first, 0, [1], Rows(1, 1)), new(second, 0, [1], Rows(1, 1))], default));
+        Assert.Null(await Store.ReadIndexAsync(first, 0, default));
+        Assert.True(await Store.AppendAsync([new(first, 0, [1], Rows(1, 1)), new(second, 1, null, Rows(2, 2))], default));
+        Assert.Equal((1L, 3L), ((await Store.ReadIndexAsync(first, 0, default))!.Head, (await Store.ReadIndexAsync(second, 0, default))!.Head));
+    }
+
+    [Fact]
+    public async Task Of_concurrent_appends_to_one_head_exactly_one_wins()
+    {
+        var person = RepositoryWorld.NewPerson();
+        var won = await Task.WhenAll(Enumerable.Range(0, 20).Select(async n =>
+            await Store.AppendAsync([new(person, 0, [(byte)n], [new(1, [(byte)n], [(byte)n])])], default)));
+        var winner = (byte)Array.IndexOf(won, true);
+        Assert.Single(won, true);
+        var index = (await Store.ReadIndexAsync(person, 0, default))!;
+        Assert.Equal((1L, winner, winner), (index.Head, index.WrappedKey[0], Assert.Single(index.Index).Sealed[0]));
+    }
+
+    [Fact]
+    public async Task Concurrent_appends_to_different_compartments_all_land()
+    {
+        var people = Enumerable.Range(0, 200).Select(_ => RepositoryWorld.NewPerson()).ToArray();
+        var stored = await Task.WhenAll(people.Select(async p => await Store.AppendAsync([new(p, 0, [1], Rows(1, 3))], default)));
+        Assert.DoesNotContain(false, stored);
+        foreach (var person in people)
+            Assert.Equal(3, (await Store.ReadIndexAsync(person, 0, default))!.Index.Count);
+    }
+
+    [Fact]
+    public async Task The_head_never_shows_rows_that_are_not_there()
+    {
+        var person = RepositoryWorld.NewPerson();
+        using var done = new CancellationTokenSource();
+        var reading = Task.Run(async () =>
+        {
+            while (!done.IsCancellationRequested)
+                if (await Store.ReadIndexAsync(person, 0, default) is { } index)
+                    Assert.Equal(index.Head, index.Index.Count);
+        });
+        for (var head = 0; head < 100; head += 2)
+            Assert.True(await Store.AppendAsync([new(person, head, head == 0 ? [1] : null, Rows(head + 1, 2))], default));
+        await done.CancelAsync();
+        await reading;
+    }
+
+    private protected static SealedRow[] Rows(long first, int count) =>
+        [.. Enumerable.Range(0, count).Select(i => new SealedRow(first + i, RandomNumberGenerator.GetBytes(100), RandomNumberGenerator.GetBytes(3000)))];
+}
+
+public sealed class SqliteStoreTests : CompartmentStoreTests
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("kanta-").FullName;
+
+    private string DatabaseFile => Path.Combine(_folder, "sub", "store.db");
+
+    private protected override Task<ICompartmentStore> OpenAsync() => Task.FromResult<ICompartmentStore>(new SqliteStore(DatabaseFile, create: true));
+
+    public override async Task DisposeAsync()
+    {
+        await base.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task Another_process_sees_what_was_acknowledged()
+    {
+        var person = RepositoryWorld.NewPerson();
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
+        await using var other = new SqliteStore(DatabaseFile, create: false);
+        Assert.Equal(1, (await other.ReadIndexAsync(person, 0, default))!.Head);
+        Assert.True(await other.AppendAsync([new(person, 1, null, Rows(2, 1))], default));
+        Assert.Equal(2, (await Store.ReadIndexAsync(person, 0, default))!.Head);
+    }
+
+    [Fact]
+    public void Files_are_the_owners_alone()
+    {
+        if (!OperatingSystem.IsWindows())
+            foreach (var file in Directory.GetFiles(Path.GetDirectoryName(DatabaseFile)!))
+                Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file));
+    }
+
+    [Fact]
+    public void A_missing_store_is_never_made_silently()
+    {
+        var missing = Path.Combine(_folder, "other.db");
+        Assert.Throws<StoreException>(() => new SqliteStore(missing, create: false));
+        Assert.False(File.Exists(missing));
+        File.WriteAllBytes(missing, []);
+        Assert.Throws<StoreException>(() => new SqliteStore(missing, create: false));
+    }
+
+    [Fact]
+    public async Task A_failing_write_is_not_acknowledged_and_the_next_one_works()
+    {
+        var person = RepositoryWorld.NewPerson();
+        // Another process holds the write lock for longer than the store waits.
+        await using (var blocker = SqliteStore.Open(DatabaseFile, Microsoft.Data.Sqlite.SqliteOpenMode.ReadWrite))
+        {
+            SqliteStatement.Execute(blocker, "BEGIN IMMEDIATE");
+            await Assert.ThrowsAsync<StoreException>(async () => await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
+            SqliteStatement.Execute(blocker, "ROLLBACK");
+        }
+        Assert.Null(await Store.ReadIndexAsync(person, 0, default));
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
+    }
+}
+
+public sealed class PostgresStoreTests : CompartmentStoreTests
+{
+    private protected override async Task<ICompartmentStore> OpenAsync() =>
+        await PostgresStore.OpenAsync(await PostgresServer.NewDatabaseAsync(), create: true, default);
+
+    [Fact]
+    public async Task A_database_without_tables_is_refused_where_none_may_be_made()
+    {
+        var empty = await PostgresServer.NewDatabaseAsync();
+        await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync(empty, create: false, default));
+        await (await PostgresStore.OpenAsync(empty, create: true, default)).DisposeAsync();
+        await (await PostgresStore.OpenAsync(empty, create: true, default)).DisposeAsync();
+        await (await PostgresStore.OpenAsync(empty, create: false, default)).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_server_that_is_not_there_is_a_store_failure() =>
+        await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync("Host=/nonexistent;Username=x;Database=x;Timeout=2", create: false, default));
+}

@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using Npgsql;
+
+namespace KantaGateway.Tests.Repository.Storage;
+
+/// <summary>
+/// A PostgreSQL of the tests' own, in a temporary folder on a Unix socket: started once, stopped with the test process.
+/// <c>KANTA_TEST_POSTGRES</c>, a connection string to a server where databases may be created, is used instead when set.
+/// </summary>
+sealed class PostgresServer
+{
+    private static readonly Lazy<Task<string>> Server = new(StartAsync);
+
+    /// <summary>Connection string of a new, empty database.</summary>
+    public static async Task<string> NewDatabaseAsync()
+    {
+        var server = await Server.Value;
+        var name = "kanta_" + Guid.NewGuid().ToString("N");
+        await using var source = NpgsqlDataSource.Create(server);
+        await using var command = source.CreateCommand($"CREATE DATABASE {name}");
+        await command.ExecuteNonQueryAsync();
+        return new NpgsqlConnectionStringBuilder(server) { Database = name, MaxPoolSize = 20 }.ToString();
+    }
+
+    private static async Task<string> StartAsync()
+    {
+        if (Environment.GetEnvironmentVariable("KANTA_TEST_POSTGRES") is { Length: > 0 } given)
+            return given;
+        var folder = Directory.CreateTempSubdirectory("kanta-pg-").FullName;
+        var bin = Directory.EnumerateDirectories("/usr/lib/postgresql").Select(v => Path.Combine(v, "bin")).Where(Directory.Exists).Max()
+            ?? throw new InvalidOperationException("No PostgreSQL: apt-get install postgresql, or set KANTA_TEST_POSTGRES.");
+        // PostgreSQL refuses to run as root.
+        var isRoot = Environment.UserName == "root";
+        if (isRoot)
+            await RunAsync("chown", "postgres", folder);
+        await RunAsUserAsync($"{bin}/initdb", "-D", $"{folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync");
+        // Waits until it answers, and no longer.
+        await RunAsUserAsync($"{bin}/pg_ctl", "-D", $"{folder}/data", "-l", $"{folder}/log", "-w",
+            "-o", $"-k {folder} -c listen_addresses= -c max_connections=100", "start");
+        AppDomain.CurrentDomain.ProcessExit += (_, _) =>
+        {
+            RunAsUserAsync($"{bin}/pg_ctl", "-D", $"{folder}/data", "-m", "immediate", "stop").GetAwaiter().GetResult();
+            Directory.Delete(folder, recursive: true);
+        };
+        return new NpgsqlConnectionStringBuilder { Host = folder, Username = "postgres", Database = "postgres" }.ToString();
+
+        Task RunAsUserAsync(string program, params string[] arguments) =>
+            isRoot ? RunAsync("runuser", ["-u", "postgres", "--", program, .. arguments]) : RunAsync(program, arguments);
+    }
+
+    private static async Task RunAsync(string program, params string[] arguments)
+    {
+        // Output goes nowhere: the server that pg_ctl starts would keep a pipe open and us waiting.
+        var start = new ProcessStartInfo("/bin/sh") { WorkingDirectory = "/tmp" };
+        start.ArgumentList.Add("-c");
+        start.ArgumentList.Add("exec \"$@\" >/dev/null 2>&1 </dev/null");
+        start.ArgumentList.Add("sh");
+        start.ArgumentList.Add(program);
+        foreach (var argument in arguments)
+            start.ArgumentList.Add(argument);
+        using var process = Process.Start(start)!;
+        await process.WaitForExitAsync();
+        if (process.ExitCode != 0)
+            throw new InvalidOperationException($"{Path.GetFileName(program)} ended with {process.ExitCode}.");
+    }
+}
