@@ -1,0 +1,112 @@
+using System.Text.Json;
+using CsCheck;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Consent;
+
+namespace KantaGateway.Tests.Consent;
+
+/// <summary>The Act's rules, case by case from the vector file, and as properties over random policies.</summary>
+public class ConsentDecisionTests
+{
+    private static readonly JsonElement[] Cases =
+        [.. JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Vectors", "consent-decisions.json"))).RootElement.GetProperty("cases").EnumerateArray()];
+
+    public static TheoryData<string> Names => [.. Cases.Select(c => c.GetProperty("name").GetString()!)];
+
+    [Theory, MemberData(nameof(Names))]
+    public void Decides_as_the_law_says(string name)
+    {
+        var vector = Cases.Single(c => c.GetProperty("name").GetString() == name);
+        var requester = ConsentWorld.Requester(vector.GetProperty("requester").GetString()!, Text("purpose") ?? "TREAT",
+            vector.TryGetProperty("scopes", out var scopes) ? [.. scopes.EnumerateArray().Select(s => s.GetString()!)] : null,
+            vector.TryGetProperty("expired", out _));
+        var interaction = ConsentWorld.Interaction(Enum.Parse<InteractionKind>(Text("interaction")!, ignoreCase: true), Text("type") ?? "Observation",
+            vector.TryGetProperty("directory", out _), Text("serviceEvent"), Text("declares"));
+        var policy = ConsentWorld.Policy(vector.GetProperty("declared").EnumerateArray().Select(d => d.GetString()!), vector.GetProperty("open").GetBoolean());
+
+        var decision = ConsentWorld.Decide(requester, interaction, policy);
+
+        var expect = vector.GetProperty("expect");
+        if (expect.TryGetProperty("deny", out var reason))
+            Assert.Equal(reason.GetString(), Assert.IsType<Decision.Deny>(decision).Reason.ToString());
+        else
+        {
+            var permit = Assert.IsType<Decision.Permit>(decision);
+            Assert.Equal(expect.GetProperty("breadth").GetString(), permit.Scope.Breadth.ToString());
+            Assert.Equal(expect.GetProperty("basis").GetString(), permit.Basis.ToString());
+            if (expect.TryGetProperty("denied", out var denied))
+                Assert.Equal(denied.EnumerateArray().Select(d => d.GetString()), permit.Scope.DeniedServiceEvents);
+        }
+
+        string? Text(string property) => vector.TryGetProperty(property, out var value) ? value.GetString() : null;
+    }
+
+    private static readonly string[] Events = ["1.2.246.10.99000011.14.2026.1", "1.2.246.10.99000011.14.2026.2", "1.2.246.10.99000033.14.2026.1"];
+    private static readonly Gen<string[]> Declarations = OneOf<string>(
+        ["informed", "informed-old", "permit", "permit-withdrawn", "deny-all", "deny-all-withdrawn", "unreadable", .. Events.Select(e => "deny-event:" + e)]).Array[0, 8];
+    private static readonly Gen<(string Controller, string? Event)> Entries =
+        Gen.Select(OneOf<string>("1.2.246.10.99000011", "1.2.246.10.99000022", "1.2.246.10.99000033"), OneOf<string?>(null, Events[0], Events[1], Events[2]));
+
+    private static Gen<T> OneOf<T>(params T[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
+
+    private static bool Sees(IEnumerable<string> declared, bool open, (string Controller, string? Event) entry) =>
+        ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Search, "Observation"), ConsentWorld.Policy(declared, open))
+            is Decision.Permit permit && permit.Scope.Admits("Observation", entry.Controller, entry.Event);
+
+    [Fact]
+    public void Adding_a_denial_never_shows_more() => Gen.Select(Declarations, Gen.Bool, Entries, OneOf<string>(["deny-all", "unreadable", .. Events.Select(e => "deny-event:" + e)]))
+        .Sample((declared, open, entry, denial) => !Sees([.. declared, denial], open, entry) || Sees(declared, open, entry));
+
+    [Fact]
+    public void Removing_the_permission_never_shows_more() => Gen.Select(Declarations, Gen.Bool, Entries)
+        .Sample((declared, open, entry) => !Sees(declared.Where(d => d != "permit"), open, entry) || Sees(declared, open, entry));
+
+    [Fact]
+    public void The_own_register_is_unaffected_by_any_declaration() => Gen.Select(Declarations, Gen.Bool, Entries)
+        .Sample((declared, open, entry) => Sees(declared, open, (ConsentWorld.Revontuli.ToString(), entry.Event)));
+
+    [Fact]
+    public void The_order_of_declarations_decides_nothing() => Gen.Select(Declarations, Gen.Bool, Entries)
+        .Sample((declared, open, entry) => Sees(declared, open, entry) == Sees(declared.Reverse(), open, entry));
+
+    [Fact]
+    public void Another_controllers_entry_is_seen_exactly_when_the_law_lists_every_condition() => Gen.Select(Declarations, Gen.Bool, Entries)
+        .Where(t => t.Item3.Controller != ConsentWorld.Revontuli.ToString())
+        .Sample((declared, open, entry) => Sees(declared, open, entry) == Reference(declared, open, entry.Event));
+
+    /// <summary>The law's text once more, slow and in another style: a list of objections.</summary>
+    private static bool Reference(string[] declared, bool open, string? serviceEvent)
+    {
+        var objections = new List<string>();
+        if (!declared.Contains("informed"))
+            objections.Add("§58, §68: never informed with the text in force");
+        if (!declared.Contains("permit"))
+            objections.Add("§54.1: no disclosure permission");
+        if (!open)
+            objections.Add("§57: no treatment relationship");
+        foreach (var declaration in declared)
+            if (declaration is "deny-all" or "unreadable" || (serviceEvent is not null && declaration == "deny-event:" + serviceEvent))
+                objections.Add("§59.2: denied");
+        return objections.Count == 0;
+    }
+
+    [Fact]
+    public void Every_kind_of_requester_and_interaction_gets_a_decision()
+    {
+        foreach (var kind in new[] { "system", "professional", "citizen", "another citizen" })
+            foreach (var interaction in Enum.GetValues<InteractionKind>())
+                Assert.NotNull(ConsentWorld.Decide(ConsentWorld.Requester(kind), ConsentWorld.Interaction(interaction, "Observation"), PolicySnapshot.Empty));
+    }
+
+    [Fact]
+    public void A_decision_that_a_declaration_could_change_rests_on_the_policy() => Gen.Select(Declarations, Gen.Bool)
+        .Sample((declared, open) => ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Read, "Observation"), ConsentWorld.Policy(declared, open))
+            is Decision.Permit { RestsOnPolicy: true });
+
+    [Fact]
+    public void Nobody_but_the_person_sees_declarations()
+    {
+        foreach (var breadth in Enum.GetValues<Breadth>().Except([Breadth.WholePerson, Breadth.Directory]))
+            Assert.False(new DisclosureScope { Breadth = breadth, Controller = "1.2" }.Admits("Consent", "1.2", null));
+    }
+}
