@@ -8,6 +8,7 @@ using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
+using KantaGateway.Gateway.Portal;
 
 namespace KantaGateway.Gateway;
 
@@ -63,6 +64,7 @@ public static class GatewayHost
         services.AddSingleton<IInnerRequests, InnerRequestSender>();
         builder.AddTelemetry(options);
         builder.AddIdentification(options);
+        builder.AddPortal(options);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
@@ -81,6 +83,7 @@ public static class GatewayHost
         app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance);
         app.MapAuditLog();
         app.MapHealth(options);
+        app.MapPortal();
         return app;
     }
 

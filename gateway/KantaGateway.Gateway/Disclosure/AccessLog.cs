@@ -18,22 +18,27 @@ namespace KantaGateway.Gateway.Disclosure;
 public sealed record AccessLine(long Index, DateTimeOffset When, string OrganisationName, string OrganisationOid, string Interaction, string PurposeOfUse,
     string LegalBasis, IReadOnlyList<AuditItem> Items, bool BySelf);
 
+/// <summary>A stretch of the log.</summary>
+/// <param name="Lines">Newest first; fewer than were looked through, for refusals and empty answers disclosed nothing.</param>
+/// <param name="Before">Where the next stretch begins; null when there is no older entry.</param>
+public sealed record AccessStretch(IReadOnlyList<AccessLine> Lines, long? Before);
+
 /// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
 public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants)
 {
     /// <summary>Newest first: every access that disclosed or changed something.</summary>
     /// <param name="citizen">A requester with <see cref="Requester.Self"/>.</param>
     /// <param name="limit">Entries to look through, newest first.</param>
-    /// <param name="beforeIndex">Where the page before ended.</param>
+    /// <param name="beforeIndex">Where the stretch before ended.</param>
     /// <param name="cancel">Stops the call.</param>
     /// <exception cref="Fhir.Outcomes.FaultException">The key service cannot be reached.</exception>
-    public async Task<IReadOnlyList<AccessLine>> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
+    public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
     {
         if (citizen.Self is not { } self)
-            return [];
+            return new([], null);
         var entries = log.ForSubject(self.ToArray(), limit, beforeIndex);
         if (entries.Count == 0)
-            return [];
+            return new([], null);
         using var answer = await keys.OpenAuditAsync(grants.ForAuditTrail(citizen, self), entries, cancel);
         var lines = new List<AccessLine>(entries.Count);
         foreach (var opened in answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [])
@@ -41,6 +46,6 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
                 lines.Add(new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
                     record.LegalBasis ?? "", record.Items, record.Citizen is not null));
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
-        return lines;
+        return new(lines, entries.Count < limit ? null : entries[^1].Index);
     }
 }

@@ -33,6 +33,10 @@ internal sealed class ClientDirectory
     /// <summary>Null when there is no such client; a suspended one is found.</summary>
     public RegisteredClient? Find(string clientId) => _clients.GetValueOrDefault(clientId);
 
+    /// <summary>Name of the organisation with this dotted OID; null when no client of it is onboarded.</summary>
+    public string? NameOfOrganisation(string oid) =>
+        _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.OrganisationName;
+
     /// <exception cref="InvalidDataException">The text is not a valid clients file; the message lists every error.</exception>
     public static ClientDirectory Read(ReadOnlySpan<byte> json)
     {

@@ -126,7 +126,7 @@ internal static class CitizenSession
             }
             await context.SignOutAsync(PortalSessions.Scheme).ConfigureAwait(false);
             context.Response.StatusCode = StatusCodes.Status303SeeOther;
-            context.Response.Headers.Location = "/";
+            context.Response.Headers.Location = "/?signout=done";
         });
     }
 

@@ -1,0 +1,60 @@
+using System.Globalization;
+
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>A point in time as FHIR states it, which may be only a year or a month (R4 datatypes, dateTime).</summary>
+/// <param name="Sort">Start of what was stated, UTC; for ordering.</param>
+/// <param name="Precision">How much of it was stated.</param>
+internal readonly record struct StatedTime(DateTimeOffset Sort, TimePrecision Precision)
+{
+    /// <summary>Reads <c>2026</c>, <c>2026-03</c>, <c>2026-03-12</c> or a dateTime with zone; null for anything else.</summary>
+    public static StatedTime? Read(string? text)
+    {
+        var culture = CultureInfo.InvariantCulture;
+        return text?.Length switch
+        {
+            4 when DateTime.TryParseExact(text, "yyyy", culture, DateTimeStyles.None, out var year) => new(AtHome(year), TimePrecision.Year),
+            7 when DateTime.TryParseExact(text, "yyyy-MM", culture, DateTimeStyles.None, out var month) => new(AtHome(month), TimePrecision.Month),
+            10 when DateTime.TryParseExact(text, "yyyy-MM-dd", culture, DateTimeStyles.None, out var day) => new(AtHome(day), TimePrecision.Day),
+            > 10 when DateTimeOffset.TryParse(text, culture, DateTimeStyles.AssumeUniversal, out var time) => new(time.ToUniversalTime(), TimePrecision.Minute),
+            _ => null,
+        };
+    }
+
+    private static DateTimeOffset AtHome(DateTime local) => new(local, Dates.Home.GetUtcOffset(local));
+}
+
+internal enum TimePrecision { Year, Month, Day, Minute }
+
+/// <summary>Dates as people in Finland write them, in Finnish time and in the language of the request.</summary>
+internal static class Dates
+{
+    public static readonly TimeZoneInfo Home = TimeZoneInfo.FindSystemTimeZoneById("Europe/Helsinki");
+
+    public static string Day(DateTimeOffset time) => Local(time).ToString(Pattern(TimePrecision.Day), CultureInfo.CurrentCulture);
+
+    public static string Minute(DateTimeOffset time) => Local(time).ToString(Pattern(TimePrecision.Minute), CultureInfo.CurrentCulture);
+
+    public static string Clock(DateTimeOffset time) => Local(time).ToString(CultureInfo.CurrentUICulture.Name is "fi" ? "H.mm" : "H:mm", CultureInfo.CurrentCulture);
+
+    public static string Of(StatedTime time) => Local(time.Sort).ToString(Pattern(time.Precision), CultureInfo.CurrentCulture);
+
+    /// <summary>For the datetime attribute of &lt;time&gt;.</summary>
+    public static string Machine(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+
+    public static int Year(DateTimeOffset time) => Local(time).Year;
+
+    private static DateTimeOffset Local(DateTimeOffset time) => TimeZoneInfo.ConvertTime(time, Home);
+
+    private static string Pattern(TimePrecision precision) => (precision, CultureInfo.CurrentUICulture.Name) switch
+    {
+        (TimePrecision.Year, _) => "yyyy",
+        (TimePrecision.Month, "en") => "MMMM yyyy",
+        (TimePrecision.Month, _) => "M'/'yyyy",
+        (TimePrecision.Day, "en") => "d MMMM yyyy",
+        (TimePrecision.Day, _) => "d.M.yyyy",
+        (TimePrecision.Minute, "en") => "d MMMM yyyy 'at' H:mm",
+        (TimePrecision.Minute, "sv") => "d.M.yyyy 'kl.' H:mm",
+        _ => "d.M.yyyy 'klo' H.mm",
+    };
+}

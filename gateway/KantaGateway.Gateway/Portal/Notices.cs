@@ -1,0 +1,40 @@
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>
+/// What the last action did, told once on the next page. The code travels in a cookie and not in the address, which would
+/// stay in the browser's history.
+/// </summary>
+internal static class Notices
+{
+    public const string Cookie = "__Host-kanta-notice";
+
+    /// <summary>The known ones and whether each is good news; each has the texts <c>notice.{code}.title</c> and <c>notice.{code}</c>.</summary>
+    private static readonly Dictionary<string, bool> Known = new()
+    {
+        ["signed-out"] = true, ["session-ended"] = false, ["sign-in-first"] = false, ["sign-in-failed"] = false,
+        ["sign-in-cancelled"] = false, ["sign-in-unavailable"] = false,
+        ["informed"] = true, ["permitted"] = true, ["denied"] = true, ["permit-withdrawn"] = true, ["denial-withdrawn"] = true,
+        ["nothing-changed"] = true, ["inform-first"] = false,
+    };
+
+    public static IEnumerable<string> Codes => Known.Keys;
+
+    public static void Leave(HttpContext context, string code) => context.Response.Cookies.Append(Cookie, code, new()
+    {
+        HttpOnly = true,
+        Secure = true,
+        SameSite = SameSiteMode.Lax,
+        Path = "/",
+        MaxAge = TimeSpan.FromMinutes(1),
+        IsEssential = true,
+    });
+
+    /// <summary>Takes the notice off; null when there is none, or one that this portal never leaves.</summary>
+    public static (string Code, bool Good)? Take(HttpContext context)
+    {
+        if (context.Request.Cookies[Cookie] is not { } code)
+            return null;
+        context.Response.Cookies.Delete(Cookie, new() { Secure = true, Path = "/" });
+        return Known.TryGetValue(code, out var good) ? (code, good) : null;
+    }
+}

@@ -1,0 +1,7 @@
+using Microsoft.AspNetCore.Mvc.RazorPages;
+
+namespace KantaGateway.Gateway.Portal.Pages;
+
+/// <summary>Privacy and accessibility.</summary>
+[OpenToAll]
+internal sealed class AboutModel : PageModel;

@@ -1,0 +1,48 @@
+using KantaGateway.Gateway.Consent;
+using Microsoft.AspNetCore.Mvc;
+
+namespace KantaGateway.Gateway.Portal.Pages;
+
+/// <summary>Withdraws the permission or a denial (Act 703/2023 §58), after saying what follows.</summary>
+internal sealed class WithdrawModel(OwnDeclarations declarations, Visits visits) : CitizenPage
+{
+    public string Id { get; private set; } = "";
+
+    public bool IsPermit { get; private set; }
+
+    /// <summary>The denial in words.</summary>
+    public string What { get; private set; } = "";
+
+    /// <summary>Key of the text that says what follows.</summary>
+    public string Effect { get; private set; } = "";
+
+    public async Task<IActionResult> OnGetAsync([FromQuery] Guid id, CancellationToken cancel)
+    {
+        var (state, declaration) = await FindAsync(id, cancel);
+        if (declaration is null)
+            return Done("/consent", "nothing-changed");
+        Id = declaration.Id;
+        IsPermit = declaration is DisclosurePermit;
+        if (declaration is DisclosureDenial denial)
+            What = visits.Describe(denial.Target, denial.Target is DenialTarget.All ? [] : await visits.ReadAsync(Citizen, cancel));
+        Effect = IsPermit ? "withdraw.permit.text" : state.Permission is null ? "withdraw.denial.text.nopermit" : "withdraw.denial.text.permit";
+        return Page();
+    }
+
+    public async Task<IActionResult> OnPostAsync([FromForm] Guid id, CancellationToken cancel)
+    {
+        var (_, declaration) = await FindAsync(id, cancel);
+        if (declaration is null)
+            return Done("/consent", "nothing-changed");
+        await declarations.WithdrawAsync(Citizen, declaration, cancel);
+        return Done("/consent", declaration is DisclosurePermit ? "permit-withdrawn" : "denial-withdrawn");
+    }
+
+    /// <summary>The permission or denial in force with that id. The informing is no choice and is not withdrawn.</summary>
+    private async Task<(DeclarationState State, Declaration? Declaration)> FindAsync(Guid id, CancellationToken cancel)
+    {
+        var state = await declarations.ReadAsync(Citizen, cancel);
+        var text = id.ToString("D");
+        return (state, state.Permission?.Id == text ? state.Permission : state.Denials.FirstOrDefault(d => d.Id == text));
+    }
+}

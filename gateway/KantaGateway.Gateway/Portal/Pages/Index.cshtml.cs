@@ -1,0 +1,39 @@
+using KantaGateway.Gateway.Identification;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.AspNetCore.Mvc.RazorPages;
+
+namespace KantaGateway.Gateway.Portal.Pages;
+
+/// <summary>The start page: sign-in, or what a signed-in citizen can do.</summary>
+[OpenToAll]
+internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
+{
+    /// <summary>Null while nobody is signed in.</summary>
+    public DeclarationState? State { get; private set; }
+
+    public string? Name { get; private set; }
+
+    /// <param name="signin">How a sign-in ended that did not succeed: refused, cancelled or unavailable. Set by Identification.</param>
+    /// <param name="signout">Present after signing out.</param>
+    public async Task<IActionResult> OnGetAsync([FromQuery] string? signin, [FromQuery] string? signout, CancellationToken cancel)
+    {
+        if (signin is not null || signout is not null)
+        {
+            // Told once: a reload must not tell it again.
+            Notices.Leave(HttpContext, signin switch
+            {
+                null => "signed-out",
+                "cancelled" => "sign-in-cancelled",
+                "unavailable" => "sign-in-unavailable",
+                _ => "sign-in-failed",
+            });
+            return new SeeOtherResult("/");
+        }
+        if (HttpContext.Features.Get<IRequesterFeature>()?.Requester is { } citizen)
+        {
+            Name = citizen.CitizenName;
+            State = await declarations.ReadAsync(citizen, cancel);
+        }
+        return Page();
+    }
+}

@@ -1,0 +1,29 @@
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>
+/// Headers of every portal answer: nothing from elsewhere runs or frames it, nothing of it is kept. An asset lifts the
+/// no-store for itself.
+/// </summary>
+internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options)
+{
+    private readonly bool _local = new Uri(options.PublicAddress).IsLoopback;
+
+    public Task InvokeAsync(HttpContext context)
+    {
+        var headers = context.Response.Headers;
+        headers.ContentSecurityPolicy =
+            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'self'";
+        headers.XContentTypeOptions = "nosniff";
+        headers.XFrameOptions = "DENY";
+        headers["Referrer-Policy"] = "same-origin";
+        headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()";
+        headers["Cross-Origin-Opener-Policy"] = "same-origin";
+        headers["Cross-Origin-Resource-Policy"] = "same-origin";
+        headers.CacheControl = "no-store";
+        headers.Vary = "Accept-Language, Cookie";
+        // Browsers apply it to every port of a host name, which would break other things on a developer's machine.
+        if (!_local)
+            headers.StrictTransportSecurity = "max-age=63072000; includeSubDomains";
+        return next(context);
+    }
+}

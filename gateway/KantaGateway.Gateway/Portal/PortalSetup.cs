@@ -1,0 +1,108 @@
+using System.Globalization;
+using System.Text.Unicode;
+using KantaGateway.Gateway.Portal.Records;
+using Microsoft.AspNetCore.Localization;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.AspNetCore.Mvc.ApplicationParts;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.WebEncoders;
+
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>Marks the portal's endpoints: pages, assets and the language switch.</summary>
+/// <remarks>Pages reach patient data only through <c>IInnerRequests</c>, so the decision stage stands behind them, not before.</remarks>
+public sealed class PortalEndpoint;
+
+/// <summary>Puts the citizen's portal into the host.</summary>
+public static class PortalSetup
+{
+    /// <summary>Name of the cookie with the chosen language (fi, sv or en).</summary>
+    internal const string LanguageCookie = "__Host-kanta-language";
+
+    /// <summary>Registers the pages and what they need. Call before the application is built.</summary>
+    public static void AddPortal(this WebApplicationBuilder builder, GatewayOptions options)
+    {
+        builder.Services.AddRazorPages(pages =>
+        {
+            pages.RootDirectory = "/Portal/Pages";
+            pages.Conventions.ConfigureFilter(new AutoValidateAntiforgeryTokenAttribute());
+            pages.Conventions.ConfigureFilter(new CitizenOnly());
+            pages.Conventions.ConfigureFilter(new PlainRefusals());
+        }).ConfigureApplicationPartManager(parts =>
+        {
+            // The host may be another assembly (the development host, a test), which MVC would search instead of this one.
+            var assembly = typeof(PortalSetup).Assembly;
+            foreach (var part in ApplicationPartFactory.GetApplicationPartFactory(assembly).GetApplicationParts(assembly))
+            {
+                if (!parts.ApplicationParts.Any(p => p.GetType() == part.GetType() && p.Name == part.Name))
+                    parts.ApplicationParts.Add(part);
+            }
+        });
+        builder.Services.AddAntiforgery(forms =>
+        {
+            forms.Cookie.Name = "__Host-kanta-form";
+            forms.Cookie.SecurePolicy = CookieSecurePolicy.Always;
+            forms.Cookie.SameSite = SameSiteMode.Strict;
+            forms.Cookie.HttpOnly = true;
+            forms.Cookie.Path = "/";
+        });
+        // Finnish and Swedish as themselves and not as entities: half the bytes on a cheap phone's line.
+        builder.Services.Configure<WebEncoderOptions>(encoding => encoding.TextEncoderSettings = new(UnicodeRanges.All));
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<Texts>();
+        builder.Services.AddSingleton<OrganisationNames>();
+        builder.Services.AddSingleton<EntryLines>();
+        builder.Services.AddSingleton<OwnRecords>();
+        builder.Services.AddSingleton<OwnDeclarations>();
+        builder.Services.AddSingleton<Visits>();
+    }
+
+    /// <summary>Adds the pages, their assets and the language switch. Call after <c>MapIdentification</c>.</summary>
+    public static void MapPortal(this WebApplication app)
+    {
+        var cultures = Texts.Languages.Select(l => new CultureInfo(l.Code)).ToArray();
+        var language = new RequestLocalizationOptions
+        {
+            DefaultRequestCulture = new("fi"),
+            SupportedCultures = cultures,
+            SupportedUICultures = cultures,
+            RequestCultureProviders =
+            [
+                new CustomRequestCultureProvider(context => Task.FromResult(
+                    context.Request.Cookies[LanguageCookie] is { } code ? new ProviderCultureResult(code) : null)),
+                new AcceptLanguageHeaderRequestCultureProvider(),
+            ],
+        };
+        // The sign-in passes the language on to the broker.
+        app.UseWhen(context => IsPortal(context) || context.Request.Path == "/signin", portal => portal.UseRequestLocalization(language));
+        app.UseWhen(IsPortal, portal => portal.UseMiddleware<PortalHeaders>());
+
+        var marker = new PortalEndpoint();
+        app.MapRazorPages().WithMetadata(marker);
+        app.MapPortalAssets().WithMetadata(marker);
+        app.MapGet("/language/{code}", SwitchLanguage).WithMetadata(marker);
+        // What no endpoint answers gets a page a person can read; the FHIR paths and the protocols map their own.
+        app.MapFallbackToPage("/NotFound").WithMetadata(marker);
+    }
+
+    private static bool IsPortal(HttpContext context) => context.GetEndpoint()?.Metadata.GetMetadata<PortalEndpoint>() is not null;
+
+    private static IResult SwitchLanguage(string code, string? back, HttpContext context)
+    {
+        if (!Texts.Languages.Any(l => l.Code == code))
+            return Results.NotFound();
+        // Lax, not Strict: the first page after identification comes from the broker's site and has to be in the right language.
+        context.Response.Cookies.Append(LanguageCookie, code, new()
+        {
+            HttpOnly = true,
+            Secure = true,
+            SameSite = SameSiteMode.Lax,
+            Path = "/",
+            MaxAge = TimeSpan.FromDays(365),
+            IsEssential = true,
+        });
+        var local = back is ['/', ..] && !back.StartsWith("//", StringComparison.Ordinal) && !back.Contains('\\', StringComparison.Ordinal);
+        context.Response.Headers.Location = local ? back : "/";
+        return Results.StatusCode(StatusCodes.Status303SeeOther);
+    }
+}

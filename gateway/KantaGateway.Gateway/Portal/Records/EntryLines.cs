@@ -1,0 +1,19 @@
+namespace KantaGateway.Gateway.Portal.Records;
+
+/// <summary>Makes list lines of entries: titles, gists and names of organisations.</summary>
+internal sealed class EntryLines(Texts texts, OrganisationNames names)
+{
+    public EntryReader Reader { get; } = new(texts);
+
+    /// <param name="withKind">Whether the line names its type.</param>
+    public EntryLine Of(Entry entry, bool withKind) =>
+        new(entry, Reader.Title(entry), Short(Reader.Gist(entry)), names.Of(entry.Organisation), withKind ? Reader.TypeName(entry.Type) : null);
+
+    public IReadOnlyList<EntryLine> Of(IEnumerable<Entry> entries, bool withKind) => [.. entries.Select(e => Of(e, withKind))];
+
+    /// <summary>Under the kind's own heading only the rarer types need a name.</summary>
+    public IReadOnlyList<EntryLine> OfKind(EntryKind kind, IEnumerable<Entry> entries) => [.. entries.Select(e => Of(e, withKind: e.Type != kind.Types[0]))];
+
+    /// <summary>A list is to be looked through: the whole text is on the entry's own page.</summary>
+    private static string? Short(string? gist) => gist is { Length: > 200 } ? string.Concat(gist.AsSpan(0, 199), "…") : gist;
+}

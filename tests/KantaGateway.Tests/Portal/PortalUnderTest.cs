@@ -1,0 +1,220 @@
+using System.Net;
+using System.Text;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Portal;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace KantaGateway.Tests.Portal;
+
+/// <summary>The portal alone on a loopback port: a session is the cookie's presence, the record is in memory.</summary>
+internal sealed class PortalUnderTest : IAsyncDisposable
+{
+    public static readonly Pseudonym Self = Pseudonym.Read("portal-one"u8);
+    public const string SessionCookie = "__Host-kanta=session";
+
+    private readonly WebApplication _app;
+
+    private PortalUnderTest(WebApplication app, RecordInMemory record)
+    {
+        _app = app;
+        Record = record;
+        Address = new(app.Urls.First());
+        Browser = new(new HttpClientHandler { UseCookies = false, AllowAutoRedirect = false }) { BaseAddress = Address };
+    }
+
+    public RecordInMemory Record { get; }
+
+    public Uri Address { get; }
+
+    /// <summary>Follows no redirect and keeps no cookie: each test says what it sends.</summary>
+    public HttpClient Browser { get; }
+
+    /// <param name="alwaysSignedIn">Every request is the citizen's; for looking at pages.</param>
+    public static async Task<PortalUnderTest> StartAsync(bool alwaysSignedIn = false, string listen = "http://127.0.0.1:0")
+    {
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls(listen);
+        var ids = new IdentifierCipher(new byte[32]);
+        var record = new RecordInMemory(ids);
+        var options = Options();
+        builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
+            .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
+        builder.Services.AddSingleton<ClientRegistry>();
+        builder.AddPortal(options);
+        var app = builder.Build();
+        // The public listener speaks TLS; its cookies refuse anything else.
+        app.Use((context, next) =>
+        {
+            context.Request.Scheme = "https";
+            return next(context);
+        });
+        app.MapPortal();
+        await app.StartAsync();
+        return new(app, record);
+    }
+
+    public async Task<(HttpStatusCode Status, string Html, HttpResponseMessage Response)> GetAsync(string path, string language = "en", string? cookies = SessionCookie)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        return await SendAsync(request, language, cookies);
+    }
+
+    /// <summary>Opens the page for its token and posts the fields to its address.</summary>
+    public async Task<(HttpStatusCode Status, string Html, HttpResponseMessage Response)> PostAsync(
+        string path, Dictionary<string, string> fields, string? page = null, string language = "en")
+    {
+        var (_, html, response) = await GetAsync(page ?? path, language);
+        var token = html.Split("name=\"__RequestVerificationToken\" type=\"hidden\" value=\"")[1].Split('"')[0];
+        var cookie = response.Headers.GetValues("Set-Cookie").First(c => c.StartsWith("__Host-kanta-form=", StringComparison.Ordinal)).Split(';')[0];
+        using var request = new HttpRequestMessage(HttpMethod.Post, path)
+        {
+            Content = new FormUrlEncodedContent(fields.Append(new("__RequestVerificationToken", token))),
+        };
+        return await SendAsync(request, language, $"{SessionCookie}; {cookie}");
+    }
+
+    public async Task<(HttpStatusCode Status, string Html, HttpResponseMessage Response)> SendAsync(HttpRequestMessage request, string language, string? cookies)
+    {
+        request.Headers.Add("Accept-Language", language);
+        if (cookies is not null)
+            request.Headers.Add("Cookie", cookies);
+        var response = await Browser.SendAsync(request);
+        return (response.StatusCode, await response.Content.ReadAsStringAsync(), response);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Browser.Dispose();
+        await _app.DisposeAsync();
+    }
+
+    private static GatewayOptions Options() => new()
+    {
+        PublicAddress = "https://localhost:8443",
+        Port = 8443,
+        TlsCertificateFile = "", TlsKeyFile = "", ClientAuthorityFile = "", Repository = "", Keys = "", GrantKeyFile = "", IdentifierKeyFile = "",
+        AuditFolder = "", AuditOrigin = "",
+        Identification = new()
+        {
+            ClientsFile = "", TokenKeyFile = "",
+            Citizens = new() { Authority = "", ClientId = "", SigningKeyFile = "", EncryptionKeyFile = "", Acr = "" },
+        },
+    };
+
+    private sealed class CookieIsCitizen(bool always) : IIdentification
+    {
+        public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context) => throw new NotSupportedException();
+
+        public Requester? PortalRequester(HttpContext context) =>
+            always || context.Request.Cookies["__Host-kanta"] == "session"
+                ? new()
+                {
+                    Kind = RequesterKind.Citizen, ClientId = "portal", Organisation = Oid.Parse("1.2.246.10.99999990"), OrganisationName = "Portal",
+                    ControllerKind = ControllerKind.Public, Self = Self, PurposeOfUse = "PATRQT", TokenId = "t", Scopes = [],
+                    Expires = DateTimeOffset.UtcNow.AddMinutes(15),
+                }
+                : null;
+    }
+}
+
+/// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, reads, creates and updates.</summary>
+internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
+{
+    private readonly List<(JsonObject Resource, string Controller)> _resources = [];
+    private long _sequence = 1;
+
+    /// <summary>Every request, method and target.</summary>
+    public List<string> Asked { get; } = [];
+
+    /// <summary>When set, every request is answered with this status and nothing else.</summary>
+    public int? Broken { get; set; }
+
+    public string PatientId => ids.PatientId(PortalUnderTest.Self);
+
+    public IEnumerable<JsonObject> Of(string type) => _resources.Select(r => r.Resource).Where(r => (string?)r["resourceType"] == type);
+
+    /// <summary>Adds a resource and gives back its id.</summary>
+    public string Add(string json, string controller = "1.2.246.10.1234567") => Add(JsonNode.Parse(json)!.AsObject(), controller);
+
+    public Task<FhirAnswer> SendAsync(Requester requester, string method, string target, ReadOnlyMemory<byte> body = default,
+        string? contentType = null, IHeaderDictionary? headers = null, CancellationToken cancel = default)
+    {
+        lock (_resources)
+        {
+            Asked.Add($"{method} {target}");
+            if (Broken is { } status)
+                return Task.FromResult(new FhirAnswer(status, new HeaderDictionary(), []));
+            var parts = target.Split('/');
+            return Task.FromResult((method, parts) switch
+            {
+                ("POST", [var type, "_search"]) => Search(type),
+                ("GET", [var type, var id]) => Read(type, id),
+                ("POST", ["Consent"]) => Created(Add(JsonNode.Parse(body.Span)!.AsObject(), "1.2.246.10.99999990")),
+                ("PUT", ["Consent", var id]) => Update(id, JsonNode.Parse(body.Span)!.AsObject(), headers),
+                _ => new FhirAnswer(400, new HeaderDictionary(), []),
+            });
+        }
+    }
+
+    private string Add(JsonObject resource, string controller)
+    {
+        var sequence = _sequence++;
+        var id = ids.ResourceId(PortalUnderTest.Self, sequence);
+        resource["id"] = id;
+        resource["meta"] = new JsonObject { ["versionId"] = ids.VersionId(PortalUnderTest.Self, sequence), ["lastUpdated"] = "2026-03-12T10:00:00Z" };
+        _resources.Add((resource, controller));
+        return id;
+    }
+
+    private static FhirAnswer Created(string id) => new(201, new HeaderDictionary { ["Location"] = $"Consent/{id}" }, []);
+
+    private FhirAnswer Update(string id, JsonObject resource, IHeaderDictionary? headers)
+    {
+        var at = _resources.FindIndex(r => (string?)r.Resource["id"] == id);
+        if (at < 0)
+            return new(404, new HeaderDictionary(), []);
+        var (old, controller) = _resources[at];
+        if (headers?.IfMatch.ToString() != $"W/\"{(string?)old["meta"]!["versionId"]}\"")
+            return new(412, new HeaderDictionary(), []);
+        resource["meta"] = new JsonObject { ["versionId"] = ids.VersionId(PortalUnderTest.Self, _sequence++), ["lastUpdated"] = "2026-03-12T11:00:00Z" };
+        _resources[at] = (resource, controller);
+        return new(200, new HeaderDictionary(), []);
+    }
+
+    private FhirAnswer Read(string type, string id)
+    {
+        var found = _resources.FirstOrDefault(r => (string?)r.Resource["id"] == id && (string?)r.Resource["resourceType"] == type);
+        return found.Resource is null
+            ? new(404, new HeaderDictionary(), [])
+            : Answer(found.Resource, [found], new HeaderDictionary { ["ETag"] = $"W/\"{(string?)found.Resource["meta"]!["versionId"]}\"" });
+    }
+
+    private FhirAnswer Search(string type)
+    {
+        var found = _resources.Where(r => (string?)r.Resource["resourceType"] == type).ToArray();
+        var bundle = new JsonObject
+        {
+            ["resourceType"] = "Bundle", ["type"] = "searchset", ["total"] = found.Length,
+            ["entry"] = new JsonArray([.. found.Select(r => new JsonObject { ["resource"] = r.Resource.DeepClone() })]),
+        };
+        return Answer(bundle, found, new HeaderDictionary());
+    }
+
+    private static FhirAnswer Answer(JsonObject body, IReadOnlyList<(JsonObject Resource, string Controller)> disclosed, IHeaderDictionary headers)
+    {
+        var bytes = Encoding.UTF8.GetBytes(body.ToJsonString());
+        return new(200, headers, bytes, DisclosureManifest.Of(
+            [.. disclosed.Select(d => new ManifestItem((string)d.Resource["resourceType"]!, (string)d.Resource["id"]!, (string)d.Resource["meta"]!["versionId"]!, d.Controller))], bytes));
+    }
+}
