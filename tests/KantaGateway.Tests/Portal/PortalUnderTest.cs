@@ -50,7 +50,9 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         var options = Options();
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
-        builder.Services.AddSingleton<ClientRegistry>();
+        var clients = Path.GetTempFileName();
+        await File.WriteAllTextAsync(clients, "[]");
+        builder.Services.AddSingleton(s => new ClientRegistry(clients, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
         builder.AddPortal(options);
         var app = builder.Build();
         // The public listener speaks TLS; its cookies refuse anything else.
