@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -16,7 +17,20 @@ public sealed record PageState(
     [property: JsonPropertyName("p")] string Compartment,
     [property: JsonPropertyName("t")] string Target,
     [property: JsonPropertyName("q")] string Query,
-    [property: JsonPropertyName("a")] long After);
+    [property: JsonPropertyName("a"), JsonConverter(typeof(FixedWidthNumber))] long After);
+
+/// <summary>
+/// Always sixteen digits: how many digits a sequence number has, and so the length of a link, would tell how much
+/// hidden lies before it.
+/// </summary>
+sealed class FixedWidthNumber : JsonConverter<long>
+{
+    public override long Read(ref Utf8JsonReader reader, Type type, JsonSerializerOptions options) =>
+        long.Parse(reader.GetString()!, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
+
+    public override void Write(Utf8JsonWriter writer, long value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value.ToString("x16", CultureInfo.InvariantCulture));
+}
 
 /// <summary>
 /// Seals page links: AES-256-GCM with a random nonce, the caller as associated data. A link tells its holder nothing,

@@ -3,14 +3,17 @@ using System.Text.Json.Nodes;
 
 namespace KantaGateway.Tests.Repository;
 
-public sealed class ChangeTests : IAsyncLifetime
+public abstract class ChangeTests : IAsyncLifetime
 {
     private RepositoryWorld _world = null!;
     private Caller _clinic = null!, _other = null!;
 
+    /// <summary>Connection string of an empty PostgreSQL database; null: SQLite.</summary>
+    private protected abstract Task<string?> DatabaseAsync();
+
     public async Task InitializeAsync()
     {
-        _world = await RepositoryWorld.StartAsync();
+        _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
         var person = RepositoryWorld.NewPerson();
         _clinic = _world.As(person, RepositoryWorld.Aurora);
         // Another clinic with a disclosure permission: it sees, and may still not touch.
@@ -209,4 +212,14 @@ public sealed class ChangeTests : IAsyncLifetime
         var found = await _clinic.SearchAsync("Observation", "_count=200");
         Assert.Equal(ids.Order(), found.Ids.Order());
     }
+}
+
+public sealed class ChangeOnSqliteTests : ChangeTests
+{
+    private protected override Task<string?> DatabaseAsync() => Task.FromResult<string?>(null);
+}
+
+public sealed class ChangeOnPostgresTests : ChangeTests
+{
+    private protected override async Task<string?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
 }

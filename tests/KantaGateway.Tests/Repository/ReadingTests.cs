@@ -3,11 +3,14 @@ using System.Text;
 
 namespace KantaGateway.Tests.Repository;
 
-public sealed class ReadingTests : IAsyncLifetime
+public abstract class ReadingTests : IAsyncLifetime
 {
     private RepositoryWorld _world = null!;
 
-    public async Task InitializeAsync() => _world = await RepositoryWorld.StartAsync();
+    /// <summary>Connection string of an empty PostgreSQL database; null: SQLite.</summary>
+    private protected abstract Task<string?> DatabaseAsync();
+
+    public async Task InitializeAsync() => _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
 
     public async Task DisposeAsync() => await _world.DisposeAsync();
 
@@ -83,4 +86,14 @@ public sealed class ReadingTests : IAsyncLifetime
         (await _world.SendAsync(clinic.Grant, null, "POST", "/policy")).Is(HttpStatusCode.Forbidden);
         Assert.DoesNotContain("Koivu", Encoding.UTF8.GetString(forged.Body));
     }
+}
+
+public sealed class ReadingOnSqliteTests : ReadingTests
+{
+    private protected override Task<string?> DatabaseAsync() => Task.FromResult<string?>(null);
+}
+
+public sealed class ReadingOnPostgresTests : ReadingTests
+{
+    private protected override async Task<string?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
 }

@@ -3,14 +3,17 @@ using System.Text.Json.Nodes;
 
 namespace KantaGateway.Tests.Repository;
 
-public sealed class TransactionTests : IAsyncLifetime
+public abstract class TransactionTests : IAsyncLifetime
 {
     private RepositoryWorld _world = null!;
     private Caller _clinic = null!;
 
+    /// <summary>Connection string of an empty PostgreSQL database; null: SQLite.</summary>
+    private protected abstract Task<string?> DatabaseAsync();
+
     public async Task InitializeAsync()
     {
-        _world = await RepositoryWorld.StartAsync();
+        _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
         _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).WithDirectory();
     }
 
@@ -136,4 +139,14 @@ public sealed class TransactionTests : IAsyncLifetime
         var reader = _clinic with { Directory = _world.DirectoryGrant(RepositoryWorld.Aurora, KantaGateway.Fhir.Grants.GrantUse.Read) };
         (await reader.TransactAsync(Some.Transaction(("POST", "Organization", Some.Organization(), null)))).Is(HttpStatusCode.Forbidden);
     }
+}
+
+public sealed class TransactionOnSqliteTests : TransactionTests
+{
+    private protected override Task<string?> DatabaseAsync() => Task.FromResult<string?>(null);
+}
+
+public sealed class TransactionOnPostgresTests : TransactionTests
+{
+    private protected override async Task<string?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
 }
