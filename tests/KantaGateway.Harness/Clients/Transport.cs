@@ -27,6 +27,7 @@ static class Transport
             AllowAutoRedirect = false,
             AutomaticDecompression = DecompressionMethods.None,
             MaxResponseHeadersLength = 1024,
+            EnableMultipleHttp2Connections = true,
             PooledConnectionIdleTimeout = TimeSpan.FromSeconds(60),
             SslOptions = new SslClientAuthenticationOptions
             {

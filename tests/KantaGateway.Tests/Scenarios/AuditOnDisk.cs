@@ -1,0 +1,65 @@
+using System.Text.Json;
+using KantaGateway.Audit;
+using KantaGateway.Audit.Storage;
+
+namespace KantaGateway.Tests.Scenarios;
+
+/// <summary>
+/// The audit store of a development host, read from its folder with the keys that lie there: what an auditor with
+/// every key would see.
+/// </summary>
+sealed class AuditOnDisk : IDisposable
+{
+    private readonly string _folder;
+    private readonly AuditOpener _opener;
+    private readonly Dictionary<string, List<JsonElement>> _events = [];
+    private long _read;
+
+    public AuditOnDisk(string data, string origin)
+    {
+        _folder = Path.Combine(data, "audit");
+        using var signer = new NoteSigner(origin, Convert.FromBase64String(File.ReadAllText(Path.Combine(_folder, "log.key")).Trim()));
+        Log = signer.Verifier;
+        using var keys = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(data, "keys.json")));
+        _opener = new(keys.RootElement.GetProperty("auditReaderKey").GetBytesFromBase64());
+    }
+
+    public NoteVerifier Log { get; }
+
+    /// <summary>Recomputes the whole tree and compares it with what is stored, signed and was signed before.</summary>
+    public AuditVerification Verify(string? earlierCheckpoint) => AuditVerification.Of(_folder, Log, earlierCheckpoint);
+
+    /// <summary>Opens the entries that came since the last call.</summary>
+    public void Refresh()
+    {
+        using var connection = LogStore.OpenReader(_folder, Log);
+        using var command = connection.CreateCommand();
+        foreach (var (index, row) in StoreReads.All(connection).Skip((int)_read))
+        {
+            var entry = new SealedEntry(index, DateTimeOffset.UnixEpoch, row.Commitment.ToArray(), row.Enc, row.Sealed);
+            Assert.True(_opener.TryOpen(entry, out var opened), $"entry {index} does not open");
+            var json = JsonDocument.Parse(opened.AuditEvent).RootElement;
+            foreach (var request in Requests(json))
+                (_events.TryGetValue(request, out var known) ? known : _events[request] = []).Add(json);
+            _read = index + 1;
+        }
+    }
+
+    /// <summary>AuditEvents of one request, by its X-Request-Id.</summary>
+    public IReadOnlyList<JsonElement> Of(string request) => _events.GetValueOrDefault(request) ?? [];
+
+    /// <summary>Whether an entry says that this request disclosed a body with this SHA-256.</summary>
+    public bool Discloses(string request, byte[] digest)
+    {
+        var encoded = Convert.ToBase64String(digest);
+        return Of(request).Any(e => e.GetProperty("outcome").GetString() == "0" && e.GetRawText().Contains(encoded, StringComparison.Ordinal));
+    }
+
+    public void Dispose() => _opener.Dispose();
+
+    // The request id is the identifier of the entity with type XrequestId (BALP).
+    private static IEnumerable<string> Requests(JsonElement json) =>
+        from entity in json.TryGetProperty("entity", out var entities) ? entities.EnumerateArray().ToArray() : []
+        where entity.TryGetProperty("type", out var type) && type.TryGetProperty("code", out var code) && code.GetString() == "XrequestId"
+        select entity.GetProperty("what").GetProperty("identifier").GetProperty("value").GetString()!;
+}
