@@ -2,6 +2,11 @@ using System.CommandLine;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Harness.Verification;
+using Spectre.Console;
+
+// In a file or a pipe nobody sees a margin, and wrapped lines can't be searched.
+if (Console.IsOutputRedirected)
+    AnsiConsole.Profile.Width = 240;
 
 // What a vendor runs against any gateway: see README.md beside this file.
 var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create() };

@@ -51,13 +51,11 @@ static class LoadCommand
         foreach (var row in rows)
             table.AddRow(Markup.Escape(row.Key), Number(row.Count(r => r.IsStored)), Number(row.Count(r => !r.IsStored)));
         AnsiConsole.Write(table);
-        foreach (var unit in report.Refused)
+        // A file of a thousand entries about an unknown patient has one fault, not a thousand.
+        foreach (var same in report.Refused.GroupBy(u => (What(u), u.Status, string.Join('\n', u.Issues.Select(Reason)))))
         {
-            var first = unit.Entries[0].Entry;
-            var what = unit.Entries.Count == 1 ? $"{first.Type} {first}" : $"transaction of {unit.Entries.Count} from {first.File}";
-            AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"[red]refused[/] {what}: {unit.Status}");
-            foreach (var issue in unit.Issues)
-                AnsiConsole.WriteLine($"        {issue.Diagnostics ?? issue.Code}{(issue.Expression is null ? "" : $"\n          at {issue.Expression}")}");
+            AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"[red]refused[/] {same.Key.Item1}: {same.Key.Status}, at {same.First().Entries[0].Entry}{(same.Count() > 1 ? $" and {same.Count() - 1} more" : "")}");
+            AnsiConsole.WriteLine(same.Key.Item3);
         }
         foreach (var source in report.Unreadable)
             AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"[yellow]not sent[/] {source.File}: {source.Reason}");
@@ -66,6 +64,10 @@ static class LoadCommand
         AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"{report.Stored.Count()} stored, {report.Refused.Sum(u => u.Entries.Count)} refused, {report.Unreadable.Count} not sent{(check ? $", {report.Different.Count()} read back otherwise" : "")} in {report.Duration.TotalSeconds:0.0} s"));
     }
+
+    private static string What(LoadedUnit unit) => unit.Unit.Atomic ? $"transaction of {unit.Entries.Count}" : unit.Entries[0].Entry.Type;
+
+    private static string Reason(ReplyIssue issue) => $"        {issue.Diagnostics ?? issue.Code}{(issue.Expression is null ? "" : $" [{issue.Expression}]")}";
 
     private static string Number(int count) => count.ToString(CultureInfo.InvariantCulture);
 

@@ -10,17 +10,20 @@ namespace KantaGateway.Tests.Scenarios;
 /// </summary>
 sealed class AuditOnDisk : IDisposable
 {
+    /// <summary>As the development host names its log.</summary>
+    private const string Origin = "localhost/kanta-audit";
+
     private readonly string _folder;
     private readonly AuditOpener _opener;
     private readonly Dictionary<string, List<JsonElement>> _events = [];
     private long _read;
 
-    public AuditOnDisk(string data, string origin)
+    public AuditOnDisk(string data)
     {
         _folder = Path.Combine(data, "audit");
-        using var signer = new NoteSigner(origin, Convert.FromBase64String(File.ReadAllText(Path.Combine(_folder, "log.key")).Trim()));
+        using var signer = new NoteSigner(Origin, Convert.FromBase64String(File.ReadAllText(Path.Combine(_folder, "log.key")).Trim()));
         Log = signer.Verifier;
-        using var keys = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(data, "keys.json")));
+        using var keys = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(data, "keys", "wrapping-keys.json")));
         _opener = new(keys.RootElement.GetProperty("auditReaderKey").GetBytesFromBase64());
     }
 
