@@ -50,7 +50,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         var digest = DigestOf(token);
         return _verified.TryGet(digest, out var verified) && ReferenceEquals(verified.Directory, directory)
             ? new(CheckUse(context, verified))
-            : VerifyAsync(context, token, digest, directory);
+            : VerifyAsync(context, token.ToString(), digest, directory);
     }
 
     public Requester? PortalRequester(HttpContext context) => PortalSessions.RequesterOf(context, options);
@@ -112,9 +112,10 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     }
 
     /// <summary>RFC 6750 §2.1: in the header only, never in the URL or the body.</summary>
-    private static bool TryReadToken(HttpRequest request, out string token, out string problem)
+    private static bool TryReadToken(HttpRequest request, out ReadOnlySpan<char> token, out string problem)
     {
-        (token, problem) = ("", "");
+        token = default;
+        problem = "";
         if (request.Headers.Authorization is not { Count: > 0 } headers)
             problem = "The request has no access token; send Authorization: Bearer with one from the token endpoint.";
         else if (headers is not [{ } header] || !header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
@@ -122,17 +123,18 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         else if (header.Length > LongestToken)
             problem = "The access token is too long to be one of this gateway's.";
         else
-            token = header[Scheme.Length..].Trim();
+            token = header.AsSpan(Scheme.Length).Trim();
         return problem.Length == 0;
     }
 
-    private static TokenDigest DigestOf(string token)
+    private static TokenDigest DigestOf(ReadOnlySpan<char> token)
     {
-        Span<byte> utf8 = stackalloc byte[LongestToken];
+        // A token is ASCII. One that is not has no digest but that of nothing, under which nothing is ever kept.
+        Span<byte> ascii = token.Length <= 2048 ? stackalloc byte[2048] : new byte[token.Length];
         Span<long> digest = stackalloc long[4];
-        // Does not fit only if it is not ASCII, which no token is; its digest is then that of nothing, under which nothing is kept.
-        _ = Encoding.UTF8.TryGetBytes(token, utf8, out var length);
-        SHA256.HashData(utf8[..length], System.Runtime.InteropServices.MemoryMarshal.AsBytes(digest));
+        if (Ascii.FromUtf16(token, ascii, out var length) != System.Buffers.OperationStatus.Done)
+            length = 0;
+        SHA256.HashData(ascii[..length], System.Runtime.InteropServices.MemoryMarshal.AsBytes(digest));
         return new(digest[0], digest[1], digest[2], digest[3]);
     }
 

@@ -80,7 +80,7 @@ internal static class TokenEndpoint
             });
 
             server.AddEventHandler<ValidateTokenRequestContext>(handler => handler.UseScopedHandler<AuthenticateCaller>()
-                .SetOrder(OpenIddictServerHandlers.Exchange.ValidateAuthentication.Descriptor.Order - 500));
+                .SetOrder(OpenIddictServerHandlers.Exchange.ValidateGrantType.Descriptor.Order + 500));
             server.AddEventHandler<ProcessAuthenticationContext>(handler => handler.UseInlineHandler(LeaveAssertions)
                 .SetOrder(OpenIddictServerHandlers.EvaluateValidatedTokens.Descriptor.Order + 500));
             server.AddEventHandler<HandleTokenRequestContext>(handler => handler.UseSingletonHandler<GrantToken>());
@@ -139,12 +139,17 @@ internal static class TokenEndpoint
                 }
                 if (!request.IsTokenExchangeGrantType())
                     return;
+                if (string.IsNullOrEmpty(request.SubjectToken) || request.SubjectTokenType is not { } type || !SubjectTokens.Types.Contains(type))
+                {
+                    context.Reject(Errors.InvalidRequest, $"Send subject_token, and subject_token_type as one of {string.Join(", ", SubjectTokens.Types)}.");
+                    return;
+                }
                 if (request.ActorToken is not null)
                 {
                     context.Reject(Errors.InvalidRequest, "actor_token is not used: the actor is the authenticated client.");
                     return;
                 }
-                var (professional, unproven) = await subjects.ValidateAsync(http, client, request.SubjectToken!).ConfigureAwait(false);
+                var (professional, unproven) = await subjects.ValidateAsync(http, client, request.SubjectToken).ConfigureAwait(false);
                 if (professional is null)
                     context.Reject(unproven!.Error, unproven.Description);
                 else if (professional.Until <= time.GetUtcNow())

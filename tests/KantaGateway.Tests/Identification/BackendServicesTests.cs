@@ -168,6 +168,15 @@ public sealed class BackendServicesTests(IdentificationWorld world)
         await RejectsAsync(world.ClientCredentials(world.Aurora, assertion), null);
 
     [Fact]
+    public async Task Says_how_to_authenticate_to_who_has_not()
+    {
+        var (status, body) = await world.PostTokenAsync(new() { ["grant_type"] = "client_credentials" }, world.Aurora.Certificate);
+        Assert.Equal(HttpStatusCode.Unauthorized, status);
+        Assert.Equal("invalid_client", body.GetProperty("error").GetString());
+        Assert.Contains("signed client_assertion", body.GetProperty("error_description").GetString());
+    }
+
+    [Fact]
     public async Task Rejects_a_client_secret()
     {
         var (status, body) = await world.PostTokenAsync(new()

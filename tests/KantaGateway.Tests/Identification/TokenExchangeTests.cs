@@ -80,7 +80,15 @@ public sealed class TokenExchangeTests(IdentificationWorld world)
     {
         var form = world.TokenExchange(world.Aurora, "");
         form.Remove("subject_token");
-        await RejectsAsync(form, "subject_token");
+        await RejectsAsync(form, "Send subject_token");
+    }
+
+    [Fact]
+    public async Task Rejects_a_subject_token_that_is_said_to_be_something_else()
+    {
+        var form = world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001"));
+        form["subject_token_type"] = "urn:ietf:params:oauth:token-type:saml2";
+        await RejectsAsync(form, "subject_token_type as one of");
     }
 
     [Fact]
