@@ -1,11 +1,16 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 
 namespace KantaGateway.Fhir.Outcomes;
 
-/// <summary>What is wrong with a text that is no well-formed JSON object, and at which element.</summary>
+/// <summary>What is wrong with a text that is not one well-formed JSON object, and at which element. Stateless.</summary>
 /// <remarks>
-/// Runs only after a reader has already failed, so that the ordinary path keeps no track of where it is. Stateless.
+/// A first pass without memory of where it is decides; only when that one fails does a second find the place. Beyond
+/// JSON itself this refuses what readers are known to understand differently: a second <c>resourceType</c> in one object
+/// (hl7.org/fhir/R4/json.html has property names unique), half surrogate pairs, and control characters in strings
+/// (datatypes.html#string).
 /// </remarks>
 static class JsonFaults
 {
@@ -14,47 +19,102 @@ static class JsonFaults
 
     public static readonly JsonReaderOptions ReaderOptions = new() { MaxDepth = MaxDepth };
 
+    private enum TextFault { None, NoText, ControlCharacter }
+
     /// <summary>The fault of a JSON text, or null when it is one well-formed object.</summary>
-    public static Fault? Find(ReadOnlySpan<byte> json)
+    public static Fault? Find(ReadOnlySpan<byte> json) => IsSound(json) ? null : Locate(json);
+
+    private static bool IsSound(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json, ReaderOptions);
+        var typed = 0UL; // bit n: the object at depth n has had its resourceType
+        try
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+                return false;
+            while (reader.Read())
+            {
+                switch (reader.TokenType)
+                {
+                    case JsonTokenType.StartObject:
+                        typed &= ~(1UL << (reader.CurrentDepth + 1));
+                        break;
+                    case JsonTokenType.PropertyName:
+                        if (CheckText(ref reader) != TextFault.None)
+                            return false;
+                        if (reader.ValueTextEquals("resourceType"u8))
+                        {
+                            var bit = 1UL << reader.CurrentDepth;
+                            if ((typed & bit) != 0)
+                                return false;
+                            typed |= bit;
+                        }
+                        break;
+                    case JsonTokenType.String when CheckText(ref reader) != TextFault.None:
+                        return false;
+                }
+            }
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    private static Fault Locate(ReadOnlySpan<byte> json)
     {
         if (json.StartsWith("\uFEFF"u8))
             return Invalid("The body begins with a byte order mark; send UTF-8 without one.", null);
+        if (json.Trim(" \t\r\n"u8).IsEmpty)
+            return Invalid("The body is empty; a FHIR resource as JSON is expected.", null);
         var reader = new Utf8JsonReader(json, ReaderOptions);
         var path = new ElementPath();
         try
         {
-            if (!reader.Read())
-                return Invalid("The body is empty; a FHIR resource as JSON is expected.", null);
-            if (reader.TokenType != JsonTokenType.StartObject)
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
                 return Invalid("The body is not a JSON object; a FHIR resource begins with '{'.", null);
             path.Enter();
             while (reader.Read())
-                path.Follow(ref reader);
-            return null;
+            {
+                var text = reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName ? CheckText(ref reader) : TextFault.None;
+                if (text == TextFault.NoText)
+                    return Invalid("A string is not valid UTF-8 or has an incomplete surrogate pair.", path.Expression);
+                if (!path.Follow(ref reader))
+                    return new(FaultKind.Unprocessable, new FaultIssue("The element stands more than once in the same object.", path.Expression, "structure"));
+                if (text == TextFault.ControlCharacter)
+                    return new(FaultKind.Unprocessable, new FaultIssue("A string has a control character other than tab, line feed and carriage return.", path.Before, "value"));
+            }
+            throw new InvalidOperationException("The two passes over a body disagree.");
         }
         catch (JsonException e)
         {
-            if (json.Trim(" \t\r\n"u8).IsEmpty)
-                return Invalid("The body is empty; a FHIR resource as JSON is expected.", null);
-            if (reader.CurrentDepth >= MaxDepth)
-                return Invalid($"Objects and arrays are nested deeper than {MaxDepth} levels.", path.Expression);
-            return Invalid($"Malformed JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}.", path.Expression);
+            var rest = json[(int)Math.Min(reader.BytesConsumed, json.Length)..].TrimStart(" \t\r\n:,"u8);
+            return path.Depth >= MaxDepth && rest is [(byte)'{' or (byte)'[', ..]
+                ? Invalid($"Objects and arrays are nested deeper than {MaxDepth} levels.", path.Expression)
+                : Invalid(string.Create(CultureInfo.InvariantCulture, $"Malformed JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}."), path.Expression);
+        }
+    }
+
+    /// <summary>Whether a string or name token is text. The reader itself lets bad UTF-8 and lone surrogates pass.</summary>
+    private static TextFault CheckText(ref Utf8JsonReader reader)
+    {
+        if (!reader.ValueIsEscaped)
+            return Utf8.IsValid(reader.ValueSpan) ? TextFault.None : TextFault.NoText;
+        string text;
+        try
+        {
+            text = reader.GetString()!;
         }
         catch (InvalidOperationException)
         {
-            // Utf8JsonReader reads on over bad UTF-8 and lone surrogates; only taking the string out fails.
-            return Invalid("A string is not valid UTF-8 or has an incomplete surrogate pair.", path.Expression);
+            return TextFault.NoText;
         }
+        return text.AsSpan().ContainsAny(ControlCharacters) ? TextFault.ControlCharacter : TextFault.None;
     }
 
-    /// <summary>Whether a string token cannot be text: invalid UTF-8 or half a surrogate pair.</summary>
-    private static void RequireText(ref Utf8JsonReader reader)
-    {
-        if (reader.TokenType == JsonTokenType.String && (reader.ValueIsEscaped || !Encoding.UTF8.GetCharCountIsPlain(reader.ValueSpan)))
-            _ = reader.GetString();
-    }
-
-    private static bool GetCharCountIsPlain(this Encoding _, ReadOnlySpan<byte> bytes) => Ascii.IsValid(bytes);
+    private static readonly System.Buffers.SearchValues<char> ControlCharacters =
+        System.Buffers.SearchValues.Create([.. Enumerable.Range(0, 32).Select(c => (char)c).Except("\t\n\r")]);
 
     private static Fault Invalid(string diagnostics, string? expression) =>
         new(FaultKind.Invalid, new FaultIssue(diagnostics, expression, "structure"));
@@ -62,39 +122,49 @@ static class JsonFaults
     /// <summary>Follows a reader and tells the FHIRPath of where it stands.</summary>
     private sealed class ElementPath
     {
-        private readonly Stack<(string? Name, int Index)> _levels = new();
+        private readonly Stack<Level> _levels = new();
         private string? _property;
         private string? _rootType;
-        private bool _atRootType;
 
-        public void Enter() => _levels.Push((null, -1));
+        /// <param name="Name">Property whose value the level is; null in an array.</param>
+        /// <param name="Index">In an array, of the item that comes next; -1 in an object.</param>
+        private record struct Level(string? Name, int Index, bool IsTyped);
 
-        public void Follow(ref Utf8JsonReader reader)
+        public int Depth => _levels.Count;
+
+        public void Enter() => _levels.Push(new(null, -1, false));
+
+        /// <summary>Takes a token into account; false: it is a second <c>resourceType</c>.</summary>
+        public bool Follow(ref Utf8JsonReader reader)
         {
+            Before = null;
             switch (reader.TokenType)
             {
                 case JsonTokenType.PropertyName:
                     _property = reader.GetString();
-                    _atRootType = _levels.Count == 1 && _property == "resourceType";
-                    return;
+                    if (_property != "resourceType")
+                        return true;
+                    var level = _levels.Pop();
+                    _levels.Push(level with { IsTyped = true });
+                    return !level.IsTyped;
                 case JsonTokenType.EndObject or JsonTokenType.EndArray:
                     _levels.TryPop(out _);
                     Advance();
-                    return;
+                    return true;
                 case JsonTokenType.StartArray:
-                    _levels.Push((_property, 0));
+                    _levels.Push(new(_property, 0, false));
                     _property = null;
-                    return;
+                    return true;
                 case JsonTokenType.StartObject:
-                    _levels.Push((_property, -1));
+                    _levels.Push(new(_property, -1, false));
                     _property = null;
-                    return;
+                    return true;
                 default:
-                    RequireText(ref reader);
-                    if (_atRootType && reader.TokenType == JsonTokenType.String)
+                    if (_levels.Count == 1 && _property == "resourceType" && reader.TokenType == JsonTokenType.String)
                         _rootType = reader.GetString();
+                    Before = Expression;
                     Advance();
-                    return;
+                    return true;
             }
         }
 
@@ -103,10 +173,13 @@ static class JsonFaults
             if (_levels.TryPeek(out var top) && top.Index >= 0)
             {
                 _levels.Pop();
-                _levels.Push((top.Name, top.Index + 1));
+                _levels.Push(top with { Index = top.Index + 1 });
             }
             _property = null;
         }
+
+        /// <summary>Of the value just followed.</summary>
+        public string? Before { get; private set; }
 
         public string? Expression
         {
@@ -115,12 +188,12 @@ static class JsonFaults
                 if (_rootType is null || !ElementExpression.IsName(_rootType))
                     return null;
                 var text = new StringBuilder(_rootType);
-                foreach (var (name, index) in _levels.Reverse().Skip(1))
+                foreach (var (name, index, _) in _levels.Reverse().Skip(1))
                 {
                     if (!Append(text, name))
                         return text.ToString();
                     if (index >= 0)
-                        text.Append('[').Append(index).Append(']');
+                        text.Append('[').Append(index.ToString(CultureInfo.InvariantCulture)).Append(']');
                 }
                 Append(text, _property);
                 return text.ToString();

@@ -1,6 +1,4 @@
-using System.Text.Encodings.Web;
 using System.Text.Json;
-using System.Text.Unicode;
 using Hl7.Fhir.Model;
 using Hl7.Fhir.Serialization;
 using KantaGateway.Fhir.Outcomes;
@@ -22,11 +20,7 @@ public static class ResourceParser
 
     private static readonly FhirJsonDeserializer Deserializer = FhirJsonDeserializer.STRICT;
 
-    private static readonly JsonSerializerOptions Writing = new JsonSerializerOptions
-    {
-        // Letters stay letters (half the size of Finnish text); <, > and & stay escaped, in case a page embeds it.
-        Encoder = JavaScriptEncoder.Create(UnicodeRanges.All),
-    }.ForFhir();
+    private static readonly JsonSerializerOptions Writing = new JsonSerializerOptions().ForFhir();
 
     /// <summary>Parses and validates one resource, a Bundle with everything in it included.</summary>
     /// <returns>

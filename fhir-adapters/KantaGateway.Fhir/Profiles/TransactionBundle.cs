@@ -195,7 +195,7 @@ public sealed class TransactionBundle
             else if (method == BundleMethod.Put && resource.Id != id)
                 Wrong("The resource's id must be the one in the URL.", "resource.id", "value");
         }
-        else if (resource is not null)
+        else if (method is not null && resource is not null)
             Wrong("DELETE and GET carry no resource.", "resource", "structure");
 
         return issues.Count > before || method is null ? null : new BundleOperation(index, method.Value, type, id)

@@ -264,7 +264,7 @@ public sealed class SearchQuery
                         Clauses.Add(new DateClause(parameter.Code, times));
                     break;
                 case SearchKind.Reference:
-                    ReadReferences(parameter, target, value);
+                    ReadReferences(parameter, name, target, value);
                     break;
             }
         }
@@ -323,10 +323,10 @@ public sealed class SearchQuery
             Clauses.Add(new TokenClause(parameter.Code, tests));
         }
 
-        private void ReadReferences(SearchParameter parameter, string? target, string value)
+        private void ReadReferences(SearchParameter parameter, string name, string? target, string value)
         {
             var tests = new List<ReferenceTest>();
-            foreach (var alternative in Alternatives(parameter.Name, value))
+            foreach (var alternative in Alternatives(name, value))
             {
                 var literal = Unescape(alternative);
                 if (publicBase is not null && literal.StartsWith(publicBase + "/", StringComparison.Ordinal))
@@ -342,7 +342,7 @@ public sealed class SearchQuery
                 else if (References.Classify(literal, out var named, out _) is not (ReferenceKind.Local or ReferenceKind.External)
                     || (target is not null && named is not null && named != target))
                 {
-                    Wrong(parameter.Name, $"Parameter {parameter.Name} takes Type/id, an id, or a URL of a resource.", "value");
+                    Wrong(name, $"Parameter {name} takes Type/id, an id, or a URL of a resource.", "value");
                     return;
                 }
                 if (parameter.Name is "patient" or "subject")

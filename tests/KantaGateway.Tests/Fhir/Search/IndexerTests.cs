@@ -1,0 +1,99 @@
+using System.Text;
+using CsCheck;
+using Hl7.Fhir.FhirPath;
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Search;
+
+namespace KantaGateway.Tests.Fhir.Search;
+
+public class IndexerTests
+{
+    private static readonly Gen<IndexHeader> Headers = Gen.Select(
+        Sample.OneOf("Observation", "Consent", "Patient", "Encounter"), Gen.Long[0, 1L << 47], Gen.Long[0, 1L << 47], Sample.OneOf("1.2.246.10.1", "1.2.246.10.2"),
+        Sample.OneOf(null, "1.2.246.10.2.14.1", "1.2.246.10.2.14.2"), Gen.Bool, Gen.Long[0, 100_000_000],
+        (type, first, row, controller, serviceEvent, deleted, second) => new IndexHeader
+        {
+            Type = type,
+            ResourceSequence = first,
+            RowSequence = row,
+            Controller = controller,
+            ServiceEvent = serviceEvent,
+            IsDeleted = deleted,
+            LastUpdated = DateTimeOffset.UnixEpoch.AddMilliseconds(second),
+        });
+
+    [Fact]
+    public void A_header_is_read_back_as_it_was_written() => Headers.Sample(header => new IndexEntry(Indexer.Build(header, null)).ToHeader() == header);
+
+    [Fact]
+    public void Consents_and_encounters_make_policy_and_patients_are_kept_per_controller() => Headers.Sample(header =>
+    {
+        var entry = new IndexEntry(Indexer.Build(header, null));
+        return entry.IsPolicyRelevant == header.Type is "Consent" or "Encounter" && entry.IsPerController == (header.Type == "Patient");
+    });
+
+    [Fact]
+    public void The_filter_over_entries_admits_exactly_what_the_scope_admits() =>
+        Gen.Select(Headers, Sample.OneOf(Enum.GetValues<Breadth>().Append((Breadth)77).ToArray()), Sample.OneOf("1.2.246.10.1", "1.2.246.10.3", ""),
+            Sample.OneOf<string[]>([], ["1.2.246.10.2.14.1"], ["x", "1.2.246.10.2.14.2"], [""]),
+            Sample.OneOf<string[]?>(null, [], ["Observation"], ["Consent", "Patient"]))
+        .Sample((header, breadth, controller, denied, types) =>
+        {
+            var scope = new DisclosureScope { Breadth = breadth, Controller = controller, DeniedServiceEvents = denied, Types = types };
+            return new ScopeFilter(scope).Admits(new IndexEntry(Indexer.Build(header, null))) == scope.Admits(header.Type, header.Controller, header.ServiceEvent);
+        }, iter: 5_000);
+
+    [Fact]
+    public void A_broken_or_later_entry_is_an_error_and_not_an_empty_one()
+    {
+        var entry = Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 2, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch }, null);
+        entry[0] = 2;
+        Assert.Throws<InvalidDataException>(() => new IndexEntry(entry).Type.Length);
+        Assert.Throws<InvalidDataException>(() => new IndexEntry([]).Type.Length);
+    }
+
+    [Fact]
+    public void A_resource_of_another_type_than_the_header_is_refused() => Assert.Throws<ArgumentException>(() =>
+        Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 2, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch }, new Patient()));
+
+    [Fact]
+    public void Every_served_parameter_of_R4_can_be_compiled()
+    {
+        foreach (var type in ResourceTypes.Served)
+            foreach (var parameter in SearchParameters.Of(type))
+                Assert.NotEmpty(parameter.Paths);
+        Assert.Equal(["patient", "subject", "code", "category", "date", "status", "identifier", "encounter"], SearchParameters.Of("Observation").Select(p => p.Name));
+        Assert.Equal(["patient", "subject", "date", "status", "identifier", "class", "type"], SearchParameters.Of("Encounter").Select(p => p.Name));
+        Assert.Empty(SearchParameters.Of("Bundle"));
+        Assert.Empty(SearchParameters.Of("Nonsense"));
+    }
+
+    /// <summary>The plain paths find what Firely's FHIRPath engine finds, over everything that lies in the samples.</summary>
+    [Fact]
+    public void Paths_select_what_the_FHIRPath_engine_selects()
+    {
+        ElementNavFhirExtensions.PrepareFhirSymbolTableFunctions();
+        var resources = Sample.SharedFiles("synthea").Concat(Sample.SharedFiles("fi-base")).Select(f => ResourceParser.Parse(File.ReadAllBytes(f)).Resource)
+            .SelectMany(r => r is Bundle bundle ? bundle.Entry.Select(e => e.Resource) : [r]).OfType<Resource>()
+            .GroupBy(r => r.TypeName).SelectMany(g => g.Take(25));
+        foreach (var resource in resources.Append(Everything))
+            foreach (var parameter in SearchParameters.Of(resource.TypeName))
+            {
+                var definition = ModelInfo.SearchParameters.Single(p => p.Resource == resource.TypeName && p.Name == parameter.Name);
+                // resolve() would need the network; without it Firely selects the unfiltered references.
+                var expression = definition.Expression!.Replace(".where(resolve() is Patient)", "");
+                Assert.Equal(resource.Select(expression).OfType<Base>().Select(Text), parameter.Paths.SelectMany(p => p.Select(resource)).Select(Text));
+            }
+    }
+
+    private static Observation Everything => Sample.Parse<Observation>("""
+        {"resourceType":"Observation","status":"final","code":{"text":"a","coding":[{"code":"b"}]},"identifier":[{"value":"1"},{"value":"2"}],
+         "category":[{"text":"x"},{"text":"y"}],"effectivePeriod":{"start":"2030"},"subject":{"reference":"Patient/1"},"encounter":{"display":"e"}}
+        """);
+
+    private static string Text(Base element) => element is PrimitiveType primitive ? $"{primitive.JsonValue}" : Encoding.UTF8.GetString(
+        System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(element.EnumerateElements().Select(e => $"{e.Key}:{e.Value}")));
+}
