@@ -34,6 +34,8 @@ public static class BalpEvent
     internal const string ControllerDetail = "controller", DigestDetail = "sha-256", RequestDetail = "X-Request-Id",
         InteractionDetail = "interaction", QueryDetail = "query";
 
+    private const int MaxString = 2048;
+
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
     /// <summary>The AuditEvent as UTF-8 JSON.</summary>
@@ -133,7 +135,15 @@ public static class BalpEvent
         json.WriteString("recorded", record.Recorded.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
         json.WriteString("outcome", record.Outcome switch { AuditOutcome.Success => "0", AuditOutcome.MinorFailure => "4", _ => "8" });
         WriteOptional(json, "outcomeDesc", record.OutcomeDescription);
-        json.WriteStartArray("purposeOfEvent");
+        WritePurpose(json, "purposeOfEvent", record);
+    }
+
+    // Unknown before the caller is identified.
+    private static void WritePurpose(Utf8JsonWriter json, string name, DisclosureRecord record)
+    {
+        if (record.PurposeOfUse.Length == 0)
+            return;
+        json.WriteStartArray(name);
         WriteConcept(json, ActReason, record.PurposeOfUse);
         json.WriteEndArray();
     }
@@ -163,9 +173,7 @@ public static class BalpEvent
         json.WriteStartObject();
         WriteType(json, Dicom, clientCode);
         json.WriteStartObject("who");
-        json.WriteStartObject("identifier");
-        json.WriteString("value", record.System.ClientId);
-        json.WriteEndObject();
+        WriteIdentifier(json, record.System.ClientId);
         json.WriteEndObject();
         json.WriteBoolean("requestor", person is null);
         WritePolicies(json, record);
@@ -195,11 +203,10 @@ public static class BalpEvent
         json.WriteStartObject();
         WriteType(json, RoleClass, "PROV");
         json.WriteStartObject("who");
-        json.WriteStartObject("identifier");
-        json.WriteString("system", "urn:ietf:rfc:3986");
-        json.WriteString("value", "urn:oid:" + record.Organisation.Oid);
-        json.WriteEndObject();
-        WriteOptional(json, "display", record.Organisation.Name);
+        // What has no object identifier was not identified; its name says so.
+        if (record.Organisation.Oid is ['0' or '1' or '2', '.', ..])
+            WriteIdentifier(json, "urn:oid:" + record.Organisation.Oid, "urn:ietf:rfc:3986");
+        json.WriteString("display", Clean(record.Organisation.Name));
         json.WriteEndObject();
         json.WriteBoolean("requestor", false);
         json.WriteEndObject();
@@ -221,11 +228,11 @@ public static class BalpEvent
     {
         json.WriteStartObject();
         WriteType(json, Participation, record.Kind is AuditKind.Create or AuditKind.Update or AuditKind.Delete ? "AUT" : "IRCP");
-        if (person.Role is { } role)
+        if (!string.IsNullOrWhiteSpace(person.Role))
         {
             json.WriteStartArray("role");
             json.WriteStartObject();
-            json.WriteString("text", role);
+            WriteOptional(json, "text", person.Role);
             json.WriteEndObject();
             json.WriteEndArray();
         }
@@ -233,17 +240,11 @@ public static class BalpEvent
         if (ReferenceEquals(person, record.Citizen))
             json.WriteString("reference", "Patient/" + person.Id);
         else
-        {
-            json.WriteStartObject("identifier");
-            json.WriteString("value", person.Id);
-            json.WriteEndObject();
-        }
+            WriteIdentifier(json, person.Id);
         json.WriteEndObject();
         WriteOptional(json, "name", person.Name);
         json.WriteBoolean("requestor", true);
-        json.WriteStartArray("purposeOfUse");
-        WriteConcept(json, ActReason, record.PurposeOfUse);
-        json.WriteEndArray();
+        WritePurpose(json, "purposeOfUse", record);
         json.WriteEndObject();
     }
 
@@ -390,16 +391,14 @@ public static class BalpEvent
     private static void WriteServer(Utf8JsonWriter json, DisclosureRecord record)
     {
         json.WriteStartObject();
-        json.WriteStartObject("identifier");
-        json.WriteString("value", record.Server);
-        json.WriteEndObject();
+        WriteIdentifier(json, record.Server);
         json.WriteEndObject();
     }
 
     private static void WriteNetwork(Utf8JsonWriter json, string address, string type)
     {
         json.WriteStartObject("network");
-        json.WriteString("address", address);
+        json.WriteString("address", Clean(address));
         json.WriteString("type", type);
         json.WriteEndObject();
     }
@@ -414,9 +413,15 @@ public static class BalpEvent
     private static void WriteWhatIdentifier(Utf8JsonWriter json, string value)
     {
         json.WriteStartObject("what");
-        json.WriteStartObject("identifier");
-        json.WriteString("value", value);
+        WriteIdentifier(json, value);
         json.WriteEndObject();
+    }
+
+    private static void WriteIdentifier(Utf8JsonWriter json, string value, string? system = null)
+    {
+        json.WriteStartObject("identifier");
+        WriteOptional(json, "system", system);
+        json.WriteString("value", Clean(value));
         json.WriteEndObject();
     }
 
@@ -424,7 +429,7 @@ public static class BalpEvent
     {
         json.WriteStartObject();
         json.WriteString("type", type);
-        json.WriteString("valueString", value);
+        json.WriteString("valueString", Clean(value));
         json.WriteEndObject();
     }
 
@@ -466,6 +471,22 @@ public static class BalpEvent
     private static void WriteOptional(Utf8JsonWriter json, string name, string? value)
     {
         if (!string.IsNullOrWhiteSpace(value))
-            json.WriteString(name, value);
+            json.WriteString(name, Clean(value));
     }
+
+    // Some of it comes from callers that nobody has identified yet: whatever they sent must be recorded, and must not be
+    // able to prevent that. FHIR strings have no control characters, JSON no half surrogate pairs.
+    private static string Clean(string value)
+    {
+        if (value.Length > MaxString)
+            value = value[..MaxString];
+        if (!value.Any(c => char.IsControl(c) || char.IsSurrogate(c)))
+            return OrUnknown(value);
+        var clean = new StringBuilder(value.Length);
+        foreach (var rune in value.EnumerateRunes())
+            clean.Append(Rune.IsControl(rune) ? "\uFFFD" : rune.ToString());
+        return OrUnknown(clean.ToString());
+    }
+
+    private static string OrUnknown(string value) => value.Trim() is { Length: > 0 } text ? text : "unknown";
 }

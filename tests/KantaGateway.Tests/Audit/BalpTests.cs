@@ -51,6 +51,9 @@ public class BalpTests
             Outcome = AuditOutcome.SeriousFailure, LegalBasis = null, Items = [], Digest = null, Query = "Observation?" }, "AuthZconsent"),
         ["refusal before the person is known"] = (Read with { Kind = AuditKind.AuthorizationDecision, Outcome = AuditOutcome.SeriousFailure,
             LegalBasis = null, PatientId = null, TokenId = null, Items = [], Digest = null }, null),
+        ["refusal of a caller nobody knows"] = (Read with { Kind = AuditKind.AuthorizationDecision, Interaction = "operation", System = new("unknown", "inside"),
+            Organisation = new("unknown", "not identified"), PurposeOfUse = "", Outcome = AuditOutcome.SeriousFailure, OutcomeDescription = "no token",
+            LegalBasis = null, PatientId = null, TokenId = null, Items = [], Digest = null }, null),
         ["disclosure of another controller's data"] = (Read with { Kind = AuditKind.PrivacyDisclosure, Interaction = "search-type", ConsentId = "c1",
             Professional = Professional, LegalBasis = "disclosure permission", Items = [Item("Observation"), Item("Condition")] }, "PrivacyDisclosure.Source"),
     };
@@ -83,6 +86,18 @@ public class BalpTests
     [InlineData(""), InlineData("[]"), InlineData("null"), InlineData("{}"), InlineData("""{"resourceType":"Patient"}"""), InlineData("""{"agent":1,"entity":[],"subtype":[]}""")]
     [InlineData("""{"agent":[],"entity":[],"subtype":[],"type":{}}""")]
     public void Anything_else_does_not_read(string json) => Assert.False(BalpReader.TryRead(System.Text.Encoding.UTF8.GetBytes(json), out _));
+
+    [Theory]
+    [InlineData(""), InlineData(" "), InlineData("\0\t\r\n"), InlineData("\ud800"), InlineData("\udc00x"), InlineData("\u0085"), InlineData("<script>\"}"), InlineData("😀")]
+    public void Whatever_an_unidentified_caller_sent_is_recorded_and_parses(string sent)
+    {
+        foreach (var text in (string[])[sent, sent + new string('x', 100_000)])
+            Parse(Read with
+            {
+                Kind = AuditKind.AuthorizationDecision, System = new(text, text), Organisation = new(text, text), Professional = new(text, text, text),
+                OutcomeDescription = text, RequestId = text, Query = text, LegalBasis = null, Items = [],
+            });
+    }
 
     [Fact]
     public void A_token_is_recorded_by_its_id_as_the_pattern_wants_it()
