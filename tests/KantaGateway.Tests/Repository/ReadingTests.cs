@@ -47,6 +47,18 @@ public abstract class ReadingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task No_link_repeats_an_identity_code()
+    {
+        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        for (var i = 0; i < 3; i++)
+            await clinic.StoreAsync(Some.Observation(clinic.PatientId));
+        var found = (await clinic.SearchAsync("Observation", $"_count=2&patient.identifier=urn%3Aoid%3A1.2.246.21%7C{RepositoryWorld.Code}&code=8867-4")).Is(HttpStatusCode.OK);
+        Assert.Equal(2, found.Json["link"]!.AsArray().Count);
+        Assert.DoesNotContain(RepositoryWorld.Code, found.Text);
+        Assert.Equal($"{RepositoryWorld.Base}/Observation?_count=2&code=8867-4", (string)found.Json["link"]![0]!["url"]!);
+    }
+
+    [Fact]
     public async Task Policy_tells_consents_and_open_service_events_of_every_controller()
     {
         var person = RepositoryWorld.NewPerson();
@@ -69,6 +81,37 @@ public abstract class ReadingTests : IAsyncLifetime
         var moved = await aurora.WithPolicy(2).SearchAsync("Observation");
         Assert.Equal((HttpStatusCode.PreconditionFailed, "3", 0), (moved.Status, moved.Headers["X-Kanta-Policy-Version"], moved.Body.Length));
         Assert.Equal(HttpStatusCode.PreconditionFailed, (await aurora.WithPolicy(2).GetAsync("Encounter/" + open)).Status);
+    }
+
+    [Fact]
+    public async Task What_another_node_has_committed_binds_the_next_read_here()
+    {
+        await _world.StartRepositoryAsync();
+        var person = RepositoryWorld.NewPerson();
+        var here = _world.As(person, RepositoryWorld.Aurora);
+        var id = "Observation/" + await here.StoreAsync(Some.Observation(here.PatientId));
+        await here.StoreAsync(Some.Encounter(here.PatientId));
+        var decided = here.WithPolicy(2);
+        (await decided.GetAsync(id)).Is(HttpStatusCode.OK);
+
+        // The person's declaration goes through the other node; this one has the compartment open, and must not trust that.
+        var consent = await (_world.AsPerson(person) with { Node = 1 }).CreateAsync(Some.Consent(here.PatientId));
+        consent.Is(HttpStatusCode.Created);
+        Assert.Equal("3", (await decided.GetAsync(id)).Is(HttpStatusCode.PreconditionFailed).Headers["X-Kanta-Policy-Version"]);
+        (await decided.SearchAsync("Observation")).Is(HttpStatusCode.PreconditionFailed);
+        (await decided.GetAsync(id + "/_history")).Is(HttpStatusCode.PreconditionFailed);
+        (await decided.CreateAsync(Some.Observation(here.PatientId))).Is(HttpStatusCode.PreconditionFailed);
+        (await decided.WithPolicy(3).GetAsync(id)).Is(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Writers_on_two_nodes_lose_nothing()
+    {
+        await _world.StartRepositoryAsync();
+        var here = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var ids = await Task.WhenAll(Enumerable.Range(0, 40).Select(n => (here with { Node = n % 2 }).StoreAsync(Some.Observation(here.PatientId))));
+        for (var node = 0; node < 2; node++)
+            Assert.Equal(ids.Order(), (await (here with { Node = node }).SearchAsync("Observation", "_count=200")).Ids.Order());
     }
 
     [Fact]

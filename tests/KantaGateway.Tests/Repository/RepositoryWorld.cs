@@ -27,8 +27,8 @@ sealed class RepositoryWorld : IAsyncDisposable
     private readonly byte[] _identifierKey = RandomNumberGenerator.GetBytes(32);
     private readonly string? _postgres;
     private readonly Action<WebApplicationBuilder>? _configure;
-    private WebApplication? _keys, _repository;
-    private HttpClient? _http;
+    private readonly List<(WebApplication Host, HttpClient Http)> _repositories = [];
+    private WebApplication? _keys;
 
     private RepositoryWorld(string? postgres, Action<WebApplicationBuilder>? configure)
     {
@@ -46,7 +46,6 @@ sealed class RepositoryWorld : IAsyncDisposable
     public GrantSigner Signer { get; }
     public IdentifierCipher Identifiers { get; }
     public string DatabaseFile => Path("repository.db");
-    public IServiceProvider Services => _repository!.Services;
 
     public static async Task<RepositoryWorld> StartAsync(string? postgres = null, Action<WebApplicationBuilder>? configure = null)
     {
@@ -71,27 +70,31 @@ sealed class RepositoryWorld : IAsyncDisposable
         _keys = null;
     }
 
+    /// <summary>Starts a repository; one more on the same database when there is one already, as on another machine.</summary>
     public async Task StartRepositoryAsync()
     {
         var options = new RepositoryOptions
         {
-            Listen = "unix:" + Path("repository.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres,
+            Listen = "unix:" + Path($"repository{_repositories.Count}.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres,
             IdentifierKeyFile = Path("identifier.key"), GatewayKeyFile = Path("gateway.pem"), CreateStores = true,
         };
-        _repository = RepositoryHost.Build(options, b =>
+        var host = RepositoryHost.Build(options, b =>
         {
             b.Logging.ClearProviders();
             _configure?.Invoke(b);
         });
-        await _repository.StartAsync();
-        _http = InternalEndpoint.Parse(options.Listen).CreateClient(TimeSpan.FromSeconds(30));
+        await host.StartAsync();
+        _repositories.Add((host, InternalEndpoint.Parse(options.Listen).CreateClient(TimeSpan.FromSeconds(30))));
     }
 
     public async Task StopRepositoryAsync()
     {
-        _http?.Dispose();
-        await _repository!.DisposeAsync();
-        _repository = null;
+        foreach (var (host, http) in _repositories)
+        {
+            http.Dispose();
+            await host.DisposeAsync();
+        }
+        _repositories.Clear();
     }
 
     /// <summary>A person nobody else in the test has.</summary>
@@ -113,6 +116,11 @@ sealed class RepositoryWorld : IAsyncDisposable
     };
 
     public async Task<Reply> SendAsync(Grant? grant, Grant? directory, string method, string target, string? body = null,
+        string? contentType = null, params (string Name, string Value)[] headers) =>
+        await SendToAsync(0, grant, directory, method, target, body, contentType, headers);
+
+    /// <param name="node">Which of the repositories, in the order of their start.</param>
+    public async Task<Reply> SendToAsync(int node, Grant? grant, Grant? directory, string method, string target, string? body = null,
         string? contentType = null, params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(new(method), target);
@@ -129,15 +137,14 @@ sealed class RepositoryWorld : IAsyncDisposable
             request.Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
             request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(contentType ?? "application/fhir+json");
         }
-        using var response = await _http!.SendAsync(request);
+        using var response = await _repositories[node].Http.SendAsync(request);
         return new(response.StatusCode, await response.Content.ReadAsByteArrayAsync(),
             response.Headers.Concat(response.Content.Headers).ToDictionary(h => h.Key, h => string.Join(",", h.Value), StringComparer.OrdinalIgnoreCase));
     }
 
     public async ValueTask DisposeAsync()
     {
-        if (_repository is not null)
-            await StopRepositoryAsync();
+        await StopRepositoryAsync();
         if (_keys is not null)
             await StopKeysAsync();
         Identifiers.Dispose();
@@ -153,29 +160,32 @@ sealed record Caller(RepositoryWorld World, Grant Grant)
 {
     public Grant? Directory { get; init; }
 
+    /// <summary>Which repository it talks to.</summary>
+    public int Node { get; init; }
+
     public string PatientId => World.Identifiers.PatientId(Grant.Compartment);
 
     public Caller WithPolicy(long version) => this with { Grant = Grant with { PolicyVersion = version } };
 
     public Caller WithDirectory() => this with { Directory = World.DirectoryGrant(Grant.Scope.Controller) };
 
-    public Task<Reply> GetAsync(string target) => World.SendAsync(Grant, Directory, "GET", "/fhir/" + target);
+    public Task<Reply> GetAsync(string target) => World.SendToAsync(Node, Grant, Directory, "GET", "/fhir/" + target);
 
     public Task<Reply> SearchAsync(string type, string form = "") =>
-        World.SendAsync(Grant, Directory, "POST", $"/fhir/{type}/_search", form, "application/x-www-form-urlencoded");
+        World.SendToAsync(Node, Grant, Directory, "POST", $"/fhir/{type}/_search", form, "application/x-www-form-urlencoded");
 
     public Task<Reply> CreateAsync(JsonNode resource, params (string, string)[] headers) =>
-        World.SendAsync(Grant, Directory, "POST", "/fhir/" + (string?)resource["resourceType"], resource.ToJsonString(), null, headers);
+        World.SendToAsync(Node, Grant, Directory, "POST", "/fhir/" + (string?)resource["resourceType"], resource.ToJsonString(), null, headers);
 
     public Task<Reply> UpdateAsync(JsonNode resource, string? ifMatch) =>
-        World.SendAsync(Grant, Directory, "PUT", $"/fhir/{(string?)resource["resourceType"]}/{(string?)resource["id"]}", resource.ToJsonString(), null,
+        World.SendToAsync(Node, Grant, Directory, "PUT", $"/fhir/{(string?)resource["resourceType"]}/{(string?)resource["id"]}", resource.ToJsonString(), null,
             ifMatch is null ? [] : [("If-Match", ifMatch)]);
 
-    public Task<Reply> DeleteAsync(string target) => World.SendAsync(Grant, Directory, "DELETE", "/fhir/" + target);
+    public Task<Reply> DeleteAsync(string target) => World.SendToAsync(Node, Grant, Directory, "DELETE", "/fhir/" + target);
 
-    public Task<Reply> TransactAsync(JsonNode bundle) => World.SendAsync(Grant, Directory, "POST", "/fhir", bundle.ToJsonString());
+    public Task<Reply> TransactAsync(JsonNode bundle) => World.SendToAsync(Node, Grant, Directory, "POST", "/fhir", bundle.ToJsonString());
 
-    public Task<Reply> PolicyAsync() => World.SendAsync(Grant with { Use = GrantUse.Policy }, null, "POST", "/policy", "");
+    public Task<Reply> PolicyAsync() => World.SendToAsync(Node, Grant with { Use = GrantUse.Policy }, null, "POST", "/policy", "");
 
     /// <summary>Stores a resource that must be accepted; its id.</summary>
     public async Task<string> StoreAsync(JsonNode resource)
