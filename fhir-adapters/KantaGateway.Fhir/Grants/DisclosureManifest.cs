@@ -92,7 +92,10 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
 
     private static string[] ReadTable(BinaryReader reader)
     {
-        var table = new string[reader.Read7BitEncodedInt()];
+        var count = reader.Read7BitEncodedInt();
+        if (count > reader.BaseStream.Length - reader.BaseStream.Position)
+            throw new EndOfStreamException();
+        var table = new string[count];
         for (var i = 0; i < table.Length; i++)
             table[i] = reader.ReadString();
         return table;

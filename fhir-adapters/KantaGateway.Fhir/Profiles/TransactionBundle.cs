@@ -162,7 +162,8 @@ public sealed class TransactionBundle
         var url = request.Url ?? "";
         var question = url.IndexOf('?');
         var query = question < 0 ? null : url[(question + 1)..];
-        var parts = (question < 0 ? url : url[..question]).TrimStart('/').Split('/');
+        // A slash before or after the path is common and changes nothing.
+        var parts = (question < 0 ? url : url[..question]).Trim('/').Split('/');
         var type = parts[0];
         if (!ResourceTypes.IsFhirType(type))
         {

@@ -48,6 +48,8 @@ public class DisclosureManifestTests
         Assert.Null(DisclosureManifest.Decode(Base64Url.EncodeToString(bytes)));
         byte[] negative = [1, .. new byte[32], 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
         Assert.Null(DisclosureManifest.Decode(Base64Url.EncodeToString(negative)));
+        byte[] types = [1, .. new byte[32], 0xFF, 0xFF, 0xFF, 0xFF, 0x07];
+        Assert.Null(DisclosureManifest.Decode(Base64Url.EncodeToString(types)));
     }
 
     [Fact]

@@ -22,6 +22,11 @@ public class TransactionBundleTests
     }
 
     [Fact]
+    public void A_slash_around_the_url_changes_nothing() =>
+        Assert.Equal([("Patient", null), ("Patient", "p1")], Read(Transaction(
+            Entry("POST", "Patient/", new Patient { Active = true }), Entry("PUT", "/Patient/p1", new Patient { Id = "p1" }))).Operations.Select(o => (o.Type, o.Id)));
+
+    [Fact]
     public void References_to_entries_become_references_to_what_is_stored()
     {
         var observation = new Observation

@@ -78,7 +78,7 @@ public class IndexerTests
         ElementNavFhirExtensions.PrepareFhirSymbolTableFunctions();
         var resources = Sample.SharedFiles("synthea").Concat(Sample.SharedFiles("fi-base")).Select(f => ResourceParser.Parse(File.ReadAllBytes(f)).Resource)
             .SelectMany(r => r is Bundle bundle ? bundle.Entry.Select(e => e.Resource) : [r]).OfType<Resource>()
-            .GroupBy(r => r.TypeName).SelectMany(g => g.Take(25));
+            .GroupBy(r => r.TypeName).SelectMany(g => g.Take(8));
         foreach (var resource in resources.Append(Everything))
             foreach (var parameter in SearchParameters.Of(resource.TypeName))
             {
