@@ -20,12 +20,12 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     private static readonly AuditOrganisation Unknown = new("unknown", "not identified");
 
     /// <summary>Step 5 for writes: that the write was permitted and will be tried.</summary>
-    /// <exception cref="AuditUnavailableException">It is not on disk; don't go on.</exception>
+    /// <exception cref="FaultException">It is not on disk; don't go on.</exception>
     public Task IntentAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit) => AppendAsync(interaction.Compartment,
         Record(context, requester, interaction, AuditKind.AuthorizationDecision) with { LegalBasis = NameOf(permit.Basis) });
 
     /// <summary>Step 5 for refusals, of identified callers and others.</summary>
-    /// <exception cref="AuditUnavailableException">It is not on disk.</exception>
+    /// <exception cref="FaultException">It is not on disk.</exception>
     public Task RefusalAsync(HttpContext context, Requester? requester, Interaction? interaction, Fault fault, string reason) => AppendAsync(interaction?.Compartment,
         Record(context, requester, interaction, AuditKind.AuthorizationDecision) with
         {
@@ -34,7 +34,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         });
 
     /// <summary>Step 8: what the repository's answer really discloses or has written.</summary>
-    /// <exception cref="AuditUnavailableException">It is not on disk; no byte may leave.</exception>
+    /// <exception cref="FaultException">It is not on disk; no byte may leave.</exception>
     public Task OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, CareRelationship? relationship, int status, DisclosureManifest? manifest)
     {
         var record = Record(context, requester, interaction, KindOf(interaction.Kind)) with
@@ -59,8 +59,17 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             OutcomeDescription = reason,
         });
 
-    private Task AppendAsync(Pseudonym? compartment, DisclosureRecord record) =>
-        log.AppendAsync(new AuditEntry(compartment is { IsDirectory: false } person ? person.ToArray() : [], BalpEvent.Write(record))).AsTask();
+    private async Task AppendAsync(Pseudonym? compartment, DisclosureRecord record)
+    {
+        try
+        {
+            await log.AppendAsync(new AuditEntry(compartment is { IsDirectory: false } person ? person.ToArray() : [], BalpEvent.Write(record)));
+        }
+        catch (AuditUnavailableException)
+        {
+            throw new FaultException(Unavailable); // the log has said why, in its own log messages
+        }
+    }
 
     private DisclosureRecord Record(HttpContext context, Requester? requester, Interaction? interaction, AuditKind kind) => new()
     {

@@ -21,7 +21,7 @@ public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
 
     /// <summary>The policy in force when this is called, or a kept one that the repository will vouch for or refuse.</summary>
     public async ValueTask<PolicySnapshot> OfAsync(Requester requester, Pseudonym compartment, CancellationToken cancel) =>
-        _snapshots.TryGetValue(compartment, out PolicySnapshot? kept) ? kept! : await FetchAsync(requester, compartment, cancel);
+        Serve(compartment) ?? await FetchAsync(requester, compartment, cancel);
 
     /// <summary>The policy as the repository has it now; for the person's own pages, which show it.</summary>
     public async Task<PolicySnapshot> FetchAsync(Requester requester, Pseudonym compartment, CancellationToken cancel)
@@ -35,7 +35,8 @@ public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
                 throw Unavailable();
             using var document = await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);
             var snapshot = Compile(document.RootElement);
-            return _snapshots.Set(compartment, snapshot, new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(5) });
+            _snapshots.Set(compartment, new Kept(snapshot), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(5) });
+            return snapshot;
         }
         catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
         {
@@ -43,8 +44,29 @@ public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
         }
     }
 
-    /// <summary>The repository has said that the policy moved on.</summary>
-    public void Forget(Pseudonym compartment) => _snapshots.Remove(compartment);
+    /// <summary>Drops a kept policy: the repository has said that it moved on, or a refusal would rest on it.</summary>
+    /// <returns>Whether it was a kept one that had served before, so that asking again can bring another.</returns>
+    public bool Forget(Pseudonym compartment, PolicySnapshot policy)
+    {
+        if (!_snapshots.TryGetValue(compartment, out Kept? kept) || kept!.Policy != policy)
+            return false;
+        _snapshots.Remove(compartment);
+        return kept.Served;
+    }
+
+    private sealed class Kept(PolicySnapshot policy)
+    {
+        public PolicySnapshot Policy { get; } = policy;
+        public bool Served { get; set; }
+    }
+
+    private PolicySnapshot? Serve(Pseudonym compartment)
+    {
+        if (!_snapshots.TryGetValue(compartment, out Kept? kept))
+            return null;
+        kept!.Served = true;
+        return kept.Policy;
+    }
 
     private static PolicySnapshot Compile(JsonElement policy) => PolicySnapshot.Compile(
         policy.GetProperty("version").GetInt64(),

@@ -1,4 +1,3 @@
-using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
@@ -89,6 +88,9 @@ public sealed class GatewayPipeline(
             var decision = ConsentDecision.Decide(requester, interaction, policy, relationship, now);
             if (decision is not Decision.Permit permit)
             {
+                // The repository vouches for the policy behind a permit, nobody does for the one behind a refusal: ask anew, once.
+                if (attempt == 1 && policies.Forget(interaction.Compartment, policy))
+                    continue;
                 var reason = decision is Decision.Deny deny ? deny.Reason : DenyReason.NoLegalBasis;
                 await RefuseAsync(context, requester, interaction, Refusals.FaultOf(reason), reason.ToString());
                 return;
@@ -119,7 +121,7 @@ public sealed class GatewayPipeline(
                         context.Features.Set(new DisclosedFeature(manifest));
                     return;
                 case ForwardEnd.PolicyMoved:
-                    policies.Forget(interaction.Compartment);
+                    policies.Forget(interaction.Compartment, policy);
                     context.Response.Clear();
                     continue;
                 case ForwardEnd.NotRecorded:
@@ -142,9 +144,9 @@ public sealed class GatewayPipeline(
         {
             await audit.RefusalAsync(context, requester, interaction, fault, reason);
         }
-        catch (AuditUnavailableException)
+        catch (FaultException unrecorded)
         {
-            fault = DisclosureAudit.Unavailable;
+            fault = unrecorded.Fault;
         }
         await FaultWriter.WriteAsync(context, fault);
     }

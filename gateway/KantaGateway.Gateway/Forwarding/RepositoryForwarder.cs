@@ -114,7 +114,7 @@ public sealed class RepositoryForwarder : IDisposable
                 await record((int)proxyResponse.StatusCode, Manifest);
                 Recorded = true;
             }
-            catch (Exception e) when (e is IOException or FaultException)
+            catch (FaultException e)
             {
                 RecordFailure = e;
                 return false;

@@ -1,0 +1,150 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using KantaGateway.Dev;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Tests.Scenarios;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace KantaGateway.Tests.Laws;
+
+/// <summary>
+/// The whole system in this process, on a data folder of its own: TLS, tokens and stores are the real ones, and a test
+/// can reach inside to break something. The citizen acts through the gateway's inner requests, as the portal does.
+/// </summary>
+sealed class HouseInMemory : IAsyncDisposable
+{
+    public const string Secret = "Potilas pelkää että tiedot vuotavat";
+
+    private readonly DevHost _host;
+    private readonly string _data;
+
+    private HouseInMemory(DevHost host, string data)
+    {
+        (_host, _data) = (host, data);
+        Folder = new DevFolder(data);
+        Target = new Uri(host.Address);
+        Aurora = ClinicClient.Open(Folder, "aurora", Target);
+        Revontuli = ClinicClient.Open(Folder, "revontuli", Target);
+        Reader = Revontuli.Professional(Folder.ProfessionalOf("revontuli").Id);
+    }
+
+    public DevFolder Folder { get; }
+    public Uri Target { get; }
+    public ClinicClient Aurora { get; }
+    public ClinicClient Revontuli { get; }
+
+    /// <summary>A professional of revontuli.</summary>
+    public FhirSession Reader { get; }
+
+    public IServiceProvider Gateway => _host.Gateway.Services;
+
+    /// <summary>The person of whom the house keeps records, set by <see cref="AdmitAsync"/>.</summary>
+    public string PatientId { get; private set; } = "";
+
+    public Requester Citizen { get; private set; } = null!;
+
+    public static async Task<HouseInMemory> OpenAsync()
+    {
+        var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
+        var host = await DevHost.StartAsync(new DevHostOptions
+        {
+            Port = RunningHost.FreePorts(),
+            DataFolder = data,
+            Configure = builder => builder.Logging.ClearProviders(),
+        });
+        return new(host, data);
+    }
+
+    /// <summary>Aurora registers a person and archives a note; revontuli registers the same person and opens a visit.</summary>
+    /// <returns>The id of aurora's Observation with <see cref="Secret"/>.</returns>
+    public async Task<string> AdmitAsync(int citizen = 0)
+    {
+        var code = Folder.Citizens[citizen].IdentityCode;
+        PatientId = await StoredAsync(Aurora.System.CreateAsync("Patient", Json(Patient(code))));
+        var visit = await StoredAsync(Aurora.System.CreateAsync("Encounter", Json(Encounter("1.2.246.10.99000011.14.2026.1", "finished"))));
+        var observation = Observation(Secret);
+        observation["encounter"] = new JsonObject { ["reference"] = "Encounter/" + visit };
+        var note = await StoredAsync(Aurora.System.CreateAsync("Observation", Json(observation)));
+        Assert.Equal(PatientId, await StoredAsync(Revontuli.System.CreateAsync("Patient", Json(Patient(code)))));
+        await StoredAsync(Revontuli.System.CreateAsync("Encounter", Json(Encounter("1.2.246.10.99000022.14.2026.1", "in-progress"))));
+        Gateway.GetRequiredService<IdentifierCipher>().TryReadResourceId(PatientId, out var self, out _);
+        Citizen = new Requester
+        {
+            Kind = RequesterKind.Citizen,
+            ClientId = "portal",
+            Organisation = Oid.Parse("1.2.246.10.99999990"),
+            OrganisationName = "Kansalaisen portaali",
+            ControllerKind = ControllerKind.Public,
+            Self = self,
+            PurposeOfUse = "PATRQT",
+            TokenId = "session",
+            Scopes = [],
+            Expires = DateTimeOffset.UtcNow.AddHours(1),
+        };
+        return note;
+    }
+
+    /// <summary>The citizen declares; returns the id of the Consent.</summary>
+    public async Task<string> DeclareAsync(byte[] consent)
+    {
+        var answer = await Gateway.GetRequiredService<IInnerRequests>().SendAsync(Citizen, "POST", "Consent", consent);
+        Assert.True(answer.Status == 201, Encoding.UTF8.GetString(answer.Body));
+        return FhirReply.ParseLocation(answer.Headers.Location.ToString())!.Value.Id;
+    }
+
+    public async Task WithdrawAsync(string consentId)
+    {
+        var inner = Gateway.GetRequiredService<IInnerRequests>();
+        var stored = await inner.SendAsync(Citizen, "GET", "Consent/" + consentId);
+        using var document = System.Text.Json.JsonDocument.Parse(stored.Body);
+        var answer = await inner.SendAsync(Citizen, "PUT", "Consent/" + consentId, Declarations.Withdrawn(document.RootElement),
+            headers: new Microsoft.AspNetCore.Http.HeaderDictionary { ["If-Match"] = stored.Headers.ETag });
+        Assert.True(answer.Status == 200, Encoding.UTF8.GetString(answer.Body));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Aurora.Dispose();
+        Revontuli.Dispose();
+        await _host.DisposeAsync();
+        Directory.Delete(_data, recursive: true);
+    }
+
+    public static byte[] Json(JsonNode node) => Encoding.UTF8.GetBytes(node.ToJsonString());
+
+    public static JsonObject Patient(string code) => new()
+    {
+        ["resourceType"] = "Patient",
+        ["identifier"] = new JsonArray(new JsonObject { ["system"] = PersonalIdentityCode.System, ["value"] = code }),
+        ["name"] = new JsonArray(new JsonObject { ["family"] = "Esimerkki" }),
+    };
+
+    public JsonObject Encounter(string oid, string status) => new()
+    {
+        ["resourceType"] = "Encounter",
+        ["identifier"] = new JsonArray(new JsonObject { ["use"] = "official", ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + oid }),
+        ["status"] = status,
+        ["class"] = new JsonObject { ["system"] = "http://terminology.hl7.org/CodeSystem/v3-ActCode", ["code"] = "AMB" },
+        ["subject"] = new JsonObject { ["reference"] = "Patient/" + PatientId },
+    };
+
+    public JsonObject Observation(string text) => new()
+    {
+        ["resourceType"] = "Observation",
+        ["status"] = "final",
+        ["code"] = new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://loinc.org", ["code"] = "8867-4" }), ["text"] = text },
+        ["subject"] = new JsonObject { ["reference"] = "Patient/" + PatientId },
+    };
+
+    private static async Task<string> StoredAsync(Task<FhirReply> reply)
+    {
+        var answer = await reply;
+        Assert.True(answer.Status == 201, answer.ToString());
+        return answer.Stored!.Value.Id;
+    }
+}
