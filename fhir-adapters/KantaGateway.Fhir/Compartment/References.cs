@@ -173,6 +173,34 @@ public static class References
         return null;
     }
 
+    /// <summary>
+    /// The reference to the resource that this one only accompanies, and whose service event it therefore shares: a Binary's
+    /// security context, what a Provenance is about; null for others.
+    /// </summary>
+    /// <remarks>Otherwise a denial of that service event would leave them standing, and they would tell of what it hides.</remarks>
+    public static ReferenceAt? Accompanies(Resource resource)
+    {
+        var path = resource switch { Binary => "Binary.securityContext", Provenance => "Provenance.target", _ => null };
+        if (path is null)
+            return null;
+        foreach (var (element, place) in ElementPath.Parse(path).Locate(resource, null))
+            if (element is ResourceReference { Reference: { } literal } reference && Classify(literal, out var type, out var id) == ReferenceKind.Local)
+                return new(place, reference, ReferenceKind.Local, type, id);
+        return null;
+    }
+
+    /// <summary>The links to this server in elements of type url, such as <c>Attachment.url</c>, as (type, id).</summary>
+    public static IEnumerable<(string Type, string Id)> Links(Resource resource)
+    {
+        var found = new List<(string, string)>();
+        ElementTree.Visit<FhirUrl>(resource, (url, _) =>
+        {
+            if (url.Value is { } literal && TryReadLocal(literal, out var type, out var id))
+                found.Add((type!, id!));
+        }, null);
+        return found;
+    }
+
     private static IEnumerable<string> EncounterPaths(Resource resource) => resource switch
     {
         Encounter => ["Encounter.partOf"],

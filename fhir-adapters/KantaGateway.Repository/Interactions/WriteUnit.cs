@@ -326,6 +326,9 @@ sealed class WriteUnit : IDisposable
 
             void Wrong(string sentence, string? code = null) => _issues.Add(new(sentence, reference.Expression, code));
         }
+        foreach (var (type, id) in References.Links(staged.Content!))
+            if (_stagedById.TryGetValue($"{type}/{id}", out var linked) && linked.Content is not null && ResourceTypes.PlaceOf(type) == ResourcePlace.Companion)
+                referrers.TryAdd(linked, staged);
     }
 
     private bool TryFindConditional(ReferenceAt reference, BundleOperation operation, out string? id)
@@ -456,6 +459,10 @@ sealed class WriteUnit : IDisposable
                 return _stagedById.TryGetValue($"Encounter/{id}", out var other)
                     ? ServiceEventOf(other, referrers, depth + 1)
                     : ExistingRow(Own, "Encounter", id)?.ServiceEvent;
+            if (References.Accompanies(content) is { Type: { } accompanied, Id: { } its })
+                return _stagedById.TryGetValue($"{accompanied}/{its}", out var companion)
+                    ? ServiceEventOf(companion, referrers, depth + 1)
+                    : ExistingRow(Own, accompanied, its)?.ServiceEvent;
             if (referrers.TryGetValue(staged, out var referrer))
                 return ServiceEventOf(referrer, referrers, depth + 1);
             return ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion ? staged.Replaces?.ServiceEvent : null;
