@@ -6,7 +6,8 @@ namespace KantaGateway.Fhir.Search;
 /// </summary>
 /// <remarks>
 /// By rule and not from the machine's zone data, so that an index entry means the same on every node: UTC+2, and UTC+3
-/// from the last Sunday of March 03:00 to that of October 04:00 (of September until 1995), since 1981. Pure.
+/// from the last Sunday of March 03:00 to that of October 04:00 (of September until 1995), since 1981 (whose first two
+/// summers began and ended an hour earlier, which no date can tell). Pure.
 /// </remarks>
 static class FinnishTime
 {

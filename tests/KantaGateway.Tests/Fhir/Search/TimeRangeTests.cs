@@ -66,11 +66,11 @@ public class TimeRangeTests
     public void Rejects_what_is_no_time(string literal) => Assert.False(TimeRange.TryParse(literal, out _));
 
     [Fact]
-    public void Finnish_time_is_what_the_zone_database_says_since_1981()
+    public void Finnish_time_is_what_the_zone_database_says_since_1983()
     {
         if (!TimeZoneInfo.TryFindSystemTimeZoneById("Europe/Helsinki", out var zone))
             return; // a machine without zone data; the rule itself does not need it
-        Gen.DateTime[new DateTime(1981, 1, 1), new DateTime(2099, 12, 31)].Select(d => DateTime.SpecifyKind(d, DateTimeKind.Unspecified))
+        Gen.DateTime[new DateTime(1983, 1, 1), new DateTime(2099, 12, 31)].Select(d => DateTime.SpecifyKind(d, DateTimeKind.Unspecified))
             .Where(local => !zone.IsInvalidTime(local) && !zone.IsAmbiguousTime(local))
             .Sample(local => FinnishTime.OffsetAt(local) == zone.GetUtcOffset(local), iter: 20_000);
     }
