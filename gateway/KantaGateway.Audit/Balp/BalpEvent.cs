@@ -474,8 +474,8 @@ public static class BalpEvent
             json.WriteString(name, Clean(value));
     }
 
-    // Some of it comes from callers that nobody has identified yet: whatever they sent must be recorded, and must not be
-    // able to prevent that. FHIR strings have no control characters, JSON no half surrogate pairs.
+    // Some of it comes from callers that nobody has identified yet: whatever they sent is recorded, in a form that is
+    // still FHIR. Its strings have no control characters, no half surrogate pairs, and an end.
     private static string Clean(string value)
     {
         if (value.Length > MaxString)

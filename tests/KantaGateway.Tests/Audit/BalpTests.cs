@@ -92,11 +92,16 @@ public class BalpTests
     public void Whatever_an_unidentified_caller_sent_is_recorded_and_parses(string sent)
     {
         foreach (var text in (string[])[sent, sent + new string('x', 100_000)])
-            Parse(Read with
+        {
+            var auditEvent = Parse(Read with
             {
                 Kind = AuditKind.AuthorizationDecision, System = new(text, text), Organisation = new(text, text), Professional = new(text, text, text),
                 OutcomeDescription = text, RequestId = text, Query = text, LegalBasis = null, Items = [],
             });
+            var recorded = auditEvent.Agent[0].Who.Identifier.Value;
+            Assert.InRange(recorded.Length, 1, 4096);
+            Assert.DoesNotContain(recorded, char.IsControl);
+        }
     }
 
     [Fact]
