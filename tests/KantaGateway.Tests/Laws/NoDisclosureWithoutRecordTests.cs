@@ -52,7 +52,7 @@ public class NoDisclosureWithoutRecordTests
         await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
         Assert.Equal(200, (await house.Reader.ReadAsync("Observation", note)).Status);
 
-        var lines = await house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(house.Citizen);
+        var (lines, _) = await house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(house.Citizen);
 
         var line = lines.First(l => l.Interaction == "read");
         Assert.Equal("Revontuli Terveys Oy", line.OrganisationName);
