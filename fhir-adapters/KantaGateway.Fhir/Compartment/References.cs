@@ -174,19 +174,18 @@ public static class References
     }
 
     /// <summary>
-    /// The reference to the resource that this one only accompanies, and whose service event it therefore shares: a Binary's
-    /// security context, what a Provenance is about; null for others.
+    /// The local references to the resources that this one only accompanies, and whose service event it therefore shares: a
+    /// Binary's security context, what a Provenance is about; none for others.
     /// </summary>
     /// <remarks>Otherwise a denial of that service event would leave them standing, and they would tell of what it hides.</remarks>
-    public static ReferenceAt? Accompanies(Resource resource)
+    public static IEnumerable<(string Type, string Id)> Accompanies(Resource resource)
     {
         var path = resource switch { Binary => "Binary.securityContext", Provenance => "Provenance.target", _ => null };
         if (path is null)
-            return null;
-        foreach (var (element, place) in ElementPath.Parse(path).Locate(resource, null))
-            if (element is ResourceReference { Reference: { } literal } reference && Classify(literal, out var type, out var id) == ReferenceKind.Local)
-                return new(place, reference, ReferenceKind.Local, type, id);
-        return null;
+            yield break;
+        foreach (var (element, _) in ElementPath.Parse(path).Locate(resource, null))
+            if (element is ResourceReference { Reference: { } literal } && Classify(literal, out var type, out var id) == ReferenceKind.Local)
+                yield return (type!, id!);
     }
 
     /// <summary>The links to this server in elements of type url, such as <c>Attachment.url</c>, as (type, id).</summary>

@@ -459,10 +459,12 @@ sealed class WriteUnit : IDisposable
                 return _stagedById.TryGetValue($"Encounter/{id}", out var other)
                     ? ServiceEventOf(other, referrers, depth + 1)
                     : ExistingRow(Own, "Encounter", id)?.ServiceEvent;
-            if (References.Accompanies(content) is { Type: { } accompanied, Id: { } its })
-                return _stagedById.TryGetValue($"{accompanied}/{its}", out var companion)
-                    ? ServiceEventOf(companion, referrers, depth + 1)
-                    : ExistingRow(Own, accompanied, its)?.ServiceEvent;
+            // A Provenance may name the Patient too, who belongs to no event: the first target that does decides.
+            foreach (var (type, its) in References.Accompanies(content))
+                if ((_stagedById.TryGetValue($"{type}/{its}", out var accompanied)
+                        ? ServiceEventOf(accompanied, referrers, depth + 1)
+                        : ExistingRow(Own, type, its)?.ServiceEvent) is { } shared)
+                    return shared;
             if (referrers.TryGetValue(staged, out var referrer))
                 return ServiceEventOf(referrer, referrers, depth + 1);
             return ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion ? staged.Replaces?.ServiceEvent : null;

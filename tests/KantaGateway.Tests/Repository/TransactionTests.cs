@@ -110,6 +110,31 @@ public abstract class TransactionTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_accompanies_a_resource_is_denied_with_it()
+    {
+        await _clinic.StoreAsync(Some.Patient());
+        var encounter = await _clinic.StoreAsync(Some.Encounter(_clinic.PatientId, "1.2.246.10.11111111.14.6"));
+        var observation = await _clinic.StoreAsync(Some.Observation(_clinic.PatientId, encounterId: encounter));
+        var provenance = new JsonObject
+        {
+            ["resourceType"] = "Provenance",
+            ["target"] = new JsonArray(Some.To("Patient/" + _clinic.PatientId), Some.To("Observation/" + observation)),
+            ["recorded"] = "2026-01-05T08:10:00+02:00",
+            ["agent"] = new JsonArray(new JsonObject { ["who"] = new JsonObject { ["display"] = "Klinikka Aurora" } }),
+        };
+        var id = await _clinic.StoreAsync(provenance);
+        var note = new JsonObject { ["resourceType"] = "Binary", ["contentType"] = "text/plain", ["securityContext"] = Some.To("Observation/" + observation), ["data"] = "VGVzdGk=" };
+        var binary = await _clinic.StoreAsync(note);
+        var reader = _world.As(_clinic.Grant.Compartment, RepositoryWorld.Revontuli, KantaGateway.Fhir.Grants.Breadth.Disclosed);
+        var denied = _world.As(_clinic.Grant.Compartment, RepositoryWorld.Revontuli, KantaGateway.Fhir.Grants.Breadth.Disclosed, "1.2.246.10.11111111.14.6");
+        foreach (var target in new[] { "Provenance/" + id, "Binary/" + binary })
+        {
+            (await reader.GetAsync(target)).Is(HttpStatusCode.OK);
+            (await denied.GetAsync(target)).Is(HttpStatusCode.NotFound);
+        }
+    }
+
+    [Fact]
     public async Task A_conditional_reference_finds_its_directory_entry()
     {
         await _clinic.StoreAsync(Some.Patient());
