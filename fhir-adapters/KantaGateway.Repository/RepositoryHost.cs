@@ -1,6 +1,8 @@
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Search;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
@@ -47,7 +49,16 @@ public static class RepositoryHost
         // The store is opened now, so that a wrong database stops the start and not the first request.
         app.Services.GetRequiredService<RepositoryEndpoints>().Map(app);
         app.RestrictSocket(listen);
+        // The first parsed resource costs a second of compilation; it need not be somebody's.
+        app.Lifetime.ApplicationStarted.Register(() => Task.Run(WarmUp));
         return app;
+    }
+
+    private static void WarmUp()
+    {
+        var (resource, _) = ResourceParser.Parse("""{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/x"},"effectiveDateTime":"2026-01-01"}"""u8.ToArray());
+        Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 1, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch }, resource);
+        ResourceParser.Serialize(resource!);
     }
 
     private static ICompartmentStore OpenStore(RepositoryOptions options) => options.Postgres is { } connection

@@ -47,6 +47,27 @@ public abstract class ReadingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Health_is_told_without_a_grant()
+    {
+        (await _world.SendAsync(null, null, "GET", "/health/live")).Is(HttpStatusCode.OK);
+        (await _world.SendAsync(null, null, "GET", "/health/ready")).Is(HttpStatusCode.OK);
+    }
+
+    [Theory]
+    [InlineData("PATCH", "/fhir/Observation/x", HttpStatusCode.MethodNotAllowed)]
+    [InlineData("GET", "/fhir", HttpStatusCode.MethodNotAllowed)]
+    [InlineData("GET", "/fhir/Nonsense/x", HttpStatusCode.NotFound)]
+    [InlineData("GET", "/fhir/Organization/x", HttpStatusCode.NotFound)]
+    [InlineData("GET", "/fhir/Observation/a/b/c/d/e", HttpStatusCode.MethodNotAllowed)]
+    public async Task Odd_requests_get_an_outcome(string method, string target, HttpStatusCode status)
+    {
+        var reply = await _world.SendAsync(_world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).Grant, null, method, target);
+        Assert.Equal(status, reply.Status);
+        Assert.Equal("OperationOutcome", (string)reply.Json["resourceType"]!);
+        Assert.Equal("test-1", (string)reply.Json["id"]!);
+    }
+
+    [Fact]
     public async Task No_link_repeats_an_identity_code()
     {
         var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);

@@ -1,0 +1,125 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Text.Json;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Search;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Storage;
+using Microsoft.Extensions.Time.Testing;
+
+namespace KantaGateway.Tests.Repository.Compartments;
+
+/// <summary>Law 5: what is open was opened with a grant, a minute ago at most, and is gone afterwards.</summary>
+public sealed class OpenedCompartmentsTests : IAsyncLifetime
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("kanta-").FullName;
+    private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
+    private readonly KeyServiceDouble _keys = new();
+    private SqliteStore _store = null!;
+
+    /// <summary>The key service's side of the contract: gives the one key to whoever asks, and counts.</summary>
+    private sealed class KeyServiceDouble : HttpMessageHandler
+    {
+        public byte[] Key { get; } = RandomNumberGenerator.GetBytes(32);
+        public int Unwraps { get; private set; }
+        public HttpStatusCode Status { get; set; } = HttpStatusCode.OK;
+
+        protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            await Task.Yield();
+            lock (Key)
+                Unwraps++;
+            return new(Status) { Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new { key = Key })) };
+        }
+    }
+
+    public Task InitializeAsync()
+    {
+        _store = new(Path.Combine(_folder, "store.db"), create: true);
+        return Task.CompletedTask;
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _store.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task Many_requests_at_once_ask_the_key_service_once()
+    {
+        using var compartments = Compartments();
+        var person = await SomebodyAsync();
+        var leases = await Task.WhenAll(Enumerable.Range(0, 50).Select(async _ => await compartments.OpenAsync(person, "grant", default)));
+        Assert.Equal(1, _keys.Unwraps);
+        Assert.All(leases, l => Assert.Equal(1, l.View.Head));
+        foreach (var lease in leases)
+            lease.Dispose();
+    }
+
+    [Fact]
+    public async Task After_a_minute_another_grant_is_needed()
+    {
+        using var compartments = Compartments();
+        var person = await SomebodyAsync();
+        (await compartments.OpenAsync(person, "grant", default)).Dispose();
+        _time.Advance(TimeSpan.FromSeconds(59));
+        (await compartments.OpenAsync(person, "grant", default)).Dispose();
+        Assert.Equal(1, _keys.Unwraps);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        _keys.Status = HttpStatusCode.Forbidden;
+        var refused = await Assert.ThrowsAsync<FaultException>(async () => await compartments.OpenAsync(person, "grant", default));
+        Assert.Equal(FaultKind.KeyUnavailable, refused.Fault.Kind);
+        _keys.Status = HttpStatusCode.OK;
+        (await compartments.OpenAsync(person, "grant", default)).Dispose();
+        Assert.Equal(3, _keys.Unwraps);
+    }
+
+    [Fact]
+    public async Task What_is_closed_is_zeroed_when_nobody_works_with_it_any_more()
+    {
+        using var compartments = Compartments();
+        var lease = await compartments.OpenAsync(await SomebodyAsync(), "grant", default);
+        var entry = lease.View.Rows[0].Entry;
+        // Nobody asks again: the sweep closes it by itself.
+        _time.Advance(TimeSpan.FromSeconds(120));
+        Assert.Equal(0, compartments.Count);
+        Assert.Contains(entry, b => b != 0);
+        Assert.Equal("Observation", lease.View.Rows[0].Type);
+        lease.Dispose();
+        Assert.All(entry, b => Assert.Equal(0, b));
+    }
+
+    [Fact]
+    public async Task No_more_are_open_than_allowed()
+    {
+        using var compartments = Compartments(maxCount: 5);
+        for (var i = 0; i < 20; i++)
+        {
+            (await compartments.OpenAsync(await SomebodyAsync(), "grant", default)).Dispose();
+            Assert.InRange(compartments.Count, 1, 5);
+        }
+    }
+
+    [Fact]
+    public async Task A_person_nobody_knows_needs_no_key()
+    {
+        using var compartments = Compartments();
+        using var lease = await compartments.OpenAsync(RepositoryWorld.NewPerson(), "grant", default);
+        Assert.Equal((false, 0), (lease.Exists, lease.View.Head));
+        Assert.Equal(0, _keys.Unwraps);
+    }
+
+    private OpenedCompartments Compartments(int maxCount = 100) =>
+        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), _time, maxCount, TimeSpan.FromSeconds(60));
+
+    private async Task<Pseudonym> SomebodyAsync()
+    {
+        var person = RepositoryWorld.NewPerson();
+        using var cipher = new AesGcm(_keys.Key, 16);
+        var entry = Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 1, Controller = RepositoryWorld.Aurora, LastUpdated = DateTimeOffset.UnixEpoch }, null);
+        Assert.True(await _store.AppendAsync([new(person, 0, [1], [new(1, RowSeal.SealIndex(cipher, person, 1, entry), RowSeal.SealBody(cipher, person, 1, 1, "Observation", "{}"u8))])], default));
+        return person;
+    }
+}
