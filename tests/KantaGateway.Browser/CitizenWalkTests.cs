@@ -1,0 +1,319 @@
+using System.Globalization;
+using System.Net.Sockets;
+using System.Text.Json.Nodes;
+using KantaGateway.Dev;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Verification;
+using Microsoft.Playwright;
+using Xunit;
+
+namespace KantaGateway.Browser;
+
+/// <summary>
+/// The citizen's half of the main scenario in a real browser against the development host, while clinics do theirs over
+/// the public contract. Every page is looked at in three languages, by axe, on a computer and on a phone.
+/// </summary>
+public sealed class CitizenWalkTests : IAsyncLifetime
+{
+    private static readonly (string Code, string Name)[] Languages = [("sv", "Svenska"), ("en", "English"), ("fi", "Suomi")];
+    private static readonly string Screens = Path.Combine(AppContext.BaseDirectory, "screens");
+
+    private readonly string _data = Directory.CreateTempSubdirectory("kanta-browser-").FullName;
+    private readonly List<string> _faults = [];
+    private DevHost _host = null!;
+    private Chromium _chromium = null!;
+    private DevFolder _folder = null!;
+    private ClinicClient _archivist = null!;
+    private ClinicClient _reader = null!;
+    private int _citizen;
+
+    public async Task InitializeAsync()
+    {
+        Directory.CreateDirectory(Screens);
+        _host = await DevHost.StartAsync(new() { Port = FreePorts(), DataFolder = _data });
+        _folder = new(_data);
+        _citizen = _folder.Citizens.Select((c, i) => (c, i)).First(c => c.c.Role.Contains("adult", StringComparison.OrdinalIgnoreCase)).i;
+        _archivist = ClinicClient.Open(_folder, "aurora", new(_host.Address));
+        _reader = ClinicClient.Open(_folder, "revontuli", new(_host.Address));
+        _chromium = await Chromium.StartAsync();
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _chromium.DisposeAsync();
+        _archivist.Dispose();
+        _reader.Dispose();
+        await _host.DisposeAsync();
+        Directory.Delete(_data, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_citizen_is_informed_permits_denies_and_sees_who_has_read()
+    {
+        var (visit, professional) = await ArchiveAsync();
+        var page = await _chromium.OpenAsync(_host.Address);
+        Watch(page);
+
+        // Signed out: what it is for, and the way in.
+        await page.GotoAsync("/");
+        await LookAsync(page, "01-start");
+        await page.GotoAsync("/records");
+        await Expect(page, "[data-notice=sign-in-first]");
+        await page.GotoAsync("/about");
+        await LookAsync(page, "02-about");
+        await page.GotoAsync("/no-such-page");
+        await LookAsync(page, "03-not-found");
+
+        // Signed in through the broker.
+        await page.GotoAsync("/");
+        await page.ClickAsync("#sign-in");
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.WaitForURLAsync("**/");
+        await Expect(page, "[data-session-ends]");
+        await LookAsync(page, "04-signed-in");
+
+        // Own records.
+        await page.ClickAsync("nav a[href='/records']");
+        await Expect(page, $"[data-entry-type=Encounter][data-service-event='{visit.ServiceEvent}']");
+        await Expect(page, ".incomplete");
+        await LookAsync(page, "05-records");
+        await page.ClickAsync("a[href='/records/timeline']");
+        await LookAsync(page, "06-timeline");
+        await page.GotoAsync("/records/kind/results");
+        await LookAsync(page, "07-results");
+        await page.GotoAsync("/records/kind/notes");
+        await page.ClickAsync("[data-entry-type=DocumentReference] a");
+        await Expect(page, "text=Nukahtaminen on helpottunut");
+        await LookAsync(page, "08-note");
+        await page.GotoAsync("/records/kind/visits");
+        await page.ClickAsync($"[data-service-event='{visit.ServiceEvent}'] a");
+        await Expect(page, "[data-entry-type=Condition]");
+        await LookAsync(page, "09-visit");
+
+        // No permission before informing.
+        await page.GotoAsync("/consent");
+        await Expect(page, "[data-consent-state][data-informed=''][data-permission='']");
+        await LookAsync(page, "10-consent-not-informed");
+        await page.GotoAsync("/consent/permit");
+        await Expect(page, "[data-notice=inform-first]");
+        await LookAsync(page, "11-inform");
+        await page.ClickAsync("#inform-form button");
+        await Expect(page, "[data-error]");
+        await ShootAsync(page, "12-inform-error", "fi");
+        await page.CheckAsync("#informed");
+        await page.ClickAsync("#inform-form button");
+        await Expect(page, "[data-notice=informed]");
+        await ShootAsync(page, "13-informed", "fi");
+
+        // The permission opens the record to the other clinic.
+        Assert.Equal(404, await ReadsAsync(professional, visit));
+        await page.ClickAsync("a[href='/consent/permit']");
+        await LookAsync(page, "14-permit");
+        await page.ClickAsync("#permit-form button");
+        await Expect(page, "[data-notice=permitted]");
+        await ShootAsync(page, "15-permitted", "fi");
+        Assert.Equal(200, await ReadsAsync(professional, visit));
+
+        // A denial of everything closes it again, at once.
+        await page.ClickAsync("a[href='/consent/deny']");
+        await page.ClickAsync("#deny-form button");
+        await Expect(page, "[data-error]");
+        await ShootAsync(page, "16-deny-error", "fi");
+        await page.CheckAsync("#target-all");
+        await page.ClickAsync("#deny-form button");
+        await Expect(page, "[data-denial][data-target=all]");
+        await LookAsync(page, "17-denied-all");
+        Assert.Equal(404, await ReadsAsync(professional, visit));
+
+        await page.ClickAsync("[data-denial] a");
+        await LookAsync(page, "18-withdraw-denial");
+        await page.ClickAsync("#withdraw-form button");
+        await Expect(page, "[data-consent-state][data-denials='0']");
+        Assert.Equal(200, await ReadsAsync(professional, visit));
+
+        // A denial of one visit, chosen from the visit itself.
+        await page.GotoAsync("/records/kind/visits");
+        await page.ClickAsync($"[data-service-event='{visit.ServiceEvent}'] a");
+        await page.ClickAsync("a[href^='/consent/deny']");
+        Assert.Equal(visit.ServiceEvent, await page.InputValueAsync("#event"));
+        await LookAsync(page, "19-deny-visit");
+        await page.ClickAsync("#deny-form button");
+        await Expect(page, $"[data-denial][data-target=event][data-service-event='{visit.ServiceEvent}']");
+        await LookAsync(page, "20-denied-visit");
+        Assert.Equal(404, await ReadsAsync(professional, visit));
+
+        // The permission is withdrawn.
+        await page.ClickAsync("section[aria-labelledby=permit-title] a");
+        await LookAsync(page, "21-withdraw-permission");
+        await page.ClickAsync("#withdraw-form button");
+        await Expect(page, "[data-notice=permit-withdrawn]");
+
+        // Who has read: the other clinic, on the permission.
+        await page.ClickAsync("nav a[href='/access-log']");
+        await Expect(page, "[data-access][data-legal-basis=disclosure-permission][data-purpose=TREAT]");
+        await LookAsync(page, "22-access-log");
+        await page.GotoAsync("/access-log?own=yes");
+        await Expect(page, "[data-access][data-legal-basis=own-data]");
+        await LookAsync(page, "23-access-log-own");
+
+        // The end of the session.
+        await page.ClickAsync("#sign-out button");
+        await Expect(page, "[data-notice=signed-out]");
+        await ShootAsync(page, "24-signed-out", "fi");
+        await page.GotoAsync("/records");
+        await Expect(page, "#sign-in");
+
+        Assert.Equal([], _faults);
+    }
+
+    [Fact]
+    public async Task Everything_a_citizen_decides_can_be_done_without_JavaScript()
+    {
+        var (visit, professional) = await ArchiveAsync();
+        var page = await _chromium.OpenAsync(_host.Address, script: false);
+        Watch(page);
+        await page.GotoAsync("/");
+        await page.ClickAsync("#sign-in");
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.WaitForURLAsync("**/");
+        await page.GotoAsync("/consent/inform");
+        await page.CheckAsync("#informed");
+        await page.ClickAsync("#inform-form button");
+        await Expect(page, "[data-notice=informed]");
+        await page.GotoAsync("/consent/permit");
+        await page.ClickAsync("#permit-form button");
+        await Expect(page, "[data-notice=permitted]");
+        Assert.Equal(200, await ReadsAsync(professional, visit));
+        await page.GotoAsync("/consent/deny");
+        await page.CheckAsync("#target-event");
+        await page.SelectOptionAsync("#event", visit.ServiceEvent);
+        await page.ClickAsync("#deny-form button");
+        await Expect(page, "[data-denial][data-target=event]");
+        Assert.Equal(404, await ReadsAsync(professional, visit));
+        await page.ClickAsync("a[hreflang=sv]");
+        await Expect(page, "html[lang=sv]");
+        await page.ClickAsync("#sign-out button");
+        await Expect(page, "[data-notice=signed-out]");
+        Assert.Equal([], _faults);
+    }
+
+    /// <summary>Looks at a page in every language; leaves it in Finnish.</summary>
+    private async Task LookAsync(IPage page, string name)
+    {
+        foreach (var (code, label) in Languages)
+        {
+            await page.ClickAsync($".languages a[hreflang={code}]");
+            await Expect(page, $"html[lang={code}]");
+            Assert.Equal(label, await page.InnerTextAsync(".languages a[aria-current]"));
+            await ShootAsync(page, name, code);
+        }
+    }
+
+    /// <summary>A picture on a computer and on a phone, axe on both, and no sideways scrolling on the narrowest.</summary>
+    private async Task ShootAsync(IPage page, string name, string language)
+    {
+        foreach (var (width, height) in ((int, int)[])[(1280, 900), (390, 844)])
+        {
+            await page.SetViewportSizeAsync(width, height);
+            await page.ScreenshotAsync(new() { Path = Path.Combine(Screens, $"{name}.{language}.{width}.png"), FullPage = true });
+            _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
+        }
+        await page.SetViewportSizeAsync(320, 640);
+        if (await page.EvaluateAsync<int>("document.documentElement.scrollWidth") > 320)
+            _faults.Add($"{name} {language}: scrolls sideways at 320 px");
+        await page.SetViewportSizeAsync(1280, 900);
+
+        var citizen = _folder.Citizens[_citizen];
+        var outside = $"{page.Url} {await page.TitleAsync()}";
+        if (citizen.Name.Split(' ').Append(citizen.IdentityCode).Any(personal => outside.Contains(personal, StringComparison.OrdinalIgnoreCase)))
+            _faults.Add($"{name} {language}: the address or the title names the citizen");
+    }
+
+    private static async Task Expect(IPage page, string selector) =>
+        await page.WaitForSelectorAsync(selector, new() { State = WaitForSelectorState.Attached });
+
+    /// <summary>What the browser complains about is a fault, above all the content security policy; a refused page itself is not.</summary>
+    private void Watch(IPage page)
+    {
+        page.Console += (_, message) =>
+        {
+            if (message.Type is "error" or "warning" && !message.Text.Contains("status of 4", StringComparison.Ordinal))
+                _faults.Add($"{new Uri(page.Url).AbsolutePath}: {message.Text}");
+        };
+        page.PageError += (_, error) => _faults.Add($"{new Uri(page.Url).AbsolutePath}: {error}");
+    }
+
+    /// <summary>One clinic archives a visit worth reading; the other has the citizen in its care.</summary>
+    private async Task<(ArchivedVisit Visit, FhirSession Professional)> ArchiveAsync()
+    {
+        var citizen = _folder.Citizens[_citizen];
+        var patient = await ArchivedVisit.RegisterAsync(_archivist.System, citizen.IdentityCode, citizen.Name);
+        var visit = await ArchivedVisit.StoreAsync(_archivist.System, patient, "Keskivaikea masennustila", "Nukahtaminen on helpottunut.\nUusi käynti kahden viikon kuluttua.");
+        foreach (var resource in Further(patient, visit))
+            Assert.Equal(201, (await _archivist.System.CreateAsync((string)resource["resourceType"]!, Some.Bytes(resource))).Status);
+
+        await ArchivedVisit.RegisterAsync(_reader.System, citizen.IdentityCode, citizen.Name);
+        var open = Some.Encounter($"Patient/{patient}", Some.ServiceEvent(_reader));
+        Assert.Equal(201, (await _reader.System.CreateAsync("Encounter", Some.Bytes(open))).Status);
+        return (visit, _reader.Professional(_folder.ProfessionalOf("revontuli").Id));
+    }
+
+    private static IEnumerable<JsonObject> Further(string patient, ArchivedVisit visit)
+    {
+        var encounter = visit.Resources.First(r => r.Type == "Encounter").Id;
+        string[] resources =
+        [
+            """{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationCodeableConcept":{"text":"Sertraliini 50 mg tabletti"},"authoredOn":"2026-03-12","dosageInstruction":[{"text":"1 tabletti aamuisin"}]}""",
+            """{"resourceType":"Observation","status":"final","code":{"text":"Verenpaine"},"effectiveDateTime":"2026-03-12T08:15:00Z","component":[{"code":{"text":"Systolinen"},"valueQuantity":{"value":128,"unit":"mmHg"}},{"code":{"text":"Diastolinen"},"valueQuantity":{"value":82,"unit":"mmHg"}}]}""",
+            """{"resourceType":"Observation","status":"final","code":{"text":"Kolesteroli (LDL)"},"effectiveDateTime":"2025-11","valueQuantity":{"value":3.1415926,"unit":"mmol/l"},"referenceRange":[{"high":{"value":3.0,"unit":"mmol/l"}}]}""",
+            """{"resourceType":"Procedure","status":"completed","code":{"text":"Keskusteluterapiakäynti, 45 minuuttia"},"performedDateTime":"2026-03-12T09:00:00Z"}""",
+        ];
+        foreach (var text in resources)
+        {
+            var resource = JsonNode.Parse(text)!.AsObject();
+            resource["subject"] = new JsonObject { ["reference"] = $"Patient/{patient}" };
+            resource["encounter"] = new JsonObject { ["reference"] = $"Encounter/{encounter}" };
+            yield return resource;
+        }
+        yield return JsonNode.Parse($$$"""{"resourceType":"AllergyIntolerance","clinicalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical","code":"active"}]},"code":{"text":"Penisilliini"},"criticality":"high","recordedDate":"2020","reaction":[{"manifestation":[{"text":"Nokkosihottuma"}]}],"patient":{"reference":"Patient/{{{patient}}}"}}""")!.AsObject();
+        yield return JsonNode.Parse($$$"""{"resourceType":"Immunization","status":"completed","vaccineCode":{"text":"Kausi-influenssarokote"},"occurrenceDateTime":"2025-10-20","patient":{"reference":"Patient/{{{patient}}}"}}""")!.AsObject();
+    }
+
+    /// <summary>What the other clinic's professional gets when reading the visit.</summary>
+    private static async Task<int> ReadsAsync(FhirSession professional, ArchivedVisit visit)
+    {
+        var (type, id) = visit.Resources.First(r => r.Type == "DocumentReference");
+        return (await professional.ReadAsync(type, id)).Status;
+    }
+
+    /// <summary>The first of three free ports in a row: gateway, simulators, metrics.</summary>
+    private static int FreePorts()
+    {
+        for (var i = 0; ; i++)
+        {
+            var listeners = new List<TcpListener>();
+            try
+            {
+                var first = new TcpListener(System.Net.IPAddress.Loopback, 0);
+                first.Start();
+                listeners.Add(first);
+                var port = ((System.Net.IPEndPoint)first.LocalEndpoint).Port;
+                foreach (var next in (int[])[port + 1, port + 2])
+                {
+                    var listener = new TcpListener(System.Net.IPAddress.Loopback, next);
+                    listener.Start();
+                    listeners.Add(listener);
+                }
+                return port;
+            }
+            catch (SocketException) when (i < 50)
+            {
+                // Another process has the port after; look elsewhere.
+            }
+            finally
+            {
+                listeners.ForEach(l => l.Stop());
+            }
+        }
+    }
+}
