@@ -44,12 +44,16 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
         cookie.ExpireTimeSpan = Idle;
         cookie.SlidingExpiration = true;
         cookie.LoginPath = cookie.AccessDeniedPath = cookie.LogoutPath = "/";
+        // At every page, not only past half of the time: the page says that opening it keeps the session.
+        cookie.Events.OnCheckSlidingExpiration = static context =>
+        {
+            context.ShouldRenew = true;
+            return Task.CompletedTask;
+        };
         cookie.Events.OnValidatePrincipal = static context =>
         {
             var now = (context.Options.TimeProvider ?? TimeProvider.System).GetUtcNow();
-            if (!context.Properties.Items.TryGetValue(Started, out var text)
-                || !DateTimeOffset.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var started)
-                || now - started > Longest)
+            if (StartOf(context.Properties) is not { } started || now - started > Longest)
                 context.RejectPrincipal();
             return Task.CompletedTask;
         };
@@ -71,8 +75,11 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
     {
         if (context.User.Identity is not ClaimsIdentity { AuthenticationType: Scheme } identity
             || !Pseudonym.TryDecode(identity.FindFirst(PseudonymClaim)?.Value, out var self)
-            || context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties?.ExpiresUtc is not { } expires)
+            || context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties is not { } properties
+            || StartOf(properties) is not { } started)
             return null;
+        // The ticket still has the end from before this request, which renews it.
+        var renewed = context.RequestServices.GetRequiredService<TimeProvider>().GetUtcNow() + Idle;
         return new()
         {
             Kind = RequesterKind.Citizen,
@@ -86,9 +93,13 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
             Acr = identity.FindFirst(AcrClaim)?.Value,
             TokenId = identity.FindFirst(SessionClaim)?.Value ?? "",
             Scopes = ["patient/*.cruds"],
-            Expires = expires,
+            Expires = renewed < started + Longest ? renewed : started + Longest,
         };
     }
+
+    private static DateTimeOffset? StartOf(AuthenticationProperties properties) =>
+        properties.Items.TryGetValue(Started, out var text)
+            && DateTimeOffset.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var started) ? started : null;
 
     public async Task<string> StoreAsync(AuthenticationTicket ticket)
     {

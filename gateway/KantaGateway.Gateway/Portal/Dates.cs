@@ -35,7 +35,7 @@ internal static class Dates
 
     public static string Minute(DateTimeOffset time) => Local(time).ToString(Pattern(TimePrecision.Minute), CultureInfo.CurrentCulture);
 
-    public static string Clock(DateTimeOffset time) => Local(time).ToString(CultureInfo.CurrentUICulture.Name is "fi" ? "H.mm" : "H:mm", CultureInfo.CurrentCulture);
+    public static string Clock(DateTimeOffset time) => Local(time).ToString(CultureInfo.CurrentUICulture.Name is "en" ? "H:mm" : "H.mm", CultureInfo.CurrentCulture);
 
     public static string Of(StatedTime time) => Local(time.Sort).ToString(Pattern(time.Precision), CultureInfo.CurrentCulture);
 
@@ -54,7 +54,7 @@ internal static class Dates
         (TimePrecision.Day, "en") => "d MMMM yyyy",
         (TimePrecision.Day, _) => "d.M.yyyy",
         (TimePrecision.Minute, "en") => "d MMMM yyyy 'at' H:mm",
-        (TimePrecision.Minute, "sv") => "d.M.yyyy 'kl.' H:mm",
+        (TimePrecision.Minute, "sv") => "d.M.yyyy 'kl.' H.mm",
         _ => "d.M.yyyy 'klo' H.mm",
     };
 }

@@ -13,8 +13,16 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
     /// <summary>Entries opened at a time, and how often for one page: a citizen's own visits may lie many between two of others.</summary>
     private const int Stretch = 200, MostStretches = 10;
 
+    /// <summary>More entries than these are counted, not listed.</summary>
+    private const int MostListed = 50;
+
     /// <summary>What one organisation did within a minute, for one purpose and on one basis.</summary>
-    public sealed record Event(string Who, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<AccessLine> Lines);
+    /// <param name="Entries">What somebody else received, to be opened: FHIR type, id and a name with a number.</param>
+    public sealed record Event(string Who, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<Deed> Deeds, IReadOnlyList<(string Type, string Id, string Name)> Entries);
+
+    /// <param name="What">In words: <c>Viewed: Diagnosis or health problem, Measurement or test result (3)</c>.</param>
+    /// <param name="Count">Different entries.</param>
+    public sealed record Deed(string What, int Count, AccessLine Newest);
 
     public IReadOnlyList<Event> Events { get; private set; } = [];
 
@@ -37,25 +45,41 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
             if (Before is null)
                 break;
         }
-        Events = [.. Gather(lines).Select(group => new Event(
-            group[0].BySelf ? texts["source.self"] : group[0].OrganisationName, group[0].When,
-            texts.Find($"purpose.{group[0].PurposeOfUse}") ?? texts["purpose.other", group[0].PurposeOfUse],
-            texts.Find($"basis.{group[0].LegalBasis}") ?? texts["basis.other", group[0].LegalBasis], group))];
+        Events = [.. Gather(lines).Select(Tell)];
     }
 
-    /// <summary>What a line did, in words: <c>Viewed: Diagnosis or health problem, Measurement or test result (3)</c>.</summary>
-    public string What(AccessLine line)
+    private Event Tell(List<AccessLine> lines)
     {
-        var did = line.Interaction switch
-        {
-            "create" or "transaction" => "create",
-            "update" or "patch" => "update",
-            "delete" => "delete",
-            _ => "view",
-        };
-        return texts[$"access.did.{did}", string.Join(", ", line.Items.GroupBy(item => entries.Reader.TypeName(item.Type))
-            .Select(type => type.Count() == 1 ? type.Key : $"{type.Key} ({type.Count()})"))];
+        var first = lines[0];
+        return new(
+            first.BySelf ? texts["source.self"] : first.OrganisationName, first.When,
+            texts.Find($"purpose.{first.PurposeOfUse}") ?? texts["purpose.other", first.PurposeOfUse],
+            texts.Find($"basis.{first.LegalBasis}") ?? texts["basis.other", first.LegalBasis],
+            [.. lines.GroupBy(DeedOf).Select(deed => Tell(deed.Key, deed))],
+            first.BySelf ? [] : Opened(lines));
     }
+
+    private Deed Tell(string deed, IEnumerable<AccessLine> lines)
+    {
+        var items = lines.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).ToArray();
+        var types = items.GroupBy(i => entries.Reader.TypeName(i.Type)).Select(t => t.Count() == 1 ? t.Key : $"{t.Key} ({t.Count()})");
+        return new(texts[$"access.did.{deed}", string.Join(", ", types)], items.Length, lines.First());
+    }
+
+    private (string Type, string Id, string Name)[] Opened(List<AccessLine> lines)
+    {
+        var items = lines.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).Where(i => EntryKind.OfType(i.Type) is not null).ToArray();
+        return items.Length > MostListed ? [] : [.. items.GroupBy(i => i.Type).SelectMany(type => type.Select((item, n) =>
+            (item.Type, item.Id, type.Count() == 1 ? entries.Reader.TypeName(item.Type) : $"{entries.Reader.TypeName(item.Type)} {n + 1}")))];
+    }
+
+    private static string DeedOf(AccessLine line) => line.Interaction switch
+    {
+        "create" or "transaction" => "create",
+        "update" or "patch" => "update",
+        "delete" => "delete",
+        _ => "view",
+    };
 
     /// <summary>Puts neighbours together that are one event to a person: one look at a record is many FHIR requests.</summary>
     private static List<List<AccessLine>> Gather(IEnumerable<AccessLine> newestFirst)

@@ -18,21 +18,21 @@ internal sealed class EntryReader(Texts texts)
         var r = entry.Resource;
         return entry.Type switch
         {
-            "Encounter" => FhirText.Concepts(r, "type") ?? VisitClass(r),
-            "Immunization" => FhirText.Concept(r.At("vaccineCode")),
+            "Encounter" => FhirText.Concepts(r, "type", texts) ?? VisitClass(r),
+            "Immunization" => FhirText.Concept(r.At("vaccineCode"), texts),
             "MedicationRequest" or "MedicationStatement" or "MedicationDispense" or "MedicationAdministration" => Medicine(r),
-            "DocumentReference" => r.String("description") ?? FhirText.Concept(r.At("type")) ?? FhirText.Concepts(r, "category"),
-            "Composition" => r.String("title") ?? FhirText.Concept(r.At("type")),
-            "CarePlan" => r.String("title") ?? FhirText.Concepts(r, "category") ?? r.String("description"),
-            "Goal" => FhirText.Concept(r.At("description")),
-            "ClinicalImpression" => FhirText.Concept(r.At("code")) ?? r.String("description"),
-            "ImagingStudy" => r.String("description") ?? FhirText.Concepts(r, "procedureCode"),
-            "FamilyMemberHistory" => FhirText.Concept(r.At("relationship")),
-            "Appointment" => FhirText.Concepts(r, "serviceType") ?? r.String("description"),
-            "Communication" => FhirText.Concept(r.At("topic")),
-            "Media" => r.At("content")?.String("title") ?? FhirText.Concept(r.At("type")),
+            "DocumentReference" => r.String("description") ?? FhirText.Concept(r.At("type"), texts) ?? FhirText.Concepts(r, "category", texts),
+            "Composition" => r.String("title") ?? FhirText.Concept(r.At("type"), texts),
+            "CarePlan" => r.String("title") ?? FhirText.Concepts(r, "category", texts) ?? r.String("description"),
+            "Goal" => FhirText.Concept(r.At("description"), texts),
+            "ClinicalImpression" => FhirText.Concept(r.At("code"), texts) ?? r.String("description"),
+            "ImagingStudy" => r.String("description") ?? FhirText.Concepts(r, "procedureCode", texts),
+            "FamilyMemberHistory" => FhirText.Concept(r.At("relationship"), texts),
+            "Appointment" => FhirText.Concepts(r, "serviceType", texts) ?? r.String("description"),
+            "Communication" => FhirText.Concept(r.At("topic"), texts),
+            "Media" => r.At("content")?.String("title") ?? FhirText.Concept(r.At("type"), texts),
             "Claim" or "ExplanationOfBenefit" or "QuestionnaireResponse" => null,
-            _ => FhirText.Concept(r.At("code")),
+            _ => FhirText.Concept(r.At("code"), texts),
         } ?? TypeName(entry.Type);
     }
 
@@ -71,16 +71,16 @@ internal sealed class EntryReader(Texts texts)
         Add("value", FhirText.Value(r, texts));
         foreach (var component in r.Each("component"))
             if (FhirText.Value(component, texts) is { } value)
-                fields.Add(new(null, FhirText.Concept(component.At("code")) ?? texts["entry.value"], value));
+                fields.Add(new(null, FhirText.Concept(component.At("code"), texts) ?? texts["entry.value"], value));
         Add("value", Concepted(r, "dataAbsentReason", "status"));
         Add("reference", Lines(r.Each("referenceRange").Select(x => FhirText.Range(x))));
         Add("value", Lines(r.Each("result").Select(x => FhirText.Display(x))));
         Add("conclusion", r.String("conclusion"));
         Add("dosage", Dosage(r));
         Add("severity", Concepted(r, "severity", "severity") ?? (r.String("criticality") is { } danger ? texts.Find($"criticality.{danger}") : null));
-        Add("reaction", Lines(r.Each("reaction").Select(x => FhirText.Concepts(x, "manifestation"))));
-        Add("bodysite", FhirText.Concepts(r, "bodySite"));
-        Add("reason", FhirText.Concepts(r, "reasonCode") ?? Lines(r.Each("reasonReference").Select(x => FhirText.Display(x))));
+        Add("reaction", Lines(r.Each("reaction").Select(x => FhirText.Concepts(x, "manifestation", texts))));
+        Add("bodysite", FhirText.Concepts(r, "bodySite", texts));
+        Add("reason", FhirText.Concepts(r, "reasonCode", texts) ?? Lines(r.Each("reasonReference").Select(x => FhirText.Display(x))));
         Add("performer", Lines(
             r.Each("performer").Select(p => FhirText.Display(p) ?? FhirText.Display(p.At("actor")))
                 .Concat(r.Each("participant").Select(p => FhirText.Display(p.At("individual")) ?? FhirText.Display(p.At("actor"))))
@@ -89,7 +89,7 @@ internal sealed class EntryReader(Texts texts)
         Add("status", Status(r));
         foreach (var note in r.Each("note"))
             Add("note", note.String("text"));
-        Add("note", entry.Type == "CarePlan" ? Lines(r.Each("activity").Select(a => FhirText.Concept(a.At("detail")?.At("code")))) : null);
+        Add("note", entry.Type == "CarePlan" ? Lines(r.Each("activity").Select(a => FhirText.Concept(a.At("detail")?.At("code"), texts))) : null);
         foreach (var section in r.Each("section"))
             Sections(section, fields);
         foreach (var item in r.Each("item"))
@@ -113,11 +113,11 @@ internal sealed class EntryReader(Texts texts)
             ? (kind.String("code") is { } code ? texts.Find($"class.{code}") : null) ?? kind.String("display")
             : null;
 
-    private static string? Medicine(JsonElement r) =>
-        FhirText.Concept(r.At("medicationCodeableConcept"))
+    private string? Medicine(JsonElement r) =>
+        FhirText.Concept(r.At("medicationCodeableConcept"), texts)
         ?? FhirText.Display(r.At("medicationReference"))
         ?? (r.At("medicationReference")?.String("reference") is ['#', .. var id]
-            ? FhirText.Concept(r.Each("contained").FirstOrDefault(c => c.String("id") == id).At("code"))
+            ? FhirText.Concept(r.Each("contained").FirstOrDefault(c => c.String("id") == id).At("code"), texts)
             : null);
 
     private static string? Dosage(JsonElement r) => Lines(
@@ -127,7 +127,7 @@ internal sealed class EntryReader(Texts texts)
 
     private string? Components(JsonElement r)
     {
-        var parts = r.Each("component").Select(c => (Name: FhirText.Concept(c.At("code")), Value: FhirText.Value(c, texts))).Where(c => c.Value is not null)
+        var parts = r.Each("component").Select(c => (Name: FhirText.Concept(c.At("code"), texts), Value: FhirText.Value(c, texts))).Where(c => c.Value is not null)
             .Select(c => c.Name is null ? c.Value : $"{c.Name} {c.Value}").ToArray();
         return parts.Length == 0 ? null : string.Join(", ", parts);
     }
@@ -141,13 +141,13 @@ internal sealed class EntryReader(Texts texts)
         if (r.At(element) is not { } concept)
             return null;
         var code = concept.Each("coding").Select(c => c.String("code")).FirstOrDefault(c => c is not null);
-        return (code is null ? null : texts.Find($"{group}.{code}")) ?? FhirText.Concept(concept);
+        return (code is null ? null : texts.Find($"{group}.{code}")) ?? FhirText.Concept(concept, texts);
     }
 
     private void Sections(JsonElement section, List<EntryField> fields)
     {
         if (section.At("text")?.String("div") is { } div && PlainText.OfMarkup(div) is { Length: > 0 } text)
-            fields.Add(new("text", section.String("title") ?? FhirText.Concept(section.At("code")), text));
+            fields.Add(new("text", section.String("title") ?? FhirText.Concept(section.At("code"), texts), text));
         foreach (var inner in section.Each("section"))
             Sections(inner, fields);
     }

@@ -31,19 +31,22 @@ internal static class FhirText
         return null;
     }
 
-    /// <summary>CodeableConcept: its text, else a display, else a code.</summary>
-    public static string? Concept(JsonElement? concept) =>
+    /// <summary>CodeableConcept: the text of who wrote it, else our plain word for its code, else a display. Null for a bare code that we do not know.</summary>
+    public static string? Concept(JsonElement? concept, Texts texts) =>
         concept is not { } value ? null
         : value.String("text")
-        ?? value.Each("coding").Select(c => c.String("display")).FirstOrDefault(d => d is not null)
-        ?? value.Each("coding").Select(c => c.String("code")).FirstOrDefault(c => c is not null);
+        ?? value.Each("coding").Select(c => PlainName(c, texts)).FirstOrDefault(n => n is not null)
+        ?? value.Each("coding").Select(c => c.String("display")).FirstOrDefault(d => d is not null);
 
     /// <summary>All concepts of a list, with commas between.</summary>
-    public static string? Concepts(JsonElement resource, string name)
+    public static string? Concepts(JsonElement resource, string name, Texts texts)
     {
-        var texts = resource.Each(name).Select(c => Concept(c)).OfType<string>().Distinct().ToArray();
-        return texts.Length == 0 ? null : string.Join(", ", texts);
+        var names = resource.Each(name).Select(c => Concept(c, texts)).OfType<string>().Distinct().ToArray();
+        return names.Length == 0 ? null : string.Join(", ", names);
     }
+
+    private static string? PlainName(JsonElement coding, Texts texts) =>
+        coding.String("system") == "http://loinc.org" && coding.String("code") is { } code ? texts.Find($"loinc.{code}") : null;
 
     /// <summary>The codes behind a concept, for those who want them: <c>I10 (urn:oid:1.2.246.537.6.1)</c>.</summary>
     public static IEnumerable<string> Codes(JsonElement? concept) =>
@@ -54,7 +57,7 @@ internal static class FhirText
     /// <summary>The <c>value[x]</c> of an Observation or a component; null when it has none.</summary>
     public static string? Value(JsonElement holder, Texts texts) =>
         Quantity(holder.At("valueQuantity"))
-        ?? Concept(holder.At("valueCodeableConcept"))
+        ?? Concept(holder.At("valueCodeableConcept"), texts) ?? Codes(holder.At("valueCodeableConcept")).FirstOrDefault()
         ?? holder.String("valueString")
         ?? (holder.At("valueBoolean") is { ValueKind: JsonValueKind.True or JsonValueKind.False } flag ? texts[flag.GetBoolean() ? "yes" : "no"] : null)
         ?? (holder.At("valueInteger") is { ValueKind: JsonValueKind.Number } number ? Number(number) : null)
