@@ -11,7 +11,6 @@ namespace KantaGateway.Simulators;
 /// </summary>
 internal sealed class ClinicIdentityProvider(SimulatorOptions options, string clinic)
 {
-    private static readonly TimeSpan TokenLife = TimeSpan.FromHours(1);
     private static readonly JsonWebTokenHandler Tokens = new();
 
     private readonly ECDsaSecurityKey _key = new(ECDsa.Create(ECCurve.NamedCurves.nistP256)) { KeyId = clinic + "-1" };
@@ -57,8 +56,9 @@ internal sealed class ClinicIdentityProvider(SimulatorOptions options, string cl
     private string Issue(SimulatedProfessional professional) => Tokens.CreateToken(new SecurityTokenDescriptor
     {
         Issuer = _issuer,
-        Audience = options.ProfessionalAudience,
-        Expires = DateTime.UtcNow + TokenLife,
+        Audience = options.IssuedAudience ?? options.ProfessionalAudience,
+        NotBefore = DateTime.UtcNow.AddHours(-2),
+        Expires = DateTime.UtcNow + options.SubjectTokenLife,
         TokenType = "at+jwt",
         SigningCredentials = new SigningCredentials(_key, SecurityAlgorithms.EcdsaSha256),
         Claims = new Dictionary<string, object>

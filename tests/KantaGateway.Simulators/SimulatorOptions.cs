@@ -34,6 +34,12 @@ public sealed record SimulatorOptions
     /// <summary>Misbehaviour, for tests of the relying party: the level that ID tokens really carry. Null: <see cref="Acr"/>.</summary>
     public string? IssuedAcr { get; set; }
 
+    /// <summary>Misbehaviour: the <c>aud</c> that subject tokens really carry. Null: <see cref="ProfessionalAudience"/>.</summary>
+    public string? IssuedAudience { get; set; }
+
+    /// <summary>Life of subject tokens.</summary>
+    public TimeSpan SubjectTokenLife { get; set; } = TimeSpan.FromHours(1);
+
     /// <summary>Misbehaviour: ID tokens are signed but not encrypted.</summary>
     public bool PlainIdTokens { get; set; }
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.IdentityModel.JsonWebTokens;
@@ -24,6 +25,8 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
     private const string DisplayNameClaim = "urn:oid:2.16.840.1.113730.3.1.241";
     private const string GivenNamesClaim = "urn:oid:1.2.246.575.1.14";
     private const string SurnameClaim = "urn:oid:2.5.4.4";
+
+    private const string Unavailable = "The broker or the key service does not answer.";
 
     private static readonly TimeSpan RequestObjectLife = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan AssertionLife = TimeSpan.FromMinutes(1);
@@ -136,18 +139,18 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
         // Never "at least": the level that was asked for is the level that was billed, shown and agreed on.
         if (claims.FindFirst(Claims.AuthenticationContextReference)?.Value is not { } acr || acr != _citizens.Acr)
         {
-            context.Fail("The identification was not made at the level that was asked for (acr).");
+            Refuse(context, "The identification was not made at the level that was asked for (acr).");
             return;
         }
         // Foreign means of identification carry no code.
         if (!PersonalIdentityCode.TryParse(claims.FindFirst(IdentityCodeClaim)?.Value, out var code))
         {
-            context.Fail("The identification carries no valid Finnish personal identity code.");
+            Refuse(context, "The identification carries no valid Finnish personal identity code.");
             return;
         }
         if (code.IsTemporary != options.Identification.TestIdentityCodes)
         {
-            context.Fail(code.IsTemporary ? "The identity code is a temporary one, which this service does not accept." : "This test service accepts identity codes of the 900 series only.");
+            Refuse(context, code.IsTemporary ? "The identity code is a temporary one, which this service does not accept." : "This test service accepts identity codes of the 900 series only.");
             return;
         }
         var name = claims.FindFirst(DisplayNameClaim)?.Value
@@ -160,18 +163,18 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
 
     private async Task RefuseAsync(RemoteFailureContext context)
     {
-        // The messages of AdmitAsync are plain; those of the framework may quote what came in.
+        // Messages of the framework may quote what came in; only these are passed on.
         var reason = context.Failure switch
         {
-            AuthenticationFailureException { InnerException: null } known when known.Message.StartsWith("The identification", StringComparison.Ordinal)
-                || known.Message.StartsWith("The identity code", StringComparison.Ordinal) || known.Message.StartsWith("This test service", StringComparison.Ordinal) => known.Message,
+            UnacceptableIdentificationException known => known.Message,
             OpenIdConnectProtocolInvalidNonceException => "The ID token answers another sign-in (nonce).",
             SecurityTokenDecryptionFailedException or UnencryptedIdTokenException => "The ID token is not encrypted as agreed.",
             SecurityTokenException => "The ID token could not be verified.",
+            HttpRequestException or FaultException => Unavailable,
             _ => "The sign-in could not be completed.",
         };
         await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
-        context.Response.Redirect("/?signin=refused");
+        context.Response.Redirect(reason == Unavailable ? "/?signin=unavailable" : "/?signin=refused");
         context.HandleResponse();
     }
 
@@ -210,6 +213,11 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
         key.KeyId = Base64UrlEncoder.Encode(key.ComputeJwkThumbprint());
         return key;
     }
+
+    private static void Refuse(TokenValidatedContext context, string reason) => context.Fail(new UnacceptableIdentificationException(reason));
+
+    /// <param name="reason">A plain sentence of this class, without anything from outside.</param>
+    private sealed class UnacceptableIdentificationException(string reason) : Exception(reason);
 
     private sealed class UnencryptedIdTokenException() : SecurityTokenException("The ID token is not encrypted as agreed.");
 

@@ -39,6 +39,13 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
     public async ValueTask<(RegisteredClient? Client, TokenRefusal? Refusal)> AuthenticateAsync(
         HttpContext context, string? clientId, string? assertionType, string? assertion)
     {
+        // RFC 8705 §2: first, because it costs strangers a certificate before they can make this gateway verify signatures.
+        if (await context.Connection.GetClientCertificateAsync(context.RequestAborted).ConfigureAwait(false) is not { } certificate)
+            return Refuse("The token request has no TLS client certificate; connect with the organisation certificate of the client.");
+        var facts = certificates.Examine(certificate);
+        if (facts.Problem is { } problem)
+            return Refuse(problem);
+
         if (assertionType != ClientAssertionTypes.JwtBearer)
             return Refuse($"Send client_assertion_type={ClientAssertionTypes.JwtBearer} with a signed client_assertion.");
         if (assertion is not { Length: > 0 and <= LongestAssertion } || !TryRead(assertion, out var token))
@@ -83,12 +90,7 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
         if (token.Id is not { Length: > 0 and <= LongestJti } jti)
             return Refuse($"The client assertion needs a jti of 1 to {LongestJti} characters.");
 
-        // RFC 8705 §2: the connection carries the certificate of the same organisation and system.
-        if (await context.Connection.GetClientCertificateAsync(context.RequestAborted).ConfigureAwait(false) is not { } certificate)
-            return Refuse("The token request has no TLS client certificate; connect with the organisation certificate of the client.");
-        var facts = certificates.Examine(certificate);
-        if (facts.Problem is { } problem)
-            return Refuse(problem);
+        // RFC 8705 §2: the certificate is the same organisation's and system's.
         if (facts.Organisation != client.Organisation)
             return Refuse("The TLS client certificate belongs to another organisation than the client.");
         if (client.Registration.TlsClientCertificates is { Count: > 0 } registered && !registered.Contains(facts.Thumbprint))

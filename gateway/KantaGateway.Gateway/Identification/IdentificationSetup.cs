@@ -4,7 +4,6 @@ using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using StackExchange.Redis;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -36,7 +35,7 @@ public static class IdentificationSetup
         services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>()));
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<ISharedState>(provider => options.Redis is { } redis
-            ? new RedisState(new(async () => await ConnectionMultiplexer.ConnectAsync(redis).ConfigureAwait(false)))
+            ? RedisState.Open(redis)
             : new MemoryState(provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<ClientAuthentication>();
         services.AddSingleton<SubjectTokens>();

@@ -37,7 +37,7 @@ internal static class Listeners
             kestrel.Listen(address, options.Port, Public);
 
         if (TerminatorOf(options) is { } terminator)
-            kestrel.Listen(terminator, listen => listen.Protocols = HttpProtocols.Http1AndHttp2);
+            kestrel.Listen(terminator, listen => listen.Protocols = HttpProtocols.Http1);
     }
 
     /// <summary>Null when there is none.</summary>

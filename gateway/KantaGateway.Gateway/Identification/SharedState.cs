@@ -83,6 +83,14 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
 {
     private const string Prefix = "kanta:identification:";
 
+    /// <summary>Connects when first asked. A server that is away then or later is waited for in the background; requests meanwhile are refused.</summary>
+    public static RedisState Open(string connection)
+    {
+        var options = ConfigurationOptions.Parse(connection);
+        options.AbortOnConnectFail = false;
+        return new(new(async () => await ConnectionMultiplexer.ConnectAsync(options).ConfigureAwait(false)));
+    }
+
     public ValueTask<bool> AddAsync(string key, TimeSpan life) =>
         TryAsync(redis => redis.StringSetAsync(Prefix + key, "", life, When.NotExists));
 

@@ -1,6 +1,7 @@
 using System.Text;
 using KantaGateway.Gateway.Identification;
 using Microsoft.Extensions.Time.Testing;
+using StackExchange.Redis;
 
 namespace KantaGateway.Tests.Identification;
 
@@ -92,6 +93,82 @@ public sealed class MemoryStateTests
         _time.Advance(TimeSpan.FromMinutes(5));
         Assert.True(await state.AddAsync("d", TimeSpan.FromMinutes(5)));
     }
+}
+
+/// <summary>The contract of shared state over a real Redis, with two gateways.</summary>
+public sealed class RedisStateTests : IAsyncLifetime
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("kanta-redis").FullName;
+    private System.Diagnostics.Process? _server;
+    private IConnectionMultiplexer _redis = null!;
+
+    public async Task InitializeAsync()
+    {
+        // A Unix socket of our own: no port to collide on, nothing that listens on the network.
+        var socket = Path.Combine(_folder, "redis.sock");
+        if (Environment.GetEnvironmentVariable("KANTA_TEST_REDIS") is not { Length: > 0 } connection)
+        {
+            _server = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("redis-server",
+                ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", _folder])
+            { RedirectStandardOutput = true })!;
+            while (await _server.StandardOutput.ReadLineAsync() is { } line && !line.Contains("connections at", StringComparison.OrdinalIgnoreCase))
+            {
+            }
+            connection = "!" + socket;
+        }
+        _redis = await ConnectionMultiplexer.ConnectAsync(connection);
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _redis.DisposeAsync();
+        if (_server is not null)
+        {
+            _server.Kill();
+            await _server.WaitForExitAsync();
+            _server.Dispose();
+        }
+        Directory.Delete(_folder, true);
+    }
+
+    [Fact]
+    public async Task Of_two_gateways_exactly_one_adds_a_key()
+    {
+        RedisState[] gateways = [Open(), Open()];
+        var key = Guid.NewGuid().ToString();
+        var added = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => gateways[i % 2].AddAsync(key, TimeSpan.FromMinutes(1)).AsTask()));
+        Assert.Single(added, it => it);
+    }
+
+    [Fact]
+    public async Task One_gateway_reads_and_removes_what_another_has_set()
+    {
+        var (a, b) = (Open(), Open());
+        var key = Guid.NewGuid().ToString();
+        Assert.Null(await b.GetAsync(key));
+        await a.SetAsync(key, [1, 2, 3], TimeSpan.FromMinutes(1));
+        Assert.Equal([1, 2, 3], (await b.GetAsync(key))!);
+        await b.RemoveAsync(key);
+        Assert.Null(await a.GetAsync(key));
+    }
+
+    [Fact]
+    public async Task Entries_end_by_themselves()
+    {
+        var key = Guid.NewGuid().ToString();
+        await Open().SetAsync(key, [1], TimeSpan.FromMinutes(5));
+        var life = await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:identification:" + key);
+        Assert.InRange(life!.Value, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(5));
+    }
+
+    [Fact]
+    public async Task An_unreachable_store_is_an_error_and_never_an_answer()
+    {
+        var state = RedisState.Open("127.0.0.1:1,connectTimeout=200,connectRetry=0,asyncTimeout=200");
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.AddAsync("a", TimeSpan.FromMinutes(1)));
+    }
+
+    private RedisState Open() => new(new(() => Task.FromResult(_redis)));
 }
 
 public sealed class SessionProtectionTests

@@ -66,7 +66,6 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
     private readonly string _folder = Directory.CreateTempSubdirectory("kanta-identification").FullName;
     private WebApplication _gateway = null!;
-    internal WebApplication Gateway => _gateway;
     private WebApplication _simulators = null!;
 
     internal DevelopmentAuthority Authority { get; } = DevelopmentAuthority.Create();

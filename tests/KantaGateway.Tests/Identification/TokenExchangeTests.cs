@@ -72,6 +72,51 @@ public sealed class TokenExchangeTests(IdentificationWorld world)
     }
 
     [Fact]
+    public async Task Rejects_a_token_for_another_audience()
+    {
+        world.Outside.IssuedAudience = "another";
+        try
+        {
+            await RejectsAsync(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001")), "another audience");
+        }
+        finally
+        {
+            world.Outside.IssuedAudience = null;
+        }
+    }
+
+    [Fact]
+    public async Task Rejects_an_expired_token()
+    {
+        world.Outside.SubjectTokenLife = TimeSpan.FromMinutes(-30);
+        try
+        {
+            await RejectsAsync(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001")), "has expired");
+        }
+        finally
+        {
+            world.Outside.SubjectTokenLife = TimeSpan.FromHours(1);
+        }
+    }
+
+    [Fact]
+    public async Task The_token_ends_no_later_than_the_subject_token()
+    {
+        // Far from the 300 s of other tokens, so that a slow machine does not matter.
+        world.Outside.SubjectTokenLife = TimeSpan.FromSeconds(200);
+        try
+        {
+            var subject = await world.SubjectTokenAsync("aurora", "90001");
+            var (_, body) = await world.PostTokenAsync(world.TokenExchange(world.Aurora, subject), world.Aurora.Certificate);
+            Assert.True(new JsonWebToken(body.GetProperty("access_token").GetString()).ValidTo <= new JsonWebToken(subject).ValidTo);
+        }
+        finally
+        {
+            world.Outside.SubjectTokenLife = TimeSpan.FromHours(1);
+        }
+    }
+
+    [Fact]
     public async Task Rejects_what_is_no_jwt() =>
         await RejectsAsync(world.TokenExchange(world.Aurora, "nonsense"), "not a readable signed JWT");
 
