@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
+using System.Xml;
 
 namespace KantaGateway.Fhir.Outcomes;
 
@@ -9,17 +10,21 @@ namespace KantaGateway.Fhir.Outcomes;
 /// <remarks>
 /// A first pass without memory of where it is decides; only when that one fails does a second find the place. Beyond
 /// JSON itself this refuses what readers are known to understand differently: a second <c>resourceType</c> in one object
-/// (hl7.org/fhir/R4/json.html has property names unique), half surrogate pairs, and control characters in strings
-/// (datatypes.html#string).
+/// (hl7.org/fhir/R4/json.html has property names unique), half surrogate pairs, control characters in strings
+/// (datatypes.html#string), and narratives nested so deeply that validating them takes minutes: the XHTML schema costs
+/// the square of the depth.
 /// </remarks>
 static class JsonFaults
 {
     /// <summary>Deepest nesting of objects and arrays that is read. FHIR content seldom passes 20.</summary>
     public const int MaxDepth = 64;
 
+    /// <summary>Deepest nesting of XHTML elements in a narrative.</summary>
+    public const int MaxNarrativeDepth = 64;
+
     public static readonly JsonReaderOptions ReaderOptions = new() { MaxDepth = MaxDepth };
 
-    private enum TextFault { None, NoText, ControlCharacter }
+    private enum TextFault { None, NoText, ControlCharacter, DeepNarrative }
 
     /// <summary>The fault of a JSON text, or null when it is one well-formed object.</summary>
     public static Fault? Find(ReadOnlySpan<byte> json) => IsSound(json) ? null : Locate(json);
@@ -28,6 +33,7 @@ static class JsonFaults
     {
         var reader = new Utf8JsonReader(json, ReaderOptions);
         var typed = 0UL; // bit n: the object at depth n has had its resourceType
+        var isNarrative = false;
         try
         {
             if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
@@ -40,8 +46,9 @@ static class JsonFaults
                         typed &= ~(1UL << (reader.CurrentDepth + 1));
                         break;
                     case JsonTokenType.PropertyName:
-                        if (CheckText(ref reader) != TextFault.None)
+                        if (CheckText(ref reader, isNarrative: false) != TextFault.None)
                             return false;
+                        isNarrative = reader.ValueTextEquals("div"u8);
                         if (reader.ValueTextEquals("resourceType"u8))
                         {
                             var bit = 1UL << reader.CurrentDepth;
@@ -50,7 +57,7 @@ static class JsonFaults
                             typed |= bit;
                         }
                         break;
-                    case JsonTokenType.String when CheckText(ref reader) != TextFault.None:
+                    case JsonTokenType.String when CheckText(ref reader, isNarrative) != TextFault.None:
                         return false;
                 }
             }
@@ -77,11 +84,14 @@ static class JsonFaults
             path.Enter();
             while (reader.Read())
             {
-                var text = reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName ? CheckText(ref reader) : TextFault.None;
+                var text = reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName
+                    ? CheckText(ref reader, path.IsNarrative && reader.TokenType == JsonTokenType.String) : TextFault.None;
                 if (text == TextFault.NoText)
                     return Invalid("A string is not valid UTF-8 or has an incomplete surrogate pair.", path.Expression);
                 if (!path.Follow(ref reader))
                     return new(FaultKind.Unprocessable, new FaultIssue("The element stands more than once in the same object.", path.Expression, "structure"));
+                if (text == TextFault.DeepNarrative)
+                    return new(FaultKind.Unprocessable, new FaultIssue($"The narrative nests elements deeper than {MaxNarrativeDepth} levels.", path.Before, "too-long"));
                 if (text == TextFault.ControlCharacter)
                     return new(FaultKind.Unprocessable, new FaultIssue("A string has a control character other than tab, line feed and carriage return.", path.Before, "value"));
             }
@@ -97,10 +107,12 @@ static class JsonFaults
     }
 
     /// <summary>Whether a string or name token is text. The reader itself lets bad UTF-8 and lone surrogates pass.</summary>
-    private static TextFault CheckText(ref Utf8JsonReader reader)
+    private static TextFault CheckText(ref Utf8JsonReader reader, bool isNarrative)
     {
-        if (!reader.ValueIsEscaped)
-            return Utf8.IsValid(reader.ValueSpan) ? TextFault.None : TextFault.NoText;
+        if (!reader.ValueIsEscaped && !Utf8.IsValid(reader.ValueSpan))
+            return TextFault.NoText;
+        if (!reader.ValueIsEscaped && !isNarrative)
+            return TextFault.None;
         string text;
         try
         {
@@ -110,8 +122,31 @@ static class JsonFaults
         {
             return TextFault.NoText;
         }
-        return text.AsSpan().ContainsAny(ControlCharacters) ? TextFault.ControlCharacter : TextFault.None;
+        if (text.AsSpan().ContainsAny(ControlCharacters))
+            return TextFault.ControlCharacter;
+        return isNarrative && IsTooDeep(text) ? TextFault.DeepNarrative : TextFault.None;
     }
+
+    /// <summary>Reads no further than the first element that is too deep; what is no XML is left to the parser.</summary>
+    private static bool IsTooDeep(string narrative)
+    {
+        if (narrative.AsSpan().Count('<') <= MaxNarrativeDepth)
+            return false;
+        using var xml = XmlReader.Create(new StringReader(narrative), NarrativeReading);
+        try
+        {
+            while (xml.Read())
+                if (xml.Depth > MaxNarrativeDepth)
+                    return true;
+            return false;
+        }
+        catch (XmlException)
+        {
+            return false;
+        }
+    }
+
+    private static readonly XmlReaderSettings NarrativeReading = new() { DtdProcessing = DtdProcessing.Prohibit, XmlResolver = null };
 
     private static readonly System.Buffers.SearchValues<char> ControlCharacters =
         System.Buffers.SearchValues.Create([.. Enumerable.Range(0, 32).Select(c => (char)c).Except("\t\n\r")]);
@@ -131,6 +166,9 @@ static class JsonFaults
         private record struct Level(string? Name, int Index, bool IsTyped);
 
         public int Depth => _levels.Count;
+
+        /// <summary>The value that comes next is a narrative's XHTML.</summary>
+        public bool IsNarrative => _property == "div";
 
         public void Enter() => _levels.Push(new(null, -1, false));
 

@@ -73,6 +73,21 @@ public class ResourceParserTests
         }
     }
 
+    [Theory]
+    [InlineData(60, false, true)]
+    [InlineData(64, false, false)]
+    [InlineData(100_000, false, false)] // a megabyte that took the schema validator two minutes
+    [InlineData(100_000, true, false)]
+    public void Narratives_are_nested_as_deeply_as_people_write_them(int depth, bool isCutOff, bool accepted)
+    {
+        var inside = string.Concat(Enumerable.Repeat("<div><!-- </div> -->", depth)) + (isCutOff ? "" : string.Concat(Enumerable.Repeat("</div>", depth)));
+        var fault = ResourceParser.Parse(Encoding.UTF8.GetBytes(
+            "{\"resourceType\":\"Patient\",\"text\":{\"status\":\"generated\",\"div\":\"<div xmlns='http://www.w3.org/1999/xhtml'>" + inside + "</div>\"}}")).Fault;
+        Assert.Equal(accepted, fault is null);
+        if (fault is not null)
+            Assert.Equal(("Patient.text.div", "too-long"), (fault.Issues[0].Expression, fault.Issues[0].Code));
+    }
+
     [Fact]
     public void Names_at_most_fifty_faults()
     {
