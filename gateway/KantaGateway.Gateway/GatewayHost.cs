@@ -28,7 +28,9 @@ public static class GatewayHost
         builder.WebHost.UseStaticWebAssets();
         // Request logging of the framework writes paths, and those carry ids.
         builder.Logging.SetMinimumLevel(LogLevel.Information).AddFilter("Microsoft", LogLevel.Warning).AddFilter("Yarp", LogLevel.Error)
-            .AddFilter("System", LogLevel.Warning).AddFilter("OpenIddict", LogLevel.Warning);
+            .AddFilter("System", LogLevel.Warning).AddFilter("OpenIddict", LogLevel.Warning)
+            // It warns at every form that it makes no-store what is no-store already.
+            .AddFilter("Microsoft.AspNetCore.Antiforgery", LogLevel.Error);
         configure?.Invoke(builder);
         var services = builder.Services;
         services.AddSingleton(options);

@@ -46,7 +46,7 @@ public static class ConsentDecision
     {
         foreach (var (type, letter) in interaction.Needs)
         {
-            if (!SmartScopes.Reach(requester.Scopes, level, type, letter))
+            if (!requester.Scopes.Any(s => s.Permits(level, type, letter)))
                 return new Decision.Deny(DenyReason.ScopeTooNarrow);
             if (type == "Consent" && letter is 'c' or 'u' or 'd')
                 return new Decision.Deny(DenyReason.DeclarationByAnother);

@@ -33,7 +33,7 @@ public abstract record Reading
 /// Kanta's rule that identity codes stay out of URLs (they end up in the logs of every device on the way) is enforced
 /// here. Bodies are read once, whole, up to <see cref="MaxBody"/>; only their references are looked at, the repository validates.
 /// </remarks>
-public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPseudonyms pseudonyms)
+public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPseudonyms pseudonyms, GatewayOptions options)
 {
     /// <summary>Largest request body, bytes.</summary>
     public const int MaxBody = 10 * 1024 * 1024;
@@ -241,9 +241,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         if (scan.IdentityCodes.Count > 1)
             return (default, Explain(body, "One transaction concerns one patient; this names several identity codes.", type is null ? "Bundle.entry" : "Patient.identifier"));
         if (scan.IdentityCodes is [var written])
-            return PersonalIdentityCode.TryParse(written, out var code)
-                ? (await pseudonyms.OfAsync(code, cancel), null)
-                : (default, Explain(body, "The identity code is not valid.", "Patient.identifier"));
+            return !PersonalIdentityCode.TryParse(written, out var code) ? (default, Explain(body, "The identity code is not valid.", "Patient.identifier"))
+                : ForeignCode(code) is { } foreign ? (default, Explain(body, foreign, "Patient.identifier"))
+                : (await pseudonyms.OfAsync(code, cancel), null);
         foreach (var id in scan.PatientIds)
             if (ids.TryReadResourceId(id, out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory)
                 return (compartment, null);
@@ -258,6 +258,11 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             return (context, null);
         return (default, Explain(body, "It must refer to a patient that is registered here: Patient/[id].", null));
     }
+
+    /// <summary>Numbers 900-999 are in no register: the only ones in a test, none in production. Null: the right kind.</summary>
+    private string? ForeignCode(PersonalIdentityCode code) => code.IsTemporary == options.Identification.TestIdentityCodes ? null
+        : code.IsTemporary ? "Identity codes with an individual number of 900-999 are not given to anybody and not accepted."
+        : "This is a test service: only identity codes with an individual number of 900-999 are accepted.";
 
     /// <summary>The compartment of the resource that a Binary names as its security context (hl7.org/fhir/R4/binary.html).</summary>
     private Pseudonym? ContextOf(ReadOnlyMemory<byte> body)
@@ -334,9 +339,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 if (!value.StartsWith(Prefix, StringComparison.Ordinal))
                     return type == "Patient" ? (null, null)
                         : (null, new Fault(FaultKind.Invalid, $"Give the identity code with its system: {Prefix}[identity code].", $"http.{name}"));
-                return PersonalIdentityCode.TryParse(value[Prefix.Length..], out var code)
-                    ? (await pseudonyms.OfAsync(code, cancel), null)
-                    : (null, new Fault(FaultKind.Invalid, "The identity code is not valid: check all eleven characters.", $"http.{name}"));
+                return !PersonalIdentityCode.TryParse(value[Prefix.Length..], out var code)
+                    ? (null, new Fault(FaultKind.Invalid, "The identity code is not valid: check all eleven characters.", $"http.{name}"))
+                    : ForeignCode(code) is { } foreign ? (null, new Fault(FaultKind.Invalid, foreign, $"http.{name}"))
+                    : (await pseudonyms.OfAsync(code, cancel), null);
             default:
                 return (null, null);
         }

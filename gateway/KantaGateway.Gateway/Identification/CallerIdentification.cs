@@ -106,7 +106,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             PurposeOfUse = Claim(TokenEndpoint.PurposeClaim) ?? "",
             Acr = Claim(TokenEndpoint.AcrClaim),
             TokenId = token.Id,
-            Scopes = (Claim("scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries),
+            Scopes = SmartScope.ParseAll((Claim("scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries)),
             Expires = new DateTimeOffset(token.ValidTo, TimeSpan.Zero),
         };
     }

@@ -92,7 +92,7 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
             PurposeOfUse = "PATRQT",
             Acr = identity.FindFirst(AcrClaim)?.Value,
             TokenId = identity.FindFirst(SessionClaim)?.Value ?? "",
-            Scopes = ["patient/*.cruds"],
+            Scopes = SmartScope.ParseAll(["patient/*.cruds"]),
             Expires = renewed < started + Longest ? renewed : started + Longest,
         };
     }

@@ -49,7 +49,7 @@ public sealed record Requester
     public required string TokenId { get; init; }
 
     /// <summary>Granted SMART scopes.</summary>
-    public required IReadOnlyList<string> Scopes { get; init; }
+    public required IReadOnlyList<SmartScope> Scopes { get; init; }
 
     /// <summary>When the token or session ends.</summary>
     public required DateTimeOffset Expires { get; init; }

@@ -43,15 +43,21 @@ public readonly record struct SmartScope
     public bool Covers(SmartScope other) =>
         Level == other.Level && (Type == "*" || Type == other.Type) && other.Permissions.All(Permissions.Contains);
 
-    /// <summary>Whether any of the scopes permits an interaction.</summary>
-    /// <param name="scopes">As <see cref="Requester.Scopes"/> has them.</param>
+    /// <summary>Whether this scope permits an interaction.</summary>
+    /// <param name="level"><c>system</c>, <c>user</c> or <c>patient</c>: the kind of requester.</param>
+    /// <param name="type">FHIR resource type.</param>
     /// <param name="interaction">One of <c>c r u d s</c>.</param>
-    public static bool Permits(IReadOnlyList<string> scopes, string type, char interaction)
+    public bool Permits(string level, string type, char interaction) =>
+        Level == level && (Type == "*" || Type == type) && Permissions.Contains(interaction);
+
+    /// <summary>The scopes of a token; what is not a SMART scope is left out, since it permits nothing.</summary>
+    public static IReadOnlyList<SmartScope> ParseAll(IEnumerable<string> texts)
     {
-        foreach (var text in scopes)
-            if (TryParse(text, out var scope) && (scope.Type == "*" || scope.Type == type) && scope.Permissions.Contains(interaction))
-                return true;
-        return false;
+        var scopes = new List<SmartScope>();
+        foreach (var text in texts)
+            if (TryParse(text, out var scope))
+                scopes.Add(scope);
+        return scopes;
     }
 
     public override string ToString() => $"{Level}/{Type}.{Permissions}";

@@ -43,15 +43,6 @@ public sealed class SmartScopeTests
     {
         Assert.True(SmartScope.TryParse(wide, out var a) && SmartScope.TryParse(narrow, out var b) && a.Covers(b) == covers);
     }
-
-    [Fact]
-    public void Permits_an_interaction_when_any_scope_does()
-    {
-        string[] scopes = ["system/Patient.r", "system/Observation.cs"];
-        Assert.True(SmartScope.Permits(scopes, "Observation", 's'));
-        Assert.False(SmartScope.Permits(scopes, "Observation", 'r'));
-        Assert.False(SmartScope.Permits([], "Observation", 'r'));
-    }
 }
 
 public sealed class RecentCacheTests
