@@ -25,6 +25,9 @@ public sealed record Interaction
     /// <summary>The declaration that a Consent write carries; null when it carries none that the Act knows.</summary>
     public Declaration? Declares { get; init; }
 
+    /// <summary>For a search: its parameters as understood, identity codes left out; what the audit keeps of the question.</summary>
+    public string? Query { get; init; }
+
     /// <summary>OID of the service event the requester names (X-Service-Event); null: any open one of its organisation.</summary>
     public string? ServiceEvent { get; init; }
 

@@ -35,7 +35,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
 
     /// <summary>Step 8: what the repository's answer really discloses or has written.</summary>
     /// <exception cref="FaultException">It is not on disk; no byte may leave.</exception>
-    public Task OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, CareRelationship? relationship, int status, DisclosureManifest? manifest)
+    public Task OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, PolicySnapshot policy, int status, DisclosureManifest? manifest)
     {
         var record = Record(context, requester, interaction, KindOf(interaction.Kind)) with
         {
@@ -44,9 +44,9 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             OutcomeDescription = status < 400 ? null : status.ToString(CultureInfo.InvariantCulture),
             Items = manifest is null ? [] : [.. manifest.Items.Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller))],
             Digest = manifest?.Digest,
+            ConsentId = permit.Basis == LegalBasis.DisclosurePermission ? policy.Permission?.Id : null,
+            Query = interaction.Query,
         };
-        if (interaction.Kind == InteractionKind.Search)
-            record = record with { Query = interaction.Type };
         return AppendAsync(interaction.Compartment, record);
     }
 

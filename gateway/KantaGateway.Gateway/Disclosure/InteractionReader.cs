@@ -300,7 +300,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     private async ValueTask<Reading> SearchAsync(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters, CancellationToken cancel)
     {
         if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
-            return Single(InteractionKind.Search, type, Pseudonym.Directory, 's');
+            return Search(type, Pseudonym.Directory, parameters);
         Pseudonym? found = null;
         foreach (var (name, values) in parameters)
             foreach (var value in values)
@@ -315,10 +315,17 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 found = compartment;
             }
         return found is { } one
-            ? Single(InteractionKind.Search, type, one, 's')
+            ? Search(type, one, parameters)
             : Refuse(FaultKind.NotSupported, type == "Patient"
                 ? "A search concerns one patient. POST Patient/_search with identifier=urn:oid:1.2.246.21|[identity code], or give _id."
                 : "A search concerns one patient: give patient=[id], or POST [Type]/_search with patient.identifier=urn:oid:1.2.246.21|[identity code].", "http.patient");
+    }
+
+    private static Reading.Single Search(string type, Pseudonym compartment, IEnumerable<KeyValuePair<string, StringValues>> parameters)
+    {
+        var reading = Single(InteractionKind.Search, type, compartment, 's');
+        var asked = parameters.SelectMany(p => p.Value, (p, value) => $"{p.Key}={(PersonalIdentityCode.Occurs(value) ? "[identity code]" : value)}");
+        return reading with { Interaction = reading.Interaction with { Query = $"{type}?{string.Join('&', asked)}" } };
     }
 
     private async ValueTask<(Pseudonym?, Fault?)> CompartmentInAsync(string type, string name, string value, CancellationToken cancel)

@@ -51,10 +51,6 @@ public static class Capabilities
                     mode = "server",
                     security = new
                     {
-                        extension = new[]
-                        {
-                            new { url = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris", extension = new[] { new { url = "token", valueUri = options.PublicAddress + "/connect/token" } } },
-                        },
                         service = new[] { new { coding = new[] { new { system = "http://terminology.hl7.org/CodeSystem/restful-security-service", code = "SMART-on-FHIR" } } } },
                         description = "mTLS with an organisation certificate and SMART Backend Services; tokens are bound to the certificate (RFC 8705). Professionals by token exchange (RFC 8693).",
                     },

@@ -113,7 +113,7 @@ public sealed class GatewayPipeline(
             // :: Steps 6 to 9
             context.Request.Body = new ReadOnlyMemoryStream(body);
             var (end, manifest) = await repository.ForwardAsync(context, grant, directoryGrant,
-                (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, relationship, status, disclosed));
+                (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, status, disclosed));
             switch (end)
             {
                 case ForwardEnd.Answered:
