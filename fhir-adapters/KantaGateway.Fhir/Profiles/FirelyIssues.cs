@@ -33,7 +33,7 @@ static class FirelyIssues
         CodedValidationException.MANDATORY_ELEMENT_MUST_BE_PRESENT_CODE => ("A mandatory element is missing.", "required", At.Element),
         CodedValidationException.NARRATIVE_XML_IS_MALFORMED_CODE => ("The narrative is not well-formed XHTML.", "value", At.Element),
         CodedValidationException.NARRATIVE_XML_IS_INVALID_CODE =>
-            ("The narrative has elements or attributes that FHIR does not allow, or its root is not an XHTML div.", "value", At.Element),
+            ("The narrative has elements or attributes that FHIR does not allow, no content, or another root than an XHTML div.", "value", At.Element),
         CodedValidationException.INVALID_CODED_VALUE_CODE => ("The code is not in the value set that is required for the element.", "code-invalid", At.Element),
         CodedValidationException.CONTAINED_RESOURCES_CANNOT_BE_NESTED_CODE => ("A contained resource contains another one.", "structure", At.Element),
         CodedValidationException.INVALID_STRING_LENGTH_CODE => ("The text has a length that is not allowed.", "value", At.Element),

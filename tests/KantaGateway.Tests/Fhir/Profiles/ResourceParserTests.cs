@@ -80,7 +80,7 @@ public class ResourceParserTests
     [InlineData(100_000, true, false)]
     public void Narratives_are_nested_as_deeply_as_people_write_them(int depth, bool isCutOff, bool accepted)
     {
-        var inside = string.Concat(Enumerable.Repeat("<div><!-- </div> -->", depth)) + (isCutOff ? "" : string.Concat(Enumerable.Repeat("</div>", depth)));
+        var inside = string.Concat(Enumerable.Repeat("<div><!-- </div> -->", depth)) + "a" + (isCutOff ? "" : string.Concat(Enumerable.Repeat("</div>", depth)));
         var fault = ResourceParser.Parse(Encoding.UTF8.GetBytes(
             "{\"resourceType\":\"Patient\",\"text\":{\"status\":\"generated\",\"div\":\"<div xmlns='http://www.w3.org/1999/xhtml'>" + inside + "</div>\"}}")).Fault;
         Assert.Equal(accepted, fault is null);
