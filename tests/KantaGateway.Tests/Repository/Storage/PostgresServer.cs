@@ -11,6 +11,9 @@ sealed class PostgresServer
 {
     private static readonly Lazy<Task<string>> Server = new(StartAsync);
 
+    // Held, for a collected Process closes its pipe.
+    private static Process? _keeper;
+
     /// <summary>Connection string of a new, empty database.</summary>
     public static async Task<string> NewDatabaseAsync()
     {
@@ -32,35 +35,37 @@ sealed class PostgresServer
         // PostgreSQL refuses to run as root.
         var isRoot = Environment.UserName == "root";
         if (isRoot)
-            await RunAsync("chown", "postgres", folder);
+            await RunAsync(["chown", "postgres", folder]);
         await RunAsUserAsync($"{bin}/initdb", "-D", $"{folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync");
         // Waits until it answers, and no longer. Without fsync: the tests do not pull its plug.
         await RunAsUserAsync($"{bin}/pg_ctl", "-D", $"{folder}/data", "-l", $"{folder}/log", "-w",
             "-o", $"-k {folder} -c listen_addresses= -c max_connections=200 -c fsync=off", "start");
-        AppDomain.CurrentDomain.ProcessExit += (_, _) =>
-        {
-            RunAsUserAsync($"{bin}/pg_ctl", "-D", $"{folder}/data", "-m", "immediate", "stop").GetAwaiter().GetResult();
-            Directory.Delete(folder, recursive: true);
-        };
+        // A shell that waits for our end of the pipe to close, however this process ends, and then clears up.
+        var keeper = new ProcessStartInfo("/bin/sh") { WorkingDirectory = "/tmp", RedirectStandardInput = true };
+        foreach (var argument in (string[])["-c", "cat >/dev/null; folder=$1; shift; \"$@\" >/dev/null 2>&1; rm -rf \"$folder\"", "sh", folder,
+            .. AsUser($"{bin}/pg_ctl", "-D", $"{folder}/data", "-m", "immediate", "stop")])
+            keeper.ArgumentList.Add(argument);
+        _keeper = Process.Start(keeper);
         return new NpgsqlConnectionStringBuilder { Host = folder, Username = "postgres", Database = "postgres" }.ToString();
 
-        Task RunAsUserAsync(string program, params string[] arguments) =>
-            isRoot ? RunAsync("runuser", ["-u", "postgres", "--", program, .. arguments]) : RunAsync(program, arguments);
+        string[] AsUser(string program, params string[] arguments) =>
+            isRoot ? ["runuser", "-u", "postgres", "--", program, .. arguments] : [program, .. arguments];
+
+        Task RunAsUserAsync(string program, params string[] arguments) => RunAsync(AsUser(program, arguments));
     }
 
-    private static async Task RunAsync(string program, params string[] arguments)
+    private static async Task RunAsync(string[] command)
     {
         // Output goes nowhere: the server that pg_ctl starts would keep a pipe open and us waiting.
         var start = new ProcessStartInfo("/bin/sh") { WorkingDirectory = "/tmp" };
         start.ArgumentList.Add("-c");
         start.ArgumentList.Add("exec \"$@\" >/dev/null 2>&1 </dev/null");
         start.ArgumentList.Add("sh");
-        start.ArgumentList.Add(program);
-        foreach (var argument in arguments)
-            start.ArgumentList.Add(argument);
+        foreach (var part in command)
+            start.ArgumentList.Add(part);
         using var process = Process.Start(start)!;
         await process.WaitForExitAsync();
         if (process.ExitCode != 0)
-            throw new InvalidOperationException($"{Path.GetFileName(program)} ended with {process.ExitCode}.");
+            throw new InvalidOperationException($"{string.Join(' ', command)} ended with {process.ExitCode}.");
     }
 }
