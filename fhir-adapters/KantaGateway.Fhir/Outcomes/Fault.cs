@@ -17,6 +17,9 @@ public sealed record FaultIssue(string Diagnostics, string? Expression = null, s
 /// <summary>An expected refusal, as a value.</summary>
 public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issues)
 {
+    /// <summary>The one answer for what is absent, hidden or somebody else's (law 4); every part gives this one.</summary>
+    public static Fault Absent { get; } = new(FaultKind.Absent, "There is no such resource, or none that this request may see.");
+
     public Fault(FaultKind kind, string diagnostics, string? expression = null) : this(kind, new FaultIssue(diagnostics, expression)) { }
 }
 

@@ -30,7 +30,7 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
             }
             request.RequirePolicy(view);
             if (row is null)
-                throw new FaultException(Absent());
+                throw new FaultException(Fault.Absent);
             if (row.Deleted)
                 throw new FaultException(new Fault(FaultKind.Deleted, "The resource has been deleted; its earlier versions remain in its history."));
             var item = names.ItemOf(view.Compartment, row);
@@ -57,7 +57,7 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
         request.RequirePolicy(view);
         var versions = Selection.History(view, request.Scope, type, resource).ToList();
         if (versions.Count == 0)
-            throw new FaultException(Absent());
+            throw new FaultException(Fault.Absent);
         var shown = versions.Where(v => v.Sequence < before).Take(count + 1).ToList();
         var next = shown.Count > count;
         if (next)
@@ -129,7 +129,4 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
         var version = versionId is not null && identifiers.TryReadVersionId(versionId, out var of, out var row) && of == request.Compartment ? row : -1;
         return (resource, version);
     }
-
-    /// <summary>The one answer for what is absent, hidden or somebody else's.</summary>
-    public static Fault Absent() => new(FaultKind.Absent, "There is no such resource, or none that this request may see.");
 }

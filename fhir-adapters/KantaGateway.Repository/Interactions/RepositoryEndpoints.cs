@@ -50,7 +50,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
             return method == "POST" ? TransactionAsync(request, context) : throw Unsupported();
         var type = parts[0];
         if (!ResourceTypes.IsServed(type) || (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory) != request.Compartment.IsDirectory)
-            throw new FaultException(Reading.Absent());
+            throw new FaultException(Fault.Absent);
         var cancel = context.RequestAborted;
         switch (method, parts.Length)
         {

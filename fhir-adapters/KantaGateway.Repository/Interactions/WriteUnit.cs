@@ -220,7 +220,7 @@ sealed class WriteUnit : IDisposable
     {
         var resource = _identifiers.TryReadResourceId(operation.Id, out var compartment, out var sequence) && compartment == target.View.Compartment ? sequence : -1;
         if (Selection.Current(target.View, target.Held.Grant.Scope, operation.Type, resource) is not { } current)
-            throw Failed(operation, FaultKind.Absent, Reading.Absent().Issues[0].Diagnostics);
+            throw Failed(operation, FaultKind.Absent, Fault.Absent.Issues[0].Diagnostics);
         RequireType(operation, target);
         return current.Controller == target.Controller ? current
             : throw Failed(operation, FaultKind.Denied, "Only the organisation in whose register the resource is may change it.");

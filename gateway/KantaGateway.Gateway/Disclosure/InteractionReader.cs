@@ -170,7 +170,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         // An id that is none of ours is answered like any other that names nothing.
         var compartment = ids.TryReadResourceId(id, out var c, out _) ? c : (Pseudonym?)null;
         return compartment is null || compartment.Value.IsDirectory != (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
-            ? Refuse(FaultKind.Absent, "There is no such resource.")
+            ? new Reading.Refused(Fault.Absent)
             : Single(kind, type, compartment.Value, letter);
     }
 

@@ -15,7 +15,7 @@ public static class Refusals
         DenyReason.NotInformed => new(FaultKind.Denied, "A permission or denial rests on informing: record that the person was informed with the text now in force first.", "Consent.category"),
         DenyReason.UnknownDeclaration => new(FaultKind.Unprocessable, "This Consent is none of the declarations that the Act knows: informing, disclosure permission, denial of all, denial of a service event.", "Consent.provision"),
         // Somebody else's record is answered like one that is not there.
-        DenyReason.NotOwnData => new(FaultKind.Absent, "There is no such resource."),
+        DenyReason.NotOwnData => Fault.Absent,
         _ => new(FaultKind.Denied, "No legal basis for this request was found."),
     };
 }
