@@ -11,6 +11,9 @@ public sealed partial class RepositoryFilesTests
 {
     private static readonly string[] Text = [".cs", ".cshtml", ".csproj", ".props", ".targets", ".sln", ".json", ".md", ".sh", ".yml", ".yaml", ".xml", ".config", ".http", ".css", ".js", ".html", ".sql", ".txt", ".razor", ".resx", ""];
 
+    /// <summary>The code by which Statistics Finland explains the check character; whoever needs one outside the 900 series takes it.</summary>
+    private const string PublishedExample = "131052-308T";
+
     [Fact]
     public void No_file_holds_a_secret_a_machine_path_a_package_host_or_a_real_identity_code()
     {
@@ -31,7 +34,7 @@ public sealed partial class RepositoryFilesTests
         { "machine path", $"C:\\{"Users"}\\matti" },
         { "package host", $"\"resolved\": \"https://{"registry"}.example.org/suomifi-1.0.tgz\"" },
         { "package host", $"https://api.{"nuget"}.org/v3/index.json" },
-        { "identity code", $"{"131052"}-308T" },
+        { "identity code", $"{"010203"}-234{PersonalIdentityCode.CheckCharacterOf("010203", "234")}" },
     };
 
     [Theory]
@@ -57,7 +60,7 @@ public sealed partial class RepositoryFilesTests
             yield return "machine path";
         if (PackageHost().IsMatch(text))
             yield return "package host";
-        if (IdentityCode().Matches(text).Any(m => PersonalIdentityCode.TryParse(m.Value, out var code) && !code.IsTemporary))
+        if (IdentityCode().Matches(text).Any(m => m.Value != PublishedExample && PersonalIdentityCode.TryParse(m.Value, out var code) && !code.IsTemporary))
             yield return "identity code";
     }
 
@@ -88,7 +91,7 @@ public sealed partial class RepositoryFilesTests
     [GeneratedRegex("(?<![A-Za-z0-9.])/(home|Users)/[a-z][a-z0-9_-]*/|(?<![A-Za-z0-9./])/(root|work)/[a-z.]|[A-Z]:\\\\Users\\\\")]
     private static partial Regex MachinePath();
 
-    [GeneratedRegex("https?://[a-z0-9.-]*\\b(registry|nuget|npmjs|artifactory|nexus|pkgs|packages|proxy)\\b[a-z0-9.-]*\\.[a-z]{2,}[/:\"]")]
+    [GeneratedRegex("https?://([a-z0-9-]+\\.)*(registry|nuget|npmjs|artifactory|nexus|pkgs|packages|proxy)\\.([a-z0-9-]+\\.)*[a-z]{2,}[/:\"]")]
     private static partial Regex PackageHost();
 
     [GeneratedRegex("(?<![0-9A-Za-z])[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Y](?![0-9A-Za-z])")]

@@ -14,6 +14,7 @@ public sealed class MainScenarioTests(SharedHost host, ITestOutputHelper output)
         var steps = new Steps();
         await scenario.RunAsync(steps);
         AllPassed(steps);
+        Assert.Equal([], ClearText.Find(Path.GetDirectoryName(host.Host.LogFile)!, scenario.Secrets));
     }
 
     [Fact]
