@@ -1,0 +1,131 @@
+using System.Net;
+
+namespace KantaGateway.Tests.Portal;
+
+/// <summary>How informing, permission and denials are declared (Act 703/2023 §54, §58, §59, §68).</summary>
+public sealed class DeclarationPagesTests : IAsyncLifetime
+{
+    private const string ServiceEvent = "1.2.246.10.1234567.14.42";
+
+    private PortalUnderTest _portal = null!;
+
+    public async Task InitializeAsync() => _portal = await PortalUnderTest.StartAsync();
+
+    public async Task DisposeAsync() => await _portal.DisposeAsync();
+
+    [Fact]
+    public async Task Permission_and_denial_wait_for_the_informing()
+    {
+        foreach (var path in (string[])["/consent/permit", "/consent/deny"])
+        {
+            var (opened, _, get) = await _portal.GetAsync(path);
+            Assert.Equal((HttpStatusCode.SeeOther, "/consent/inform"), (opened, get.Headers.Location?.OriginalString));
+            // A form from before the text changed leads there too.
+            var (posted, _, post) = await _portal.PostAsync(path, new() { ["permit"] = "yes", ["target"] = "all" }, page: "/consent/inform");
+            Assert.Equal((HttpStatusCode.SeeOther, "/consent/inform"), (posted, post.Headers.Location?.OriginalString));
+        }
+        Assert.Empty(_portal.Record.Of("Consent"));
+    }
+
+    [Theory]
+    [InlineData("2026-1", null)]
+    [InlineData("2025-1", "yes")]
+    [InlineData("2026-1", "no")]
+    public async Task Being_informed_takes_the_confirmation_of_the_text_now_in_force(string version, string? informed)
+    {
+        var fields = new Dictionary<string, string> { ["version"] = version };
+        if (informed is not null)
+            fields["informed"] = informed;
+        var (status, html, _) = await _portal.PostAsync("/consent/inform", fields);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, status);
+        Assert.Contains("data-error", html);
+        Assert.Contains("<title>Error: ", html);
+        Assert.Empty(_portal.Record.Of("Consent"));
+    }
+
+    [Fact]
+    public async Task What_is_declared_shows_and_what_is_withdrawn_does_not()
+    {
+        await InformAsync();
+        var (status, _, response) = await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        Assert.Equal((HttpStatusCode.SeeOther, "/consent"), (status, response.Headers.Location?.OriginalString));
+        Assert.Contains("__Host-kanta-notice=permitted", string.Join(' ', response.Headers.GetValues("Set-Cookie")));
+
+        var permit = (string)_portal.Record.Of("Consent").Last()["id"]!;
+        Assert.Contains($"data-informed=\"2026-1\" data-permission=\"{permit}\" data-denials=\"0\"", await ConsentAsync());
+        Assert.Contains("Those who treat you may also see", await ConsentAsync());
+
+        await _portal.PostAsync("/consent/withdraw", new() { ["id"] = permit }, page: $"/consent/withdraw?id={permit}");
+        Assert.Contains("data-permission=\"\"", await ConsentAsync());
+        Assert.Equal("inactive", (string?)_portal.Record.Of("Consent").Last()["status"]);
+    }
+
+    [Fact]
+    public async Task A_denial_names_its_visit_and_can_be_withdrawn()
+    {
+        await InformAsync();
+        _portal.Record.Add($$$"""{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"identifier":[{"use":"official","system":"urn:ietf:rfc:3986","value":"urn:oid:{{{ServiceEvent}}}"}],"period":{"start":"2026-03-12T08:00:00Z"}}""");
+        await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        await _portal.PostAsync("/consent/deny", new() { ["target"] = "event", ["event"] = ServiceEvent });
+        var html = await ConsentAsync();
+        Assert.Contains($"data-target=\"event\" data-service-event=\"{ServiceEvent}\"", html);
+        Assert.Contains("One visit: 12 March 2026, Appointment at a clinic", html);
+        Assert.Contains("except what you have denied", html);
+
+        // Saying it twice is one denial.
+        await _portal.PostAsync("/consent/deny", new() { ["target"] = "event", ["event"] = ServiceEvent });
+        Assert.Equal(3, _portal.Record.Of("Consent").Count());
+
+        var denial = (string)_portal.Record.Of("Consent").Last()["id"]!;
+        await _portal.PostAsync("/consent/withdraw", new() { ["id"] = denial }, page: $"/consent/withdraw?id={denial}");
+        Assert.Contains("data-denials=\"0\"", await ConsentAsync());
+    }
+
+    [Theory]
+    [InlineData(null, null)]
+    [InlineData("event", "")]
+    [InlineData("event", "not an oid")]
+    [InlineData("everything", "1.2.3")]
+    public async Task A_denial_of_nothing_in_particular_is_asked_again(string? target, string? serviceEvent)
+    {
+        await InformAsync();
+        var fields = new Dictionary<string, string>();
+        if (target is not null)
+            fields["target"] = target;
+        if (serviceEvent is not null)
+            fields["event"] = serviceEvent;
+        var (status, html, _) = await _portal.PostAsync("/consent/deny", fields);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, status);
+        Assert.Contains("data-error", html);
+        Assert.Single(_portal.Record.Of("Consent"));
+    }
+
+    [Fact]
+    public async Task A_declaration_that_nobody_can_read_shows_as_a_denial_of_everything()
+    {
+        await InformAsync();
+        await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        var id = _portal.Record.Add("""{"resourceType":"Consent","status":"active","scope":{},"category":[{}]}""");
+        var html = await ConsentAsync();
+        Assert.Contains($"data-denial=\"{id}\" data-target=\"other\"", html);
+        Assert.Contains("You have denied the disclosure of all your records", html);
+    }
+
+    [Fact]
+    public async Task The_informing_cannot_be_withdrawn_as_if_it_were_a_choice()
+    {
+        await InformAsync();
+        var id = (string)_portal.Record.Of("Consent").Single()["id"]!;
+        var (status, _, _) = await _portal.PostAsync("/consent/withdraw", new() { ["id"] = id }, page: "/consent/inform");
+        Assert.Equal(HttpStatusCode.SeeOther, status);
+        Assert.Equal("active", (string?)_portal.Record.Of("Consent").Single()["status"]);
+    }
+
+    private async Task InformAsync()
+    {
+        var (status, _, _) = await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-1", ["informed"] = "yes" });
+        Assert.Equal(HttpStatusCode.SeeOther, status);
+    }
+
+    private async Task<string> ConsentAsync() => (await _portal.GetAsync("/consent")).Html;
+}

@@ -1,0 +1,111 @@
+using System.Globalization;
+using System.Net;
+using KantaGateway.Gateway.Portal;
+using KantaGateway.Gateway.Portal.Records;
+
+namespace KantaGateway.Tests.Portal;
+
+/// <summary>Own records in plain words.</summary>
+public sealed class RecordPagesTests : IAsyncLifetime
+{
+    private PortalUnderTest _portal = null!;
+
+    public async Task InitializeAsync() => _portal = await PortalUnderTest.StartAsync();
+
+    public async Task DisposeAsync() => await _portal.DisposeAsync();
+
+    [Theory]
+    [InlineData("/records")]
+    [InlineData("/records/timeline")]
+    [InlineData("/records/kind/diagnoses")]
+    public async Task A_page_of_records_says_that_they_may_be_incomplete_with_and_without_records(string path)
+    {
+        Assert.Contains("Records may be incomplete", (await _portal.GetAsync(path)).Html);
+        _portal.Record.Add("""{"resourceType":"Condition","code":{"text":"Flunssa"}}""");
+        Assert.Contains("Records may be incomplete", (await _portal.GetAsync(path)).Html);
+    }
+
+    [Fact]
+    public async Task An_entry_carries_its_source_its_date_and_its_service_event()
+    {
+        var visit = _portal.Record.Add("""{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"identifier":[{"value":"urn:oid:1.2.246.10.1234567.14.7"}],"period":{"start":"2026-03-12T08:00:00Z"}}""");
+        var id = _portal.Record.Add($$$"""{"resourceType":"Observation","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"effectiveDateTime":"2026-03-12T22:30:00Z","valueQuantity":{"value":72,"unit":"/min"},"encounter":{"reference":"Encounter/{{{visit}}}"}}""");
+        var (_, html, _) = await _portal.GetAsync("/records/kind/results", "fi");
+        Assert.Contains($"data-entry=\"{id}\" data-entry-type=\"Observation\" data-organisation=\"1.2.246.10.1234567\" data-service-event=\"1.2.246.10.1234567.14.7\"", html);
+        Assert.Contains("Syke", html);
+        Assert.Contains("72 /min", html);
+        // Finnish time: past midnight there.
+        Assert.Contains("13.3.2026 klo 0.30", html);
+    }
+
+    [Fact]
+    public async Task Everything_of_a_long_record_is_on_some_page()
+    {
+        for (var i = 0; i < 120; i++)
+            _portal.Record.Add($$"""{"resourceType":"Observation","code":{"text":"n"},"effectiveDateTime":"20{{i % 26:00}}-01-01"}""");
+        var seen = new HashSet<string>();
+        for (var page = 1; page <= 3; page++)
+            foreach (var part in (await _portal.GetAsync($"/records/timeline?page={page}")).Html.Split("data-entry=\"")[1..])
+                seen.Add(part.Split('"')[0]);
+        Assert.Equal(120, seen.Count);
+    }
+
+    [Theory]
+    [InlineData("/records/kind/secrets")]
+    [InlineData("/records/entry/Consent/00000000-0000-4000-8000-000000000000")]
+    [InlineData("/records/entry/Condition/00000000-0000-4000-8000-000000000000")]
+    [InlineData("/records/entry/Condition/not-an-id")]
+    public async Task What_is_not_there_is_a_page_that_says_so(string path)
+    {
+        var (status, html, _) = await _portal.GetAsync(path);
+        Assert.Equal(HttpStatusCode.NotFound, status);
+        Assert.Contains("<h1>Page not found</h1>", html);
+    }
+
+    [Fact]
+    public async Task A_notes_text_is_shown_as_text_whatever_it_came_as()
+    {
+        var html = Convert.ToBase64String("<p>Rivi yksi</p><script>x()</script><p>Rivi kaksi &amp; loppu</p>"u8);
+        var id = _portal.Record.Add($$$"""{"resourceType":"DocumentReference","status":"current","content":[{"attachment":{"contentType":"text/html; charset=utf-8","data":"{{{html}}}"}},{"attachment":{"contentType":"application/pdf","data":"JVBERg=="}}]}""");
+        var (_, page, _) = await _portal.GetAsync($"/records/entry/DocumentReference/{id}");
+        Assert.Contains("Rivi yksi\nRivi kaksi &amp; loppu", page);
+        Assert.DoesNotContain("x()", page);
+        Assert.Contains("(application/pdf)", page);
+    }
+
+    [Fact]
+    public async Task Patient_ids_travel_in_bodies_only()
+    {
+        _portal.Record.Add("""{"resourceType":"Condition","code":{"text":"Flunssa"}}""");
+        await _portal.GetAsync("/records");
+        Assert.NotEmpty(_portal.Record.Asked);
+        Assert.DoesNotContain(_portal.Record.Asked, asked => asked.Contains(_portal.Record.PatientId, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("2026", "2026")]
+    [InlineData("2026-03", "3/2026")]
+    [InlineData("2026-03-12", "12.3.2026")]
+    [InlineData("2026-03-12T22:30:00Z", "13.3.2026 klo 0.30")]
+    [InlineData("2026-07-12T09:05:00+03:00", "12.7.2026 klo 9.05")]
+    public void A_time_is_as_precise_as_it_was_stated(string stated, string shown)
+    {
+        CultureInfo.CurrentCulture = CultureInfo.CurrentUICulture = new("fi");
+        Assert.Equal(shown, Dates.Of(StatedTime.Read(stated)!.Value));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("yesterday")]
+    [InlineData("2026-13")]
+    [InlineData("26")]
+    [InlineData(null)]
+    public void Rejects_what_is_no_time(string? stated) => Assert.Null(StatedTime.Read(stated));
+
+    [Theory]
+    [InlineData("<div>A<br/>B</div>", "A\nB")]
+    [InlineData("<ul><li>A</li><li>B  C</li></ul>", "A\nB C")]
+    [InlineData("a &lt;b&gt; c", "a <b> c")]
+    [InlineData("<style>p{}</style>x<!-- y -->", "x")]
+    public void Markup_becomes_its_text(string markup, string text) => Assert.Equal(text, PlainText.OfMarkup(markup));
+}

@@ -1,0 +1,61 @@
+using System.Globalization;
+using System.Resources;
+using System.Text.RegularExpressions;
+using KantaGateway.Gateway.Portal;
+using KantaGateway.Tests.Scenarios;
+
+namespace KantaGateway.Tests.Portal;
+
+/// <summary>Every sentence exists in Finnish, Swedish and English.</summary>
+public sealed partial class TextsTests
+{
+    private static readonly Dictionary<string, Dictionary<string, string>> ByLanguage = new[] { "", "sv", "en" }.ToDictionary(code => code, Read);
+
+    [Theory]
+    [InlineData("sv")]
+    [InlineData("en")]
+    public void A_language_has_the_same_sentences_as_Finnish(string code) =>
+        Assert.Equal(ByLanguage[""].Keys.Order(), ByLanguage[code].Keys.Order());
+
+    [Theory]
+    [InlineData("sv")]
+    [InlineData("en")]
+    public void A_translation_has_the_same_places_for_values(string code)
+    {
+        foreach (var (key, finnish) in ByLanguage[""])
+            Assert.Equal((key, Places(finnish)), (key, Places(ByLanguage[code][key])));
+    }
+
+    [Fact]
+    public void No_sentence_is_empty() =>
+        Assert.DoesNotContain(ByLanguage.Values.SelectMany(t => t.Values), string.IsNullOrWhiteSpace);
+
+    [Fact]
+    public void Every_key_that_the_pages_name_exists()
+    {
+        var named = Directory.EnumerateFiles(Path.Combine(Solution.Folder, "gateway/KantaGateway.Gateway/Portal"), "*.cs*", SearchOption.AllDirectories)
+            .SelectMany(file => Named().Matches(File.ReadAllText(file)).Select(m => m.Groups[1].Value));
+        Assert.Equal([], named.Distinct().Except(ByLanguage[""].Keys));
+    }
+
+    [Fact]
+    public void Every_notice_has_its_sentences() =>
+        Assert.Equal([], Notices.Codes.SelectMany(code => (string[])[$"notice.{code}", $"notice.{code}.title"]).Except(ByLanguage[""].Keys));
+
+    private static string Places(string text) => string.Join(' ', Place().Matches(text).Select(m => m.Value).Distinct().Order());
+
+    private static Dictionary<string, string> Read(string code)
+    {
+        var resources = new ResourceManager("KantaGateway.Gateway.Portal.Texts", typeof(Texts).Assembly);
+        var set = resources.GetResourceSet(code.Length == 0 ? CultureInfo.InvariantCulture : new CultureInfo(code), createIfNotExists: true, tryParents: false)
+            ?? throw new InvalidOperationException($"There are no texts in '{code}'.");
+        return set.Cast<System.Collections.DictionaryEntry>().ToDictionary(e => (string)e.Key, e => (string)e.Value!);
+    }
+
+    /// <summary>A key written whole: in the texts' indexer, or as one of the keys that pages hand on.</summary>
+    [GeneratedRegex("""(?:\bT|texts)\["([a-z0-9.-]+)"[\],]""", RegexOptions.IgnoreCase)]
+    private static partial Regex Named();
+
+    [GeneratedRegex(@"\{\d\}")]
+    private static partial Regex Place();
+}
