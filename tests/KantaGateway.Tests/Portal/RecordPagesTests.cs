@@ -68,7 +68,7 @@ public sealed class RecordPagesTests : IAsyncLifetime
         var html = Convert.ToBase64String("<p>Rivi yksi</p><script>x()</script><p>Rivi kaksi &amp; loppu</p>"u8);
         var id = _portal.Record.Add($$$"""{"resourceType":"DocumentReference","status":"current","content":[{"attachment":{"contentType":"text/html; charset=utf-8","data":"{{{html}}}"}},{"attachment":{"contentType":"application/pdf","data":"JVBERg=="}}]}""");
         var (_, page, _) = await _portal.GetAsync($"/records/entry/DocumentReference/{id}");
-        Assert.Contains("Rivi yksi\nRivi kaksi &amp; loppu", page);
+        Assert.Contains("Rivi yksi&#xA;Rivi kaksi &amp; loppu", page);
         Assert.DoesNotContain("x()", page);
         Assert.Contains("(application/pdf)", page);
     }
