@@ -209,14 +209,16 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         }
     }
 
-    /// <summary>A picture on a computer and on a phone, axe on both, and no sideways scrolling on the narrowest.</summary>
+    /// <summary>A picture on a computer and on a phone, axe, and no sideways scrolling on the narrowest.</summary>
     private async Task ShootAsync(IPage page, string name, string language)
     {
         foreach (var (width, height) in ((int, int)[])[(1280, 900), (390, 844)])
         {
             await page.SetViewportSizeAsync(width, height);
             await page.ScreenshotAsync(new() { Path = Path.Combine(Screens, $"{name}.{language}.{width}.png"), FullPage = true });
-            _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
+            // Languages differ in length, not in structure: on the phone one is enough.
+            if (width == 1280 || language == "fi")
+                _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
         }
         await page.SetViewportSizeAsync(320, 640);
         if (await page.EvaluateAsync<int>("document.documentElement.scrollWidth") > 320)

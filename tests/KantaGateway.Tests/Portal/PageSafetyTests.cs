@@ -44,6 +44,16 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
         Assert.Contains("data-notice=\"session-ended\"", html);
     }
 
+    [Fact]
+    public async Task The_start_page_tells_once_that_the_session_ended()
+    {
+        var (status, _, response) = await _portal.GetAsync("/", cookies: "__Host-kanta=over");
+        var cookies = response.Headers.GetValues("Set-Cookie").ToArray();
+        Assert.Equal(HttpStatusCode.SeeOther, status);
+        Assert.Contains(cookies, c => c.StartsWith("__Host-kanta=;", StringComparison.Ordinal));
+        Assert.Contains(cookies, c => c.StartsWith("__Host-kanta-notice=session-ended", StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData("/consent/inform")]
     [InlineData("/consent/permit")]

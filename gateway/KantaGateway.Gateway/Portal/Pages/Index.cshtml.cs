@@ -34,6 +34,13 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
             Name = citizen.CitizenName;
             State = await declarations.ReadAsync(citizen, cancel);
         }
+        else if (Request.Cookies.ContainsKey(PortalSessions.CookieName))
+        {
+            // Its session is over; without the cookie the next look at this page is that of a stranger.
+            Response.Cookies.Delete(PortalSessions.CookieName, new() { Secure = true, HttpOnly = true, Path = "/" });
+            Notices.Leave(HttpContext, "session-ended");
+            return new SeeOtherResult("/");
+        }
         return Page();
     }
 }
