@@ -163,7 +163,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/records");
         await Expect(page, "#sign-in");
 
-        Assert.Equal([], _faults);
+        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
     }
 
     [Fact]
@@ -194,7 +194,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "html[lang=sv]");
         await page.ClickAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
-        Assert.Equal([], _faults);
+        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
     }
 
     /// <summary>Looks at a page in every language; leaves it in Finnish.</summary>
