@@ -42,7 +42,8 @@ public sealed class BackendServicesTests(IdentificationWorld world)
         Assert.Equal("System", body.GetProperty("kind").GetString());
         Assert.Equal(world.Aurora.Organisation, body.GetProperty("organisation").GetString());
         Assert.Equal("TREAT", body.GetProperty("purposeOfUse").GetString());
-        Assert.Equal("system/*.cruds", body.GetProperty("scopes")[0].GetString());
+        var scope = body.GetProperty("scopes")[0];
+        Assert.Equal(("system", "*", "cruds"), (scope.GetProperty("level").GetString(), scope.GetProperty("type").GetString(), scope.GetProperty("permissions").GetString()));
     }
 
     [Theory]
