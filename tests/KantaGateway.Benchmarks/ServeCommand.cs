@@ -1,0 +1,48 @@
+using System.CommandLine;
+using KantaGateway.Dev;
+
+namespace KantaGateway.Benchmarks;
+
+/// <summary>
+/// What the benchmark starts of itself as child processes, so that servers and load generator do not share a runtime.
+/// A server lives as long as its standard input: with the parent it ends, however that ends.
+/// </summary>
+static class ServeCommand
+{
+    public const string Name = "serve", Product = "product", Reference = "reference", Ready = "ready";
+
+    public static Command Create()
+    {
+        var what = new Argument<string>("WHAT") { Description = $"{Product} or {Reference}" };
+        what.AcceptOnlyFromAmong(Product, Reference);
+        var data = new Option<string>("--data") { Required = true };
+        var port = new Option<int>("--port") { Required = true };
+        var command = new Command(Name, "Used by the benchmark itself: one server process") { what, data, port };
+        command.Hidden = true;
+        command.SetAction(async (parsed, cancel) =>
+        {
+            var folder = parsed.GetRequiredValue(data);
+            var ports = new Ports(parsed.GetRequiredValue(port));
+            await using var server = parsed.GetValue(what) == Product
+                ? await DevHost.StartAsync(new DevHostOptions
+                {
+                    Port = ports.Gateway,
+                    TerminatorPort = ports.Terminator,
+                    DataFolder = folder,
+                    Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
+                    Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
+                    Configure = builder => builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning),
+                })
+                : await ReferenceServer.StartAsync(ports, CannedAnswer.Load(Path.Combine(folder, "answer.json")),
+                    Path.Combine(folder, "server", "tls.pem"), Path.Combine(folder, "server", "tls.key"),
+                    // Not beside the data: that path may be longer than a socket's may be.
+                    Path.Combine(Path.GetTempPath(), $"kanta-reference-{ports.Base}.sock"));
+            Console.WriteLine(Ready);
+            while (await Console.In.ReadLineAsync(cancel) is not null)
+            {
+            }
+            return 0;
+        });
+        return command;
+    }
+}
