@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using Spectre.Console;
 
 namespace KantaGateway.Benchmarks;
 
@@ -21,14 +20,14 @@ static class HoldCommand
         var command = new Command("hold", "Keeps one load up, for a profiler to look at") { who, tls, connections, seconds, place.Data, place.Port };
         command.SetAction(async (parsed, cancel) =>
         {
-            await using var arena = await place.OpenAsync(parsed, line => AnsiConsole.WriteLine("  " + line), cancel);
+            await using var arena = await place.OpenAsync(parsed, line => Console.WriteLine("  " + line), cancel);
             var index = Array.IndexOf(["system", "professional", "yarp", "kestrel"], parsed.GetValue(who));
             var contestant = arena.Contestants[index];
-            AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture, $"process {contestant.Server.Id}"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"process {contestant.Server.Id}"));
             for (var left = Math.Clamp(parsed.GetValue(seconds), 1, 600); left > 0; left -= Piece)
             {
                 var one = await Measurement.TakeAsync(arena, contestant, parsed.GetValue(tls), parsed.GetValue(connections), Math.Min(left, Piece), cancel);
-                AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{one.RequestsPerSecond:0} requests/s, p50 {one.P50:0.00} ms, p99 {one.P99:0.00} ms, {one.ServerCpu:0} µs of processor a request, {contestant.Server.Memory >> 20} MiB, others {one.OtherShare:0.00} cores"));
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{one.RequestsPerSecond:0} requests/s, p50 {one.P50:0.00} ms, p99 {one.P99:0.00} ms, {one.ServerCpu:0} µs of processor a request, {contestant.Server.Memory >> 20} MiB, others {one.OtherShare:0.00} cores"));
             }
             return 0;
         });

@@ -26,7 +26,7 @@ static class ReadCommand
         var seconds = new Option<int>("--seconds") { Description = "Length of one measurement, 1 to 20", DefaultValueFactory = _ => 8 };
         var rounds = new Option<int>("--rounds") { Description = "Measurements of each contestant; the one with the median rate counts", DefaultValueFactory = _ => 3 };
         var connections = new Option<int[]>("--connections") { Description = "Numbers of connections to measure with", DefaultValueFactory = _ => [1, 32], AllowMultipleArgumentsPerToken = true };
-        var json = new Option<string>("--json") { Description = "Where the results go", DefaultValueFactory = _ => Path.Combine("artifacts", "benchmarks", "read.json") };
+        var json = new Option<string>("--json") { Description = "Where the results go", DefaultValueFactory = _ => Place.Artifact("read.json") };
         var place = new Place();
         var command = new Command("read", "Read by id through the whole gateway, beside a bare YARP and a bare Kestrel") { seconds, rounds, connections, json, place.Data, place.Port };
         command.SetAction(async (parsed, cancel) =>
@@ -51,13 +51,13 @@ static class ReadCommand
             Directory.CreateDirectory(Path.GetDirectoryName(file)!);
             var repeat = $"dotnet run -c Release --project tests/KantaGateway.Benchmarks -- read --seconds {length} --rounds {times} --connections {string.Join(' ', loads)}";
             await File.WriteAllTextAsync(file, JsonSerializer.Serialize(new Report(DateTimeOffset.UtcNow, repeat, machine, arena.BodyLength, length, times, rows, measured), Readable), cancel);
-            AnsiConsole.WriteLine($"results in {file}");
+            Console.WriteLine($"results in {file}");
             return 0;
         });
         return command;
     }
 
-    private static void Say(string line) => AnsiConsole.WriteLine("  " + line);
+    private static void Say(string line) => Console.WriteLine("  " + line);
 
     // Twice the measuring time each, so that tiered compilation has come to its end.
     private static async Task WarmUpAsync(Arena arena, int seconds, CancellationToken cancel)
@@ -83,6 +83,9 @@ static class ReadCommand
 
     private static void Print(List<Row> rows, Machine machine)
     {
+        // Into a file or a pipe the table is as wide as it needs to be.
+        if (Console.IsOutputRedirected)
+            AnsiConsole.Profile.Width = 160;
         foreach (var load in rows.GroupBy(r => (r.Median.Tls, r.Median.Connections, r.Median.Tool)))
         {
             var table = new Table().Border(TableBorder.Rounded).Title($"TLS {(load.Key.Tls ? "on" : "off")}, {load.Key.Connections} connections, {load.Key.Tool}").AddColumn("");

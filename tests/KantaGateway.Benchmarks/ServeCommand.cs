@@ -31,7 +31,7 @@ static class ServeCommand
                     DataFolder = folder,
                     Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
                     Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
-                    Configure = builder => builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning),
+                    Configure = builder => builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft", LogLevel.Error),
                 })
                 : await ReferenceServer.StartAsync(ports, CannedAnswer.Load(Path.Combine(folder, "answer.json")),
                     Path.Combine(folder, "server", "tls.pem"), Path.Combine(folder, "server", "tls.key"),
