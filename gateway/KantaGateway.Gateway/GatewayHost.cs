@@ -60,6 +60,7 @@ public static class GatewayHost
         services.AddSingleton<AccessLog>();
         services.AddSingleton<InteractionReader>();
         services.AddHttpForwarder();
+        services.AddHttpContextAccessor();
         services.AddSingleton<RepositoryForwarder>();
         services.AddSingleton<BatchSplitter>();
         services.AddSingleton<GatewayPipeline>();

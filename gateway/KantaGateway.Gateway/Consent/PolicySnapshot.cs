@@ -7,7 +7,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <param name="Controller">OID of the organisation whose register it is in.</param>
 /// <param name="Status">FHIR Encounter.status.</param>
 /// <param name="Start">Inclusive; null: not stated.</param>
-/// <param name="End">Exclusive; null: open-ended.</param>
+/// <param name="End">Exclusive; null: open-ended. What is stated but unreadable must come as the earliest time, so that it is over.</param>
 public sealed record ServiceEvent(string? Oid, string Controller, string Status, DateTimeOffset? Start, DateTimeOffset? End)
 {
     /// <summary>Whether it proves a care relationship at this time (Act 703/2023 §9, §57): the visit has begun and has not ended.</summary>

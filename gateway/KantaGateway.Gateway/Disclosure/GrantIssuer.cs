@@ -16,7 +16,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 
     private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });
 
-    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, IReadOnlyList<string> Denied);
+    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, IReadOnlyList<string> Denied, IReadOnlyList<string>? Types);
 
     /// <summary>A grant for what a decision permits.</summary>
     /// <param name="requester">Whose request it is.</param>
@@ -26,7 +26,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     /// <param name="policyVersion">Version that the decision rests on; null: on none.</param>
     public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion)
     {
-        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, scope.DeniedServiceEvents);
+        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, scope.DeniedServiceEvents, scope.Types);
         if (_kept.TryGetValue(key, out string? kept))
             return kept!;
         var signed = signer.Sign(new Grant

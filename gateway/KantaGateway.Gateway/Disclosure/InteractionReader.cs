@@ -7,6 +7,7 @@ using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Primitives;
 
@@ -41,6 +42,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     /// <summary>Up to this much of an over-long body is read and thrown away, so that the connection stays usable.</summary>
     public const int MaxDrained = 64 * 1024 * 1024;
 
+    /// <summary>Longest form of a search, bytes: it becomes part of the audit entry.</summary>
+    public const int MaxSearch = 16 * 1024;
+
     public const string ServiceEventHeader = "X-Service-Event";
 
     public async ValueTask<Reading> ReadAsync(HttpContext context, Requester requester)
@@ -58,9 +62,13 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 return Refuse(FaultKind.Invalid, $"{ServiceEventHeader} is not an object identifier (OID).", $"http.{ServiceEventHeader}");
             serviceEvent = oid.ToString();
         }
+        if (HasNeedlessBody(request))
+            return Refuse(FaultKind.Invalid, $"A {request.Method} request has no body.");
         var (body, tooLarge) = await ReadBodyAsync(request, cancel);
         if (tooLarge)
             return Refuse(FaultKind.TooLarge, $"The body is larger than {MaxBody / (1024 * 1024)} MiB. Split it into several transactions.");
+        if (IsSearch(request) && body.Length > MaxSearch)
+            return Refuse(FaultKind.TooLarge, $"A search has at most {MaxSearch / 1024} KiB of parameters.");
 
         var segments = request.Path.Value!.Trim('/').Split('/')[1..]; // the first one is "fhir"
         var reading = (request.Method, segments) switch
@@ -74,8 +82,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 : "There is no such resource type in FHIR R4.", type.StartsWith('$') ? null : "http.url"),
             ("GET", [var type]) when request.Query.ContainsKey("_page") => Page(requester, type, request.Query["_page"].ToString()),
             ("GET", [var type]) => await SearchAsync(type, request.Query, cancel),
-            ("POST", [var type, "_search"]) => await SearchAsync(type, Merge(request.Query, body), cancel),
-            ("POST", [var type]) => await CreateAsync(type, body, cancel),
+            ("POST", [var type, "_search"]) => TryReadForm(body, out var form)
+                ? await SearchAsync(type, [.. request.Query, .. form], cancel)
+                : Refuse(FaultKind.Invalid, "The search body is no form, or has too many or too long parameters."),
+            ("POST", [var type]) => await CreateAsync(type, body, request.Headers.ContainsKey("If-None-Exist"), cancel),
             ("GET", [var type, var id]) => OfId(InteractionKind.Read, type, id, 'r'),
             ("PUT", [var type, var id]) => Update(type, id, body),
             ("DELETE", [var type, var id]) => OfId(InteractionKind.Delete, type, id, 'd'),
@@ -97,7 +107,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     /// <summary>Refuses what a proxy could read differently from us, and identity codes.</summary>
     private static Fault? CheckUrl(HttpRequest request)
     {
-        var raw = request.HttpContext.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpRequestFeature>()?.RawTarget;
+        var raw = request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget;
         var target = string.IsNullOrEmpty(raw) ? request.Path.Value + request.QueryString.Value : raw;
         var path = target.Split('?', 2)[0];
         if (path.Contains("//", StringComparison.Ordinal) || path.Contains('\\') || path.Contains("%2f", StringComparison.OrdinalIgnoreCase)
@@ -121,7 +131,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         if (request.Method is "POST" or "PUT" or "PATCH")
         {
             var type = request.GetTypedHeaders().ContentType;
-            var isSearch = request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal);
+            var isSearch = IsSearch(request);
             var empty = request.ContentLength is 0;
             if (isSearch ? !empty && type?.MediaType.Equals("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) != true : !IsJson(type?.MediaType.Value))
                 return new(FaultKind.UnsupportedMediaType, isSearch
@@ -184,7 +194,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return single with { Interaction = single.Interaction with { Declares = DeclarationIn(type, body), WritesDirectory = single.Interaction.Compartment.IsDirectory } };
     }
 
-    private async ValueTask<Reading> CreateAsync(string type, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    private async ValueTask<Reading> CreateAsync(string type, ReadOnlyMemory<byte> body, bool conditional, CancellationToken cancel)
     {
         var scan = RequestScan.Read(body.Span);
         if (scan.Fault is { } fault)
@@ -195,7 +205,16 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         if (refused is not null)
             return new Reading.Refused(refused);
         var single = Single(InteractionKind.Create, type, compartment, 'c');
-        return single with { Interaction = single.Interaction with { Declares = DeclarationIn(type, body), WritesDirectory = compartment.IsDirectory } };
+        return single with
+        {
+            Interaction = single.Interaction with
+            {
+                Declares = DeclarationIn(type, body),
+                WritesDirectory = compartment.IsDirectory,
+                // A conditional create searches, and answers with what it finds.
+                Needs = conditional ? [(type, 'c'), (type, 's'), (type, 'r')] : single.Interaction.Needs,
+            },
+        };
     }
 
     private async ValueTask<Reading> BundleAsync(ReadOnlyMemory<byte> body, CancellationToken cancel)
@@ -220,7 +239,11 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             var letter = entry.Method switch { "POST" => 'c', "PUT" => 'u', "DELETE" => 'd', "GET" => 'r', _ => '?' };
             if (letter == '?')
                 return Refuse(FaultKind.Unprocessable, "The method must be POST, PUT, DELETE or GET.", $"Bundle.entry[{entry.Index}].request.method");
+            if (letter == 'r' && (entry.Url?.Contains('?') == true || entry.Url?.Trim('/') == type))
+                letter = 's';
             needs.Add((type!, letter));
+            if (entry.IfNoneExist is not null)
+                needs.AddRange([(type!, 's'), (type!, 'r')]);
         }
         var (compartment, refused) = await CompartmentOfAsync(scan, null, body, cancel);
         return refused is not null ? new Reading.Refused(refused) : new Reading.Single(new Interaction
@@ -254,6 +277,12 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         foreach (var entry in scan.Entries)
             if (entry.Url?.TrimStart('/').Split('/', '?') is [_, var id, ..] && ids.TryReadResourceId(id, out var compartment, out _) && !compartment.IsDirectory)
                 return (compartment, null);
+        foreach (var entry in scan.Entries)
+            if (entry.Url?.Split('?', 2) is [var asked, var query])
+                foreach (var (name, values) in QueryHelpers.ParseQuery(query))
+                    foreach (var value in values)
+                        if (await CompartmentInAsync(asked.Trim('/'), name, value ?? "", cancel) is ({ } named, null))
+                            return (named, null);
         if (type == "Binary" && ContextOf(body) is { } context)
             return (context, null);
         return (default, Explain(body, "It must refer to a patient that is registered here: Patient/[id].", null));
@@ -361,11 +390,26 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 state.Target.EndsWith("_history", StringComparison.Ordinal) ? 'r' : 's')
             : Refuse(FaultKind.Invalid, "This page link is not one that you were given. Repeat the search.", "http._page");
 
-    private static IEnumerable<KeyValuePair<string, StringValues>> Merge(IQueryCollection query, ReadOnlyMemory<byte> form)
+    private static bool TryReadForm(ReadOnlyMemory<byte> body, out Dictionary<string, StringValues> form)
     {
-        using var reader = new FormReader(System.Text.Encoding.UTF8.GetString(form.Span));
-        return [.. query, .. reader.ReadForm()];
+        form = [];
+        try
+        {
+            using var reader = new FormReader(System.Text.Encoding.UTF8.GetString(body.Span));
+            form = reader.ReadForm();
+            return true;
+        }
+        catch (InvalidDataException)
+        {
+            return false;
+        }
     }
+
+    private static bool IsSearch(HttpRequest request) => request.Method == "POST" && request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal);
+
+    /// <summary>A body where none belongs would be promised to the repository by its headers and never sent.</summary>
+    private static bool HasNeedlessBody(HttpRequest request) => request.Method is not ("POST" or "PUT" or "PATCH") && request.ContentLength is not 0
+        && request.HttpContext.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true;
 
     private static Declaration? DeclarationIn(string type, ReadOnlyMemory<byte> body)
     {

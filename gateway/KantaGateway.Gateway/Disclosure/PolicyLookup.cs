@@ -1,7 +1,7 @@
-using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Search;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
@@ -72,13 +72,20 @@ public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
         policy.GetProperty("version").GetInt64(),
         policy.GetProperty("consents").EnumerateArray().Select(Declarations.Read),
         policy.GetProperty("serviceEvents").EnumerateArray().Select(e => new ServiceEvent(
-            Text(e, "oid"), Text(e, "controller") ?? "", Text(e, "status") ?? "", Time(e, "start"), Time(e, "end"))));
+            Text(e, "oid"), Text(e, "controller") ?? "", Text(e, "status") ?? "", Start(e), End(e))));
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
-    private static DateTimeOffset? Time(JsonElement element, string name) =>
-        DateTimeOffset.TryParse(Text(element, name), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) ? time : null;
+    /// <summary>Where the stated start begins; one that cannot be read has never come.</summary>
+    private static DateTimeOffset? Start(JsonElement serviceEvent) => Text(serviceEvent, "start") is not { } text ? null
+        : TimeRange.TryParse(text, out var range) ? At(range.Start) : DateTimeOffset.MaxValue;
+
+    /// <summary>Where the stated end is over: "2026-11-25" lasts to the end of that Finnish day; one that cannot be read is over.</summary>
+    private static DateTimeOffset? End(JsonElement serviceEvent) => Text(serviceEvent, "end") is not { } text ? null
+        : TimeRange.TryParse(text, out var range) ? At(range.End) : DateTimeOffset.MinValue;
+
+    private static DateTimeOffset At(long utcTicks) => new(Math.Clamp(utcTicks, 0, DateTime.MaxValue.Ticks), TimeSpan.Zero);
 
     private static FaultException Unavailable() =>
         new(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));

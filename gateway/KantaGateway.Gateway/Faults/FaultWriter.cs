@@ -49,6 +49,21 @@ public static class FaultWriter
         return response.Body.WriteAsync(body, context.RequestAborted).AsTask();
     }
 
+    /// <summary>The fault that an exception stands for; a bug is logged here, with the correlation id.</summary>
+    public static Fault FaultOf(HttpContext context, Exception e)
+    {
+        switch (e)
+        {
+            case FaultException expected:
+                return expected.Fault;
+            case BadHttpRequestException bad:
+                return new(bad.StatusCode == 413 ? FaultKind.TooLarge : FaultKind.Invalid, "The HTTP request is malformed or too large.");
+            default:
+                Log.Unexpected(context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Faults"), e.GetType().Name, e.StackTrace, Correlation.Of(context));
+                return new(FaultKind.Unexpected, "Something went wrong on our side. Report the correlation id.");
+        }
+    }
+
     /// <summary>
     /// The outermost middleware: expected faults that surface as exceptions get their answer, bugs become a 500 that
     /// names nothing but the correlation id. After the first byte nothing can be repaired, so the connection is cut.
@@ -65,14 +80,7 @@ public static class FaultWriter
         }
         catch (Exception e)
         {
-            var fault = e switch
-            {
-                FaultException expected => expected.Fault,
-                BadHttpRequestException bad => new Fault(bad.StatusCode == 413 ? FaultKind.TooLarge : FaultKind.Invalid, "The HTTP request is malformed or too large."),
-                _ => new Fault(FaultKind.Unexpected, "Something went wrong on our side. Report the correlation id."),
-            };
-            if (fault.Kind == FaultKind.Unexpected)
-                Log.Unexpected(context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Faults"), e, Correlation.Of(context));
+            var fault = FaultOf(context, e);
             if (context.Response.HasStarted)
             {
                 context.Abort();
@@ -86,6 +94,7 @@ public static class FaultWriter
 
 static partial class Log
 {
-    [LoggerMessage(Level = LogLevel.Error, Message = "Unexpected fault, correlation {Correlation}")]
-    public static partial void Unexpected(ILogger logger, Exception exception, string correlation);
+    // Without the exception's message: it may quote what came in.
+    [LoggerMessage(Level = LogLevel.Error, Message = "Unexpected {Type}, correlation {Correlation}\n{Stack}")]
+    public static partial void Unexpected(ILogger logger, string type, string? stack, string correlation);
 }

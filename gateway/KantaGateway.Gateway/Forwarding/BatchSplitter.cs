@@ -56,7 +56,7 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
     {
         await using var scope = scopes.CreateAsyncScope();
         var body = entry.ResourceType is null ? default : bundle[entry.Resource];
-        var context = InnerRequestSender.Create(scope.ServiceProvider, requester, entry.Method ?? "", entry.Url?.TrimEnd('/') ?? "", body,
+        var context = InnerRequestSender.Create(scope.ServiceProvider, outer, requester, entry.Method ?? "", entry.Url?.TrimEnd('/') ?? "", body,
             entry.Method is "POST" or "PUT" ? "application/fhir+json" : null, cancel);
         var headers = context.Request.Headers;
         if (entry.IfMatch is { } ifMatch)

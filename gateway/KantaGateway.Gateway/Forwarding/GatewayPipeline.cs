@@ -112,7 +112,7 @@ public sealed class GatewayPipeline(
 
             // :: Steps 6 to 9
             context.Request.Body = new ReadOnlyMemoryStream(body);
-            var (end, manifest) = await repository.ForwardAsync(context, grant, directoryGrant,
+            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant,
                 (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, status, disclosed));
             switch (end)
             {
@@ -125,7 +125,7 @@ public sealed class GatewayPipeline(
                     context.Response.Clear();
                     continue;
                 case ForwardEnd.NotRecorded:
-                    throw new FaultException(DisclosureAudit.Unavailable);
+                    throw new FaultException(unrecorded is FaultException { Fault: var why } ? why : DisclosureAudit.Unavailable);
                 case ForwardEnd.Unreachable:
                     throw new FaultException(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));
                 default:

@@ -1,3 +1,4 @@
+using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -5,19 +6,20 @@ namespace KantaGateway.Gateway.Forwarding;
 
 /// <inheritdoc />
 /// <remarks>The request is a context of its own without a connection; its response body is kept in memory.</remarks>
-sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pipeline) : IInnerRequests
+sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pipeline, IHttpContextAccessor outer) : IInnerRequests
 {
     public async Task<FhirAnswer> SendAsync(Requester requester, string method, string target, ReadOnlyMemory<byte> body = default,
         string? contentType = null, IHeaderDictionary? headers = null, CancellationToken cancel = default)
     {
         await using var scope = scopes.CreateAsyncScope();
-        var context = Create(scope.ServiceProvider, requester, method, target, body, contentType, cancel);
+        var context = Create(scope.ServiceProvider, outer.HttpContext, requester, method, target, body, contentType, cancel);
         foreach (var (name, value) in headers ?? new HeaderDictionary())
             context.Request.Headers[name] = value;
         return await AnswerOf(context, pipeline.ServeAsync);
     }
 
-    public static HttpContext Create(IServiceProvider services, Requester requester, string method, string target, ReadOnlyMemory<byte> body, string? contentType, CancellationToken cancel)
+    /// <param name="outer">The request on whose behalf it is made, for the record: its address and correlation id.</param>
+    public static HttpContext Create(IServiceProvider services, HttpContext? outer, Requester requester, string method, string target, ReadOnlyMemory<byte> body, string? contentType, CancellationToken cancel)
     {
         var context = new DefaultHttpContext { RequestServices = services, RequestAborted = cancel };
         var question = target.IndexOf('?');
@@ -31,7 +33,12 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         if (!body.IsEmpty || contentType is not null)
             request.ContentType = contentType ?? "application/fhir+json";
         request.Body = new ReadOnlyMemoryStream(body);
-        context.Features.Set<IHttpRequestBodyDetectionFeature>(new BodyDetection(request.ContentLength is not null));
+        if (outer is not null)
+        {
+            context.Connection.RemoteIpAddress = outer.Connection.RemoteIpAddress;
+            context.Items[typeof(Correlation)] = Correlation.Of(outer);
+        }
+        context.Features.Set<IHttpRequestBodyDetectionFeature>(new BodyDetection(request.ContentLength is > 0));
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
         context.Response.Body = new MemoryStream();
         return context;
@@ -44,11 +51,11 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         {
             await serve(context);
         }
-        catch (Fhir.Outcomes.FaultException e)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
             context.Response.Clear();
             context.Response.Body = new MemoryStream();
-            await Faults.FaultWriter.WriteAsync(context, e.Fault);
+            await FaultWriter.WriteAsync(context, FaultWriter.FaultOf(context, e));
         }
         var body = (MemoryStream)context.Response.Body;
         return new(context.Response.StatusCode, context.Response.Headers, body.ToArray(), context.Features.Get<DisclosedFeature>()?.Manifest);

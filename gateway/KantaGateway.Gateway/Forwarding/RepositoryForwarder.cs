@@ -55,20 +55,25 @@ public sealed class RepositoryForwarder : IDisposable
     /// <param name="grant">Signed grant.</param>
     /// <param name="directoryGrant">On writes.</param>
     /// <param name="record">Step 8: makes the outcome durable. Throwing means that nothing may leave.</param>
-    public async Task<(ForwardEnd End, DisclosureManifest? Manifest)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, Func<int, DisclosureManifest?, Task> record)
+    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, Func<int, DisclosureManifest?, Task> record)
     {
         var exchange = new Exchange(grant, directoryGrant, _fhirBase, record);
+        var aborted = context.RequestAborted;
+        // A caller who hangs up does not stop a write between the store and its record.
+        if (context.Request.Method is not "GET" && !context.Request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal))
+            context.RequestAborted = CancellationToken.None;
         var error = await _yarp.SendAsync(context, _address, _invoker, Config, exchange, context.RequestAborted);
+        context.RequestAborted = aborted;
         if (exchange.Moved)
-            return (ForwardEnd.PolicyMoved, null);
+            return (ForwardEnd.PolicyMoved, null, null);
         if (exchange.RecordFailure is not null)
-            return (ForwardEnd.NotRecorded, null);
+            return (ForwardEnd.NotRecorded, null, exchange.RecordFailure);
         return error switch
         {
-            ForwarderError.None => (ForwardEnd.Answered, exchange.Manifest),
-            _ when exchange.Recorded => (ForwardEnd.Answered, exchange.Manifest), // broken off after the record: the caller sees the cut
-            ForwarderError.Request or ForwarderError.RequestCreation when context.Features.Get<IForwarderErrorFeature>()?.Exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } => (ForwardEnd.Unreachable, null),
-            _ => (ForwardEnd.Failed, null),
+            ForwarderError.None => (ForwardEnd.Answered, exchange.Manifest, null),
+            _ when exchange.Recorded => (ForwardEnd.Answered, exchange.Manifest, null), // broken off after the record: the caller sees the cut
+            ForwarderError.Request or ForwarderError.RequestCreation when context.Features.Get<IForwarderErrorFeature>()?.Exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError } => (ForwardEnd.Unreachable, null, null),
+            _ => (ForwardEnd.Failed, null, null),
         };
     }
 
@@ -114,8 +119,9 @@ public sealed class RepositoryForwarder : IDisposable
                 await record((int)proxyResponse.StatusCode, Manifest);
                 Recorded = true;
             }
-            catch (FaultException e)
+            catch (Exception e)
             {
+                // Whatever stopped the record stops the answer; the pipeline throws it on.
                 RecordFailure = e;
                 return false;
             }

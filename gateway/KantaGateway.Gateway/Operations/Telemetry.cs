@@ -33,8 +33,17 @@ public static class Telemetry
     /// <summary>Metrics answer only on their own listener.</summary>
     public static void MapMetrics(this WebApplication app, GatewayOptions options)
     {
-        if (options.MetricsListen is { } listen)
-            app.UseOpenTelemetryPrometheusScrapingEndpoint(c => c.Request.Path == "/metrics" && c.Connection.LocalPort == new Uri(listen).Port);
+        if (options.MetricsListen is not { } listen)
+            return;
+        var port = new Uri(listen).Port;
+        app.UseOpenTelemetryPrometheusScrapingEndpoint(c => c.Request.Path == "/metrics" && c.Connection.LocalPort == port);
+        app.Use((context, next) =>
+        {
+            if (context.Connection.LocalPort != port)
+                return next(context);
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+            return Task.CompletedTask;
+        });
     }
 
     /// <summary>Spans carry url.path and url.full, and those carry ids: the route is enough.</summary>

@@ -61,8 +61,10 @@ sealed class HouseInMemory : IAsyncDisposable
     }
 
     /// <summary>Aurora registers a person and archives a note; revontuli registers the same person and opens a visit.</summary>
+    /// <param name="citizen">Position in citizens.json.</param>
+    /// <param name="open">Whether revontuli opens a visit.</param>
     /// <returns>The id of aurora's Observation with <see cref="Secret"/>.</returns>
-    public async Task<string> AdmitAsync(int citizen = 0)
+    public async Task<string> AdmitAsync(int citizen = 0, bool open = true)
     {
         var code = Folder.Citizens[citizen].IdentityCode;
         PatientId = await StoredAsync(Aurora.System.CreateAsync("Patient", Json(Patient(code))));
@@ -71,7 +73,8 @@ sealed class HouseInMemory : IAsyncDisposable
         observation["encounter"] = new JsonObject { ["reference"] = "Encounter/" + visit };
         var note = await StoredAsync(Aurora.System.CreateAsync("Observation", Json(observation)));
         Assert.Equal(PatientId, await StoredAsync(Revontuli.System.CreateAsync("Patient", Json(Patient(code)))));
-        await StoredAsync(Revontuli.System.CreateAsync("Encounter", Json(Encounter("1.2.246.10.99000022.14.2026.1", "in-progress"))));
+        if (open)
+            await StoredAsync(Revontuli.System.CreateAsync("Encounter", Json(Encounter("1.2.246.10.99000022.14.2026.1", "in-progress"))));
         Gateway.GetRequiredService<IdentifierCipher>().TryReadResourceId(PatientId, out var self, out _);
         Citizen = new Requester
         {
