@@ -38,7 +38,9 @@ public sealed class DevelopmentFolder : IDisposable
     private readonly string _root;
     private readonly DevelopmentAuthority _authority;
 
-    private DevelopmentFolder(string root, DevelopmentAuthority authority) => (_root, _authority) = (root, authority);
+    private readonly FileStream _lock;
+
+    private DevelopmentFolder(string root, DevelopmentAuthority authority, FileStream @lock) => (_root, _authority, _lock) = (root, authority, @lock);
 
     public string CaFile => At("ca.pem");
     public string ServerCertificateFile => At("server/tls.pem");
@@ -76,11 +78,13 @@ public sealed class DevelopmentFolder : IDisposable
     ];
 
     /// <summary>Opens the folder, making what is missing. Private keys are readable by their owner alone.</summary>
+    /// <exception cref="IOException">Another host has it open.</exception>
     public static DevelopmentFolder Open(string root)
     {
         MakeFolder(root);
         foreach (var sub in new[] { "keys", "server", "clinics", "repository", "audit" })
             MakeFolder(Path.Combine(root, sub));
+        var @lock = Lock(Path.Combine(root, "host.lock"));
         var certificate = Path.Combine(root, "ca.pem");
         var key = Path.Combine(root, "keys", "ca.key");
         DevelopmentAuthority authority;
@@ -92,7 +96,7 @@ public sealed class DevelopmentFolder : IDisposable
             WriteSecret(key, authority.KeyPem);
             File.WriteAllText(certificate, authority.CertificatePem);
         }
-        var folder = new DevelopmentFolder(root, authority);
+        var folder = new DevelopmentFolder(root, authority, @lock);
         folder.MakeKeys();
         return folder;
     }
@@ -116,7 +120,24 @@ public sealed class DevelopmentFolder : IDisposable
         File.WriteAllText(At("demo.http"), DemoRequests(publicAddress, simulators));
     }
 
-    public void Dispose() => _authority.Dispose();
+    public void Dispose()
+    {
+        _authority.Dispose();
+        _lock.Dispose();
+    }
+
+    /// <summary>A second host on the same folder would take the first one's sockets away. The kernel frees the lock of a killed one.</summary>
+    private static FileStream Lock(string file)
+    {
+        try
+        {
+            return new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new IOException($"Another host is running on this data folder ({file} is locked). Stop it, or give this one another folder with --data.", e);
+        }
+    }
 
     private string At(string path) => Path.Combine(_root, path);
 

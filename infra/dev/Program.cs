@@ -8,16 +8,19 @@ var command = new RootCommand("Runs gateway, repository, key service and simulat
 command.SetAction(async (parse, cancel) =>
 {
     var folder = parse.GetValue(data) ?? Environment.GetEnvironmentVariable("KANTA_DATA") ?? Path.Combine(SolutionFolder(), ".dev");
-    await using var host = await DevHost.StartAsync(new DevHostOptions
+    DevHost host;
+    try
     {
-        Port = parse.GetValue(port),
-        DataFolder = folder,
-        Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
-        Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
-        TerminatorPort = parse.GetValue(terminator),
-        // Request logging writes paths, and paths carry ids.
-        Configure = builder => builder.Logging.AddSimpleConsole().AddFilter("Microsoft", LogLevel.Warning),
-    }, line => Console.WriteLine("  " + line));
+        host = await StartAsync(parse, folder);
+    }
+    catch (IOException e)
+    {
+        // A port or a folder that is taken: what to do, not where in the code.
+        Console.Error.WriteLine(e.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException
+            ? $"{e.Message} Choose other ports with --port." : e.Message);
+        return 1;
+    }
+    await using var running = host;
     Console.WriteLine($"portal {host.Address}/");
     Console.WriteLine("ready");
     try
@@ -31,6 +34,19 @@ command.SetAction(async (parse, cancel) =>
     return 0;
 });
 return await command.Parse(args).InvokeAsync();
+
+Task<DevHost> StartAsync(ParseResult parse, string folder) =>
+    DevHost.StartAsync(new DevHostOptions
+    {
+        Port = parse.GetValue(port),
+        DataFolder = folder,
+        Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
+        Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
+        TerminatorPort = parse.GetValue(terminator),
+        // Request logging writes paths, and paths carry ids. What keeps a host from starting is said below.
+        Configure = builder => builder.Logging.AddSimpleConsole().AddFilter("Microsoft", LogLevel.Warning)
+            .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.Critical),
+    }, line => Console.WriteLine("  " + line));
 
 static string SolutionFolder()
 {
