@@ -15,7 +15,8 @@ namespace KantaGateway.Gateway.Identification;
 /// Strong identification of citizens by OIDC at a broker of the Finnish Trust Network (Traficom 213/2023): signed request
 /// object, <c>private_key_jwt</c>, encrypted ID token, exact <c>acr</c>, nonce, state and PKCE.
 /// </summary>
-internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudonyms, IIdentificationObserver observer, TimeProvider time)
+internal sealed class CitizenSignIn(
+    GatewayOptions options, IPseudonyms pseudonyms, PortalSessions sessions, IIdentificationObserver observer, TimeProvider time)
 {
     public const string Scheme = "ftn";
     public const string CallbackPath = "/signin-ftn";
@@ -26,7 +27,7 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
     private const string GivenNamesClaim = "urn:oid:1.2.246.575.1.14";
     private const string SurnameClaim = "urn:oid:2.5.4.4";
 
-    private const string Unavailable = "The broker or the key service does not answer.";
+    private const string Unavailable = "The broker, the key service or the shared store does not answer.";
 
     private static readonly TimeSpan RequestObjectLife = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan AssertionLife = TimeSpan.FromMinutes(1);
@@ -156,6 +157,7 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
         var name = claims.FindFirst(DisplayNameClaim)?.Value
             ?? $"{claims.FindFirst(GivenNamesClaim)?.Value} {claims.FindFirst(SurnameClaim)?.Value}".Trim();
         var self = await pseudonyms.OfAsync(code, context.HttpContext.RequestAborted).ConfigureAwait(false);
+        await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
         // From here on the code is known to nobody but Keys and the broker.
         context.Principal = PortalSessions.CreatePrincipal(self, name, acr);
         PortalSessions.Begin(context.Properties!, time.GetUtcNow());
@@ -170,7 +172,7 @@ internal sealed class CitizenSignIn(GatewayOptions options, IPseudonyms pseudony
             OpenIdConnectProtocolInvalidNonceException => "The ID token answers another sign-in (nonce).",
             SecurityTokenDecryptionFailedException or UnencryptedIdTokenException => "The ID token is not encrypted as agreed.",
             SecurityTokenException => "The ID token could not be verified.",
-            HttpRequestException or FaultException => Unavailable,
+            HttpRequestException or FaultException or SharedStateException => Unavailable,
             _ => "The sign-in could not be completed.",
         };
         await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);

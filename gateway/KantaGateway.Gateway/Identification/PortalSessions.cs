@@ -6,6 +6,7 @@ using KantaGateway.Fhir.Identifiers;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.DataProtection;
+using Microsoft.Extensions.Options;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -31,11 +32,14 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
     /// <summary>And after this long in any case.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromHours(4);
 
+    private static readonly object BeginsAnew = new();
+
     private readonly IDataProtector _protector = protection.CreateProtector("portal ticket");
 
     public static void Configure(CookieAuthenticationOptions cookie)
     {
         cookie.Cookie.Name = CookieName;
+        cookie.CookieManager = new CookiesOfSession();
         cookie.Cookie.Path = "/";
         cookie.Cookie.HttpOnly = true;
         cookie.Cookie.SecurePolicy = CookieSecurePolicy.Always;
@@ -71,6 +75,21 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
     public static void Begin(AuthenticationProperties properties, DateTimeOffset now) =>
         properties.Items[Started] = now.ToString("O", System.Globalization.CultureInfo.InvariantCulture);
 
+    /// <summary>
+    /// Ends the session that the browser brought to a sign-in and makes the sign-in that follows in this request begin under
+    /// a new name. The cookie handler would go on under the old one, and whoever had copied it, or planted it, would be in.
+    /// </summary>
+    /// <exception cref="SharedStateException">The old session could not be ended.</exception>
+    public async Task LeaveAsync(HttpContext context)
+    {
+        var cookie = context.RequestServices.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>().Get(Scheme);
+        // The cookie says nothing but the session's name.
+        if (cookie.CookieManager.GetRequestCookie(context, CookieName) is { } brought
+            && cookie.TicketDataFormat.Unprotect(brought)?.Principal.Claims.SingleOrDefault()?.Value is { } key)
+            await RemoveAsync(key).ConfigureAwait(false);
+        context.Items[BeginsAnew] = true;
+    }
+
     public static Requester? RequesterOf(HttpContext context, GatewayOptions options)
     {
         if (context.User.Identity is not ClaimsIdentity { AuthenticationType: Scheme } identity
@@ -104,11 +123,24 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
     public async Task<string> StoreAsync(AuthenticationTicket ticket)
     {
         var key = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
-        await RenewAsync(key, ticket).ConfigureAwait(false);
+        await WriteAsync(key, ticket).ConfigureAwait(false);
         return key;
     }
 
-    public Task RenewAsync(string key, AuthenticationTicket ticket)
+    /// <summary>Prolongs a session that is there; one that has ended meanwhile stays ended.</summary>
+    /// <exception cref="InvalidOperationException">The name is another session's.</exception>
+    public async Task RenewAsync(string key, AuthenticationTicket ticket)
+    {
+        if (await RetrieveAsync(key).ConfigureAwait(false) is not { } current)
+            return;
+        if (SessionOf(current) is not { } session || session != SessionOf(ticket))
+            throw new InvalidOperationException("A session's name is never given to another session.");
+        await WriteAsync(key, ticket).ConfigureAwait(false);
+    }
+
+    private static string? SessionOf(AuthenticationTicket ticket) => ticket.Principal.FindFirst(SessionClaim)?.Value;
+
+    private Task WriteAsync(string key, AuthenticationTicket ticket)
     {
         var life = (ticket.Properties.ExpiresUtc ?? time.GetUtcNow() + Idle) - time.GetUtcNow();
         return life > TimeSpan.Zero
@@ -135,4 +167,18 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
 
     /// <summary>Who reads the store must not learn what a cookie has to say.</summary>
     private static string NameOf(string key) => "session:" + Convert.ToHexString(SHA256.HashData(Encoding.ASCII.GetBytes(key)));
+
+    /// <summary>The usual cookies, except that a sign-in sees none: see <see cref="LeaveAsync"/>.</summary>
+    private sealed class CookiesOfSession : ICookieManager
+    {
+        private readonly ChunkingCookieManager _usual = new();
+
+        public string? GetRequestCookie(HttpContext context, string key) =>
+            context.Items.ContainsKey(BeginsAnew) ? null : _usual.GetRequestCookie(context, key);
+
+        public void AppendResponseCookie(HttpContext context, string key, string? value, CookieOptions options) =>
+            _usual.AppendResponseCookie(context, key, value, options);
+
+        public void DeleteCookie(HttpContext context, string key, CookieOptions options) => _usual.DeleteCookie(context, key, options);
+    }
 }

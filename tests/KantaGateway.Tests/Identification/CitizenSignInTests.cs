@@ -2,6 +2,10 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.DataProtection;
 using Microsoft.IdentityModel.JsonWebTokens;
 
 namespace KantaGateway.Tests.Identification;
@@ -13,6 +17,7 @@ public sealed partial class CitizenSignInTests(IdentificationWorld world)
     private const int Adult = 0;
     private const int WithoutCode = 1;
     private const int OutsideTestSeries = 2;
+    private const int AnotherAdult = 3;
 
     [Fact]
     public async Task A_citizen_gets_a_session_with_pseudonym_and_name()
@@ -185,6 +190,54 @@ public sealed partial class CitizenSignInTests(IdentificationWorld world)
     }
 
     [Fact]
+    public async Task A_cookie_from_before_a_sign_in_opens_nothing_after_it()
+    {
+        var cookies = new CookieContainer();
+        await SignInAsync(cookies, Adult);
+        var copied = SessionCookieOf(cookies);
+        await SignInAsync(cookies, AnotherAdult);
+
+        Assert.Equal(HttpStatusCode.Unauthorized, await OpenWithAsync(copied));
+        Assert.NotEqual(copied, SessionCookieOf(cookies));
+        using var http = world.Connect(cookies: cookies);
+        Assert.Equal("Veikko Verrokki", (await http.GetFromJsonAsync<JsonElement>("/whoami")).GetProperty("citizenName").GetString());
+    }
+
+    [Fact]
+    public async Task Nor_does_the_cookie_of_a_session_that_had_ended()
+    {
+        var cookies = new CookieContainer();
+        await SignInAsync(cookies, Adult);
+        var copied = SessionCookieOf(cookies);
+        using (var http = world.Connect())
+        {
+            http.DefaultRequestHeaders.Add("Cookie", "__Host-kanta=" + copied);
+            using var left = await http.PostAsync("/signout", null);
+        }
+        // The browser still has the cookie, and brings it.
+        await SignInAsync(cookies, AnotherAdult);
+        Assert.Equal(HttpStatusCode.Unauthorized, await OpenWithAsync(copied));
+        Assert.Equal(HttpStatusCode.OK, await OpenWithAsync(SessionCookieOf(cookies)));
+    }
+
+    [Fact]
+    public async Task A_renewal_neither_gives_a_session_to_another_nor_wakes_one_that_has_ended()
+    {
+        var sessions = new PortalSessions(new MemoryState(TimeProvider.System), new EphemeralDataProtectionProvider(), TimeProvider.System);
+        static AuthenticationTicket Ticket(string name) =>
+            new(PortalSessions.CreatePrincipal(Pseudonym.Read("one-person"u8), name, IdentificationWorld.Acr), PortalSessions.Scheme);
+        var first = Ticket("first");
+        var key = await sessions.StoreAsync(first);
+        await sessions.RenewAsync(key, first);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => sessions.RenewAsync(key, Ticket("second")));
+        Assert.Equal("first", (await sessions.RetrieveAsync(key))!.Principal.Identity!.Name);
+
+        await sessions.RemoveAsync(key);
+        await sessions.RenewAsync(key, first);
+        Assert.Null(await sessions.RetrieveAsync(key));
+    }
+
+    [Fact]
     public async Task Another_site_cannot_sign_anybody_out()
     {
         var cookies = new CookieContainer();
@@ -247,6 +300,16 @@ public sealed partial class CitizenSignInTests(IdentificationWorld world)
         Assert.NotEmpty(logs);
         foreach (var secret in new[] { "/signin-ftn?", "code=", IdentificationWorld.TestCode, "Aino", "Esimerkki", "Lasse", token, token[(token.LastIndexOf('.') + 1)..] })
             Assert.DoesNotContain(secret, logs);
+    }
+
+    private string SessionCookieOf(CookieContainer cookies) => cookies.GetCookies(new Uri(world.Options.PublicAddress))["__Host-kanta"]!.Value;
+
+    private async Task<HttpStatusCode> OpenWithAsync(string session)
+    {
+        using var http = world.Connect();
+        http.DefaultRequestHeaders.Add("Cookie", "__Host-kanta=" + session);
+        using var response = await http.GetAsync("/whoami");
+        return response.StatusCode;
     }
 
     private async Task RejectsAsync(int citizen, string reason)

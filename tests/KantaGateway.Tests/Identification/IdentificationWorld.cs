@@ -135,6 +135,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 new(TestCode, "Aino Esimerkki", "adult"),
                 new("", "Jane Foreign", "without a Finnish identity code"),
                 new("131052-308T", "Ossi Oikea", "with a code outside the test series"),
+                new("020280-901" + PersonalIdentityCode.CheckCharacterOf("020280", "901"), "Veikko Verrokki", "another adult"),
             ],
             Professionals = [new("90001", "Lasse Lääkäri", "physician", "aurora"), new("90002", "Helmi Hoitaja", "nurse", "revontuli")],
         };
