@@ -9,7 +9,8 @@ namespace KantaGateway.Fhir.Grants;
 /// <param name="Id">Logical id, UUID.</param>
 /// <param name="VersionId">Version id, UUID.</param>
 /// <param name="Controller">OID of its data controller.</param>
-public readonly record struct ManifestItem(string Type, string Id, string VersionId, string Controller);
+/// <param name="Written">The request itself stored this version; false: it was there before and is disclosed.</param>
+public readonly record struct ManifestItem(string Type, string Id, string VersionId, string Controller, bool Written = false);
 
 /// <summary>
 /// What the body of a repository answer really contains, so that the audit records the disclosure and not the question.
@@ -19,12 +20,12 @@ public readonly record struct ManifestItem(string Type, string Id, string Versio
 /// <param name="Digest">SHA-256 of the body, 32 bytes.</param>
 public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[] Digest)
 {
-    private const byte Format = 1;
-    private const int ItemSize = 36;
+    private const byte Format = 2;
+    private const int ItemSize = 37;
 
     public static DisclosureManifest Of(IReadOnlyList<ManifestItem> items, ReadOnlySpan<byte> body) => new(items, SHA256.HashData(body));
 
-    /// <summary>Base64url: format, digest, tables of types and controllers, then 36 bytes an item.</summary>
+    /// <summary>Base64url: format, digest, tables of types and controllers, then 37 bytes an item.</summary>
     public string Encode()
     {
         using var buffer = new MemoryStream(64 + Items.Count * ItemSize);
@@ -37,6 +38,7 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
         Span<byte> uuid = stackalloc byte[16];
         foreach (var item in Items)
         {
+            writer.Write(item.Written);
             writer.Write((ushort)types[item.Type]);
             writer.Write((ushort)controllers[item.Controller]);
             Guid.ParseExact(item.Id, "D").TryWriteBytes(uuid, bigEndian: true, out _);
@@ -66,10 +68,11 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
             var items = new ManifestItem[count];
             for (var i = 0; i < items.Length; i++)
             {
+                var written = reader.ReadByte() switch { 0 => false, 1 => true, _ => throw new FormatException() };
                 var type = types[reader.ReadUInt16()];
                 var controller = controllers[reader.ReadUInt16()];
                 var id = new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D");
-                items[i] = new(type, id, new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D"), controller);
+                items[i] = new(type, id, new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D"), controller, written);
             }
             return new(items, digest);
         }

@@ -35,7 +35,7 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
     {
         var outcome = await writing.ExecuteAsync(request, () => ([new(0, BundleMethod.Delete, type, id) { IfMatch = ifMatch }], null), cancel).ConfigureAwait(false);
         var written = outcome.Results[0];
-        var item = names.ItemOf(written.Compartment, written.Row!);
+        var item = ItemOf(written);
         return new Answer(204, ReadOnlyMemory<byte>.Empty, [item]) { ETag = Answer.ETagOf(item.VersionId) };
     }
 
@@ -77,7 +77,7 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
 
     private void WriteStored(Utf8JsonWriter json, RepositoryRequest request, Written written, List<ManifestItem> items)
     {
-        var item = names.ItemOf(written.Compartment, written.Row!);
+        var item = ItemOf(written);
         items.Add(item);
         json.WriteStartObject("response"u8);
         json.WriteString("status"u8, written switch
@@ -133,7 +133,7 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
 
     private Answer Stored(RepositoryRequest request, Written written, int status, bool minimal)
     {
-        var item = names.ItemOf(written.Compartment, written.Row!);
+        var item = ItemOf(written);
         return new Answer(status, minimal ? ReadOnlyMemory<byte>.Empty : written.Body, [item])
         {
             ETag = Answer.ETagOf(item.VersionId),
@@ -141,6 +141,8 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
             Location = LocationOf(request, item),
         };
     }
+
+    private ManifestItem ItemOf(Written written) => names.ItemOf(written.Compartment, written.Row!) with { Written = written.Stored };
 
     private static string LocationOf(RepositoryRequest request, ManifestItem item) => $"{request.Base}/{item.Type}/{item.Id}/_history/{item.VersionId}";
 

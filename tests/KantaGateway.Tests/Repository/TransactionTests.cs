@@ -150,6 +150,28 @@ public abstract class TransactionTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_manifest_tells_what_was_written_from_what_was_only_shown()
+    {
+        await _clinic.StoreAsync(Some.Patient());
+        var there = await _clinic.StoreAsync(Some.Encounter(_clinic.PatientId, "1.2.246.10.11111111.14.5"));
+        var criteria = "identifier=urn:ietf:rfc:3986|urn:oid:1.2.246.10.11111111.14.5";
+        var bundle = Some.Transaction(
+            ("POST", "Observation", Some.Observation(_clinic.PatientId), null),
+            ("POST", "Encounter", Some.Encounter(_clinic.PatientId, "1.2.246.10.11111111.14.5"), null),
+            ("GET", "Encounter/" + there, null, null));
+        bundle["entry"]![1]!["request"]!["ifNoneExist"] = criteria;
+        Assert.Equal([("Observation", true), ("Encounter", false), ("Encounter", false)],
+            (await _clinic.TransactAsync(bundle)).Is(HttpStatusCode.OK).Manifest!.Items.Select(i => (i.Type, i.Written)));
+
+        var found = await _clinic.CreateAsync(Some.Encounter(_clinic.PatientId, "1.2.246.10.11111111.14.5"), ("If-None-Exist", criteria));
+        Assert.False(Assert.Single(found.Is(HttpStatusCode.OK).Manifest!.Items).Written);
+        Assert.False(Assert.Single((await _clinic.GetAsync("Encounter/" + there)).Manifest!.Items).Written);
+        Assert.True(Assert.Single((await _clinic.DeleteAsync("Encounter/" + there)).Is(HttpStatusCode.NoContent).Manifest!.Items).Written);
+        // Deleted already: nothing is written the second time.
+        Assert.False(Assert.Single((await _clinic.DeleteAsync("Encounter/" + there)).Is(HttpStatusCode.NoContent).Manifest!.Items).Written);
+    }
+
+    [Fact]
     public async Task A_batch_is_refused() =>
         (await _clinic.TransactAsync(new JsonObject { ["resourceType"] = "Bundle", ["type"] = "batch" })).Is(HttpStatusCode.BadRequest);
 
