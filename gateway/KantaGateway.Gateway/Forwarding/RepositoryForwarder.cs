@@ -1,4 +1,6 @@
+using System.Collections.Frozen;
 using System.Net;
+using System.Net.Http.Headers;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
@@ -91,8 +93,7 @@ public sealed class RepositoryForwarder : IDisposable
             await base.TransformRequestAsync(httpContext, proxyRequest, destinationPrefix, cancellationToken);
             // What identifies the caller, or looks like ours, ends here.
             var headers = proxyRequest.Headers;
-            foreach (var name in headers.Select(h => h.Key).Where(IsDropped).ToArray())
-                headers.Remove(name);
+            Remove(headers, IsDropped);
             headers.TryAddWithoutValidation(InternalHeaders.Grant, grant);
             if (directoryGrant is not null)
                 headers.TryAddWithoutValidation(InternalHeaders.DirectoryGrant, directoryGrant);
@@ -125,18 +126,33 @@ public sealed class RepositoryForwarder : IDisposable
                 RecordFailure = e;
                 return false;
             }
+            Remove(proxyResponse.Headers, IsInternal);
             await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
             var headers = httpContext.Response.Headers;
-            foreach (var name in headers.Keys.Where(k => k.StartsWith(InternalHeaders.Prefix, StringComparison.OrdinalIgnoreCase)).ToArray())
-                headers.Remove(name);
             headers[InternalHeaders.CorrelationId] = Faults.Correlation.Of(httpContext);
             headers.CacheControl = "no-store";
             headers.Remove("Server");
             return true;
         }
 
+        private static readonly FrozenSet<string> OfTheCaller = FrozenSet.ToFrozenSet(
+            ["Authorization", "Cookie", "X-Client-Cert", "X-Request-Id", "X-Correlation-Id", "X-Service-Event", "Host", "Forwarded", "Origin", "Referer", "User-Agent"],
+            StringComparer.OrdinalIgnoreCase);
+
+        // NonValidated, for the ordinary enumeration parses every value, the bearer token too.
+        private static void Remove(HttpHeaders headers, Predicate<string> unwanted)
+        {
+            List<string>? names = null;
+            foreach (var (name, _) in headers.NonValidated)
+                if (unwanted(name))
+                    (names ??= []).Add(name);
+            foreach (var name in names ?? [])
+                headers.Remove(name);
+        }
+
+        private static bool IsInternal(string name) => name.StartsWith(InternalHeaders.Prefix, StringComparison.OrdinalIgnoreCase);
+
         private static bool IsDropped(string name) =>
-            name.StartsWith(InternalHeaders.Prefix, StringComparison.OrdinalIgnoreCase) || name.StartsWith("X-Forwarded", StringComparison.OrdinalIgnoreCase)
-            || name.ToUpperInvariant() is "AUTHORIZATION" or "COOKIE" or "X-CLIENT-CERT" or "X-REQUEST-ID" or "X-CORRELATION-ID" or "X-SERVICE-EVENT" or "HOST" or "FORWARDED" or "ORIGIN" or "REFERER" or "USER-AGENT";
+            IsInternal(name) || name.StartsWith("X-Forwarded", StringComparison.OrdinalIgnoreCase) || OfTheCaller.Contains(name);
     }
 }
