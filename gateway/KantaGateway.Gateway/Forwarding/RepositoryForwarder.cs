@@ -83,6 +83,10 @@ public sealed class RepositoryForwarder : IDisposable
 
     private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
     {
+        private static readonly FrozenSet<string> OfTheCaller = FrozenSet.ToFrozenSet(
+            ["Authorization", "Cookie", "X-Client-Cert", "X-Request-Id", "X-Correlation-Id", "X-Service-Event", "Host", "Forwarded", "Origin", "Referer", "User-Agent"],
+            StringComparer.OrdinalIgnoreCase);
+
         public bool Moved { get; private set; }
         public bool Recorded { get; private set; }
         public Exception? RecordFailure { get; private set; }
@@ -134,10 +138,6 @@ public sealed class RepositoryForwarder : IDisposable
             headers.Remove("Server");
             return true;
         }
-
-        private static readonly FrozenSet<string> OfTheCaller = FrozenSet.ToFrozenSet(
-            ["Authorization", "Cookie", "X-Client-Cert", "X-Request-Id", "X-Correlation-Id", "X-Service-Event", "Host", "Forwarded", "Origin", "Referer", "User-Agent"],
-            StringComparer.OrdinalIgnoreCase);
 
         // NonValidated, for the ordinary enumeration parses every value, the bearer token too.
         private static void Remove(HttpHeaders headers, Predicate<string> unwanted)
