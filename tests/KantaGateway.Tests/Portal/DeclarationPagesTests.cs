@@ -86,6 +86,7 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
     [InlineData("event", "")]
     [InlineData("event", "not an oid")]
     [InlineData("everything", "1.2.3")]
+    [InlineData("event", "1.2.246.10.1234567.14.99")]
     public async Task A_denial_of_nothing_in_particular_is_asked_again(string? target, string? serviceEvent)
     {
         await InformAsync();
@@ -98,6 +99,24 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.UnprocessableEntity, status);
         Assert.Contains("data-error", html);
         Assert.Single(_portal.Record.Of("Consent"));
+    }
+
+    [Theory]
+    [InlineData("""{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.3.1"},{"use":"official","value":"1.2.3.2"}""", "1.2.3.2")]
+    [InlineData("""{"system":"urn:oid:1.2.3","value":"1.2.3.1"},{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.3.2"}""", "1.2.3.2")]
+    [InlineData("""{"use":"official","value":"17"},{"use":"usual","system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.3.2"}""", "1.2.3.2")]
+    [InlineData("""{"system":"urn:oid:1.2.3","value":"1.2.3.1"},{"use":"usual","value":"urn:oid:1.2.3.2"}""", null)]
+    public async Task A_visit_is_denied_by_the_service_event_that_binds_it(string identifiers, string? expected)
+    {
+        await InformAsync();
+        _portal.Record.Add($$$"""{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"identifier":[{{{identifiers}}}],"period":{"start":"2026-03-12T08:00:00Z"}}""");
+        var (_, html, _) = await _portal.GetAsync("/consent/deny");
+        foreach (var oid in (string[])["1.2.3.1", "1.2.3.2"])
+        {
+            Assert.Equal(oid == expected, html.Contains($"<option value=\"{oid}\"", StringComparison.Ordinal));
+            var (status, _, _) = await _portal.PostAsync("/consent/deny", new() { ["target"] = "event", ["event"] = oid });
+            Assert.Equal(oid == expected ? HttpStatusCode.SeeOther : HttpStatusCode.UnprocessableEntity, status);
+        }
     }
 
     [Fact]

@@ -28,7 +28,7 @@ public sealed class RecordPagesTests : IAsyncLifetime
     [Fact]
     public async Task An_entry_carries_its_source_its_date_and_its_service_event()
     {
-        var visit = _portal.Record.Add("""{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"identifier":[{"value":"urn:oid:1.2.246.10.1234567.14.7"}],"period":{"start":"2026-03-12T08:00:00Z"}}""");
+        var visit = _portal.Record.Add("""{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"identifier":[{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.1234567.14.7"}],"period":{"start":"2026-03-12T08:00:00Z"}}""");
         var id = _portal.Record.Add($$$"""{"resourceType":"Observation","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"effectiveDateTime":"2026-03-12T22:30:00Z","valueQuantity":{"value":72,"unit":"/min"},"encounter":{"reference":"Encounter/{{{visit}}}"}}""");
         var (_, html, _) = await _portal.GetAsync("/records/kind/results", "fi");
         Assert.Contains($"data-entry=\"{id}\" data-entry-type=\"Observation\" data-organisation=\"1.2.246.10.1234567\" data-service-event=\"1.2.246.10.1234567.14.7\"", html);

@@ -121,13 +121,21 @@ internal static class FhirText
         ?? ReferencedId(resource.At("context"), "Encounter")
         ?? (resource.At("context") is { } context ? context.Each("encounter").Select(e => ReferencedId(e, "Encounter")).FirstOrDefault(id => id is not null) : null);
 
-    /// <summary>Service event (palvelutapahtuma) of an Encounter: its official identifier, an OID.</summary>
+    /// <summary>
+    /// Service event (palvelutapahtuma) of an Encounter: the OID of its official identifier, else of one of system
+    /// urn:ietf:rfc:3986, else null. Exactly the reading by which the record is bound to denials: another one would let a
+    /// citizen deny what then is disclosed.
+    /// </summary>
     /// <remarks>Finnish Base Profiles, fi-base-encounter; domain facts section 4.</remarks>
-    public static string? ServiceEvent(JsonElement encounter) =>
-        encounter.Each("identifier")
-            .OrderByDescending(i => i.String("use") == "official")
-            .Select(i => Oid.TryParse(i.String("value"), out var oid) ? oid.ToString() : null)
-            .FirstOrDefault(oid => oid is not null);
+    public static string? ServiceEvent(JsonElement encounter)
+    {
+        return Named(i => i.String("use") == "official") ?? Named(i => i.String("system") == "urn:ietf:rfc:3986");
+
+        string? Named(Func<JsonElement, bool> means) =>
+            encounter.Each("identifier").Where(means)
+                .Select(i => Oid.TryParse(i.String("value"), out var oid) ? oid.ToString() : null)
+                .FirstOrDefault(oid => oid is not null);
+    }
 
     /// <summary>A decimal as written, with the language's separator; long machine precision is rounded to two places.</summary>
     private static string Number(JsonElement number)

@@ -1,4 +1,3 @@
-using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using Microsoft.AspNetCore.Mvc;
 
@@ -33,20 +32,19 @@ internal sealed class DenyModel(OwnDeclarations declarations, Visits visits) : C
         if (state.Informed is null)
             return Done("/consent/inform", "inform-first");
         (Target, Event) = (target, serviceEvent);
+        Choices = await visits.ReadAsync(Citizen, cancel);
         DenialTarget? denied = null;
         if (target == "all")
             denied = new DenialTarget.All();
         else if (target != "event")
             Problem = new("target-all", "deny.error.target");
-        else if (Oid.TryParse(serviceEvent, out var oid))
-            denied = new DenialTarget.OfServiceEvent(oid.ToString());
+        // Only a visit of one's own: a denial of any other OID would be declared and bind nothing.
+        else if (Choices.FirstOrDefault(v => v.ServiceEvent == serviceEvent) is { } chosen)
+            denied = new DenialTarget.OfServiceEvent(chosen.ServiceEvent);
         else
             Problem = new("event", "deny.error.event");
         if (denied is null)
-        {
-            Choices = await visits.ReadAsync(Citizen, cancel);
             return Rejected();
-        }
         if (state.Denials.Any(d => d.Target == denied))
             return Done("/consent", "nothing-changed");
         await declarations.DenyAsync(Citizen, denied, cancel);
