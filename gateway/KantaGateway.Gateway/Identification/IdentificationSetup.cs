@@ -104,7 +104,7 @@ internal static class CitizenSession
     {
         endpoints.MapGet("/signin", static async (HttpContext context, string? back) =>
         {
-            var target = IsLocal(back) ? back! : "/";
+            var target = LocalPath.IsLocal(back) ? back! : "/";
             try
             {
                 await context.ChallengeAsync(CitizenSignIn.Scheme, new AuthenticationProperties { RedirectUri = target }).ConfigureAwait(false);
@@ -128,8 +128,4 @@ internal static class CitizenSession
             context.Response.Headers.Location = "/?signout=done";
         });
     }
-
-    /// <summary>A path on this site: one slash, then neither slash nor backslash (a browser reads both as another host).</summary>
-    private static bool IsLocal(string? path) =>
-        path is ['/', ..] && path is not ['/', '/' or '\\', ..] && !path.Any(char.IsControl);
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Unicode;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Localization;
 using Microsoft.AspNetCore.Mvc;
@@ -101,8 +102,7 @@ public static class PortalSetup
             MaxAge = TimeSpan.FromDays(365),
             IsEssential = true,
         });
-        var local = back is ['/', ..] && !back.StartsWith("//", StringComparison.Ordinal) && !back.Contains('\\', StringComparison.Ordinal);
-        context.Response.Headers.Location = local ? back : "/";
+        context.Response.Headers.Location = LocalPath.IsLocal(back) ? back : "/";
         return Results.StatusCode(StatusCodes.Status303SeeOther);
     }
 }

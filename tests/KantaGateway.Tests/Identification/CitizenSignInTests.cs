@@ -166,6 +166,8 @@ public sealed partial class CitizenSignInTests(IdentificationWorld world)
     [InlineData("https://elsewhere.example/")]
     [InlineData("//elsewhere.example/")]
     [InlineData("/\\elsewhere.example/")]
+    [InlineData("/\t/elsewhere.example/")]
+    [InlineData("/about\\elsewhere.example/")]
     [InlineData("elsewhere")]
     public async Task After_the_sign_in_nobody_is_led_to_another_site(string back)
     {

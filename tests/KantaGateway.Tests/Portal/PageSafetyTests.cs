@@ -110,6 +110,11 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     [InlineData("https://evil.example/", "/")]
     [InlineData("//evil.example/", "/")]
     [InlineData("/\\evil.example/", "/")]
+    [InlineData("/\t/evil.example/", "/")]
+    [InlineData("/\r\n/evil.example/", "/")]
+    [InlineData("/records\\..//evil.example/", "/")]
+    [InlineData("/ä", "/")]
+    [InlineData("/records?page=2&kind=%C3%A4", "/records?page=2&kind=%C3%A4")]
     public async Task The_language_switch_leads_back_into_the_portal_only(string back, string expected)
     {
         var (status, _, response) = await _portal.GetAsync($"/language/sv?back={Uri.EscapeDataString(back)}");
