@@ -7,6 +7,7 @@ using Microsoft.AspNetCore;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
 using OpenIddict.Server;
+using OpenIddict.Server.AspNetCore;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
@@ -32,6 +33,9 @@ internal static class TokenEndpoint
     public const string ProfessionClaim = "profession";
     public const string AcrClaim = "acr";
     private const string ActorClaim = "act";
+
+    /// <summary>Seconds; the shared store is tried again at each request, so soon is soon enough.</summary>
+    private const string RetryAfterSeconds = "5";
 
     private const string DefaultPurpose = "TREAT";
 
@@ -87,6 +91,8 @@ internal static class TokenEndpoint
             server.AddEventHandler<GenerateTokenContext>(handler => handler.UseInlineHandler(ShortenTokenId)
                 .SetOrder(OpenIddictServerHandlers.Protection.AttachTokenMetadata.Descriptor.Order + 500));
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseScopedHandler<CompleteResponse>().SetOrder(int.MinValue + 100_000));
+            server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseInlineHandler(TellOutage)
+                .SetOrder(OpenIddictServerAspNetCoreHandlers.AttachHttpResponseCode<ApplyTokenResponseContext>.Descriptor.Order + 500));
         });
 
     /// <summary>OpenIddict would validate assertion and subject token with its own keys; <see cref="AuthenticateCaller"/> has done both.</summary>
@@ -102,6 +108,18 @@ internal static class TokenEndpoint
     {
         if (context.SecurityTokenDescriptor.Claims is { } claims)
             claims[Claims.JwtId] = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
+        return default;
+    }
+
+    /// <summary>An outage is ours, not the client's mistake: OpenIddict would answer 400, which nobody tries again.</summary>
+    private static ValueTask TellOutage(ApplyTokenResponseContext context)
+    {
+        if (context.Error == Errors.TemporarilyUnavailable)
+        {
+            var response = HttpOf(context.Transaction).Response;
+            response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+            response.Headers.RetryAfter = RetryAfterSeconds;
+        }
         return default;
     }
 
@@ -159,7 +177,7 @@ internal static class TokenEndpoint
             }
             catch (SharedStateException)
             {
-                context.Reject(Errors.TemporarilyUnavailable, "Client assertions cannot be checked for replay at the moment; try again.");
+                context.Reject(Errors.TemporarilyUnavailable, "Client assertions cannot be checked for replay at the moment; try again with a new assertion.");
             }
         }
     }

@@ -34,6 +34,24 @@ public sealed class BackendServicesTests(IdentificationWorld world)
     }
 
     [Fact]
+    public async Task An_outage_of_the_shared_store_is_told_as_one()
+    {
+        var port = IdentificationWorld.FreePort();
+        await using var gateway = world.BuildGateway(world.Options with
+        {
+            Port = port, TerminatorListen = null, Redis = "127.0.0.1:1,connectTimeout=200,connectRetry=0,asyncTimeout=200",
+        });
+        await gateway.StartAsync();
+        using var http = world.Connect(world.Aurora.Certificate);
+        using var response = await http.PostAsync($"https://localhost:{port}/connect/token", new FormUrlEncodedContent(world.ClientCredentials(world.Aurora)));
+
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+        Assert.InRange(response.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 60);
+        var body = JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement;
+        Assert.Equal("temporarily_unavailable", body.GetProperty("error").GetString());
+    }
+
+    [Fact]
     public async Task The_token_identifies_the_organisation()
     {
         var (status, body, _) = await world.WhoAmIAsync(await world.TokenAsync(world.Aurora), world.Aurora.Certificate);
