@@ -31,7 +31,7 @@ public interface IIdentificationObserver
     ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel);
 }
 
-/// <summary>Records nothing: what stands until the audit replaces it.</summary>
+/// <summary>Records nothing: for a host of identification alone. The gateway registers its audit, which is then told instead.</summary>
 internal sealed class NoIdentificationObserver : IIdentificationObserver
 {
     public ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) => default;
