@@ -42,13 +42,25 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             LegalBasis = NameOf(permit.Basis),
             Outcome = status < 400 ? AuditOutcome.Success : status < 500 ? AuditOutcome.MinorFailure : AuditOutcome.SeriousFailure,
             OutcomeDescription = status < 400 ? null : status.ToString(CultureInfo.InvariantCulture),
-            Items = manifest is null ? [] : [.. manifest.Items.Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller))],
             Digest = manifest?.Digest,
             ConsentId = permit.Basis == LegalBasis.DisclosurePermission ? policy.Permission?.Id : null,
             Query = interaction.Query,
         };
-        return AppendAsync(interaction.Compartment, record);
+        var written = ItemsOf(manifest, written: true);
+        var shown = ItemsOf(manifest, written: false);
+        // A write may also show what was there before: a transaction's reads, a conditional create that found its match.
+        // To the person these are two things, so they are two entries.
+        DisclosureRecord[] records = !interaction.IsWrite ? [record with { Items = shown }]
+            : shown.Length == 0 ? [record with { Items = written }]
+            : written.Length == 0 ? [Shown()]
+            : [record with { Items = written }, Shown()];
+        return AppendAsync(interaction.Compartment, records);
+
+        DisclosureRecord Shown() => record with { Kind = AuditKind.Rest, Interaction = "read", Items = shown };
     }
+
+    private static AuditItem[] ItemsOf(DisclosureManifest? manifest, bool written) =>
+        manifest is null ? [] : [.. manifest.Items.Where(i => i.Written == written).Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller))];
 
     /// <inheritdoc />
     public async ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
@@ -59,11 +71,12 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             OutcomeDescription = reason,
         });
 
-    private async Task AppendAsync(Pseudonym? compartment, DisclosureRecord record)
+    private async Task AppendAsync(Pseudonym? compartment, params DisclosureRecord[] records)
     {
+        var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
         try
         {
-            await log.AppendAsync(new AuditEntry(compartment is { IsDirectory: false } person ? person.ToArray() : [], BalpEvent.Write(record)));
+            await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, BalpEvent.Write(r)))]);
         }
         catch (AuditUnavailableException)
         {

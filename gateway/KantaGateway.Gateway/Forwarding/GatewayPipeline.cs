@@ -82,7 +82,11 @@ public sealed class GatewayPipeline(
             CareRelationship? relationship = null;
             if (ConsentDecision.NeedsPolicy(requester, interaction))
             {
-                policy = await policies.OfAsync(requester, interaction.Compartment, context.RequestAborted);
+                // The repository vouches for the version behind a read. A write inside the own register rests on none, so it
+                // is decided on the policy now in force; a kept one could hide what has been permitted since.
+                policy = interaction.IsWrite
+                    ? await policies.FetchAsync(requester, interaction.Compartment, context.RequestAborted)
+                    : await policies.OfAsync(requester, interaction.Compartment, context.RequestAborted);
                 relationship = policy.RelationshipOf(requester.Organisation.ToString(), interaction.ServiceEvent, now);
             }
             var decision = ConsentDecision.Decide(requester, interaction, policy, relationship, now);

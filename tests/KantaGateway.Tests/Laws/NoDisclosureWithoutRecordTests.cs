@@ -64,6 +64,29 @@ public class NoDisclosureWithoutRecordTests
     }
 
     [Fact]
+    public async Task What_a_write_shows_is_recorded_as_shown_and_what_it_stores_as_stored()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
+        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        var bundle = $$$"""
+            {"resourceType":"Bundle","type":"transaction","entry":[
+              {"request":{"method":"GET","url":"Observation/{{{note}}}"}},
+              {"resource":{{{house.Observation("oma").ToJsonString()}}},"request":{"method":"POST","url":"Observation"}}]}
+            """;
+        var answer = await house.Reader.BundleAsync(System.Text.Encoding.UTF8.GetBytes(bundle));
+        Assert.Equal(200, answer.Status);
+        Assert.True(answer.Text.Contains(HouseInMemory.Secret), answer.Text);
+
+        var lines = (await house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(house.Citizen)).Lines;
+        Assert.Equal([note], lines.Take(2).Single(l => l.Interaction == "read").Items.Select(i => i.Id));
+        var stored = Assert.Single(lines.Take(2).Single(l => l.Interaction == "transaction").Items);
+        Assert.NotEqual(note, stored.Id);
+        Assert.Equal(house.Revontuli.Client.OrganisationOid, stored.Controller);
+    }
+
+    [Fact]
     public async Task Refusals_are_recorded_too()
     {
         await using var house = await HouseInMemory.OpenAsync();
