@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Hl7.Fhir.Model;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
@@ -135,26 +136,56 @@ public static class References
     }
 
     /// <summary>
-    /// The service event that the resource itself names: of an Encounter its official identifier, of others the
-    /// service-event extension; null when it names none.
+    /// The service event that the resource itself names: of an Encounter its official identifier, else one under
+    /// <c>urn:ietf:rfc:3986</c>, else, and of others, the service-event extension; null when it names none.
     /// </summary>
     /// <remarks>
     /// Finnish Base Profiles write the OID of an Encounter bare with use=official; systems that follow RFC 3986 write
-    /// <c>urn:oid:</c> under <c>urn:ietf:rfc:3986</c>. Both are read.
+    /// <c>urn:oid:</c> under <c>urn:ietf:rfc:3986</c>. Both are read, always by this rule: a denial that was declared on one
+    /// reading must bind under every other.
     /// </remarks>
-    public static Oid? ServiceEvent(Resource resource)
+    public static Oid? ServiceEvent(Resource resource) => FirstOf(ServiceEventCandidates(resource));
+
+    /// <summary>As for a parsed resource, of one as it is stored.</summary>
+    /// <param name="resource">A JSON object with <c>resourceType</c>.</param>
+    public static Oid? ServiceEvent(JsonElement resource) => FirstOf(Candidates(
+        Text(resource, "resourceType") == "Encounter"
+            ? Each(resource, "identifier").Select(i => (Text(i, "use") == "official", Text(i, "system"), Text(i, "value"))) : [],
+        Each(resource, "extension").Where(e => Text(e, "url") == ServiceEventExtension)
+            .SelectMany(e => e.EnumerateObject()).Where(p => p.Name.StartsWith("value", StringComparison.Ordinal) && p.Value.ValueKind == JsonValueKind.String)
+            .Select(p => p.Value.GetString())));
+
+    /// <summary>
+    /// The different OIDs that have an equal claim to be the resource's service event. More than one must not be stored:
+    /// which of them a denial has to name would be open.
+    /// </summary>
+    public static IReadOnlyList<Oid> ServiceEventCandidates(Resource resource) => Candidates(
+        resource is Encounter encounter ? encounter.Identifier.Select(i => (i.Use == Identifier.IdentifierUse.Official, i.System, i.Value)) : [],
+        resource is DomainResource domain
+            ? domain.Extension.Where(e => e.Url == ServiceEventExtension).Select(e => (e.Value as PrimitiveType)?.JsonValue as string) : []);
+
+    /// <summary>The rule itself: the OIDs of the first class that has any.</summary>
+    private static Oid[] Candidates(IEnumerable<(bool IsOfficial, string? System, string? Value)> identifiers, IEnumerable<string?> named)
     {
-        if (resource is Encounter encounter)
-            foreach (var identifier in encounter.Identifier)
-                if ((identifier.Use == Identifier.IdentifierUse.Official || identifier.System == "urn:ietf:rfc:3986")
-                    && Oid.TryParse(identifier.Value, out var own))
-                    return own;
-        if (resource is DomainResource domain)
-            foreach (var extension in domain.Extension)
-                if (extension.Url == ServiceEventExtension && Oid.TryParse((extension.Value as PrimitiveType)?.JsonValue as string, out var named))
-                    return named;
-        return null;
+        var own = identifiers.ToList();
+        if (Oids(own.Where(i => i.IsOfficial).Select(i => i.Value)) is { Length: > 0 } official)
+            return official;
+        if (Oids(own.Where(i => i.System == "urn:ietf:rfc:3986").Select(i => i.Value)) is { Length: > 0 } registered)
+            return registered;
+        return Oids(named);
+
+        static Oid[] Oids(IEnumerable<string?> texts) =>
+            [.. texts.Select(t => Oid.TryParse(t, out var oid) ? oid : (Oid?)null).OfType<Oid>().Distinct()];
     }
+
+    private static Oid? FirstOf(IReadOnlyList<Oid> candidates) => candidates.Count > 0 ? candidates[0] : null;
+
+    private static string? Text(JsonElement holder, string name) =>
+        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    private static IEnumerable<JsonElement> Each(JsonElement holder, string name) =>
+        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Array
+            ? value.EnumerateArray().Where(e => e.ValueKind == JsonValueKind.Object) : [];
 
     /// <summary>
     /// The reference to the Encounter that a resource belongs to: its <c>encounter</c> or <c>context</c> element

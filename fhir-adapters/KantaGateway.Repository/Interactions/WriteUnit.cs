@@ -279,6 +279,9 @@ sealed class WriteUnit : IDisposable
         var isDirectory = staged.Target.View.Compartment.IsDirectory;
         if (!isDirectory && staged.Operation.Type == "Patient")
             CheckIdentityCode(staged);
+        if (References.ServiceEventCandidates(staged.Content!).Count > 1)
+            _issues.Add(new("More than one identifier may be the service event; mark the OID of the service event, and no other, as official.",
+                ServiceEventExpression(staged), "business-rule"));
         foreach (var reference in References.Of(staged.Content!, Root(staged.Operation)))
         {
             var (type, id) = (reference.Type, reference.Id);
@@ -469,6 +472,15 @@ sealed class WriteUnit : IDisposable
                 return ServiceEventOf(referrer, referrers, depth + 1);
             return ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion ? staged.Replaces?.ServiceEvent : null;
         }
+    }
+
+    /// <summary>FHIRPath of the element that says which service event a resource belongs to.</summary>
+    private string ServiceEventExpression(StagedRow staged)
+    {
+        var root = Root(staged.Operation) ?? staged.Operation.Type;
+        return root + (staged.Operation.Type == "Encounter" ? ".identifier"
+            : staged.Content is { } content && References.EncounterReference(content) is { } encounter ? encounter.Expression[encounter.Expression.IndexOf('.')..]
+            : ".extension");
     }
 
     // :: faults

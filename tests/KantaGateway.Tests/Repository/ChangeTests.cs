@@ -195,6 +195,18 @@ public abstract class ChangeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_encounter_with_two_possible_service_events_is_refused()
+    {
+        var encounter = Some.Encounter(_clinic.PatientId, "1.2.246.10.11111111.14.1");
+        var second = encounter["identifier"]![0]!.DeepClone();
+        second["value"] = "urn:oid:1.2.246.10.11111111.14.2";
+        encounter["identifier"]!.AsArray().Add(second);
+        Assert.Equal("Encounter.identifier", (await _clinic.CreateAsync(encounter)).Is(HttpStatusCode.UnprocessableEntity).Expression);
+        second["use"] = "secondary";
+        (await _clinic.CreateAsync(encounter)).Is(HttpStatusCode.Created);
+    }
+
+    [Fact]
     public async Task Writes_under_an_overtaken_policy_are_refused()
     {
         await _clinic.StoreAsync(Some.Encounter(_clinic.PatientId));

@@ -1,5 +1,6 @@
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Profiles;
 
 namespace KantaGateway.Tests.Fhir.Compartment;
 
@@ -74,10 +75,27 @@ public class ReferencesTests
     [InlineData("""{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.1.14.2030.1"}""", "1.2.246.10.1.14.2030.1")]
     [InlineData("""{"use":"official","system":"urn:oid:1.2.246.10.1","value":"4711"}""", null)]
     [InlineData("""{"use":"secondary","value":"1.2.246.10.1.14.2030.1"}""", null)]
+    [InlineData("""{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.9.1"},{"use":"official","value":"1.2.246.10.9.2"}""", "1.2.246.10.9.2")]
+    [InlineData("""{"use":"secondary","value":"1.2.246.10.9.1"},{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.9.2"}""", "1.2.246.10.9.2")]
+    [InlineData("""{"use":"official","value":"4711"},{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.9.2"}""", "1.2.246.10.9.2")]
     public void The_service_event_of_an_encounter_is_its_official_OID(string identifier, string? oid)
     {
         var encounter = Sample.Parse<Encounter>($$"""{"resourceType":"Encounter","status":"planned","class":{"code":"AMB"},"identifier":[{{identifier}}]}""");
         Assert.Equal(oid, References.ServiceEvent(encounter)?.ToString());
+        // What is stored is read by the same rule, by those who do not parse it.
+        using var json = System.Text.Json.JsonDocument.Parse(ResourceParser.Serialize(encounter));
+        Assert.Equal(oid, References.ServiceEvent(json.RootElement)?.ToString());
+    }
+
+    [Theory]
+    [InlineData("""{"use":"official","value":"1.2.246.10.9.1"},{"use":"official","value":"1.2.246.10.9.2"}""", 2)]
+    [InlineData("""{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.9.1"},{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.9.2"}""", 2)]
+    [InlineData("""{"use":"official","value":"urn:oid:1.2.246.10.9.1"},{"use":"official","value":"1.2.246.10.9.1"}""", 1)]
+    [InlineData("""{"use":"official","value":"1.2.246.10.9.1"},{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.9.2"}""", 1)]
+    public void Only_different_OIDs_of_the_same_class_compete(string identifiers, int candidates)
+    {
+        var encounter = Sample.Parse<Encounter>($$"""{"resourceType":"Encounter","status":"planned","class":{"code":"AMB"},"identifier":[{{identifiers}}]}""");
+        Assert.Equal(candidates, References.ServiceEventCandidates(encounter).Count);
     }
 
     [Fact]
@@ -87,6 +105,8 @@ public class ReferencesTests
             {"resourceType":"Observation","status":"final","code":{"text":"a"},"extension":[{"url":"{{References.ServiceEventExtension}}","valueOid":"urn:oid:1.2.246.10.1.14.2030.1"}]}
             """);
         Assert.Equal("1.2.246.10.1.14.2030.1", References.ServiceEvent(observation)?.ToString());
+        using var json = System.Text.Json.JsonDocument.Parse(ResourceParser.Serialize(observation));
+        Assert.Equal("1.2.246.10.1.14.2030.1", References.ServiceEvent(json.RootElement)?.ToString());
         Assert.Null(References.ServiceEvent(new Observation()));
     }
 
