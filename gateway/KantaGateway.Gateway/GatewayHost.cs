@@ -16,10 +16,12 @@ namespace KantaGateway.Gateway;
 public static class GatewayHost
 {
     /// <summary>Builds the host. It needs the key service at start, for the audit reader's public key.</summary>
-    /// <param name="options">Validated by the parts that use them; all must hold.</param>
+    /// <param name="options">Checked first, all at once.</param>
     /// <param name="configure">Logging and what a test observes.</param>
+    /// <exception cref="InvalidOperationException">Options are wrong; the message names every one.</exception>
     public static WebApplication Build(GatewayOptions options, Action<WebApplicationBuilder>? configure = null)
     {
+        options.Validate();
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
         {
             ApplicationName = typeof(GatewayHost).Assembly.GetName().Name,
@@ -93,11 +95,10 @@ public static class GatewayHost
     /// <summary>The log's Ed25519 seed, base64 in a file of its own beside the store.</summary>
     private static byte[] LogKey(GatewayOptions options)
     {
-        var file = Path.Combine(options.AuditFolder, "log.key");
+        var file = Path.Combine(options.AuditFolder, GatewayOptions.LogKeyFile);
         if (!File.Exists(file))
         {
-            if (!options.CreateStores)
-                throw new InvalidOperationException($"{nameof(GatewayOptions.AuditFolder)} has no log.key. A log's key is made once, by its operator, and never silently.");
+            // Without CreateStores, Validate has refused.
             Directory.CreateDirectory(options.AuditFolder);
             var create = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
             if (!OperatingSystem.IsWindows())

@@ -28,7 +28,7 @@ public sealed record GatewayOptions
     /// <summary>Internal Prometheus listener, <c>http://127.0.0.1:port</c>. Null: none.</summary>
     public string? MetricsListen { get; init; }
 
-    /// <summary>Internal endpoints: <c>unix:/path</c> or <c>http(s)://host:port</c>.</summary>
+    /// <summary>Internal endpoints: <c>unix:/path</c>, <c>https://host:port</c>, or <c>http://</c> on a loopback address.</summary>
     public required string Repository { get; init; }
     public required string Keys { get; init; }
 
@@ -47,14 +47,28 @@ public sealed record GatewayOptions
     /// <summary>Whether missing stores and keys are made at start: the embedded development host only.</summary>
     public bool CreateStores { get; init; }
 
-    /// <summary>Redis connection string for what gateways share; null: in memory of this process.</summary>
+    /// <summary>
+    /// Redis connection string for what gateways share; null: in memory of this process. A server that is neither on a Unix
+    /// socket (<c>!/path</c>) nor on a loopback address takes <c>ssl=true</c> and a password.
+    /// </summary>
     public string? Redis { get; init; }
 
-    /// <summary>OTLP endpoint; null: none.</summary>
+    /// <summary>OTLP endpoint, https or on a loopback address; null: none.</summary>
     public string? Otlp { get; init; }
 
     public required Identification.IdentificationOptions Identification { get; init; }
 
+    /// <summary>Name in <see cref="AuditFolder"/> of the file with the log's key.</summary>
+    internal const string LogKeyFile = "log.key";
+
     /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>
     public string NationalOrganisation { get; init; } = "1.2.246.10.99999990";
+
+    /// <summary>Checks everything at once, the files included, before anything is opened.</summary>
+    /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be, never its value.</exception>
+    internal void Validate()
+    {
+        if (GatewayOptionsCheck.Explain(this) is { Count: > 0 } wrong)
+            throw new InvalidOperationException("Gateway options: " + string.Join("; ", wrong) + ".");
+    }
 }

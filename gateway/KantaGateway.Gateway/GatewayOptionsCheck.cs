@@ -1,0 +1,193 @@
+using System.Net;
+using System.Net.Sockets;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Identification;
+using StackExchange.Redis;
+
+namespace KantaGateway.Gateway;
+
+/// <summary>The rules of <see cref="GatewayOptions.Validate"/>. Configuration leaves null what it does not state, required or not.</summary>
+/// <remarks>No value is repeated in an error: some hold passwords.</remarks>
+internal sealed class GatewayOptionsCheck
+{
+    private readonly List<string> _wrong = [];
+
+    /// <returns>Every error as <c>setting: what it has to be</c>; empty when all hold.</returns>
+    public static IReadOnlyList<string> Explain(GatewayOptions options)
+    {
+        var check = new GatewayOptionsCheck();
+        check.CheckListeners(options);
+        check.CheckInternal(options);
+        check.CheckStores(options);
+        if (options.Identification is { } identification)
+            check.CheckIdentification(identification);
+        else
+            check.Add(nameof(options.Identification), "missing");
+        return check._wrong;
+    }
+
+    private void CheckListeners(GatewayOptions options)
+    {
+        // Tokens, redirects and FHIR ids are made by appending to it.
+        if (!(Uri.TryCreate(options.PublicAddress, UriKind.Absolute, out var address) && address.Scheme == Uri.UriSchemeHttps
+            && address.UserInfo.Length == 0 && address.GetLeftPart(UriPartial.Authority) == options.PublicAddress))
+            Add(nameof(options.PublicAddress), "https://host or https://host:port, in lower case and without path or trailing slash");
+        if (options.Port is < 1 or > 65535)
+            Add(nameof(options.Port), "1 to 65535");
+        if (!IPAddress.TryParse(options.ListenAddress, out _))
+            Add(nameof(options.ListenAddress), "an IP address");
+        var terminator = Loopback(options.TerminatorListen, nameof(options.TerminatorListen));
+        var metrics = Loopback(options.MetricsListen, nameof(options.MetricsListen));
+        // A request is known by the port on which it came: as the terminator's, or as a reader of metrics.
+        if (terminator == options.Port || (terminator is not null && terminator == metrics))
+            Add(nameof(options.TerminatorListen), "a port of its own");
+        if (metrics == options.Port)
+            Add(nameof(options.MetricsListen), "a port of its own");
+        foreach (var (name, file) in new[]
+        {
+            (nameof(options.TlsCertificateFile), options.TlsCertificateFile), (nameof(options.TlsKeyFile), options.TlsKeyFile),
+            (nameof(options.ClientAuthorityFile), options.ClientAuthorityFile),
+        })
+            Exists(name, file);
+    }
+
+    private void CheckInternal(GatewayOptions options)
+    {
+        Endpoint(options.Repository, nameof(options.Repository));
+        Endpoint(options.Keys, nameof(options.Keys));
+        if (options.Otlp is { } otlp && !(Uri.TryCreate(otlp, UriKind.Absolute, out var exporter) && IsProtected(exporter)))
+            Add(nameof(options.Otlp), "https, or http on a loopback address");
+        if (options.Redis is { } redis)
+            CheckRedis(redis, nameof(options.Redis));
+    }
+
+    private void CheckStores(GatewayOptions options)
+    {
+        Exists(nameof(options.GrantKeyFile), options.GrantKeyFile);
+        Exists(nameof(options.IdentifierKeyFile), options.IdentifierKeyFile);
+        if (string.IsNullOrWhiteSpace(options.AuditFolder))
+            Add(nameof(options.AuditFolder), "missing");
+        else if (!options.CreateStores && !File.Exists(Path.Combine(options.AuditFolder, GatewayOptions.LogKeyFile)))
+            Add(nameof(options.AuditFolder), $"has no {GatewayOptions.LogKeyFile}. A log's key is made once, by its operator, and never silently");
+        // C2SP signed-note: a key name is not empty and has neither spaces nor plus signs.
+        if (string.IsNullOrEmpty(options.AuditOrigin) || options.AuditOrigin.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
+            Add(nameof(options.AuditOrigin), "a name without spaces and plus signs");
+        if (!Oid.TryParse(options.NationalOrganisation, out _))
+            Add(nameof(options.NationalOrganisation), "an OID");
+    }
+
+    private void CheckIdentification(IdentificationOptions options)
+    {
+        static string Of(string name) => $"{nameof(GatewayOptions.Identification)}.{name}";
+        Exists(Of(nameof(options.ClientsFile)), options.ClientsFile);
+        Exists(Of(nameof(options.TokenKeyFile)), options.TokenKeyFile);
+        if (options.UpstreamAuthorityFile is { } authorities)
+            Exists(Of(nameof(options.UpstreamAuthorityFile)), authorities);
+        if (options.AccessTokenSeconds is < 1 or > 300)
+            Add(Of(nameof(options.AccessTokenSeconds)), "1 to 300");
+        if (options.VerifiedTokens < 1_000)
+            Add(Of(nameof(options.VerifiedTokens)), "1,000 or more");
+
+        var issuers = options.ProfessionalIssuers ?? [];
+        for (var i = 0; i < issuers.Count; i++)
+        {
+            var at = $"{Of(nameof(options.ProfessionalIssuers))}[{i}]";
+            if (!IsHttps(issuers[i].Issuer))
+                Add($"{at}.{nameof(ProfessionalIssuer.Issuer)}", "an https address");
+            else if (issuers.Take(i).Any(other => other.Issuer == issuers[i].Issuer))
+                Add($"{at}.{nameof(ProfessionalIssuer.Issuer)}", "each issuer speaks for one organisation and stands here once");
+            if (string.IsNullOrWhiteSpace(issuers[i].Audience))
+                Add($"{at}.{nameof(ProfessionalIssuer.Audience)}", "missing");
+            if (!Oid.TryParse(issuers[i].Organisation, out _))
+                Add($"{at}.{nameof(ProfessionalIssuer.Organisation)}", "an OID");
+        }
+
+        if (options.Citizens is not { } citizens)
+        {
+            Add(Of(nameof(options.Citizens)), "missing");
+            return;
+        }
+        static string OfCitizens(string name) => Of($"{nameof(IdentificationOptions.Citizens)}.{name}");
+        if (!IsHttps(citizens.Authority))
+            Add(OfCitizens(nameof(citizens.Authority)), "an https address");
+        if (string.IsNullOrWhiteSpace(citizens.ClientId))
+            Add(OfCitizens(nameof(citizens.ClientId)), "missing");
+        if (string.IsNullOrWhiteSpace(citizens.Acr))
+            Add(OfCitizens(nameof(citizens.Acr)), "missing");
+        if (citizens.ServiceName is not { Length: > 0 and <= 40 })
+            Add(OfCitizens(nameof(citizens.ServiceName)), "1 to 40 characters");
+        Exists(OfCitizens(nameof(citizens.SigningKeyFile)), citizens.SigningKeyFile);
+        Exists(OfCitizens(nameof(citizens.EncryptionKeyFile)), citizens.EncryptionKeyFile);
+    }
+
+    private void CheckRedis(string connection, string name)
+    {
+        ConfigurationOptions parsed;
+        try
+        {
+            parsed = ConfigurationOptions.Parse(connection);
+        }
+        catch (Exception malformed) when (malformed is ArgumentException or FormatException)
+        {
+            // Its message quotes the string, and that holds the password.
+            Add(name, "not a connection string of StackExchange.Redis");
+            return;
+        }
+        if (parsed.EndPoints.Count == 0)
+            Add(name, "names no server");
+        if (parsed.EndPoints.All(IsHere))
+            return;
+        if (!parsed.Ssl)
+            Add(name, "ssl=true, unless on a Unix socket or a loopback address");
+        if (string.IsNullOrEmpty(parsed.Password))
+            Add(name, "a password, unless on a Unix socket or a loopback address");
+    }
+
+    private static bool IsHere(EndPoint server) => server switch
+    {
+        UnixDomainSocketEndPoint => true,
+        IPEndPoint { Address: var address } => IPAddress.IsLoopback(address),
+        DnsEndPoint { Host: var host } => string.Equals(host, "localhost", StringComparison.OrdinalIgnoreCase),
+        _ => false,
+    };
+
+    private void Endpoint(string? text, string name)
+    {
+        try
+        {
+            var endpoint = InternalEndpoint.Parse(text ?? "");
+            // Grants and records pass through it.
+            if (endpoint.SocketPath is null && !IsProtected(endpoint.Address))
+                Add(name, "unix:/path, https, or http on a loopback address");
+        }
+        catch (FormatException)
+        {
+            Add(name, "unix:/path, https, or http on a loopback address");
+        }
+    }
+
+    /// <summary>Port of an internal listener; null when there is none or it is wrong.</summary>
+    private int? Loopback(string? text, string name)
+    {
+        if (text is null)
+            return null;
+        if (Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttp && uri.PathAndQuery == "/"
+            && IPAddress.TryParse(uri.Host, out var address) && IPAddress.IsLoopback(address) && uri.Port > 0)
+            return uri.Port;
+        Add(name, "http://127.0.0.1:port");
+        return null;
+    }
+
+    private static bool IsProtected(Uri uri) => uri.Scheme == Uri.UriSchemeHttps || (uri.Scheme == Uri.UriSchemeHttp && uri.IsLoopback);
+
+    private static bool IsHttps(string? text) => Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps;
+
+    private void Exists(string name, string? file)
+    {
+        if (!File.Exists(file))
+            Add(name, "no such file");
+    }
+
+    private void Add(string setting, string rule) => _wrong.Add($"{setting}: {rule}");
+}

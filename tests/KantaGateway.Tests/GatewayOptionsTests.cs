@@ -1,0 +1,146 @@
+using KantaGateway.Gateway;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Tests;
+
+/// <summary>The gateway starts with options that hold, or says everything that does not.</summary>
+public sealed class GatewayOptionsTests : IDisposable
+{
+    private readonly string _file = Path.GetTempFileName();
+    private readonly string _audit = Directory.CreateTempSubdirectory("kanta-options").FullName;
+
+    public GatewayOptionsTests() => File.WriteAllText(Path.Combine(_audit, "log.key"), "");
+
+    public void Dispose()
+    {
+        File.Delete(_file);
+        Directory.Delete(_audit, true);
+    }
+
+    [Fact]
+    public void Options_that_hold_pass() => Good().Validate();
+
+    [Fact]
+    public void The_host_is_not_built_with_wrong_options()
+    {
+        var refusal = Assert.Throws<InvalidOperationException>(() => GatewayHost.Build(Good() with { Port = 0 }));
+        Assert.Equal("Gateway options: Port: 1 to 65535.", refusal.Message);
+    }
+
+    [Fact]
+    public void Everything_that_is_wrong_is_said_at_once()
+    {
+        var none = Path.Combine(_audit, "none");
+        var wrong = new GatewayOptions
+        {
+            PublicAddress = "http://localhost:8443/", Port = 70_000, ListenAddress = "everywhere",
+            TlsCertificateFile = none, TlsKeyFile = none, ClientAuthorityFile = none,
+            TerminatorListen = "http://10.0.0.1:8080", MetricsListen = "http://0.0.0.0:9090", Repository = "http://10.0.0.2:5000", Keys = "/run/keys",
+            GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
+            NationalOrganisation = "national",
+            Identification = new()
+            {
+                ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, VerifiedTokens = 0,
+                ProfessionalIssuers = [new("http://idp", "", "clinic")],
+                Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "" },
+            },
+        };
+        var named = GatewayOptionsCheck.Explain(wrong).Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]).Distinct().Order(StringComparer.Ordinal);
+        Assert.Equal(
+        [
+            "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "GrantKeyFile", "Identification.AccessTokenSeconds",
+            "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.ClientId",
+            "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
+            "Identification.ClientsFile", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
+            "Identification.ProfessionalIssuers[0].Organisation", "Identification.TokenKeyFile", "Identification.UpstreamAuthorityFile",
+            "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
+            "Redis", "Repository", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
+        ], named);
+    }
+
+    [Fact]
+    public void What_configuration_left_out_is_named_and_not_stumbled_over()
+    {
+        var refusal = Assert.Throws<InvalidOperationException>((Good() with { Repository = null!, TlsKeyFile = null!, AuditOrigin = null!, Identification = null! }).Validate);
+        foreach (var name in (string[])["Repository: ", "TlsKeyFile: ", "AuditOrigin: ", "Identification: missing"])
+            Assert.Contains(name, refusal.Message);
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:6379", true)]
+    [InlineData("localhost:6379", true)]
+    [InlineData("[::1]:6379", true)]
+    [InlineData("!/run/redis.sock", true)]
+    [InlineData("redis.example:6380,ssl=true,password=fictional-secret", true)]
+    [InlineData("redis.example:6380,ssl=true", false)]
+    [InlineData("redis.example:6380,password=fictional-secret", false)]
+    [InlineData("127.0.0.1:6379,10.0.0.3:6379,password=fictional-secret", false)]
+    [InlineData("ssl=true,password=fictional-secret", false)]
+    [InlineData("redis.example:6380,ssl=perhaps,password=fictional-secret", false)]
+    public void Redis_elsewhere_takes_tls_and_a_password(string connection, bool holds)
+    {
+        var wrong = GatewayOptionsCheck.Explain(Good() with { Redis = connection });
+        Assert.Equal(holds, wrong.Count == 0);
+        Assert.All(wrong, e => Assert.StartsWith("Redis: ", e));
+        Assert.DoesNotContain("fictional-secret", string.Join(' ', wrong));
+    }
+
+    [Theory]
+    [InlineData("unix:/run/repository.sock", true)]
+    [InlineData("http://127.0.0.1:5000", true)]
+    [InlineData("http://localhost:5000", true)]
+    [InlineData("https://repository.example:5000", true)]
+    [InlineData("http://repository.example:5000", false)]
+    [InlineData("unix:run/repository.sock", false)]
+    [InlineData("", false)]
+    public void Records_and_grants_pass_on_protected_roads_only(string endpoint, bool holds)
+    {
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { Repository = endpoint }).Count == 0);
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { Keys = endpoint }).Count == 0);
+    }
+
+    [Theory]
+    [InlineData("https://kanta.example", true)]
+    [InlineData("https://localhost:8443", true)]
+    [InlineData("https://localhost:8443/", false)]
+    [InlineData("https://localhost:8443/base", false)]
+    [InlineData("https://user@localhost", false)]
+    [InlineData("https://Kanta.Example", false)]
+    [InlineData("http://localhost:8443", false)]
+    [InlineData("localhost:8443", false)]
+    public void The_public_address_is_an_https_origin(string address, bool holds) =>
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { PublicAddress = address }).Count == 0);
+
+    [Theory]
+    [InlineData("http://127.0.0.1:9000", null, true)]
+    [InlineData("http://127.0.0.1:8443", null, false)]
+    [InlineData(null, "http://127.0.0.1:8443", false)]
+    [InlineData("http://127.0.0.1:9000", "http://127.0.0.1:9000", false)]
+    [InlineData("http://192.0.2.1:9000", null, false)]
+    [InlineData(null, "http://192.0.2.1:9000", false)]
+    [InlineData("https://127.0.0.1:9000", null, false)]
+    public void Inner_listeners_are_on_loopback_ports_of_their_own(string? terminator, string? metrics, bool holds) =>
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { TerminatorListen = terminator, MetricsListen = metrics }).Count == 0);
+
+    [Fact]
+    public void Only_the_log_key_may_be_missing_and_only_where_stores_are_made()
+    {
+        File.Delete(Path.Combine(_audit, "log.key"));
+        Assert.StartsWith("AuditFolder: has no log.key", Assert.Single(GatewayOptionsCheck.Explain(Good())));
+        Assert.Empty(GatewayOptionsCheck.Explain(Good() with { CreateStores = true }));
+        Assert.StartsWith("GrantKeyFile: ", Assert.Single(GatewayOptionsCheck.Explain(Good() with { CreateStores = true, GrantKeyFile = "/nowhere" })));
+    }
+
+    private GatewayOptions Good() => new()
+    {
+        PublicAddress = "https://localhost:8443", Port = 8443, TlsCertificateFile = _file, TlsKeyFile = _file, ClientAuthorityFile = _file,
+        Repository = "unix:/run/repository.sock", Keys = "unix:/run/keys.sock", GrantKeyFile = _file, IdentifierKeyFile = _file,
+        AuditFolder = _audit, AuditOrigin = "localhost/kanta-audit",
+        Identification = new IdentificationOptions
+        {
+            ClientsFile = _file, TokenKeyFile = _file,
+            ProfessionalIssuers = [new("https://idp.example/clinic", "kanta", "1.2.246.10.90000001")],
+            Citizens = new() { Authority = "https://broker.example", ClientId = "portal", SigningKeyFile = _file, EncryptionKeyFile = _file, Acr = "http://ftn.ficora.fi/2017/loatest2" },
+        },
+    };
+}
