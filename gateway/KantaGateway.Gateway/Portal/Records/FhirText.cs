@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
-using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Compartment;
 
 namespace KantaGateway.Gateway.Portal.Records;
 
@@ -122,20 +122,10 @@ internal static class FhirText
         ?? (resource.At("context") is { } context ? context.Each("encounter").Select(e => ReferencedId(e, "Encounter")).FirstOrDefault(id => id is not null) : null);
 
     /// <summary>
-    /// Service event (palvelutapahtuma) of an Encounter: the OID of its official identifier, else of one of system
-    /// urn:ietf:rfc:3986, else null. Exactly the reading by which the record is bound to denials: another one would let a
-    /// citizen deny what then is disclosed.
+    /// Service event (palvelutapahtuma) of an Encounter, a dotted OID: by the record's own reading, because that is what
+    /// denials bind. Null when it names none.
     /// </summary>
-    /// <remarks>Finnish Base Profiles, fi-base-encounter; domain facts section 4.</remarks>
-    public static string? ServiceEvent(JsonElement encounter)
-    {
-        return Named(i => i.String("use") == "official") ?? Named(i => i.String("system") == "urn:ietf:rfc:3986");
-
-        string? Named(Func<JsonElement, bool> means) =>
-            encounter.Each("identifier").Where(means)
-                .Select(i => Oid.TryParse(i.String("value"), out var oid) ? oid.ToString() : null)
-                .FirstOrDefault(oid => oid is not null);
-    }
+    public static string? ServiceEvent(JsonElement encounter) => References.ServiceEvent(encounter)?.ToString();
 
     /// <summary>A decimal as written, with the language's separator; long machine precision is rounded to two places.</summary>
     private static string Number(JsonElement number)
