@@ -119,6 +119,11 @@ public static class References
                 && TryReadLocal(literal[prefix.Length..], out var _, out var _))
                 reference.Reference = literal[prefix.Length..];
         });
+        ElementTree.Visit<FhirUrl>(resource, (url, _) =>
+        {
+            if (url.Value is { } literal && literal.StartsWith(prefix, StringComparison.Ordinal))
+                url.Value = literal[prefix.Length..];
+        });
     }
 
     /// <summary>The references by which the resource says whom it is about (<see cref="ResourceTypes.SubjectElements"/>).</summary>
@@ -219,17 +224,26 @@ public static class References
                 yield return (type!, id!);
     }
 
-    /// <summary>The links to this server in elements of type url, such as <c>Attachment.url</c>, as (type, id).</summary>
-    public static IEnumerable<(string Type, string Id)> Links(Resource resource)
+    /// <summary>The links to this server in elements of type url, such as <c>Attachment.url</c>, each with its FHIRPath;
+    /// without type and id where a relative <c>url</c> is not <c>Type/id</c>.</summary>
+    /// <param name="root">As for <see cref="Of"/>.</param>
+    public static IEnumerable<(string? Type, string? Id, string Expression)> Links(Resource resource, string? root = null)
     {
-        var found = new List<(string, string)>();
-        ElementTree.Visit<FhirUrl>(resource, (url, _) =>
+        var found = new List<(string?, string?, string)>();
+        ElementTree.Visit<FhirUrl>(resource, (url, place) =>
         {
-            if (url.Value is { } literal && TryReadLocal(literal, out var type, out var id))
-                found.Add((type!, id!));
-        }, null);
+            if (url.Value is not { } literal)
+                return;
+            if (TryReadLocal(literal, out var type, out var id))
+                found.Add((type, id, place.ToExpression()));
+            else if (!literal.StartsWith('#') && !HasScheme(literal) && place.ToExpression() is var expression && expression.EndsWith(".url", StringComparison.Ordinal))
+                found.Add((null, null, expression));
+        }, root);
         return found;
     }
+
+    /// <summary>Whether a URL is absolute: a colon comes before anything else that divides it.</summary>
+    private static bool HasScheme(string url) => url.AsSpan().IndexOfAny(":/?#") is > 0 and var end && url[end] == ':';
 
     private static IEnumerable<string> EncounterPaths(Resource resource) => resource switch
     {

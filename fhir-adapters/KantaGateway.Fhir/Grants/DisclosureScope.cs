@@ -51,19 +51,30 @@ public sealed record DisclosureScope
     /// <param name="type">FHIR resource type.</param>
     /// <param name="controller">OID of the entry's data controller.</param>
     /// <param name="serviceEvent">OID of the entry's service event, null when it names none.</param>
+    /// <param name="related">OIDs of the service events of what the entry refers to: one that shows a hidden entry is hidden with it.</param>
     /// <remarks>
     /// Consents are the person's declarations of will: nobody else reads them, for a denial's existence may not be
     /// visible to providers (EHDS Art. 8).
     /// </remarks>
-    public bool Admits(string type, string controller, string? serviceEvent) => Breadth switch
+    public bool Admits(string type, string controller, string? serviceEvent, params ReadOnlySpan<string> related) => Breadth switch
     {
         Breadth.WholePerson or Breadth.Directory => Reaches(type),
         _ when type == "Consent" => false,
         Breadth.OwnRegister => controller == Controller && Reaches(type),
         Breadth.Disclosed => Reaches(type)
-            && (controller == Controller || serviceEvent is null || !DeniedServiceEvents.Contains(serviceEvent)),
+            && (controller == Controller || (!IsDenied(serviceEvent) && !IsAnyDenied(related))),
         _ => false,
     };
+
+    private bool IsDenied(string? serviceEvent) => serviceEvent is not null && DeniedServiceEvents.Contains(serviceEvent);
+
+    private bool IsAnyDenied(ReadOnlySpan<string> serviceEvents)
+    {
+        foreach (var serviceEvent in serviceEvents)
+            if (IsDenied(serviceEvent))
+                return true;
+        return false;
+    }
 
     private bool Reaches(string type) => Types is null || Types.Contains(type);
 }

@@ -21,6 +21,15 @@ public sealed record IndexHeader
     /// <summary>OID of the service event, dotted; null: none.</summary>
     public string? ServiceEvent { get; init; }
 
+    /// <summary>
+    /// OIDs of the service events of what this version refers to, and of what refers to it where it is a companion; without
+    /// its own. Ordinal order, each once.
+    /// </summary>
+    public IReadOnlyList<string> RelatedEvents { get; init; } = [];
+
+    /// <summary>Bytes of the stored JSON; 0 for a deletion.</summary>
+    public int BodySize { get; init; }
+
     /// <summary>Kept to the millisecond.</summary>
     public required DateTimeOffset LastUpdated { get; init; }
 
@@ -34,14 +43,15 @@ public sealed record IndexHeader
 /// </summary>
 /// <remarks>
 /// Layout, little-endian: format (1), flags (1), resource sequence (8), row sequence (8), last updated as UTC ticks (8),
-/// then type, controller, service event, each with its length (1) before it; then search values to the end, each
+/// body size (4), then type, controller, service event, each with its length (1) before it; the number of related events
+/// (7-bit groups) and each of them likewise; then search values to the end, each
 /// parameter code (1), length (7-bit groups), payload. Token: length of system (7-bit groups), system, code. Date: start and end
 /// ticks (8 + 8). Reference: the literal.
 /// </remarks>
 public readonly ref struct IndexEntry
 {
-    internal const byte Format = 1;
-    internal const int TypeAt = 26;
+    internal const byte Format = 2;
+    internal const int TypeAt = 30;
 
     /// <summary>On a parameter code: the token's system is implied by the element (data type code), not written.</summary>
     internal const byte ImpliedSystem = 0x80;
@@ -50,18 +60,25 @@ public readonly ref struct IndexEntry
     internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4 }
 
     private readonly ReadOnlySpan<byte> _bytes;
+    private readonly ReadOnlySpan<byte> _related;
 
     /// <exception cref="InvalidDataException">Not an entry, or of a later format.</exception>
     public IndexEntry(ReadOnlySpan<byte> bytes)
     {
-        if (bytes.Length < TypeAt + 3 || bytes[0] != Format)
+        if (bytes.Length < TypeAt + 4 || bytes[0] != Format)
             throw new InvalidDataException("Not an index entry of a known format.");
         _bytes = bytes;
         var at = TypeAt;
         Type = Text(ref at);
         Controller = Text(ref at);
         ServiceEvent = Text(ref at);
-        Values = bytes[at..];
+        var rest = bytes[at..];
+        RelatedCount = SearchValues.ReadLength(ref rest);
+        var end = bytes.Length - rest.Length;
+        _related = bytes[end..];
+        for (var i = 0; i < RelatedCount; i++)
+            _ = Text(ref end);
+        Values = bytes[end..];
     }
 
     public long ResourceSequence => BinaryPrimitives.ReadInt64LittleEndian(_bytes[2..]);
@@ -70,6 +87,9 @@ public readonly ref struct IndexEntry
 
     /// <summary>UTC ticks.</summary>
     public long LastUpdatedTicks => BinaryPrimitives.ReadInt64LittleEndian(_bytes[18..]);
+
+    /// <summary>Bytes of the stored JSON.</summary>
+    public int BodySize => BinaryPrimitives.ReadInt32LittleEndian(_bytes[26..]);
 
     public DateTimeOffset LastUpdated => new(LastUpdatedTicks, TimeSpan.Zero);
 
@@ -90,6 +110,24 @@ public readonly ref struct IndexEntry
     /// <summary>OID of the service event, UTF-8; empty: none.</summary>
     public ReadOnlySpan<byte> ServiceEvent { get; }
 
+    /// <summary>How many service events of others it is related to.</summary>
+    public int RelatedCount { get; }
+
+    /// <summary>OIDs of the related service events.</summary>
+    public string[] RelatedEvents()
+    {
+        if (RelatedCount == 0)
+            return [];
+        var events = new string[RelatedCount];
+        var rest = _related;
+        for (var i = 0; i < events.Length; i++)
+        {
+            events[i] = Encoding.UTF8.GetString(rest.Slice(1, rest[0]));
+            rest = rest[(1 + rest[0])..];
+        }
+        return events;
+    }
+
     /// <summary>The search values, to be read with <see cref="SearchValues"/>.</summary>
     internal ReadOnlySpan<byte> Values { get; }
 
@@ -101,6 +139,8 @@ public readonly ref struct IndexEntry
         RowSequence = RowSequence,
         Controller = Encoding.UTF8.GetString(Controller),
         ServiceEvent = ServiceEvent.IsEmpty ? null : Encoding.UTF8.GetString(ServiceEvent),
+        RelatedEvents = RelatedEvents(),
+        BodySize = BodySize,
         LastUpdated = LastUpdated,
         IsDeleted = IsDeleted,
     };

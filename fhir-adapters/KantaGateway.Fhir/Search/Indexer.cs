@@ -23,10 +23,14 @@ public static class Indexer
         BinaryPrimitives.WriteInt64LittleEndian(start[2..], header.ResourceSequence);
         BinaryPrimitives.WriteInt64LittleEndian(start[10..], header.RowSequence);
         BinaryPrimitives.WriteInt64LittleEndian(start[18..], TimeRange.Millisecond(header.LastUpdated.UtcTicks).Start);
+        BinaryPrimitives.WriteInt32LittleEndian(start[26..], header.BodySize);
         buffer.Advance(IndexEntry.TypeAt);
         WriteHeaderText(buffer, header.Type);
         WriteHeaderText(buffer, header.Controller);
         WriteHeaderText(buffer, header.ServiceEvent ?? "");
+        WriteLength(buffer, header.RelatedEvents.Count);
+        foreach (var related in header.RelatedEvents)
+            WriteHeaderText(buffer, related);
         if (resource is not null && !header.IsDeleted)
             foreach (var parameter in SearchParameters.Of(header.Type))
                 foreach (var path in parameter.Paths)

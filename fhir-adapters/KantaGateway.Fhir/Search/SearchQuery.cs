@@ -28,14 +28,13 @@ public sealed class SearchQuery
     private readonly byte[] _type;
     private readonly Clause[] _clauses;
 
-    private SearchQuery(string type, List<Clause> clauses, int count, bool isCountOnly, List<string> patientIds)
+    private SearchQuery(string type, List<Clause> clauses, int count, bool isCountOnly)
     {
         Type = type;
         _type = Encoding.UTF8.GetBytes(type);
         _clauses = [.. clauses];
         Count = count;
         IsCountOnly = isCountOnly;
-        PatientIds = patientIds;
     }
 
     public string Type { get; }
@@ -45,9 +44,6 @@ public sealed class SearchQuery
 
     /// <summary><c>_count=0</c> or <c>_summary=count</c>: the total and no entries.</summary>
     public bool IsCountOnly { get; }
-
-    /// <summary>Ids of patients that <c>patient</c> or <c>subject</c> name: each must be this compartment's, or nothing is found.</summary>
-    public IReadOnlyList<string> PatientIds { get; }
 
     /// <summary>Reads the parameters of a search.</summary>
     /// <param name="form">Form-encoded, from the URL or the body of <c>_search</c> or both joined by <c>&amp;</c>; without <c>?</c>.</param>
@@ -72,7 +68,7 @@ public sealed class SearchQuery
         }
         return reading.Issues.Count > 0
             ? (null, new Fault(FaultKind.Invalid, reading.Issues))
-            : (new SearchQuery(type, reading.Clauses, reading.Count, reading.IsCountOnly, reading.PatientIds), null);
+            : (new SearchQuery(type, reading.Clauses, reading.Count, reading.IsCountOnly), null);
     }
 
     /// <summary>Whether an entry is of the type, not deleted, and fulfils every parameter. Allocates nothing.</summary>
@@ -199,7 +195,6 @@ public sealed class SearchQuery
     {
         public List<FaultIssue> Issues { get; } = [];
         public List<Clause> Clauses { get; } = [];
-        public List<string> PatientIds { get; } = [];
         public int Count { get; private set; } = DefaultCount;
         public bool IsCountOnly { get; private set; }
 
@@ -345,19 +340,9 @@ public sealed class SearchQuery
                     Wrong(name, $"Parameter {name} takes Type/id, an id, or a URL of a resource.", "value");
                     return;
                 }
-                if (parameter.Name is "patient" or "subject")
-                    NotePatient(literal, isBare);
                 tests.Add(new(Encoding.UTF8.GetBytes(literal), isBare));
             }
             Clauses.Add(new ReferenceClause(parameter.Code, tests));
-        }
-
-        private void NotePatient(string literal, bool isBare)
-        {
-            if (isBare)
-                PatientIds.Add(literal);
-            else if (References.TryReadLocal(literal, out var named, out var id) && named == "Patient")
-                PatientIds.Add(id!);
         }
 
         private List<string> Alternatives(string name, string value)

@@ -19,6 +19,8 @@ sealed class CompartmentRow
         Type = string.Intern(Encoding.UTF8.GetString(index.Type));
         Controller = string.Intern(Encoding.UTF8.GetString(index.Controller));
         ServiceEvent = index.ServiceEvent.IsEmpty ? null : Encoding.UTF8.GetString(index.ServiceEvent);
+        RelatedEvents = index.RelatedEvents();
+        BodySize = index.BodySize;
         LastUpdated = index.LastUpdated;
         Deleted = index.IsDeleted;
         IsPatient = index.IsPerController;
@@ -42,6 +44,12 @@ sealed class CompartmentRow
 
     /// <summary>OID of the service event; null when it belongs to none.</summary>
     public string? ServiceEvent { get; }
+
+    /// <summary>OIDs of the service events of what it refers to, its own not among them; usually empty.</summary>
+    public string[] RelatedEvents { get; }
+
+    /// <summary>Bytes of its JSON.</summary>
+    public int BodySize { get; }
 
     public DateTimeOffset LastUpdated { get; }
 

@@ -9,7 +9,7 @@ namespace KantaGateway.Repository.Interactions;
 /// </summary>
 static class Selection
 {
-    public static bool Admits(this DisclosureScope scope, CompartmentRow row) => scope.Admits(row.Type, row.Controller, row.ServiceEvent);
+    public static bool Admits(this DisclosureScope scope, CompartmentRow row) => scope.Admits(row.Type, row.Controller, row.ServiceEvent, row.RelatedEvents);
 
     /// <summary>
     /// Newest version of the resource with this id, be it a deletion; null when there is none in the scope.

@@ -28,6 +28,18 @@ sealed class StagedRow
     public string? ServiceEvent { get; set; }
     public bool HasServiceEvent { get; set; }
 
+    /// <summary>
+    /// Service events that show through it: its own, and those of all it refers to; of a companion also those of all that
+    /// refers to it. Complete once <see cref="ShownWith"/> has been followed.
+    /// </summary>
+    public HashSet<string> Shown { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Stored rows that it refers to, and the FHIRPath of each reference.</summary>
+    public List<(CompartmentRow Row, string Expression)> Targets { get; } = [];
+
+    /// <summary>Rows of the same write whose events show through this one.</summary>
+    public HashSet<StagedRow> ShownWith { get; } = [];
+
     /// <summary>Whether it refers to anything in the patient's compartment, or is referred to by what does.</summary>
     public bool BelongsToPatient { get; set; }
 

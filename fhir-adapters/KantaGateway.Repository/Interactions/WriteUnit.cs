@@ -102,9 +102,12 @@ sealed class WriteUnit : IDisposable
         if (_issues.Count > 0)
             throw new FaultException(new Fault(FaultKind.Unprocessable, [.. _issues.Take(ResourceParser.MaxIssues)]));
         foreach (var staged in Staged())
-            Index(staged, referrers, now);
+            FindEvents(staged, referrers);
+        Spread();
         if (_issues.Count > 0)
             throw new FaultException(new Fault(FaultKind.Unprocessable, [.. _issues.Take(ResourceParser.MaxIssues)]));
+        foreach (var staged in Staged())
+            Index(staged, now);
     }
 
     /// <summary>The sealed rows; none when nothing is to be stored.</summary>
@@ -290,10 +293,10 @@ sealed class WriteUnit : IDisposable
                 case ReferenceKind.Logical or ReferenceKind.Contained or ReferenceKind.External:
                     continue;
                 case ReferenceKind.Urn:
-                    Wrong("A urn reference means something only inside a transaction that contains its target.");
+                    Wrong("A urn reference means something only inside a transaction that contains its target.", reference.Expression);
                     continue;
                 case ReferenceKind.Malformed:
-                    Wrong("The reference is neither Type/id nor a URL.", "value");
+                    Wrong("The reference is neither Type/id nor a URL.", reference.Expression, "value");
                     continue;
                 case ReferenceKind.Conditional:
                     if (!TryFindConditional(reference, staged.Operation, out id))
@@ -301,37 +304,56 @@ sealed class WriteUnit : IDisposable
                     reference.Element.Reference = $"{type}/{id}";
                     break;
             }
+            Follow(type!, id!, reference.Expression);
+        }
+        foreach (var link in References.Links(staged.Content!, Root(staged.Operation)))
+        {
+            // Where a document's text lies does not say whom it is about.
+            var belongs = staged.BelongsToPatient;
+            if (link is { Type: { } type, Id: { } id })
+                Follow(type, id, link.Expression);
+            else
+                Wrong("A URL on this server is Type/id.", link.Expression, "value");
+            staged.BelongsToPatient = belongs;
+        }
+
+        void Follow(string type, string id, string expression)
+        {
             if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
             {
-                if (!ResolvesInDirectory(type!, id!))
-                    Wrong($"The reference names no {type} in the directory.", "not-found");
+                if (!ResolvesInDirectory(type, id))
+                    Wrong($"The reference names no {type} in the directory.", expression, "not-found");
             }
             else if (isDirectory)
-                Wrong("An entry of the directory cannot refer to a patient's record.");
+                Wrong("An entry of the directory cannot refer to a patient's record.", expression);
             else if (type == "Patient")
             {
                 if (id == _identifiers.PatientId(Own.View.Compartment))
                     staged.BelongsToPatient = true;
                 else
-                    Wrong("The reference names another patient than the record it would be stored in.");
+                    Wrong("The reference names another patient than the record it would be stored in.", expression);
             }
             else if (_stagedById.TryGetValue($"{type}/{id}", out var other) && other.Content is not null)
             {
+                staged.ShownWith.Add(other);
                 if (ResourceTypes.PlaceOf(type) == ResourcePlace.Companion)
+                {
                     referrers.TryAdd(other, staged);
+                    other.ShownWith.Add(staged);
+                }
                 else
                     staged.BelongsToPatient = true;
             }
-            else if (other is null && ResolvesInOwn(type!, id!))
+            else if (other is null && ExistingRow(Own, type, id) is { Deleted: false } stored)
+            {
                 staged.BelongsToPatient = true;
+                staged.Targets.Add((stored, expression));
+            }
             else
-                Wrong($"The reference names no {type} that this request may refer to.", "not-found");
-
-            void Wrong(string sentence, string? code = null) => _issues.Add(new(sentence, reference.Expression, code));
+                Wrong($"The reference names no {type} that this request may refer to.", expression, "not-found");
         }
-        foreach (var (type, id) in References.Links(staged.Content!))
-            if (_stagedById.TryGetValue($"{type}/{id}", out var linked) && linked.Content is not null && ResourceTypes.PlaceOf(type) == ResourcePlace.Companion)
-                referrers.TryAdd(linked, staged);
+
+        void Wrong(string sentence, string expression, string? code = null) => _issues.Add(new(sentence, expression, code));
     }
 
     private bool TryFindConditional(ReferenceAt reference, BundleOperation operation, out string? id)
@@ -364,8 +386,6 @@ sealed class WriteUnit : IDisposable
         var directory = Own.View.Compartment.IsDirectory ? Own : _directory;
         return directory is not null && Resolves(directory, type, id);
     }
-
-    private bool ResolvesInOwn(string type, string id) => Resolves(Own, type, id);
 
     private bool Resolves(WriteTarget target, string type, string id) => ExistingRow(target, type, id) is { Deleted: false };
 
@@ -410,15 +430,59 @@ sealed class WriteUnit : IDisposable
 
     // :: rows
 
-    private void Index(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers, DateTimeOffset now)
+    /// <summary>The service event of a row, and those of what it shows that is stored already.</summary>
+    private void FindEvents(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers)
     {
-        var serviceEvent = staged.Content is null ? staged.Replaces!.ServiceEvent : ServiceEventOf(staged, referrers, 0);
-        if (staged is { Operation.Type: "Encounter", Content: not null, Replaces: { Deleted: false } replaces } && replaces.ServiceEvent != serviceEvent)
+        var before = staged.Replaces;
+        var own = staged.Content is null ? before!.ServiceEvent : ServiceEventOf(staged, referrers, 0);
+        (staged.ServiceEvent, staged.HasServiceEvent) = (own, true);
+        // Others have been stored under an Encounter's, be it none; and whatever has one would slip from under a denial of it.
+        if (staged.Content is not null && before is { Deleted: false } && before.ServiceEvent != own
+            && (before.ServiceEvent is not null || staged.Operation.Type == "Encounter"))
+            _issues.Add(new($"The service event of a stored {staged.Operation.Type} cannot be changed or taken away.", ServiceEventExpression(staged), "business-rule"));
+        if (own is not null)
+            staged.Shown.Add(own);
+        // A deletion shows what it deleted; a companion was stored with those that refer to it.
+        if (before is not null && (staged.Content is null || ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion))
+            AddEvents(before);
+        foreach (var (target, expression) in staged.Targets)
         {
-            // Others have been stored under the old one; they would slip from under a denial of it.
-            _issues.Add(new("The service event of a stored Encounter cannot be changed.", (Root(staged.Operation) ?? "Encounter") + ".identifier", "business-rule"));
-            return;
+            AddEvents(target);
+            // The companion's row is there and does not say that it shows this event too.
+            if (own is not null && ResourceTypes.PlaceOf(target.Type) == ResourcePlace.Companion
+                && target.ServiceEvent != own && !target.RelatedEvents.Contains(own))
+                _issues.Add(new($"The {target.Type} belongs to another service event or to none; store the two in one transaction, or set its securityContext to the Encounter.",
+                    expression, "business-rule"));
         }
+
+        void AddEvents(CompartmentRow row)
+        {
+            if (row.ServiceEvent is { } its)
+                staged.Shown.Add(its);
+            staged.Shown.UnionWith(row.RelatedEvents);
+        }
+    }
+
+    /// <summary>Carries events along the references between the rows of this write, until nothing is added; references may go in circles.</summary>
+    private void Spread()
+    {
+        for (var grew = true; grew;)
+        {
+            grew = false;
+            foreach (var staged in Staged())
+                foreach (var other in staged.ShownWith)
+                {
+                    if (other == staged)
+                        continue;
+                    var before = staged.Shown.Count;
+                    staged.Shown.UnionWith(other.Shown);
+                    grew |= staged.Shown.Count > before;
+                }
+        }
+    }
+
+    private void Index(StagedRow staged, DateTimeOffset now)
+    {
         var updated = new DateTimeOffset(now.UtcTicks - now.UtcTicks % TimeSpan.TicksPerMillisecond, TimeSpan.Zero);
         if (staged.Content is { } content)
         {
@@ -434,7 +498,9 @@ sealed class WriteUnit : IDisposable
             ResourceSequence = staged.Resource,
             RowSequence = staged.Sequence,
             Controller = staged.Target.Controller,
-            ServiceEvent = serviceEvent,
+            ServiceEvent = staged.ServiceEvent,
+            RelatedEvents = [.. staged.Shown.Where(e => e != staged.ServiceEvent).Order(StringComparer.Ordinal)],
+            BodySize = staged.Body.Length,
             LastUpdated = updated,
             IsDeleted = staged.Content is null,
         }, staged.Content));

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using KantaGateway.Fhir.Grants;
 
@@ -129,10 +130,12 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
         await aurora.StoreAsync(Some.Patient());
         var denied = await aurora.StoreAsync(Some.Encounter(aurora.PatientId, Event));
         var open = await aurora.StoreAsync(Some.Encounter(aurora.PatientId, OtherEvent));
-        var created = await aurora.CreateAsync(Some.Observation(aurora.PatientId, encounterId: denied));
+        var first = Some.Observation(aurora.PatientId);
+        first["derivedFrom"] = new JsonArray(Some.To("Observation/" + await aurora.StoreAsync(Some.Observation(aurora.PatientId, encounterId: denied))));
+        var created = await aurora.CreateAsync(first);
         var moved = created.Json;
-        moved["encounter"] = Some.To("Encounter/" + open);
-        await aurora.UpdateAsync(moved, created.ETag);
+        moved["derivedFrom"] = new JsonArray(Some.To("Observation/" + await aurora.StoreAsync(Some.Observation(aurora.PatientId, encounterId: open))));
+        (await aurora.UpdateAsync(moved, created.ETag)).Is(HttpStatusCode.OK);
         var id = "Observation/" + (string)moved["id"]!;
 
         var reader = _world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed, Event);

@@ -24,6 +24,18 @@ public class DisclosureScopeTests
         Assert.Equal(admitted, Scope(breadth).Admits("Observation", controller, serviceEvent));
 
     [Theory]
+    [InlineData(Breadth.Disclosed, Other, false)]
+    [InlineData(Breadth.Disclosed, Own, true)]
+    [InlineData(Breadth.OwnRegister, Own, true)]
+    [InlineData(Breadth.WholePerson, Other, true)]
+    public void An_entry_that_shows_a_denied_event_is_denied_with_it_outside_the_own_register(Breadth breadth, string controller, bool admitted)
+    {
+        Assert.Equal(admitted, Scope(breadth).Admits("List", controller, null, Open, Denied));
+        Assert.Equal(admitted, Scope(breadth).Admits("List", controller, Open, Denied));
+        Assert.True(Scope(breadth).Admits("List", controller, null, Open) || controller == Other && breadth == Breadth.OwnRegister);
+    }
+
+    [Theory]
     [InlineData(Breadth.OwnRegister)]
     [InlineData(Breadth.Disclosed)]
     public void Consents_are_for_the_person_alone(Breadth breadth)

@@ -1,0 +1,174 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+
+namespace KantaGateway.Tests.Repository;
+
+/// <summary>Whatever shows an entry of a denied service event is hidden with it, and nothing gets out of a service event.</summary>
+public sealed class ShownEventsTests : IAsyncLifetime
+{
+    private const string Event = "1.2.246.10.11111111.14.1", OtherEvent = "1.2.246.10.11111111.14.2";
+
+    private RepositoryWorld _world = null!;
+    private Caller _aurora = null!, _reader = null!, _denied = null!;
+    private string _encounter = "", _observation = "", _open = "";
+
+    public async Task InitializeAsync()
+    {
+        _world = await RepositoryWorld.StartAsync();
+        var person = RepositoryWorld.NewPerson();
+        _aurora = _world.As(person, RepositoryWorld.Aurora, Breadth.Disclosed, Event);
+        _reader = _world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed);
+        _denied = _world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed, Event);
+        await _aurora.StoreAsync(Some.Patient());
+        _encounter = await _aurora.StoreAsync(Some.Encounter(_aurora.PatientId, Event));
+        _open = await _aurora.StoreAsync(Some.Encounter(_aurora.PatientId, OtherEvent));
+        _observation = await _aurora.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: _encounter));
+    }
+
+    public async Task DisposeAsync() => await _world.DisposeAsync();
+
+    [Fact]
+    public async Task A_list_is_hidden_with_an_entry_that_it_names()
+    {
+        await AssertHiddenAsync("List/" + await _aurora.StoreAsync(List("Observation/" + _observation)));
+        Assert.Equal(0, (int)(await _denied.SearchAsync("List")).Json["total"]!);
+    }
+
+    [Fact]
+    public async Task A_resource_of_an_open_event_is_hidden_with_a_denied_one_that_it_refers_to()
+    {
+        var derived = Some.Observation(_aurora.PatientId, encounterId: _open);
+        derived["derivedFrom"] = new JsonArray(Some.To("Observation/" + _observation));
+        var id = await _aurora.StoreAsync(derived);
+        await AssertHiddenAsync("Observation/" + id);
+        // And what refers to that, for it would show that there is something.
+        await AssertHiddenAsync("List/" + await _aurora.StoreAsync(List("Observation/" + id)));
+    }
+
+    [Fact]
+    public async Task A_provenance_is_hidden_when_any_of_its_targets_is()
+    {
+        var open = await _aurora.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: _open));
+        await AssertHiddenAsync("Provenance/" + await _aurora.StoreAsync(new JsonObject
+        {
+            ["resourceType"] = "Provenance", ["recorded"] = "2026-01-05T08:10:00+02:00",
+            ["target"] = new JsonArray(Some.To("Observation/" + open), Some.To("Observation/" + _observation)),
+            ["agent"] = new JsonArray(new JsonObject { ["who"] = new JsonObject { ["display"] = "Klinikka Aurora" } }),
+        }));
+        (await _denied.GetAsync("Observation/" + open)).Is(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Within_a_transaction_an_event_shows_through_any_number_of_references_and_circles()
+    {
+        const string first = "urn:uuid:00000000-0000-4000-8000-00000000000a", second = "urn:uuid:00000000-0000-4000-8000-00000000000b", third = "urn:uuid:00000000-0000-4000-8000-00000000000c";
+        var last = Some.Observation(_aurora.PatientId, encounterId: _encounter);
+        last["hasMember"] = new JsonArray(Some.To(first));
+        var reply = await _aurora.TransactAsync(Some.Transaction(
+            ("POST", "List", List(second), first), ("POST", "List", List(third), second), ("POST", "Observation", last, third)));
+        foreach (var entry in reply.Is(HttpStatusCode.OK).Json["entry"]!.AsArray())
+            await AssertHiddenAsync(((string)entry!["response"]!["location"]!)[(RepositoryWorld.Base.Length + 1)..].Split("/_history/")[0]);
+    }
+
+    [Fact]
+    public async Task A_companion_of_two_events_is_hidden_with_either()
+    {
+        const string medication = "urn:uuid:00000000-0000-4000-8000-00000000000a";
+        var reply = await _aurora.TransactAsync(Some.Transaction(
+            ("POST", "Medication", new JsonObject { ["resourceType"] = "Medication", ["status"] = "active" }, medication),
+            ("POST", "MedicationRequest", Prescription(medication, _open), null),
+            ("POST", "MedicationRequest", Prescription(medication, _encounter), null)));
+        foreach (var entry in reply.Is(HttpStatusCode.OK).Json["entry"]!.AsArray())
+            await AssertHiddenAsync(((string)entry!["response"]!["location"]!)[(RepositoryWorld.Base.Length + 1)..].Split("/_history/")[0]);
+    }
+
+    [Fact]
+    public async Task A_document_cannot_take_a_text_that_stays_readable_under_its_denial()
+    {
+        var alone = await _aurora.StoreAsync(Binary("Patient/" + _aurora.PatientId));
+        var elsewhere = await _aurora.StoreAsync(Binary("Encounter/" + _open));
+        var along = await _aurora.StoreAsync(Binary("Encounter/" + _encounter));
+        foreach (var url in new[] { "Binary/" + alone, "Binary/" + elsewhere, $"{RepositoryWorld.Base}/Binary/{alone}" })
+            Assert.Equal("DocumentReference.content[0].attachment.url",
+                (await _aurora.CreateAsync(Document(url))).Is(HttpStatusCode.UnprocessableEntity).Expression);
+        Assert.Equal("MedicationRequest.medication", (await _aurora.CreateAsync(Prescription("Medication/" + await StoredMedicationAsync(), _encounter)))
+            .Is(HttpStatusCode.UnprocessableEntity).Expression);
+
+        await AssertHiddenAsync("DocumentReference/" + await _aurora.StoreAsync(Document("Binary/" + along)));
+        await AssertHiddenAsync("Binary/" + along);
+
+        async Task<string> StoredMedicationAsync()
+        {
+            const string medication = "urn:uuid:00000000-0000-4000-8000-00000000000a";
+            var reply = await _aurora.TransactAsync(Some.Transaction(
+                ("POST", "Medication", new JsonObject { ["resourceType"] = "Medication", ["status"] = "active" }, medication),
+                ("POST", "MedicationRequest", Prescription(medication, _open), null)));
+            return ((string)reply.Is(HttpStatusCode.OK).Json["entry"]![0]!["response"]!["location"]!).Split('/')[^3];
+        }
+    }
+
+    [Theory]
+    [InlineData("Binary/00000000-0000-4000-8000-000000000000")]
+    [InlineData("https://localhost:8443/fhir/Binary/00000000-0000-4000-8000-000000000000")]
+    [InlineData("https://localhost:8443/fhir/Binary")]
+    [InlineData("./Binary/00000000-0000-4000-8000-000000000000")]
+    public async Task An_address_of_a_text_on_this_server_leads_to_one(string url)
+    {
+        Assert.Equal("DocumentReference.content[0].attachment.url", (await _aurora.CreateAsync(Document(url))).Is(HttpStatusCode.UnprocessableEntity).Expression);
+        (await _aurora.CreateAsync(Document("https://elsewhere.example/Binary"))).Is(HttpStatusCode.Created);
+    }
+
+    [Fact]
+    public async Task An_update_takes_nothing_out_of_its_service_event()
+    {
+        var read = await _aurora.GetAsync("Observation/" + _observation);
+        var moved = read.Json.AsObject();
+        moved["encounter"] = Some.To("Encounter/" + _open);
+        Assert.Equal("Observation.encounter", (await _aurora.UpdateAsync(moved, read.ETag)).Is(HttpStatusCode.UnprocessableEntity).Expression);
+        moved.Remove("encounter");
+        (await _aurora.UpdateAsync(moved, read.ETag)).Is(HttpStatusCode.UnprocessableEntity);
+        moved["encounter"] = Some.To("Encounter/" + _encounter);
+        moved["status"] = "amended";
+        (await _aurora.UpdateAsync(moved, read.ETag)).Is(HttpStatusCode.OK);
+        await AssertHiddenAsync("Observation/" + _observation);
+        // Into one is no way out.
+        var none = await _aurora.CreateAsync(Some.Observation(_aurora.PatientId));
+        var given = none.Json;
+        given["encounter"] = Some.To("Encounter/" + _encounter);
+        (await _aurora.UpdateAsync(given, none.ETag)).Is(HttpStatusCode.OK);
+        await AssertHiddenAsync("Observation/" + (string)given["id"]!);
+    }
+
+    /// <summary>Seen by a clinic without the denial and by the own register, under the denial as if nobody had it.</summary>
+    private async Task AssertHiddenAsync(string target)
+    {
+        (await _reader.GetAsync(target)).Is(HttpStatusCode.OK);
+        (await _aurora.GetAsync(target)).Is(HttpStatusCode.OK);
+        (await _denied.GetAsync(target)).Is(HttpStatusCode.NotFound);
+    }
+
+    private JsonObject List(string item) => new()
+    {
+        ["resourceType"] = "List", ["status"] = "current", ["mode"] = "working", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+        ["entry"] = new JsonArray(new JsonObject { ["item"] = Some.To(item) }),
+    };
+
+    private JsonObject Prescription(string medication, string encounter) => new()
+    {
+        ["resourceType"] = "MedicationRequest", ["status"] = "active", ["intent"] = "order", ["medicationReference"] = Some.To(medication),
+        ["subject"] = Some.To("Patient/" + _aurora.PatientId), ["encounter"] = Some.To("Encounter/" + encounter),
+    };
+
+    private static JsonObject Binary(string context) => new()
+    {
+        ["resourceType"] = "Binary", ["contentType"] = "text/plain", ["securityContext"] = Some.To(context), ["data"] = "VGVzdGk=",
+    };
+
+    private JsonObject Document(string url) => new()
+    {
+        ["resourceType"] = "DocumentReference", ["status"] = "current", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+        ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = url } }),
+        ["context"] = new JsonObject { ["encounter"] = new JsonArray(Some.To("Encounter/" + _encounter)) },
+    };
+}
