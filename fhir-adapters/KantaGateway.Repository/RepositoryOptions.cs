@@ -1,4 +1,6 @@
+using System.Net;
 using KantaGateway.Fhir.Transport;
+using Npgsql;
 
 namespace KantaGateway.Repository;
 
@@ -42,6 +44,8 @@ public sealed record RepositoryOptions
         Endpoint(Keys, nameof(Keys));
         if (Postgres is null && string.IsNullOrWhiteSpace(DatabaseFile))
             wrong.Add($"{nameof(DatabaseFile)}: needed without {nameof(Postgres)}");
+        if (Postgres is not null)
+            CheckPostgres(Postgres, wrong);
         foreach (var (name, file) in new[] { (nameof(IdentifierKeyFile), IdentifierKeyFile), (nameof(GatewayKeyFile), GatewayKeyFile) })
             if (!File.Exists(file))
                 wrong.Add($"{name}: no such file");
@@ -65,6 +69,47 @@ public sealed record RepositoryOptions
                 wrong.Add($"{name}: {e.Message}");
                 return null;
             }
+        }
+    }
+
+    // What installers, containers and tutorials leave behind.
+    private static readonly string[] DefaultPasswords = ["postgres", "password", "passwd", "secret", "root", "admin", "changeme", "kanta", "test", "123456", "12345678"];
+
+    /// <summary>A database elsewhere is reached over verified TLS only, and never with a password that anybody would try.</summary>
+    private static void CheckPostgres(string connection, List<string> wrong)
+    {
+        NpgsqlConnectionStringBuilder given;
+        try
+        {
+            given = new(connection);
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
+        {
+            // The exception's message may repeat a value.
+            wrong.Add($"{nameof(Postgres)}: not a connection string");
+            return;
+        }
+        string[] hosts = [.. (given.Host ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
+        if (hosts.Length == 0)
+            wrong.Add($"{nameof(Postgres)}: names no host");
+        if (given.SslMode != SslMode.VerifyFull && !hosts.All(h => IsSocket(h) || IsLoopback(h)))
+            wrong.Add($"{nameof(Postgres)}: a host that is neither a Unix socket nor loopback needs SslMode=VerifyFull");
+        if (string.IsNullOrEmpty(given.Password))
+        {
+            // On a socket the server may ask the kernel who we are (peer); elsewhere something must prove it.
+            if (!hosts.All(IsSocket) && string.IsNullOrEmpty(given.Passfile) && string.IsNullOrEmpty(given.SslCertificate))
+                wrong.Add($"{nameof(Postgres)}: without a password only over a Unix socket");
+        }
+        else if (given.Password.Equals(given.Username, StringComparison.OrdinalIgnoreCase) || DefaultPasswords.Contains(given.Password, StringComparer.OrdinalIgnoreCase))
+            wrong.Add($"{nameof(Postgres)}: a default password");
+
+        static bool IsSocket(string host) => host.StartsWith('/') || host.StartsWith('@');
+
+        static bool IsLoopback(string host)
+        {
+            // name, name:port, address, [address]:port
+            var name = host.StartsWith('[') ? host[1..].Split(']')[0] : host.Count(c => c == ':') == 1 ? host.Split(':')[0] : host;
+            return name.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(name, out var address) && IPAddress.IsLoopback(address));
         }
     }
 }

@@ -1,0 +1,52 @@
+using KantaGateway.Repository;
+
+namespace KantaGateway.Tests.Repository;
+
+/// <summary>The repository does not start on a database that anybody could listen to or sign in to.</summary>
+public sealed class RepositoryOptionsTests
+{
+    private const string Strong = "Vahva-salaisuus-1";
+
+    [Theory]
+    [InlineData("Host=/run/postgresql;Username=kanta", null, null)]
+    [InlineData("Host=/run/postgresql;Username=kanta", "kanta", "default password")]
+    [InlineData("Host=127.0.0.1;Username=kanta", Strong, null)]
+    [InlineData("Host=localhost:5433;Username=kanta", Strong, null)]
+    [InlineData("Host=::1;Username=kanta", Strong, null)]
+    [InlineData("Host=127.0.0.1;Username=kanta", null, "without a password")]
+    [InlineData("Host=127.0.0.1;Username=postgres", "postgres", "default password")]
+    [InlineData("Host=127.0.0.1;Username=kanta", "Password", "default password")]
+    [InlineData("Host=127.0.0.1;Username=kanta", "root", "default password")]
+    [InlineData("Host=db.example;Username=kanta", Strong, "VerifyFull")]
+    [InlineData("Host=db.example;Username=kanta;SSL Mode=Require", Strong, "VerifyFull")]
+    [InlineData("Host=db.example;Username=kanta;SSL Mode=VerifyCA", Strong, "VerifyFull")]
+    [InlineData("Host=db.example;Username=kanta;SSL Mode=VerifyFull", Strong, null)]
+    [InlineData("Host=db.example;Username=kanta;SSL Mode=VerifyFull", null, "without a password")]
+    [InlineData("Host=127.0.0.1,db.example;Username=kanta", Strong, "VerifyFull")]
+    [InlineData("Host=127.0.0.1.example;Username=kanta", Strong, "VerifyFull")]
+    [InlineData("Username=kanta", Strong, "no host")]
+    [InlineData(Strong, null, "not a connection string")]
+    public void A_database_is_near_or_verified_and_has_no_default_password(string connection, string? password, string? wrong)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            var options = new RepositoryOptions
+            {
+                Listen = "unix:/run/kanta/repository.sock", Keys = "unix:/run/kanta/keys.sock", DatabaseFile = "", Postgres = password is null ? connection : $"{connection};Password={password}", IdentifierKeyFile = file, GatewayKeyFile = file,
+            };
+            var thrown = Record.Exception(() => options.Validate());
+            if (wrong is null)
+                Assert.Null(thrown);
+            else
+            {
+                Assert.Contains(wrong, Assert.IsType<InvalidOperationException>(thrown).Message);
+                Assert.DoesNotContain(Strong, thrown.ToString());
+            }
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+}
