@@ -1,5 +1,6 @@
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
@@ -243,6 +244,9 @@ sealed class WriteUnit : IDisposable
     {
         if (target.Held.Grant.Scope.Types is { } types && !types.Contains(operation.Type))
             throw Failed(operation, FaultKind.Denied, $"The grant does not cover {operation.Type}.");
+        // The gateway says the same; a will that somebody else wrote down would bind all the same, so it is said twice.
+        if (operation.Type == "Consent" && target.Held.Grant.Scope.Breadth != Breadth.WholePerson)
+            throw Failed(operation, FaultKind.Denied, "Only the person themselves declares their will.");
     }
 
     private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, long? resource = null)

@@ -207,6 +207,19 @@ public abstract class ChangeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Nobody_but_the_person_writes_their_will()
+    {
+        var person = _world.AsPerson(_clinic.Grant.Compartment);
+        foreach (var caller in new[] { _clinic, _other, _clinic with { Grant = _clinic.Grant with { Scope = _clinic.Grant.Scope with { Types = ["Consent"] } } } })
+        {
+            (await caller.CreateAsync(Some.Consent(_clinic.PatientId))).Is(HttpStatusCode.Forbidden);
+            (await caller.TransactAsync(Some.Transaction(("POST", "Consent", Some.Consent(_clinic.PatientId), null)))).Is(HttpStatusCode.Forbidden);
+        }
+        Assert.Equal(0, (int)(await person.SearchAsync("Consent")).Json["total"]!);
+        (await person.CreateAsync(Some.Consent(_clinic.PatientId))).Is(HttpStatusCode.Created);
+    }
+
+    [Fact]
     public async Task Writes_under_an_overtaken_policy_are_refused()
     {
         await _clinic.StoreAsync(Some.Encounter(_clinic.PatientId));
