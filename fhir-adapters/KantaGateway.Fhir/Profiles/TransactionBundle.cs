@@ -47,7 +47,10 @@ public sealed record BundleOperation(int Index, BundleMethod Method, string Type
 public sealed class TransactionBundle
 {
     /// <summary>Most entries in one Bundle.</summary>
-    public const int MaxEntries = 10_000;
+    public const int MaxEntries = 2_000;
+
+    /// <summary>Most GET entries in one transaction; a batch's are requests of their own.</summary>
+    public const int MaxReads = 50;
 
     private TransactionBundle(bool isBatch, IReadOnlyList<BundleOperation> operations) => (IsBatch, Operations) = (isBatch, operations);
 
@@ -63,7 +66,7 @@ public sealed class TransactionBundle
         if (bundle.Type is not (Bundle.BundleType.Transaction or Bundle.BundleType.Batch))
             return (null, new Fault(FaultKind.Unprocessable, "Only a Bundle of type transaction or batch can be sent here.", "Bundle.type"));
         if (bundle.Entry.Count > MaxEntries)
-            return (null, new Fault(FaultKind.Unprocessable, $"The Bundle has more than {MaxEntries} entries.", "Bundle.entry"));
+            return (null, new Fault(FaultKind.Unprocessable, new FaultIssue($"The Bundle has more than {MaxEntries} entries.", "Bundle.entry", "too-costly")));
         var issues = new List<FaultIssue>();
         var operations = new List<BundleOperation>(bundle.Entry.Count);
         var fullUrls = new HashSet<string>(StringComparer.Ordinal);
@@ -81,6 +84,8 @@ public sealed class TransactionBundle
         }
         if (issues.Count > 0)
             return (null, new Fault(FaultKind.Unprocessable, issues));
+        if (bundle.Type == Bundle.BundleType.Transaction && operations.Count(o => o.Method == BundleMethod.Get) > MaxReads)
+            return (null, new Fault(FaultKind.Unprocessable, new FaultIssue($"A transaction has at most {MaxReads} GET entries; read outside it.", "Bundle.entry", "too-costly")));
         return (new(bundle.Type == Bundle.BundleType.Batch, [.. operations.OrderBy(o => o.Method)]), null);
     }
 

@@ -8,6 +8,9 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
 {
     public const string FhirJson = "application/fhir+json; charset=utf-8";
 
+    /// <summary>Bytes of resources on one page of a search or history; a page holds at least one, however large.</summary>
+    public const int MaxPage = 8 << 20;
+
     public string ContentType { get; init; } = FhirJson;
     public string? ETag { get; init; }
     public DateTimeOffset? LastModified { get; init; }

@@ -40,6 +40,9 @@ sealed class BundleAnswer : IDisposable
 
     public Utf8JsonWriter Json { get; }
 
+    /// <summary>Bytes written so far.</summary>
+    public long Length => Json.BytesCommitted + Json.BytesPending;
+
     public void Total(int total) => Json.WriteNumber("total"u8, total);
 
     public void Links(params ReadOnlySpan<(string Relation, string? Url)> links)

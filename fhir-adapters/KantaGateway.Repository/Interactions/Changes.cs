@@ -4,14 +4,22 @@ using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Search;
+using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>create, update, delete and transaction: reads the body, has it written, answers (hl7.org/fhir/R4/http.html).</summary>
-sealed class Changes(Writing writing, Reading reading, Searching searching, RowNames names)
+sealed partial class Changes(Writing writing, Reading reading, Searching searching, RowNames names, ILogger<Changes> log)
 {
+    /// <summary>Most resource versions that a transaction may store and show: the manifest of its answer travels in a header.</summary>
+    public const int MaxItems = 10_000;
+
+    /// <summary>Bytes after which a transaction's reads are no longer answered in the same Bundle.</summary>
+    public const int MaxTransactionAnswer = 4 * Answer.MaxPage;
+
     public async Task<Answer> CreateAsync(RepositoryRequest request, string type, ReadOnlyMemory<byte> body, string? ifNoneExist, bool minimal, CancellationToken cancel)
     {
         var outcome = await writing.ExecuteAsync(request,
@@ -48,6 +56,10 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
                 throw new FaultException(fault!);
             if (transaction.IsBatch)
                 throw new FaultException(new Fault(FaultKind.NotSupported, "A batch is taken apart by the gateway; the repository takes transactions.", "Bundle.type"));
+            // Before anything is stored: what is stored must be answered.
+            if (transaction.Operations.Sum(MostItems) > MaxItems)
+                throw new FaultException(new Fault(FaultKind.Unprocessable,
+                    new FaultIssue($"The answer might hold more than {MaxItems} resources; search outside the transaction.", "Bundle.entry", "too-costly")));
             return (transaction.Operations, transaction);
         }, cancel).ConfigureAwait(false);
 
@@ -109,15 +121,15 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
                 _ => await searching.SearchAsync(asked, operation.Type, operation.Query ?? "", cancel).ConfigureAwait(false),
             };
         }
-        catch (Exception e) when (e is FaultException or PolicyMovedException)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
             // The changes are committed and must be answered; the entry says why its read was not.
-            var fault = e is FaultException f ? f.Fault : new Fault(FaultKind.Busy, "The patient's policy changed meanwhile; read again.");
-            json.WriteStartObject("response"u8);
-            json.WriteString("status"u8, FaultTable.Of(fault.Kind).Status.ToString(System.Globalization.CultureInfo.InvariantCulture));
-            json.WritePropertyName("outcome"u8);
-            FaultTable.Write(json, fault, correlationId);
-            json.WriteEndObject();
+            WriteOutcome(FaultOf(e));
+            return;
+        }
+        if (bundle.Length + answer.Body.Length > MaxTransactionAnswer)
+        {
+            WriteOutcome(new(FaultKind.TooLarge, "The answer would be too large; read this outside the transaction."));
             return;
         }
         items.AddRange(answer.Items);
@@ -129,7 +141,41 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
         if (answer.LastModified is { } modified)
             json.WriteString("lastModified"u8, modified.ToString(CompartmentRow.InstantFormat, System.Globalization.CultureInfo.InvariantCulture));
         json.WriteEndObject();
+
+        void WriteOutcome(Fault fault)
+        {
+            json.WriteStartObject("response"u8);
+            json.WriteString("status"u8, FaultTable.Of(fault.Kind).Status.ToString(System.Globalization.CultureInfo.InvariantCulture));
+            json.WritePropertyName("outcome"u8);
+            FaultTable.Write(json, fault, correlationId);
+            json.WriteEndObject();
+        }
+
+        Fault FaultOf(Exception e)
+        {
+            switch (e)
+            {
+                case FaultException expected:
+                    return expected.Fault;
+                case PolicyMovedException:
+                    return new(FaultKind.Busy, "The patient's policy changed meanwhile; read again.");
+                case StoreException:
+                    ReadFailed(log, e, correlationId);
+                    return new(FaultKind.StoreUnavailable, "The database did not answer this read. What the transaction writes is stored; read again.");
+                case TamperedException:
+                    Tampered(log, e, correlationId);
+                    break;
+                default:
+                    ReadFailed(log, e, correlationId);
+                    break;
+            }
+            return new(FaultKind.Unexpected, "This read failed; what the transaction writes is stored. Give the id of this outcome to the operator.");
+        }
     }
+
+    /// <summary>Most items that an operation can add to the manifest.</summary>
+    private static int MostItems(BundleOperation operation) =>
+        operation is { Method: BundleMethod.Get, Id: null } or { Method: BundleMethod.Get, IsHistory: true } ? SearchQuery.MaxCount : 1;
 
     private Answer Stored(RepositoryRequest request, Written written, int status, bool minimal)
     {
@@ -154,4 +200,10 @@ sealed class Changes(Writing writing, Reading reading, Searching searching, RowN
         return resource.TypeName == type ? resource
             : throw new FaultException(new Fault(FaultKind.Invalid, $"The body must be a {type}, as the URL says.", "resourceType"));
     }
+
+    [LoggerMessage(1, LogLevel.Error, "A read in a committed transaction failed. Request {CorrelationId}.")]
+    private static partial void ReadFailed(ILogger log, Exception e, string correlationId);
+
+    [LoggerMessage(2, LogLevel.Critical, "Stored rows are not what was written. Request {CorrelationId}.")]
+    private static partial void Tampered(ILogger log, Exception e, string correlationId);
 }

@@ -58,10 +58,17 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
         var versions = Selection.History(view, request.Scope, type, resource).ToList();
         if (versions.Count == 0)
             throw new FaultException(Fault.Absent);
-        var shown = versions.Where(v => v.Sequence < before).Take(count + 1).ToList();
-        var next = shown.Count > count;
-        if (next)
-            shown.RemoveAt(count);
+        var shown = new List<CompartmentRow>();
+        var next = false;
+        var bytes = 0L;
+        foreach (var version in versions.Where(v => v.Sequence < before))
+        {
+            next = shown.Count == count || (shown.Count > 0 && bytes + version.BodySize > Answer.MaxPage);
+            if (next)
+                break;
+            shown.Add(version);
+            bytes += version.BodySize;
+        }
         var bodies = await lease.ReadAsync([.. shown.Where(v => !v.Deleted)], cancel).ConfigureAwait(false);
         return Write(request, target, versions.Count, versions[^1], shown, bodies, next, view.Compartment, count);
     }

@@ -145,7 +145,9 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
         catch (StoreException e)
         {
             StoreFailed(log, e);
-            fault = new Fault(FaultKind.StoreUnavailable, "The database does not answer. Nothing was disclosed; a write was not acknowledged and may be sent again.");
+            fault = new Fault(FaultKind.StoreUnavailable, e.MayHaveStored
+                ? "The database failed while it stored the changes. Whether they were stored is not known; read before you send them again."
+                : "The database does not answer. Nothing was disclosed and nothing was stored; send the request again later.");
         }
         catch (TamperedException e)
         {

@@ -67,7 +67,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
             // 6.
             if (appends.Count > 0)
             {
-                if (!await store.AppendAsync(appends, cancel).ConfigureAwait(false))
+                if (!await AppendAsync(appends, cancel).ConfigureAwait(false))
                     continue;
                 // Durable from here on: whatever happens, the client may not be told that it failed for want of time.
                 await unit.CommittedAsync().ConfigureAwait(false);
@@ -75,5 +75,17 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
             return await unit.OutcomeAsync().ConfigureAwait(false);
         }
         throw new FaultException(new Fault(FaultKind.Busy, "Others kept changing the same record; send the request again."));
+    }
+
+    private async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)
+    {
+        try
+        {
+            return await store.AppendAsync(appends, cancel).ConfigureAwait(false);
+        }
+        catch (StoreException e)
+        {
+            throw new StoreException("A commit failed.", e) { MayHaveStored = true };
+        }
     }
 }

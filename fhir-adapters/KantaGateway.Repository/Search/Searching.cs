@@ -35,6 +35,7 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
         var total = 0;
         var shown = new List<CompartmentRow>();
         var more = false;
+        var bytes = 0L;
         foreach (var row in Selection.OfType(view, request.Scope, type))
         {
             if (!query.Matches(row.Entry))
@@ -42,8 +43,11 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
             total++;
             if (query.IsCountOnly || row.Resource < after || (row.Resource == after && after > 0))
                 continue;
-            if (shown.Count < query.Count)
+            if (!more && shown.Count < query.Count && (shown.Count == 0 || bytes + row.BodySize <= Answer.MaxPage))
+            {
                 shown.Add(row);
+                bytes += row.BodySize;
+            }
             else
                 more = true;
         }
