@@ -35,7 +35,8 @@ public static class RepositoryHost
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<ICompartmentStore>(_ => OpenStore(options));
         builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));
-        builder.Services.AddSingleton(s => new GrantGate(new GrantVerifier([ReadPublicKey(options.GatewayKeyFile)], s.GetRequiredService<TimeProvider>()), s.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton(s => new GrantVerifier([ReadPublicKey(options.GatewayKeyFile)], s.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton<VerifiedGrants>().AddSingleton<GrantGate>();
         builder.Services.AddSingleton(_ => new IdentifierCipher(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(_ => new PageSeal(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),

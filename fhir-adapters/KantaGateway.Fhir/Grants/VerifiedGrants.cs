@@ -1,15 +1,15 @@
+using System.Buffers.Binary;
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
-using KantaGateway.Fhir.Grants;
 
-namespace KantaGateway.Keys;
+namespace KantaGateway.Fhir.Grants;
 
 /// <summary>
-/// Remembers grants whose signature was checked until they expire, so that a grant used for many requests is verified
-/// once. Keeps hashes of tokens, not tokens. Thread-safe.
+/// Remembers grants whose signature was checked until they expire: the gateway uses one for many requests, and an ES256
+/// verification costs more than a read. Keeps hashes of tokens, not tokens. Thread-safe.
 /// </summary>
-sealed class VerifiedGrants(GrantVerifier verifier, TimeProvider time)
+public sealed class VerifiedGrants(GrantVerifier verifier, TimeProvider time)
 {
     // Some hundred bytes each; when full, what has expired goes, and if that is not enough, everything.
     private const int Capacity = 50_000;
@@ -47,9 +47,12 @@ sealed class VerifiedGrants(GrantVerifier verifier, TimeProvider time)
     {
         public static TokenHash Of(string token)
         {
-            var hash = SHA256.HashData(Encoding.UTF8.GetBytes(token));
-            return new(System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(hash),
-                System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(hash.AsSpan(16)));
+            // A grant is some 700 characters; a longer one costs an array.
+            var most = Encoding.UTF8.GetMaxByteCount(token.Length);
+            Span<byte> bytes = most <= 4096 ? stackalloc byte[4096] : new byte[most];
+            Span<byte> hash = stackalloc byte[32];
+            SHA256.HashData(bytes[..Encoding.UTF8.GetBytes(token, bytes)], hash);
+            return new(BinaryPrimitives.ReadUInt128BigEndian(hash), BinaryPrimitives.ReadUInt128BigEndian(hash[16..]));
         }
     }
 }
