@@ -17,7 +17,7 @@ sealed record WrappingKey(uint Version, byte[] Key);
 /// <param name="WrappingKeys">Every version still in use; new data keys are wrapped with the highest.</param>
 sealed record KeyFile(byte[] PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<WrappingKey> WrappingKeys)
 {
-    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+    private const UnixFileMode OwnerMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
@@ -34,7 +34,7 @@ sealed record KeyFile(byte[] PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<
                 throw new InvalidOperationException($"There is no key file at {path}.");
             Write(path, new KeyFile(RandomNumberGenerator.GetBytes(32), AuditOpener.GeneratePrivateKey(), [new(1, RandomNumberGenerator.GetBytes(32))]));
         }
-        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(path) & ~OwnerOnly) != 0)
+        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(path) & ~OwnerMode) != 0)
             throw new InvalidOperationException($"The key file {path} must be readable by its owner alone (chmod 600).");
         KeyFile? keys;
         using (var stream = File.OpenRead(path))
@@ -54,20 +54,11 @@ sealed record KeyFile(byte[] PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<
         return keys;
     }
 
-    // Complete or absent: written beside, flushed, renamed. A half-written key file would be lost data.
     private static void Write(string path, KeyFile keys)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-        var beside = path + ".new";
-        File.Delete(beside);
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-        if (!OperatingSystem.IsWindows())
-            options.UnixCreateMode = OwnerOnly;
-        using (var stream = new FileStream(beside, options))
-        {
-            JsonSerializer.Serialize(stream, keys, Json);
-            stream.Flush(flushToDisk: true);
-        }
-        File.Move(beside, path, overwrite: false);
+        var json = JsonSerializer.SerializeToUtf8Bytes(keys, Json);
+        OwnerOnly.WriteWhole(path, json);
+        CryptographicOperations.ZeroMemory(json);
     }
 }

@@ -1,7 +1,7 @@
-namespace KantaGateway.Audit.Storage;
+namespace KantaGateway.Audit;
 
 /// <summary>Folders and files that only their owner can open (0700, 0600). On Windows the folder's own access list decides.</summary>
-static class OwnerOnly
+public static class OwnerOnly
 {
     public static void CreateFolder(string folder)
     {
@@ -18,5 +18,25 @@ static class OwnerOnly
         if (!OperatingSystem.IsWindows())
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         return new FileStream(file, options);
+    }
+
+    /// <summary>
+    /// Writes a secret whole or not at all: beside its place, flushed, renamed. A kill leaves the old file, the new one, or
+    /// none, never half a key.
+    /// </summary>
+    /// <param name="file">Its place; the folder exists.</param>
+    /// <param name="content">All of it.</param>
+    /// <param name="overwrite">Whether a file that is there is replaced.</param>
+    /// <exception cref="IOException">It is there and may not be replaced, or the disk does not take it.</exception>
+    public static void WriteWhole(string file, ReadOnlySpan<byte> content, bool overwrite = false)
+    {
+        var beside = file + ".new";
+        File.Delete(beside);
+        using (var stream = OpenFile(beside, FileShare.None))
+        {
+            stream.Write(content);
+            stream.Flush(flushToDisk: true);
+        }
+        File.Move(beside, file, overwrite);
     }
 }

@@ -27,7 +27,6 @@ public static class GatewayHost
             ApplicationName = typeof(GatewayHost).Assembly.GetName().Name,
             ContentRootPath = AppContext.BaseDirectory,
         });
-        builder.WebHost.UseStaticWebAssets();
         // Request logging of the framework writes paths, and those carry ids.
         builder.Logging.SetMinimumLevel(LogLevel.Information).AddFilter("Microsoft", LogLevel.Warning).AddFilter("Yarp", LogLevel.Error)
             .AddFilter("System", LogLevel.Warning).AddFilter("OpenIddict", LogLevel.Warning)
@@ -51,7 +50,7 @@ public static class GatewayHost
         {
             Folder = options.AuditFolder,
             Origin = options.AuditOrigin,
-            LogKey = LogKey(options),
+            LogKey = LogKeyFile.Open(options.AuditFolder, options.CreateStores),
             ReaderPublicKey = s.GetRequiredService<KeyServiceClient>().AuditReaderKeyAsync(CancellationToken.None).GetAwaiter().GetResult(),
             Create = options.CreateStores,
         }, TimeProvider.System, s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
@@ -90,22 +89,5 @@ public static class GatewayHost
         app.MapHealth(options);
         app.MapPortal();
         return app;
-    }
-
-    /// <summary>The log's Ed25519 seed, base64 in a file of its own beside the store.</summary>
-    private static byte[] LogKey(GatewayOptions options)
-    {
-        var file = Path.Combine(options.AuditFolder, GatewayOptions.LogKeyFile);
-        if (!File.Exists(file))
-        {
-            // Without CreateStores, Validate has refused.
-            Directory.CreateDirectory(options.AuditFolder);
-            var create = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-            if (!OperatingSystem.IsWindows())
-                create.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-            using var stream = new FileStream(file, create);
-            stream.Write(System.Text.Encoding.ASCII.GetBytes(Convert.ToBase64String(RandomNumberGenerator.GetBytes(32))));
-        }
-        return Convert.FromBase64String(File.ReadAllText(file).Trim());
     }
 }

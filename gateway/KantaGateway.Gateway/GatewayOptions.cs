@@ -58,9 +58,6 @@ public sealed record GatewayOptions
 
     public required Identification.IdentificationOptions Identification { get; init; }
 
-    /// <summary>Name in <see cref="AuditFolder"/> of the file with the log's key.</summary>
-    internal const string LogKeyFile = "log.key";
-
     /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>
     public string NationalOrganisation { get; init; } = "1.2.246.10.99999990";
 

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Identification;
@@ -68,8 +69,8 @@ internal sealed class GatewayOptionsCheck
         Exists(nameof(options.IdentifierKeyFile), options.IdentifierKeyFile);
         if (string.IsNullOrWhiteSpace(options.AuditFolder))
             Add(nameof(options.AuditFolder), "missing");
-        else if (!options.CreateStores && !File.Exists(Path.Combine(options.AuditFolder, GatewayOptions.LogKeyFile)))
-            Add(nameof(options.AuditFolder), $"has no {GatewayOptions.LogKeyFile}. A log's key is made once, by its operator, and never silently");
+        else if (!options.CreateStores && !File.Exists(Path.Combine(options.AuditFolder, LogKeyFile.Name)))
+            Add(nameof(options.AuditFolder), $"has no {LogKeyFile.Name}. A log's key is made once, by its operator, and never silently");
         // C2SP signed-note: a key name is not empty and has neither spaces nor plus signs.
         if (string.IsNullOrEmpty(options.AuditOrigin) || options.AuditOrigin.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
             Add(nameof(options.AuditOrigin), "a name without spaces and plus signs");

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using KantaGateway.Audit;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Keys;
@@ -163,14 +164,10 @@ public sealed class DevHost : IAsyncDisposable
         var folder = Path.Combine(root, "run");
         if (Encoding.UTF8.GetByteCount(folder) > 80)
             folder = Path.Combine(Path.GetTempPath(), "kanta-" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(root)))[..16]);
-        if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(folder);
-        else
-        {
-            const UnixFileMode Owner = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-            Directory.CreateDirectory(folder, Owner);
-            File.SetUnixFileMode(folder, Owner);
-        }
+        OwnerOnly.CreateFolder(folder);
+        // One that stood there already, under the temporary folder above all, keeps the mode that somebody gave it.
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         return folder;
     }
 }

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Simulators;
@@ -81,9 +82,9 @@ public sealed class DevelopmentFolder : IDisposable
     /// <exception cref="IOException">Another host has it open.</exception>
     public static DevelopmentFolder Open(string root)
     {
-        MakeFolder(root);
+        OwnerOnly.CreateFolder(root);
         foreach (var sub in new[] { "keys", "server", "clinics", "repository", "audit" })
-            MakeFolder(Path.Combine(root, sub));
+            OwnerOnly.CreateFolder(Path.Combine(root, sub));
         var @lock = Lock(Path.Combine(root, "host.lock"));
         var certificate = Path.Combine(root, "ca.pem");
         var key = Path.Combine(root, "keys", "ca.key");
@@ -173,7 +174,7 @@ public sealed class DevelopmentFolder : IDisposable
     private object Onboard(DevelopmentClinic clinic, string publicAddress)
     {
         var folder = At($"clinics/{clinic.Name}");
-        MakeFolder(folder);
+        OwnerOnly.CreateFolder(folder);
         var keyFile = Path.Combine(folder, "private_key.jwk");
         if (!File.Exists(keyFile))
             WriteSecret(keyFile, NewPrivateJwk(clinic.Algorithm));
@@ -282,27 +283,5 @@ public sealed class DevelopmentFolder : IDisposable
 
         """;
 
-    private static void MakeFolder(string path)
-    {
-        if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(path);
-        else
-            Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-    }
-
-    /// <summary>Written beside and moved into place, so that a kill leaves a whole file or none.</summary>
-    private static void WriteSecret(string path, string text)
-    {
-        var fresh = path + ".new";
-        File.Delete(fresh);
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-        if (!OperatingSystem.IsWindows())
-            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        using (var stream = new FileStream(fresh, options))
-        {
-            stream.Write(Encoding.UTF8.GetBytes(text));
-            stream.Flush(flushToDisk: true);
-        }
-        File.Move(fresh, path, overwrite: true);
-    }
+    private static void WriteSecret(string path, string text) => OwnerOnly.WriteWhole(path, Encoding.UTF8.GetBytes(text), overwrite: true);
 }
