@@ -17,6 +17,9 @@ public sealed record ScannedEntry(int Index, string? Method, string? Url, string
     public string? IfNoneExist { get; init; }
     public string? IfNoneMatch { get; init; }
 
+    /// <summary>Type that the entry is about: its resource's, else the one its URL begins with; null when it names none.</summary>
+    public string? TargetType => ResourceType ?? Url?.TrimStart('/').Split('/', '?')[0];
+
     /// <summary>Masked: URLs and full URLs carry ids.</summary>
     public override string ToString() => $"Bundle.entry[{Index}]";
 }
@@ -89,7 +92,7 @@ public sealed class RequestScan
         {
             _reader.Read();
             var (type, id) = ReadResource(isRoot: true, inEntry: false);
-            var types = type == "Bundle" ? _entries.Select(TypeOf) : [type];
+            var types = type == "Bundle" ? _entries.Select(e => e.TargetType) : [type];
             var directory = false;
             var patient = false;
             foreach (var t in types)
@@ -110,9 +113,6 @@ public sealed class RequestScan
                 TouchesPatient = patient,
             };
         }
-
-        private static string? TypeOf(ScannedEntry entry) =>
-            entry.ResourceType ?? entry.Url?.TrimStart('/').Split('/', '?')[0];
 
         /// <summary>Reads an object that is a resource, from its StartObject to its EndObject.</summary>
         private (string? Type, string? Id) ReadResource(bool isRoot, bool inEntry)

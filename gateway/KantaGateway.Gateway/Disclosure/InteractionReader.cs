@@ -114,8 +114,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             || path.Contains("%5c", StringComparison.OrdinalIgnoreCase) || path.Contains("%2e", StringComparison.OrdinalIgnoreCase)
             || path.Contains("/../", StringComparison.Ordinal) || path.Contains("%00", StringComparison.Ordinal))
             return new(FaultKind.Invalid, "The path has an encoded or doubled separator or a dot segment. Write it plainly.", "http.url");
-        if (PersonalIdentityCode.Occurs(target) || PersonalIdentityCode.Occurs(Uri.UnescapeDataString(target.Replace('+', ' ')))
-            || PersonalIdentityCode.Occurs(Uri.UnescapeDataString(target)))
+        if (PersonalIdentityCode.Occurs(target)
+            || (target.Contains('%') && PersonalIdentityCode.Occurs(Uri.UnescapeDataString(target)))
+            || (target.Contains('+') && PersonalIdentityCode.Occurs(Uri.UnescapeDataString(target.Replace('+', ' ')))))
             return new(FaultKind.Invalid,
                 "An identity code may not stand in a URL, because devices on the way log URLs. Send the same search as POST [Type]/_search with the parameters in a form body.", "http.url");
         return null;
@@ -232,7 +233,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         var needs = new List<(string, char)>();
         foreach (var entry in scan.Entries)
         {
-            var type = entry.ResourceType ?? entry.Url?.TrimStart('/').Split('/', '?')[0];
+            var type = entry.TargetType;
             if (!ResourceTypes.IsServed(type))
                 return Refuse(FaultKind.Unprocessable, ResourceTypes.IsFhirType(type) ? "This resource type is not kept here." : "There is no such resource type in FHIR R4.",
                     $"Bundle.entry[{entry.Index}].resource");

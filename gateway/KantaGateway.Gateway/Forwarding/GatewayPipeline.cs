@@ -116,7 +116,7 @@ public sealed class GatewayPipeline(
 
             // :: Steps 6 to 9
             context.Request.Body = new ReadOnlyMemoryStream(body);
-            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant,
+            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant, interaction.IsWrite,
                 (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, status, disclosed));
             switch (end)
             {

@@ -56,13 +56,13 @@ public sealed class RepositoryForwarder : IDisposable
     /// <param name="context">The request, its body replayable; the response not started.</param>
     /// <param name="grant">Signed grant.</param>
     /// <param name="directoryGrant">On writes.</param>
+    /// <param name="isWrite">A caller who hangs up does not stop a write between the store and its record.</param>
     /// <param name="record">Step 8: makes the outcome durable. Throwing means that nothing may leave.</param>
-    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, Func<int, DisclosureManifest?, Task> record)
+    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, bool isWrite, Func<int, DisclosureManifest?, Task> record)
     {
         var exchange = new Exchange(grant, directoryGrant, _fhirBase, record);
         var aborted = context.RequestAborted;
-        // A caller who hangs up does not stop a write between the store and its record.
-        if (context.Request.Method is not "GET" && !context.Request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal))
+        if (isWrite)
             context.RequestAborted = CancellationToken.None;
         var error = await _yarp.SendAsync(context, _address, _invoker, Config, exchange, context.RequestAborted);
         context.RequestAborted = aborted;

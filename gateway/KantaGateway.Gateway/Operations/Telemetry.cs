@@ -11,7 +11,7 @@ public static class Telemetry
 {
     public static void AddTelemetry(this WebApplicationBuilder builder, GatewayOptions options)
     {
-        var telemetry = builder.Services.AddOpenTelemetry()
+        builder.Services.AddOpenTelemetry()
             .ConfigureResource(r => r.AddService("kanta-gateway"))
             .WithTracing(t =>
             {
@@ -27,7 +27,6 @@ public static class Telemetry
                 if (options.Otlp is { } otlp)
                     m.AddOtlpExporter(o => o.Endpoint = new Uri(otlp));
             });
-        _ = telemetry;
     }
 
     /// <summary>Metrics answer only on their own listener.</summary>

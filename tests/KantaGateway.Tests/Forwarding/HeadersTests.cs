@@ -100,7 +100,7 @@ public class HeadersTests
             await world._repository.StartAsync();
             world._gateway = Empty(s => s.AddHttpForwarder());
             var forwarder = new RepositoryForwarder(world._gateway.Services.GetRequiredService<IHttpForwarder>(), Options(world._repository.Urls.Single()));
-            world._gateway.Run(async context => await forwarder.ForwardAsync(context, "the gateway's grant", null, (_, _) => Task.CompletedTask));
+            world._gateway.Run(async context => await forwarder.ForwardAsync(context, "the gateway's grant", null, isWrite: false, (_, _) => Task.CompletedTask));
             await world._gateway.StartAsync();
             world.Client = new HttpClient { BaseAddress = new(world._gateway.Urls.Single()) };
             return world;
