@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository.Compartments;
@@ -44,37 +45,29 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
     private Task<Answer> InteractAsync(RepositoryRequest request, HttpContext context)
     {
         var path = context.Request.Path.Value!["/fhir".Length..].Trim('/');
-        var parts = path.Length == 0 ? [] : path.Split('/');
-        var method = context.Request.Method;
-        if (parts.Length == 0)
-            return method == "POST" ? TransactionAsync(request, context) : throw Unsupported();
-        var type = parts[0];
-        if (!ResourceTypes.IsServed(type) || (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory) != request.Compartment.IsDirectory)
+        var address = RestRoutes.Match(context.Request.Method, path.Length == 0 ? [] : path.Split('/'));
+        if (address.Type is { } asked && (!ResourceTypes.IsServed(asked) || (ResourceTypes.PlaceOf(asked) == ResourcePlace.Directory) != request.Compartment.IsDirectory))
             throw new FaultException(Fault.Absent);
         var cancel = context.RequestAborted;
-        switch (method, parts.Length)
+        switch (address)
         {
-            case ("GET", 2):
+            case { Interaction: RestInteraction.Bundle }:
+                return TransactionAsync(request, context);
+            case { Interaction: RestInteraction.Read or RestInteraction.VRead, Type: { } type, Id: { } id }:
                 request.Require(Reads);
-                return reading.ReadAsync(request, type, parts[1], null, cancel);
-            case ("GET", 3) when parts[2] == "_history":
+                return reading.ReadAsync(request, type, id, address.VersionId, cancel);
+            case { Interaction: RestInteraction.HistoryInstance, Type: { } type, Id: { } id }:
                 request.Require(Reads);
-                return reading.HistoryAsync(request, type, parts[1], QueryOf(context), cancel);
-            case ("GET", 4) when parts[2] == "_history":
+                return reading.HistoryAsync(request, type, id, QueryOf(context), cancel);
+            case { Interaction: RestInteraction.SearchType, Type: { } type }:
                 request.Require(Reads);
-                return reading.ReadAsync(request, type, parts[1], parts[3], cancel);
-            case ("GET", 1):
-                request.Require(Reads);
-                return searching.SearchAsync(request, type, QueryOf(context), cancel);
-            case ("POST", 2) when parts[1] == "_search":
-                request.Require(Reads);
-                return SearchByBodyAsync(request, type, context);
-            case ("POST", 1):
+                return context.Request.Method == "GET" ? searching.SearchAsync(request, type, QueryOf(context), cancel) : SearchByBodyAsync(request, type, context);
+            case { Interaction: RestInteraction.Create, Type: { } type }:
                 return CreateAsync(request, type, context);
-            case ("PUT", 2):
-                return UpdateAsync(request, type, parts[1], context);
-            case ("DELETE", 2):
-                return changes.DeleteAsync(request, type, parts[1], context.Request.Headers.IfMatch, cancel);
+            case { Interaction: RestInteraction.Update, Type: { } type, Id: { } id }:
+                return UpdateAsync(request, type, id, context);
+            case { Interaction: RestInteraction.Delete, Type: { } type, Id: { } id }:
+                return changes.DeleteAsync(request, type, id, context.Request.Headers.IfMatch, cancel);
             default:
                 throw Unsupported();
         }

@@ -3,6 +3,7 @@ using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
@@ -70,39 +71,50 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         if (IsSearch(request) && body.Length > MaxSearch)
             return Refuse(FaultKind.TooLarge, $"A search has at most {MaxSearch / 1024} KiB of parameters.");
 
-        var segments = request.Path.Value!.Trim('/').Split('/')[1..]; // the first one is "fhir"
-        var reading = (request.Method, segments) switch
-        {
-            ("POST", [""] or []) => await BundleAsync(body, cancel),
-            (_, [] or [""]) => NotHere(),
-            (_, ["_history"]) => Refuse(FaultKind.Denied, "History of the whole system is not given. Ask for the history of one resource: GET [Type]/[id]/_history."),
-            (_, ["_search"]) => Refuse(FaultKind.NotSupported, "Search one type at a time: POST [Type]/_search."),
-            (_, [var type, ..]) when !ResourceTypes.IsServed(type) => Refuse(FaultKind.Absent, ResourceTypes.IsFhirType(type)
+        string[] segments = [.. request.Path.Value!.Trim('/').Split('/').Skip(1).SkipWhile(s => s.Length == 0)]; // the first one is "fhir"
+        var address = RestRoutes.Match(request.Method, segments);
+        var reading = segments is [var served, ..] && !served.StartsWith('_') && !ResourceTypes.IsServed(served)
+            ? Refuse(FaultKind.Absent, ResourceTypes.IsFhirType(served)
                 ? "This resource type is not kept here. GET /fhir/metadata lists those that are."
-                : "There is no such resource type in FHIR R4.", type.StartsWith('$') ? null : "http.url"),
-            ("GET", [var type]) when request.Query.ContainsKey("_page") => Page(requester, type, request.Query["_page"].ToString()),
-            ("GET", [var type]) => await SearchAsync(type, request.Query, cancel),
-            ("POST", [var type, "_search"]) => TryReadForm(body, out var form)
-                ? await SearchAsync(type, [.. request.Query, .. form], cancel)
-                : Refuse(FaultKind.Invalid, "The search body is no form, or has too many or too long parameters."),
-            ("POST", [var type]) => await CreateAsync(type, body, request.Headers.ContainsKey("If-None-Exist"), cancel),
-            ("GET", [var type, var id]) => OfId(InteractionKind.Read, type, id, 'r'),
-            ("PUT", [var type, var id]) => Update(type, id, body),
-            ("DELETE", [var type, var id]) => OfId(InteractionKind.Delete, type, id, 'd'),
-            ("GET", [var type, var id, "_history"]) => OfId(InteractionKind.History, type, id, 'r'),
-            ("GET", [var type, var id, "_history", _]) => OfId(InteractionKind.VRead, type, id, 'r'),
-            (_, [_, "_history"]) => Refuse(FaultKind.NotSupported, "History of a whole type is not given yet. Ask for the history of one resource: GET [Type]/[id]/_history."),
-            (_, [_] or [_, "_search"] or [_, _] or [_, _, "_history"] or [_, _, "_history", _]) =>
-                Refuse(FaultKind.MethodNotAllowed, "This method does not go with this address. GET /fhir/metadata lists the interactions."),
-            _ => NotHere(),
-        };
+                : "There is no such resource type in FHIR R4.", served.StartsWith('$') ? null : "http.url")
+            : address.Interaction switch
+            {
+                RestInteraction.Bundle => await BundleAsync(body, cancel),
+                RestInteraction.SearchType => await SearchTypeAsync(request, requester, address.Type!, body, cancel),
+                RestInteraction.Create => await CreateAsync(address.Type!, body, request.Headers.ContainsKey("If-None-Exist"), cancel),
+                RestInteraction.Read => OfId(InteractionKind.Read, address.Type!, address.Id!, 'r'),
+                RestInteraction.Update => Update(address.Type!, address.Id!, body),
+                RestInteraction.Delete => OfId(InteractionKind.Delete, address.Type!, address.Id!, 'd'),
+                RestInteraction.HistoryInstance => OfId(InteractionKind.History, address.Type!, address.Id!, 'r'),
+                RestInteraction.VRead => OfId(InteractionKind.VRead, address.Type!, address.Id!, 'r'),
+                _ => NotServed(segments, address),
+            };
         return reading is Reading.Single single
             ? single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent }, Body = body }
             : reading;
     }
 
-    private static Reading.Refused NotHere() =>
-        (Reading.Refused)Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions.");
+    /// <summary>What to do instead, where that can be said.</summary>
+    private static Reading NotServed(string[] segments, RestAddress address) => segments switch
+    {
+        ["_history"] => Refuse(FaultKind.Denied, "History of the whole system is not given. Ask for the history of one resource: GET [Type]/[id]/_history."),
+        ["_search"] => Refuse(FaultKind.NotSupported, "Search one type at a time: POST [Type]/_search."),
+        [_, "_history"] => Refuse(FaultKind.NotSupported, "History of a whole type is not given yet. Ask for the history of one resource: GET [Type]/[id]/_history."),
+        _ when address.IsOtherMethod && segments.Length > 0 =>
+            Refuse(FaultKind.MethodNotAllowed, "This method does not go with this address. GET /fhir/metadata lists the interactions."),
+        _ => Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions."),
+    };
+
+    private async ValueTask<Reading> SearchTypeAsync(HttpRequest request, Requester requester, string type, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    {
+        if (request.Method == "GET")
+            return request.Query.ContainsKey("_page")
+                ? Page(requester, type, request.Query["_page"].ToString())
+                : await SearchAsync(type, request.Query, cancel);
+        return TryReadForm(body, out var form)
+            ? await SearchAsync(type, [.. request.Query, .. form], cancel)
+            : Refuse(FaultKind.Invalid, "The search body is no form, or has too many or too long parameters.");
+    }
 
     /// <summary>Refuses what a proxy could read differently from us, and identity codes.</summary>
     private static Fault? CheckUrl(HttpRequest request)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Gateway.Faults;
 
@@ -25,8 +26,8 @@ public static class Capabilities
         var resources = ResourceTypes.Served.Select(type => new
         {
             type,
-            interaction = (type == "Consent" ? new[] { "read", "vread", "history-instance", "search-type" } : ["read", "vread", "history-instance", "search-type", "create", "update", "delete"])
-                .Select(code => new { code }),
+            interaction = RestRoutes.All.Where(r => r is { IsOfType: true, Code: not null } && (type != "Consent" || r.Method == "GET"))
+                .Select(r => r.Code).Distinct().Select(code => new { code }),
             versioning = "versioned-update",
             readHistory = true,
             updateCreate = false,

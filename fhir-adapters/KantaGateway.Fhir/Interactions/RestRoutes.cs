@@ -1,0 +1,105 @@
+namespace KantaGateway.Fhir.Interactions;
+
+/// <summary>What a FHIR request asks for by its method and address (hl7.org/fhir/R4/http.html).</summary>
+public enum RestInteraction
+{
+    /// <summary>No route: nothing is served by that method there.</summary>
+    None = 0,
+    Read, VRead, HistoryInstance, SearchType, Create, Update, Delete,
+
+    /// <summary>A Bundle at the base: transaction or batch.</summary>
+    Bundle,
+}
+
+/// <summary>One address with the method that goes with it.</summary>
+/// <param name="Method">HTTP method.</param>
+/// <param name="Template">
+/// Segments under the FHIR base: <c>[type]</c>, <c>[id]</c> and <c>[vid]</c> stand for one each, everything else for itself.
+/// </param>
+/// <param name="Interaction">What it asks for.</param>
+/// <param name="Code">Code of type-restful-interaction or system-restful-interaction; null for an operation.</param>
+public sealed record RestRoute(string Method, string Template, RestInteraction Interaction, string? Code = null)
+{
+    internal string[] Parts { get; } = Template.Split('/', StringSplitOptions.RemoveEmptyEntries);
+
+    /// <summary>Name of the operation that the address ends with, without <c>$</c>; null where it is none.</summary>
+    public string? Operation => Parts is [.., ['$', ..] last] ? last[1..] : null;
+
+    /// <summary>Whether it addresses a type or one of its resources.</summary>
+    public bool IsOfType => Parts is ["[type]", ..];
+
+    internal bool Fits(ReadOnlySpan<string> segments)
+    {
+        if (segments.Length != Parts.Length)
+            return false;
+        for (var i = 0; i < segments.Length; i++)
+            if (Parts[i] switch
+                {
+                    "[type]" => segments[i].StartsWith('_') || segments[i].StartsWith('$'),
+                    "[id]" or "[vid]" => segments[i].Length == 0 || segments[i].StartsWith('_') || segments[i].StartsWith('$'),
+                    var fixedPart => segments[i] != fixedPart,
+                })
+                return false;
+        return true;
+    }
+}
+
+/// <summary>A request's address, read.</summary>
+public readonly record struct RestAddress(RestRoute? Route, string? Type = null, string? Id = null, string? VersionId = null)
+{
+    /// <summary><see cref="RestInteraction.None"/> where there is no route.</summary>
+    public RestInteraction Interaction => Route?.Interaction ?? RestInteraction.None;
+
+    /// <summary>Whether the address is served by another method.</summary>
+    public bool IsOtherMethod { get; init; }
+}
+
+/// <summary>
+/// Every address that is served. Gateway and repository read requests by this one table, and the CapabilityStatement is
+/// generated from it, so that none of the three can promise what another does not do.
+/// </summary>
+public static class RestRoutes
+{
+    public static IReadOnlyList<RestRoute> All { get; } =
+    [
+        new("POST", "", RestInteraction.Bundle),
+        new("GET", "[type]", RestInteraction.SearchType, "search-type"),
+        new("POST", "[type]/_search", RestInteraction.SearchType, "search-type"),
+        new("POST", "[type]", RestInteraction.Create, "create"),
+        new("GET", "[type]/[id]", RestInteraction.Read, "read"),
+        new("PUT", "[type]/[id]", RestInteraction.Update, "update"),
+        new("DELETE", "[type]/[id]", RestInteraction.Delete, "delete"),
+        new("GET", "[type]/[id]/_history", RestInteraction.HistoryInstance, "history-instance"),
+        new("GET", "[type]/[id]/_history/[vid]", RestInteraction.VRead, "vread"),
+    ];
+
+    /// <summary>Reads an address.</summary>
+    /// <param name="method">HTTP method, upper case.</param>
+    /// <param name="segments">Of the path under the FHIR base, not decoded again; empty for the base itself.</param>
+    /// <returns>Without a route where nothing is served; the type is not checked to be one that is kept here.</returns>
+    public static RestAddress Match(string method, ReadOnlySpan<string> segments)
+    {
+        var other = false;
+        foreach (var route in All)
+        {
+            if (!route.Fits(segments))
+                continue;
+            if (route.Method != method)
+            {
+                other = true;
+                continue;
+            }
+            var address = new RestAddress(route);
+            for (var i = 0; i < segments.Length; i++)
+                address = route.Parts[i] switch
+                {
+                    "[type]" => address with { Type = segments[i] },
+                    "[id]" => address with { Id = segments[i] },
+                    "[vid]" => address with { VersionId = segments[i] },
+                    _ => address,
+                };
+            return address;
+        }
+        return new RestAddress { IsOtherMethod = other };
+    }
+}
