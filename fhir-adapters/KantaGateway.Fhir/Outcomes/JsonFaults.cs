@@ -24,10 +24,37 @@ static class JsonFaults
 
     public static readonly JsonReaderOptions ReaderOptions = new() { MaxDepth = MaxDepth };
 
-    private enum TextFault { None, NoText, ControlCharacter, DeepNarrative }
+    private enum TextFault { None, NoText, NoName, ControlCharacter, DeepNarrative }
 
     /// <summary>The fault of a JSON text, or null when it is one well-formed object.</summary>
     public static Fault? Find(ReadOnlySpan<byte> json) => IsSound(json) ? null : Locate(json);
+
+    /// <summary>The first member that stands twice in one object, or null. For a sound text.</summary>
+    public static Fault? Repeated(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json, ReaderOptions);
+        var path = new ElementPath();
+        var names = new Stack<HashSet<string>>();
+        while (reader.Read())
+        {
+            if (path.Depth == 0)
+                path.Enter();
+            else
+                path.Follow(ref reader);
+            switch (reader.TokenType)
+            {
+                case JsonTokenType.StartObject:
+                    names.Push(new(StringComparer.Ordinal));
+                    break;
+                case JsonTokenType.EndObject:
+                    names.Pop();
+                    break;
+                case JsonTokenType.PropertyName when !names.Peek().Add(reader.GetString()!):
+                    return new(FaultKind.Unprocessable, new FaultIssue("The element stands more than once in the same object.", path.Expression, "structure"));
+            }
+        }
+        return null;
+    }
 
     private static bool IsSound(ReadOnlySpan<byte> json)
     {
@@ -88,6 +115,8 @@ static class JsonFaults
                     ? CheckText(ref reader, path.IsNarrative && reader.TokenType == JsonTokenType.String) : TextFault.None;
                 if (text == TextFault.NoText)
                     return Invalid("A string is not valid UTF-8 or has an incomplete surrogate pair.", path.Expression);
+                if (text == TextFault.NoName)
+                    return new(FaultKind.Unprocessable, new FaultIssue("A member has an empty name.", path.Expression, "structure"));
                 if (!path.Follow(ref reader))
                     return new(FaultKind.Unprocessable, new FaultIssue("The element stands more than once in the same object.", path.Expression, "structure"));
                 if (text == TextFault.DeepNarrative)
@@ -109,6 +138,8 @@ static class JsonFaults
     /// <summary>Whether a string or name token is text. The reader itself lets bad UTF-8 and lone surrogates pass.</summary>
     private static TextFault CheckText(ref Utf8JsonReader reader, bool isNarrative)
     {
+        if (reader.TokenType == JsonTokenType.PropertyName && (reader.ValueSpan.IsEmpty || reader.ValueSpan.SequenceEqual("_"u8)))
+            return TextFault.NoName;
         if (!reader.ValueIsEscaped && !Utf8.IsValid(reader.ValueSpan))
             return TextFault.NoText;
         if (!reader.ValueIsEscaped && !isNarrative)

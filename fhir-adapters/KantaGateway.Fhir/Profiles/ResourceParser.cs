@@ -32,7 +32,18 @@ public static class ResourceParser
         if (JsonFaults.Find(json.Span) is { } malformed)
             return new(null, malformed);
         var reader = new Utf8JsonReader(json.Span, JsonFaults.ReaderOptions);
-        Deserializer.TryDeserializeResource(ref reader, out var resource, out var exceptions);
+        Resource? resource;
+        IEnumerable<Hl7.Fhir.Utility.CodedException> exceptions;
+        try
+        {
+            Deserializer.TryDeserializeResource(ref reader, out resource, out exceptions);
+        }
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException or NullReferenceException or FormatException or OverflowException)
+        {
+            // The SDK fails on some structures that no resource has instead of naming them. That is the body's fault.
+            return new(null, JsonFaults.Repeated(json.Span)
+                ?? new Fault(FaultKind.Unprocessable, new FaultIssue("The body has a structure that no FHIR resource has.", null, "structure")));
+        }
         var rootType = ElementExpression.IsName(resource?.TypeName) ? resource!.TypeName : null;
         var issues = new List<FaultIssue>();
         foreach (var exception in exceptions)
