@@ -41,9 +41,16 @@ public sealed record DisclosureScope
     [JsonPropertyName("d")]
     public IReadOnlyList<string> DeniedServiceEvents { get; init; } = [];
 
-    /// <summary>Resource types the task and the token reach; null means every served type.</summary>
+    /// <summary>
+    /// Resource types that the token reaches, ordinal and each once; null means every served type. Of a write it bounds the
+    /// searches in it: what it may write and read by id was checked type by type, see <see cref="OfAnyType"/>.
+    /// </summary>
     [JsonPropertyName("t")]
     public IReadOnlyList<string>? Types { get; init; }
+
+    /// <summary>The same scope over every type: for resources whose type the gateway has already found in the token.</summary>
+    [JsonIgnore]
+    public DisclosureScope OfAnyType => Types is null ? this : this with { Types = null };
 
     /// <summary>
     /// Whether an entry may be seen. Total: every combination has an answer, and an unknown one is false.

@@ -11,7 +11,7 @@ public static class InternalHeaders
     /// <summary>Signed <see cref="Grants.Grant"/> for the compartment that the request is about.</summary>
     public const string Grant = "X-Kanta-Grant";
 
-    /// <summary>On writes: a second grant, to read (and where the request has directory entries, write) the directory.</summary>
+    /// <summary>On writes and searches: a second grant, to read (and where a write has directory entries, write) the directory.</summary>
     public const string DirectoryGrant = "X-Kanta-Directory-Grant";
 
     /// <summary>The public FHIR base, for full URLs and links in what is answered.</summary>

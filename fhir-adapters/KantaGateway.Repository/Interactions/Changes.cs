@@ -114,6 +114,9 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
         {
             var asked = ResourceTypes.PlaceOf(operation.Type) == ResourcePlace.Directory && !request.Compartment.IsDirectory && request.Directory is { } directory
                 ? request with { Held = directory } : request;
+            // By id it shows the type that it names, and the gateway has looked for that in the token.
+            if (operation.Id is not null)
+                asked = asked with { Held = new(asked.Grant with { Scope = asked.Scope.OfAnyType }, asked.Held.Token) };
             answer = operation switch
             {
                 { IsHistory: true, Id: { } id } => await reading.HistoryAsync(asked, operation.Type, id, operation.Query ?? "", cancel).ConfigureAwait(false),

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
@@ -60,6 +61,12 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
     public CompartmentView View { get; } = lease.View;
 
     public string Controller => held.Grant.Scope.Controller;
+
+    /// <summary>What may be referred to and changed.</summary>
+    public DisclosureScope Scope { get; } = held.Grant.Scope.OfAnyType;
+
+    /// <summary>What may be found by criteria: a search is bounded by the token's types.</summary>
+    public DisclosureScope Searchable => held.Grant.Scope;
 
     public List<StagedRow> Rows { get; } = [];
 

@@ -223,7 +223,7 @@ sealed class WriteUnit : IDisposable
     private CompartmentRow Existing(BundleOperation operation, WriteTarget target)
     {
         var resource = _identifiers.TryReadResourceId(operation.Id, out var compartment, out var sequence) && compartment == target.View.Compartment ? sequence : -1;
-        if (Selection.Current(target.View, target.Held.Grant.Scope, operation.Type, resource) is not { } current)
+        if (Selection.Current(target.View, target.Scope, operation.Type, resource) is not { } current)
             throw Failed(operation, FaultKind.Absent, Fault.Absent.Issues[0].Diagnostics);
         RequireType(operation, target);
         return current.Controller == target.Controller ? current
@@ -242,10 +242,8 @@ sealed class WriteUnit : IDisposable
 
     private void RequireType(BundleOperation operation, WriteTarget target)
     {
-        if (target.Held.Grant.Scope.Types is { } types && !types.Contains(operation.Type))
-            throw Failed(operation, FaultKind.Denied, $"The grant does not cover {operation.Type}.");
         // The gateway says the same; a will that somebody else wrote down would bind all the same, so it is said twice.
-        if (operation.Type == "Consent" && target.Held.Grant.Scope.Breadth != Breadth.WholePerson)
+        if (operation.Type == "Consent" && target.Scope.Breadth != Breadth.WholePerson)
             throw Failed(operation, FaultKind.Denied, "Only the person themselves declares their will.");
     }
 
@@ -275,7 +273,7 @@ sealed class WriteUnit : IDisposable
         var (query, fault) = SearchQuery.Parse(type, criteria.TrimStart('?'), _identifiers, target.View.Compartment, DateTimeOffset.UnixEpoch, _request.Base);
         if (query is null)
             throw Failed(operation, FaultKind.Invalid, fault!.Issues[0].Diagnostics, element);
-        return [.. Selection.OfType(target.View, target.Held.Grant.Scope, type).Where(r => query.Matches(r.Entry)).Take(2)];
+        return [.. Selection.OfType(target.View, target.Searchable, type).Where(r => query.Matches(r.Entry)).Take(2)];
     }
 
     // :: references
@@ -373,7 +371,7 @@ sealed class WriteUnit : IDisposable
             return false;
         }
         List<CompartmentRow> matches = target is null ? []
-            : [.. Selection.OfType(target.View, target.Held.Grant.Scope, reference.Type!).Where(r => query.Matches(r.Entry)).Take(2)];
+            : [.. Selection.OfType(target.View, target.Searchable, reference.Type!).Where(r => query.Matches(r.Entry)).Take(2)];
         if (matches.Count != 1)
         {
             _issues.Add(new($"The conditional reference matches {(matches.Count == 0 ? "no" : "more than one")} {reference.Type}.", reference.Expression, "not-found"));
@@ -395,7 +393,7 @@ sealed class WriteUnit : IDisposable
 
     private CompartmentRow? ExistingRow(WriteTarget target, string type, string id) =>
         _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == target.View.Compartment
-            ? Selection.Current(target.View, target.Held.Grant.Scope, type, resource) : null;
+            ? Selection.Current(target.View, target.Scope, type, resource) : null;
 
     /// <summary>A Patient record states whose it is, once, and never becomes another person's.</summary>
     private void CheckIdentityCode(StagedRow staged)

@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Identification;
 
@@ -8,6 +9,8 @@ public static class ConsentDecision
 {
     private static readonly Decision.Permit DirectoryRead =
         new(LegalBasis.Directory, new DisclosureScope { Breadth = Breadth.Directory }, [Rule.Directory], RestsOnPolicy: false);
+
+    private static readonly int ServedTypes = ResourceTypes.Served.Count;
 
     private static readonly Decision.Permit Self =
         new(LegalBasis.OwnData, new DisclosureScope { Breadth = Breadth.WholePerson }, [Rule.SelfRead], RestsOnPolicy: false);
@@ -31,19 +34,49 @@ public static class ConsentDecision
     {
         if (now >= requester.Expires)
             return new Decision.Deny(DenyReason.NoLegalBasis);
-        return requester.Kind switch
+        var decision = requester.Kind switch
         {
             RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy),
-            RequesterKind.System => DecideForClinic(requester, "system", interaction) ?? OwnRegister(requester, interaction),
-            RequesterKind.Professional => DecideForClinic(requester, "user", interaction)
+            RequesterKind.System => DecideForClinic(requester, interaction) ?? OwnRegister(requester, interaction),
+            RequesterKind.Professional => DecideForClinic(requester, interaction)
                 ?? DecideForProfessional(requester, interaction, policy, relationship),
             _ => new Decision.Deny(DenyReason.NoLegalBasis),
         };
+        return decision is Decision.Permit permit && TypesOf(requester, interaction.ReadsBy) is { } types
+            ? permit with { Scope = permit.Scope with { Types = types } }
+            : decision;
     }
 
-    /// <summary>What clinics have in common: token scopes, the directory, and that they make no declarations. Null: go on.</summary>
-    private static Decision? DecideForClinic(Requester requester, string level, Interaction interaction)
+    /// <summary>The directory as this interaction may see it beside a patient's record: to check references, to chain, to include.</summary>
+    public static DisclosureScope DirectoryBeside(Requester requester, Interaction interaction) =>
+        (interaction.IsWrite ? DirectoryWrite(requester) : DirectoryRead.Scope) with { Types = TypesOf(requester, interaction.ReadsBy) };
+
+    /// <summary>The served types that the token permits a letter for, ordinal; null: all of them.</summary>
+    /// <remarks>A search shows resources of many types; each must be one that the token could have asked for alone.</remarks>
+    private static IReadOnlyList<string>? TypesOf(Requester requester, char letter)
     {
+        if (requester.Kind == RequesterKind.Citizen)
+            return null;
+        var level = LevelOf(requester);
+        SortedSet<string>? types = null;
+        foreach (var scope in requester.Scopes)
+        {
+            if (!scope.Permits(level, scope.Type, letter))
+                continue;
+            if (scope.Type == "*")
+                return null;
+            if (ResourceTypes.IsServed(scope.Type))
+                (types ??= new(StringComparer.Ordinal)).Add(scope.Type);
+        }
+        return types?.Count == ServedTypes ? null : [.. types ?? []];
+    }
+
+    private static string LevelOf(Requester requester) => requester.Kind == RequesterKind.System ? "system" : "user";
+
+    /// <summary>What clinics have in common: token scopes, the directory, and that they make no declarations. Null: go on.</summary>
+    private static Decision? DecideForClinic(Requester requester, Interaction interaction)
+    {
+        var level = LevelOf(requester);
         foreach (var (type, letter) in interaction.Needs)
         {
             if (!requester.Scopes.Any(s => s.Permits(level, type, letter)))
@@ -59,7 +92,7 @@ public static class ConsentDecision
     }
 
     /// <summary>The directory as its writer sees it: all of it to read, the organisation's own entries to change.</summary>
-    public static DisclosureScope DirectoryWrite(Requester requester) =>
+    private static DisclosureScope DirectoryWrite(Requester requester) =>
         new() { Breadth = Breadth.Directory, Controller = requester.Organisation.ToString() };
 
     /// <summary>Other controllers' data for a professional: §54 permission, §59 denials, §57 care relationship.</summary>

@@ -31,5 +31,17 @@ public sealed record Interaction
     /// <summary>OID of the service event the requester names (X-Service-Event); null: any open one of its organisation.</summary>
     public string? ServiceEvent { get; init; }
 
+    /// <summary>
+    /// Whether entries of the directory may be looked at beside the person's record: by a write, whose references are
+    /// checked, and by what gathers resources. A read by id shows what it names and nothing else.
+    /// </summary>
+    public bool ReachesDirectory => !Compartment.IsDirectory && Kind is not (InteractionKind.Read or InteractionKind.VRead or InteractionKind.History);
+
+    /// <summary>
+    /// The SMART permission letter that what it shows besides the resource it names must have: <c>s</c> for all that a search
+    /// reads (includes, chains, the criteria of a conditional write), else <c>r</c>.
+    /// </summary>
+    public char ReadsBy => Kind == InteractionKind.Search || IsWrite ? 's' : 'r';
+
     public bool IsWrite => Kind is InteractionKind.Create or InteractionKind.Update or InteractionKind.Delete or InteractionKind.Transaction;
 }

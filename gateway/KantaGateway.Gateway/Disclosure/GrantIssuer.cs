@@ -16,7 +16,25 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 
     private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });
 
-    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, IReadOnlyList<string> Denied, IReadOnlyList<string>? Types);
+    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, Names Denied, Names Types);
+
+    /// <summary>A list compared by what is in it: two requests of one token make two lists.</summary>
+    private readonly struct Names(IReadOnlyList<string>? names) : IEquatable<Names>
+    {
+        private readonly IReadOnlyList<string>? _names = names;
+
+        public bool Equals(Names other) => ReferenceEquals(_names, other._names) || (_names is not null && other._names is not null && _names.SequenceEqual(other._names));
+
+        public override bool Equals(object? other) => other is Names names && Equals(names);
+
+        public override int GetHashCode()
+        {
+            var hash = new HashCode();
+            foreach (var name in _names ?? [])
+                hash.Add(name);
+            return hash.ToHashCode();
+        }
+    }
 
     /// <summary>A grant for what a decision permits.</summary>
     /// <param name="requester">Whose request it is.</param>
@@ -26,7 +44,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     /// <param name="policyVersion">Version that the decision rests on; null: on none.</param>
     public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion)
     {
-        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, scope.DeniedServiceEvents, scope.Types);
+        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, new(scope.DeniedServiceEvents), new(scope.Types));
         if (_kept.TryGetValue(key, out string? kept))
             return kept!;
         var signed = signer.Sign(new Grant

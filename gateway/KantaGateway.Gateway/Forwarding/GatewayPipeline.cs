@@ -103,8 +103,8 @@ public sealed class GatewayPipeline(
             // :: Step 4
             var use = interaction.IsWrite ? GrantUse.Write : GrantUse.Read;
             var grant = grants.For(requester, interaction.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null);
-            var directoryGrant = interaction.IsWrite && !interaction.Compartment.IsDirectory
-                ? grants.For(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryWrite(requester), null)
+            var directoryGrant = interaction.ReachesDirectory
+                ? grants.For(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryBeside(requester, interaction), null)
                 : null;
 
             // :: Step 5. An intent on disk means: whatever happens to the write, that it was asked for is known.

@@ -55,7 +55,7 @@ public sealed class RepositoryForwarder : IDisposable
     /// <summary>One attempt.</summary>
     /// <param name="context">The request, its body replayable; the response not started.</param>
     /// <param name="grant">Signed grant.</param>
-    /// <param name="directoryGrant">On writes.</param>
+    /// <param name="directoryGrant">On writes and searches.</param>
     /// <param name="isWrite">A caller who hangs up does not stop a write between the store and its record.</param>
     /// <param name="record">Step 8: makes the outcome durable. Throwing means that nothing may leave.</param>
     public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, bool isWrite, Func<int, DisclosureManifest?, Task> record)

@@ -103,6 +103,35 @@ public class ConsentDecisionTests
         .Sample((declared, open) => ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Read, "Observation"), ConsentWorld.Policy(declared, open))
             is Decision.Permit { RestsOnPolicy: true });
 
+    [Theory]
+    [InlineData(InteractionKind.Search, "user/Observation.rs user/Encounter.r user/Condition.s", "Condition Observation")]
+    [InlineData(InteractionKind.Read, "user/Observation.rs user/Encounter.r user/Condition.s", "Encounter Observation")]
+    [InlineData(InteractionKind.Create, "user/Observation.cs user/Encounter.r", "Observation")]
+    [InlineData(InteractionKind.Search, "user/Observation.s user/Nonsense.s system/Patient.s", "Observation")]
+    [InlineData(InteractionKind.Search, "user/Observation.s user/*.s", null)]
+    [InlineData(InteractionKind.Search, "user/Observation.s user/*.r", "Observation")]
+    public void What_is_shown_besides_the_asked_is_of_types_that_the_token_could_ask_for(InteractionKind kind, string scopes, string? types)
+    {
+        var requester = ConsentWorld.Requester("professional", scopes: scopes.Split(' '));
+        var interaction = ConsentWorld.Interaction(kind, "Observation");
+        var permit = Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, interaction, ConsentWorld.Policy(["informed", "permit"], true)));
+        Assert.Equal(types?.Split(' '), permit.Scope.Types);
+        Assert.Equal(types?.Split(' '), ConsentDecision.DirectoryBeside(requester, interaction).Types);
+        Assert.Equal(types?.Split(' '), Assert.IsType<Decision.Permit>(
+            ConsentWorld.Decide(requester, interaction with { Compartment = KantaGateway.Fhir.Identifiers.Pseudonym.Directory }, PolicySnapshot.Empty)).Scope.Types);
+    }
+
+    [Fact]
+    public void A_token_that_names_every_type_reaches_what_a_token_for_all_does()
+    {
+        var requester = ConsentWorld.Requester("professional", scopes: [.. KantaGateway.Fhir.Compartment.ResourceTypes.Served.Select(t => $"user/{t}.s")]);
+        Assert.Null(Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), PolicySnapshot.Empty)).Scope.Types);
+    }
+
+    [Fact]
+    public void The_persons_own_reading_is_bounded_by_no_token() => Assert.Null(Assert.IsType<Decision.Permit>(
+        ConsentWorld.Decide(ConsentWorld.Requester("citizen", scopes: []), ConsentWorld.Interaction(InteractionKind.Search, "Observation"), PolicySnapshot.Empty)).Scope.Types);
+
     [Fact]
     public void Nobody_but_the_person_sees_declarations()
     {

@@ -1,0 +1,36 @@
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Tests.Consent;
+
+namespace KantaGateway.Tests.Disclosure;
+
+/// <summary>A grant is kept for those requests, and only those, for which a new one would say the same.</summary>
+public sealed class GrantIssuerTests : IDisposable
+{
+    private readonly ECDsa _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+    private readonly GrantIssuer _issuer;
+
+    public GrantIssuerTests() => _issuer = new(new GrantSigner(_key, TimeProvider.System), TimeProvider.System);
+
+    public void Dispose() => _key.Dispose();
+
+    private string Grant(DisclosureScope scope) => _issuer.For(ConsentWorld.Requester("professional"), ConsentWorld.Person, GrantUse.Read, scope, 7);
+
+    private static DisclosureScope Scope(string[]? types, params string[] denied) =>
+        new() { Breadth = Breadth.Disclosed, Controller = "1.2.246.10.1", Types = types, DeniedServiceEvents = denied };
+
+    [Fact]
+    public void Equal_scopes_made_at_different_times_share_a_grant()
+    {
+        Assert.Equal(Grant(Scope(["Observation", "Patient"], "1.2.3")), Grant(Scope(["Observation", "Patient"], "1.2.3")));
+        Assert.Equal(Grant(Scope(null)), Grant(Scope(null)));
+    }
+
+    [Fact]
+    public void Another_type_or_denial_makes_another_grant()
+    {
+        string[] grants = [Grant(Scope(null)), Grant(Scope([])), Grant(Scope(["Observation"])), Grant(Scope(["Patient"])), Grant(Scope(["Observation", "Patient"])), Grant(Scope(null, "1.2.3"))];
+        Assert.Equal(grants.Length, grants.Distinct().Count());
+    }
+}
