@@ -76,26 +76,30 @@ sealed class HouseInMemory : IAsyncDisposable
         if (open)
             await StoredAsync(Revontuli.System.CreateAsync("Encounter", Json(Encounter("1.2.246.10.99000022.14.2026.1", "in-progress"))));
         Gateway.GetRequiredService<IdentifierCipher>().TryReadResourceId(PatientId, out var self, out _);
-        Citizen = new Requester
-        {
-            Kind = RequesterKind.Citizen,
-            ClientId = "portal",
-            Organisation = Oid.Parse("1.2.246.10.99999990"),
-            OrganisationName = "Kansalaisen portaali",
-            ControllerKind = ControllerKind.Public,
-            Self = self,
-            PurposeOfUse = "PATRQT",
-            TokenId = "session",
-            Scopes = [],
-            Expires = DateTimeOffset.UtcNow.AddHours(1),
-        };
+        Citizen = CitizenOf(self);
         return note;
     }
 
-    /// <summary>The citizen declares; returns the id of the Consent.</summary>
-    public async Task<string> DeclareAsync(byte[] consent)
+    /// <summary>A person signed in to the portal.</summary>
+    public Requester CitizenOf(Pseudonym self) => new()
     {
-        var answer = await Gateway.GetRequiredService<IInnerRequests>().SendAsync(Citizen, "POST", "Consent", consent);
+        Kind = RequesterKind.Citizen,
+        ClientId = "portal",
+        Organisation = Oid.Parse("1.2.246.10.99999990"),
+        OrganisationName = "Kansalaisen portaali",
+        ControllerKind = ControllerKind.Public,
+        Self = self,
+        PurposeOfUse = "PATRQT",
+        TokenId = "session",
+        Scopes = [],
+        Expires = DateTimeOffset.UtcNow.AddHours(1),
+    };
+
+    /// <summary>A citizen declares; returns the id of the Consent.</summary>
+    /// <param name="citizen">The admitted one by default.</param>
+    public async Task<string> DeclareAsync(byte[] consent, Requester? citizen = null)
+    {
+        var answer = await Gateway.GetRequiredService<IInnerRequests>().SendAsync(citizen ?? Citizen, "POST", "Consent", consent);
         Assert.True(answer.Status == 201, Encoding.UTF8.GetString(answer.Body));
         return FhirReply.ParseLocation(answer.Headers.Location.ToString())!.Value.Id;
     }
