@@ -12,7 +12,17 @@ public enum FaultKind
 /// <param name="Diagnostics">A plain sentence for a vendor's engineer. Never personal data, never a hint of hidden data.</param>
 /// <param name="Expression">FHIRPath of the element at fault, such as <c>Observation.subject</c>, or <c>Bundle.entry[3].resource.subject</c>.</param>
 /// <param name="Code">FHIR issue-type code; null takes the one of the fault's kind.</param>
-public sealed record FaultIssue(string Diagnostics, string? Expression = null, string? Code = null);
+public sealed record FaultIssue(string Diagnostics, string? Expression = null, string? Code = null)
+{
+    /// <summary>Only an error refuses; the others stand in outcomes that tell of what was accepted.</summary>
+    public FaultSeverity Severity { get; init; }
+
+    /// <summary>Key of a sentence of its own among <c>messages</c> in <c>outcome-texts.json</c>; null takes that of the code or kind.</summary>
+    public string? Message { get; init; }
+}
+
+/// <summary>hl7.org/fhir/R4/valueset-issue-severity.html without <c>fatal</c>.</summary>
+public enum FaultSeverity { Error = 0, Warning = 1, Information = 2 }
 
 /// <summary>An expected refusal, as a value.</summary>
 public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issues)

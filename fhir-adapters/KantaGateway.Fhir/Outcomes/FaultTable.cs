@@ -31,16 +31,17 @@ public static class FaultTable
 
     /// <summary>The OperationOutcome of a fault as FHIR JSON.</summary>
     /// <param name="correlationId">Becomes <c>OperationOutcome.id</c>; the same value stands in the response header.</param>
-    public static byte[] ToOperationOutcome(Fault fault, string correlationId)
+    /// <param name="language">Of <c>issue.details.text</c>; the diagnostics are English always.</param>
+    public static byte[] ToOperationOutcome(Fault fault, string correlationId, OutcomeLanguage language)
     {
         using var buffer = new MemoryStream(512);
         using (var json = new Utf8JsonWriter(buffer))
-            Write(json, fault, correlationId);
+            Write(json, fault, correlationId, language);
         return buffer.ToArray();
     }
 
     /// <summary>Writes the OperationOutcome into a larger document, such as a batch response.</summary>
-    public static void Write(Utf8JsonWriter json, Fault fault, string correlationId)
+    public static void Write(Utf8JsonWriter json, Fault fault, string correlationId, OutcomeLanguage language)
     {
         var (_, defaultCode) = Of(fault.Kind);
         json.WriteStartObject();
@@ -50,8 +51,11 @@ public static class FaultTable
         foreach (var issue in fault.Issues)
         {
             json.WriteStartObject();
-            json.WriteString("severity", "error");
+            json.WriteString("severity", issue.Severity switch { FaultSeverity.Error => "error", FaultSeverity.Warning => "warning", _ => "information" });
             json.WriteString("code", issue.Code ?? defaultCode);
+            json.WriteStartObject("details");
+            json.WriteString("text", OutcomeTexts.Of(fault.Kind, issue, language));
+            json.WriteEndObject();
             json.WriteString("diagnostics", issue.Diagnostics);
             if (issue.Expression is { } expression)
             {

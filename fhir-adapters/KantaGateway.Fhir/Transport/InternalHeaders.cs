@@ -17,6 +17,9 @@ public static class InternalHeaders
     /// <summary>The public FHIR base, for full URLs and links in what is answered.</summary>
     public const string Base = "X-Kanta-Base";
 
+    /// <summary>The language that the caller reads: fi, sv or en; absent means fi. See <see cref="Outcomes.OutcomeLanguage"/>.</summary>
+    public const string Language = "X-Kanta-Language";
+
     /// <summary>Response: what the body discloses or has written, see <see cref="Grants.DisclosureManifest"/>.</summary>
     public const string Manifest = "X-Kanta-Manifest";
 

@@ -150,7 +150,7 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
             json.WriteStartObject("response"u8);
             json.WriteString("status"u8, FaultTable.Of(fault.Kind).Status.ToString(System.Globalization.CultureInfo.InvariantCulture));
             json.WritePropertyName("outcome"u8);
-            FaultTable.Write(json, fault, correlationId);
+            FaultTable.Write(json, fault, correlationId, request.Language);
             json.WriteEndObject();
         }
 

@@ -110,7 +110,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
                 ? await grants.RequireAsync(second).ConfigureAwait(false) : null;
             if (directory is not null && !directory.Grant.Compartment.IsDirectory)
                 throw new FaultException(new Fault(FaultKind.NotIdentified, "The directory grant is for something else."));
-            var request = new RepositoryRequest(held, directory, headers[InternalHeaders.Base].ToString());
+            var request = new RepositoryRequest(held, directory, headers[InternalHeaders.Base].ToString()) { Language = OutcomeLanguages.Of(headers[InternalHeaders.Language]) };
             var answer = await interaction(request, context).ConfigureAwait(false);
             await answer.WriteAsync(context).ConfigureAwait(false);
             return;
@@ -157,7 +157,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
             context.Abort();
             return;
         }
-        var body = FaultTable.ToOperationOutcome(fault, CorrelationId(context));
+        var body = FaultTable.ToOperationOutcome(fault, CorrelationId(context), OutcomeLanguages.Of(context.Request.Headers[InternalHeaders.Language]));
         context.Response.StatusCode = FaultTable.Of(fault.Kind).Status;
         context.Response.ContentType = Answer.FhirJson;
         context.Response.ContentLength = body.Length;

@@ -11,6 +11,9 @@ namespace KantaGateway.Repository.Interactions;
 /// <param name="Base">Public FHIR base, no trailing slash.</param>
 sealed record RepositoryRequest(HeldGrant Held, HeldGrant? Directory, string Base)
 {
+    /// <summary>What the caller reads.</summary>
+    public OutcomeLanguage Language { get; init; }
+
     public Grant Grant => Held.Grant;
 
     public DisclosureScope Scope => Held.Grant.Scope;

@@ -43,7 +43,7 @@ public static class FaultWriter
         if (!context.Request.Path.StartsWithSegments("/fhir"))
             return Results.Problem(fault.Issues.Count > 0 ? fault.Issues[0].Diagnostics : null, statusCode: status,
                 extensions: new Dictionary<string, object?> { ["correlationId"] = correlation }).ExecuteAsync(context);
-        var body = FaultTable.ToOperationOutcome(fault, correlation);
+        var body = FaultTable.ToOperationOutcome(fault, correlation, OutcomeLanguages.Of(context.Request.Headers.AcceptLanguage));
         response.ContentType = FhirJson;
         response.ContentLength = body.Length;
         return response.Body.WriteAsync(body, context.RequestAborted).AsTask();

@@ -65,7 +65,7 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
             headers.IfNoneMatch = ifNoneMatch;
         if (entry.IfNoneExist is { } ifNoneExist)
             headers["If-None-Exist"] = ifNoneExist;
-        foreach (var name in new[] { InteractionReader.ServiceEventHeader, "Prefer" })
+        foreach (var name in new[] { InteractionReader.ServiceEventHeader, "Prefer", "Accept-Language" })
             if (outer.Request.Headers.TryGetValue(name, out var value))
                 headers[name] = value;
         return await InnerRequestSender.AnswerOf(context, serve);

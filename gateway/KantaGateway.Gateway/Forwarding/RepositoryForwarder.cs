@@ -84,7 +84,7 @@ public sealed class RepositoryForwarder : IDisposable
     private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
     {
         private static readonly FrozenSet<string> OfTheCaller = FrozenSet.ToFrozenSet(
-            ["Authorization", "Cookie", "X-Client-Cert", "X-Request-Id", "X-Correlation-Id", "X-Service-Event", "Host", "Forwarded", "Origin", "Referer", "User-Agent"],
+            ["Authorization", "Cookie", "X-Client-Cert", "X-Request-Id", "X-Correlation-Id", "X-Service-Event", "Host", "Forwarded", "Origin", "Referer", "User-Agent", "Accept-Language"],
             StringComparer.OrdinalIgnoreCase);
 
         public bool Moved { get; private set; }
@@ -102,6 +102,8 @@ public sealed class RepositoryForwarder : IDisposable
             if (directoryGrant is not null)
                 headers.TryAddWithoutValidation(InternalHeaders.DirectoryGrant, directoryGrant);
             headers.TryAddWithoutValidation(InternalHeaders.Base, fhirBase);
+            if (OutcomeLanguages.Of(httpContext.Request.Headers.AcceptLanguage) is not OutcomeLanguage.Finnish and var language)
+                headers.TryAddWithoutValidation(InternalHeaders.Language, language.Tag());
             headers.TryAddWithoutValidation(InternalHeaders.CorrelationId, Faults.Correlation.Of(httpContext));
         }
 

@@ -55,7 +55,7 @@ public sealed class EntryPointTests(ITestOutputHelper output)
         Assert.NotNull(fault);
         Assert.NotEmpty(fault.Issues);
         Assert.Equal(4, FaultTable.Of(fault.Kind).Status / 100);
-        _ = FaultTable.ToOperationOutcome(fault, "fuzz");
+        _ = FaultTable.ToOperationOutcome(fault, "fuzz", OutcomeLanguage.English);
         return fault.Kind.ToString();
     }
 

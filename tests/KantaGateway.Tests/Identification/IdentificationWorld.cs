@@ -161,7 +161,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         {
             var (requester, fault) = await identification.IdentifyAsync(context);
             return fault is null ? Results.Json(Describe(requester!))
-                : Results.Bytes(FaultTable.ToOperationOutcome(fault, "test"), "application/fhir+json").WithStatus(FaultTable.Of(fault.Kind).Status);
+                : Results.Bytes(FaultTable.ToOperationOutcome(fault, "test", OutcomeLanguage.English), "application/fhir+json").WithStatus(FaultTable.Of(fault.Kind).Status);
         });
         app.MapGet("/whoami", (HttpContext context, IIdentification identification) =>
             identification.PortalRequester(context) is { } requester ? Results.Json(Describe(requester)) : Results.StatusCode(401));

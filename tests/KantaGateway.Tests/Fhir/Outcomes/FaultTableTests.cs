@@ -39,7 +39,7 @@ public class FaultTableTests
         foreach (var kind in Enum.GetValues<FaultKind>())
         {
             var fault = new Fault(kind, new FaultIssue("What to do.", "Observation.subject"), new FaultIssue("And \"this\" <too>."));
-            var outcome = Sample.Parse<OperationOutcome>(Encoding.UTF8.GetString(FaultTable.ToOperationOutcome(fault, "c-1")));
+            var outcome = Sample.Parse<OperationOutcome>(Encoding.UTF8.GetString(FaultTable.ToOperationOutcome(fault, "c-1", OutcomeLanguage.English)));
             Assert.Equal("c-1", outcome.Id);
             Assert.Equal(2, outcome.Issue.Count);
             Assert.All(outcome.Issue, i => Assert.Equal(OperationOutcome.IssueSeverity.Error, i.Severity));
@@ -52,7 +52,7 @@ public class FaultTableTests
     public void An_issue_may_be_more_exact_than_its_fault()
     {
         var outcome = Sample.Parse<OperationOutcome>(Encoding.UTF8.GetString(
-            FaultTable.ToOperationOutcome(new Fault(FaultKind.Unprocessable, new FaultIssue("Missing.", "Observation.code", "required")), "c-1")));
+            FaultTable.ToOperationOutcome(new Fault(FaultKind.Unprocessable, new FaultIssue("Missing.", "Observation.code", "required")), "c-1", OutcomeLanguage.English)));
         Assert.Equal(OperationOutcome.IssueType.Required, outcome.Issue[0].Code);
     }
 }

@@ -56,7 +56,7 @@ public class ResourceParserTests
         {
             var fault = ResourceParser.Parse(Encoding.UTF8.GetBytes(body)).Fault;
             Assert.NotNull(fault);
-            Assert.DoesNotContain(Secret, Encoding.UTF8.GetString(FaultTable.ToOperationOutcome(fault, "c")));
+            Assert.DoesNotContain(Secret, Encoding.UTF8.GetString(FaultTable.ToOperationOutcome(fault, "c", OutcomeLanguage.English)));
         }
     }
 

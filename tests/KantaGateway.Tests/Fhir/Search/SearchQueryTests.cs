@@ -115,7 +115,7 @@ public sealed class SearchQueryTests : IDisposable
     [InlineData("=010190-999W")]
     public void No_answer_repeats_what_may_be_personal(string query)
     {
-        var outcome = Encoding.UTF8.GetString(FaultTable.ToOperationOutcome(Parse("Observation", query).Fault!, "c"));
+        var outcome = Encoding.UTF8.GetString(FaultTable.ToOperationOutcome(Parse("Observation", query).Fault!, "c", OutcomeLanguage.English));
         Assert.DoesNotContain("010190", outcome);
         Assert.DoesNotContain("script", outcome);
     }
