@@ -16,9 +16,16 @@ public sealed record ScannedEntry(int Index, string? Method, string? Url, string
     public string? IfMatch { get; init; }
     public string? IfNoneExist { get; init; }
     public string? IfNoneMatch { get; init; }
+    public string? IfModifiedSince { get; init; }
 
-    /// <summary>Type that the entry is about: its resource's, else the one its URL begins with; null when it names none.</summary>
-    public string? TargetType => ResourceType ?? Url?.TrimStart('/').Split('/', '?')[0];
+    /// <summary>
+    /// Type that the entry is about: its resource's, else the one its URL begins with; null when it names none. What a PATCH
+    /// carries is not of the type that it changes.
+    /// </summary>
+    public string? TargetType => (Method == "PATCH" ? null : ResourceType) ?? Url?.TrimStart('/').Split('/', '?')[0];
+
+    /// <summary>Whether criteria choose the resource that it changes, or whether it creates one.</summary>
+    public bool IsConditional => IfNoneExist is not null || (Method is "PUT" or "PATCH" or "DELETE" && Url?.Contains('?') == true);
 
     /// <summary>Masked: URLs and full URLs carry ids.</summary>
     public override string ToString() => $"Bundle.entry[{Index}]";
@@ -58,6 +65,11 @@ public sealed class RequestScan
     /// </summary>
     public IReadOnlyList<string> IdentityCodes { get; private init; } = [];
 
+    /// <summary>
+    /// Distinct conditional references <c>Type?parameters</c> anywhere in the body, in order of appearance: each is a search.
+    /// </summary>
+    public IReadOnlyList<string> ConditionalReferences { get; private init; } = [];
+
     public IReadOnlyList<ScannedEntry> Entries { get; private init; } = [];
 
     /// <summary>Whether the resource or an entry of the Bundle writes a directory type.</summary>
@@ -85,6 +97,7 @@ public sealed class RequestScan
         // Insertion-ordered sets: a hostile body may name a hundred thousand patients.
         private readonly OrderedDictionary<string, bool> _patientIds = [];
         private readonly OrderedDictionary<string, bool> _identityCodes = [];
+        private readonly OrderedDictionary<string, bool> _conditional = [];
         private readonly List<ScannedEntry> _entries = [];
         private string? _bundleType;
 
@@ -108,6 +121,7 @@ public sealed class RequestScan
                 BundleType = _bundleType,
                 PatientIds = [.. _patientIds.Keys],
                 IdentityCodes = [.. _identityCodes.Keys],
+                ConditionalReferences = [.. _conditional.Keys],
                 Entries = _entries,
                 TouchesDirectory = directory,
                 TouchesPatient = patient,
@@ -213,6 +227,8 @@ public sealed class RequestScan
                     entry = entry with { IfNoneExist = ReadText() };
                 else if (_reader.ValueTextEquals("ifNoneMatch"u8))
                     entry = entry with { IfNoneMatch = ReadText() };
+                else if (_reader.ValueTextEquals("ifModifiedSince"u8))
+                    entry = entry with { IfModifiedSince = ReadText() };
                 else
                     ReadValue();
             }
@@ -256,7 +272,7 @@ public sealed class RequestScan
             var isReference = _reader.ValueTextEquals("reference"u8);
             _reader.Read();
             if (isReference && _reader.TokenType == JsonTokenType.String)
-                AddPatient(_reader.GetString()!);
+                AddReference(_reader.GetString()!);
             else
                 ReadOn();
         }
@@ -272,7 +288,7 @@ public sealed class RequestScan
                 {
                     _reader.Read();
                     if (_reader.TokenType == JsonTokenType.String)
-                        AddPatient(_reader.GetString()!);
+                        AddReference(_reader.GetString()!);
                 }
         }
 
@@ -284,6 +300,14 @@ public sealed class RequestScan
                 return _reader.GetString();
             ReadOn();
             return null;
+        }
+
+        private readonly void AddReference(string reference)
+        {
+            if (References.Classify(reference, out _, out _) == ReferenceKind.Conditional)
+                _conditional.TryAdd(reference, true);
+            else
+                AddPatient(reference);
         }
 
         private readonly void AddPatient(string reference)

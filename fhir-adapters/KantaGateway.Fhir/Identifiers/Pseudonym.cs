@@ -28,6 +28,12 @@ public readonly record struct Pseudonym
     /// </summary>
     public static Pseudonym Directory => default;
 
+    /// <summary>
+    /// Whose an id is that was never given out: it is asked for there and takes the way of an id whose resource is hidden. One
+    /// of 2^80, which nobody's code comes to except by chance.
+    /// </summary>
+    public static Pseudonym Nobody { get; } = new(ulong.MaxValue, ushort.MaxValue);
+
     /// <summary>True for the shared directory compartment.</summary>
     public bool IsDirectory => _high == 0 && _low == 0;
 

@@ -5,7 +5,10 @@ public enum RestInteraction
 {
     /// <summary>No route: nothing is served by that method there.</summary>
     None = 0,
-    Read, VRead, HistoryInstance, SearchType, Create, Update, Delete,
+    Read, VRead, HistoryInstance, SearchType, Create, Update, Patch, Delete,
+
+    /// <summary>Update, patch or delete of the one resource that the criteria find.</summary>
+    ConditionalUpdate, ConditionalPatch, ConditionalDelete,
 
     /// <summary>A Bundle at the base: transaction or batch.</summary>
     Bundle,
@@ -68,7 +71,11 @@ public static class RestRoutes
         new("POST", "[type]", RestInteraction.Create, "create"),
         new("GET", "[type]/[id]", RestInteraction.Read, "read"),
         new("PUT", "[type]/[id]", RestInteraction.Update, "update"),
+        new("PATCH", "[type]/[id]", RestInteraction.Patch, "patch"),
         new("DELETE", "[type]/[id]", RestInteraction.Delete, "delete"),
+        new("PUT", "[type]", RestInteraction.ConditionalUpdate, "update"),
+        new("PATCH", "[type]", RestInteraction.ConditionalPatch, "patch"),
+        new("DELETE", "[type]", RestInteraction.ConditionalDelete, "delete"),
         new("GET", "[type]/[id]/_history", RestInteraction.HistoryInstance, "history-instance"),
         new("GET", "[type]/[id]/_history/[vid]", RestInteraction.VRead, "vread"),
     ];

@@ -30,6 +30,16 @@ public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issu
     /// <summary>The one answer for what is absent, hidden or somebody else's (law 4); every part gives this one.</summary>
     public static Fault Absent { get; } = new(FaultKind.Absent, "There is no such resource, or none that this request may see.");
 
+    /// <summary>
+    /// The one answer to an update of what is absent, hidden or somebody else's: the server gives the ids (http.html#upsert).
+    /// </summary>
+    public static Fault NoUpdateAsCreate { get; } = new(FaultKind.MethodNotAllowed,
+        "There is no such resource, or none that this request may see, and a client does not choose ids here: send a new resource to POST [Type].");
+
+    /// <summary>The one answer to an update that does not say which version it was made on, whether or not there is a resource.</summary>
+    public static Fault NoIfMatch { get; } = new(FaultKind.PreconditionRequired,
+        "An update needs If-Match with the version that was read, such as W/\"…\", so that nobody's change is lost. A new resource goes to POST [Type].");
+
     public Fault(FaultKind kind, string diagnostics, string? expression = null) : this(kind, new FaultIssue(diagnostics, expression)) { }
 }
 

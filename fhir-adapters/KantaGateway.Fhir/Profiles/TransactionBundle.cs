@@ -1,20 +1,29 @@
+using System.Net;
+using System.Text.RegularExpressions;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Patching;
 
 namespace KantaGateway.Fhir.Profiles;
 
-/// <summary>What one entry of a transaction asks for, in the order in which R4 has them carried out (http.html, 3.1.0.11.2).</summary>
-public enum BundleMethod { Delete = 0, Post = 1, Put = 2, Get = 3 }
+/// <summary>
+/// What one entry of a transaction asks for, in the order in which R4 has them carried out (http.html, 3.1.0.11.2); PUT and
+/// PATCH share a place, and so do GET and HEAD.
+/// </summary>
+public enum BundleMethod { Delete, Post, Put, Patch, Get, Head }
 
 /// <summary>One checked entry of a transaction or batch.</summary>
 /// <param name="Index">Position in <c>Bundle.entry</c>: where its answer goes.</param>
 /// <param name="Type">Resource type in the URL, a known FHIR type.</param>
-/// <param name="Id">Logical id in the URL; null on POST and on a search.</param>
+/// <param name="Id">Logical id in the URL; null on POST, on a search and where criteria choose the resource.</param>
 public sealed record BundleOperation(int Index, BundleMethod Method, string Type, string? Id)
 {
     /// <summary>Set on POST and PUT; of type <see cref="Type"/>.</summary>
     public Resource? Resource { get; init; }
+
+    /// <summary>Set on PATCH.</summary>
+    public ResourcePatch? Patch { get; init; }
 
     public string? FullUrl { get; init; }
 
@@ -24,12 +33,19 @@ public sealed record BundleOperation(int Index, BundleMethod Method, string Type
     /// <summary>GET of an instance's history.</summary>
     public bool IsHistory { get; init; }
 
-    /// <summary>Search parameters after <c>?</c> of a GET; null when it has none.</summary>
+    /// <summary>
+    /// Search parameters after <c>?</c>: of a search, or the criteria by which a PUT, PATCH or DELETE finds its resource; null
+    /// when it has none.
+    /// </summary>
     public string? Query { get; init; }
+
+    /// <summary>Whether it reads and changes nothing.</summary>
+    public bool IsRead => Method is BundleMethod.Get or BundleMethod.Head;
 
     public string? IfMatch { get; init; }
     public string? IfNoneExist { get; init; }
     public string? IfNoneMatch { get; init; }
+    public DateTimeOffset? IfModifiedSince { get; init; }
 
     /// <summary>FHIRPath of the entry, <c>Bundle.entry[i]</c>.</summary>
     public string Expression => $"Bundle.entry[{Index}]";
@@ -44,7 +60,7 @@ public sealed record BundleOperation(int Index, BundleMethod Method, string Type
 /// A transaction or batch Bundle whose entries have been checked and put in the order of execution, and whose links
 /// can be rewritten to the ids that the server gives.
 /// </summary>
-public sealed class TransactionBundle
+public sealed partial class TransactionBundle
 {
     /// <summary>Most entries in one Bundle.</summary>
     public const int MaxEntries = 2_000;
@@ -56,7 +72,7 @@ public sealed class TransactionBundle
 
     public bool IsBatch { get; }
 
-    /// <summary>All DELETE, then all POST, all PUT, all GET; within each the order of the Bundle.</summary>
+    /// <summary>All DELETE, then all POST, all PUT and PATCH, all GET and HEAD; within each the order of the Bundle.</summary>
     public IReadOnlyList<BundleOperation> Operations { get; }
 
     /// <summary>Checks a parsed Bundle.</summary>
@@ -78,27 +94,39 @@ public sealed class TransactionBundle
                 continue;
             if (operation.FullUrl is { } url && operation.Resource is not null && !fullUrls.Add(url))
                 issues.Add(new("Another entry has the same fullUrl.", $"Bundle.entry[{i}].fullUrl", "structure"));
-            if (operation.Method is BundleMethod.Put or BundleMethod.Delete && operation.Id is { } id && !targets.Add($"{operation.Type}/{id}"))
-                issues.Add(new("Another entry changes the same resource.", $"Bundle.entry[{i}].request.url", "structure"));
+            // Those that criteria find are compared once they are found; the same criteria would find, or make, the same twice.
+            if (!operation.IsRead && (operation.Id ?? Criteria(operation)) is { } target && !targets.Add($"{operation.Type}/{target}"))
+                issues.Add(new(operation.Method == BundleMethod.Post ? "Another entry has the same criteria." : "Another entry changes the same resource.",
+                    $"Bundle.entry[{i}].request.{(operation.Method == BundleMethod.Post ? "ifNoneExist" : "url")}", "structure"));
             operations.Add(operation);
         }
         if (issues.Count > 0)
             return (null, new Fault(FaultKind.Unprocessable, issues));
-        if (bundle.Type == Bundle.BundleType.Transaction && operations.Count(o => o.Method == BundleMethod.Get) > MaxReads)
+        if (bundle.Type == Bundle.BundleType.Transaction && operations.Count(o => o.IsRead) > MaxReads)
             return (null, new Fault(FaultKind.Unprocessable, new FaultIssue($"A transaction has at most {MaxReads} GET entries; read outside it.", "Bundle.entry", "too-costly")));
-        return (new(bundle.Type == Bundle.BundleType.Batch, [.. operations.OrderBy(o => o.Method)]), null);
+        return (new(bundle.Type == Bundle.BundleType.Batch, [.. operations.OrderBy(PlaceInOrder)]), null);
+
+        static string? Criteria(BundleOperation operation) => (operation.Query ?? operation.IfNoneExist) is { } criteria ? "?" + criteria.TrimStart('?') : null;
+
+        static BundleMethod PlaceInOrder(BundleOperation operation) =>
+            operation.Method switch { BundleMethod.Patch => BundleMethod.Put, BundleMethod.Head => BundleMethod.Get, var method => method };
     }
 
     /// <summary>
-    /// Rewrites every link to an entry of this Bundle (references, and elements of type uri and url): a <c>fullUrl</c>
-    /// itself, or a relative reference that becomes one with the base of its own entry's <c>fullUrl</c>.
+    /// Rewrites every link to an entry of a Bundle (references, elements of type uri and url, and <c>href</c> and <c>src</c>
+    /// in narratives): a <c>fullUrl</c> itself, or a relative one that becomes it with the base of its own entry's <c>fullUrl</c>.
     /// </summary>
+    /// <remarks>
+    /// http.html#transaction. A canonical names a definition and is not rewritten; an oid or uuid could not hold what would
+    /// have to be written.
+    /// </remarks>
+    /// <param name="operations">Entries with the resources to be stored, patched ones included.</param>
     /// <param name="targets">From <c>fullUrl</c> to <c>Type/id</c> of the resource stored for it.</param>
     /// <returns>A fault for a <c>urn:</c> reference that no entry answers to; null when all is rewritten.</returns>
-    public Fault? Rewrite(IReadOnlyDictionary<string, string> targets)
+    public static Fault? Rewrite(IEnumerable<BundleOperation> operations, IReadOnlyDictionary<string, string> targets)
     {
         var issues = new List<FaultIssue>();
-        foreach (var operation in Operations)
+        foreach (var operation in operations)
         {
             if (operation.Resource is not { } resource)
                 continue;
@@ -116,14 +144,22 @@ public sealed class TransactionBundle
                     case FhirUri { Value: { } uri } link when targets.TryGetValue(uri, out var entry):
                         link.Value = entry;
                         break;
-                    case FhirUrl { Value: { } url } link when targets.TryGetValue(url, out var entry):
+                    case FhirUrl { Value: { } url } link when Target(url, ownBase, targets) is { } entry:
                         link.Value = entry;
+                        break;
+                    case Narrative { Div: { } div } narrative when targets.Count > 0 && Links().IsMatch(div):
+                        narrative.Div = Links().Replace(div, m => Target(WebUtility.HtmlDecode(m.Groups["url"].Value), ownBase, targets) is { } entry
+                            ? m.Value[..(m.Groups["url"].Index - m.Index)] + entry + m.Value[^1] : m.Value);
                         break;
                 }
             }, operation.ResourceExpression);
         }
         return issues.Count > 0 ? new Fault(FaultKind.Unprocessable, issues) : null;
     }
+
+    /// <summary>The links of a narrative. It has passed the XHTML rules, so attributes are quoted and text has no bare &lt;.</summary>
+    [GeneratedRegex("""(?<=\s)(?:href|src)\s*=\s*(?<quote>["'])(?<url>[^"'<>]*)\k<quote>""")]
+    private static partial Regex Links();
 
     private static string? Target(string literal, string? ownBase, IReadOnlyDictionary<string, string> targets)
     {
@@ -158,11 +194,13 @@ public sealed class TransactionBundle
             Bundle.HTTPVerb.DELETE => BundleMethod.Delete,
             Bundle.HTTPVerb.POST => BundleMethod.Post,
             Bundle.HTTPVerb.PUT => BundleMethod.Put,
+            Bundle.HTTPVerb.PATCH => BundleMethod.Patch,
             Bundle.HTTPVerb.GET => BundleMethod.Get,
+            Bundle.HTTPVerb.HEAD => BundleMethod.Head,
             _ => null,
         };
         if (method is null)
-            Wrong("The method is not supported; use POST, PUT, DELETE or GET.", "request.method", "not-supported");
+            Wrong("The method is not supported; use POST, PUT, PATCH, DELETE, GET or HEAD.", "request.method", "not-supported");
 
         var url = request.Url ?? "";
         var question = url.IndexOf('?');
@@ -183,30 +221,37 @@ public sealed class TransactionBundle
         var wellFormed = method switch
         {
             BundleMethod.Post => parts.Length == 1 && query is null,
-            BundleMethod.Put or BundleMethod.Delete => parts.Length == 2 && query is null,
+            BundleMethod.Put or BundleMethod.Patch or BundleMethod.Delete => query is null ? parts.Length == 2 : parts.Length == 1 && query.Length > 0,
             _ => parts.Length <= 2 || (isHistory && parts.Length <= 4 && query is null),
         };
-        if (method is not null && query is not null && method != BundleMethod.Get)
-            Wrong("Conditional updates and deletes are not supported; name the resource by its id.", "request.url", "not-supported");
-        else if (method is not null && (!wellFormed || (id is not null && !References.IsId(id)) || (versionId is not null && !References.IsId(versionId))))
-            Wrong("The URL does not fit the method: POST Type, PUT Type/id, DELETE Type/id, GET Type/id or Type?parameters.", "request.url", "value");
+        if (method is not null && (!wellFormed || (id is not null && !References.IsId(id)) || (versionId is not null && !References.IsId(versionId))))
+            Wrong("The URL does not fit the method: POST Type; PUT, PATCH or DELETE Type/id or Type?criteria; GET Type/id or Type?parameters.", "request.url", "value");
 
         var resource = entry.Resource;
+        ResourcePatch? patch = null;
         if (method is BundleMethod.Post or BundleMethod.Put)
         {
             if (resource is null)
                 Wrong("POST and PUT need a resource.", "resource", "required");
             else if (resource.TypeName != type)
                 Wrong("The resource is of another type than the URL says.", "resource", "value");
-            else if (method == BundleMethod.Put && resource.Id != id)
+            else if (method == BundleMethod.Put && query is null && resource.Id != id)
                 Wrong("The resource's id must be the one in the URL.", "resource.id", "value");
         }
+        else if (method == BundleMethod.Patch)
+        {
+            if (resource is null)
+                Wrong($"PATCH needs Parameters, or a Binary with a JSON Patch ({ResourcePatch.JsonPatchType}).", "resource", "required");
+            else if (ResourcePatch.Read(resource, $"Bundle.entry[{index}].resource") is var (read, fault) && (patch = read) is null)
+                issues.AddRange(fault!.Issues);
+        }
         else if (method is not null && resource is not null)
-            Wrong("DELETE and GET carry no resource.", "resource", "structure");
+            Wrong("DELETE, GET and HEAD carry no resource.", "resource", "structure");
 
         return issues.Count > before || method is null ? null : new BundleOperation(index, method.Value, type, id)
         {
-            Resource = resource,
+            Resource = patch is null ? resource : null,
+            Patch = patch,
             FullUrl = entry.FullUrl,
             VersionId = versionId,
             IsHistory = isHistory && versionId is null,
@@ -214,6 +259,7 @@ public sealed class TransactionBundle
             IfMatch = request.IfMatch,
             IfNoneExist = request.IfNoneExist,
             IfNoneMatch = request.IfNoneMatch,
+            IfModifiedSince = request.IfModifiedSince,
         };
     }
 }

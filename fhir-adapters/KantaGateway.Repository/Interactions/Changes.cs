@@ -2,7 +2,9 @@ using System.Text.Json;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Patching;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
@@ -11,7 +13,7 @@ using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Interactions;
 
-/// <summary>create, update, delete and transaction: reads the body, has it written, answers (hl7.org/fhir/R4/http.html).</summary>
+/// <summary>create, update, patch, delete and transaction: reads the body, has it written, answers (hl7.org/fhir/R4/http.html).</summary>
 sealed partial class Changes(Writing writing, Reading reading, Searching searching, RowNames names, ILogger<Changes> log)
 {
     /// <summary>Most resource versions that a transaction may store and show: the manifest of its answer travels in a header.</summary>
@@ -20,34 +22,74 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
     /// <summary>Bytes after which a transaction's reads are no longer answered in the same Bundle.</summary>
     public const int MaxTransactionAnswer = 4 * Answer.MaxPage;
 
-    public async Task<Answer> CreateAsync(RepositoryRequest request, string type, ReadOnlyMemory<byte> body, string? ifNoneExist, bool minimal, CancellationToken cancel)
-    {
-        var outcome = await writing.ExecuteAsync(request,
-            () => ([new(0, BundleMethod.Post, type, null) { Resource = Parse(body, type), IfNoneExist = ifNoneExist }], null), cancel).ConfigureAwait(false);
-        return Stored(request, outcome.Results[0], outcome.Results[0].Stored ? 201 : 200, minimal);
-    }
+    public Task<Answer> CreateAsync(RepositoryRequest request, string type, ReadOnlyMemory<byte> body, string? ifNoneExist, ReturnPreference prefer, CancellationToken cancel) =>
+        ChangeAsync(request, () => new(0, BundleMethod.Post, type, null) { Resource = Parse(body, type), IfNoneExist = ifNoneExist }, prefer, cancel);
 
-    public async Task<Answer> UpdateAsync(RepositoryRequest request, string type, string id, ReadOnlyMemory<byte> body, string? ifMatch, bool minimal, CancellationToken cancel)
-    {
-        var outcome = await writing.ExecuteAsync(request, () =>
+    /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
+    public Task<Answer> UpdateAsync(RepositoryRequest request, string type, string? id, string? criteria, ReadOnlyMemory<byte> body,
+        string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, CancellationToken cancel) =>
+        ChangeAsync(request, () =>
         {
             var resource = Parse(body, type);
-            if (resource.Id != id)
+            if (id is not null && resource.Id != id)
                 throw new FaultException(new Fault(FaultKind.Invalid, "The resource's id must be the one in the URL.", $"{type}.id"));
-            return ([new(0, BundleMethod.Put, type, id) { Resource = resource, IfMatch = ifMatch }], null);
-        }, cancel).ConfigureAwait(false);
-        return Stored(request, outcome.Results[0], 200, minimal);
-    }
+            return new(0, BundleMethod.Put, type, id) { Resource = resource, Query = criteria, IfMatch = ifMatch, IfNoneMatch = ifNoneMatch };
+        }, prefer, cancel);
 
-    public async Task<Answer> DeleteAsync(RepositoryRequest request, string type, string id, string? ifMatch, CancellationToken cancel)
+    /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
+    public Task<Answer> PatchAsync(RepositoryRequest request, string type, string? id, string? criteria, ReadOnlyMemory<byte> body, string? contentType,
+        string? ifMatch, ReturnPreference prefer, CancellationToken cancel)
     {
-        var outcome = await writing.ExecuteAsync(request, () => ([new(0, BundleMethod.Delete, type, id) { IfMatch = ifMatch }], null), cancel).ConfigureAwait(false);
-        var written = outcome.Results[0];
-        var item = ItemOf(written);
-        return new Answer(204, ReadOnlyMemory<byte>.Empty, [item]) { ETag = Answer.ETagOf(item.VersionId) };
+        var (patch, fault) = ResourcePatch.Read(body, contentType);
+        if (patch is null)
+            throw new FaultException(fault!);
+        return ChangeAsync(request, () => new(0, BundleMethod.Patch, type, id) { Patch = patch, Query = criteria, IfMatch = ifMatch }, prefer, cancel);
     }
 
-    public async Task<Answer> TransactionAsync(RepositoryRequest request, ReadOnlyMemory<byte> body, string correlationId, CancellationToken cancel)
+    /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
+    public Task<Answer> DeleteAsync(RepositoryRequest request, string type, string? id, string? criteria, string? ifMatch, ReturnPreference prefer, CancellationToken cancel) =>
+        ChangeAsync(request, () => new(0, BundleMethod.Delete, type, id) { Query = criteria, IfMatch = ifMatch }, prefer, cancel);
+
+    private async Task<Answer> ChangeAsync(RepositoryRequest request, Func<BundleOperation> parse, ReturnPreference prefer, CancellationToken cancel)
+    {
+        var shows = prefer is ReturnPreference.Representation or ReturnPreference.Unstated;
+        var outcome = await writing.ExecuteAsync(request, () => ([parse()], null), shows, cancel).ConfigureAwait(false);
+        var written = outcome.Results[0];
+        var body = prefer == ReturnPreference.OperationOutcome ? OutcomeOf(written) : shows ? written.Body : default;
+        var item = written.Row is null ? (ManifestItem?)null : ItemOf(written);
+        var etag = item is { } version ? Answer.ETagOf(version.VersionId) : null;
+        return written.Operation.Method == BundleMethod.Delete
+            ? new Answer(body.IsEmpty ? 204 : 200, body, item is { } deleted ? [deleted] : []) { ETag = etag }
+            : new Answer(written.Created ? 201 : 200, body, [item!.Value])
+            {
+                ETag = etag,
+                LastModified = written.Row!.LastUpdated,
+                Location = LocationOf(request, item.Value),
+            };
+    }
+
+    /// <summary>Says what was done (<c>Prefer: return=OperationOutcome</c>); nothing in it depends on what else is stored.</summary>
+    private static byte[] OutcomeOf(Written written) => JsonSerializer.SerializeToUtf8Bytes(new
+    {
+        resourceType = "OperationOutcome",
+        issue = new[]
+        {
+            new
+            {
+                severity = "information",
+                code = "informational",
+                diagnostics = written switch
+                {
+                    { Operation.Method: BundleMethod.Delete } => "The resource is deleted, or was not there.",
+                    { Created: true } => "The resource is created.",
+                    { Stored: true } => "The new version is stored.",
+                    _ => "A resource that matches the criteria is there; nothing is stored.",
+                },
+            },
+        },
+    });
+
+    public async Task<Answer> TransactionAsync(RepositoryRequest request, ReadOnlyMemory<byte> body, ReturnPreference prefer, string correlationId, CancellationToken cancel)
     {
         var outcome = await writing.ExecuteAsync(request, () =>
         {
@@ -61,13 +103,14 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
                 throw new FaultException(new Fault(FaultKind.Unprocessable,
                     new FaultIssue($"The answer might hold more than {MaxItems} resources; search outside the transaction.", "Bundle.entry", "too-costly")));
             return (transaction.Operations, transaction);
-        }, cancel).ConfigureAwait(false);
+        }, prefer == ReturnPreference.Representation, cancel).ConfigureAwait(false);
 
         // The transaction's own reads see its writes and are judged by the decision it was made under: the policy as it
         // stands right after the commit, whatever others have changed since.
         var reader = request.Grant.PolicyVersion is null ? request
             : request with { Held = new(request.Grant with { PolicyVersion = outcome.PolicyVersion }, request.Held.Token) };
-        using var bundle = new BundleAnswer("transaction-response", 256 * outcome.Results.Count);
+        var shown = prefer == ReturnPreference.Representation ? outcome.Results.Sum(w => w.Body.Length) : 0;
+        using var bundle = new BundleAnswer("transaction-response", 256 * outcome.Results.Count + shown);
         var json = bundle.Json;
         var items = new List<ManifestItem>(outcome.Results.Count);
         if (outcome.Results.Count > 0)
@@ -76,10 +119,10 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
             foreach (var written in outcome.Results.OrderBy(w => w.Operation.Index))
             {
                 json.WriteStartObject();
-                if (written.Row is null)
+                if (written.Operation.IsRead)
                     await WriteReadAsync(bundle, reader, written.Operation, items, correlationId, cancel).ConfigureAwait(false);
                 else
-                    WriteStored(json, request, written, items);
+                    WriteStored(bundle, request, written, prefer, items);
                 json.WriteEndObject();
             }
             json.WriteEndArray();
@@ -87,21 +130,32 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
         return new Answer(200, bundle.Complete(), items);
     }
 
-    private void WriteStored(Utf8JsonWriter json, RepositoryRequest request, Written written, List<ManifestItem> items)
+    private void WriteStored(BundleAnswer bundle, RepositoryRequest request, Written written, ReturnPreference prefer, List<ManifestItem> items)
     {
-        var item = ItemOf(written);
-        items.Add(item);
+        var json = bundle.Json;
+        if (prefer == ReturnPreference.Representation && !written.Body.IsEmpty)
+            bundle.Resource(written.Body.Span);
         json.WriteStartObject("response"u8);
         json.WriteString("status"u8, written switch
         {
             { Operation.Method: BundleMethod.Delete } => "204 No Content",
-            { Operation.Method: BundleMethod.Post, Stored: true } => "201 Created",
+            { Created: true } => "201 Created",
             _ => "200 OK",
         });
-        if (!written.Row!.Deleted)
-            json.WriteString("location"u8, LocationOf(request, item));
-        json.WriteString("etag"u8, Answer.ETagOf(item.VersionId));
-        json.WriteString("lastModified"u8, written.Row.LastUpdated.ToString(CompartmentRow.InstantFormat, System.Globalization.CultureInfo.InvariantCulture));
+        if (written.Row is { } row)
+        {
+            var item = ItemOf(written);
+            items.Add(item);
+            if (!row.Deleted)
+                json.WriteString("location"u8, LocationOf(request, item));
+            json.WriteString("etag"u8, Answer.ETagOf(item.VersionId));
+            json.WriteString("lastModified"u8, row.LastUpdated.ToString(CompartmentRow.InstantFormat, System.Globalization.CultureInfo.InvariantCulture));
+        }
+        if (prefer == ReturnPreference.OperationOutcome)
+        {
+            json.WritePropertyName("outcome"u8);
+            json.WriteRawValue(OutcomeOf(written), skipInputValidation: true);
+        }
         json.WriteEndObject();
     }
 
@@ -135,10 +189,17 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
             WriteOutcome(new(FaultKind.TooLarge, "The answer would be too large; read this outside the transaction."));
             return;
         }
-        items.AddRange(answer.Items);
-        bundle.Resource(answer.Body.Span);
+        // A client that has this version already is told so, and is shown nothing (http.html#cread).
+        var isKnown = operation.IfNoneMatch is { } known ? known == "*" || known == answer.ETag
+            : operation.IfModifiedSince is { } since && answer.LastModified is { } changed && changed <= since;
+        if (!isKnown)
+        {
+            items.AddRange(answer.Items);
+            if (operation.Method != BundleMethod.Head)
+                bundle.Resource(answer.Body.Span);
+        }
         json.WriteStartObject("response"u8);
-        json.WriteString("status"u8, "200 OK"u8);
+        json.WriteString("status"u8, isKnown ? "304 Not Modified"u8 : "200 OK"u8);
         if (answer.ETag is { } etag)
             json.WriteString("etag"u8, etag);
         if (answer.LastModified is { } modified)
@@ -178,18 +239,7 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
 
     /// <summary>Most items that an operation can add to the manifest.</summary>
     private static int MostItems(BundleOperation operation) =>
-        operation is { Method: BundleMethod.Get, Id: null } or { Method: BundleMethod.Get, IsHistory: true } ? SearchQuery.MaxCount : 1;
-
-    private Answer Stored(RepositoryRequest request, Written written, int status, bool minimal)
-    {
-        var item = ItemOf(written);
-        return new Answer(status, minimal ? ReadOnlyMemory<byte>.Empty : written.Body, [item])
-        {
-            ETag = Answer.ETagOf(item.VersionId),
-            LastModified = written.Row!.LastUpdated,
-            Location = LocationOf(request, item),
-        };
-    }
+        operation is { IsRead: true, Id: null } or { IsRead: true, IsHistory: true } ? SearchQuery.MaxCount : 1;
 
     private ManifestItem ItemOf(Written written) => names.ItemOf(written.Compartment, written.Row!) with { Written = written.Stored };
 

@@ -64,10 +64,12 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
                 return context.Request.Method == "GET" ? searching.SearchAsync(request, type, QueryOf(context), cancel) : SearchByBodyAsync(request, type, context);
             case { Interaction: RestInteraction.Create, Type: { } type }:
                 return CreateAsync(request, type, context);
-            case { Interaction: RestInteraction.Update, Type: { } type, Id: { } id }:
-                return UpdateAsync(request, type, id, context);
-            case { Interaction: RestInteraction.Delete, Type: { } type, Id: { } id }:
-                return changes.DeleteAsync(request, type, id, context.Request.Headers.IfMatch, cancel);
+            case { Interaction: RestInteraction.Update or RestInteraction.ConditionalUpdate }:
+                return UpdateAsync(request, address, context);
+            case { Interaction: RestInteraction.Patch or RestInteraction.ConditionalPatch }:
+                return PatchAsync(request, address, context);
+            case { Interaction: RestInteraction.Delete or RestInteraction.ConditionalDelete, Type: { } type }:
+                return changes.DeleteAsync(request, type, address.Id, CriteriaOf(address, context), Header(context, "If-Match"), PreferenceOf(context), cancel);
             default:
                 throw Unsupported();
         }
@@ -82,22 +84,35 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
         return await searching.SearchAsync(request, type, form, context.RequestAborted).ConfigureAwait(false);
     }
 
-    private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context)
-    {
-        string? ifNoneExist = context.Request.Headers["If-None-Exist"];
-        return await changes.CreateAsync(request, type, await BodyAsync(context).ConfigureAwait(false),
-            string.IsNullOrEmpty(ifNoneExist) ? null : ifNoneExist, PrefersMinimal(context), context.RequestAborted).ConfigureAwait(false);
-    }
+    private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context) =>
+        await changes.CreateAsync(request, type, await BodyAsync(context).ConfigureAwait(false),
+            Header(context, "If-None-Exist"), PreferenceOf(context), context.RequestAborted).ConfigureAwait(false);
 
-    private async Task<Answer> UpdateAsync(RepositoryRequest request, string type, string id, HttpContext context)
-    {
-        string? ifMatch = context.Request.Headers.IfMatch;
-        return await changes.UpdateAsync(request, type, id, await BodyAsync(context).ConfigureAwait(false),
-            string.IsNullOrEmpty(ifMatch) ? null : ifMatch, PrefersMinimal(context), context.RequestAborted).ConfigureAwait(false);
-    }
+    private async Task<Answer> UpdateAsync(RepositoryRequest request, RestAddress address, HttpContext context) =>
+        await changes.UpdateAsync(request, address.Type!, address.Id, CriteriaOf(address, context), await BodyAsync(context).ConfigureAwait(false),
+            Header(context, "If-Match"), Header(context, "If-None-Match"), PreferenceOf(context), context.RequestAborted).ConfigureAwait(false);
+
+    private async Task<Answer> PatchAsync(RepositoryRequest request, RestAddress address, HttpContext context) =>
+        await changes.PatchAsync(request, address.Type!, address.Id, CriteriaOf(address, context), await BodyAsync(context).ConfigureAwait(false),
+            context.Request.ContentType, Header(context, "If-Match"), PreferenceOf(context), context.RequestAborted).ConfigureAwait(false);
 
     private async Task<Answer> TransactionAsync(RepositoryRequest request, HttpContext context) =>
-        await changes.TransactionAsync(request, await BodyAsync(context).ConfigureAwait(false), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
+        await changes.TransactionAsync(request, await BodyAsync(context).ConfigureAwait(false), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
+
+    /// <summary>What chooses the resource of a change whose address has no id; null where it has one.</summary>
+    /// <exception cref="FaultException">There are no criteria: they would fit everything.</exception>
+    private static string? CriteriaOf(RestAddress address, HttpContext context)
+    {
+        if (address.Id is not null)
+            return null;
+        var criteria = string.Join('&', QueryOf(context).Split('&').Where(p => p.Length > 0 && p.Split('=')[0] is not ("_format" or "_pretty" or "_summary" or "_elements")));
+        return criteria.Length > 0 ? criteria : throw new FaultException(new Fault(FaultKind.Invalid,
+            "A change without an id in its address needs search parameters that find the resource: [Type]?[parameters].", "http.url"));
+    }
+
+    private static string? Header(HttpContext context, string name) => context.Request.Headers[name].ToString() is { Length: > 0 } value ? value : null;
+
+    private static ReturnPreference PreferenceOf(HttpContext context) => Preferences.Return(context.Request.Headers["Prefer"]);
 
     private async Task AnswerAsync(HttpContext context, Func<RepositoryRequest, HttpContext, Task<Answer>> interaction)
     {
@@ -175,8 +190,6 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
     }
 
     private static string QueryOf(HttpContext context) => context.Request.QueryString.Value?.TrimStart('?') ?? "";
-
-    private static bool PrefersMinimal(HttpContext context) => context.Request.Headers["Prefer"].ToString().Contains("return=minimal", StringComparison.Ordinal);
 
     private static async ValueTask<ReadOnlyMemory<byte>> BodyAsync(HttpContext context)
     {

@@ -23,6 +23,9 @@ sealed class StagedRow
     /// <summary>Null for a deletion.</summary>
     public Resource? Content { get; init; }
 
+    /// <summary>Whether it makes a resource that was not there; a person who is registered again counts as one.</summary>
+    public bool Creates { get; init; }
+
     /// <summary>Logical id.</summary>
     public required string Id { get; init; }
 

@@ -21,7 +21,7 @@ sealed class WriteUnit : IDisposable
     private readonly Dictionary<string, StagedRow> _stagedById = new(StringComparer.Ordinal);
     private readonly List<FaultIssue> _issues = [];
 
-    /// <summary>Operations whose outcome is known without a row: GET, and <c>If-None-Exist</c> with a match.</summary>
+    /// <summary>Operations whose outcome is known without a row to write: reads, <c>If-None-Exist</c> with a match, deletions of nothing.</summary>
     private sealed record Unchanged(BundleOperation Operation, WriteTarget Target, CompartmentRow? Row);
 
     private WriteUnit(RepositoryRequest request, IdentifierCipher identifiers, bool isBundle, WriteTarget own, WriteTarget? directory) =>
@@ -29,6 +29,9 @@ sealed class WriteUnit : IDisposable
 
     /// <summary>The compartment that the request is about.</summary>
     public WriteTarget Own { get; }
+
+    /// <summary>The operations that store something, with the resources that they store.</summary>
+    public IEnumerable<BundleOperation> Operations => Staged().Select(s => s.Operation);
 
     /// <summary>From an entry's <c>fullUrl</c> to the <c>Type/id</c> that it has got.</summary>
     public Dictionary<string, string> Links { get; } = new(StringComparer.Ordinal);
@@ -65,16 +68,16 @@ sealed class WriteUnit : IDisposable
         }
     }
 
-    /// <summary>Gives each operation its resource, row and id.</summary>
+    /// <summary>Gives each operation its resource, row and id, and patches what is to be patched.</summary>
     /// <exception cref="FaultException">One of them cannot be done; the first in the order of execution.</exception>
-    public void Place(IReadOnlyList<BundleOperation> operations)
+    public async ValueTask PlaceAsync(IReadOnlyList<BundleOperation> operations, CancellationToken cancel)
     {
         foreach (var operation in operations)
         {
             var target = TargetOf(operation);
             switch (operation.Method)
             {
-                case BundleMethod.Get:
+                case BundleMethod.Get or BundleMethod.Head:
                     _results.Add(new Unchanged(operation, target, null));
                     break;
                 case BundleMethod.Delete:
@@ -84,7 +87,10 @@ sealed class WriteUnit : IDisposable
                     PlaceCreation(operation, target);
                     break;
                 case BundleMethod.Put:
-                    Stage(operation, target, ForChange(operation, target));
+                    PlaceUpdate(operation, target);
+                    break;
+                case BundleMethod.Patch:
+                    await PlacePatchAsync(operation, target, cancel).ConfigureAwait(false);
                     break;
             }
         }
@@ -129,17 +135,17 @@ sealed class WriteUnit : IDisposable
                 await target.Lease.CommittedAsync(target.View, [.. target.Rows.Select(r => r.Row!)]).ConfigureAwait(false);
     }
 
-    public async ValueTask<WriteOutcome> OutcomeAsync()
+    /// <param name="showsFound">Whether the answer shows what <c>If-None-Exist</c> has found.</param>
+    public async ValueTask<WriteOutcome> OutcomeAsync(bool showsFound)
     {
         var results = new List<Written>(_results.Count);
         foreach (var result in _results)
             results.Add(result switch
             {
-                StagedRow staged => new(staged.Operation, staged.Target.View.Compartment, staged.Row, staged.Body, true),
-                // Only a single create answers with the resource; a transaction's answer names it.
-                Unchanged { Row: { } found } match => new(match.Operation, match.Target.View.Compartment, found,
-                    _isBundle ? default : (await match.Target.Lease.ReadAsync([found], CancellationToken.None).ConfigureAwait(false))[0], false),
-                Unchanged read => new(read.Operation, read.Target.View.Compartment, null, default, false),
+                StagedRow staged => new(staged.Operation, staged.Target.View.Compartment, staged.Row, staged.Body, true, staged.Creates),
+                Unchanged { Row: { Deleted: false } found } match when showsFound => new(match.Operation, match.Target.View.Compartment, found,
+                    (await match.Target.Lease.ReadAsync([found], CancellationToken.None).ConfigureAwait(false))[0], false, false),
+                Unchanged unchanged => new(unchanged.Operation, unchanged.Target.View.Compartment, unchanged.Row, default, false, false),
                 _ => throw new InvalidOperationException("Unknown result."),
             });
         var policy = Own.Rows.LastOrDefault(r => r.Row!.DecidesPolicy)?.Sequence ?? Own.View.PolicyVersion;
@@ -161,8 +167,8 @@ sealed class WriteUnit : IDisposable
         var place = ResourceTypes.PlaceOf(operation.Type);
         if (place == ResourcePlace.Directory)
             return Own.View.Compartment.IsDirectory ? Own
-                : _directory ?? (operation.Method == BundleMethod.Get ? Own : throw Failed(operation, FaultKind.Denied, "The grant does not cover the directory."));
-        if (place == ResourcePlace.Refused || (Own.View.Compartment.IsDirectory && operation.Method != BundleMethod.Get))
+                : _directory ?? (operation.IsRead ? Own : throw Failed(operation, FaultKind.Denied, "The grant does not cover the directory."));
+        if (place == ResourcePlace.Refused || (Own.View.Compartment.IsDirectory && !operation.IsRead))
             throw Failed(operation, FaultKind.NotSupported, $"{operation.Type} cannot be stored here.");
         return Own;
     }
@@ -170,69 +176,125 @@ sealed class WriteUnit : IDisposable
     private void PlaceCreation(BundleOperation operation, WriteTarget target)
     {
         RequireType(operation, target);
-        CompartmentRow? replaces = null;
-        if (operation.IfNoneExist is { } criteria)
+        if (operation.IfNoneExist is { } criteria && FindOne(operation, target, criteria, "ifNoneExist") is { } match)
         {
-            var matches = Find(target, operation.Type, criteria, operation, "ifNoneExist");
-            if (matches.Count > 1)
-                throw Failed(operation, FaultKind.VersionConflict, "If-None-Exist matches more than one resource.", "ifNoneExist");
-            if (matches.Count == 1)
-            {
-                _results.Add(new Unchanged(operation, target, matches[0]));
-                if (operation.FullUrl is { } url)
-                    Links[url] = $"{operation.Type}/{_identifiers.ResourceId(target.View.Compartment, matches[0].Resource)}";
-                return;
-            }
+            _results.Add(new Unchanged(operation, target, match));
+            if (operation.FullUrl is { } url)
+                Links[url] = $"{operation.Type}/{_identifiers.ResourceId(target.View.Compartment, match.Resource)}";
+            return;
         }
+        Create(operation, target);
+    }
+
+    private void Create(BundleOperation operation, WriteTarget target)
+    {
+        // Registering a person again adds a version to the own record: the answer is the same 201, whether or not the
+        // nation or this controller knows them already.
         if (operation.Type == "Patient")
-        {
-            // Registering a person again adds a version to the own record: the answer is the same 201, whether or not the
-            // nation or this controller knows them already.
-            replaces = target.View.PatientOf(target.Controller);
-            Stage(operation, target, replaces, resource: 0);
-        }
+            Stage(operation, target, target.View.PatientOf(target.Controller), creates: true, resource: 0);
         else
-            Stage(operation, target, null);
+            Stage(operation, target, null, creates: true);
+    }
+
+    /// <summary>An update by id, or of what the criteria find; where they find nothing, a creation (http.html#cond-update).</summary>
+    private void PlaceUpdate(BundleOperation operation, WriteTarget target)
+    {
+        if (operation.Query is not { } criteria)
+        {
+            Stage(operation, target, ForUpdate(operation, target));
+            return;
+        }
+        RequireType(operation, target);
+        var id = operation.Resource!.Id;
+        if (FindOne(operation, target, criteria) is not { } current)
+        {
+            if (operation.IfMatch is not null)
+                throw Failed(operation, FaultKind.VersionConflict, "The criteria match no resource, so none has the version that If-Match names.", "ifMatch");
+            if (id is not null)
+                throw Failed(operation, Fault.NoUpdateAsCreate);
+            Create(operation, target);
+            return;
+        }
+        if (operation.IfNoneMatch == "*")
+            throw Failed(operation, FaultKind.VersionConflict, "The criteria match a resource; If-None-Match asks that there be none.", "ifNoneMatch");
+        if (id is not null && id != _identifiers.ResourceId(target.View.Compartment, current.Resource))
+            throw new FaultException(new Fault(FaultKind.Invalid, "The resource has another id than the one that the criteria match; leave it out.",
+                _isBundle ? $"{operation.ResourceExpression}.id" : $"{operation.Type}.id"));
+        RequireOwn(operation, target, current);
+        RequireMatch(operation, target, current);
+        Stage(operation, target, current);
+    }
+
+    private async ValueTask PlacePatchAsync(BundleOperation operation, WriteTarget target, CancellationToken cancel)
+    {
+        var current = Existing(operation, target) ?? throw Failed(operation, Fault.Absent);
+        if (current.Deleted)
+            throw Failed(operation, FaultKind.Deleted, "The resource has been deleted; create a new one.");
+        RequireMatch(operation, target, current);
+        var body = (await target.Lease.ReadAsync([current], cancel).ConfigureAwait(false))[0];
+        var (patched, fault) = operation.Patch!.Apply(body);
+        Stage(operation with { Resource = patched ?? throw new FaultException(fault!) }, target, current);
     }
 
     private void PlaceDeletion(BundleOperation operation, WriteTarget target)
     {
         var current = Existing(operation, target);
-        if (operation.IfMatch is { } match)
-            RequireMatch(operation, target, current, match);
-        if (current.Deleted)
+        if (current is null && operation.Query is null)
+            throw Failed(operation, Fault.Absent);
+        if (current is not null)
+            RequireMatch(operation, target, current);
+        else if (operation.IfMatch is not null)
+            throw Failed(operation, FaultKind.VersionConflict, "The criteria match no resource, so none has the version that If-Match names.", "ifMatch");
+        if (current is null or { Deleted: true })
             _results.Add(new Unchanged(operation, target, current));
         else
             Stage(operation, target, current);
     }
 
-    /// <summary>The version that an update replaces.</summary>
-    private CompartmentRow ForChange(BundleOperation operation, WriteTarget target)
+    /// <summary>The version that an update by id replaces.</summary>
+    private CompartmentRow ForUpdate(BundleOperation operation, WriteTarget target)
     {
-        if (operation.IfMatch is not { } match)
-            throw Failed(operation, FaultKind.PreconditionRequired,
-                "An update needs If-Match with the version that was read, such as W/\"…\", so that nobody's change is lost.", "ifMatch");
-        var current = Existing(operation, target);
+        var onlyNew = operation.IfNoneMatch == "*";
+        if (operation.IfMatch is null && !onlyNew)
+            throw Failed(operation, Fault.NoIfMatch, "ifMatch");
+        var current = Existing(operation, target) ?? throw Failed(operation, Fault.NoUpdateAsCreate);
         if (current.Deleted)
             throw Failed(operation, FaultKind.Deleted, "The resource has been deleted; create a new one.");
-        RequireMatch(operation, target, current, match);
+        if (onlyNew)
+            throw Failed(operation, FaultKind.VersionConflict, "The resource is there; If-None-Match asks that it be not.", "ifNoneMatch");
+        RequireMatch(operation, target, current);
         return current;
     }
 
-    /// <summary>Newest version of the resource in the URL, be it a deletion, if the requester's controller may change it.</summary>
-    private CompartmentRow Existing(BundleOperation operation, WriteTarget target)
+    /// <summary>
+    /// Newest version of the resource that the id names, be it a deletion, or that the criteria find, if the requester's
+    /// controller may change it; null when there is none that this request may see.
+    /// </summary>
+    private CompartmentRow? Existing(BundleOperation operation, WriteTarget target)
     {
-        var resource = _identifiers.TryReadResourceId(operation.Id, out var compartment, out var sequence) && compartment == target.View.Compartment ? sequence : -1;
-        if (Selection.Current(target.View, target.Scope, operation.Type, resource) is not { } current)
-            throw Failed(operation, FaultKind.Absent, Fault.Absent.Issues[0].Diagnostics);
+        var current = operation.Query is { } criteria ? FindOne(operation, target, criteria) : CurrentOf(operation.Type, operation.Id!, target);
+        if (current is null)
+            return null;
         RequireType(operation, target);
-        return current.Controller == target.Controller ? current
-            : throw Failed(operation, FaultKind.Denied, "Only the organisation in whose register the resource is may change it.");
+        RequireOwn(operation, target, current);
+        return current;
     }
 
-    private void RequireMatch(BundleOperation operation, WriteTarget target, CompartmentRow current, string match)
+    private CompartmentRow? CurrentOf(string type, string id, WriteTarget target) =>
+        _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == target.View.Compartment
+            ? Selection.Current(target.View, target.Scope, type, resource) : null;
+
+    private void RequireOwn(BundleOperation operation, WriteTarget target, CompartmentRow current)
     {
-        var text = match.AsSpan().Trim();
+        if (current.Controller != target.Controller)
+            throw Failed(operation, FaultKind.Denied, "Only the organisation in whose register the resource is may change it.");
+    }
+
+    private void RequireMatch(BundleOperation operation, WriteTarget target, CompartmentRow current)
+    {
+        if (operation.IfMatch is null)
+            return;
+        var text = operation.IfMatch.AsSpan().Trim();
         if (text.StartsWith("W/", StringComparison.Ordinal))
             text = text[2..];
         if (!_identifiers.TryReadVersionId(text.Trim('"'), out var compartment, out var sequence)
@@ -247,7 +309,7 @@ sealed class WriteUnit : IDisposable
             throw Failed(operation, FaultKind.Denied, "Only the person themselves declares their will.");
     }
 
-    private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, long? resource = null)
+    private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, bool creates = false, long? resource = null)
     {
         var sequence = target.NextSequence;
         var of = resource ?? replaces?.Resource ?? sequence;
@@ -259,21 +321,34 @@ sealed class WriteUnit : IDisposable
             Sequence = sequence,
             Replaces = replaces,
             Content = operation.Resource,
+            Creates = creates,
             Id = _identifiers.ResourceId(target.View.Compartment, of),
         };
+        // Two entries may come to the same resource by criteria, or by criteria and id.
+        if (!_stagedById.TryAdd($"{operation.Type}/{staged.Id}", staged))
+            throw Failed(operation, new Fault(FaultKind.Unprocessable, new FaultIssue("Another entry changes the same resource.", null, "structure")));
         target.Rows.Add(staged);
         _results.Add(staged);
-        _stagedById[$"{operation.Type}/{staged.Id}"] = staged;
         if (operation.FullUrl is { } url)
             Links[url] = $"{operation.Type}/{staged.Id}";
     }
 
-    private List<CompartmentRow> Find(WriteTarget target, string type, string criteria, BundleOperation operation, string element)
+    /// <summary>The one resource that criteria match; null when there is none that this request may see.</summary>
+    /// <exception cref="FaultException">They are no search, or match more than one (412).</exception>
+    private CompartmentRow? FindOne(BundleOperation operation, WriteTarget target, string criteria, string element = "url")
+    {
+        var (matches, fault) = Find(target, operation.Type, criteria);
+        return fault is not null ? throw Failed(operation, FaultKind.Invalid, fault.Issues[0].Diagnostics, element)
+            : matches.Count <= 1 ? matches.FirstOrDefault()
+            : throw Failed(operation, FaultKind.VersionConflict, "The criteria match more than one resource; make them narrower.", element);
+    }
+
+    /// <summary>At most two resources that criteria match: enough to know none, one and many.</summary>
+    private (List<CompartmentRow> Matches, Fault? Fault) Find(WriteTarget target, string type, string criteria)
     {
         var (query, fault) = SearchQuery.Parse(type, criteria.TrimStart('?'), _identifiers, target.View.Compartment, DateTimeOffset.UnixEpoch, _request.Base);
-        if (query is null)
-            throw Failed(operation, FaultKind.Invalid, fault!.Issues[0].Diagnostics, element);
-        return [.. Selection.OfType(target.View, target.Searchable, type).Where(r => query.Matches(r.Entry)).Take(2)];
+        return query is null ? ([], fault)
+            : ([.. Selection.OfType(target.View, target.Searchable, type).Where(r => query.Matches(r.Entry)).Take(2)], null);
     }
 
     // :: references
@@ -346,7 +421,7 @@ sealed class WriteUnit : IDisposable
                 else
                     staged.BelongsToPatient = true;
             }
-            else if (other is null && ExistingRow(Own, type, id) is { Deleted: false } stored)
+            else if (other is null && CurrentOf(type, id, Own) is { Deleted: false } stored)
             {
                 staged.BelongsToPatient = true;
                 staged.Targets.Add((stored, expression));
@@ -363,15 +438,12 @@ sealed class WriteUnit : IDisposable
         id = null;
         var target = ResourceTypes.PlaceOf(reference.Type) == ResourcePlace.Directory && !Own.View.Compartment.IsDirectory ? _directory : Own;
         var literal = reference.Element.Reference!;
-        var (query, fault) = SearchQuery.Parse(reference.Type!, literal[(literal.IndexOf('?') + 1)..], _identifiers,
-            (target ?? Own).View.Compartment, DateTimeOffset.UnixEpoch, _request.Base);
-        if (query is null)
+        var (matches, fault) = target is null ? ([], null) : Find(target, reference.Type!, literal[(literal.IndexOf('?') + 1)..]);
+        if (fault is not null)
         {
-            _issues.Add(new(fault!.Issues[0].Diagnostics, reference.Expression, "value"));
+            _issues.Add(new(fault.Issues[0].Diagnostics, reference.Expression, "value"));
             return false;
         }
-        List<CompartmentRow> matches = target is null ? []
-            : [.. Selection.OfType(target.View, target.Searchable, reference.Type!).Where(r => query.Matches(r.Entry)).Take(2)];
         if (matches.Count != 1)
         {
             _issues.Add(new($"The conditional reference matches {(matches.Count == 0 ? "no" : "more than one")} {reference.Type}.", reference.Expression, "not-found"));
@@ -389,11 +461,7 @@ sealed class WriteUnit : IDisposable
         return directory is not null && Resolves(directory, type, id);
     }
 
-    private bool Resolves(WriteTarget target, string type, string id) => ExistingRow(target, type, id) is { Deleted: false };
-
-    private CompartmentRow? ExistingRow(WriteTarget target, string type, string id) =>
-        _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == target.View.Compartment
-            ? Selection.Current(target.View, target.Scope, type, resource) : null;
+    private bool Resolves(WriteTarget target, string type, string id) => CurrentOf(type, id, target) is { Deleted: false };
 
     /// <summary>A Patient record states whose it is, once, and never becomes another person's.</summary>
     private void CheckIdentityCode(StagedRow staged)
@@ -529,12 +597,12 @@ sealed class WriteUnit : IDisposable
             if (References.EncounterReference(content) is { Kind: ReferenceKind.Local, Type: "Encounter", Id: { } id })
                 return _stagedById.TryGetValue($"Encounter/{id}", out var other)
                     ? ServiceEventOf(other, referrers, depth + 1)
-                    : ExistingRow(Own, "Encounter", id)?.ServiceEvent;
+                    : CurrentOf("Encounter", id, Own)?.ServiceEvent;
             // A Provenance may name the Patient too, who belongs to no event: the first target that does decides.
             foreach (var (type, its) in References.Accompanies(content))
                 if ((_stagedById.TryGetValue($"{type}/{its}", out var accompanied)
                         ? ServiceEventOf(accompanied, referrers, depth + 1)
-                        : ExistingRow(Own, type, its)?.ServiceEvent) is { } shared)
+                        : CurrentOf(type, its, Own)?.ServiceEvent) is { } shared)
                     return shared;
             if (referrers.TryGetValue(staged, out var referrer))
                 return ServiceEventOf(referrer, referrers, depth + 1);
@@ -556,6 +624,9 @@ sealed class WriteUnit : IDisposable
     /// <summary>FHIRPath of an operation's resource; null when it is the whole body.</summary>
     private string? Root(BundleOperation operation) => _isBundle ? operation.ResourceExpression : null;
 
-    private FaultException Failed(BundleOperation operation, FaultKind kind, string sentence, string element = "url") =>
-        new(new Fault(kind, sentence, _isBundle ? $"{operation.Expression}.request.{element}" : null));
+    private FaultException Failed(BundleOperation operation, FaultKind kind, string sentence, string element = "url") => Failed(operation, new Fault(kind, sentence), element);
+
+    /// <summary>The fault, of a Bundle's entry with the element of its request.</summary>
+    private FaultException Failed(BundleOperation operation, Fault fault, string element = "url") =>
+        new(_isBundle ? fault with { Issues = [fault.Issues[0] with { Expression = $"{operation.Expression}.request.{element}" }] } : fault);
 }

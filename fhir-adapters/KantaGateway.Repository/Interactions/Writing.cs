@@ -9,10 +9,11 @@ using KantaGateway.Repository.Storage;
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>What became of one operation.</summary>
-/// <param name="Row">The version that was stored, or that <c>If-None-Exist</c> found; null for a GET.</param>
+/// <param name="Row">The version that was stored, or that <c>If-None-Exist</c> found; null for a read, and for a deletion whose criteria found nothing.</param>
 /// <param name="Body">Its JSON; empty for a deletion and where nobody will ask for it.</param>
-/// <param name="Stored">False when nothing was changed: <c>If-None-Exist</c> found a match.</param>
-sealed record Written(BundleOperation Operation, Pseudonym Compartment, CompartmentRow? Row, ReadOnlyMemory<byte> Body, bool Stored);
+/// <param name="Stored">False when nothing was changed: <c>If-None-Exist</c> found a match, or a deletion nothing to delete.</param>
+/// <param name="Created">Whether it has made a resource that was not there.</param>
+sealed record Written(BundleOperation Operation, Pseudonym Compartment, CompartmentRow? Row, ReadOnlyMemory<byte> Body, bool Stored, bool Created);
 
 /// <param name="Results">In the order of execution.</param>
 /// <param name="PolicyVersion">Of the request's compartment right after the commit.</param>
@@ -24,7 +25,7 @@ sealed record WriteOutcome(IReadOnlyList<Written> Results, long PolicyVersion);
 /// </summary>
 /// <remarks>
 /// 1. take the compartments' write turns, open them, check the policy; 2. place each operation: a row, a resource, an id;
-/// 3. rewrite links to the new ids; 4. check references and find each resource's service event; 5. index, serialize,
+/// what is to be patched is patched; 3. rewrite links to the new ids; 4. check references and find each resource's service event; 5. index, serialize,
 /// seal; 6. commit. A fault in any of them leaves nothing behind, since nothing is written before 6.
 /// </remarks>
 sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, KeyClient keys, IdentifierCipher identifiers, TimeProvider time)
@@ -38,8 +39,9 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
     /// Gives the operations in the order of execution, and their Bundle where there is one. Called again for each attempt,
     /// since an attempt changes the resources.
     /// </param>
+    /// <param name="showsFound">Whether the answer shows what <c>If-None-Exist</c> has found.</param>
     public async Task<WriteOutcome> ExecuteAsync(RepositoryRequest request,
-        Func<(IReadOnlyList<BundleOperation> Operations, TransactionBundle? Bundle)> parse, CancellationToken cancel)
+        Func<(IReadOnlyList<BundleOperation> Operations, TransactionBundle? Bundle)> parse, bool showsFound, CancellationToken cancel)
     {
         request.Require(GrantUse.Write);
         if (request.Scope.Controller.Length == 0)
@@ -48,7 +50,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
         {
             var (operations, bundle) = parse();
             var writesDirectory = !request.Compartment.IsDirectory
-                && operations.Any(o => o.Method != BundleMethod.Get && ResourceTypes.PlaceOf(o.Type) == ResourcePlace.Directory);
+                && operations.Any(o => !o.IsRead && ResourceTypes.PlaceOf(o.Type) == ResourcePlace.Directory);
             if (writesDirectory && request.Directory?.Grant.Use != GrantUse.Write)
                 throw new FaultException(new Fault(FaultKind.Denied, "The grant does not cover changes to the directory."));
 
@@ -57,9 +59,9 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
             using var unit = await WriteUnit.OpenAsync(request, compartments, identifiers, bundle is not null, cancel).ConfigureAwait(false);
             request.RequirePolicy(unit.Own.View);
             // 2.
-            unit.Place(operations);
+            await unit.PlaceAsync(operations, cancel).ConfigureAwait(false);
             // 3.
-            if (bundle?.Rewrite(unit.Links) is { } dangling)
+            if (bundle is not null && TransactionBundle.Rewrite(unit.Operations, unit.Links) is { } dangling)
                 throw new FaultException(dangling);
             // 4. and 5.
             unit.CheckAndIndex(time.GetUtcNow());
@@ -72,7 +74,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
                 // Durable from here on: whatever happens, the client may not be told that it failed for want of time.
                 await unit.CommittedAsync().ConfigureAwait(false);
             }
-            return await unit.OutcomeAsync().ConfigureAwait(false);
+            return await unit.OutcomeAsync(showsFound).ConfigureAwait(false);
         }
         throw new FaultException(new Fault(FaultKind.Busy, "Others kept changing the same record; send the request again."));
     }

@@ -3,7 +3,7 @@ using KantaGateway.Fhir.Identifiers;
 namespace KantaGateway.Gateway.Consent;
 
 /// <summary>FHIR interactions that reach a compartment (hl7.org/fhir/R4/http.html). A batch is many of them.</summary>
-public enum InteractionKind { Read, VRead, History, Search, Create, Update, Delete, Transaction }
+public enum InteractionKind { Read, VRead, History, Search, Create, Update, Patch, Delete, Transaction }
 
 /// <summary>What one request wants, after step 2: values only.</summary>
 public sealed record Interaction
@@ -25,7 +25,7 @@ public sealed record Interaction
     /// <summary>The declaration that a Consent write carries; null when it carries none that the Act knows.</summary>
     public Declaration? Declares { get; init; }
 
-    /// <summary>For a search: its parameters as understood, identity codes left out; what the audit keeps of the question.</summary>
+    /// <summary>For a search, and for a change whose resource criteria choose: the parameters as understood, identity codes left out; what the audit keeps of the question.</summary>
     public string? Query { get; init; }
 
     /// <summary>OID of the service event the requester names (X-Service-Event); null: any open one of its organisation.</summary>
@@ -43,5 +43,5 @@ public sealed record Interaction
     /// </summary>
     public char ReadsBy => Kind == InteractionKind.Search || IsWrite ? 's' : 'r';
 
-    public bool IsWrite => Kind is InteractionKind.Create or InteractionKind.Update or InteractionKind.Delete or InteractionKind.Transaction;
+    public bool IsWrite => Kind is InteractionKind.Create or InteractionKind.Update or InteractionKind.Patch or InteractionKind.Delete or InteractionKind.Transaction;
 }

@@ -107,7 +107,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         InteractionKind.Read or InteractionKind.VRead => AuditKind.Read,
         InteractionKind.Search => AuditKind.Query,
         InteractionKind.Create => AuditKind.Create,
-        InteractionKind.Update => AuditKind.Update,
+        InteractionKind.Update or InteractionKind.Patch => AuditKind.Update,
         InteractionKind.Delete => AuditKind.Delete,
         _ => AuditKind.Rest,
     };
@@ -121,6 +121,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         InteractionKind.Search => "search-type",
         InteractionKind.Create => "create",
         InteractionKind.Update => "update",
+        InteractionKind.Patch => "patch",
         InteractionKind.Delete => "delete",
         _ => "transaction",
     };

@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Patching;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
@@ -84,7 +85,12 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 RestInteraction.Create => await CreateAsync(address.Type!, body, request.Headers.ContainsKey("If-None-Exist"), cancel),
                 RestInteraction.Read => OfId(InteractionKind.Read, address.Type!, address.Id!, 'r'),
                 RestInteraction.Update => Update(address.Type!, address.Id!, body),
-                RestInteraction.Delete => OfId(InteractionKind.Delete, address.Type!, address.Id!, 'd'),
+                // A patch shows what it does not carry, and its tests ask what is there: it reads too.
+                RestInteraction.Patch => ChangeOfId(InteractionKind.Patch, address.Type!, address.Id!, "ur"),
+                RestInteraction.Delete => ChangeOfId(InteractionKind.Delete, address.Type!, address.Id!, "d"),
+                RestInteraction.ConditionalUpdate => await ConditionalUpdateAsync(request, address.Type!, body, cancel),
+                RestInteraction.ConditionalPatch => await ByCriteriaAsync(InteractionKind.Patch, request, address.Type!, "usr", cancel),
+                RestInteraction.ConditionalDelete => await ByCriteriaAsync(InteractionKind.Delete, request, address.Type!, "ds", cancel),
                 RestInteraction.HistoryInstance => OfId(InteractionKind.History, address.Type!, address.Id!, 'r'),
                 RestInteraction.VRead => OfId(InteractionKind.VRead, address.Type!, address.Id!, 'r'),
                 _ => NotServed(segments, address),
@@ -146,9 +152,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             var type = request.GetTypedHeaders().ContentType;
             var isSearch = IsSearch(request);
             var empty = request.ContentLength is 0;
-            if (isSearch ? !empty && type?.MediaType.Equals("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) != true : !IsJson(type?.MediaType.Value))
-                return new(FaultKind.UnsupportedMediaType, isSearch
-                    ? "A search body has Content-Type application/x-www-form-urlencoded."
+            if (isSearch ? !empty && type?.MediaType.Equals("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) != true
+                : !IsJson(type?.MediaType.Value) && !(request.Method == "PATCH" && ResourcePatch.IsJsonPatch(request.ContentType)))
+                return new(FaultKind.UnsupportedMediaType, isSearch ? "A search body has Content-Type application/x-www-form-urlencoded."
+                    : request.Method == "PATCH" ? $"A patch has Content-Type {ResourcePatch.JsonPatchType}, or application/fhir+json with Parameters (FHIRPath Patch)."
                     : "A resource has Content-Type application/fhir+json.", "http.Content-Type");
             if (type?.Charset.Value is { Length: > 0 } charset && !charset.Trim('"').Equals("utf-8", StringComparison.OrdinalIgnoreCase))
                 return new(FaultKind.UnsupportedMediaType, "FHIR JSON is UTF-8.", "http.Content-Type");
@@ -188,24 +195,75 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return total > MaxBody ? (default, true) : (buffer.WrittenMemory, false);
     }
 
-    private Reading OfId(InteractionKind kind, string type, string id, char letter)
+    private Reading.Single OfId(InteractionKind kind, string type, string id, char letter)
     {
-        // An id that is none of ours is answered like any other that names nothing.
-        var compartment = ids.TryReadResourceId(id, out var c, out _) ? c : (Pseudonym?)null;
-        return compartment is null || compartment.Value.IsDirectory != (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
-            ? new Reading.Refused(Fault.Absent)
-            : Single(kind, type, compartment.Value, letter);
+        // An id that is none of ours takes the whole way too: decision, record and answer are those of a hidden one.
+        var isDirectory = ResourceTypes.PlaceOf(type) == ResourcePlace.Directory;
+        return Single(kind, type, ids.TryReadResourceId(id, out var compartment, out _) && compartment.IsDirectory == isDirectory ? compartment
+            : isDirectory ? Pseudonym.Directory : Pseudonym.Nobody, letter);
+    }
+
+    private Reading.Single ChangeOfId(InteractionKind kind, string type, string id, string letters)
+    {
+        var single = OfId(kind, type, id, letters[0]);
+        return single with { Interaction = single.Interaction with { Needs = [.. letters.Select(l => (type, l))], WritesDirectory = single.Interaction.Compartment.IsDirectory } };
     }
 
     private Reading Update(string type, string id, ReadOnlyMemory<byte> body)
     {
-        var reading = OfId(InteractionKind.Update, type, id, 'u');
-        if (reading is not Reading.Single single)
-            return reading;
-        if (RequestScan.Read(body.Span).Fault is { } fault)
+        var scan = RequestScan.Read(body.Span);
+        if (scan.Fault is { } fault)
             return new Reading.Refused(fault);
-        return single with { Interaction = single.Interaction with { Declares = DeclarationIn(type, body), WritesDirectory = single.Interaction.Compartment.IsDirectory } };
+        var single = ChangeOfId(InteractionKind.Update, type, id, "u");
+        return single with { Interaction = single.Interaction with { Declares = DeclarationIn(type, body), Needs = [.. single.Interaction.Needs, .. SearchesOf(scan)] } };
     }
+
+    /// <summary>An update of what the criteria find; they and the body choose the same compartment.</summary>
+    private async ValueTask<Reading> ConditionalUpdateAsync(HttpRequest request, string type, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    {
+        var scan = RequestScan.Read(body.Span);
+        if (scan.Fault is { } fault)
+            return new Reading.Refused(fault);
+        if (scan.ResourceType != type)
+            return Refuse(FaultKind.Invalid, "The resource's type is not the one in the address.", "resourceType");
+        var (named, wrong) = await CompartmentOfCriteriaAsync(type, request.Query, cancel);
+        if (wrong is not null)
+            return new Reading.Refused(wrong);
+        var (ofBody, refused) = await CompartmentOfAsync(scan, type, body, cancel);
+        if (refused is not null && named is null)
+            return new Reading.Refused(refused);
+        if (refused is null && named is not null && named != ofBody)
+            return Refuse(FaultKind.Invalid, "The criteria name another patient than the resource. An update concerns one.", "http.url");
+        var search = Search(type, named ?? ofBody, request.Query);
+        return search with
+        {
+            Interaction = search.Interaction with
+            {
+                Kind = InteractionKind.Update,
+                Declares = DeclarationIn(type, body),
+                WritesDirectory = search.Interaction.Compartment.IsDirectory,
+                Needs = [(type, 'u'), (type, 'c'), (type, 's'), .. SearchesOf(scan)],
+            },
+        };
+    }
+
+    /// <summary>A change whose criteria choose the compartment and in it the resource.</summary>
+    private async ValueTask<Reading> ByCriteriaAsync(InteractionKind kind, HttpRequest request, string type, string letters, CancellationToken cancel)
+    {
+        var reading = await SearchAsync(type, request.Query, cancel);
+        return reading is not Reading.Single search ? reading : search with
+        {
+            Interaction = search.Interaction with
+            {
+                Kind = kind,
+                WritesDirectory = search.Interaction.Compartment.IsDirectory,
+                Needs = [.. letters.Select(l => (type, l))],
+            },
+        };
+    }
+
+    /// <summary>A conditional reference is a search, whatever it stands in.</summary>
+    private static IEnumerable<(string, char)> SearchesOf(RequestScan scan) => scan.ConditionalReferences.Select(r => (r[..r.IndexOf('?')], 's'));
 
     private async ValueTask<Reading> CreateAsync(string type, ReadOnlyMemory<byte> body, bool conditional, CancellationToken cancel)
     {
@@ -225,7 +283,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 Declares = DeclarationIn(type, body),
                 WritesDirectory = compartment.IsDirectory,
                 // A conditional create searches, and answers with what it finds.
-                Needs = conditional ? [(type, 'c'), (type, 's'), (type, 'r')] : single.Interaction.Needs,
+                Needs = [(type, 'c'), .. conditional ? [(type, 's'), (type, 'r')] : Array.Empty<(string, char)>(), .. SearchesOf(scan)],
             },
         };
     }
@@ -249,15 +307,24 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             if (!ResourceTypes.IsServed(type))
                 return Refuse(FaultKind.Unprocessable, ResourceTypes.IsFhirType(type) ? "This resource type is not kept here." : "There is no such resource type in FHIR R4.",
                     $"Bundle.entry[{entry.Index}].resource");
-            var letter = entry.Method switch { "POST" => 'c', "PUT" => 'u', "DELETE" => 'd', "GET" => 'r', _ => '?' };
-            if (letter == '?')
-                return Refuse(FaultKind.Unprocessable, "The method must be POST, PUT, DELETE or GET.", $"Bundle.entry[{entry.Index}].request.method");
-            if (letter == 'r' && (entry.Url?.Contains('?') == true || entry.Url?.Trim('/') == type))
-                letter = 's';
-            needs.Add((type!, letter));
-            if (entry.IfNoneExist is not null)
-                needs.AddRange([(type!, 's'), (type!, 'r')]);
+            var letters = (entry.Method, entry.IsConditional) switch
+            {
+                ("POST", false) => "c",
+                ("POST", true) => "csr",
+                ("PUT", false) => "u",
+                ("PUT", true) => "ucs",
+                ("PATCH", false) => "ur",
+                ("PATCH", true) => "usr",
+                ("DELETE", false) => "d",
+                ("DELETE", true) => "ds",
+                ("GET" or "HEAD", _) => entry.Url?.Contains('?') == true || entry.Url?.Trim('/') == type ? "s" : "r",
+                _ => "",
+            };
+            if (letters.Length == 0)
+                return Refuse(FaultKind.Unprocessable, "The method must be POST, PUT, PATCH, DELETE, GET or HEAD.", $"Bundle.entry[{entry.Index}].request.method");
+            needs.AddRange(letters.Select(l => (type!, l)));
         }
+        needs.AddRange(SearchesOf(scan));
         var (compartment, refused) = await CompartmentOfAsync(scan, null, body, cancel);
         return refused is not null ? new Reading.Refused(refused) : new Reading.Single(new Interaction
         {
@@ -283,6 +350,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         foreach (var id in scan.PatientIds)
             if (ids.TryReadResourceId(id, out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory)
                 return (compartment, null);
+        foreach (var reference in scan.ConditionalReferences)
+            if (reference.StartsWith("Patient?", StringComparison.Ordinal)
+                && await CompartmentOfCriteriaAsync("Patient", QueryHelpers.ParseQuery(reference["Patient".Length..]), cancel) is ({ } sought, null))
+                return (sought, null);
         if (type == "Patient" || scan.Entries.Any(e => e is { ResourceType: "Patient", Method: "POST" }))
             return (default, Explain(body, "A Patient needs a personal identity code: identifier with system urn:oid:1.2.246.21.", "Patient.identifier"));
         if (!scan.TouchesPatient)
@@ -291,11 +362,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             if (entry.Url?.TrimStart('/').Split('/', '?') is [_, var id, ..] && ids.TryReadResourceId(id, out var compartment, out _) && !compartment.IsDirectory)
                 return (compartment, null);
         foreach (var entry in scan.Entries)
-            if (entry.Url?.Split('?', 2) is [var asked, var query])
-                foreach (var (name, values) in QueryHelpers.ParseQuery(query))
-                    foreach (var value in values)
-                        if (await CompartmentInAsync(asked.Trim('/'), name, value ?? "", cancel) is ({ } named, null))
-                            return (named, null);
+            if (entry.Url?.Split('?', 2) is [var asked, var query]
+                && await CompartmentOfCriteriaAsync(asked.Trim('/'), QueryHelpers.ParseQuery(query), cancel) is ({ } named, null))
+                return (named, null);
         if (type == "Binary" && ContextOf(body) is { } context)
             return (context, null);
         return (default, Explain(body, "It must refer to a patient that is registered here: Patient/[id].", null));
@@ -343,24 +412,33 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     {
         if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
             return Search(type, Pseudonym.Directory, parameters);
+        var (found, wrong) = await CompartmentOfCriteriaAsync(type, parameters, cancel);
+        if (wrong is not null)
+            return new Reading.Refused(wrong);
+        return found is { } one
+            ? Search(type, one, parameters)
+            : Refuse(FaultKind.NotSupported, type == "Patient"
+                ? "A search concerns one patient. POST Patient/_search with identifier=urn:oid:1.2.246.21|[identity code], or give _id."
+                : "A search concerns one patient: give patient=[id], or POST [Type]/_search with patient.identifier=urn:oid:1.2.246.21|[identity code].", "http.patient");
+    }
+
+    /// <summary>The one compartment that search parameters name; none where they name none.</summary>
+    private async ValueTask<(Pseudonym?, Fault?)> CompartmentOfCriteriaAsync(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters, CancellationToken cancel)
+    {
         Pseudonym? found = null;
         foreach (var (name, values) in parameters)
             foreach (var value in values)
             {
                 var (compartment, fault) = await CompartmentInAsync(type, name, value ?? "", cancel);
                 if (fault is not null)
-                    return new Reading.Refused(fault);
+                    return (null, fault);
                 if (compartment is null)
                     continue;
                 if (found is not null && found != compartment)
-                    return Refuse(FaultKind.Invalid, "The parameters name more than one patient. A search concerns one.", $"http.{name}");
+                    return (null, new Fault(FaultKind.Invalid, "The parameters name more than one patient. A search concerns one.", $"http.{name}"));
                 found = compartment;
             }
-        return found is { } one
-            ? Search(type, one, parameters)
-            : Refuse(FaultKind.NotSupported, type == "Patient"
-                ? "A search concerns one patient. POST Patient/_search with identifier=urn:oid:1.2.246.21|[identity code], or give _id."
-                : "A search concerns one patient: give patient=[id], or POST [Type]/_search with patient.identifier=urn:oid:1.2.246.21|[identity code].", "http.patient");
+        return (found, null);
     }
 
     private static Reading.Single Search(string type, Pseudonym compartment, IEnumerable<KeyValuePair<string, StringValues>> parameters)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Outcomes;
@@ -57,12 +58,14 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
         await using var scope = scopes.CreateAsyncScope();
         var body = entry.ResourceType is null ? default : bundle[entry.Resource];
         var context = InnerRequestSender.Create(scope.ServiceProvider, outer, requester, entry.Method ?? "", entry.Url?.TrimEnd('/') ?? "", body,
-            entry.Method is "POST" or "PUT" ? "application/fhir+json" : null, cancel);
+            entry.Method is "POST" or "PUT" or "PATCH" ? "application/fhir+json" : null, cancel);
         var headers = context.Request.Headers;
         if (entry.IfMatch is { } ifMatch)
             headers.IfMatch = ifMatch;
         if (entry.IfNoneMatch is { } ifNoneMatch)
             headers.IfNoneMatch = ifNoneMatch;
+        if (DateTimeOffset.TryParse(entry.IfModifiedSince, CultureInfo.InvariantCulture, out var ifModifiedSince))
+            headers.IfModifiedSince = ifModifiedSince.ToString("R", CultureInfo.InvariantCulture);
         if (entry.IfNoneExist is { } ifNoneExist)
             headers["If-None-Exist"] = ifNoneExist;
         foreach (var name in new[] { InteractionReader.ServiceEventHeader, "Prefer", "Accept-Language" })
@@ -81,13 +84,13 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
             json.WriteRawValue(answer.Body, skipInputValidation: true);
         }
         json.WriteStartObject("response");
-        json.WriteString("status", answer.Status.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        json.WriteString("status", answer.Status.ToString(CultureInfo.InvariantCulture));
         if (answer.Headers.Location.ToString() is { Length: > 0 } location)
             json.WriteString("location", location);
         if (answer.Headers.ETag.ToString() is { Length: > 0 } etag)
             json.WriteString("etag", etag);
-        if (answer.Headers.LastModified.ToString() is { Length: > 0 } modified && DateTimeOffset.TryParse(modified, System.Globalization.CultureInfo.InvariantCulture, out var time))
-            json.WriteString("lastModified", time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture));
+        if (answer.Headers.LastModified.ToString() is { Length: > 0 } modified && DateTimeOffset.TryParse(modified, CultureInfo.InvariantCulture, out var time))
+            json.WriteString("lastModified", time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture));
         if (answer.Body.Length > 0 && isOutcome)
         {
             json.WritePropertyName("outcome");

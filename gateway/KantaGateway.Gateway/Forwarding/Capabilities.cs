@@ -1,6 +1,7 @@
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Interactions;
+using KantaGateway.Fhir.Patching;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Gateway.Faults;
 
@@ -32,6 +33,8 @@ public static class Capabilities
             readHistory = true,
             updateCreate = false,
             conditionalCreate = true,
+            conditionalUpdate = true,
+            conditionalDelete = "single",
             searchParam = SearchParameters.Of(type).Select(p => new { name = p.Name, type = p.Kind.ToString().ToLowerInvariant() })
                 .Concat([new { name = "_id", type = "token" }, new { name = "_lastUpdated", type = "date" }]),
         });
@@ -45,6 +48,7 @@ public static class Capabilities
             implementation = new { description = "National health data exchange gateway", url = options.PublicAddress + "/fhir" },
             fhirVersion = "4.0.1",
             format = new[] { "application/fhir+json", "json" },
+            patchFormat = new[] { ResourcePatch.JsonPatchType, "application/fhir+json" },
             rest = new[]
             {
                 new

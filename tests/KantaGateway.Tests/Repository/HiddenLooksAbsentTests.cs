@@ -107,11 +107,31 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
                 var other = resource.DeepClone();
                 other["id"] = nobody.Split('/')[1];
                 AssertSame(await hidden.UpdateAsync(resource, ifMatch), await hidden.UpdateAsync(other, ifMatch),
-                    ifMatch is null ? HttpStatusCode.PreconditionRequired : HttpStatusCode.NotFound);
+                    ifMatch is null ? HttpStatusCode.PreconditionRequired : HttpStatusCode.MethodNotAllowed);
             }
+            foreach (var patch in new JsonNode[] { Some.Patch("test", "/status", "final"), Some.Patch("remove", "/nothing"), Some.PathPatch($"{type}.status", "valueCode", "final") })
+                AssertSame(await hidden.PatchAsync(id, patch), await hidden.PatchAsync(nobody, patch), HttpStatusCode.NotFound);
+            AssertSame(await hidden.PatchAsync(id, Some.Patch("remove", "/note"), ("If-Match", "W/\"1\"")),
+                await hidden.PatchAsync(nobody, Some.Patch("remove", "/note"), ("If-Match", "W/\"1\"")), HttpStatusCode.NotFound);
             var search = await hidden.SearchAsync(type, "_id=" + id.Split('/')[1]);
             Assert.Equal(Shape(await hidden.SearchAsync(type, "_id=" + nobody.Split('/')[1])), Shape(search));
         }
+    }
+
+    [Theory]
+    [InlineData("identifier=urn:ietf:rfc:3986|urn:oid:" + Event)]
+    [InlineData("status=in-progress&identifier=" + Event)]
+    public async Task Criteria_that_fit_hidden_entries_only_find_nothing(string criteria)
+    {
+        var (hidden, absent, _) = await TwinsAsync();
+        await AssertSameAsync(hidden, absent, c => c.PatchAsync("Encounter?" + criteria, Some.Patch("replace", "/status", "finished")));
+        await AssertSameAsync(hidden, absent, c => c.DeleteAsync("Encounter?" + criteria));
+        await AssertSameAsync(hidden, absent, c => c.DeleteAsync("Encounter?" + criteria, ("If-Match", "W/\"1\"")));
+        await AssertSameAsync(hidden, absent, c => c.UpdateByAsync(criteria, Some.Encounter(c.PatientId), ("If-Match", "W/\"1\"")));
+        await AssertSameAsync(hidden, absent, c => c.TransactAsync(Some.Transaction(("DELETE", "Encounter?" + criteria, null, null))));
+        // Last, for these do store one: it is made as if there were none.
+        await AssertSameAsync(hidden, absent, c => c.CreateAsync(Some.Encounter(c.PatientId), ("If-None-Exist", criteria)));
+        await AssertSameAsync(hidden, absent, c => c.UpdateByAsync(criteria, Some.Encounter(c.PatientId), ("If-None-Match", "*")));
     }
 
     [Fact]

@@ -54,7 +54,7 @@ public abstract class ReadingTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("PATCH", "/fhir/Observation/x", HttpStatusCode.MethodNotAllowed)]
+    [InlineData("PATCH", "/fhir/Observation/x/_history/y", HttpStatusCode.MethodNotAllowed)]
     [InlineData("GET", "/fhir", HttpStatusCode.MethodNotAllowed)]
     [InlineData("GET", "/fhir/Nonsense/x", HttpStatusCode.NotFound)]
     [InlineData("GET", "/fhir/Organization/x", HttpStatusCode.NotFound)]

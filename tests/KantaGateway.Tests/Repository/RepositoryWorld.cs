@@ -177,13 +177,21 @@ sealed record Caller(RepositoryWorld World, Grant Grant)
     public Task<Reply> CreateAsync(JsonNode resource, params (string, string)[] headers) =>
         World.SendToAsync(Node, Grant, Directory, "POST", "/fhir/" + (string?)resource["resourceType"], resource.ToJsonString(), null, headers);
 
+    /// <summary>PUT [type]?[criteria].</summary>
+    public Task<Reply> UpdateByAsync(string criteria, JsonNode resource, params (string, string)[] headers) =>
+        World.SendToAsync(Node, Grant, Directory, "PUT", $"/fhir/{(string?)resource["resourceType"]}?{criteria}", resource.ToJsonString(), null, headers);
+
+    /// <summary>PATCH with a JSON Patch where it is an array, else a FHIRPath Patch.</summary>
+    public Task<Reply> PatchAsync(string target, JsonNode patch, params (string, string)[] headers) =>
+        World.SendToAsync(Node, Grant, Directory, "PATCH", "/fhir/" + target, patch.ToJsonString(), patch is JsonArray ? "application/json-patch+json" : null, headers);
+
     public Task<Reply> UpdateAsync(JsonNode resource, string? ifMatch) =>
         World.SendToAsync(Node, Grant, Directory, "PUT", $"/fhir/{(string?)resource["resourceType"]}/{(string?)resource["id"]}", resource.ToJsonString(), null,
             ifMatch is null ? [] : [("If-Match", ifMatch)]);
 
-    public Task<Reply> DeleteAsync(string target) => World.SendToAsync(Node, Grant, Directory, "DELETE", "/fhir/" + target);
+    public Task<Reply> DeleteAsync(string target, params (string, string)[] headers) => World.SendToAsync(Node, Grant, Directory, "DELETE", "/fhir/" + target, null, null, headers);
 
-    public Task<Reply> TransactAsync(JsonNode bundle) => World.SendToAsync(Node, Grant, Directory, "POST", "/fhir", bundle.ToJsonString());
+    public Task<Reply> TransactAsync(JsonNode bundle, params (string, string)[] headers) => World.SendToAsync(Node, Grant, Directory, "POST", "/fhir", bundle.ToJsonString(), null, headers);
 
     public Task<Reply> PolicyAsync() => World.SendToAsync(Node, Grant with { Use = GrantUse.Policy }, null, "POST", "/policy", "");
 
@@ -284,6 +292,29 @@ static class Some
         }
         return new() { ["resourceType"] = "Bundle", ["type"] = "transaction", ["entry"] = list };
     }
+
+    /// <summary>A JSON Patch of one operation.</summary>
+    public static JsonArray Patch(string op, string path, JsonNode? value = null)
+    {
+        var operation = new JsonObject { ["op"] = op, ["path"] = path };
+        if (op is "add" or "replace" or "test")
+            operation["value"] = value;
+        return [operation];
+    }
+
+    /// <summary>A FHIRPath Patch of one replacement.</summary>
+    public static JsonObject PathPatch(string path, string valueName, JsonNode value) => new()
+    {
+        ["resourceType"] = "Parameters",
+        ["parameter"] = new JsonArray(new JsonObject
+        {
+            ["name"] = "operation",
+            ["part"] = new JsonArray(
+                new JsonObject { ["name"] = "type", ["valueCode"] = "replace" },
+                new JsonObject { ["name"] = "path", ["valueString"] = path },
+                new JsonObject { ["name"] = "value", [valueName] = value }),
+        }),
+    };
 
     public static JsonObject To(string literal) => new() { ["reference"] = literal };
 
