@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using KantaGateway.Fhir.Identifiers;
@@ -13,11 +14,19 @@ namespace KantaGateway.Fhir.Grants;
 /// <param name="Target">What is paged: <c>Observation</c> for a search, <c>Observation/id/_history</c> for a history.</param>
 /// <param name="Query">The search parameters, form-encoded.</param>
 /// <param name="After">Sequence number of the last row already given.</param>
+/// <param name="Head">Head of the compartment when the first page was answered: all pages show that moment.</param>
+/// <param name="DirectoryHead">Likewise of the directory; 0 where it plays no part.</param>
+/// <param name="IsBefore">The page goes backwards: what it holds lies before <paramref name="After"/>.</param>
+/// <param name="IsLenient">What the query has that is not understood is left out (<c>Prefer: handling=lenient</c>).</param>
 public sealed record PageState(
     [property: JsonPropertyName("p")] string Compartment,
     [property: JsonPropertyName("t")] string Target,
     [property: JsonPropertyName("q")] string Query,
-    [property: JsonPropertyName("a"), JsonConverter(typeof(FixedWidthNumber))] long After);
+    [property: JsonPropertyName("a"), JsonConverter(typeof(FixedWidthNumber))] long After,
+    [property: JsonPropertyName("h"), JsonConverter(typeof(FixedWidthNumber))] long Head = 0,
+    [property: JsonPropertyName("d"), JsonConverter(typeof(FixedWidthNumber))] long DirectoryHead = 0,
+    [property: JsonPropertyName("b")] bool IsBefore = false,
+    [property: JsonPropertyName("l")] bool IsLenient = false);
 
 /// <summary>
 /// Always sixteen digits: how many digits a sequence number has, and so the length of a link, would tell how much
@@ -38,7 +47,14 @@ sealed class FixedWidthNumber : JsonConverter<long>
 /// </summary>
 public sealed class PageSeal
 {
+    /// <summary>Longest link that is sealed or opened, characters: with its address it must fit into the 8 KiB that servers take as a request line.</summary>
+    public const int MaxLength = 7_900;
+
     private const int Nonce = 12, Tag = 16;
+
+    // Without escapes that would lengthen a query; nothing of it is ever shown as HTML.
+    private static readonly JsonSerializerOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     private readonly byte[] _key;
 
     /// <param name="serverKey">The deployment's identifier key, as for <see cref="IdentifierCipher"/>.</param>
@@ -46,9 +62,12 @@ public sealed class PageSeal
         _key = HKDF.DeriveKey(HashAlgorithmName.SHA256, serverKey.ToArray(), 32, info: Encoding.ASCII.GetBytes("kanta page link"));
 
     /// <param name="caller"><see cref="Grant.Caller"/> of whom the page was answered to.</param>
-    public string Seal(PageState state, string caller)
+    /// <returns>Null when it would be longer than <see cref="MaxLength"/>; that depends on the query alone.</returns>
+    public string? Seal(PageState state, string caller)
     {
-        var plain = JsonSerializer.SerializeToUtf8Bytes(state);
+        var plain = JsonSerializer.SerializeToUtf8Bytes(state, Json);
+        if (Base64Url.GetEncodedLength(Nonce + plain.Length + Tag) > MaxLength)
+            return null;
         var sealedBytes = new byte[Nonce + plain.Length + Tag];
         RandomNumberGenerator.Fill(sealedBytes.AsSpan(0, Nonce));
         using var aes = new AesGcm(_key, Tag);
@@ -59,7 +78,7 @@ public sealed class PageSeal
     /// <summary>Opens a link for the caller it was made for; null for any other text or caller.</summary>
     public PageState? Open(string? link, string caller)
     {
-        if (string.IsNullOrEmpty(link) || link.Length > 8192 || !Base64Url.IsValid(link))
+        if (string.IsNullOrEmpty(link) || link.Length > MaxLength || !Base64Url.IsValid(link))
             return null;
         var bytes = Base64Url.DecodeFromChars(link);
         if (bytes.Length <= Nonce + Tag)
@@ -74,6 +93,6 @@ public sealed class PageSeal
         {
             return null;
         }
-        return JsonSerializer.Deserialize<PageState>(plain);
+        return JsonSerializer.Deserialize<PageState>(plain, Json);
     }
 }

@@ -32,6 +32,9 @@ public static class Preferences
         return null;
     }
 
+    /// <summary>Whether a search may leave out parameters that it does not understand; without a word it may not.</summary>
+    public static bool IsLenient(string? header) => Of(header, "handling") == "lenient";
+
     /// <summary>What to answer to a change; a value that R4 does not know counts as none, as RFC 7240 has it.</summary>
     public static ReturnPreference Return(string? header) => Of(header, "return") switch
     {

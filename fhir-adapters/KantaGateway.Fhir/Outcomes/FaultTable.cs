@@ -41,12 +41,14 @@ public static class FaultTable
     }
 
     /// <summary>Writes the OperationOutcome into a larger document, such as a batch response.</summary>
-    public static void Write(Utf8JsonWriter json, Fault fault, string correlationId, OutcomeLanguage language)
+    /// <param name="correlationId">Null where the larger document is traced by itself.</param>
+    public static void Write(Utf8JsonWriter json, Fault fault, string? correlationId, OutcomeLanguage language)
     {
         var (_, defaultCode) = Of(fault.Kind);
         json.WriteStartObject();
         json.WriteString("resourceType", "OperationOutcome");
-        json.WriteString("id", correlationId);
+        if (correlationId is not null)
+            json.WriteString("id", correlationId);
         json.WriteStartArray("issue");
         foreach (var issue in fault.Issues)
         {

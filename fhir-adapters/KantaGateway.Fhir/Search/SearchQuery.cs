@@ -23,18 +23,23 @@ public sealed class SearchQuery
     private const int MaxParameters = 50, MaxAlternatives = 500;
 
     // What says how to answer and not what to find; the gateway has already judged them.
-    private static readonly string[] Presentation = ["_format", "_pretty", "_total"];
+    private static readonly string[] Presentation = ["_format", "_pretty"];
 
     private readonly byte[] _type;
     private readonly Clause[] _clauses;
 
-    private SearchQuery(string type, List<Clause> clauses, int count, bool isCountOnly)
+    private SearchQuery(string type, Reading reading, IReadOnlyList<FaultIssue> ignored, string understood)
     {
         Type = type;
         _type = Encoding.UTF8.GetBytes(type);
-        _clauses = [.. clauses];
-        Count = count;
-        IsCountOnly = isCountOnly;
+        _clauses = [.. reading.Clauses];
+        Count = reading.Count;
+        IsCountOnly = reading.IsCountOnly;
+        Total = reading.Total;
+        Sort = reading.Sort;
+        Includes = reading.Includes;
+        Ignored = ignored;
+        Understood = understood;
     }
 
     public string Type { get; }
@@ -45,16 +50,38 @@ public sealed class SearchQuery
     /// <summary><c>_count=0</c> or <c>_summary=count</c>: the total and no entries.</summary>
     public bool IsCountOnly { get; }
 
+    public TotalMode Total { get; }
+
+    /// <summary>Keys of <c>_sort</c>, the most important first; empty: in the order of creation.</summary>
+    public IReadOnlyList<SortKey> Sort { get; }
+
+    public IReadOnlyList<Include> Includes { get; }
+
+    /// <summary>What was left out of a lenient search because it is not supported, to be told in the answer.</summary>
+    public IReadOnlyList<FaultIssue> Ignored { get; }
+
+    /// <summary>The parameters that were understood, form-encoded, in their order.</summary>
+    public string Understood { get; }
+
+    /// <summary>Whether it looks at more than resources of its type.</summary>
+    public bool LooksBeyondItsType => Includes.Count > 0;
+
+    /// <summary>Begins an execution over a space.</summary>
+    public SearchRun Over(ISearchSpace space) => new(this, space);
+
     /// <summary>Reads the parameters of a search.</summary>
     /// <param name="form">Form-encoded, from the URL or the body of <c>_search</c> or both joined by <c>&amp;</c>; without <c>?</c>.</param>
     /// <param name="compartment">Where the search takes place; an <c>_id</c> of another one finds nothing.</param>
     /// <param name="now">Time of request, for the prefix <c>ap</c>.</param>
     /// <param name="publicBase">The FHIR base without trailing slash: references below it count as relative.</param>
+    /// <param name="lenient">What is not supported is left out (<see cref="Ignored"/>); what is wrong is refused all the same.</param>
     /// <returns>One of the two; the fault names every parameter that is wrong, never a value.</returns>
     public static (SearchQuery? Query, Fault? Fault) Parse(
-        string type, string? form, IdentifierCipher ids, Pseudonym compartment, DateTimeOffset now, string? publicBase = null)
+        string type, string? form, IdentifierCipher ids, Pseudonym compartment, DateTimeOffset now, string? publicBase = null, bool lenient = false)
     {
         var reading = new Reading(type, ids, compartment, now.UtcTicks, publicBase);
+        var understood = new List<string>();
+        var ignored = new List<FaultIssue>();
         var number = 0;
         foreach (var pair in (form ?? "").Split('&', StringSplitOptions.RemoveEmptyEntries))
         {
@@ -64,11 +91,19 @@ public sealed class SearchQuery
                 break;
             }
             var equals = pair.IndexOf('=');
+            var issues = reading.Issues.Count;
             reading.Read(WebUtility.UrlDecode(equals < 0 ? pair : pair[..equals]), equals < 0 ? "" : WebUtility.UrlDecode(pair[(equals + 1)..]));
+            if (lenient && reading.Issues.Count > issues && reading.Issues.Skip(issues).All(i => i.Code == "not-supported"))
+            {
+                ignored.AddRange(reading.Issues.Skip(issues));
+                reading.Issues.RemoveRange(issues, reading.Issues.Count - issues);
+            }
+            else
+                understood.Add(pair);
         }
         return reading.Issues.Count > 0
             ? (null, new Fault(FaultKind.Invalid, reading.Issues))
-            : (new SearchQuery(type, reading.Clauses, reading.Count, reading.IsCountOnly), null);
+            : (new SearchQuery(type, reading, ignored, string.Join('&', understood)), null);
     }
 
     /// <summary>Whether an entry is of the type, not deleted, and fulfils every parameter. Allocates nothing.</summary>
@@ -195,6 +230,9 @@ public sealed class SearchQuery
     {
         public List<FaultIssue> Issues { get; } = [];
         public List<Clause> Clauses { get; } = [];
+        public List<SortKey> Sort { get; } = [];
+        public List<Include> Includes { get; } = [];
+        public TotalMode Total { get; private set; }
         public int Count { get; private set; } = DefaultCount;
         public bool IsCountOnly { get; private set; }
 
@@ -223,6 +261,15 @@ public sealed class SearchQuery
                     return;
                 case "_summary" when value is "count" or "false":
                     IsCountOnly |= value == "count";
+                    return;
+                case "_total" when value is "none" or "estimate" or "accurate":
+                    Total = value == "none" ? TotalMode.None : TotalMode.Accurate;
+                    return;
+                case "_sort":
+                    ReadSort(value);
+                    return;
+                case "_include" or "_include:iterate" or "_revinclude" or "_revinclude:iterate":
+                    ReadInclude(name, value);
                     return;
                 case "patient.identifier" or "subject.identifier" or "patient:Patient.identifier" or "subject:Patient.identifier":
                     return; // chose the compartment; the gateway has already used it
@@ -282,6 +329,31 @@ public sealed class SearchQuery
             }
             IsCountOnly |= count == 0;
             Count = Math.Clamp(count, 1, MaxCount);
+        }
+
+        private void ReadSort(string value)
+        {
+            foreach (var key in value.Split(','))
+            {
+                var name = key.TrimStart('-');
+                var parameter = SearchParameters.Of(type).FirstOrDefault(p => p.Name == name);
+                if (parameter is null && name != "_lastUpdated")
+                    Wrong("_sort", $"Parameter _sort takes search parameters of {type} and _lastUpdated, each with - before it to sort downwards.", "not-supported");
+                else
+                    Sort.Add(new(parameter, key.Length > name.Length));
+            }
+        }
+
+        private void ReadInclude(string name, string value)
+        {
+            var parts = value.Split(':');
+            var isReverse = name.StartsWith("_revinclude", StringComparison.Ordinal);
+            var parameter = parts.Length > 1 ? SearchParameters.Of(parts[0]).FirstOrDefault(p => p.Kind == SearchKind.Reference && p.Name == parts[1]) : null;
+            if (parts.Length > 3 || (value != "*" && !ResourceTypes.IsServed(parts[0])) || (value != "*" && parameter is null && parts is not [_, "*"])
+                || (parts.Length == 3 && !ResourceTypes.IsServed(parts[2])))
+                Wrong(name, $"Parameter {name} takes Type:parameter, Type:parameter:Target, Type:* or *; the parameter is one of the type's references.", "not-supported");
+            else
+                Includes.Add(new(isReverse, name.EndsWith(":iterate", StringComparison.Ordinal), parts[0], parameter, parts.Length == 3 ? parts[2] : null));
         }
 
         private List<TimeTest>? ReadTimes(string name, string value)

@@ -47,16 +47,21 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
     }
 
     /// <summary>Bodies of rows of the view, in order.</summary>
-    public async ValueTask<ReadOnlyMemory<byte>[]> ReadAsync(IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
+    public async ValueTask<ReadOnlyMemory<byte>[]> ReadAsync(IReadOnlyList<CompartmentRow> rows, CancellationToken cancel) =>
+        rows.Count == 0 ? [] : Open(rows, (await ReadSealedAsync(rows, cancel).ConfigureAwait(false)).Sealed);
+
+    /// <summary>
+    /// Bodies of rows of the view, in order, read in one round trip that also tells whether the view is still the newest.
+    /// </summary>
+    /// <param name="rows">None: only the check.</param>
+    /// <returns>Null when the database has gone on since: refresh and begin again.</returns>
+    public async ValueTask<ReadOnlyMemory<byte>[]?> TryReadAsync(IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
     {
-        if (rows.Count == 0)
+        // Opening it has just looked, and there was nothing.
+        if (_opened is null)
             return [];
-        var stored = await store.ReadBodiesAsync(View.Compartment, [.. rows.Select(r => r.Sequence)], cancel).ConfigureAwait(false);
-        var bodies = new ReadOnlyMemory<byte>[rows.Count];
-        using var cipher = Cipher();
-        for (var i = 0; i < bodies.Length; i++)
-            bodies[i] = Open(cipher, rows[i], stored[i]);
-        return bodies;
+        var stored = await ReadSealedAsync(rows, cancel).ConfigureAwait(false);
+        return stored.Head == View.Head ? Open(rows, stored.Sealed) : null;
     }
 
     /// <summary>A cipher under the data key.</summary>
@@ -67,6 +72,26 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
     {
         _opened?.Release();
         _opened = null;
+    }
+
+    private async ValueTask<StoredBodies> ReadSealedAsync(IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
+    {
+        var sequences = new long[rows.Count];
+        for (var i = 0; i < sequences.Length; i++)
+            sequences[i] = rows[i].Sequence;
+        var stored = await store.ReadBodiesAsync(View.Compartment, sequences, cancel).ConfigureAwait(false);
+        return stored.Head < View.Head ? throw new TamperedException("A compartment has lost committed rows.") : stored;
+    }
+
+    private ReadOnlyMemory<byte>[] Open(IReadOnlyList<CompartmentRow> rows, byte[]?[] stored)
+    {
+        var bodies = new ReadOnlyMemory<byte>[rows.Count];
+        if (bodies.Length == 0)
+            return bodies;
+        using var cipher = Cipher();
+        for (var i = 0; i < bodies.Length; i++)
+            bodies[i] = Open(cipher, rows[i], stored[i]);
+        return bodies;
     }
 
     private ReadOnlyMemory<byte> Open(CompartmentRow row, byte[]? stored)

@@ -4,7 +4,7 @@ using KantaGateway.Fhir.Search;
 namespace KantaGateway.Repository.Compartments;
 
 /// <summary>One resource version in an opened compartment: its decrypted index entry and its place among the versions.</summary>
-sealed class CompartmentRow
+sealed class CompartmentRow : SearchRecord
 {
     /// <summary>FHIR instant in UTC, to the millisecond.</summary>
     public const string InstantFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
@@ -30,14 +30,14 @@ sealed class CompartmentRow
     }
 
     /// <summary>The decrypted entry: header and search values. Zeroed when the compartment is closed.</summary>
-    public byte[] Entry { get; }
+    public override byte[] Entry { get; }
 
     public long Sequence { get; }
 
     /// <summary>Sequence of the resource's first row; 0 for a Patient record.</summary>
     public long Resource { get; }
 
-    public string Type { get; }
+    public override string Type { get; }
 
     /// <summary>OID of the data controller.</summary>
     public string Controller { get; }
@@ -60,6 +60,12 @@ sealed class CompartmentRow
 
     /// <summary>A Consent or Encounter: with it begins a new policy version.</summary>
     public bool DecidesPolicy { get; }
+
+    /// <summary>Logical id and version id once they have been asked for, see <see cref="Interactions.RowNames"/>.</summary>
+    public string? Id { get; set; }
+
+    /// <inheritdoc cref="Id"/>
+    public string? VersionId { get; set; }
 
     /// <summary>First version of the same resource; of a Patient: of the same controller's record.</summary>
     public CompartmentRow First { get; set; }

@@ -8,12 +8,12 @@ using KantaGateway.Repository.Compartments;
 
 namespace KantaGateway.Repository.Interactions;
 
-/// <summary>Names a row as the outside knows it.</summary>
+/// <summary>Names a row as the outside knows it; a row is named once and keeps its names while its compartment is open.</summary>
 sealed class RowNames(IdentifierCipher identifiers)
 {
-    public string IdOf(Pseudonym compartment, CompartmentRow row) => identifiers.ResourceId(compartment, row.Resource);
+    public string IdOf(Pseudonym compartment, CompartmentRow row) => row.First.Id ??= identifiers.ResourceId(compartment, row.Resource);
 
-    public string VersionOf(Pseudonym compartment, CompartmentRow row) => identifiers.VersionId(compartment, row.Sequence);
+    public string VersionOf(Pseudonym compartment, CompartmentRow row) => row.VersionId ??= identifiers.VersionId(compartment, row.Sequence);
 
     public ManifestItem ItemOf(Pseudonym compartment, CompartmentRow row) =>
         new(row.Type, IdOf(compartment, row), VersionOf(compartment, row), row.Controller);

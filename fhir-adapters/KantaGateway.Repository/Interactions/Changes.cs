@@ -175,7 +175,7 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
             {
                 { IsHistory: true, Id: { } id } => await reading.HistoryAsync(asked, operation.Type, id, operation.Query ?? "", cancel).ConfigureAwait(false),
                 { Id: { } id } => await reading.ReadAsync(asked, operation.Type, id, operation.VersionId, cancel).ConfigureAwait(false),
-                _ => await searching.SearchAsync(asked, operation.Type, operation.Query ?? "", cancel).ConfigureAwait(false),
+                _ => await searching.SearchAsync(asked, operation.Type, operation.Query ?? "", lenient: false, cancel).ConfigureAwait(false),
             };
         }
         catch (Exception e) when (e is not OperationCanceledException)

@@ -44,13 +44,8 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
         var (resource, _) = Locate(request, id, null);
         var target = $"{type}/{id}/_history";
         var before = long.MaxValue;
-        if (Paging.LinkIn(form) is { } page)
-        {
-            var state = pages.Open(page, request.Grant.Caller);
-            if (state is null || state.Target != target || state.Compartment != request.Compartment.Encode())
-                throw new FaultException(Paging.ForeignLink());
+        if (Paging.StateIn(request, pages, target, form) is { } state)
             (form, before) = (state.Query, state.After);
-        }
         var count = CountIn(form);
         using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
@@ -79,7 +74,7 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
         using var bundle = new BundleAnswer("history", bodies.Sum(b => b.Length) + 400 * shown.Count);
         bundle.Total(total);
         bundle.Links([("self", $"{request.Base}/{target}?_count={count}"),
-            ("next", next ? Paging.Link(request, target, pages, new PageState(compartment.Encode(), target, $"_count={count}", shown[^1].Sequence)) : null)]);
+            ("next", next ? Paging.Link(request, pages, new PageState(compartment.Encode(), target, $"_count={count}", shown[^1].Sequence)) : null)]);
         var items = new ManifestItem[shown.Count];
         var json = bundle.Json;
         json.WriteStartArray("entry"u8);

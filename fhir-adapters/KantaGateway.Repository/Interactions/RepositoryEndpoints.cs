@@ -61,7 +61,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
                 return reading.HistoryAsync(request, type, id, QueryOf(context), cancel);
             case { Interaction: RestInteraction.SearchType, Type: { } type }:
                 request.Require(Reads);
-                return context.Request.Method == "GET" ? searching.SearchAsync(request, type, QueryOf(context), cancel) : SearchByBodyAsync(request, type, context);
+                return context.Request.Method == "GET" ? searching.SearchAsync(request, type, QueryOf(context), Preferences.IsLenient(context.Request.Headers["Prefer"]), cancel) : SearchByBodyAsync(request, type, context);
             case { Interaction: RestInteraction.Create, Type: { } type }:
                 return CreateAsync(request, type, context);
             case { Interaction: RestInteraction.Update or RestInteraction.ConditionalUpdate }:
@@ -81,7 +81,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
     {
         var body = await BodyAsync(context).ConfigureAwait(false);
         var form = string.Join('&', new[] { QueryOf(context), System.Text.Encoding.UTF8.GetString(body.Span) }.Where(p => p.Length > 0));
-        return await searching.SearchAsync(request, type, form, context.RequestAborted).ConfigureAwait(false);
+        return await searching.SearchAsync(request, type, form, Preferences.IsLenient(context.Request.Headers["Prefer"]), context.RequestAborted).ConfigureAwait(false);
     }
 
     private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context) =>

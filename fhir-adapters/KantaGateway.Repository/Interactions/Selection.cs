@@ -28,16 +28,17 @@ static class Selection
     /// </summary>
     public static CompartmentRow? Patient(CompartmentView view, DisclosureScope scope)
     {
-        var own = view.PatientOf(scope.Controller);
-        if (own is not null && (own.Deleted || !scope.Admits(own)))
-            own = null;
-        if (own is not null)
-            return own;
         CompartmentRow? newest = null;
-        foreach (var record in view.Patients())
-            if (scope.Admits(record)
-                && (newest is null || (newest.Deleted && !record.Deleted) || (newest.Deleted == record.Deleted && record.Sequence > newest.Sequence)))
+        foreach (var first in view.FirstsOf("Patient"))
+        {
+            var record = view.Newest(first);
+            if (!scope.Admits(record))
+                continue;
+            if (record.Controller == scope.Controller && !record.Deleted)
+                return record;
+            if (newest is null || (newest.Deleted && !record.Deleted) || (newest.Deleted == record.Deleted && record.Sequence > newest.Sequence))
                 newest = record;
+        }
         return newest;
     }
 
@@ -57,22 +58,41 @@ static class Selection
     }
 
     /// <summary>Newest versions of the resources of a type in the scope, without deleted ones, in the order of their creation.</summary>
-    public static IEnumerable<CompartmentRow> OfType(CompartmentView view, DisclosureScope scope, string type)
+    public static IEnumerable<CompartmentRow> OfType(CompartmentView view, DisclosureScope scope, string type) => OfType(view, view, scope, type);
+
+    /// <summary>
+    /// Those resources of a type as they stood at an earlier head of the same compartment, as far as they may be seen today:
+    /// without what has been deleted or hidden since.
+    /// </summary>
+    /// <param name="then">View at the earlier head.</param>
+    /// <param name="now">The newest view, which the decision was checked against.</param>
+    public static IEnumerable<CompartmentRow> OfType(CompartmentView then, CompartmentView now, DisclosureScope scope, string type)
     {
         if (type == "Patient")
         {
-            if (Patient(view, scope) is { Deleted: false } patient)
+            if (Patient(then, now, scope) is { } patient)
                 yield return patient;
             yield break;
         }
-        for (var sequence = 1; sequence <= view.Head; sequence++)
-        {
-            var first = view.Row(sequence)!;
-            if (first.Resource != sequence || first.Type != type)
-                continue;
-            var row = view.Newest(first);
-            if (!row.Deleted && scope.Admits(row))
+        foreach (var first in then.FirstsOf(type))
+            if (Standing(then, now, scope, first) is { } row)
                 yield return row;
-        }
     }
+
+    /// <summary>A resource as it stood then, when it may be seen today; null when not.</summary>
+    /// <param name="first">Its first version.</param>
+    public static CompartmentRow? Standing(CompartmentView then, CompartmentView now, DisclosureScope scope, CompartmentRow first)
+    {
+        var row = then.Newest(first);
+        if (row.Deleted || !scope.Admits(row))
+            return null;
+        if (ReferenceEquals(then, now))
+            return row;
+        var newest = now.Newest(first);
+        return newest.Deleted || !scope.Admits(newest) ? null : row;
+    }
+
+    /// <summary>The Patient record shown then, when it may be seen today; null when not.</summary>
+    public static CompartmentRow? Patient(CompartmentView then, CompartmentView now, DisclosureScope scope) =>
+        Patient(then, scope) is { Deleted: false } record ? Standing(then, now, scope, record.First) : null;
 }

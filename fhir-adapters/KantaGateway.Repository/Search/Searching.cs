@@ -8,78 +8,116 @@ using KantaGateway.Repository.Interactions;
 namespace KantaGateway.Repository.Search;
 
 /// <summary>
-/// Search of one type in one compartment. Parameters are held against the decrypted index of what the scope admits, so
-/// totals, pages and order come out as if nothing else were there.
+/// Search of one type in one compartment (hl7.org/fhir/R4/search.html). Parameters are held against the decrypted index of
+/// what the scope admits.
 /// </summary>
+/// <remarks>
+/// 1. read the parameters, or those of the page link; 2. open the compartment, and the directory where the search looks
+/// beyond its type; 3. select the page; 4. read the bodies, and in the same snapshot whether the view is still the newest:
+/// only then is the policy version that the decision rests on known to hold; 5. write the Bundle.
+/// </remarks>
 sealed class Searching(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names, PageSeal pages, TimeProvider time)
 {
-    /// <param name="form">Form-encoded parameters, or those of a page link.</param>
-    public async Task<Answer> SearchAsync(RepositoryRequest request, string type, string form, CancellationToken cancel)
+    /// <param name="form">Form-encoded parameters, or a page link.</param>
+    /// <param name="lenient">Leave out what is not understood and say so; else it is refused.</param>
+    public async Task<Answer> SearchAsync(RepositoryRequest request, string type, string form, bool lenient, CancellationToken cancel)
     {
-        var after = 0L;
-        var parameters = form;
-        if (Paging.LinkIn(form) is { } page)
-        {
-            var state = pages.Open(page, request.Grant.Caller);
-            if (state is null || state.Target != type || state.Compartment != request.Compartment.Encode())
-                throw new FaultException(Paging.ForeignLink());
-            (parameters, after) = (state.Query, state.After);
-        }
-        var (query, fault) = SearchQuery.Parse(type, parameters, identifiers, request.Compartment, time.GetUtcNow(), request.Base);
+        // 1.
+        var from = Paging.StateIn(request, pages, type, form);
+        if (from is not null)
+            (form, lenient) = (from.Query, from.IsLenient);
+        var (query, fault) = SearchQuery.Parse(type, form, identifiers, request.Compartment, time.GetUtcNow(), request.Base, lenient);
         if (query is null)
             throw new FaultException(fault!);
 
+        // 2.
         using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
-        var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
-        request.RequirePolicy(view);
-        var total = 0;
-        var shown = new List<CompartmentRow>();
-        var more = false;
-        var bytes = 0L;
-        foreach (var row in Selection.OfType(view, request.Scope, type))
+        using var directory = query.LooksBeyondItsType && request.Directory is { } held && !request.Compartment.IsDirectory
+            ? await compartments.OpenAsync(held.Grant.Compartment, held.Token, cancel).ConfigureAwait(false) : null;
+        if (directory is not null)
+            await directory.RefreshAsync(cancel).ConfigureAwait(false);
+        var isFresh = from?.Head > lease.View.Head;
+        if (isFresh)
+            await lease.RefreshAsync(cancel).ConfigureAwait(false);
+
+        while (true)
         {
-            if (!query.Matches(row.Entry))
-                continue;
-            total++;
-            if (query.IsCountOnly || row.Resource < after || (row.Resource == after && after > 0))
-                continue;
-            if (!more && shown.Count < query.Count && (shown.Count == 0 || bytes + row.BodySize <= Answer.MaxPage))
+            // 3.
+            var space = new SearchSpace(
+                SideOf(lease.View, from?.Head, request.Scope),
+                directory is null ? null : SideOf(directory.View, from?.DirectoryHead, request.Directory!.Grant.Scope),
+                names, identifiers);
+            var page = SearchPage.Select(query, space, from);
+            List<CompartmentRow> own = [.. page.Matches, .. page.Included.Where(r => !space.IsInDirectory(r))];
+
+            // 4. A view that was loaded during this request is a snapshot of it, even if others have written meanwhile.
+            var read = isFresh ? await lease.ReadAsync(own, cancel).ConfigureAwait(false) : await lease.TryReadAsync(own, cancel).ConfigureAwait(false);
+            if (read is not { } bodies)
             {
-                shown.Add(row);
-                bytes += row.BodySize;
+                await lease.RefreshAsync(cancel).ConfigureAwait(false);
+                isFresh = true;
+                continue;
             }
-            else
-                more = true;
+            request.RequirePolicy(lease.View);
+            if (page.Fault is { } impossible)
+                throw new FaultException(impossible);
+            List<CompartmentRow> others = [.. page.Included.Where(space.IsInDirectory)];
+            var ofDirectory = others.Count == 0 ? [] : await directory!.ReadAsync(others, cancel).ConfigureAwait(false);
+
+            // 5.
+            return Write(request, query, space, page, from, lenient, form, [.. own, .. others], [.. bodies, .. ofDirectory]);
         }
-        var bodies = await lease.ReadAsync(shown, cancel).ConfigureAwait(false);
-        var self = Paging.WithoutIdentityCodes(parameters);
-        var next = more ? Paging.Link(request, type, pages, new PageState(request.Compartment.Encode(), type, parameters, shown[^1].Resource)) : null;
-        return Write(request, type, self, next, total, shown, bodies);
     }
 
-    private Answer Write(RepositoryRequest request, string type, string self, string? next, int total, List<CompartmentRow> shown, ReadOnlyMemory<byte>[] bodies)
+    private static SearchSide SideOf(CompartmentView now, long? head, DisclosureScope scope) => head > now.Head
+        ? throw new FaultException(new Fault(FaultKind.Invalid, "The page link is of another database. Search again from the beginning."))
+        : new(head is { } then ? now.At((int)then) : now, now, scope);
+
+    private Answer Write(RepositoryRequest request, SearchQuery query, SearchSpace space, SearchPage page, PageState? from, bool lenient, string form,
+        List<CompartmentRow> rows, ReadOnlyMemory<byte>[] bodies)
     {
-        using var bundle = new BundleAnswer("searchset", bodies.Sum(b => b.Length) + 200 * shown.Count + 1024);
-        bundle.Total(total);
-        bundle.Links([("self", self.Length == 0 ? $"{request.Base}/{type}" : $"{request.Base}/{type}?{self}"), ("next", next)]);
-        var items = new ManifestItem[shown.Count];
+        using var bundle = new BundleAnswer("searchset", bodies.Sum(b => b.Length) + 250 * rows.Count + 1024);
+        if (page.Total is { } total)
+            bundle.Total(total);
+        var self = Paging.WithoutIdentityCodes(query.Understood);
+        var first = from ?? new PageState(request.Compartment.Encode(), query.Type, form, 0, space.Own.Then.Head, space.Directory?.Then.Head ?? 0, IsLenient: lenient);
+        bundle.Links([
+            ("self", self.Length == 0 ? $"{request.Base}/{query.Type}" : $"{request.Base}/{query.Type}?{self}"),
+            ("first", from is null ? null : Paging.Link(request, pages, first with { After = 0, IsBefore = false })),
+            ("previous", page.HasPrevious ? Paging.Link(request, pages, first with { After = page.Matches[0].Resource, IsBefore = true }) : null),
+            ("next", page.HasNext ? Paging.Link(request, pages, first with { After = page.Matches[^1].Resource, IsBefore = false }) : null),
+        ]);
+        var items = new ManifestItem[rows.Count];
         // FHIR JSON has no empty arrays.
-        if (items.Length > 0)
+        if (items.Length > 0 || query.Ignored.Count > 0)
         {
             var json = bundle.Json;
             json.WriteStartArray("entry"u8);
             for (var i = 0; i < items.Length; i++)
             {
-                var item = items[i] = names.ItemOf(request.Compartment, shown[i]);
+                var item = items[i] = space.ItemOf(rows[i]);
                 json.WriteStartObject();
                 json.WriteString("fullUrl"u8, $"{request.Base}/{item.Type}/{item.Id}");
                 bundle.Resource(bodies[i].Span);
-                json.WriteStartObject("search"u8);
-                json.WriteString("mode"u8, "match"u8);
+                WriteMode(i < page.Matches.Count ? "match"u8 : "include"u8);
                 json.WriteEndObject();
+            }
+            if (query.Ignored.Count > 0)
+            {
+                json.WriteStartObject();
+                json.WritePropertyName("resource"u8);
+                FaultTable.Write(json, new Fault(FaultKind.NotSupported, [.. query.Ignored.Select(i => i with { Severity = FaultSeverity.Warning })]), null, request.Language);
+                WriteMode("outcome"u8);
                 json.WriteEndObject();
             }
             json.WriteEndArray();
+
+            void WriteMode(ReadOnlySpan<byte> mode)
+            {
+                json.WriteStartObject("search"u8);
+                json.WriteString("mode"u8, mode);
+                json.WriteEndObject();
+            }
         }
         return new Answer(200, bundle.Complete(), items);
     }

@@ -28,13 +28,18 @@ sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequ
 /// <param name="Sealed">Null when there is no such row. The caller's own array: it may decrypt in place.</param>
 readonly record struct StoredBody(long Head, byte[]? Sealed);
 
+/// <summary>Sealed bodies, and the head of their compartment in the same snapshot.</summary>
+/// <param name="Head">0 when the compartment does not exist.</param>
+/// <param name="Sealed">In the order asked for; null where there is no such row. The caller's own arrays.</param>
+readonly record struct StoredBodies(long Head, byte[]?[] Sealed);
+
 /// <summary>
 /// What the repository needs of a database, and no more: append rows to compartments, read them back. It sees
 /// compartment numbers, sequence numbers and ciphertext. Thread-safe.
 /// </summary>
 /// <remarks>
 /// Rows are never changed, so a head is a snapshot: whoever knows the head of a moment reads the rows up to it at any
-/// later time and sees that moment. Each read method is one statement, hence one snapshot of the database.
+/// later time and sees that moment. Each read method sees one snapshot of the database.
 /// Every failure of the database is a <see cref="StoreException"/>.
 /// </remarks>
 interface ICompartmentStore : IAsyncDisposable
@@ -44,8 +49,7 @@ interface ICompartmentStore : IAsyncDisposable
 
     ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel);
 
-    /// <summary>Sealed bodies in the order asked for; null where there is no such row.</summary>
-    ValueTask<byte[]?[]> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel);
+    ValueTask<StoredBodies> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel);
 
     /// <summary>
     /// Appends to one or more compartments, all or nothing. When it completes with true the rows are durable.

@@ -86,19 +86,28 @@ sealed class PostgresStore : ICompartmentStore
             : default;
     });
 
-    public ValueTask<byte[]?[]> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) => Guard(async () =>
+    public ValueTask<StoredBodies> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) => Guard(async () =>
     {
         var bodies = new byte[]?[sequences.Count];
         var places = new Dictionary<long, int>(bodies.Length);
         for (var i = 0; i < bodies.Length; i++)
             places[sequences[i]] = i;
-        await using var command = _database.CreateCommand("SELECT sequence, sealed FROM body WHERE compartment = $1 AND sequence = ANY ($2)");
+        await using var command = _database.CreateCommand("""
+            SELECT c.head, b.sequence, b.sealed FROM compartment c
+            LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = ANY ($2)
+            WHERE c.compartment = $1
+            """);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. sequences] });
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+        var head = 0L;
         while (await reader.ReadAsync(cancel).ConfigureAwait(false))
-            bodies[places[reader.GetInt64(0)]] = reader.GetFieldValue<byte[]>(1);
-        return bodies;
+        {
+            head = reader.GetInt64(0);
+            if (!reader.IsDBNull(1))
+                bodies[places[reader.GetInt64(1)]] = reader.GetFieldValue<byte[]>(2);
+        }
+        return new StoredBodies(head, bodies);
     });
 
     public ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel) => Guard(async () =>

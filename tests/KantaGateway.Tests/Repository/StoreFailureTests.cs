@@ -70,8 +70,8 @@ public sealed class StoreFailureTests : IAsyncLifetime
 
         public ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel) => real.ReadBodyAsync(compartment, sequence, cancel);
 
-        public ValueTask<byte[]?[]> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) =>
-            real.ReadBodiesAsync(compartment, sequences, cancel);
+        public ValueTask<StoredBodies> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) =>
+            FailsReads ? throw new StoreException("Out of order.") : real.ReadBodiesAsync(compartment, sequences, cancel);
 
         public async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)
         {

@@ -76,8 +76,8 @@ public sealed class SearchQueryTests : IDisposable
 
     [Theory]
     [InlineData("colour=red", "Observation?colour", "not-supported")]
-    [InlineData("_sort=date", "Observation?_sort", "not-supported")]
-    [InlineData("_include=Observation:subject", "Observation?_include", "not-supported")]
+    [InlineData("_sort=nonsense", "Observation?_sort", "not-supported")]
+    [InlineData("_include=Observation:nonsense", "Observation?_include", "not-supported")]
     [InlineData("class=AMB", "Observation?class", "not-supported")]
     [InlineData("code:not=8480-6", "Observation?code:not", "not-supported")]
     [InlineData("code:text=a", "Observation?code:text", "not-supported")]

@@ -33,7 +33,9 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
         Assert.Equal(3, body.Head);
         Assert.Equal(rows[1].Body, body.Sealed);
         var bodies = await Store.ReadBodiesAsync(person, [3, 1, 9], default);
-        Assert.Equal([rows[2].Body, rows[0].Body, null], bodies);
+        Assert.Equal(3, bodies.Head);
+        Assert.Equal([rows[2].Body, rows[0].Body, null], bodies.Sealed);
+        Assert.Equal(3, (await Store.ReadBodiesAsync(person, [], default)).Head);
     }
 
     [Fact]
@@ -42,7 +44,9 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
         var person = RepositoryWorld.NewPerson();
         Assert.Null(await Store.ReadIndexAsync(person, 0, default));
         Assert.Equal(default, await Store.ReadBodyAsync(person, 1, default));
-        Assert.Equal([null], await Store.ReadBodiesAsync(person, [1], default));
+        var none = await Store.ReadBodiesAsync(person, [1], default);
+        Assert.Equal(0, none.Head);
+        Assert.Equal([null], none.Sealed);
         Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
         Assert.Equal(new StoredBody(1, null), await Store.ReadBodyAsync(person, 2, default));
     }

@@ -1,0 +1,54 @@
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Search;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Interactions;
+
+namespace KantaGateway.Repository.Search;
+
+/// <summary>One compartment as it stood at a head, through a scope of today.</summary>
+/// <param name="Then">View at the head of the first page.</param>
+/// <param name="Now">The newest view, which the decision is checked against: what is deleted or hidden there is gone.</param>
+sealed record SearchSide(CompartmentView Then, CompartmentView Now, DisclosureScope Scope)
+{
+    public Pseudonym Compartment => Now.Compartment;
+
+    public IEnumerable<CompartmentRow> OfType(string type) => Selection.OfType(Then, Now, Scope, type);
+
+    /// <param name="resource">Sequence from an id; 0 is the Patient.</param>
+    public CompartmentRow? Find(string type, long resource) => resource == 0
+        ? type == "Patient" ? Selection.Patient(Then, Now, Scope) : null
+        : Then.Row(resource) is { } first && first.Resource == resource && first.Type == type ? Selection.Standing(Then, Now, Scope, first) : null;
+}
+
+/// <summary>The patient's compartment, or the directory, and beside a patient's the directory.</summary>
+/// <param name="directory">Null where the search may not or need not look there.</param>
+sealed class SearchSpace(SearchSide own, SearchSide? directory, RowNames names, IdentifierCipher identifiers) : ISearchSpace
+{
+    public SearchSide Own => own;
+
+    public SearchSide? Directory => directory;
+
+    public IEnumerable<string> Types => directory is null ? own.Then.Types() : own.Then.Types().Concat(directory.Then.Types());
+
+    IEnumerable<SearchRecord> ISearchSpace.OfType(string type) => OfType(type);
+
+    SearchRecord? ISearchSpace.Find(string type, string id) => Find(type, id);
+
+    public string IdOf(SearchRecord record) => IdOf((CompartmentRow)record);
+
+    public string IdOf(CompartmentRow row) => names.IdOf(SideOf(row.Type)!.Compartment, row);
+
+    public ManifestItem ItemOf(CompartmentRow row) => names.ItemOf(SideOf(row.Type)!.Compartment, row);
+
+    public bool IsInDirectory(CompartmentRow row) => SideOf(row.Type) == directory;
+
+    public IEnumerable<CompartmentRow> OfType(string type) => SideOf(type)?.OfType(type) ?? [];
+
+    public CompartmentRow? Find(string type, string id) => SideOf(type) is { } side
+        && identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == side.Compartment ? side.Find(type, resource) : null;
+
+    /// <summary>Where resources of a type lie; null: where this search does not look.</summary>
+    private SearchSide? SideOf(string type) => own.Compartment.IsDirectory || ResourceTypes.PlaceOf(type) != ResourcePlace.Directory ? own : directory;
+}
