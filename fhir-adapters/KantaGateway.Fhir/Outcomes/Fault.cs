@@ -34,11 +34,11 @@ public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issu
     /// The one answer to an update of what is absent, hidden or somebody else's: the server gives the ids (http.html#upsert).
     /// </summary>
     public static Fault NoUpdateAsCreate { get; } = new(FaultKind.MethodNotAllowed,
-        "There is no such resource, or none that this request may see, and a client does not choose ids here: send a new resource to POST [Type].");
+        new FaultIssue("There is no such resource, or none that this request may see, and a client does not choose ids here: send a new resource to POST [Type].") { Message = "ids-are-given" });
 
     /// <summary>The one answer to an update that does not say which version it was made on, whether or not there is a resource.</summary>
     public static Fault NoIfMatch { get; } = new(FaultKind.PreconditionRequired,
-        "An update needs If-Match with the version that was read, such as W/\"…\", so that nobody's change is lost. A new resource goes to POST [Type].");
+        new FaultIssue("An update needs If-Match with the version that was read, such as W/\"…\", so that nobody's change is lost. A new resource goes to POST [Type].") { Message = "no-version" });
 
     public Fault(FaultKind kind, string diagnostics, string? expression = null) : this(kind, new FaultIssue(diagnostics, expression)) { }
 }

@@ -56,6 +56,16 @@ static class JsonFaults
         return null;
     }
 
+    /// <summary>Whether every string and name of a well-formed JSON text is text: valid UTF-8 without half surrogate pairs.</summary>
+    public static bool IsText(ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json, ReaderOptions);
+        while (reader.Read())
+            if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && CheckText(ref reader, isNarrative: false) == TextFault.NoText)
+                return false;
+        return true;
+    }
+
     private static bool IsSound(ReadOnlySpan<byte> json)
     {
         var reader = new Utf8JsonReader(json, ReaderOptions);

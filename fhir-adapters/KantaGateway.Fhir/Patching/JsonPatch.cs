@@ -49,6 +49,8 @@ public sealed class JsonPatch : ResourcePatch
                 ? $"The JSON Patch is malformed JSON at line {line + 1}, byte {e.BytePositionInLine + 1}."
                 : "The JSON Patch is malformed JSON, or has a member twice.", root));
         }
+        if (!JsonFaults.IsText(json))
+            return Wrong("A string is not valid UTF-8 or has an incomplete surrogate pair.");
         if (document.ValueKind != JsonValueKind.Array)
             return Wrong("A JSON Patch is an array of operations.");
         if (document.GetArrayLength() > MaxOperations)
@@ -248,19 +250,8 @@ public sealed class JsonPatch : ResourcePatch
         "add" => Verb.Add, "remove" => Verb.Remove, "replace" => Verb.Replace, "move" => Verb.Move, "copy" => Verb.Copy, "test" => Verb.Test, _ => null,
     };
 
-    private static string? TextOf(JsonElement holder, string name)
-    {
-        if (!holder.TryGetProperty(name, out var value) || value.ValueKind != JsonValueKind.String)
-            return null;
-        try
-        {
-            return value.GetString();
-        }
-        catch (InvalidOperationException)
-        {
-            return null; // half a surrogate pair
-        }
-    }
+    private static string? TextOf(JsonElement holder, string name) =>
+        holder.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     /// <summary>The steps of a JSON Pointer; null when it is none.</summary>
     private static string[]? PointerOf(JsonElement operation, string member)

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
@@ -22,40 +21,40 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
     /// <summary>Bytes after which a transaction's reads are no longer answered in the same Bundle.</summary>
     public const int MaxTransactionAnswer = 4 * Answer.MaxPage;
 
-    public Task<Answer> CreateAsync(RepositoryRequest request, string type, ReadOnlyMemory<byte> body, string? ifNoneExist, ReturnPreference prefer, CancellationToken cancel) =>
-        ChangeAsync(request, () => new(0, BundleMethod.Post, type, null) { Resource = Parse(body, type), IfNoneExist = ifNoneExist }, prefer, cancel);
+    public Task<Answer> CreateAsync(RepositoryRequest request, string type, ReadOnlyMemory<byte> body, string? ifNoneExist, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
+        ChangeAsync(request, () => new(0, BundleMethod.Post, type, null) { Resource = Parse(body, type), IfNoneExist = ifNoneExist }, prefer, correlationId, cancel);
 
     /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
     public Task<Answer> UpdateAsync(RepositoryRequest request, string type, string? id, string? criteria, ReadOnlyMemory<byte> body,
-        string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, CancellationToken cancel) =>
+        string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
         ChangeAsync(request, () =>
         {
             var resource = Parse(body, type);
             if (id is not null && resource.Id != id)
                 throw new FaultException(new Fault(FaultKind.Invalid, "The resource's id must be the one in the URL.", $"{type}.id"));
             return new(0, BundleMethod.Put, type, id) { Resource = resource, Query = criteria, IfMatch = ifMatch, IfNoneMatch = ifNoneMatch };
-        }, prefer, cancel);
+        }, prefer, correlationId, cancel);
 
     /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
     public Task<Answer> PatchAsync(RepositoryRequest request, string type, string? id, string? criteria, ReadOnlyMemory<byte> body, string? contentType,
-        string? ifMatch, ReturnPreference prefer, CancellationToken cancel)
+        string? ifMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)
     {
         var (patch, fault) = ResourcePatch.Read(body, contentType);
         if (patch is null)
             throw new FaultException(fault!);
-        return ChangeAsync(request, () => new(0, BundleMethod.Patch, type, id) { Patch = patch, Query = criteria, IfMatch = ifMatch }, prefer, cancel);
+        return ChangeAsync(request, () => new(0, BundleMethod.Patch, type, id) { Patch = patch, Query = criteria, IfMatch = ifMatch }, prefer, correlationId, cancel);
     }
 
     /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
-    public Task<Answer> DeleteAsync(RepositoryRequest request, string type, string? id, string? criteria, string? ifMatch, ReturnPreference prefer, CancellationToken cancel) =>
-        ChangeAsync(request, () => new(0, BundleMethod.Delete, type, id) { Query = criteria, IfMatch = ifMatch }, prefer, cancel);
+    public Task<Answer> DeleteAsync(RepositoryRequest request, string type, string? id, string? criteria, string? ifMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
+        ChangeAsync(request, () => new(0, BundleMethod.Delete, type, id) { Query = criteria, IfMatch = ifMatch }, prefer, correlationId, cancel);
 
-    private async Task<Answer> ChangeAsync(RepositoryRequest request, Func<BundleOperation> parse, ReturnPreference prefer, CancellationToken cancel)
+    private async Task<Answer> ChangeAsync(RepositoryRequest request, Func<BundleOperation> parse, ReturnPreference prefer, string correlationId, CancellationToken cancel)
     {
         var shows = prefer is ReturnPreference.Representation or ReturnPreference.Unstated;
         var outcome = await writing.ExecuteAsync(request, () => ([parse()], null), shows, cancel).ConfigureAwait(false);
         var written = outcome.Results[0];
-        var body = prefer == ReturnPreference.OperationOutcome ? OutcomeOf(written) : shows ? written.Body : default;
+        var body = prefer == ReturnPreference.OperationOutcome ? FaultTable.ToOperationOutcome(DoneBy(written), correlationId, request.Language) : shows ? written.Body : default;
         var item = written.Row is null ? (ManifestItem?)null : ItemOf(written);
         var etag = item is { } version ? Answer.ETagOf(version.VersionId) : null;
         return written.Operation.Method == BundleMethod.Delete
@@ -68,26 +67,18 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
             };
     }
 
-    /// <summary>Says what was done (<c>Prefer: return=OperationOutcome</c>); nothing in it depends on what else is stored.</summary>
-    private static byte[] OutcomeOf(Written written) => JsonSerializer.SerializeToUtf8Bytes(new
+    /// <summary>What was done, for <c>Prefer: return=OperationOutcome</c>. Nothing in it depends on what else is stored.</summary>
+    private static Fault DoneBy(Written written)
     {
-        resourceType = "OperationOutcome",
-        issue = new[]
+        var (diagnostics, message) = written switch
         {
-            new
-            {
-                severity = "information",
-                code = "informational",
-                diagnostics = written switch
-                {
-                    { Operation.Method: BundleMethod.Delete } => "The resource is deleted, or was not there.",
-                    { Created: true } => "The resource is created.",
-                    { Stored: true } => "The new version is stored.",
-                    _ => "A resource that matches the criteria is there; nothing is stored.",
-                },
-            },
-        },
-    });
+            { Operation.Method: BundleMethod.Delete } => ("The resource is deleted, or was not there.", "deleted"),
+            { Created: true } => ("The resource is created.", "created"),
+            { Stored: true } => ("The new version is stored.", "changed"),
+            _ => ("A resource that matches the criteria is there; nothing is stored.", "there-already"),
+        };
+        return new(FaultKind.Invalid, new FaultIssue(diagnostics, null, "informational") { Severity = FaultSeverity.Information, Message = message });
+    }
 
     public async Task<Answer> TransactionAsync(RepositoryRequest request, ReadOnlyMemory<byte> body, ReturnPreference prefer, string correlationId, CancellationToken cancel)
     {
@@ -122,7 +113,7 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
                 if (written.Operation.IsRead)
                     await WriteReadAsync(bundle, reader, written.Operation, items, correlationId, cancel).ConfigureAwait(false);
                 else
-                    WriteStored(bundle, request, written, prefer, items);
+                    WriteStored(bundle, request, written, prefer, items, correlationId);
                 json.WriteEndObject();
             }
             json.WriteEndArray();
@@ -130,7 +121,7 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
         return new Answer(200, bundle.Complete(), items);
     }
 
-    private void WriteStored(BundleAnswer bundle, RepositoryRequest request, Written written, ReturnPreference prefer, List<ManifestItem> items)
+    private void WriteStored(BundleAnswer bundle, RepositoryRequest request, Written written, ReturnPreference prefer, List<ManifestItem> items, string correlationId)
     {
         var json = bundle.Json;
         if (prefer == ReturnPreference.Representation && !written.Body.IsEmpty)
@@ -154,7 +145,7 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
         if (prefer == ReturnPreference.OperationOutcome)
         {
             json.WritePropertyName("outcome"u8);
-            json.WriteRawValue(OutcomeOf(written), skipInputValidation: true);
+            FaultTable.Write(json, DoneBy(written), correlationId, request.Language);
         }
         json.WriteEndObject();
     }

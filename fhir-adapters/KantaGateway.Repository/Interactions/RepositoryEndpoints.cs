@@ -69,7 +69,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
             case { Interaction: RestInteraction.Patch or RestInteraction.ConditionalPatch }:
                 return PatchAsync(request, address, context);
             case { Interaction: RestInteraction.Delete or RestInteraction.ConditionalDelete, Type: { } type }:
-                return changes.DeleteAsync(request, type, address.Id, CriteriaOf(address, context), Header(context, "If-Match"), PreferenceOf(context), cancel);
+                return changes.DeleteAsync(request, type, address.Id, CriteriaOf(address, context), Header(context, "If-Match"), PreferenceOf(context), CorrelationId(context), cancel);
             default:
                 throw Unsupported();
         }
@@ -86,15 +86,15 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
 
     private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context) =>
         await changes.CreateAsync(request, type, await BodyAsync(context).ConfigureAwait(false),
-            Header(context, "If-None-Exist"), PreferenceOf(context), context.RequestAborted).ConfigureAwait(false);
+            Header(context, "If-None-Exist"), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
 
     private async Task<Answer> UpdateAsync(RepositoryRequest request, RestAddress address, HttpContext context) =>
         await changes.UpdateAsync(request, address.Type!, address.Id, CriteriaOf(address, context), await BodyAsync(context).ConfigureAwait(false),
-            Header(context, "If-Match"), Header(context, "If-None-Match"), PreferenceOf(context), context.RequestAborted).ConfigureAwait(false);
+            Header(context, "If-Match"), Header(context, "If-None-Match"), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
 
     private async Task<Answer> PatchAsync(RepositoryRequest request, RestAddress address, HttpContext context) =>
         await changes.PatchAsync(request, address.Type!, address.Id, CriteriaOf(address, context), await BodyAsync(context).ConfigureAwait(false),
-            context.Request.ContentType, Header(context, "If-Match"), PreferenceOf(context), context.RequestAborted).ConfigureAwait(false);
+            context.Request.ContentType, Header(context, "If-Match"), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
 
     private async Task<Answer> TransactionAsync(RepositoryRequest request, HttpContext context) =>
         await changes.TransactionAsync(request, await BodyAsync(context).ConfigureAwait(false), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
