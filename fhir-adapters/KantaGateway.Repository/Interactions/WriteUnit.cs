@@ -6,6 +6,7 @@ using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Search;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Interactions;
@@ -16,19 +17,31 @@ sealed class WriteUnit : IDisposable
     private readonly RepositoryRequest _request;
     private readonly IdentifierCipher _identifiers;
     private readonly bool _isBundle;
-    private readonly WriteTarget? _directory;
+    private readonly DateTimeOffset _now;
+    private readonly RowNames _names;
     private readonly List<object> _results = [];
-    private readonly Dictionary<string, StagedRow> _stagedById = new(StringComparer.Ordinal);
-    private readonly List<FaultIssue> _issues = [];
+    private SearchSpace? _space;
 
     /// <summary>Operations whose outcome is known without a row to write: reads, <c>If-None-Exist</c> with a match, deletions of nothing.</summary>
     private sealed record Unchanged(BundleOperation Operation, WriteTarget Target, CompartmentRow? Row);
 
-    private WriteUnit(RepositoryRequest request, IdentifierCipher identifiers, bool isBundle, WriteTarget own, WriteTarget? directory) =>
-        (_request, _identifiers, _isBundle, Own, _directory) = (request, identifiers, isBundle, own, directory);
+    private WriteUnit(RepositoryRequest request, IdentifierCipher identifiers, bool isBundle, DateTimeOffset now, WriteTarget own, WriteTarget? directory)
+    {
+        (_request, _identifiers, _names, _isBundle, _now) = (request, identifiers, new(identifiers), isBundle, now);
+        (Own, Directory) = (own, directory);
+    }
 
     /// <summary>The compartment that the request is about.</summary>
     public WriteTarget Own { get; }
+
+    /// <summary>The directory beside a patient's compartment; null where the gateway sent no grant for it.</summary>
+    public WriteTarget? Directory { get; }
+
+    /// <summary>What is to be stored, by <c>Type/id</c>.</summary>
+    public Dictionary<string, StagedRow> StagedById { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>What is wrong with the resources; the write fails when there is any.</summary>
+    public List<FaultIssue> Issues { get; } = [];
 
     /// <summary>The operations that store something, with the resources that they store.</summary>
     public IEnumerable<BundleOperation> Operations => Staged().Select(s => s.Operation);
@@ -36,15 +49,16 @@ sealed class WriteUnit : IDisposable
     /// <summary>From an entry's <c>fullUrl</c> to the <c>Type/id</c> that it has got.</summary>
     public Dictionary<string, string> Links { get; } = new(StringComparer.Ordinal);
 
+    /// <param name="now">Becomes <c>meta.lastUpdated</c>; the time of criteria too.</param>
     public static async Task<WriteUnit> OpenAsync(RepositoryRequest request, OpenedCompartments compartments, IdentifierCipher identifiers,
-        bool isBundle, CancellationToken cancel)
+        bool isBundle, DateTimeOffset now, CancellationToken cancel)
     {
         var own = await OpenAsync(request.Held).ConfigureAwait(false);
         try
         {
             // References to the directory are checked on every write.
             var directory = request.Directory is { } held && !request.Compartment.IsDirectory ? await OpenAsync(held).ConfigureAwait(false) : null;
-            return new(request, identifiers, isBundle, own, directory);
+            return new(request, identifiers, isBundle, now, own, directory);
         }
         catch
         {
@@ -98,23 +112,21 @@ sealed class WriteUnit : IDisposable
 
     /// <summary>Checks what refers to what and makes the rows.</summary>
     /// <exception cref="FaultException">422 with one issue for each reference that leads nowhere.</exception>
-    public void CheckAndIndex(DateTimeOffset now)
+    public void CheckAndIndex()
     {
-        var referrers = new Dictionary<StagedRow, StagedRow>();
+        var references = new WriteReferences(this, _request.Base, _identifiers);
+        references.Check();
+        RequireNoIssues();
+        new WriteEvents(this, references.Referrers).Find();
+        RequireNoIssues();
         foreach (var staged in Staged())
-            if (staged.Content is not null)
-                CheckReferences(staged, referrers);
-        foreach (var staged in Staged())
-            CheckBelonging(staged, referrers);
-        if (_issues.Count > 0)
-            throw new FaultException(new Fault(FaultKind.Unprocessable, [.. _issues.Take(ResourceParser.MaxIssues)]));
-        foreach (var staged in Staged())
-            FindEvents(staged, referrers);
-        Spread();
-        if (_issues.Count > 0)
-            throw new FaultException(new Fault(FaultKind.Unprocessable, [.. _issues.Take(ResourceParser.MaxIssues)]));
-        foreach (var staged in Staged())
-            Index(staged, now);
+            Index(staged);
+
+        void RequireNoIssues()
+        {
+            if (Issues.Count > 0)
+                throw new FaultException(new Fault(FaultKind.Unprocessable, [.. Issues.Take(ResourceParser.MaxIssues)]));
+        }
     }
 
     /// <summary>The sealed rows; none when nothing is to be stored.</summary>
@@ -155,19 +167,20 @@ sealed class WriteUnit : IDisposable
     public void Dispose()
     {
         Own.Dispose();
-        _directory?.Dispose();
+        Directory?.Dispose();
     }
 
-    private IEnumerable<WriteTarget> Targets() => _directory is null ? [Own] : [Own, _directory];
+    private IEnumerable<WriteTarget> Targets() => Directory is null ? [Own] : [Own, Directory];
 
-    private IEnumerable<StagedRow> Staged() => _results.OfType<StagedRow>();
+    /// <summary>The rows to be stored, in the order of execution.</summary>
+    public IEnumerable<StagedRow> Staged() => _results.OfType<StagedRow>();
 
     private WriteTarget TargetOf(BundleOperation operation)
     {
         var place = ResourceTypes.PlaceOf(operation.Type);
         if (place == ResourcePlace.Directory)
             return Own.View.Compartment.IsDirectory ? Own
-                : _directory ?? (operation.IsRead ? Own : throw Failed(operation, FaultKind.Denied, "The grant does not cover the directory."));
+                : Directory ?? (operation.IsRead ? Own : throw Failed(operation, FaultKind.Denied, "The grant does not cover the directory."));
         if (place == ResourcePlace.Refused || (Own.View.Compartment.IsDirectory && !operation.IsRead))
             throw Failed(operation, FaultKind.NotSupported, $"{operation.Type} cannot be stored here.");
         return Own;
@@ -178,9 +191,12 @@ sealed class WriteUnit : IDisposable
         RequireType(operation, target);
         if (operation.IfNoneExist is { } criteria && FindOne(operation, target, criteria, "ifNoneExist") is { } match)
         {
+            var name = $"{operation.Type}/{_identifiers.ResourceId(target.View.Compartment, match.Resource)}";
+            if (StagedById.TryGetValue(name, out var staged) && staged.Content is null)
+                throw Overlap(operation, "ifNoneExist");
             _results.Add(new Unchanged(operation, target, match));
             if (operation.FullUrl is { } url)
-                Links[url] = $"{operation.Type}/{_identifiers.ResourceId(target.View.Compartment, match.Resource)}";
+                Links[url] = name;
             return;
         }
         Create(operation, target);
@@ -272,15 +288,15 @@ sealed class WriteUnit : IDisposable
     /// </summary>
     private CompartmentRow? Existing(BundleOperation operation, WriteTarget target)
     {
-        var current = operation.Query is { } criteria ? FindOne(operation, target, criteria) : CurrentOf(operation.Type, operation.Id!, target);
-        if (current is null)
-            return null;
         RequireType(operation, target);
-        RequireOwn(operation, target, current);
+        var current = operation.Query is { } criteria ? FindOne(operation, target, criteria) : CurrentOf(operation.Type, operation.Id!, target);
+        if (current is not null)
+            RequireOwn(operation, target, current);
         return current;
     }
 
-    private CompartmentRow? CurrentOf(string type, string id, WriteTarget target) =>
+    /// <summary>Newest version of a resource, be it a deletion; null when there is none that this request may refer to.</summary>
+    public CompartmentRow? CurrentOf(string type, string id, WriteTarget target) =>
         _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == target.View.Compartment
             ? Selection.Current(target.View, target.Scope, type, resource) : null;
 
@@ -325,8 +341,8 @@ sealed class WriteUnit : IDisposable
             Id = _identifiers.ResourceId(target.View.Compartment, of),
         };
         // Two entries may come to the same resource by criteria, or by criteria and id.
-        if (!_stagedById.TryAdd($"{operation.Type}/{staged.Id}", staged))
-            throw Failed(operation, new Fault(FaultKind.Unprocessable, new FaultIssue("Another entry changes the same resource.", null, "structure")));
+        if (!StagedById.TryAdd($"{operation.Type}/{staged.Id}", staged))
+            throw Overlap(operation);
         target.Rows.Add(staged);
         _results.Add(staged);
         if (operation.FullUrl is { } url)
@@ -344,216 +360,21 @@ sealed class WriteUnit : IDisposable
     }
 
     /// <summary>At most two resources that criteria match: enough to know none, one and many.</summary>
-    private (List<CompartmentRow> Matches, Fault? Fault) Find(WriteTarget target, string type, string criteria)
+    /// <returns>A fault where they are no search.</returns>
+    public (List<CompartmentRow> Matches, Fault? Fault) Find(WriteTarget target, string type, string criteria)
     {
-        var (query, fault) = SearchQuery.Parse(type, criteria.TrimStart('?'), _identifiers, target.View.Compartment, DateTimeOffset.UnixEpoch, _request.Base);
-        return query is null ? ([], fault)
-            : ([.. Selection.OfType(target.View, target.Searchable, type).Where(r => query.Matches(r.Entry)).Take(2)], null);
-    }
-
-    // :: references
-
-    private void CheckReferences(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers)
-    {
-        References.MakeRelative(staged.Content!, _request.Base);
-        var isDirectory = staged.Target.View.Compartment.IsDirectory;
-        if (!isDirectory && staged.Operation.Type == "Patient")
-            CheckIdentityCode(staged);
-        if (References.ServiceEventCandidates(staged.Content!).Count > 1)
-            _issues.Add(new("More than one identifier may be the service event; mark the OID of the service event, and no other, as official.",
-                ServiceEventExpression(staged), "business-rule"));
-        foreach (var reference in References.Of(staged.Content!, Root(staged.Operation)))
-        {
-            var (type, id) = (reference.Type, reference.Id);
-            switch (reference.Kind)
-            {
-                case ReferenceKind.Logical or ReferenceKind.Contained or ReferenceKind.External:
-                    continue;
-                case ReferenceKind.Urn:
-                    Wrong("A urn reference means something only inside a transaction that contains its target.", reference.Expression);
-                    continue;
-                case ReferenceKind.Malformed:
-                    Wrong("The reference is neither Type/id nor a URL.", reference.Expression, "value");
-                    continue;
-                case ReferenceKind.Conditional:
-                    if (!TryFindConditional(reference, staged.Operation, out id))
-                        continue;
-                    reference.Element.Reference = $"{type}/{id}";
-                    break;
-            }
-            Follow(type!, id!, reference.Expression);
-        }
-        foreach (var link in References.Links(staged.Content!, Root(staged.Operation)))
-        {
-            // Where a document's text lies does not say whom it is about.
-            var belongs = staged.BelongsToPatient;
-            if (link is { Type: { } type, Id: { } id })
-                Follow(type, id, link.Expression);
-            else
-                Wrong("A URL on this server is Type/id.", link.Expression, "value");
-            staged.BelongsToPatient = belongs;
-        }
-
-        void Follow(string type, string id, string expression)
-        {
-            if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
-            {
-                if (!ResolvesInDirectory(type, id))
-                    Wrong($"The reference names no {type} in the directory.", expression, "not-found");
-            }
-            else if (isDirectory)
-                Wrong("An entry of the directory cannot refer to a patient's record.", expression);
-            else if (type == "Patient")
-            {
-                if (id == _identifiers.PatientId(Own.View.Compartment))
-                    staged.BelongsToPatient = true;
-                else
-                    Wrong("The reference names another patient than the record it would be stored in.", expression);
-            }
-            else if (_stagedById.TryGetValue($"{type}/{id}", out var other) && other.Content is not null)
-            {
-                staged.ShownWith.Add(other);
-                if (ResourceTypes.PlaceOf(type) == ResourcePlace.Companion)
-                {
-                    referrers.TryAdd(other, staged);
-                    other.ShownWith.Add(staged);
-                }
-                else
-                    staged.BelongsToPatient = true;
-            }
-            else if (other is null && CurrentOf(type, id, Own) is { Deleted: false } stored)
-            {
-                staged.BelongsToPatient = true;
-                staged.Targets.Add((stored, expression));
-            }
-            else
-                Wrong($"The reference names no {type} that this request may refer to.", expression, "not-found");
-        }
-
-        void Wrong(string sentence, string expression, string? code = null) => _issues.Add(new(sentence, expression, code));
-    }
-
-    private bool TryFindConditional(ReferenceAt reference, BundleOperation operation, out string? id)
-    {
-        id = null;
-        var target = ResourceTypes.PlaceOf(reference.Type) == ResourcePlace.Directory && !Own.View.Compartment.IsDirectory ? _directory : Own;
-        var literal = reference.Element.Reference!;
-        var (matches, fault) = target is null ? ([], null) : Find(target, reference.Type!, literal[(literal.IndexOf('?') + 1)..]);
-        if (fault is not null)
-        {
-            _issues.Add(new(fault.Issues[0].Diagnostics, reference.Expression, "value"));
-            return false;
-        }
-        if (matches.Count != 1)
-        {
-            _issues.Add(new($"The conditional reference matches {(matches.Count == 0 ? "no" : "more than one")} {reference.Type}.", reference.Expression, "not-found"));
-            return false;
-        }
-        id = _identifiers.ResourceId(target!.View.Compartment, matches[0].Resource);
-        return true;
-    }
-
-    private bool ResolvesInDirectory(string type, string id)
-    {
-        if (_stagedById.TryGetValue($"{type}/{id}", out var staged))
-            return staged.Content is not null;
-        var directory = Own.View.Compartment.IsDirectory ? Own : _directory;
-        return directory is not null && Resolves(directory, type, id);
-    }
-
-    private bool Resolves(WriteTarget target, string type, string id) => CurrentOf(type, id, target) is { Deleted: false };
-
-    /// <summary>A Patient record states whose it is, once, and never becomes another person's.</summary>
-    private void CheckIdentityCode(StagedRow staged)
-    {
-        var patient = (Patient)staged.Content!;
-        var root = Root(staged.Operation) ?? "Patient";
-        var codes = patient.Identifier.Where(i => i.System == PersonalIdentityCode.System).ToList();
-        if (codes.Count != 1)
-        {
-            _issues.Add(new($"A Patient has exactly one identifier with system {PersonalIdentityCode.System}, the personal identity code.", $"{root}.identifier", "required"));
-            return;
-        }
-        if (staged.Replaces is not { Deleted: false } replaces)
-            return;
-        var (query, _) = SearchQuery.Parse("Patient", $"identifier={Uri.EscapeDataString(PersonalIdentityCode.System)}%7C{Uri.EscapeDataString(codes[0].Value ?? "")}",
-            _identifiers, staged.Target.View.Compartment, DateTimeOffset.UnixEpoch);
-        if (query?.Matches(replaces.Entry) != true)
-            _issues.Add(new("The personal identity code of a Patient cannot be changed.", $"{root}.identifier", "business-rule"));
-    }
-
-    /// <summary>A resource in a patient's compartment must have a reason to be there.</summary>
-    private void CheckBelonging(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers)
-    {
-        if (staged.Content is not { } content || staged.BelongsToPatient || staged.Target.View.Compartment.IsDirectory || content is Patient)
-            return;
-        // An update of a companion: what it belongs to was decided when it was created.
-        if (ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion && (referrers.ContainsKey(staged) || staged.Replaces is not null))
-            return;
-        var root = Root(staged.Operation);
-        var subject = ResourceTypes.SubjectElements(staged.Operation.Type).FirstOrDefault();
-        var expression = subject is null ? root ?? staged.Operation.Type : root is null ? subject : root + subject[subject.IndexOf('.')..];
-        _issues.Add(new(ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion
-            ? "A resource of this type is stored together with one that refers to it, in the same transaction."
-            : "The resource does not say which patient it is about.", expression, "required"));
+        var (query, fault) = SearchQuery.Parse(type, criteria.TrimStart('?'), _identifiers, target.View.Compartment, _now, _request.Base);
+        if (query is null)
+            return ([], fault);
+        _space ??= new(new(Own.View, Own.View, Own.Searchable), Directory is null ? null : new(Directory.View, Directory.View, Directory.Searchable), _names, _identifiers);
+        return ([.. _space.OfType(type).Where(query.Over(_space).Matches).Take(2)], null);
     }
 
     // :: rows
 
-    /// <summary>The service event of a row, and those of what it shows that is stored already.</summary>
-    private void FindEvents(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers)
+    private void Index(StagedRow staged)
     {
-        var before = staged.Replaces;
-        var own = staged.Content is null ? before!.ServiceEvent : ServiceEventOf(staged, referrers, 0);
-        (staged.ServiceEvent, staged.HasServiceEvent) = (own, true);
-        // Others have been stored under an Encounter's, be it none; and whatever has one would slip from under a denial of it.
-        if (staged.Content is not null && before is { Deleted: false } && before.ServiceEvent != own
-            && (before.ServiceEvent is not null || staged.Operation.Type == "Encounter"))
-            _issues.Add(new($"The service event of a stored {staged.Operation.Type} cannot be changed or taken away.", ServiceEventExpression(staged), "business-rule"));
-        if (own is not null)
-            staged.Shown.Add(own);
-        // A deletion shows what it deleted; a companion was stored with those that refer to it.
-        if (before is not null && (staged.Content is null || ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion))
-            AddEvents(before);
-        foreach (var (target, expression) in staged.Targets)
-        {
-            AddEvents(target);
-            // The companion's row is there and does not say that it shows this event too.
-            if (own is not null && ResourceTypes.PlaceOf(target.Type) == ResourcePlace.Companion
-                && target.ServiceEvent != own && !target.RelatedEvents.Contains(own))
-                _issues.Add(new($"The {target.Type} belongs to another service event or to none; store the two in one transaction, or set its securityContext to the Encounter.",
-                    expression, "business-rule"));
-        }
-
-        void AddEvents(CompartmentRow row)
-        {
-            if (row.ServiceEvent is { } its)
-                staged.Shown.Add(its);
-            staged.Shown.UnionWith(row.RelatedEvents);
-        }
-    }
-
-    /// <summary>Carries events along the references between the rows of this write, until nothing is added; references may go in circles.</summary>
-    private void Spread()
-    {
-        for (var grew = true; grew;)
-        {
-            grew = false;
-            foreach (var staged in Staged())
-                foreach (var other in staged.ShownWith)
-                {
-                    if (other == staged)
-                        continue;
-                    var before = staged.Shown.Count;
-                    staged.Shown.UnionWith(other.Shown);
-                    grew |= staged.Shown.Count > before;
-                }
-        }
-    }
-
-    private void Index(StagedRow staged, DateTimeOffset now)
-    {
-        var updated = new DateTimeOffset(now.UtcTicks - now.UtcTicks % TimeSpan.TicksPerMillisecond, TimeSpan.Zero);
+        var updated = new DateTimeOffset(_now.UtcTicks - _now.UtcTicks % TimeSpan.TicksPerMillisecond, TimeSpan.Zero);
         if (staged.Content is { } content)
         {
             content.Id = staged.Id;
@@ -576,55 +397,15 @@ sealed class WriteUnit : IDisposable
         }, staged.Content));
     }
 
-    /// <summary>
-    /// The service event that a resource belongs to: named by itself, else its Encounter's, else, of a companion, that of
-    /// the resource it came with.
-    /// </summary>
-    private string? ServiceEventOf(StagedRow staged, Dictionary<StagedRow, StagedRow> referrers, int depth)
-    {
-        if (staged.HasServiceEvent || depth > 20)
-            return staged.ServiceEvent;
-        var found = Find();
-        (staged.ServiceEvent, staged.HasServiceEvent) = (found, true);
-        return found;
-
-        string? Find()
-        {
-            if (staged.Content is not { } content)
-                return staged.Replaces?.ServiceEvent;
-            if (References.ServiceEvent(content) is { } named)
-                return named.ToString();
-            if (References.EncounterReference(content) is { Kind: ReferenceKind.Local, Type: "Encounter", Id: { } id })
-                return _stagedById.TryGetValue($"Encounter/{id}", out var other)
-                    ? ServiceEventOf(other, referrers, depth + 1)
-                    : CurrentOf("Encounter", id, Own)?.ServiceEvent;
-            // A Provenance may name the Patient too, who belongs to no event: the first target that does decides.
-            foreach (var (type, its) in References.Accompanies(content))
-                if ((_stagedById.TryGetValue($"{type}/{its}", out var accompanied)
-                        ? ServiceEventOf(accompanied, referrers, depth + 1)
-                        : CurrentOf(type, its, Own)?.ServiceEvent) is { } shared)
-                    return shared;
-            if (referrers.TryGetValue(staged, out var referrer))
-                return ServiceEventOf(referrer, referrers, depth + 1);
-            return ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion ? staged.Replaces?.ServiceEvent : null;
-        }
-    }
-
-    /// <summary>FHIRPath of the element that says which service event a resource belongs to.</summary>
-    private string ServiceEventExpression(StagedRow staged)
-    {
-        var root = Root(staged.Operation) ?? staged.Operation.Type;
-        return root + (staged.Operation.Type == "Encounter" ? ".identifier"
-            : staged.Content is { } content && References.EncounterReference(content) is { } encounter ? encounter.Expression[encounter.Expression.IndexOf('.')..]
-            : ".extension");
-    }
-
     // :: faults
 
     /// <summary>FHIRPath of an operation's resource; null when it is the whole body.</summary>
-    private string? Root(BundleOperation operation) => _isBundle ? operation.ResourceExpression : null;
+    public string? Root(BundleOperation operation) => _isBundle ? operation.ResourceExpression : null;
 
     private FaultException Failed(BundleOperation operation, FaultKind kind, string sentence, string element = "url") => Failed(operation, new Fault(kind, sentence), element);
+
+    private FaultException Overlap(BundleOperation operation, string element = "url") =>
+        Failed(operation, new Fault(FaultKind.Unprocessable, new FaultIssue("Another entry changes the same resource.", null, "structure")), element);
 
     /// <summary>The fault, of a Bundle's entry with the element of its request.</summary>
     private FaultException Failed(BundleOperation operation, Fault fault, string element = "url") =>

@@ -56,7 +56,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
 
             // 1.
             using var turn = await _turns.TakeAsync(request.Compartment, writesDirectory, cancel).ConfigureAwait(false);
-            using var unit = await WriteUnit.OpenAsync(request, compartments, identifiers, bundle is not null, cancel).ConfigureAwait(false);
+            using var unit = await WriteUnit.OpenAsync(request, compartments, identifiers, bundle is not null, time.GetUtcNow(), cancel).ConfigureAwait(false);
             request.RequirePolicy(unit.Own.View);
             // 2.
             await unit.PlaceAsync(operations, cancel).ConfigureAwait(false);
@@ -64,7 +64,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
             if (bundle is not null && TransactionBundle.Rewrite(unit.Operations, unit.Links) is { } dangling)
                 throw new FaultException(dangling);
             // 4. and 5.
-            unit.CheckAndIndex(time.GetUtcNow());
+            unit.CheckAndIndex();
             var appends = await unit.SealAsync(keys, cancel).ConfigureAwait(false);
             // 6.
             if (appends.Count > 0)
