@@ -271,7 +271,8 @@ public sealed class SearchQuery
                 case "_include" or "_include:iterate" or "_revinclude" or "_revinclude:iterate":
                     ReadInclude(name, value);
                     return;
-                case "patient.identifier" or "subject.identifier" or "patient:Patient.identifier" or "subject:Patient.identifier":
+                case "patient.identifier" or "subject.identifier" or "patient:Patient.identifier" or "subject:Patient.identifier"
+                    when value.StartsWith(PersonalIdentityCode.System + "|", StringComparison.Ordinal):
                     return; // chose the compartment; the gateway has already used it
             }
             if (Presentation.Contains(name))

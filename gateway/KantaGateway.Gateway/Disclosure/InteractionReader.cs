@@ -49,6 +49,8 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
 
     public const string ServiceEventHeader = "X-Service-Event";
 
+    private readonly SearchedCompartment _searched = new(ids, pseudonyms, options.PublicAddress, options.Identification.TestIdentityCodes);
+
     public async ValueTask<Reading> ReadAsync(HttpContext context, Requester requester)
     {
         var request = context.Request;
@@ -226,7 +228,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             return new Reading.Refused(fault);
         if (scan.ResourceType != type)
             return Refuse(FaultKind.Invalid, "The resource's type is not the one in the address.", "resourceType");
-        var (named, wrong) = await CompartmentOfCriteriaAsync(type, request.Query, cancel);
+        var (named, wrong) = await _searched.OfAsync(type, request.Query, cancel);
         if (wrong is not null)
             return new Reading.Refused(wrong);
         var (ofBody, refused) = await CompartmentOfAsync(scan, type, body, cancel);
@@ -345,14 +347,14 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             return (default, Explain(body, "One transaction concerns one patient; this names several identity codes.", type is null ? "Bundle.entry" : "Patient.identifier"));
         if (scan.IdentityCodes is [var written])
             return !PersonalIdentityCode.TryParse(written, out var code) ? (default, Explain(body, "The identity code is not valid.", "Patient.identifier"))
-                : ForeignCode(code) is { } foreign ? (default, Explain(body, foreign, "Patient.identifier"))
+                : SearchedCompartment.ForeignCode(code, options.Identification.TestIdentityCodes) is { } foreign ? (default, Explain(body, foreign, "Patient.identifier"))
                 : (await pseudonyms.OfAsync(code, cancel), null);
         foreach (var id in scan.PatientIds)
             if (ids.TryReadResourceId(id, out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory)
                 return (compartment, null);
         foreach (var reference in scan.ConditionalReferences)
             if (reference.StartsWith("Patient?", StringComparison.Ordinal)
-                && await CompartmentOfCriteriaAsync("Patient", QueryHelpers.ParseQuery(reference["Patient".Length..]), cancel) is ({ } sought, null))
+                && await _searched.OfAsync("Patient", QueryHelpers.ParseQuery(reference["Patient".Length..]), cancel) is ({ } sought, null))
                 return (sought, null);
         if (type == "Patient" || scan.Entries.Any(e => e is { ResourceType: "Patient", Method: "POST" }))
             return (default, Explain(body, "A Patient needs a personal identity code: identifier with system urn:oid:1.2.246.21.", "Patient.identifier"));
@@ -363,17 +365,12 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 return (compartment, null);
         foreach (var entry in scan.Entries)
             if (entry.Url?.Split('?', 2) is [var asked, var query]
-                && await CompartmentOfCriteriaAsync(asked.Trim('/'), QueryHelpers.ParseQuery(query), cancel) is ({ } named, null))
+                && await _searched.OfAsync(asked.Trim('/'), QueryHelpers.ParseQuery(query), cancel) is ({ } named, null))
                 return (named, null);
         if (type == "Binary" && ContextOf(body) is { } context)
             return (context, null);
         return (default, Explain(body, "It must refer to a patient that is registered here: Patient/[id].", null));
     }
-
-    /// <summary>Numbers 900-999 are in no register: the only ones in a test, none in production. Null: the right kind.</summary>
-    private string? ForeignCode(PersonalIdentityCode code) => code.IsTemporary == options.Identification.TestIdentityCodes ? null
-        : code.IsTemporary ? "Identity codes with an individual number of 900-999 are not given to anybody and not accepted."
-        : "This is a test service: only identity codes with an individual number of 900-999 are accepted.";
 
     /// <summary>The compartment of the resource that a Binary names as its security context (hl7.org/fhir/R4/binary.html).</summary>
     private Pseudonym? ContextOf(ReadOnlyMemory<byte> body)
@@ -411,8 +408,14 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     private async ValueTask<Reading> SearchAsync(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters, CancellationToken cancel)
     {
         if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
+        {
+            foreach (var (name, values) in parameters)
+                foreach (var value in values)
+                    if (SearchedCompartment.RefusedParameter(type, name, value ?? "") is { } refused)
+                        return new Reading.Refused(refused);
             return Search(type, Pseudonym.Directory, parameters);
-        var (found, wrong) = await CompartmentOfCriteriaAsync(type, parameters, cancel);
+        }
+        var (found, wrong) = await _searched.OfAsync(type, parameters, cancel);
         if (wrong is not null)
             return new Reading.Refused(wrong);
         return found is { } one
@@ -422,64 +425,29 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 : "A search concerns one patient: give patient=[id], or POST [Type]/_search with patient.identifier=urn:oid:1.2.246.21|[identity code].", "http.patient");
     }
 
-    /// <summary>The one compartment that search parameters name; none where they name none.</summary>
-    private async ValueTask<(Pseudonym?, Fault?)> CompartmentOfCriteriaAsync(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters, CancellationToken cancel)
-    {
-        Pseudonym? found = null;
-        foreach (var (name, values) in parameters)
-            foreach (var value in values)
-            {
-                var (compartment, fault) = await CompartmentInAsync(type, name, value ?? "", cancel);
-                if (fault is not null)
-                    return (null, fault);
-                if (compartment is null)
-                    continue;
-                if (found is not null && found != compartment)
-                    return (null, new Fault(FaultKind.Invalid, "The parameters name more than one patient. A search concerns one.", $"http.{name}"));
-                found = compartment;
-            }
-        return (found, null);
-    }
-
     private static Reading.Single Search(string type, Pseudonym compartment, IEnumerable<KeyValuePair<string, StringValues>> parameters)
     {
         var reading = Single(InteractionKind.Search, type, compartment, 's');
-        var asked = parameters.SelectMany(p => p.Value, (p, value) => $"{p.Key}={(PersonalIdentityCode.Occurs(value) ? "[identity code]" : value)}");
-        return reading with { Interaction = reading.Interaction with { Query = $"{type}?{string.Join('&', asked)}" } };
+        return reading with { Interaction = reading.Interaction with { Query = AuditedQuery(type, parameters) } };
     }
 
-    private async ValueTask<(Pseudonym?, Fault?)> CompartmentInAsync(string type, string name, string value, CancellationToken cancel)
+    /// <summary>The question as the audit keeps it.</summary>
+    private static string AuditedQuery(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters)
     {
-        switch (name)
-        {
-            case "patient" or "subject" or "patient:Patient" or "subject:Patient":
-                var id = value[(value.LastIndexOf('/') + 1)..];
-                return ids.TryReadResourceId(id, out var ofPatient, out _) && !ofPatient.IsDirectory
-                    ? (ofPatient, null)
-                    : (null, new Fault(FaultKind.Invalid, "This is no patient id of this service. Register the patient, or find the id with POST Patient/_search.", $"http.{name}"));
-            case "_id":
-                return ids.TryReadResourceId(value, out var ofId, out _) && !ofId.IsDirectory ? (ofId, null) : (null, null);
-            case "identifier" when type == "Patient":
-            case "patient.identifier" or "subject.identifier":
-            case "patient:identifier" or "subject:identifier":
-                const string Prefix = PersonalIdentityCode.System + "|";
-                if (!value.StartsWith(Prefix, StringComparison.Ordinal))
-                    return type == "Patient" ? (null, null)
-                        : (null, new Fault(FaultKind.Invalid, $"Give the identity code with its system: {Prefix}[identity code].", $"http.{name}"));
-                return !PersonalIdentityCode.TryParse(value[Prefix.Length..], out var code)
-                    ? (null, new Fault(FaultKind.Invalid, "The identity code is not valid: check all eleven characters.", $"http.{name}"))
-                    : ForeignCode(code) is { } foreign ? (null, new Fault(FaultKind.Invalid, foreign, $"http.{name}"))
-                    : (await pseudonyms.OfAsync(code, cancel), null);
-            default:
-                return (null, null);
-        }
+        var asked = parameters.SelectMany(p => p.Value, (p, value) => $"{p.Key}={(PersonalIdentityCode.Occurs(value) ? "[identity code]" : value)}");
+        return $"{type}?{string.Join('&', asked)}";
     }
 
-    private Reading Page(Requester requester, string type, string link) =>
-        pages.Open(link, requester.Caller) is { } state && state.Target.Split('/')[0] == type && Pseudonym.TryDecode(state.Compartment, out var compartment)
-            ? Single(state.Target.EndsWith("_history", StringComparison.Ordinal) ? InteractionKind.History : InteractionKind.Search, type, compartment,
-                state.Target.EndsWith("_history", StringComparison.Ordinal) ? 'r' : 's')
-            : Refuse(FaultKind.Invalid, "This page link is not one that you were given. Repeat the search.", "http._page");
+    private Reading Page(Requester requester, string type, string link)
+    {
+        if (pages.Open(link, requester.Caller) is not { } state || state.Target.Split('/')[0] != type || !Pseudonym.TryDecode(state.Compartment, out var compartment))
+            return Refuse(FaultKind.Invalid, "This page link is not one that you were given. Repeat the search.", "http._page");
+        if (state.Target.EndsWith("_history", StringComparison.Ordinal))
+            return Single(InteractionKind.History, type, compartment, 'r');
+        // Each page is a disclosure of its own, and the record of it says what was asked for.
+        var page = Single(InteractionKind.Search, type, compartment, 's');
+        return page with { Interaction = page.Interaction with { Query = AuditedQuery(type, QueryHelpers.ParseQuery(state.Query)) } };
+    }
 
     private static bool TryReadForm(ReadOnlyMemory<byte> body, out Dictionary<string, StringValues> form)
     {
