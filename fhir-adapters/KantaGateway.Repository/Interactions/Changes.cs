@@ -230,7 +230,8 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
 
     /// <summary>Most items that an operation can add to the manifest.</summary>
     private static int MostItems(BundleOperation operation) =>
-        operation is { IsRead: true, Id: null } or { IsRead: true, IsHistory: true } ? SearchQuery.MaxCount : 1;
+        operation is { IsRead: true, Id: null } or { IsRead: true, IsHistory: true }
+            ? SearchQuery.MaxCount + (Uri.UnescapeDataString(operation.Query ?? "").Contains("include", StringComparison.Ordinal) ? SearchPage.MaxIncluded : 0) : 1;
 
     private ManifestItem ItemOf(Written written) => names.ItemOf(written.Compartment, written.Row!) with { Written = written.Stored };
 

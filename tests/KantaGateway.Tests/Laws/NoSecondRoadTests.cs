@@ -30,6 +30,26 @@ public class NoSecondRoadTests
     }
 
     [Fact]
+    public async Task A_narrow_token_is_not_widened_by_an_include_or_its_page_link()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        for (var i = 0; i < 2; i++)
+            Assert.Equal(201, (await house.Aurora.System.CreateAsync("Observation", HouseInMemory.Json(house.Observation("lisää " + i)))).Status);
+        var query = $"patient={house.PatientId}&_count=1&_include=*&_revinclude:iterate=*";
+        Assert.Contains("Encounter", Types(await house.Aurora.System.SearchAsync("Observation", query)));
+
+        var narrow = house.Aurora.With((await house.Aurora.RequestSystemTokenAsync(scope: "system/Observation.s system/Patient.s system/Encounter.r")).Value);
+        var page = await narrow.SearchAsync("Observation", query);
+        Assert.Equal(["Observation", "Patient"], Types(page).Distinct().Order());
+        var link = page.Json.GetProperty("link").EnumerateArray().Single(l => l.GetProperty("relation").GetString() == "next").GetProperty("url").GetString()!;
+        Assert.Equal(["Observation", "Patient"], Types(await narrow.SendAsync(HttpMethod.Get, link[(link.IndexOf("/fhir/", StringComparison.Ordinal) + 6)..])).Distinct().Order());
+
+        static IEnumerable<string> Types(Harness.Clients.FhirReply reply) =>
+            reply.Json.GetProperty("entry").EnumerateArray().Select(e => e.GetProperty("resource").GetProperty("resourceType").GetString()!);
+    }
+
+    [Fact]
     public async Task A_transaction_of_one_search_finds_its_patient_in_the_parameters()
     {
         await using var house = await HouseInMemory.OpenAsync();
