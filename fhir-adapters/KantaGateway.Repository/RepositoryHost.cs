@@ -9,7 +9,6 @@ using KantaGateway.Repository.Interactions;
 using KantaGateway.Repository.Search;
 using KantaGateway.Repository.Storage;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KantaGateway.Repository;
 
@@ -24,9 +23,7 @@ public static class RepositoryHost
         // Empty: no appsettings, no environment, no content root to watch; the options are all there is.
         var builder = WebApplication.CreateEmptyBuilder(new());
         builder.Services.AddRoutingCore();
-        builder.Logging.SetMinimumLevel(LogLevel.Warning).AddSimpleConsole()
-            // It makes an activity and a log scope for every request as soon as it may log at all.
-            .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
+        builder.Logging.SetMinimumLevel(LogLevel.Warning).AddSimpleConsole();
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
@@ -35,8 +32,6 @@ public static class RepositoryHost
             kestrel.Limits.MaxRequestHeadersTotalSize = 256 << 10;
             kestrel.ListenInternally(listen);
         });
-        // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
-        builder.Services.Configure<SocketTransportOptions>(sockets => (sockets.UnsafePreferInlineScheduling, sockets.WaitForDataBeforeAllocatingBuffer) = (true, false));
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<ICompartmentStore>(_ => OpenStore(options));
         builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));
@@ -46,7 +41,7 @@ public static class RepositoryHost
         builder.Services.AddSingleton(_ => new PageSeal(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
             s.GetRequiredService<TimeProvider>(), options.OpenCompartments, TimeSpan.FromSeconds(options.OpenSeconds)));
-        builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
+        builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Searching>().AddSingleton<Writing>()
             .AddSingleton<Changes>().AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>();
         configure?.Invoke(builder);
 

@@ -9,7 +9,6 @@ using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Portal;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KantaGateway.Gateway;
 
@@ -78,9 +77,6 @@ public static class GatewayHost
                 kestrel.Listen(IPAddress.Loopback, new Uri(metrics).Port);
         });
 
-        // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
-        services.Configure<SocketTransportOptions>(sockets => sockets.UnsafePreferInlineScheduling = true);
-
         var app = builder.Build();
         _ = app.Services.GetRequiredService<AuditLog>();
         app.UseFaults();
@@ -88,9 +84,7 @@ public static class GatewayHost
         app.UseRouting();
         app.MapIdentification();
         app.MapGet("/fhir/metadata", Capabilities.Endpoint(options));
-        app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance)
-            // What stands behind the routing is for the portal and the sign-in; a FHIR request need not walk through it.
-            .ShortCircuit();
+        app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance);
         app.MapAuditLog();
         app.MapHealth(options);
         app.MapPortal();

@@ -7,6 +7,24 @@ namespace KantaGateway.Fhir.Profiles;
 /// <summary>Turns what the Firely SDK found into sentences of our own: its messages quote values, ours never do.</summary>
 static class FirelyIssues
 {
+    /// <summary>Describes what was found, each once and at most <see cref="ResourceParser.MaxIssues"/>.</summary>
+    /// <param name="rootType">Type of the resource as it was written, perhaps no name at all; null: none.</param>
+    public static List<FaultIssue> Describe(IEnumerable<CodedException> exceptions, string? rootType)
+    {
+        if (!ElementExpression.IsName(rootType))
+            rootType = null;
+        var issues = new List<FaultIssue>();
+        foreach (var exception in exceptions)
+        {
+            if (issues.Count == ResourceParser.MaxIssues)
+                break;
+            var issue = Describe(exception, rootType);
+            if (!issues.Contains(issue))
+                issues.Add(issue);
+        }
+        return issues;
+    }
+
     /// <summary>Describes one finding.</summary>
     /// <param name="rootType">Type of the resource, for findings whose path begins with <c>$this</c>.</param>
     public static FaultIssue Describe(CodedException exception, string? rootType)
@@ -39,7 +57,7 @@ static class FirelyIssues
         CodedValidationException.INVALID_STRING_LENGTH_CODE => ("The text has a length that is not allowed.", "value", At.Element),
         CodedValidationException.INVALID_BASE64_VALUE_CODE => ("The value is not base64.", "value", At.Element),
         CodedValidationException.INCORRECT_LITERAL_VALUE_TYPE_CODE =>
-            ("The value is of the wrong JSON type, for example a string where a number belongs.", "value", At.Element),
+            ("The value is of the wrong type, for example text where a number belongs.", "value", At.Element),
         CodedValidationException.LITERAL_INVALID_CODE => ("The value has not the format of its data type.", "value", At.Element),
         CodedValidationException.POSITIVE_INT_MUST_BE_POSITIVE_CODE => ("The number must be greater than 0.", "value", At.Element),
         CodedValidationException.UNSIGNED_INT_MUST_NOT_BE_NEGATIVE_CODE => ("The number must not be negative.", "value", At.Element),
@@ -56,7 +74,13 @@ static class FirelyIssues
         "JSON120" => ("The object has no properties.", "structure", At.Element),
         "JSON121" => ("The array is empty; leave it out instead.", "structure", At.Collection),
         "JSON129" => ("The element stands more than once in the same object.", "structure", At.NamedMember),
-        _ => ($"The element is not valid FHIR R4 JSON ({errorCode}).", "structure", At.Element),
+        "XML101" or "XML112" => ("The element is not in the namespace http://hl7.org/fhir.", "structure", At.Element),
+        "XML109" => ("The element comes too late: elements stand in the order of the specification.", "structure", At.Element),
+        "XML110" => ("There is more than one resource where one belongs.", "structure", At.Element),
+        "XML113" => ("There is text where only elements belong; values are in attributes.", "structure", At.Element),
+        "XML116" => ("The items of a repeating element do not follow each other.", "structure", At.Element),
+        "XML126" => ("The value begins or ends with white space.", "value", At.Element),
+        _ => ($"The element is not valid FHIR R4 ({errorCode}).", "structure", At.Element),
     };
 
     // The SDK names a repeated member only in its message, in single quotes.

@@ -44,16 +44,7 @@ public static class ResourceParser
             return new(null, JsonFaults.Repeated(json.Span)
                 ?? new Fault(FaultKind.Unprocessable, new FaultIssue("The body has a structure that no FHIR resource has.", null, "structure")));
         }
-        var rootType = ElementExpression.IsName(resource?.TypeName) ? resource!.TypeName : null;
-        var issues = new List<FaultIssue>();
-        foreach (var exception in exceptions)
-        {
-            if (issues.Count == MaxIssues)
-                break;
-            var issue = FirelyIssues.Describe(exception, rootType);
-            if (!issues.Contains(issue))
-                issues.Add(issue);
-        }
+        var issues = FirelyIssues.Describe(exceptions, resource?.TypeName);
         if (issues.Count == 0 && resource is not null)
             IdentityCodes.Check(resource, issues);
         if (issues.Count > 0 || resource is null)

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Text;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 
@@ -21,9 +22,6 @@ public sealed class SearchQuery
     public const int MaxCount = 200;
 
     private const int MaxParameters = 50, MaxAlternatives = 500;
-
-    // What says how to answer and not what to find; the gateway has already judged them.
-    private static readonly string[] Presentation = ["_format", "_pretty"];
 
     private readonly byte[] _type;
     private readonly Clause[] _clauses;
@@ -259,8 +257,8 @@ public sealed class SearchQuery
                 case "_count":
                     ReadCount(value);
                     return;
-                case "_summary" when value is "count" or "false":
-                    IsCountOnly |= value == "count";
+                case "_summary" when value is "count":
+                    IsCountOnly = true;
                     return;
                 case "_total" when value is "none" or "estimate" or "accurate":
                     Total = value == "none" ? TotalMode.None : TotalMode.Accurate;
@@ -275,7 +273,8 @@ public sealed class SearchQuery
                     when value.StartsWith(PersonalIdentityCode.System + "|", StringComparison.Ordinal):
                     return; // chose the compartment; the gateway has already used it
             }
-            if (Presentation.Contains(name))
+            // These say how to answer and not what to find; the gateway has already judged them.
+            if (PresentationParameters.Contains(name))
                 return;
 
             var modifier = name.IndexOf(':');

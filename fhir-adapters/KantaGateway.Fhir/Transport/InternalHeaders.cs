@@ -20,6 +20,9 @@ public static class InternalHeaders
     /// <summary>The language that the caller reads: fi, sv or en; absent means fi. See <see cref="Outcomes.OutcomeLanguage"/>.</summary>
     public const string Language = "X-Kanta-Language";
 
+    /// <summary>The form in which the caller reads the answer, see <see cref="Formats.Presentation.Encode"/>; none means canonical JSON.</summary>
+    public const string Presentation = "X-Kanta-Presentation";
+
     /// <summary>Response: what the body discloses or has written, see <see cref="Grants.DisclosureManifest"/>.</summary>
     public const string Manifest = "X-Kanta-Manifest";
 

@@ -1,5 +1,6 @@
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
@@ -13,7 +14,7 @@ using KantaGateway.Repository.Storage;
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>create, update, patch, delete and transaction: reads the body, has it written, answers (hl7.org/fhir/R4/http.html).</summary>
-sealed partial class Changes(Writing writing, Reading reading, Histories histories, Searching searching, RowNames names, ILogger<Changes> log)
+sealed partial class Changes(Writing writing, Reading reading, Searching searching, RowNames names, ILogger<Changes> log)
 {
     /// <summary>Most resource versions that a transaction may store and show: the manifest of its answer travels in a header.</summary>
     public const int MaxItems = 10_000;
@@ -164,10 +165,11 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
                 asked = asked with { Held = new(asked.Grant with { Scope = asked.Scope.OfAnyType }, asked.Held.Token) };
             answer = operation switch
             {
-                { IsHistory: true, Id: { } id } => await histories.OfInstanceAsync(asked, operation.Type, id, operation.Query ?? "", cancel).ConfigureAwait(false),
+                { IsHistory: true, Id: { } id } => await reading.HistoryAsync(asked, operation.Type, id, operation.Query ?? "", cancel).ConfigureAwait(false),
                 { Id: { } id } => await reading.ReadAsync(asked, operation.Type, id, operation.VersionId, cancel).ConfigureAwait(false),
                 _ => await searching.SearchAsync(asked, operation.Type, operation.Query ?? "", lenient: false, cancel).ConfigureAwait(false),
             };
+            answer = answer with { Body = ShapeOf(operation).Apply(answer.Body) };
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -226,6 +228,14 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
             }
             return new(FaultKind.Unexpected, "This read failed; what the transaction writes is stored. Give the id of this outcome to the operator.");
         }
+    }
+
+    /// <summary>How much of the resources a read in a transaction shows; their format is that of the whole answer.</summary>
+    private static Presentation ShapeOf(BundleOperation operation)
+    {
+        var (shape, fault) = PresentationParameters.Read(PresentationParameters.Parse(operation.Query ?? "").Where(p => p.Name is not ("_format" or "_pretty")),
+            FhirFormat.Json, operation.Type, isSearch: operation is { Id: null, IsHistory: false });
+        return shape ?? throw new FaultException(fault!);
     }
 
     /// <summary>Most items that an operation can add to the manifest.</summary>

@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
@@ -9,7 +10,7 @@ using KantaGateway.Repository.Storage;
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
-sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Searching searching, Changes changes, PolicyReading policy,
+sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Searching searching, Changes changes, PolicyReading policy,
     ICompartmentStore store, ILogger<RepositoryEndpoints> log)
 {
     /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
@@ -58,19 +59,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
                 return reading.ReadAsync(request, type, id, address.VersionId, cancel);
             case { Interaction: RestInteraction.HistoryInstance, Type: { } type, Id: { } id }:
                 request.Require(Reads);
-                return histories.OfInstanceAsync(request, type, id, QueryOf(context), cancel);
-            case { Interaction: RestInteraction.HistoryType or RestInteraction.HistorySystem }:
-                request.Require(Reads);
-                return histories.OfCompartmentAsync(request, address.Type, QueryOf(context), cancel);
-            case { Interaction: RestInteraction.Meta, Type: { } type, Id: { } id }:
-                request.Require(Reads);
-                return reading.MetaAsync(request, type, id, cancel);
-            case { Interaction: RestInteraction.Everything, Type: { } type, Id: { } id }:
-                request.Require(Reads);
-                return EverythingAsync(request, type, id, context);
-            case { Interaction: RestInteraction.DocumentsOfPatient }:
-                request.Require(Reads);
-                return DocumentsAsync(request, context);
+                return reading.HistoryAsync(request, type, id, QueryOf(context), cancel);
             case { Interaction: RestInteraction.SearchType, Type: { } type }:
                 request.Require(Reads);
                 return context.Request.Method == "GET" ? searching.SearchAsync(request, type, QueryOf(context), Preferences.IsLenient(context.Request.Headers["Prefer"]), cancel) : SearchByBodyAsync(request, type, context);
@@ -96,24 +85,6 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         return await searching.SearchAsync(request, type, form, Preferences.IsLenient(context.Request.Headers["Prefer"]), context.RequestAborted).ConfigureAwait(false);
     }
 
-    private async Task<Answer> EverythingAsync(RepositoryRequest request, string type, string id, HttpContext context) =>
-        await everything.OfAsync(request, type, id, await OperationFormAsync(context).ConfigureAwait(false), context.RequestAborted).ConfigureAwait(false);
-
-    private async Task<Answer> DocumentsAsync(RepositoryRequest request, HttpContext context)
-    {
-        var (form, fault) = DocumentQuery.ToSearch(await OperationFormAsync(context).ConfigureAwait(false));
-        return fault is not null ? throw new FaultException(fault)
-            : await searching.SearchAsync(request, "DocumentReference", form!, lenient: false, context.RequestAborted).ConfigureAwait(false);
-    }
-
-    /// <summary>Parameters of an operation, from the address and from a Parameters resource.</summary>
-    private static async Task<string> OperationFormAsync(HttpContext context)
-    {
-        var body = context.Request.Method == "POST" ? await BodyAsync(context).ConfigureAwait(false) : default;
-        var (form, fault) = OperationParameters.ToForm(QueryOf(context), body.Span);
-        return form ?? throw new FaultException(fault!);
-    }
-
     private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context) =>
         await changes.CreateAsync(request, type, await BodyAsync(context).ConfigureAwait(false),
             Header(context, "If-None-Exist"), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
@@ -135,7 +106,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     {
         if (address.Id is not null)
             return null;
-        var criteria = string.Join('&', QueryOf(context).Split('&').Where(p => p.Length > 0 && p.Split('=')[0] is not ("_format" or "_pretty" or "_summary" or "_elements")));
+        var criteria = string.Join('&', QueryOf(context).Split('&').Where(p => p.Length > 0 && !PresentationParameters.Contains(p.Split('=')[0])));
         return criteria.Length > 0 ? criteria : throw new FaultException(new Fault(FaultKind.Invalid,
             "A change without an id in its address needs search parameters that find the resource: [Type]?[parameters].", "http.url"));
     }
@@ -202,11 +173,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             context.Abort();
             return;
         }
-        var body = FaultTable.ToOperationOutcome(fault, CorrelationId(context), OutcomeLanguages.Of(context.Request.Headers[InternalHeaders.Language]));
-        context.Response.StatusCode = FaultTable.Of(fault.Kind).Status;
-        context.Response.ContentType = Answer.FhirJson;
-        context.Response.ContentLength = body.Length;
-        await context.Response.BodyWriter.WriteAsync(body, context.RequestAborted).ConfigureAwait(false);
+        var outcome = FaultTable.ToOperationOutcome(fault, CorrelationId(context), OutcomeLanguages.Of(context.Request.Headers[InternalHeaders.Language]));
+        await new Answer(FaultTable.Of(fault.Kind).Status, outcome, []) { HasManifest = false }.WriteAsync(context).ConfigureAwait(false);
     }
 
     private static Fault Unexpected() => new(FaultKind.Unexpected, "The repository failed. Give the id of this outcome to its operator.");

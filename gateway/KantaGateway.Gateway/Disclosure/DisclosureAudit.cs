@@ -76,7 +76,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
         try
         {
-            await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, r.ToUtf8()))]);
+            await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, BalpEvent.Write(r)))]);
         }
         catch (AuditUnavailableException)
         {
@@ -118,9 +118,6 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         InteractionKind.Read => "read",
         InteractionKind.VRead => "vread",
         InteractionKind.History => "history-instance",
-        InteractionKind.HistoryType => "history-type",
-        InteractionKind.HistorySystem => "history-system",
-        InteractionKind.Everything => "operation",
         InteractionKind.Search => "search-type",
         InteractionKind.Create => "create",
         InteractionKind.Update => "update",

@@ -1,13 +1,14 @@
 using System.Buffers;
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
-using KantaGateway.Fhir.Patching;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.WebUtilities;
@@ -57,7 +58,8 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         var cancel = context.RequestAborted;
         if (CheckUrl(request) is { } badUrl)
             return new Reading.Refused(badUrl);
-        if (CheckFormats(request) is { } badFormat)
+        var (format, badFormat) = Negotiation.OfBody(request, IsSearch(request));
+        if (badFormat is not null)
             return new Reading.Refused(badFormat);
         string? serviceEvent = null;
         if (request.Headers[ServiceEventHeader].ToString() is { Length: > 0 } named)
@@ -76,6 +78,15 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
 
         string[] segments = [.. request.Path.Value!.Trim('/').Split('/').Skip(1).SkipWhile(s => s.Length == 0)]; // the first one is "fhir"
         var address = RestRoutes.Match(request.Method, segments);
+        if (Negotiation.Agree(context, address.Type, address.Interaction == RestInteraction.SearchType, FurtherParameters(request, requester, body)) is { } unreadable)
+            return new Reading.Refused(unreadable);
+        if (format == FhirFormat.Xml)
+        {
+            (body, var malformed) = XmlBody.ToJson(body);
+            if (malformed is not null)
+                return new Reading.Refused(malformed);
+            Replace(request, body);
+        }
         var reading = segments is [var served, ..] && !served.StartsWith('_') && !ResourceTypes.IsServed(served)
             ? Refuse(FaultKind.Absent, ResourceTypes.IsFhirType(served)
                 ? "This resource type is not kept here. GET /fhir/metadata lists those that are."
@@ -95,10 +106,6 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 RestInteraction.ConditionalDelete => await ByCriteriaAsync(InteractionKind.Delete, request, address.Type!, "ds", cancel),
                 RestInteraction.HistoryInstance => OfId(InteractionKind.History, address.Type!, address.Id!, 'r'),
                 RestInteraction.VRead => OfId(InteractionKind.VRead, address.Type!, address.Id!, 'r'),
-                RestInteraction.Meta => OfId(InteractionKind.Read, address.Type!, address.Id!, 'r'),
-                RestInteraction.HistoryType or RestInteraction.HistorySystem => await HistoryAsync(request, requester, address.Type, cancel),
-                RestInteraction.Everything => OfId(InteractionKind.Everything, address.Type!, address.Id!, 'r'),
-                RestInteraction.DocumentsOfPatient => await DocumentsAsync(request, body, cancel),
                 _ => NotServed(segments, address),
             };
         return reading is Reading.Single single
@@ -109,8 +116,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     /// <summary>What to do instead, where that can be said.</summary>
     private static Reading NotServed(string[] segments, RestAddress address) => segments switch
     {
+        ["_history"] => Refuse(FaultKind.Denied, "History of the whole system is not given. Ask for the history of one resource: GET [Type]/[id]/_history."),
         ["_search"] => Refuse(FaultKind.NotSupported, "Search one type at a time: POST [Type]/_search."),
-        [_, _, "$meta-add" or "$meta-delete"] => Refuse(FaultKind.MethodNotAllowed, "Meta is part of a version and changes with a new one only. Update or patch the resource."),
+        [_, "_history"] => Refuse(FaultKind.NotSupported, "History of a whole type is not given yet. Ask for the history of one resource: GET [Type]/[id]/_history."),
         _ when address.IsOtherMethod && segments.Length > 0 =>
             Refuse(FaultKind.MethodNotAllowed, "This method does not go with this address. GET /fhir/metadata lists the interactions."),
         _ => Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions."),
@@ -120,7 +128,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     {
         if (request.Method == "GET")
             return request.Query.ContainsKey("_page")
-                ? Page(requester, InteractionKind.Search, type, type, 's', request.Query["_page"].ToString())
+                ? Page(requester, type, request.Query["_page"].ToString())
                 : await SearchAsync(type, request.Query, cancel);
         return TryReadForm(body, out var form)
             ? await SearchAsync(type, [.. request.Query, .. form], cancel)
@@ -145,32 +153,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return null;
     }
 
-    private static Fault? CheckFormats(HttpRequest request)
-    {
-        if (request.Query["_format"].ToString() is { Length: > 0 } format && !IsJson(format.Replace(' ', '+')))
-            return new(FaultKind.NotAcceptable, "Only JSON is served: application/fhir+json.", "http.url");
-        var accept = request.GetTypedHeaders().Accept;
-        if (accept.Count > 0 && !accept.Any(a => a.Quality is not 0 && (a.MatchesAllTypes || IsJson(a.MediaType.Value) || a.MediaType.Equals("application/*", StringComparison.Ordinal))))
-            return new(FaultKind.NotAcceptable, "Only JSON is served: Accept application/fhir+json.", "http.Accept");
-        if (request.Method is "POST" or "PUT" or "PATCH")
-        {
-            var type = request.GetTypedHeaders().ContentType;
-            var isSearch = IsSearch(request);
-            var empty = request.ContentLength is 0;
-            if (isSearch ? !empty && type?.MediaType.Equals("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) != true
-                : !IsJson(type?.MediaType.Value) && !(request.Method == "PATCH" && ResourcePatch.IsJsonPatch(request.ContentType)))
-                return new(FaultKind.UnsupportedMediaType, isSearch ? "A search body has Content-Type application/x-www-form-urlencoded."
-                    : request.Method == "PATCH" ? $"A patch has Content-Type {ResourcePatch.JsonPatchType}, or application/fhir+json with Parameters (FHIRPath Patch)."
-                    : "A resource has Content-Type application/fhir+json.", "http.Content-Type");
-            if (type?.Charset.Value is { Length: > 0 } charset && !charset.Trim('"').Equals("utf-8", StringComparison.OrdinalIgnoreCase))
-                return new(FaultKind.UnsupportedMediaType, "FHIR JSON is UTF-8.", "http.Content-Type");
-        }
-        return null;
-
-        static bool IsJson(string? media) => media is not null && (media.Equals("application/fhir+json", StringComparison.OrdinalIgnoreCase)
-            || media.Equals("application/json", StringComparison.OrdinalIgnoreCase) || media.Equals("text/json", StringComparison.OrdinalIgnoreCase)
-            || media.Equals("json", StringComparison.OrdinalIgnoreCase));
-    }
+    /// <summary>Parameters that say something of the answer and are not in the URL; a page link goes on as its search began.</summary>
+    private string FurtherParameters(HttpRequest request, Requester requester, ReadOnlyMemory<byte> body) =>
+        IsSearch(request) ? System.Text.Encoding.UTF8.GetString(body.Span)
+        : request.Query.TryGetValue("_page", out var link) && pages.Open(link, requester.Caller) is { } state ? state.Query : "";
 
     private static async ValueTask<(ReadOnlyMemory<byte> Body, bool TooLarge)> ReadBodyAsync(HttpRequest request, CancellationToken cancel)
     {
@@ -441,40 +427,15 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return $"{type}?{string.Join('&', asked)}";
     }
 
-    /// <param name="target">What the link must be a page of.</param>
-    /// <param name="type">Null for everything of a patient.</param>
-    private Reading Page(Requester requester, InteractionKind kind, string target, string? type, char letter, string link)
+    private Reading Page(Requester requester, string type, string link)
     {
-        if (pages.Open(link, requester.Caller) is not { } state || state.Target != target || !Pseudonym.TryDecode(state.Compartment, out var compartment))
+        if (pages.Open(link, requester.Caller) is not { } state || state.Target.Split('/')[0] != type || !Pseudonym.TryDecode(state.Compartment, out var compartment))
             return Refuse(FaultKind.Invalid, "This page link is not one that you were given. Repeat the search.", "http._page");
+        if (state.Target.EndsWith("_history", StringComparison.Ordinal))
+            return Single(InteractionKind.History, type, compartment, 'r');
         // Each page is a disclosure of its own, and the record of it says what was asked for.
-        var page = Single(kind, type, compartment, letter);
-        return page with { Interaction = page.Interaction with { Query = AuditedQuery(target, QueryHelpers.ParseQuery(state.Query)) } };
-    }
-
-    /// <summary>History of a type or of everything: of one patient, or of a type of the directory.</summary>
-    private async ValueTask<Reading> HistoryAsync(HttpRequest request, Requester requester, string? type, CancellationToken cancel)
-    {
-        var (kind, target) = type is null ? (InteractionKind.HistorySystem, "_history") : (InteractionKind.HistoryType, $"{type}/_history");
-        if (request.Query.TryGetValue("_page", out var link))
-            return Page(requester, kind, target, type, 'r', link.ToString());
-        if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
-            return Single(kind, type, Pseudonym.Directory, 'r');
-        var (found, wrong) = await _searched.OfAsync(type ?? "Patient", request.Query, cancel);
-        return wrong is not null ? new Reading.Refused(wrong)
-            : found is { } one ? Single(kind, type, one, 'r')
-            : Refuse(FaultKind.Denied, type is null
-                ? "History of the whole system is not given. Ask for that of one patient: GET _history?patient=[id]."
-                : "History of a whole type is not given. Ask for that of one patient: GET [Type]/_history?patient=[id].", "http.patient");
-    }
-
-    /// <summary>$docref is a search in other words.</summary>
-    private async ValueTask<Reading> DocumentsAsync(HttpRequest request, ReadOnlyMemory<byte> body, CancellationToken cancel)
-    {
-        var (form, fault) = OperationParameters.ToForm(request.QueryString.Value?.TrimStart('?') ?? "", body.Span);
-        if (fault is null)
-            (form, fault) = DocumentQuery.ToSearch(form!);
-        return fault is not null ? new Reading.Refused(fault) : await SearchAsync("DocumentReference", QueryHelpers.ParseQuery(form), cancel);
+        var page = Single(InteractionKind.Search, type, compartment, 's');
+        return page with { Interaction = page.Interaction with { Query = AuditedQuery(type, QueryHelpers.ParseQuery(state.Query)) } };
     }
 
     private static bool TryReadForm(ReadOnlyMemory<byte> body, out Dictionary<string, StringValues> form)
@@ -492,6 +453,14 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         }
     }
 
+    /// <summary>What goes on to the repository is another body than came in.</summary>
+    private static void Replace(HttpRequest request, ReadOnlyMemory<byte> body)
+    {
+        request.ContentType = MediaTypes.Json;
+        request.Headers.TransferEncoding = default;
+        request.ContentLength = body.Length;
+    }
+
     private static bool IsSearch(HttpRequest request) => request.Method == "POST" && request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal);
 
     /// <summary>A body where none belongs would be promised to the repository by its headers and never sent.</summary>
@@ -506,9 +475,8 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return Declarations.Read(document.RootElement);
     }
 
-    /// <param name="type">Null for everything of a patient, for which a token must at least reach the Patient.</param>
-    private static Reading.Single Single(InteractionKind kind, string? type, Pseudonym compartment, char letter) =>
-        new(new Interaction { Kind = kind, Type = type, Compartment = compartment, Needs = [(type ?? "Patient", letter)] }, default);
+    private static Reading.Single Single(InteractionKind kind, string type, Pseudonym compartment, char letter) =>
+        new(new Interaction { Kind = kind, Type = type, Compartment = compartment, Needs = [(type, letter)] }, default);
 
     private static Reading Refuse(FaultKind kind, string diagnostics, string? expression = null) => new Reading.Refused(new Fault(kind, diagnostics, expression));
 }

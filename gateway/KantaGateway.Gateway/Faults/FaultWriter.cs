@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Faults;
 
@@ -12,28 +13,21 @@ public static class Correlation
     /// <summary>At most 64 characters of <c>[A-Za-z0-9.-]</c>, the form of a FHIR id; the same value for the whole request.</summary>
     public static string Of(HttpContext context)
     {
-        if (context.Features.Get<Id>() is { } known)
-            return known.Value;
+        if (context.Items.TryGetValue(typeof(Correlation), out var known))
+            return (string)known!;
         var given = context.Request.Headers[RequestIdHeader].ToString();
         var id = given.Length is > 0 and <= 64 && given.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.')
             && !PersonalIdentityCode.Occurs(given)
             ? given : Guid.NewGuid().ToString("D");
-        context.Features.Set(new Id(id));
+        context.Items[typeof(Correlation)] = id;
         context.Response.Headers[InternalHeaders.CorrelationId] = id;
         return id;
     }
-
-    /// <summary>A request that is made for another has its id.</summary>
-    public static void Continue(HttpContext outer, HttpContext inner) => inner.Features.Set(new Id(Of(outer)));
-
-    private sealed record Id(string Value);
 }
 
 /// <summary>Writes a fault as the caller's kind of document: OperationOutcome on FHIR paths, ProblemDetails (RFC 9457) elsewhere.</summary>
 public static class FaultWriter
 {
-    public const string FhirJson = "application/fhir+json; charset=utf-8";
-
     /// <summary>Answers with the fault. The response may not have started.</summary>
     public static Task WriteAsync(HttpContext context, Fault fault)
     {
@@ -48,10 +42,19 @@ public static class FaultWriter
         if (!context.Request.Path.StartsWithSegments("/fhir"))
             return Results.Problem(fault.Issues.Count > 0 ? fault.Issues[0].Diagnostics : null, statusCode: status,
                 extensions: new Dictionary<string, object?> { ["correlationId"] = correlation }).ExecuteAsync(context);
-        var body = FaultTable.ToOperationOutcome(fault, correlation, OutcomeLanguages.Of(context.Request.Headers.AcceptLanguage));
-        response.ContentType = FhirJson;
-        response.ContentLength = body.Length;
-        return response.Body.WriteAsync(body, context.RequestAborted).AsTask();
+        return WriteAsync(context, FaultTable.ToOperationOutcome(fault, correlation, OutcomeLanguages.Of(context.Request.Headers.AcceptLanguage)));
+    }
+
+    /// <summary>Writes a resource of the gateway's own in the form that was agreed; status and other headers are set.</summary>
+    /// <param name="json">Canonical JSON.</param>
+    public static Task WriteAsync(HttpContext context, ReadOnlyMemory<byte> json)
+    {
+        var presentation = Negotiation.Of(context);
+        var body = presentation.Apply(json);
+        context.Response.ContentType = presentation.ContentType;
+        context.Response.Headers.Vary = Negotiation.Vary;
+        context.Response.ContentLength = body.Length;
+        return context.Response.Body.WriteAsync(body, context.RequestAborted).AsTask();
     }
 
     /// <summary>The fault that an exception stands for; a bug is logged here, with the correlation id.</summary>

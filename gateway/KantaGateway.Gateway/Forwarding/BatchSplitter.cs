@@ -46,11 +46,9 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
             json.WriteEndObject();
         }
         context.Response.StatusCode = StatusCodes.Status200OK;
-        context.Response.ContentType = FaultWriter.FhirJson;
         context.Response.Headers.CacheControl = "no-store";
         Correlation.Of(context);
-        context.Response.ContentLength = buffer.Length;
-        await context.Response.Body.WriteAsync(buffer.GetBuffer().AsMemory(0, (int)buffer.Length), context.RequestAborted);
+        await FaultWriter.WriteAsync(context, buffer.GetBuffer().AsMemory(0, (int)buffer.Length));
     }
 
     private async Task<FhirAnswer> AnswerAsync(HttpContext outer, Requester requester, ScannedEntry entry, ReadOnlyMemory<byte> bundle, RequestDelegate serve, CancellationToken cancel)

@@ -1,9 +1,11 @@
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Patching;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Forwarding;
 
@@ -16,9 +18,8 @@ public static class Capabilities
         return context =>
         {
             Correlation.Of(context);
-            context.Response.ContentType = FaultWriter.FhirJson;
-            context.Response.ContentLength = body.Length;
-            return context.Response.Body.WriteAsync(body, context.RequestAborted).AsTask();
+            return Negotiation.Agree(context, "CapabilityStatement", isSearch: false, "") is { } unreadable
+                ? FaultWriter.WriteAsync(context, unreadable) : FaultWriter.WriteAsync(context, body);
         };
     }
 
@@ -47,8 +48,8 @@ public static class Capabilities
             software = new { name = "KantaGateway" },
             implementation = new { description = "National health data exchange gateway", url = options.PublicAddress + "/fhir" },
             fhirVersion = "4.0.1",
-            format = new[] { "application/fhir+json", "json" },
-            patchFormat = new[] { ResourcePatch.JsonPatchType, "application/fhir+json" },
+            format = new[] { MediaTypes.Json, "json", MediaTypes.Xml, "xml" },
+            patchFormat = new[] { ResourcePatch.JsonPatchType, MediaTypes.Json, MediaTypes.Xml },
             rest = new[]
             {
                 new

@@ -1,4 +1,5 @@
 using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -36,11 +37,12 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         if (outer is not null)
         {
             context.Connection.RemoteIpAddress = outer.Connection.RemoteIpAddress;
-            Correlation.Continue(outer, context);
+            context.Items[typeof(Correlation)] = Correlation.Of(outer);
         }
         context.Features.Set<IHttpRequestBodyDetectionFeature>(new BodyDetection(request.ContentLength is > 0));
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
         context.Response.Body = new MemoryStream();
+        Negotiation.KeepJson(context);
         return context;
     }
 

@@ -124,10 +124,15 @@ public sealed class FurtherChecks : IDisposable
             var reply = Expect.Status(await System.SearchAsync("Patient", $"identifier={Uri.EscapeDataString("urn:oid:1.2.246.21|" + _identityCode)}", cancel).ConfigureAwait(false), "POST Patient/_search", 200);
             Expect.That(Appearance.Ids(reply) is [var id] && id == _patient, "the one Patient", $"{Appearance.Ids(reply).Count} entries");
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "answers 406 to a reader of XML", async () =>
-            Expect.Refusal(await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("Accept", "application/fhir+xml")], cancel: cancel).ConfigureAwait(false), "Accept: application/fhir+xml", [406])).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "answers 415 to a writer of XML", async () =>
-            Expect.Refusal(await System.SendAsync(HttpMethod.Post, "Observation", "<Observation xmlns=\"http://hl7.org/fhir\"/>"u8.ToArray(), contentType: "application/fhir+xml", cancel: cancel).ConfigureAwait(false), "Content-Type: application/fhir+xml", [415])).ConfigureAwait(false);
+        await steps.AlsoAsync(Part, "answers XML to a reader of XML", async () =>
+        {
+            var reply = Expect.Status(await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("Accept", "application/fhir+xml")], cancel: cancel).ConfigureAwait(false), "Accept: application/fhir+xml", 200);
+            Expect.That(reply.Headers["Content-Type"].StartsWith("application/fhir+xml", StringComparison.Ordinal), "application/fhir+xml", reply.Headers["Content-Type"]);
+        }).ConfigureAwait(false);
+        await steps.AlsoAsync(Part, "answers 406 to a reader of HTML", async () =>
+            Expect.Refusal(await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("Accept", "text/html")], cancel: cancel).ConfigureAwait(false), "Accept: text/html", [406])).ConfigureAwait(false);
+        await steps.AlsoAsync(Part, "answers 415 to a writer of text", async () =>
+            Expect.Refusal(await System.SendAsync(HttpMethod.Post, "Observation", "Observation"u8.ToArray(), contentType: "text/plain", cancel: cancel).ConfigureAwait(false), "Content-Type: text/plain", [415])).ConfigureAwait(false);
         await steps.AlsoAsync(Part, "answers with X-Correlation-Id and accepts X-Request-Id", async () =>
         {
             var reply = await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("X-Request-Id", Guid.NewGuid().ToString())], cancel: cancel).ConfigureAwait(false);

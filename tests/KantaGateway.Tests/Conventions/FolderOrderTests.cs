@@ -6,7 +6,7 @@ namespace KantaGateway.Tests.Conventions
     /// <summary>Inside the gateway a folder uses only those before it.</summary>
     public sealed class FolderOrderTests
     {
-        private static readonly string[] Order = ["Faults", "Identification", "Breach", "Consent", "Disclosure", "Forwarding", "Portal", "Operations"];
+        private static readonly string[] Order = ["Formats", "Faults", "Identification", "Breach", "Consent", "Disclosure", "Forwarding", "Portal", "Operations"];
 
         private static readonly Assembly Gateway = typeof(KantaGateway.Gateway.GatewayOptions).Assembly;
 

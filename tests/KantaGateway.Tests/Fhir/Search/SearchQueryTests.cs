@@ -95,7 +95,6 @@ public sealed class SearchQueryTests : IDisposable
     [InlineData("_lastUpdated=2030-13", "Observation?_lastUpdated", "value")]
     [InlineData("_count=-1", "Observation?_count", "value")]
     [InlineData("_count=many", "Observation?_count", "value")]
-    [InlineData("_summary=text", "Observation?_summary", "not-supported")]
     [InlineData("encounter=Encounter/a/b", "Observation?encounter", "value")]
     [InlineData("encounter=Encounter?x=y", "Observation?encounter", "value")]
     [InlineData("patient:Patient=Group/1", "Observation?patient:Patient", "value")]
