@@ -44,17 +44,13 @@ public sealed record IndexHeader
 /// <remarks>
 /// Layout, little-endian: format (1), flags (1), resource sequence (8), row sequence (8), last updated as UTC ticks (8),
 /// body size (4), then type, controller, service event, each with its length (1) before it; the number of related events
-/// (7-bit groups) and each of them likewise; then search values to the end, each
-/// parameter code (1), length (7-bit groups), payload. Token: length of system (7-bit groups), system, code. Date: start and end
-/// ticks (8 + 8). Reference: the literal.
+/// (7-bit groups) and each of them likewise; then search values to the end in the order of their codes, each parameter code
+/// (2), <see cref="ValueKind"/> (1), length (7-bit groups), payload as <see cref="ValueKind"/> says.
 /// </remarks>
 public readonly ref struct IndexEntry
 {
-    internal const byte Format = 2;
+    internal const byte Format = 3;
     internal const int TypeAt = 30;
-
-    /// <summary>On a parameter code: the token's system is implied by the element (data type code), not written.</summary>
-    internal const byte ImpliedSystem = 0x80;
 
     [Flags]
     internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4 }
@@ -156,13 +152,59 @@ public readonly ref struct IndexEntry
     }
 }
 
+/// <summary>What a search value in an entry is.</summary>
+/// <remarks>Texts are UTF-8, lengths before them in 7-bit groups, decimals 16 bytes as .NET has them.</remarks>
+enum ValueKind : byte
+{
+    /// <summary>Length of system, system, code.</summary>
+    Token = 1,
+
+    /// <summary>As <see cref="Token"/>; the system is implied by the element (data type code) and not asked for.</summary>
+    ImpliedToken = 2,
+
+    /// <summary>Text or display of a token, normalised (<see cref="SearchText"/>).</summary>
+    TokenText = 3,
+
+    /// <summary>An identifier with its type: length of system, system of the type, length of code, code of the type, value.</summary>
+    TypedIdentifier = 4,
+
+    /// <summary>Start and end ticks (8 + 8).</summary>
+    Date = 5,
+
+    /// <summary>The literal.</summary>
+    Reference = 6,
+
+    /// <summary>A reference's identifier, as <see cref="Token"/>.</summary>
+    LogicalReference = 7,
+
+    /// <summary>Length of the normalised text, the normalised text, the text.</summary>
+    String = 8,
+
+    /// <summary>Lowest and highest (16 + 16).</summary>
+    Number = 9,
+
+    /// <summary>Lowest and highest (16 + 16), length of system, system, length of code, code, unit.</summary>
+    Quantity = 10,
+
+    /// <summary>A UCUM quantity in base units: lowest and highest (16 + 16), unit.</summary>
+    CanonicalQuantity = 11,
+
+    /// <summary>The URI.</summary>
+    Uri = 12,
+
+    /// <summary>Values of one element together: each index of the component (1), kind (1), length, payload.</summary>
+    Composite = 13,
+}
+
 /// <summary>Steps through the search values of an entry.</summary>
 ref struct SearchValues(ReadOnlySpan<byte> values)
 {
     private ReadOnlySpan<byte> _rest = values;
 
-    /// <summary>Parameter code with flags, see <see cref="IndexEntry.ImpliedSystem"/>.</summary>
-    public byte Code { get; private set; }
+    /// <summary>Code of the parameter.</summary>
+    public ushort Code { get; private set; }
+
+    public ValueKind Kind { get; private set; }
 
     public ReadOnlySpan<byte> Payload { get; private set; }
 
@@ -170,8 +212,9 @@ ref struct SearchValues(ReadOnlySpan<byte> values)
     {
         if (_rest.IsEmpty)
             return false;
-        Code = _rest[0];
-        _rest = _rest[1..];
+        Code = BinaryPrimitives.ReadUInt16LittleEndian(_rest);
+        Kind = (ValueKind)_rest[2];
+        _rest = _rest[3..];
         var length = ReadLength(ref _rest);
         Payload = _rest[..length];
         _rest = _rest[length..];

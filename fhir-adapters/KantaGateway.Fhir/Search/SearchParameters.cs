@@ -1,66 +1,157 @@
 using System.Collections.Concurrent;
 using System.Collections.Frozen;
+using Hl7.Fhir.FhirPath;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 
 namespace KantaGateway.Fhir.Search;
 
-/// <summary>Kind of a served search parameter.</summary>
-public enum SearchKind : byte { Token = 1, Date = 2, Reference = 3 }
+/// <summary>Kind of a search parameter (hl7.org/fhir/R4/search.html#ptypes).</summary>
+public enum SearchKind : byte { Token = 1, Date = 2, Reference = 3, String = 4, Number = 5, Quantity = 6, Uri = 7, Composite = 8 }
 
 /// <summary>A search parameter of one type, as R4 defines it.</summary>
 /// <param name="Name">Such as <c>code</c>.</param>
 public sealed record SearchParameter(string Name, SearchKind Kind)
 {
-    /// <summary>Identifies the parameter in index entries; never reused for another one.</summary>
-    internal byte Code { get; init; }
+    /// <summary>Canonical URL of its definition.</summary>
+    public required string Definition { get; init; }
 
-    internal ElementPath[] Paths { get; init; } = [];
+    /// <summary>Types that a reference may point to; empty for other kinds.</summary>
+    public IReadOnlyList<string> Targets { get; init; } = [];
+
+    /// <summary>Identifies the parameter in index entries; never reused for another one.</summary>
+    internal ushort Code { get; init; }
+
+    internal IReadOnlyList<ElementSource> Sources { get; init; } = [];
+
+    /// <summary>Of a composite, its parts in order; empty for other kinds.</summary>
+    internal IReadOnlyList<SearchComponent> Components { get; init; } = [];
+}
+
+/// <summary>One part of a composite parameter.</summary>
+/// <param name="Kind">What its part of the value is read as.</param>
+/// <param name="Sources">From the composite's base element, or from the resource.</param>
+sealed record SearchComponent(SearchKind Kind, IReadOnlyList<ElementSource> Sources);
+
+/// <summary>One alternative of an expression: by direct navigation where it is plain, else by the FHIRPath engine.</summary>
+/// <param name="FromResource">It begins at the resource also where it is asked of an element within (<c>%resource</c>).</param>
+sealed record ElementSource(ElementPath? Path, string Expression, bool FromResource = false)
+{
+    public static ElementSource Of(string expression)
+    {
+        const string Resource = "%resource.";
+        var fromResource = expression.StartsWith(Resource, StringComparison.Ordinal);
+        var text = fromResource ? expression[Resource.Length..] : expression;
+        return new(ElementPath.TryParse(text), text, fromResource);
+    }
+
+    public IEnumerable<Base> Select(Base root) => Path?.Select(root) ?? root.Select(Expression).OfType<Base>();
 }
 
 /// <summary>
-/// The search parameters that are indexed, per type: those of R4 with one of the served names. Thread-safe; a type's
-/// are made when first asked for.
+/// The search parameters that are served: all that R4 defines for the served types, but those that <see cref="WhyNot"/> names.
+/// Thread-safe; a type's are made when first asked for.
 /// </summary>
 public static class SearchParameters
 {
-    // The codes are in stored index entries: add, never renumber.
-    private static readonly FrozenDictionary<string, byte> Codes = new Dictionary<string, byte>
+    private static readonly FrozenDictionary<string, ushort> Codes = LoadCodes();
+
+    private static readonly ConcurrentDictionary<string, TypeParameters> ByType = new();
+
+    /// <summary>Definitions by canonical URL and type; several types share a URL.</summary>
+    private static readonly Lazy<ILookup<string, SearchParamDefinition>> Definitions = new(() => ModelInfo.SearchParameters.ToLookup(p => p.Resource ?? "", StringComparer.Ordinal));
+
+    private sealed record TypeParameters(SearchParameter[] All, FrozenDictionary<string, SearchParameter> ByName);
+
+    /// <summary>
+    /// The parameters of a type, in the order of their codes, besides <c>_id</c> and <c>_lastUpdated</c> which all have; empty for an
+    /// unserved type.
+    /// </summary>
+    public static IReadOnlyList<SearchParameter> Of(string type) => In(type).All;
+
+    /// <summary>The parameter of a type with a name, or null.</summary>
+    public static SearchParameter? Find(string type, string name) => In(type).ByName.GetValueOrDefault(name);
+
+    /// <summary>Why a parameter that FHIR knows is not served, as a sentence that says what to do instead; null for others.</summary>
+    public static string? WhyNot(string name) => name switch
     {
-        ["patient"] = 1, ["subject"] = 2, ["code"] = 3, ["category"] = 4, ["date"] = 5,
-        ["status"] = 6, ["identifier"] = 7, ["encounter"] = 8, ["class"] = 9, ["type"] = 10,
-    }.ToFrozenDictionary();
+        "_text" or "_content" => "is not served: there is no full-text index. Search by codes, or by the text of a code with :text.",
+        "_filter" => "is not served. Use the parameters themselves, repeated for AND and with commas for OR.",
+        "_list" => "is not served. Read the List and search by the ids in it.",
+        "_query" => "is not served: there are no named queries.",
+        "_contained" or "_containedType" => "is not served: contained resources are found through the resource that contains them.",
+        "near" => "is not served. Search Locations by their address parameters.",
+        "phonetic" => "is not served. Search by name, with :contains for a part of it.",
+        "_score" => "is not served: matches are not ranked.",
+        _ => null,
+    };
 
-    private static readonly ConcurrentDictionary<string, SearchParameter[]> ByType = new();
-
-    /// <summary>The parameters of a type, besides <c>_id</c>, <c>_lastUpdated</c> and <c>_count</c> which all have; empty for an unserved type.</summary>
-    public static IReadOnlyList<SearchParameter> Of(string type) => ByType.GetOrAdd(type, static t => ResourceTypes.IsServed(t) ? Make(t) : []);
-
-    /// <summary>Whether a name is one of those that are served for some type.</summary>
-    internal static bool IsServedName(string name) => Codes.ContainsKey(name);
-
-    private static SearchParameter[] Make(string type)
+    private static TypeParameters In(string type) => ByType.GetOrAdd(type, static t =>
     {
-        var made = new List<SearchParameter>();
-        foreach (var parameter in ModelInfo.SearchParameters)
+        SearchParameter[] all = ResourceTypes.IsServed(t) ? [.. OfAllTypes().Concat(Definitions.Value[t].Select(d => Make(t, d)).OfType<SearchParameter>())
+            .DistinctBy(p => p.Name).OrderBy(p => p.Code)] : [];
+        return new(all, all.ToFrozenDictionary(p => p.Name, StringComparer.Ordinal));
+    });
+
+    // The SDK's table lacks them (hl7.org/fhir/R4/search.html#all).
+    private static IEnumerable<SearchParameter> OfAllTypes() =>
+    [
+        Common("_tag", SearchKind.Token, "meta.tag"),
+        Common("_security", SearchKind.Token, "meta.security"),
+        Common("_profile", SearchKind.Uri, "meta.profile"),
+        Common("_source", SearchKind.Uri, "meta.source"),
+    ];
+
+    private static SearchParameter Common(string name, SearchKind kind, string path) => new(name, kind)
+    {
+        Definition = "http://hl7.org/fhir/SearchParameter/Resource-" + name[1..], Code = Codes[name], Sources = [ElementSource.Of(path)],
+    };
+
+    private static SearchParameter? Make(string type, SearchParamDefinition definition)
+    {
+        if (definition.Name is not { } name || !Codes.TryGetValue(name, out var code) || KindOf(definition.Type) is not { } kind || definition.Expression is not { } expression)
+            return null;
+        // One expression serves all types of a parameter; the parts of this one begin with its name.
+        ElementSource[] sources = [.. Parts(expression).Where(part => IsOf(type, part)).Select(ElementSource.Of)];
+        return sources.Length == 0 ? null : new(name, kind)
         {
-            if (parameter.Resource != type || parameter.Name is not { } name || !Codes.TryGetValue(name, out var code)
-                || KindOf(parameter.Type) is not { } kind || parameter.Expression is not { } expression)
-                continue;
-            // One expression serves all types of a parameter; the parts of this one begin with its name.
-            var paths = expression.Split('|', StringSplitOptions.TrimEntries)
-                .Where(part => part.TrimStart('(').StartsWith(type + ".", StringComparison.Ordinal)).Select(ElementPath.Parse).ToArray();
-            if (paths.Length > 0)
-                made.Add(new(name, kind) { Code = code, Paths = paths });
-        }
-        return [.. made.OrderBy(p => p.Code)];
+            Definition = definition.Url ?? "",
+            Code = code,
+            Sources = sources,
+            Targets = kind == SearchKind.Reference ? [.. (definition.Target ?? []).Select(t => t.ToString()).Where(ResourceTypes.IsServed)] : [],
+            Components = kind != SearchKind.Composite ? [] :
+            [
+                .. (definition.Component ?? []).Select(c => new SearchComponent(
+                    KindOf(ModelInfo.SearchParameters.First(p => p.Url == c.Definition).Type) ?? SearchKind.Token,
+                    [.. Parts(c.Expression!).Select(ElementSource.Of)])),
+            ],
+        };
     }
+
+    private static bool IsOf(string type, string part) => part.TrimStart('(') is var plain && plain.StartsWith(type, StringComparison.Ordinal)
+        && (plain.Length == type.Length || plain[type.Length] is '.' or ' ');
+
+    private static string[] Parts(string expression) => expression.Split('|', StringSplitOptions.TrimEntries);
 
     private static SearchKind? KindOf(SearchParamType type) => type switch
     {
-        SearchParamType.Token or SearchParamType.Uri => SearchKind.Token,
+        SearchParamType.Token => SearchKind.Token,
+        SearchParamType.Uri => SearchKind.Uri,
         SearchParamType.Date => SearchKind.Date,
         SearchParamType.Reference => SearchKind.Reference,
+        SearchParamType.String => SearchKind.String,
+        SearchParamType.Number => SearchKind.Number,
+        SearchParamType.Quantity => SearchKind.Quantity,
+        SearchParamType.Composite => SearchKind.Composite,
         _ => null,
     };
+
+    /// <summary>The place of a name in the list is its code. The list is in stored index entries: names are added at its end.</summary>
+    private static FrozenDictionary<string, ushort> LoadCodes()
+    {
+        using var stream = typeof(SearchParameters).Assembly.GetManifestResourceStream("search-parameter-names.txt")
+            ?? throw new InvalidOperationException("The list of search parameters is not embedded.");
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Index().ToFrozenDictionary(n => n.Item, n => (ushort)(n.Index + 1), StringComparer.Ordinal);
+    }
 }

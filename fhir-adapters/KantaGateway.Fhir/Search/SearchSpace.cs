@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text;
 using KantaGateway.Fhir.Compartment;
 
@@ -53,13 +54,17 @@ public sealed class SearchRun
 {
     private readonly SearchQuery _query;
 
+    // What chains and reverse chains look for is found once: then the cost is that of looking at each resource once.
+    private readonly Dictionary<SearchQuery, HashSet<string>> _matches = [];
+    private readonly Dictionary<SearchQuery, HashSet<string>> _targets = [];
+
     internal SearchRun(SearchQuery query, ISearchSpace space) => (_query, Space) = (query, space);
 
     /// <summary>Where it looks.</summary>
     public ISearchSpace Space { get; }
 
     /// <summary>Whether a record is of the type, not deleted, and fulfils every parameter.</summary>
-    public bool Matches(SearchRecord record) => _query.Matches(record.Entry);
+    public bool Matches(SearchRecord record) => _query.Matches(new IndexEntry(record.Entry), this, record);
 
     /// <summary>By the keys of <c>_sort</c>, what has no value last; then in the order of creation.</summary>
     public int Compare(SearchRecord left, SearchRecord right)
@@ -68,7 +73,17 @@ public sealed class SearchRun
         var b = new IndexEntry(right.Entry);
         foreach (var key in _query.Sort)
         {
-            var order = key.Parameter is null ? a.LastUpdatedTicks.CompareTo(b.LastUpdatedTicks) : CompareBy(key.Parameter, a, b);
+            if (key.Parameter is null)
+            {
+                if (a.LastUpdatedTicks != b.LastUpdatedTicks)
+                    return a.LastUpdatedTicks < b.LastUpdatedTicks == key.IsDescending ? 1 : -1;
+                continue;
+            }
+            var hasA = SortValue.TryFind(key, a, out var first);
+            var hasB = SortValue.TryFind(key, b, out var second);
+            if (hasA != hasB)
+                return hasA ? -1 : 1;
+            var order = hasA ? SortValue.Compare(first, second) : 0;
             if (order != 0)
                 return key.IsDescending ? -order : order;
         }
@@ -81,37 +96,103 @@ public sealed class SearchRun
         if (include.Source != "*" && include.Source != record.Type)
             return [];
         var targets = new List<(string, string)>();
-        var parameters = SearchParameters.Of(record.Type);
         var values = new SearchValues(new IndexEntry(record.Entry).Values);
         while (values.Next())
-            foreach (var parameter in parameters)
-                if (parameter.Kind == SearchKind.Reference && parameter.Code == values.Code && (include.Parameter is null || include.Parameter.Code == parameter.Code)
-                    && References.TryReadLocal(Encoding.UTF8.GetString(values.Payload), out var type, out var id) && (include.Target is null || include.Target == type))
-                    targets.Add((type!, id!));
+            if (values.Kind == ValueKind.Reference && (include.Parameter is null || include.Parameter.Code == values.Code)
+                && References.TryReadLocal(Plain(values.Payload), out var type, out var id) && (include.Target is null || include.Target == type)
+                && !targets.Contains((type!, id!)))
+                targets.Add((type!, id!));
         return targets;
     }
 
-    private static int CompareBy(SearchParameter parameter, in IndexEntry a, in IndexEntry b)
+    /// <summary>Every <c>Type/id</c> that matches a query within the space.</summary>
+    internal HashSet<string> MatchesOf(SearchQuery query)
     {
-        var (hasA, hasB) = (TryFirst(parameter, a, out var first), TryFirst(parameter, b, out var second));
-        return (hasA, hasB) switch
+        if (_matches.TryGetValue(query, out var known))
+            return known;
+        var found = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var record in Space.OfType(query.Type))
+            if (query.Matches(new IndexEntry(record.Entry), this, record))
+                found.Add($"{record.Type}/{Space.IdOf(record)}");
+        return _matches[query] = found;
+    }
+
+    /// <summary>Every <c>Type/id</c> that something that matches a query refers to by a parameter.</summary>
+    internal HashSet<string> TargetsOf(SearchQuery query, SearchParameter reference)
+    {
+        if (_targets.TryGetValue(query, out var known))
+            return known;
+        var found = new HashSet<string>(StringComparer.Ordinal);
+        var include = new Include(false, false, query.Type, reference, null);
+        foreach (var record in Space.OfType(query.Type))
+            if (query.Matches(new IndexEntry(record.Entry), this, record))
+                foreach (var (type, id) in Targets(include, record))
+                    found.Add($"{type}/{id}");
+        return _targets[query] = found;
+    }
+
+    /// <summary>A stored literal without the version it may name.</summary>
+    internal static string Plain(ReadOnlySpan<byte> literal)
+    {
+        var history = literal.IndexOf("/_history/"u8);
+        return Encoding.UTF8.GetString(history < 0 ? literal : literal[..history]);
+    }
+}
+
+/// <summary>The value of a parameter that an entry is sorted by: upwards the least of several, downwards the greatest.</summary>
+static class SortValue
+{
+    public static bool TryFind(SortKey key, in IndexEntry entry, out (ValueKind Kind, byte[] Payload) best)
+    {
+        best = default;
+        var values = new SearchValues(entry.Values);
+        var found = false;
+        while (values.Next() && values.Code <= key.Parameter!.Code)
         {
-            (true, true) when parameter.Kind == SearchKind.Date => BinaryPrimitives.ReadInt64LittleEndian(first).CompareTo(BinaryPrimitives.ReadInt64LittleEndian(second)),
-            (true, true) => first.SequenceCompareTo(second),
-            _ => hasB.CompareTo(hasA),
+            if (values.Code != key.Parameter.Code || values.Kind is ValueKind.TypedIdentifier or ValueKind.Composite)
+                continue;
+            var value = (values.Kind, values.Payload.ToArray());
+            if (!found || IsBetter(value, best))
+                (best, found) = (value, true);
+        }
+        return found;
+
+        // A quantity in base units is comparable with the others, as it is written it is not.
+        bool IsBetter((ValueKind Kind, byte[] Payload) one, (ValueKind Kind, byte[] Payload) other) => Rank(one.Kind) != Rank(other.Kind)
+            ? Rank(one.Kind) > Rank(other.Kind)
+            : key.IsDescending ? Compare(one, other) > 0 : Compare(one, other) < 0;
+    }
+
+    public static int Compare((ValueKind Kind, byte[] Payload) a, (ValueKind Kind, byte[] Payload) b)
+    {
+        if (a.Kind != b.Kind && Rank(a.Kind) != Rank(b.Kind))
+            return Rank(b.Kind).CompareTo(Rank(a.Kind));
+        return a.Kind switch
+        {
+            ValueKind.Date => BinaryPrimitives.ReadInt64LittleEndian(a.Payload).CompareTo(BinaryPrimitives.ReadInt64LittleEndian(b.Payload)),
+            ValueKind.Number or ValueKind.Quantity or ValueKind.CanonicalQuantity => MemoryMarshal.Read<decimal>(a.Payload).CompareTo(MemoryMarshal.Read<decimal>(b.Payload)),
+            _ => Text(a).SequenceCompareTo(Text(b)),
         };
     }
 
-    private static bool TryFirst(SearchParameter parameter, in IndexEntry entry, out ReadOnlySpan<byte> payload)
+    private static int Rank(ValueKind kind) => kind switch
     {
-        var values = new SearchValues(entry.Values);
-        while (values.Next())
-            if ((values.Code & ~IndexEntry.ImpliedSystem) == parameter.Code)
-            {
-                payload = values.Payload;
-                return true;
-            }
-        payload = default;
-        return false;
+        ValueKind.CanonicalQuantity => 2,
+        ValueKind.TokenText or ValueKind.LogicalReference => 0,
+        _ => 1,
+    };
+
+    private static ReadOnlySpan<byte> Text((ValueKind Kind, byte[] Payload) value)
+    {
+        ReadOnlySpan<byte> rest = value.Payload;
+        if (value.Kind is ValueKind.Token or ValueKind.ImpliedToken or ValueKind.LogicalReference)
+        {
+            var system = SearchValues.ReadLength(ref rest);
+            return rest[system..];
+        }
+        if (value.Kind != ValueKind.String)
+            return rest;
+        var length = SearchValues.ReadLength(ref rest);
+        return rest[..length];
     }
 }

@@ -1,39 +1,25 @@
 namespace KantaGateway.Fhir.Search;
 
-/// <summary>Comparison of a date parameter (hl7.org/fhir/R4/search.html#prefix).</summary>
-enum TimePrefix { Eq, Ne, Lt, Le, Gt, Ge, Sa, Eb, Ap }
+/// <summary>Comparison of a date, number or quantity parameter (hl7.org/fhir/R4/search.html#prefix).</summary>
+enum SearchPrefix { Eq, Ne, Lt, Le, Gt, Ge, Sa, Eb, Ap }
 
 /// <summary>One date value of a search with its prefix. Pure.</summary>
-readonly record struct TimeTest(TimePrefix Prefix, TimeRange Range)
+readonly record struct TimeTest(SearchPrefix Prefix, TimeRange Range)
 {
     /// <param name="now">UTC ticks: <c>ap</c> reaches a tenth of the distance from now.</param>
     public static bool TryParse(ReadOnlySpan<char> text, long now, out TimeTest test)
     {
         test = default;
-        var prefix = TimePrefix.Eq;
+        var prefix = SearchPrefix.Eq;
         if (text.Length > 2 && char.IsAsciiLetter(text[0]))
         {
-            TimePrefix? read = text[..2] switch
-            {
-                "eq" => TimePrefix.Eq,
-                "ne" => TimePrefix.Ne,
-                "lt" => TimePrefix.Lt,
-                "le" => TimePrefix.Le,
-                "gt" => TimePrefix.Gt,
-                "ge" => TimePrefix.Ge,
-                "sa" => TimePrefix.Sa,
-                "eb" => TimePrefix.Eb,
-                "ap" => TimePrefix.Ap,
-                _ => null,
-            };
-            if (read is null)
+            if (!TryPrefix(text[..2], out prefix))
                 return false;
-            prefix = read.Value;
             text = text[2..];
         }
         if (!TimeRange.TryParse(text, out var range))
             return false;
-        if (prefix == TimePrefix.Ap)
+        if (prefix == SearchPrefix.Ap)
         {
             var reach = Math.Abs(now - range.Start) / 10;
             range = new(range.Start - reach, range.End + reach);
@@ -42,17 +28,37 @@ readonly record struct TimeTest(TimePrefix Prefix, TimeRange Range)
         return true;
     }
 
+    /// <summary>Reads a prefix of a date, number or quantity.</summary>
+    public static bool TryPrefix(ReadOnlySpan<char> text, out SearchPrefix prefix)
+    {
+        SearchPrefix? read = text switch
+        {
+            "eq" => SearchPrefix.Eq,
+            "ne" => SearchPrefix.Ne,
+            "lt" => SearchPrefix.Lt,
+            "le" => SearchPrefix.Le,
+            "gt" => SearchPrefix.Gt,
+            "ge" => SearchPrefix.Ge,
+            "sa" => SearchPrefix.Sa,
+            "eb" => SearchPrefix.Eb,
+            "ap" => SearchPrefix.Ap,
+            _ => null,
+        };
+        prefix = read ?? SearchPrefix.Eq;
+        return read is not null;
+    }
+
     /// <summary>Whether a resource's time passes the test.</summary>
     public bool Holds(TimeRange value) => Prefix switch
     {
-        TimePrefix.Eq => Contains(value),
-        TimePrefix.Ne => !Contains(value),
-        TimePrefix.Lt => value.Start < Range.Start,
-        TimePrefix.Le => value.Start < Range.Start || Contains(value),
-        TimePrefix.Gt => value.End > Range.End,
-        TimePrefix.Ge => value.End > Range.End || Contains(value),
-        TimePrefix.Sa => value.Start >= Range.End,
-        TimePrefix.Eb => value.End <= Range.Start,
+        SearchPrefix.Eq => Contains(value),
+        SearchPrefix.Ne => !Contains(value),
+        SearchPrefix.Lt => value.Start < Range.Start,
+        SearchPrefix.Le => value.Start < Range.Start || Contains(value),
+        SearchPrefix.Gt => value.End > Range.End,
+        SearchPrefix.Ge => value.End > Range.End || Contains(value),
+        SearchPrefix.Sa => value.Start >= Range.End,
+        SearchPrefix.Eb => value.End <= Range.Start,
         _ => value.Start < Range.End && Range.Start < value.End,
     };
 

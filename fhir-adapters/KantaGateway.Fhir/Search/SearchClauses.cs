@@ -1,0 +1,89 @@
+namespace KantaGateway.Fhir.Search;
+
+/// <summary>One occurrence of a parameter in a query. Immutable.</summary>
+abstract class SearchClause
+{
+    /// <summary>Whether it looks at other resources too, and so needs a <see cref="SearchRun"/>.</summary>
+    public virtual bool LooksBeyond => false;
+
+    /// <param name="run">Null where the query looks at nothing beyond its type.</param>
+    /// <param name="record">Whose entry it is; null with <paramref name="run"/>.</param>
+    public abstract bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record);
+}
+
+/// <param name="sequences">Of the resources that may match.</param>
+sealed class IdClause(List<long> sequences) : SearchClause
+{
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record) => sequences.Contains(entry.ResourceSequence);
+}
+
+sealed class LastUpdatedClause(List<TimeTest> tests) : SearchClause
+{
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
+    {
+        var range = TimeRange.Millisecond(entry.LastUpdatedTicks);
+        foreach (var test in tests)
+            if (test.Holds(range))
+                return true;
+        return false;
+    }
+}
+
+/// <summary>Some value of the parameter passes one of the tests; with <c>:not</c>, none does.</summary>
+sealed class ValueClause(ushort code, ValueTest[] tests, bool isNegated) : SearchClause
+{
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
+    {
+        var values = new SearchValues(entry.Values);
+        // They are in the order of their codes.
+        while (values.Next() && values.Code <= code)
+            if (values.Code == code)
+                foreach (var test in tests)
+                    if (test.Holds(values.Kind, values.Payload))
+                        return !isNegated;
+        return isNegated;
+    }
+}
+
+/// <summary><c>:missing</c>.</summary>
+sealed class MissingClause(ushort code, bool isMissing) : SearchClause
+{
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
+    {
+        var values = new SearchValues(entry.Values);
+        while (values.Next() && values.Code <= code)
+            if (values.Code == code)
+                return !isMissing;
+        return isMissing;
+    }
+}
+
+/// <summary>A chain: the parameter refers to something that matches.</summary>
+/// <param name="inner">By the types that it may refer to; any of them.</param>
+sealed class ChainClause(SearchParameter reference, IReadOnlyList<SearchQuery> inner) : SearchClause
+{
+    public override bool LooksBeyond => true;
+
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
+    {
+        if (run is null)
+            throw new InvalidOperationException("A chain needs a space to look at.");
+        var values = new SearchValues(entry.Values);
+        while (values.Next() && values.Code <= reference.Code)
+            if (values.Code == reference.Code && values.Kind == ValueKind.Reference)
+                foreach (var query in inner)
+                    if (run.MatchesOf(query).Contains(SearchRun.Plain(values.Payload)))
+                        return true;
+        return false;
+    }
+}
+
+/// <summary><c>_has</c>: something that matches refers to it.</summary>
+sealed class HasClause(SearchParameter reference, SearchQuery inner) : SearchClause
+{
+    public override bool LooksBeyond => true;
+
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record) => run is null || record is null
+        ? throw new InvalidOperationException("A reverse chain needs a space to look at.")
+        : run.TargetsOf(inner, reference).Contains($"{record.Type}/{run.Space.IdOf(record)}");
+}
