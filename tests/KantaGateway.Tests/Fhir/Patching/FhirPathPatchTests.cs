@@ -101,13 +101,18 @@ public class FhirPathPatchTests
         return parts;
     }
 
-    private static (ResourcePatch? Patch, Fault? Fault) Read(params JsonArray[] operations)
+    /// <summary>The Parameters of operations as the vectors write them.</summary>
+    public static byte[] ParametersOf(byte[] operations)
     {
-        var parameters = new JsonObject
-        {
-            ["resourceType"] = "Parameters",
-            ["parameter"] = new JsonArray([.. operations.Select(parts => (JsonNode)new JsonObject { ["name"] = "operation", ["part"] = parts })]),
-        };
-        return ResourcePatch.Read(Encoding.UTF8.GetBytes(parameters.ToJsonString()), "application/fhir+json");
+        using var document = JsonDocument.Parse(operations);
+        return ParametersOf([.. document.RootElement.EnumerateArray().Select(Parts)]);
     }
+
+    private static byte[] ParametersOf(JsonArray[] operations) => Encoding.UTF8.GetBytes(new JsonObject
+    {
+        ["resourceType"] = "Parameters",
+        ["parameter"] = new JsonArray([.. operations.Select(parts => (JsonNode)new JsonObject { ["name"] = "operation", ["part"] = parts })]),
+    }.ToJsonString());
+
+    private static (ResourcePatch? Patch, Fault? Fault) Read(params JsonArray[] operations) => ResourcePatch.Read(ParametersOf(operations), "application/fhir+json");
 }
