@@ -41,7 +41,7 @@ public static class RepositoryHost
         builder.Services.AddSingleton(_ => new PageSeal(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
             s.GetRequiredService<TimeProvider>(), options.OpenCompartments, TimeSpan.FromSeconds(options.OpenSeconds)));
-        builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Searching>().AddSingleton<Writing>()
+        builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
             .AddSingleton<Changes>().AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>();
         configure?.Invoke(builder);
 

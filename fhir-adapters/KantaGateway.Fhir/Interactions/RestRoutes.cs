@@ -12,6 +12,12 @@ public enum RestInteraction
 
     /// <summary>A Bundle at the base: transaction or batch.</summary>
     Bundle,
+
+    /// <summary>History of a type, or of everything, within one patient or the directory.</summary>
+    HistoryType, HistorySystem,
+
+    /// <summary>Operations: <c>$everything</c>, <c>$meta</c>, <c>$docref</c>.</summary>
+    Everything, Meta, DocumentsOfPatient,
 }
 
 /// <summary>One address with the method that goes with it.</summary>
@@ -21,7 +27,8 @@ public enum RestInteraction
 /// </param>
 /// <param name="Interaction">What it asks for.</param>
 /// <param name="Code">Code of type-restful-interaction or system-restful-interaction; null for an operation.</param>
-public sealed record RestRoute(string Method, string Template, RestInteraction Interaction, string? Code = null)
+/// <param name="Definition">Canonical URL of an operation's definition.</param>
+public sealed record RestRoute(string Method, string Template, RestInteraction Interaction, string? Code = null, string? Definition = null)
 {
     internal string[] Parts { get; } = Template.Split('/', StringSplitOptions.RemoveEmptyEntries);
 
@@ -29,7 +36,10 @@ public sealed record RestRoute(string Method, string Template, RestInteraction I
     public string? Operation => Parts is [.., ['$', ..] last] ? last[1..] : null;
 
     /// <summary>Whether it addresses a type or one of its resources.</summary>
-    public bool IsOfType => Parts is ["[type]", ..];
+    public bool IsOfType => Parts is ["[type]", ..] || OnlyType is not null;
+
+    /// <summary>The one type that it is served for; null where it is any, or none.</summary>
+    public string? OnlyType => Parts is [var first, ..] && char.IsAsciiLetterUpper(first[0]) ? first : null;
 
     internal bool Fits(ReadOnlySpan<string> segments)
     {
@@ -78,6 +88,15 @@ public static class RestRoutes
         new("DELETE", "[type]", RestInteraction.ConditionalDelete, "delete"),
         new("GET", "[type]/[id]/_history", RestInteraction.HistoryInstance, "history-instance"),
         new("GET", "[type]/[id]/_history/[vid]", RestInteraction.VRead, "vread"),
+        new("GET", "[type]/_history", RestInteraction.HistoryType, "history-type"),
+        new("GET", "_history", RestInteraction.HistorySystem, "history-system"),
+        new("GET", "[type]/[id]/$meta", RestInteraction.Meta, Definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta"),
+        new("GET", "Patient/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
+        new("POST", "Patient/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
+        new("GET", "Encounter/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything"),
+        new("POST", "Encounter/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything"),
+        new("GET", "DocumentReference/$docref", RestInteraction.DocumentsOfPatient, Definition: "http://hl7.org/fhir/us/core/OperationDefinition/docref"),
+        new("POST", "DocumentReference/$docref", RestInteraction.DocumentsOfPatient, Definition: "http://hl7.org/fhir/us/core/OperationDefinition/docref"),
     ];
 
     /// <summary>Reads an address.</summary>
@@ -96,7 +115,7 @@ public static class RestRoutes
                 other = true;
                 continue;
             }
-            var address = new RestAddress(route);
+            var address = new RestAddress(route, route.OnlyType);
             for (var i = 0; i < segments.Length; i++)
                 address = route.Parts[i] switch
                 {

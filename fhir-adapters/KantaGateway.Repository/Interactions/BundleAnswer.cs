@@ -67,6 +67,26 @@ sealed class BundleAnswer : IDisposable
         Json.WriteRawValue(body, skipInputValidation: true);
     }
 
+    /// <summary>An entry of a searchset.</summary>
+    /// <param name="publicBase">The public FHIR base.</param>
+    /// <param name="mode">match, include or outcome.</param>
+    public void Found(string publicBase, ManifestItem item, ReadOnlySpan<byte> body, ReadOnlySpan<byte> mode)
+    {
+        Json.WriteStartObject();
+        Json.WriteString("fullUrl"u8, $"{publicBase}/{item.Type}/{item.Id}");
+        Resource(body);
+        Mode(mode);
+        Json.WriteEndObject();
+    }
+
+    /// <summary>Why an entry stands in a searchset.</summary>
+    public void Mode(ReadOnlySpan<byte> mode)
+    {
+        Json.WriteStartObject("search"u8);
+        Json.WriteString("mode"u8, mode);
+        Json.WriteEndObject();
+    }
+
     /// <summary>Closes the Bundle; the bytes belong to the caller.</summary>
     public ReadOnlyMemory<byte> Complete()
     {

@@ -14,7 +14,7 @@ using KantaGateway.Repository.Storage;
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>create, update, patch, delete and transaction: reads the body, has it written, answers (hl7.org/fhir/R4/http.html).</summary>
-sealed partial class Changes(Writing writing, Reading reading, Searching searching, RowNames names, ILogger<Changes> log)
+sealed partial class Changes(Writing writing, Reading reading, Histories histories, Searching searching, RowNames names, ILogger<Changes> log)
 {
     /// <summary>Most resource versions that a transaction may store and show: the manifest of its answer travels in a header.</summary>
     public const int MaxItems = 10_000;
@@ -165,7 +165,7 @@ sealed partial class Changes(Writing writing, Reading reading, Searching searchi
                 asked = asked with { Held = new(asked.Grant with { Scope = asked.Scope.OfAnyType }, asked.Held.Token) };
             answer = operation switch
             {
-                { IsHistory: true, Id: { } id } => await reading.HistoryAsync(asked, operation.Type, id, operation.Query ?? "", cancel).ConfigureAwait(false),
+                { IsHistory: true, Id: { } id } => await histories.OfInstanceAsync(asked, operation.Type, id, operation.Query ?? "", cancel).ConfigureAwait(false),
                 { Id: { } id } => await reading.ReadAsync(asked, operation.Type, id, operation.VersionId, cancel).ConfigureAwait(false),
                 _ => await searching.SearchAsync(asked, operation.Type, operation.Query ?? "", lenient: false, cancel).ConfigureAwait(false),
             };

@@ -10,7 +10,7 @@ using KantaGateway.Repository.Storage;
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
-sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Searching searching, Changes changes, PolicyReading policy,
+sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Searching searching, Changes changes, PolicyReading policy,
     ICompartmentStore store, ILogger<RepositoryEndpoints> log)
 {
     /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
@@ -59,7 +59,19 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
                 return reading.ReadAsync(request, type, id, address.VersionId, cancel);
             case { Interaction: RestInteraction.HistoryInstance, Type: { } type, Id: { } id }:
                 request.Require(Reads);
-                return reading.HistoryAsync(request, type, id, QueryOf(context), cancel);
+                return histories.OfInstanceAsync(request, type, id, QueryOf(context), cancel);
+            case { Interaction: RestInteraction.HistoryType or RestInteraction.HistorySystem }:
+                request.Require(Reads);
+                return histories.OfCompartmentAsync(request, address.Type, QueryOf(context), cancel);
+            case { Interaction: RestInteraction.Meta, Type: { } type, Id: { } id }:
+                request.Require(Reads);
+                return reading.MetaAsync(request, type, id, cancel);
+            case { Interaction: RestInteraction.Everything, Type: { } type, Id: { } id }:
+                request.Require(Reads);
+                return EverythingAsync(request, type, id, context);
+            case { Interaction: RestInteraction.DocumentsOfPatient }:
+                request.Require(Reads);
+                return DocumentsAsync(request, context);
             case { Interaction: RestInteraction.SearchType, Type: { } type }:
                 request.Require(Reads);
                 return context.Request.Method == "GET" ? searching.SearchAsync(request, type, QueryOf(context), Preferences.IsLenient(context.Request.Headers["Prefer"]), cancel) : SearchByBodyAsync(request, type, context);
@@ -83,6 +95,24 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Sear
         var body = await BodyAsync(context).ConfigureAwait(false);
         var form = string.Join('&', new[] { QueryOf(context), System.Text.Encoding.UTF8.GetString(body.Span) }.Where(p => p.Length > 0));
         return await searching.SearchAsync(request, type, form, Preferences.IsLenient(context.Request.Headers["Prefer"]), context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private async Task<Answer> EverythingAsync(RepositoryRequest request, string type, string id, HttpContext context) =>
+        await everything.OfAsync(request, type, id, await OperationFormAsync(context).ConfigureAwait(false), context.RequestAborted).ConfigureAwait(false);
+
+    private async Task<Answer> DocumentsAsync(RepositoryRequest request, HttpContext context)
+    {
+        var (form, fault) = DocumentQuery.ToSearch(await OperationFormAsync(context).ConfigureAwait(false));
+        return fault is not null ? throw new FaultException(fault)
+            : await searching.SearchAsync(request, "DocumentReference", form!, lenient: false, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    /// <summary>Parameters of an operation, from the address and from a Parameters resource.</summary>
+    private static async Task<string> OperationFormAsync(HttpContext context)
+    {
+        var body = context.Request.Method == "POST" ? await BodyAsync(context).ConfigureAwait(false) : default;
+        var (form, fault) = OperationParameters.ToForm(QueryOf(context), body.Span);
+        return form ?? throw new FaultException(fault!);
     }
 
     private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context) =>

@@ -57,6 +57,28 @@ static class Selection
                 yield return row;
     }
 
+    /// <summary>
+    /// Versions in the scope of all resources, newest first; of Patient those of the record that is shown.
+    /// </summary>
+    /// <param name="type">Null: every type.</param>
+    public static IEnumerable<CompartmentRow> Versions(CompartmentView view, DisclosureScope scope, string? type)
+    {
+        var patient = Patient(view, scope)?.First;
+        for (var sequence = view.Head; sequence > 0; sequence--)
+            if (view.Row(sequence) is { } row && (type is null || row.Type == type) && scope.Admits(row) && scope.Admits(view.Newest(row))
+                && (!row.IsPatient || row.First == patient))
+                yield return row;
+    }
+
+    /// <summary>Whether no earlier version of the resource is in the scope: it counts as the one that created it.</summary>
+    public static bool IsFirst(CompartmentRow row, DisclosureScope scope)
+    {
+        for (var earlier = row.Previous; earlier is not null; earlier = earlier.Previous)
+            if (scope.Admits(earlier))
+                return false;
+        return true;
+    }
+
     /// <summary>Newest versions of the resources of a type in the scope, without deleted ones, in the order of their creation.</summary>
     public static IEnumerable<CompartmentRow> OfType(CompartmentView view, DisclosureScope scope, string type) => OfType(view, view, scope, type);
 

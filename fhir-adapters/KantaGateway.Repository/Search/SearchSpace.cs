@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
@@ -12,6 +13,12 @@ namespace KantaGateway.Repository.Search;
 /// <param name="Now">The newest view, which the decision is checked against: what is deleted or hidden there is gone.</param>
 sealed record SearchSide(CompartmentView Then, CompartmentView Now, DisclosureScope Scope)
 {
+    /// <param name="head">Of the page link that is followed; null on the first page.</param>
+    /// <exception cref="FaultException">The link knows rows that are not there.</exception>
+    public static SearchSide Of(CompartmentView now, long? head, DisclosureScope scope) => head > now.Head
+        ? throw new FaultException(new Fault(FaultKind.Invalid, "The page link is of another database. Search again from the beginning."))
+        : new(head is { } then ? now.At((int)then) : now, now, scope);
+
     public Pseudonym Compartment => Now.Compartment;
 
     public IEnumerable<CompartmentRow> OfType(string type) => Selection.OfType(Then, Now, Scope, type);

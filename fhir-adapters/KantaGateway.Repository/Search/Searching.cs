@@ -44,8 +44,8 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
         {
             // 3.
             var space = new SearchSpace(
-                SideOf(lease.View, from?.Head, request.Scope),
-                directory is null ? null : SideOf(directory.View, from?.DirectoryHead, request.Directory!.Grant.Scope),
+                SearchSide.Of(lease.View, from?.Head, request.Scope),
+                directory is null ? null : SearchSide.Of(directory.View, from?.DirectoryHead, request.Directory!.Grant.Scope),
                 names, identifiers);
             var page = SearchPage.Select(query, space, from);
             List<CompartmentRow> own = [.. page.Matches, .. page.Included.Where(r => !space.IsInDirectory(r))];
@@ -69,10 +69,6 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
         }
     }
 
-    private static SearchSide SideOf(CompartmentView now, long? head, DisclosureScope scope) => head > now.Head
-        ? throw new FaultException(new Fault(FaultKind.Invalid, "The page link is of another database. Search again from the beginning."))
-        : new(head is { } then ? now.At((int)then) : now, now, scope);
-
     private Answer Write(RepositoryRequest request, SearchQuery query, SearchSpace space, SearchPage page, PageState? from, bool lenient, string form,
         List<CompartmentRow> rows, ReadOnlyMemory<byte>[] bodies)
     {
@@ -95,29 +91,18 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
             json.WriteStartArray("entry"u8);
             for (var i = 0; i < items.Length; i++)
             {
-                var item = items[i] = space.ItemOf(rows[i]);
-                json.WriteStartObject();
-                json.WriteString("fullUrl"u8, $"{request.Base}/{item.Type}/{item.Id}");
-                bundle.Resource(bodies[i].Span);
-                WriteMode(i < page.Matches.Count ? "match"u8 : "include"u8);
-                json.WriteEndObject();
+                items[i] = space.ItemOf(rows[i]);
+                bundle.Found(request.Base, items[i], bodies[i].Span, i < page.Matches.Count ? "match"u8 : "include"u8);
             }
             if (query.Ignored.Count > 0)
             {
                 json.WriteStartObject();
                 json.WritePropertyName("resource"u8);
                 FaultTable.Write(json, new Fault(FaultKind.NotSupported, [.. query.Ignored.Select(i => i with { Severity = FaultSeverity.Warning })]), null, request.Language);
-                WriteMode("outcome"u8);
+                bundle.Mode("outcome"u8);
                 json.WriteEndObject();
             }
             json.WriteEndArray();
-
-            void WriteMode(ReadOnlySpan<byte> mode)
-            {
-                json.WriteStartObject("search"u8);
-                json.WriteString("mode"u8, mode);
-                json.WriteEndObject();
-            }
         }
         return new Answer(200, bundle.Complete(), items);
     }

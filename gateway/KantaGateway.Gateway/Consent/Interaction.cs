@@ -3,7 +3,16 @@ using KantaGateway.Fhir.Identifiers;
 namespace KantaGateway.Gateway.Consent;
 
 /// <summary>FHIR interactions that reach a compartment (hl7.org/fhir/R4/http.html). A batch is many of them.</summary>
-public enum InteractionKind { Read, VRead, History, Search, Create, Update, Patch, Delete, Transaction }
+public enum InteractionKind
+{
+    Read, VRead, History, Search, Create, Update, Patch, Delete, Transaction,
+
+    /// <summary>History of a type, or of everything, in one compartment.</summary>
+    HistoryType, HistorySystem,
+
+    /// <summary><c>$everything</c>: all that the scope admits.</summary>
+    Everything,
+}
 
 /// <summary>What one request wants, after step 2: values only.</summary>
 public sealed record Interaction
@@ -35,7 +44,7 @@ public sealed record Interaction
     /// Whether entries of the directory may be looked at beside the person's record: by a write, whose references are
     /// checked, and by what gathers resources. A read by id shows what it names and nothing else.
     /// </summary>
-    public bool ReachesDirectory => !Compartment.IsDirectory && Kind is not (InteractionKind.Read or InteractionKind.VRead or InteractionKind.History);
+    public bool ReachesDirectory => !Compartment.IsDirectory && Kind is not (InteractionKind.Read or InteractionKind.VRead or InteractionKind.History or InteractionKind.HistoryType or InteractionKind.HistorySystem);
 
     /// <summary>
     /// The SMART permission letter that what it shows besides the resource it names must have: <c>s</c> for all that a search

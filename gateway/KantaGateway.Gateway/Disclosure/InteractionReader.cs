@@ -106,6 +106,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 RestInteraction.ConditionalDelete => await ByCriteriaAsync(InteractionKind.Delete, request, address.Type!, "ds", cancel),
                 RestInteraction.HistoryInstance => OfId(InteractionKind.History, address.Type!, address.Id!, 'r'),
                 RestInteraction.VRead => OfId(InteractionKind.VRead, address.Type!, address.Id!, 'r'),
+                RestInteraction.Meta => OfId(InteractionKind.Read, address.Type!, address.Id!, 'r'),
+                RestInteraction.HistoryType or RestInteraction.HistorySystem => await HistoryAsync(request, requester, address.Type, cancel),
+                RestInteraction.Everything => OfId(InteractionKind.Everything, address.Type!, address.Id!, 'r'),
+                RestInteraction.DocumentsOfPatient => await DocumentsAsync(request, body, cancel),
                 _ => NotServed(segments, address),
             };
         return reading is Reading.Single single
@@ -116,9 +120,8 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     /// <summary>What to do instead, where that can be said.</summary>
     private static Reading NotServed(string[] segments, RestAddress address) => segments switch
     {
-        ["_history"] => Refuse(FaultKind.Denied, "History of the whole system is not given. Ask for the history of one resource: GET [Type]/[id]/_history."),
         ["_search"] => Refuse(FaultKind.NotSupported, "Search one type at a time: POST [Type]/_search."),
-        [_, "_history"] => Refuse(FaultKind.NotSupported, "History of a whole type is not given yet. Ask for the history of one resource: GET [Type]/[id]/_history."),
+        [_, _, "$meta-add" or "$meta-delete"] => Refuse(FaultKind.MethodNotAllowed, "Meta is part of a version and changes with a new one only. Update or patch the resource."),
         _ when address.IsOtherMethod && segments.Length > 0 =>
             Refuse(FaultKind.MethodNotAllowed, "This method does not go with this address. GET /fhir/metadata lists the interactions."),
         _ => Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions."),
@@ -128,7 +131,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     {
         if (request.Method == "GET")
             return request.Query.ContainsKey("_page")
-                ? Page(requester, type, request.Query["_page"].ToString())
+                ? Page(requester, InteractionKind.Search, type, type, 's', request.Query["_page"].ToString())
                 : await SearchAsync(type, request.Query, cancel);
         return TryReadForm(body, out var form)
             ? await SearchAsync(type, [.. request.Query, .. form], cancel)
@@ -427,15 +430,40 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return $"{type}?{string.Join('&', asked)}";
     }
 
-    private Reading Page(Requester requester, string type, string link)
+    /// <param name="target">What the link must be a page of.</param>
+    /// <param name="type">Null for everything of a patient.</param>
+    private Reading Page(Requester requester, InteractionKind kind, string target, string? type, char letter, string link)
     {
-        if (pages.Open(link, requester.Caller) is not { } state || state.Target.Split('/')[0] != type || !Pseudonym.TryDecode(state.Compartment, out var compartment))
+        if (pages.Open(link, requester.Caller) is not { } state || state.Target != target || !Pseudonym.TryDecode(state.Compartment, out var compartment))
             return Refuse(FaultKind.Invalid, "This page link is not one that you were given. Repeat the search.", "http._page");
-        if (state.Target.EndsWith("_history", StringComparison.Ordinal))
-            return Single(InteractionKind.History, type, compartment, 'r');
         // Each page is a disclosure of its own, and the record of it says what was asked for.
-        var page = Single(InteractionKind.Search, type, compartment, 's');
-        return page with { Interaction = page.Interaction with { Query = AuditedQuery(type, QueryHelpers.ParseQuery(state.Query)) } };
+        var page = Single(kind, type, compartment, letter);
+        return page with { Interaction = page.Interaction with { Query = AuditedQuery(target, QueryHelpers.ParseQuery(state.Query)) } };
+    }
+
+    /// <summary>History of a type or of everything: of one patient, or of a type of the directory.</summary>
+    private async ValueTask<Reading> HistoryAsync(HttpRequest request, Requester requester, string? type, CancellationToken cancel)
+    {
+        var (kind, target) = type is null ? (InteractionKind.HistorySystem, "_history") : (InteractionKind.HistoryType, $"{type}/_history");
+        if (request.Query.TryGetValue("_page", out var link))
+            return Page(requester, kind, target, type, 'r', link.ToString());
+        if (ResourceTypes.PlaceOf(type) == ResourcePlace.Directory)
+            return Single(kind, type, Pseudonym.Directory, 'r');
+        var (found, wrong) = await _searched.OfAsync(type ?? "Patient", request.Query, cancel);
+        return wrong is not null ? new Reading.Refused(wrong)
+            : found is { } one ? Single(kind, type, one, 'r')
+            : Refuse(FaultKind.Denied, type is null
+                ? "History of the whole system is not given. Ask for that of one patient: GET _history?patient=[id]."
+                : "History of a whole type is not given. Ask for that of one patient: GET [Type]/_history?patient=[id].", "http.patient");
+    }
+
+    /// <summary>$docref is a search in other words.</summary>
+    private async ValueTask<Reading> DocumentsAsync(HttpRequest request, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    {
+        var (form, fault) = OperationParameters.ToForm(request.QueryString.Value?.TrimStart('?') ?? "", body.Span);
+        if (fault is null)
+            (form, fault) = DocumentQuery.ToSearch(form!);
+        return fault is not null ? new Reading.Refused(fault) : await SearchAsync("DocumentReference", QueryHelpers.ParseQuery(form), cancel);
     }
 
     private static bool TryReadForm(ReadOnlyMemory<byte> body, out Dictionary<string, StringValues> form)
@@ -475,8 +503,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return Declarations.Read(document.RootElement);
     }
 
-    private static Reading.Single Single(InteractionKind kind, string type, Pseudonym compartment, char letter) =>
-        new(new Interaction { Kind = kind, Type = type, Compartment = compartment, Needs = [(type, letter)] }, default);
+    /// <param name="type">Null for everything of a patient, for which a token must at least reach the Patient.</param>
+    private static Reading.Single Single(InteractionKind kind, string? type, Pseudonym compartment, char letter) =>
+        new(new Interaction { Kind = kind, Type = type, Compartment = compartment, Needs = [(type ?? "Patient", letter)] }, default);
 
     private static Reading Refuse(FaultKind kind, string diagnostics, string? expression = null) => new Reading.Refused(new Fault(kind, diagnostics, expression));
 }
