@@ -51,7 +51,7 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
             json.WriteStartObject();
             json.WriteString("name"u8, "return"u8);
             json.WritePropertyName("valueMeta"u8);
-            resource.RootElement.GetProperty("meta"u8).WriteTo(json);
+            json.WriteRawValue(resource.RootElement.GetProperty("meta"u8).GetRawText(), skipInputValidation: true);
             json.WriteEndObject();
             json.WriteEndArray();
             json.WriteEndObject();
