@@ -61,10 +61,13 @@ public sealed record DisclosureScope
     /// <param name="related">OIDs of the service events of what the entry refers to: one that shows a hidden entry is hidden with it.</param>
     /// <remarks>
     /// Consents are the person's declarations of will: nobody else reads them, for a denial's existence may not be
-    /// visible to providers (EHDS Art. 8).
+    /// visible to providers (EHDS Art. 8). AuditEvents are the use log of the controller that wrote them (§70): no disclosure
+    /// permission reaches them, and since they name employees, the person is told from the access log in the portal, by
+    /// organisation.
     /// </remarks>
     public bool Admits(string type, string controller, string? serviceEvent, params ReadOnlySpan<string> related) => Breadth switch
     {
+        _ when type == "AuditEvent" => Breadth is Breadth.OwnRegister or Breadth.Disclosed && controller == Controller && Reaches(type),
         Breadth.WholePerson or Breadth.Directory => Reaches(type),
         _ when type == "Consent" => false,
         Breadth.OwnRegister => controller == Controller && Reaches(type),

@@ -42,6 +42,9 @@ public sealed record BundleOperation(int Index, BundleMethod Method, string Type
     /// <summary>Whether it reads and changes nothing.</summary>
     public bool IsRead => Method is BundleMethod.Get or BundleMethod.Head;
 
+    /// <summary>Whether criteria choose the resource that it changes, or whether it creates one.</summary>
+    public bool IsConditional => !IsRead && (IfNoneExist ?? Query) is not null;
+
     public string? IfMatch { get; init; }
     public string? IfNoneExist { get; init; }
     public string? IfNoneMatch { get; init; }

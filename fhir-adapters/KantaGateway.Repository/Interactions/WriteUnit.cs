@@ -2,6 +2,7 @@ using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Fhir.Search;
@@ -89,6 +90,8 @@ sealed class WriteUnit : IDisposable
         foreach (var operation in operations)
         {
             var target = TargetOf(operation);
+            if (ResourceRules.Refusal(operation.Type, operation.Method.ToString().ToUpperInvariant(), operation.IsConditional, _isBundle) is { } refusal)
+                throw Failed(operation, refusal, "method");
             switch (operation.Method)
             {
                 case BundleMethod.Get or BundleMethod.Head:

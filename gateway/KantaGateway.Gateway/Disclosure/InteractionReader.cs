@@ -87,6 +87,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 return new Reading.Refused(malformed);
             Replace(request, body);
         }
+        if (address.Interaction is not (RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient)
+            && ResourceRules.Refusal(address.Type, request.Method,
+                ResourceRules.IsConditional(address.Interaction) || request.Headers.ContainsKey("If-None-Exist"), isInTransaction: false) is { } refusal)
+            return new Reading.Refused(refusal);
         var reading = segments is [var served, ..] && !served.StartsWith('_') && !ResourceTypes.IsServed(served)
             ? Refuse(FaultKind.Absent, ResourceTypes.IsFhirType(served)
                 ? "This resource type is not kept here. GET /fhir/metadata lists those that are."
@@ -316,6 +320,8 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             };
             if (letters.Length == 0)
                 return Refuse(FaultKind.Unprocessable, "The method must be POST, PUT, PATCH, DELETE, GET or HEAD.", $"Bundle.entry[{entry.Index}].request.method");
+            if (ResourceRules.Refusal(type, entry.Method!, entry.IsConditional, isInTransaction: true) is { } refusal)
+                return new Reading.Refused(refusal with { Issues = [refusal.Issues[0] with { Expression = $"Bundle.entry[{entry.Index}].request.method" }] });
             needs.AddRange(letters.Select(l => (type!, l)));
         }
         needs.AddRange(SearchesOf(scan));

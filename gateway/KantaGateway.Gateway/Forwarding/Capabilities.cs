@@ -28,7 +28,7 @@ public static class Capabilities
         var resources = ResourceTypes.Served.Select(type => new
         {
             type,
-            interaction = RestRoutes.All.Where(r => r is { IsOfType: true, Code: not null } && (type != "Consent" || r.Method == "GET"))
+            interaction = RestRoutes.All.Where(r => r is { IsOfType: true, Code: not null } && ResourceRules.IsOffered(type, r))
                 .Select(r => r.Code).Distinct().Select(code => new { code }),
             versioning = "versioned-update",
             readHistory = true,

@@ -169,10 +169,10 @@ public sealed class ChangeTests : IAsyncLifetime
         var inner = _house.Gateway.GetRequiredService<IInnerRequests>();
         foreach (var target in new[] { "Consent/" + consent, "Consent?patient=" + _house.PatientId })
         {
-            Assert.Equal(403, (await inner.SendAsync(_house.Citizen, "PATCH", target, HouseInMemory.Json(Patch()), ResourcePatch.JsonPatchType)).Status);
-            Assert.Equal(403, (await inner.SendAsync(_house.Citizen, "DELETE", target)).Status);
-            Assert.Equal(403, (await _house.Aurora.System.SendAsync(HttpMethod.Patch, target, HouseInMemory.Json(Patch()), contentType: ResourcePatch.JsonPatchType)).Status);
-            Assert.Equal(403, (await _house.Aurora.System.SendAsync(HttpMethod.Delete, target)).Status);
+            Assert.Equal(405, (await inner.SendAsync(_house.Citizen, "PATCH", target, HouseInMemory.Json(Patch()), ResourcePatch.JsonPatchType)).Status);
+            Assert.Equal(405, (await inner.SendAsync(_house.Citizen, "DELETE", target)).Status);
+            Assert.Equal(405, (await _house.Aurora.System.SendAsync(HttpMethod.Patch, target, HouseInMemory.Json(Patch()), contentType: ResourcePatch.JsonPatchType)).Status);
+            Assert.Equal(405, (await _house.Aurora.System.SendAsync(HttpMethod.Delete, target)).Status);
         }
     }
 
