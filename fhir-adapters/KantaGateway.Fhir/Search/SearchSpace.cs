@@ -57,6 +57,7 @@ public sealed class SearchRun
     // What chains and reverse chains look for is found once: then the cost is that of looking at each resource once.
     private readonly Dictionary<SearchQuery, HashSet<string>> _matches = [];
     private readonly Dictionary<SearchQuery, HashSet<string>> _targets = [];
+    private readonly Dictionary<SearchRecord, (ValueKind Kind, byte[] Payload)?[]> _sortValues = [];
 
     internal SearchRun(SearchQuery query, ISearchSpace space) => (_query, Space) = (query, space);
 
@@ -69,25 +70,31 @@ public sealed class SearchRun
     /// <summary>By the keys of <c>_sort</c>, what has no value last; then in the order of creation.</summary>
     public int Compare(SearchRecord left, SearchRecord right)
     {
-        var a = new IndexEntry(left.Entry);
-        var b = new IndexEntry(right.Entry);
-        foreach (var key in _query.Sort)
+        if (_query.Sort.Count > 0)
         {
-            if (key.Parameter is null)
+            var (a, b) = (SortValuesOf(left), SortValuesOf(right));
+            for (var i = 0; i < a.Length; i++)
             {
-                if (a.LastUpdatedTicks != b.LastUpdatedTicks)
-                    return a.LastUpdatedTicks < b.LastUpdatedTicks == key.IsDescending ? 1 : -1;
-                continue;
+                if (a[i].HasValue != b[i].HasValue)
+                    return a[i].HasValue ? -1 : 1;
+                var order = a[i] is { } one && b[i] is { } other ? SortValue.Compare(one, other) : 0;
+                if (order != 0)
+                    return _query.Sort[i].IsDescending ? -order : order;
             }
-            var hasA = SortValue.TryFind(key, a, out var first);
-            var hasB = SortValue.TryFind(key, b, out var second);
-            if (hasA != hasB)
-                return hasA ? -1 : 1;
-            var order = hasA ? SortValue.Compare(first, second) : 0;
-            if (order != 0)
-                return key.IsDescending ? -order : order;
         }
-        return a.ResourceSequence.CompareTo(b.ResourceSequence);
+        return new IndexEntry(left.Entry).ResourceSequence.CompareTo(new IndexEntry(right.Entry).ResourceSequence);
+    }
+
+    /// <summary>A record's values of the keys of <c>_sort</c>, looked for once however often it is compared.</summary>
+    private (ValueKind Kind, byte[] Payload)?[] SortValuesOf(SearchRecord record)
+    {
+        if (_sortValues.TryGetValue(record, out var known))
+            return known;
+        var entry = new IndexEntry(record.Entry);
+        var values = new (ValueKind, byte[])?[_query.Sort.Count];
+        for (var i = 0; i < values.Length; i++)
+            values[i] = SortValue.Find(_query.Sort[i], entry);
+        return _sortValues[record] = values;
     }
 
     /// <summary>What a record refers to by the parameters of an include; nothing for a record of another type than its source.</summary>
@@ -142,20 +149,22 @@ public sealed class SearchRun
 /// <summary>The value of a parameter that an entry is sorted by: upwards the least of several, downwards the greatest.</summary>
 static class SortValue
 {
-    public static bool TryFind(SortKey key, in IndexEntry entry, out (ValueKind Kind, byte[] Payload) best)
+    /// <summary>Null where the record has none.</summary>
+    public static (ValueKind Kind, byte[] Payload)? Find(SortKey key, in IndexEntry entry)
     {
-        best = default;
+        if (key.Parameter is null)
+            return (ValueKind.Date, BitConverter.GetBytes(entry.LastUpdatedTicks));
+        (ValueKind, byte[])? best = null;
         var values = new SearchValues(entry.Values);
-        var found = false;
-        while (values.Next() && values.Code <= key.Parameter!.Code)
+        while (values.Next() && values.Code <= key.Parameter.Code)
         {
             if (values.Code != key.Parameter.Code || values.Kind is ValueKind.TypedIdentifier or ValueKind.Composite)
                 continue;
             var value = (values.Kind, values.Payload.ToArray());
-            if (!found || IsBetter(value, best))
-                (best, found) = (value, true);
+            if (best is not { } known || IsBetter(value, known))
+                best = value;
         }
-        return found;
+        return best;
 
         // A quantity in base units is comparable with the others, as it is written it is not.
         bool IsBetter((ValueKind Kind, byte[] Payload) one, (ValueKind Kind, byte[] Payload) other) => Rank(one.Kind) != Rank(other.Kind)

@@ -48,10 +48,10 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
                 directory is null ? null : SearchSide.Of(directory.View, from?.DirectoryHead, request.Directory!.Grant.Scope),
                 names, identifiers);
             var page = SearchPage.Select(query, space, from);
-            List<CompartmentRow> own = [.. page.Matches, .. page.Included.Where(r => !space.IsInDirectory(r))];
+            IReadOnlyList<CompartmentRow> rows = page.Included.Count == 0 ? page.Matches : [.. page.Matches, .. page.Included.Where(r => !space.IsInDirectory(r))];
 
             // 4. A view that was loaded during this request is a snapshot of it, even if others have written meanwhile.
-            var read = isFresh ? await lease.ReadAsync(own, cancel).ConfigureAwait(false) : await lease.TryReadAsync(own, cancel).ConfigureAwait(false);
+            var read = isFresh ? await lease.ReadAsync(rows, cancel).ConfigureAwait(false) : await lease.TryReadAsync(rows, cancel).ConfigureAwait(false);
             if (read is not { } bodies)
             {
                 await lease.RefreshAsync(cancel).ConfigureAwait(false);
@@ -62,15 +62,16 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
             if (page.Fault is { } impossible)
                 throw new FaultException(impossible);
             List<CompartmentRow> others = [.. page.Included.Where(space.IsInDirectory)];
-            var ofDirectory = others.Count == 0 ? [] : await directory!.ReadAsync(others, cancel).ConfigureAwait(false);
+            if (others.Count > 0)
+                (rows, bodies) = ([.. rows, .. others], [.. bodies, .. await directory!.ReadAsync(others, cancel).ConfigureAwait(false)]);
 
             // 5.
-            return Write(request, query, space, page, from, lenient, form, [.. own, .. others], [.. bodies, .. ofDirectory]);
+            return Write(request, query, space, page, from, lenient, form, rows, bodies);
         }
     }
 
     private Answer Write(RepositoryRequest request, SearchQuery query, SearchSpace space, SearchPage page, PageState? from, bool lenient, string form,
-        List<CompartmentRow> rows, ReadOnlyMemory<byte>[] bodies)
+        IReadOnlyList<CompartmentRow> rows, ReadOnlyMemory<byte>[] bodies)
     {
         using var bundle = new BundleAnswer("searchset", bodies.Sum(b => b.Length) + 250 * rows.Count + 1024);
         if (page.Total is { } total)

@@ -106,6 +106,57 @@ public sealed class SearchIncludeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Entries_of_the_directory_are_included_and_chained_through_the_grant_for_it()
+    {
+        var aurora = _clinic.WithDirectory();
+        var keeper = _world.As(KantaGateway.Fhir.Identifiers.Pseudonym.Directory, RepositoryWorld.Aurora, Breadth.Directory);
+        var organization = await keeper.StoreAsync(Some.Organization());
+        var observation = Some.Observation(_clinic.PatientId, "8867-4");
+        observation["performer"] = new JsonArray(Some.To("Organization/" + organization));
+        var performed = await aurora.StoreAsync(observation);
+
+        await AssertAsync(aurora, "Observation?code=8867-4&_include=Observation:performer", $"match Observation/{performed}", $"include Organization/{organization}");
+        await AssertAsync(aurora, "Observation?performer:Organization.name=Aurora", $"match Observation/{performed}");
+        await AssertAsync(aurora, "Observation?performer:Organization.name=Revontuli");
+        // Without the grant, and beyond its types, the directory is not there.
+        await AssertAsync(_clinic, "Observation?code=8867-4&_include=Observation:performer", $"match Observation/{performed}");
+        var narrow = aurora.Directory! with { Scope = aurora.Directory.Scope with { Types = ["Practitioner"] } };
+        await AssertAsync(aurora with { Directory = narrow }, "Observation?code=8867-4&_include=*", $"match Observation/{performed}", $"include Patient/{_clinic.PatientId}");
+        await AssertAsync(aurora with { Directory = narrow }, "Observation?performer:Organization.name=Aurora");
+
+        // Pages show the directory as it was at the first of them.
+        observation["code"]!["coding"]![0]!["code"] = "8867-5";
+        await aurora.StoreAsync(observation);
+        var first = (await aurora.GetAsync("Observation?performer:Organization.name=Aurora&_count=1&_include=Observation:performer")).Is(HttpStatusCode.OK);
+        var current = await keeper.GetAsync("Organization/" + organization);
+        var renamed = current.Json;
+        renamed["name"] = "Revontuli";
+        (await keeper.UpdateAsync(renamed, current.ETag)).Is(HttpStatusCode.OK);
+        var link = (string)first.Json["link"]!.AsArray().Single(l => (string)l!["relation"]! == "next")!["url"]!;
+        var second = (await aurora.GetAsync(link[(RepositoryWorld.Base.Length + 1)..])).Is(HttpStatusCode.OK);
+        Assert.Equal("Aurora", (string)second.Json["entry"]![1]!["resource"]!["name"]!);
+        await AssertAsync(aurora, "Observation?performer:Organization.name=Aurora");
+    }
+
+    [Fact]
+    public async Task Chains_find_nothing_through_what_is_hidden_or_of_another_type_than_the_token_reaches()
+    {
+        var reader = _world.As(_clinic.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed, Event);
+        var oid = "encounter:Encounter.identifier=urn:oid:";
+        await AssertAsync(_clinic, "Observation?" + oid + Event, $"match Observation/{_first}", $"match Observation/{_second}");
+        await AssertAsync(reader, "Observation?" + oid + Event);
+        await AssertAsync(reader, "Observation?" + oid + OtherEvent, $"match Observation/{_third}");
+        await AssertAsync(reader, "Encounter?_has:Observation:encounter:code=8867-1");
+        await AssertAsync(reader, "Encounter?_has:Observation:encounter:code=8867-3", $"match Encounter/{_other}");
+        await AssertAsync(reader, "Patient?_has:Observation:patient:code=8867-1");
+        await AssertAsync(reader, "Patient?_has:Observation:patient:code=8867-3", $"match Patient/{_clinic.PatientId}");
+        var narrow = _clinic with { Grant = _clinic.Grant with { Scope = _clinic.Grant.Scope with { Types = ["Encounter"] } } };
+        await AssertAsync(narrow, "Encounter?_has:Observation:encounter:code=8867-1");
+        narrow = narrow with { Grant = narrow.Grant with { Scope = narrow.Grant.Scope with { Types = ["Observation"] } } };
+        await AssertAsync(narrow, "Observation?" + oid + Event);
+    }
+
+    [Fact]
     public async Task A_page_ends_where_what_its_matches_include_grows_too_much_and_goes_on()
     {
         // Three visits with 400 notes each: two to a page.
