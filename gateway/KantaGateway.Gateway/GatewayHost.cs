@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
@@ -66,6 +67,7 @@ public static class GatewayHost
         services.AddSingleton<BatchSplitter>();
         services.AddSingleton<GatewayPipeline>();
         services.AddSingleton<IInnerRequests, InnerRequestSender>();
+        services.AddCompression();
         builder.AddTelemetry(options);
         builder.AddIdentification(options);
         builder.AddPortal(options);
@@ -81,9 +83,10 @@ public static class GatewayHost
         _ = app.Services.GetRequiredService<AuditLog>();
         app.UseFaults();
         app.MapMetrics(options);
+        app.UseFhirCompression();
         app.UseRouting();
         app.MapIdentification();
-        app.MapGet("/fhir/metadata", Capabilities.Endpoint(options));
+        app.MapMethods("/fhir/metadata", ["GET", "HEAD"], Capabilities.Endpoint(options));
         app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance);
         app.MapAuditLog();
         app.MapHealth(options);

@@ -105,6 +105,9 @@ public static class RestRoutes
     /// <returns>Without a route where nothing is served; the type is not checked to be one that is kept here.</returns>
     public static RestAddress Match(string method, ReadOnlySpan<string> segments)
     {
+        // What is read can be asked for without its body (hl7.org/fhir/R4/http.html#head); the host leaves the body out.
+        if (method == "HEAD")
+            method = "GET";
         var other = false;
         foreach (var route in All)
         {

@@ -181,9 +181,8 @@ sealed class FhirPathPatch : ResourcePatch
         {
             found = [.. Compiler.Value.Compile(path)(resource.ToPocoNode(ModelInfo.ModelInspector), new FhirEvaluationContext())];
         }
-        catch (Exception e) when (e is not OutOfMemoryException)
+        catch (Exception e) when (e is FormatException or ArgumentException or InvalidOperationException or NotSupportedException or InvalidCastException)
         {
-            // Parser and evaluator were made for expressions of the specification and end in any exception on others.
             throw Failed(operation, "The path is no FHIRPath that can be evaluated on this resource.", "invalid");
         }
         return found.TrueForAll(n => n.Parent is not null || ReferenceEquals(n.Poco, resource)) ? found

@@ -41,9 +41,6 @@ public sealed class JsonPatch : ResourcePatch
         JsonElement document;
         try
         {
-            // First, for a parser that looks for repeated names reads them.
-            if (!JsonFaults.IsText(json))
-                return Wrong("A string is not valid UTF-8 or has an incomplete surrogate pair.");
             document = JsonElement.Parse(json, Strictly);
         }
         catch (JsonException e)
@@ -52,6 +49,8 @@ public sealed class JsonPatch : ResourcePatch
                 ? $"The JSON Patch is malformed JSON at line {line + 1}, byte {e.BytePositionInLine + 1}."
                 : "The JSON Patch is malformed JSON, or has a member twice.", root));
         }
+        if (!JsonFaults.IsText(json))
+            return Wrong("A string is not valid UTF-8 or has an incomplete surrogate pair.");
         if (document.ValueKind != JsonValueKind.Array)
             return Wrong("A JSON Patch is an array of operations.");
         if (document.GetArrayLength() > MaxOperations)

@@ -20,6 +20,29 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
     /// <summary>Whether it carries a manifest: every answer of the FHIR API does, an empty one too.</summary>
     public bool HasManifest { get; init; } = true;
 
+    /// <summary>
+    /// The answer to who may have this version already (conditional read, hl7.org/fhir/R4/http.html#cread, RFC 9110 13): then
+    /// 304 without a body. It tells that the version is still the newest, so the manifest names it all the same.
+    /// </summary>
+    /// <param name="ifNoneMatch">ETags, or <c>*</c>; it decides alone where both are given.</param>
+    public Answer Unless(string? ifNoneMatch, DateTimeOffset? ifModifiedSince)
+    {
+        var isKnown = ifNoneMatch is null ? ifModifiedSince is { } since && IsKnownSince(since)
+            : ifNoneMatch.Trim() == "*" || ifNoneMatch.Split(',').Any(t => Opaque(t) == Opaque(ETag ?? ""));
+        return isKnown ? this with { Status = StatusCodes.Status304NotModified, Body = ReadOnlyMemory<byte>.Empty } : this;
+
+        static string Opaque(string tag) => tag.Trim() is ['W', '/', .. var strong] ? strong : tag.Trim();
+    }
+
+    private bool IsKnownSince(DateTimeOffset since)
+    {
+        if (LastModified is not { } modified)
+            return false;
+        modified = DateTimeOffset.FromUnixTimeSeconds(modified.ToUnixTimeSeconds()); // the header has whole seconds
+        // Which controller's record of a person is shown can change to an older one, so there only the same time will do.
+        return Items is [{ Type: "Patient" }, ..] ? modified == since : modified <= since;
+    }
+
     public async Task WriteAsync(HttpContext context)
     {
         var response = context.Response;

@@ -182,17 +182,13 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
             WriteOutcome(new(FaultKind.TooLarge, "The answer would be too large; read this outside the transaction."));
             return;
         }
-        // A client that has this version already is told so, and is shown nothing (http.html#cread).
-        var isKnown = operation.IfNoneMatch is { } known ? known == "*" || known == answer.ETag
-            : operation.IfModifiedSince is { } since && answer.LastModified is { } changed && changed <= since;
-        if (!isKnown)
-        {
-            items.AddRange(answer.Items);
-            if (operation.Method != BundleMethod.Head)
-                bundle.Resource(answer.Body.Span);
-        }
+        if (operation is { Id: not null, IsHistory: false })
+            answer = answer.Unless(operation.IfNoneMatch, operation.IfModifiedSince);
+        items.AddRange(answer.Items);
+        if (!answer.Body.IsEmpty && operation.Method != BundleMethod.Head)
+            bundle.Resource(answer.Body.Span);
         json.WriteStartObject("response"u8);
-        json.WriteString("status"u8, isKnown ? "304 Not Modified"u8 : "200 OK"u8);
+        json.WriteString("status"u8, answer.Status == StatusCodes.Status304NotModified ? "304 Not Modified"u8 : "200 OK"u8);
         if (answer.ETag is { } etag)
             json.WriteString("etag"u8, etag);
         if (answer.LastModified is { } modified)

@@ -56,7 +56,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
                 return TransactionAsync(request, context);
             case { Interaction: RestInteraction.Read or RestInteraction.VRead, Type: { } type, Id: { } id }:
                 request.Require(Reads);
-                return reading.ReadAsync(request, type, id, address.VersionId, cancel);
+                return ReadAsync(request, type, id, address.VersionId, context);
             case { Interaction: RestInteraction.HistoryInstance, Type: { } type, Id: { } id }:
                 request.Require(Reads);
                 return histories.OfInstanceAsync(request, type, id, QueryOf(context), cancel);
@@ -74,7 +74,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
                 return DocumentsAsync(request, context);
             case { Interaction: RestInteraction.SearchType, Type: { } type }:
                 request.Require(Reads);
-                return context.Request.Method == "GET" ? searching.SearchAsync(request, type, QueryOf(context), Preferences.IsLenient(context.Request.Headers["Prefer"]), cancel) : SearchByBodyAsync(request, type, context);
+                return context.Request.Method != "POST" ? searching.SearchAsync(request, type, QueryOf(context), Preferences.IsLenient(context.Request.Headers["Prefer"]), cancel) : SearchByBodyAsync(request, type, context);
             case { Interaction: RestInteraction.Create, Type: { } type }:
                 return CreateAsync(request, type, context);
             case { Interaction: RestInteraction.Update or RestInteraction.ConditionalUpdate }:
@@ -89,6 +89,13 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     }
 
     private static readonly Fhir.Grants.GrantUse[] Reads = [Fhir.Grants.GrantUse.Read, Fhir.Grants.GrantUse.Write];
+
+    private async Task<Answer> ReadAsync(RepositoryRequest request, string type, string id, string? versionId, HttpContext context)
+    {
+        var answer = await reading.ReadAsync(request, type, id, versionId, context.RequestAborted).ConfigureAwait(false);
+        var known = context.Request.GetTypedHeaders();
+        return answer.Unless(Header(context, "If-None-Match"), known.IfModifiedSince);
+    }
 
     private async Task<Answer> SearchByBodyAsync(RepositoryRequest request, string type, HttpContext context)
     {

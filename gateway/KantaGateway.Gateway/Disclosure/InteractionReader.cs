@@ -70,9 +70,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         }
         if (HasNeedlessBody(request))
             return Refuse(FaultKind.Invalid, $"A {request.Method} request has no body.");
-        var (body, tooLarge) = await ReadBodyAsync(request, cancel);
-        if (tooLarge)
-            return Refuse(FaultKind.TooLarge, $"The body is larger than {MaxBody / (1024 * 1024)} MiB. Split it into several transactions.");
+        var (body, badBody) = await ReadBodyAsync(request, cancel);
+        if (badBody is not null)
+            return new Reading.Refused(badBody);
         if (IsSearch(request) && body.Length > MaxSearch)
             return Refuse(FaultKind.TooLarge, $"A search has at most {MaxSearch / 1024} KiB of parameters.");
 
@@ -85,7 +85,8 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             (body, var malformed) = XmlBody.ToJson(body);
             if (malformed is not null)
                 return new Reading.Refused(malformed);
-            Replace(request, body);
+            request.ContentType = MediaTypes.Json;
+            Resize(request, body.Length);
         }
         if (address.Interaction is not (RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient)
             && ResourceRules.Refusal(address.Type, request.Method,
@@ -133,7 +134,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
 
     private async ValueTask<Reading> SearchTypeAsync(HttpRequest request, Requester requester, string type, ReadOnlyMemory<byte> body, CancellationToken cancel)
     {
-        if (request.Method == "GET")
+        if (request.Method != "POST")
             return request.Query.ContainsKey("_page")
                 ? Page(requester, InteractionKind.Search, type, type, 's', request.Query["_page"].ToString())
                 : await SearchAsync(type, request.Query, cancel);
@@ -165,32 +166,49 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         IsSearch(request) ? System.Text.Encoding.UTF8.GetString(body.Span)
         : request.Query.TryGetValue("_page", out var link) && pages.Open(link, requester.Caller) is { } state ? state.Query : "";
 
-    private static async ValueTask<(ReadOnlyMemory<byte> Body, bool TooLarge)> ReadBodyAsync(HttpRequest request, CancellationToken cancel)
+    /// <summary>The whole body, decompressed.</summary>
+    private static async ValueTask<(ReadOnlyMemory<byte> Body, Fault? Fault)> ReadBodyAsync(HttpRequest request, CancellationToken cancel)
     {
         if (request.Method is not ("POST" or "PUT" or "PATCH"))
-            return (default, false);
+            return (default, null);
+        var (stream, unknown) = Compression.Decode(request);
+        if (unknown is not null)
+            return (default, unknown);
+        var isCompressed = stream != request.Body;
         var length = request.ContentLength is { } l and <= MaxBody ? (int)l : 0;
         var buffer = new ArrayBufferWriter<byte>(Math.Max(length, 256));
         long total = 0;
         int read;
-        // An over-long body is read to its end and thrown away: the caller gets an answer instead of a broken connection.
-        var scrap = Array.Empty<byte>();
-        do
+        try
         {
-            if (total <= MaxBody)
+            do
             {
-                read = await request.Body.ReadAsync(buffer.GetMemory(16 * 1024), cancel);
+                read = await stream.ReadAsync(buffer.GetMemory(16 * 1024), cancel);
                 buffer.Advance(read);
+                total += read;
             }
-            else
-            {
-                scrap = scrap.Length == 0 ? new byte[64 * 1024] : scrap;
-                read = await request.Body.ReadAsync(scrap, cancel);
-            }
-            total += read;
+            while (read > 0 && total <= MaxBody);
         }
-        while (read > 0);
-        return total > MaxBody ? (default, true) : (buffer.WrittenMemory, false);
+        // So the decoders say that it is none of theirs.
+        catch (Exception e) when (isCompressed && e is InvalidDataException or InvalidOperationException)
+        {
+            return (default, new(FaultKind.Invalid, $"The body is not {request.Headers.ContentEncoding}, as Content-Encoding says.", "http.Content-Encoding"));
+        }
+        if (total > MaxBody)
+        {
+            // What is left is read as it came and thrown away: the caller gets an answer instead of a broken connection,
+            // and what would unfold to gigabytes does not.
+            var scrap = new byte[64 * 1024];
+            while (await request.Body.ReadAsync(scrap, cancel) > 0)
+                continue;
+            return (default, new(FaultKind.TooLarge, $"The body is larger than {MaxBody / (1024 * 1024)} MiB. Split it into several transactions."));
+        }
+        if (isCompressed)
+        {
+            request.Headers.Remove("Content-Encoding");
+            Resize(request, buffer.WrittenCount);
+        }
+        return (buffer.WrittenMemory, null);
     }
 
     private Reading.Single OfId(InteractionKind kind, string type, string id, char letter)
@@ -487,12 +505,11 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         }
     }
 
-    /// <summary>What goes on to the repository is another body than came in.</summary>
-    private static void Replace(HttpRequest request, ReadOnlyMemory<byte> body)
+    /// <summary>The body that goes on to the repository is another than came in.</summary>
+    private static void Resize(HttpRequest request, int length)
     {
-        request.ContentType = MediaTypes.Json;
-        request.Headers.TransferEncoding = default;
-        request.ContentLength = body.Length;
+        request.Headers.Remove("Transfer-Encoding");
+        request.ContentLength = length;
     }
 
     private static bool IsSearch(HttpRequest request) => request.Method == "POST" && request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal);

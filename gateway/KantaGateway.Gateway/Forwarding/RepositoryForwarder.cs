@@ -124,7 +124,8 @@ public sealed class RepositoryForwarder : IDisposable
             try
             {
                 // An answer of data without a manifest could not be recorded truly.
-                if (proxyResponse.IsSuccessStatusCode && Manifest is null)
+                // That a version is still the newest tells something too.
+                if ((proxyResponse.IsSuccessStatusCode || proxyResponse.StatusCode == HttpStatusCode.NotModified) && Manifest is null)
                     throw new FaultException(new Fault(FaultKind.UpstreamFailed, "no manifest"));
                 await record((int)proxyResponse.StatusCode, Manifest);
                 Recorded = true;

@@ -23,8 +23,15 @@ public sealed class FormatsHouse : IAsyncLifetime
     public async Task DisposeAsync() => await House.DisposeAsync();
 }
 
+[CollectionDefinition(Name)]
+public sealed class FormatsCollection : ICollectionFixture<FormatsHouse>
+{
+    public const string Name = "one house for formats";
+}
+
 /// <summary>Every interaction speaks both formats, through the whole way.</summary>
-public sealed class FormatsOfTheHouseTests(FormatsHouse fixture) : IClassFixture<FormatsHouse>
+[Collection(FormatsCollection.Name)]
+public sealed class FormatsOfTheHouseTests(FormatsHouse fixture)
 {
     private static readonly (string, string)[] Xml = [("Accept", MediaTypes.Xml)];
     private static readonly XNamespace Fhir = "http://hl7.org/fhir";

@@ -36,15 +36,6 @@ static class Pieces
     ],
     [[0xC0, 0x80], [0xED, 0xA0, 0x80], [0xFF, 0xFE], [0xFE, 0xFF], [0xEF, 0xBB, 0xBF], [0x00], [0xC3]]);
 
-    public static IReadOnlyList<byte[]> Paths { get; } = Bytes(Values,
-    [
-        ".", "..", "(", ")", "[", "]", "[0]", "[-1]", "[99999999999]", "{}", "'", "\"", "`", "''", "%", "%resource", "$this", "$index", "$total", "@2020", "@T12", "1 year", "1 'mg'", "-", "+", "*", "/", "//", "/*", "&", "|", "=", "!=", "~",
-        "<", ">=", " and ", " or ", " implies ", " in ", " is ", " as ", " div ", " mod ", "Patient", "name", "given", "contact", "identifier", "value", "extension", "id", "div", "text", "deceased", "birthDate",
-        ".where(", ".where(true)", ".first()", ".last()", ".single()", ".ofType(", ".ofType(string)", ".as(Nonsense)", ".extension('x')", ".exists()", ".not()", ".count()", ".skip(1)", ".take(-1)", ".startsWith(", ".descendants()", ".repeat(",
-        ".iif(", ".matches('(a+)+b')", ".trace('x')", ".resolve()", ".memberOf('x')", ".toString()", ".children()", "\\u", "\\'", "\n",
-    ],
-    [[0xC3, 0xA4], [0xF0, 0x9F, 0xA7, 0xA0]]);
-
     public static IReadOnlyList<byte[]> Search { get; } = Bytes(Values,
     [
         "&", "=", "?", ":", ".", ",", "|", "$", "\\", "%", "+", "%2", "%26", "%00", "%C0%80", "%ED%A0%80", "&_id=", "&_lastUpdated=", "&_sort=", "&_sort=-", "&_count=", "&_include=", "&_revinclude=", "&_include:iterate=", "&_has:", "&_total=", "&_summary=",

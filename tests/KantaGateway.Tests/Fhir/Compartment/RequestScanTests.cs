@@ -26,30 +26,6 @@ public class RequestScanTests
     }
 
     [Fact]
-    public void Conditional_references_are_found_wherever_they_stand_and_are_no_patients()
-    {
-        var scan = Scan("""
-            {"resourceType":"Observation","subject":{"reference":"Patient?identifier=a%7Cb"},"performer":[{"reference":"Practitioner?identifier=c"},{"reference":"Practitioner?identifier=c"},{"reference":"Nonsense?x=y"}],
-             "note":[{"text":"Patient?x=y"}],"extension":[{"url":"u","valueReference":{"reference":"Organization?name=d"}}]}
-            """);
-        Assert.Equal(["Patient?identifier=a%7Cb", "Practitioner?identifier=c", "Organization?name=d"], scan.ConditionalReferences);
-        Assert.Empty(scan.PatientIds);
-    }
-
-    [Theory]
-    [InlineData("PATCH", "Observation/1", "Binary", "Observation", false)]
-    [InlineData("PATCH", "Observation?code=a", "Parameters", "Observation", true)]
-    [InlineData("PUT", "Observation?code=a", "Observation", "Observation", true)]
-    [InlineData("PUT", "Observation/1", "Observation", "Observation", false)]
-    [InlineData("GET", "Observation?code=a", null, "Observation", false)]
-    public void An_entry_is_about_the_type_that_it_changes(string method, string url, string? resourceType, string type, bool isConditional)
-    {
-        var resource = resourceType is null ? "" : $$""" "resource":{"resourceType":"{{resourceType}}"}, """;
-        var entry = Assert.Single(Scan($$"""{"resourceType":"Bundle","entry":[{ {{resource}} "request":{"method":"{{method}}","url":"{{url}}","ifModifiedSince":"2026-01-01T00:00:00Z"} }]}""").Entries);
-        Assert.Equal((type, isConditional, "2026-01-01T00:00:00Z"), (entry.TargetType, entry.IsConditional, entry.IfModifiedSince));
-    }
-
-    [Fact]
     public void The_identity_code_of_a_patient_is_found_whatever_the_order_of_members()
     {
         Assert.Equal(["010190-999W"], Scan("""

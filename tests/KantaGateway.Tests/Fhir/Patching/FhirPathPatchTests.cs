@@ -101,18 +101,13 @@ public class FhirPathPatchTests
         return parts;
     }
 
-    /// <summary>The Parameters of operations as the vectors write them.</summary>
-    public static byte[] ParametersOf(byte[] operations)
+    private static (ResourcePatch? Patch, Fault? Fault) Read(params JsonArray[] operations)
     {
-        using var document = JsonDocument.Parse(operations);
-        return ParametersOf([.. document.RootElement.EnumerateArray().Select(Parts)]);
+        var parameters = new JsonObject
+        {
+            ["resourceType"] = "Parameters",
+            ["parameter"] = new JsonArray([.. operations.Select(parts => (JsonNode)new JsonObject { ["name"] = "operation", ["part"] = parts })]),
+        };
+        return ResourcePatch.Read(Encoding.UTF8.GetBytes(parameters.ToJsonString()), "application/fhir+json");
     }
-
-    private static byte[] ParametersOf(JsonArray[] operations) => Encoding.UTF8.GetBytes(new JsonObject
-    {
-        ["resourceType"] = "Parameters",
-        ["parameter"] = new JsonArray([.. operations.Select(parts => (JsonNode)new JsonObject { ["name"] = "operation", ["part"] = parts })]),
-    }.ToJsonString());
-
-    private static (ResourcePatch? Patch, Fault? Fault) Read(params JsonArray[] operations) => ResourcePatch.Read(ParametersOf(operations), "application/fhir+json");
 }
