@@ -1,139 +1,97 @@
+#pragma warning disable CA5394 // Where a load begins need not be unforeseeable.
+using System.Globalization;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using KantaGateway.Harness.Clients;
-using KantaGateway.Harness.Verification;
 
 namespace KantaGateway.Benchmarks;
 
-/// <summary>Somebody asking some server.</summary>
-/// <param name="Who">Null: nobody in particular, of a reference server.</param>
-sealed record Contestant(string Name, Caller? Who, ServerProcess Server, int Port, int TlsPort);
-
-/// <summary>Both servers running, the record archived, the permission given, and every contestant seen to answer the same bytes.</summary>
+/// <summary>The load generator, and the servers that a gateway is compared with.</summary>
 sealed class Arena : IAsyncDisposable
 {
     public const string BareYarp = "bare YARP", BareKestrel = "bare Kestrel";
 
-    private readonly string _folder;
-    private readonly ServerProcess _product;
-    private readonly ClinicClient _client;
+    private readonly List<string> _files = [];
+    private readonly Ports _ports;
     private ServerProcess? _reference;
-    private Scene? _scene;
 
-    private Arena(string folder, Ports ports, ServerProcess product)
+    private Arena(Ports ports, ServerProcess generator) => (_ports, Generator) = (ports, generator);
+
+    public ServerProcess Generator { get; }
+
+    public static async Task<Arena> OpenAsync(Ports ports, CancellationToken cancel) =>
+        new(ports, await ServerProcess.StartAsync(ServeCommand.Generator, "", ports, cancel));
+
+    /// <summary>Prepares requests to be sent in turn.</summary>
+    public Workload Prepare(string name, IReadOnlyList<LoadRequest> requests)
     {
-        (_folder, Ports, _product) = (folder, ports, product);
-        Folder = new(folder);
-        _client = ClinicClient.Open(Folder, "aurora", new($"https://localhost:{ports.Gateway}"));
-        PlainTool = LoadTool.Wrk(folder);
-        TlsTool = LoadTool.ApacheBench(folder);
+        // Nothing in it is secret: tokens come with each load. But ids are personal data elsewhere, and a habit is a habit.
+        var file = PrivateFile.Write(Path.Combine(Path.GetTempPath(), $"kanta-load-{Environment.ProcessId}-{_files.Count}.bin"), []);
+        _files.Add(file);
+        LoadGenerator.Save(file, requests);
+        return new(name, file, requests);
     }
 
-    public Ports Ports { get; }
-    public DevFolder Folder { get; }
-    public LoadTool PlainTool { get; }
-    public LoadTool TlsTool { get; }
-    public IReadOnlyList<Contestant> Contestants { get; private set; } = [];
-
-    /// <summary>Bytes of the answer's body.</summary>
-    public int BodyLength { get; private set; }
-
-    /// <param name="folder">Emptied first, and on disposal.</param>
-    public static async Task<Arena> OpenAsync(string folder, Ports ports, Action<string> say, CancellationToken cancel)
+    /// <summary>
+    /// Starts the bare YARP and the bare Kestrel. They answer every request with the bytes that the gateway answers the
+    /// contestant's first, which this asks for.
+    /// </summary>
+    public async Task<IReadOnlyList<Contestant>> ReferencesOfAsync(Contestant contestant, CancellationToken cancel)
     {
-        // Before anything is started: a missing tool should not cost a minute.
-        LoadTool.Wrk(folder);
-        LoadTool.ApacheBench(folder);
-        if (Directory.Exists(folder))
-            Directory.Delete(folder, recursive: true);
-        Directory.CreateDirectory(folder);
-        say("starting gateway, repository, key service and simulators in one process");
-        var product = await ServerProcess.StartAsync(ServeCommand.Product, folder, ports, cancel);
-        var arena = new Arena(folder, ports, product);
-        try
+        var house = contestant.House!;
+        var answer = await house.AskAsync(contestant.Workload.Requests[0], contestant.Who, cancel);
+        new CannedAnswer(answer.Status, answer.Headers.Where(h => h.Key is not ("Date" or "Content-Length" or "Connection" or "Transfer-Encoding")).ToDictionary(), answer.Body)
+            .Save(Path.Combine(house.Seeded.Path, "answer.json"));
+        if (_reference is not null)
+            await _reference.DisposeAsync();
+        var reference = _reference = await ServerProcess.StartAsync(ServeCommand.Reference, house.Seeded.Path, _ports, cancel);
+        foreach (var port in (int[])[_ports.BareYarpTls, _ports.BareKestrelTls])
         {
-            await arena.PrepareAsync(say, cancel);
-            return arena;
+            using var client = ClinicClient.Open(house.Folder, house.Clinic.Name, new($"https://localhost:{port}"));
+            var reply = await client.SendAsync(HttpMethod.Get, "/fhir/metadata", cancel: cancel);
+            if (reply.Status != answer.Status || !reply.Body.AsSpan().SequenceEqual(answer.Body))
+                throw new BenchmarkException($"The reference at port {port} answered {reply.Status} with {reply.Body.Length} bytes, not what the gateway answered. Nothing was measured.");
         }
-        catch (Exception e) when (e is ExpectationException or PortalException or TokenRefusedException or HttpRequestException)
-        {
-            await arena.DisposeAsync();
-            throw new BenchmarkException($"The gateway did not do what is to be measured: {e.Message}");
-        }
-        catch
-        {
-            await arena.DisposeAsync();
-            throw;
-        }
+        return
+        [
+            new(BareYarp, contestant.Workload, house.System, reference, _ports.BareYarp, _ports.BareYarpTls, null),
+            new(BareKestrel, contestant.Workload, house.System, reference, _ports.BareKestrel, _ports.BareKestrelTls, null),
+        ];
     }
 
-    /// <summary>What to send so that a contestant answers.</summary>
-    /// <param name="tls">Through TLS with the clinic's certificate, else plain.</param>
-    public async Task<Load> LoadOfAsync(Contestant contestant, bool tls, int connections, int seconds, CancellationToken cancel)
+    /// <summary>What to send so that a contestant answers. The same headers for the references, so that they parse and pass on as much.</summary>
+    /// <param name="tls">Through TLS with the clinic's certificate, else plain with it in a header.</param>
+    /// <param name="most">Requests after which it ends; 0: when the time is over.</param>
+    public async Task<Load> LoadOfAsync(Contestant contestant, bool tls, int connections, double seconds, CancellationToken cancel, long most = 0)
     {
-        // The same headers for the reference, so that it parses and passes on as much.
-        var who = contestant.Who ?? _scene!.System;
-        return new(new($"{(tls ? "https" : "http")}://127.0.0.1:{(tls ? contestant.TlsPort : contestant.Port)}{_scene!.Target}"),
-            await who.HeadersAsync(terminated: !tls, cancel), tls ? IdentityOf(who.Clinic) : null, connections, seconds);
+        var clinic = contestant.Who.Clinic;
+        var identity = clinic.Folder.File($"clinics/{clinic.Name}");
+        var headers = new StringBuilder();
+        headers.Append(CultureInfo.InvariantCulture, $"Host: localhost:{(tls ? contestant.TlsPort : contestant.Port)}\r\nAuthorization: Bearer {await contestant.Who.TokenAsync(cancel)}\r\n");
+        if (!tls)
+        {
+            using var certificate = X509CertificateLoader.LoadCertificateFromFile(Path.Combine(identity, "tls.pem"));
+            headers.Append(CultureInfo.InvariantCulture, $"X-Client-Cert: {Convert.ToBase64String(certificate.RawData)}\r\n");
+        }
+        return new(contestant.Workload.File, Workload.Chance.NextInt64(contestant.Workload.Requests.Count), tls ? contestant.TlsPort : contestant.Port, headers.ToString(),
+            tls ? identity : null, clinic.Folder.File("ca.pem"), connections, seconds, most);
     }
 
-    /// <summary>Number of entries in the audit log's published tree, at most a second old.</summary>
-    public async Task<long> AuditEntriesAsync(CancellationToken cancel)
+    /// <summary>Until tiered compilation has come to its end.</summary>
+    public async Task WarmUpAsync(IEnumerable<Contestant> contestants, double seconds, CancellationToken cancel, bool tls = true)
     {
-        var note = await _client.SendAsync(HttpMethod.Get, "/audit/log/checkpoint", cancel: cancel);
-        return long.Parse(note.Text.Split('\n')[1], System.Globalization.CultureInfo.InvariantCulture);
+        var all = contestants.ToList();
+        for (var i = 0; i < 2; i++)
+            foreach (var contestant in all)
+                await Generator.AskAsync<LoadResult>(System.Text.Json.JsonSerializer.Serialize(await LoadOfAsync(contestant, tls, 32, seconds, cancel)), cancel);
     }
 
     public async ValueTask DisposeAsync()
     {
-        _scene?.Dispose();
-        _client.Dispose();
         if (_reference is not null)
             await _reference.DisposeAsync();
-        await _product.DisposeAsync();
-        Directory.Delete(_folder, recursive: true);
-    }
-
-    private async Task PrepareAsync(Action<string> say, CancellationToken cancel)
-    {
-        say($"archiving a record of {Scene.Others + 6} resources; the citizen is informed and permits disclosure");
-        var scene = _scene = await Scene.PrepareAsync(Folder, _client.Target, cancel);
-        var answer = Expect.Status(await _client.SendAsync(HttpMethod.Get, scene.Target, await _client.TokenAsync(cancel), cancel: cancel), "reading the observation", 200);
-        BodyLength = answer.Body.Length;
-        new CannedAnswer(answer.Headers.Where(h => h.Key is not ("Date" or "Content-Length" or "Connection")).ToDictionary(), answer.Body).Save(Path.Combine(_folder, "answer.json"));
-        say("starting bare YARP and bare Kestrel, which answer the same bytes");
-        var reference = _reference = await ServerProcess.StartAsync(ServeCommand.Reference, _folder, Ports, cancel);
-        Contestants =
-        [
-            new(scene.System.Name, scene.System, _product, Ports.Terminator, Ports.Gateway),
-            new(scene.Professional.Name, scene.Professional, _product, Ports.Terminator, Ports.Gateway),
-            new(BareYarp, null, reference, Ports.BareYarp, Ports.BareYarpTls),
-            new(BareKestrel, null, reference, Ports.BareKestrel, Ports.BareKestrelTls),
-        ];
-        foreach (var contestant in Contestants)
-            foreach (var tls in (bool[])[false, true])
-                await RequireSameBytesAsync(contestant, tls, answer.Body, cancel);
-    }
-
-    private async Task RequireSameBytesAsync(Contestant contestant, bool tls, byte[] expected, CancellationToken cancel)
-    {
-        var load = await LoadOfAsync(contestant, tls, 1, 1, cancel);
-        var clinic = (contestant.Who ?? _scene!.System).Clinic;
-        using var handler = Harness.Clients.Transport.Handler(Folder.Authority,
-            tls ? Harness.Clients.Transport.Identity(Folder.File($"clinics/{clinic.Name}/tls.pem"), Folder.File($"clinics/{clinic.Name}/tls.key")) : null);
-        using var http = new HttpClient(handler);
-        using var request = new HttpRequestMessage(HttpMethod.Get, load.Address);
-        foreach (var (name, value) in load.Headers)
-            request.Headers.TryAddWithoutValidation(name, value);
-        using var response = await http.SendAsync(request, cancel);
-        var body = await response.Content.ReadAsByteArrayAsync(cancel);
-        if (!response.IsSuccessStatusCode || !body.AsSpan().SequenceEqual(expected))
-            throw new BenchmarkException($"{contestant.Name} {(tls ? "with" : "without")} TLS answered {(int)response.StatusCode} with {body.Length} bytes, and not the observation's {expected.Length}. Nothing was measured.");
-    }
-
-    // Certificate chain and key in one file, as ab wants them.
-    private string IdentityOf(ClinicClient clinic)
-    {
-        var path = Path.Combine(_folder, "clinics", clinic.Name, "identity.pem");
-        return File.Exists(path) ? path
-            : PrivateFile.Write(path, [.. File.ReadAllBytes(Folder.File($"clinics/{clinic.Name}/tls.pem")), .. File.ReadAllBytes(Folder.File($"clinics/{clinic.Name}/tls.key"))]);
+        await Generator.DisposeAsync();
+        foreach (var file in _files)
+            File.Delete(file);
     }
 }

@@ -4,11 +4,10 @@ using System.Runtime.InteropServices;
 
 namespace KantaGateway.Benchmarks;
 
-/// <summary>Processor time of the whole machine and of the load tools, to tell what else ran (proc(5)).</summary>
+/// <summary>Processor time of the whole machine, to tell what else ran (proc(5)).</summary>
 /// <param name="Busy">Of all processors together since boot.</param>
-/// <param name="Tools">Of this process's children that have ended: the load tools.</param>
 /// <param name="Own">Of this process.</param>
-readonly record struct MachineTime(TimeSpan Busy, TimeSpan Tools, TimeSpan Own)
+readonly record struct MachineTime(TimeSpan Busy, TimeSpan Own)
 {
     // USER_HZ is 100 on every Linux that .NET runs on.
     private const double TicksPerSecond = 100;
@@ -22,7 +21,6 @@ readonly record struct MachineTime(TimeSpan Busy, TimeSpan Tools, TimeSpan Own)
         var own = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
         return new(
             Seconds(cpu[0] + cpu[1] + cpu[2] + cpu[5] + cpu[6] + (cpu.Length > 7 ? cpu[7] : 0)),
-            Seconds(long.Parse(own[16 - 3], CultureInfo.InvariantCulture) + long.Parse(own[17 - 3], CultureInfo.InvariantCulture)),
             Seconds(long.Parse(own[14 - 3], CultureInfo.InvariantCulture) + long.Parse(own[15 - 3], CultureInfo.InvariantCulture)));
     }
 

@@ -10,8 +10,9 @@ using Yarp.ReverseProxy.Forwarder;
 namespace KantaGateway.Benchmarks;
 
 /// <summary>The answer that the gateway gave, to be given again by servers that do nothing for it.</summary>
+/// <param name="Status">2xx.</param>
 /// <param name="Headers">Those of the public answer, without what Kestrel sets by itself.</param>
-sealed record CannedAnswer(IReadOnlyDictionary<string, string> Headers, byte[] Body)
+sealed record CannedAnswer(int Status, IReadOnlyDictionary<string, string> Headers, byte[] Body)
 {
     public void Save(string file) => File.WriteAllText(file, JsonSerializer.Serialize(this));
 
@@ -44,12 +45,15 @@ static class ReferenceServer
             options.Listen(IPAddress.Loopback, ports.BareKestrelTls, listen => Tls(listen, certificateFile, keyFile));
         });
         var app = builder.Build();
-        app.Run(context =>
+        app.Run(async context =>
         {
+            // To its end, as the repository has to.
+            await context.Request.Body.CopyToAsync(Stream.Null, context.RequestAborted);
+            context.Response.StatusCode = answer.Status;
             foreach (var (name, value) in answer.Headers)
                 context.Response.Headers[name] = value;
             context.Response.ContentLength = answer.Body.Length;
-            return context.Response.Body.WriteAsync(answer.Body, context.RequestAborted).AsTask();
+            await context.Response.Body.WriteAsync(answer.Body, context.RequestAborted);
         });
         return app;
     }

@@ -1,4 +1,3 @@
-using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
 
@@ -13,31 +12,33 @@ sealed class Scene : IDisposable
     /// <summary>Observations in the person's record besides the one that is read.</summary>
     public const int Others = 200;
 
-    private const string Archivist = "aurora", Reader = "revontuli";
+    private const string Reader = "revontuli", Kept = "scene.txt";
 
-    private readonly ClinicClient _archivist, _reader;
+    private readonly ClinicClient _reader;
     private readonly string _professional;
 
-    private Scene(ClinicClient archivist, ClinicClient reader, string professional, string target) =>
-        (_archivist, _reader, _professional, Target) = (archivist, reader, professional, target);
+    private Scene(ClinicClient reader, string professional, string target) => (_reader, _professional, Target) = (reader, professional, target);
 
-    /// <summary>Path of the Observation that everybody reads.</summary>
+    /// <summary>Path of the Observation that is read.</summary>
     public string Target { get; }
 
-    /// <summary>The archiving clinic's system reads its own register.</summary>
-    public Caller System => new("system, own register", _archivist, c => _archivist.TokenAsync(c));
-
     /// <summary>The other clinic's professional reads what the person permits.</summary>
-    public Caller Professional => new("professional, by permission", _reader, c => _reader.ProfessionalTokenAsync(_professional, cancel: c));
+    public Caller Professional => new(_reader, c => _reader.ProfessionalTokenAsync(_professional, cancel: c));
 
-    public static async Task<Scene> PrepareAsync(DevFolder folder, Uri gateway, CancellationToken cancel)
+    /// <summary>Finds the scene where an earlier run has left it, or makes it.</summary>
+    public static async Task<Scene> PrepareAsync(House house, CancellationToken cancel)
     {
-        var archivist = ClinicClient.Open(folder, Archivist, gateway);
+        var (folder, gateway, archivist) = (house.Folder, house.Clinic.Target, house.Clinic);
         var reader = ClinicClient.Open(folder, Reader, gateway);
+        var professional = folder.ProfessionalOf(Reader).Id;
+        var kept = Path.Combine(house.Seeded.Path, Kept);
+        if (File.Exists(kept))
+            return new(reader, professional, await File.ReadAllTextAsync(kept, cancel));
         using var citizen = new CitizenClient(folder, gateway, 0);
         var patient = await ArchivedVisit.RegisterAsync(reader.System, citizen.Entry.IdentityCode, citizen.Entry.Name, cancel);
         var subject = $"Patient/{patient}";
         Expect.Status(await reader.System.CreateAsync("Encounter", Some.Bytes(Some.Encounter(subject, Some.ServiceEvent(reader))), cancel: cancel), "opening a visit", 201);
+        await ArchivedVisit.RegisterAsync(archivist.System, citizen.Entry.IdentityCode, citizen.Entry.Name, cancel);
         var visit = await ArchivedVisit.StoreAsync(archivist.System, patient, "Keskivaikea masennustila", "Potilas kertoo unettomuudesta.", cancel);
         Expect.Status(await archivist.System.BundleAsync(Some.Bundle("transaction", Enumerable.Range(0, Others).Select(i => (Some.Url(), Some.Observation(subject, value: 50 + i)))), cancel),
             "archiving observations", 200);
@@ -45,29 +46,10 @@ sealed class Scene : IDisposable
         await citizen.BeInformedAsync(cancel);
         await citizen.PermitAsync(cancel);
         var (type, id) = visit.Resources.First(r => r.Type == "Observation");
-        return new(archivist, reader, folder.ProfessionalOf(Reader).Id, $"/fhir/{type}/{id}");
+        var scene = new Scene(reader, professional, $"/fhir/{type}/{id}");
+        await File.WriteAllTextAsync(kept, scene.Target, cancel);
+        return scene;
     }
 
-    public void Dispose()
-    {
-        _archivist.Dispose();
-        _reader.Dispose();
-    }
-}
-
-/// <summary>Somebody who reads.</summary>
-/// <param name="Name">For the table.</param>
-/// <param name="Clinic">Whose certificate is presented.</param>
-sealed record Caller(string Name, ClinicClient Clinic, Func<CancellationToken, Task<string?>> TokenAsync)
-{
-    /// <summary>The headers of a request.</summary>
-    /// <param name="terminated">Whether TLS ended before the gateway: then the certificate comes in a header.</param>
-    public async Task<IReadOnlyList<(string Name, string Value)>> HeadersAsync(bool terminated, CancellationToken cancel)
-    {
-        var authorization = ("Authorization", "Bearer " + await TokenAsync(cancel));
-        if (!terminated)
-            return [authorization];
-        using var certificate = X509CertificateLoader.LoadCertificateFromFile(Clinic.Folder.File($"clinics/{Clinic.Name}/tls.pem"));
-        return [authorization, ("X-Client-Cert", Convert.ToBase64String(certificate.RawData))];
-    }
+    public void Dispose() => _reader.Dispose();
 }

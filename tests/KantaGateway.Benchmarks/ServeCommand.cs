@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json;
 using KantaGateway.Dev;
 
 namespace KantaGateway.Benchmarks;
@@ -9,18 +10,24 @@ namespace KantaGateway.Benchmarks;
 /// </summary>
 static class ServeCommand
 {
-    public const string Name = "serve", Product = "product", Reference = "reference", Ready = "ready";
+    public const string Name = "serve", Product = "product", Reference = "reference", Generator = "generator", Ready = "ready";
 
     public static Command Create()
     {
-        var what = new Argument<string>("WHAT") { Description = $"{Product} or {Reference}" };
-        what.AcceptOnlyFromAmong(Product, Reference);
+        var what = new Argument<string>("WHAT") { Description = $"{Product}, {Reference} or {Generator}" };
+        what.AcceptOnlyFromAmong(Product, Reference, Generator);
         var data = new Option<string>("--data") { Required = true };
         var port = new Option<int>("--port") { Required = true };
         var command = new Command(Name, "Used by the benchmark itself: one server process") { what, data, port };
         command.Hidden = true;
         command.SetAction(async (parsed, cancel) =>
         {
+            if (parsed.GetValue(what) == Generator)
+            {
+                Console.WriteLine(Ready);
+                await LoadGenerator.ServeAsync(Console.In, Console.Out, cancel);
+                return 0;
+            }
             var folder = parsed.GetRequiredValue(data);
             var ports = new Ports(parsed.GetRequiredValue(port));
             await using var server = parsed.GetValue(what) == Product
@@ -39,10 +46,21 @@ static class ServeCommand
                     Path.Combine(Path.GetTempPath(), $"kanta-reference-{ports.Base}.sock"));
             Console.WriteLine(Ready);
             while (await Console.In.ReadLineAsync(cancel) is not null)
-            {
-            }
+                Console.WriteLine(JsonSerializer.Serialize(HeapSize.Now()));
             return 0;
         });
         return command;
+    }
+}
+
+/// <summary>Managed memory of a process.</summary>
+/// <param name="Live">Bytes that were alive after the last collection.</param>
+/// <param name="Committed">Bytes that the collector has from the operating system.</param>
+sealed record HeapSize(long Live, long Committed)
+{
+    public static HeapSize Now()
+    {
+        var info = GC.GetGCMemoryInfo(GCKind.Any);
+        return new(info.HeapSizeBytes, info.TotalCommittedBytes);
     }
 }

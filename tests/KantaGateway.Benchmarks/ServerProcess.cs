@@ -1,15 +1,24 @@
 using System.Diagnostics;
+using System.Text.Json;
+using System.Threading.Channels;
 
 namespace KantaGateway.Benchmarks;
 
-/// <summary>A server in a process of its own.</summary>
+/// <summary>A part of the benchmark in a process of its own: a server, or the load generator.</summary>
 sealed class ServerProcess : IAsyncDisposable
 {
     private static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(120);
 
     private readonly Process _process;
+    private readonly SemaphoreSlim _asking = new(1);
 
-    private ServerProcess(Process process) => _process = process;
+    private readonly Channel<string> _answers = Channel.CreateUnbounded<string>();
+
+    private ServerProcess(Process process)
+    {
+        _process = process;
+        _ = PumpAsync();
+    }
 
     public int Id => _process.Id;
 
@@ -50,14 +59,9 @@ sealed class ServerProcess : IAsyncDisposable
         limit.CancelAfter(LongestStart);
         try
         {
-            while (await process.StandardOutput.ReadLineAsync(limit.Token) is { } line)
-                if (line == ServeCommand.Ready)
-                {
-                    // What it says from here on is a warning; and a full pipe would stop it.
-                    _ = process.StandardOutput.BaseStream.CopyToAsync(Console.OpenStandardError(), CancellationToken.None);
-                    return server;
-                }
-            throw new BenchmarkException($"The {what} ended before it was ready; what it said stands above. Is a port from {ports.Base} in use?");
+            return await server.AnswerAsync(limit.Token) is null
+                ? throw new BenchmarkException($"The {what} ended before it was ready; what it said stands above. Is a port from {ports.Base} in use?")
+                : server;
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
@@ -71,8 +75,27 @@ sealed class ServerProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Sends a line and waits for the line of JSON that answers it.</summary>
+    /// <exception cref="BenchmarkException">The process ended instead.</exception>
+    public async Task<T> AskAsync<T>(string line, CancellationToken cancel)
+    {
+        await _asking.WaitAsync(cancel);
+        try
+        {
+            await _process.StandardInput.WriteLineAsync(line.AsMemory(), cancel);
+            await _process.StandardInput.FlushAsync(cancel);
+            var answer = await AnswerAsync(cancel) ?? throw new BenchmarkException("A process of the benchmark ended; what it said stands above.");
+            return JsonSerializer.Deserialize<T>(answer)!;
+        }
+        finally
+        {
+            _asking.Release();
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
+        _asking.Dispose();
         using (_process)
         {
             if (_process.HasExited)
@@ -88,5 +111,20 @@ sealed class ServerProcess : IAsyncDisposable
                 _process.Kill(entireProcessTree: true);
             }
         }
+    }
+
+    /// <summary>The next answer; null when the process has ended.</summary>
+    private async Task<string?> AnswerAsync(CancellationToken cancel) =>
+        await _answers.Reader.WaitToReadAsync(cancel) && _answers.Reader.TryRead(out var line) ? line : null;
+
+    /// <summary>Reads on whether or not anybody waits: a full pipe would stop the process. What is no answer is a warning, and shown.</summary>
+    private async Task PumpAsync()
+    {
+        while (await _process.StandardOutput.ReadLineAsync() is { } line)
+            if (line == ServeCommand.Ready || line.StartsWith('{'))
+                _answers.Writer.TryWrite(line);
+            else
+                await Console.Error.WriteLineAsync(line);
+        _answers.Writer.TryComplete();
     }
 }

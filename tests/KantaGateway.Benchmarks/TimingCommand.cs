@@ -50,7 +50,7 @@ static class TimingCommand
         var command = new Command("timing", "Whether the time of an answer tells that something is hidden") { pairs, json, place.Data, place.Port };
         command.SetAction(async (parsed, cancel) =>
         {
-            var folder = Path.GetFullPath(parsed.GetRequiredValue(place.Data));
+            var folder = Path.Combine(Path.GetFullPath(parsed.GetRequiredValue(place.Data)), "timing");
             if (Directory.Exists(folder))
                 Directory.Delete(folder, recursive: true);
             Directory.CreateDirectory(folder);

@@ -1,0 +1,204 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using System.Text.Json;
+
+namespace KantaGateway.Benchmarks;
+
+/// <summary>What a client sends, but for the headers that all requests of a load have in common.</summary>
+/// <param name="Target">Path and query.</param>
+/// <param name="Body">Empty for none.</param>
+sealed record LoadRequest(string Method, string Target, byte[] Body, string? ContentType = null, string? Header = null);
+
+/// <summary>One load: many connections that each send the next request when the answer to the last has come.</summary>
+/// <param name="Requests">File of <see cref="LoadGenerator.Save"/>; the requests are sent in turn, again from the first after the last.</param>
+/// <param name="Start">Where in the file to begin.</param>
+/// <param name="Port">Of 127.0.0.1.</param>
+/// <param name="Headers">Lines that every request has.</param>
+/// <param name="Identity">Folder with the client's <c>tls.pem</c> and <c>tls.key</c>; null: without TLS.</param>
+/// <param name="Authority">File with the root that is trusted.</param>
+/// <param name="MaxRequests">Ends the load before its time; 0: never.</param>
+sealed record Load(string Requests, long Start, int Port, string Headers, string? Identity, string Authority, int Connections, double Seconds, long MaxRequests = 0);
+
+/// <summary>What the generator saw. Latencies in milliseconds.</summary>
+/// <param name="Failures">Connections that broke, answers that did not come, and statuses other than 2xx.</param>
+/// <param name="FirstFailure">What the first of them was.</param>
+sealed record LoadResult(long Requests, double Seconds, double P50, double P95, double P99, double Max, long Failures, string? FirstFailure);
+
+/// <summary>
+/// The load generator, in a process of its own: HTTP/1.1 over kept-alive connections, with TLS 1.3 and a client
+/// certificate where asked for, as wrk cannot and with other bodies and URLs as ab cannot. Every latency is kept, so that
+/// percentiles are exact. Connections are opened before the time begins.
+/// </summary>
+static class LoadGenerator
+{
+    private const int MaxAnswer = 64 << 20;
+
+    private static readonly Dictionary<string, (DateTime Written, byte[][] Requests)> Loaded = [];
+
+    /// <summary>Writes requests for <see cref="Load.Requests"/>.</summary>
+    public static void Save(string file, IEnumerable<LoadRequest> requests)
+    {
+        using var stream = new FileStream(file, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20);
+        Span<byte> length = stackalloc byte[8];
+        foreach (var request in requests)
+        {
+            var head = Encoding.ASCII.GetBytes($"{request.Method} {request.Target} HTTP/1.1\r\n");
+            var rest = Encoding.ASCII.GetBytes((request.Header is { } header ? header + "\r\n" : "")
+                + (request.Body.Length > 0 ? $"Content-Type: {request.ContentType}\r\nContent-Length: {request.Body.Length}\r\n\r\n" : "\r\n"));
+            BinaryPrimitives.WriteInt32LittleEndian(length, head.Length);
+            BinaryPrimitives.WriteInt32LittleEndian(length[4..], rest.Length + request.Body.Length);
+            stream.Write(length);
+            stream.Write(head);
+            stream.Write(rest);
+            stream.Write(request.Body);
+        }
+    }
+
+    /// <summary>Reads a <see cref="Load"/> a line, carries it out and answers with a <see cref="LoadResult"/>, until there is none.</summary>
+    public static async Task ServeAsync(TextReader instructions, TextWriter answers, CancellationToken cancel)
+    {
+        while (await instructions.ReadLineAsync(cancel) is { } line)
+        {
+            var result = await RunAsync(JsonSerializer.Deserialize<Load>(line)!, cancel);
+            await answers.WriteLineAsync(JsonSerializer.Serialize(result));
+        }
+    }
+
+    private static async Task<LoadResult> RunAsync(Load load, CancellationToken cancel)
+    {
+        var requests = Requests(load.Requests);
+        var headers = Encoding.ASCII.GetBytes(load.Headers);
+        var connections = await Task.WhenAll(Enumerable.Range(0, load.Connections).Select(_ => ConnectAsync(load, cancel)));
+        var next = load.Start - 1;
+        var last = load.MaxRequests > 0 ? load.Start + load.MaxRequests - 1 : long.MaxValue;
+        var begin = Stopwatch.GetTimestamp();
+        var end = begin + (long)(load.Seconds * Stopwatch.Frequency);
+        var took = await Task.WhenAll(connections.Select(SendAsync));
+        var seconds = Stopwatch.GetElapsedTime(begin).TotalSeconds;
+        var all = took.SelectMany(t => t.Took).Order().ToArray();
+        var failures = took.SelectMany(t => t.Failures).ToList();
+        return new(all.Length, seconds, At(0.50), At(0.95), At(0.99), At(1), failures.Count, failures.FirstOrDefault());
+
+        double At(double share) => all.Length == 0 ? 0 : all[Math.Min(all.Length - 1, (int)(share * all.Length))] / 1000.0;
+
+        async Task<(List<int> Took, List<string> Failures)> SendAsync(Stream connection)
+        {
+            var (times, failures) = (new List<int>(1 << 16), new List<string>());
+            var (sent, received) = (new byte[64 << 10], new byte[64 << 10]);
+            await using (connection)
+                try
+                {
+                    while (Stopwatch.GetTimestamp() < end && Interlocked.Increment(ref next) is var number && number <= last)
+                    {
+                        var request = requests[number % requests.Length];
+                        var headLength = BinaryPrimitives.ReadInt32LittleEndian(request);
+                        var length = request.Length - 4 + headers.Length;
+                        if (sent.Length < length)
+                            sent = new byte[length];
+                        request.AsSpan(4, headLength).CopyTo(sent);
+                        headers.CopyTo(sent.AsSpan(headLength));
+                        request.AsSpan(4 + headLength).CopyTo(sent.AsSpan(headLength + headers.Length));
+                        var start = Stopwatch.GetTimestamp();
+                        await connection.WriteAsync(sent.AsMemory(0, length), cancel);
+                        (var status, var from, received) = await ReceiveAsync(connection, received, cancel);
+                        times.Add((int)Stopwatch.GetElapsedTime(start).TotalMicroseconds);
+                        if (status is < 200 or > 299)
+                            failures.Add($"{status}: {Encoding.UTF8.GetString(received.AsSpan(from, Math.Min(400, received.Length - from))).TrimEnd('\0')}");
+                    }
+                }
+                catch (Exception e) when (e is IOException or SocketException or InvalidDataException)
+                {
+                    failures.Add($"{e.GetType().Name}: {e.Message}");
+                }
+            return (times, failures);
+        }
+    }
+
+    /// <summary>Reads one answer to its end.</summary>
+    /// <returns>Its status, where its body begins, and the buffer: a larger one where it had to be.</returns>
+    private static async ValueTask<(int Status, int BodyAt, byte[] Buffer)> ReceiveAsync(Stream connection, byte[] buffer, CancellationToken cancel)
+    {
+        var (filled, bodyAt, end, status) = (0, 0, int.MaxValue, 0);
+        while (true)
+        {
+            if (filled == buffer.Length)
+            {
+                if (filled >= MaxAnswer)
+                    throw new InvalidDataException("The answer is too large.");
+                Array.Resize(ref buffer, buffer.Length * 2);
+            }
+            var read = await connection.ReadAsync(buffer.AsMemory(filled), cancel);
+            if (read == 0)
+                throw new IOException("The server hung up.");
+            filled += read;
+            if (bodyAt == 0)
+            {
+                var at = buffer.AsSpan(0, filled).IndexOf("\r\n\r\n"u8);
+                if (at < 0)
+                    continue;
+                bodyAt = at + 4;
+                status = int.Parse(buffer.AsSpan(9, 3), CultureInfo.InvariantCulture);
+                end = LengthOf(buffer.AsSpan(0, bodyAt), status) is { } length ? bodyAt + length : int.MaxValue;
+            }
+            // Chunked: the last chunk is empty, and a body of JSON holds no line that looks like one.
+            if (filled >= end || (end == int.MaxValue && buffer.AsSpan(0, filled).EndsWith("0\r\n\r\n"u8)))
+                return (status, bodyAt, buffer);
+        }
+    }
+
+    /// <summary>Null: chunked.</summary>
+    private static int? LengthOf(ReadOnlySpan<byte> head, int status)
+    {
+        if (status is 204 or 304)
+            return 0;
+        foreach (var range in head.Split("\r\n"u8))
+        {
+            var line = head[range];
+            if (line.Length > 15 && Ascii.EqualsIgnoreCase(line[..15], "content-length:"u8))
+                return int.Parse(line[15..].Trim((byte)' '), CultureInfo.InvariantCulture);
+        }
+        return null;
+    }
+
+    private static async Task<Stream> ConnectAsync(Load load, CancellationToken cancel)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        await socket.ConnectAsync("127.0.0.1", load.Port, cancel);
+        var stream = new NetworkStream(socket, ownsSocket: true);
+        if (load.Identity is not { } identity)
+            return stream;
+        var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck, DisableCertificateDownloads = true };
+        policy.CustomTrustStore.ImportFromPemFile(load.Authority);
+        var tls = new SslStream(stream);
+        await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions
+        {
+            TargetHost = "localhost",
+            CertificateChainPolicy = policy,
+            ClientCertificateContext = Harness.Clients.Transport.Identity(Path.Combine(identity, "tls.pem"), Path.Combine(identity, "tls.key")),
+        }, cancel);
+        return tls;
+    }
+
+    /// <summary>Each as it lies in the file, without the second length: length of the first line, then everything.</summary>
+    private static byte[][] Requests(string file)
+    {
+        var written = File.GetLastWriteTimeUtc(file);
+        if (Loaded.TryGetValue(file, out var known) && known.Written == written)
+            return known.Requests;
+        var requests = new List<byte[]>();
+        var bytes = File.ReadAllBytes(file).AsSpan();
+        while (!bytes.IsEmpty)
+        {
+            var (head, rest) = (BinaryPrimitives.ReadInt32LittleEndian(bytes), BinaryPrimitives.ReadInt32LittleEndian(bytes[4..]));
+            requests.Add([.. bytes[..4], .. bytes.Slice(8, head + rest)]);
+            bytes = bytes[(8 + head + rest)..];
+        }
+        Loaded[file] = (written, [.. requests]);
+        return Loaded[file].Requests;
+    }
+}

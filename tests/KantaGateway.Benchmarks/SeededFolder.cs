@@ -1,0 +1,115 @@
+using System.Diagnostics;
+using System.Text.Json;
+using KantaGateway.Dev;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Harness.Loading;
+using KantaGateway.Keys;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Benchmarks;
+
+/// <summary>What was seeded, and what it cost.</summary>
+/// <param name="Sizes">Resources of the patients, in turn.</param>
+/// <param name="Patients">Their compartments, encoded.</param>
+/// <param name="Seconds">Time of seeding.</param>
+/// <param name="Bytes">On disk.</param>
+sealed record Seeding(int[] Sizes, string[] Patients, long Rows, double Seconds, long Bytes);
+
+/// <summary>
+/// A data folder of the development host with many patients in it. They are put there through the repository's own
+/// indexer, cipher and store and the key service's own keys, without HTTP and without the audit log: two million rows
+/// over HTTP would take hours.
+/// </summary>
+sealed class SeededFolder
+{
+    /// <summary>Patients whose rows may wait for a commit together.</summary>
+    private const int InFlight = 64;
+
+    private const string Manifest = "seeding.json";
+
+    private readonly Pseudonym[] _patients;
+    private readonly IdentifierCipher _ids;
+
+    private SeededFolder(string path, Seeding seeding)
+    {
+        (Path, Seeding) = (path, seeding);
+        _patients = [.. seeding.Patients.Select(p => Pseudonym.TryDecode(p, out var pseudonym) ? pseudonym : throw new BenchmarkException($"{path} is not what was seeded; delete it."))];
+        _ids = new(Convert.FromBase64String(File.ReadAllText(System.IO.Path.Combine(path, "keys", "identifier.key"))));
+    }
+
+    public string Path { get; }
+
+    public Seeding Seeding { get; }
+
+    public int Patients => _patients.Length;
+
+    /// <summary>Number of resources that a patient was seeded with.</summary>
+    public int SizeOf(int patient) => Seeding.Sizes[patient % Seeding.Sizes.Length];
+
+    /// <summary>Id of the resource at a sequence of a patient's record.</summary>
+    public string Id(int patient, long sequence) => sequence == 1 ? _ids.PatientId(_patients[patient]) : _ids.ResourceId(_patients[patient], sequence);
+
+    /// <summary>Opens what is there already, or seeds it.</summary>
+    /// <param name="folder">Emptied first where it is not wholly seeded with just this.</param>
+    /// <param name="sizes">Resources of the patients, in turn, at least 1 each.</param>
+    public static async Task<SeededFolder> OpenAsync(string folder, int patients, int[] sizes, Action<string> say, CancellationToken cancel)
+    {
+        var manifest = System.IO.Path.Combine(folder, Manifest);
+        if (File.Exists(manifest) && JsonSerializer.Deserialize<Seeding>(await File.ReadAllTextAsync(manifest, cancel)) is { } found
+            && found.Patients.Length == patients && found.Sizes.SequenceEqual(sizes))
+            return new(folder, found);
+        if (Directory.Exists(folder))
+            Directory.Delete(folder, recursive: true);
+        say($"seeding {patients} patients with {string.Join(", ", sizes)} resources");
+        var seeding = await SeedAsync(folder, patients, sizes, say, cancel);
+        // Last: half a folder is not taken for a whole one.
+        await File.WriteAllTextAsync(manifest, JsonSerializer.Serialize(seeding), cancel);
+        return new(folder, seeding);
+    }
+
+    private static async Task<Seeding> SeedAsync(string path, int patients, int[] sizes, Action<string> say, CancellationToken cancel)
+    {
+        var clock = Stopwatch.StartNew();
+        using var folder = DevelopmentFolder.Open(path);
+        var keyFile = KeyFile.Open(folder.WrappingKeyFile, create: true);
+        var (keys, pseudonyms) = (new DataKeys(keyFile.WrappingKeys), new Pseudonyms(keyFile.PseudonymKey));
+        using var ids = new IdentifierCipher(Convert.FromBase64String(await File.ReadAllTextAsync(folder.IdentifierKeyFile, cancel)));
+        var controller = DevelopmentFolder.Clinics[0].Oid;
+        var people = Enumerable.Range(0, patients).Select(i => FictionalIdentityCode.Of($"seeded/{i}"))
+            .Select(code => (Code: code, Compartment: pseudonyms.Of(code))).DistinctBy(p => p.Compartment).ToArray();
+        // Few of so many hashes fall on the same code; the next ones take their places.
+        for (var attempt = 1; people.Length < patients; attempt++)
+            people = [.. people.Concat(Enumerable.Range(0, patients - people.Length).Select(i => FictionalIdentityCode.Of($"seeded/{i}", attempt))
+                .Select(code => (Code: code, Compartment: pseudonyms.Of(code)))).DistinctBy(p => p.Compartment)];
+        // In the order of the key: pages of the database are written once.
+        people = [.. people.OrderBy(p => Convert.ToHexString(p.Compartment.ToArray()), StringComparer.Ordinal)];
+        var (updated, rows) = (DateTimeOffset.FromUnixTimeMilliseconds(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()), 0L);
+        var reported = 0L;
+        await using (var store = Environment.GetEnvironmentVariable("KANTA_POSTGRES") is { Length: > 0 } postgres
+            ? (ICompartmentStore)await PostgresStore.OpenAsync(postgres, create: true, cancel) : new SqliteStore(folder.DatabaseFile, create: true))
+        using (var records = new ThreadLocal<SeededRecord>(() => new()))
+            await Parallel.ForEachAsync(Enumerable.Range(0, patients), new ParallelOptions { MaxDegreeOfParallelism = InFlight, CancellationToken = cancel }, async (i, stop) =>
+            {
+                var (code, compartment) = people[i];
+                var (key, wrapped) = keys.Create(compartment);
+                using var cipher = new System.Security.Cryptography.AesGcm(key, 16);
+                var sealedRows = new SealedRow[sizes[i % sizes.Length]];
+                for (var at = 0; at < sealedRows.Length; at++)
+                {
+                    var sequence = at + 1;
+                    var (resource, entry, body) = records.Value!.Row(ids, compartment, sequence, controller, code, updated);
+                    sealedRows[at] = new(sequence, RowSeal.SealIndex(cipher, compartment, sequence, entry),
+                        RowSeal.SealBody(cipher, compartment, sequence, resource, SeededRecord.TypeAt(sequence), body));
+                }
+                if (!await store.AppendAsync([new(compartment, 0, wrapped, sealedRows)], stop))
+                    throw new BenchmarkException("The database holds a seeded patient already: empty it first.");
+                var done = Interlocked.Add(ref rows, sealedRows.Length);
+                var last = Interlocked.Read(ref reported);
+                if (done - last >= 200_000 && Interlocked.CompareExchange(ref reported, done, last) == last)
+                    say($"{done:N0} rows, {done / clock.Elapsed.TotalSeconds:N0} rows/s");
+            });
+        return new(sizes, [.. people.Select(p => p.Compartment.Encode())], rows, clock.Elapsed.TotalSeconds,
+            new DirectoryInfo(path).EnumerateFiles("*", SearchOption.AllDirectories).Sum(f => f.Length));
+    }
+}
