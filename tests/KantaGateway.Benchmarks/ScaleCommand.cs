@@ -10,10 +10,10 @@ static class ScaleCommand
     /// <summary>Resources of each patient where their number is what changes: a hundred thousand records are seeded in minutes.</summary>
     private const int Resources = 20;
 
-    /// <summary>Patients with a record of each size, so that creations do not make the small ones large.</summary>
-    private const int PatientsOfSize = 30;
+    /// <summary>Patients with a record of each size: many, so that creations do not make the small ones large, but no more long ones than may be open together.</summary>
+    private const int PatientsOfSize = 12;
 
-    private const int CreationsOfSize = 300;
+    private const int CreationsOfSize = 100;
 
     private static readonly int[] Sizes = [100, 1_000, 10_000];
 
