@@ -148,6 +148,19 @@ public sealed class ChangeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_FHIRPath_Patch_may_come_as_XML_and_a_result_parameter_is_no_criterion()
+    {
+        const string Xml = """
+            <Parameters xmlns="http://hl7.org/fhir"><parameter><name value="operation"/><part><name value="type"/><valueCode value="replace"/></part>
+            <part><name value="path"/><valueString value="Observation.status"/></part><part><name value="value"/><valueCode value="amended"/></part></parameter></Parameters>
+            """;
+        var byCriteria = await _house.Aurora.System.SendAsync(HttpMethod.Patch, $"Observation?patient={_house.PatientId}&_id={_note}&_format=json",
+            Encoding.UTF8.GetBytes(Xml), contentType: "application/fhir+xml");
+        Assert.True(byCriteria.Status == 200, byCriteria.Text);
+        Assert.Equal("amended", byCriteria.Json.GetProperty("status").GetString());
+    }
+
+    [Fact]
     public async Task A_batch_carries_patches_and_criteria_and_each_is_answered_for_itself()
     {
         var target = "Observation/" + _note;
