@@ -123,7 +123,6 @@ public sealed class SearchPageTests : IAsyncLifetime
 
         var shown = pages.SelectMany(p => p.Ids).ToList();
         Assert.Equal(shown.Count, shown.Distinct().Count());
-        var first = pages[0].Ids.ToHashSet();
         Assert.Empty(shown.Except(start));
         Assert.Empty(start.Except(deleted).Except(shown));
         foreach (var (gone, at) in goneBefore)
