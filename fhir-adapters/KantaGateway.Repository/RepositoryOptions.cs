@@ -34,6 +34,9 @@ public sealed record RepositoryOptions
     /// <summary>Seconds an opened compartment may stay in memory after its grant was checked; at most 60.</summary>
     public int OpenSeconds { get; init; } = 60;
 
+    /// <summary>Largest content of a Binary, bytes, at least 1; default 200 MiB.</summary>
+    public long MaxBinary { get; init; } = Fhir.Formats.RawContent.DefaultMax;
+
     /// <summary>Checks everything at once.</summary>
     /// <returns>Where to listen.</returns>
     /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
@@ -53,6 +56,8 @@ public sealed record RepositoryOptions
             wrong.Add($"{nameof(OpenCompartments)}: at least 1");
         if (OpenSeconds is < 1 or > 60)
             wrong.Add($"{nameof(OpenSeconds)}: 1 to 60");
+        if (MaxBinary < 1)
+            wrong.Add($"{nameof(MaxBinary)}: at least 1");
         return wrong.Count == 0 ? listen! : throw new InvalidOperationException("Repository options: " + string.Join("; ", wrong) + ".");
 
         InternalEndpoint? Endpoint(string text, string name)

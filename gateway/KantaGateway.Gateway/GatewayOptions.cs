@@ -56,6 +56,9 @@ public sealed record GatewayOptions
     /// <summary>OTLP endpoint, https or on a loopback address; null: none.</summary>
     public string? Otlp { get; init; }
 
+    /// <summary>Largest content of a Binary, bytes, at least 1; default 200 MiB. The repository has its own bound.</summary>
+    public long MaxBinary { get; init; } = Fhir.Formats.RawContent.DefaultMax;
+
     public required Identification.IdentificationOptions Identification { get; init; }
 
     /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>

@@ -22,6 +22,9 @@ public sealed record BundleOperation(int Index, BundleMethod Method, string Type
     /// <summary>Set on POST and PUT; of type <see cref="Type"/>.</summary>
     public Resource? Resource { get; init; }
 
+    /// <summary>Content of a Binary that has been stored apart from it.</summary>
+    public Search.StoredContent? Content { get; init; }
+
     /// <summary>Set on PATCH.</summary>
     public ResourcePatch? Patch { get; init; }
 

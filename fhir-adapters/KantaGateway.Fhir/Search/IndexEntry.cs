@@ -3,6 +3,25 @@ using System.Text;
 
 namespace KantaGateway.Fhir.Search;
 
+/// <summary>Content of a Binary that is kept apart from its row, in sealed parts.</summary>
+/// <param name="Id">Of the parts in the store.</param>
+/// <param name="Size">Bytes.</param>
+/// <param name="Digest">SHA-256 of all of it, 32 bytes.</param>
+public sealed record StoredContent(Guid Id, long Size, byte[] Digest)
+{
+    internal const int Length = 16 + 8 + 32;
+
+    internal void Write(Span<byte> to)
+    {
+        Id.TryWriteBytes(to, bigEndian: true, out _);
+        BinaryPrimitives.WriteInt64LittleEndian(to[16..], Size);
+        Digest.CopyTo(to[24..]);
+    }
+
+    internal static StoredContent Read(ReadOnlySpan<byte> from) =>
+        new(new(from[..16], bigEndian: true), BinaryPrimitives.ReadInt64LittleEndian(from[16..]), from[24..Length].ToArray());
+}
+
 /// <summary>What an index entry says of its resource version, besides the search values.</summary>
 public sealed record IndexHeader
 {
@@ -35,6 +54,9 @@ public sealed record IndexHeader
 
     /// <summary>This version is a deletion.</summary>
     public bool IsDeleted { get; init; }
+
+    /// <summary>Null where all there is stands in the row.</summary>
+    public StoredContent? Content { get; init; }
 }
 
 /// <summary>
@@ -44,7 +66,7 @@ public sealed record IndexHeader
 /// <remarks>
 /// Layout, little-endian: format (1), flags (1), resource sequence (8), row sequence (8), last updated as UTC ticks (8),
 /// body size (4), then type, controller, service event, each with its length (1) before it; the number of related events
-/// (7-bit groups) and each of them likewise; then search values to the end in the order of their codes, each parameter code
+/// (7-bit groups) and each of them likewise; where the flag says so, the content (56); then search values to the end in the order of their codes, each parameter code
 /// (2), <see cref="ValueKind"/> (1), length (7-bit groups), payload as <see cref="ValueKind"/> says.
 /// </remarks>
 public readonly ref struct IndexEntry
@@ -53,7 +75,7 @@ public readonly ref struct IndexEntry
     internal const int TypeAt = 30;
 
     [Flags]
-    internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4 }
+    internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4, Content = 8 }
 
     private readonly ReadOnlySpan<byte> _bytes;
     private readonly ReadOnlySpan<byte> _related;
@@ -74,8 +96,16 @@ public readonly ref struct IndexEntry
         _related = bytes[end..];
         for (var i = 0; i < RelatedCount; i++)
             _ = Text(ref end);
+        if ((FlagsOf & Flags.Content) != 0)
+        {
+            Content = StoredContent.Read(bytes.Slice(end, StoredContent.Length));
+            end += StoredContent.Length;
+        }
         Values = bytes[end..];
     }
+
+    /// <summary>Null where all there is stands in the row.</summary>
+    public StoredContent? Content { get; }
 
     public long ResourceSequence => BinaryPrimitives.ReadInt64LittleEndian(_bytes[2..]);
 
@@ -139,6 +169,7 @@ public readonly ref struct IndexEntry
         BodySize = BodySize,
         LastUpdated = LastUpdated,
         IsDeleted = IsDeleted,
+        Content = Content,
     };
 
     private Flags FlagsOf => (Flags)_bytes[1];

@@ -30,6 +30,11 @@ public static class Indexer
         WriteLength(buffer, header.RelatedEvents.Count);
         foreach (var related in header.RelatedEvents)
             WriteHeaderText(buffer, related);
+        if (header.Content is { } content)
+        {
+            content.Write(buffer.GetSpan(StoredContent.Length));
+            buffer.Advance(StoredContent.Length);
+        }
         if (resource is not null && !header.IsDeleted)
             ValueWriter.Write(buffer, resource);
         return buffer.WrittenSpan.ToArray();
@@ -38,7 +43,8 @@ public static class Indexer
     private static IndexEntry.Flags FlagsOf(IndexHeader header) =>
         (header.IsDeleted ? IndexEntry.Flags.Deleted : 0)
         | (header.Type is "Consent" or "Encounter" ? IndexEntry.Flags.Policy : 0)
-        | (header.Type is "Patient" ? IndexEntry.Flags.PerController : 0);
+        | (header.Type is "Patient" ? IndexEntry.Flags.PerController : 0)
+        | (header.Content is not null ? IndexEntry.Flags.Content : 0);
 
     private static void WriteHeaderText(ArrayBufferWriter<byte> buffer, string text)
     {

@@ -25,6 +25,7 @@ sealed class CompartmentRow : SearchRecord
         Deleted = index.IsDeleted;
         IsPatient = index.IsPerController;
         DecidesPolicy = index.IsPolicyRelevant;
+        Content = index.Content;
         First = this;
         Latest = this;
     }
@@ -57,6 +58,9 @@ sealed class CompartmentRow : SearchRecord
     public bool Deleted { get; }
 
     public bool IsPatient { get; }
+
+    /// <summary>Content of a Binary that is kept apart; null where all there is stands in the body.</summary>
+    public StoredContent? Content { get; }
 
     /// <summary>A Consent or Encounter: with it begins a new policy version.</summary>
     public bool DecidesPolicy { get; }

@@ -22,7 +22,7 @@ static class RowSeal
     public const int Overhead = Nonce + Tag;
 
     // compartment, sequence and which of the two ciphertexts; for a body also resource and type.
-    private const int IndexNameSize = 1 + Pseudonym.Size + 8, BodyNameSize = IndexNameSize + 8 + 64;
+    private const int IndexNameSize = 1 + Pseudonym.Size + 8, BodyNameSize = IndexNameSize + 8 + 64, PartNameSize = IndexNameSize + 16 + 1;
 
     public static byte[] SealIndex(AesGcm key, Pseudonym compartment, long sequence, ReadOnlySpan<byte> entry)
     {
@@ -55,6 +55,37 @@ static class RowSeal
         var length = Math.Max(0, sealedBody.Length - Overhead);
         Open(key, sealedBody, sealedBody.AsSpan(Math.Min(Nonce, sealedBody.Length), length), name[..NameBody(name, compartment, sequence, resource, type)]);
         return sealedBody.AsMemory(Nonce, length);
+    }
+
+    /// <summary>Seals a part of a content into a buffer; its name says which content, which part, and whether it is the last.</summary>
+    /// <returns>Bytes written: those of the part and <see cref="Overhead"/>.</returns>
+    public static int SealPart(AesGcm key, Pseudonym compartment, Guid content, int number, bool isLast, ReadOnlySpan<byte> part, Span<byte> into)
+    {
+        Span<byte> name = stackalloc byte[PartNameSize];
+        NamePart(name, compartment, content, number, isLast);
+        var length = Overhead + part.Length;
+        RandomNumberGenerator.Fill(into[..Nonce]);
+        key.Encrypt(into[..Nonce], part, into.Slice(Nonce, part.Length), into[(length - Tag)..length], name);
+        return length;
+    }
+
+    /// <summary>Decrypts a part into a buffer.</summary>
+    /// <returns>Bytes written.</returns>
+    /// <exception cref="TamperedException">It is not what was sealed for this place.</exception>
+    public static int OpenPart(AesGcm key, Pseudonym compartment, Guid content, int number, bool isLast, ReadOnlySpan<byte> sealedPart, Span<byte> into)
+    {
+        Span<byte> name = stackalloc byte[PartNameSize];
+        NamePart(name, compartment, content, number, isLast);
+        var length = Math.Max(0, sealedPart.Length - Overhead);
+        Open(key, sealedPart, into[..Math.Min(length, into.Length)], name);
+        return length;
+    }
+
+    private static void NamePart(Span<byte> name, Pseudonym compartment, Guid content, int number, bool isLast)
+    {
+        NameRow(name, (byte)'P', compartment, number);
+        content.TryWriteBytes(name[IndexNameSize..], bigEndian: true, out _);
+        name[IndexNameSize + 16] = isLast ? (byte)1 : (byte)0;
     }
 
     private static byte[] Seal(AesGcm key, ReadOnlySpan<byte> plain, ReadOnlySpan<byte> name)

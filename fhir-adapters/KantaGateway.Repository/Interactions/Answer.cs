@@ -13,6 +13,12 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
     /// <summary>Of a body that is no FHIR resource and leaves as it is; null for a resource, which takes the form that was asked for.</summary>
     public string? ContentType { get; init; }
 
+    /// <summary>A body that is streamed in the place of <see cref="Body"/>. Whoever writes the answer disposes of it.</summary>
+    public SealedContent? Content { get; init; }
+
+    /// <summary>Of a Binary's content: what it belongs with.</summary>
+    public string? SecurityContext { get; init; }
+
     public string? ETag { get; init; }
     public DateTimeOffset? LastModified { get; init; }
     public string? Location { get; init; }
@@ -54,6 +60,22 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
             headers.LastModified = modified.ToString("R");
         if (Location is not null)
             headers.Location = Location;
+        if (ContentType is not null && HasManifest)
+        {
+            // Whatever somebody has archived is to be saved or shown, never to be run from this address.
+            headers.XContentTypeOptions = "nosniff";
+            headers.ContentSecurityPolicy = "sandbox; default-src 'none'";
+            if (SecurityContext is not null)
+                headers[RawContent.SecurityContextHeader] = SecurityContext;
+        }
+        if (Content is { } content)
+        {
+            headers[InternalHeaders.Manifest] = new DisclosureManifest(Items, content.Stored.Digest).Encode();
+            response.ContentType = ContentType;
+            response.ContentLength = content.Stored.Size;
+            await content.CopyToAsync(response.BodyWriter, context.RequestAborted).ConfigureAwait(false);
+            return;
+        }
         // The one place where an answer takes another form than the stored one: the digest is of the bytes that leave.
         var presentation = Presentation.Decode(context.Request.Headers[InternalHeaders.Presentation]);
         var body = ContentType is null ? presentation.Apply(Body) : Body;

@@ -36,6 +36,16 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
             return new(0, BundleMethod.Put, type, id) { Resource = resource, Query = criteria, IfMatch = ifMatch, IfNoneMatch = ifNoneMatch };
         }, prefer, correlationId, cancel);
 
+    /// <summary>Stores the row of a Binary whose content is there already.</summary>
+    /// <param name="id">Null: a new one.</param>
+    /// <param name="make">The resource without its content; called again for each attempt.</param>
+    public Task<Answer> StoreContentAsync(RepositoryRequest request, string? id, Func<Binary> make, StoredContent content,
+        string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
+        ChangeAsync(request, () => new(0, id is null ? BundleMethod.Post : BundleMethod.Put, "Binary", id)
+        {
+            Resource = make(), Content = content, IfMatch = ifMatch, IfNoneMatch = ifNoneMatch,
+        }, prefer, correlationId, cancel);
+
     /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
     public Task<Answer> PatchAsync(RepositoryRequest request, string type, string? id, string? criteria, ReadOnlyMemory<byte> body, string? contentType,
         string? ifMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)

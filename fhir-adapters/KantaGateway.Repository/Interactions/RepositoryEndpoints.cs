@@ -6,11 +6,12 @@ using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Search;
 using KantaGateway.Repository.Storage;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
-sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Searching searching, Changes changes, PolicyReading policy,
+sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Contents contents, Searching searching, Changes changes, PolicyReading policy,
     ICompartmentStore store, ILogger<RepositoryEndpoints> log)
 {
     /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
@@ -54,6 +55,11 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         {
             case { Interaction: RestInteraction.Bundle }:
                 return TransactionAsync(request, context);
+            case { Interaction: RestInteraction.Read or RestInteraction.VRead, Type: "Binary", Id: { } id }:
+                request.Require(Reads);
+                return ReadBinaryAsync(request, id, address.VersionId, context);
+            case { Interaction: RestInteraction.Create or RestInteraction.Update, Type: "Binary" } when RawContent.IsContent(context.Request.ContentType):
+                return WriteContentAsync(request, address.Id, context);
             case { Interaction: RestInteraction.Read or RestInteraction.VRead, Type: { } type, Id: { } id }:
                 request.Require(Reads);
                 return ReadAsync(request, type, id, address.VersionId, context);
@@ -122,6 +128,27 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         return form ?? throw new FaultException(fault!);
     }
 
+    private async Task<Answer> ReadBinaryAsync(RepositoryRequest request, string id, string? versionId, HttpContext context)
+    {
+        var (accept, cancel) = (context.Request.Headers.Accept.ToString(), context.RequestAborted);
+        if (RawContent.IsAskedFor(accept, context.Request.Query["_format"]))
+            return await contents.ReadAsync(request, id, versionId, accept, cancel).ConfigureAwait(false);
+        var read = await reading.ReadAsync(request, "Binary", id, versionId, cancel).ConfigureAwait(false);
+        return await contents.ReadAsResourceAsync(request, read, cancel).ConfigureAwait(false);
+    }
+
+    private async Task<Answer> WriteContentAsync(RepositoryRequest request, string? id, HttpContext context)
+    {
+        var named = Header(context, RawContent.SecurityContextHeader);
+        var about = RawContent.SecurityContext(named, request.Base);
+        if (about is null && (named is not null || id is null))
+            throw new FaultException(RawContent.NoSecurityContext);
+        // Bounded by what is counted while it streams.
+        context.Features.GetRequiredFeature<IHttpMaxRequestBodySizeFeature>().MaxRequestBodySize = null;
+        return await contents.WriteAsync(request, id, context.Request.ContentType!, about, context.Request.Body,
+            Header(context, "If-Match"), Header(context, "If-None-Match"), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
+    }
+
     private async Task<Answer> CreateAsync(RepositoryRequest request, string type, HttpContext context) =>
         await changes.CreateAsync(request, type, await BodyAsync(context).ConfigureAwait(false),
             Header(context, "If-None-Exist"), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
@@ -165,7 +192,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
                 throw new FaultException(new Fault(FaultKind.NotIdentified, "The directory grant is for something else."));
             var request = new RepositoryRequest(held, directory, headers[InternalHeaders.Base].ToString()) { Language = OutcomeLanguages.Of(headers[InternalHeaders.Language]) };
             var answer = await interaction(request, context).ConfigureAwait(false);
-            await answer.WriteAsync(context).ConfigureAwait(false);
+            using (answer.Content)
+                await answer.WriteAsync(context).ConfigureAwait(false);
             return;
         }
         catch (PolicyMovedException e)

@@ -87,7 +87,8 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
             var row = Rows[i].Row!;
             rows[i] = new(row.Sequence,
                 RowSeal.SealIndex(cipher, View.Compartment, row.Sequence, row.Entry),
-                RowSeal.SealBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type, Rows[i].Body));
+                RowSeal.SealBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type, Rows[i].Body),
+                Rows[i].Operation.Content?.Id);
         }
         return new(View.Compartment, View.Head, _wrapped, rows);
     }

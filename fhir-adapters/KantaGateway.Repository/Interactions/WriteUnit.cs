@@ -397,6 +397,8 @@ sealed class WriteUnit : IDisposable
             BodySize = staged.Body.Length,
             LastUpdated = updated,
             IsDeleted = staged.Content is null,
+            // A patch leaves what it does not speak of, the content of a Binary too.
+            Content = staged.Operation.Content ?? (staged is { Operation.Method: BundleMethod.Patch, Content: Binary { Data: null } } ? staged.Replaces?.Content : null),
         }, staged.Content));
     }
 

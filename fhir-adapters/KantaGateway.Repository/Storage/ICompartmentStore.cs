@@ -6,7 +6,8 @@ namespace KantaGateway.Repository.Storage;
 /// <param name="Sequence">Number of the row in its compartment, from 1 without gaps.</param>
 /// <param name="Index">Sealed index entry.</param>
 /// <param name="Body">Sealed canonical JSON; empty for a deletion.</param>
-readonly record struct SealedRow(long Sequence, byte[] Index, byte[] Body);
+/// <param name="Content">Content whose parts have been stored for this row; they are kept from its commit on.</param>
+readonly record struct SealedRow(long Sequence, byte[] Index, byte[] Body, Guid? Content = null);
 
 /// <summary>One compartment's share of a commit.</summary>
 /// <param name="ExpectedHead">Head that the rows were made for; the commit fails when the compartment has moved on. 0: it does not exist yet.</param>
@@ -59,6 +60,20 @@ interface ICompartmentStore : IAsyncDisposable
     /// Nothing is acknowledged. After a broken connection the rows may nevertheless be there; whole, if at all.
     /// </exception>
     ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel);
+
+    /// <summary>Stores one part of a content, durably. It is nothing yet: only a committed row that has the content makes it last.</summary>
+    /// <param name="content">UUID version 7: its time is that of the content's beginning.</param>
+    /// <param name="number">From 0.</param>
+    ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel);
+
+    /// <summary>Reads a part into a buffer.</summary>
+    /// <returns>Its length; -1 when there is no such part.</returns>
+    /// <exception cref="StoreException">The buffer is too small for it.</exception>
+    ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel);
+
+    /// <summary>Removes the parts of contents that no row has: of uploads that came to nothing.</summary>
+    /// <param name="before">UUID version 7: contents that began later are left alone, for they may be under way.</param>
+    ValueTask SweepPartsAsync(Guid before, CancellationToken cancel);
 
     /// <summary>Completes when the database answers.</summary>
     ValueTask PingAsync(CancellationToken cancel);

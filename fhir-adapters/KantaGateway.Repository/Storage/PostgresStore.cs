@@ -125,6 +125,43 @@ sealed class PostgresStore : ICompartmentStore
         return true;
     });
 
+    public async ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel) => await Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("INSERT INTO part (compartment, content, number, sealed) VALUES ($1, $2, $3, $4)");
+        command.Parameters.Add(Bytes(compartment.ToArray()));
+        command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = content });
+        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = number });
+        command.Parameters.Add(new NpgsqlParameter<ReadOnlyMemory<byte>> { TypedValue = sealedPart, NpgsqlDbType = NpgsqlDbType.Bytea });
+        return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+    }).ConfigureAwait(false);
+
+    public ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("SELECT length(sealed), sealed FROM part WHERE compartment = $1 AND content = $2 AND number = $3");
+        command.Parameters.Add(Bytes(compartment.ToArray()));
+        command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = content });
+        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = number });
+        await using var reader = await command.ExecuteReaderAsync(System.Data.CommandBehavior.SequentialAccess, cancel).ConfigureAwait(false);
+        if (!await reader.ReadAsync(cancel).ConfigureAwait(false))
+            return -1;
+        var length = reader.GetInt32(0);
+        if (length > buffer.Length)
+            throw new StoreException("A part is larger than any that was stored.");
+        await using var stream = await reader.GetStreamAsync(1, cancel).ConfigureAwait(false);
+        await stream.ReadExactlyAsync(buffer.AsMemory(0, length), cancel).ConfigureAwait(false);
+        return length;
+    });
+
+    public async ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => await Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("""
+            DELETE FROM part p WHERE p.content < $1
+            AND NOT EXISTS (SELECT 1 FROM content c WHERE c.compartment = p.compartment AND c.content = p.content)
+            """);
+        command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = before });
+        return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+    }).ConfigureAwait(false);
+
     public async ValueTask PingAsync(CancellationToken cancel) => await ReadBodyAsync(Pseudonym.Directory, 0, cancel).ConfigureAwait(false);
 
     public ValueTask DisposeAsync() => _database.DisposeAsync();
@@ -137,9 +174,12 @@ sealed class PostgresStore : ICompartmentStore
         var move = append.ExpectedHead == 0
             ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $6, $2) ON CONFLICT DO NOTHING RETURNING compartment"
             : "UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $6 RETURNING compartment";
+        var hasContent = append.Rows.Any(r => r.Content is not null);
+        var contents = !hasContent ? "" : "contents AS (INSERT INTO content (compartment, content, sequence) SELECT m.compartment, r.* FROM moved m, unnest($7::uuid[], $8::bigint[]) AS r (content, sequence)),";
         await using var command = new NpgsqlCommand($"""
             WITH moved AS ({move}),
                  rows AS (SELECT m.compartment, r.* FROM moved m, unnest($3::bigint[], $4::bytea[], $5::bytea[]) AS r (sequence, index, body)),
+                 {contents}
                  entries AS (INSERT INTO entry (compartment, sequence, sealed) SELECT compartment, sequence, index FROM rows)
             INSERT INTO body (compartment, sequence, sealed) SELECT compartment, sequence, body FROM rows
             """, connection, transaction);
@@ -151,6 +191,11 @@ sealed class PostgresStore : ICompartmentStore
         command.Parameters.Add(append.ExpectedHead == 0
             ? Bytes(append.WrappedKey ?? throw new ArgumentException("A new compartment needs a key."))
             : new NpgsqlParameter<long> { TypedValue = append.ExpectedHead });
+        if (hasContent)
+        {
+            command.Parameters.Add(new NpgsqlParameter<Guid[]> { TypedValue = [.. append.Rows.Select(r => r.Content).OfType<Guid>()] });
+            command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Where(r => r.Content is not null).Select(r => r.Sequence)] });
+        }
         return await command.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false) == append.Rows.Count;
     }
 
@@ -167,8 +212,12 @@ sealed class PostgresStore : ICompartmentStore
                 PARTITION BY HASH (compartment);
             CREATE TABLE IF NOT EXISTS body (compartment bytea NOT NULL, sequence bigint NOT NULL, sealed bytea NOT NULL, PRIMARY KEY (compartment, sequence))
                 PARTITION BY HASH (compartment);
+            CREATE TABLE IF NOT EXISTS content (compartment bytea NOT NULL, content uuid NOT NULL, sequence bigint NOT NULL, PRIMARY KEY (compartment, content))
+                PARTITION BY HASH (compartment);
+            CREATE TABLE IF NOT EXISTS part (compartment bytea NOT NULL, content uuid NOT NULL, number int NOT NULL, sealed bytea NOT NULL, PRIMARY KEY (compartment, content, number))
+                PARTITION BY HASH (compartment);
             """, connection, transaction);
-        foreach (var table in new[] { "compartment", "entry", "body" })
+        foreach (var table in new[] { "compartment", "entry", "body", "content", "part" })
             for (var i = 0; i < Partitions; i++)
                 command.CommandText += $"""
 
@@ -178,6 +227,7 @@ sealed class PostgresStore : ICompartmentStore
         command.CommandText += """
 
             ALTER TABLE body ALTER COLUMN sealed SET STORAGE EXTERNAL;
+            ALTER TABLE part ALTER COLUMN sealed SET STORAGE EXTERNAL;
             """;
         await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
         await transaction.CommitAsync(cancel).ConfigureAwait(false);

@@ -21,7 +21,8 @@ sealed class SqliteStore : ICompartmentStore
     private readonly SqliteConnection _connection;
     private volatile bool _disposed;
 
-    private sealed record Pending(IReadOnlyList<CompartmentAppend> Appends, TaskCompletionSource<bool> Done);
+    /// <param name="Other">Runs on the writer's connection inside the group's transaction; null: only the appends.</param>
+    private sealed record Pending(IReadOnlyList<CompartmentAppend> Appends, TaskCompletionSource<bool> Done, Action<SqliteConnection>? Other = null);
 
     /// <param name="create">Makes a missing file (mode 0600) and its tables; without it a missing one is an error.</param>
     /// <exception cref="StoreException">The file is missing, is not ours or cannot be opened.</exception>
@@ -64,6 +65,8 @@ sealed class SqliteStore : ICompartmentStore
         CREATE TABLE IF NOT EXISTS compartment (compartment BLOB NOT NULL PRIMARY KEY, wrapped BLOB NOT NULL, head INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS entry (compartment BLOB NOT NULL, sequence INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, sequence)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS body (compartment BLOB NOT NULL, sequence INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, sequence)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS content (compartment BLOB NOT NULL, content BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (compartment, content)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS part (compartment BLOB NOT NULL, content BLOB NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, content, number));
         """;
 
     public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) =>
@@ -100,6 +103,34 @@ sealed class SqliteStore : ICompartmentStore
         return await pending.Done.Task.ConfigureAwait(false);
     }
 
+    public ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel) =>
+        WriteAsync(connection =>
+        {
+            using var part = new SqliteStatement(connection, "INSERT INTO part (compartment, content, number, sealed) VALUES (?1, ?2, ?3, ?4)");
+            part.Bind(1, compartment).Bind(2, content.ToByteArray(bigEndian: true)).Bind(3, number).Bind(4, sealedPart.Span).Run();
+        }, cancel);
+
+    public ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel) =>
+        ValueTask.FromResult(Read(r => r.Part(compartment, content, number, buffer)));
+
+    public ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => WriteAsync(connection =>
+    {
+        using var sweep = new SqliteStatement(connection, """
+            DELETE FROM part WHERE content < ?1
+            AND NOT EXISTS (SELECT 1 FROM content c WHERE c.compartment = part.compartment AND c.content = part.content)
+            """);
+        sweep.Bind(1, before.ToByteArray(bigEndian: true)).Run();
+    }, cancel);
+
+    private async ValueTask WriteAsync(Action<SqliteConnection> work, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        var pending = new Pending([], new(TaskCreationOptions.RunContinuationsAsynchronously), work);
+        if (!_queue.Writer.TryWrite(pending))
+            throw new StoreException("The store is closed.");
+        await pending.Done.Task.ConfigureAwait(false);
+    }
+
     public ValueTask PingAsync(CancellationToken cancel)
     {
         Read(r => r.Body(Pseudonym.Directory, 0));
@@ -129,6 +160,7 @@ sealed class SqliteStore : ICompartmentStore
         using var move = new SqliteStatement(_connection, "UPDATE compartment SET head = ?2 WHERE compartment = ?1");
         using var entry = new SqliteStatement(_connection, "INSERT INTO entry (compartment, sequence, sealed) VALUES (?1, ?2, ?3)");
         using var body = new SqliteStatement(_connection, "INSERT INTO body (compartment, sequence, sealed) VALUES (?1, ?2, ?3)");
+        using var content = new SqliteStatement(_connection, "INSERT INTO content (compartment, content, sequence) VALUES (?1, ?2, ?3)");
         var group = new List<(Pending Pending, bool Stored)>(MaxGroup);
         while (_queue.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
         {
@@ -144,6 +176,7 @@ sealed class SqliteStore : ICompartmentStore
                     {
                         foreach (var append in pending.Appends)
                             Insert(append);
+                        pending.Other?.Invoke(_connection);
                         group[^1] = (pending, true);
                     }
                 }
@@ -184,12 +217,14 @@ sealed class SqliteStore : ICompartmentStore
             {
                 entry.Bind(1, append.Compartment).Bind(2, row.Sequence).Bind(3, row.Index).Run();
                 body.Bind(1, append.Compartment).Bind(2, row.Sequence).Bind(3, row.Body).Run();
+                if (row.Content is { } id)
+                    content.Bind(1, append.Compartment).Bind(2, id.ToByteArray(bigEndian: true)).Bind(3, row.Sequence).Run();
             }
         }
 
         void TryRollBack()
         {
-            foreach (var statement in new[] { head, found, move, entry, body, begin, commit })
+            foreach (var statement in new[] { head, found, move, entry, body, content, begin, commit })
                 statement.Reset();
             if (!SqliteStatement.InTransaction(_connection))
                 return;
@@ -314,6 +349,17 @@ sealed class SqliteReader : IDisposable
         while (_index.Step());
         _index.Reset();
         return new(wrapped, head, entries);
+    }
+
+    /// <summary>Length of a part, put into the buffer; -1 when there is none.</summary>
+    public int Part(Pseudonym compartment, Guid content, int number, byte[] buffer)
+    {
+        using var part = new SqliteStatement(_connection, "SELECT sealed FROM part WHERE compartment = ?1 AND content = ?2 AND number = ?3");
+        part.Bind(1, compartment).Bind(2, content.ToByteArray(bigEndian: true)).Bind(3, number);
+        if (!part.Step())
+            return -1;
+        var blob = part.Blob(0);
+        return blob.TryCopyTo(buffer) ? blob.Length : throw new StoreException("A part is larger than any that was stored.");
     }
 
     public StoredBody Body(Pseudonym compartment, long sequence)

@@ -22,7 +22,11 @@ public abstract record Reading
     private Reading() { }
 
     /// <param name="Body">The whole body, to forward.</param>
-    public sealed record Single(Interaction Interaction, ReadOnlyMemory<byte> Body) : Reading;
+    public sealed record Single(Interaction Interaction, ReadOnlyMemory<byte> Body) : Reading
+    {
+        /// <summary>The body was not read: it streams to the repository, once.</summary>
+        public bool IsStreamed { get; init; }
+    }
 
     /// <summary>A batch: its entries are requests of their own.</summary>
     public sealed record Batch(RequestScan Scan, ReadOnlyMemory<byte> Body) : Reading;
@@ -58,7 +62,10 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         var cancel = context.RequestAborted;
         if (CheckUrl(request) is { } badUrl)
             return new Reading.Refused(badUrl);
-        var (format, badFormat) = Negotiation.OfBody(request, IsSearch(request));
+        string[] segments = [.. request.Path.Value!.Trim('/').Split('/').Skip(1).SkipWhile(s => s.Length == 0)]; // the first one is "fhir"
+        var address = RestRoutes.Match(request.Method, segments);
+        var isContent = address is { Type: "Binary", Interaction: RestInteraction.Create or RestInteraction.Update } && RawContent.IsContent(request.ContentType);
+        var (format, badFormat) = isContent ? default : Negotiation.OfBody(request, IsSearch(request));
         if (badFormat is not null)
             return new Reading.Refused(badFormat);
         string? serviceEvent = null;
@@ -68,6 +75,8 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 return Refuse(FaultKind.Invalid, $"{ServiceEventHeader} is not an object identifier (OID).", $"http.{ServiceEventHeader}");
             serviceEvent = oid.ToString();
         }
+        if (isContent)
+            return WriteContent(request, address, serviceEvent);
         if (HasNeedlessBody(request))
             return Refuse(FaultKind.Invalid, $"A {request.Method} request has no body.");
         var (body, badBody) = await ReadBodyAsync(request, cancel);
@@ -76,9 +85,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         if (IsSearch(request) && body.Length > MaxSearch)
             return Refuse(FaultKind.TooLarge, $"A search has at most {MaxSearch / 1024} KiB of parameters.");
 
-        string[] segments = [.. request.Path.Value!.Trim('/').Split('/').Skip(1).SkipWhile(s => s.Length == 0)]; // the first one is "fhir"
-        var address = RestRoutes.Match(request.Method, segments);
-        if (Negotiation.Agree(context, address.Type, address.Interaction == RestInteraction.SearchType, FurtherParameters(request, requester, body)) is { } unreadable)
+        var showsContent = address is { Type: "Binary", Interaction: RestInteraction.Read or RestInteraction.VRead }
+            && RawContent.IsAskedFor(request.Headers.Accept, request.Query["_format"]);
+        if (!showsContent && Negotiation.Agree(context, address.Type, address.Interaction == RestInteraction.SearchType, FurtherParameters(request, requester, body)) is { } unreadable)
             return new Reading.Refused(unreadable);
         if (format == FhirFormat.Xml)
         {
@@ -120,6 +129,27 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return reading is Reading.Single single
             ? single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent }, Body = body }
             : reading;
+    }
+
+    /// <summary>A content that streams by: all that is decided about is in the headers.</summary>
+    private Reading WriteContent(HttpRequest request, RestAddress address, string? serviceEvent)
+    {
+        if (request.ContentLength > options.MaxBinary)
+            return Refuse(FaultKind.TooLarge, $"The content is larger than {options.MaxBinary >> 20} MiB, the most that is kept of one Binary.");
+        if (request.Headers.ContainsKey("If-None-Exist"))
+            return Refuse(FaultKind.NotSupported, "A content is not created by criteria: there are none to find a Binary by.", "http.If-None-Exist");
+        var about = RawContent.SecurityContext(request.Headers[RawContent.SecurityContextHeader], options.PublicAddress + "/fhir");
+        Reading.Single single;
+        if (address.Id is { } id)
+            single = ChangeOfId(InteractionKind.Update, "Binary", id, "u");
+        else if (about is { } context && ids.TryReadResourceId(context.Id, out var compartment, out _) && !compartment.IsDirectory)
+            single = Single(InteractionKind.Create, "Binary", compartment, 'c');
+        else
+            return new Reading.Refused(RawContent.NoSecurityContext);
+        // Counted by the repository while it streams; a length that is said has just been looked at.
+        if (request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = null;
+        return single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent }, IsStreamed = true };
     }
 
     /// <summary>What to do instead, where that can be said.</summary>

@@ -65,13 +65,14 @@ public sealed class GatewayPipeline(
                 await batches.AnswerAsync(context, requester, batch, ServeAsync);
                 return;
             case Reading.Single single:
-                await ServeAsync(context, requester, single.Interaction, single.Body);
+                await ServeAsync(context, requester, single);
                 return;
         }
     }
 
-    private async Task ServeAsync(HttpContext context, Requester requester, Interaction interaction, ReadOnlyMemory<byte> body)
+    private async Task ServeAsync(HttpContext context, Requester requester, Reading.Single single)
     {
+        var interaction = single.Interaction;
         var now = time.GetUtcNow();
         var intended = false;
         // Twice: a policy that moved between decision and reading is decided again, once.
@@ -115,7 +116,8 @@ public sealed class GatewayPipeline(
             }
 
             // :: Steps 6 to 9
-            context.Request.Body = new ReadOnlyMemoryStream(body);
+            if (!single.IsStreamed)
+                context.Request.Body = new ReadOnlyMemoryStream(single.Body);
             var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant, interaction.IsWrite,
                 (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, status, disclosed));
             switch (end)
@@ -127,6 +129,9 @@ public sealed class GatewayPipeline(
                 case ForwardEnd.PolicyMoved:
                     policies.Forget(interaction.Compartment, policy);
                     context.Response.Clear();
+                    // What has streamed by cannot be sent again.
+                    if (single.IsStreamed)
+                        throw new FaultException(new Fault(FaultKind.Busy, "The person's policy changed while the content was sent. Nothing was stored; send it again."));
                     continue;
                 case ForwardEnd.NotRecorded:
                     throw new FaultException(unrecorded is FaultException { Fault: var why } ? why : DisclosureAudit.Unavailable);

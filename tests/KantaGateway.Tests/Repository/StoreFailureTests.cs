@@ -80,6 +80,14 @@ public sealed class StoreFailureTests : IAsyncLifetime
             return LosesAnswers ? throw new StoreException("The line went dead.") : done;
         }
 
+        public ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel) =>
+            real.StorePartAsync(compartment, content, number, sealedPart, cancel);
+
+        public ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel) =>
+            real.ReadPartAsync(compartment, content, number, buffer, cancel);
+
+        public ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => real.SweepPartsAsync(before, cancel);
+
         public ValueTask PingAsync(CancellationToken cancel) => real.PingAsync(cancel);
 
         public ValueTask DisposeAsync() => real.DisposeAsync();

@@ -52,6 +52,31 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Parts_of_a_content_last_once_a_row_has_it()
+    {
+        var person = RepositoryWorld.NewPerson();
+        var (kept, dropped) = (Guid.CreateVersion7(), Guid.CreateVersion7());
+        foreach (var content in new[] { kept, dropped })
+            for (var number = 0; number < 2; number++)
+                await Store.StorePartAsync(person, content, number, new byte[] { 1, 2, (byte)number }, default);
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], [new(1, [5], [6]), new(2, [5], [6], kept), new(3, [5], [6])])], default));
+
+        var buffer = new byte[10];
+        Assert.Equal(3, await Store.ReadPartAsync(person, dropped, 1, buffer, default));
+        Assert.Equal([1, 2, 1], buffer[..3]);
+        Assert.Equal(-1, await Store.ReadPartAsync(person, kept, 2, buffer, default));
+        Assert.Equal(-1, await Store.ReadPartAsync(RepositoryWorld.NewPerson(), kept, 0, buffer, default));
+        await Assert.ThrowsAsync<StoreException>(async () => await Store.ReadPartAsync(person, kept, 0, new byte[2], default));
+
+        await Store.SweepPartsAsync(Guid.CreateVersion7(DateTimeOffset.UtcNow.AddHours(-1)), default);
+        Assert.Equal(3, await Store.ReadPartAsync(person, dropped, 0, buffer, default));
+        await Store.SweepPartsAsync(Guid.CreateVersion7(DateTimeOffset.UtcNow.AddHours(1)), default);
+        Assert.Equal(-1, await Store.ReadPartAsync(person, dropped, 0, buffer, default));
+        Assert.Equal(3, await Store.ReadPartAsync(person, kept, 0, buffer, default));
+        Assert.Equal([1L, 2L, 3L], (await Store.ReadIndexAsync(person, 0, default))!.Index.Select(e => e.Sequence));
+    }
+
+    [Fact]
     public async Task An_empty_body_is_stored_as_one()
     {
         var person = RepositoryWorld.NewPerson();

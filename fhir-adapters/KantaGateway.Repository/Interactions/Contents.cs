@@ -1,0 +1,226 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Security.Cryptography;
+using System.Text.Json;
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Interactions;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Search;
+using KantaGateway.Repository.Compartments;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Interactions;
+
+/// <summary>
+/// Binaries as their own content (hl7.org/fhir/R4/binary.html): streamed in parts of <see cref="PartSize"/>, each sealed under the
+/// compartment's data key, so that a content of any size takes the memory of two parts.
+/// </summary>
+/// <remarks>
+/// A write: 1. may it be, before a byte is read; 2. the parts, each durable before the next is read; 3. the row with size and
+/// digest, committed like any other and checked anew. Before 3 nothing shows: parts that no row has are swept. Since the row
+/// knows the digest, a read names it in its manifest before the first byte.
+/// </remarks>
+sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, IdentifierCipher identifiers, RowNames names, Changes changes, RepositoryOptions options)
+{
+    /// <summary>Bytes of a part before it is sealed; the last may be shorter.</summary>
+    public const int PartSize = 256 << 10;
+
+    /// <summary>Largest content that is also given as a FHIR resource, bytes; a larger one is read as what it is.</summary>
+    public const int MaxAsResource = 4 << 20;
+
+    /// <summary>Largest content of a content type, characters.</summary>
+    private const int MaxMediaType = 200;
+
+    /// <param name="id">Null: a new Binary.</param>
+    /// <param name="body">The content.</param>
+    /// <param name="securityContext">The resource that it belongs with; null only on an update, which keeps what was said.</param>
+    public async Task<Answer> WriteAsync(RepositoryRequest request, string? id, string contentType, (string Type, string Id)? securityContext, Stream body,
+        string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)
+    {
+        // 1.
+        request.Require(GrantUse.Write);
+        if (contentType.Length > MaxMediaType || contentType.Any(c => c is < ' ' or > '~'))
+            throw new FaultException(new Fault(FaultKind.UnsupportedMediaType, "The Content-Type of the content is not a media type.", "http.Content-Type"));
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
+        var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
+        request.RequirePolicy(view);
+        if (id is not null && (ifMatch is null || Find(view, request, "Binary", id) is not { Deleted: false }))
+            throw new FaultException(ifMatch is null ? Fault.NoIfMatch : Fault.NoUpdateAsCreate);
+        if (securityContext is { } context && !(context.Type == "Patient" && context.Id == identifiers.PatientId(request.Compartment))
+            && Find(view, request, context.Type, context.Id) is not { Deleted: false })
+            throw new FaultException(new Fault(FaultKind.Unprocessable, $"{RawContent.SecurityContextHeader} names no {context.Type} that this request may refer to.", $"http.{RawContent.SecurityContextHeader}"));
+        if (!lease.Exists)
+            throw new FaultException(new Fault(FaultKind.Unprocessable, $"{RawContent.SecurityContextHeader} names nobody's record. Register the patient first.", $"http.{RawContent.SecurityContextHeader}"));
+
+        // 2.
+        var stored = await StorePartsAsync(lease, body, cancel).ConfigureAwait(false);
+
+        // 3.
+        return await changes.StoreContentAsync(request, id, () => new Binary
+        {
+            Id = id,
+            ContentType = contentType,
+            SecurityContext = securityContext is { } about ? new($"{about.Type}/{about.Id}") : null,
+        }, stored, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>A Binary's content, streamed.</summary>
+    /// <param name="versionId">Null: the newest version.</param>
+    /// <param name="accept">Media ranges.</param>
+    public async Task<Answer> ReadAsync(RepositoryRequest request, string id, string? versionId, string accept, CancellationToken cancel)
+    {
+        CompartmentLease? lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
+        try
+        {
+            var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
+            request.RequirePolicy(view);
+            var (row, body) = await RowAsync(lease, view, request, id, versionId, cancel).ConfigureAwait(false);
+            using var resource = JsonDocument.Parse(body);
+            var contentType = resource.RootElement.TryGetProperty("contentType", out var named) ? named.GetString()! : "application/octet-stream";
+            if (!RawContent.Accepts(accept, contentType))
+                throw new FaultException(new Fault(FaultKind.NotAcceptable, $"The content is {contentType}: accept that or */*, or {MediaTypes.Json} for the resource.", "http.Accept"));
+            var item = names.ItemOf(view.Compartment, row);
+            var answer = new Answer(200, default, [item])
+            {
+                ContentType = contentType,
+                ETag = Answer.ETagOf(item.VersionId),
+                LastModified = row.LastUpdated,
+                SecurityContext = resource.RootElement.TryGetProperty("securityContext", out var context) && context.TryGetProperty("reference", out var literal) ? literal.GetString() : null,
+            };
+            if (row.Content is { } content)
+            {
+                var streamed = answer with { Content = new SealedContent(lease, store, content) };
+                lease = null;
+                return streamed;
+            }
+            return answer with { Body = resource.RootElement.TryGetProperty("data", out var data) ? data.GetBytesFromBase64() : default };
+        }
+        finally
+        {
+            lease?.Dispose();
+        }
+    }
+
+    /// <summary>A Binary as a FHIR resource; one whose content lies apart gets it as <c>data</c>.</summary>
+    public async Task<Answer> ReadAsResourceAsync(RepositoryRequest request, Answer read, CancellationToken cancel)
+    {
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
+        // The very version that was read, by its id: rows never change.
+        var version = read.Items[0].VersionId;
+        if (!identifiers.TryReadVersionId(version, out _, out var sequence))
+            return read;
+        var view = lease.View.Head < sequence ? await lease.RefreshAsync(cancel).ConfigureAwait(false) : lease.View;
+        if (view.Row(sequence)?.Content is not { } content)
+            return read;
+        if (content.Size > MaxAsResource)
+            throw new FaultException(new Fault(FaultKind.NotAcceptable,
+                $"A content of more than {MaxAsResource >> 20} MB is not given as a FHIR resource. Read it as it is: GET Binary/[id] with Accept: */*.", "http.Accept"));
+        var bytes = new MemoryStream((int)content.Size);
+        await new SealedContent(lease, store, content).CopyToAsync(PipeWriter.Create(bytes, new(leaveOpen: true)), cancel).ConfigureAwait(false);
+        var buffer = new ArrayBufferWriter<byte>((int)content.Size * 4 / 3 + read.Body.Length + 64);
+        using (var json = new Utf8JsonWriter(buffer, new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        using (var resource = JsonDocument.Parse(read.Body))
+        {
+            json.WriteStartObject();
+            foreach (var property in resource.RootElement.EnumerateObject())
+                property.WriteTo(json);
+            json.WriteBase64String("data"u8, bytes.GetBuffer().AsSpan(0, (int)bytes.Length));
+            json.WriteEndObject();
+        }
+        return read with { Body = buffer.WrittenMemory };
+    }
+
+    private async Task<(CompartmentRow Row, ReadOnlyMemory<byte> Body)> RowAsync(CompartmentLease lease, CompartmentView view, RepositoryRequest request,
+        string id, string? versionId, CancellationToken cancel)
+    {
+        var row = versionId is null ? Find(view, request, "Binary", id)
+            : identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == request.Compartment
+                && identifiers.TryReadVersionId(versionId, out var of, out var sequence) && of == request.Compartment
+                ? Selection.Version(view, request.Scope, "Binary", resource, sequence) : null;
+        if (row is null || !request.Scope.Admits(row))
+            throw new FaultException(Fault.Absent);
+        if (row.Deleted)
+            throw new FaultException(new Fault(FaultKind.Deleted, "The resource has been deleted; its earlier versions remain in its history."));
+        return (row, (await lease.ReadAsync([row], cancel).ConfigureAwait(false))[0]);
+    }
+
+    private CompartmentRow? Find(CompartmentView view, RepositoryRequest request, string type, string id) =>
+        identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == request.Compartment
+            ? Selection.Current(view, request.Scope.OfAnyType, type, resource) : null;
+
+    private async Task<StoredContent> StorePartsAsync(CompartmentLease lease, Stream body, CancellationToken cancel)
+    {
+        var id = Guid.CreateVersion7();
+        var part = ArrayPool<byte>.Shared.Rent(PartSize);
+        var next = ArrayPool<byte>.Shared.Rent(PartSize);
+        var sealedPart = ArrayPool<byte>.Shared.Rent(PartSize + RowSeal.Overhead);
+        try
+        {
+            using var cipher = lease.Cipher();
+            using var digest = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            var size = 0L;
+            var length = await body.ReadAtLeastAsync(part.AsMemory(0, PartSize), PartSize, false, cancel).ConfigureAwait(false);
+            for (var number = 0; ; number++)
+            {
+                size += length;
+                if (size > options.MaxBinary)
+                    throw new FaultException(new Fault(FaultKind.TooLarge, $"The content is larger than {options.MaxBinary >> 20} MB, the most that is kept of one Binary."));
+                // Whether it is the last shows only when there is nothing after it.
+                var following = length < PartSize ? 0 : await body.ReadAtLeastAsync(next.AsMemory(0, PartSize), PartSize, false, cancel).ConfigureAwait(false);
+                digest.AppendData(part, 0, length);
+                var sealedLength = RowSeal.SealPart(cipher, lease.View.Compartment, id, number, following == 0, part.AsSpan(0, length), sealedPart);
+                await store.StorePartAsync(lease.View.Compartment, id, number, sealedPart.AsMemory(0, sealedLength), cancel).ConfigureAwait(false);
+                if (following == 0)
+                    return new(id, size, digest.GetHashAndReset());
+                (part, next, length) = (next, part, following);
+            }
+        }
+        finally
+        {
+            // What was somebody's is not left for the next.
+            ArrayPool<byte>.Shared.Return(part, clearArray: true);
+            ArrayPool<byte>.Shared.Return(next, clearArray: true);
+            ArrayPool<byte>.Shared.Return(sealedPart);
+        }
+    }
+}
+
+/// <summary>A content on its way out, part by part. Holds its compartment open until it is disposed.</summary>
+sealed class SealedContent(CompartmentLease lease, ICompartmentStore store, StoredContent content) : IDisposable
+{
+    public StoredContent Stored => content;
+
+    /// <exception cref="TamperedException">A part is missing, or is not what was stored.</exception>
+    public async System.Threading.Tasks.Task CopyToAsync(PipeWriter to, CancellationToken cancel)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(Contents.PartSize + RowSeal.Overhead);
+        try
+        {
+            using var cipher = lease.Cipher();
+            var left = content.Size;
+            for (var number = 0; number == 0 || left > 0; number++)
+            {
+                var length = await store.ReadPartAsync(lease.View.Compartment, content.Id, number, buffer, cancel).ConfigureAwait(false);
+                if (length < 0)
+                    throw new TamperedException("A part of a content is missing.");
+                var part = to.GetMemory(Contents.PartSize);
+                var plain = RowSeal.OpenPart(cipher, lease.View.Compartment, content.Id, number, left <= Contents.PartSize, buffer.AsSpan(0, length), part.Span);
+                left -= plain;
+                to.Advance(plain);
+                await to.FlushAsync(cancel).ConfigureAwait(false);
+            }
+            if (left != 0)
+                throw new TamperedException("A content has another size than was stored.");
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    public void Dispose() => lease.Dispose();
+}
