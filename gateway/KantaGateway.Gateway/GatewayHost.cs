@@ -87,7 +87,9 @@ public static class GatewayHost
         app.UseRouting();
         app.MapIdentification();
         app.MapMethods("/fhir/metadata", ["GET", "HEAD"], Capabilities.Endpoint(options));
-        app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance);
+        app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance)
+            // What stands behind the routing is for the portal and the sign-in; a FHIR request need not walk through it.
+            .ShortCircuit();
         app.MapAuditLog();
         app.MapHealth(options);
         app.MapPortal();

@@ -55,7 +55,8 @@ public static class IdentificationSetup
         SubjectTokens.AddSchemes(authentication, identification, () => Upstream(identification));
 
         // These log addresses with codes in them, requests and claims at the levels below.
-        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.Warning);
+        // The host's own makes an activity and a log scope for every request as soon as it may log at all.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         foreach (var category in new[] { "OpenIddict", "Microsoft.IdentityModel", "Microsoft.Identity.Web", "Microsoft.AspNetCore.Authentication", "Microsoft.AspNetCore.DataProtection" })
             builder.Logging.AddFilter(category, LogLevel.Error);
     }

@@ -11,22 +11,23 @@ public static class Telemetry
 {
     public static void AddTelemetry(this WebApplicationBuilder builder, GatewayOptions options)
     {
-        builder.Services.AddOpenTelemetry()
-            .ConfigureResource(r => r.AddService("kanta-gateway"))
-            .WithTracing(t =>
-            {
-                t.AddAspNetCoreInstrumentation().AddHttpClientInstrumentation().AddProcessor(new PathRedaction());
-                if (options.Otlp is { } otlp)
-                    t.AddOtlpExporter(o => o.Endpoint = new Uri(otlp));
-            })
-            .WithMetrics(m =>
-            {
-                m.AddAspNetCoreInstrumentation().AddHttpClientInstrumentation().AddRuntimeInstrumentation().AddMeter("KantaGateway.*");
-                if (options.MetricsListen is not null)
-                    m.AddPrometheusExporter();
-                if (options.Otlp is { } otlp)
-                    m.AddOtlpExporter(o => o.Endpoint = new Uri(otlp));
-            });
+        var telemetry = builder.Services.AddOpenTelemetry().ConfigureResource(r => r.AddService("kanta-gateway"));
+        // Spans are made only where somebody collects them: each costs as much as a signature's look-up, and the framework
+        // makes one for every part of the process as soon as anybody listens.
+        if (options.Otlp is { } collector)
+            telemetry.WithTracing(t => t.AddAspNetCoreInstrumentation().AddHttpClientInstrumentation().AddProcessor(new PathRedaction())
+                .AddOtlpExporter(o => o.Endpoint = new Uri(collector)));
+        telemetry.WithMetrics(m =>
+        {
+            m.AddMeter("Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Net.Http", "KantaGateway.*").AddRuntimeInstrumentation();
+            // Gauges that every request would move up and down; the durations' counts and the connections tell as much.
+            foreach (var name in (string[])["http.server.active_requests", "http.client.active_requests", "http.client.request.time_in_queue"])
+                m.AddView(name, MetricStreamConfiguration.Drop);
+            if (options.MetricsListen is not null)
+                m.AddPrometheusExporter();
+            if (options.Otlp is { } otlp)
+                m.AddOtlpExporter(o => o.Endpoint = new Uri(otlp));
+        });
     }
 
     /// <summary>Metrics answer only on their own listener.</summary>
