@@ -1,11 +1,13 @@
+using KantaGateway.Audit.Balp;
+
 namespace KantaGateway.Audit;
 
 /// <summary>One event to record.</summary>
 /// <param name="Subject">The 10-byte pseudonym of the person it is about; empty when it is about none or an unknown one.</param>
-/// <param name="AuditEvent">FHIR R4 AuditEvent, UTF-8 JSON. At most <see cref="MaxLength"/> bytes.</param>
-public readonly record struct AuditEntry(byte[] Subject, byte[] AuditEvent)
+/// <param name="Record">What happened: <see cref="DisclosureRecord.ToUtf8"/>. At most <see cref="MaxLength"/> bytes.</param>
+public readonly record struct AuditEntry(byte[] Subject, byte[] Record)
 {
-    /// <summary>Longest AuditEvent, bytes: 4 MiB, some ten thousand disclosed resource versions.</summary>
+    /// <summary>Longest record, bytes: 4 MiB, some ten thousand disclosed resource versions.</summary>
     public const int MaxLength = 4 * 1024 * 1024;
 }
 
@@ -19,14 +21,18 @@ public readonly record struct AuditReceipt(long Index, string EntryId);
 /// <param name="Time">When it was recorded, UTC.</param>
 /// <param name="Commitment">SHA-256 of the opened entry, 32 bytes; public in the tree.</param>
 /// <param name="Enc">HPKE encapsulated key, 32 bytes.</param>
-/// <param name="Sealed">AES-256-GCM ciphertext and tag of salt, subject and AuditEvent.</param>
+/// <param name="Sealed">AES-256-GCM ciphertext and tag of salt, subject and record.</param>
 public sealed record SealedEntry(long Index, DateTimeOffset Time, byte[] Commitment, byte[] Enc, byte[] Sealed);
 
-/// <summary>An entry opened by <see cref="AuditOpener"/>. SHA-256(Salt, one byte length of Subject, Subject, AuditEvent) is its commitment.</summary>
+/// <summary>An entry opened by <see cref="AuditOpener"/>. SHA-256(Salt, one byte length of Subject, Subject, Record) is its commitment.</summary>
 /// <param name="Subject">10-byte pseudonym, or empty.</param>
-/// <param name="AuditEvent">The exact bytes that were recorded.</param>
+/// <param name="Record">The exact bytes that were recorded.</param>
 /// <param name="Salt">32 random bytes; with them anyone can check the entry against the tree.</param>
-public sealed record OpenedEntry(long Index, DateTimeOffset Time, byte[] Subject, byte[] AuditEvent, byte[] Salt);
+public sealed record OpenedEntry(long Index, DateTimeOffset Time, byte[] Subject, byte[] Record, byte[] Salt)
+{
+    /// <summary>The record as a FHIR R4 AuditEvent, UTF-8 JSON; null when it is no <see cref="DisclosureRecord"/>.</summary>
+    public byte[]? AuditEvent => DisclosureRecord.TryRead(Record, out var record) ? BalpEvent.Write(record) : null;
+}
 
 /// <summary>The log could not make an entry durable. Nothing that the entry was about to record may happen.</summary>
 public sealed class AuditUnavailableException(string message, Exception? inner = null) : IOException(message, inner);

@@ -33,8 +33,8 @@ public sealed class AuditOpener : IDisposable
         try
         {
             using var context = Hpke.AtRecipient(_key, entry.Enc, EntrySealer.Info);
-            using var aes = new AesGcm(context.Export(entry.Commitment), EntrySealer.GcmTagLength);
-            aes.Decrypt(EntrySealer.Nonce, entry.Sealed.AsSpan(0, length), entry.Sealed.AsSpan(length), plain, entry.Commitment);
+            using var aes = EntrySealer.CipherOf(context);
+            aes.Decrypt(EntrySealer.NonceOf(entry.Commitment), entry.Sealed.AsSpan(0, length), entry.Sealed.AsSpan(length), plain, entry.Commitment);
         }
         catch (CryptographicException)
         {

@@ -1,3 +1,7 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
 namespace KantaGateway.Audit.Balp;
 
 /// <summary>What kind of event; it decides the IHE BALP pattern.</summary>
@@ -58,6 +62,10 @@ public readonly record struct AuditItem(string Type, string Id, string? VersionI
 /// One line of the use or disclosure log (käyttöloki, luovutusloki; Act 703/2023 §10): who, for which organisation and
 /// purpose, on what legal basis, saw or changed what about whom, when, and how it ended.
 /// </summary>
+/// <remarks>
+/// This is what an entry of the log holds. Its AuditEvent (<see cref="BalpEvent"/>) says the same in four times as many
+/// bytes, follows from it, and is made when somebody looks.
+/// </remarks>
 public sealed record DisclosureRecord
 {
     public required AuditKind Kind { get; init; }
@@ -108,4 +116,25 @@ public sealed record DisclosureRecord
 
     /// <summary>The search as it was understood, such as <c>Observation?code=...</c>; identity codes replaced by the Patient id.</summary>
     public string? Query { get; init; }
+
+    /// <summary>As JSON, for the log: camel-case names, nothing for what is not known.</summary>
+    public byte[] ToUtf8() => JsonSerializer.SerializeToUtf8Bytes(this, RecordJson.Default.DisclosureRecord);
+
+    /// <summary>Reads what <see cref="ToUtf8"/> wrote; false for anything else.</summary>
+    public static bool TryRead(ReadOnlySpan<byte> utf8, [NotNullWhen(true)] out DisclosureRecord? record)
+    {
+        try
+        {
+            record = JsonSerializer.Deserialize(utf8, RecordJson.Default.DisclosureRecord);
+        }
+        catch (JsonException)
+        {
+            record = null;
+        }
+        return record is { Server: not null, System: not null, Organisation: not null, Interaction: not null, PurposeOfUse: not null, RequestId: not null, Items: not null };
+    }
 }
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UseStringEnumConverter = true)]
+[JsonSerializable(typeof(DisclosureRecord))]
+sealed partial class RecordJson : JsonSerializerContext;

@@ -5,8 +5,8 @@ using NSec.Cryptography;
 namespace KantaGateway.Audit.Sealing;
 
 /// <summary>
-/// Seals entries so that the writer itself cannot open them again: each has its own key, exported from an HPKE context
-/// that is thrown away after at most <see cref="ContextLife"/>. Thread-safe.
+/// Seals entries so that the writer itself cannot open them again: under a key exported from an HPKE context, and both
+/// are thrown away after at most <see cref="ContextLife"/>. Thread-safe.
 /// </summary>
 sealed class EntrySealer : IDisposable
 {
@@ -15,19 +15,19 @@ sealed class EntrySealer : IDisposable
     public const int SaltLength = 32, TagLength = 16, GcmTagLength = 16;
 
     /// <summary>HPKE info: names this use of the reader's key.</summary>
-    public static ReadOnlySpan<byte> Info => "KantaGateway audit entry 1"u8;
+    public static ReadOnlySpan<byte> Info => "KantaGateway audit entry 2"u8;
 
     /// <summary>
-    /// Always zero: a key seals exactly one entry, since it is exported for that entry's commitment, which contains a
-    /// random salt.
+    /// The beginning of the commitment, a hash over 32 random bytes: as good as a random nonce, of which NIST SP 800-38D
+    /// allows 2^32 a key, and no key lives longer than a second's entries.
     /// </summary>
-    public static ReadOnlySpan<byte> Nonce => [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    public static ReadOnlySpan<byte> NonceOf(ReadOnlySpan<byte> commitment) => commitment[..12];
 
     private readonly PublicKey _reader;
     private readonly byte[] _indexKey;
     private readonly TimeProvider _time;
     private readonly Lock _contextLock = new();
-    private Hpke? _context;
+    private AesGcm? _cipher;
     private byte[] _enc = [];
     private long _since;
 
@@ -42,44 +42,35 @@ sealed class EntrySealer : IDisposable
     public byte[]? TagOf(ReadOnlySpan<byte> subject) =>
         subject.IsEmpty ? null : HMACSHA256.HashData(_indexKey, subject)[..TagLength];
 
-    /// <exception cref="ArgumentException">The subject is longer than 255 bytes or the AuditEvent than <see cref="AuditEntry.MaxLength"/>.</exception>
+    /// <exception cref="ArgumentException">The subject is longer than 255 bytes or the record than <see cref="AuditEntry.MaxLength"/>.</exception>
     public SealedRow Seal(AuditEntry entry)
     {
-        if (entry.Subject.Length > byte.MaxValue || entry.AuditEvent.Length is 0 or > AuditEntry.MaxLength)
-            throw new ArgumentException("Subject or AuditEvent of a wrong length.", nameof(entry));
+        if (entry.Subject.Length > byte.MaxValue || entry.Record.Length is 0 or > AuditEntry.MaxLength)
+            throw new ArgumentException("Subject or record of a wrong length.", nameof(entry));
         var time = _time.GetUtcNow().ToUnixTimeMilliseconds();
         var tag = TagOf(entry.Subject);
-        var plainLength = SaltLength + 1 + entry.Subject.Length + entry.AuditEvent.Length;
-        var header = SealedRow.EnvelopeHeader(tag);
+        var plainLength = SaltLength + 1 + entry.Subject.Length + entry.Record.Length;
         var plainBuffer = ArrayPool<byte>.Shared.Rent(plainLength);
-        var envelopeBuffer = ArrayPool<byte>.Shared.Rent(header + plainLength + GcmTagLength);
         try
         {
             var plain = plainBuffer.AsSpan(0, plainLength);
             RandomNumberGenerator.Fill(plain[..SaltLength]);
             plain[SaltLength] = (byte)entry.Subject.Length;
             entry.Subject.CopyTo(plain[(SaltLength + 1)..]);
-            entry.AuditEvent.CopyTo(plain[(SaltLength + 1 + entry.Subject.Length)..]);
+            entry.Record.CopyTo(plain[(SaltLength + 1 + entry.Subject.Length)..]);
 
             var leaf = new byte[SealedRow.LeafLength];
             var commitment = leaf.AsSpan(0, 32);
             SHA256.HashData(plain, commitment);
-            var (key, enc) = KeyFor(commitment);
-
-            var envelope = envelopeBuffer.AsSpan(0, header + plainLength + GcmTagLength);
-            SealedRow.WriteEnvelopeHeader(envelope, time, tag, enc);
-            var ciphertext = envelope[header..];
-            using (var aes = new AesGcm(key, GcmTagLength))
-                aes.Encrypt(Nonce, plain, ciphertext[..plainLength], ciphertext[plainLength..], commitment);
-            CryptographicOperations.ZeroMemory(key);
-            SHA256.HashData(envelope, leaf.AsSpan(32));
-            return new SealedRow(time, tag, leaf, enc, ciphertext.ToArray());
+            var sealedEntry = new byte[plainLength + GcmTagLength];
+            var enc = Encrypt(plain, sealedEntry, commitment);
+            SealedRow.EnvelopeDigest(time, tag, enc, sealedEntry, leaf.AsSpan(32));
+            return new SealedRow(time, tag, leaf, enc, sealedEntry);
         }
         finally
         {
             CryptographicOperations.ZeroMemory(plainBuffer.AsSpan(0, plainLength));
             ArrayPool<byte>.Shared.Return(plainBuffer);
-            ArrayPool<byte>.Shared.Return(envelopeBuffer);
         }
     }
 
@@ -87,24 +78,43 @@ sealed class EntrySealer : IDisposable
     {
         lock (_contextLock)
         {
-            _context?.Dispose();
-            _context = null;
+            _cipher?.Dispose();
+            _cipher = null;
         }
         CryptographicOperations.ZeroMemory(_indexKey);
     }
 
-    // Under the lock, for a context that is zeroed while another thread exports from it would yield a key anyone can guess.
-    private (byte[] Key, byte[] Enc) KeyFor(ReadOnlySpan<byte> commitment)
+    // Under the lock: a cipher serves one thread at a time, and none may seal with one that another has thrown away. It is
+    // held for about a microsecond.
+    private byte[] Encrypt(ReadOnlySpan<byte> plain, Span<byte> sealedEntry, ReadOnlySpan<byte> commitment)
     {
         lock (_contextLock)
         {
-            if (_context is null || _time.GetElapsedTime(_since) >= ContextLife)
+            if (_cipher is null || _time.GetElapsedTime(_since) >= ContextLife)
             {
-                _context?.Dispose();
-                (_context, _enc) = Hpke.ToRecipient(_reader, Info);
+                _cipher?.Dispose();
+                _cipher = null;
+                (var context, _enc) = Hpke.ToRecipient(_reader, Info);
+                using (context)
+                    _cipher = CipherOf(context);
                 _since = _time.GetTimestamp();
             }
-            return (_context.Export(commitment), _enc);
+            _cipher.Encrypt(NonceOf(commitment), plain, sealedEntry[..plain.Length], sealedEntry[plain.Length..], commitment);
+            return _enc;
+        }
+    }
+
+    /// <summary>The cipher of a context's entries, on either end.</summary>
+    public static AesGcm CipherOf(Hpke context)
+    {
+        var key = context.Export([]);
+        try
+        {
+            return new AesGcm(key, GcmTagLength);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(key);
         }
     }
 }

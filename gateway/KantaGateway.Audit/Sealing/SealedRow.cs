@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 
@@ -16,10 +17,10 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
     public ReadOnlySpan<byte> Commitment => Leaf.AsSpan(0, 32);
 
     /// <summary>Length of what precedes the ciphertext in the digested envelope.</summary>
-    public static int EnvelopeHeader(byte[]? tag) => 8 + 1 + (tag?.Length ?? 0) + Hpke.KeyLength;
+    private static int EnvelopeHeader(byte[]? tag) => 8 + 1 + (tag?.Length ?? 0) + Hpke.KeyLength;
 
     /// <summary>Writes time, length of the tag, tag and encapsulated key: the envelope is these and the ciphertext.</summary>
-    public static void WriteEnvelopeHeader(Span<byte> destination, long time, byte[]? tag, ReadOnlySpan<byte> enc)
+    private static void WriteEnvelopeHeader(Span<byte> destination, long time, byte[]? tag, ReadOnlySpan<byte> enc)
     {
         BinaryPrimitives.WriteInt64BigEndian(destination, time);
         destination[8] = (byte)(tag?.Length ?? 0);
@@ -27,14 +28,16 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
         enc.CopyTo(destination[(9 + (tag?.Length ?? 0))..]);
     }
 
-    /// <summary>SHA-256 of the envelope: what lets the store be checked without opening anything.</summary>
-    public static byte[] EnvelopeDigest(long time, byte[]? tag, byte[] enc, byte[] ciphertext)
+    /// <summary>SHA-256 of the envelope, 32 bytes: what lets the store be checked without opening anything.</summary>
+    public static void EnvelopeDigest(long time, byte[]? tag, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> ciphertext, Span<byte> digest)
     {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Span<byte> header = stackalloc byte[EnvelopeHeader(tag)];
-        WriteEnvelopeHeader(header, time, tag, enc);
-        hash.AppendData(header);
-        hash.AppendData(ciphertext);
-        return hash.GetHashAndReset();
+        var length = EnvelopeHeader(tag) + ciphertext.Length;
+        // One piece for one call: hashing in pieces costs three times as much, and an entry is short.
+        var buffer = ArrayPool<byte>.Shared.Rent(length);
+        var envelope = buffer.AsSpan(0, length);
+        WriteEnvelopeHeader(envelope, time, tag, enc);
+        ciphertext.CopyTo(envelope[EnvelopeHeader(tag)..]);
+        SHA256.HashData(envelope, digest);
+        ArrayPool<byte>.Shared.Return(buffer);
     }
 }

@@ -15,7 +15,7 @@ sealed class LogStore : IDisposable
 
     // "KAud": tells this file from any other SQLite file.
     private const int ApplicationId = 0x4B417564;
-    private const int SchemaVersion = 1;
+    private const int SchemaVersion = 2;
 
     private const string Schema = """
         CREATE TABLE log (id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, key BLOB NOT NULL, checkpoint TEXT NOT NULL) STRICT;
@@ -50,7 +50,7 @@ sealed class LogStore : IDisposable
         using var connection = Connect(folder);
         if (Scalar(connection, "PRAGMA user_version") is not 0L)
             return;
-        Execute(connection, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+        Execute(connection, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
         using var transaction = connection.BeginTransaction();
         Execute(connection, Schema);
         using (var command = connection.CreateCommand())
@@ -74,7 +74,7 @@ sealed class LogStore : IDisposable
         try
         {
             CheckIdentity(connection, log);
-            Execute(connection, "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000");
+            Execute(connection, "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000");
             return new LogStore(connection);
         }
         catch

@@ -42,7 +42,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
         using var answer = await keys.OpenAuditAsync(grants.ForAuditTrail(citizen, self), entries, cancel);
         var lines = new List<AccessLine>(entries.Count);
         foreach (var opened in answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [])
-            if (BalpReader.TryRead(opened.AuditEvent, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
+            if (DisclosureRecord.TryRead(opened.Record, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
                 lines.Add(new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
                     record.LegalBasis ?? "", record.Items, record.Citizen is not null));
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));

@@ -76,7 +76,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
         try
         {
-            await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, BalpEvent.Write(r)))]);
+            await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, r.ToUtf8()))]);
         }
         catch (AuditUnavailableException)
         {

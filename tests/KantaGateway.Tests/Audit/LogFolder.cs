@@ -46,7 +46,7 @@ sealed class LogFolder : IDisposable
     public List<string> Stored(AuditLog log, byte who = 1) => [.. log.ForSubject(Subject(who), int.MaxValue).Reverse().Select(e =>
     {
         Assert.True(Reader.TryOpen(e, out var opened));
-        return System.Text.Json.JsonDocument.Parse(opened.AuditEvent).RootElement.GetProperty("id").GetString()!;
+        return System.Text.Json.JsonDocument.Parse(opened.Record).RootElement.GetProperty("id").GetString()!;
     })];
 
     public void Sql(string sql)

@@ -33,12 +33,12 @@ public class SealingTests
     public void The_reader_opens_what_was_sealed_and_can_prove_its_commitment()
     {
         using var opener = new AuditOpener(AuditOpener.GeneratePrivateKey());
-        var auditEvent = """{"resourceType":"AuditEvent"}"""u8.ToArray();
-        var entry = Seal(opener, TimeProvider.System, new AuditEntry(Subject, auditEvent));
+        var record = """{"kind":"Read"}"""u8.ToArray();
+        var entry = Seal(opener, TimeProvider.System, new AuditEntry(Subject, record));
         Assert.True(opener.TryOpen(entry, out var opened));
         Assert.Equal(Subject, opened.Subject);
-        Assert.Equal(auditEvent, opened.AuditEvent);
-        Assert.Equal(entry.Commitment, SHA256.HashData([.. opened.Salt, (byte)opened.Subject.Length, .. opened.Subject, .. opened.AuditEvent]));
+        Assert.Equal(record, opened.Record);
+        Assert.Equal(entry.Commitment, SHA256.HashData([.. opened.Salt, (byte)opened.Subject.Length, .. opened.Subject, .. opened.Record]));
     }
 
     [Fact]
@@ -66,8 +66,8 @@ public class SealingTests
         var (context, enc) = Hpke.ToRecipient(reader, EntrySealer.Info);
         byte[] plain = [.. new byte[32], 10, .. Subject, .. "{}"u8];
         var ciphertext = new byte[plain.Length + 16];
-        using (var aes = new AesGcm(context.Export(commitment), 16))
-            aes.Encrypt(EntrySealer.Nonce, plain, ciphertext.AsSpan(0, plain.Length), ciphertext.AsSpan(plain.Length), commitment);
+        using (var aes = EntrySealer.CipherOf(context))
+            aes.Encrypt(EntrySealer.NonceOf(commitment), plain, ciphertext.AsSpan(0, plain.Length), ciphertext.AsSpan(plain.Length), commitment);
         Assert.False(opener.TryOpen(new SealedEntry(0, default, commitment, enc, ciphertext), out _));
     }
 

@@ -121,8 +121,8 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
         var answer = await keys.PostAsync<object, AuditOpenAnswer>("/v1/audit/open", keys.Grant(GrantUse.AuditTrail, Maija), new AuditOpenRequest(entries));
         var opened = Assert.Single(answer.Entries);
         Assert.Equal(0, opened.Index);
-        Assert.Equal(hers, opened.AuditEvent);
-        Assert.Equal(entries[0].Commitment, SHA256.HashData([.. opened.Salt, (byte)opened.Subject.Length, .. opened.Subject, .. opened.AuditEvent]));
+        Assert.Equal(hers, opened.Record);
+        Assert.Equal(entries[0].Commitment, SHA256.HashData([.. opened.Salt, (byte)opened.Subject.Length, .. opened.Subject, .. opened.Record]));
 
         using var refused = await keys.PostAsync("/v1/audit/open", keys.Grant(GrantUse.Read, Maija), new AuditOpenRequest(entries));
         Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);

@@ -41,7 +41,7 @@ sealed class AuditOnDisk : IDisposable
         {
             var entry = new SealedEntry(index, DateTimeOffset.UnixEpoch, row.Commitment.ToArray(), row.Enc, row.Sealed);
             Assert.True(_opener.TryOpen(entry, out var opened), $"entry {index} does not open");
-            var json = JsonDocument.Parse(opened.AuditEvent).RootElement;
+            var json = JsonDocument.Parse(opened.AuditEvent!).RootElement;
             foreach (var request in Requests(json))
                 (_events.TryGetValue(request, out var known) ? known : _events[request] = []).Add(json);
             _read = index + 1;
