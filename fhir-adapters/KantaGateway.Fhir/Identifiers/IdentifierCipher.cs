@@ -22,7 +22,7 @@ public sealed class IdentifierCipher : IDisposable
     /// <summary>Largest sequence number, 2^48 - 1.</summary>
     public const long MaxSequence = (1L << 48) - 1;
 
-    private readonly ThreadLocal<(Aes Ids, Aes Versions)> _ciphers;
+    private readonly ThreadLocal<(Block Ids, Block Versions)> _ciphers;
 
     /// <param name="serverKey">The deployment's identifier key, <see cref="KeySize"/> bytes; the same on every node.</param>
     public IdentifierCipher(ReadOnlySpan<byte> serverKey)
@@ -31,7 +31,7 @@ public sealed class IdentifierCipher : IDisposable
             throw new ArgumentException($"The identifier key has {KeySize} bytes.", nameof(serverKey));
         var ids = HKDF.DeriveKey(HashAlgorithmName.SHA256, serverKey.ToArray(), 16, info: Encoding.ASCII.GetBytes("kanta resource id"));
         var versions = HKDF.DeriveKey(HashAlgorithmName.SHA256, serverKey.ToArray(), 16, info: Encoding.ASCII.GetBytes("kanta version id"));
-        _ciphers = new(() => (NewAes(ids), NewAes(versions)), trackAllValues: true);
+        _ciphers = new(() => (new(ids), new(versions)), trackAllValues: true);
     }
 
     /// <summary>The id of the Patient of a compartment: sequence 0, so that it follows from the pseudonym alone.</summary>
@@ -61,25 +61,18 @@ public sealed class IdentifierCipher : IDisposable
         _ciphers.Dispose();
     }
 
-    private static Aes NewAes(byte[] key)
-    {
-        var aes = Aes.Create();
-        aes.Key = key;
-        return aes;
-    }
-
-    private static string Encrypt(Aes aes, Pseudonym compartment, long sequence)
+    private static string Encrypt(Block cipher, Pseudonym compartment, long sequence)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)sequence, (ulong)MaxSequence, nameof(sequence));
         Span<byte> block = stackalloc byte[16];
         // The sequence first: its low bytes are overwritten by nothing, its two high ones (zero) by the pseudonym.
         BinaryPrimitives.WriteInt64BigEndian(block[8..], sequence);
         compartment.Write(block);
-        aes.EncryptEcb(block, block, PaddingMode.None);
+        cipher.Encrypt(block);
         return new Guid(block, bigEndian: true).ToString("D");
     }
 
-    private static bool TryDecrypt(Aes aes, ReadOnlySpan<char> id, out Pseudonym compartment, out long sequence)
+    private static bool TryDecrypt(Block cipher, ReadOnlySpan<char> id, out Pseudonym compartment, out long sequence)
     {
         compartment = default;
         sequence = 0;
@@ -87,9 +80,40 @@ public sealed class IdentifierCipher : IDisposable
             return false;
         Span<byte> block = stackalloc byte[16];
         uuid.TryWriteBytes(block, bigEndian: true, out _);
-        aes.DecryptEcb(block, block, PaddingMode.None);
+        cipher.Decrypt(block);
         compartment = Pseudonym.Read(block);
         sequence = BinaryPrimitives.ReadInt64BigEndian(block[8..]) & MaxSequence;
         return true;
+    }
+
+    /// <summary>AES of single blocks for one thread. The transforms keep their key schedules, which a one-shot call would make anew.</summary>
+    private sealed class Block : IDisposable
+    {
+        private readonly byte[] _from = new byte[16], _to = new byte[16];
+        private readonly ICryptoTransform _encrypt, _decrypt;
+
+        public Block(byte[] key)
+        {
+            using var aes = Aes.Create();
+            (aes.Key, aes.Mode, aes.Padding) = (key, CipherMode.ECB, PaddingMode.None);
+            (_encrypt, _decrypt) = (aes.CreateEncryptor(), aes.CreateDecryptor());
+        }
+
+        public void Encrypt(Span<byte> block) => Transform(_encrypt, block);
+
+        public void Decrypt(Span<byte> block) => Transform(_decrypt, block);
+
+        public void Dispose()
+        {
+            _encrypt.Dispose();
+            _decrypt.Dispose();
+        }
+
+        private void Transform(ICryptoTransform transform, Span<byte> block)
+        {
+            block.CopyTo(_from);
+            transform.TransformBlock(_from, 0, _from.Length, _to, 0);
+            _to.CopyTo(block);
+        }
     }
 }
