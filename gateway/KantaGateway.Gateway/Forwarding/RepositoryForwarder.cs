@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Net;
 using System.Net.Http.Headers;
 using KantaGateway.Fhir.Grants;
@@ -84,21 +83,23 @@ public sealed class RepositoryForwarder : IDisposable
 
     private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
     {
-        private static readonly FrozenSet<string> OfTheCaller = FrozenSet.ToFrozenSet(
-            ["Authorization", "Cookie", "X-Client-Cert", "X-Request-Id", "X-Correlation-Id", "X-Service-Event", "Host", "Forwarded", "Origin", "Referer", "User-Agent", "Accept-Language"],
-            StringComparer.OrdinalIgnoreCase);
+        /// <summary>What of a request means something to FHIR. Nothing else goes on: neither what identifies the caller nor what looks like ours.</summary>
+        private static readonly string[] OfTheInteraction = ["Accept", "If-Match", "If-None-Match", "If-Modified-Since", "If-None-Exist", "Prefer"];
+
+        private static readonly string[] OfTheBody = ["Content-Type", "Content-Length"];
 
         public bool Moved { get; private set; }
         public bool Recorded { get; private set; }
         public Exception? RecordFailure { get; private set; }
         public DisclosureManifest? Manifest { get; private set; }
 
-        public override async ValueTask TransformRequestAsync(HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
+        // Not the base's, which copies every header: most would be taken out again.
+        public override ValueTask TransformRequestAsync(HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
         {
-            await base.TransformRequestAsync(httpContext, proxyRequest, destinationPrefix, cancellationToken);
-            // What identifies the caller, or looks like ours, ends here.
             var headers = proxyRequest.Headers;
-            Remove(headers, IsDropped);
+            Copy(httpContext.Request.Headers, OfTheInteraction, headers);
+            if (proxyRequest.Content is { } content)
+                Copy(httpContext.Request.Headers, OfTheBody, content.Headers);
             headers.TryAddWithoutValidation(InternalHeaders.Grant, grant);
             if (directoryGrant is not null)
                 headers.TryAddWithoutValidation(InternalHeaders.DirectoryGrant, directoryGrant);
@@ -108,6 +109,14 @@ public sealed class RepositoryForwarder : IDisposable
             if (Negotiation.Of(httpContext) is { IsCanonical: false } presentation)
                 headers.TryAddWithoutValidation(InternalHeaders.Presentation, presentation.Encode());
             headers.TryAddWithoutValidation(InternalHeaders.CorrelationId, Faults.Correlation.Of(httpContext));
+            return ValueTask.CompletedTask;
+        }
+
+        private static void Copy(IHeaderDictionary from, string[] names, HttpHeaders to)
+        {
+            foreach (var name in names)
+                if (from.TryGetValue(name, out var values))
+                    to.TryAddWithoutValidation(name, (IEnumerable<string?>)values);
         }
 
         public override async ValueTask<bool> TransformResponseAsync(HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
@@ -136,7 +145,7 @@ public sealed class RepositoryForwarder : IDisposable
                 RecordFailure = e;
                 return false;
             }
-            Remove(proxyResponse.Headers, IsInternal);
+            RemoveInternal(proxyResponse.Headers);
             await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
             var headers = httpContext.Response.Headers;
             headers[InternalHeaders.CorrelationId] = Faults.Correlation.Of(httpContext);
@@ -146,20 +155,15 @@ public sealed class RepositoryForwarder : IDisposable
             return true;
         }
 
-        // NonValidated, for the ordinary enumeration parses every value, the bearer token too.
-        private static void Remove(HttpHeaders headers, Predicate<string> unwanted)
+        // NonValidated, for the ordinary enumeration parses every value.
+        private static void RemoveInternal(HttpHeaders headers)
         {
             List<string>? names = null;
             foreach (var (name, _) in headers.NonValidated)
-                if (unwanted(name))
+                if (name.StartsWith(InternalHeaders.Prefix, StringComparison.OrdinalIgnoreCase))
                     (names ??= []).Add(name);
             foreach (var name in names ?? [])
                 headers.Remove(name);
         }
-
-        private static bool IsInternal(string name) => name.StartsWith(InternalHeaders.Prefix, StringComparison.OrdinalIgnoreCase);
-
-        private static bool IsDropped(string name) =>
-            IsInternal(name) || name.StartsWith("X-Forwarded", StringComparison.OrdinalIgnoreCase) || OfTheCaller.Contains(name);
     }
 }
