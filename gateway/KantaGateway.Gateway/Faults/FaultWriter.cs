@@ -13,16 +13,21 @@ public static class Correlation
     /// <summary>At most 64 characters of <c>[A-Za-z0-9.-]</c>, the form of a FHIR id; the same value for the whole request.</summary>
     public static string Of(HttpContext context)
     {
-        if (context.Items.TryGetValue(typeof(Correlation), out var known))
-            return (string)known!;
+        if (context.Features.Get<Id>() is { } known)
+            return known.Value;
         var given = context.Request.Headers[RequestIdHeader].ToString();
         var id = given.Length is > 0 and <= 64 && given.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.')
             && !PersonalIdentityCode.Occurs(given)
             ? given : Guid.NewGuid().ToString("D");
-        context.Items[typeof(Correlation)] = id;
+        context.Features.Set(new Id(id));
         context.Response.Headers[InternalHeaders.CorrelationId] = id;
         return id;
     }
+
+    /// <summary>A request that is made for another has its id.</summary>
+    public static void Continue(HttpContext outer, HttpContext inner) => inner.Features.Set(new Id(Of(outer)));
+
+    private sealed record Id(string Value);
 }
 
 /// <summary>Writes a fault as the caller's kind of document: OperationOutcome on FHIR paths, ProblemDetails (RFC 9457) elsewhere.</summary>

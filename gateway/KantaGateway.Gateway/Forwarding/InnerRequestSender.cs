@@ -37,7 +37,7 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         if (outer is not null)
         {
             context.Connection.RemoteIpAddress = outer.Connection.RemoteIpAddress;
-            context.Items[typeof(Correlation)] = Correlation.Of(outer);
+            Correlation.Continue(outer, context);
         }
         context.Features.Set<IHttpRequestBodyDetectionFeature>(new BodyDetection(request.ContentLength is > 0));
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
