@@ -9,6 +9,7 @@ using KantaGateway.Repository.Interactions;
 using KantaGateway.Repository.Search;
 using KantaGateway.Repository.Storage;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KantaGateway.Repository;
 
@@ -34,6 +35,8 @@ public static class RepositoryHost
             kestrel.Limits.MaxRequestHeadersTotalSize = 256 << 10;
             kestrel.ListenInternally(listen);
         });
+        // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
+        builder.Services.Configure<SocketTransportOptions>(sockets => (sockets.UnsafePreferInlineScheduling, sockets.WaitForDataBeforeAllocatingBuffer) = (true, false));
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<ICompartmentStore>(_ => OpenStore(options));
         builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));

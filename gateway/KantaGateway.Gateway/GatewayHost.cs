@@ -10,6 +10,7 @@ using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Portal;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KantaGateway.Gateway;
 
@@ -78,6 +79,9 @@ public static class GatewayHost
             if (options.MetricsListen is { } metrics)
                 kestrel.Listen(IPAddress.Loopback, new Uri(metrics).Port);
         });
+
+        // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
+        services.Configure<SocketTransportOptions>(sockets => sockets.UnsafePreferInlineScheduling = true);
 
         var app = builder.Build();
         _ = app.Services.GetRequiredService<AuditLog>();
