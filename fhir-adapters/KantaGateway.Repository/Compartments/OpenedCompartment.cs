@@ -11,6 +11,7 @@ namespace KantaGateway.Repository.Compartments;
 sealed class OpenedCompartment
 {
     private readonly byte[] _key;
+    private readonly Action<long> _sizeChanged;
     private readonly SemaphoreSlim _refreshing = new(1, 1);
     private readonly Lock _gate = new();
     private int _leases;
@@ -19,9 +20,11 @@ sealed class OpenedCompartment
 
     /// <param name="key">The data key; owned from here on.</param>
     /// <param name="opened">When the grant was checked.</param>
-    public OpenedCompartment(Pseudonym compartment, byte[] key, DateTimeOffset opened)
+    /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
+    public OpenedCompartment(Pseudonym compartment, byte[] key, DateTimeOffset opened, Action<long> sizeChanged)
     {
         _key = key;
+        _sizeChanged = sizeChanged;
         Opened = opened;
         _view = CompartmentView.Empty(compartment);
     }
@@ -64,6 +67,7 @@ sealed class OpenedCompartment
             if (_closed)
                 return;
             _closed = true;
+            _sizeChanged(-Size);
             if (_leases == 0)
                 Zero();
         }
@@ -105,7 +109,7 @@ sealed class OpenedCompartment
         {
             if (_view.Head != before.Head)
                 return null;
-            Size += rows.Sum(r => r.Entry.Length);
+            Grow(rows);
             return _view = _view.With(rows);
         }
         finally
@@ -131,9 +135,20 @@ sealed class OpenedCompartment
             {
                 var (sequence, sealedEntry) = stored.Index[i];
                 rows[i] = CompartmentRow.Read(sequence, RowSeal.OpenIndex(cipher, view.Compartment, sequence, sealedEntry));
-                Size += rows[i].Entry.Length;
             }
+        Grow(rows);
         return _view = view.With(rows);
+    }
+
+    private void Grow(IReadOnlyList<CompartmentRow> rows)
+    {
+        var added = rows.Sum(r => (long)r.Entry.Length);
+        lock (_gate)
+        {
+            Size += added;
+            if (!_closed)
+                _sizeChanged(added);
+        }
     }
 
     private void Zero()

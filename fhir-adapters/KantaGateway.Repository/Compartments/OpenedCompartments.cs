@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Repository.Storage;
 
@@ -22,6 +21,8 @@ sealed class OpenedCompartments : IDisposable
     private readonly int _maxCount;
     private readonly TimeSpan _maxAge;
     private readonly ITimer _sweep;
+    private int _count;
+    private long _bytes;
 
     /// <param name="maxCount">Compartments, at least 1.</param>
     /// <param name="maxAge">At most 60 s.</param>
@@ -33,7 +34,7 @@ sealed class OpenedCompartments : IDisposable
     }
 
     /// <summary>Number of open compartments.</summary>
-    public int Count => _opened.Count;
+    public int Count => Volatile.Read(ref _count);
 
     /// <summary>
     /// Opens a compartment, without looking at the database when it is open already: the view may be behind.
@@ -71,19 +72,21 @@ sealed class OpenedCompartments : IDisposable
 
     private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored)
     {
-        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow());
+        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow(), change => Interlocked.Add(ref _bytes, change));
         try
         {
             opened.Load(stored);
         }
         catch
         {
-            CryptographicOperations.ZeroMemory(key);
+            opened.Close();
             throw;
         }
         opened.TryLease();
-        MakeRoom(opened.Size);
+        MakeRoom();
+        // Nobody else opens this compartment now, and there is no other: see OpenAsync.
         _opened[compartment] = opened;
+        Interlocked.Increment(ref _count);
         return opened;
     }
 
@@ -96,15 +99,19 @@ sealed class OpenedCompartments : IDisposable
             Close(compartment, opened);
             return null;
         }
-        return opened.TryLease() ? opened : null;
+        if (opened.TryLease())
+            return opened;
+        Close(compartment, opened);
+        return null;
     }
 
-    private void MakeRoom(long size)
+    // Counted along, for to look at all of them would make each opening dearer the more are open.
+    private void MakeRoom()
     {
-        if (_opened.Count < _maxCount && _opened.Values.Sum(o => o.Size) + size <= MaxBytes)
+        if (Count < _maxCount && Interlocked.Read(ref _bytes) <= MaxBytes)
             return;
         // The oldest tenth: they would have been closed next anyway, and the next few openings need not sort again.
-        foreach (var (compartment, opened) in _opened.OrderBy(o => o.Value.Opened).Take(Math.Max(1, _opened.Count / 10)).ToList())
+        foreach (var (compartment, opened) in _opened.OrderBy(o => o.Value.Opened).Take(Math.Max(1, Count / 10)).ToList())
             Close(compartment, opened);
     }
 
@@ -119,7 +126,8 @@ sealed class OpenedCompartments : IDisposable
     private void Close(Pseudonym compartment, OpenedCompartment opened)
     {
         // Only this one: meanwhile somebody may have opened it anew.
-        _opened.TryRemove(new(compartment, opened));
+        if (_opened.TryRemove(new(compartment, opened)))
+            Interlocked.Decrement(ref _count);
         opened.Close();
     }
 }
