@@ -67,6 +67,9 @@ internal static class Listeners
 /// </summary>
 internal sealed class TerminatorFilter(GatewayOptions options) : IStartupFilter
 {
+    // At most 16 kB each.
+    private readonly RecentCache<string, X509Certificate2> _read = new(500);
+
     public Action<IApplicationBuilder> Configure(Action<IApplicationBuilder> next)
     {
         var terminator = Listeners.TerminatorOf(options);
@@ -91,7 +94,15 @@ internal sealed class TerminatorFilter(GatewayOptions options) : IStartupFilter
     }
 
     /// <summary>Null for what is no certificate: the caller then has none, and is told so where one is needed.</summary>
-    private static X509Certificate2? Read(string encoded)
+    /// <remarks>Kept as it was sent: a clinic sends the same one with every request, and to decode it costs more than a read.</remarks>
+    private X509Certificate2? Read(string encoded)
+    {
+        if (!_read.TryGet(encoded, out var certificate) && (certificate = Decode(encoded)) is not null)
+            _read.Set(encoded, certificate);
+        return certificate;
+    }
+
+    private static X509Certificate2? Decode(string encoded)
     {
         try
         {
