@@ -81,7 +81,7 @@ public static class GatewayHost
         });
 
         // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
-        services.Configure<SocketTransportOptions>(sockets => sockets.UnsafePreferInlineScheduling = true);
+        services.Configure<SocketTransportOptions>(sockets => (sockets.UnsafePreferInlineScheduling, sockets.WaitForDataBeforeAllocatingBuffer) = (true, false));
 
         var app = builder.Build();
         _ = app.Services.GetRequiredService<AuditLog>();

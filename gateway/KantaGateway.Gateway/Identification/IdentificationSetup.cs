@@ -76,6 +76,8 @@ public static class IdentificationSetup
         // FHIR requests are identified by IIdentification alone: no cookie is looked at, and the handlers of the token
         // endpoint and the sign-in do not run. The property keeps the host from adding the middleware for every path.
         ((IApplicationBuilder)app).Properties["__AuthenticationMiddlewareSet"] = true;
+        // No endpoint asks the framework for authorization: the decision stands in the pipeline, the portal has CitizenOnly.
+        ((IApplicationBuilder)app).Properties["__AuthorizationMiddlewareSet"] = true;
         app.UseWhen(static context => !context.Request.Path.StartsWithSegments("/fhir"), static branch => branch.UseAuthentication());
 
         SmartConfiguration.Map(app, options);
