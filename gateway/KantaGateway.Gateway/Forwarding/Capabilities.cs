@@ -1,7 +1,10 @@
+using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Interactions;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Patching;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Gateway.Faults;
@@ -12,33 +15,66 @@ namespace KantaGateway.Gateway.Forwarding;
 /// <summary>The CapabilityStatement (hl7.org/fhir/R4/capabilitystatement.html): what this gateway does, no more.</summary>
 public static class Capabilities
 {
+    private static readonly JsonSerializerOptions WithoutNulls = new() { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
+
+    /// <summary>Answers GET and HEAD of <c>metadata</c>; made once, for it depends on nobody.</summary>
     public static RequestDelegate Endpoint(GatewayOptions options)
     {
         var body = Write(options);
+        var tag = $"W/\"{Convert.ToHexStringLower(SHA256.HashData(body)[..8])}\"";
         return context =>
         {
             Correlation.Of(context);
-            return Negotiation.Agree(context, "CapabilityStatement", isSearch: false, "") is { } unreadable
-                ? FaultWriter.WriteAsync(context, unreadable) : FaultWriter.WriteAsync(context, body);
+            if (Negotiation.Agree(context, "CapabilityStatement", isSearch: false, "") is { } unreadable)
+                return FaultWriter.WriteAsync(context, unreadable);
+            if (context.Request.Query["mode"].ToString() is not ("" or "full"))
+                return FaultWriter.WriteAsync(context, new Fault(FaultKind.NotSupported, "Only the full CapabilityStatement is given: leave mode out.", "http.mode"));
+            context.Response.Headers.ETag = tag;
+            context.Response.Headers.CacheControl = "no-cache";
+            if (context.Request.Headers.IfNoneMatch == tag)
+            {
+                context.Response.StatusCode = StatusCodes.Status304NotModified;
+                return Task.CompletedTask;
+            }
+            return FaultWriter.WriteAsync(context, body);
         };
     }
 
-    private static byte[] Write(GatewayOptions options)
+    private static object Resource(string type)
     {
-        var resources = ResourceTypes.Served.Select(type => new
+        RestRoute[] routes = [.. RestRoutes.All.Where(r => r.IsOfType && (r.OnlyType is null || r.OnlyType == type) && ResourceRules.IsOffered(type, r))];
+        bool Offers(RestInteraction interaction) => routes.Any(r => r.Interaction == interaction);
+        return new
         {
             type,
-            interaction = RestRoutes.All.Where(r => r is { IsOfType: true, Code: not null } && ResourceRules.IsOffered(type, r))
-                .Select(r => r.Code).Distinct().Select(code => new { code }),
+            interaction = routes.Where(r => r.Code is not null).Select(r => r.Code).Distinct().Select(code => new { code }),
             versioning = "versioned-update",
             readHistory = true,
             updateCreate = false,
-            conditionalCreate = true,
-            conditionalUpdate = true,
-            conditionalDelete = "single",
-            searchParam = SearchParameters.Of(type).Select(p => new { name = p.Name, type = p.Kind.ToString().ToLowerInvariant() })
-                .Concat([new { name = "_id", type = "token" }, new { name = "_lastUpdated", type = "date" }]),
-        });
+            conditionalCreate = Offers(RestInteraction.Create),
+            conditionalRead = "full-support",
+            conditionalUpdate = Offers(RestInteraction.ConditionalUpdate),
+            conditionalDelete = Offers(RestInteraction.ConditionalDelete) ? "single" : "not-supported",
+            referencePolicy = new[] { "literal", "logical", "local", "enforced" },
+            searchInclude = Some(ReferencesOf(type).Select(p => $"{type}:{p.Name}")),
+            // A search of the directory stays in it.
+            searchRevInclude = Some(ResourceTypes.Served.Where(source => !IsDirectory(type) || IsDirectory(source)).SelectMany(source => ReferencesOf(source).Where(p => p.Targets.Contains(type)).Select(p => $"{source}:{p.Name}"))),
+            searchParam = SearchParameters.Of(type).Select(p => new { name = p.Name, definition = p.Definition, type = p.Kind.ToString().ToLowerInvariant() })
+                .Concat([new { name = "_id", definition = "http://hl7.org/fhir/SearchParameter/Resource-id", type = "token" },
+                    new { name = "_lastUpdated", definition = "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated", type = "date" }]),
+            operation = Some(routes.Where(r => r is { Operation: not null, Definition: not null }).Select(r => new { name = r.Operation, definition = r.Definition }).Distinct()),
+        };
+    }
+
+    private static IEnumerable<SearchParameter> ReferencesOf(string type) => SearchParameters.Of(type).Where(p => p.Kind == SearchKind.Reference);
+
+    private static bool IsDirectory(string type) => ResourceTypes.PlaceOf(type) == ResourcePlace.Directory;
+
+    /// <summary>FHIR JSON has no empty arrays.</summary>
+    private static T[]? Some<T>(IEnumerable<T> values) => values.ToArray() is { Length: > 0 } some ? some : null;
+
+    private static byte[] Write(GatewayOptions options)
+    {
         return JsonSerializer.SerializeToUtf8Bytes(new
         {
             resourceType = "CapabilityStatement",
@@ -60,10 +96,10 @@ public static class Capabilities
                         service = new[] { new { coding = new[] { new { system = "http://terminology.hl7.org/CodeSystem/restful-security-service", code = "SMART-on-FHIR" } } } },
                         description = "mTLS with an organisation certificate and SMART Backend Services; tokens are bound to the certificate (RFC 8705). Professionals by token exchange (RFC 8693).",
                     },
-                    resource = resources,
-                    interaction = new[] { new { code = "transaction" }, new { code = "batch" } },
+                    resource = ResourceTypes.Served.Select(Resource),
+                    interaction = new[] { "transaction", "batch" }.Concat(RestRoutes.All.Where(r => r is { IsOfType: false, Code: not null }).Select(r => r.Code!)).Select(code => new { code }),
                 },
             },
-        });
+        }, WithoutNulls);
     }
 }

@@ -1,0 +1,181 @@
+using System.Collections.Concurrent;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Search;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Tests.Fhir;
+using KantaGateway.Tests.Laws;
+
+namespace KantaGateway.Tests.Forwarding;
+
+/// <summary>What the CapabilityStatement claims is proven by doing it, for every type; what it does not claim is refused.</summary>
+public sealed class CapabilityProofTests
+{
+    [Fact]
+    public async Task Every_claim_is_kept_and_nothing_else_is_done()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var aurora = house.Aurora.System;
+        var statement = (await aurora.SendAsync(HttpMethod.Get, "metadata")).Json;
+        foreach (var format in statement.GetProperty("format").EnumerateArray())
+            Assert.Equal(200, (await aurora.SendAsync(HttpMethod.Get, $"Patient/{house.PatientId}?_format={Uri.EscapeDataString(format.GetString()!)}")).Status);
+
+        var wrong = new ConcurrentBag<string>();
+        await Parallel.ForEachAsync(statement.GetProperty("rest")[0].GetProperty("resource").EnumerateArray(), new ParallelOptions { MaxDegreeOfParallelism = 4 },
+            async (resource, _) => await new Walk(house, aurora, resource, wrong).RunAsync());
+        Assert.True(wrong.IsEmpty, $"{wrong.Count} claims:\n{string.Join('\n', wrong.Order(StringComparer.Ordinal).Take(60))}");
+    }
+
+    [Fact]
+    public async Task The_statement_is_a_valid_resource_kept_by_its_tag_and_given_whole()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var given = await house.Aurora.System.SendAsync(HttpMethod.Get, "metadata");
+        var (resource, fault) = KantaGateway.Fhir.Profiles.ResourceParser.Parse(given.Body);
+        Assert.True(fault is null, fault is null ? "" : string.Join("; ", fault.Issues));
+        Assert.Equal("CapabilityStatement", resource!.TypeName);
+        Assert.Equal(304, (await house.Aurora.System.SendAsync(HttpMethod.Get, "metadata", headers: [("If-None-Match", given.ETag!)])).Status);
+        Assert.Equal(200, (await house.Aurora.System.SendAsync(HttpMethod.Get, "metadata?mode=full")).Status);
+        Assert.Equal(400, (await house.Aurora.System.SendAsync(HttpMethod.Get, "metadata?mode=terminology")).Status);
+    }
+
+    /// <summary>One type of the statement.</summary>
+    private sealed class Walk(HouseInMemory house, FhirSession aurora, JsonElement claims, ConcurrentBag<string> wrong)
+    {
+        private readonly string _type = claims.GetProperty("type").GetString()!;
+        private readonly HashSet<string> _interactions = [.. claims.GetProperty("interaction").EnumerateArray().Select(i => i.GetProperty("code").GetString()!)];
+        private string _id = "";
+
+        public async Task RunAsync()
+        {
+            if (_type == "Consent")
+                _id = await house.DeclareAsync(KantaGateway.Gateway.Consent.Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
+            else if (_type == "Patient")
+                _id = house.PatientId;
+            else if (!await CreateAsync())
+                return;
+            // The person declares and reads their will; others find it absent.
+            var isHidden = _type == "Consent";
+            var read = await DoAsync("read", HttpMethod.Get, $"{_type}/{_id}", isHidden ? 404 : 200);
+            if (!isHidden)
+            {
+                await DoAsync("vread", HttpMethod.Get, $"{_type}/{_id}/_history/{read.VersionId}", 200);
+                await DoAsync("history-instance", HttpMethod.Get, $"{_type}/{_id}/_history", 200);
+                Expect("conditionalRead", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}", headers: [("If-None-Match", read.ETag!)]), 304);
+            }
+            await SearchAsync();
+            await OperateAsync();
+            await ChangeAsync(isHidden ? null : read);
+        }
+
+        private async Task<bool> CreateAsync()
+        {
+            var body = MinimalResources.Of(_type, house.PatientId);
+            FhirReply reply;
+            if (ResourceTypes.PlaceOf(_type) == ResourcePlace.Companion && _type != "Binary")
+            {
+                // It goes with what refers to it.
+                var list = MinimalResources.Of("List", house.PatientId);
+                list["entry"] = new JsonArray(new JsonObject { ["item"] = new JsonObject { ["reference"] = "urn:uuid:6f0b6c1e-0d52-4d7a-8f3e-0a4b1c2d3e4f" } });
+                reply = await aurora.BundleAsync(HouseInMemory.Json(new JsonObject
+                {
+                    ["resourceType"] = "Bundle",
+                    ["type"] = "transaction",
+                    ["entry"] = new JsonArray(
+                        new JsonObject { ["resource"] = list, ["request"] = new JsonObject { ["method"] = "POST", ["url"] = "List" } },
+                        new JsonObject { ["fullUrl"] = "urn:uuid:6f0b6c1e-0d52-4d7a-8f3e-0a4b1c2d3e4f", ["resource"] = body, ["request"] = new JsonObject { ["method"] = "POST", ["url"] = _type } }),
+                }));
+                if (reply.Status == 200)
+                    _id = FhirReply.ParseLocation(reply.Json.GetProperty("entry")[1].GetProperty("response").GetProperty("location").GetString()!)!.Value.Id;
+                Expect("create", reply, 200);
+                return reply.Status == 200;
+            }
+            if (_type == "Binary")
+                body["securityContext"] = new JsonObject { ["reference"] = "Patient/" + house.PatientId };
+            reply = await aurora.CreateAsync(_type, HouseInMemory.Json(body));
+            Expect("create", reply, 201);
+            _id = reply.Stored?.Id ?? "";
+            return reply.Status == 201;
+        }
+
+        private async Task SearchAsync()
+        {
+            foreach (var claim in claims.GetProperty("searchParam").EnumerateArray())
+            {
+                var name = claim.GetProperty("name").GetString()!;
+                if (name is "_id" or "_lastUpdated")
+                    continue;
+                var parameter = SearchParameters.Find(_type, name)!;
+                Expect($"search by {name}", await aurora.SearchAsync(_type, $"_id={_id}&{name}={Uri.EscapeDataString(ValueOf(parameter))}"), 200);
+            }
+            Expect("search by _lastUpdated", await aurora.SearchAsync(_type, $"_id={_id}&_lastUpdated=gt2020"), 200);
+            foreach (var (parameter, member) in new[] { ("_include", "searchInclude"), ("_revinclude", "searchRevInclude") })
+                if (claims.TryGetProperty(member, out var includes))
+                    foreach (var include in includes.EnumerateArray())
+                        Expect($"{parameter}={include}", await aurora.SearchAsync(_type, $"_id={_id}&{parameter}={include.GetString()}"), 200);
+            var unclaimed = SearchParameters.WhyNot("_text") is not null ? "_text" : "nonsense";
+            Expect("an unclaimed parameter", await aurora.SearchAsync(_type, $"_id={_id}&{unclaimed}=x"), 400);
+        }
+
+        private string ValueOf(SearchParameter parameter) => parameter.Kind switch
+        {
+            SearchKind.Reference when parameter.Name is "patient" or "subject" => "Patient/" + house.PatientId,
+            SearchKind.Composite => string.Join('$', parameter.Components.Select(c => Simple(c.Kind))),
+            SearchKind.Reference => $"{parameter.Targets.FirstOrDefault(ResourceTypes.IsServed) ?? "Patient"}/{house.PatientId}",
+            _ => Simple(parameter.Kind),
+        };
+
+        private string Simple(SearchKind kind) => kind switch
+        {
+            SearchKind.Date => "2026-01-01",
+            SearchKind.Number or SearchKind.Quantity => "1",
+            SearchKind.Uri => "urn:oid:1.2.3",
+            SearchKind.Reference => "Patient/" + house.PatientId,
+            _ => "x",
+        };
+
+        private async Task OperateAsync()
+        {
+            var operations = claims.TryGetProperty("operation", out var claimed) ? claimed.EnumerateArray().Select(o => o.GetProperty("name").GetString()!).ToHashSet() : [];
+            if (operations.Contains("everything"))
+                Expect("$everything", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$everything"), 200);
+            if (operations.Contains("meta") && _type != "Consent")
+                Expect("$meta", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$meta"), 200);
+            if (operations.Contains("docref"))
+                Expect("$docref", await aurora.SendAsync(HttpMethod.Get, $"{_type}/$docref?patient={house.PatientId}"), 200);
+            var refused = await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$nonsense");
+            if (refused.Status is < 400 or >= 500)
+                wrong.Add($"{_type}: $nonsense: {refused}");
+        }
+
+        private async Task ChangeAsync(FhirReply? read)
+        {
+            var tag = read?.ETag ?? "W/\"x\"";
+            var patch = "[{\"op\":\"add\",\"path\":\"/language\",\"value\":\"sv\"}]"u8.ToArray();
+            var patched = await aurora.SendAsync(HttpMethod.Patch, $"{_type}/{_id}", patch, [("If-Match", tag)], "application/json-patch+json");
+            Expect("patch", patched, 200);
+            tag = patched.ETag ?? tag;
+            var body = read is null ? MinimalResources.Of(_type, house.PatientId) : JsonNode.Parse(read.Body)!.AsObject();
+            Expect("update", await aurora.UpdateAsync(_type, _id, HouseInMemory.Json(body), tag), 200);
+            if (_type != "Patient")
+                Expect("delete", await aurora.DeleteAsync(_type, _id), 204);
+        }
+
+        private async Task<FhirReply> DoAsync(string claim, HttpMethod method, string target, int status)
+        {
+            var reply = await aurora.SendAsync(method, target);
+            Expect(claim, reply, status);
+            return reply;
+        }
+
+        /// <summary>A claimed interaction has the status, an unclaimed one is refused; anything that is no interaction has the status.</summary>
+        private void Expect(string claim, FhirReply reply, int status)
+        {
+            var isUnclaimed = claim is "create" or "update" or "patch" or "delete" && !_interactions.Contains(claim);
+            if (isUnclaimed ? reply.Status is not (403 or 404 or 405) : reply.Status != status)
+                wrong.Add($"{_type}: {(isUnclaimed ? "unclaimed " : "")}{claim}: {reply}");
+        }
+    }
+}
