@@ -40,6 +40,16 @@ sealed class RunningHost : IAsyncDisposable
 
     public DevFolder Folder => new(Data);
 
+    /// <summary>Memory of the process that is resident now, bytes.</summary>
+    public long WorkingSet
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.WorkingSet64;
+        }
+    }
+
     /// <summary>Starts a host and waits until it says <c>ready</c>.</summary>
     /// <param name="data">Its data folder, made when missing.</param>
     /// <param name="logFile">Where its output is appended.</param>
