@@ -133,8 +133,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         var (accept, cancel) = (context.Request.Headers.Accept.ToString(), context.RequestAborted);
         if (RawContent.IsAskedFor(accept, context.Request.Query["_format"]))
             return await contents.ReadAsync(request, id, versionId, accept, cancel).ConfigureAwait(false);
-        var read = await reading.ReadAsync(request, "Binary", id, versionId, cancel).ConfigureAwait(false);
-        return await contents.ReadAsResourceAsync(request, read, cancel).ConfigureAwait(false);
+        var read = await ReadAsync(request, "Binary", id, versionId, context).ConfigureAwait(false);
+        return read.Body.IsEmpty ? read : await contents.ReadAsResourceAsync(request, read, cancel).ConfigureAwait(false);
     }
 
     private async Task<Answer> WriteContentAsync(RepositoryRequest request, string? id, HttpContext context)

@@ -136,6 +136,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     {
         if (request.ContentLength > options.MaxBinary)
             return Refuse(FaultKind.TooLarge, $"The content is larger than {options.MaxBinary >> 20} MiB, the most that is kept of one Binary.");
+        // What is kept is given back as it was sent; it would have lost how it is to be read.
+        if (request.Headers.ContentEncoding.Count > 0)
+            return Refuse(FaultKind.UnsupportedMediaType, "A content is sent without Content-Encoding.", "http.Content-Encoding");
         if (request.Headers.ContainsKey("If-None-Exist"))
             return Refuse(FaultKind.NotSupported, "A content is not created by criteria: there are none to find a Binary by.", "http.If-None-Exist");
         var about = RawContent.SecurityContext(request.Headers[RawContent.SecurityContextHeader], options.PublicAddress + "/fhir");
