@@ -10,6 +10,9 @@ namespace KantaGateway.Repository.Compartments;
 /// </summary>
 sealed class OpenedCompartment
 {
+    /// <summary>Bytes that a row takes beside its entry: the object, its service event, its places in lists.</summary>
+    private const int RowOverhead = 320;
+
     private readonly byte[] _key;
     private readonly Action<long> _sizeChanged;
     private readonly SemaphoreSlim _refreshing = new(1, 1);
@@ -31,7 +34,7 @@ sealed class OpenedCompartment
 
     public DateTimeOffset Opened { get; }
 
-    /// <summary>Bytes of decrypted index.</summary>
+    /// <summary>Bytes of decrypted index and of what is kept beside it.</summary>
     public long Size { get; private set; }
 
     /// <summary>The newest view loaded so far.</summary>
@@ -142,7 +145,7 @@ sealed class OpenedCompartment
 
     private void Grow(IReadOnlyList<CompartmentRow> rows)
     {
-        var added = rows.Sum(r => (long)r.Entry.Length);
+        var added = rows.Sum(r => (long)r.Entry.Length + RowOverhead);
         lock (_gate)
         {
             Size += added;

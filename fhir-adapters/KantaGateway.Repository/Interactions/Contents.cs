@@ -3,7 +3,6 @@ using System.IO.Pipelines;
 using System.Security.Cryptography;
 using System.Text.Json;
 using Hl7.Fhir.Model;
-using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;

@@ -292,7 +292,7 @@ public sealed class FurtherChecks : IDisposable
         using var other = ClinicClient.Open(_folder, _other, _target);
         var body = Some.Observation($"Patient/{_patient}");
         body["id"] = id;
-        Expect.Refusal(await other.System.UpdateAsync("Observation", id, Some.Bytes(body), created.ETag, cancel).ConfigureAwait(false), "another clinic's update of a hidden entry", [404]);
+        Expect.Refusal(await other.System.UpdateAsync("Observation", id, Some.Bytes(body), created.ETag, cancel).ConfigureAwait(false), "another clinic's update of a hidden entry", [405]);
         var hidden = await other.System.DeleteAsync("Observation", id, cancel).ConfigureAwait(false);
         var never = Guid.NewGuid().ToString("D");
         var absent = await other.System.DeleteAsync("Observation", never, cancel).ConfigureAwait(false);

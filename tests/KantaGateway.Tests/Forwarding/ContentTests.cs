@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Gateway.Disclosure;
-using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Tests.Laws;
 using Microsoft.Extensions.DependencyInjection;
 
