@@ -213,7 +213,7 @@ public abstract class ChangeTests : IAsyncLifetime
         foreach (var caller in new[] { _clinic, _other, _clinic with { Grant = _clinic.Grant with { Scope = _clinic.Grant.Scope with { Types = ["Consent"] } } } })
         {
             (await caller.CreateAsync(Some.Consent(_clinic.PatientId))).Is(HttpStatusCode.Forbidden);
-            (await caller.TransactAsync(Some.Transaction(("POST", "Consent", Some.Consent(_clinic.PatientId), null)))).Is(HttpStatusCode.Forbidden);
+            (await caller.TransactAsync(Some.Transaction(("POST", "Consent", Some.Consent(_clinic.PatientId), null)))).Is(HttpStatusCode.MethodNotAllowed);
         }
         Assert.Equal(0, (int)(await person.SearchAsync("Consent")).Json["total"]!);
         (await person.CreateAsync(Some.Consent(_clinic.PatientId))).Is(HttpStatusCode.Created);
