@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
@@ -84,7 +85,7 @@ public sealed class RepositoryForwarder : IDisposable
     private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
     {
         /// <summary>What of a request means something to FHIR. Nothing else goes on: neither what identifies the caller nor what looks like ours.</summary>
-        private static readonly string[] OfTheInteraction = ["Accept", "If-Match", "If-None-Match", "If-Modified-Since", "If-None-Exist", "Prefer"];
+        private static readonly string[] OfTheInteraction = ["Accept", "If-Match", "If-None-Match", "If-Modified-Since", "If-None-Exist", "Prefer", RawContent.SecurityContextHeader];
 
         private static readonly string[] OfTheBody = ["Content-Type", "Content-Length"];
 

@@ -53,6 +53,7 @@ public class HeadersTests
         request.Headers.TryAddWithoutValidation("If-Match", "W/\"1\"");
         request.Headers.TryAddWithoutValidation("If-None-Exist", "identifier=1");
         request.Headers.TryAddWithoutValidation("Prefer", "return=minimal");
+        request.Headers.TryAddWithoutValidation("X-Security-Context", "Encounter/1");
         request.Headers.Accept.Add(MediaTypeWithQualityHeaderValue.Parse("application/fhir+json"));
 
         using var answer = await world.Client.SendAsync(request);
@@ -60,6 +61,7 @@ public class HeadersTests
         Assert.Equal("W/\"1\"", world.Received!.IfMatch);
         Assert.Equal("identifier=1", world.Received["If-None-Exist"]);
         Assert.Equal("return=minimal", world.Received["Prefer"]);
+        Assert.Equal("Encounter/1", world.Received["X-Security-Context"]);
         Assert.Equal("application/fhir+json", world.Received.Accept);
     }
 
