@@ -132,7 +132,7 @@ static class JsonFaults
                 if (text == TextFault.DeepNarrative)
                     return new(FaultKind.Unprocessable, new FaultIssue($"The narrative nests elements deeper than {MaxNarrativeDepth} levels.", path.Before, "too-long"));
                 if (text == TextFault.ControlCharacter)
-                    return new(FaultKind.Unprocessable, new FaultIssue("A string has a control character other than tab, line feed and carriage return.", path.Before, "value"));
+                    return new(FaultKind.Unprocessable, new FaultIssue("A string has a control character other than tab, line feed and carriage return, or one that is no character.", path.Before, "value"));
             }
             throw new InvalidOperationException("The two passes over a body disagree.");
         }
@@ -153,7 +153,7 @@ static class JsonFaults
         if (!reader.ValueIsEscaped && !Utf8.IsValid(reader.ValueSpan))
             return TextFault.NoText;
         if (!reader.ValueIsEscaped && !isNarrative)
-            return TextFault.None;
+            return HasNoncharacter(reader.ValueSpan) ? TextFault.ControlCharacter : TextFault.None;
         string text;
         try
         {
@@ -166,6 +166,15 @@ static class JsonFaults
         if (text.AsSpan().ContainsAny(ControlCharacters))
             return TextFault.ControlCharacter;
         return isNarrative && IsTooDeep(text) ? TextFault.DeepNarrative : TextFault.None;
+    }
+
+    /// <summary>Whether U+FFFE or U+FFFF stands in a text: XML, in which it may be asked for, cannot carry them.</summary>
+    private static bool HasNoncharacter(ReadOnlySpan<byte> utf8)
+    {
+        for (int at; (at = utf8.IndexOf((ReadOnlySpan<byte>)[0xEF, 0xBF])) >= 0; utf8 = utf8[(at + 2)..])
+            if (utf8.Length > at + 2 && utf8[at + 2] is 0xBE or 0xBF)
+                return true;
+        return false;
     }
 
     /// <summary>Reads no further than the first element that is too deep; what is no XML is left to the parser.</summary>
@@ -190,7 +199,7 @@ static class JsonFaults
     private static readonly XmlReaderSettings NarrativeReading = new() { DtdProcessing = DtdProcessing.Prohibit, XmlResolver = null };
 
     private static readonly System.Buffers.SearchValues<char> ControlCharacters =
-        System.Buffers.SearchValues.Create([.. Enumerable.Range(0, 32).Select(c => (char)c).Except("\t\n\r")]);
+        System.Buffers.SearchValues.Create([.. Enumerable.Range(0, 32).Select(c => (char)c).Except("\t\n\r"), '\uFFFE', '\uFFFF']);
 
     private static Fault Invalid(string diagnostics, string? expression) =>
         new(FaultKind.Invalid, new FaultIssue(diagnostics, expression, "structure"));

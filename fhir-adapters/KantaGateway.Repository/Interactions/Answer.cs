@@ -35,7 +35,10 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
     {
         var isKnown = ifNoneMatch is null ? ifModifiedSince is { } since && IsKnownSince(since)
             : ifNoneMatch.Trim() == "*" || ifNoneMatch.Split(',').Any(t => Opaque(t) == Opaque(ETag ?? ""));
-        return isKnown ? this with { Status = StatusCodes.Status304NotModified, Body = ReadOnlyMemory<byte>.Empty } : this;
+        if (!isKnown)
+            return this;
+        Content?.Dispose();
+        return this with { Status = StatusCodes.Status304NotModified, Body = ReadOnlyMemory<byte>.Empty, Content = null };
 
         static string Opaque(string tag) => tag.Trim() is ['W', '/', .. var strong] ? strong : tag.Trim();
     }

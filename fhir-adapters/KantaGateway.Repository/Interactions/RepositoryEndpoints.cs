@@ -96,12 +96,11 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
 
     private static readonly Fhir.Grants.GrantUse[] Reads = [Fhir.Grants.GrantUse.Read, Fhir.Grants.GrantUse.Write];
 
-    private async Task<Answer> ReadAsync(RepositoryRequest request, string type, string id, string? versionId, HttpContext context)
-    {
-        var answer = await reading.ReadAsync(request, type, id, versionId, context.RequestAborted).ConfigureAwait(false);
-        var known = context.Request.GetTypedHeaders();
-        return answer.Unless(Header(context, "If-None-Match"), known.IfModifiedSince);
-    }
+    private async Task<Answer> ReadAsync(RepositoryRequest request, string type, string id, string? versionId, HttpContext context) =>
+        UnlessKnown(await reading.ReadAsync(request, type, id, versionId, context.RequestAborted).ConfigureAwait(false), context);
+
+    private static Answer UnlessKnown(Answer answer, HttpContext context) =>
+        answer.Unless(Header(context, "If-None-Match"), context.Request.GetTypedHeaders().IfModifiedSince);
 
     private async Task<Answer> SearchByBodyAsync(RepositoryRequest request, string type, HttpContext context)
     {
@@ -132,7 +131,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     {
         var (accept, cancel) = (context.Request.Headers.Accept.ToString(), context.RequestAborted);
         if (RawContent.IsAskedFor(accept, context.Request.Query["_format"]))
-            return await contents.ReadAsync(request, id, versionId, accept, cancel).ConfigureAwait(false);
+            return UnlessKnown(await contents.ReadAsync(request, id, versionId, accept, cancel).ConfigureAwait(false), context);
         var read = await ReadAsync(request, "Binary", id, versionId, context).ConfigureAwait(false);
         return read.Body.IsEmpty ? read : await contents.ReadAsResourceAsync(request, read, cancel).ConfigureAwait(false);
     }

@@ -43,6 +43,16 @@ public sealed class PresentationTests
         Assert.Equal(json, JsonNode.Parse(RoundTrip(json, pretty: true))!.ToJsonString());
     }
 
+    [Theory]
+    [InlineData("\\uFFFF")]
+    [InlineData("\uFFFE")]
+    public void What_XML_cannot_carry_is_not_taken_as_JSON_either(string character)
+    {
+        var (_, fault) = KantaGateway.Fhir.Profiles.ResourceParser.Parse(Bytes($"{{\"resourceType\":\"Patient\",\"language\":\"{character}\"}}"));
+        Assert.Equal("Patient.language", fault!.Issues[0].Expression);
+        Assert.Contains("no character", fault.Issues[0].Diagnostics, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Pretty_JSON_is_indented_and_otherwise_the_same()
     {
