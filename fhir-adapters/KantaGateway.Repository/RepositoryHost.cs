@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
 using KantaGateway.Repository.Search;
@@ -79,7 +80,9 @@ public static class RepositoryHost
     {
         var (resource, _) = ResourceParser.Parse("""{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/x"},"effectiveDateTime":"2026-01-01"}"""u8.ToArray());
         Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 1, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch }, resource);
+        ResourceValidator.Check(resource!, UnknownProfiles.Refuse, []);
         ResourceParser.Serialize(resource!);
+        KnownProfiles.Prepare();
     }
 
     private static ICompartmentStore OpenStore(RepositoryOptions options) => options.Postgres is { } connection

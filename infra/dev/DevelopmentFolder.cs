@@ -209,6 +209,8 @@ public sealed class DevelopmentFolder : IDisposable
             controller_kind = clinic.Kind.ToString().ToLowerInvariant(),
             jwks = new { keys = new[] { publicKey } },
             token_endpoint_auth_signing_alg = new[] { clinic.Algorithm },
+            // Trial data comes from everywhere; a production client is registered with "refuse", the default.
+            unknown_profiles = "accept",
             scopes,
             status = "active",
         };

@@ -1,3 +1,5 @@
+using Hl7.Fhir.Model;
+using Hl7.Fhir.Support;
 using Hl7.Fhir.Utility;
 using Hl7.Fhir.Validation;
 using KantaGateway.Fhir.Outcomes;
@@ -39,6 +41,51 @@ static class FirelyIssues
         var where = found is { LineNumber: { } line, Position: { } position } ? $" (line {line}, position {position})" : "";
         return new(sentence + where, path, code);
     }
+
+    /// <summary>Describes one finding of the validator.</summary>
+    /// <param name="place">Expression of the element, already clean.</param>
+    public static FaultIssue Describe(OperationOutcome.IssueComponent issue, string? place)
+    {
+        var number = issue.Details?.Coding.Select(c => int.TryParse(c.Code, out var n) ? n : 0).FirstOrDefault() ?? 0;
+        var isError = issue.Severity is OperationOutcome.IssueSeverity.Error or OperationOutcome.IssueSeverity.Fatal;
+        var (sentence, code) = Sentences.FirstOrDefault(s => s.Issue.Code == number) is { Sentence: { } known } found ? (known, found.Code)
+            : ($"The content does not conform to what is required of it (finding {number}).", "invalid");
+        return new(sentence, place, code)
+        {
+            Severity = isError ? FaultSeverity.Error : issue.Severity == OperationOutcome.IssueSeverity.Warning ? FaultSeverity.Warning : FaultSeverity.Information,
+        };
+    }
+
+    private static readonly (Issue Issue, string Sentence, string Code)[] Sentences =
+    [
+        (Issue.CONTENT_INCORRECT_OCCURRENCE, "The element occurs too few or too many times for the profile.", "structure"),
+        (Issue.CONTENT_ELEMENT_HAS_UNKNOWN_CHILDREN, "The element does not exist at this place.", "structure"),
+        (Issue.CONTENT_ELEMENT_HAS_INCORRECT_TYPE, "The element has a type that the profile does not allow.", "value"),
+        (Issue.CONTENT_ELEMENT_MUST_MATCH_TYPE, "The element has a type that the profile does not allow.", "value"),
+        (Issue.CONTENT_ELEMENT_CHOICE_INVALID_INSTANCE_TYPE, "The element has a type that the profile does not allow.", "value"),
+        (Issue.CONTENT_ELEMENT_MUST_HAVE_VALUE_OR_CHILDREN, "The element has neither a value nor children.", "structure"),
+        (Issue.CONTENT_ELEMENT_INVALID_PRIMITIVE_VALUE, "The value has not the format of its data type.", "value"),
+        (Issue.CONTENT_ELEMENT_VALUE_TOO_LONG, "The value is longer than the profile allows.", "too-long"),
+        (Issue.CONTENT_DOES_NOT_MATCH_FIXED_VALUE, "The value is not the one that the profile fixes for the element.", "value"),
+        (Issue.CONTENT_DOES_NOT_MATCH_PATTERN_VALUE, "The value does not match the pattern that the profile sets for the element.", "value"),
+        (Issue.CONTENT_ELEMENT_FAILS_ERROR_CONSTRAINT, "A constraint on the element does not hold.", "invariant"),
+        (Issue.CONTENT_ELEMENT_FAILS_WARNING_CONSTRAINT, "A recommendation about the element is not followed.", "invariant"),
+        (Issue.CONTENT_REFERENCE_OF_INVALID_KIND, "The reference is of a kind that the profile does not allow.", "value"),
+        (Issue.CONTENT_CONTAINED_REFERENCE_NOT_RESOLVABLE, "The reference names no contained resource.", "not-found"),
+        (Issue.CONTENT_UNPARSEABLE_REFERENCE, "The reference cannot be read.", "value"),
+        (Issue.CONTENT_ELEMENT_FAILS_SLICING_RULE, "The element fits none of the slices that the profile allows.", "structure"),
+        (Issue.CONTENT_ELEMENT_SLICING_OUT_OF_ORDER, "The element is out of the order that the profile sets.", "structure"),
+        (Issue.CONTENT_INVALID_FOR_REQUIRED_BINDING, "The code is not in the value set that is required for the element.", "code-invalid"),
+        (Issue.CONTENT_INVALID_FOR_NON_REQUIRED_BINDING, "The code is not in the value set that is recommended for the element.", "code-invalid"),
+        (Issue.TERMINOLOGY_CODE_NOT_IN_VALUESET, "The code is not in the value set of the element.", "code-invalid"),
+        (Issue.TERMINOLOGY_OUTPUT_ERROR, "The code is not in the value set that is required for the element.", "code-invalid"),
+        (Issue.TERMINOLOGY_OUTPUT_WARNING, "The code could not be compared with the value set of the element.", "code-invalid"),
+        (Issue.TERMINOLOGY_INCOMPLETE_CODE_ERROR, "The element needs a code from its value set.", "code-invalid"),
+        (Issue.CONTENT_MISMATCHING_PROFILES, "The claimed profile is for another resource type.", "value"),
+        (Issue.UNAVAILABLE_REFERENCED_PROFILE, "A definition that the content refers to, a profile or an extension that may not be ignored, is not known here.", "extension"),
+        (Issue.UNAVAILABLE_REFERENCED_PROFILE_WARNING, "An extension is not known here and was not checked.", "extension"),
+        (Issue.PROCESSING_REPEATED_ERROR, "The same finding as before.", "invalid"),
+    ];
 
     private enum At { Element, Collection, NamedMember }
 

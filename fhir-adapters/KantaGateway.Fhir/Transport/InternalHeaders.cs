@@ -23,6 +23,9 @@ public static class InternalHeaders
     /// <summary>The form in which the caller reads the answer, see <see cref="Formats.Presentation.Encode"/>; none means canonical JSON.</summary>
     public const string Presentation = "X-Kanta-Presentation";
 
+    /// <summary>On writes, the client's policy: <c>accept</c> stores resources that claim a profile which is not known; absent refuses them.</summary>
+    public const string UnknownProfiles = "X-Kanta-Unknown-Profiles";
+
     /// <summary>Response: what the body discloses or has written, see <see cref="Grants.DisclosureManifest"/>.</summary>
     public const string Manifest = "X-Kanta-Manifest";
 

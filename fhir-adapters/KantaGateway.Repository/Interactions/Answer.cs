@@ -10,6 +10,9 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
     /// <summary>Bytes of resources on one page of a search or history; a page holds at least one, however large.</summary>
     public const int MaxPage = 8 << 20;
 
+    /// <summary>Public header of an answer to a write: number of claimed profiles that were not enforced.</summary>
+    public const string UnenforcedProfilesHeader = "X-Unenforced-Profiles";
+
     /// <summary>Of a body that is no FHIR resource and leaves as it is; null for a resource, which takes the form that was asked for.</summary>
     public string? ContentType { get; init; }
 
@@ -22,6 +25,12 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
     public string? ETag { get; init; }
     public DateTimeOffset? LastModified { get; init; }
     public string? Location { get; init; }
+
+    /// <summary>
+    /// How many profiles a write claims that are not known and were not enforced; what they are stands in the outcome of
+    /// <c>Prefer: return=OperationOutcome</c> and of <c>$validate</c>.
+    /// </summary>
+    public int Warnings { get; init; }
 
     /// <summary>Whether it carries a manifest: every answer of the FHIR API does, an empty one too.</summary>
     public bool HasManifest { get; init; } = true;
@@ -63,6 +72,8 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
             headers.LastModified = modified.ToString("R");
         if (Location is not null)
             headers.Location = Location;
+        if (Warnings > 0)
+            headers[UnenforcedProfilesHeader] = Warnings.ToString(System.Globalization.CultureInfo.InvariantCulture);
         if (ContentType is not null && HasManifest)
         {
             // Whatever somebody has archived is to be saved or shown, never to be run from this address.

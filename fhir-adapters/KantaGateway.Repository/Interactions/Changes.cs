@@ -65,7 +65,7 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
         var shows = prefer is ReturnPreference.Representation or ReturnPreference.Unstated;
         var outcome = await writing.ExecuteAsync(request, () => ([parse()], null), shows, cancel).ConfigureAwait(false);
         var written = outcome.Results[0];
-        var body = prefer == ReturnPreference.OperationOutcome ? FaultTable.ToOperationOutcome(DoneBy(written), correlationId, request.Language) : shows ? written.Body : default;
+        var body = prefer == ReturnPreference.OperationOutcome ? FaultTable.ToOperationOutcome(DoneBy(written, outcome.Warnings), correlationId, request.Language) : shows ? written.Body : default;
         var item = written.Row is null ? (ManifestItem?)null : ItemOf(written);
         var etag = item is { } version ? Answer.ETagOf(version.VersionId) : null;
         return written.Operation.Method == BundleMethod.Delete
@@ -75,11 +75,12 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
                 ETag = etag,
                 LastModified = written.Row!.LastUpdated,
                 Location = LocationOf(request, item.Value),
+                Warnings = outcome.Warnings.Count,
             };
     }
 
     /// <summary>What was done, for <c>Prefer: return=OperationOutcome</c>. Nothing in it depends on what else is stored.</summary>
-    private static Fault DoneBy(Written written)
+    private static Fault DoneBy(Written written, params IReadOnlyList<FaultIssue> warnings)
     {
         var (diagnostics, message) = written switch
         {
@@ -88,7 +89,7 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
             { Stored: true } => ("The new version is stored.", "changed"),
             _ => ("A resource that matches the criteria is there; nothing is stored.", "there-already"),
         };
-        return new(FaultKind.Invalid, new FaultIssue(diagnostics, null, "informational") { Severity = FaultSeverity.Information, Message = message });
+        return new(FaultKind.Invalid, [new FaultIssue(diagnostics, null, "informational") { Severity = FaultSeverity.Information, Message = message }, .. warnings]);
     }
 
     public async Task<Answer> TransactionAsync(RepositoryRequest request, ReadOnlyMemory<byte> body, ReturnPreference prefer, string correlationId, CancellationToken cancel)
@@ -129,7 +130,7 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
             }
             json.WriteEndArray();
         }
-        return new Answer(200, bundle.Complete(), items);
+        return new Answer(200, bundle.Complete(), items) { Warnings = outcome.Warnings.Count };
     }
 
     private void WriteStored(BundleAnswer bundle, RepositoryRequest request, Written written, ReturnPreference prefer, List<ManifestItem> items, string correlationId)

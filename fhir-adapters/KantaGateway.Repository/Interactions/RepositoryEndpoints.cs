@@ -3,6 +3,7 @@ using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Search;
 using KantaGateway.Repository.Storage;
@@ -189,7 +190,11 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
                 ? await grants.RequireAsync(second).ConfigureAwait(false) : null;
             if (directory is not null && !directory.Grant.Compartment.IsDirectory)
                 throw new FaultException(new Fault(FaultKind.NotIdentified, "The directory grant is for something else."));
-            var request = new RepositoryRequest(held, directory, headers[InternalHeaders.Base].ToString()) { Language = OutcomeLanguages.Of(headers[InternalHeaders.Language]) };
+            var request = new RepositoryRequest(held, directory, headers[InternalHeaders.Base].ToString())
+            {
+                Language = OutcomeLanguages.Of(headers[InternalHeaders.Language]),
+                UnknownProfiles = headers[InternalHeaders.UnknownProfiles] == "accept" ? UnknownProfiles.Accept : UnknownProfiles.Refuse,
+            };
             var answer = await interaction(request, context).ConfigureAwait(false);
             using (answer.Content)
                 await answer.WriteAsync(context).ConfigureAwait(false);

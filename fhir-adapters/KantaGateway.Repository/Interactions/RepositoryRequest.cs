@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Repository.Compartments;
 
 namespace KantaGateway.Repository.Interactions;
@@ -13,6 +14,9 @@ sealed record RepositoryRequest(HeldGrant Held, HeldGrant? Directory, string Bas
 {
     /// <summary>What the caller reads.</summary>
     public OutcomeLanguage Language { get; init; }
+
+    /// <summary>The client's policy on profiles that are not known; the gateway says so in <see cref="Fhir.Transport.InternalHeaders.UnknownProfiles"/>.</summary>
+    public UnknownProfiles UnknownProfiles { get; init; }
 
     public Grant Grant => Held.Grant;
 

@@ -252,7 +252,9 @@ sealed class WriteUnit : IDisposable
         RequireMatch(operation, target, current);
         var body = (await target.Lease.ReadAsync([current], cancel).ConfigureAwait(false))[0];
         var (patched, fault) = operation.Patch!.Apply(body);
-        Stage(operation with { Resource = patched ?? throw new FaultException(fault!) }, target, current);
+        var changed = operation with { Resource = patched ?? throw new FaultException(fault!) };
+        Writing.Validate(_request, [changed], _isBundle);
+        Stage(changed, target, current);
     }
 
     private void PlaceDeletion(BundleOperation operation, WriteTarget target)

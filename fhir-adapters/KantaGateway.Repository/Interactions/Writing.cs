@@ -3,6 +3,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
 
@@ -17,7 +18,11 @@ sealed record Written(BundleOperation Operation, Pseudonym Compartment, Compartm
 
 /// <param name="Results">In the order of execution.</param>
 /// <param name="PolicyVersion">Of the request's compartment right after the commit.</param>
-sealed record WriteOutcome(IReadOnlyList<Written> Results, long PolicyVersion);
+sealed record WriteOutcome(IReadOnlyList<Written> Results, long PolicyVersion)
+{
+    /// <summary>What the sender is told about what was accepted: profiles that are not known and were not enforced.</summary>
+    public IReadOnlyList<FaultIssue> Warnings { get; init; } = [];
+}
 
 /// <summary>
 /// Carries out changes, one alone or all of a transaction, in one commit. Everything is checked against a view of the
@@ -49,6 +54,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
         for (var attempt = 0; attempt < MaxAttempts; attempt++)
         {
             var (operations, bundle) = parse();
+            var warnings = Validate(request, operations, bundle is not null);
             var writesDirectory = !request.Compartment.IsDirectory
                 && operations.Any(o => !o.IsRead && ResourceTypes.PlaceOf(o.Type) == ResourcePlace.Directory);
             if (writesDirectory && request.Directory?.Grant.Use != GrantUse.Write)
@@ -74,9 +80,21 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
                 // Durable from here on: whatever happens, the client may not be told that it failed for want of time.
                 await unit.CommittedAsync().ConfigureAwait(false);
             }
-            return await unit.OutcomeAsync(showsFound).ConfigureAwait(false);
+            return await unit.OutcomeAsync(showsFound).ConfigureAwait(false) with { Warnings = warnings };
         }
         throw new FaultException(new Fault(FaultKind.Busy, "Others kept changing the same record; send the request again."));
+    }
+
+    /// <summary>Holds what is to be stored to the specification and to the profiles that it claims, before anybody has to wait for it.</summary>
+    /// <returns>Warnings: what is accepted unchecked.</returns>
+    /// <exception cref="FaultException">422 with one issue for each rule that does not hold.</exception>
+    public static List<FaultIssue> Validate(RepositoryRequest request, IReadOnlyList<BundleOperation> operations, bool isBundle)
+    {
+        var issues = new List<FaultIssue>();
+        foreach (var operation in operations)
+            if (operation.Resource is { } resource)
+                ResourceValidator.Check(resource, request.UnknownProfiles, issues, isBundle ? operation.ResourceExpression : null);
+        return issues.Exists(i => i.Severity == FaultSeverity.Error) ? throw new FaultException(new Fault(FaultKind.Unprocessable, issues)) : issues;
     }
 
     private async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)

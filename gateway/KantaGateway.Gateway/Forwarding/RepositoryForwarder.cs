@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway.Formats;
 using Yarp.ReverseProxy.Forwarder;
 
@@ -107,6 +108,8 @@ public sealed class RepositoryForwarder : IDisposable
             headers.TryAddWithoutValidation(InternalHeaders.Base, fhirBase);
             if (OutcomeLanguages.Of(httpContext.Request.Headers.AcceptLanguage) is not OutcomeLanguage.Finnish and var language)
                 headers.TryAddWithoutValidation(InternalHeaders.Language, language.Tag());
+            if (httpContext.Features.Get<Identification.IRequesterFeature>()?.Requester.UnknownProfiles == UnknownProfiles.Accept)
+                headers.TryAddWithoutValidation(InternalHeaders.UnknownProfiles, "accept");
             if (Negotiation.Of(httpContext) is { IsCanonical: false } presentation)
                 headers.TryAddWithoutValidation(InternalHeaders.Presentation, presentation.Encode());
             headers.TryAddWithoutValidation(InternalHeaders.CorrelationId, Faults.Correlation.Of(httpContext));

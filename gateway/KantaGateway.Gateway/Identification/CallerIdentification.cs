@@ -108,6 +108,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             TokenId = token.Id,
             Scopes = SmartScope.ParseAll((Claim("scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries)),
             Expires = new DateTimeOffset(token.ValidTo, TimeSpan.Zero),
+            UnknownProfiles = client.Registration.UnknownProfiles,
         };
     }
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using KantaGateway.Fhir.Validation;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -36,6 +37,12 @@ public sealed record ClientRegistration
     public required IReadOnlyList<string> Scopes { get; init; }
 
     public ClientStatus Status { get; init; }
+
+    /// <summary>
+    /// What becomes of its resources that claim a profile which the gateway does not know: <c>refuse</c> (default, as Kanta
+    /// does) or <c>accept</c>, with a warning.
+    /// </summary>
+    public UnknownProfiles UnknownProfiles { get; init; }
 }
 
 /// <summary>A JWK set (RFC 7517), kept as it was written.</summary>

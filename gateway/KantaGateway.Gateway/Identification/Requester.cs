@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Validation;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -53,6 +54,9 @@ public sealed record Requester
 
     /// <summary>When the token or session ends.</summary>
     public required DateTimeOffset Expires { get; init; }
+
+    /// <summary>Policy of its registration for resources that claim a profile which is not known.</summary>
+    public UnknownProfiles UnknownProfiles { get; init; }
 
     /// <summary>Opaque name to which grants and page links are bound.</summary>
     public string Caller => Kind switch

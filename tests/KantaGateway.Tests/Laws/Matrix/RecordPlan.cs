@@ -112,6 +112,7 @@ sealed class RecordPlan
         2 => (label, "AllergyIntolerance", In(isDenied, byReader, new JsonObject
         {
             ["resourceType"] = "AllergyIntolerance", ["code"] = Concept(isDenied), ["patient"] = Reference("Patient/{patient}"), ["criticality"] = _random.Next(2) == 0 ? "low" : "high",
+            ["clinicalStatus"] = new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", ["code"] = "active" }) },
         })),
         _ => (label, "Observation", In(isDenied, byReader, new JsonObject
         {

@@ -1,0 +1,175 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+using Hl7.Fhir.FhirPath;
+using Hl7.Fhir.Model;
+using Hl7.FhirPath;
+using Hl7.FhirPath.Expressions;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Outcomes;
+
+namespace KantaGateway.Fhir.Validation;
+
+/// <summary>One rule of the specification about an element (hl7.org/fhir/R4/conformance-rules.html#constraints).</summary>
+/// <param name="Key">Such as <c>obs-7</c>.</param>
+/// <param name="Expression">FHIRPath that must be true.</param>
+/// <param name="Human">The rule in words.</param>
+sealed record Constraint(string Key, string Expression, string Human)
+{
+    private static readonly FhirPathCompiler Compiler = new(new SymbolTable().AddStandardFP().AddFhirExtensions());
+
+    private readonly Lazy<QuickConstraint.Condition> _quick = new(() => QuickConstraint.Read(Expression));
+    private readonly Lazy<CompiledExpression> _exact = new(() => Compiler.Compile(Expression));
+
+    /// <param name="element">What the rule is about.</param>
+    /// <param name="root">The outermost resource.</param>
+    public bool Holds(Base element, Resource root) => _quick.Value(element) == Truth.True || HoldsExactly(element, root);
+
+    /// <summary>By Firely's evaluator alone.</summary>
+    public bool HoldsExactly(Base element, Resource root)
+    {
+        // The place in the tree says what %resource is and where a reference leads.
+        var tree = root.ToPocoNode();
+        var node = ReferenceEquals(element, root) ? tree : new[] { tree }.Descendants().First(n => ReferenceEquals(n.Poco, element));
+        var resource = ResourceOf(node);
+        var outer = resource is { Poco: not Bundle, Name: "contained", Parent: { } container } ? ResourceOf(container) : resource;
+        return _exact.Value.IsTrue(node, new FhirEvaluationContext { Resource = resource, RootResource = outer });
+    }
+
+    private static PocoNode ResourceOf(PocoNode node)
+    {
+        while (node is not { Poco: Resource } and { Parent: { } parent })
+            node = parent;
+        return node;
+    }
+
+    internal Truth Quickly(Base element) => _quick.Value(element);
+}
+
+/// <summary>
+/// What the base specification demands beyond structure, which <see cref="Profiles.ResourceParser"/> has proved: constraints
+/// and the required bindings of CodeableConcepts.
+/// </summary>
+/// <remarks>
+/// Firely's validator says the same and costs 0.3 to 5 ms a resource; this costs microseconds, because a rule that
+/// plainly holds is not evaluated by an engine. <c>base-rules.json</c> is distilled from the specification and Firely's
+/// corrections of it; a test holds it to them, another holds the verdicts to Firely's. Immutable; thread-safe.
+/// </remarks>
+static class BaseRules
+{
+    private sealed record Rules(Constraint[] OfType, FrozenDictionary<string, MemberRules> OfMembers);
+
+    /// <param name="Type">Type of value that the constraints are about, where the member may have others; null: any.</param>
+    private sealed record MemberRules(Constraint[] Constraints, string? Type, FrozenSet<string>? Codes);
+
+    private static readonly FrozenDictionary<string, Rules> ByType;
+    private static readonly Constraint[] OfDomainResources;
+
+    /// <summary>URLs of the extensions that the specification defines.</summary>
+    public static FrozenSet<string> Extensions { get; }
+
+    static BaseRules()
+    {
+        using var stream = typeof(BaseRules).Assembly.GetManifestResourceStream("base-rules.json")
+            ?? throw new InvalidOperationException("The rules of the base specification are not embedded.");
+        using var document = JsonDocument.Parse(stream);
+        var rules = new Dictionary<string, Rules>(StringComparer.Ordinal);
+        foreach (var type in document.RootElement.GetProperty("types").EnumerateObject())
+            rules[type.Name] = new(
+                type.Value.TryGetProperty("constraints", out var own) ? Constraints(own) : [],
+                type.Value.TryGetProperty("members", out var members)
+                    ? members.EnumerateObject().ToFrozenDictionary(m => m.Name, m => Member(m.Value), StringComparer.Ordinal) : FrozenDictionary<string, MemberRules>.Empty);
+        OfDomainResources = rules["DomainResource"].OfType;
+        ByType = rules.ToFrozenDictionary(StringComparer.Ordinal);
+        Extensions = document.RootElement.GetProperty("extensions").EnumerateArray().Select(e => e.GetString()!).ToFrozenSet(StringComparer.Ordinal);
+    }
+
+    private static MemberRules Member(JsonElement json) => new(
+        json.TryGetProperty("constraints", out var constraints) ? Constraints(constraints) : [],
+        json.TryGetProperty("type", out var type) ? type.GetString() : null,
+        json.TryGetProperty("codes", out var codes) ? codes.EnumerateArray().Select(c => c.GetString()!).ToFrozenSet(StringComparer.Ordinal) : null);
+
+    private static Constraint[] Constraints(JsonElement json) =>
+        [.. json.EnumerateArray().Select(c => new Constraint(c[0].GetString()!, c[1].GetString()!, c[2].GetString()!))];
+
+    /// <summary>Every constraint with the type or type.member that it is about.</summary>
+    internal static IEnumerable<(string Of, Constraint Constraint)> All =>
+        ByType.SelectMany(t => t.Value.OfType.Select(c => (t.Key, c))
+            .Concat(t.Value.OfMembers.SelectMany(m => m.Value.Constraints.Select(c => ($"{t.Key}.{m.Key}", c)))));
+
+    /// <summary>Checks a parsed resource with everything in it.</summary>
+    /// <param name="issues">Gets one error for each rule that does not hold, up to <see cref="Profiles.ResourceParser.MaxIssues"/>.</param>
+    /// <param name="root">FHIRPath of the resource in a larger body; null: its type.</param>
+    public static void Check(Resource resource, List<FaultIssue> issues, string? root = null) =>
+        new Walk(resource, new ElementTree.Place(root ?? resource.TypeName), issues).Visit(resource);
+
+    private sealed class Walk(Resource root, ElementTree.Place place, List<FaultIssue> issues)
+    {
+        public void Visit(Base element)
+        {
+            if (element is PrimitiveType { HasElements: false })
+                return;
+            if (!ByType.TryGetValue(element.TypeName, out var rules))
+                rules = null;
+            else
+                foreach (var constraint in rules.OfType)
+                    Require(constraint, element);
+            if (element is DomainResource)
+                foreach (var constraint in OfDomainResources)
+                    Require(constraint, element);
+            foreach (var (name, value) in element.EnumerateElements())
+            {
+                if (value is Base child)
+                    VisitMember(rules, name, -1, child);
+                else if (value is not string and System.Collections.IEnumerable children)
+                {
+                    var index = 0;
+                    foreach (var item in children)
+                    {
+                        if (item is Base listed)
+                            VisitMember(rules, name, index, listed);
+                        index++;
+                    }
+                }
+            }
+        }
+
+        private void VisitMember(Rules? rules, string name, int index, Base child)
+        {
+            place.Push(name, index);
+            if (rules is not null && rules.OfMembers.TryGetValue(name, out var member))
+            {
+                if (member.Type is null || member.Type == child.TypeName)
+                    foreach (var constraint in member.Constraints)
+                        Require(constraint, child);
+                if (member.Codes is { } codes && child is CodeableConcept concept && !concept.Coding.Exists(c => codes.Contains($"{c.System}#{c.Code}")))
+                    Add(new("None of the codes is in the value set that is required for the element.", place.ToExpression(), "code-invalid"));
+            }
+            Visit(child);
+            place.Pop();
+        }
+
+        private void Require(Constraint constraint, Base element)
+        {
+            if (!IsPlain(constraint.Key, element) && !constraint.Holds(element, root))
+                Add(new($"Constraint {constraint.Key} does not hold: {constraint.Human}", place.ToExpression(), "invariant"));
+        }
+
+        /// <summary>The two rules about contained resources, where every reference of the outermost resource has its target and the other way round.</summary>
+        private bool IsPlain(string key, Base element) => key switch
+        {
+            "ref-1" => element is ResourceReference { Reference: ['#', .. var id] } && root is DomainResource holder && holder.Contained.Exists(c => c.Id == id),
+            "dom-3" => element is DomainResource { Contained.Count: > 0 } holder && ReferenceEquals(holder, root) && holder.Contained.TrueForAll(c => c.Id is not null && Referred.Contains(c.Id)),
+            _ => false,
+        };
+
+        private HashSet<string> Referred => _referred ??= [.. References.Of(root).Where(r => r.Kind == ReferenceKind.Contained).Select(r => r.Element.Reference![1..])];
+
+        private HashSet<string>? _referred;
+
+        private void Add(FaultIssue issue)
+        {
+            if (issues.Count < Profiles.ResourceParser.MaxIssues)
+                issues.Add(issue);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+using Firely.Fhir.Validation;
+using Hl7.Fhir.Model;
+using Hl7.Fhir.Serialization;
+using Hl7.Fhir.Specification.Source;
+using Hl7.Fhir.Specification.Terminology;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Profiles;
+
+namespace KantaGateway.Fhir.Validation;
+
+/// <summary>A profile that is enforced where a resource claims it.</summary>
+/// <param name="Url">Canonical address, without version.</param>
+/// <param name="Version">The one version that is known.</param>
+/// <param name="Type">Resource type that it constrains.</param>
+public sealed record KnownProfile(string Url, string Version, string Type);
+
+/// <summary>
+/// The profiles that the gateway knows, the Finnish Base Profiles, and Firely's validator over them. Thread-safe.
+/// </summary>
+/// <remarks>
+/// The validator reads the whole R4 specification: seconds of work, which <see cref="Prepare"/> does in the background. A
+/// resource that claims a profile before that is done waits. There is one validator in a process, kept to its end.
+/// </remarks>
+public static class KnownProfiles
+{
+    private const string Folder = "finnish-base-profiles/";
+
+    /// <summary>Of the package: the publisher, not SUSHI, writes it into the definitions.</summary>
+    private const string PackageVersion = "2.0.0-rc2";
+
+    private static readonly FrozenDictionary<string, KnownProfile> ByUrl = ReadAll().ToFrozenDictionary(p => p.Url, StringComparer.Ordinal);
+
+    private static readonly Lazy<Validator> Validator = new(Load);
+
+    // SUSHI leaves some texts empty, which is not FHIR but does no harm here.
+    private static readonly FhirJsonDeserializer Reader = new(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich));
+
+    /// <summary>In the order of their addresses.</summary>
+    public static IReadOnlyList<KnownProfile> All { get; } = [.. ByUrl.Values.OrderBy(p => p.Url, StringComparer.Ordinal)];
+
+    /// <summary>The profile that a <c>meta.profile</c> names.</summary>
+    /// <param name="canonical">With or without <c>|version</c>.</param>
+    /// <returns>Null when it is none of ours, or another version.</returns>
+    public static KnownProfile? Find(string? canonical)
+    {
+        if (canonical is null)
+            return null;
+        var bar = canonical.IndexOf('|');
+        return ByUrl.TryGetValue(bar < 0 ? canonical : canonical[..bar], out var profile) && (bar < 0 || canonical[(bar + 1)..] == profile.Version) ? profile : null;
+    }
+
+    /// <summary>Has the validator ready before somebody needs it; returns at once.</summary>
+    public static void Prepare() => new Thread(() => _ = Validator.Value) { IsBackground = true, Priority = ThreadPriority.BelowNormal, Name = "profiles" }.Start();
+
+    /// <summary>What Firely's validator says of a resource, by the base specification and the known profiles that it claims.</summary>
+    /// <param name="profile">A further profile to hold it to; null: none.</param>
+    /// <param name="root">FHIRPath of the resource in a larger body; null: its type.</param>
+    /// <returns>Errors, warnings and information, in our own words: its messages quote values.</returns>
+    internal static IEnumerable<FaultIssue> Check(Resource resource, KnownProfile? profile = null, string? root = null)
+    {
+        foreach (var issue in Validator.Value.Validate(resource, profile?.Url).Issue)
+        {
+            var place = ElementExpression.Clean(issue.Expression.Concat(issue.Location).FirstOrDefault(), resource.TypeName);
+            if (root is not null && place is not null && place.StartsWith(resource.TypeName, StringComparison.Ordinal))
+                place = root + place[resource.TypeName.Length..];
+            yield return FirelyIssues.Describe(issue, place);
+        }
+    }
+
+    private static Validator Load()
+    {
+        var profiles = new InMemoryResourceResolver(Files().Select(name => Versioned(Reader.DeserializeResource(Text(name)))));
+        var source = new CachedResolver(new OneAtATime(new SnapshotSource(new MultiResolver(profiles, ZipSource.CreateValidationSource()))));
+        var validator = new Validator(source, LocalTerminologyService.CreateDefaultForCore(source), null, new ValidationSettings
+        {
+            // Others are told of by the policy of the client, not by trying to find them.
+#pragma warning disable CS0618 // Its successor is asked about extensions too, and those are to be followed.
+            SelectMetaProfiles = (_, claimed) => [.. claimed.Where(c => Find((string)c) is not null)],
+#pragma warning restore CS0618
+        });
+        validator.Validate(new Patient());
+        return validator;
+    }
+
+    private static Resource Versioned(Resource definition)
+    {
+        if (definition is IVersionableConformanceResource versioned)
+            versioned.Version = PackageVersion;
+        return definition;
+    }
+
+    private static IEnumerable<KnownProfile> ReadAll()
+    {
+        foreach (var name in Files())
+        {
+            using var document = JsonDocument.Parse(Text(name));
+            var json = document.RootElement;
+            if (json.GetProperty("resourceType").GetString() == "StructureDefinition" && json.GetProperty("type").GetString() is var type and not "Extension")
+                yield return new(json.GetProperty("url").GetString()!, PackageVersion, type!);
+        }
+    }
+
+    private static IEnumerable<string> Files() => typeof(KnownProfiles).Assembly.GetManifestResourceNames().Where(n => n.StartsWith(Folder, StringComparison.Ordinal));
+
+    private static string Text(string name)
+    {
+        using var reader = new StreamReader(typeof(KnownProfiles).Assembly.GetManifestResourceStream(name)!);
+        return reader.ReadToEnd();
+    }
+
+    /// <summary>Firely's snapshot generator and file sources answer one question at a time; what they have answered is cached before them.</summary>
+    private sealed class OneAtATime(IAsyncResourceResolver source) : IAsyncResourceResolver
+    {
+        private readonly SemaphoreSlim _turn = new(1);
+
+#pragma warning disable CS0618 // The interface still has the two.
+        public Task<Resource?> ResolveByUriAsync(string uri) => AskAsync(() => source.ResolveByUriAsync(uri));
+
+        public Task<Resource?> ResolveByCanonicalUriAsync(string uri) => AskAsync(() => source.ResolveByCanonicalUriAsync(uri));
+#pragma warning restore CS0618
+
+        public Task<ResolverResult> TryResolveByUriAsync(string uri) => AskAsync(() => source.TryResolveByUriAsync(uri));
+
+        public Task<ResolverResult> TryResolveByCanonicalUriAsync(string uri) => AskAsync(() => source.TryResolveByCanonicalUriAsync(uri));
+
+        private async Task<T> AskAsync<T>(Func<Task<T>> ask)
+        {
+            await _turn.WaitAsync().ConfigureAwait(false);
+            try
+            {
+                return await ask().ConfigureAwait(false);
+            }
+            finally
+            {
+                _turn.Release();
+            }
+        }
+    }
+}

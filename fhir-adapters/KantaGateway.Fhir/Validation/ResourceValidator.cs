@@ -1,0 +1,75 @@
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Profiles;
+
+namespace KantaGateway.Fhir.Validation;
+
+/// <summary>What becomes of a resource that claims a profile which is not known here; a policy of each client.</summary>
+public enum UnknownProfiles
+{
+    /// <summary>It is refused.</summary>
+    Refuse = 0,
+
+    /// <summary>It is accepted, and the sender is told that the profile was not enforced.</summary>
+    Accept = 1,
+}
+
+/// <summary>Validates parsed resources before they are stored. Stateless; thread-safe.</summary>
+public static class ResourceValidator
+{
+    /// <summary>Checks one resource against the base specification and the profiles in its <c>meta.profile</c>.</summary>
+    /// <param name="resource">From <see cref="ResourceParser"/>, which has proved structure, cardinality, types and code bindings.</param>
+    /// <param name="unknown">Policy of the client.</param>
+    /// <param name="issues">Gets errors, and warnings about what was accepted unchecked; at most <see cref="ResourceParser.MaxIssues"/>.</param>
+    /// <param name="root">FHIRPath of the resource in a larger body; null: its type.</param>
+    public static void Check(Resource resource, UnknownProfiles unknown, List<FaultIssue> issues, string? root = null)
+    {
+        BaseRules.Check(resource, issues, root);
+        var isClaimed = CheckClaims(resource, unknown, issues, root);
+        if (resource is DomainResource domain)
+            for (var i = 0; i < domain.Contained.Count; i++)
+                isClaimed |= CheckClaims(domain.Contained[i], unknown, issues, $"{root ?? resource.TypeName}.contained[{i}]");
+        if (isClaimed && !issues.Exists(i => i.Severity == FaultSeverity.Error))
+            Add(issues, KnownProfiles.Check(resource, null, root).Where(i => i.Severity == FaultSeverity.Error));
+    }
+
+    /// <summary>Everything that can be said of one resource, warnings too; for <c>$validate</c>.</summary>
+    /// <param name="profile">A further profile to hold it to.</param>
+    public static void CheckFully(Resource resource, UnknownProfiles unknown, KnownProfile? profile, List<FaultIssue> issues, string? root = null)
+    {
+        BaseRules.Check(resource, issues, root);
+        CheckClaims(resource, unknown, issues, root);
+        Add(issues, KnownProfiles.Check(resource, profile, root));
+    }
+
+    private static bool CheckClaims(Resource resource, UnknownProfiles unknown, List<FaultIssue> issues, string? root)
+    {
+        if (resource.Meta is not { } meta)
+            return false;
+        var isClaimed = false;
+        var index = 0;
+        foreach (var claimed in meta.Profile)
+        {
+            if (KnownProfiles.Find(claimed) is not null)
+                isClaimed = true;
+            else
+                Add(issues, [new(unknown == UnknownProfiles.Refuse
+                        ? "The profile is not known here, and this client may only claim profiles that are. Leave it out of meta.profile, or have the client's policy changed."
+                        : "The profile is not known here: the resource was checked against the base specification only.",
+                    $"{root ?? resource.TypeName}.meta.profile[{index}]", "not-supported")
+                    {
+                        Severity = unknown == UnknownProfiles.Refuse ? FaultSeverity.Error : FaultSeverity.Warning,
+                        Message = unknown == UnknownProfiles.Refuse ? "profile-refused" : "profile-not-enforced",
+                    }]);
+            index++;
+        }
+        return isClaimed;
+    }
+
+    private static void Add(List<FaultIssue> issues, IEnumerable<FaultIssue> further)
+    {
+        foreach (var issue in further)
+            if (issues.Count < ResourceParser.MaxIssues && !issues.Exists(i => i.Diagnostics == issue.Diagnostics && i.Expression == issue.Expression))
+                issues.Add(issue);
+    }
+}
