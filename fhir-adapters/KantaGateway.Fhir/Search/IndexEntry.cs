@@ -252,6 +252,25 @@ ref struct SearchValues(ReadOnlySpan<byte> values)
         return true;
     }
 
+    /// <summary>Goes to the next value of one parameter; false when there is none further on, for they are in the order of their codes.</summary>
+    public bool Next(ushort code)
+    {
+        while (_rest.Length > 4)
+        {
+            var at = BinaryPrimitives.ReadUInt16LittleEndian(_rest);
+            if (at > code)
+                return false;
+            if (at == code)
+                return Next();
+            int length = _rest[3];
+            if (length < 0x80)
+                _rest = _rest[(4 + length)..];
+            else
+                Next();
+        }
+        return false;
+    }
+
     /// <summary>Reads a length in 7-bit groups, low group first.</summary>
     public static int ReadLength(ref ReadOnlySpan<byte> bytes)
     {

@@ -35,12 +35,10 @@ sealed class ValueClause(ushort code, ValueTest[] tests, bool isNegated) : Searc
     public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
     {
         var values = new SearchValues(entry.Values);
-        // They are in the order of their codes.
-        while (values.Next() && values.Code <= code)
-            if (values.Code == code)
-                foreach (var test in tests)
-                    if (test.Holds(values.Kind, values.Payload))
-                        return !isNegated;
+        while (values.Next(code))
+            foreach (var test in tests)
+                if (test.Holds(values.Kind, values.Payload))
+                    return !isNegated;
         return isNegated;
     }
 }
@@ -48,14 +46,7 @@ sealed class ValueClause(ushort code, ValueTest[] tests, bool isNegated) : Searc
 /// <summary><c>:missing</c>.</summary>
 sealed class MissingClause(ushort code, bool isMissing) : SearchClause
 {
-    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
-    {
-        var values = new SearchValues(entry.Values);
-        while (values.Next() && values.Code <= code)
-            if (values.Code == code)
-                return !isMissing;
-        return isMissing;
-    }
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record) => new SearchValues(entry.Values).Next(code) != isMissing;
 }
 
 /// <summary>A chain: the parameter refers to something that matches.</summary>
@@ -69,8 +60,8 @@ sealed class ChainClause(SearchParameter reference, IReadOnlyList<SearchQuery> i
         if (run is null)
             throw new InvalidOperationException("A chain needs a space to look at.");
         var values = new SearchValues(entry.Values);
-        while (values.Next() && values.Code <= reference.Code)
-            if (values.Code == reference.Code && values.Kind == ValueKind.Reference)
+        while (values.Next(reference.Code))
+            if (values.Kind == ValueKind.Reference)
                 foreach (var query in inner)
                     if (run.MatchesOf(query).Contains(SearchRun.Plain(values.Payload)))
                         return true;

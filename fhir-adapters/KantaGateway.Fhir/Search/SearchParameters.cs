@@ -19,6 +19,16 @@ public sealed record SearchParameter(string Name, SearchKind Kind)
     /// <summary>Types that a reference may point to; empty for other kinds.</summary>
     public IReadOnlyList<string> Targets { get; init; } = [];
 
+    /// <summary>Modifiers that it may be asked with, besides the type of a reference's target; without colon.</summary>
+    public IReadOnlyList<string> Modifiers => Kind switch
+    {
+        SearchKind.String => ["missing", "exact", "contains"],
+        SearchKind.Token => ["missing", "not", "text", "of-type"],
+        SearchKind.Uri => ["missing", "above", "below"],
+        SearchKind.Reference => ["missing", "identifier"],
+        _ => ["missing"],
+    };
+
     /// <summary>Identifies the parameter in index entries; never reused for another one.</summary>
     internal ushort Code { get; init; }
 
@@ -86,12 +96,14 @@ public static class SearchParameters
         _ => null,
     };
 
-    private static TypeParameters In(string type) => ByType.GetOrAdd(type, static t =>
+    // Only served types are remembered: the name may be anything that a client writes.
+    private static TypeParameters In(string type) => !ResourceTypes.IsServed(type) ? Nothing : ByType.GetOrAdd(type, static t =>
     {
-        SearchParameter[] all = ResourceTypes.IsServed(t) ? [.. OfAllTypes().Concat(Definitions.Value[t].Select(d => Make(t, d)).OfType<SearchParameter>())
-            .DistinctBy(p => p.Name).OrderBy(p => p.Code)] : [];
+        SearchParameter[] all = [.. OfAllTypes().Concat(Definitions.Value[t].Select(d => Make(t, d)).OfType<SearchParameter>()).DistinctBy(p => p.Name).OrderBy(p => p.Code)];
         return new(all, all.ToFrozenDictionary(p => p.Name, StringComparer.Ordinal));
     });
+
+    private static readonly TypeParameters Nothing = new([], FrozenDictionary<string, SearchParameter>.Empty);
 
     // The SDK's table lacks them (hl7.org/fhir/R4/search.html#all).
     private static IEnumerable<SearchParameter> OfAllTypes() =>

@@ -9,10 +9,16 @@ namespace KantaGateway.Fhir.Search;
 
 /// <summary>Reads the parameters of a search, one after the other, and collects what is wrong with them. Used once.</summary>
 /// <param name="now">UTC ticks.</param>
-/// <param name="depth">Of chains that led here.</param>
-sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartment, long now, string? publicBase, int depth = 0)
+/// <param name="outer">Reader of the chain that led here; null: of the search itself.</param>
+sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartment, long now, string? publicBase, SearchReader? outer = null)
 {
-    private const int MaxAlternatives = 500, MaxDepth = 4, MaxSortKeys = 8, MaxIncludes = 20;
+    // A unit that nobody has asked for costs milliseconds, a link of a chain a look at every resource of its type.
+    private const int MaxAlternatives = 500, MaxQuantities = 20, MaxDepth = 4, MaxLinks = 200, MaxSortKeys = 8, MaxIncludes = 20;
+
+    private readonly int _depth = outer is null ? 0 : outer._depth + 1;
+
+    // Of the whole search, counted where it began.
+    private int _links;
 
     public List<FaultIssue> Issues { get; } = [];
 
@@ -105,7 +111,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             return null;
         }
         var tests = new List<ValueTest>();
-        foreach (var alternative in Alternatives(name, value))
+        foreach (var alternative in Alternatives(name, value, parameter.Kind is SearchKind.Quantity or SearchKind.Composite ? MaxQuantities : MaxAlternatives))
         {
             if (TestOf(parameter, parameter.Kind, modifier, name, alternative) is not { } test)
                 return null;
@@ -117,21 +123,11 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
     /// <summary>Why a modifier does not go with a parameter, as a sentence; null where it does.</summary>
     private static string? WhyNot(SearchParameter parameter, string modifier) => (parameter.Kind, modifier) switch
     {
-        (SearchKind.String, "exact" or "contains") or (SearchKind.Token, "not" or "text" or "of-type") or (SearchKind.Uri, "above" or "below") or (SearchKind.Reference, "identifier") => null,
+        _ when parameter.Modifiers.Contains(modifier) => null,
         (SearchKind.Token, "in" or "not-in" or "above" or "below") => $"with :{modifier} is not served, because value sets and hierarchies are not expanded here. Give the codes, separated by commas; :not excludes some.",
         (SearchKind.Reference, "above" or "below") => $"with :{modifier} is not served. Follow the references with a chain.",
         (SearchKind.Reference, _) when ResourceTypes.IsFhirType(modifier) => null,
-        _ => $"does not take this modifier. A {parameter.Kind.ToString().ToLowerInvariant()} takes {string.Join(", ", ModifiersOf(parameter.Kind).Select(m => ":" + m))}.",
-    };
-
-    /// <summary>Modifiers of a kind of parameter, besides the type of a reference's target.</summary>
-    public static IReadOnlyList<string> ModifiersOf(SearchKind kind) => kind switch
-    {
-        SearchKind.String => ["missing", "exact", "contains"],
-        SearchKind.Token => ["missing", "not", "text", "of-type"],
-        SearchKind.Uri => ["missing", "above", "below"],
-        SearchKind.Reference => ["missing", "identifier"],
-        _ => ["missing"],
+        _ => $"does not take this modifier. A {parameter.Kind.ToString().ToLowerInvariant()} takes {string.Join(", ", parameter.Modifiers.Select(m => ":" + m))}.",
     };
 
     // :: values
@@ -257,13 +253,20 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             Unknown.Add(IssueOf(name, $"does not begin with a reference parameter of {type}.", "not-supported"));
             return null;
         }
-        string[] types = only is null ? [.. reference.Targets] : reference.Targets.Contains(only) ? [only] : [];
-        if (types.Length == 0)
+        if (only is not null && !reference.Targets.Contains(only))
         {
             Wrong(name, $"names a type that {bare} does not refer to. It refers to {string.Join(", ", reference.Targets)}.", "value");
             return null;
         }
         // Of the types that it may refer to, those that have such a parameter.
+        var next = rest[..(rest.AsSpan().IndexOfAny('.', ':') is >= 0 and var end ? end : rest.Length)];
+        string[] types = only is not null ? [only] : [.. reference.Targets.Where(t => SearchParameters.Find(t, next) is not null
+            || next is "_id" or "_lastUpdated" or "_has" || SearchParameters.WhyNot(next) is not null)];
+        if (types.Length == 0)
+        {
+            Unknown.Add(IssueOf(name, $"asks for a parameter that none of {string.Join(", ", reference.Targets)} has.", "not-supported"));
+            return null;
+        }
         var inner = new List<SearchQuery>();
         SearchReader? refused = null;
         foreach (var target in types)
@@ -305,16 +308,25 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
     /// <summary>What a chain looks for in another type; null where it is too long.</summary>
     private SearchReader? Inner(string of, string name, string rest, string value)
     {
-        if (depth == MaxDepth)
+        if (_depth == MaxDepth)
         {
-            Wrong(name, $"chains more than {MaxDepth} references.", "too-costly");
+            Wrong(name, $"chains more than {MaxDepth} references. Search in steps.", "too-costly");
             return null;
         }
-        var reader = new SearchReader(of, ids, compartment, now, publicBase, depth + 1);
+        if (!First.IsAffordable())
+        {
+            Wrong(name, $"may lead to too many types: a search follows at most {MaxLinks} links. Name the types, such as subject:Patient.name.", "too-costly");
+            return null;
+        }
+        var reader = new SearchReader(of, ids, compartment, now, publicBase, this);
         if (reader.ReadFilter(rest, value) is { } clause)
             reader.Clauses.Add(clause);
         return reader;
     }
+
+    private SearchReader First => outer?.First ?? this;
+
+    private bool IsAffordable() => ++_links <= MaxLinks;
 
     /// <summary>What is wrong in a chain is wrong with the whole parameter.</summary>
     private void Take(SearchReader inner, string name)
@@ -369,12 +381,12 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
 
     // :: text
 
-    private List<string> Alternatives(string name, string value)
+    private List<string> Alternatives(string name, string value, int most = MaxAlternatives)
     {
         var alternatives = SplitUnescaped(value, ',');
-        if (alternatives.Count <= MaxAlternatives)
+        if (alternatives.Count <= most)
             return alternatives;
-        Wrong(name, $"has more than {MaxAlternatives} alternatives.", "too-costly");
+        Wrong(name, $"has more than {most} alternatives.", "too-costly");
         return [];
     }
 
@@ -394,7 +406,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
 
     /// <summary>Whether a parameter's name may be repeated in the answer: it has the form of one, and hides no identity code.</summary>
     private static bool IsShowable(string name) =>
-        name.Length is > 0 and <= 64 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or ':' or '-')
+        name.Length is > 0 and <= 128 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or ':' or '-')
         && !PersonalIdentityCode.Occurs(name) && !name.All(c => !char.IsAsciiLetter(c));
 
     private static byte[] Bytes(string escaped) => Encoding.UTF8.GetBytes(Unescape(escaped));

@@ -27,9 +27,10 @@ static class Ucum
         if (Known.TryGetValue(unit, out var known))
             return known;
         var read = Read(unit);
-        // Units are few; whoever invents them without end is not remembered.
-        if (Known.Count < MaxUnits)
-            Known[unit] = read;
+        // Units are few. Whoever invents them without end makes this begin anew, and the real ones are soon back.
+        if (Known.Count >= MaxUnits)
+            Known.Clear();
+        Known[unit] = read;
         return read;
     }
 
@@ -53,6 +54,20 @@ static class Ucum
         }
     }
 
+    /// <summary>To twelve digits: the factors have some more, and two ways to the same quantity are to meet.</summary>
+    public static decimal Round(decimal value)
+    {
+        if (value == 0)
+            return 0;
+        var digits = 11 - (int)Math.Floor(Math.Log10((double)Math.Abs(value)));
+        if (digits >= 0)
+            return Math.Round(value, Math.Min(digits, 28));
+        var unit = 1m;
+        for (; digits < 0; digits++)
+            unit *= 10;
+        return Math.Round(value / unit) * unit;
+    }
+
     /// <summary>A value in base units; null where it cannot be converted or is out of range.</summary>
     public static (decimal Value, string Unit)? Convert(decimal value, string unit)
     {
@@ -60,7 +75,7 @@ static class Ucum
             return null;
         try
         {
-            return (value * canonical.Factor, canonical.Unit);
+            return (Round(value * canonical.Factor), canonical.Unit);
         }
         catch (OverflowException)
         {

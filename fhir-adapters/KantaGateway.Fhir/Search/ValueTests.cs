@@ -176,7 +176,7 @@ readonly record struct NumberTest(SearchPrefix Prefix, decimal Value, decimal Ha
     {
         try
         {
-            var scaled = new NumberTest(Prefix, Value * factor, Half * factor);
+            var scaled = new NumberTest(Prefix, Ucum.Round(Value * factor), Ucum.Round(Half * factor));
             return Math.Abs(scaled.Value) > Most || scaled.Half > Most ? null : scaled;
         }
         catch (OverflowException)
@@ -224,8 +224,6 @@ sealed class QuantityTest : ValueTest
         var code = Text(ref rest);
         return (_system is null || system.SequenceEqual(_system))
             && (_unit is null || code.SequenceEqual(_unit) || (_system is null && rest.SequenceEqual(_unit)))
-            // What has base units is compared in them: a unit written in two ways is one unit.
-            && (_canonical is null || Ucum.Canonical(Encoding.UTF8.GetString(code)) is null)
             && NumberValueTest.HoldsRange(_number, payload);
     }
 }
