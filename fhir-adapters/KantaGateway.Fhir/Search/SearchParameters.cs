@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Collections.Frozen;
-using Hl7.Fhir.FhirPath;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 
@@ -43,19 +42,19 @@ public sealed record SearchParameter(string Name, SearchKind Kind)
 /// <param name="Sources">From the composite's base element, or from the resource.</param>
 sealed record SearchComponent(SearchKind Kind, IReadOnlyList<ElementSource> Sources);
 
-/// <summary>One alternative of an expression: by direct navigation where it is plain, else by the FHIRPath engine.</summary>
+/// <summary>One alternative of an expression.</summary>
 /// <param name="FromResource">It begins at the resource also where it is asked of an element within (<c>%resource</c>).</param>
-sealed record ElementSource(ElementPath? Path, string Expression, bool FromResource = false)
+sealed record ElementSource(ElementPath Path, string Expression, bool FromResource = false)
 {
     public static ElementSource Of(string expression)
     {
         const string Resource = "%resource.";
         var fromResource = expression.StartsWith(Resource, StringComparison.Ordinal);
         var text = fromResource ? expression[Resource.Length..] : expression;
-        return new(ElementPath.TryParse(text), text, fromResource);
+        return new(ElementPath.Parse(text), text, fromResource);
     }
 
-    public IEnumerable<Base> Select(Base root) => Path?.Select(root) ?? root.Select(Expression).OfType<Base>();
+    public List<Base> Select(Base root) => Path.Select(root);
 }
 
 /// <summary>
@@ -134,11 +133,19 @@ public static class SearchParameters
             Components = kind != SearchKind.Composite ? [] :
             [
                 .. (definition.Component ?? []).Select(c => new SearchComponent(
-                    KindOf(ModelInfo.SearchParameters.First(p => p.Url == c.Definition).Type) ?? SearchKind.Token,
+                    KindOf(ModelInfo.SearchParameters.First(p => p.Url == PartOf(c)).Type) ?? SearchKind.Token,
                     [.. Parts(c.Expression!).Select(ElementSource.Of)])),
             ],
         };
     }
+
+    // R4 names the two parts of DocumentReference?relationship the wrong way round: a code is no reference.
+    private static string PartOf(SearchParamComponent component) => (component.Definition, component.Expression) switch
+    {
+        ("http://hl7.org/fhir/SearchParameter/DocumentReference-relatesto", "code") => "http://hl7.org/fhir/SearchParameter/DocumentReference-relation",
+        ("http://hl7.org/fhir/SearchParameter/DocumentReference-relation", "target") => "http://hl7.org/fhir/SearchParameter/DocumentReference-relatesto",
+        _ => component.Definition!,
+    };
 
     private static bool IsOf(string type, string part) => part.TrimStart('(') is var plain && plain.StartsWith(type, StringComparison.Ordinal)
         && (plain.Length == type.Length || plain[type.Length] is '.' or ' ');

@@ -49,7 +49,7 @@ static class ValueWriter
                 target.AddRange(range);
                 break;
             case SearchKind.Reference:
-                WriteReference(target, source.Path?.Target, element);
+                WriteReference(target, source.Path.Target, element);
                 break;
             case SearchKind.String:
                 WriteStrings(target, element);

@@ -1,14 +1,11 @@
-using System.Text;
 using CsCheck;
-using Hl7.Fhir.FhirPath;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
-using KantaGateway.Fhir.Profiles;
 using KantaGateway.Fhir.Search;
 
 namespace KantaGateway.Tests.Fhir.Search;
 
-public partial class IndexerTests
+public class IndexerTests
 {
     private static readonly Gen<IndexHeader> Headers = Gen.Select(
         Sample.OneOf("Observation", "Consent", "Patient", "Encounter"), Gen.Long[0, 1L << 47], Gen.Long[0, 1L << 47], Sample.OneOf("1.2.246.10.1", "1.2.246.10.2"),
@@ -63,37 +60,4 @@ public partial class IndexerTests
         Assert.Empty(SearchParameters.Of("Bundle"));
         Assert.Empty(SearchParameters.Of("Nonsense"));
     }
-
-    [Fact]
-    public void Only_what_is_not_plain_goes_to_the_FHIRPath_engine() => Assert.Equal(["Patient?deceased"],
-        ResourceTypes.Served.SelectMany(t => SearchParameters.Of(t).Where(p => p.Sources.Concat(p.Components.SelectMany(c => c.Sources)).Any(s => s.Path is null)).Select(p => $"{t}?{p.Name}")));
-
-    /// <summary>The plain paths find what Firely's FHIRPath engine finds, over everything that lies in the samples.</summary>
-    [Fact]
-    public void Paths_select_what_the_FHIRPath_engine_selects()
-    {
-        ElementNavFhirExtensions.PrepareFhirSymbolTableFunctions();
-        var resources = Sample.SharedFiles("synthea").Concat(Sample.SharedFiles("fi-base")).Select(f => ResourceParser.Parse(File.ReadAllBytes(f)).Resource)
-            .SelectMany(r => r is Bundle bundle ? bundle.Entry.Select(e => e.Resource) : [r]).OfType<Resource>()
-            .GroupBy(r => r.TypeName).SelectMany(g => g.Take(8));
-        foreach (var resource in resources.Append(Everything))
-            foreach (var parameter in SearchParameters.Of(resource.TypeName))
-                foreach (var source in parameter.Sources.Where(s => s.Path is not null))
-                {
-                    // resolve() would need the network; without it Firely selects the unfiltered references.
-                    var expression = Resolving().Replace(source.Expression, "");
-                    Assert.Equal(resource.Select(expression).OfType<Base>().Select(Text), source.Select(resource).Select(Text));
-                }
-    }
-
-    [System.Text.RegularExpressions.GeneratedRegex(@"\.where\(resolve\(\) is [A-Za-z]+\)")]
-    private static partial System.Text.RegularExpressions.Regex Resolving();
-
-    private static Observation Everything => Sample.Parse<Observation>("""
-        {"resourceType":"Observation","status":"final","code":{"text":"a","coding":[{"code":"b"}]},"identifier":[{"value":"1"},{"value":"2"}],
-         "category":[{"text":"x"},{"text":"y"}],"effectivePeriod":{"start":"2030"},"subject":{"reference":"Patient/1"},"encounter":{"display":"e"}}
-        """);
-
-    private static string Text(Base element) => element is PrimitiveType primitive ? $"{primitive.JsonValue}" : Encoding.UTF8.GetString(
-        System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(element.EnumerateElements().Select(e => $"{e.Key}:{e.Value}")));
 }
