@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the solution with warnings as errors and runs every test, with real PostgreSQL, Redis and Chromium.
+# Builds the solution with warnings as errors and runs every test, with real PostgreSQL, Redis, Chromium and Node.
 # Installs what is missing when it is root on Debian, and says exactly what to install when it is not.
 # The last line is always: N passed, N failed, N skipped. Exit code 0 only when something passed and nothing failed.
 set -uo pipefail
@@ -46,6 +46,8 @@ command -v chromium >/dev/null || missing+=(chromium)
 fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
 command -v redis-server >/dev/null || missing+=(redis-server)
 find_postgres >/dev/null || missing+=(postgresql)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 if [ ${#missing[@]} -gt 0 ]; then
     command -v apt-get >/dev/null || fail "needs ${missing[*]}, and this is not Debian: install what corresponds to these packages"
     [ "$(id -u)" = 0 ] || fail "needs packages that only root can install: sudo apt-get install --no-install-recommends ${missing[*]}"
@@ -62,6 +64,9 @@ fi
 say "building"
 dotnet restore KantaGateway.sln --locked-mode -v q || fail "restore failed: package versions and lock files must agree"
 dotnet build KantaGateway.sln --no-restore -v q -warnaserror -nodeReuse:false -p:UseSharedCompilation=false || fail "the build failed"
+
+# :: The client package that vendors use from npm, exactly as locked
+npm ci --prefix tests/KantaGateway.Tests/Clients/fhir-kit --ignore-scripts --no-audit --no-fund > "$work/npm.log" 2>&1 || { tail -n 20 "$work/npm.log" >&2; fail "npm ci failed"; }
 
 # :: Databases, on sockets that only this run can reach
 password=$(od -An -tx1 -N16 /dev/urandom | tr -d ' \n')
