@@ -1,7 +1,7 @@
 // The surface of the gateway as fhir-kit-client uses it. Prints one line a step; the exit code is the number of failures.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import Client from 'fhir-kit-client';
+import { Client } from 'fhir-kit-client';
 import { Agent } from 'undici';
 
 const given = JSON.parse(readFileSync(0, 'utf8'));
