@@ -58,10 +58,20 @@ public sealed record RestRoute(string Method, string Template, RestInteraction I
 }
 
 /// <summary>A request's address, read.</summary>
+/// <param name="Id">Logical id; of a search the Patient in whose compartment it takes place.</param>
 public readonly record struct RestAddress(RestRoute? Route, string? Type = null, string? Id = null, string? VersionId = null)
 {
     /// <summary><see cref="RestInteraction.None"/> where there is no route.</summary>
     public RestInteraction Interaction => Route?.Interaction ?? RestInteraction.None;
+
+    /// <summary>
+    /// A search's form-encoded parameters, with the Patient of its address among them: whom a resource is about is the
+    /// compartment it lies in, so a compartment search is a search for that patient.
+    /// </summary>
+    public string WithPatient(string form) => Id is null ? form : form.Length == 0 ? $"{PatientParameter}={Id}" : $"{PatientParameter}={Id}&{form}";
+
+    /// <summary>The parameter by which resources of the type are about a Patient.</summary>
+    public string PatientParameter => Search.SearchParameters.Find(Type ?? "", "patient") is not null ? "patient" : "subject";
 
     /// <summary>Whether the address is served by another method.</summary>
     public bool IsOtherMethod { get; init; }
@@ -78,6 +88,8 @@ public static class RestRoutes
         new("POST", "", RestInteraction.Bundle),
         new("GET", "[type]", RestInteraction.SearchType, "search-type"),
         new("POST", "[type]/_search", RestInteraction.SearchType, "search-type"),
+        new("GET", "Patient/[id]/[type]", RestInteraction.SearchType, "search-type"),
+        new("POST", "Patient/[id]/[type]/_search", RestInteraction.SearchType, "search-type"),
         new("POST", "[type]", RestInteraction.Create, "create"),
         new("GET", "[type]/[id]", RestInteraction.Read, "read"),
         new("PUT", "[type]/[id]", RestInteraction.Update, "update"),

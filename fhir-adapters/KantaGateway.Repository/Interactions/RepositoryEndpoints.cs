@@ -81,7 +81,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
                 return DocumentsAsync(request, context);
             case { Interaction: RestInteraction.SearchType, Type: { } type }:
                 request.Require(Reads);
-                return context.Request.Method != "POST" ? searching.SearchAsync(request, type, QueryOf(context), Preferences.IsLenient(context.Request.Headers["Prefer"]), cancel) : SearchByBodyAsync(request, type, context);
+                return SearchAsync(request, address, type, context);
             case { Interaction: RestInteraction.Create, Type: { } type }:
                 return CreateAsync(request, type, context);
             case { Interaction: RestInteraction.Update or RestInteraction.ConditionalUpdate }:
@@ -103,11 +103,12 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     private static Answer UnlessKnown(Answer answer, HttpContext context) =>
         answer.Unless(Header(context, "If-None-Match"), context.Request.GetTypedHeaders().IfModifiedSince);
 
-    private async Task<Answer> SearchByBodyAsync(RepositoryRequest request, string type, HttpContext context)
+    private async Task<Answer> SearchAsync(RepositoryRequest request, RestAddress address, string type, HttpContext context)
     {
-        var body = await BodyAsync(context).ConfigureAwait(false);
-        var form = string.Join('&', new[] { QueryOf(context), System.Text.Encoding.UTF8.GetString(body.Span) }.Where(p => p.Length > 0));
-        return await searching.SearchAsync(request, type, form, Preferences.IsLenient(context.Request.Headers["Prefer"]), context.RequestAborted).ConfigureAwait(false);
+        var form = QueryOf(context);
+        if (context.Request.Method == "POST")
+            form = string.Join('&', new[] { form, System.Text.Encoding.UTF8.GetString((await BodyAsync(context).ConfigureAwait(false)).Span) }.Where(p => p.Length > 0));
+        return await searching.SearchAsync(request, type, address.WithPatient(form), Preferences.IsLenient(context.Request.Headers["Prefer"]), context.RequestAborted).ConfigureAwait(false);
     }
 
     private async Task<Answer> EverythingAsync(RepositoryRequest request, string type, string id, HttpContext context) =>

@@ -108,7 +108,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             : address.Interaction switch
             {
                 RestInteraction.Bundle => await BundleAsync(body, cancel),
-                RestInteraction.SearchType => await SearchTypeAsync(request, requester, address.Type!, body, cancel),
+                RestInteraction.SearchType => await SearchTypeAsync(request, requester, address, body, cancel),
                 RestInteraction.Create => await CreateAsync(address.Type!, body, request.Headers.ContainsKey("If-None-Exist"), cancel),
                 RestInteraction.Read => OfId(InteractionKind.Read, address.Type!, address.Id!, 'r'),
                 RestInteraction.Update => Update(address.Type!, address.Id!, body),
@@ -165,15 +165,16 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         _ => Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions."),
     };
 
-    private async ValueTask<Reading> SearchTypeAsync(HttpRequest request, Requester requester, string type, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    private async ValueTask<Reading> SearchTypeAsync(HttpRequest request, Requester requester, RestAddress address, ReadOnlyMemory<byte> body, CancellationToken cancel)
     {
-        if (request.Method != "POST")
-            return request.Query.ContainsKey("_page")
-                ? Page(requester, InteractionKind.Search, type, type, 's', request.Query["_page"].ToString())
-                : await SearchAsync(type, request.Query, cancel);
-        return TryReadForm(body, out var form)
-            ? await SearchAsync(type, [.. request.Query, .. form], cancel)
-            : Refuse(FaultKind.Invalid, "The search body is no form, or has too many or too long parameters.");
+        var type = address.Type!;
+        if (request.Method != "POST" && request.Query.ContainsKey("_page"))
+            return Page(requester, InteractionKind.Search, type, type, 's', request.Query["_page"].ToString());
+        var form = new Dictionary<string, StringValues>();
+        if (request.Method == "POST" && !TryReadForm(body, out form))
+            return Refuse(FaultKind.Invalid, "The search body is no form, or has too many or too long parameters.");
+        IEnumerable<KeyValuePair<string, StringValues>> parameters = [.. request.Query, .. form];
+        return await SearchAsync(type, address.Id is { } patient ? parameters.Append(new(address.PatientParameter, patient)) : parameters, cancel);
     }
 
     /// <summary>Refuses what a proxy could read differently from us, and identity codes.</summary>
