@@ -16,8 +16,8 @@ public enum RestInteraction
     /// <summary>History of a type, or of everything, within one patient or the directory.</summary>
     HistoryType, HistorySystem,
 
-    /// <summary>Operations: <c>$everything</c>, <c>$meta</c>, <c>$docref</c>.</summary>
-    Everything, Meta, DocumentsOfPatient,
+    /// <summary>Operations: <c>$everything</c>, <c>$meta</c>, <c>$docref</c>, <c>$validate</c>.</summary>
+    Everything, Meta, DocumentsOfPatient, Validate,
 }
 
 /// <summary>One address with the method that goes with it.</summary>
@@ -103,6 +103,7 @@ public static class RestRoutes
         new("GET", "[type]/_history", RestInteraction.HistoryType, "history-type"),
         new("GET", "_history", RestInteraction.HistorySystem, "history-system"),
         new("GET", "[type]/[id]/$meta", RestInteraction.Meta, Definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta"),
+        new("POST", "[type]/$validate", RestInteraction.Validate, Definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate"),
         new("GET", "Patient/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
         new("POST", "Patient/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
         new("GET", "Encounter/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything"),

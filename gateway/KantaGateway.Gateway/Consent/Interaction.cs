@@ -12,6 +12,9 @@ public enum InteractionKind
 
     /// <summary><c>$everything</c>: all that the scope admits.</summary>
     Everything,
+
+    /// <summary><c>$validate</c>: about nobody, stores and shows nothing.</summary>
+    Validate,
 }
 
 /// <summary>What one request wants, after step 2: values only.</summary>

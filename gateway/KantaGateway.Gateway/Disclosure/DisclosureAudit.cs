@@ -120,7 +120,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         InteractionKind.History => "history-instance",
         InteractionKind.HistoryType => "history-type",
         InteractionKind.HistorySystem => "history-system",
-        InteractionKind.Everything => "operation",
+        InteractionKind.Everything or InteractionKind.Validate => "operation",
         InteractionKind.Search => "search-type",
         InteractionKind.Create => "create",
         InteractionKind.Update => "update",

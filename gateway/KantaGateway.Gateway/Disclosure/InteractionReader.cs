@@ -7,6 +7,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Identification;
@@ -30,6 +31,9 @@ public abstract record Reading
 
     /// <summary>A batch: its entries are requests of their own.</summary>
     public sealed record Batch(RequestScan Scan, ReadOnlyMemory<byte> Body) : Reading;
+
+    /// <summary><c>$validate</c>: the gateway answers it by itself, for it concerns no compartment.</summary>
+    public sealed record Validation(Interaction Interaction, IReadOnlyList<FaultIssue> Issues) : Reading;
 
     public sealed record Refused(Fault Fault) : Reading;
 }
@@ -92,12 +96,14 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         if (format == FhirFormat.Xml)
         {
             (body, var malformed) = XmlBody.ToJson(body);
+            if (malformed is { Kind: FaultKind.Unprocessable } && address.Interaction == RestInteraction.Validate && ResourceTypes.IsServed(address.Type))
+                return Validated(address.Type!, malformed.Issues);
             if (malformed is not null)
                 return new Reading.Refused(malformed);
             request.ContentType = MediaTypes.Json;
             Resize(request, body.Length);
         }
-        if (address.Interaction is not (RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient)
+        if (address.Interaction is not (RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient or RestInteraction.Validate)
             && ResourceRules.Refusal(address.Type, request.Method,
                 ResourceRules.IsConditional(address.Interaction) || request.Headers.ContainsKey("If-None-Exist"), isInTransaction: false) is { } refusal)
             return new Reading.Refused(refusal);
@@ -124,12 +130,23 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
                 RestInteraction.HistoryType or RestInteraction.HistorySystem => await HistoryAsync(request, requester, address.Type, cancel),
                 RestInteraction.Everything => OfId(InteractionKind.Everything, address.Type!, address.Id!, 'r'),
                 RestInteraction.DocumentsOfPatient => await DocumentsAsync(request, body, cancel),
+                RestInteraction.Validate => Validate(address.Type!, requester, body),
                 _ => NotServed(segments, address),
             };
         return reading is Reading.Single single
             ? single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent }, Body = body }
             : reading;
     }
+
+    private static Reading Validate(string type, Requester requester, ReadOnlyMemory<byte> body)
+    {
+        var (issues, fault) = ValidateOperation.Answer(body, type, requester.UnknownProfiles);
+        return fault is null ? Validated(type, issues) : new Reading.Refused(fault);
+    }
+
+    /// <summary>Whoever may send such a resource may ask what would be said of it; a declaration of will nobody sends for another.</summary>
+    private static Reading.Validation Validated(string type, IReadOnlyList<FaultIssue> issues) =>
+        new(Single(InteractionKind.Validate, type, Pseudonym.Directory, type == "Consent" ? 'r' : 'c').Interaction, issues);
 
     /// <summary>A content that streams by: all that is decided about is in the headers.</summary>
     private Reading WriteContent(HttpRequest request, RestAddress address, string? serviceEvent)

@@ -67,7 +67,25 @@ public sealed class GatewayPipeline(
             case Reading.Single single:
                 await ServeAsync(context, requester, single);
                 return;
+            case Reading.Validation validation:
+                await ValidateAsync(context, requester, validation);
+                return;
         }
+    }
+
+    /// <summary>Steps 3, 8 and 9 for a request that concerns no compartment: decided and recorded like any other.</summary>
+    private async Task ValidateAsync(HttpContext context, Requester requester, Reading.Validation validation)
+    {
+        var interaction = validation.Interaction;
+        if (ConsentDecision.Decide(requester, interaction, PolicySnapshot.Empty, null, time.GetUtcNow()) is not Decision.Permit permit)
+        {
+            await RefuseAsync(context, requester, interaction, Refusals.FaultOf(DenyReason.ScopeTooNarrow), nameof(DenyReason.ScopeTooNarrow));
+            return;
+        }
+        await audit.OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, StatusCodes.Status200OK, null);
+        context.Response.Headers.CacheControl = "no-store";
+        await FaultWriter.WriteAsync(context, FaultTable.ToOperationOutcome(new(FaultKind.Unprocessable, validation.Issues), Correlation.Of(context),
+            OutcomeLanguages.Of(context.Request.Headers.AcceptLanguage)));
     }
 
     private async Task ServeAsync(HttpContext context, Requester requester, Reading.Single single)
