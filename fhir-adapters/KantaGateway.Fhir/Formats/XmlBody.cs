@@ -55,7 +55,7 @@ public static class XmlBody
         {
             Deserializer.TryDeserializeResource(reader, out resource, out exceptions);
         }
-        catch (Exception e) when (e is XmlException or ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException or NullReferenceException or FormatException or OverflowException)
+        catch (Exception e) when (e is XmlException or ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException or NullReferenceException or FormatException or OverflowException or NotSupportedException)
         {
             // As with JSON, the SDK fails on some structures instead of naming them.
             return (default, new(FaultKind.Unprocessable, new FaultIssue("The body has a structure that no FHIR resource has.", null, "structure")));

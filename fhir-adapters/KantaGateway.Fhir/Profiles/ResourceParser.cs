@@ -38,7 +38,7 @@ public static class ResourceParser
         {
             Deserializer.TryDeserializeResource(ref reader, out resource, out exceptions);
         }
-        catch (Exception e) when (e is ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException or NullReferenceException or FormatException or OverflowException)
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException or NullReferenceException or FormatException or OverflowException or NotSupportedException)
         {
             // The SDK fails on some structures that no resource has instead of naming them. That is the body's fault.
             return new(null, JsonFaults.Repeated(json.Span)

@@ -1,10 +1,12 @@
 using System.Text;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Fhir.Search;
+using KantaGateway.Fhir.Validation;
 using Xunit.Abstractions;
 
 namespace KantaGateway.Tests.Fuzzing;
@@ -21,6 +23,20 @@ public sealed class EntryPointTests(ITestOutputHelper output)
     [Fact]
     public void Mutated_searches_are_read_or_refused() => Campaign.Run("search", 30_000, new Mutator(Lines("searches.txt"), Pieces.Search), FeedSearch, output);
 
+    [Fact]
+    public void Mutated_XML_is_read_or_refused() => Campaign.Run("xml", 10_000,
+        new Mutator([.. Seeds("json").Select(json => new Presentation(FhirFormat.Xml).Apply(json).ToArray())], Pieces.Xml), FeedXml, output);
+
+    private static string FeedXml(byte[] input)
+    {
+        var (json, fault) = XmlBody.ToJson(input);
+        if (fault is not null)
+            return Refused(fault);
+        // From here on it is as if it had come as JSON.
+        var (resource, wrong) = ResourceParser.Parse(json);
+        return resource is null ? Refused(wrong) : "read";
+    }
+
     private static string FeedJson(byte[] input)
     {
         var scan = RequestScan.Read(input);
@@ -31,6 +47,7 @@ public sealed class EntryPointTests(ITestOutputHelper output)
         Assert.Null(scan.Fault);
         Assert.Equal(resource.TypeName, scan.ResourceType);
         _ = ResourceParser.Serialize(resource);
+        ResourceValidator.Check(resource, UnknownProfiles.Accept, []);
         if (resource is Bundle bundle)
         {
             var (transaction, wrong) = TransactionBundle.Read(bundle);
