@@ -27,6 +27,9 @@ public sealed record DevHostOptions
     /// <summary>Plain HTTP port for a trusted TLS terminator on this machine; null: none.</summary>
     public int? TerminatorPort { get; init; }
 
+    /// <summary>OTLP collector of spans and metrics; null: none.</summary>
+    public string? Otlp { get; init; }
+
     /// <summary>Applied to every part's builder: logging, and what a test observes.</summary>
     public Action<WebApplicationBuilder>? Configure { get; init; }
 }
@@ -125,6 +128,7 @@ public sealed class DevHost : IAsyncDisposable
             ClientAuthorityFile = folder.CaFile,
             TerminatorListen = options.TerminatorPort is { } port ? $"http://127.0.0.1:{port}" : null,
             MetricsListen = $"http://127.0.0.1:{options.Port + 2}",
+            Otlp = options.Otlp,
             Repository = repository,
             Keys = keys,
             GrantKeyFile = folder.GrantKeyFile,

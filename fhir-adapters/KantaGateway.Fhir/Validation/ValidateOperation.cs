@@ -5,7 +5,7 @@ using KantaGateway.Fhir.Profiles;
 namespace KantaGateway.Fhir.Validation;
 
 /// <summary><c>$validate</c> (hl7.org/fhir/R4/resource-operation-validate.html): what would be said of a resource if it were sent. Stateless.</summary>
-public static class ValidateOperation
+public static partial class ValidateOperation
 {
     /// <summary>Answers a request.</summary>
     /// <param name="body">The resource, or Parameters with <c>resource</c> and perhaps <c>profile</c> and <c>mode</c>, as JSON.</param>
@@ -39,6 +39,13 @@ public static class ValidateOperation
         ResourceValidator.CheckFully(parsed, unknown, profile, issues);
         return (issues.Count > 0 ? issues : [new("The resource is valid. What it refers to was not looked up.", null, "informational") { Severity = FaultSeverity.Information }], null);
     }
+
+    /// <summary>Issues of Parameters around a resource, as issues of the resource: with its type where the expression has the way to it.</summary>
+    public static IReadOnlyList<FaultIssue> OfResource(IReadOnlyList<FaultIssue> issues, string type) =>
+        [.. issues.Select(i => i with { Expression = i.Expression is { } e ? Wrapping().Replace(e, type) : null })];
+
+    [System.Text.RegularExpressions.GeneratedRegex(@"^Parameters\.parameter\[\d+\]\.resource")]
+    private static partial System.Text.RegularExpressions.Regex Wrapping();
 
     private static JsonElement? ParameterOf(JsonElement parameters, string name)
     {

@@ -97,7 +97,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         {
             (body, var malformed) = XmlBody.ToJson(body);
             if (malformed is { Kind: FaultKind.Unprocessable } && address.Interaction == RestInteraction.Validate && ResourceTypes.IsServed(address.Type))
-                return Validated(address.Type!, malformed.Issues);
+                return Validated(address.Type!, ValidateOperation.OfResource(malformed.Issues, address.Type!));
             if (malformed is not null)
                 return new Reading.Refused(malformed);
             request.ContentType = MediaTypes.Json;

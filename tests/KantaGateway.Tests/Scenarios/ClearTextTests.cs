@@ -35,6 +35,8 @@ public sealed class ClearTextTests
         {
             DataFolder = data,
             Port = RunningHost.FreePorts(),
+            // Spans are made only for a collector; nobody has to be there.
+            Otlp = "http://127.0.0.1:9",
             Configure = builder =>
             {
                 builder.Logging.AddProvider(log);
