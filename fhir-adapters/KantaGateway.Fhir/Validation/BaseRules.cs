@@ -52,7 +52,7 @@ sealed record Constraint(string Key, string Expression, string Human)
 /// <remarks>
 /// Firely's validator says the same and costs 0.3 to 5 ms a resource; this costs microseconds, because a rule that
 /// plainly holds is not evaluated by an engine. <c>base-rules.json</c> is distilled from the specification and Firely's
-/// corrections of it; a test holds it to them, another holds the verdicts to Firely's. Immutable; thread-safe.
+/// corrections of it; a test holds the verdicts on mutated resources to Firely's. Immutable; thread-safe.
 /// </remarks>
 static class BaseRules
 {
