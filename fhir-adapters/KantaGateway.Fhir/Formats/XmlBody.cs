@@ -55,10 +55,10 @@ public static class XmlBody
         {
             Deserializer.TryDeserializeResource(reader, out resource, out exceptions);
         }
-        catch (Exception e) when (e is XmlException or ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException or NullReferenceException or FormatException or OverflowException or NotSupportedException)
+        catch (Exception e) when (e is XmlException || FirelyIssues.IsOfTheBody(e))
         {
             // As with JSON, the SDK fails on some structures instead of naming them.
-            return (default, new(FaultKind.Unprocessable, new FaultIssue("The body has a structure that no FHIR resource has.", null, "structure")));
+            return (default, FirelyIssues.NoResource);
         }
         var issues = FirelyIssues.Describe(exceptions, resource?.TypeName);
         return issues.Count > 0 || resource is null

@@ -9,6 +9,13 @@ namespace KantaGateway.Fhir.Profiles;
 /// <summary>Turns what the Firely SDK found into sentences of our own: its messages quote values, ours never do.</summary>
 static class FirelyIssues
 {
+    /// <summary>The answer where the SDK's reader fails on a structure that no resource has, instead of naming it.</summary>
+    public static Fault NoResource { get; } = new(FaultKind.Unprocessable, new FaultIssue("The body has a structure that no FHIR resource has.", null, "structure"));
+
+    /// <summary>Whether an exception of the SDK's readers, JSON or XML, is the body's fault (<see cref="NoResource"/>).</summary>
+    public static bool IsOfTheBody(Exception e) => e is ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException
+        or NullReferenceException or FormatException or OverflowException or NotSupportedException;
+
     /// <summary>Describes what was found, each once and at most <see cref="ResourceParser.MaxIssues"/>.</summary>
     /// <param name="rootType">Type of the resource as it was written, perhaps no name at all; null: none.</param>
     public static List<FaultIssue> Describe(IEnumerable<CodedException> exceptions, string? rootType)

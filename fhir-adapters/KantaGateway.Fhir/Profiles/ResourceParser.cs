@@ -38,11 +38,10 @@ public static class ResourceParser
         {
             Deserializer.TryDeserializeResource(ref reader, out resource, out exceptions);
         }
-        catch (Exception e) when (e is ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException or NullReferenceException or FormatException or OverflowException or NotSupportedException)
+        catch (Exception e) when (FirelyIssues.IsOfTheBody(e))
         {
             // The SDK fails on some structures that no resource has instead of naming them. That is the body's fault.
-            return new(null, JsonFaults.Repeated(json.Span)
-                ?? new Fault(FaultKind.Unprocessable, new FaultIssue("The body has a structure that no FHIR resource has.", null, "structure")));
+            return new(null, JsonFaults.Repeated(json.Span) ?? FirelyIssues.NoResource);
         }
         var issues = FirelyIssues.Describe(exceptions, resource?.TypeName);
         if (issues.Count == 0 && resource is not null)

@@ -27,7 +27,7 @@ public static class Indexer
         WriteHeaderText(buffer, header.Type);
         WriteHeaderText(buffer, header.Controller);
         WriteHeaderText(buffer, header.ServiceEvent ?? "");
-        WriteLength(buffer, header.RelatedEvents.Count);
+        buffer.WriteLength(header.RelatedEvents.Count);
         foreach (var related in header.RelatedEvents)
             WriteHeaderText(buffer, related);
         if (header.Content is { } content)
@@ -51,20 +51,7 @@ public static class Indexer
         var length = Encoding.UTF8.GetByteCount(text);
         if (length > byte.MaxValue)
             throw new ArgumentException("A header text is longer than 255 bytes.");
-        WriteByte(buffer, (byte)length);
+        buffer.WriteByte((byte)length);
         Encoding.UTF8.GetBytes(text, buffer);
-    }
-
-    private static void WriteByte(ArrayBufferWriter<byte> buffer, byte value)
-    {
-        buffer.GetSpan(1)[0] = value;
-        buffer.Advance(1);
-    }
-
-    private static void WriteLength(ArrayBufferWriter<byte> buffer, int value)
-    {
-        for (; value >= 0x80; value >>= 7)
-            WriteByte(buffer, (byte)(value | 0x80));
-        WriteByte(buffer, (byte)value);
     }
 }

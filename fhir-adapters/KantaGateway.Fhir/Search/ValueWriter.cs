@@ -206,14 +206,14 @@ static class ValueWriter
         public void Add(ValueKind kind, ReadOnlySpan<byte> payload)
         {
             if (IsComponent)
-                Byte(Buffer, (byte)Code);
+                Buffer.WriteByte((byte)Code);
             else
             {
                 BinaryPrimitives.WriteUInt16LittleEndian(Buffer.GetSpan(2), Code);
                 Buffer.Advance(2);
             }
-            Byte(Buffer, (byte)kind);
-            Length(Buffer, payload.Length);
+            Buffer.WriteByte((byte)kind);
+            Buffer.WriteLength(payload.Length);
             Buffer.Write(payload);
         }
 
@@ -229,7 +229,7 @@ static class ValueWriter
             if (string.IsNullOrEmpty(system) && string.IsNullOrEmpty(code))
                 return;
             Scratch.ResetWrittenCount();
-            Text(system);
+            Scratch.WriteText(system);
             Encoding.UTF8.GetBytes(code ?? "", Scratch);
             Add(kind, Scratch.WrittenSpan);
         }
@@ -245,8 +245,8 @@ static class ValueWriter
             if (string.IsNullOrEmpty(value))
                 return;
             Scratch.ResetWrittenCount();
-            Text(system);
-            Text(code);
+            Scratch.WriteText(system);
+            Scratch.WriteText(code);
             Encoding.UTF8.GetBytes(value, Scratch);
             Add(ValueKind.TypedIdentifier, Scratch.WrittenSpan);
         }
@@ -264,7 +264,7 @@ static class ValueWriter
             if (string.IsNullOrWhiteSpace(text))
                 return;
             Scratch.ResetWrittenCount();
-            Text(SearchText.Normalise(text));
+            Scratch.WriteText(SearchText.Normalise(text));
             Encoding.UTF8.GetBytes(text, Scratch);
             Add(ValueKind.String, Scratch.WrittenSpan);
         }
@@ -280,8 +280,8 @@ static class ValueWriter
             Span<decimal> range = [low, high];
             Scratch.ResetWrittenCount();
             Scratch.Write(MemoryMarshal.AsBytes(range));
-            Text(system);
-            Text(code);
+            Scratch.WriteText(system);
+            Scratch.WriteText(code);
             Encoding.UTF8.GetBytes(unit ?? "", Scratch);
             Add(ValueKind.Quantity, Scratch.WrittenSpan);
             if (system != Ucum.System || code is null || Ucum.Canonical(code) is not { } canonical)
@@ -295,25 +295,6 @@ static class ValueWriter
             Add(ValueKind.CanonicalQuantity, Scratch.WrittenSpan);
 
             decimal? Scale(decimal value) => value is decimal.MinValue or decimal.MaxValue ? value : Ucum.Convert(value, code)?.Value;
-        }
-
-        private void Text(string? text)
-        {
-            Length(Scratch, Encoding.UTF8.GetByteCount(text ?? ""));
-            Encoding.UTF8.GetBytes(text ?? "", Scratch);
-        }
-
-        private static void Byte(ArrayBufferWriter<byte> buffer, byte value)
-        {
-            buffer.GetSpan(1)[0] = value;
-            buffer.Advance(1);
-        }
-
-        private static void Length(ArrayBufferWriter<byte> buffer, int value)
-        {
-            for (; value >= 0x80; value >>= 7)
-                Byte(buffer, (byte)(value | 0x80));
-            Byte(buffer, (byte)value);
         }
     }
 }

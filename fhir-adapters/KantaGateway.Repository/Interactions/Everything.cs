@@ -51,18 +51,8 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
         var run = SearchQuery.Parse(type, "", identifiers, request.Compartment, DateTimeOffset.UnixEpoch).Query!.Over(space);
         var found = Select(space, about, asked, run);
 
-        var shown = new List<CompartmentRow>();
-        var more = false;
-        var bytes = 0L;
         // One more than the sequence: the Patient has 0, and a page may end behind it.
-        foreach (var row in found.Where(r => r.Resource + 1 > (from?.After ?? 0)))
-        {
-            more = shown.Count == asked.Count || (shown.Count > 0 && bytes + row.BodySize > Answer.MaxPage);
-            if (more)
-                break;
-            shown.Add(row);
-            bytes += row.BodySize;
-        }
+        var (shown, more) = Paging.Take(found.Where(r => r.Resource + 1 > (from?.After ?? 0)), asked.Count);
         var bodies = await lease.ReadAsync(shown, cancel).ConfigureAwait(false);
         var included = space.Directory is null ? [] : DirectoryEntries(space, bodies);
         var ofDirectory = included.Count == 0 ? [] : await directory!.ReadAsync(included, cancel).ConfigureAwait(false);

@@ -43,17 +43,7 @@ sealed class Histories(OpenedCompartments compartments, IdentifierCipher identif
         var versions = Select(select(view), view, from?.Head ?? view.Head, period);
         if (isOfOne && !select(view).Any())
             throw new FaultException(Fault.Absent);
-        var shown = new List<CompartmentRow>();
-        var more = false;
-        var bytes = 0L;
-        foreach (var version in versions.Where(v => from is null || v.Sequence < from.After))
-        {
-            more = shown.Count == period.Count || (shown.Count > 0 && bytes + version.BodySize > Answer.MaxPage);
-            if (more)
-                break;
-            shown.Add(version);
-            bytes += version.BodySize;
-        }
+        var (shown, more) = Paging.Take(versions.Where(v => from is null || v.Sequence < from.After), period.Count);
         var bodies = await lease.ReadAsync([.. shown.Where(v => !v.Deleted)], cancel).ConfigureAwait(false);
         var next = more ? Paging.Link(request, pages, new PageState(request.Compartment.Encode(), target, period.Form, shown[^1].Sequence, from?.Head ?? view.Head)) : null;
         return Write(request, $"{request.Base}/{target}?{period.Form}", next, versions.Count, shown, bodies);

@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
 
 namespace KantaGateway.Repository.Search;
@@ -10,6 +11,22 @@ static class Paging
 {
     /// <summary>Name of the parameter that carries a sealed <see cref="PageState"/>.</summary>
     public const string Parameter = "_page";
+
+    /// <summary>What fits on a page: at most <paramref name="count"/> rows and <see cref="Answer.MaxPage"/> bytes, but one row, however large.</summary>
+    /// <returns>The rows, and whether there are more.</returns>
+    public static (List<CompartmentRow> Shown, bool More) Take(IEnumerable<CompartmentRow> rows, int count)
+    {
+        var shown = new List<CompartmentRow>();
+        var bytes = 0L;
+        foreach (var row in rows)
+        {
+            if (shown.Count == count || (shown.Count > 0 && bytes + row.BodySize > Answer.MaxPage))
+                return (shown, true);
+            shown.Add(row);
+            bytes += row.BodySize;
+        }
+        return (shown, false);
+    }
 
     /// <exception cref="FaultException">The parameters are too long for a link; the next page could not be asked for.</exception>
     public static string Link(RepositoryRequest request, PageSeal pages, PageState state) => pages.Seal(state, request.Grant.Caller) is { } page

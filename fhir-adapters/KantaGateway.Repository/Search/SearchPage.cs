@@ -88,14 +88,7 @@ sealed class SearchPage
         var candidates = found[start..end];
         if (isBefore)
             candidates.Reverse();
-        var bytes = 0L;
-        foreach (var row in candidates)
-        {
-            if (_matches.Count == _query.Count || (_matches.Count > 0 && bytes + row.BodySize > Answer.MaxPage))
-                break;
-            _matches.Add(row);
-            bytes += row.BodySize;
-        }
+        _matches.AddRange(Paging.Take(candidates, _query.Count).Shown);
         if (_query.Includes.Count > 0)
             Gather();
         var isCut = _matches.Count < candidates.Count;

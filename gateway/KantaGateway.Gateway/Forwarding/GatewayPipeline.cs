@@ -77,9 +77,10 @@ public sealed class GatewayPipeline(
     private async Task ValidateAsync(HttpContext context, Requester requester, Reading.Validation validation)
     {
         var interaction = validation.Interaction;
-        if (ConsentDecision.Decide(requester, interaction, PolicySnapshot.Empty, null, time.GetUtcNow()) is not Decision.Permit permit)
+        var decision = ConsentDecision.Decide(requester, interaction, PolicySnapshot.Empty, null, time.GetUtcNow());
+        if (decision is not Decision.Permit permit)
         {
-            await RefuseAsync(context, requester, interaction, Refusals.FaultOf(DenyReason.ScopeTooNarrow), nameof(DenyReason.ScopeTooNarrow));
+            await RefuseAsync(context, requester, interaction, decision);
             return;
         }
         await audit.OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, StatusCodes.Status200OK, null);
@@ -114,8 +115,7 @@ public sealed class GatewayPipeline(
                 // The repository vouches for the policy behind a permit, nobody does for the one behind a refusal: ask anew, once.
                 if (attempt == 1 && policies.Forget(interaction.Compartment, policy))
                     continue;
-                var reason = decision is Decision.Deny deny ? deny.Reason : DenyReason.NoLegalBasis;
-                await RefuseAsync(context, requester, interaction, Refusals.FaultOf(reason), reason.ToString());
+                await RefuseAsync(context, requester, interaction, decision);
                 return;
             }
 
@@ -162,6 +162,12 @@ public sealed class GatewayPipeline(
             }
         }
         throw new FaultException(new Fault(FaultKind.Busy, "The person's policy is changing at this moment. Try again."));
+    }
+
+    private Task RefuseAsync(HttpContext context, Requester requester, Interaction interaction, Decision decision)
+    {
+        var reason = decision is Decision.Deny deny ? deny.Reason : DenyReason.NoLegalBasis;
+        return RefuseAsync(context, requester, interaction, Refusals.FaultOf(reason), reason.ToString());
     }
 
     private async Task RefuseAsync(HttpContext context, Requester? requester, Interaction? interaction, Fault fault, string reason)
