@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Formats;
@@ -6,7 +5,6 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
-using KantaGateway.Fhir.Profiles;
 using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Formats;
@@ -43,9 +41,9 @@ public abstract record Reading
 /// </summary>
 /// <remarks>
 /// Kanta's rule that identity codes stay out of URLs (they end up in the logs of every device on the way) is enforced
-/// here. Bodies are read once, whole, up to <see cref="MaxBody"/>; only their references are looked at, the repository validates.
+/// here. Bodies are read once, whole (<see cref="RequestBody"/>); only their references are looked at, the repository validates.
 /// </remarks>
-public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPseudonyms pseudonyms, GatewayOptions options)
+public sealed class InteractionReader
 {
     /// <summary>Largest request body, bytes.</summary>
     public const int MaxBody = 10 * 1024 * 1024;
@@ -58,7 +56,19 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
 
     public const string ServiceEventHeader = "X-Service-Event";
 
-    private readonly SearchedCompartment _searched = new(ids, pseudonyms, options.PublicAddress, options.Identification.TestIdentityCodes);
+    private readonly IdentifierCipher _ids;
+    private readonly PageSeal _pages;
+    private readonly GatewayOptions _options;
+    private readonly SearchedCompartment _searched;
+    private readonly WrittenCompartment _written;
+
+    public InteractionReader(IdentifierCipher ids, PageSeal pages, IPseudonyms pseudonyms, GatewayOptions options)
+    {
+        var testCodes = options.Identification.TestIdentityCodes;
+        (_ids, _pages, _options) = (ids, pages, options);
+        _searched = new(ids, pseudonyms, options.PublicAddress, testCodes);
+        _written = new(ids, pseudonyms, _searched, testCodes);
+    }
 
     public async ValueTask<Reading> ReadAsync(HttpContext context, Requester requester)
     {
@@ -81,9 +91,9 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         }
         if (isContent)
             return WriteContent(request, address, serviceEvent);
-        if (HasNeedlessBody(request))
+        if (RequestBody.IsNeedless(request))
             return Refuse(FaultKind.Invalid, $"A {request.Method} request has no body.");
-        var (body, badBody) = await ReadBodyAsync(request, cancel);
+        var (body, badBody) = await RequestBody.ReadAsync(request, cancel);
         if (badBody is not null)
             return new Reading.Refused(badBody);
         if (IsSearch(request) && body.Length > MaxSearch)
@@ -101,7 +111,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             if (malformed is not null)
                 return new Reading.Refused(malformed);
             request.ContentType = MediaTypes.Json;
-            Resize(request, body.Length);
+            RequestBody.Resize(request, body.Length);
         }
         if (address.Interaction is not (RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient or RestInteraction.Validate)
             && ResourceRules.Refusal(address.Type, request.Method,
@@ -151,18 +161,18 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     /// <summary>A content that streams by: all that is decided about is in the headers.</summary>
     private Reading WriteContent(HttpRequest request, RestAddress address, string? serviceEvent)
     {
-        if (request.ContentLength > options.MaxBinary)
-            return Refuse(FaultKind.TooLarge, $"The content is larger than {options.MaxBinary >> 20} MiB, the most that is kept of one Binary.");
+        if (request.ContentLength > _options.MaxBinary)
+            return Refuse(FaultKind.TooLarge, $"The content is larger than {_options.MaxBinary >> 20} MiB, the most that is kept of one Binary.");
         // What is kept is given back as it was sent; it would have lost how it is to be read.
         if (request.Headers.ContentEncoding.Count > 0)
             return Refuse(FaultKind.UnsupportedMediaType, "A content is sent without Content-Encoding.", "http.Content-Encoding");
         if (request.Headers.ContainsKey("If-None-Exist"))
             return Refuse(FaultKind.NotSupported, "A content is not created by criteria: there are none to find a Binary by.", "http.If-None-Exist");
-        var about = RawContent.SecurityContext(request.Headers[RawContent.SecurityContextHeader], options.PublicAddress + "/fhir");
+        var about = RawContent.SecurityContext(request.Headers[RawContent.SecurityContextHeader], _options.PublicAddress + "/fhir");
         Reading.Single single;
         if (address.Id is { } id)
             single = ChangeOfId(InteractionKind.Update, "Binary", id, "u");
-        else if (about is { } context && ids.TryReadResourceId(context.Id, out var compartment, out _) && !compartment.IsDirectory)
+        else if (about is { } context && _ids.TryReadResourceId(context.Id, out var compartment, out _) && !compartment.IsDirectory)
             single = Single(InteractionKind.Create, "Binary", compartment, 'c');
         else
             return new Reading.Refused(RawContent.NoSecurityContext);
@@ -188,7 +198,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         if (request.Method != "POST" && request.Query.ContainsKey("_page"))
             return Page(requester, InteractionKind.Search, type, type, 's', request.Query["_page"].ToString());
         var form = new Dictionary<string, StringValues>();
-        if (request.Method == "POST" && !TryReadForm(body, out form))
+        if (request.Method == "POST" && !RequestBody.TryReadForm(body, out form))
             return Refuse(FaultKind.Invalid, "The search body is no form, or has too many or too long parameters.");
         IEnumerable<KeyValuePair<string, StringValues>> parameters = [.. request.Query, .. form];
         return await SearchAsync(type, address.Id is { } patient ? parameters.Append(new(address.PatientParameter, patient)) : parameters, cancel);
@@ -215,58 +225,13 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     /// <summary>Parameters that say something of the answer and are not in the URL; a page link goes on as its search began.</summary>
     private string FurtherParameters(HttpRequest request, Requester requester, ReadOnlyMemory<byte> body) =>
         IsSearch(request) ? System.Text.Encoding.UTF8.GetString(body.Span)
-        : request.Query.TryGetValue("_page", out var link) && pages.Open(link, requester.Caller) is { } state ? state.Query : "";
-
-    /// <summary>The whole body, decompressed.</summary>
-    private static async ValueTask<(ReadOnlyMemory<byte> Body, Fault? Fault)> ReadBodyAsync(HttpRequest request, CancellationToken cancel)
-    {
-        if (request.Method is not ("POST" or "PUT" or "PATCH"))
-            return (default, null);
-        var (stream, unknown) = Compression.Decode(request);
-        if (unknown is not null)
-            return (default, unknown);
-        var isCompressed = stream != request.Body;
-        var length = request.ContentLength is { } l and <= MaxBody ? (int)l : 0;
-        var buffer = new ArrayBufferWriter<byte>(Math.Max(length, 256));
-        long total = 0;
-        int read;
-        try
-        {
-            do
-            {
-                read = await stream.ReadAsync(buffer.GetMemory(16 * 1024), cancel);
-                buffer.Advance(read);
-                total += read;
-            }
-            while (read > 0 && total <= MaxBody);
-        }
-        // So the decoders say that it is none of theirs.
-        catch (Exception e) when (isCompressed && e is InvalidDataException or InvalidOperationException)
-        {
-            return (default, new(FaultKind.Invalid, $"The body is not {request.Headers.ContentEncoding}, as Content-Encoding says.", "http.Content-Encoding"));
-        }
-        if (total > MaxBody)
-        {
-            // What is left is read as it came and thrown away: the caller gets an answer instead of a broken connection,
-            // and what would unfold to gigabytes does not.
-            var scrap = new byte[64 * 1024];
-            while (await request.Body.ReadAsync(scrap, cancel) > 0)
-                continue;
-            return (default, new(FaultKind.TooLarge, $"The body is larger than {MaxBody / (1024 * 1024)} MiB. Split it into several transactions."));
-        }
-        if (isCompressed)
-        {
-            request.Headers.Remove("Content-Encoding");
-            Resize(request, buffer.WrittenCount);
-        }
-        return (buffer.WrittenMemory, null);
-    }
+        : request.Query.TryGetValue("_page", out var link) && _pages.Open(link, requester.Caller) is { } state ? state.Query : "";
 
     private Reading.Single OfId(InteractionKind kind, string type, string id, char letter)
     {
         // An id that is none of ours takes the whole way too: decision, record and answer are those of a hidden one.
         var isDirectory = ResourceTypes.PlaceOf(type) == ResourcePlace.Directory;
-        return Single(kind, type, ids.TryReadResourceId(id, out var compartment, out _) && compartment.IsDirectory == isDirectory ? compartment
+        return Single(kind, type, _ids.TryReadResourceId(id, out var compartment, out _) && compartment.IsDirectory == isDirectory ? compartment
             : isDirectory ? Pseudonym.Directory : Pseudonym.Nobody, letter);
     }
 
@@ -296,7 +261,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         var (named, wrong) = await _searched.OfAsync(type, request.Query, cancel);
         if (wrong is not null)
             return new Reading.Refused(wrong);
-        var (ofBody, refused) = await CompartmentOfAsync(scan, type, body, cancel);
+        var (ofBody, refused) = await _written.OfAsync(scan, type, body, cancel);
         if (refused is not null && named is null)
             return new Reading.Refused(refused);
         if (refused is null && named is not null && named != ofBody)
@@ -339,7 +304,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             return new Reading.Refused(fault);
         if (scan.ResourceType != type)
             return Refuse(FaultKind.Invalid, "The resource's type is not the one in the address.", "resourceType");
-        var (compartment, refused) = await CompartmentOfAsync(scan, type, body, cancel);
+        var (compartment, refused) = await _written.OfAsync(scan, type, body, cancel);
         if (refused is not null)
             return new Reading.Refused(refused);
         var single = Single(InteractionKind.Create, type, compartment, 'c');
@@ -394,7 +359,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             needs.AddRange(letters.Select(l => (type!, l)));
         }
         needs.AddRange(SearchesOf(scan));
-        var (compartment, refused) = await CompartmentOfAsync(scan, null, body, cancel);
+        var (compartment, refused) = await _written.OfAsync(scan, null, body, cancel);
         return refused is not null ? new Reading.Refused(refused) : new Reading.Single(new Interaction
         {
             Kind = InteractionKind.Transaction,
@@ -402,74 +367,6 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
             Needs = [.. needs.Distinct()],
             WritesDirectory = scan.TouchesDirectory,
         }, body);
-    }
-
-    /// <summary>
-    /// The compartment a body is about: the Patient it registers, else the patient it refers to, else the resource it addresses.
-    /// Where it names several, the first is taken and the repository refuses the others by their elements.
-    /// </summary>
-    private async ValueTask<(Pseudonym, Fault?)> CompartmentOfAsync(RequestScan scan, string? type, ReadOnlyMemory<byte> body, CancellationToken cancel)
-    {
-        if (scan.IdentityCodes.Count > 1)
-            return (default, Explain(body, "One transaction concerns one patient; this names several identity codes.", type is null ? "Bundle.entry" : "Patient.identifier"));
-        if (scan.IdentityCodes is [var written])
-            return !PersonalIdentityCode.TryParse(written, out var code) ? (default, Explain(body, "The identity code is not valid.", "Patient.identifier"))
-                : SearchedCompartment.ForeignCode(code, options.Identification.TestIdentityCodes) is { } foreign ? (default, Explain(body, foreign, "Patient.identifier"))
-                : (await pseudonyms.OfAsync(code, cancel), null);
-        foreach (var id in scan.PatientIds)
-            if (ids.TryReadResourceId(id, out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory)
-                return (compartment, null);
-        foreach (var reference in scan.ConditionalReferences)
-            if (reference.StartsWith("Patient?", StringComparison.Ordinal)
-                && await _searched.OfAsync("Patient", QueryHelpers.ParseQuery(reference["Patient".Length..]), cancel) is ({ } sought, null))
-                return (sought, null);
-        if (type == "Patient" || scan.Entries.Any(e => e is { ResourceType: "Patient", Method: "POST" }))
-            return (default, Explain(body, "A Patient needs a personal identity code: identifier with system urn:oid:1.2.246.21.", "Patient.identifier"));
-        if (!scan.TouchesPatient)
-            return (Pseudonym.Directory, null);
-        foreach (var entry in scan.Entries)
-            if (entry.Url?.TrimStart('/').Split('/', '?') is [_, var id, ..] && ids.TryReadResourceId(id, out var compartment, out _) && !compartment.IsDirectory)
-                return (compartment, null);
-        foreach (var entry in scan.Entries)
-            if (entry.Url?.Split('?', 2) is [var asked, var query]
-                && await _searched.OfAsync(asked.Trim('/'), QueryHelpers.ParseQuery(query), cancel) is ({ } named, null))
-                return (named, null);
-        if (type == "Binary" && ContextOf(body) is { } context)
-            return (context, null);
-        return (default, Explain(body, "It must refer to a patient that is registered here: Patient/[id].", null));
-    }
-
-    /// <summary>The compartment of the resource that a Binary names as its security context (hl7.org/fhir/R4/binary.html).</summary>
-    private Pseudonym? ContextOf(ReadOnlyMemory<byte> body)
-    {
-        using var document = JsonDocument.Parse(body);
-        return document.RootElement.TryGetProperty("securityContext", out var context) && context.ValueKind == JsonValueKind.Object
-            && context.TryGetProperty("reference", out var reference) && reference.ValueKind == JsonValueKind.String
-            && References.TryReadLocal(reference.GetString()!, out _, out var id) && ids.TryReadResourceId(id, out var compartment, out _) && !compartment.IsDirectory
-            ? compartment : null;
-    }
-
-    /// <summary>
-    /// Why a body has no compartment: what the validator finds wrong with it, else the elements that should have named
-    /// a patient, else the sentence given. Off the good path, so it may take its time.
-    /// </summary>
-    private Fault Explain(ReadOnlyMemory<byte> body, string diagnostics, string? expression)
-    {
-        var (resource, fault) = ResourceParser.Parse(body);
-        if (fault is not null)
-            return fault;
-        var resources = resource is Hl7.Fhir.Model.Bundle bundle
-            ? bundle.Entry.Select((e, i) => (e.Resource!, Root: $"Bundle.entry[{i}].resource")).Where(e => e.Item1 is not null)
-            : [(resource!, resource!.TypeName)];
-        FaultIssue[] unresolved = [.. resources.SelectMany(r => References.Of(r.Item1, r.Item2))
-            .Where(r => r is { Kind: ReferenceKind.Local, Type: "Patient" } && !ids.TryReadResourceId(r.Id, out _, out _))
-            .Take(ResourceParser.MaxIssues)
-            .Select(r => new FaultIssue("The reference names no patient that is registered here. Register the patient first and use the id that comes back.", r.Expression))];
-        if (unresolved.Length > 0)
-            return new(FaultKind.Unprocessable, unresolved);
-        if (expression is null && resource is { } single and not Hl7.Fhir.Model.Bundle)
-            expression = ResourceTypes.SubjectElements(single.TypeName) is [var subject, ..] ? subject : single.TypeName;
-        return new(FaultKind.Unprocessable, diagnostics, expression ?? "Bundle.entry");
     }
 
     private async ValueTask<Reading> SearchAsync(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters, CancellationToken cancel)
@@ -509,7 +406,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
     /// <param name="type">Null for everything of a patient.</param>
     private Reading Page(Requester requester, InteractionKind kind, string target, string? type, char letter, string link)
     {
-        if (pages.Open(link, requester.Caller) is not { } state || state.Target != target || !Pseudonym.TryDecode(state.Compartment, out var compartment))
+        if (_pages.Open(link, requester.Caller) is not { } state || state.Target != target || !Pseudonym.TryDecode(state.Compartment, out var compartment))
             return Refuse(FaultKind.Invalid, "This page link is not one that you were given. Repeat the search.", "http._page");
         // Each page is a disclosure of its own, and the record of it says what was asked for.
         var page = Single(kind, type, compartment, letter);
@@ -541,33 +438,7 @@ public sealed class InteractionReader(IdentifierCipher ids, PageSeal pages, IPse
         return fault is not null ? new Reading.Refused(fault) : await SearchAsync("DocumentReference", QueryHelpers.ParseQuery(form), cancel);
     }
 
-    private static bool TryReadForm(ReadOnlyMemory<byte> body, out Dictionary<string, StringValues> form)
-    {
-        form = [];
-        try
-        {
-            using var reader = new FormReader(System.Text.Encoding.UTF8.GetString(body.Span));
-            form = reader.ReadForm();
-            return true;
-        }
-        catch (InvalidDataException)
-        {
-            return false;
-        }
-    }
-
-    /// <summary>The body that goes on to the repository is another than came in.</summary>
-    private static void Resize(HttpRequest request, int length)
-    {
-        request.Headers.Remove("Transfer-Encoding");
-        request.ContentLength = length;
-    }
-
     private static bool IsSearch(HttpRequest request) => request.Method == "POST" && request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal);
-
-    /// <summary>A body where none belongs would be promised to the repository by its headers and never sent.</summary>
-    private static bool HasNeedlessBody(HttpRequest request) => request.Method is not ("POST" or "PUT" or "PATCH") && request.ContentLength is not 0
-        && request.HttpContext.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true;
 
     private static Declaration? DeclarationIn(string type, ReadOnlyMemory<byte> body)
     {
