@@ -29,6 +29,8 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
         var entries = batch.Scan.Entries;
         if (entries.Count > MaxEntries)
             throw new FaultException(new Fault(FaultKind.TooLarge, $"A batch has at most {MaxEntries} entries.", "Bundle.entry"));
+        // Before the entries run at once: a request's context is for one thread, and each would make an id of its own.
+        Correlation.Of(context);
         var answers = new FhirAnswer[entries.Count];
         await Parallel.ForAsync(0, entries.Count, new ParallelOptions { MaxDegreeOfParallelism = Concurrency, CancellationToken = context.RequestAborted },
             async (i, cancel) => answers[i] = await AnswerAsync(context, requester, entries[i], batch.Body, serve, cancel));
@@ -47,7 +49,6 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
         }
         context.Response.StatusCode = StatusCodes.Status200OK;
         context.Response.Headers.CacheControl = "no-store";
-        Correlation.Of(context);
         await FaultWriter.WriteAsync(context, buffer.GetBuffer().AsMemory(0, (int)buffer.Length));
     }
 
