@@ -22,7 +22,7 @@ public sealed record SearchParameter(string Name, SearchKind Kind)
     public IReadOnlyList<string> Modifiers => Kind switch
     {
         SearchKind.String => ["missing", "exact", "contains"],
-        SearchKind.Token => ["missing", "not", "text", "of-type"],
+        SearchKind.Token => ["missing", "not", "text", "of-type", "in", "not-in", "above", "below"],
         SearchKind.Uri => ["missing", "above", "below"],
         SearchKind.Reference => ["missing", "identifier"],
         _ => ["missing"],

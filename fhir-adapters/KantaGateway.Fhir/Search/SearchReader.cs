@@ -12,8 +12,8 @@ namespace KantaGateway.Fhir.Search;
 /// <param name="outer">Reader of the chain that led here; null: of the search itself.</param>
 sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartment, long now, string? publicBase, SearchReader? outer = null)
 {
-    // A unit that nobody has asked for costs milliseconds, a link of a chain a look at every resource of its type.
-    private const int MaxAlternatives = 500, MaxQuantities = 20, MaxDepth = 4, MaxLinks = 200, MaxSortKeys = 8, MaxIncludes = 20;
+    // A unit or a value set that nobody has asked for costs milliseconds, a link of a chain a look at every resource of its type.
+    private const int MaxAlternatives = 500, MaxCostly = 20, MaxDepth = 4, MaxLinks = 200, MaxSortKeys = 8, MaxIncludes = 20;
 
     private readonly int _depth = outer is null ? 0 : outer._depth + 1;
 
@@ -111,20 +111,20 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             return null;
         }
         var tests = new List<ValueTest>();
-        foreach (var alternative in Alternatives(name, value, parameter.Kind is SearchKind.Quantity or SearchKind.Composite ? MaxQuantities : MaxAlternatives))
+        var isOfSets = parameter.Kind == SearchKind.Token && modifier is "in" or "not-in" or "above" or "below";
+        foreach (var alternative in Alternatives(name, value, isOfSets || parameter.Kind is SearchKind.Quantity or SearchKind.Composite ? MaxCostly : MaxAlternatives))
         {
             if (TestOf(parameter, parameter.Kind, modifier, name, alternative) is not { } test)
                 return null;
             tests.Add(test);
         }
-        return tests.Count == 0 ? null : new ValueClause(parameter.Code, [.. tests], isNegated: modifier == "not");
+        return tests.Count == 0 ? null : new ValueClause(parameter.Code, [.. tests], isNegated: modifier is "not" or "not-in");
     }
 
     /// <summary>Why a modifier does not go with a parameter, as a sentence; null where it does.</summary>
     private static string? WhyNot(SearchParameter parameter, string modifier) => (parameter.Kind, modifier) switch
     {
         _ when parameter.Modifiers.Contains(modifier) => null,
-        (SearchKind.Token, "in" or "not-in" or "above" or "below") => $"with :{modifier} is not served, because value sets and hierarchies are not expanded here. Give the codes, separated by commas; :not excludes some.",
         (SearchKind.Reference, "above" or "below") => $"with :{modifier} is not served. Follow the references with a chain.",
         (SearchKind.Reference, _) when ResourceTypes.IsFhirType(modifier) => null,
         _ => $"does not take this modifier. A {parameter.Kind.ToString().ToLowerInvariant()} takes {string.Join(", ", parameter.Modifiers.Select(m => ":" + m))}.",
@@ -143,6 +143,10 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
                 return SplitUnescaped(value, '|') is [var system, var code, var of] && code.Length > 0 && of.Length > 0
                     ? new TypedIdentifierTest(Bytes(system), Bytes(code), Bytes(of))
                     : Malformed(name, "takes system|code|value, where system and code say the type of the identifier.");
+            case SearchKind.Token when modifier is "in" or "not-in":
+                return OneOf(name, KnownCodes.In(Unescape(value)));
+            case SearchKind.Token when modifier is "above" or "below":
+                return ReadPlace(name, value, above: modifier == "above");
             case SearchKind.Token:
                 return ReadToken(name, value, ValueKind.Token);
             case SearchKind.String:
@@ -164,6 +168,18 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             default:
                 return ReadComposite(parameter, name, value);
         }
+    }
+
+    private ValueTest? ReadPlace(string name, string value, bool above) => SplitUnescaped(value, '|') is [{ Length: > 0 } system, { Length: > 0 } code]
+        ? OneOf(name, KnownCodes.Around(Unescape(system), Unescape(code), above))
+        : Malformed(name, "takes system|code: a code has its place in the hierarchy of its system.");
+
+    private CodeSetTest? OneOf(string name, (CodeSet? Codes, string? Why) known)
+    {
+        if (known.Codes is { } codes)
+            return new(codes);
+        Wrong(name, known.Why!, "not-supported");
+        return null;
     }
 
     private ValueTest? ReadToken(string name, string value, ValueKind kind)

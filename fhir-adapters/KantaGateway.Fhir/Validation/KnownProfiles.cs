@@ -2,7 +2,6 @@ using System.Collections.Frozen;
 using System.Text.Json;
 using Firely.Fhir.Validation;
 using Hl7.Fhir.Model;
-using Hl7.Fhir.Serialization;
 using Hl7.Fhir.Specification.Source;
 using Hl7.Fhir.Specification.Terminology;
 using KantaGateway.Fhir.Outcomes;
@@ -25,17 +24,9 @@ public sealed record KnownProfile(string Url, string Version, string Type);
 /// </remarks>
 public static class KnownProfiles
 {
-    private const string Folder = "finnish-base-profiles/";
-
-    /// <summary>Of the package: the publisher, not SUSHI, writes it into the definitions.</summary>
-    private const string PackageVersion = "2.0.0-rc2";
-
     private static readonly FrozenDictionary<string, KnownProfile> ByUrl = ReadAll().ToFrozenDictionary(p => p.Url, StringComparer.Ordinal);
 
     private static readonly Lazy<Validator> Validator = new(Load);
-
-    // SUSHI leaves some texts empty, which is not FHIR but does no harm here.
-    private static readonly FhirJsonDeserializer Reader = new(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich));
 
     /// <summary>In the order of their addresses.</summary>
     public static IReadOnlyList<KnownProfile> All { get; } = [.. ByUrl.Values.OrderBy(p => p.Url, StringComparer.Ordinal)];
@@ -71,8 +62,7 @@ public static class KnownProfiles
 
     private static Validator Load()
     {
-        var profiles = new InMemoryResourceResolver(Files().Select(name => Versioned(Reader.DeserializeResource(Text(name)))));
-        var source = new CachedResolver(new OneAtATime(new SnapshotSource(new MultiResolver(profiles, ZipSource.CreateValidationSource()))));
+        var source = new CachedResolver(new OneAtATime(new SnapshotSource(KnownDefinitions.Open())));
         var validator = new Validator(source, LocalTerminologyService.CreateDefaultForCore(source), null, new ValidationSettings
         {
             // Others are told of by the policy of the client, not by trying to find them.
@@ -84,58 +74,14 @@ public static class KnownProfiles
         return validator;
     }
 
-    private static Resource Versioned(Resource definition)
-    {
-        if (definition is IVersionableConformanceResource versioned)
-            versioned.Version = PackageVersion;
-        return definition;
-    }
-
     private static IEnumerable<KnownProfile> ReadAll()
     {
-        foreach (var name in Files())
+        foreach (var name in KnownDefinitions.Files())
         {
-            using var document = JsonDocument.Parse(Text(name));
+            using var document = JsonDocument.Parse(KnownDefinitions.Text(name));
             var json = document.RootElement;
             if (json.GetProperty("resourceType").GetString() == "StructureDefinition" && json.GetProperty("type").GetString() is var type and not "Extension")
-                yield return new(json.GetProperty("url").GetString()!, PackageVersion, type!);
-        }
-    }
-
-    private static IEnumerable<string> Files() => typeof(KnownProfiles).Assembly.GetManifestResourceNames().Where(n => n.StartsWith(Folder, StringComparison.Ordinal));
-
-    private static string Text(string name)
-    {
-        using var reader = new StreamReader(typeof(KnownProfiles).Assembly.GetManifestResourceStream(name)!);
-        return reader.ReadToEnd();
-    }
-
-    /// <summary>Firely's snapshot generator and file sources answer one question at a time; what they have answered is cached before them.</summary>
-    private sealed class OneAtATime(IAsyncResourceResolver source) : IAsyncResourceResolver
-    {
-        private readonly SemaphoreSlim _turn = new(1);
-
-#pragma warning disable CS0618 // The interface still has the two.
-        public Task<Resource?> ResolveByUriAsync(string uri) => AskAsync(() => source.ResolveByUriAsync(uri));
-
-        public Task<Resource?> ResolveByCanonicalUriAsync(string uri) => AskAsync(() => source.ResolveByCanonicalUriAsync(uri));
-#pragma warning restore CS0618
-
-        public Task<ResolverResult> TryResolveByUriAsync(string uri) => AskAsync(() => source.TryResolveByUriAsync(uri));
-
-        public Task<ResolverResult> TryResolveByCanonicalUriAsync(string uri) => AskAsync(() => source.TryResolveByCanonicalUriAsync(uri));
-
-        private async Task<T> AskAsync<T>(Func<Task<T>> ask)
-        {
-            await _turn.WaitAsync().ConfigureAwait(false);
-            try
-            {
-                return await ask().ConfigureAwait(false);
-            }
-            finally
-            {
-                _turn.Release();
-            }
+                yield return new(json.GetProperty("url").GetString()!, KnownDefinitions.PackageVersion, type!);
         }
     }
 }

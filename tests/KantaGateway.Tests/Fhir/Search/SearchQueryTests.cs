@@ -79,7 +79,7 @@ public sealed class SearchQueryTests : IDisposable
     [InlineData("_sort=nonsense", "Observation?_sort", "not-supported")]
     [InlineData("_include=Observation:nonsense", "Observation?_include", "not-supported")]
     [InlineData("class=AMB", "Observation?class", "not-supported")]
-    [InlineData("code:above=8480-6", "Observation?code:above", "not-supported")]
+    [InlineData("code:above=8480-6", "Observation?code:above", "value")]
     [InlineData("code:exact=a", "Observation?code:exact", "not-supported")]
     [InlineData("date:exact=2024", "Observation?date:exact", "not-supported")]
     [InlineData("encounter:Nonsense=e1", "Observation?encounter:Nonsense", "not-supported")]

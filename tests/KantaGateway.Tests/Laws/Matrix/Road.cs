@@ -59,7 +59,7 @@ sealed class Roads(RecordPlan plan, int number)
             : new Road("search", HttpMethod.Get, type + "?" + query, Headers: headers)) with { FollowsPages = true };
     }
 
-    private string Parameter(string type) => _random.Next(16) switch
+    private string Parameter(string type) => _random.Next(18) switch
     {
         0 => $"code{Pick("", ":not", ":missing", ":text", ":in")}=" + Code(),
         1 => "code=http://loinc.org|" + Code() + "," + Code(),
@@ -76,6 +76,9 @@ sealed class Roads(RecordPlan plan, int number)
         12 => $"_lastUpdated={Pick("gt2020-01-01", "lt2020-01-01", "ge2026-11-01T00:00:00Z")}",
         13 => $"status{Pick("", ":not")}={Pick("final", "preliminary", "finished", "active", "nonsense")}",
         14 => $"{Pick("nonsense", "_text", "_content", "_filter", "near", "_list", "code:nonsense", "patient.name", "subject:Patient.birthdate", "subject.name:exact")}={Word()}",
+        15 => $"clinical-status:{Pick("below", "above")}=http://terminology.hl7.org/CodeSystem/condition-clinical|{Pick("active", "relapse", "nonsense")}",
+        16 => Pick("clinical-status:in=http://hl7.org/fhir/ValueSet/condition-clinical", "status:not-in=http://hl7.org/fhir/ValueSet/observation-status", "code:not-in=http://hl7.org/fhir/ValueSet/condition-code",
+            "encounter.class:below=http://terminology.hl7.org/CodeSystem/v3-ActCode|_ActEncounterCode", "_has:Condition:encounter:clinical-status:in=http://hl7.org/fhir/ValueSet/condition-clinical"),
         _ => $"{Pick("medication", "medication.code", "criticality", "type", "_tag", "_profile", "_security", "contenttype", "clinical-status", "subject", "encounter:missing", "date:missing")}={Pick("true", "active", "low", "text/plain", Code(), "Patient/{patient}")}",
     };
 
