@@ -56,7 +56,8 @@ static class FullResources
         {
             _ when type == typeof(FhirString) => new FhirString($"Äiti {variant}"),
             _ when type == typeof(Markdown) => new Markdown($"text {variant}"),
-            _ when type == typeof(Code) => new Code($"c{variant}"),
+            _ when type == typeof(XHtml) => new XHtml($"<div xmlns=\"http://www.w3.org/1999/xhtml\">text {variant}</div>"),
+            _ when type == typeof(Code) => new Code(property.Name is "contentType" or "payloadMimeType" or "targetFormat" or "sigFormat" ? $"text/plain;v={variant}" : $"c{variant}"),
             _ when type == typeof(Id) => new Id($"i{variant}"),
             _ when type == typeof(FhirUri) => new FhirUri($"http://example.org/{variant}"),
             _ when type == typeof(FhirUrl) => new FhirUrl($"http://example.org/{variant}"),

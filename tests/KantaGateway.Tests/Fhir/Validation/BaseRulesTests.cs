@@ -99,8 +99,37 @@ public class BaseRulesTests
     [Theory]
     [InlineData("2026-02-02T10:00:00Z", "2026")] // the end may lie after the start: R5 says so, R4's words leave it open
     [InlineData("2026-02-02", "2026-02-02T10:00:00+02:00")]
+    [InlineData("2026-02", "2026-02-03")]
+    [InlineData("2026-02", "2026-02")]
     public void A_period_of_two_precisions_that_may_be_in_order_is_accepted(string start, string end) => Assert.Empty(Check(
         """{"resourceType":"Observation","status":"final","code":{"text":"x"},"effectivePeriod":{"start":"START","end":"END"}}""".Replace("START", start, StringComparison.Ordinal).Replace("END", end, StringComparison.Ordinal)));
+
+    [Theory]
+    [InlineData("2026-02", "2026-01-31")]
+    [InlineData("2026-02-02T10:00:00Z", "2026-02-02T11:00:00+02:00")]
+    public void A_period_that_ends_before_it_starts_is_refused_whatever_its_precisions(string start, string end) => Assert.Equal("invariant", Assert.Single(Check(
+        """{"resourceType":"Observation","status":"final","code":{"text":"x"},"effectivePeriod":{"start":"START","end":"END"}}""".Replace("START", start, StringComparison.Ordinal).Replace("END", end, StringComparison.Ordinal))).Code);
+
+    [Theory]
+    [InlineData("""{"value":2,"system":"http://unitsofmeasure.org","code":"mg"}""", """{"value":1,"system":"http://unitsofmeasure.org","code":"g"}""", true)]
+    [InlineData("""{"unit":"mg"}""", """{"value":1}""", true)]
+    [InlineData("""{"value":1}""", """{"value":2}""", true)]
+    [InlineData("""{"value":2}""", """{"value":1}""", false)]
+    [InlineData("""{"value":1,"comparator":"<"}""", """{"value":2}""", false)]
+    public void A_range_is_refused_where_its_ends_are_plainly_in_the_wrong_order(string low, string high, bool accepted) => Assert.Equal(accepted, Check(
+        """{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueRange":{"low":LOW,"high":HIGH}}""".Replace("LOW", low, StringComparison.Ordinal).Replace("HIGH", high, StringComparison.Ordinal)).Count == 0);
+
+    [Theory]
+    [InlineData("""["AC","MORN"]""", true)]
+    [InlineData("""["CM","MORN"]""", false)]
+    [InlineData("""["C"]""", false)]
+    public void An_offset_is_from_events_that_are_not_meals_themselves(string when, bool accepted) => Assert.Equal(accepted, Check(
+        """{"resourceType":"Observation","status":"final","code":{"text":"x"},"effectiveTiming":{"repeat":{"offset":5,"when":WHEN}}}""".Replace("WHEN", when, StringComparison.Ordinal)).Count == 0);
+
+    [Theory]
+    [InlineData("""{"resourceType":"Provenance","target":[{"reference":"Observation/x"}],"recorded":"2026-01-01T10:00:00Z","agent":[{"who":{"display":"x"}}],"signature":[{"data":"YQ=="}]}""", "required", "Provenance.signature[0].type")]
+    [InlineData("""{"resourceType":"DocumentReference","status":"current","content":[{"attachment":{"contentType":"pdf","title":"x"}}]}""", "code-invalid", "DocumentReference.content[0].attachment.contentType")]
+    public void Refuses_what_the_parser_lets_pass(string json, string code, string expression) => Assert.Contains(Check(json), i => i.Code == code && i.Expression == expression);
 
     private static List<FaultIssue> Check(string json)
     {

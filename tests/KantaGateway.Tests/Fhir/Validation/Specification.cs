@@ -1,0 +1,152 @@
+using System.IO.Compression;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Hl7.Fhir.Model;
+using Hl7.Fhir.Serialization;
+using Hl7.Fhir.Specification.Source;
+using Firely.Fhir.Validation.Compilation;
+
+namespace KantaGateway.Tests.Fhir.Validation;
+
+/// <summary>
+/// R4 as Firely's specification package has it, with the corrections of Firely's validator, and what of it
+/// <c>base-rules.json</c> has to say.
+/// </summary>
+static class Specification
+{
+    /// <summary>Whatever BCP 13 has, which cannot be counted up.</summary>
+    private const string MediaTypes = "http://hl7.org/fhir/ValueSet/mimetypes";
+
+    private static readonly JsonSerializerOptions Writing = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>Where ours differs from the specification on purpose.</summary>
+    private static readonly Dictionary<string, string> OwnWords = new(StringComparer.Ordinal)
+    {
+        // Where the order is left open, by two precisions (2026-02 to 2026-02-03) or two units (2 mg to 1 g), R4's words come to
+        // nothing and so refuse what nobody meant to refuse. R5 accepts it, and a comparator, on which the
+        // evaluator fails, is refused by sqty-1.
+        ["per-1"] = "start.hasValue().not() or end.hasValue().not() or (start <= end) or (start <= end).empty()",
+        ["rng-2"] = "low.comparator.exists() or high.comparator.exists() or low.value.empty() or high.value.empty() or (low <= high) or (low <= high).empty()",
+        // R4's words are for one when, of which there may be several; these are R5's.
+        ["tim-9"] = "offset.empty() or (when.exists() and when.select($this in ('C' | 'CM' | 'CD' | 'CV')).allFalse())",
+    };
+
+    private static readonly Lazy<IReadOnlyList<Resource>> Definitions = new(() => [.. Read("profiles-types.xml"), .. Read("profiles-resources.xml")]);
+
+    private static readonly Lazy<Dictionary<string, Resource>> Terminology = new(() =>
+        Read("valuesets.xml").Concat(Read("v3-codesystems.xml")).OfType<IConformanceResource>().DistinctBy(r => r.Url).ToDictionary(r => r.Url!, r => (Resource)r));
+
+    private static readonly Lazy<IReadOnlyList<StructureDefinition>> CorrectedTypes = new(() =>
+    {
+#pragma warning disable CS0618 // The synchronous way of resolving.
+        var corrected = new StructureDefinitionCorrectionsResolver(new InMemoryResourceResolver(Definitions.Value));
+        return [.. Definitions.Value.OfType<StructureDefinition>()
+            .Where(d => d.Abstract != true && d.Derivation != StructureDefinition.TypeDerivationRule.Constraint && d.Kind is StructureDefinition.StructureDefinitionKind.Resource or StructureDefinition.StructureDefinitionKind.ComplexType)
+            .Where(d => d.Derivation != StructureDefinition.TypeDerivationRule.Constraint)
+            .OrderBy(d => d.Type, StringComparer.Ordinal).Select(d => (StructureDefinition)corrected.ResolveByCanonicalUri(d.Url!)!)];
+#pragma warning restore CS0618
+    });
+
+    /// <summary>Every resource and complex data type that is not abstract, in the order of their names.</summary>
+    public static IReadOnlyList<StructureDefinition> Types => CorrectedTypes.Value;
+
+    /// <summary>The codes of a value set as <c>system#code</c>; null when they cannot be counted up from the package.</summary>
+    public static IReadOnlyList<string>? Codes(string valueSet)
+    {
+        if (!Terminology.Value.TryGetValue(valueSet.Split('|')[0], out var found) || found is not ValueSet { Compose: { Exclude.Count: 0 } compose } || compose.Include.Exists(i => i.Filter.Count > 0 || i.ValueSet.Any()))
+            return null;
+        var codes = new List<string>();
+        foreach (var include in compose.Include)
+            if (include.Concept.Count > 0)
+                codes.AddRange(include.Concept.Select(c => $"{include.System}#{c.Code}"));
+            else if (Terminology.Value.GetValueOrDefault(include.System ?? "") is CodeSystem { Concept.Count: > 0 } system)
+                codes.AddRange(Flat(system.Concept).Select(c => $"{include.System}#{c}"));
+            else
+                return null;
+        return codes;
+
+        static IEnumerable<string> Flat(IEnumerable<CodeSystem.ConceptDefinitionComponent> concepts) => concepts.SelectMany(c => Flat(c.Concept).Prepend(c.Code!));
+    }
+
+    /// <summary>What <c>base-rules.json</c> is to say of each type.</summary>
+    /// <param name="leftOut">Told of each rule that it need not have: the element and the constraint's key or the value set.</param>
+    public static SortedDictionary<string, JsonObject> Rules(Action<ElementDefinition, string> leftOut)
+    {
+        var types = new SortedDictionary<string, JsonObject>(StringComparer.Ordinal);
+        foreach (var definition in Types)
+            foreach (var element in definition.Snapshot!.Element)
+                Add(definition, element);
+        return types;
+
+        JsonObject Of(string type) => types.TryGetValue(type, out var rules) ? rules : types[type] = [];
+
+        void Add(StructureDefinition definition, ElementDefinition element)
+        {
+            var isType = !element.Path!.Contains('.') || element.Type.Exists(t => t.Code is "BackboneElement" or "Element");
+            JsonArray constraints = [];
+            foreach (var constraint in element.Constraint.Where(c => c.Severity == ConstraintSeverity.Error))
+                if (constraint.Key!.StartsWith("dom-", StringComparison.Ordinal))
+                    // The same for all: kept once.
+                    (Of("DomainResource")["constraints"] ??= new JsonArray()).AsArray().AddOnce(Written(constraint));
+                else if (constraint.Key is "ele-1" or "txt-1" or "txt-2" || (constraint.Key == "ext-1" && element.Path != "Extension"))
+                    leftOut(element, constraint.Key);
+                // Of a member the constraints of its type stand with the type.
+                else if (isType || constraint.Source is null || constraint.Source == definition.Url || constraint.Source == definition.Type)
+                    constraints.Add(Written(constraint));
+            if (isType)
+            {
+                if (constraints.Count > 0)
+                    Of(element.Path!)["constraints"] = constraints;
+                return;
+            }
+            // The SDK has one class for all versions of FHIR, and what one of them need not have it does not ask for.
+            if (element.Min > 0 && ModelInfo.ModelInspector.FindClassMapping(definition.Type!) is { } model && ParentOf(element) == definition.Type
+                && model.FindMappedElementByName(NameOf(element))?.IsMandatoryElement != true)
+                (Of(definition.Type!)["required"] ??= new JsonArray()).AsArray().Add(NameOf(element));
+            JsonObject member = [];
+            // SimpleQuantity, the only profile on a data type that a member names.
+            if (element.Type.Exists(t => t.Code == "Quantity" && t.Profile.Any()))
+            {
+                constraints.Add(new JsonArray("sqty-1", "comparator.empty()", "The comparator is not used on a SimpleQuantity"));
+                member["type"] = "Quantity";
+            }
+            if (constraints.Count > 0)
+                member.Insert(0, "constraints", constraints);
+            if (element.Binding is { Strength: BindingStrength.Required } binding)
+                // A format of a server may be named "json" alone.
+                if (binding.ValueSet!.Split('|')[0] == MediaTypes && element.Path != "CapabilityStatement.format")
+                    member["isMediaType"] = true;
+                else if (element.Type.Exists(t => t.Code is "CodeableConcept" or "Coding") && Codes(binding.ValueSet!) is { } codes)
+                    member["codes"] = new JsonArray([.. codes.Select(c => (JsonNode)c)]);
+                else
+                    leftOut(element, binding.ValueSet!.Split('|')[0]);
+            if (member.Count > 0)
+                (Of(ParentOf(element))["members"] ??= new JsonObject()).AsObject()[NameOf(element)] = member;
+        }
+    }
+
+    /// <summary>Path of the element's parent.</summary>
+    public static string ParentOf(ElementDefinition element) => element.Path![..element.Path!.LastIndexOf('.')];
+
+    /// <summary>The element's own name, of a choice without its <c>[x]</c>.</summary>
+    public static string NameOf(ElementDefinition element) => element.Path![(element.Path!.LastIndexOf('.') + 1)..].Replace("[x]", "", StringComparison.Ordinal);
+
+    /// <summary>The rules in the layout of <c>base-rules.json</c>: a line for each type.</summary>
+    public static string Layout(SortedDictionary<string, JsonObject> types) => "{\n\"types\": {\n" + string.Join(",\n", types.Select(t => $"{JsonSerializer.Serialize(t.Key)}: {t.Value.ToJsonString(Writing)}")) + "\n}\n}\n";
+
+    private static JsonArray Written(ElementDefinition.ConstraintComponent constraint) => [constraint.Key, OwnWords.GetValueOrDefault(constraint.Key!) ?? constraint.Expression, constraint.Human];
+
+    private static void AddOnce(this JsonArray array, JsonNode item)
+    {
+        if (!array.Any(i => JsonNode.DeepEquals(i, item)))
+            array.Add(item);
+    }
+
+    private static IEnumerable<Resource> Read(string entry)
+    {
+        using var zip = ZipFile.OpenRead(Path.Combine(AppContext.BaseDirectory, "specification.zip"));
+        using var reader = new StreamReader(zip.GetEntry(entry)!.Open());
+        return ((Bundle)new FhirXmlDeserializer(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich)).DeserializeResource(reader.ReadToEnd())).Entry.Select(e => e.Resource!);
+    }
+}
