@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace KantaGateway.Fhir.Search;
 
 /// <summary>A stretch of time as search compares it: from <see cref="Start"/> up to but not including <see cref="End"/>.</summary>
@@ -6,6 +8,13 @@ namespace KantaGateway.Fhir.Search;
 /// <remarks>hl7.org/fhir/R4/search.html#date: a literal stands for the whole range that its precision leaves open.</remarks>
 public readonly record struct TimeRange(long Start, long End)
 {
+    /// <summary>Whether they have a moment in common.</summary>
+    public bool Overlaps(TimeRange other) => Start < other.End && other.Start < End;
+
+    /// <summary>As it lies in an index entry (<see cref="ValueKind.Date"/>).</summary>
+    internal static TimeRange Read(ReadOnlySpan<byte> payload) =>
+        new(BinaryPrimitives.ReadInt64LittleEndian(payload), BinaryPrimitives.ReadInt64LittleEndian(payload[8..]));
+
     /// <summary>
     /// Reads <c>YYYY</c>, <c>YYYY-MM</c>, <c>YYYY-MM-DD</c> or <c>YYYY-MM-DDThh:mm[:ss[.f]]</c>, with or without
     /// <c>Z</c> or an offset; without one the time is Finnish.

@@ -59,7 +59,7 @@ readonly record struct TimeTest(SearchPrefix Prefix, TimeRange Range)
         SearchPrefix.Ge => value.End > Range.End || Contains(value),
         SearchPrefix.Sa => value.Start >= Range.End,
         SearchPrefix.Eb => value.End <= Range.Start,
-        _ => value.Start < Range.End && Range.Start < value.End,
+        _ => value.Overlaps(Range),
     };
 
     private bool Contains(TimeRange value) => Range.Start <= value.Start && value.End <= Range.End;

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -74,7 +73,7 @@ sealed class StringTest(StringMode mode, string text) : ValueTest
 sealed class DateTest(TimeTest test) : ValueTest
 {
     public override bool Holds(ValueKind of, ReadOnlySpan<byte> payload) => of == ValueKind.Date
-        && test.Holds(new(BinaryPrimitives.ReadInt64LittleEndian(payload), BinaryPrimitives.ReadInt64LittleEndian(payload[8..])));
+        && test.Holds(TimeRange.Read(payload));
 }
 
 enum UriMode { Same, Above, Below }

@@ -28,13 +28,13 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
     private static readonly Include AnyReference = new(IsReverse: true, Iterates: false, "*", null, "Encounter");
 
     /// <param name="type">Patient or Encounter.</param>
-    /// <param name="form">Form-encoded parameters (<c>_since</c>, <c>_type</c>, <c>_count</c>), or a page link.</param>
+    /// <param name="form">Form-encoded parameters (<c>_since</c>, <c>_type</c>, <c>_count</c>; of a Patient <c>start</c> and <c>end</c>), or a page link.</param>
     /// <exception cref="FaultException">There is no such resource, or none that this request may see.</exception>
     public async Task<Answer> OfAsync(RepositoryRequest request, string type, string id, string form, CancellationToken cancel)
     {
         var target = $"{type}/{id}/$everything";
         var from = Paging.StateIn(request, pages, target, form);
-        var asked = Asked.Read(from?.Query ?? form);
+        var asked = Asked.Read(from?.Query ?? form, isOfPatient: type == "Patient");
         using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
         using var directory = request.Directory is { } held
             ? await compartments.OpenAsync(held.Grant.Compartment, held.Token, cancel).ConfigureAwait(false) : null;
@@ -85,8 +85,10 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
         {
             if (asked.Types is not null && !asked.Types.Contains(type))
                 continue;
+            var dates = asked.Care is null ? null : CareDates.Of(type);
             foreach (var row in space.Own.OfType(type))
                 if (row.LastUpdated.UtcTicks >= asked.Since
+                    && (dates is null || dates.Concern(row, asked.Care!.Value))
                     && (isOfPatient || row == about || type == "Patient" || run.Targets(AnyReference, row).Contains(("Encounter", id))))
                     found.Add(row);
         }
@@ -123,13 +125,14 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
     /// <summary>What of everything is asked for.</summary>
     /// <param name="Since">UTC ticks: what was changed from then on.</param>
     /// <param name="Types">Null: all.</param>
+    /// <param name="Care">When the care was given, by <see cref="CareDates"/>; null: at any time.</param>
     /// <param name="Form">The parameters as understood, for links.</param>
-    private sealed record Asked(int Count, long Since, HashSet<string>? Types, string Form)
+    private sealed record Asked(int Count, long Since, HashSet<string>? Types, TimeRange? Care, string Form)
     {
         /// <exception cref="FaultException">A parameter is wrong, or would narrow the answer in a way that is not served.</exception>
-        public static Asked Read(string form)
+        public static Asked Read(string form, bool isOfPatient)
         {
-            var (count, since, types) = (SearchQuery.MaxCount, long.MinValue, (HashSet<string>?)null);
+            var (count, since, types, care) = (SearchQuery.MaxCount, long.MinValue, (HashSet<string>?)null, (TimeRange?)null);
             foreach (var pair in form.Split('&', StringSplitOptions.RemoveEmptyEntries))
             {
                 var (name, value) = pair.Split('=', 2) is [var n, var v] ? (WebUtility.UrlDecode(n), WebUtility.UrlDecode(v)) : (pair, "");
@@ -144,19 +147,25 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
                     case "_type" when value.Split(',') is var named && named.All(ResourceTypes.IsServed):
                         (types ??= new(StringComparer.Ordinal)).UnionWith(named);
                         break;
+                    case "start" or "end" when !isOfPatient:
+                        throw Wrong("Dates of care are asked for with Patient/[id]/$everything; an Encounter is care of one time.");
+                    case "start" when TimeRange.TryParse(value, out var first):
+                        care = new(first.Start, care?.End ?? long.MaxValue);
+                        break;
+                    case "end" when TimeRange.TryParse(value, out var last):
+                        care = new(care?.Start ?? long.MinValue, last.End);
+                        break;
                     case "_format" or "_pretty" or "_summary" or "_elements":
                         break;
-                    case "_count" or "_since" or "_type":
-                        throw Wrong($"Parameter {name} is {name switch { "_count" => "a number from 1", "_since" => "a time, such as 2026-01-31T08:00:00Z", _ => "a list of types that are kept here" }}.");
-                    case "start" or "end":
-                        throw Wrong("Dates of care are not served by $everything: search the type by its date, such as Encounter?patient=[id]&date=ge2026-01-01.");
+                    case "_count" or "_since" or "_type" or "start" or "end":
+                        throw Wrong($"Parameter {name} is {name switch { "_count" => "a number from 1", "_since" => "a time, such as 2026-01-31T08:00:00Z", "start" or "end" => "a date, such as 2026-01-31", _ => "a list of types that are kept here" }}.");
                     default:
-                        throw Wrong("$everything takes the parameters _since, _type and _count, and no other.");
+                        throw Wrong(isOfPatient ? "$everything takes the parameters start, end, _since, _type and _count, and no other." : "$everything takes the parameters _since, _type and _count, and no other.");
                 }
 
                 FaultException Wrong(string sentence) => new(new Fault(FaultKind.Invalid, sentence, $"http.{name}"));
             }
-            return new(count, since, types, form);
+            return new(count, since, types, care, form);
         }
     }
 }

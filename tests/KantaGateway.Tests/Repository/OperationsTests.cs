@@ -49,8 +49,52 @@ public sealed class OperationsTests : IAsyncLifetime
             ["parameter"] = new JsonArray(new JsonObject { ["name"] = "_type", ["valueCode"] = "Observation" }),
         };
         Assert.Equal([stored], (await _world.SendAsync(clinic.Grant, null, "POST", "/fhir/" + target, parameters.ToJsonString())).Is(HttpStatusCode.OK).Ids);
-        (await clinic.GetAsync(target + "?start=2026-01-01")).Is(HttpStatusCode.BadRequest);
         (await clinic.GetAsync(target + "?_type=Nonsense")).Is(HttpStatusCode.BadRequest);
+    }
+
+    /// <summary>Of a Condition any of its dates counts; what has none, as a person or a medicine, belongs to every time.</summary>
+    [Fact]
+    public async Task Everything_is_narrowed_by_the_dates_of_care_on_every_page()
+    {
+        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        await clinic.StoreAsync(Some.Patient());
+        var old = await StoreAsync("2019-03-01T10:00:00+02:00");
+        var recent = await StoreAsync("2026-01-05");
+        var vague = await StoreAsync("2021");
+        var condition = await clinic.StoreAsync(new JsonObject
+        {
+            ["resourceType"] = "Condition", ["subject"] = new JsonObject { ["reference"] = "Patient/" + clinic.PatientId },
+            ["onsetDateTime"] = "2018", ["recordedDate"] = "2026-02-01", ["code"] = new JsonObject { ["text"] = "x" },
+        });
+        var value = await StoreAsync(null);
+        var target = $"Patient/{clinic.PatientId}/$everything";
+        foreach (var (query, expected) in new (string, string[])[]
+        {
+            ("?start=2026-01-05", [clinic.PatientId, recent, condition, value]),
+            ("?start=2026-01-06", [clinic.PatientId, condition, value]),
+            ("?end=2019-02", [clinic.PatientId, condition, value]),
+            ("?end=2019-03-01", [clinic.PatientId, old, condition, value]),
+            ("?start=2019&end=2021-06-30", [clinic.PatientId, old, vague, value]),
+            ("?start=2021-06-30&_type=Observation", [recent, vague, value]),
+            ("?end=2017&start=2016", [clinic.PatientId, value]),
+        })
+        {
+            Assert.Equal(expected, (await clinic.GetAsync(target + query)).Is(HttpStatusCode.OK).Ids);
+            Assert.Equal(expected.Length, (await HistoriesTests.PagesAsync(clinic, target, query + "&_count=1")).Length);
+        }
+        (await clinic.GetAsync(target + "?start=yesterday")).Is(HttpStatusCode.BadRequest);
+        (await clinic.GetAsync($"Encounter/{await clinic.StoreAsync(Some.Encounter(clinic.PatientId))}/$everything?start=2026")).Is(HttpStatusCode.BadRequest);
+
+        // A date that is the result is none of care.
+        Task<string> StoreAsync(string? effective)
+        {
+            var observation = Some.Observation(clinic.PatientId);
+            observation.Remove("effectiveDateTime");
+            if (effective is not null)
+                observation["effectiveDateTime"] = effective;
+            observation["valueDateTime"] = "1990-01-01";
+            return clinic.StoreAsync(observation);
+        }
     }
 
     [Fact]
@@ -79,8 +123,10 @@ public sealed class OperationsTests : IAsyncLifetime
         Assert.Equal(absent.Body, (await reader.GetAsync($"Encounter/{visit}/$meta")).Is(HttpStatusCode.NotFound).Body);
     }
 
-    [Fact]
-    public async Task What_is_hidden_leaves_no_trace_on_the_pages_of_everything()
+    [Theory]
+    [InlineData("?_count=2")]
+    [InlineData("?_count=2&start=2026-01-01&end=2026-01-31")]
+    public async Task What_is_hidden_leaves_no_trace_on_the_pages_of_everything(string query)
     {
         var answers = new List<string[]>();
         foreach (var hides in new[] { true, false })
@@ -97,7 +143,7 @@ public sealed class OperationsTests : IAsyncLifetime
                 await writer.StoreAsync(Some.Observation(writer.PatientId, encounterId: visit));
             }
             var reader = _world.As(person, RepositoryWorld.Aurora, Breadth.Disclosed, Denied);
-            answers.Add(await HistoriesTests.PagesAsync(reader, $"Patient/{reader.PatientId}/$everything", "?_count=2"));
+            answers.Add(await HistoriesTests.PagesAsync(reader, $"Patient/{reader.PatientId}/$everything", query));
         }
         Assert.Equal(3, answers[0].Length);
         Assert.Equal(answers[1], answers[0]);
