@@ -69,7 +69,7 @@ public sealed class SearchQuery
     /// <param name="compartment">Where the search takes place; an <c>_id</c> of another one finds nothing.</param>
     /// <param name="now">Time of request, for the prefix <c>ap</c>.</param>
     /// <param name="publicBase">The FHIR base without trailing slash: references below it count as relative.</param>
-    /// <param name="lenient">What no parameter is named is left out (<see cref="Ignored"/>); what is wrong is refused all the same.</param>
+    /// <param name="lenient">What no parameter is named, and an order or include by such a name, is left out (<see cref="Ignored"/>); what is wrong is refused all the same.</param>
     /// <returns>One of the two; the fault names every parameter that is wrong, never a value.</returns>
     public static (SearchQuery? Query, Fault? Fault) Parse(
         string type, string? form, IdentifierCipher ids, Pseudonym compartment, DateTimeOffset now, string? publicBase = null, bool lenient = false)

@@ -22,7 +22,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
 
     public List<FaultIssue> Issues { get; } = [];
 
-    /// <summary>Parameters that nothing is known of.</summary>
+    /// <summary>Parameters that nothing is known of, and orders and includes by such.</summary>
     public List<FaultIssue> Unknown { get; } = [];
 
     public List<SearchClause> Clauses { get; } = [];
@@ -372,13 +372,21 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
         {
             var name = key.StartsWith('-') ? key[1..] : key;
             var parameter = SearchParameters.Find(type, name);
-            if ((parameter is null && name != "_lastUpdated") || parameter?.Kind == SearchKind.Composite)
-                Wrong("_sort", $"takes search parameters of {type} that are not composite, and _lastUpdated, each with - before it to sort downwards.", "not-supported");
-            else if (Sort.Count == MaxSortKeys)
+            var sentence = $"takes search parameters of {type} that are not composite, and _lastUpdated, each with - before it to sort downwards.";
+            if (parameter?.Kind == SearchKind.Composite || SearchParameters.WhyNot(name) is not null)
+                Wrong("_sort", sentence, "not-supported");
+            else if (parameter is null && name != "_lastUpdated")
+            {
+                // An order in which a key is left out is another order: none of it is understood.
+                Unknown.Add(IssueOf("_sort", sentence, "not-supported"));
+                return;
+            }
+            else if (Sort.Count + keys.Count == MaxSortKeys)
                 Wrong("_sort", $"has more than {MaxSortKeys} keys.", "too-costly");
             else
-                Sort.Add(new(parameter, key.Length > name.Length));
+                keys.Add(new(parameter, key.Length > name.Length));
         }
+        Sort.AddRange(keys);
     }
 
     private void ReadInclude(string name, string value)
@@ -388,7 +396,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
         var parameter = parts.Length > 1 && SearchParameters.Find(parts[0], parts[1]) is { Kind: SearchKind.Reference } found ? found : null;
         if (parts.Length > 3 || (value != "*" && !ResourceTypes.IsServed(parts[0])) || (value != "*" && parameter is null && parts is not [_, "*"])
             || (parts.Length == 3 && !ResourceTypes.IsServed(parts[2])))
-            Wrong(name, "takes Type:parameter, Type:parameter:Target, Type:* or *; the parameter is one of the type's references.", "not-supported");
+            Unknown.Add(IssueOf(name, "takes Type:parameter, Type:parameter:Target, Type:* or *; the parameter is one of the type's references.", "not-supported"));
         else if (Includes.Count == MaxIncludes)
             Wrong(name, $"stands more than {MaxIncludes} times.", "too-costly");
         else

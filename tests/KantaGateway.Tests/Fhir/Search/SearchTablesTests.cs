@@ -307,6 +307,30 @@ public sealed class SearchTablesTests : IDisposable
         Assert.Equal("code=a", parsed.Understood);
     }
 
+    [Theory]
+    [InlineData("_sort=nonsense")]
+    [InlineData("_sort=date,-nonsense")]
+    [InlineData("_include=Observation:nonsense")]
+    [InlineData("_include=Nonsense:subject")]
+    [InlineData("_include:iterate=Observation:subject:Nonsense")]
+    [InlineData("_revinclude=Provenance:nonsense")]
+    public void Lenient_leaves_out_an_unknown_order_or_include_and_strict_refuses_it(string query)
+    {
+        var (parsed, _) = SearchQuery.Parse("Observation", query + "&code=a&_include=Observation:subject", _ids, Compartment, Now, lenient: true);
+        Assert.Equal($"Observation?{query.Split('=')[0]}", Assert.Single(parsed!.Ignored).Expression);
+        Assert.Equal("code=a&_include=Observation:subject", parsed.Understood);
+        Assert.Empty(parsed.Sort);
+        Assert.Single(parsed.Includes);
+        Assert.NotNull(SearchQuery.Parse("Observation", query, _ids, Compartment, Now).Fault);
+    }
+
+    [Theory]
+    [InlineData("_sort=code-value-quantity")]
+    [InlineData("_sort=_score")]
+    [InlineData("_sort=date,date,date,date,date,date,date,date,date")]
+    public void Lenient_refuses_an_order_that_is_known_and_not_served(string query) =>
+        Assert.NotNull(SearchQuery.Parse("Observation", query, _ids, Compartment, Now, lenient: true).Fault);
+
     // :: random
 
     private static readonly string[] Words = ["a", "b", "1", "0.5", "ge2030-01", "5.4|http://unitsofmeasure.org|mg", "a$b", "a$1", "s|a", "|a", "s|", "Patient/p1", "http://x/y", "true", "name", "-date", "\\", "$", "|", ",", "", "%", "Ä", "\ud800", "1e999", "-1e-26", "9999999999999999999999999999", "gt", "*", "Observation:patient"];

@@ -75,7 +75,7 @@ sealed class Roads(RecordPlan plan, int number)
         11 => $"_id={Label()}{Pick("", "," + Label())}",
         12 => $"_lastUpdated={Pick("gt2020-01-01", "lt2020-01-01", "ge2026-11-01T00:00:00Z")}",
         13 => $"status{Pick("", ":not")}={Pick("final", "preliminary", "finished", "active", "nonsense")}",
-        14 => $"{Pick("nonsense", "_text", "_content", "_filter", "near", "_list", "code:nonsense", "patient.name", "subject:Patient.birthdate", "subject.name:exact")}={Word()}",
+        14 => $"{Pick("nonsense", "_text", "_content", "_filter", "near", "_list", "code:nonsense", "patient.name", "subject:Patient.birthdate", "subject.name:exact", "_sort", "_include")}={Word()}",
         15 => $"clinical-status:{Pick("below", "above")}=http://terminology.hl7.org/CodeSystem/condition-clinical|{Pick("active", "relapse", "nonsense")}",
         16 => Pick("clinical-status:in=http://hl7.org/fhir/ValueSet/condition-clinical", "status:not-in=http://hl7.org/fhir/ValueSet/observation-status", "code:not-in=http://hl7.org/fhir/ValueSet/condition-code",
             "encounter.class:below=http://terminology.hl7.org/CodeSystem/v3-ActCode|_ActEncounterCode", "_has:Condition:encounter:clinical-status:in=http://hl7.org/fhir/ValueSet/condition-clinical"),
