@@ -78,3 +78,23 @@ sealed class HasClause(SearchParameter reference, SearchQuery inner) : SearchCla
         ? throw new InvalidOperationException("A reverse chain needs a space to look at.")
         : run.TargetsOf(inner, reference).Contains($"{record.Type}/{run.Space.IdOf(record)}");
 }
+
+/// <summary><c>:above</c> and <c>:below</c> of a reference: it leads to one of the resources named, or to what they are part of, or to their parts.</summary>
+/// <param name="roots">Each as <c>Type/id</c>.</param>
+sealed class HierarchyClause(SearchParameter reference, IReadOnlyList<(string Type, string Id)> roots, bool above) : SearchClause
+{
+    public override bool LooksBeyond => true;
+
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
+    {
+        if (run is null)
+            throw new InvalidOperationException("A hierarchy needs a space to look at.");
+        var values = new SearchValues(entry.Values);
+        while (values.Next(reference.Code))
+            if (values.Kind == ValueKind.Reference && SearchRun.Plain(values.Payload) is var literal)
+                foreach (var root in roots)
+                    if (run.HierarchyOf(root, above).Contains(literal))
+                        return true;
+        return false;
+    }
+}

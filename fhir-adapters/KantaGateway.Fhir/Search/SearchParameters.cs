@@ -24,9 +24,13 @@ public sealed record SearchParameter(string Name, SearchKind Kind)
         SearchKind.String => ["missing", "exact", "contains"],
         SearchKind.Token => ["missing", "not", "text", "of-type", "in", "not-in", "above", "below"],
         SearchKind.Uri => ["missing", "above", "below"],
+        SearchKind.Reference when Hierarchies.Any() => ["missing", "identifier", "above", "below"],
         SearchKind.Reference => ["missing", "identifier"],
         _ => ["missing"],
     };
+
+    /// <summary>Of <see cref="Targets"/> the types whose resources are parts of others of their type, such as Location.</summary>
+    internal IEnumerable<string> Hierarchies => Targets.Where(t => SearchParameters.PartOf(t) is not null);
 
     /// <summary>Identifies the parameter in index entries; never reused for another one.</summary>
     internal ushort Code { get; init; }
@@ -80,6 +84,9 @@ public static class SearchParameters
 
     /// <summary>The parameter of a type with a name, or null.</summary>
     public static SearchParameter? Find(string type, string name) => In(type).ByName.GetValueOrDefault(name);
+
+    /// <summary>The parameter by which a resource of a type is part of another one of the type; null where there is none.</summary>
+    internal static SearchParameter? PartOf(string type) => (Find(type, "partof") ?? Find(type, "part-of")) is { } parameter && parameter.Targets.Contains(type) ? parameter : null;
 
     /// <summary>Why a parameter that FHIR knows is not served, as a sentence that says what to do instead; null for others.</summary>
     public static string? WhyNot(string name) => name switch

@@ -111,6 +111,8 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             return null;
         }
         var tests = new List<ValueTest>();
+        if (parameter.Kind == SearchKind.Reference && modifier is "above" or "below")
+            return ReadHierarchy(parameter, modifier == "above", name, value);
         var isOfSets = parameter.Kind == SearchKind.Token && modifier is "in" or "not-in" or "above" or "below";
         foreach (var alternative in Alternatives(name, value, isOfSets || parameter.Kind is SearchKind.Quantity or SearchKind.Composite ? MaxCostly : MaxAlternatives))
         {
@@ -125,7 +127,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
     private static string? WhyNot(SearchParameter parameter, string modifier) => (parameter.Kind, modifier) switch
     {
         _ when parameter.Modifiers.Contains(modifier) => null,
-        (SearchKind.Reference, "above" or "below") => $"with :{modifier} is not served. Follow the references with a chain.",
+        (SearchKind.Reference, "above" or "below") => $"with :{modifier} is not served, because nothing that it refers to is part of others of its type. Follow the references with a chain.",
         (SearchKind.Reference, _) when ResourceTypes.IsFhirType(modifier) => null,
         _ => $"does not take this modifier. A {parameter.Kind.ToString().ToLowerInvariant()} takes {string.Join(", ", parameter.Modifiers.Select(m => ":" + m))}.",
     };
@@ -199,22 +201,45 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             : Malformed(name, "takes a number, number|system|code or number||unit, such as gt5.4|http://unitsofmeasure.org|mg; prefixes eq, ne, lt, le, gt, ge, sa, eb, ap.");
     }
 
-    private ValueTest? ReadReference(SearchParameter parameter, string? target, string name, string literal)
+    private ReferenceTest? ReadReference(SearchParameter parameter, string? target, string name, string value) =>
+        LiteralOf(parameter.Targets, target, name, value) is { Literal: { } literal, IsBare: var isBare } ? new(Encoding.UTF8.GetBytes(literal), isBare) : null;
+
+    /// <summary>A reference as it is stored, or the bare id that it ends with; null where it is refused.</summary>
+    /// <param name="targets">Types that it may refer to.</param>
+    /// <param name="target">The one that is asked for; null: any.</param>
+    private (string? Literal, bool IsBare) LiteralOf(IReadOnlyList<string> targets, string? target, string name, string literal)
     {
         if (publicBase is not null && literal.StartsWith(publicBase + "/", StringComparison.Ordinal))
             literal = literal[(publicBase.Length + 1)..];
-        var isBare = References.IsId(literal);
-        if (isBare)
+        if (References.IsId(literal))
         {
             // The type that a bare id stands for is open where there are several.
-            target ??= parameter.Targets.Count == 1 ? parameter.Targets[0] : null;
-            if (target is not null)
-                (literal, isBare) = ($"{target}/{literal}", false);
+            target ??= targets.Count == 1 ? targets[0] : null;
+            return target is null ? (literal, true) : ($"{target}/{literal}", false);
         }
-        else if (References.Classify(literal, out var named, out _) is not (ReferenceKind.Local or ReferenceKind.External or ReferenceKind.Urn)
-            || (target is not null && named is not null && named != target))
-            return Malformed(name, "takes Type/id, an id, or a URL of a resource.");
-        return new ReferenceTest(Encoding.UTF8.GetBytes(literal), isBare);
+        if (References.Classify(literal, out var named, out _) is ReferenceKind.Local or ReferenceKind.External or ReferenceKind.Urn
+            && (target is null || named is null || named == target))
+            return (literal, false);
+        Malformed(name, "takes Type/id, an id, or a URL of a resource.");
+        return default;
+    }
+
+    private HierarchyClause? ReadHierarchy(SearchParameter parameter, bool above, string name, string value)
+    {
+        string[] types = [.. parameter.Hierarchies];
+        var roots = new List<(string, string)>();
+        foreach (var alternative in Alternatives(name, value, MaxCostly))
+        {
+            if (LiteralOf(types, null, name, Unescape(alternative)) is not { Literal: { } literal })
+                return null;
+            if (!References.TryReadLocal(literal, out var type, out var id) || !types.Contains(type))
+            {
+                Malformed(name, $"takes one of {string.Join(", ", types)}, as Type/id: these are parts of others of their type.");
+                return null;
+            }
+            roots.Add((type!, id!));
+        }
+        return roots.Count == 0 ? null : new(parameter, roots, above);
     }
 
     private ValueTest? ReadComposite(SearchParameter parameter, string name, string value)
@@ -368,6 +393,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
 
     private void ReadSort(string value)
     {
+        var keys = new List<SortKey>();
         foreach (var key in value.Split(','))
         {
             var name = key.StartsWith('-') ? key[1..] : key;

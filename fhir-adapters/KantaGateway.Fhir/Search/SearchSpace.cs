@@ -57,6 +57,8 @@ public sealed class SearchRun
     // What chains and reverse chains look for is found once: then the cost is that of looking at each resource once.
     private readonly Dictionary<SearchQuery, HashSet<string>> _matches = [];
     private readonly Dictionary<SearchQuery, HashSet<string>> _targets = [];
+    private readonly Dictionary<((string, string), bool), HashSet<string>> _hierarchies = [];
+    private readonly Dictionary<(string, bool), ILookup<string, string>> _partOf = [];
     private readonly Dictionary<SearchRecord, (ValueKind Kind, byte[] Payload)?[]> _sortValues = [];
 
     internal SearchRun(SearchQuery query, ISearchSpace space) => (_query, Space) = (query, space);
@@ -136,6 +138,26 @@ public sealed class SearchRun
                 foreach (var (type, id) in Targets(include, record))
                     found.Add($"{type}/{id}");
         return _targets[query] = found;
+    }
+
+    /// <summary>A resource and its parts, theirs and so on, or what it is part of; each as <c>Type/id</c>. Only what the space has leads further.</summary>
+    internal HashSet<string> HierarchyOf((string Type, string Id) root, bool above)
+    {
+        if (_hierarchies.TryGetValue((root, above), out var known))
+            return known;
+        if (!_partOf.TryGetValue((root.Type, above), out var next))
+        {
+            var include = new Include(false, false, root.Type, SearchParameters.PartOf(root.Type), root.Type);
+            var links = Space.OfType(root.Type).SelectMany(record => Targets(include, record), (record, whole) => (Part: $"{root.Type}/{Space.IdOf(record)}", Whole: $"{whole.Type}/{whole.Id}"));
+            _partOf[(root.Type, above)] = next = above ? links.ToLookup(l => l.Part, l => l.Whole) : links.ToLookup(l => l.Whole, l => l.Part);
+        }
+        var found = new HashSet<string>(StringComparer.Ordinal);
+        var open = new Stack<string>([$"{root.Type}/{root.Id}"]);
+        while (open.TryPop(out var one))
+            if (found.Add(one))
+                foreach (var other in next[one])
+                    open.Push(other);
+        return _hierarchies[(root, above)] = found;
     }
 
     /// <summary>A stored literal without the version it may name.</summary>

@@ -96,7 +96,7 @@ public sealed class SearchedCompartment(IdentifierCipher ids, IPseudonyms pseudo
     private Pseudonym? RecordOf(string type, string name, string value)
     {
         var (bare, modifier) = name.IndexOf(':') is > 0 and var colon ? (name[..colon], name[(colon + 1)..]) : (name, null);
-        if (bare == "_id" ? modifier is not null : modifier is not null && !ResourceTypes.IsServed(modifier) || !IsReference(type, bare))
+        if (bare == "_id" ? modifier is not null : modifier is not (null or "above" or "below") && !ResourceTypes.IsServed(modifier) || !IsReference(type, bare))
             return null;
         var (named, id) = Split(value);
         return (named is null || ResourceTypes.PlaceOf(named) is ResourcePlace.Patient or ResourcePlace.Companion)

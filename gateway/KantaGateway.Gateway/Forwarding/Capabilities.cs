@@ -59,12 +59,16 @@ public static class Capabilities
             searchInclude = Some(ReferencesOf(type).Select(p => $"{type}:{p.Name}")),
             // A search of the directory stays in it.
             searchRevInclude = Some(ResourceTypes.Served.Where(source => !IsDirectory(type) || IsDirectory(source)).SelectMany(source => ReferencesOf(source).Where(p => p.Targets.Contains(type)).Select(p => $"{source}:{p.Name}"))),
-            searchParam = SearchParameters.Of(type).Select(p => new { name = p.Name, definition = p.Definition, type = p.Kind.ToString().ToLowerInvariant() })
-                .Concat([new { name = "_id", definition = "http://hl7.org/fhir/SearchParameter/Resource-id", type = "token" },
-                    new { name = "_lastUpdated", definition = "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated", type = "date" }]),
+            searchParam = SearchParameters.Of(type).Select(p => new { name = p.Name, definition = p.Definition, type = p.Kind.ToString().ToLowerInvariant(), documentation = ModifiersOf(p) })
+                .Concat([new { name = "_id", definition = "http://hl7.org/fhir/SearchParameter/Resource-id", type = "token", documentation = "No modifiers." },
+                    new { name = "_lastUpdated", definition = "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated", type = "date", documentation = "No modifiers." }]),
             operation = Some(routes.Where(r => r is { Operation: not null, Definition: not null }).Select(r => new { name = r.Operation, definition = r.Definition }).Distinct()),
         };
     }
+
+    /// <summary>What a parameter may be asked with; the types of a reference that may lead to anything go without saying.</summary>
+    private static string ModifiersOf(SearchParameter parameter) =>
+        $"Modifiers: {string.Join(", ", parameter.Modifiers.Concat(parameter.Targets.Count > 12 ? ["[type]"] : parameter.Targets).Select(m => ":" + m))}.";
 
     private static IEnumerable<SearchParameter> ReferencesOf(string type) => SearchParameters.Of(type).Where(p => p.Kind == SearchKind.Reference);
 

@@ -110,6 +110,15 @@ public sealed class CapabilityProofTests
                 var parameter = SearchParameters.Find(_type, name)!;
                 Expect($"search by {name}", await aurora.SearchAsync(_type, $"_id={_id}&{name}={Uri.EscapeDataString(ValueOf(parameter))}"), 200);
             }
+            // Of each kind, the modifiers of one parameter.
+            foreach (var claim in claims.GetProperty("searchParam").EnumerateArray()
+                .Where(c => c.GetProperty("name").GetString() is not ("_id" or "_lastUpdated")).DistinctBy(c => c.GetProperty("type").GetString()))
+            {
+                var name = claim.GetProperty("name").GetString()!;
+                var parameter = SearchParameters.Find(_type, name)!;
+                foreach (var modifier in claim.GetProperty("documentation").GetString()!["Modifiers: ".Length..].TrimEnd('.').Split(", ").Where(m => m != ":[type]"))
+                    Expect($"search by {name}{modifier}", await aurora.SearchAsync(_type, $"_id={_id}&{name}{modifier}={Uri.EscapeDataString(ValueOf(parameter, modifier))}"), 200);
+            }
             Expect("search by _lastUpdated", await aurora.SearchAsync(_type, $"_id={_id}&_lastUpdated=gt2020"), 200);
             foreach (var (parameter, member) in new[] { ("_include", "searchInclude"), ("_revinclude", "searchRevInclude") })
                 if (claims.TryGetProperty(member, out var includes))
@@ -118,6 +127,18 @@ public sealed class CapabilityProofTests
             var unclaimed = SearchParameters.WhyNot("_text") is not null ? "_text" : "nonsense";
             Expect("an unclaimed parameter", await aurora.SearchAsync(_type, $"_id={_id}&{unclaimed}=x"), 400);
         }
+
+        private string ValueOf(SearchParameter parameter, string modifier) => (parameter.Kind, modifier) switch
+        {
+            (_, ":missing") => "true",
+            (_, ":of-type") => "s|c|x",
+            (_, ":identifier") => "x",
+            (SearchKind.Token, ":in" or ":not-in") => "http://hl7.org/fhir/ValueSet/condition-clinical",
+            (SearchKind.Token, ":above" or ":below") => "http://terminology.hl7.org/CodeSystem/condition-clinical|active",
+            (SearchKind.Reference, ":above" or ":below") => $"{parameter.Hierarchies.First()}/{house.PatientId}",
+            (SearchKind.Reference, _) => $"{modifier[1..]}/{house.PatientId}",
+            _ => ValueOf(parameter),
+        };
 
         private string ValueOf(SearchParameter parameter) => parameter.Kind switch
         {

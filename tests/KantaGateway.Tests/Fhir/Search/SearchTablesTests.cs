@@ -256,6 +256,47 @@ public sealed class SearchTablesTests : IDisposable
     public void Chains_reverse_chains_and_order(string type, string query, string found) =>
         Assert.Equal(found.Split(',', StringSplitOptions.RemoveEmptyEntries), Ward().Search(Parse(type, query)));
 
+    /// <summary>A hospital of two buildings, one with a ward that has a room.</summary>
+    [Theory]
+    [InlineData("Location", "partof:below=hospital", "building,other,ward,room")]
+    [InlineData("Location", "partof:below=Location/building", "ward,room")]
+    [InlineData("Location", "partof:below=room", "")]
+    [InlineData("Location", "partof:above=Location/ward", "building,other,ward,room")]
+    [InlineData("Location", "partof:below=other,ward", "room")]
+    [InlineData("Encounter", "location:below=Location/hospital", "visit,check")]
+    [InlineData("Encounter", "location:below=https://gateway.example/fhir/Location/building", "visit,check")]
+    [InlineData("Encounter", "location:below=other", "")]
+    [InlineData("Encounter", "location:above=room", "visit,check")]
+    [InlineData("Encounter", "location:above=ward", "check")]
+    [InlineData("Encounter", "location.partof:below=ward", "visit")]
+    [InlineData("Encounter", "part-of:below=visit", "check")]
+    [InlineData("Observation", "encounter:below=visit", "o")]
+    [InlineData("Observation", "encounter:below=nowhere", "")]
+    [InlineData("Location", "_has:Encounter:location:part-of:below=visit", "ward")]
+    public void What_is_part_of_something_is_found_with_it(string type, string query, string found)
+    {
+        var space = new InMemorySpace();
+        space.Add(new Location { Id = "hospital" });
+        space.Add(new Location { Id = "building", PartOf = new("Location/hospital") });
+        space.Add(new Location { Id = "other", PartOf = new("Location/hospital") });
+        space.Add(new Location { Id = "ward", PartOf = new("Location/building/_history/1") });
+        space.Add(new Location { Id = "room", PartOf = new("Location/ward") });
+        space.Add(new Encounter { Id = "visit", Location = [new() { Location = new("Location/room") }] });
+        space.Add(new Encounter { Id = "check", Location = [new() { Location = new("Location/ward") }], PartOf = new("Encounter/visit") });
+        space.Add(new Observation { Id = "o", Code = new("s", "a"), Encounter = new("Encounter/check") });
+        Assert.Equal(found.Split(',', StringSplitOptions.RemoveEmptyEntries), space.Search(Parse(type, query)));
+    }
+
+    [Fact]
+    public void A_place_that_is_part_of_itself_is_gone_round_once()
+    {
+        var space = new InMemorySpace();
+        space.Add(new Location { Id = "a", PartOf = new("Location/b") });
+        space.Add(new Location { Id = "b", PartOf = new("Location/a") });
+        Assert.Equal(["a", "b"], space.Search(Parse("Location", "partof:below=a")));
+        Assert.Equal(["a", "b"], space.Search(Parse("Location", "partof:above=a")));
+    }
+
     [Fact]
     public void Includes_tell_what_a_record_refers_to()
     {
@@ -295,7 +336,9 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("code:in=http://example.org/vs")]
     [InlineData("code:not-in=http://example.org/vs")]
     [InlineData("code:below=a")]
-    [InlineData("subject:above=a")]
+    [InlineData("specimen:above=a")]
+    [InlineData("encounter:below=Location/a")]
+    [InlineData("encounter:above=http://elsewhere.example/Encounter/a")]
     [InlineData("code=a|b|c")]
     public void Lenient_leaves_out_what_is_unknown_and_nothing_that_is_known(string query)
     {

@@ -68,7 +68,7 @@ sealed class Roads(RecordPlan plan, int number)
         4 => $"value-quantity={Pick("", "gt", "lt", "ap")}{Pick("1", "111", "555", "4")}|http://unitsofmeasure.org|{Pick("kg", "g")}",
         5 => $"code-value-quantity=http://loinc.org|{Code()}${Pick("gt1", "lt999", "111")}",
         6 => $"identifier{Pick("", ":not", ":missing", ":of-type")}=urn:matrix|{Pick("h", "v")}{_random.Next(6)}",
-        7 => $"encounter={Pick("Encounter/", "")}{Encounter()}",
+        7 => $"{Pick("encounter=", "encounter:below=", "encounter:above=")}{Pick("Encounter/", "")}{Encounter()}",
         8 => $"encounter.{Pick("status=finished", "identifier=urn:oid:" + Pick(RecordPlan.DeniedEvent, RecordPlan.OpenEvent), "class=AMB", "_id={denied}")}",
         9 => $"encounter:Encounter.{Pick("_has:Condition:encounter:code=" + Code(), "status:not=finished")}",
         10 => $"_has:{Pick("Observation:encounter:code=" + Code(), "Condition:encounter:code:text=" + Word(), "Observation:patient:value-quantity=gt100", "MedicationRequest:medication:status=active", "DocumentReference:encounter:type=" + Code())}",
