@@ -72,6 +72,12 @@ public sealed class RequestScan
 
     public IReadOnlyList<ScannedEntry> Entries { get; private init; } = [];
 
+    /// <summary>
+    /// What a Bundle of requests has and must not have, by the constraints bdl-1, -2, -4, -7 and -8 of the specification; at
+    /// most <see cref="Profiles.ResourceParser.MaxIssues"/>. The others are about other Bundles, or an entry is refused for them.
+    /// </summary>
+    public IReadOnlyList<FaultIssue> Misplaced { get; private init; } = [];
+
     /// <summary>Whether the resource or an entry of the Bundle writes a directory type.</summary>
     public bool TouchesDirectory { get; private init; }
 
@@ -99,6 +105,8 @@ public sealed class RequestScan
         private readonly OrderedDictionary<string, bool> _identityCodes = [];
         private readonly OrderedDictionary<string, bool> _conditional = [];
         private readonly List<ScannedEntry> _entries = [];
+        private readonly HashSet<string> _fullUrls = new(StringComparer.Ordinal);
+        private readonly List<FaultIssue> _misplaced = [];
         private string? _bundleType;
 
         public RequestScan Run()
@@ -123,6 +131,7 @@ public sealed class RequestScan
                 IdentityCodes = [.. _identityCodes.Keys],
                 ConditionalReferences = [.. _conditional.Keys],
                 Entries = _entries,
+                Misplaced = type == "Bundle" ? _misplaced : [],
                 TouchesDirectory = directory,
                 TouchesPatient = patient,
             };
@@ -143,6 +152,11 @@ public sealed class RequestScan
                     _bundleType = ReadText() ?? _bundleType;
                 else if (isRoot && _reader.ValueTextEquals("entry"u8))
                     ReadEntries();
+                else if (isRoot && _reader.ValueTextEquals("total"u8))
+                {
+                    Misplace("bdl-1", "total only when a search or history", "Bundle.total");
+                    ReadValue();
+                }
                 else if ((isRoot || inEntry) && _reader.ValueTextEquals("identifier"u8))
                     ReadIdentifiers(codes);
                 else
@@ -200,11 +214,27 @@ public sealed class RequestScan
                 else if (_reader.ValueTextEquals("request"u8))
                     entry = ReadRequest(entry);
                 else
+                {
+                    if (_reader.ValueTextEquals("search"u8))
+                        Misplace("bdl-2", "entry.search only when a search", $"Bundle.entry[{index}].search");
+                    else if (_reader.ValueTextEquals("response"u8))
+                        Misplace("bdl-4", "entry.response mandatory for batch-response/transaction-response/history, otherwise prohibited", $"Bundle.entry[{index}].response");
                     ReadValue();
+                }
             }
+            if (entry.FullUrl?.Contains("/_history/", StringComparison.Ordinal) == true)
+                Misplace("bdl-8", "fullUrl cannot be a version specific reference", $"Bundle.entry[{index}].fullUrl");
+            if (entry is { FullUrl: { } fullUrl, ResourceType: not null } && !_fullUrls.Add(fullUrl))
+                Misplace("bdl-7", "FullUrl must be unique in a bundle", $"Bundle.entry[{index}].fullUrl");
             if (entry.Url is { } url)
                 AddPatient(url);
             _entries.Add(entry);
+        }
+
+        private readonly void Misplace(string key, string rule, string expression)
+        {
+            if (_misplaced.Count < Profiles.ResourceParser.MaxIssues)
+                _misplaced.Add(new($"Constraint {key} does not hold: {rule}", expression, "invariant"));
         }
 
         private ScannedEntry ReadRequest(ScannedEntry entry)

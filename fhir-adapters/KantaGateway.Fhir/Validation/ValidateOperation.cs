@@ -37,7 +37,7 @@ public static partial class ValidateOperation
             return ([], new(FaultKind.Invalid, $"The resource must be a {type}, as the URL says.", "resourceType"));
         var issues = new List<FaultIssue>();
         ResourceValidator.CheckFully(parsed, unknown, profile, issues);
-        return (issues.Count > 0 ? issues : [new("The resource is valid. What it refers to was not looked up.", null, "informational") { Severity = FaultSeverity.Information }], null);
+        return (issues.Count > 0 ? issues : [new("The resource is valid. What it refers to was not looked up.", null, "informational") { Severity = FaultSeverity.Information, Message = "valid" }], null);
     }
 
     /// <summary>Issues of Parameters around a resource, as issues of the resource: with its type where the expression has the way to it.</summary>

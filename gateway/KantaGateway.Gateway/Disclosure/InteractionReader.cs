@@ -327,6 +327,8 @@ public sealed class InteractionReader
             return new Reading.Refused(fault);
         if (scan.ResourceType != "Bundle")
             return Refuse(FaultKind.Invalid, "Only a Bundle is posted to the base. Post a resource to its type: POST [Type].", "resourceType");
+        if (scan is { BundleType: "batch" or "transaction", Misplaced: { Count: > 0 } misplaced })
+            return new Reading.Refused(new Fault(FaultKind.Unprocessable, misplaced));
         if (scan.BundleType == "batch")
             return new Reading.Batch(scan, body);
         if (scan.BundleType != "transaction")

@@ -175,6 +175,18 @@ public sealed class ChangeTests : IAsyncLifetime
         Assert.NotEqual(etag, (await _house.Aurora.System.ReadAsync("Observation", _note)).ETag);
     }
 
+    [Theory]
+    [InlineData("batch")]
+    [InlineData("transaction")]
+    public async Task A_bundle_of_requests_with_what_only_answers_have_is_refused_at_its_place(string type)
+    {
+        var bundle = Bundle(type, ("POST", "Observation", _house.Observation("joukosta")));
+        bundle["entry"]![0]!["response"] = new System.Text.Json.Nodes.JsonObject { ["status"] = "201" };
+        var reply = await _house.Aurora.System.BundleAsync(HouseInMemory.Json(bundle));
+        Assert.Equal(422, reply.Status);
+        Assert.Equal("Bundle.entry[0].response", reply.Json.GetProperty("issue")[0].GetProperty("expression")[0].GetString());
+    }
+
     [Fact]
     public async Task Nobody_patches_a_will_nor_changes_another_persons_by_criteria()
     {

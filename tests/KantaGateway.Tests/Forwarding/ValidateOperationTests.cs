@@ -15,6 +15,13 @@ public sealed class ValidateOperationTests
     public void A_right_resource_has_no_errors() => Assert.DoesNotContain(Judge(Observation).Issues, i => i.Severity == FaultSeverity.Error);
 
     [Fact]
+    public void Where_there_is_nothing_to_say_the_answer_says_so_in_the_callers_language()
+    {
+        var issue = Assert.Single(Judge("""{"resourceType":"Observation","text":{"status":"generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'>x</div>"},"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/x"},"effectiveDateTime":"2026-01-01","performer":[{"display":"x"}]}""").Issues);
+        Assert.Equal((FaultSeverity.Information, "Uppgiften har inga fel."), (issue.Severity, OutcomeTexts.Of(FaultKind.Invalid, issue, OutcomeLanguage.Swedish)));
+    }
+
+    [Fact]
     public void Wrong_structure_and_broken_constraints_are_told_at_their_places()
     {
         Assert.Contains(Judge("""{"resourceType":"Observation","code":{"text":"x"}}""").Issues, i => i is { Severity: FaultSeverity.Error, Expression: "Observation.status" });

@@ -43,6 +43,21 @@ public class RequestScanTests
         Assert.Empty(Scan("""{"resourceType":"RelatedPerson","identifier":[{"system":"urn:oid:1.2.246.21","value":"010190-999W"}]}""").IdentityCodes);
     }
 
+    [Theory]
+    [InlineData("\"total\":1,", "", "Bundle.total")] // bdl-1
+    [InlineData("", "\"search\":{\"mode\":\"match\"},", "Bundle.entry[1].search")] // bdl-2
+    [InlineData("", "\"response\":{\"status\":\"200\"},", "Bundle.entry[1].response")] // bdl-4
+    [InlineData("", "\"fullUrl\":\"urn:uuid:1\",", "Bundle.entry[1].fullUrl")] // bdl-7
+    [InlineData("", "\"fullUrl\":\"https://x.example/fhir/Basic/1/_history/1\",", "Bundle.entry[1].fullUrl")] // bdl-8
+    [InlineData("", "\"fullUrl\":\"urn:uuid:2\",", null)]
+    public void What_a_bundle_of_requests_must_not_have_is_told(string member, string entryMember, string? expression)
+    {
+        var scan = Scan("{\"resourceType\":\"Bundle\",\"type\":\"batch\"," + member + "\"entry\":[{\"fullUrl\":\"urn:uuid:1\",\"resource\":{\"resourceType\":\"Basic\",\"total\":1},\"request\":{\"method\":\"POST\",\"url\":\"Basic\"}},{"
+            + entryMember + "\"resource\":{\"resourceType\":\"Basic\"},\"request\":{\"method\":\"POST\",\"url\":\"Basic\"}}]}");
+        Assert.Equal(expression, scan.Misplaced.SingleOrDefault()?.Expression);
+        Assert.Equal(2, scan.Entries.Count);
+    }
+
     [Fact]
     public void A_bundle_is_told_entry_by_entry()
     {
