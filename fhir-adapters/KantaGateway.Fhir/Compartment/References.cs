@@ -81,6 +81,29 @@ public static class References
         return TryReadLocal(literal, out type, out id) ? ReferenceKind.Local : ReferenceKind.Malformed;
     }
 
+    /// <summary>The type of resource that a literal is to, as far as it can be told without looking it up; else null.</summary>
+    /// <param name="holder">The outermost resource that the reference stands in.</param>
+    /// <param name="entries">From <c>fullUrl</c> to type, of the entries of the Bundle around it; null: none.</param>
+    public static string? TargetType(string? literal, Resource holder, IReadOnlyDictionary<string, string>? entries)
+    {
+        switch (Classify(literal, out var type, out _))
+        {
+            case ReferenceKind.Local or ReferenceKind.Conditional:
+                return type;
+            case ReferenceKind.Contained:
+                return literal == "#" ? holder.TypeName : (holder as DomainResource)?.Contained.Find(c => c.Id == literal![1..])?.TypeName;
+            case ReferenceKind.Urn or ReferenceKind.External when entries is not null && entries.TryGetValue(literal!, out var entry):
+                return entry;
+            case ReferenceKind.External:
+                // A RESTful address ends like a local reference (references.html#literal).
+                var steps = literal!.Split('/');
+                var at = steps.Length > 4 && steps[^2] == "_history" ? ^4 : ^2;
+                return steps.Length > 4 && ResourceTypes.IsFhirType(steps[at]) ? steps[at] : null;
+            default:
+                return null;
+        }
+    }
+
     /// <summary>Reads <c>Type/id</c>, with or without <c>/_history/vid</c>.</summary>
     public static bool TryReadLocal(string literal, out string? type, out string? id)
     {

@@ -75,7 +75,11 @@ static class BaseRules
     /// <param name="Type">Type of value that the constraints are about, where the member may have others; null: any.</param>
     /// <param name="Codes">Of which a CodeableConcept or Coding must have one, as <c>system#code</c>; null: any.</param>
     /// <param name="IsMediaType">Whether a code is to be a media type of BCP 13.</param>
-    private sealed record MemberRules(Constraint[] Constraints, string? Type, FrozenSet<string>? Codes, bool IsMediaType);
+    /// <param name="Targets">Types that a reference may be to; null: any.</param>
+    private sealed record MemberRules(Constraint[] Constraints, string? Type, FrozenSet<string>? Codes, bool IsMediaType, FrozenSet<string>? Targets);
+
+    /// <summary>What makes the address of a type's definition of its name (<c>Reference.type</c>).</summary>
+    private const string TypePrefix = "http://hl7.org/fhir/StructureDefinition/";
 
     private static readonly FrozenDictionary<string, Rules> ByType;
     private static readonly Constraint[] OfDomainResources;
@@ -99,8 +103,12 @@ static class BaseRules
     private static MemberRules Member(JsonElement json) => new(
         json.TryGetProperty("constraints", out var constraints) ? Constraints(constraints) : [],
         json.TryGetProperty("type", out var type) ? type.GetString() : null,
-        json.TryGetProperty("codes", out var codes) ? codes.EnumerateArray().Select(c => c.GetString()!).ToFrozenSet(StringComparer.Ordinal) : null,
-        json.TryGetProperty("isMediaType", out _));
+        Set(json, "codes"),
+        json.TryGetProperty("isMediaType", out _),
+        Set(json, "targets"));
+
+    private static FrozenSet<string>? Set(JsonElement json, string name) =>
+        json.TryGetProperty(name, out var items) ? items.EnumerateArray().Select(c => c.GetString()!).ToFrozenSet(StringComparer.Ordinal) : null;
 
     private static Constraint[] Constraints(JsonElement json) =>
         [.. json.EnumerateArray().Select(c => new Constraint(c[0].GetString()!, c[1].GetString()!, c[2].GetString()!))];
@@ -113,10 +121,11 @@ static class BaseRules
     /// <summary>Checks a parsed resource with everything in it.</summary>
     /// <param name="issues">Gets one error for each rule that does not hold, up to <see cref="Profiles.ResourceParser.MaxIssues"/>.</param>
     /// <param name="root">FHIRPath of the resource in a larger body; null: its type.</param>
-    public static void Check(Resource resource, List<FaultIssue> issues, string? root = null) =>
-        new Walk(resource, new ElementTree.Place(root ?? resource.TypeName), issues).Visit(resource);
+    /// <param name="entries">From <c>fullUrl</c> to type, of the entries of the Bundle around it; null: none.</param>
+    public static void Check(Resource resource, List<FaultIssue> issues, string? root = null, IReadOnlyDictionary<string, string>? entries = null) =>
+        new Walk(resource, new ElementTree.Place(root ?? resource.TypeName), issues, entries).Visit(resource);
 
-    private sealed class Walk(Resource root, ElementTree.Place place, List<FaultIssue> issues)
+    private sealed class Walk(Resource root, ElementTree.Place place, List<FaultIssue> issues, IReadOnlyDictionary<string, string>? entries)
     {
         public void Visit(Base element)
         {
@@ -155,7 +164,8 @@ static class BaseRules
         private void VisitMember(Rules? rules, string name, int index, Base child)
         {
             place.Push(name, index);
-            if (rules is not null && rules.OfMembers.TryGetValue(name, out var member))
+            MemberRules? member = null;
+            if (rules is not null && rules.OfMembers.TryGetValue(name, out member))
             {
                 if (member.Type is null || member.Type == child.TypeName)
                     foreach (var constraint in member.Constraints)
@@ -165,8 +175,23 @@ static class BaseRules
                 if (member.IsMediaType && child is PrimitiveType { JsonValue: string media } && !MediaTypeHeaderValue.TryParse(media, out _))
                     Add(new("The code is not a media type, such as application/pdf.", place.ToExpression(), "code-invalid"));
             }
+            if (child is ResourceReference reference)
+                CheckTarget(reference, member?.Targets);
             Visit(child);
             place.Pop();
+        }
+
+        /// <summary>A reference is to what its element allows, as far as it says itself what it is to, and says one thing.</summary>
+        private void CheckTarget(ResourceReference reference, FrozenSet<string>? allowed)
+        {
+            var target = References.TargetType(reference.Reference, root, entries);
+            var said = reference.Type is { } type ? type.StartsWith(TypePrefix, StringComparison.Ordinal) ? type[TypePrefix.Length..] : type : null;
+            if (target is not null && allowed is not null && !allowed.Contains(target))
+                Add(new($"The reference is to a {target}; here it may be to: {string.Join(", ", allowed.Order(StringComparer.Ordinal))}.", place.ToExpression(), "value") { Message = "wrong-target" });
+            else if (said is not null && target is not null && said != target)
+                Add(new($"The reference says that it is to another type than the {target} that it names.", place.ToExpression("type"), "value") { Message = "wrong-target" });
+            else if (said is not null && allowed is not null && !allowed.Contains(said))
+                Add(new($"The reference says that it is to a type that it may not be to; here it may be to: {string.Join(", ", allowed.Order(StringComparer.Ordinal))}.", place.ToExpression("type"), "value") { Message = "wrong-target" });
         }
 
         private void Require(Constraint constraint, Base element)

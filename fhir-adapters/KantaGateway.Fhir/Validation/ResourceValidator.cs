@@ -22,9 +22,10 @@ public static class ResourceValidator
     /// <param name="unknown">Policy of the client.</param>
     /// <param name="issues">Gets errors, and warnings about what was accepted unchecked; at most <see cref="ResourceParser.MaxIssues"/>.</param>
     /// <param name="root">FHIRPath of the resource in a larger body; null: its type.</param>
-    public static void Check(Resource resource, UnknownProfiles unknown, List<FaultIssue> issues, string? root = null)
+    /// <param name="entries">From <c>fullUrl</c> to type, of the entries of the Bundle around it; null: none.</param>
+    public static void Check(Resource resource, UnknownProfiles unknown, List<FaultIssue> issues, string? root = null, IReadOnlyDictionary<string, string>? entries = null)
     {
-        BaseRules.Check(resource, issues, root);
+        BaseRules.Check(resource, issues, root, entries);
         var isClaimed = CheckClaims(resource, unknown, issues, root);
         if (resource is DomainResource domain)
             for (var i = 0; i < domain.Contained.Count; i++)

@@ -91,9 +91,10 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
     public static List<FaultIssue> Validate(RepositoryRequest request, IReadOnlyList<BundleOperation> operations, bool isBundle)
     {
         var issues = new List<FaultIssue>();
+        var entries = isBundle ? operations.Where(o => o.FullUrl is not null).DistinctBy(o => o.FullUrl).ToDictionary(o => o.FullUrl!, o => o.Type, StringComparer.Ordinal) : null;
         foreach (var operation in operations)
             if (operation.Resource is { } resource)
-                ResourceValidator.Check(resource, request.UnknownProfiles, issues, isBundle ? operation.ResourceExpression : null);
+                ResourceValidator.Check(resource, request.UnknownProfiles, issues, isBundle ? operation.ResourceExpression : null, entries);
         return issues.Exists(i => i.Severity == FaultSeverity.Error) ? throw new FaultException(new Fault(FaultKind.Unprocessable, issues)) : issues;
     }
 

@@ -17,7 +17,7 @@ public sealed class ValidateOperationTests
     [Fact]
     public void Where_there_is_nothing_to_say_the_answer_says_so_in_the_callers_language()
     {
-        var issue = Assert.Single(Judge("""{"resourceType":"Observation","text":{"status":"generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'>x</div>"},"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/x"},"effectiveDateTime":"2026-01-01","performer":[{"display":"x"}]}""").Issues);
+        var issue = Assert.Single(Judge("""{"resourceType":"Observation","text":{"status":"generated","div":"<div xmlns='http://www.w3.org/1999/xhtml'>x</div>"},"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/x"},"effectiveDateTime":"2026-01-01","performer":[{"reference":"Practitioner/x"}]}""").Issues);
         Assert.Equal((FaultSeverity.Information, "Uppgiften har inga fel."), (issue.Severity, OutcomeTexts.Of(FaultKind.Invalid, issue, OutcomeLanguage.Swedish)));
     }
 

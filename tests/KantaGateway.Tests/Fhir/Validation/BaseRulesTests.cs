@@ -131,12 +131,43 @@ public class BaseRulesTests
     [InlineData("""{"resourceType":"DocumentReference","status":"current","content":[{"attachment":{"contentType":"pdf","title":"x"}}]}""", "code-invalid", "DocumentReference.content[0].attachment.contentType")]
     public void Refuses_what_the_parser_lets_pass(string json, string code, string expression) => Assert.Contains(Check(json), i => i.Code == code && i.Expression == expression);
 
-    private static List<FaultIssue> Check(string json)
+    [Theory]
+    [InlineData("\"subject\":{\"reference\":\"Organization/x\"}", "Observation.subject")]
+    [InlineData("\"subject\":{\"reference\":\"Organization/x/_history/1\"}", "Observation.subject")]
+    [InlineData("\"subject\":{\"reference\":\"Organization?identifier=x\"}", "Observation.subject")]
+    [InlineData("\"subject\":{\"reference\":\"https://x.example/fhir/Organization/x\"}", "Observation.subject")]
+    [InlineData("\"subject\":{\"reference\":\"https://x.example/fhir/Organization/x/_history/1\"}", "Observation.subject")]
+    [InlineData("\"subject\":{\"reference\":\"urn:uuid:1\"}", "Observation.subject")]
+    [InlineData("\"subject\":{\"reference\":\"#o\"},\"contained\":[{\"resourceType\":\"Organization\",\"id\":\"o\",\"name\":\"x\"}]", "Observation.subject")]
+    [InlineData("\"performer\":[{\"display\":\"x\"},{\"reference\":\"Device/x\"}]", "Observation.performer[1]")]
+    [InlineData("\"note\":[{\"text\":\"x\",\"authorReference\":{\"reference\":\"Device/x\"}}]", "Observation.note[0].author")]
+    [InlineData("\"subject\":{\"reference\":\"Patient/x\",\"type\":\"Device\"}", "Observation.subject.type")]
+    [InlineData("\"subject\":{\"identifier\":{\"value\":\"x\"},\"type\":\"Organization\"}", "Observation.subject.type")]
+    [InlineData("\"focus\":[{\"reference\":\"Patient/x\",\"type\":\"Device\"}]", "Observation.focus[0].type")]
+    public void Refuses_a_reference_to_a_type_that_its_element_does_not_allow(string member, string expression)
+    {
+        var issue = Assert.Single(Check("{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"text\":\"x\"}," + member + "}", new Dictionary<string, string> { ["urn:uuid:1"] = "Organization" }));
+        Assert.Equal(("value", expression, "wrong-target"), (issue.Code, issue.Expression, issue.Message));
+    }
+
+    [Theory]
+    [InlineData("\"subject\":{\"reference\":\"Patient/x\",\"type\":\"Patient\"}")]
+    [InlineData("\"subject\":{\"reference\":\"Patient/x\",\"type\":\"http://hl7.org/fhir/StructureDefinition/Patient\"}")]
+    [InlineData("\"subject\":{\"reference\":\"Device?identifier=x\"}")]
+    [InlineData("\"subject\":{\"reference\":\"urn:uuid:2\"}")]
+    [InlineData("\"subject\":{\"reference\":\"urn:uuid:3\"}")] // nobody's here: whether it is somebody's is asked elsewhere
+    [InlineData("\"subject\":{\"reference\":\"https://x.example/persons/x\"}")]
+    [InlineData("\"focus\":[{\"reference\":\"Organization/x\"}]")]
+    [InlineData("\"performer\":[{\"reference\":\"#p\"}],\"contained\":[{\"resourceType\":\"Practitioner\",\"id\":\"p\"}]")]
+    public void Accepts_a_reference_whose_type_is_allowed_or_not_told(string member) => Assert.Empty(
+        Check("{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"text\":\"x\"}," + member + "}", new Dictionary<string, string> { ["urn:uuid:2"] = "Patient" }));
+
+    private static List<FaultIssue> Check(string json, IReadOnlyDictionary<string, string>? entries = null)
     {
         var (resource, fault) = ResourceParser.Parse(System.Text.Encoding.UTF8.GetBytes(json));
         Assert.True(fault is null, fault?.Issues[0].ToString());
         var issues = new List<FaultIssue>();
-        BaseRules.Check(resource!, issues);
+        BaseRules.Check(resource!, issues, entries: entries);
         return issues;
     }
 

@@ -121,9 +121,18 @@ static class Specification
                     member["codes"] = new JsonArray([.. codes.Select(c => (JsonNode)c)]);
                 else
                     leftOut(element, binding.ValueSet!.Split('|')[0]);
+            if (Targets(element) is { } targets)
+                member["targets"] = targets;
             if (member.Count > 0)
                 (Of(ParentOf(element))["members"] ??= new JsonObject()).AsObject()[NameOf(element)] = member;
         }
+    }
+
+    /// <summary>The types that a reference may be to; null when it may be to any, or is none.</summary>
+    private static JsonArray? Targets(ElementDefinition element)
+    {
+        var targets = element.Type.Where(t => t.Code == "Reference").SelectMany(t => t.TargetProfile).Select(p => p!["http://hl7.org/fhir/StructureDefinition/".Length..]).ToList();
+        return targets.Count == 0 || targets.Contains("Resource") ? null : new JsonArray([.. targets.Distinct().Select(t => (JsonNode)t)]);
     }
 
     /// <summary>Path of the element's parent.</summary>
