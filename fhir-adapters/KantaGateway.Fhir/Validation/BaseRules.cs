@@ -84,6 +84,9 @@ static class BaseRules
     private static readonly FrozenDictionary<string, Rules> ByType;
     private static readonly Constraint[] OfDomainResources;
 
+    /// <summary>By their address; those of R4 and of the Finnish Base Profiles.</summary>
+    private static readonly FrozenDictionary<string, ExtensionRule> Extensions;
+
     static BaseRules()
     {
         using var stream = typeof(BaseRules).Assembly.GetManifestResourceStream("base-rules.json")
@@ -98,6 +101,7 @@ static class BaseRules
                     ? members.EnumerateObject().ToFrozenDictionary(m => m.Name, m => Member(m.Value), StringComparer.Ordinal) : FrozenDictionary<string, MemberRules>.Empty);
         OfDomainResources = rules["DomainResource"].OfType;
         ByType = rules.ToFrozenDictionary(StringComparer.Ordinal);
+        Extensions = document.RootElement.GetProperty("extensions").EnumerateObject().ToFrozenDictionary(e => e.Name, e => ExtensionRule.Read(e.Value), StringComparer.Ordinal);
     }
 
     private static MemberRules Member(JsonElement json) => new(
@@ -107,7 +111,7 @@ static class BaseRules
         json.TryGetProperty("isMediaType", out _),
         Set(json, "targets"));
 
-    private static FrozenSet<string>? Set(JsonElement json, string name) =>
+    public static FrozenSet<string>? Set(JsonElement json, string name) =>
         json.TryGetProperty(name, out var items) ? items.EnumerateArray().Select(c => c.GetString()!).ToFrozenSet(StringComparer.Ordinal) : null;
 
     private static Constraint[] Constraints(JsonElement json) =>
@@ -147,21 +151,21 @@ static class BaseRules
             foreach (var (name, value) in element.EnumerateElements())
             {
                 if (value is Base child)
-                    VisitMember(rules, name, -1, child);
+                    VisitMember(element, rules, name, -1, child);
                 else if (value is not string and System.Collections.IEnumerable children)
                 {
                     var index = 0;
                     foreach (var item in children)
                     {
                         if (item is Base listed)
-                            VisitMember(rules, name, index, listed);
+                            VisitMember(element, rules, name, index, listed);
                         index++;
                     }
                 }
             }
         }
 
-        private void VisitMember(Rules? rules, string name, int index, Base child)
+        private void VisitMember(Base parent, Rules? rules, string name, int index, Base child)
         {
             place.Push(name, index);
             MemberRules? member = null;
@@ -177,8 +181,58 @@ static class BaseRules
             }
             if (child is ResourceReference reference)
                 CheckTarget(reference, member?.Targets);
+            else if (child is Extension { Url: { } url } extension && Extensions.TryGetValue(url, out var rule))
+            {
+                if (!rule.MayStandIn(parent, _path))
+                    Add(new("The extension may not stand in this element; its definition says where it may.", place.ToExpression(), "extension"));
+                if (rule.IsModifier != (name == "modifierExtension"))
+                    Add(new($"The extension must be {(rule.IsModifier ? "a modifierExtension" : "an extension and no modifierExtension")}.", place.ToExpression(), "extension"));
+                CheckExtension(extension, rule);
+            }
+            var outer = _path;
+            _path = child is Resource ? null : $"{parent.TypeName}.{name}";
             Visit(child);
+            _path = outer;
             place.Pop();
+        }
+
+        /// <summary>An extension that is known has the value and the parts that its definition gives it.</summary>
+        private void CheckExtension(Extension extension, ExtensionRule rule)
+        {
+            switch (extension.Value)
+            {
+                case null when rule.NeedsValue:
+                    Add(new($"The extension needs a value; it may be: {string.Join(", ", rule.Types!.Order(StringComparer.Ordinal))}.", place.ToExpression(), "extension"));
+                    break;
+                case { } value when rule.Types?.Contains(value.TypeName) != true:
+                    Add(new(rule.Types is null ? "The extension has parts and takes no value."
+                        : $"The extension's value has a type that it may not have; it may be: {string.Join(", ", rule.Types.Order(StringComparer.Ordinal))}.", place.ToExpression("value"), "extension"));
+                    break;
+                case ResourceReference reference when rule.Targets is not null:
+                    place.Push("value", -1);
+                    CheckTarget(reference, rule.Targets);
+                    place.Pop();
+                    break;
+            }
+            if (rule.Parts is not { } parts)
+            {
+                if (extension.Extension.Count > 0)
+                    Add(new("The extension has a value and no parts.", place.ToExpression("extension"), "extension"));
+                return;
+            }
+            foreach (var (name, part) in parts)
+                if (extension.Extension.Count(e => e.Url == name) is var count && (count < part.Min || count > part.Max))
+                    Add(new($"The extension's part {name} occurs too few or too many times.", place.ToExpression("extension"), "extension"));
+            for (var i = 0; i < extension.Extension.Count; i++)
+            {
+                place.Push("extension", i);
+                // Other extensions may stand among the parts; they have an address.
+                if (extension.Extension[i].Url is { } url && parts.TryGetValue(url, out var part))
+                    CheckExtension(extension.Extension[i], part);
+                else if (parts.Count > 0 && extension.Extension[i].Url?.Contains(':') == false)
+                    Add(new("The extension has no part of this name.", place.ToExpression("url"), "extension"));
+                place.Pop();
+            }
         }
 
         /// <summary>A reference is to what its element allows, as far as it says itself what it is to, and says one thing.</summary>
@@ -211,6 +265,9 @@ static class BaseRules
         private HashSet<string> Referred => _referred ??= [.. References.Of(root).Where(r => r.Kind == ReferenceKind.Contained).Select(r => r.Element.Reference![1..])];
 
         private HashSet<string>? _referred;
+
+        /// <summary>Parent type and name of the element that is visited; null: a resource.</summary>
+        private string? _path;
 
         private void Add(FaultIssue issue)
         {

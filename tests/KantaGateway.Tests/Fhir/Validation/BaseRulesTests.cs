@@ -162,6 +162,35 @@ public class BaseRulesTests
     public void Accepts_a_reference_whose_type_is_allowed_or_not_told(string member) => Assert.Empty(
         Check("{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"text\":\"x\"}," + member + "}", new Dictionary<string, string> { ["urn:uuid:2"] = "Patient" }));
 
+    private const string Municipality = "https://hl7.fi/fhir/finnish-base-profiles/StructureDefinition/municipality-code", Hl7 = "http://hl7.org/fhir/StructureDefinition/";
+
+    [Theory]
+    [InlineData("Patient", Municipality, "\"valueString\":\"091\"", "Patient.extension[0].value")]
+    [InlineData("Patient", Municipality, "\"extension\":[{\"url\":\"code\",\"valueString\":\"091\"}]", "Patient.extension[0]")]
+    [InlineData("Organization", Municipality, "\"valueCoding\":{\"code\":\"091\"}", "Organization.extension[0]")]
+    [InlineData("Patient", Hl7 + "patient-birthPlace", "\"valueString\":\"x\"", "Patient.extension[0].value")]
+    [InlineData("Patient", Hl7 + "patient-nationality", "\"valueString\":\"x\"", "Patient.extension[0].value")]
+    [InlineData("Patient", Hl7 + "patient-nationality", "\"extension\":[{\"url\":\"code\",\"valueCode\":\"FI\"}]", "Patient.extension[0].extension[0].value")]
+    [InlineData("Patient", Hl7 + "patient-nationality", "\"extension\":[{\"url\":\"kode\",\"valueCode\":\"FI\"}]", "Patient.extension[0].extension[0].url")]
+    [InlineData("Patient", Hl7 + "patient-citizenship", "\"extension\":[{\"url\":\"code\",\"valueCodeableConcept\":{\"text\":\"x\"}},{\"url\":\"code\",\"valueCodeableConcept\":{\"text\":\"x\"}}]", "Patient.extension[0].extension")]
+    [InlineData("Organization", Hl7 + "data-absent-reason", "\"valueCode\":\"unknown\"", "Organization.extension[0]")] // of elements, not resources
+    public void Refuses_a_known_extension_with_another_content_or_place_than_its_definition_gives_it(string type, string url, string content, string expression)
+    {
+        var issues = Check("{\"resourceType\":\"" + type + "\",\"identifier\":[{\"value\":\"x\"}],\"extension\":[{\"url\":\"" + url + "\"," + content + "}]}");
+        Assert.Contains(issues, i => i.Code == "extension" && i.Expression == expression);
+    }
+
+    [Theory]
+    [InlineData("\"extension\":[{\"url\":\"" + Municipality + "\",\"valueCoding\":{\"code\":\"091\"}}]")]
+    [InlineData("\"extension\":[{\"url\":\"http://example.org/x\",\"valueString\":\"x\"}]")]
+    [InlineData("\"extension\":[{\"url\":\"http://example.org/x\",\"extension\":[{\"url\":\"y\",\"valueString\":\"x\"}]}]")]
+    [InlineData("\"extension\":[{\"url\":\"" + Hl7 + "patient-nationality\",\"extension\":[{\"url\":\"code\",\"valueCodeableConcept\":{\"text\":\"x\"}}]}]")]
+    [InlineData("\"birthDate\":\"2026-01-01\",\"_birthDate\":{\"extension\":[{\"url\":\"" + Hl7 + "patient-birthTime\",\"valueDateTime\":\"2026-01-01T10:00:00Z\"}]}")]
+    [InlineData("\"_birthDate\":{\"extension\":[{\"url\":\"" + Hl7 + "data-absent-reason\",\"valueCode\":\"unknown\"}]}")]
+    [InlineData("\"name\":[{\"family\":\"x\",\"_family\":{\"extension\":[{\"url\":\"" + Hl7 + "humanname-own-name\",\"valueString\":\"x\"}]}}]")]
+    [InlineData("\"address\":[{\"line\":[\"x\"],\"_line\":[{\"extension\":[{\"url\":\"" + Hl7 + "iso21090-ADXP-streetName\",\"valueString\":\"x\"}]}]}]")]
+    public void Accepts_extensions_as_they_are_defined_and_those_that_are_not_known(string member) => Assert.Empty(Check("{\"resourceType\":\"Patient\"," + member + "}"));
+
     private static List<FaultIssue> Check(string json, IReadOnlyDictionary<string, string>? entries = null)
     {
         var (resource, fault) = ResourceParser.Parse(System.Text.Encoding.UTF8.GetBytes(json));

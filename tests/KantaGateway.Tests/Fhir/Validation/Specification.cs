@@ -128,10 +128,62 @@ static class Specification
         }
     }
 
+    /// <summary>What <c>base-rules.json</c> is to say of each extension that R4 or the Finnish Base Profiles define, by its address.</summary>
+    public static SortedDictionary<string, JsonObject> Extensions()
+    {
+        var finnish = Directory.GetFiles(Path.Combine(Sample.Root, "fhir-adapters/KantaGateway.Fhir/Validation/FinnishBaseProfiles"), "StructureDefinition-*.json")
+            .Select(f => (StructureDefinition)new FhirJsonDeserializer(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich)).DeserializeResource(File.ReadAllText(f)));
+        var all = Read("extension-definitions.xml").OfType<StructureDefinition>().Concat(finnish).ToList();
+#pragma warning disable CS0618 // The synchronous way of resolving.
+        var source = new SnapshotSource(new CachedResolver(new InMemoryResourceResolver(Definitions.Value.Concat(all))));
+        var rules = new SortedDictionary<string, JsonObject>(StringComparer.Ordinal);
+        foreach (var url in all.Where(d => d.Type == "Extension" && d.Derivation == StructureDefinition.TypeDerivationRule.Constraint).Select(d => d.Url!))
+        {
+            var definition = (StructureDefinition)source.ResolveByCanonicalUri(url)!;
+            var rule = Extension(definition, "Extension");
+            if (definition.Snapshot!.Element[0].IsModifier == true)
+                rule["isModifier"] = true;
+            // A context in a profile is one of its type; one in FHIRPath may be anywhere.
+            if (definition.Context.Count > 0 && !definition.Context.Exists(c => c.Type == StructureDefinition.ExtensionContextType.Fhirpath))
+                rule["context"] = new JsonArray([.. definition.Context.Select(c => (JsonNode)c.Expression![(c.Expression!.IndexOf('#') + 1)..].Replace("[x]", "", StringComparison.Ordinal))]);
+            rules.Add(url, rule);
+        }
+#pragma warning restore CS0618
+        return rules;
+    }
+
+    private static JsonObject Extension(StructureDefinition definition, string id)
+    {
+        JsonObject rule = [];
+        var elements = definition.Snapshot!.Element;
+        if (elements.Find(e => e.ElementId == id + ".value[x]") is { Max: not "0" } value)
+        {
+            rule["types"] = new JsonArray([.. value.Type.Select(t => t.Code!).Distinct().Select(t => (JsonNode)t)]);
+            if (Targets(value) is { } targets)
+                rule["targets"] = targets;
+            if (value.Min == 1)
+                rule["needsValue"] = true;
+        }
+        if (elements.Find(e => e.ElementId == id + ".extension") is { Max: "0" })
+            return rule;
+        JsonObject parts = [];
+        foreach (var slice in elements.Where(e => e.ElementId!.StartsWith(id + ".extension:", StringComparison.Ordinal) && !e.ElementId[(id.Length + 11)..].Contains('.')))
+        {
+            var part = Extension(definition, slice.ElementId!);
+            if (slice.Min > 0)
+                part["min"] = slice.Min;
+            if (slice.Max != "*")
+                part["max"] = int.Parse(slice.Max!, System.Globalization.CultureInfo.InvariantCulture);
+            parts[elements.Find(e => e.ElementId == slice.ElementId + ".url")?.Fixed is FhirUri url ? url.Value! : slice.SliceName!] = part;
+        }
+        rule["parts"] = parts;
+        return rule;
+    }
+
     /// <summary>The types that a reference may be to; null when it may be to any, or is none.</summary>
     private static JsonArray? Targets(ElementDefinition element)
     {
-        var targets = element.Type.Where(t => t.Code == "Reference").SelectMany(t => t.TargetProfile).Select(p => p!["http://hl7.org/fhir/StructureDefinition/".Length..]).ToList();
+        var targets = element.Type.Where(t => t.Code == "Reference").SelectMany(t => t.TargetProfile).Select(p => p!.Contains("/fi-base-practitioner", StringComparison.Ordinal) ? "Practitioner" : p["http://hl7.org/fhir/StructureDefinition/".Length..]).ToList();
         return targets.Count == 0 || targets.Contains("Resource") ? null : new JsonArray([.. targets.Distinct().Select(t => (JsonNode)t)]);
     }
 
@@ -141,8 +193,13 @@ static class Specification
     /// <summary>The element's own name, of a choice without its <c>[x]</c>.</summary>
     public static string NameOf(ElementDefinition element) => element.Path![(element.Path!.LastIndexOf('.') + 1)..].Replace("[x]", "", StringComparison.Ordinal);
 
-    /// <summary>The rules in the layout of <c>base-rules.json</c>: a line for each type.</summary>
-    public static string Layout(SortedDictionary<string, JsonObject> types) => "{\n\"types\": {\n" + string.Join(",\n", types.Select(t => $"{JsonSerializer.Serialize(t.Key)}: {t.Value.ToJsonString(Writing)}")) + "\n}\n}\n";
+    /// <summary>The rules in the layout of <c>base-rules.json</c>: a line for each type and extension.</summary>
+    public static string Layout(SortedDictionary<string, JsonObject> types, SortedDictionary<string, JsonObject> extensions)
+    {
+        return $"{{\n\"types\": {{\n{Lines(types)}\n}},\n\"extensions\": {{\n{Lines(extensions)}\n}}\n}}\n";
+
+        static string Lines(SortedDictionary<string, JsonObject> rules) => string.Join(",\n", rules.Select(t => $"{JsonSerializer.Serialize(t.Key)}: {t.Value.ToJsonString(Writing)}"));
+    }
 
     private static JsonArray Written(ElementDefinition.ConstraintComponent constraint) => [constraint.Key, OwnWords.GetValueOrDefault(constraint.Key!) ?? constraint.Expression, constraint.Human];
 

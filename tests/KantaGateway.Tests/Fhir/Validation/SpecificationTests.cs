@@ -32,14 +32,17 @@ public sealed class SpecificationTests
     [Fact]
     public void The_table_of_rules_is_that_of_the_specification()
     {
-        var expected = Specification.Rules((_, _) => { });
+        var (expected, extensions) = (Specification.Rules((_, _) => { }), Specification.Extensions());
         if (Environment.GetEnvironmentVariable("KANTA_RULES") is { Length: > 0 } file)
-            File.WriteAllText(file, Specification.Layout(expected));
+            File.WriteAllText(file, Specification.Layout(expected, extensions));
         using var stream = typeof(BaseRules).Assembly.GetManifestResourceStream("base-rules.json")!;
-        var table = JsonNode.Parse(stream)!["types"]!.AsObject();
-        var different = expected.Where(t => !JsonNode.DeepEquals(t.Value, table[t.Key])).Select(t => t.Key).Concat(table.Select(t => t.Key).Where(t => !expected.ContainsKey(t)));
-        Assert.Empty(different);
-        Assert.True(expected.Count > 100, $"{expected.Count} types");
+        var table = JsonNode.Parse(stream)!;
+        Assert.Empty(Different(expected, table["types"]!.AsObject()));
+        Assert.Empty(Different(extensions, table["extensions"]!.AsObject()));
+        Assert.True(expected.Count > 100 && extensions.Count > 300, $"{expected.Count} types, {extensions.Count} extensions");
+
+        static IEnumerable<string> Different(SortedDictionary<string, JsonObject> expected, JsonObject table) =>
+            expected.Where(t => !JsonNode.DeepEquals(t.Value, table[t.Key])).Select(t => t.Key).Concat(table.Select(t => t.Key).Where(t => !expected.ContainsKey(t)));
     }
 
     [Fact]
