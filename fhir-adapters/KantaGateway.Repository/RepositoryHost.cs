@@ -48,7 +48,8 @@ public static class RepositoryHost
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
             s.GetRequiredService<TimeProvider>(), options.OpenCompartments, TimeSpan.FromSeconds(options.OpenSeconds)));
         builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
-            .AddSingleton<Changes>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>();
+            .AddSingleton<Changes>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
+            .AddHostedService<ContentSweep>();
         configure?.Invoke(builder);
 
         var app = builder.Build();
@@ -56,24 +57,9 @@ public static class RepositoryHost
         // The store is opened now, so that a wrong database stops the start and not the first request.
         app.Services.GetRequiredService<RepositoryEndpoints>().Map(app);
         app.RestrictSocket(listen);
-        // Parts of uploads that a crash or a caller broke off. Another node's may be under way, though none takes a day.
-        app.Lifetime.ApplicationStarted.Register(() => Task.Run(() => SweepAsync(app.Services)));
         // The first parsed resource costs a second of compilation; it need not be somebody's.
         app.Lifetime.ApplicationStarted.Register(() => Task.Run(WarmUp));
         return app;
-    }
-
-    private static async Task SweepAsync(IServiceProvider services)
-    {
-        try
-        {
-            await services.GetRequiredService<ICompartmentStore>()
-                .SweepPartsAsync(Guid.CreateVersion7(services.GetRequiredService<TimeProvider>().GetUtcNow().AddDays(-1)), CancellationToken.None).ConfigureAwait(false);
-        }
-        catch (StoreException)
-        {
-            // They take room and nothing else; the next start tries again.
-        }
     }
 
     private static void WarmUp()

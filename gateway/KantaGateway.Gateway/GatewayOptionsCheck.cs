@@ -74,6 +74,8 @@ internal sealed class GatewayOptionsCheck
         // C2SP signed-note: a key name is not empty and has neither spaces nor plus signs.
         if (string.IsNullOrEmpty(options.AuditOrigin) || options.AuditOrigin.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
             Add(nameof(options.AuditOrigin), "a name without spaces and plus signs");
+        if (options.MaxBinary < 1)
+            Add(nameof(options.MaxBinary), "at least 1");
         if (!Oid.TryParse(options.NationalOrganisation, out _))
             Add(nameof(options.NationalOrganisation), "an OID");
     }

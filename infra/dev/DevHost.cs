@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Audit;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Keys;
@@ -29,6 +30,9 @@ public sealed record DevHostOptions
 
     /// <summary>OTLP collector of spans and metrics; null: none.</summary>
     public string? Otlp { get; init; }
+
+    /// <summary>Largest content of a Binary, bytes, in gateway and repository.</summary>
+    public long MaxBinary { get; init; } = RawContent.DefaultMax;
 
     /// <summary>Applied to every part's builder: logging, and what a test observes.</summary>
     public Action<WebApplicationBuilder>? Configure { get; init; }
@@ -114,6 +118,7 @@ public sealed class DevHost : IAsyncDisposable
             IdentifierKeyFile = folder.IdentifierKeyFile,
             GatewayKeyFile = folder.GrantPublicKeyFile,
             CreateStores = true,
+            MaxBinary = options.MaxBinary,
         }, options.Configure);
         say("simulators: trust network broker, clinics' identity providers");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
@@ -137,6 +142,7 @@ public sealed class DevHost : IAsyncDisposable
             AuditOrigin = "localhost/kanta-audit",
             CreateStores = true,
             Redis = options.Redis,
+            MaxBinary = options.MaxBinary,
             Identification = new IdentificationOptions
             {
                 ClientsFile = folder.ClientsFile,

@@ -37,7 +37,7 @@ public sealed class GatewayOptionsTests : IDisposable
             TlsCertificateFile = none, TlsKeyFile = none, ClientAuthorityFile = none,
             TerminatorListen = "http://10.0.0.1:8080", MetricsListen = "http://0.0.0.0:9090", Repository = "http://10.0.0.2:5000", Keys = "/run/keys",
             GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
-            NationalOrganisation = "national",
+            NationalOrganisation = "national", MaxBinary = 0,
             Identification = new()
             {
                 ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, VerifiedTokens = 0,
@@ -53,7 +53,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
             "Identification.ClientsFile", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
             "Identification.ProfessionalIssuers[0].Organisation", "Identification.TokenKeyFile", "Identification.UpstreamAuthorityFile",
-            "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
+            "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
             "Redis", "Repository", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
         ], named);
     }

@@ -23,8 +23,11 @@ namespace KantaGateway.Repository.Interactions;
 /// digest, committed like any other and checked anew. Before 3 nothing shows: parts that no row has are swept. Since the row
 /// knows the digest, a read names it in its manifest before the first byte.
 /// </remarks>
-sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, IdentifierCipher identifiers, RowNames names, Changes changes, RepositoryOptions options)
+sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, IdentifierCipher identifiers, RowNames names, Changes changes, RepositoryOptions options, TimeProvider time)
 {
+    /// <summary>Longest time that a content may take to arrive: what has lain longer than that without a row belongs to nobody.</summary>
+    public static readonly TimeSpan LongestUpload = TimeSpan.FromHours(1);
+
     /// <summary>Bytes of a part before it is sealed; the last may be shorter.</summary>
     public const int PartSize = 256 << 10;
 
@@ -55,16 +58,26 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
         if (!lease.Exists)
             throw new FaultException(new Fault(FaultKind.Unprocessable, $"{RawContent.SecurityContextHeader} names nobody's record. Register the patient first.", $"http.{RawContent.SecurityContextHeader}"));
 
-        // 2.
-        var stored = await StorePartsAsync(lease, body, cancel).ConfigureAwait(false);
-
-        // 3.
-        return await changes.StoreContentAsync(request, id, () => new Binary
+        var content = Guid.CreateVersion7(time.GetUtcNow());
+        try
         {
-            Id = id,
-            ContentType = contentType,
-            SecurityContext = securityContext is { } about ? new($"{about.Type}/{about.Id}") : null,
-        }, stored, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+            // 2.
+            var stored = await StorePartsAsync(lease, content, body, cancel).ConfigureAwait(false);
+
+            // 3.
+            return await changes.StoreContentAsync(request, id, () => new Binary
+            {
+                Id = id,
+                ContentType = contentType,
+                SecurityContext = securityContext is { } about ? new($"{about.Type}/{about.Id}") : null,
+            }, stored, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+        }
+        // Where the row may be there after all, the sweep finds out.
+        catch (Exception e) when (e is not StoreException { MayHaveStored: true })
+        {
+            await DropPartsAsync(request.Compartment, content).ConfigureAwait(false);
+            throw;
+        }
     }
 
     /// <summary>A Binary's content, streamed.</summary>
@@ -151,9 +164,35 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
         identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == request.Compartment
             ? Selection.Current(view, request.Scope.OfAnyType, type, resource) : null;
 
-    private async Task<StoredContent> StorePartsAsync(CompartmentLease lease, Stream body, CancellationToken cancel)
+    private async System.Threading.Tasks.Task DropPartsAsync(Pseudonym compartment, Guid content)
     {
-        var id = Guid.CreateVersion7();
+        try
+        {
+            await store.DropPartsAsync(compartment, content, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (StoreException)
+        {
+            // They take room and nothing else; the sweep takes them.
+        }
+    }
+
+    /// <exception cref="FaultException">It is too large, or takes too long.</exception>
+    private async Task<StoredContent> StorePartsAsync(CompartmentLease lease, Guid id, Stream body, CancellationToken cancel)
+    {
+        using var late = new CancellationTokenSource(LongestUpload, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancel);
+        try
+        {
+            return await StorePartsInTimeAsync(lease, id, body, either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested && !cancel.IsCancellationRequested)
+        {
+            throw new FaultException(new Fault(FaultKind.TooLarge, $"The content has not arrived within {LongestUpload.TotalMinutes} minutes. Nothing is stored; send it over a faster line."));
+        }
+    }
+
+    private async Task<StoredContent> StorePartsInTimeAsync(CompartmentLease lease, Guid id, Stream body, CancellationToken cancel)
+    {
         var part = ArrayPool<byte>.Shared.Rent(PartSize);
         var next = ArrayPool<byte>.Shared.Rent(PartSize);
         var sealedPart = ArrayPool<byte>.Shared.Rent(PartSize + RowSeal.Overhead);

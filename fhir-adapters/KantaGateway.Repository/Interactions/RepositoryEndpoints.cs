@@ -211,7 +211,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         {
             fault = e.Fault;
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception e) when (e is OperationCanceledException or IOException && context.RequestAborted.IsCancellationRequested)
         {
             return;
         }

@@ -71,7 +71,10 @@ interface ICompartmentStore : IAsyncDisposable
     /// <exception cref="StoreException">The buffer is too small for it.</exception>
     ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel);
 
-    /// <summary>Removes the parts of contents that no row has: of uploads that came to nothing.</summary>
+    /// <summary>Removes the parts of one content, unless a row has it: of an upload that has just come to nothing.</summary>
+    ValueTask DropPartsAsync(Pseudonym compartment, Guid content, CancellationToken cancel);
+
+    /// <summary>Removes the parts of contents that no row has: of uploads that came to nothing and could not say so.</summary>
     /// <param name="before">UUID version 7: contents that began later are left alone, for they may be under way.</param>
     ValueTask SweepPartsAsync(Guid before, CancellationToken cancel);
 

@@ -152,6 +152,17 @@ sealed class PostgresStore : ICompartmentStore
         return length;
     });
 
+    public async ValueTask DropPartsAsync(Pseudonym compartment, Guid content, CancellationToken cancel) => await Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("""
+            DELETE FROM part p WHERE p.compartment = $1 AND p.content = $2
+            AND NOT EXISTS (SELECT 1 FROM content c WHERE c.compartment = p.compartment AND c.content = p.content)
+            """);
+        command.Parameters.Add(Bytes(compartment.ToArray()));
+        command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = content });
+        return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+    }).ConfigureAwait(false);
+
     public async ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => await Guard(async () =>
     {
         await using var command = _database.CreateCommand("""

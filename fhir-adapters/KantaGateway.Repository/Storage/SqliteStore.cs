@@ -113,14 +113,21 @@ sealed class SqliteStore : ICompartmentStore
     public ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel) =>
         ValueTask.FromResult(Read(r => r.Part(compartment, content, number, buffer)));
 
-    public ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => WriteAsync(connection =>
+    public ValueTask DropPartsAsync(Pseudonym compartment, Guid content, CancellationToken cancel) => WriteAsync(connection =>
     {
-        using var sweep = new SqliteStatement(connection, """
-            DELETE FROM part WHERE content < ?1
+        using var drop = new SqliteStatement(connection, """
+            DELETE FROM part WHERE compartment = ?1 AND content = ?2
             AND NOT EXISTS (SELECT 1 FROM content c WHERE c.compartment = part.compartment AND c.content = part.content)
             """);
-        sweep.Bind(1, before.ToByteArray(bigEndian: true)).Run();
+        drop.Bind(1, compartment).Bind(2, content.ToByteArray(bigEndian: true)).Run();
     }, cancel);
+
+    public async ValueTask SweepPartsAsync(Guid before, CancellationToken cancel)
+    {
+        // Looked for where nobody waits: the writer only removes what has been found.
+        foreach (var (compartment, content) in Read(r => r.Unowned(before)))
+            await DropPartsAsync(compartment, content, cancel).ConfigureAwait(false);
+    }
 
     private async ValueTask WriteAsync(Action<SqliteConnection> work, CancellationToken cancel)
     {
@@ -360,6 +367,20 @@ sealed class SqliteReader : IDisposable
             return -1;
         var blob = part.Blob(0);
         return blob.TryCopyTo(buffer) ? blob.Length : throw new StoreException("A part is larger than any that was stored.");
+    }
+
+    /// <summary>Contents that began before another and that no row has.</summary>
+    public List<(Pseudonym Compartment, Guid Content)> Unowned(Guid before)
+    {
+        using var unowned = new SqliteStatement(_connection, """
+            SELECT DISTINCT compartment, content FROM part WHERE content < ?1
+            AND NOT EXISTS (SELECT 1 FROM content c WHERE c.compartment = part.compartment AND c.content = part.content)
+            """);
+        unowned.Bind(1, before.ToByteArray(bigEndian: true));
+        var found = new List<(Pseudonym, Guid)>();
+        while (unowned.Step())
+            found.Add((Pseudonym.Read(unowned.Blob(0)), new(unowned.Blob(1), bigEndian: true)));
+        return found;
     }
 
     public StoredBody Body(Pseudonym compartment, long sequence)

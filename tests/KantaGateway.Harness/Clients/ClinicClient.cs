@@ -169,12 +169,14 @@ public sealed class ClinicClient : IDisposable
     }
 
     /// <summary>Any request to the gateway. A relative target is resolved against the FHIR base.</summary>
-    public async Task<FhirReply> SendAsync(HttpMethod method, string target, string? token = null, ReadOnlyMemory<byte>? body = null,
-        string contentType = "application/fhir+json", IEnumerable<(string Name, string Value)>? headers = null, CancellationToken cancel = default)
+    public Task<FhirReply> SendAsync(HttpMethod method, string target, string? token = null, ReadOnlyMemory<byte>? body = null,
+        string contentType = "application/fhir+json", IEnumerable<(string Name, string Value)>? headers = null, CancellationToken cancel = default) =>
+        SendAsync(method, target, token, body is { } bytes ? Json(bytes, contentType) : null, headers, cancel);
+
+    /// <summary>Likewise with a body that may be longer than memory, or of unknown length.</summary>
+    public async Task<FhirReply> SendAsync(HttpMethod method, string target, string? token, HttpContent? content, IEnumerable<(string Name, string Value)>? headers = null, CancellationToken cancel = default)
     {
-        using var request = new HttpRequestMessage(method, Resolve(target));
-        if (body is { } bytes)
-            request.Content = Json(bytes, contentType);
+        using var request = new HttpRequestMessage(method, Resolve(target)) { Content = content };
         if (token is not null)
             request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
         foreach (var (name, value) in headers ?? [])

@@ -9,11 +9,13 @@ namespace KantaGateway.Tests.Forwarding;
 /// <summary>A Binary's content on its way through both parts.</summary>
 public sealed class ContentTests : IAsyncLifetime
 {
+    private const int MaxBinary = 16 << 20;
+
     private HouseInMemory _house = null!;
 
     public async Task InitializeAsync()
     {
-        _house = await HouseInMemory.OpenAsync();
+        _house = await HouseInMemory.OpenAsync(MaxBinary);
         await _house.AdmitAsync();
     }
 
@@ -36,6 +38,48 @@ public sealed class ContentTests : IAsyncLifetime
         var asResource = await _house.Aurora.System.SendAsync(HttpMethod.Get, "Binary/" + id, headers: [("Accept", "application/fhir+json")]);
         Assert.Equal(406, asResource.Status);
         Assert.Contains("*/*", Encoding.UTF8.GetString(asResource.Body), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(MaxBinary + 1, true)]
+    [InlineData(MaxBinary + 1, false)]
+    [InlineData(2 * MaxBinary, true)]
+    [InlineData(2 * MaxBinary, false)]
+    public async Task A_content_larger_than_any_that_is_kept_is_refused_and_leaves_nothing(int size, bool isChunked)
+    {
+        using var content = new ByteArrayContent(new byte[size]);
+        content.Headers.ContentType = new("image/tiff");
+        content.Headers.ContentLength = isChunked ? null : size;
+        var refused = await _house.Aurora.SendAsync(HttpMethod.Post, "Binary", await _house.Aurora.TokenAsync(), isChunked ? Unmeasured(content) : content, [("X-Security-Context", "Patient/" + _house.PatientId)]);
+        Assert.True(refused.Status == 413, refused.ToString());
+        Assert.Equal("OperationOutcome", refused.Json.GetProperty("resourceType").GetString());
+        Assert.Equal("too-long", refused.Json.GetProperty("issue")[0].GetProperty("code").GetString());
+        Assert.Equal(0, (await _house.Aurora.System.SendAsync(HttpMethod.Get, $"Binary/_history?patient={_house.PatientId}")).Json.GetProperty("total").GetInt32());
+        Assert.Equal(201, (await _house.Aurora.System.SendAsync(HttpMethod.Post, "Binary", new byte[] { 1 }, [("X-Security-Context", "Patient/" + _house.PatientId)], "image/tiff")).Status);
+    }
+
+    /// <summary>The same without a length: it is sent in chunks.</summary>
+    private static StreamContent Unmeasured(HttpContent content)
+    {
+        var stream = new System.IO.Pipelines.Pipe(new System.IO.Pipelines.PipeOptions(pauseWriterThreshold: 0));
+        content.CopyTo(stream.Writer.AsStream(leaveOpen: true), null, default);
+        stream.Writer.Complete();
+        var unmeasured = new StreamContent(stream.Reader.AsStream());
+        unmeasured.Headers.ContentType = content.Headers.ContentType;
+        return unmeasured;
+    }
+
+    [Fact]
+    public async Task A_caller_who_hangs_up_in_the_middle_has_stored_nothing()
+    {
+        var line = new System.IO.Pipelines.Pipe(new System.IO.Pipelines.PipeOptions(pauseWriterThreshold: 0));
+        await line.Writer.WriteAsync(new byte[5_000_000]);
+        await line.Writer.CompleteAsync(new IOException("The line went dead."));
+        using var content = new StreamContent(line.Reader.AsStream());
+        content.Headers.ContentType = new("image/tiff");
+        var token = await _house.Aurora.TokenAsync();
+        await Assert.ThrowsAsync<HttpRequestException>(() => _house.Aurora.SendAsync(HttpMethod.Post, "Binary", token, content, [("X-Security-Context", "Patient/" + _house.PatientId)]));
+        Assert.Equal(0, (await _house.Aurora.System.SendAsync(HttpMethod.Get, $"Binary/_history?patient={_house.PatientId}")).Json.GetProperty("total").GetInt32());
     }
 
     [Fact]

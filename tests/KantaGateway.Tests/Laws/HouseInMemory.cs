@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using KantaGateway.Dev;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Forwarding;
@@ -48,13 +49,15 @@ sealed class HouseInMemory : IAsyncDisposable
 
     public Requester Citizen { get; private set; } = null!;
 
-    public static async Task<HouseInMemory> OpenAsync()
+    /// <param name="maxBinary">Largest content of a Binary, bytes.</param>
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
         {
             Port = RunningHost.FreePorts(),
             DataFolder = data,
+            MaxBinary = maxBinary,
             Configure = builder => builder.Logging.ClearProviders(),
         });
         return new(host, data);

@@ -1,8 +1,15 @@
+using System.IO.Pipelines;
 using System.Net;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Repository.Interactions;
+using KantaGateway.Tests.Repository.Storage;
 using Microsoft.Data.Sqlite;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
 
 namespace KantaGateway.Tests.Repository;
 
@@ -14,11 +21,31 @@ public sealed class ContentsTests : IAsyncLifetime
     /// <summary>Of two parts and a bit.</summary>
     private static readonly string Text = string.Concat(Enumerable.Range(0, 60_000).Select(i => $"rivi {i:x6}"));
 
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private static readonly PipeOptions Unbounded = new(pauseWriterThreshold: 0);
+
+    private readonly WatchedParts.Watch _watch = new();
+    private readonly FakeLogCollector _log = new();
+    private readonly CancellationTokenSource _patience = new(Patience);
     private RepositoryWorld _world = null!;
+    private TimeProvider _time = TimeProvider.System;
 
-    public async Task InitializeAsync() => _world = await RepositoryWorld.StartAsync();
+    /// <summary>Ends the waiting for what does not come.</summary>
+    private CancellationToken Limit => _patience.Token;
 
-    public async Task DisposeAsync() => await _world.DisposeAsync();
+    public async Task InitializeAsync() => _world = await RepositoryWorld.StartAsync(configure: builder =>
+    {
+        StoreInFront.Put(builder, real => new WatchedParts(real, _watch));
+        builder.Services.AddSingleton(_time);
+        builder.Logging.AddProvider(new FakeLoggerProvider(_log));
+    });
+
+    public async Task DisposeAsync()
+    {
+        await _world.DisposeAsync();
+        _patience.Dispose();
+    }
 
     [Theory]
     [InlineData(0)]
@@ -110,20 +137,94 @@ public sealed class ContentsTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Parts_that_no_row_has_are_swept_at_the_next_start()
+    public async Task Parts_that_a_crash_left_are_swept_at_the_next_start_and_every_hour()
     {
         var clinic = await ClinicAsync();
         var created = (await SendAsync(clinic, Text)).Is(HttpStatusCode.Created);
         var kept = Count();
-        // As an upload leaves them whose process was killed, two days ago.
-        Change($"INSERT INTO part SELECT compartment, x'{Convert.ToHexString(Guid.CreateVersion7(DateTimeOffset.UtcNow.AddDays(-2)).ToByteArray(true))}', number, sealed FROM part");
+        LeaveParts(DateTimeOffset.UtcNow.AddHours(-3));
         Assert.Equal(2 * kept, Count());
-        await _world.StopRepositoryAsync();
-        await _world.StartRepositoryAsync();
-        for (var i = 0; Count() > kept && i < 200; i++)
-            (await _world.SendAsync(null, null, "GET", "/health/ready")).Is(HttpStatusCode.OK);
+        var time = await RestartAsync();
+        await _watch.Swept.Reader.ReadAsync(Limit);
         Assert.Equal(kept, Count());
-        Assert.Equal(Text, (await ReadAsync(clinic, (string)created.Json["id"]!, "*/*")).Is(HttpStatusCode.OK).Text);
+
+        // What is younger than an upload may be is left alone until it is older.
+        LeaveParts(DateTimeOffset.UtcNow);
+        time.Advance(ContentSweep.Interval);
+        await _watch.Swept.Reader.ReadAsync(Limit);
+        Assert.Equal(2 * kept, Count());
+        time.Advance(2 * Contents.LongestUpload);
+        await _watch.Swept.Reader.ReadAsync(Limit);
+        Assert.Equal(kept, Count());
+    }
+
+    [Fact]
+    public async Task A_caller_who_hangs_up_in_the_middle_leaves_nothing()
+    {
+        var clinic = await ClinicAsync();
+        var (broken, more) = (new Pipe(Unbounded), new byte[600_000]);
+        await broken.Writer.WriteAsync(more);
+        var sending = _world.SendStreamAsync(clinic.Grant, broken.Reader.AsStream(), "text/plain", ("X-Security-Context", "Patient/" + clinic.PatientId));
+        await _watch.Stored.Reader.ReadAsync(Limit);
+        Assert.True(Count() > 0);
+        await broken.Writer.CompleteAsync(new IOException("The line went dead."));
+        await Assert.ThrowsAnyAsync<Exception>(() => sending);
+        await _watch.Dropped.Reader.ReadAsync(Limit);
+        Assert.Equal(0, Count());
+        Assert.Equal(1, (int)(await clinic.GetAsync($"_history?patient={clinic.PatientId}")).Is(HttpStatusCode.OK).Json["total"]!);
+        Assert.DoesNotContain(_log.GetSnapshot(), r => r.Level >= LogLevel.Warning);
+
+        Assert.Equal(Text, (await ReadAsync(clinic, (string)(await SendAsync(clinic, Text)).Is(HttpStatusCode.Created).Json["id"]!, "*/*")).Text);
+    }
+
+    [Fact]
+    public async Task What_is_refused_when_it_has_arrived_leaves_nothing()
+    {
+        var clinic = await ClinicAsync();
+        var id = (string)(await SendAsync(clinic, "ensimmäinen")).Is(HttpStatusCode.Created).Json["id"]!;
+        var kept = Count();
+        (await SendAsync(clinic, Text, id, ("If-Match", "W/\"another\""))).Is(HttpStatusCode.PreconditionFailed);
+        Assert.Equal(kept, Count());
+    }
+
+    [Fact]
+    public async Task A_content_that_does_not_arrive_within_the_hour_is_refused_and_leaves_nothing()
+    {
+        var clinic = await ClinicAsync();
+        var time = await RestartAsync();
+        var slow = new Pipe(Unbounded);
+        await slow.Writer.WriteAsync(new byte[600_000]);
+        var sending = _world.SendStreamAsync(clinic.Grant, slow.Reader.AsStream(), "text/plain", ("X-Security-Context", "Patient/" + clinic.PatientId));
+        await _watch.Stored.Reader.ReadAsync(Limit);
+        time.Advance(Contents.LongestUpload);
+        await _watch.Dropped.Reader.ReadAsync(Limit);
+        await slow.Writer.CompleteAsync();
+        (await sending).Is(HttpStatusCode.RequestEntityTooLarge);
+        Assert.Equal(0, Count());
+    }
+
+    [Fact]
+    public async Task A_caller_who_hangs_up_while_reading_does_no_harm()
+    {
+        var clinic = await ClinicAsync();
+        var longer = string.Concat(Enumerable.Repeat(Text, 20));
+        var id = (string)(await SendAsync(clinic, longer)).Is(HttpStatusCode.Created).Json["id"]!;
+        for (var i = 0; i < 5; i++)
+            Assert.Equal(1000, await _world.ReadBeginningAsync(clinic.Grant, "/fhir/Binary/" + id, 1000, ("Accept", "*/*")));
+        Assert.Equal(longer, (await ReadAsync(clinic, id, "*/*")).Is(HttpStatusCode.OK).Text);
+        Assert.DoesNotContain(_log.GetSnapshot(), r => r.Level >= LogLevel.Warning);
+    }
+
+    /// <summary>Starts the repository anew, with a clock that stands until it is moved on.</summary>
+    private async Task<FakeTimeProvider> RestartAsync()
+    {
+        await _world.StopRepositoryAsync();
+        while (_watch.Swept.Reader.TryRead(out _))
+            continue;
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        _time = time;
+        await _world.StartRepositoryAsync();
+        return time;
     }
 
     private async Task<Caller> ClinicAsync()
@@ -148,6 +249,10 @@ public sealed class ContentsTests : IAsyncLifetime
             return new(HttpStatusCode.InternalServerError, [], new Dictionary<string, string>());
         }
     }
+
+    /// <summary>Parts of a content that began at a time, as an upload leaves them whose process was killed.</summary>
+    private void LeaveParts(DateTimeOffset begun) => Change("INSERT INTO part SELECT compartment, " +
+        $"x'{Convert.ToHexString(Guid.CreateVersion7(begun).ToByteArray(true))}', number, sealed FROM part WHERE content IN (SELECT content FROM content)");
 
     private void Change(string sql)
     {

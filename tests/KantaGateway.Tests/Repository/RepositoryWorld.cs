@@ -123,7 +123,36 @@ sealed class RepositoryWorld : IAsyncDisposable
     public async Task<Reply> SendToAsync(int node, Grant? grant, Grant? directory, string method, string target, string? body = null,
         string? contentType = null, params (string Name, string Value)[] headers)
     {
-        using var request = new HttpRequestMessage(new(method), target);
+        using var request = Request(grant, directory, method, target, headers);
+        if (body is not null)
+        {
+            request.Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
+            request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(contentType ?? "application/fhir+json");
+        }
+        return await SendAsync(node, request);
+    }
+
+    /// <summary>POSTs a Binary's content of unknown length.</summary>
+    public async Task<Reply> SendStreamAsync(Grant grant, Stream content, string contentType, params (string Name, string Value)[] headers)
+    {
+        using var request = Request(grant, null, "POST", "/fhir/Binary", headers);
+        request.Content = new StreamContent(content);
+        request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(contentType);
+        return await SendAsync(0, request);
+    }
+
+    /// <summary>Reads the first bytes of an answer and hangs up; how many there were.</summary>
+    public async Task<int> ReadBeginningAsync(Grant grant, string target, int most, params (string Name, string Value)[] headers)
+    {
+        using var request = Request(grant, null, "GET", target, headers);
+        using var response = await _repositories[0].Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        await using var body = await response.Content.ReadAsStreamAsync();
+        return await body.ReadAtLeastAsync(new byte[most], most, throwOnEndOfStream: false);
+    }
+
+    private HttpRequestMessage Request(Grant? grant, Grant? directory, string method, string target, (string Name, string Value)[] headers)
+    {
+        var request = new HttpRequestMessage(new(method), target);
         if (grant is not null)
             request.Headers.Add(InternalHeaders.Grant, Signer.Sign(grant));
         if (directory is not null)
@@ -132,11 +161,11 @@ sealed class RepositoryWorld : IAsyncDisposable
         request.Headers.Add(InternalHeaders.CorrelationId, "test-1");
         foreach (var (name, value) in headers)
             request.Headers.TryAddWithoutValidation(name, value);
-        if (body is not null)
-        {
-            request.Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
-            request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(contentType ?? "application/fhir+json");
-        }
+        return request;
+    }
+
+    private async Task<Reply> SendAsync(int node, HttpRequestMessage request)
+    {
         using var response = await _repositories[node].Http.SendAsync(request);
         return new(response.StatusCode, await response.Content.ReadAsByteArrayAsync(),
             response.Headers.Concat(response.Content.Headers).ToDictionary(h => h.Key, h => string.Join(",", h.Value), StringComparer.OrdinalIgnoreCase));

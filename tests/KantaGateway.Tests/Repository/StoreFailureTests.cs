@@ -1,7 +1,7 @@
 using System.Net;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Repository.Storage;
-using Microsoft.Extensions.DependencyInjection;
+using KantaGateway.Tests.Repository.Storage;
 
 namespace KantaGateway.Tests.Repository;
 
@@ -14,11 +14,7 @@ public sealed class StoreFailureTests : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        _world = await RepositoryWorld.StartAsync(configure: builder =>
-        {
-            var real = builder.Services.Last(s => s.ServiceType == typeof(ICompartmentStore)).ImplementationFactory!;
-            builder.Services.AddSingleton<ICompartmentStore>(s => _store = new((ICompartmentStore)real(s)));
-        });
+        _world = await RepositoryWorld.StartAsync(configure: builder => StoreInFront.Put(builder, real => _store = new(real)));
         _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
         await _clinic.StoreAsync(Some.Patient());
     }
@@ -59,37 +55,35 @@ public sealed class StoreFailureTests : IAsyncLifetime
     }
 
     /// <summary>A database that fails on demand.</summary>
-    private sealed class FailingStore(ICompartmentStore real) : ICompartmentStore
+    private sealed class FailingStore(ICompartmentStore real) : StoreInFront(real)
     {
         public bool LosesAnswers { get; set; }
         public bool FailsReads { get; set; }
         public bool FailsReadsAfterCommit { get; set; }
 
-        public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) =>
-            FailsReads ? throw new StoreException("Out of order.") : real.ReadIndexAsync(compartment, after, cancel);
+        public override ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) =>
+            FailsReads ? throw new StoreException("Out of order.") : base.ReadIndexAsync(compartment, after, cancel);
 
-        public ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel) => real.ReadBodyAsync(compartment, sequence, cancel);
+        public override ValueTask<StoredBodies> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) =>
+            FailsReads ? throw new StoreException("Out of order.") : base.ReadBodiesAsync(compartment, sequences, cancel);
 
-        public ValueTask<StoredBodies> ReadBodiesAsync(Pseudonym compartment, IReadOnlyList<long> sequences, CancellationToken cancel) =>
-            FailsReads ? throw new StoreException("Out of order.") : real.ReadBodiesAsync(compartment, sequences, cancel);
-
-        public async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)
+        public override async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)
         {
-            var done = await real.AppendAsync(appends, cancel);
+            var done = await base.AppendAsync(appends, cancel);
             FailsReads |= FailsReadsAfterCommit;
             return LosesAnswers ? throw new StoreException("The line went dead.") : done;
         }
+    }
 
-        public ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel) =>
-            real.StorePartAsync(compartment, content, number, sealedPart, cancel);
-
-        public ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel) =>
-            real.ReadPartAsync(compartment, content, number, buffer, cancel);
-
-        public ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => real.SweepPartsAsync(before, cancel);
-
-        public ValueTask PingAsync(CancellationToken cancel) => real.PingAsync(cancel);
-
-        public ValueTask DisposeAsync() => real.DisposeAsync();
+    /// <summary>Whether a content whose commit is not known may be there keeps its parts: it may be read.</summary>
+    [Fact]
+    public async Task A_content_whose_commit_is_not_known_is_whole_if_it_is_there()
+    {
+        _store.LosesAnswers = true;
+        (await _world.SendAsync(_clinic.Grant, null, "POST", "/fhir/Binary", "sisältö", "text/plain", ("X-Security-Context", "Patient/" + _clinic.PatientId))).Is(HttpStatusCode.ServiceUnavailable);
+        _store.LosesAnswers = false;
+        var entry = (await _clinic.GetAsync($"Binary/_history?patient={_clinic.PatientId}")).Is(HttpStatusCode.OK).Json["entry"]![0]!;
+        var read = await _world.SendAsync(_clinic.Grant, null, "GET", $"/fhir/Binary/{entry["resource"]!["id"]}", null, null, ("Accept", "*/*"));
+        Assert.Equal("sisältö", read.Is(HttpStatusCode.OK).Text);
     }
 }

@@ -77,6 +77,23 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Parts_of_an_upload_are_dropped_unless_a_row_has_them()
+    {
+        var person = RepositoryWorld.NewPerson();
+        var (kept, dropped, other) = (Guid.CreateVersion7(), Guid.CreateVersion7(), Guid.CreateVersion7());
+        foreach (var content in new[] { kept, dropped, other })
+            await Store.StorePartAsync(person, content, 0, new byte[] { 1 }, default);
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], [new(1, [5], [6], kept)])], default));
+        await Store.DropPartsAsync(person, dropped, default);
+        await Store.DropPartsAsync(person, kept, default);
+        await Store.DropPartsAsync(RepositoryWorld.NewPerson(), other, default);
+        var buffer = new byte[10];
+        Assert.Equal(-1, await Store.ReadPartAsync(person, dropped, 0, buffer, default));
+        Assert.Equal(1, await Store.ReadPartAsync(person, kept, 0, buffer, default));
+        Assert.Equal(1, await Store.ReadPartAsync(person, other, 0, buffer, default));
+    }
+
+    [Fact]
     public async Task An_empty_body_is_stored_as_one()
     {
         var person = RepositoryWorld.NewPerson();
