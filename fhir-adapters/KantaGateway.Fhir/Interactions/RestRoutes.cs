@@ -18,6 +18,9 @@ public enum RestInteraction
 
     /// <summary>Operations: <c>$everything</c>, <c>$meta</c>, <c>$docref</c>, <c>$validate</c>.</summary>
     Everything, Meta, DocumentsOfPatient, Validate,
+
+    /// <summary><c>$validate</c> of a stored resource, or of a new version of it.</summary>
+    ValidateInstance,
 }
 
 /// <summary>One address with the method that goes with it.</summary>
@@ -104,6 +107,8 @@ public static class RestRoutes
         new("GET", "_history", RestInteraction.HistorySystem, "history-system"),
         new("GET", "[type]/[id]/$meta", RestInteraction.Meta, Definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta"),
         new("POST", "[type]/$validate", RestInteraction.Validate, Definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate"),
+        new("GET", "[type]/[id]/$validate", RestInteraction.ValidateInstance, Definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate"),
+        new("POST", "[type]/[id]/$validate", RestInteraction.ValidateInstance, Definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate"),
         new("GET", "Patient/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
         new("POST", "Patient/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
         new("GET", "Encounter/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything"),

@@ -2,11 +2,12 @@ using System.Buffers;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Repository.Compartments;
 
 namespace KantaGateway.Repository.Interactions;
 
-/// <summary>read, vread and $meta (hl7.org/fhir/R4/http.html).</summary>
+/// <summary>read, vread, $meta and $validate of what is stored (hl7.org/fhir/R4/http.html).</summary>
 sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names)
 {
     /// <param name="versionId">Null: the newest version.</param>
@@ -57,6 +58,14 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
             json.WriteEndObject();
         }
         return new Answer(200, buffer.WrittenMemory, read.Items);
+    }
+
+    /// <summary>What is wrong with a stored resource by the rules of today, as an OperationOutcome; it tells of the resource, so it is read like one.</summary>
+    public async Task<Answer> ValidateAsync(RepositoryRequest request, string type, string id, ValidateOperation.Question question, string correlationId, CancellationToken cancel)
+    {
+        var read = await ReadAsync(request, type, id, null, cancel).ConfigureAwait(false);
+        var issues = ValidateOperation.AnswerOfStored(read.Body, question, request.UnknownProfiles);
+        return new Answer(200, FaultTable.ToOperationOutcome(new(FaultKind.Unprocessable, issues), correlationId, request.Language), read.Items);
     }
 
     /// <summary>The sequence numbers in an id and a version id; -1 for one that is not of this compartment and so matches nothing.</summary>

@@ -73,6 +73,9 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             case { Interaction: RestInteraction.Meta, Type: { } type, Id: { } id }:
                 request.Require(Reads);
                 return reading.MetaAsync(request, type, id, cancel);
+            case { Interaction: RestInteraction.ValidateInstance, Type: { } type, Id: { } id }:
+                request.Require(Reads);
+                return ValidateAsync(request, type, id, context);
             case { Interaction: RestInteraction.Everything, Type: { } type, Id: { } id }:
                 request.Require(Reads);
                 return EverythingAsync(request, type, id, context);
@@ -113,6 +116,15 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
 
     private async Task<Answer> EverythingAsync(RepositoryRequest request, string type, string id, HttpContext context) =>
         await everything.OfAsync(request, type, id, await OperationFormAsync(context).ConfigureAwait(false), context.RequestAborted).ConfigureAwait(false);
+
+    private async Task<Answer> ValidateAsync(RepositoryRequest request, string type, string id, HttpContext context)
+    {
+        var body = context.Request.Method == "POST" ? await BodyAsync(context).ConfigureAwait(false) : default;
+        var (question, fault) = ValidateOperation.Read(QueryOf(context), body, type, isStored: true);
+        return question is null ? throw new FaultException(fault!)
+            : !question.Resource.IsEmpty ? throw Unsupported()
+            : await reading.ValidateAsync(request, type, id, question, CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
+    }
 
     private async Task<Answer> DocumentsAsync(RepositoryRequest request, HttpContext context)
     {

@@ -30,7 +30,7 @@ public abstract record Reading
     /// <summary>A batch: its entries are requests of their own.</summary>
     public sealed record Batch(RequestScan Scan, ReadOnlyMemory<byte> Body) : Reading;
 
-    /// <summary><c>$validate</c>: the gateway answers it by itself, for it concerns no compartment.</summary>
+    /// <summary><c>$validate</c> of what is sent: the gateway answers it by itself, for it concerns no compartment.</summary>
     public sealed record Validation(Interaction Interaction, IReadOnlyList<FaultIssue> Issues) : Reading;
 
     public sealed record Refused(Fault Fault) : Reading;
@@ -106,14 +106,15 @@ public sealed class InteractionReader
         if (format == FhirFormat.Xml)
         {
             (body, var malformed) = XmlBody.ToJson(body);
-            if (malformed is { Kind: FaultKind.Unprocessable } && address.Interaction == RestInteraction.Validate && ResourceTypes.IsServed(address.Type))
+            if (malformed is { Kind: FaultKind.Unprocessable } && address.Interaction is RestInteraction.Validate or RestInteraction.ValidateInstance && ResourceTypes.IsServed(address.Type))
                 return Validated(address.Type!, ValidateOperation.OfResource(malformed.Issues, address.Type!));
             if (malformed is not null)
                 return new Reading.Refused(malformed);
             request.ContentType = MediaTypes.Json;
             RequestBody.Resize(request, body.Length);
         }
-        if (address.Interaction is not (RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient or RestInteraction.Validate)
+        if (address.Interaction is not (RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient
+                or RestInteraction.Validate or RestInteraction.ValidateInstance)
             && ResourceRules.Refusal(address.Type, request.Method,
                 ResourceRules.IsConditional(address.Interaction) || request.Headers.ContainsKey("If-None-Exist"), isInTransaction: false) is { } refusal)
             return new Reading.Refused(refusal);
@@ -140,7 +141,7 @@ public sealed class InteractionReader
                 RestInteraction.HistoryType or RestInteraction.HistorySystem => await HistoryAsync(request, requester, address.Type, cancel),
                 RestInteraction.Everything => OfId(InteractionKind.Everything, address.Type!, address.Id!, 'r'),
                 RestInteraction.DocumentsOfPatient => await DocumentsAsync(request, body, cancel),
-                RestInteraction.Validate => Validate(address.Type!, requester, body),
+                RestInteraction.Validate or RestInteraction.ValidateInstance => Validate(request, address.Type!, address.Id, requester, body),
                 _ => NotServed(segments, address),
             };
         return reading is Reading.Single single
@@ -148,15 +149,22 @@ public sealed class InteractionReader
             : reading;
     }
 
-    private static Reading Validate(string type, Requester requester, ReadOnlyMemory<byte> body)
+    /// <summary>Of a resource that is sent the gateway answers; one that is stored is read, like any other.</summary>
+    /// <param name="id">Null: it would be a new one.</param>
+    private Reading Validate(HttpRequest request, string type, string? id, Requester requester, ReadOnlyMemory<byte> body)
     {
-        var (issues, fault) = ValidateOperation.Answer(body, type, requester.UnknownProfiles);
-        return fault is null ? Validated(type, issues) : new Reading.Refused(fault);
+        var (question, fault) = ValidateOperation.Read(request.QueryString.Value?.TrimStart('?') ?? "", body, type, isStored: id is not null);
+        if (question is null)
+            return new Reading.Refused(fault!);
+        if (question.Resource.IsEmpty)
+            return OfId(InteractionKind.Read, type, id!, 'r');
+        (var issues, fault) = ValidateOperation.Answer(question, type, id, requester.UnknownProfiles);
+        return fault is null ? Validated(type, issues, id is null ? 'c' : 'u') : new Reading.Refused(fault);
     }
 
     /// <summary>Whoever may send such a resource may ask what would be said of it; a declaration of will nobody sends for another.</summary>
-    private static Reading.Validation Validated(string type, IReadOnlyList<FaultIssue> issues) =>
-        new(Single(InteractionKind.Validate, type, Pseudonym.Directory, type == "Consent" ? 'r' : 'c').Interaction, issues);
+    private static Reading.Validation Validated(string type, IReadOnlyList<FaultIssue> issues, char letter = 'c') =>
+        new(Single(InteractionKind.Validate, type, Pseudonym.Directory, type == "Consent" ? 'r' : letter).Interaction, issues);
 
     /// <summary>A content that streams by: all that is decided about is in the headers.</summary>
     private Reading WriteContent(HttpRequest request, RestAddress address, string? serviceEvent)

@@ -33,7 +33,7 @@ static class MinimalResources
         if (resource is Patient person)
             person.Identifier = [new("urn:oid:1.2.246.21", identityCode)];
         if (resource is Binary binary)
-            binary.SecurityContext = new("Patient/" + patient);
+            (binary.SecurityContext, binary.ContentType) = (new("Patient/" + patient), "text/plain");
         Complete(resource);
         return JsonNode.Parse(Encoding.UTF8.GetString(ResourceParser.Serialize(resource)))!.AsObject();
     }

@@ -164,6 +164,8 @@ public sealed class CapabilityProofTests
                 Expect("$everything", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$everything"), 200);
             if (operations.Contains("meta") && _type != "Consent")
                 Expect("$meta", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$meta"), 200);
+            if (operations.Contains("validate") && _type != "Consent")
+                Expect("$validate", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$validate"), 200);
             if (operations.Contains("docref"))
                 Expect("$docref", await aurora.SendAsync(HttpMethod.Get, $"{_type}/$docref?patient={house.PatientId}"), 200);
             var refused = await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$nonsense");

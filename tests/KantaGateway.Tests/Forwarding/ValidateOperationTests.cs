@@ -42,6 +42,60 @@ public sealed class ValidateOperationTests
     [InlineData("{")]
     public void What_cannot_be_judged_is_refused(string body) => Assert.NotNull(Judge(body).Fault);
 
+    [Theory]
+    [InlineData("mode=create", null, true)]
+    [InlineData("mode=update", null, false)]
+    [InlineData("mode=profile", null, false)]
+    [InlineData("mode=delete", null, false)]
+    [InlineData("mode=nonsense", null, false)]
+    [InlineData("profile=http://example.org/unknown", null, false)]
+    [InlineData("", "x", true)]
+    [InlineData("mode=update", "x", true)]
+    [InlineData("mode=create", "x", false)]
+    [InlineData("mode=profile", "x", false)]
+    public void A_mode_goes_with_what_is_sent(string query, string? id, bool judged)
+    {
+        var (_, fault) = Judge(Observation, query, id);
+        Assert.Equal(judged, fault is null);
+    }
+
+    [Fact]
+    public void A_new_version_has_the_id_of_the_address()
+    {
+        Assert.Contains(Judge(Observation, id: "x").Issues, i => i is { Severity: FaultSeverity.Error, Expression: "Observation.id" });
+        Assert.DoesNotContain(Judge(Observation.Replace("{\"resourceType\"", "{\"id\":\"x\",\"resourceType\"", StringComparison.Ordinal), id: "x").Issues, i => i.Severity == FaultSeverity.Error);
+    }
+
+    [Fact]
+    public async Task A_stored_resource_is_judged_by_its_reader_and_recorded_as_read()
+    {
+        const string Fi = "https://hl7.fi/fhir/finnish-base-profiles/StructureDefinition/fi-base-encounter";
+        // Reads the specification before somebody has to wait for it.
+        Assert.DoesNotContain(Judge(Observation).Issues, i => i.Severity == FaultSeverity.Error);
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        foreach (var (method, target, body) in new (HttpMethod, string, string?)[]
+        {
+            (HttpMethod.Get, "", null), (HttpMethod.Get, "?mode=profile", null),
+            (HttpMethod.Post, "", """{"resourceType":"Parameters","parameter":[{"name":"mode","valueCode":"profile"}]}"""),
+        })
+        {
+            var told = await house.Aurora.System.SendAsync(method, $"Observation/{note}/$validate{target}", body is null ? null : Encoding.UTF8.GetBytes(body));
+            Assert.Equal((200, "OperationOutcome"), (told.Status, told.Json.GetProperty("resourceType").GetString()));
+            Assert.DoesNotContain(told.Json.GetProperty("issue").EnumerateArray(), i => i.GetProperty("severity").GetString() == "error");
+            Assert.DoesNotContain(HouseInMemory.Secret, Encoding.UTF8.GetString(told.Body));
+        }
+        var held = await house.Aurora.System.SendAsync(HttpMethod.Get, $"Observation/{note}/$validate?profile={Uri.EscapeDataString(Fi)}");
+        Assert.Contains(held.Json.GetProperty("issue").EnumerateArray(), i => i.GetProperty("severity").GetString() == "error");
+        Assert.Equal(400, (await house.Aurora.System.SendAsync(HttpMethod.Get, $"Observation/{note}/$validate?mode=delete")).Status);
+        Assert.Equal(400, (await house.Aurora.System.SendAsync(HttpMethod.Get, $"Observation/{note}/$validate?mode=update")).Status);
+
+        // Who may not read it finds nothing: by the bytes of what was never there.
+        var hidden = await house.Reader.SendAsync(HttpMethod.Get, $"Observation/{note}/$validate");
+        var read = await house.Reader.SendAsync(HttpMethod.Get, $"Observation/{note}");
+        Assert.Equal((404, 404), (hidden.Status, read.Status));
+    }
+
     [Fact]
     public async Task It_answers_in_the_callers_language_as_a_refused_write_does()
     {
@@ -62,6 +116,7 @@ public sealed class ValidateOperationTests
     private static string InParameters(string resource, string other) =>
         "{\"resourceType\":\"Parameters\",\"parameter\":[{\"name\":\"" + other + "\"},{\"name\":\"resource\",\"resource\":" + resource + "}]}";
 
-    private static (IReadOnlyList<FaultIssue> Issues, Fault? Fault) Judge(string body) =>
-        ValidateOperation.Answer(Encoding.UTF8.GetBytes(body), "Observation", UnknownProfiles.Refuse);
+    private static (IReadOnlyList<FaultIssue> Issues, Fault? Fault) Judge(string body, string query = "", string? id = null) =>
+        ValidateOperation.Read(query, Encoding.UTF8.GetBytes(body), "Observation", isStored: id is not null) is ({ } question, _) ? ValidateOperation.Answer(question, "Observation", id, UnknownProfiles.Refuse)
+            : ([], ValidateOperation.Read(query, Encoding.UTF8.GetBytes(body), "Observation", isStored: id is not null).Fault);
 }

@@ -28,7 +28,7 @@ sealed class Roads(RecordPlan plan, int number)
         3 => Instance("history", HttpMethod.Get, "/_history" + Pick("", "?_count=1", "?_since=2020-01-01T00:00:00Z", "?_summary=true")) with { FollowsPages = true },
         4 => new("history of type or person", HttpMethod.Get, Pick($"{Type()}/_history?patient={{patient}}&_count={_random.Next(1, 20)}", $"_history?patient={{patient}}&_count={_random.Next(1, 30)}", $"{Type()}/_history")) { FollowsPages = true },
         5 => new("everything", Pick(HttpMethod.Get, HttpMethod.Post), $"Patient/{{patient}}/$everything{Pick("", $"?_count={_random.Next(1, 12)}", "?_type=Observation,Condition", "?_since=2020-01-01T00:00:00Z", "?_type=Encounter&_summary=true", $"?start=2020-01-01&_count={_random.Next(1, 6)}", "?start=2019&end=2021-05-17", "?end=2020&_type=Observation,Condition")}") { FollowsPages = true },
-        6 => Instance("meta", HttpMethod.Get, "/$meta"),
+        6 => Pick(Instance("meta", HttpMethod.Get, "/$meta"), Instance("validate what is stored", HttpMethod.Get, "/$validate" + Pick("", "?mode=profile", "?mode=update"))),
         7 => new("docref", HttpMethod.Get, $"DocumentReference/$docref?patient={{patient}}{Pick("", "&start=2020-01-01", "&type=http://loinc.org|" + Code())}"),
         8 => Instance("raw binary", HttpMethod.Get, "", Pick("Binary", "DocumentReference")) with { Headers = [("Accept", Pick("text/plain", "*/*", "application/fhir+json"))] },
         9 => Instance("conditional read", HttpMethod.Get, "") with { Headers = [Pick(("If-None-Match", "W/\"00000000-0000-4000-8000-000000000000\""), ("If-Modified-Since", "Wed, 01 Jan 2020 00:00:00 GMT"))] },
