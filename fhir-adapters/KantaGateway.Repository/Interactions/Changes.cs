@@ -23,7 +23,22 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
     public const int MaxTransactionAnswer = 4 * Answer.MaxPage;
 
     public Task<Answer> CreateAsync(RepositoryRequest request, string type, ReadOnlyMemory<byte> body, string? ifNoneExist, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
-        ChangeAsync(request, () => new(0, BundleMethod.Post, type, null) { Resource = Parse(body, type), IfNoneExist = ifNoneExist }, prefer, correlationId, cancel);
+        ChangeAsync(request, () =>
+        {
+            var creation = new BundleOperation(0, BundleMethod.Post, type, null) { Resource = Parse(body, type), IfNoneExist = ifNoneExist };
+            return creation.Resource is DocumentReference reference && PublishedWith(reference, ifNoneExist) is { } document ? [creation, document] : [creation];
+        }, prefer, correlationId, cancel);
+
+    /// <summary>The document that a DocumentReference brings along (<see cref="SimplifiedPublish"/>); null: none.</summary>
+    private static BundleOperation? PublishedWith(DocumentReference reference, string? ifNoneExist)
+    {
+        var link = $"urn:uuid:{Guid.NewGuid()}";
+        var (document, fault) = SimplifiedPublish.Extract(reference, link);
+        if (fault is null && document is not null && ifNoneExist is not null)
+            fault = new(FaultKind.NotSupported, "A document is not published by criteria: it would be stored beside the DocumentReference that they find. Leave If-None-Exist out.", "http.If-None-Exist");
+        return fault is not null ? throw new FaultException(fault)
+            : document is null ? null : new(1, BundleMethod.Post, "Binary", null) { Resource = document, FullUrl = link };
+    }
 
     /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>
     public Task<Answer> UpdateAsync(RepositoryRequest request, string type, string? id, string? criteria, ReadOnlyMemory<byte> body,
@@ -60,21 +75,25 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
     public Task<Answer> DeleteAsync(RepositoryRequest request, string type, string? id, string? criteria, string? ifMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
         ChangeAsync(request, () => new(0, BundleMethod.Delete, type, id) { Query = criteria, IfMatch = ifMatch }, prefer, correlationId, cancel);
 
-    private async Task<Answer> ChangeAsync(RepositoryRequest request, Func<BundleOperation> parse, ReturnPreference prefer, string correlationId, CancellationToken cancel)
+    private Task<Answer> ChangeAsync(RepositoryRequest request, Func<BundleOperation> parse, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
+        ChangeAsync(request, () => [parse()], prefer, correlationId, cancel);
+
+    /// <param name="parse">The change, and what is stored with it.</param>
+    private async Task<Answer> ChangeAsync(RepositoryRequest request, Func<BundleOperation[]> parse, ReturnPreference prefer, string correlationId, CancellationToken cancel)
     {
         var shows = prefer is ReturnPreference.Representation or ReturnPreference.Unstated;
-        var outcome = await writing.ExecuteAsync(request, () => ([parse()], null), shows, cancel).ConfigureAwait(false);
+        var outcome = await writing.ExecuteAsync(request, () => (parse(), null), shows, cancel).ConfigureAwait(false);
         var written = outcome.Results[0];
         var body = prefer == ReturnPreference.OperationOutcome ? FaultTable.ToOperationOutcome(DoneBy(written, outcome.Warnings), correlationId, request.Language) : shows ? written.Body : default;
-        var item = written.Row is null ? (ManifestItem?)null : ItemOf(written);
-        var etag = item is { } version ? Answer.ETagOf(version.VersionId) : null;
+        ManifestItem[] items = [.. outcome.Results.Where(w => w.Row is not null).Select(ItemOf)];
+        var etag = items is [var version, ..] ? Answer.ETagOf(version.VersionId) : null;
         return written.Operation.Method == BundleMethod.Delete
-            ? new Answer(body.IsEmpty ? 204 : 200, body, item is { } deleted ? [deleted] : []) { ETag = etag }
-            : new Answer(written.Created ? 201 : 200, body, [item!.Value])
+            ? new Answer(body.IsEmpty ? 204 : 200, body, items) { ETag = etag }
+            : new Answer(written.Created ? 201 : 200, body, items)
             {
                 ETag = etag,
                 LastModified = written.Row!.LastUpdated,
-                Location = LocationOf(request, item.Value),
+                Location = LocationOf(request, items[0]),
                 Warnings = outcome.Warnings.Count,
             };
     }

@@ -67,7 +67,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
             // 2.
             await unit.PlaceAsync(operations, cancel).ConfigureAwait(false);
             // 3.
-            if (bundle is not null && TransactionBundle.Rewrite(unit.Operations, unit.Links) is { } dangling)
+            if ((bundle is not null || unit.Links.Count > 0) && TransactionBundle.Rewrite(unit.Operations, unit.Links) is { } dangling && bundle is not null)
                 throw new FaultException(dangling);
             // 4. and 5.
             unit.CheckAndIndex();

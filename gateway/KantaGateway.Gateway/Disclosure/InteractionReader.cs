@@ -323,7 +323,12 @@ public sealed class InteractionReader
                 Declares = DeclarationIn(type, body),
                 WritesDirectory = compartment.IsDirectory,
                 // A conditional create searches, and answers with what it finds.
-                Needs = [(type, 'c'), .. conditional ? [(type, 's'), (type, 'r')] : Array.Empty<(string, char)>(), .. SearchesOf(scan)],
+                Needs =
+                [
+                    (type, 'c'), .. conditional ? [(type, 's'), (type, 'r')] : Array.Empty<(string, char)>(), .. SearchesOf(scan),
+                    // Its document becomes a Binary.
+                    .. type == "DocumentReference" && SimplifiedPublish.IsClaimedIn(body) ? [("Binary", 'c')] : Array.Empty<(string, char)>(),
+                ],
             },
         };
     }

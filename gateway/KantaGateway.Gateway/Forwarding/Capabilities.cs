@@ -47,6 +47,9 @@ public static class Capabilities
         return new
         {
             type,
+            documentation = type == "DocumentReference"
+                ? $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary), found (ITI-66, ITI-67) and fetched (ITI-68)."
+                : null,
             interaction = routes.Where(r => r.Code is not null).Select(r => r.Code).Distinct().Select(code => new { code }),
             versioning = "versioned-update",
             readHistory = true,

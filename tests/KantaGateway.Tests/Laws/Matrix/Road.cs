@@ -91,12 +91,19 @@ sealed class Roads(RecordPlan plan, int number)
     private Road Write()
     {
         var resource = Aim("Observation");
-        return _random.Next(5) switch
+        return _random.Next(6) switch
         {
             0 => new("delete", HttpMethod.Delete, $"Observation/{{{resource.Label}}}"),
             1 => new("update", HttpMethod.Put, $"Observation/{{{resource.Label}}}", Note(resource.Label), Headers: _random.Next(2) == 0 ? [] : [("If-Match", "W/\"00000000-0000-4000-8000-000000000000\"")]),
             2 => new("create that refers to it", HttpMethod.Post, "Observation", Note(null, focus: Aim(null))),
             3 => new("create in its visit", HttpMethod.Post, "Observation", Note(null, encounter: Encounter())),
+            4 => new("publish a document", HttpMethod.Post, "DocumentReference", new JsonObject
+            {
+                ["resourceType"] = "DocumentReference", ["meta"] = new JsonObject { ["profile"] = new JsonArray(KantaGateway.Fhir.Interactions.SimplifiedPublish.Profile) }, ["status"] = "current",
+                ["subject"] = new JsonObject { ["reference"] = "Patient/{patient}" },
+                ["context"] = new JsonObject { ["encounter"] = new JsonArray(new JsonObject { ["reference"] = "Encounter/" + Encounter() }) },
+                ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["contentType"] = "text/plain", ["data"] = "VGVrc3Rpw6Q=" } }),
+            }.ToJsonString()),
             _ => new("validate", HttpMethod.Post, "Observation/$validate", Note(null, focus: Aim(null))),
         };
     }
