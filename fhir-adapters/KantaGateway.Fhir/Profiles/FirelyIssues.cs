@@ -57,6 +57,10 @@ static class FirelyIssues
         var isError = issue.Severity is OperationOutcome.IssueSeverity.Error or OperationOutcome.IssueSeverity.Fatal;
         var (sentence, code) = Sentences.FirstOrDefault(s => s.Issue.Code == number) is { Sentence: { } known } found ? (known, found.Code)
             : ($"The content does not conform to what is required of it (finding {number}).", "invalid");
+        // What is missing has no place of its own: the validator names it in its message, as the SDK does.
+        if (number == Issue.CONTENT_INCORRECT_OCCURRENCE.Code && place is not null
+            && issue.Details?.Text is { } text && text.StartsWith("Missing required member", StringComparison.Ordinal) && NameIn(text) is { } missing)
+            place = $"{place}.{missing}";
         return new(sentence, place, code)
         {
             Severity = isError ? FaultSeverity.Error : issue.Severity == OperationOutcome.IssueSeverity.Warning ? FaultSeverity.Warning : FaultSeverity.Information,

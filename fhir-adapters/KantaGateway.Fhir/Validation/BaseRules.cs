@@ -87,6 +87,9 @@ static class BaseRules
     /// <summary>By their address; those of R4 and of the Finnish Base Profiles.</summary>
     private static readonly FrozenDictionary<string, ExtensionRule> Extensions;
 
+    /// <summary>The profiles that R4 itself defines on served types, by their address, with the type of each.</summary>
+    public static FrozenDictionary<string, string> OwnProfiles { get; }
+
     static BaseRules()
     {
         using var stream = typeof(BaseRules).Assembly.GetManifestResourceStream("base-rules.json")
@@ -101,6 +104,7 @@ static class BaseRules
                     ? members.EnumerateObject().ToFrozenDictionary(m => m.Name, m => Member(m.Value), StringComparer.Ordinal) : FrozenDictionary<string, MemberRules>.Empty);
         OfDomainResources = rules["DomainResource"].OfType;
         ByType = rules.ToFrozenDictionary(StringComparer.Ordinal);
+        OwnProfiles = document.RootElement.GetProperty("profiles").EnumerateObject().ToFrozenDictionary(p => p.Name, p => p.Value.GetString()!, StringComparer.Ordinal);
         Extensions = document.RootElement.GetProperty("extensions").EnumerateObject().ToFrozenDictionary(e => e.Name, e => ExtensionRule.Read(e.Value), StringComparer.Ordinal);
     }
 

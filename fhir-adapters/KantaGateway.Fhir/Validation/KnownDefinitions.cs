@@ -14,19 +14,23 @@ static class KnownDefinitions
     /// <summary>Of the package: the publisher, not SUSHI, writes it into the definitions.</summary>
     public const string PackageVersion = "2.0.0-rc2";
 
+    /// <summary>Of R4.</summary>
+    public const string SpecificationVersion = "4.0.1";
+
     // SUSHI leaves some texts empty, which is not FHIR but does no harm here.
     private static readonly FhirJsonDeserializer Reader = new(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich));
 
-    private static readonly Lazy<ZipSource> Specification = new(ZipSource.CreateValidationSource);
-
-    private static readonly Lazy<OneAtATime> OneSpecification = new(() => new(Specification.Value));
+    private static readonly Lazy<SpecificationSource> Specification = new();
 
     /// <summary>All of them for one reader: what he is answered with is his own, to be changed by Firely's expander and snapshot generator.</summary>
-    public static IAsyncResourceResolver Open() => new MultiResolver(new InMemoryResourceResolver(Files().Select(Read)), OneSpecification.Value);
+    public static IAsyncResourceResolver Open() => new MultiResolver(new InMemoryResourceResolver(Files().Select(Read)), Specification.Value);
+
+    /// <summary>The same with snapshots: the specification has its own, and only the Finnish ones are generated, each once.</summary>
+    public static IAsyncResourceResolver OpenWithSnapshots() =>
+        new CachedResolver(new OneAtATime(new MultiResolver(Specification.Value, new SnapshotSource(Open(), regenerate: false))));
 
     /// <summary>Canonical addresses, without version, of all definitions of a type. Reads the whole specification when first asked.</summary>
-    public static IEnumerable<string> Canonicals(string type) => Specification.Value.ListSummaries()
-        .Where(s => s.ResourceTypeName == type).Select(s => s.GetConformanceCanonicalUrl()).OfType<string>()
+    public static IEnumerable<string> Canonicals(string type) => Specification.Value.Canonicals(type)
         .Concat(Files().Where(f => f.StartsWith($"{Folder}{type}-", StringComparison.Ordinal)).Select(Read).OfType<IConformanceResource>().Select(r => r.Url).OfType<string>());
 
     /// <summary>Names of the files of the Finnish Base Profiles.</summary>
@@ -47,7 +51,7 @@ static class KnownDefinitions
     }
 }
 
-/// <summary>Firely's snapshot generator and file sources answer one question at a time; what they have answered is cached before them.</summary>
+/// <summary>Firely's snapshot generator answers one question at a time; what it has answered is cached before it.</summary>
 sealed class OneAtATime(IAsyncResourceResolver source) : IAsyncResourceResolver
 {
     private readonly SemaphoreSlim _turn = new(1);

@@ -2,7 +2,6 @@ using System.Collections.Frozen;
 using System.Text.Json;
 using Firely.Fhir.Validation;
 using Hl7.Fhir.Model;
-using Hl7.Fhir.Specification.Source;
 using Hl7.Fhir.Specification.Terminology;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
@@ -16,10 +15,11 @@ namespace KantaGateway.Fhir.Validation;
 public sealed record KnownProfile(string Url, string Version, string Type);
 
 /// <summary>
-/// The profiles that the gateway knows, the Finnish Base Profiles, and Firely's validator over them. Thread-safe.
+/// The profiles that the gateway knows, the Finnish Base Profiles and R4's own (vital signs and others), and Firely's validator
+/// over them. Thread-safe.
 /// </summary>
 /// <remarks>
-/// The validator reads the whole R4 specification: seconds of work, which <see cref="Prepare"/> does in the background. A
+/// The validator reads the whole R4 specification: a second or two of work, which <see cref="Prepare"/> does in the background. A
 /// resource that claims a profile before that is done waits. There is one validator in a process, kept to its end.
 /// </remarks>
 public static class KnownProfiles
@@ -62,7 +62,7 @@ public static class KnownProfiles
 
     private static Validator Load()
     {
-        var source = new CachedResolver(new OneAtATime(new SnapshotSource(KnownDefinitions.Open())));
+        var source = KnownDefinitions.OpenWithSnapshots();
         var validator = new Validator(source, LocalTerminologyService.CreateDefaultForCore(source), null, new ValidationSettings
         {
             // Others are told of by the policy of the client, not by trying to find them.
@@ -76,6 +76,8 @@ public static class KnownProfiles
 
     private static IEnumerable<KnownProfile> ReadAll()
     {
+        foreach (var (url, type) in BaseRules.OwnProfiles)
+            yield return new(url, KnownDefinitions.SpecificationVersion, type);
         foreach (var name in KnownDefinitions.Files())
         {
             using var document = JsonDocument.Parse(KnownDefinitions.Text(name));

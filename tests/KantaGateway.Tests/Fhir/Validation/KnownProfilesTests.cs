@@ -72,6 +72,35 @@ public class KnownProfilesTests
     public void Refuses_an_information_custodian_that_is_not_named_as_the_profile_says(string right, string wrong) =>
         Assert.NotEmpty(Check(Custodian.Replace("PROFILE", Fi + "fi-base-information-custodian-private", StringComparison.Ordinal).Replace(right, wrong, StringComparison.Ordinal)));
 
+    private const string BloodPressure = """
+        {"resourceType":"Observation","meta":{"profile":["http://hl7.org/fhir/StructureDefinition/bp"]},"status":"final",
+         "category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],
+         "code":{"coding":[{"system":"http://loinc.org","code":"85354-9"}]},"subject":{"reference":"Patient/x"},"performer":[{"display":"x"}],"effectiveDateTime":"2026-01-01",
+         "component":[
+          {"code":{"coding":[{"system":"http://loinc.org","code":"8480-6"}]},"valueQuantity":{"value":120,"unit":"mmHg","system":"http://unitsofmeasure.org","code":"mm[Hg]"}},
+          {"code":{"coding":[{"system":"http://loinc.org","code":"8462-4"}]},"valueQuantity":{"value":80,"unit":"mmHg","system":"http://unitsofmeasure.org","code":"mm[Hg]"}}]}
+        """;
+
+    [Theory]
+    [InlineData("", "", null)]
+    [InlineData("/bp\"", "/bp|4.0.1\"", null)]
+    [InlineData("/bp\"", "/bp|5.0.0\"", "Observation.meta.profile[0]")]
+    [InlineData("/bp\"", "/vitalsigns\"", null)]
+    [InlineData("/bp\"", "/bodyweight\"", "Observation")]
+    [InlineData("vital-signs", "laboratory", "Observation")] // the slice is missing
+    [InlineData("\"effectiveDateTime\":\"2026-01-01\",", "", "Observation.effective")]
+    [InlineData("8480-6", "8867-4", "Observation")]
+    [InlineData("\"code\":\"mm[Hg]\"", "\"code\":\"kPa\"", "Observation.component")]
+    [InlineData("Patient/x", "Device/x", null)] // vitalsigns: only Patient; a local reference is not looked up by its profile
+    public void A_profile_of_R4_itself_is_known_and_enforced(string right, string wrong, string? expression)
+    {
+        var issues = Check(right.Length == 0 ? BloodPressure : BloodPressure.Replace(right, wrong, StringComparison.Ordinal));
+        if (expression is null)
+            Assert.Empty(issues);
+        else
+            Assert.Contains(issues, i => i.Severity == FaultSeverity.Error && i.Expression!.StartsWith(expression, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void An_unknown_profile_is_refused_or_told_of_as_the_clients_policy_says()
     {

@@ -6,6 +6,7 @@ using Hl7.Fhir.Model;
 using Hl7.Fhir.Serialization;
 using Hl7.Fhir.Specification.Source;
 using Firely.Fhir.Validation.Compilation;
+using KantaGateway.Fhir.Compartment;
 
 namespace KantaGateway.Tests.Fhir.Validation;
 
@@ -152,6 +153,11 @@ static class Specification
         return rules;
     }
 
+    /// <summary>The profiles that R4 itself defines on served types, with the type of each.</summary>
+    public static SortedDictionary<string, string> Profiles() => new(Read("profiles-others.xml").Concat(Definitions.Value).OfType<StructureDefinition>()
+        .Where(d => d is { Kind: StructureDefinition.StructureDefinitionKind.Resource, Derivation: StructureDefinition.TypeDerivationRule.Constraint } && ResourceTypes.IsServed(d.Type))
+        .ToDictionary(d => d.Url!, d => d.Type!), StringComparer.Ordinal);
+
     private static JsonObject Extension(StructureDefinition definition, string id)
     {
         JsonObject rule = [];
@@ -193,10 +199,10 @@ static class Specification
     /// <summary>The element's own name, of a choice without its <c>[x]</c>.</summary>
     public static string NameOf(ElementDefinition element) => element.Path![(element.Path!.LastIndexOf('.') + 1)..].Replace("[x]", "", StringComparison.Ordinal);
 
-    /// <summary>The rules in the layout of <c>base-rules.json</c>: a line for each type and extension.</summary>
-    public static string Layout(SortedDictionary<string, JsonObject> types, SortedDictionary<string, JsonObject> extensions)
+    /// <summary>The rules in the layout of <c>base-rules.json</c>: a line for each type, extension and profile.</summary>
+    public static string Layout(SortedDictionary<string, JsonObject> types, SortedDictionary<string, JsonObject> extensions, SortedDictionary<string, string> profiles)
     {
-        return $"{{\n\"types\": {{\n{Lines(types)}\n}},\n\"extensions\": {{\n{Lines(extensions)}\n}}\n}}\n";
+        return $"{{\n\"types\": {{\n{Lines(types)}\n}},\n\"extensions\": {{\n{Lines(extensions)}\n}},\n\"profiles\": {JsonSerializer.Serialize(profiles, new JsonSerializerOptions { WriteIndented = true, IndentSize = 0, NewLine = "\n" })}\n}}\n";
 
         static string Lines(SortedDictionary<string, JsonObject> rules) => string.Join(",\n", rules.Select(t => $"{JsonSerializer.Serialize(t.Key)}: {t.Value.ToJsonString(Writing)}"));
     }

@@ -32,13 +32,14 @@ public sealed class SpecificationTests
     [Fact]
     public void The_table_of_rules_is_that_of_the_specification()
     {
-        var (expected, extensions) = (Specification.Rules((_, _) => { }), Specification.Extensions());
+        var (expected, extensions, profiles) = (Specification.Rules((_, _) => { }), Specification.Extensions(), Specification.Profiles());
         if (Environment.GetEnvironmentVariable("KANTA_RULES") is { Length: > 0 } file)
-            File.WriteAllText(file, Specification.Layout(expected, extensions));
+            File.WriteAllText(file, Specification.Layout(expected, extensions, profiles));
         using var stream = typeof(BaseRules).Assembly.GetManifestResourceStream("base-rules.json")!;
         var table = JsonNode.Parse(stream)!;
         Assert.Empty(Different(expected, table["types"]!.AsObject()));
         Assert.Empty(Different(extensions, table["extensions"]!.AsObject()));
+        Assert.Equal(profiles, table["profiles"]!.AsObject().ToDictionary(p => p.Key, p => (string)p.Value!));
         Assert.True(expected.Count > 100 && extensions.Count > 300, $"{expected.Count} types, {extensions.Count} extensions");
 
         static IEnumerable<string> Different(SortedDictionary<string, JsonObject> expected, JsonObject table) =>
