@@ -9,11 +9,13 @@ namespace KantaGateway.Fhir.Formats;
 /// hl7.org/fhir/R4/search.html#elements: mandatory elements stay; names without a type cut what was asked for and not what
 /// was included. What changes the meaning of the rest (<c>implicitRules</c>, <c>modifierExtension</c>) stays too.
 /// </remarks>
-static class Subset
+public static class Subset
 {
+    private const string TagSystem = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", TagCode = "SUBSETTED";
+
     /// <param name="resource">Is changed. Of a Bundle the resources in it are cut, not the Bundle.</param>
     /// <param name="isMatch">It is what was asked for, not what came along.</param>
-    public static void Cut(Resource resource, Presentation presentation, bool isMatch = true)
+    internal static void Cut(Resource resource, Presentation presentation, bool isMatch = true)
     {
         if (resource is Bundle bundle)
         {
@@ -40,8 +42,12 @@ static class Subset
         if (presentation.Summary == SummaryMode.True)
             KeepSummary(resource);
         // So that nobody writes the rest back as if it were all.
-        (resource.Meta ??= new()).Tag.Add(new("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "SUBSETTED"));
+        (resource.Meta ??= new()).Tag.Add(new(TagSystem, TagCode));
     }
+
+    /// <summary>Place in <c>meta.tag</c> of what marks a resource as a part of one; null: it is whole.</summary>
+    public static int? TagOf(Resource resource) =>
+        resource.Meta?.Tag.FindIndex(t => t is { System: TagSystem, Code: TagCode }) is >= 0 and var index ? index : null;
 
     /// <summary>An element of the summary may have elements that are none, such as the data of an attachment.</summary>
     private static void KeepSummary(Base parent)

@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
@@ -94,7 +95,12 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
         var entries = isBundle ? operations.Where(o => o.FullUrl is not null).DistinctBy(o => o.FullUrl).ToDictionary(o => o.FullUrl!, o => o.Type, StringComparer.Ordinal) : null;
         foreach (var operation in operations)
             if (operation.Resource is { } resource)
+            {
+                if (operation.Method == BundleMethod.Put && Subset.TagOf(resource) is { } tag)
+                    issues.Add(new("The resource is tagged SUBSETTED: it was read with _summary or _elements, and storing it would lose the rest. Read the whole resource, change that and send it.",
+                        $"{(isBundle ? operation.ResourceExpression : resource.TypeName)}.meta.tag[{tag}]", "business-rule") { Message = "read-whole" });
                 ResourceValidator.Check(resource, request.UnknownProfiles, issues, isBundle ? operation.ResourceExpression : null, entries);
+            }
         return issues.Exists(i => i.Severity == FaultSeverity.Error) ? throw new FaultException(new Fault(FaultKind.Unprocessable, issues)) : issues;
     }
 

@@ -61,6 +61,29 @@ public sealed class ChangeTests : IAsyncLifetime
         }
     }
 
+    [Theory]
+    [InlineData("_summary=true")]
+    [InlineData("_elements=status,code")]
+    [InlineData("_summary=data")]
+    public async Task A_part_of_a_resource_is_not_put_in_the_place_of_the_whole(string shape)
+    {
+        var system = _house.Aurora.System;
+        var whole = await system.ReadAsync("Observation", _note);
+        var part = await system.SendAsync(HttpMethod.Get, $"Observation/{_note}?{shape}");
+        foreach (var (language, said) in new[] { ("fi", "Lue ensin tieto kokonaan"), ("sv", "Läs först hela uppgiften"), ("en", "Read the whole resource first") })
+        {
+            var refused = await system.SendAsync(HttpMethod.Put, "Observation/" + _note, part.Body, [("If-Match", whole.ETag!), ("Accept-Language", language)]);
+            Assert.True(refused.Status == 422, refused.ToString());
+            Assert.Contains(said, refused.Json.GetProperty("issue")[0].GetProperty("details").GetProperty("text").GetString());
+            Assert.Equal("Observation.meta.tag[0]", refused.Json.GetProperty("issue")[0].GetProperty("expression")[0].GetString());
+        }
+        Assert.Equal(422, (await system.SendAsync(HttpMethod.Put, $"Observation?patient={_house.PatientId}&_id={_note}", part.Body)).Status);
+        var transaction = await system.BundleAsync(HouseInMemory.Json(Bundle("transaction", ("PUT", "Observation/" + _note, JsonNode.Parse(part.Body)))));
+        Assert.Equal(422, transaction.Status);
+        Assert.Equal(whole.Body, (await system.ReadAsync("Observation", _note)).Body);
+        Assert.Equal(200, (await system.SendAsync(HttpMethod.Put, "Observation/" + _note, whole.Body, [("If-Match", whole.ETag!)])).Status);
+    }
+
     [Fact]
     public async Task A_conditional_reference_is_a_search_and_may_choose_the_patient()
     {
