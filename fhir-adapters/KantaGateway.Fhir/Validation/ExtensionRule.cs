@@ -35,7 +35,7 @@ sealed record ExtensionRule(FrozenSet<string>? Types, FrozenSet<string>? Targets
         {
             Resource => Context.Contains("Resource") || (holder is DomainResource && Context.Contains("DomainResource")),
             Extension { Url: { } url } when Context.Contains(url) => true,
-            _ => Context.Contains("Element") || (holder is BackboneElement && Context.Contains("BackboneElement")) || (holder is Quantity && Context.Contains("Quantity"))
+            _ => (holder is BackboneElement && Context.Contains("BackboneElement")) || (holder is Quantity && Context.Contains("Quantity"))
                 || (Bases.TryGetValue(holder.TypeName, out var derived) && Context.Contains(derived)),
         };
 }

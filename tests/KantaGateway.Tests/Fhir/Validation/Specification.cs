@@ -144,8 +144,8 @@ static class Specification
             var rule = Extension(definition, "Extension");
             if (definition.Snapshot!.Element[0].IsModifier == true)
                 rule["isModifier"] = true;
-            // A context in a profile is one of its type; one in FHIRPath may be anywhere.
-            if (definition.Context.Count > 0 && !definition.Context.Exists(c => c.Type == StructureDefinition.ExtensionContextType.Fhirpath))
+            // A context in a profile is one of its type; one in FHIRPath, or Element, may be anywhere.
+            if (definition.Context.Count > 0 && !definition.Context.Exists(c => c.Type == StructureDefinition.ExtensionContextType.Fhirpath || c.Expression == "Element"))
                 rule["context"] = new JsonArray([.. definition.Context.Select(c => (JsonNode)c.Expression![(c.Expression!.IndexOf('#') + 1)..].Replace("[x]", "", StringComparison.Ordinal))]);
             rules.Add(url, rule);
         }
