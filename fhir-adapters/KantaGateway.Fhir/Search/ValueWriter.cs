@@ -106,11 +106,11 @@ static class ValueWriter
         switch (element)
         {
             case ResourceReference reference:
-                // resolve() without fetching: the type is in the literal, or said beside it.
-                if (reference.Reference is { Length: > 0 } literal && (only is null || literal.StartsWith(only + "/", StringComparison.Ordinal)
-                    || literal.Contains($"/{only}/", StringComparison.Ordinal) || reference.Type == only))
+                if (only is not null && !RefersTo(reference, only))
+                    break;
+                if (reference.Reference is { Length: > 0 } literal)
                     target.Add(ValueKind.Reference, literal);
-                if (reference.Identifier is { Value: { Length: > 0 } } identifier && (only is null || reference.Type is null || reference.Type == only))
+                if (reference.Identifier is { Value: { Length: > 0 } } identifier)
                     target.AddToken(ValueKind.LogicalReference, identifier.System, identifier.Value);
                 break;
             case Canonical { Value: { Length: > 0 } canonical }:
@@ -121,6 +121,11 @@ static class ValueWriter
                 break;
         }
     }
+
+    /// <summary>resolve() without fetching: the type is in the literal, or said beside it; of an identifier alone it may be any.</summary>
+    private static bool RefersTo(ResourceReference reference, string type) => reference.Type == type || (reference.Reference is { Length: > 0 } literal
+        ? literal.StartsWith(type + "/", StringComparison.Ordinal) || literal.Contains($"/{type}/", StringComparison.Ordinal)
+        : reference.Type is null);
 
     private static void WriteStrings(Target target, Base element)
     {

@@ -15,8 +15,7 @@ public partial class SearchParametersTests
 {
     private static IEnumerable<(Resource Resource, SearchParameter Parameter)> Everything =>
         from type in ResourceTypes.Served
-        from variant in Enumerable.Range(0, 11)
-        let resource = FullResources.Of(type, variant)
+        from resource in Enumerable.Range(0, 11).Select(variant => FullResources.Of(type, variant)).Concat(RandomResources.Some(type))
         from parameter in SearchParameters.Of(type)
         select (resource, parameter);
 

@@ -1,21 +1,14 @@
 using System.Net;
 using CsCheck;
 using Hl7.Fhir.Model;
-using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Search;
 
 namespace KantaGateway.Tests.Fhir.Search;
 
 /// <summary>The tables and examples of hl7.org/fhir/R4/search.html, type by type, and what random queries end in.</summary>
-public sealed class SearchTablesTests : IDisposable
+public sealed class SearchTablesTests
 {
-    private static readonly Pseudonym Compartment = Pseudonym.Read("0123456789"u8);
-    private static readonly DateTimeOffset Now = new(2030, 6, 15, 12, 0, 0, TimeSpan.Zero);
-    private readonly IdentifierCipher _ids = new(new byte[IdentifierCipher.KeySize]);
-
-    public void Dispose() => _ids.Dispose();
-
     // :: number
 
     [Theory]
@@ -46,7 +39,7 @@ public sealed class SearchTablesTests : IDisposable
     public void A_number_is_as_precise_as_it_is_written(string asked, string stored, bool found)
     {
         var risk = new RiskAssessment { Id = "r", Prediction = [new() { Probability = new FhirDecimal(decimal.Parse(stored, System.Globalization.CultureInfo.InvariantCulture)) }] };
-        Assert.Equal(found, Finds(risk, $"probability={asked}"));
+        Assert.Equal(found, SearchSetting.Finds(risk, $"probability={asked}"));
     }
 
     // :: quantity
@@ -70,7 +63,7 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("ap5.0", true)]
     [InlineData("5.4|http://example.org|mg", false)]
     public void A_quantity_is_found_in_every_unit_of_the_same_kind(string asked, bool found) =>
-        Assert.Equal(found, Finds(new Observation { Id = "o", Value = new Quantity(5.4m, "mg") { Unit = "milligram" } }, $"value-quantity={WebUtility.UrlEncode(asked)}"));
+        Assert.Equal(found, SearchSetting.Finds(new Observation { Id = "o", Value = new Quantity(5.4m, "mg") { Unit = "milligram" } }, $"value-quantity={WebUtility.UrlEncode(asked)}"));
 
     [Theory]
     [InlineData(60, "/min", "ge1|http://unitsofmeasure.org|/s", true)]
@@ -83,7 +76,7 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData(120, "mm[Hg]", "gt15|http://unitsofmeasure.org|kPa", true)]
     [InlineData(1, "[nonsense]", "1|http://unitsofmeasure.org|[nonsense]", true)]
     public void Units_that_have_no_factor_are_compared_as_written(int value, string unit, string asked, bool found) =>
-        Assert.Equal(found, Finds(new Observation { Id = "o", Value = new Quantity(value, unit) }, $"value-quantity={WebUtility.UrlEncode(asked)}"));
+        Assert.Equal(found, SearchSetting.Finds(new Observation { Id = "o", Value = new Quantity(value, unit) }, $"value-quantity={WebUtility.UrlEncode(asked)}"));
 
     // :: string
 
@@ -121,7 +114,7 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("birthdate=1990", true)]
     [InlineData("birthdate=lt1990", false)]
     [InlineData("gender=female", true)]
-    public void A_person_is_found_by_name_address_and_what_is_said_of_them(string query, bool found) => Assert.Equal(found, Finds(new Patient
+    public void A_person_is_found_by_name_address_and_what_is_said_of_them(string query, bool found) => Assert.Equal(found, SearchSetting.Finds(new Patient
     {
         Id = "p",
         Active = true,
@@ -171,7 +164,7 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("combo-code-value-quantity=sys$120", true)]
     [InlineData("combo-code-value-quantity=a$5.4", true)]
     [InlineData("combo-code=dia", true)]
-    public void An_observation_is_found_by_codes_meta_and_composites(string query, bool found) => Assert.Equal(found, Finds(new Observation
+    public void An_observation_is_found_by_codes_meta_and_composites(string query, bool found) => Assert.Equal(found, SearchSetting.Finds(new Observation
     {
         Id = "o",
         Meta = new() { Tag = [new("http://example.org/tags", "t")], Security = [new("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "R")], Profile = ["http://example.org/StructureDefinition/p"], Source = "urn:oid:1.2.3" },
@@ -191,10 +184,10 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("questionnaire=http://example.org/Questionnaire/q|2", true)]
     [InlineData("questionnaire=http://example.org/Questionnaire/q|3", false)]
     public void A_canonical_is_found_with_and_without_its_version(string query, bool found) =>
-        Assert.Equal(found, Finds(new QuestionnaireResponse { Id = "q", Questionnaire = "http://example.org/Questionnaire/q|2" }, query));
+        Assert.Equal(found, SearchSetting.Finds(new QuestionnaireResponse { Id = "q", Questionnaire = "http://example.org/Questionnaire/q|2" }, query));
 
     [Fact]
-    public void A_document_is_found_by_what_it_does_to_another() => Assert.True(Finds(new DocumentReference
+    public void A_document_is_found_by_what_it_does_to_another() => Assert.True(SearchSetting.Finds(new DocumentReference
     {
         Id = "d",
         RelatesTo = [new() { Code = DocumentRelationshipType.Replaces, Target = new("DocumentReference/1") }],
@@ -203,9 +196,9 @@ public sealed class SearchTablesTests : IDisposable
     [Fact]
     public void Patient_is_a_reference_to_a_patient_only()
     {
-        Assert.True(Finds(new Observation { Id = "o", Subject = new("Patient/1") }, "patient=1"));
-        Assert.False(Finds(new Observation { Id = "o", Subject = new("Group/1") }, "patient:missing=false"));
-        Assert.True(Finds(new Observation { Id = "o", Subject = new("Group/1") }, "subject:Group=1"));
+        Assert.True(SearchSetting.Finds(new Observation { Id = "o", Subject = new("Patient/1") }, "patient=1"));
+        Assert.False(SearchSetting.Finds(new Observation { Id = "o", Subject = new("Group/1") }, "patient:missing=false"));
+        Assert.True(SearchSetting.Finds(new Observation { Id = "o", Subject = new("Group/1") }, "subject:Group=1"));
     }
 
     // :: what others say
@@ -220,7 +213,7 @@ public sealed class SearchTablesTests : IDisposable
         space.Add(new Observation { Id = "o1", Code = new("s", "a"), Subject = new("Patient/p1"), Encounter = new("Encounter/e1/_history/1"), Value = new Quantity(5, "g"), Effective = new FhirDateTime("2030-05") });
         space.Add(new Observation { Id = "o2", Code = new("s", "b"), Subject = new("Patient/p2"), Value = new Quantity(700, "mg"), Effective = new FhirDateTime("2030-04") });
         space.Add(new Observation { Id = "o3", Code = new("s", "a"), Subject = new("Patient/p9"), Effective = new FhirDateTime("2030-06"), DerivedFrom = [new("Observation/o2")] });
-        space.Add(new Provenance { Id = "v1", Target = [new("Observation/o2")], Agent = [new() { Who = new("Practitioner/d1") }], Recorded = Now });
+        space.Add(new Provenance { Id = "v1", Target = [new("Observation/o2")], Agent = [new() { Who = new("Practitioner/d1") }], Recorded = SearchSetting.Now });
         return space;
     }
 
@@ -254,7 +247,7 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("Observation", "_sort=-_lastUpdated", "o3,o2,o1")]
     [InlineData("Patient", "_sort=-name", "p2,p1")]
     public void Chains_reverse_chains_and_order(string type, string query, string found) =>
-        Assert.Equal(found.Split(',', StringSplitOptions.RemoveEmptyEntries), Ward().Search(Parse(type, query)));
+        Assert.Equal(found.Split(',', StringSplitOptions.RemoveEmptyEntries), Ward().Search(SearchSetting.Read(type, query)));
 
     /// <summary>A hospital of two buildings, one with a ward that has a room.</summary>
     [Theory]
@@ -284,7 +277,7 @@ public sealed class SearchTablesTests : IDisposable
         space.Add(new Encounter { Id = "visit", Location = [new() { Location = new("Location/room") }] });
         space.Add(new Encounter { Id = "check", Location = [new() { Location = new("Location/ward") }], PartOf = new("Encounter/visit") });
         space.Add(new Observation { Id = "o", Code = new("s", "a"), Encounter = new("Encounter/check") });
-        Assert.Equal(found.Split(',', StringSplitOptions.RemoveEmptyEntries), space.Search(Parse(type, query)));
+        Assert.Equal(found.Split(',', StringSplitOptions.RemoveEmptyEntries), space.Search(SearchSetting.Read(type, query)));
     }
 
     [Fact]
@@ -293,16 +286,16 @@ public sealed class SearchTablesTests : IDisposable
         var space = new InMemorySpace();
         space.Add(new Location { Id = "a", PartOf = new("Location/b") });
         space.Add(new Location { Id = "b", PartOf = new("Location/a") });
-        Assert.Equal(["a", "b"], space.Search(Parse("Location", "partof:below=a")));
-        Assert.Equal(["a", "b"], space.Search(Parse("Location", "partof:above=a")));
+        Assert.Equal(["a", "b"], space.Search(SearchSetting.Read("Location", "partof:below=a")));
+        Assert.Equal(["a", "b"], space.Search(SearchSetting.Read("Location", "partof:above=a")));
     }
 
     [Fact]
     public void Includes_tell_what_a_record_refers_to()
     {
         var space = Ward();
-        var run = Parse("Observation", "_include=Observation:patient&_include=*&_include:iterate=Patient:general-practitioner&_revinclude=Provenance:target:Observation").Over(space);
-        var includes = Parse("Observation", "_include=Observation:patient&_include=*&_include:iterate=Patient:general-practitioner&_revinclude=Provenance:target:Observation").Includes;
+        var run = SearchSetting.Read("Observation", "_include=Observation:patient&_include=*&_include:iterate=Patient:general-practitioner&_revinclude=Provenance:target:Observation").Over(space);
+        var includes = SearchSetting.Read("Observation", "_include=Observation:patient&_include=*&_include:iterate=Patient:general-practitioner&_revinclude=Provenance:target:Observation").Includes;
         Assert.Equal([("Patient", "p1")], run.Targets(includes[0], space.Find("Observation", "o1")!));
         Assert.Equal([("Patient", "p1"), ("Encounter", "e1")], run.Targets(includes[1], space.Find("Observation", "o1")!));
         Assert.Empty(run.Targets(includes[2], space.Find("Observation", "o1")!));
@@ -321,7 +314,7 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("Observation", "_sort=date,date,date,date,date,date,date,date,date")]
     public void What_would_cost_too_much_is_refused_before_anything_is_looked_at(string type, string query)
     {
-        var (parsed, fault) = SearchQuery.Parse(type, query, _ids, Compartment, Now);
+        var (parsed, fault) = SearchSetting.Parse(type, query);
         Assert.Null(parsed);
         Assert.Equal("too-costly", fault!.Issues[0].Code);
         Assert.NotNull(fault.Issues[0].Expression);
@@ -342,10 +335,10 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("code=a|b|c")]
     public void Lenient_leaves_out_what_is_unknown_and_nothing_that_is_known(string query)
     {
-        var (parsed, fault) = SearchQuery.Parse("Observation", query + "&colour=red", _ids, Compartment, Now, lenient: true);
+        var (parsed, fault) = SearchSetting.Parse("Observation", query + "&colour=red", lenient: true);
         Assert.Null(parsed);
         Assert.Equal($"Observation?{query.Split('=')[0]}", Assert.Single(fault!.Issues).Expression);
-        (parsed, _) = SearchQuery.Parse("Observation", "colour=red&code=a", _ids, Compartment, Now, lenient: true);
+        (parsed, _) = SearchSetting.Parse("Observation", "colour=red&code=a", lenient: true);
         Assert.Equal("Observation?colour", Assert.Single(parsed!.Ignored).Expression);
         Assert.Equal("code=a", parsed.Understood);
     }
@@ -359,12 +352,12 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("_revinclude=Provenance:nonsense")]
     public void Lenient_leaves_out_an_unknown_order_or_include_and_strict_refuses_it(string query)
     {
-        var (parsed, _) = SearchQuery.Parse("Observation", query + "&code=a&_include=Observation:subject", _ids, Compartment, Now, lenient: true);
+        var (parsed, _) = SearchSetting.Parse("Observation", query + "&code=a&_include=Observation:subject", lenient: true);
         Assert.Equal($"Observation?{query.Split('=')[0]}", Assert.Single(parsed!.Ignored).Expression);
         Assert.Equal("code=a&_include=Observation:subject", parsed.Understood);
         Assert.Empty(parsed.Sort);
         Assert.Single(parsed.Includes);
-        Assert.NotNull(SearchQuery.Parse("Observation", query, _ids, Compartment, Now).Fault);
+        Assert.NotNull(SearchSetting.Parse("Observation", query).Fault);
     }
 
     [Theory]
@@ -372,7 +365,7 @@ public sealed class SearchTablesTests : IDisposable
     [InlineData("_sort=_score")]
     [InlineData("_sort=date,date,date,date,date,date,date,date,date")]
     public void Lenient_refuses_an_order_that_is_known_and_not_served(string query) =>
-        Assert.NotNull(SearchQuery.Parse("Observation", query, _ids, Compartment, Now, lenient: true).Fault);
+        Assert.NotNull(SearchSetting.Parse("Observation", query, lenient: true).Fault);
 
     // :: random
 
@@ -405,24 +398,10 @@ public sealed class SearchTablesTests : IDisposable
                 _ => names[p.Item2 % names.Count].Name,
             };
             var value = p.Item6 == 0 ? names[p.Item2 % names.Count].Name : p.Item5.Length == 0 ? p.Item4 : $"{p.Item4},{p.Item5}";
-            var (query, fault) = SearchQuery.Parse(type, $"{name}{p.Item3}={value}", _ids, Compartment, Now, "https://gateway.example/fhir", lenient: p.Item2 % 2 == 0);
+            var (query, fault) = SearchSetting.Parse(type, $"{name}{p.Item3}={value}", lenient: p.Item2 % 2 == 0);
             if (query is not null)
                 _ = spaces[type].Search(query);
             return query is not null != (fault is { Issues.Count: > 0 } && FaultTable.Of(fault.Kind).Status == 400);
         }, iter: 20_000);
-    }
-
-    private bool Finds(Resource resource, string query)
-    {
-        var space = new InMemorySpace();
-        space.Add(resource);
-        return space.Search(Parse(resource.TypeName, query)).Count == 1;
-    }
-
-    private SearchQuery Parse(string type, string query)
-    {
-        var (parsed, fault) = SearchQuery.Parse(type, query, _ids, Compartment, Now, "https://gateway.example/fhir");
-        Assert.True(fault is null, fault?.Issues[0].Diagnostics);
-        return parsed!;
     }
 }
