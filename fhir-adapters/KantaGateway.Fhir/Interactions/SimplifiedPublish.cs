@@ -65,6 +65,9 @@ public static class SimplifiedPublish
             if (issues.Count == 0)
             {
                 meta.Profile = [.. meta.Profile.Where(p => !IsProfile(p))];
+                // FHIR has no empty elements.
+                if (!meta.EnumerateElements().Any(e => e.Value is not System.Collections.ICollection { Count: 0 }))
+                    reference.Meta = null;
                 (attachment.Data, attachment.Url, attachment.SizeUnsignedInt, attachment.Hash) = (null, link, data.Length, digest);
                 return (new() { ContentType = attachment.ContentType, Data = data }, null);
             }

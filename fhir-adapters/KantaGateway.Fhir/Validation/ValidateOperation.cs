@@ -1,5 +1,7 @@
 using System.Net;
 using System.Text.Json;
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 
@@ -74,6 +76,9 @@ public static partial class ValidateOperation
             return fault!.Kind == FaultKind.Unprocessable ? (fault.Issues, null) : ([], fault);
         if (parsed.TypeName != type)
             return ([], new(FaultKind.Invalid, $"The resource must be a {type}, as the URL says.", "resourceType"));
+        // As a creation would take it: its claim taken out.
+        if (id is null && parsed is DocumentReference reference && SimplifiedPublish.Extract(reference, "Binary/new").Fault is { } unpublished)
+            return (unpublished.Issues, null);
         var issues = new List<FaultIssue>();
         if (id is not null && parsed.Id != id)
             issues.Add(new("The resource's id must be the one in the URL.", $"{type}.id", "value"));

@@ -47,6 +47,7 @@ public sealed class SearchedCompartmentTests : IDisposable, IPseudonyms
     [InlineData("Observation?encounter=Encounter/{a7}&code=8867-4")]
     [InlineData($"Observation?encounter={Base}/Encounter/{{a7}}")]
     [InlineData("Observation?encounter:Encounter={a7}")]
+    [InlineData("Observation?encounter:below={a7}")]
     public async Task Parameters_name_their_patient(string query) => Assert.Equal((Anna, null), await OfAsync(query));
 
     [Theory]

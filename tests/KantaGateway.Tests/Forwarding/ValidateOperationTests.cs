@@ -66,6 +66,19 @@ public sealed class ValidateOperationTests
         Assert.DoesNotContain(Judge(Observation.Replace("{\"resourceType\"", "{\"id\":\"x\",\"resourceType\"", StringComparison.Ordinal), id: "x").Issues, i => i.Severity == FaultSeverity.Error);
     }
 
+    /// <summary>Simplified Publish (IHE MHD ITI-105) is a profile that a creation takes, from clients that may claim no unknown one too.</summary>
+    [Theory]
+    [InlineData("""{"contentType":"text/plain","data":"SGVp"}""", null)]
+    [InlineData("""{"contentType":"text/plain","url":"http://elsewhere.example/1"}""", "DocumentReference.content[0].attachment.data")]
+    public void A_document_that_is_to_be_published_is_judged_as_its_creation_would_be(string attachment, string? expression)
+    {
+        var body = $$"""{"resourceType":"DocumentReference","meta":{"profile":["{{KantaGateway.Fhir.Interactions.SimplifiedPublish.Profile}}"]},"status":"current","content":[{"attachment":{{attachment}}}]}""";
+        var question = ValidateOperation.Read("", Encoding.UTF8.GetBytes(body), "DocumentReference", isStored: false).Question!;
+        var errors = ValidateOperation.Answer(question, "DocumentReference", null, UnknownProfiles.Refuse).Issues.Where(i => i.Severity == FaultSeverity.Error).ToList();
+        Assert.Equal(expression is not null, errors.Exists(e => e.Expression == expression));
+        Assert.True(expression is not null || errors.Count == 0, string.Join("; ", errors));
+    }
+
     [Fact]
     public async Task A_stored_resource_is_judged_by_its_reader_and_recorded_as_read()
     {
