@@ -111,7 +111,8 @@ sealed class OpenedCompartments : IDisposable
         if (Count < _maxCount && Interlocked.Read(ref _bytes) <= MaxBytes)
             return;
         // The oldest tenth: they would have been closed next anyway, and the next few openings need not sort again.
-        foreach (var (compartment, opened) in _opened.OrderBy(o => o.Value.Opened).Take(Math.Max(1, Count / 10)).ToList())
+        // Of a copy, which the dictionary makes whole: sorting it as it is leaves gaps where others close meanwhile.
+        foreach (var (compartment, opened) in _opened.ToArray().OrderBy(o => o.Value.Opened).Take(Math.Max(1, Count / 10)))
             Close(compartment, opened);
     }
 

@@ -103,6 +103,22 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Room_is_made_while_others_open_and_close()
+    {
+        using var compartments = Compartments(maxCount: 20);
+        var people = new List<Pseudonym>();
+        for (var i = 0; i < 60; i++)
+            people.Add(await SomebodyAsync());
+        await Parallel.ForAsync(0, 4, async (worker, _) =>
+        {
+            var random = new Random(worker);
+            for (var i = 0; i < 2_000; i++)
+                using (var lease = await compartments.OpenAsync(people[random.Next(people.Count)], "grant", default))
+                    Assert.Equal(1, lease.View.Head);
+        });
+    }
+
+    [Fact]
     public async Task A_person_nobody_knows_needs_no_key()
     {
         using var compartments = Compartments();
