@@ -28,8 +28,14 @@ public sealed record RepositoryOptions
     /// <summary>Whether a missing database is made at start: the embedded development host only.</summary>
     public bool CreateStores { get; init; }
 
-    /// <summary>Opened compartments kept in memory at most; default 2,000.</summary>
-    public int OpenCompartments { get; init; } = 2_000;
+    /// <summary>Opened compartments kept in memory at most; default 20,000.</summary>
+    public int OpenCompartments { get; init; } = 20_000;
+
+    /// <summary>
+    /// Decrypted index kept in memory at most, MiB, 16 to 65,536; default 512. A row takes about 60 bytes where it is read by id, a
+    /// kilobyte more where its compartment is searched or written.
+    /// </summary>
+    public int OpenMebibytes { get; init; } = 512;
 
     /// <summary>Seconds an opened compartment may stay in memory after its grant was checked; at most 60.</summary>
     public int OpenSeconds { get; init; } = 60;
@@ -54,6 +60,8 @@ public sealed record RepositoryOptions
                 wrong.Add($"{name}: no such file");
         if (OpenCompartments < 1)
             wrong.Add($"{nameof(OpenCompartments)}: at least 1");
+        if (OpenMebibytes is < 16 or > 65_536)
+            wrong.Add($"{nameof(OpenMebibytes)}: 16 to 65536");
         if (OpenSeconds is < 1 or > 60)
             wrong.Add($"{nameof(OpenSeconds)}: 1 to 60");
         if (MaxBinary < 1)

@@ -3,21 +3,42 @@ using KantaGateway.Fhir.Search;
 
 namespace KantaGateway.Repository.Compartments;
 
-/// <summary>One resource version in an opened compartment: its decrypted index entry and its place among the versions.</summary>
+/// <summary>One resource version: of an opened compartment, or about to be written to one.</summary>
 sealed class CompartmentRow : SearchRecord
 {
     /// <summary>FHIR instant in UTC, to the millisecond.</summary>
     public const string InstantFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
 
+    // One of the two: a row of a table, or an entry that no table has yet.
+    private readonly RowTable? _table;
+    private readonly byte[]? _entry;
+
+    internal CompartmentRow(RowTable table, int sequence, in RowTable.Facts facts)
+    {
+        _table = table;
+        Sequence = sequence;
+        Type = table.TypeOf(facts);
+        Controller = table.ControllerOf(facts);
+        ServiceEvent = table.EventOf(facts);
+        var extras = table.ExtrasOf(facts);
+        RelatedEvents = extras.RelatedEvents;
+        Content = extras.Content;
+        BodySize = facts.BodySize;
+        LastUpdated = new(facts.LastUpdatedTicks, TimeSpan.Zero);
+        Deleted = (facts.Marks & RowTable.RowMarks.Deleted) != 0;
+        IsPatient = (facts.Marks & RowTable.RowMarks.Patient) != 0;
+        DecidesPolicy = (facts.Marks & RowTable.RowMarks.Policy) != 0;
+        Resource = IsPatient ? 0 : facts.First;
+    }
+
     private CompartmentRow(byte[] entry)
     {
+        _entry = entry;
         var index = new IndexEntry(entry);
-        Entry = entry;
         Sequence = index.RowSequence;
         Resource = index.ResourceSequence;
-        // Types and controllers are few and no secret; a service event belongs to one patient.
-        Type = string.Intern(Encoding.UTF8.GetString(index.Type));
-        Controller = string.Intern(Encoding.UTF8.GetString(index.Controller));
+        Type = Encoding.UTF8.GetString(index.Type);
+        Controller = Encoding.UTF8.GetString(index.Controller);
         ServiceEvent = index.ServiceEvent.IsEmpty ? null : Encoding.UTF8.GetString(index.ServiceEvent);
         RelatedEvents = index.RelatedEvents();
         BodySize = index.BodySize;
@@ -26,12 +47,11 @@ sealed class CompartmentRow : SearchRecord
         IsPatient = index.IsPerController;
         DecidesPolicy = index.IsPolicyRelevant;
         Content = index.Content;
-        First = this;
-        Latest = this;
     }
 
     /// <summary>The decrypted entry: header and search values. Zeroed when the compartment is closed.</summary>
-    public override byte[] Entry { get; }
+    /// <exception cref="InvalidOperationException">The compartment was opened for reading by id only.</exception>
+    public override byte[] Entry => _entry ?? _table!.EntryOf((int)Sequence);
 
     public long Sequence { get; }
 
@@ -72,25 +92,12 @@ sealed class CompartmentRow : SearchRecord
     public string? VersionId { get; set; }
 
     /// <summary>First version of the same resource; of a Patient: of the same controller's record.</summary>
-    public CompartmentRow First { get; set; }
+    public CompartmentRow First => _table is null ? this : _table.Row(_table.FactsOf((int)Sequence).First);
 
     /// <summary>The version before this one; null on the first.</summary>
-    public CompartmentRow? Previous { get; set; }
+    public CompartmentRow? Previous => _table?.FactsOf((int)Sequence).Previous is > 0 and var previous ? _table.Row(previous) : null;
 
-    /// <summary>On a first version only: the newest one loaded so far, which may lie beyond an older view.</summary>
-    public CompartmentRow Latest { get; set; }
-
-    /// <exception cref="TamperedException">It is no entry, or one of another row.</exception>
-    public static CompartmentRow Read(long sequence, byte[] entry)
-    {
-        try
-        {
-            var row = new CompartmentRow(entry);
-            return row.Sequence == sequence ? row : throw new TamperedException("An index entry belongs to another row.");
-        }
-        catch (Exception e) when (e is InvalidDataException or ArgumentOutOfRangeException or IndexOutOfRangeException)
-        {
-            throw new TamperedException("An index entry is of no known form.");
-        }
-    }
+    /// <summary>A row about to be written.</summary>
+    /// <param name="entry">As <see cref="Indexer"/> made it.</param>
+    public static CompartmentRow Of(byte[] entry) => new(entry);
 }

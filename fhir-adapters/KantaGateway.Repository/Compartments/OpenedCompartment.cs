@@ -1,8 +1,19 @@
+using System.Buffers;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
+
+/// <summary>How much of a compartment is decrypted.</summary>
+enum IndexDepth
+{
+    /// <summary>What reading by id, histories and contents need: forty bytes a row.</summary>
+    Headers,
+
+    /// <summary>What is searched as well: about a kilobyte a row.</summary>
+    Entries,
+}
 
 /// <summary>
 /// A compartment's data key and decrypted index, in memory for at most a minute. Whoever works with it holds a lease;
@@ -10,8 +21,8 @@ namespace KantaGateway.Repository.Compartments;
 /// </summary>
 sealed class OpenedCompartment
 {
-    /// <summary>Bytes that a row takes beside its entry: the object, its service event, its places in lists.</summary>
-    private const int RowOverhead = 320;
+    /// <summary>Bytes that it takes without any row.</summary>
+    private const int OwnSize = 1_500;
 
     private readonly byte[] _key;
     private readonly Action<long> _sizeChanged;
@@ -19,7 +30,9 @@ sealed class OpenedCompartment
     private readonly Lock _gate = new();
     private int _leases;
     private bool _closed;
+    private readonly RowTable _rows;
     private volatile CompartmentView _view;
+    private volatile bool _hasEntries;
 
     /// <param name="key">The data key; owned from here on.</param>
     /// <param name="opened">When the grant was checked.</param>
@@ -29,12 +42,13 @@ sealed class OpenedCompartment
         _key = key;
         _sizeChanged = sizeChanged;
         Opened = opened;
-        _view = CompartmentView.Empty(compartment);
+        _rows = new(Grow);
+        _view = CompartmentView.Of(compartment, _rows);
     }
 
     public DateTimeOffset Opened { get; }
 
-    /// <summary>Bytes of decrypted index and of what is kept beside it.</summary>
+    /// <summary>Bytes of decrypted headers and entries and of what is kept beside them.</summary>
     public long Size { get; private set; }
 
     /// <summary>The newest view loaded so far.</summary>
@@ -80,14 +94,55 @@ sealed class OpenedCompartment
     /// A view that contains every row committed before the call. The caller holds a lease.
     /// </summary>
     /// <exception cref="TamperedException">The stored rows are not those that were written.</exception>
-    public async ValueTask<CompartmentView> RefreshAsync(ICompartmentStore store, CancellationToken cancel)
+    public ValueTask<CompartmentView> RefreshAsync(ICompartmentStore store, CancellationToken cancel) => LoadAsync(store, IndexDepth.Headers, cancel);
+
+    /// <summary>Has whole entries for a search, and with them a view as fresh as <see cref="RefreshAsync"/> gives. The caller holds a lease.</summary>
+    /// <exception cref="TamperedException">The stored rows are not those that were written.</exception>
+    public async ValueTask DeepenAsync(ICompartmentStore store, CancellationToken cancel)
+    {
+        if (!HasEntries)
+            await LoadAsync(store, IndexDepth.Entries, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Whether it can be searched.</summary>
+    public bool HasEntries => _hasEntries;
+
+    /// <summary>
+    /// Adds rows that the caller has just committed after <paramref name="before"/>, without reading them back.
+    /// </summary>
+    /// <returns>The view at exactly the head of that commit; null when others have committed and been loaded since.</returns>
+    public async ValueTask<CompartmentView?> CommittedAsync(CompartmentView before, IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
+    {
+        await _refreshing.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            if (_view.Head != before.Head)
+                return null;
+            foreach (var row in rows)
+                Grow(_rows.Add(row.Sequence, row.Entry, _rows.HasEntries ? row.Entry : null));
+            return _view = CompartmentView.Of(_view.Compartment, _rows);
+        }
+        finally
+        {
+            _refreshing.Release();
+        }
+    }
+
+    /// <summary>The first load, before anybody else has the compartment.</summary>
+    public void Load(StoredIndex stored, IndexDepth depth)
+    {
+        Grow(OwnSize);
+        Extend(stored, 0, depth);
+    }
+
+    private async ValueTask<CompartmentView> LoadAsync(ICompartmentStore store, IndexDepth depth, CancellationToken cancel)
     {
         await _refreshing.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
             var view = _view;
-            var stored = await store.ReadIndexAsync(view.Compartment, view.Head, cancel).ConfigureAwait(false);
-            return Extend(view, stored);
+            var after = depth == IndexDepth.Entries && !_rows.HasEntries ? 0 : view.Head;
+            return Extend(await store.ReadIndexAsync(view.Compartment, after, cancel).ConfigureAwait(false), after, depth);
         }
         catch (TamperedException)
         {
@@ -101,51 +156,59 @@ sealed class OpenedCompartment
         }
     }
 
-    /// <summary>
-    /// Adds rows that the caller has just committed after <paramref name="before"/>, without reading them back.
-    /// </summary>
-    /// <returns>The view at exactly the head of that commit; null when others have committed and been loaded since.</returns>
-    public async ValueTask<CompartmentView?> CommittedAsync(CompartmentView before, IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
+    /// <param name="after">What was asked for: rows after the head of the view, or all.</param>
+    private CompartmentView Extend(StoredIndex? stored, int after, IndexDepth depth)
     {
-        await _refreshing.WaitAsync(cancel).ConfigureAwait(false);
+        var view = _view;
+        if (stored is null || stored.Head < view.Head)
+            throw new TamperedException("A compartment has lost committed rows.");
+        if (stored.Head != after + stored.Index.Count || (stored.Index.Count > 0 && stored.Index[0].Sequence != after + 1))
+            throw new TamperedException("A row of a compartment is missing.");
+        if (depth == IndexDepth.Entries)
+            _rows.KeepEntries();
+        if (stored.Index.Count > 0)
+            using (var cipher = Cipher())
+                Grow(_rows.HasEntries ? AddWhole(cipher, view, stored) : AddHeaders(cipher, view, stored));
+        // After the entries: who sees it may search.
+        _hasEntries = _rows.HasEntries;
+        return _view = CompartmentView.Of(view.Compartment, _rows);
+    }
+
+    private long AddWhole(AesGcm cipher, CompartmentView view, StoredIndex stored)
+    {
+        var added = 0L;
+        foreach (var (sequence, sealedEntry) in stored.Index)
+        {
+            var entry = new byte[Math.Max(0, sealedEntry.Length - RowSeal.Overhead)];
+            RowSeal.OpenIndex(cipher, view.Compartment, sequence, sealedEntry, entry);
+            added += sequence <= view.Head ? _rows.Keep(sequence, entry) : _rows.Add(sequence, entry, entry);
+        }
+        return added;
+    }
+
+    private long AddHeaders(AesGcm cipher, CompartmentView view, StoredIndex stored)
+    {
+        var added = 0L;
+        var buffer = ArrayPool<byte>.Shared.Rent(stored.Index.Max(e => e.Sealed.Length));
         try
         {
-            if (_view.Head != before.Head)
-                return null;
-            Grow(rows);
-            return _view = _view.With(rows);
+            foreach (var (sequence, sealedEntry) in stored.Index)
+            {
+                var entry = buffer.AsSpan(0, Math.Max(0, sealedEntry.Length - RowSeal.Overhead));
+                RowSeal.OpenIndex(cipher, view.Compartment, sequence, sealedEntry, entry);
+                added += _rows.Add(sequence, entry, null);
+            }
         }
         finally
         {
-            _refreshing.Release();
+            CryptographicOperations.ZeroMemory(buffer);
+            ArrayPool<byte>.Shared.Return(buffer);
         }
+        return added;
     }
 
-    /// <summary>The first load, before anybody else has the compartment.</summary>
-    public CompartmentView Load(StoredIndex stored) => Extend(_view, stored);
-
-    private CompartmentView Extend(CompartmentView view, StoredIndex? stored)
+    private void Grow(long added)
     {
-        if (stored is null || stored.Head < view.Head)
-            throw new TamperedException("A compartment has lost committed rows.");
-        if (stored.Head != view.Head + stored.Index.Count)
-            throw new TamperedException("A row of a compartment is missing.");
-        if (stored.Index.Count == 0)
-            return view;
-        var rows = new CompartmentRow[stored.Index.Count];
-        using (var cipher = Cipher())
-            for (var i = 0; i < rows.Length; i++)
-            {
-                var (sequence, sealedEntry) = stored.Index[i];
-                rows[i] = CompartmentRow.Read(sequence, RowSeal.OpenIndex(cipher, view.Compartment, sequence, sealedEntry));
-            }
-        Grow(rows);
-        return _view = view.With(rows);
-    }
-
-    private void Grow(IReadOnlyList<CompartmentRow> rows)
-    {
-        var added = rows.Sum(r => (long)r.Entry.Length + RowOverhead);
         lock (_gate)
         {
             Size += added;
@@ -157,7 +220,6 @@ sealed class OpenedCompartment
     private void Zero()
     {
         CryptographicOperations.ZeroMemory(_key);
-        foreach (var row in _view.Rows)
-            CryptographicOperations.ZeroMemory(row.Entry);
+        _rows.Zero();
     }
 }

@@ -10,25 +10,24 @@ namespace KantaGateway.Repository.Compartments;
 /// </summary>
 sealed class OpenedCompartments : IDisposable
 {
-    /// <summary>Decrypted index kept in memory at most, bytes.</summary>
-    private const long MaxBytes = 256L << 20;
-
     private readonly ConcurrentDictionary<Pseudonym, OpenedCompartment> _opened = new();
     private readonly SemaphoreSlim[] _opening = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1, 1))];
     private readonly ICompartmentStore _store;
     private readonly KeyClient _keys;
     private readonly TimeProvider _time;
     private readonly int _maxCount;
+    private readonly long _maxBytes;
     private readonly TimeSpan _maxAge;
     private readonly ITimer _sweep;
     private int _count;
     private long _bytes;
 
     /// <param name="maxCount">Compartments, at least 1.</param>
+    /// <param name="maxBytes">Decrypted headers and entries, and what is kept beside them.</param>
     /// <param name="maxAge">At most 60 s.</param>
-    public OpenedCompartments(ICompartmentStore store, KeyClient keys, TimeProvider time, int maxCount, TimeSpan maxAge)
+    public OpenedCompartments(ICompartmentStore store, KeyClient keys, TimeProvider time, int maxCount, long maxBytes, TimeSpan maxAge)
     {
-        (_store, _keys, _time, _maxCount, _maxAge) = (store, keys, time, maxCount, maxAge);
+        (_store, _keys, _time, _maxCount, _maxBytes, _maxAge) = (store, keys, time, maxCount, maxBytes, maxAge);
         // An unused compartment must be zeroed too, and nobody's request does it.
         _sweep = time.CreateTimer(_ => Sweep(), null, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(5));
     }
@@ -40,22 +39,40 @@ sealed class OpenedCompartments : IDisposable
     /// Opens a compartment, without looking at the database when it is open already: the view may be behind.
     /// </summary>
     /// <param name="grant">Signed grant for the compartment, already verified here; the key service verifies it again.</param>
+    /// <param name="depth">What it is opened for.</param>
     /// <exception cref="KantaGateway.Fhir.Outcomes.FaultException">The key service gives no key.</exception>
-    public async ValueTask<CompartmentLease> OpenAsync(Pseudonym compartment, string grant, CancellationToken cancel)
+    public async ValueTask<CompartmentLease> OpenAsync(Pseudonym compartment, string grant, IndexDepth depth, CancellationToken cancel)
     {
-        if (TryLease(compartment) is { } opened)
-            return new(compartment, opened, _store);
+        var opened = TryLease(compartment) ?? await OpenAnewAsync(compartment, grant, depth, cancel).ConfigureAwait(false);
+        if (opened is not null && depth == IndexDepth.Entries && !opened.HasEntries)
+        {
+            try
+            {
+                await opened.DeepenAsync(_store, cancel).ConfigureAwait(false);
+            }
+            catch
+            {
+                opened.Release();
+                throw;
+            }
+        }
+        return new(compartment, opened, _store);
+    }
+
+    /// <summary>With a lease; null when there is no such compartment.</summary>
+    private async ValueTask<OpenedCompartment?> OpenAnewAsync(Pseudonym compartment, string grant, IndexDepth depth, CancellationToken cancel)
+    {
         // One of many that come at once asks the key service; the others find the compartment open.
         var opening = _opening[(uint)compartment.GetHashCode() % (uint)_opening.Length];
         await opening.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
             if (TryLease(compartment) is { } meanwhile)
-                return new(compartment, meanwhile, _store);
+                return meanwhile;
             if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { } stored)
-                return new(compartment, null, _store);
+                return null;
             var key = await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false);
-            return new(compartment, Add(compartment, key, stored), _store);
+            return Add(compartment, key, stored, depth);
         }
         finally
         {
@@ -70,12 +87,12 @@ sealed class OpenedCompartments : IDisposable
             Close(compartment, opened);
     }
 
-    private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored)
+    private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored, IndexDepth depth)
     {
         var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow(), change => Interlocked.Add(ref _bytes, change));
         try
         {
-            opened.Load(stored);
+            opened.Load(stored, depth);
         }
         catch
         {
@@ -108,7 +125,7 @@ sealed class OpenedCompartments : IDisposable
     // Counted along, for to look at all of them would make each opening dearer the more are open.
     private void MakeRoom()
     {
-        if (Count < _maxCount && Interlocked.Read(ref _bytes) <= MaxBytes)
+        if (Count < _maxCount && Interlocked.Read(ref _bytes) <= _maxBytes)
             return;
         // The oldest tenth: they would have been closed next anyway, and the next few openings need not sort again.
         // Of a copy, which the dictionary makes whole: sorting it as it is leaves gaps where others close meanwhile.

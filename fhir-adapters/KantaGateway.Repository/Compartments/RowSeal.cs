@@ -37,14 +37,13 @@ static class RowSeal
         return Seal(key, json, name[..NameBody(name, compartment, sequence, resource, type)]);
     }
 
+    /// <summary>Decrypts an index entry into a buffer of its length.</summary>
     /// <exception cref="TamperedException">It is not what was sealed for this place.</exception>
-    public static byte[] OpenIndex(AesGcm key, Pseudonym compartment, long sequence, byte[] sealedEntry)
+    public static void OpenIndex(AesGcm key, Pseudonym compartment, long sequence, ReadOnlySpan<byte> sealedEntry, Span<byte> into)
     {
         Span<byte> name = stackalloc byte[IndexNameSize];
         NameRow(name, (byte)'I', compartment, sequence);
-        var entry = new byte[Math.Max(0, sealedEntry.Length - Overhead)];
-        Open(key, sealedEntry, entry, name);
-        return entry;
+        Open(key, sealedEntry, into, name);
     }
 
     /// <summary>Decrypts in place; the answer is a slice of the given array.</summary>

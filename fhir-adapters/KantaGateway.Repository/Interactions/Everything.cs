@@ -35,9 +35,9 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
         var target = $"{type}/{id}/$everything";
         var from = Paging.StateIn(request, pages, target, form);
         var asked = Asked.Read(from?.Query ?? form, isOfPatient: type == "Patient");
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false);
         using var directory = request.Directory is { } held
-            ? await compartments.OpenAsync(held.Grant.Compartment, held.Token, cancel).ConfigureAwait(false) : null;
+            ? await compartments.OpenAsync(held.Grant.Compartment, held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false) : null;
         if (directory is not null)
             await directory.RefreshAsync(cancel).ConfigureAwait(false);
         var now = await lease.RefreshAsync(cancel).ConfigureAwait(false);

@@ -21,7 +21,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
     public async Task<Answer> ReadAsync(RepositoryRequest request, CancellationToken cancel)
     {
         request.Require(GrantUse.Policy);
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false);
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
         var open = SearchQuery.Parse("Encounter", Open, identifiers, request.Compartment, DateTimeOffset.UnixEpoch).Query!;
         var consents = Selection.OfType(view, Everything, "Consent").ToList();

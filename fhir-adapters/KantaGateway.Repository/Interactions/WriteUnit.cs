@@ -69,7 +69,7 @@ sealed class WriteUnit : IDisposable
 
         async Task<WriteTarget> OpenAsync(HeldGrant held)
         {
-            var lease = await compartments.OpenAsync(held.Grant.Compartment, held.Token, cancel).ConfigureAwait(false);
+            var lease = await compartments.OpenAsync(held.Grant.Compartment, held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false);
             try
             {
                 await lease.RefreshAsync(cancel).ConfigureAwait(false);
@@ -388,7 +388,7 @@ sealed class WriteUnit : IDisposable
             content.Meta.LastUpdated = updated;
             staged.Body = ResourceParser.Serialize(content);
         }
-        staged.Row = CompartmentRow.Read(staged.Sequence, Indexer.Build(new()
+        staged.Row = CompartmentRow.Of(Indexer.Build(new()
         {
             Type = staged.Operation.Type,
             ResourceSequence = staged.Resource,

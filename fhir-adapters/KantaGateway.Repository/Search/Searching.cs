@@ -31,9 +31,9 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
             throw new FaultException(fault!);
 
         // 2.
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, cancel).ConfigureAwait(false);
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false);
         using var directory = query.LooksBeyondItsType && request.Directory is { } held && !request.Compartment.IsDirectory
-            ? await compartments.OpenAsync(held.Grant.Compartment, held.Token, cancel).ConfigureAwait(false) : null;
+            ? await compartments.OpenAsync(held.Grant.Compartment, held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false) : null;
         if (directory is not null)
             await directory.RefreshAsync(cancel).ConfigureAwait(false);
         var isFresh = from?.Head > lease.View.Head;

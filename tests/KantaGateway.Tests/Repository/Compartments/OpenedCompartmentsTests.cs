@@ -51,7 +51,7 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     {
         using var compartments = Compartments();
         var person = await SomebodyAsync();
-        var leases = await Task.WhenAll(Enumerable.Range(0, 50).Select(async _ => await compartments.OpenAsync(person, "grant", default)));
+        var leases = await Task.WhenAll(Enumerable.Range(0, 50).Select(async _ => await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default)));
         Assert.Equal(1, _keys.Unwraps);
         Assert.All(leases, l => Assert.Equal(1, l.View.Head));
         foreach (var lease in leases)
@@ -63,16 +63,16 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     {
         using var compartments = Compartments();
         var person = await SomebodyAsync();
-        (await compartments.OpenAsync(person, "grant", default)).Dispose();
+        (await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default)).Dispose();
         _time.Advance(TimeSpan.FromSeconds(59));
-        (await compartments.OpenAsync(person, "grant", default)).Dispose();
+        (await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default)).Dispose();
         Assert.Equal(1, _keys.Unwraps);
         _time.Advance(TimeSpan.FromSeconds(1));
         _keys.Status = HttpStatusCode.Forbidden;
-        var refused = await Assert.ThrowsAsync<FaultException>(async () => await compartments.OpenAsync(person, "grant", default));
+        var refused = await Assert.ThrowsAsync<FaultException>(async () => await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default));
         Assert.Equal(FaultKind.KeyUnavailable, refused.Fault.Kind);
         _keys.Status = HttpStatusCode.OK;
-        (await compartments.OpenAsync(person, "grant", default)).Dispose();
+        (await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default)).Dispose();
         Assert.Equal(3, _keys.Unwraps);
     }
 
@@ -80,15 +80,40 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     public async Task What_is_closed_is_zeroed_when_nobody_works_with_it_any_more()
     {
         using var compartments = Compartments();
-        var lease = await compartments.OpenAsync(await SomebodyAsync(), "grant", default);
-        var entry = lease.View.Rows[0].Entry;
+        var lease = await compartments.OpenAsync(await SomebodyAsync(), "grant", IndexDepth.Entries, default);
+        var entry = lease.View.Row(1)!.Entry;
         // Nobody asks again: the sweep closes it by itself.
         _time.Advance(TimeSpan.FromSeconds(120));
         Assert.Equal(0, compartments.Count);
         Assert.Contains(entry, b => b != 0);
-        Assert.Equal("Observation", lease.View.Rows[0].Type);
+        Assert.Equal("Observation", lease.View.Row(1)!.Type);
         lease.Dispose();
         Assert.All(entry, b => Assert.Equal(0, b));
+    }
+
+    [Fact]
+    public async Task What_was_opened_for_reading_has_no_entries_until_it_is_searched()
+    {
+        using var compartments = Compartments();
+        var person = await SomebodyAsync();
+        using (var read = await compartments.OpenAsync(person, "grant", IndexDepth.Headers, default))
+        {
+            Assert.Equal(("Observation", 1), (read.View.Row(1)!.Type, read.View.Head));
+            Assert.Throws<InvalidOperationException>(() => read.View.Row(1)!.Entry);
+            using var searched = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default);
+            Assert.Same(read.View.Row(1), searched.View.Row(1));
+            Assert.Equal(1, new IndexEntry(searched.View.Row(1)!.Entry).RowSequence);
+        }
+        Assert.Equal(1, _keys.Unwraps);
+    }
+
+    [Fact]
+    public async Task No_more_is_decrypted_than_allowed()
+    {
+        using var compartments = Compartments(maxBytes: 30_000);
+        for (var i = 0; i < 50; i++)
+            (await compartments.OpenAsync(await SomebodyAsync(), "grant", IndexDepth.Entries, default)).Dispose();
+        Assert.InRange(compartments.Count, 1, 12);
     }
 
     [Fact]
@@ -97,7 +122,7 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
         using var compartments = Compartments(maxCount: 5);
         for (var i = 0; i < 20; i++)
         {
-            (await compartments.OpenAsync(await SomebodyAsync(), "grant", default)).Dispose();
+            (await compartments.OpenAsync(await SomebodyAsync(), "grant", IndexDepth.Entries, default)).Dispose();
             Assert.InRange(compartments.Count, 1, 5);
         }
     }
@@ -113,7 +138,7 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
         {
             var random = new Random(worker);
             for (var i = 0; i < 2_000; i++)
-                using (var lease = await compartments.OpenAsync(people[random.Next(people.Count)], "grant", default))
+                using (var lease = await compartments.OpenAsync(people[random.Next(people.Count)], "grant", IndexDepth.Entries, default))
                     Assert.Equal(1, lease.View.Head);
         });
     }
@@ -122,13 +147,13 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     public async Task A_person_nobody_knows_needs_no_key()
     {
         using var compartments = Compartments();
-        using var lease = await compartments.OpenAsync(RepositoryWorld.NewPerson(), "grant", default);
+        using var lease = await compartments.OpenAsync(RepositoryWorld.NewPerson(), "grant", IndexDepth.Entries, default);
         Assert.Equal((false, 0), (lease.Exists, lease.View.Head));
         Assert.Equal(0, _keys.Unwraps);
     }
 
-    private OpenedCompartments Compartments(int maxCount = 100) =>
-        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), _time, maxCount, TimeSpan.FromSeconds(60));
+    private OpenedCompartments Compartments(int maxCount = 100, long maxBytes = 256 << 20) =>
+        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), _time, maxCount, maxBytes, TimeSpan.FromSeconds(60));
 
     private async Task<Pseudonym> SomebodyAsync()
     {

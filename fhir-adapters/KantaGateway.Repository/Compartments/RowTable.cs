@@ -1,0 +1,324 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text;
+using KantaGateway.Fhir.Search;
+
+namespace KantaGateway.Repository.Compartments;
+
+/// <summary>
+/// The rows of an opened compartment: of each the header as numbers, forty bytes without an object, and beside it the whole
+/// entry where something was searched. A row becomes an object when it is first asked for and stays that object.
+/// </summary>
+/// <remarks>
+/// One thread at a time adds; the others read rows up to the head of their view meanwhile. Pages never move, so a
+/// row is one object however the table grows.
+/// </remarks>
+/// <param name="grown">Told of bytes that reading has added: rows that became objects.</param>
+sealed class RowTable(Action<long> grown)
+{
+    /// <summary>Bytes that a row object takes with its names.</summary>
+    private const int ObjectSize = 400;
+
+    private const int PageSize = 32;
+
+    private volatile Page[] _pages = [];
+    private volatile TypeRows[] _types = [];
+    private readonly List<Name> _controllers = new(), _events = new();
+    private readonly List<Extras> _extras = new();
+
+    [InlineArray(PageSize)]
+    private struct PageOfFacts
+    {
+        private Facts _first;
+    }
+
+    private sealed class Page
+    {
+        public PageOfFacts Facts;
+        public CompartmentRow?[]? Rows;
+        public byte[]?[]? Entries;
+    }
+
+    /// <summary>A header. Other rows by their sequence, names by their place in a table.</summary>
+    [StructLayout(LayoutKind.Sequential, Pack = 4)]
+    public struct Facts
+    {
+        public long LastUpdatedTicks;
+        public int First;
+        public int Previous;
+
+        /// <summary>Of a first version: the newest one added so far, which may lie beyond an older view.</summary>
+        public int Latest;
+
+        public int BodySize;
+        public int Controller;
+
+        /// <summary>1-based; 0: none.</summary>
+        public int Event;
+
+        /// <inheritdoc cref="Event"/>
+        public int Extras;
+
+        public byte Type;
+        public RowMarks Marks;
+    }
+
+    [Flags]
+    public enum RowMarks : byte { None = 0, Deleted = 1, Patient = 2, Policy = 4 }
+
+    private sealed record Name(byte[] Utf8, string Text);
+
+    /// <summary>Grows while others read what they know to be in it.</summary>
+    private sealed class List<T>
+    {
+        private volatile T[] _items = [];
+
+        public int Count { get; private set; }
+
+        public T this[int at] => _items[at];
+
+        public int Add(T item)
+        {
+            if (_items.Length == Count)
+            {
+                var more = new T[Math.Max(4, Count * 2)];
+                _items.CopyTo(more, 0);
+                _items = more;
+            }
+            _items[Count] = item;
+            return Count++;
+        }
+    }
+
+    /// <summary>What few rows have.</summary>
+    public sealed record Extras(string[] RelatedEvents, StoredContent? Content)
+    {
+        public static readonly Extras None = new([], null);
+    }
+
+    /// <summary>First versions of the type's resources in the order of their creation.</summary>
+    private sealed class TypeRows(Name name)
+    {
+        public readonly Name Name = name;
+        public volatile int[] Firsts = new int[4];
+        public volatile int Count;
+    }
+
+    /// <summary>Rows added so far.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Whether the rows have their whole entries, and those that are added keep theirs.</summary>
+    public bool HasEntries { get; private set; }
+
+    /// <summary>Sequence of the last row that wrote something a decision rests on; 0 for none.</summary>
+    public long PolicyVersion { get; private set; }
+
+    /// <summary>Types of which there are resources up to a head, deleted ones too.</summary>
+    public IEnumerable<string> Types(int head)
+    {
+        foreach (var type in _types)
+            if (type.Count > 0 && type.Firsts[0] <= head)
+                yield return type.Name.Text;
+    }
+
+    /// <summary>The row with this sequence, which has been added.</summary>
+    public CompartmentRow Row(int sequence)
+    {
+        var page = _pages[(sequence - 1) / PageSize];
+        var at = (sequence - 1) % PageSize;
+        var rows = page.Rows ?? Interlocked.CompareExchange(ref page.Rows, new CompartmentRow?[PageSize], null) ?? page.Rows;
+        if (rows[at] is { } known)
+            return known;
+        var made = new CompartmentRow(this, sequence, page.Facts[at]);
+        if (Interlocked.CompareExchange(ref rows[at], made, null) is { } other)
+            return other;
+        grown(ObjectSize);
+        return made;
+    }
+
+    public ref readonly Facts FactsOf(int sequence) => ref _pages[(sequence - 1) / PageSize].Facts[(sequence - 1) % PageSize];
+
+    public string TypeOf(in Facts facts) => _types[facts.Type].Name.Text;
+
+    public string ControllerOf(in Facts facts) => _controllers[facts.Controller].Text;
+
+    public string? EventOf(in Facts facts) => facts.Event == 0 ? null : _events[facts.Event - 1].Text;
+
+    public Extras ExtrasOf(in Facts facts) => facts.Extras == 0 ? Extras.None : _extras[facts.Extras - 1];
+
+    /// <summary>The decrypted entry of a row.</summary>
+    /// <exception cref="InvalidOperationException">The compartment was opened for reading by id only.</exception>
+    public byte[] EntryOf(int sequence) => _pages[(sequence - 1) / PageSize].Entries?[(sequence - 1) % PageSize]
+        ?? throw new InvalidOperationException("The compartment was opened without what is searched.");
+
+    /// <summary>First versions of a type's resources up to a head, in the order of their creation.</summary>
+    public ReadOnlySpan<int> FirstsOf(string type, int head)
+    {
+        foreach (var rows in _types)
+            if (rows.Name.Text == type)
+            {
+                // The count before the array: the array is then at least as new.
+                var count = rows.Count;
+                var firsts = rows.Firsts.AsSpan(0, count);
+                return count == 0 || firsts[^1] <= head ? firsts : firsts[..~Search(firsts, head)];
+            }
+        return [];
+    }
+
+    // The complement of how many are up to the head.
+    private static int Search(ReadOnlySpan<int> firsts, int head)
+    {
+        var (low, high) = (0, firsts.Length);
+        while (low < high)
+        {
+            var middle = (low + high) / 2;
+            if (firsts[middle] <= head)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return ~low;
+    }
+
+    /// <summary>Adds the next row. Only one thread at a time.</summary>
+    /// <param name="sequence">Continues the count.</param>
+    /// <param name="bytes">Its decrypted entry.</param>
+    /// <param name="entry">The same, to be kept; null: it is not.</param>
+    /// <returns>Bytes that it takes.</returns>
+    /// <exception cref="TamperedException">It is no entry, one of another row, or there is a gap before it.</exception>
+    public long Add(long sequence, ReadOnlySpan<byte> bytes, byte[]? entry)
+    {
+        try
+        {
+            return Add(sequence, new IndexEntry(bytes), entry);
+        }
+        catch (Exception e) when (e is InvalidDataException or ArgumentOutOfRangeException or IndexOutOfRangeException)
+        {
+            throw new TamperedException("An index entry is of no known form.");
+        }
+    }
+
+    /// <summary>From here on the rows have their whole entries: given to each that there is with <see cref="Keep"/>, added with each that follows.</summary>
+    public void KeepEntries() => HasEntries = true;
+
+    /// <summary>Keeps the entry of a row that has been added without.</summary>
+    /// <returns>Bytes that it takes.</returns>
+    public long Keep(long sequence, byte[] entry)
+    {
+        var page = _pages[(sequence - 1) / PageSize];
+        (page.Entries ??= new byte[]?[PageSize])[(sequence - 1) % PageSize] = entry;
+        return SizeOf(entry);
+    }
+
+    /// <summary>Overwrites everything that was decrypted.</summary>
+    public void Zero()
+    {
+        foreach (var page in _pages)
+        {
+            foreach (var entry in page.Entries ?? [])
+                System.Security.Cryptography.CryptographicOperations.ZeroMemory(entry);
+            page.Facts = default;
+        }
+    }
+
+    private long Add(long sequence, in IndexEntry index, byte[]? entry)
+    {
+        if (index.RowSequence != sequence)
+            throw new TamperedException("An index entry belongs to another row.");
+        if (sequence != Count + 1)
+            throw new TamperedException("A row of a compartment is missing.");
+        var size = 0L;
+        var at = Count % PageSize;
+        if (at == 0)
+        {
+            _pages = [.. _pages, new Page()];
+            size += Unsafe.SizeOf<PageOfFacts>() + PageSize * IntPtr.Size + 64;
+        }
+        var page = _pages[^1];
+        var events = _events.Count;
+        var type = TypeAt(index.Type);
+        ref var facts = ref page.Facts[at];
+        facts = new()
+        {
+            LastUpdatedTicks = index.LastUpdatedTicks,
+            Latest = (int)sequence,
+            BodySize = index.BodySize,
+            Type = (byte)type,
+            Controller = NameAt(_controllers, index.Controller, int.MaxValue),
+            // Rows of one visit stand together; a name that comes again later may stand twice.
+            Event = index.ServiceEvent.IsEmpty ? 0 : NameAt(_events, index.ServiceEvent, 8) + 1,
+            Marks = (index.IsDeleted ? RowMarks.Deleted : 0) | (index.IsPerController ? RowMarks.Patient : 0) | (index.IsPolicyRelevant ? RowMarks.Policy : 0),
+        };
+        if (_events.Count > events)
+            size += 300;
+        if (index.RelatedCount > 0 || index.Content is not null)
+        {
+            facts.Extras = _extras.Add(new(index.RelatedEvents(), index.Content)) + 1;
+            size += 200 + 80 * index.RelatedCount;
+        }
+        Chain(ref facts, (int)sequence, index.ResourceSequence, _types[type]);
+        if (entry is not null)
+            size += Keep(sequence, entry);
+        if (index.IsPolicyRelevant)
+            PolicyVersion = sequence;
+        Count++;
+        return size;
+    }
+
+    private void Chain(ref Facts facts, int sequence, long resource, TypeRows type)
+    {
+        var first = (facts.Marks & RowMarks.Patient) != 0 ? PatientOf(facts.Controller, type)
+            : resource > 0 && resource < sequence && FactsOf((int)resource).First == resource && (FactsOf((int)resource).Marks & RowMarks.Patient) == 0 ? (int)resource
+            : 0;
+        if (first != 0)
+        {
+            ref var of = ref _pages[(first - 1) / PageSize].Facts[(first - 1) % PageSize];
+            (facts.First, facts.Previous) = (first, of.Latest);
+            // Last, for from here on others see it.
+            Volatile.Write(ref of.Latest, sequence);
+            return;
+        }
+        if ((facts.Marks & RowMarks.Patient) == 0 && resource != sequence)
+            throw new TamperedException("A row belongs to a resource that does not exist.");
+        facts.First = sequence;
+        if (type.Firsts.Length == type.Count)
+        {
+            var more = new int[type.Count * 2];
+            type.Firsts.CopyTo(more, 0);
+            type.Firsts = more;
+        }
+        type.Firsts[type.Count] = sequence;
+        type.Count++;
+    }
+
+    private int PatientOf(int controller, TypeRows type)
+    {
+        foreach (var first in type.Firsts.AsSpan(0, type.Count))
+            if (FactsOf(first).Controller == controller)
+                return first;
+        return 0;
+    }
+
+    private int TypeAt(ReadOnlySpan<byte> utf8)
+    {
+        for (var i = 0; i < _types.Length; i++)
+            if (utf8.SequenceEqual(_types[i].Name.Utf8))
+                return i;
+        if (_types.Length > byte.MaxValue)
+            throw new TamperedException("A compartment has more types than there are.");
+        // Types are few and no secret.
+        _types = [.. _types, new(new(utf8.ToArray(), string.Intern(Encoding.UTF8.GetString(utf8))))];
+        return _types.Length - 1;
+    }
+
+    /// <param name="back">How many of the last names to look at.</param>
+    private static int NameAt(List<Name> names, ReadOnlySpan<byte> utf8, int back)
+    {
+        for (var i = names.Count - 1; i >= 0 && i >= names.Count - back; i--)
+            if (utf8.SequenceEqual(names[i].Utf8))
+                return i;
+        return names.Add(new(utf8.ToArray(), Encoding.UTF8.GetString(utf8)));
+    }
+
+    private static long SizeOf(byte[] entry) => entry.Length + 32;
+}
