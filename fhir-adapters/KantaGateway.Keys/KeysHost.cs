@@ -1,9 +1,7 @@
-using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Transport;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace KantaGateway.Keys;
 
@@ -27,8 +25,8 @@ public static class KeysHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = MaxBody;
-            Listen(kestrel, endpoint);
         });
+        builder.ListenInternally(endpoint);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<VerifiedGrants>();
@@ -40,26 +38,7 @@ public static class KeysHost
 
         var app = builder.Build();
         KeyEndpoints.Map(app);
-        if (endpoint.SocketPath is { } socket)
-            app.Lifetime.ApplicationStarted.Register(() =>
-            {
-                if (!OperatingSystem.IsWindows())
-                    File.SetUnixFileMode(socket, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            });
+        app.RestrictSocket(endpoint);
         return app;
-    }
-
-    private static void Listen(KestrelServerOptions kestrel, InternalEndpoint endpoint)
-    {
-        if (endpoint.SocketPath is { } socket)
-        {
-            // Left by a process that was killed; one that still runs keeps its socket, but nobody reaches it any more.
-            File.Delete(socket);
-            kestrel.ListenUnixSocket(socket, listen => listen.Protocols = HttpProtocols.Http1);
-        }
-        else if (endpoint.Address is { Scheme: "http" } address && IPAddress.TryParse(address.Host, out var ip) && IPAddress.IsLoopback(ip))
-            kestrel.Listen(ip, address.Port);
-        else
-            throw new InvalidOperationException("The key service listens on a Unix socket or on http://<loopback address>:port, never publicly.");
     }
 }

@@ -3,7 +3,7 @@ namespace KantaGateway.Keys;
 /// <summary>Everything the key service must be told.</summary>
 public sealed record KeysOptions
 {
-    /// <summary><c>unix:/path</c> or <c>http://127.0.0.1:port</c>; a public address is refused.</summary>
+    /// <summary><c>unix:/path</c>, <c>http://127.0.0.1:port</c> or <c>process:name</c>; a public address is refused.</summary>
     public required string Listen { get; init; }
 
     /// <summary>JSON key file, readable by its owner alone (0600); anything wider refuses to start.</summary>

@@ -9,8 +9,6 @@ using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
 using KantaGateway.Repository.Search;
 using KantaGateway.Repository.Storage;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KantaGateway.Repository;
 
@@ -34,10 +32,8 @@ public static class RepositoryHost
             kestrel.Limits.MaxRequestBodySize = RepositoryEndpoints.MaxBody;
             // A grant names every denied service event.
             kestrel.Limits.MaxRequestHeadersTotalSize = 256 << 10;
-            kestrel.ListenInternally(listen);
         });
-        // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
-        builder.Services.Configure<SocketTransportOptions>(sockets => (sockets.UnsafePreferInlineScheduling, sockets.WaitForDataBeforeAllocatingBuffer) = (true, false));
+        builder.ListenInternally(listen);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<ICompartmentStore>(_ => OpenStore(options));
         builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));
@@ -82,28 +78,5 @@ public static class RepositoryHost
         var key = ECDsa.Create();
         key.ImportFromPem(File.ReadAllText(file));
         return key;
-    }
-
-    private static void ListenInternally(this KestrelServerOptions kestrel, InternalEndpoint listen)
-    {
-        if (listen.SocketPath is not { } path)
-        {
-            kestrel.ListenLocalhost(listen.Address.Port);
-            return;
-        }
-        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        // Left over from a process that was killed; a living one holds its database, not its socket.
-        File.Delete(path);
-        kestrel.ListenUnixSocket(path);
-    }
-
-    private static void RestrictSocket(this WebApplication app, InternalEndpoint listen)
-    {
-        if (listen.SocketPath is { } path)
-            app.Lifetime.ApplicationStarted.Register(() =>
-            {
-                if (!OperatingSystem.IsWindows())
-                    File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            });
     }
 }

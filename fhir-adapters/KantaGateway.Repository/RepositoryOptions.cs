@@ -7,7 +7,7 @@ namespace KantaGateway.Repository;
 /// <summary>Everything the repository must be told.</summary>
 public sealed record RepositoryOptions
 {
-    /// <summary><c>unix:/path</c> or <c>http://127.0.0.1:port</c>; a public address is refused.</summary>
+    /// <summary><c>unix:/path</c>, <c>http://127.0.0.1:port</c> or <c>process:name</c>; a public address is refused.</summary>
     public required string Listen { get; init; }
 
     /// <summary>Internal endpoint of the key service.</summary>
@@ -73,8 +73,8 @@ public sealed record RepositoryOptions
             try
             {
                 var endpoint = InternalEndpoint.Parse(text);
-                if (endpoint.SocketPath is null && !endpoint.Address.IsLoopback)
-                    wrong.Add($"{name}: only a Unix socket or loopback");
+                if (!endpoint.IsPrivate && !endpoint.Address.IsLoopback)
+                    wrong.Add($"{name}: only this process, a Unix socket or loopback");
                 return endpoint;
             }
             catch (FormatException e)

@@ -161,12 +161,12 @@ internal sealed class GatewayOptionsCheck
         {
             var endpoint = InternalEndpoint.Parse(text ?? "");
             // Grants and records pass through it.
-            if (endpoint.SocketPath is null && !IsProtected(endpoint.Address))
-                Add(name, "unix:/path, https, or http on a loopback address");
+            if (!endpoint.IsPrivate && !IsProtected(endpoint.Address))
+                Add(name, "unix:/path, process:name, https, or http on a loopback address");
         }
         catch (FormatException)
         {
-            Add(name, "unix:/path, https, or http on a loopback address");
+            Add(name, "unix:/path, process:name, https, or http on a loopback address");
         }
     }
 

@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Gateway;
@@ -40,7 +38,7 @@ public sealed record DevHostOptions
 
 /// <summary>
 /// Gateway, repository, key service and the simulated outside world in one process. They meet only over the contracts
-/// that they use when apart: Unix sockets inside, TLS outside.
+/// that they use when apart: HTTP inside, over memory of the process; TLS outside.
 /// </summary>
 public sealed class DevHost : IAsyncDisposable
 {
@@ -87,9 +85,7 @@ public sealed class DevHost : IAsyncDisposable
         var root = Path.GetFullPath(options.DataFolder);
         say($"state in {root}");
         var folder = _folder = DevelopmentFolder.Open(root);
-        var sockets = SocketFolder(root);
-        var keys = $"unix:{sockets}/keys.sock";
-        var repository = $"unix:{sockets}/repository.sock";
+        var (keys, repository) = ($"process:{root}/keys", $"process:{root}/repository");
         var outside = $"https://localhost:{options.Port + 1}";
 
         var simulators = new SimulatorOptions
@@ -166,18 +162,5 @@ public sealed class DevHost : IAsyncDisposable
     {
         _parts.Add(part);
         await part.StartAsync();
-    }
-
-    /// <summary>Beside the data where the path is short enough for a socket's 108 bytes, else in a private folder under the temporary one.</summary>
-    private static string SocketFolder(string root)
-    {
-        var folder = Path.Combine(root, "run");
-        if (Encoding.UTF8.GetByteCount(folder) > 80)
-            folder = Path.Combine(Path.GetTempPath(), "kanta-" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(root)))[..16]);
-        OwnerOnly.CreateFolder(folder);
-        // One that stood there already, under the temporary folder above all, keeps the mode that somebody gave it.
-        if (!OperatingSystem.IsWindows())
-            File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        return folder;
     }
 }
