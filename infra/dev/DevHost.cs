@@ -1,4 +1,3 @@
-using KantaGateway.Audit;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;

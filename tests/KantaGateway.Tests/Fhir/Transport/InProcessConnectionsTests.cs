@@ -2,7 +2,6 @@ using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Transport;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
