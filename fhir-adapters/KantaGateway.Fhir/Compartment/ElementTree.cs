@@ -20,6 +20,15 @@ static class ElementTree
 
         internal void Pop() => _steps.RemoveAt(_steps.Count - 1);
 
+        /// <summary>Names of the steps below a resource of a type, without indices, such as <c>Patient.identifier.assigner</c>.</summary>
+        public string ToPath(string type)
+        {
+            var text = new StringBuilder(type);
+            foreach (var (name, _) in _steps)
+                text.Append('.').Append(name);
+            return text.ToString();
+        }
+
         /// <summary>FHIRPath of the place, such as <c>Patient.identifier[0]</c>, with a child's name after it.</summary>
         public string ToExpression(string? child = null)
         {

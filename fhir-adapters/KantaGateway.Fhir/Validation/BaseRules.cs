@@ -87,8 +87,8 @@ static class BaseRules
     /// <summary>By their address; those of R4 and of the Finnish Base Profiles.</summary>
     private static readonly FrozenDictionary<string, ExtensionRule> Extensions;
 
-    /// <summary>The profiles that R4 itself defines on served types, by their address, with the type of each.</summary>
-    public static FrozenDictionary<string, string> OwnProfiles { get; }
+    /// <summary>Those of R4 on served types, and the Finnish Base Profiles.</summary>
+    public static IReadOnlyList<KnownProfile> KnownProfiles { get; }
 
     static BaseRules()
     {
@@ -104,7 +104,13 @@ static class BaseRules
                     ? members.EnumerateObject().ToFrozenDictionary(m => m.Name, m => Member(m.Value), StringComparer.Ordinal) : FrozenDictionary<string, MemberRules>.Empty);
         OfDomainResources = rules["DomainResource"].OfType;
         ByType = rules.ToFrozenDictionary(StringComparer.Ordinal);
-        OwnProfiles = document.RootElement.GetProperty("profiles").EnumerateObject().ToFrozenDictionary(p => p.Name, p => p.Value.GetString()!, StringComparer.Ordinal);
+        KnownProfiles = [.. document.RootElement.GetProperty("profiles").EnumerateObject().Select(p =>
+            new KnownProfile(p.Name, p.Value.GetProperty("version").GetString()!, p.Value.GetProperty("type").GetString()!)
+            {
+                Targets = p.Value.TryGetProperty("targets", out var targets)
+                    ? targets.EnumerateObject().ToFrozenDictionary(t => t.Name, t => t.Value.EnumerateArray().Select(e => e.GetString()!).ToFrozenSet(StringComparer.Ordinal), StringComparer.Ordinal)
+                    : FrozenDictionary<string, FrozenSet<string>>.Empty,
+            })];
         Extensions = document.RootElement.GetProperty("extensions").EnumerateObject().ToFrozenDictionary(e => e.Name, e => ExtensionRule.Read(e.Value), StringComparer.Ordinal);
     }
 
@@ -130,10 +136,11 @@ static class BaseRules
     /// <param name="issues">Gets one error for each rule that does not hold, up to <see cref="Profiles.ResourceParser.MaxIssues"/>.</param>
     /// <param name="root">FHIRPath of the resource in a larger body; null: its type.</param>
     /// <param name="entries">From <c>fullUrl</c> to type, of the entries of the Bundle around it; null: none.</param>
-    public static void Check(Resource resource, List<FaultIssue> issues, string? root = null, IReadOnlyDictionary<string, string>? entries = null) =>
-        new Walk(resource, new ElementTree.Place(root ?? resource.TypeName), issues, entries).Visit(resource);
+    /// <param name="profiles">That the resource is held to: of them only what references may be to, since a validator would have to look them up.</param>
+    public static void Check(Resource resource, List<FaultIssue> issues, string? root = null, IReadOnlyDictionary<string, string>? entries = null, IReadOnlyList<KnownProfile>? profiles = null) =>
+        new Walk(resource, new ElementTree.Place(root ?? resource.TypeName), issues, entries, profiles ?? []).Visit(resource);
 
-    private sealed class Walk(Resource root, ElementTree.Place place, List<FaultIssue> issues, IReadOnlyDictionary<string, string>? entries)
+    private sealed class Walk(Resource root, ElementTree.Place place, List<FaultIssue> issues, IReadOnlyDictionary<string, string>? entries, IReadOnlyList<KnownProfile> profiles)
     {
         public void Visit(Base element)
         {
@@ -184,7 +191,7 @@ static class BaseRules
                     Add(new("The code is not a media type, such as application/pdf.", place.ToExpression(), "code-invalid"));
             }
             if (child is ResourceReference reference)
-                CheckTarget(reference, member?.Targets);
+                CheckTarget(reference, profiles.Count == 0 ? member?.Targets : Narrowed(member?.Targets));
             else if (child is Extension { Url: { } url } extension && Extensions.TryGetValue(url, out var rule))
             {
                 if (!rule.MayStandIn(parent, _path))
@@ -198,6 +205,16 @@ static class BaseRules
             Visit(child);
             _path = outer;
             place.Pop();
+        }
+
+        /// <summary>What the element's type and each of the profiles allow.</summary>
+        private FrozenSet<string>? Narrowed(FrozenSet<string>? allowed)
+        {
+            var path = place.ToPath(root.TypeName);
+            foreach (var profile in profiles)
+                if (profile.Targets.TryGetValue(path, out var targets))
+                    allowed = allowed?.Intersect(targets).ToFrozenSet(StringComparer.Ordinal) ?? targets;
+            return allowed;
         }
 
         /// <summary>An extension that is known has the value and the parts that its definition gives it.</summary>

@@ -1,5 +1,4 @@
 using System.Collections.Frozen;
-using System.Text.Json;
 using Firely.Fhir.Validation;
 using Hl7.Fhir.Model;
 using Hl7.Fhir.Specification.Terminology;
@@ -12,7 +11,11 @@ namespace KantaGateway.Fhir.Validation;
 /// <param name="Url">Canonical address, without version.</param>
 /// <param name="Version">The one version that is known.</param>
 /// <param name="Type">Resource type that it constrains.</param>
-public sealed record KnownProfile(string Url, string Version, string Type);
+public sealed record KnownProfile(string Url, string Version, string Type)
+{
+    /// <summary>Types that references may be to, where they are fewer than those of <see cref="Type"/>; by the element's path.</summary>
+    internal FrozenDictionary<string, FrozenSet<string>> Targets { get; init; } = FrozenDictionary<string, FrozenSet<string>>.Empty;
+}
 
 /// <summary>
 /// The profiles that the gateway knows, the Finnish Base Profiles and R4's own (vital signs and others), and Firely's validator
@@ -24,7 +27,7 @@ public sealed record KnownProfile(string Url, string Version, string Type);
 /// </remarks>
 public static class KnownProfiles
 {
-    private static readonly FrozenDictionary<string, KnownProfile> ByUrl = ReadAll().ToFrozenDictionary(p => p.Url, StringComparer.Ordinal);
+    private static readonly FrozenDictionary<string, KnownProfile> ByUrl = BaseRules.KnownProfiles.ToFrozenDictionary(p => p.Url, StringComparer.Ordinal);
 
     private static readonly Lazy<Validator> Validator = new(Load);
 
@@ -54,10 +57,30 @@ public static class KnownProfiles
         foreach (var issue in Validator.Value.Validate(resource, profile?.Url).Issue)
         {
             var place = ElementExpression.Clean(issue.Expression.Concat(issue.Location).FirstOrDefault(), resource.TypeName);
+            if (place is not null)
+                place = WithoutNeedlessIndices(place, resource);
             if (root is not null && place is not null && place.StartsWith(resource.TypeName, StringComparison.Ordinal))
                 place = root + place[resource.TypeName.Length..];
             yield return FirelyIssues.Describe(issue, place);
         }
+    }
+
+    /// <summary>Firely's validator gives every step an index; elsewhere only repeating elements have one.</summary>
+    private static string WithoutNeedlessIndices(string expression, Base resource)
+    {
+        var steps = expression.Split('.');
+        var at = (Base?)resource;
+        for (var i = 1; i < steps.Length && at is not null; i++)
+        {
+            var bracket = steps[i].IndexOf('[');
+            var name = bracket < 0 ? steps[i] : steps[i][..bracket];
+            at.TryGetValue(name, out var value);
+            if (value is IReadOnlyList<Base> items)
+                at = bracket > 0 && int.TryParse(steps[i].AsSpan()[(bracket + 1)..^1], out var index) && index < items.Count ? items[index] : null;
+            else
+                (steps[i], at) = (name, value as Base);
+        }
+        return string.Join('.', steps);
     }
 
     private static Validator Load()
@@ -72,18 +95,5 @@ public static class KnownProfiles
         });
         validator.Validate(new Patient());
         return validator;
-    }
-
-    private static IEnumerable<KnownProfile> ReadAll()
-    {
-        foreach (var (url, type) in BaseRules.OwnProfiles)
-            yield return new(url, KnownDefinitions.SpecificationVersion, type);
-        foreach (var name in KnownDefinitions.Files())
-        {
-            using var document = JsonDocument.Parse(KnownDefinitions.Text(name));
-            var json = document.RootElement;
-            if (json.GetProperty("resourceType").GetString() == "StructureDefinition" && json.GetProperty("type").GetString() is var type and not "Extension")
-                yield return new(json.GetProperty("url").GetString()!, KnownDefinitions.PackageVersion, type!);
-        }
     }
 }

@@ -25,7 +25,7 @@ public static class ResourceValidator
     /// <param name="entries">From <c>fullUrl</c> to type, of the entries of the Bundle around it; null: none.</param>
     public static void Check(Resource resource, UnknownProfiles unknown, List<FaultIssue> issues, string? root = null, IReadOnlyDictionary<string, string>? entries = null)
     {
-        BaseRules.Check(resource, issues, root, entries);
+        BaseRules.Check(resource, issues, root, entries, Claimed(resource));
         var isClaimed = CheckClaims(resource, unknown, issues, root);
         if (resource is DomainResource domain)
             for (var i = 0; i < domain.Contained.Count; i++)
@@ -38,10 +38,13 @@ public static class ResourceValidator
     /// <param name="profile">A further profile to hold it to.</param>
     public static void CheckFully(Resource resource, UnknownProfiles unknown, KnownProfile? profile, List<FaultIssue> issues, string? root = null)
     {
-        BaseRules.Check(resource, issues, root);
+        BaseRules.Check(resource, issues, root, profiles: profile is null ? Claimed(resource) : [.. Claimed(resource), profile]);
         CheckClaims(resource, unknown, issues, root);
         Add(issues, KnownProfiles.Check(resource, profile, root));
     }
+
+    /// <summary>The known profiles that a resource claims.</summary>
+    private static List<KnownProfile> Claimed(Resource resource) => [.. resource.Meta?.Profile.Select(KnownProfiles.Find).OfType<KnownProfile>() ?? []];
 
     private static bool CheckClaims(Resource resource, UnknownProfiles unknown, List<FaultIssue> issues, string? root)
     {

@@ -27,10 +27,17 @@ sealed class SpecificationSource : IAsyncResourceResolver
         "copyright", "purpose", "description", "designation", "isSummary", "orderMeaning", "human", "xpath", "date", "experimental");
 
     /// <summary>
-    /// R4 wrote ref-1 so that a reference without a literal breaks it. Firely mends the type; elements of references repeat the rule.
+    /// Constraints that R4 wrote too narrowly, in our words (<see cref="BaseRules"/> tells why). ref-1 is broken by a reference without
+    /// a literal; Firely mends the type, but elements of references repeat the rule.
     /// </summary>
-    private const string BrokenReferenceRule = "reference.startsWith('#').not() or (reference.substring(1).trace('url') in %rootResource.contained.id.trace('ids'))",
-        MendedReferenceRule = "reference.exists() implies (" + BrokenReferenceRule + " or (reference='#' and %rootResource!=%resource))";
+    private static readonly FrozenDictionary<string, string> Mended = new Dictionary<string, string>
+    {
+        ["reference.startsWith('#').not() or (reference.substring(1).trace('url') in %rootResource.contained.id.trace('ids'))"] =
+            "reference.exists() implies (reference.startsWith('#').not() or (reference.substring(1).trace('url') in %rootResource.contained.id.trace('ids')) or (reference='#' and %rootResource!=%resource))",
+        ["start.hasValue().not() or end.hasValue().not() or (start <= end)"] = "start.hasValue().not() or end.hasValue().not() or (start <= end) or (start <= end).empty()",
+        ["low.empty() or high.empty() or (low <= high)"] = "low.comparator.exists() or high.comparator.exists() or low.value.empty() or high.value.empty() or (low <= high) or (low <= high).empty()",
+        ["offset.empty() or (when.exists() and ((when in ('C' | 'CM' | 'CD' | 'CV')).not()))"] = "offset.empty() or (when.exists() and when.select($this in ('C' | 'CM' | 'CD' | 'CV')).allFalse())",
+    }.ToFrozenDictionary(StringComparer.Ordinal);
 
     // The publisher's own files are not always quite FHIR.
     private static readonly FhirXmlDeserializer Reader = new(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich));
@@ -75,8 +82,8 @@ sealed class SpecificationSource : IAsyncResourceResolver
         if (depth == 1 && xml.LocalName == "url")
             url = value;
         writer.WriteStartElement(xml.LocalName, xml.NamespaceURI);
-        if (value == BrokenReferenceRule)
-            writer.WriteAttributeString("value", MendedReferenceRule);
+        if (value is not null && Mended.TryGetValue(value, out var mended))
+            writer.WriteAttributeString("value", mended);
         else
             writer.WriteAttributes(xml, defattr: false);
         var (isEmpty, level) = (xml.IsEmptyElement, xml.Depth);

@@ -53,8 +53,8 @@ public class KnownProfilesTests
     // A claim for another type.
     [InlineData("fi-base-encounter", """{"resourceType":"Observation","meta":{"profile":["PROFILE"]},"status":"final","code":{"text":"x"}}""", "Observation")]
     // observation.fsh: subject only FiBasePatient.
-    [InlineData("fi-base-observation", """{"resourceType":"Observation","meta":{"profile":["PROFILE"]},"status":"final","code":{"text":"x"},"subject":{"reference":"#d"},"contained":[{"resourceType":"Device","id":"d"}]}""", "Observation.contained")]
-    [InlineData("fi-base-condition", """{"resourceType":"Condition","meta":{"profile":["PROFILE"]},"subject":{"reference":"#g"},"contained":[{"resourceType":"Group","id":"g","type":"person","actual":true}]}""", "Condition.contained")]
+    [InlineData("fi-base-observation", """{"resourceType":"Observation","meta":{"profile":["PROFILE"]},"status":"final","code":{"text":"x"},"subject":{"reference":"#d"},"contained":[{"resourceType":"Device","id":"d"}]}""", "Observation.subject")]
+    [InlineData("fi-base-condition", """{"resourceType":"Condition","meta":{"profile":["PROFILE"]},"subject":{"reference":"#g"},"contained":[{"resourceType":"Group","id":"g","type":"person","actual":true}]}""", "Condition.subject")]
     // appointment.fsh: RestrictionParent 0..1 with a Coding from its value set.
     [InlineData("fi-base-appointment", """{"resourceType":"Appointment","meta":{"profile":["PROFILE"]},"status":"proposed","participant":[{"actor":{"display":"x"},"status":"accepted"}],"extension":[{"url":"https://hl7.fi/fhir/finnish-base-profiles/StructureDefinition/RestrictionParent","valueString":"1"}]}""", "Appointment.extension")]
     public void Refuses_what_breaks_the_profile_at_its_place(string id, string json, string expression)
@@ -91,7 +91,7 @@ public class KnownProfilesTests
     [InlineData("\"effectiveDateTime\":\"2026-01-01\",", "", "Observation.effective")]
     [InlineData("8480-6", "8867-4", "Observation")]
     [InlineData("\"code\":\"mm[Hg]\"", "\"code\":\"kPa\"", "Observation.component")]
-    [InlineData("Patient/x", "Device/x", null)] // vitalsigns: only Patient; a local reference is not looked up by its profile
+    [InlineData("Patient/x", "Device/x", "Observation.subject")] // vitalsigns: only Patient
     public void A_profile_of_R4_itself_is_known_and_enforced(string right, string wrong, string? expression)
     {
         var issues = Check(right.Length == 0 ? BloodPressure : BloodPressure.Replace(right, wrong, StringComparison.Ordinal));
@@ -100,6 +100,15 @@ public class KnownProfilesTests
         else
             Assert.Contains(issues, i => i.Severity == FaultSeverity.Error && i.Expression!.StartsWith(expression, StringComparison.Ordinal));
     }
+
+    /// <summary>What the base rules accept on purpose is not refused where a profile is claimed.</summary>
+    [Theory]
+    [InlineData("\"effectivePeriod\":{\"start\":\"2024-05\",\"end\":\"2024-05-03\"}")]
+    [InlineData("\"valueRange\":{\"low\":{\"value\":2,\"system\":\"http://unitsofmeasure.org\",\"code\":\"mg\"},\"high\":{\"value\":1,\"system\":\"http://unitsofmeasure.org\",\"code\":\"g\"}}")]
+    [InlineData("\"effectiveTiming\":{\"repeat\":{\"offset\":5,\"when\":[\"AC\",\"MORN\"]}}")]
+    [InlineData("\"performer\":[{\"display\":\"x\"}]")]
+    public void What_is_mended_in_the_specification_is_mended_beside_a_profile_too(string member) => Assert.Empty(
+        Check("{\"resourceType\":\"Observation\",\"meta\":{\"profile\":[\"" + Fi + "fi-base-observation\"]},\"status\":\"final\",\"code\":{\"text\":\"x\"}," + member + "}"));
 
     [Fact]
     public void An_unknown_profile_is_refused_or_told_of_as_the_clients_policy_says()

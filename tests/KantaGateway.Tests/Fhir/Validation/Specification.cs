@@ -132,9 +132,7 @@ static class Specification
     /// <summary>What <c>base-rules.json</c> is to say of each extension that R4 or the Finnish Base Profiles define, by its address.</summary>
     public static SortedDictionary<string, JsonObject> Extensions()
     {
-        var finnish = Directory.GetFiles(Path.Combine(Sample.Root, "fhir-adapters/KantaGateway.Fhir/Validation/FinnishBaseProfiles"), "StructureDefinition-*.json")
-            .Select(f => (StructureDefinition)new FhirJsonDeserializer(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich)).DeserializeResource(File.ReadAllText(f)));
-        var all = Read("extension-definitions.xml").OfType<StructureDefinition>().Concat(finnish).ToList();
+        var all = Read("extension-definitions.xml").OfType<StructureDefinition>().Concat(Finnish()).ToList();
 #pragma warning disable CS0618 // The synchronous way of resolving.
         var source = new SnapshotSource(new CachedResolver(new InMemoryResourceResolver(Definitions.Value.Concat(all))));
         var rules = new SortedDictionary<string, JsonObject>(StringComparer.Ordinal);
@@ -153,10 +151,42 @@ static class Specification
         return rules;
     }
 
-    /// <summary>The profiles that R4 itself defines on served types, with the type of each.</summary>
-    public static SortedDictionary<string, string> Profiles() => new(Read("profiles-others.xml").Concat(Definitions.Value).OfType<StructureDefinition>()
-        .Where(d => d is { Kind: StructureDefinition.StructureDefinitionKind.Resource, Derivation: StructureDefinition.TypeDerivationRule.Constraint } && ResourceTypes.IsServed(d.Type))
-        .ToDictionary(d => d.Url!, d => d.Type!), StringComparer.Ordinal);
+    /// <summary>
+    /// The profiles that are known, those of R4 on served types and the Finnish ones, with what references may be to where that is
+    /// less than their type allows.
+    /// </summary>
+    public static SortedDictionary<string, JsonObject> Profiles()
+    {
+        var all = Read("profiles-others.xml").Concat(Definitions.Value).OfType<StructureDefinition>().Where(d => ResourceTypes.IsServed(d.Type)).Concat(Finnish()).ToList();
+#pragma warning disable CS0618 // The synchronous way of resolving.
+        var source = new SnapshotSource(new CachedResolver(new InMemoryResourceResolver(Definitions.Value.Concat(all).Concat(Read("extension-definitions.xml")).OfType<StructureDefinition>().DistinctBy(d => d.Url))));
+        var types = all.Concat(Definitions.Value.OfType<StructureDefinition>()).DistinctBy(d => d.Url).ToDictionary(d => d.Url!, d => d.Type!);
+        var profiles = new SortedDictionary<string, JsonObject>(StringComparer.Ordinal);
+        foreach (var profile in all.Where(d => d is { Kind: StructureDefinition.StructureDefinitionKind.Resource, Derivation: StructureDefinition.TypeDerivationRule.Constraint }))
+        {
+            var ofType = Types.Single(t => t.Type == profile.Type).Snapshot!.Element.DistinctBy(e => e.Path).ToDictionary(e => e.Path!, Allowed);
+            JsonObject targets = [];
+            foreach (var element in ((StructureDefinition)source.ResolveByCanonicalUri(profile.Url!)!).Snapshot!.Element.Where(e => !e.ElementId!.Contains(':')))
+                if (Allowed(element) is { Count: > 0 } allowed && (!ofType.TryGetValue(element.Path!, out var before) || !allowed.SetEquals(before)))
+                    targets[element.Path!.Replace("[x]", "", StringComparison.Ordinal)] = new JsonArray([.. allowed.Select(t => (JsonNode)t)]);
+            JsonObject known = new() { ["type"] = profile.Type, ["version"] = profile.Version ?? "2.0.0-rc2" };
+            if (targets.Count > 0)
+                known["targets"] = targets;
+            profiles.Add(profile.Url!, known);
+        }
+#pragma warning restore CS0618
+        return profiles;
+
+        SortedSet<string> Allowed(ElementDefinition element)
+        {
+            var targets = element.Type.Where(t => t.Code == "Reference").SelectMany(t => t.TargetProfile).Select(p => types[p!]).ToList();
+            return targets.Contains("Resource") ? [] : new(targets, StringComparer.Ordinal);
+        }
+    }
+
+    private static IEnumerable<StructureDefinition> Finnish() =>
+        Directory.GetFiles(Path.Combine(Sample.Root, "fhir-adapters/KantaGateway.Fhir/Validation/FinnishBaseProfiles"), "StructureDefinition-*.json").Order(StringComparer.Ordinal)
+            .Select(f => (StructureDefinition)new FhirJsonDeserializer(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich)).DeserializeResource(File.ReadAllText(f)));
 
     private static JsonObject Extension(StructureDefinition definition, string id)
     {
@@ -200,9 +230,9 @@ static class Specification
     public static string NameOf(ElementDefinition element) => element.Path![(element.Path!.LastIndexOf('.') + 1)..].Replace("[x]", "", StringComparison.Ordinal);
 
     /// <summary>The rules in the layout of <c>base-rules.json</c>: a line for each type, extension and profile.</summary>
-    public static string Layout(SortedDictionary<string, JsonObject> types, SortedDictionary<string, JsonObject> extensions, SortedDictionary<string, string> profiles)
+    public static string Layout(SortedDictionary<string, JsonObject> types, SortedDictionary<string, JsonObject> extensions, SortedDictionary<string, JsonObject> profiles)
     {
-        return $"{{\n\"types\": {{\n{Lines(types)}\n}},\n\"extensions\": {{\n{Lines(extensions)}\n}},\n\"profiles\": {JsonSerializer.Serialize(profiles, new JsonSerializerOptions { WriteIndented = true, IndentSize = 0, NewLine = "\n" })}\n}}\n";
+        return $"{{\n\"types\": {{\n{Lines(types)}\n}},\n\"extensions\": {{\n{Lines(extensions)}\n}},\n\"profiles\": {{\n{Lines(profiles)}\n}}\n}}\n";
 
         static string Lines(SortedDictionary<string, JsonObject> rules) => string.Join(",\n", rules.Select(t => $"{JsonSerializer.Serialize(t.Key)}: {t.Value.ToJsonString(Writing)}"));
     }

@@ -39,7 +39,7 @@ public sealed class SpecificationTests
         var table = JsonNode.Parse(stream)!;
         Assert.Empty(Different(expected, table["types"]!.AsObject()));
         Assert.Empty(Different(extensions, table["extensions"]!.AsObject()));
-        Assert.Equal(profiles, table["profiles"]!.AsObject().ToDictionary(p => p.Key, p => (string)p.Value!));
+        Assert.Empty(Different(profiles, table["profiles"]!.AsObject()));
         Assert.True(expected.Count > 100 && extensions.Count > 300, $"{expected.Count} types, {extensions.Count} extensions");
 
         static IEnumerable<string> Different(SortedDictionary<string, JsonObject> expected, JsonObject table) =>
