@@ -133,22 +133,29 @@ sealed class Roads(RecordPlan plan, int number)
         var isBatch = _random.Next(2) == 0;
         var entries = new JsonArray();
         var count = 1 + _random.Next(3);
-        // Entries of a batch run at once: of several that write, either order is right, and the two records could take one each.
-        var kinds = isBatch && count > 1 ? 2 : 6;
-        for (var i = count; i > 0; i--)
+        // Entries of a batch run at once: beside one that writes stand reads that it does not touch, for either order would be right.
+        var writing = isBatch ? _random.Next(count + 1) : count;
+        for (var i = 0; i < count; i++)
+            entries.Add(!isBatch ? Any(_random.Next(6), i) : i == writing ? Any(2 + _random.Next(4), i) : writing < count ? Elsewhere() : Any(_random.Next(2), i));
+        return new(!isBatch ? "transaction" : writing < count ? "batch that writes" : "batch", HttpMethod.Post, "", new JsonObject { ["resourceType"] = "Bundle", ["type"] = isBatch ? "batch" : "transaction", ["entry"] = entries }.ToJsonString());
+
+        JsonObject Any(int kind, int at)
         {
             var resource = Aim("Observation");
-            entries.Add(_random.Next(kinds) switch
+            return kind switch
             {
                 0 => Entry("GET", $"Observation/{{{resource.Label}}}"),
                 1 => Entry("GET", $"Observation?patient={{patient}}&code={Code()}"),
-                2 => Entry("POST", "Observation", Note(null, focus: Aim(null)), $"urn:uuid:00000000-0000-4000-8000-00000000000{i}"),
+                2 => Entry("POST", "Observation", Note(null, focus: Aim(null)), $"urn:uuid:00000000-0000-4000-8000-00000000000{at}"),
                 3 => Entry("DELETE", $"Observation/{{{resource.Label}}}"),
-                4 => Entry("POST", "Observation", Note(null, conditionalFocus: $"Observation?identifier=urn:matrix|{Pick("h", "v")}{_random.Next(6)}"), $"urn:uuid:00000000-0000-4000-8000-00000000001{i}"),
-                _ => Entry("PUT", $"Observation?patient={{patient}}&identifier=urn:matrix|h{_random.Next(6)}", Note(null), $"urn:uuid:00000000-0000-4000-8000-00000000002{i}"),
-            });
+                4 => Entry("POST", "Observation", Note(null, conditionalFocus: $"Observation?identifier=urn:matrix|{Pick("h", "v")}{_random.Next(6)}"), $"urn:uuid:00000000-0000-4000-8000-00000000001{at}"),
+                _ => Entry("PUT", $"Observation?patient={{patient}}&identifier=urn:matrix|h{_random.Next(6)}", Note(null), $"urn:uuid:00000000-0000-4000-8000-00000000002{at}"),
+            };
         }
-        return new(isBatch ? "batch" : "transaction", HttpMethod.Post, "", new JsonObject { ["resourceType"] = "Bundle", ["type"] = isBatch ? "batch" : "transaction", ["entry"] = entries }.ToJsonString());
+
+        JsonObject Elsewhere() => Aim(Pick("Condition", "Procedure", "AllergyIntolerance")) is { Type: not "Observation" } other && _random.Next(2) == 0
+            ? Entry("GET", $"{other.Type}/{{{other.Label}}}")
+            : Entry("GET", $"{Pick("Condition", "Procedure", "AllergyIntolerance")}?patient={{patient}}&code={Code()}");
 
         static JsonObject Entry(string method, string url, string? body = null, string? fullUrl = null)
         {
