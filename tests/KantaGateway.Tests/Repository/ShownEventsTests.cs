@@ -64,7 +64,7 @@ public sealed class ShownEventsTests : IAsyncLifetime
     {
         const string first = "urn:uuid:00000000-0000-4000-8000-00000000000a", second = "urn:uuid:00000000-0000-4000-8000-00000000000b", third = "urn:uuid:00000000-0000-4000-8000-00000000000c";
         var last = Some.Observation(_aurora.PatientId, encounterId: _encounter);
-        last["hasMember"] = new JsonArray(Some.To(first));
+        last["focus"] = new JsonArray(Some.To(first));
         var reply = await _aurora.TransactAsync(Some.Transaction(
             ("POST", "List", List(second), first), ("POST", "List", List(third), second), ("POST", "Observation", last, third)));
         foreach (var entry in reply.Is(HttpStatusCode.OK).Json["entry"]!.AsArray())
