@@ -73,7 +73,7 @@ static class BaseRules
     private sealed record Rules(Constraint[] OfType, string[] Required, FrozenDictionary<string, MemberRules> OfMembers);
 
     /// <param name="Type">Type of value that the constraints are about, where the member may have others; null: any.</param>
-    /// <param name="Codes">Of which a CodeableConcept or Coding must have one, as <c>system#code</c>; null: any.</param>
+    /// <param name="Codes">Of which a CodeableConcept must have one, as <c>system#code</c>, or a code be one; null: any.</param>
     /// <param name="IsMediaType">Whether a code is to be a media type of BCP 13.</param>
     /// <param name="Targets">Types that a reference may be to; null: any.</param>
     private sealed record MemberRules(Constraint[] Constraints, string? Type, FrozenSet<string>? Codes, bool IsMediaType, FrozenSet<string>? Targets);
@@ -185,6 +185,9 @@ static class BaseRules
                 if (member.Type is null || member.Type == child.TypeName)
                     foreach (var constraint in member.Constraints)
                         Require(constraint, child);
+                // The SDK's enumerations are one for all versions of FHIR: some have codes of R5.
+                if (member.Codes is { } few && child is PrimitiveType { JsonValue: string code } && !few.Contains(code))
+                    Add(new("The code is not in the value set that is required for the element.", place.ToExpression(), "code-invalid"));
                 if (member.Codes is { } codes && child is CodeableConcept concept && !concept.Coding.Exists(c => codes.Contains($"{c.System}#{c.Code}")))
                     Add(new("None of the codes is in the value set that is required for the element.", place.ToExpression(), "code-invalid"));
                 if (member.IsMediaType && child is PrimitiveType { JsonValue: string media } && !MediaTypeHeaderValue.TryParse(media, out _))

@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using Hl7.Fhir.Model;
 using Hl7.Fhir.Serialization;
 using Hl7.Fhir.Specification.Source;
+using Hl7.Fhir.Utility;
 using Firely.Fhir.Validation.Compilation;
 using KantaGateway.Fhir.Compartment;
 
@@ -120,6 +121,8 @@ static class Specification
                     member["isMediaType"] = true;
                 else if (element.Type.Exists(t => t.Code is "CodeableConcept" or "Coding") && Codes(binding.ValueSet!) is { } codes)
                     member["codes"] = new JsonArray([.. codes.Select(c => (JsonNode)c)]);
+                else if (IsWider(definition, element) && Codes(binding.ValueSet!) is { } few)
+                    member["codes"] = new JsonArray([.. few.Select(c => (JsonNode)c[(c.IndexOf('#') + 1)..])]);
                 else
                     leftOut(element, binding.ValueSet!.Split('|')[0]);
             if (Targets(element) is { } targets)
@@ -128,6 +131,12 @@ static class Specification
                 (Of(ParentOf(element))["members"] ??= new JsonObject()).AsObject()[NameOf(element)] = member;
         }
     }
+
+    /// <summary>Whether the SDK's enumeration, one for all versions of FHIR, has codes that R4 has not.</summary>
+    private static bool IsWider(StructureDefinition definition, ElementDefinition element) => ParentOf(element) == definition.Type
+        && ModelInfo.ModelInspector.FindClassMapping(definition.Type!)?.FindMappedElementByName(NameOf(element))?.ImplementingType is { IsGenericType: true } type
+        && type.GetGenericArguments()[0] is { IsEnum: true } codes && Codes(element.Binding!.ValueSet!) is { } known
+        && Enum.GetValues(codes).Cast<Enum>().Select(e => e.GetLiteral()).Except(known.Select(c => c[(c.IndexOf('#') + 1)..])).Any();
 
     /// <summary>What <c>base-rules.json</c> is to say of each extension that R4 or the Finnish Base Profiles define, by its address.</summary>
     public static SortedDictionary<string, JsonObject> Extensions()
