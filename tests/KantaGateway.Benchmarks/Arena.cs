@@ -86,6 +86,14 @@ sealed class Arena : IAsyncDisposable
                 await Generator.AskAsync<LoadResult>(System.Text.Json.JsonSerializer.Serialize(await LoadOfAsync(contestant, tls, 32, seconds, cancel)), cancel);
     }
 
+    /// <summary>The load that is about to be measured, until it is steady; of the references it needs a second.</summary>
+    public async Task LeadInAsync(Contestant contestant, int connections, double seconds, CancellationToken cancel, bool tls)
+    {
+        if (seconds > 0)
+            await Generator.AskAsync<LoadResult>(System.Text.Json.JsonSerializer.Serialize(
+                await LoadOfAsync(contestant, tls, connections, contestant.IsReference ? Math.Min(1, seconds) : seconds, cancel)), cancel);
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (_reference is not null)

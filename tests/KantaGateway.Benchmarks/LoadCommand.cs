@@ -32,20 +32,21 @@ static class LoadCommand
 
     private static Command Create(Kind kind)
     {
-        var seconds = new Option<double>("--seconds") { Description = "Length of one measurement", DefaultValueFactory = _ => 5 };
-        var rounds = new Option<int>("--rounds") { Description = "Measurements of each contestant; the one with the median rate counts", DefaultValueFactory = _ => 3 };
-        var connections = new Option<int[]>("--connections") { Description = "Numbers of connections to measure with", DefaultValueFactory = _ => [16, 32], AllowMultipleArgumentsPerToken = true };
+        var seconds = new Option<double>("--seconds") { Description = "Length of one measurement", DefaultValueFactory = _ => 60 };
+        var lead = new Option<double>("--lead") { Description = "Seconds of the same load before each measurement: a steady load finds most records open, and opens each anew every minute", DefaultValueFactory = _ => 15 };
+        var rounds = new Option<int>("--rounds") { Description = "Measurements of each contestant; the one with the median rate counts", DefaultValueFactory = _ => 1 };
+        var connections = new Option<int[]>("--connections") { Description = "Numbers of connections to measure with", DefaultValueFactory = _ => [16], AllowMultipleArgumentsPerToken = true };
         var plain = new Option<bool>("--plain") { Description = "Without TLS, as behind a terminator: the certificate comes in a header" };
         var json = new Option<string>("--json") { Description = "Where the results go", DefaultValueFactory = _ => Place.Measured($"{kind.Name}.json") };
         var place = new Place();
         var command = new Command(kind.Name, $"{kind.Summary} through the whole gateway, beside a bare YARP and a bare Kestrel")
         {
-            seconds, rounds, connections, plain, json, place.Data, place.Port, place.Patients, place.Resources,
+            seconds, lead, rounds, connections, plain, json, place.Data, place.Port, place.Patients, place.Resources,
         };
         command.SetAction(async (parsed, cancel) =>
         {
             Place.RequireRelease();
-            var (length, times, loads, tls) = (Math.Clamp(parsed.GetValue(seconds), 0.5, 20), Math.Clamp(parsed.GetValue(rounds), 1, 20), parsed.GetRequiredValue(connections), !parsed.GetValue(plain));
+            var (length, times, loads, tls) = (Math.Clamp(parsed.GetValue(seconds), 0.5, 120), Math.Clamp(parsed.GetValue(rounds), 1, 20), parsed.GetRequiredValue(connections), !parsed.GetValue(plain));
             var seeded = await place.SeedAsync(parsed, cancel);
             var ports = new Ports(parsed.GetValue(place.Port));
             await using var house = await House.StartAsync(seeded, ports, cancel);
@@ -54,12 +55,13 @@ static class LoadCommand
             var contestants = ContestantsOf(kind.Name, house, arena, scene);
             contestants.AddRange(await arena.ReferencesOfAsync(contestants[0], cancel));
             Place.Say("warming up");
-            await arena.WarmUpAsync(contestants, length, cancel, tls);
+            await arena.WarmUpAsync(contestants, Math.Min(length, 5), cancel, tls);
             var measured = new List<Measurement>();
             for (var round = 1; round <= times; round++)
                 foreach (var count in loads)
                     foreach (var contestant in contestants)
                     {
+                        await arena.LeadInAsync(contestant, count, parsed.GetValue(lead), cancel, tls);
                         var one = await Measurement.TakeAsync(arena, contestant, count, length, cancel, tls);
                         Place.Say(string.Create(CultureInfo.InvariantCulture, $"round {round}, {count} connections, {one.Name}: {one.RequestsPerSecond:0} requests/s, p99 {one.P99:0.0} ms"));
                         measured.Add(one);

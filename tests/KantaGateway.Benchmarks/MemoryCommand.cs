@@ -9,8 +9,11 @@ static class MemoryCommand
 {
     private const double Piece = 10;
 
-    /// <summary>Bound of the resident set, MiB: opened compartments take 256 MiB of index at most, 2,000 of them at most, for 60 s at most.</summary>
-    private const int Bound = 1_024;
+    /// <summary>
+    /// Bound of the resident set, MiB: 512 of opened records (<c>RepositoryOptions.OpenMebibytes</c>), for 60 s at most, as much again that the
+    /// collector has not given back, and what the process has without any.
+    /// </summary>
+    private const int Bound = 1_280;
 
     public static Command Create()
     {
