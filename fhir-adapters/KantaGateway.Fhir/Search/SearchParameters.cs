@@ -136,7 +136,9 @@ public static class SearchParameters
             Definition = definition.Url ?? "",
             Code = code,
             Sources = sources,
-            Targets = kind == SearchKind.Reference ? [.. (definition.Target ?? []).Select(t => t.ToString()).Where(ResourceTypes.IsServed)] : [],
+            Targets = kind == SearchKind.Reference ? [.. (definition.Target ?? []).Select(t => t.ToString()).Where(ResourceTypes.IsServed)
+                // R4 shares a definition among types; where(resolve() is Patient) leaves one.
+                .Where(t => sources.Any(s => s.Path.Target is null || s.Path.Target == t))] : [],
             Components = kind != SearchKind.Composite ? [] :
             [
                 .. (definition.Component ?? []).Select(c => new SearchComponent(

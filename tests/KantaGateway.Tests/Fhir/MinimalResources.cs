@@ -29,13 +29,24 @@ static class MinimalResources
     {
         var resource = (Resource)Fill(Model.FindClassMapping(type)!, patient);
         if (ResourceTypes.PlaceOf(type) == ResourcePlace.Patient && type != "Patient" && !RefersTo(resource, patient))
-            Refer(resource, ResourceTypes.SubjectElements(type)[0].Split('.')[1..], patient);
+            Refer(resource, ResourceTypes.SubjectElements(type)[0].Split('.')[1..], "Patient/" + patient, patient);
         if (resource is Patient person)
             person.Identifier = [new("urn:oid:1.2.246.21", identityCode)];
         if (resource is Binary binary)
             (binary.SecurityContext, binary.ContentType) = (new("Patient/" + patient), "text/plain");
         Complete(resource);
         return JsonNode.Parse(Encoding.UTF8.GetString(ResourceParser.Serialize(resource)))!.AsObject();
+    }
+
+    /// <summary>The smallest resource that also refers to another.</summary>
+    /// <param name="path">Element names from the type to the reference, such as <c>Encounter.participant.individual</c>.</param>
+    /// <param name="target">Literal of the reference, <c>Type/id</c>.</param>
+    public static JsonObject Referring(string type, string patient, string path, string target, string? identityCode = null)
+    {
+        var (resource, fault) = ResourceParser.Parse(Encoding.UTF8.GetBytes(Of(type, patient, identityCode).ToJsonString()));
+        Assert.Null(fault);
+        Refer(resource!, path.Split('.')[1..], target, patient);
+        return JsonNode.Parse(Encoding.UTF8.GetString(ResourceParser.Serialize(resource!)))!.AsObject();
     }
 
     /// <summary>What invariants ask for where nothing is mandatory, each by its key.</summary>
@@ -126,18 +137,18 @@ static class MinimalResources
     private static bool RefersTo(Resource resource, string patient) =>
         ResourceParser.Serialize(resource).AsSpan().IndexOf(Encoding.UTF8.GetBytes($"\"Patient/{patient}\"")) >= 0;
 
-    /// <summary>Puts a reference to the patient at a path of element names.</summary>
-    private static void Refer(Base element, ReadOnlySpan<string> path, string patient)
+    /// <summary>Puts a reference at a path of element names.</summary>
+    private static void Refer(Base element, ReadOnlySpan<string> path, string target, string patient)
     {
         var property = Model.FindClassMapping(element.GetType())!.FindMappedElementByName(path[0])!;
         if (path.Length == 1)
         {
-            Set(element, property, new ResourceReference("Patient/" + patient));
+            Set(element, property, new ResourceReference(target));
             return;
         }
         var child = element.TryGetValue(path[0], out var present) ? present is IList list ? (Base)list[0]! : (Base)present : null;
         if (child is null)
             Set(element, property, child = Fill(property.PropertyTypeMapping, patient));
-        Refer(child, path[1..], patient);
+        Refer(child, path[1..], target, patient);
     }
 }

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Tests.Fhir;
@@ -19,13 +21,71 @@ public sealed class CapabilityProofTests
         await house.AdmitAsync();
         var aurora = house.Aurora.System;
         var statement = (await aurora.SendAsync(HttpMethod.Get, "metadata")).Json;
-        foreach (var format in statement.GetProperty("format").EnumerateArray())
-            Assert.Equal(200, (await aurora.SendAsync(HttpMethod.Get, $"Patient/{house.PatientId}?_format={Uri.EscapeDataString(format.GetString()!)}")).Status);
-
         var wrong = new ConcurrentBag<string>();
         await Parallel.ForEachAsync(statement.GetProperty("rest")[0].GetProperty("resource").EnumerateArray(), new ParallelOptions { MaxDegreeOfParallelism = 4 },
             async (resource, _) => await new Walk(house, aurora, resource, wrong).RunAsync());
         Assert.True(wrong.IsEmpty, $"{wrong.Count} claims:\n{string.Join('\n', wrong.Order(StringComparer.Ordinal).Take(60))}");
+    }
+
+    [Fact]
+    public async Task Every_format_is_taken_and_given()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var aurora = house.Aurora.System;
+        var statement = (await aurora.SendAsync(HttpMethod.Get, "metadata")).Json;
+        foreach (var format in statement.GetProperty("format").EnumerateArray().Select(f => f.GetString()!))
+        {
+            var media = format.Contains("xml", StringComparison.Ordinal) ? MediaTypes.Xml : MediaTypes.Json;
+            var given = await aurora.SendAsync(HttpMethod.Get, $"Patient/{house.PatientId}?_format={Uri.EscapeDataString(format)}");
+            Assert.Equal((format, 200, media), (format, given.Status, given.Headers["Content-Type"].Split(';')[0]));
+            // A short name is one for _format alone.
+            if (format == media)
+                Assert.Equal(200, (await aurora.SendAsync(HttpMethod.Put, "Patient/" + house.PatientId, given.Body, [("If-Match", given.ETag!)], media)).Status);
+        }
+
+        var note = (await aurora.CreateAsync("Observation", HouseInMemory.Json(house.Observation("x")))).Stored!.Value.Id;
+        foreach (var format in statement.GetProperty("patchFormat").EnumerateArray().Select(f => f.GetString()!))
+        {
+            var patch = format switch
+            {
+                MediaTypes.Json => """{"resourceType":"Parameters","parameter":[{"name":"operation","part":[{"name":"type","valueCode":"replace"},{"name":"path","valueString":"Observation.status"},{"name":"value","valueCode":"amended"}]}]}""",
+                MediaTypes.Xml => """<Parameters xmlns="http://hl7.org/fhir"><parameter><name value="operation"/><part><name value="type"/><valueCode value="replace"/></part><part><name value="path"/><valueString value="Observation.status"/></part><part><name value="value"/><valueCode value="final"/></part></parameter></Parameters>""",
+                _ => """[{"op":"replace","path":"/status","value":"corrected"}]""",
+            };
+            var patched = await aurora.SendAsync(HttpMethod.Patch, "Observation/" + note, Encoding.UTF8.GetBytes(patch), [("Accept", MediaTypes.Json)], format);
+            Assert.True(patched.Status == 200, $"{format}: {patched}");
+            Assert.Equal(format switch { MediaTypes.Json => "amended", MediaTypes.Xml => "final", _ => "corrected" }, patched.Json.GetProperty("status").GetString());
+        }
+    }
+
+    [Fact]
+    public async Task Every_interaction_of_the_whole_system_is_there_and_no_other()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var aurora = house.Aurora.System;
+        var claimed = (await aurora.SendAsync(HttpMethod.Get, "metadata")).Json.GetProperty("rest")[0].GetProperty("interaction").EnumerateArray().Select(i => i.GetProperty("code").GetString()!).ToHashSet();
+        var proofs = new Dictionary<string, Func<Task<FhirReply>>>
+        {
+            ["transaction"] = () => BundleAsync("transaction"),
+            ["batch"] = () => BundleAsync("batch"),
+            ["history-system"] = () => aurora.SendAsync(HttpMethod.Get, $"_history?patient={house.PatientId}"),
+            ["search-system"] = () => aurora.SendAsync(HttpMethod.Post, "_search", "_id=x"u8.ToArray(), contentType: "application/x-www-form-urlencoded"),
+        };
+        Assert.Empty(claimed.Except(proofs.Keys));
+        foreach (var (interaction, prove) in proofs)
+        {
+            var reply = await prove();
+            Assert.True(claimed.Contains(interaction) ? reply.Status == 200 && reply.Json.GetProperty("entry").GetArrayLength() > 0 : reply.Status is >= 400 and < 500, $"{interaction}: {reply}");
+        }
+
+        Task<FhirReply> BundleAsync(string type) => aurora.BundleAsync(HouseInMemory.Json(new JsonObject
+        {
+            ["resourceType"] = "Bundle",
+            ["type"] = type,
+            ["entry"] = new JsonArray(new JsonObject { ["resource"] = house.Observation("x"), ["request"] = new JsonObject { ["method"] = "POST", ["url"] = "Observation" } }),
+        }));
     }
 
     [Fact]
@@ -66,8 +126,43 @@ public sealed class CapabilityProofTests
                 Expect("conditionalRead", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}", headers: [("If-None-Match", read.ETag!)]), 304);
             }
             await SearchAsync();
-            await OperateAsync();
+            await OperateAsync(isHidden ? MinimalResources.Of(_type, house.PatientId) : JsonNode.Parse(read.Body)!.AsObject());
             await ChangeAsync(isHidden ? null : read);
+            await ChangeByConditionAsync();
+        }
+
+        /// <summary>The changes that criteria choose; claimed ones are done, others refused.</summary>
+        private async Task ChangeByConditionAsync()
+        {
+            var body = MinimalResources.Of(_type, house.PatientId, house.Folder.Citizens[0].IdentityCode);
+            var isMadeAlone = _type is not ("Patient" or "Consent") && (_type == "Binary" || ResourceTypes.PlaceOf(_type) != ResourcePlace.Companion);
+            var id = isMadeAlone ? (await aurora.CreateAsync(_type, HouseInMemory.Json(body))).Stored?.Id ?? "" : _id;
+            var criteria = "_id=" + id;
+            if (isMadeAlone)
+                ExpectClaim("conditionalCreate", Claims("conditionalCreate"), await aurora.CreateAsync(_type, HouseInMemory.Json(body), ifNoneExist: criteria + "&_lastUpdated=lt2000-01-01"), 201);
+            // A companion of nothing is refused, and what has been deleted is not found.
+            if (isMadeAlone || _type is "Patient" or "Consent")
+            {
+                var found = await aurora.CreateAsync(_type, HouseInMemory.Json(body), ifNoneExist: criteria);
+                ExpectClaim("conditionalCreate", Claims("conditionalCreate"), found, 200);
+                if (found.Status == 200 && found.Json.GetProperty("id").GetString() != id)
+                    wrong.Add($"{_type}: conditionalCreate gave another: {found}");
+                ExpectClaim("conditionalUpdate", Claims("conditionalUpdate"), await aurora.SendAsync(HttpMethod.Put, $"{_type}?{criteria}", HouseInMemory.Json(body)), 200);
+            }
+            if (_type == "Patient")
+                return;
+            var isDeletable = claims.GetProperty("conditionalDelete").GetString() == "single";
+            ExpectClaim("conditionalDelete", isDeletable, await aurora.SendAsync(HttpMethod.Delete, $"{_type}?{criteria}"), 204);
+            if (isDeletable)
+                await DoAsync("conditionalDelete and then read", HttpMethod.Get, $"{_type}/{id}", 410);
+        }
+
+        private bool Claims(string member) => claims.GetProperty(member).GetBoolean();
+
+        private void ExpectClaim(string claim, bool isClaimed, FhirReply reply, int status)
+        {
+            if (isClaimed ? reply.Status != status : reply.Status is not (403 or 404 or 405))
+                wrong.Add($"{_type}: {(isClaimed ? "" : "unclaimed ")}{claim}: {reply}");
         }
 
         private async Task<bool> CreateAsync()
@@ -157,17 +252,24 @@ public sealed class CapabilityProofTests
             _ => "x",
         };
 
-        private async Task OperateAsync()
+        private async Task OperateAsync(JsonObject body)
         {
             var operations = claims.TryGetProperty("operation", out var claimed) ? claimed.EnumerateArray().Select(o => o.GetProperty("name").GetString()!).ToHashSet() : [];
-            if (operations.Contains("everything"))
-                Expect("$everything", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$everything"), 200);
-            if (operations.Contains("meta") && _type != "Consent")
-                Expect("$meta", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$meta"), 200);
-            if (operations.Contains("validate") && _type != "Consent")
-                Expect("$validate", await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$validate"), 200);
-            if (operations.Contains("docref"))
-                Expect("$docref", await aurora.SendAsync(HttpMethod.Get, $"{_type}/$docref?patient={house.PatientId}"), 200);
+            var isHidden = _type == "Consent";
+            var proofs = new Dictionary<string, Func<Task<FhirReply>>>
+            {
+                ["everything"] = () => aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$everything"),
+                ["meta"] = () => aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$meta"),
+                ["docref"] = () => aurora.SendAsync(HttpMethod.Get, $"{_type}/$docref?patient={house.PatientId}"),
+                ["validate"] = () => aurora.SendAsync(HttpMethod.Post, $"{_type}/$validate", HouseInMemory.Json(body)),
+            };
+            foreach (var operation in operations.Except(proofs.Keys))
+                wrong.Add($"{_type}: ${operation} is claimed and not proven");
+            foreach (var (operation, prove) in proofs)
+                if (operations.Contains(operation))
+                    ExpectClaim("$" + operation, true, await prove(), isHidden && operation == "meta" ? 404 : 200);
+                else
+                    ExpectClaim("$" + operation, false, await prove(), 0);
             var refused = await aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$nonsense");
             if (refused.Status is < 400 or >= 500)
                 wrong.Add($"{_type}: $nonsense: {refused}");
