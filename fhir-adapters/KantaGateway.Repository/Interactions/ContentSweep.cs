@@ -13,9 +13,16 @@ sealed class ContentSweep(ICompartmentStore store, TimeProvider time) : Backgrou
     protected override async Task ExecuteAsync(CancellationToken stopping)
     {
         using var timer = new PeriodicTimer(Interval, time);
-        do
-            await SweepAsync(stopping).ConfigureAwait(false);
-        while (await timer.WaitForNextTickAsync(stopping).ConfigureAwait(false));
+        try
+        {
+            do
+                await SweepAsync(stopping).ConfigureAwait(false);
+            while (await timer.WaitForNextTickAsync(stopping).ConfigureAwait(false));
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            // The host is being disposed: there is nobody to tell.
+        }
     }
 
     private async Task SweepAsync(CancellationToken cancel)
