@@ -74,7 +74,7 @@ sealed class LogStore : IDisposable
         try
         {
             CheckIdentity(connection, log);
-            Execute(connection, "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000");
+            Execute(connection, "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000");
             return new LogStore(connection);
         }
         catch
