@@ -51,7 +51,7 @@ sealed class WriteUnit : IDisposable
     public Dictionary<string, string> Links { get; } = new(StringComparer.Ordinal);
 
     /// <param name="now">Becomes <c>meta.lastUpdated</c>; the time of criteria too.</param>
-    public static async Task<WriteUnit> OpenAsync(RepositoryRequest request, OpenedCompartments compartments, IdentifierCipher identifiers,
+    public static async Task<WriteUnit> OpenAsync(RepositoryRequest request, OpenedCompartments compartments, IndexDepth depth, IdentifierCipher identifiers,
         bool isBundle, DateTimeOffset now, CancellationToken cancel)
     {
         var own = await OpenAsync(request.Held).ConfigureAwait(false);
@@ -69,7 +69,7 @@ sealed class WriteUnit : IDisposable
 
         async Task<WriteTarget> OpenAsync(HeldGrant held)
         {
-            var lease = await compartments.OpenAsync(held.Grant.Compartment, held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false);
+            var lease = await compartments.OpenAsync(held.Grant.Compartment, held.Token, depth, cancel).ConfigureAwait(false);
             try
             {
                 await lease.RefreshAsync(cancel).ConfigureAwait(false);
