@@ -33,7 +33,7 @@ public sealed record RepositoryOptions
 
     /// <summary>
     /// Decrypted index kept in memory at most, MiB, 16 to 65,536; default 512. A row takes about 60 bytes where it is read by id, a
-    /// kilobyte more where its compartment is searched or written.
+    /// kilobyte more where its compartment is searched or changed by criteria.
     /// </summary>
     public int OpenMebibytes { get; init; } = 512;
 
