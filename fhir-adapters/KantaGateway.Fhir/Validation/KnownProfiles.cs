@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using Firely.Fhir.Validation;
 using Hl7.Fhir.Model;
 using Hl7.Fhir.Specification.Terminology;
+using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 
@@ -54,7 +55,23 @@ public static class KnownProfiles
     /// <returns>Errors, warnings and information, in our own words: its messages quote values.</returns>
     internal static IEnumerable<FaultIssue> Check(Resource resource, KnownProfile? profile = null, string? root = null)
     {
-        foreach (var issue in Validator.Value.Validate(resource, profile?.Url).Issue)
+        List<OperationOutcome.IssueComponent> issues;
+        try
+        {
+            issues = Validator.Value.Validate(resource, profile?.Url).Issue;
+        }
+        catch (UriFormatException)
+        {
+            // It follows references, and stumbles over one that is no URL.
+            return References.Of(resource, root).Where(r => !Uri.TryCreate(r.Element.Reference, UriKind.RelativeOrAbsolute, out _)).Select(r => r.Expression)
+                .DefaultIfEmpty(root ?? resource.TypeName).Select(place => new FaultIssue("The reference is neither Type/id nor a URL.", place, "value"));
+        }
+        return Describe(issues, resource, root);
+    }
+
+    private static IEnumerable<FaultIssue> Describe(List<OperationOutcome.IssueComponent> issues, Resource resource, string? root)
+    {
+        foreach (var issue in issues)
         {
             var place = ElementExpression.Clean(issue.Expression.Concat(issue.Location).FirstOrDefault(), resource.TypeName);
             if (place is not null)
