@@ -14,7 +14,7 @@ static class FirelyIssues
 
     /// <summary>Whether an exception of the SDK's readers, JSON or XML, is the body's fault (<see cref="NoResource"/>).</summary>
     public static bool IsOfTheBody(Exception e) => e is ArgumentException or InvalidOperationException or IndexOutOfRangeException or InvalidCastException
-        or NullReferenceException or FormatException or OverflowException or NotSupportedException;
+        or NullReferenceException or System.Text.Json.JsonException or FormatException or OverflowException or NotSupportedException;
 
     /// <summary>Describes what was found, each once and at most <see cref="ResourceParser.MaxIssues"/>.</summary>
     /// <param name="rootType">Type of the resource as it was written, perhaps no name at all; null: none.</param>
