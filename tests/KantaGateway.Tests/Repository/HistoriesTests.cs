@@ -55,7 +55,9 @@ public sealed class HistoriesTests : IAsyncLifetime
     {
         var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
         var created = (await clinic.CreateAsync(Some.Observation(clinic.PatientId))).Is(HttpStatusCode.Created);
-        var began = Uri.EscapeDataString((string)created.Json["meta"]!["lastUpdated"]!);
+        // To the millisecond: written without its last zeros it would be a longer time.
+        var began = DateTimeOffset.Parse((string)created.Json["meta"]!["lastUpdated"]!, System.Globalization.CultureInfo.InvariantCulture).UtcDateTime
+            .ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", System.Globalization.CultureInfo.InvariantCulture);
         var updated = (await clinic.UpdateAsync(created.Json.AsObject(), created.ETag)).Is(HttpStatusCode.OK);
         var changed = Uri.EscapeDataString((string)updated.Json["meta"]!["lastUpdated"]!);
 
