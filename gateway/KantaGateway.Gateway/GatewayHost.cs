@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Formats;
@@ -10,7 +11,6 @@ using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Portal;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KantaGateway.Gateway;
 
@@ -80,8 +80,7 @@ public static class GatewayHost
                 kestrel.Listen(IPAddress.Loopback, new Uri(metrics).Port);
         });
 
-        // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
-        services.Configure<SocketTransportOptions>(sockets => (sockets.UnsafePreferInlineScheduling, sockets.WaitForDataBeforeAllocatingBuffer) = (true, false));
+        services.ServeWhereReceived();
 
         var app = builder.Build();
         _ = app.Services.GetRequiredService<AuditLog>();

@@ -36,8 +36,7 @@ static class KnownCodes
     /// <returns>The codes, or why there are none: a sentence that says what to do.</returns>
     public static (CodeSet? Codes, string? Why) In(string canonical)
     {
-        var bar = canonical.IndexOf('|');
-        var (url, version) = bar < 0 ? (canonical, null) : (canonical[..bar], canonical[(bar + 1)..]);
+        var (url, version) = KnownDefinitions.Split(canonical);
         if (!ValueSets.Value.Contains(url))
             return (null, "names a value set that is not known here. Known are, by their canonical URLs, those of FHIR R4 and of the Finnish Base Profiles. Of others give the codes, separated by commas.");
         lock (Turn)

@@ -8,19 +8,22 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace KantaGateway.Fhir.Transport;
 
-/// <summary>How an internal part listens, and never publicly.</summary>
+/// <summary>How an internal part listens, never publicly, and what every part asks of its sockets.</summary>
 public static class InternalListening
 {
     /// <summary>Has Kestrel listen where an endpoint says, HTTP/1.1 only.</summary>
     /// <exception cref="InvalidOperationException">It is another machine's, or a public address.</exception>
     public static void ListenInternally(this WebApplicationBuilder builder, InternalEndpoint endpoint)
     {
-        // A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.
-        builder.Services.Configure<SocketTransportOptions>(sockets => (sockets.UnsafePreferInlineScheduling, sockets.WaitForDataBeforeAllocatingBuffer) = (true, false));
+        builder.Services.ServeWhereReceived();
         if (endpoint.ProcessName is not null)
             builder.Services.AddSingleton<IConnectionListenerFactory, InProcessListenerFactory>();
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, endpoint));
     }
+
+    /// <summary>A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.</summary>
+    public static void ServeWhereReceived(this IServiceCollection services) =>
+        services.Configure<SocketTransportOptions>(sockets => (sockets.UnsafePreferInlineScheduling, sockets.WaitForDataBeforeAllocatingBuffer) = (true, false));
 
     /// <summary>Leaves a socket to its owner alone, once it is there.</summary>
     public static void RestrictSocket(this WebApplication app, InternalEndpoint endpoint)

@@ -33,6 +33,10 @@ static class KnownDefinitions
     public static IEnumerable<string> Canonicals(string type) => Specification.Value.Canonicals(type)
         .Concat(Files().Where(f => f.StartsWith($"{Folder}{type}-", StringComparison.Ordinal)).Select(Read).OfType<IConformanceResource>().Select(r => r.Url).OfType<string>());
 
+    /// <summary>A canonical address as it is written in references: <c>url</c> or <c>url|version</c>.</summary>
+    public static (string Url, string? Version) Split(string canonical) =>
+        canonical.IndexOf('|') is >= 0 and var bar ? (canonical[..bar], canonical[(bar + 1)..]) : (canonical, null);
+
     /// <summary>Names of the files of the Finnish Base Profiles.</summary>
     public static IEnumerable<string> Files() => typeof(KnownDefinitions).Assembly.GetManifestResourceNames().Where(n => n.StartsWith(Folder, StringComparison.Ordinal));
 

@@ -42,8 +42,8 @@ public static class KnownProfiles
     {
         if (canonical is null)
             return null;
-        var bar = canonical.IndexOf('|');
-        return ByUrl.TryGetValue(bar < 0 ? canonical : canonical[..bar], out var profile) && (bar < 0 || canonical[(bar + 1)..] == profile.Version) ? profile : null;
+        var (url, version) = KnownDefinitions.Split(canonical);
+        return ByUrl.TryGetValue(url, out var profile) && (version is null || version == profile.Version) ? profile : null;
     }
 
     /// <summary>Has the validator ready before somebody needs it; returns at once.</summary>

@@ -104,8 +104,7 @@ sealed class SpecificationSource : IAsyncResourceResolver
 
     private ResolverResult Find(string uri)
     {
-        var bar = uri.IndexOf('|');
-        if (!_definitions.TryGetValue(bar < 0 ? uri : uri[..bar], out var definition))
+        if (!_definitions.TryGetValue(KnownDefinitions.Split(uri).Url, out var definition))
             return ResolverException.NotFound();
         using var text = new StreamReader(new BrotliStream(new MemoryStream(definition.Packed), CompressionMode.Decompress));
         return Reader.DeserializeResource(text.ReadToEnd());

@@ -38,10 +38,8 @@ sealed class CompartmentView
     /// </summary>
     public IEnumerable<CompartmentRow> FirstsOf(string type)
     {
-        // By their place: what is added meanwhile comes after them.
-        var count = _rows.FirstsOf(type, Head).Length;
-        for (var i = 0; i < count; i++)
-            yield return _rows.Row(_rows.FirstsOf(type, Head)[i]);
+        foreach (var first in _rows.FirstsOf(type, Head))
+            yield return _rows.Row(first);
     }
 
     /// <summary>The compartment as it stood at an earlier head.</summary>

@@ -98,11 +98,7 @@ sealed class OpenedCompartment
 
     /// <summary>Has whole entries for a search, and with them a view as fresh as <see cref="RefreshAsync"/> gives. The caller holds a lease.</summary>
     /// <exception cref="TamperedException">The stored rows are not those that were written.</exception>
-    public async ValueTask DeepenAsync(ICompartmentStore store, CancellationToken cancel)
-    {
-        if (!HasEntries)
-            await LoadAsync(store, IndexDepth.Entries, cancel).ConfigureAwait(false);
-    }
+    public ValueTask<CompartmentView> DeepenAsync(ICompartmentStore store, CancellationToken cancel) => LoadAsync(store, IndexDepth.Entries, cancel);
 
     /// <summary>Whether it can be searched.</summary>
     public bool HasEntries => _hasEntries;

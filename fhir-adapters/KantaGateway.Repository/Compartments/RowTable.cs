@@ -23,8 +23,8 @@ sealed class RowTable(Action<long> grown)
 
     private volatile Page[] _pages = [];
     private volatile TypeRows[] _types = [];
-    private readonly List<Name> _controllers = new(), _events = new();
-    private readonly List<Extras> _extras = new();
+    private readonly Growing<Name> _controllers = new(), _events = new();
+    private readonly Growing<Extras> _extras = new();
 
     [InlineArray(PageSize)]
     private struct PageOfFacts
@@ -69,24 +69,36 @@ sealed class RowTable(Action<long> grown)
     private sealed record Name(byte[] Utf8, string Text);
 
     /// <summary>Grows while others read what they know to be in it.</summary>
-    private sealed class List<T>
+    private sealed class Growing<T>
     {
         private volatile T[] _items = [];
+        private volatile int _count;
 
-        public int Count { get; private set; }
+        public int Count => _count;
 
         public T this[int at] => _items[at];
 
+        /// <summary>All that is in it now.</summary>
+        public ArraySegment<T> Items
+        {
+            get
+            {
+                // The count before the array: the array is then at least as new.
+                var count = _count;
+                return new(_items, 0, count);
+            }
+        }
+
         public int Add(T item)
         {
-            if (_items.Length == Count)
+            if (_items.Length == _count)
             {
-                var more = new T[Math.Max(4, Count * 2)];
+                var more = new T[Math.Max(4, _count * 2)];
                 _items.CopyTo(more, 0);
                 _items = more;
             }
-            _items[Count] = item;
-            return Count++;
+            _items[_count] = item;
+            return _count++;
         }
     }
 
@@ -96,13 +108,8 @@ sealed class RowTable(Action<long> grown)
         public static readonly Extras None = new([], null);
     }
 
-    /// <summary>First versions of the type's resources in the order of their creation.</summary>
-    private sealed class TypeRows(Name name)
-    {
-        public readonly Name Name = name;
-        public volatile int[] Firsts = new int[4];
-        public volatile int Count;
-    }
+    /// <param name="Firsts">First versions of the type's resources in the order of their creation.</param>
+    private sealed record TypeRows(Name Name, Growing<int> Firsts);
 
     /// <summary>Rows added so far.</summary>
     public int Count { get; private set; }
@@ -117,7 +124,7 @@ sealed class RowTable(Action<long> grown)
     public IEnumerable<string> Types(int head)
     {
         foreach (var type in _types)
-            if (type.Count > 0 && type.Firsts[0] <= head)
+            if (type.Firsts.Count > 0 && type.Firsts[0] <= head)
                 yield return type.Name.Text;
     }
 
@@ -152,32 +159,16 @@ sealed class RowTable(Action<long> grown)
         ?? throw new InvalidOperationException("The compartment was opened without what is searched.");
 
     /// <summary>First versions of a type's resources up to a head, in the order of their creation.</summary>
-    public ReadOnlySpan<int> FirstsOf(string type, int head)
+    public ArraySegment<int> FirstsOf(string type, int head)
     {
         foreach (var rows in _types)
             if (rows.Name.Text == type)
             {
-                // The count before the array: the array is then at least as new.
-                var count = rows.Count;
-                var firsts = rows.Firsts.AsSpan(0, count);
-                return count == 0 || firsts[^1] <= head ? firsts : firsts[..~Search(firsts, head)];
+                var firsts = rows.Firsts.Items;
+                var at = firsts.AsSpan().BinarySearch(head);
+                return firsts[..(at < 0 ? ~at : at + 1)];
             }
-        return [];
-    }
-
-    // The complement of how many are up to the head.
-    private static int Search(ReadOnlySpan<int> firsts, int head)
-    {
-        var (low, high) = (0, firsts.Length);
-        while (low < high)
-        {
-            var middle = (low + high) / 2;
-            if (firsts[middle] <= head)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return ~low;
+        return ArraySegment<int>.Empty;
     }
 
     /// <summary>Adds the next row. Only one thread at a time.</summary>
@@ -207,7 +198,7 @@ sealed class RowTable(Action<long> grown)
     {
         var page = _pages[(sequence - 1) / PageSize];
         (page.Entries ??= new byte[]?[PageSize])[(sequence - 1) % PageSize] = entry;
-        return SizeOf(entry);
+        return entry.Length + 32;
     }
 
     /// <summary>Overwrites everything that was decrypted.</summary>
@@ -281,19 +272,12 @@ sealed class RowTable(Action<long> grown)
         if ((facts.Marks & RowMarks.Patient) == 0 && resource != sequence)
             throw new TamperedException("A row belongs to a resource that does not exist.");
         facts.First = sequence;
-        if (type.Firsts.Length == type.Count)
-        {
-            var more = new int[type.Count * 2];
-            type.Firsts.CopyTo(more, 0);
-            type.Firsts = more;
-        }
-        type.Firsts[type.Count] = sequence;
-        type.Count++;
+        type.Firsts.Add(sequence);
     }
 
     private int PatientOf(int controller, TypeRows type)
     {
-        foreach (var first in type.Firsts.AsSpan(0, type.Count))
+        foreach (var first in type.Firsts.Items)
             if (FactsOf(first).Controller == controller)
                 return first;
         return 0;
@@ -307,18 +291,16 @@ sealed class RowTable(Action<long> grown)
         if (_types.Length > byte.MaxValue)
             throw new TamperedException("A compartment has more types than there are.");
         // Types are few and no secret.
-        _types = [.. _types, new(new(utf8.ToArray(), string.Intern(Encoding.UTF8.GetString(utf8))))];
+        _types = [.. _types, new(new(utf8.ToArray(), string.Intern(Encoding.UTF8.GetString(utf8))), new())];
         return _types.Length - 1;
     }
 
     /// <param name="back">How many of the last names to look at.</param>
-    private static int NameAt(List<Name> names, ReadOnlySpan<byte> utf8, int back)
+    private static int NameAt(Growing<Name> names, ReadOnlySpan<byte> utf8, int back)
     {
         for (var i = names.Count - 1; i >= 0 && i >= names.Count - back; i--)
             if (utf8.SequenceEqual(names[i].Utf8))
                 return i;
         return names.Add(new(utf8.ToArray(), Encoding.UTF8.GetString(utf8)));
     }
-
-    private static long SizeOf(byte[] entry) => entry.Length + 32;
 }
