@@ -42,7 +42,7 @@ public static class RepositoryHost
         builder.Services.AddSingleton(_ => new IdentifierCipher(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(_ => new PageSeal(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
-            s.GetRequiredService<TimeProvider>(), options.OpenCompartments, (long)options.OpenMebibytes << 20, TimeSpan.FromSeconds(options.OpenSeconds)));
+            s.GetRequiredService<TimeProvider>(), options.OpenCompartments, options.OpenBytes, TimeSpan.FromSeconds(options.OpenSeconds)));
         builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
             .AddSingleton<Changes>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
             .AddHostedService<ContentSweep>();

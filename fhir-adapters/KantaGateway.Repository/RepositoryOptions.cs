@@ -32,10 +32,13 @@ public sealed record RepositoryOptions
     public int OpenCompartments { get; init; } = 20_000;
 
     /// <summary>
-    /// Decrypted index kept in memory at most, MiB, 16 to 65,536; default 512. A row takes about 60 bytes where it is read by id, a
-    /// kilobyte more where its compartment is searched or changed by criteria.
+    /// Decrypted index kept in memory at most, MiB, 16 to 65,536; null (default): a quarter of what the process may use, at least
+    /// 256. A row takes about 60 bytes where it is read by id, a kilobyte more where its compartment is searched or changed by criteria.
     /// </summary>
-    public int OpenMebibytes { get; init; } = 512;
+    public int? OpenMebibytes { get; init; }
+
+    /// <summary>The same in bytes.</summary>
+    internal long OpenBytes => OpenMebibytes is { } given ? (long)given << 20 : Math.Max(256L << 20, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4);
 
     /// <summary>Seconds an opened compartment may stay in memory after its grant was checked; at most 60.</summary>
     public int OpenSeconds { get; init; } = 60;

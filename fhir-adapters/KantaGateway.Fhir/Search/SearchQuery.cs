@@ -102,6 +102,21 @@ public sealed class SearchQuery
     /// </summary>
     public bool Matches(ReadOnlySpan<byte> entry) => Matches(new IndexEntry(entry), null, null);
 
+    /// <summary>
+    /// Whether an entry is of the type, not deleted, and fulfils every parameter that can be told from it alone: what fails here
+    /// need not be looked at further. Allocates nothing.
+    /// </summary>
+    public bool MayMatch(ReadOnlySpan<byte> entry)
+    {
+        var index = new IndexEntry(entry);
+        if (index.IsDeleted || !index.Type.SequenceEqual(_type))
+            return false;
+        foreach (var clause in _clauses)
+            if (!clause.LooksBeyond && !clause.Holds(index, null, null))
+                return false;
+        return true;
+    }
+
     /// <inheritdoc cref="Matches(ReadOnlySpan{byte})"/>
     internal bool Matches(in IndexEntry entry, SearchRun? run, SearchRecord? record)
     {

@@ -12,7 +12,7 @@ public abstract class SearchRecord
     public abstract string Type { get; }
 
     /// <summary>Its decrypted <see cref="IndexEntry"/>; not to be kept beyond the search.</summary>
-    public abstract byte[] Entry { get; }
+    public abstract ReadOnlySpan<byte> Entry { get; }
 }
 
 /// <summary>
@@ -25,7 +25,8 @@ public interface ISearchSpace
     IEnumerable<string> Types { get; }
 
     /// <summary>Newest versions of the type's resources, without deleted ones, in the order of their creation.</summary>
-    IEnumerable<SearchRecord> OfType(string type);
+    /// <param name="query">What cannot match it (<see cref="SearchQuery.MayMatch"/>) may be left out; null: nothing is.</param>
+    IEnumerable<SearchRecord> OfType(string type, SearchQuery? query = null);
 
     /// <summary>Target of a literal reference <c>Type/id</c>; null when it is not there, is deleted or hidden.</summary>
     SearchRecord? Find(string type, string id);
@@ -120,7 +121,7 @@ public sealed class SearchRun
         if (_matches.TryGetValue(query, out var known))
             return known;
         var found = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var record in Space.OfType(query.Type))
+        foreach (var record in Space.OfType(query.Type, query))
             if (query.Matches(new IndexEntry(record.Entry), this, record))
                 found.Add($"{record.Type}/{Space.IdOf(record)}");
         return _matches[query] = found;
@@ -133,7 +134,7 @@ public sealed class SearchRun
             return known;
         var found = new HashSet<string>(StringComparer.Ordinal);
         var include = new Include(false, false, query.Type, reference, null);
-        foreach (var record in Space.OfType(query.Type))
+        foreach (var record in Space.OfType(query.Type, query))
             if (query.Matches(new IndexEntry(record.Entry), this, record))
                 foreach (var (type, id) in Targets(include, record))
                     found.Add($"{type}/{id}");

@@ -51,7 +51,7 @@ sealed class CompartmentRow : SearchRecord
 
     /// <summary>The decrypted entry: header and search values. Zeroed when the compartment is closed.</summary>
     /// <exception cref="InvalidOperationException">The compartment was opened for reading by id only.</exception>
-    public override byte[] Entry => _entry ?? _table!.EntryOf((int)Sequence);
+    public override ReadOnlySpan<byte> Entry => _entry is null ? _table!.EntryOf((int)Sequence) : _entry;
 
     public long Sequence { get; }
 

@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 
 namespace KantaGateway.Repository.Compartments;
@@ -72,12 +73,31 @@ sealed class CompartmentView
     }
 
     /// <summary>Newest version, within this view, of the resource that the row is a version of.</summary>
-    public CompartmentRow Newest(CompartmentRow row)
+    public CompartmentRow Newest(CompartmentRow row) => NewestOf((int)row.Sequence) is var newest && newest == row.Sequence ? row : _rows.Row(newest);
+
+    // :: The same by sequences, for looking through many rows of which few become objects.
+
+    /// <summary>Sequences of the first versions of the resources of a type, in the order of their creation.</summary>
+    public ArraySegment<int> FirstSequencesOf(string type) => _rows.FirstsOf(type, Head);
+
+    /// <inheritdoc cref="Newest"/>
+    public int NewestOf(int sequence)
     {
         // A later view may already have added versions; go back to this view's.
-        var newest = Volatile.Read(in _rows.FactsOf(_rows.FactsOf((int)row.Sequence).First).Latest);
+        var newest = Volatile.Read(in _rows.FactsOf(_rows.FactsOf(sequence).First).Latest);
         while (newest > Head)
             newest = _rows.FactsOf(newest).Previous;
-        return newest == row.Sequence ? row : _rows.Row(newest);
+        return newest;
     }
+
+    /// <summary>Whether a row exists for a scope; a deletion does not.</summary>
+    public bool Shows(int sequence, DisclosureScope scope)
+    {
+        ref readonly var facts = ref _rows.FactsOf(sequence);
+        return (facts.Marks & RowTable.RowMarks.Deleted) == 0
+            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.EventOf(facts), _rows.ExtrasOf(facts).RelatedEvents);
+    }
+
+    /// <summary>The decrypted entry of a row, where the compartment was opened with them.</summary>
+    public ReadOnlySpan<byte> EntryOf(int sequence) => _rows.EntryOf(sequence);
 }

@@ -16,8 +16,8 @@ enum IndexDepth
 }
 
 /// <summary>
-/// A compartment's data key and decrypted index, in memory for at most a minute. Whoever works with it holds a lease;
-/// when it has been closed and the last lease is back, key and index are zeroed.
+/// A compartment's data key and decrypted index, in memory for at most a minute after the key service has checked a grant for
+/// it. Whoever works with it holds a lease; when it has been closed and the last lease is back, key and index are zeroed.
 /// </summary>
 sealed class OpenedCompartment
 {
@@ -25,6 +25,7 @@ sealed class OpenedCompartment
     private const int OwnSize = 1_500;
 
     private readonly byte[] _key;
+    private readonly byte[] _wrapped;
     private readonly Action<long> _sizeChanged;
     private readonly SemaphoreSlim _refreshing = new(1, 1);
     private readonly Lock _gate = new();
@@ -33,20 +34,25 @@ sealed class OpenedCompartment
     private readonly RowTable _rows;
     private volatile CompartmentView _view;
     private volatile bool _hasEntries;
+    private long _checkedTicks;
+    private int _renewing;
 
     /// <param name="key">The data key; owned from here on.</param>
-    /// <param name="opened">When the grant was checked.</param>
+    /// <param name="wrapped">The same as the store has it.</param>
+    /// <param name="grantChecked">When the key service checked the grant that it was opened with.</param>
     /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
-    public OpenedCompartment(Pseudonym compartment, byte[] key, DateTimeOffset opened, Action<long> sizeChanged)
+    public OpenedCompartment(Pseudonym compartment, byte[] key, byte[] wrapped, DateTimeOffset grantChecked, Action<long> sizeChanged)
     {
         _key = key;
+        _wrapped = wrapped;
         _sizeChanged = sizeChanged;
-        Opened = opened;
+        _checkedTicks = grantChecked.UtcTicks;
         _rows = new(Grow);
         _view = CompartmentView.Of(compartment, _rows);
     }
 
-    public DateTimeOffset Opened { get; }
+    /// <summary>When the key service last checked a grant for it.</summary>
+    public DateTimeOffset GrantChecked => new(Volatile.Read(ref _checkedTicks), TimeSpan.Zero);
 
     /// <summary>Bytes of decrypted headers and entries and of what is kept beside them.</summary>
     public long Size { get; private set; }
@@ -91,6 +97,32 @@ sealed class OpenedCompartment
     }
 
     /// <summary>
+    /// Has the key service check another grant for it: from then on it may stay open as if it had just been opened, and nothing
+    /// need be decrypted again. One request at a time asks; the others go on with what the last check allows. The caller holds a lease.
+    /// </summary>
+    /// <param name="now">When the check begins.</param>
+    /// <exception cref="KantaGateway.Fhir.Outcomes.FaultException">The key service gives no key.</exception>
+    /// <exception cref="TamperedException">It gives another key.</exception>
+    public async ValueTask RenewAsync(KeyClient keys, string grant, DateTimeOffset now, CancellationToken cancel)
+    {
+        if (Interlocked.Exchange(ref _renewing, 1) != 0)
+            return;
+        try
+        {
+            var key = await keys.UnwrapAsync(grant, _wrapped, cancel).ConfigureAwait(false);
+            var isSame = CryptographicOperations.FixedTimeEquals(key, _key);
+            CryptographicOperations.ZeroMemory(key);
+            if (!isSame)
+                throw new TamperedException("The wrapped key of a compartment opens to another key than before.");
+            Volatile.Write(ref _checkedTicks, now.UtcTicks);
+        }
+        finally
+        {
+            Volatile.Write(ref _renewing, 0);
+        }
+    }
+
+    /// <summary>
     /// A view that contains every row committed before the call. The caller holds a lease.
     /// </summary>
     /// <exception cref="TamperedException">The stored rows are not those that were written.</exception>
@@ -115,7 +147,7 @@ sealed class OpenedCompartment
             if (_view.Head != before.Head)
                 return null;
             foreach (var row in rows)
-                Grow(_rows.Add(row.Sequence, row.Entry, _rows.HasEntries ? row.Entry : null));
+                Grow(_rows.Add(row.Sequence, row.Entry));
             return _view = CompartmentView.Of(_view.Compartment, _rows);
         }
         finally
@@ -163,36 +195,26 @@ sealed class OpenedCompartment
         if (depth == IndexDepth.Entries)
             _rows.KeepEntries();
         if (stored.Index.Count > 0)
-            using (var cipher = Cipher())
-                Grow(_rows.HasEntries ? AddWhole(cipher, view, stored) : AddHeaders(cipher, view, stored));
+            Grow(Add(view, stored));
         // After the entries: who sees it may search.
         _hasEntries = _rows.HasEntries;
         return _view = CompartmentView.Of(view.Compartment, _rows);
     }
 
-    private long AddWhole(AesGcm cipher, CompartmentView view, StoredIndex stored)
+    private long Add(CompartmentView view, StoredIndex stored)
     {
         var added = 0L;
-        foreach (var (sequence, sealedEntry) in stored.Index)
-        {
-            var entry = new byte[Math.Max(0, sealedEntry.Length - RowSeal.Overhead)];
-            RowSeal.OpenIndex(cipher, view.Compartment, sequence, sealedEntry, entry);
-            added += sequence <= view.Head ? _rows.Keep(sequence, entry) : _rows.Add(sequence, entry, entry);
-        }
-        return added;
-    }
-
-    private long AddHeaders(AesGcm cipher, CompartmentView view, StoredIndex stored)
-    {
-        var added = 0L;
+        using var cipher = Cipher();
         var buffer = ArrayPool<byte>.Shared.Rent(stored.Index.Max(e => e.Sealed.Length));
         try
         {
+            if (_rows.HasEntries)
+                _rows.Expect(stored.Index.Sum(e => (long)Math.Max(0, e.Sealed.Length - RowSeal.Overhead)));
             foreach (var (sequence, sealedEntry) in stored.Index)
             {
                 var entry = buffer.AsSpan(0, Math.Max(0, sealedEntry.Length - RowSeal.Overhead));
                 RowSeal.OpenIndex(cipher, view.Compartment, sequence, sealedEntry, entry);
-                added += _rows.Add(sequence, entry, null);
+                added += sequence <= view.Head ? _rows.Keep(sequence, entry) : _rows.Add(sequence, entry);
             }
         }
         finally

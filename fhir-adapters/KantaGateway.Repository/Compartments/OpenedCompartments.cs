@@ -6,7 +6,9 @@ namespace KantaGateway.Repository.Compartments;
 
 /// <summary>
 /// The compartments that are open now: bounded in number, bytes and time. A minute after the key service has checked a
-/// grant for it, a compartment is closed and needs another. Thread-safe.
+/// grant for it, a compartment is closed and needs another. Who asks for it in the last quarter of that minute has their own
+/// grant checked, and it stays open: so it is open only while it is asked for, and no longer than a minute on any one
+/// grant. Thread-safe.
 /// </summary>
 sealed class OpenedCompartments : IDisposable
 {
@@ -44,19 +46,38 @@ sealed class OpenedCompartments : IDisposable
     public async ValueTask<CompartmentLease> OpenAsync(Pseudonym compartment, string grant, IndexDepth depth, CancellationToken cancel)
     {
         var opened = TryLease(compartment) ?? await OpenAnewAsync(compartment, grant, depth, cancel).ConfigureAwait(false);
-        if (opened is not null && depth == IndexDepth.Entries && !opened.HasEntries)
+        if (opened is null)
+            return new(compartment, null, _store);
+        try
         {
-            try
+            if (_time.GetUtcNow() - opened.GrantChecked >= _maxAge * 0.75)
+                await RenewAsync(compartment, opened, grant, cancel).ConfigureAwait(false);
+            if (depth == IndexDepth.Entries && !opened.HasEntries)
             {
                 await opened.DeepenAsync(_store, cancel).ConfigureAwait(false);
-            }
-            catch
-            {
-                opened.Release();
-                throw;
+                MakeRoom();
             }
         }
+        catch
+        {
+            opened.Release();
+            throw;
+        }
         return new(compartment, opened, _store);
+    }
+
+    private async ValueTask RenewAsync(Pseudonym compartment, OpenedCompartment opened, string grant, CancellationToken cancel)
+    {
+        try
+        {
+            await opened.RenewAsync(_keys, grant, _time.GetUtcNow(), cancel).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // Who is refused a key does not go on with an old one.
+            Close(compartment, opened);
+            throw;
+        }
     }
 
     /// <summary>With a lease; null when there is no such compartment.</summary>
@@ -89,7 +110,7 @@ sealed class OpenedCompartments : IDisposable
 
     private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored, IndexDepth depth)
     {
-        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow(), change => Interlocked.Add(ref _bytes, change));
+        var opened = new OpenedCompartment(compartment, key, stored.WrappedKey, _time.GetUtcNow(), change => Interlocked.Add(ref _bytes, change));
         try
         {
             opened.Load(stored, depth);
@@ -111,7 +132,7 @@ sealed class OpenedCompartments : IDisposable
     {
         if (!_opened.TryGetValue(compartment, out var opened))
             return null;
-        if (_time.GetUtcNow() - opened.Opened >= _maxAge)
+        if (_time.GetUtcNow() - opened.GrantChecked >= _maxAge)
         {
             Close(compartment, opened);
             return null;
@@ -129,7 +150,7 @@ sealed class OpenedCompartments : IDisposable
             return;
         // The oldest tenth: they would have been closed next anyway, and the next few openings need not sort again.
         // Of a copy, which the dictionary makes whole: sorting it as it is leaves gaps where others close meanwhile.
-        foreach (var (compartment, opened) in _opened.ToArray().OrderBy(o => o.Value.Opened).Take(Math.Max(1, Count / 10)))
+        foreach (var (compartment, opened) in _opened.ToArray().OrderBy(o => o.Value.GrantChecked).Take(Math.Max(1, Count / 10)))
             Close(compartment, opened);
     }
 
@@ -137,7 +158,7 @@ sealed class OpenedCompartments : IDisposable
     {
         var now = _time.GetUtcNow();
         foreach (var (compartment, opened) in _opened)
-            if (now - opened.Opened >= _maxAge)
+            if (now - opened.GrantChecked >= _maxAge)
                 Close(compartment, opened);
     }
 

@@ -26,6 +26,11 @@ sealed class RowTable(Action<long> grown)
     private readonly Growing<Name> _controllers = new(), _events = new();
     private readonly Growing<Extras> _extras = new();
 
+    private readonly List<byte[]> _slabs = [];
+    private byte[] _slab = [];
+    private int _slabUsed;
+    private long _expected;
+
     [InlineArray(PageSize)]
     private struct PageOfFacts
     {
@@ -36,8 +41,14 @@ sealed class RowTable(Action<long> grown)
     {
         public PageOfFacts Facts;
         public CompartmentRow?[]? Rows;
-        public byte[]?[]? Entries;
+        public EntryPlace[]? Entries;
     }
+
+    /// <summary>Where a decrypted entry lies; of many in one array, so that the collector has few to look at.</summary>
+    private readonly record struct EntryPlace(byte[]? Slab, int At, int Length);
+
+    /// <summary>Entries of one load lie in arrays of this many bytes: large ones are freed late.</summary>
+    private const int SlabSize = 64 << 10;
 
     /// <summary>A header. Other rows by their sequence, names by their place in a table.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
@@ -155,8 +166,11 @@ sealed class RowTable(Action<long> grown)
 
     /// <summary>The decrypted entry of a row.</summary>
     /// <exception cref="InvalidOperationException">The compartment was opened for reading by id only.</exception>
-    public byte[] EntryOf(int sequence) => _pages[(sequence - 1) / PageSize].Entries?[(sequence - 1) % PageSize]
-        ?? throw new InvalidOperationException("The compartment was opened without what is searched.");
+    public ReadOnlySpan<byte> EntryOf(int sequence)
+    {
+        var place = _pages[(sequence - 1) / PageSize].Entries is { } entries ? entries[(sequence - 1) % PageSize] : default;
+        return place.Slab is { } slab ? slab.AsSpan(place.At, place.Length) : throw new InvalidOperationException("The compartment was opened without what is searched.");
+    }
 
     /// <summary>First versions of a type's resources up to a head, in the order of their creation.</summary>
     public ArraySegment<int> FirstsOf(string type, int head)
@@ -173,15 +187,14 @@ sealed class RowTable(Action<long> grown)
 
     /// <summary>Adds the next row. Only one thread at a time.</summary>
     /// <param name="sequence">Continues the count.</param>
-    /// <param name="bytes">Its decrypted entry.</param>
-    /// <param name="entry">The same, to be kept; null: it is not.</param>
+    /// <param name="entry">Its decrypted entry, which is copied where entries are kept.</param>
     /// <returns>Bytes that it takes.</returns>
     /// <exception cref="TamperedException">It is no entry, one of another row, or there is a gap before it.</exception>
-    public long Add(long sequence, ReadOnlySpan<byte> bytes, byte[]? entry)
+    public long Add(long sequence, ReadOnlySpan<byte> entry)
     {
         try
         {
-            return Add(sequence, new IndexEntry(bytes), entry);
+            return Add(sequence, new IndexEntry(entry), entry);
         }
         catch (Exception e) when (e is InvalidDataException or ArgumentOutOfRangeException or IndexOutOfRangeException)
         {
@@ -192,27 +205,45 @@ sealed class RowTable(Action<long> grown)
     /// <summary>From here on the rows have their whole entries: given to each that there is with <see cref="Keep"/>, added with each that follows.</summary>
     public void KeepEntries() => HasEntries = true;
 
+    /// <summary>Makes room for the entries of several rows that are about to be kept.</summary>
+    /// <param name="bytes">Of all of them.</param>
+    public void Expect(long bytes) => _expected = bytes;
+
     /// <summary>Keeps the entry of a row that has been added without.</summary>
     /// <returns>Bytes that it takes.</returns>
-    public long Keep(long sequence, byte[] entry)
+    public long Keep(long sequence, ReadOnlySpan<byte> entry)
     {
+        var size = 0L;
+        if (_slab.Length - _slabUsed < entry.Length)
+        {
+            _slab = new byte[Math.Max(entry.Length, (int)Math.Min(_expected, SlabSize))];
+            _slabUsed = 0;
+            _slabs.Add(_slab);
+            size += _slab.Length + 32;
+        }
+        entry.CopyTo(_slab.AsSpan(_slabUsed));
         var page = _pages[(sequence - 1) / PageSize];
-        (page.Entries ??= new byte[]?[PageSize])[(sequence - 1) % PageSize] = entry;
-        return entry.Length + 32;
+        if (page.Entries is null)
+        {
+            page.Entries = new EntryPlace[PageSize];
+            size += Unsafe.SizeOf<EntryPlace>() * PageSize + 24;
+        }
+        page.Entries[(sequence - 1) % PageSize] = new(_slab, _slabUsed, entry.Length);
+        _slabUsed += entry.Length;
+        _expected = Math.Max(0, _expected - entry.Length);
+        return size;
     }
 
     /// <summary>Overwrites everything that was decrypted.</summary>
     public void Zero()
     {
+        foreach (var slab in _slabs)
+            System.Security.Cryptography.CryptographicOperations.ZeroMemory(slab);
         foreach (var page in _pages)
-        {
-            foreach (var entry in page.Entries ?? [])
-                System.Security.Cryptography.CryptographicOperations.ZeroMemory(entry);
             page.Facts = default;
-        }
     }
 
-    private long Add(long sequence, in IndexEntry index, byte[]? entry)
+    private long Add(long sequence, in IndexEntry index, ReadOnlySpan<byte> entry)
     {
         if (index.RowSequence != sequence)
             throw new TamperedException("An index entry belongs to another row.");
@@ -248,7 +279,7 @@ sealed class RowTable(Action<long> grown)
             size += 200 + 80 * index.RelatedCount;
         }
         Chain(ref facts, (int)sequence, index.ResourceSequence, _types[type]);
-        if (entry is not null)
+        if (HasEntries)
             size += Keep(sequence, entry);
         if (index.IsPolicyRelevant)
             PolicyVersion = sequence;

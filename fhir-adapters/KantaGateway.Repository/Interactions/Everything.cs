@@ -86,7 +86,7 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
             if (asked.Types is not null && !asked.Types.Contains(type))
                 continue;
             var dates = asked.Care is null ? null : CareDates.Of(type);
-            foreach (var row in space.Own.OfType(type))
+            foreach (var row in space.Own.OfType(type, null))
                 if (row.LastUpdated.UtcTicks >= asked.Since
                     && (dates is null || dates.Concern(row, asked.Care!.Value))
                     && (isOfPatient || row == about || type == "Patient" || run.Targets(AnyReference, row).Contains(("Encounter", id))))

@@ -25,7 +25,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
         var open = SearchQuery.Parse("Encounter", Open, identifiers, request.Compartment, DateTimeOffset.UnixEpoch).Query!;
         var consents = Selection.OfType(view, Everything, "Consent").ToList();
-        var events = Selection.OfType(view, Everything, "Encounter").Where(e => e.ServiceEvent is not null && open.Matches(e.Entry)).ToList();
+        var events = Selection.OfType(view, Everything, "Encounter", open).Where(e => e.ServiceEvent is not null).ToList();
         var bodies = await lease.ReadAsync([.. consents, .. events], cancel).ConfigureAwait(false);
 
         var buffer = new ArrayBufferWriter<byte>(1024);

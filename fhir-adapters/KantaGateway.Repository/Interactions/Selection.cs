@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 
 namespace KantaGateway.Repository.Interactions;
@@ -80,7 +81,8 @@ static class Selection
     }
 
     /// <summary>Newest versions of the resources of a type in the scope, without deleted ones, in the order of their creation.</summary>
-    public static IEnumerable<CompartmentRow> OfType(CompartmentView view, DisclosureScope scope, string type) => OfType(view, view, scope, type);
+    /// <param name="query">Leaves out what cannot match it; null: nothing.</param>
+    public static IEnumerable<CompartmentRow> OfType(CompartmentView view, DisclosureScope scope, string type, SearchQuery? query = null) => OfType(view, view, scope, type, query);
 
     /// <summary>
     /// Those resources of a type as they stood at an earlier head of the same compartment, as far as they may be seen today:
@@ -88,7 +90,8 @@ static class Selection
     /// </summary>
     /// <param name="then">View at the earlier head.</param>
     /// <param name="now">The newest view, which the decision was checked against.</param>
-    public static IEnumerable<CompartmentRow> OfType(CompartmentView then, CompartmentView now, DisclosureScope scope, string type)
+    /// <param name="query">Leaves out what cannot match it; null: nothing.</param>
+    public static IEnumerable<CompartmentRow> OfType(CompartmentView then, CompartmentView now, DisclosureScope scope, string type, SearchQuery? query = null)
     {
         if (type == "Patient")
         {
@@ -96,22 +99,22 @@ static class Selection
                 yield return patient;
             yield break;
         }
-        foreach (var first in then.FirstsOf(type))
-            if (Standing(then, now, scope, first) is { } row)
-                yield return row;
+        // Patients are few; of what a record holds most is passed over, and becomes no object.
+        foreach (var first in then.FirstSequencesOf(type))
+            if (Standing(then, now, scope, first) is > 0 and var standing && query?.MayMatch(then.EntryOf(standing)) != false)
+                yield return then.Row(standing)!;
     }
 
     /// <summary>A resource as it stood then, when it may be seen today; null when not.</summary>
     /// <param name="first">Its first version.</param>
-    public static CompartmentRow? Standing(CompartmentView then, CompartmentView now, DisclosureScope scope, CompartmentRow first)
+    public static CompartmentRow? Standing(CompartmentView then, CompartmentView now, DisclosureScope scope, CompartmentRow first) =>
+        then.Row(Standing(then, now, scope, (int)first.Sequence));
+
+    /// <summary>The same by sequences; 0 when it may not be seen.</summary>
+    private static int Standing(CompartmentView then, CompartmentView now, DisclosureScope scope, int first)
     {
-        var row = then.Newest(first);
-        if (row.Deleted || !scope.Admits(row))
-            return null;
-        if (ReferenceEquals(then, now))
-            return row;
-        var newest = now.Newest(first);
-        return newest.Deleted || !scope.Admits(newest) ? null : row;
+        var standing = then.NewestOf(first);
+        return then.Shows(standing, scope) && (ReferenceEquals(then, now) || now.Shows(now.NewestOf(first), scope)) ? standing : 0;
     }
 
     /// <summary>The Patient record shown then, when it may be seen today; null when not.</summary>

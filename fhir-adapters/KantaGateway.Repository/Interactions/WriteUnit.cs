@@ -372,7 +372,7 @@ sealed class WriteUnit : IDisposable
         if (query is null)
             return ([], fault);
         _space ??= new(new(Own.View, Own.View, Own.Searchable), Directory is null ? null : new(Directory.View, Directory.View, Directory.Searchable), _names, _identifiers);
-        return ([.. _space.OfType(type).Where(query.Over(_space).Matches).Take(2)], null);
+        return ([.. _space.OfType(type, query).Where(query.Over(_space).Matches).Take(2)], null);
     }
 
     // :: rows

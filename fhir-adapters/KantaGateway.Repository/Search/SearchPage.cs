@@ -61,7 +61,7 @@ sealed class SearchPage
         // With nothing to count and nothing to sort, only the page itself need be looked at.
         var seeks = !counts && !isSorted && !isBefore;
         var found = new List<CompartmentRow>();
-        foreach (var row in _space.OfType(_query.Type))
+        foreach (var row in _space.OfType(_query.Type, _query))
         {
             if ((seeks && after > 0 && row.Resource <= after) || !_run.Matches(row))
                 continue;

@@ -21,7 +21,7 @@ sealed record SearchSide(CompartmentView Then, CompartmentView Now, DisclosureSc
 
     public Pseudonym Compartment => Now.Compartment;
 
-    public IEnumerable<CompartmentRow> OfType(string type) => Selection.OfType(Then, Now, Scope, type);
+    public IEnumerable<CompartmentRow> OfType(string type, SearchQuery? query) => Selection.OfType(Then, Now, Scope, type, query);
 
     /// <param name="resource">Sequence from an id; 0 is the Patient.</param>
     public CompartmentRow? Find(string type, long resource) => resource == 0
@@ -39,7 +39,7 @@ sealed class SearchSpace(SearchSide own, SearchSide? directory, RowNames names, 
 
     public IEnumerable<string> Types => directory is null ? own.Then.Types() : own.Then.Types().Concat(directory.Then.Types());
 
-    IEnumerable<SearchRecord> ISearchSpace.OfType(string type) => OfType(type);
+    IEnumerable<SearchRecord> ISearchSpace.OfType(string type, SearchQuery? query) => OfType(type, query);
 
     SearchRecord? ISearchSpace.Find(string type, string id) => Find(type, id);
 
@@ -51,7 +51,7 @@ sealed class SearchSpace(SearchSide own, SearchSide? directory, RowNames names, 
 
     public bool IsInDirectory(CompartmentRow row) => SideOf(row.Type) == directory;
 
-    public IEnumerable<CompartmentRow> OfType(string type) => SideOf(type)?.OfType(type) ?? [];
+    public IEnumerable<CompartmentRow> OfType(string type, SearchQuery? query = null) => SideOf(type)?.OfType(type, query) ?? [];
 
     public CompartmentRow? Find(string type, string id) => SideOf(type) is { } side
         && identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == side.Compartment ? side.Find(type, resource) : null;

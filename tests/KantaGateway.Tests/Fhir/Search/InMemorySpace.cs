@@ -11,7 +11,7 @@ sealed class InMemorySpace : ISearchSpace
     private sealed class Record(string type, string id, byte[] entry) : SearchRecord
     {
         public override string Type => type;
-        public override byte[] Entry => entry;
+        public override ReadOnlySpan<byte> Entry => entry;
         public string Id => id;
     }
 
@@ -28,7 +28,7 @@ sealed class InMemorySpace : ISearchSpace
 
     public IEnumerable<string> Types => _records.Select(r => r.Type).Distinct();
 
-    public IEnumerable<SearchRecord> OfType(string type) => _records.Where(r => r.Type == type);
+    public IEnumerable<SearchRecord> OfType(string type, SearchQuery? query = null) => _records.Where(r => r.Type == type && query?.MayMatch(r.Entry) != false);
 
     public SearchRecord? Find(string type, string id) => _records.Find(r => r.Type == type && r.Id == id);
 

@@ -92,7 +92,7 @@ public sealed class ValueSetSearchTests : IDisposable
     public void Looking_up_an_entry_allocates_nothing()
     {
         var query = Parse("Encounter", $"class:in=http://terminology.hl7.org/ValueSet/v3-ActEncounterCode&class:below={ActCode}|IMP").Query!;
-        var entry = Ward().OfType("Encounter").First().Entry;
+        var entry = Ward().OfType("Encounter").First().Entry.ToArray();
         Assert.Contains(0, Enumerable.Range(0, 10).Select(_ =>
         {
             var before = GC.GetAllocatedBytesForCurrentThread();
