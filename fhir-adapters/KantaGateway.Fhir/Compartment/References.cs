@@ -233,6 +233,54 @@ public static class References
     }
 
     /// <summary>
+    /// The service event of the Encounter that a resource belongs to where it names it without an address here: by the identifier of
+    /// the reference, or by an Encounter that it contains; null when it does not.
+    /// </summary>
+    public static Oid? EventOfUnaddressedEncounter(Resource resource)
+    {
+        foreach (var path in EncounterPaths(resource))
+            foreach (var (element, _) in ElementPath.Parse(path).Locate(resource, null))
+                if (element is ResourceReference reference)
+                {
+                    if (reference.Reference is ['#', .. var id] && (resource as DomainResource)?.Contained.Find(c => c.Id == id) is { } contained && ServiceEvent(contained) is { } its)
+                        return its;
+                    if (reference.Type is null or "Encounter" or EncounterType && Oid.TryParse(reference.Identifier?.Value, out var named))
+                        return named;
+                }
+        return null;
+    }
+
+    /// <summary>
+    /// The service events that a resource tells of without an address, wherever in it: of references that carry an identifier, of
+    /// resources that it contains and of service-event extensions below it.
+    /// </summary>
+    /// <remarks>Where such an event is denied, the resource would tell of it as one with an address would. An OID too many hides nothing: no
+    /// denial names it.</remarks>
+    public static IReadOnlyCollection<Oid> EventsNamed(Resource resource)
+    {
+        var named = new HashSet<Oid>();
+        ElementTree.Visit<Base>(resource, (element, _) =>
+        {
+            switch (element)
+            {
+                case ResourceReference { Type: null or "Encounter" or EncounterType, Identifier.Value: { } value } when Oid.TryParse(value, out var oid) && !IsOfOrganisation(oid):
+                case Extension { Url: ServiceEventExtension, Value: PrimitiveType { JsonValue: string text } } when Oid.TryParse(text, out oid):
+                    named.Add(oid);
+                    break;
+                case Encounter contained when contained != resource:
+                    named.UnionWith(ServiceEventCandidates(contained));
+                    break;
+            }
+        });
+        return named;
+    }
+
+    private const string EncounterType = "http://hl7.org/fhir/StructureDefinition/Encounter";
+
+    /// <summary>Organisations and their units are named by OID almost everywhere: node 10 of the Finnish tree, units below 10 of the organisation (JHS 159).</summary>
+    private static bool IsOfOrganisation(Oid oid) => oid.ToString().Split('.') is ["1", "2", "246", "10", _] or ["1", "2", "246", "10", _, "10", ..];
+
+    /// <summary>
     /// The local references to the resources that this one only accompanies, and whose service event it therefore shares: a
     /// Binary's security context, what a Provenance is about; none for others.
     /// </summary>

@@ -29,6 +29,8 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
             unit.Issues.Add(new($"The service event of a stored {staged.Operation.Type} cannot be changed or taken away.", ExpressionOf(unit, staged), "business-rule"));
         if (own is not null)
             staged.Shown.Add(own);
+        if (staged.Content is { } content)
+            staged.Shown.UnionWith(References.EventsNamed(content).Select(e => e.ToString()));
         // A deletion shows what it deleted; a companion was stored with those that refer to it.
         if (before is not null && (staged.Content is null || ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion))
             AddEvents(before);
@@ -69,8 +71,8 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
     }
 
     /// <summary>
-    /// The service event that a resource belongs to: named by itself, else its Encounter's, else, of a companion, that of
-    /// the resource it came with.
+    /// The service event that a resource belongs to: named by itself, else its Encounter's, be it addressed or only named, else,
+    /// of a companion, that of the resource it came with.
     /// </summary>
     private string? ServiceEventOf(StagedRow staged, int depth)
     {
@@ -90,6 +92,8 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
                 return unit.StagedById.TryGetValue($"Encounter/{id}", out var other)
                     ? ServiceEventOf(other, depth + 1)
                     : unit.CurrentOf("Encounter", id, unit.Own)?.ServiceEvent;
+            if (References.EventOfUnaddressedEncounter(content) is { } unaddressed)
+                return unaddressed.ToString();
             // A Provenance may name the Patient too, who belongs to no event: the first target that does decides.
             foreach (var (type, its) in References.Accompanies(content))
                 if ((unit.StagedById.TryGetValue($"{type}/{its}", out var accompanied)

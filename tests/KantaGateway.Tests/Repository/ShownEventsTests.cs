@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 
 namespace KantaGateway.Tests.Repository;
@@ -138,6 +139,73 @@ public sealed class ShownEventsTests : IAsyncLifetime
         given["encounter"] = Some.To("Encounter/" + _encounter);
         (await _aurora.UpdateAsync(given, none.ETag)).Is(HttpStatusCode.OK);
         await AssertHiddenAsync("Observation/" + (string)given["id"]!);
+    }
+
+    /// <summary>How a visit is named without its address.</summary>
+    public static TheoryData<string, string> Unaddressed => new()
+    {
+        { """{"identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.11111111.14.1"}}""", "" },
+        { """{"type":"Encounter","identifier":{"use":"official","value":"1.2.246.10.11111111.14.1"}}""", "" },
+        { """{"reference":"https://aurora.example/fhir/Encounter/1","identifier":{"value":"1.2.246.10.11111111.14.1"}}""", "" },
+        { """{"reference":"#visit"}""", """{"resourceType":"Encounter","id":"visit","identifier":[{"use":"official","value":"1.2.246.10.11111111.14.1"}],"status":"finished","class":{"code":"AMB"}}""" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Unaddressed))]
+    public async Task An_entry_that_names_its_visit_without_an_address_belongs_to_it_all_the_same(string encounter, string contained)
+    {
+        var observation = Some.Observation(_aurora.PatientId);
+        observation["encounter"] = JsonNode.Parse(encounter);
+        if (contained.Length > 0)
+            observation["contained"] = new JsonArray(JsonNode.Parse(contained));
+        var stored = await _aurora.StoreAsync(observation);
+        await AssertHiddenAsync("Observation/" + stored);
+        // And cannot be taken out of it.
+        var read = await _aurora.GetAsync("Observation/" + stored);
+        var moved = read.Json.AsObject();
+        moved.Remove("encounter");
+        moved.Remove("contained");
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await _aurora.UpdateAsync(moved, read.ETag)).Status);
+    }
+
+    [Theory]
+    [MemberData(nameof(Unaddressed))]
+    public async Task What_tells_of_a_visit_without_an_address_is_hidden_with_it(string item, string contained)
+    {
+        var list = List("x");
+        list["encounter"] = Some.To("Encounter/" + _open);
+        list["entry"]![0]!["item"] = JsonNode.Parse(item);
+        if (contained.Length > 0)
+            list["contained"] = new JsonArray(JsonNode.Parse(contained));
+        await AssertHiddenAsync("List/" + await _aurora.StoreAsync(list));
+    }
+
+    /// <summary>Places in which a resource of one visit tells of another.</summary>
+    public static TheoryData<string, string> Telling => new()
+    {
+        { "contained", """[{"resourceType":"Encounter","identifier":[{"use":"official","value":"1.2.246.10.11111111.14.1"}],"status":"finished","class":{"code":"AMB"},"extension":[{"url":"https://example.org/of","valueReference":{"reference":"#"}}]}]""" },
+        { "contained", """[{"resourceType":"Basic","id":"b","code":{"text":"x"},"subject":{"reference":"#"},"extension":[{"url":"SERVICE-EVENT","valueOid":"urn:oid:1.2.246.10.11111111.14.1"}]}]""" },
+        { "_title", """{"extension":[{"url":"SERVICE-EVENT","valueOid":"urn:oid:1.2.246.10.11111111.14.1"}]}""" },
+        { "extension", """[{"url":"https://example.org/about","valueReference":{"identifier":{"value":"urn:oid:1.2.246.10.11111111.14.1"}}}]""" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Telling))]
+    public async Task What_tells_of_a_visit_in_any_other_place_is_hidden_with_it(string member, string value)
+    {
+        var list = List("Observation/" + await _aurora.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: _open)));
+        list["encounter"] = Some.To("Encounter/" + _open);
+        list["title"] = "x";
+        list[member] = JsonNode.Parse(value.Replace("SERVICE-EVENT", References.ServiceEventExtension, StringComparison.Ordinal));
+        await AssertHiddenAsync("List/" + await _aurora.StoreAsync(list));
+    }
+
+    [Fact]
+    public async Task A_logical_reference_to_an_organisation_names_no_visit()
+    {
+        var observation = Some.Observation(_aurora.PatientId, encounterId: _open);
+        observation["performer"] = new JsonArray(JsonNode.Parse("""{"identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.11111111"}}"""));
+        (await _denied.GetAsync("Observation/" + await _aurora.StoreAsync(observation))).Is(HttpStatusCode.OK);
     }
 
     /// <summary>Seen by a clinic without the denial and by the own register, under the denial as if nobody had it.</summary>
