@@ -55,8 +55,9 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
         if (securityContext is { } context && !(context.Type == "Patient" && context.Id == identifiers.PatientId(request.Compartment))
             && Find(view, request, context.Type, context.Id) is not { Deleted: false })
             throw new FaultException(new Fault(FaultKind.Unprocessable, $"{RawContent.SecurityContextHeader} names no {context.Type} that this request may refer to.", $"http.{RawContent.SecurityContextHeader}"));
-        if (!lease.Exists)
-            throw new FaultException(new Fault(FaultKind.Unprocessable, $"{RawContent.SecurityContextHeader} names nobody's record. Register the patient first.", $"http.{RawContent.SecurityContextHeader}"));
+        // Whether others keep a record of the person may not be told: what counts is the Patient that this request may see.
+        if (!lease.Exists || (securityContext is { Type: "Patient" } && Selection.Patient(view, request.Scope.OfAnyType) is not { Deleted: false }))
+            throw new FaultException(new Fault(FaultKind.Unprocessable, $"{RawContent.SecurityContextHeader} names nobody that is registered here. Register the patient first.", $"http.{RawContent.SecurityContextHeader}"));
 
         var content = Guid.CreateVersion7(time.GetUtcNow());
         try

@@ -201,6 +201,34 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
         Assert.Equal(0, (int)(await denied.GetAsync(link)).Is(HttpStatusCode.OK).Json["total"]!);
     }
 
+    [Fact]
+    public async Task However_much_is_denied_what_is_left_is_still_answered()
+    {
+        var (hidden, absent, _) = await TwinsAsync();
+        // A denial of every visit in years of therapy: each is named in the grant, which repository and key service must both take.
+        var denied = _world.As(hidden.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed,
+            [Event, .. Enumerable.Range(0, 3_000).Select(i => "1.2.246.10.11111111.14.2026." + i.ToString(System.Globalization.CultureInfo.InvariantCulture))]);
+        // What is open in memory was opened under another grant: the key must be asked for with this one.
+        await _world.StopRepositoryAsync();
+        await _world.StartRepositoryAsync();
+        await AssertSameAsync(denied, absent, c => c.GetAsync("Observation"));
+        await AssertSameAsync(denied, absent, c => c.CreateAsync(Some.Observation(c.PatientId)));
+    }
+
+    [Fact]
+    public async Task A_content_for_a_person_whom_others_know_is_answered_like_one_for_nobody()
+    {
+        var person = RepositoryWorld.NewPerson();
+        await _world.As(person, RepositoryWorld.Aurora).StoreAsync(Some.Patient());
+        foreach (var register in new[] { false, true })
+        {
+            var (known, unknown) = (_world.As(person, RepositoryWorld.Revontuli), _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Revontuli));
+            foreach (var caller in register ? [known, unknown] : Array.Empty<Caller>())
+                await caller.StoreAsync(Some.Patient());
+            await AssertSameAsync(known, unknown, c => _world.SendAsync(c.Grant, null, "POST", "/fhir/Binary", "x", "image/png", ("X-Security-Context", "Patient/" + c.PatientId)));
+        }
+    }
+
     private static async Task AssertSameAsync(Caller hidden, Caller absent, Func<Caller, Task<Reply>> ask)
     {
         var (one, other) = (await ask(hidden), await ask(absent));
