@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Validation;
 
 namespace KantaGateway.Fhir.Search;
 
@@ -138,7 +139,8 @@ public static class SearchParameters
             Sources = sources,
             Targets = kind == SearchKind.Reference ? [.. (definition.Target ?? []).Select(t => t.ToString()).Where(ResourceTypes.IsServed)
                 // R4 shares a definition among types; where(resolve() is Patient) leaves one.
-                .Where(t => sources.Any(s => s.Path.Target is null || s.Path.Target == t))] : [],
+                // Of others the type's own element says what it may refer to.
+                .Where(t => sources.Any(s => (s.Path.Target is null || s.Path.Target == t) && BaseRules.MayReferTo(s.Expression, t)))] : [],
             Components = kind != SearchKind.Composite ? [] :
             [
                 .. (definition.Component ?? []).Select(c => new SearchComponent(

@@ -127,6 +127,11 @@ static class BaseRules
     private static Constraint[] Constraints(JsonElement json) =>
         [.. json.EnumerateArray().Select(c => new Constraint(c[0].GetString()!, c[1].GetString()!, c[2].GetString()!))];
 
+    /// <summary>Whether a reference at a path of element names, such as <c>Encounter.participant.individual</c>, may be to a type; true where the table does not say.</summary>
+    internal static bool MayReferTo(string path, string type) => path.LastIndexOf('.') is not (> 0 and var dot)
+        || !ByType.TryGetValue(path[..dot], out var rules) || !rules.OfMembers.TryGetValue(path[(dot + 1)..], out var member)
+        || member.Targets is not { } targets || targets.Contains(type);
+
     /// <summary>Every constraint with the type or type.member that it is about.</summary>
     internal static IEnumerable<(string Of, Constraint Constraint)> All =>
         ByType.SelectMany(t => t.Value.OfType.Select(c => (t.Key, c))

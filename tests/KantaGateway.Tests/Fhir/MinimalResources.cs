@@ -46,6 +46,7 @@ static class MinimalResources
         var (resource, fault) = ResourceParser.Parse(Encoding.UTF8.GetBytes(Of(type, patient, identityCode).ToJsonString()));
         Assert.Null(fault);
         Refer(resource!, path.Split('.')[1..], target, patient);
+        Complete(resource!);
         return JsonNode.Parse(Encoding.UTF8.GetString(ResourceParser.Serialize(resource!)))!.AsObject();
     }
 
@@ -65,6 +66,10 @@ static class MinimalResources
                 break;
             case Organization organization: // org-1
                 organization.Name = "x";
+                break;
+            case RequestGroup group: // rqg-1
+                foreach (var action in group.Action.Where(a => a.Action.Count == 0))
+                    action.Resource ??= new() { Display = "x" };
                 break;
         }
         // FHIR has no resource without any element.
