@@ -242,6 +242,9 @@ static class BaseRules
                     CheckTarget(reference, rule.Targets);
                     place.Pop();
                     break;
+                case { } coded when !rule.TakesCodeOf(coded):
+                    Add(new("None of the codes is in the value set that is required for the element.", place.ToExpression("value"), "code-invalid"));
+                    break;
             }
             if (rule.Parts is not { } parts)
             {

@@ -187,6 +187,25 @@ public class BaseRulesTests
     }
 
     [Theory]
+    [InlineData("\"_birthDate\":{\"extension\":[{\"url\":\"" + Hl7 + "data-absent-reason\",\"valueCode\":\"nobody-knows\"}]}", "Patient.birthDate.extension[0].value")]
+    [InlineData("\"name\":[{\"given\":[\"x\"],\"_given\":[{\"extension\":[{\"url\":\"" + Hl7 + "iso21090-EN-qualifier\",\"valueCode\":\"XX\"}]}]}]", "Patient.name[0].given[0].extension[0].value")]
+    [InlineData("\"extension\":[{\"url\":\"" + ParentRestriction + "\",\"valueCoding\":{\"system\":\"urn:oid:1.2.246.537.5.40202.201901\",\"code\":\"9\"}}]", "Patient.extension[0].value")]
+    [InlineData("\"extension\":[{\"url\":\"" + ParentRestriction + "\",\"valueCoding\":{\"code\":\"1\"}}]", "Patient.extension[0].value")]
+    public void Refuses_a_known_extension_whose_code_is_not_in_its_required_value_set(string member, string expression) =>
+        Assert.Contains(Check("{\"resourceType\":\"Patient\"," + member + "}"), i => i.Code == "code-invalid" && i.Expression == expression);
+
+    private const string ParentRestriction = "https://hl7.fi/fhir/finnish-base-profiles/StructureDefinition/RestrictionParent";
+
+    [Fact]
+    public void Of_the_one_value_set_that_is_not_held_any_code_is_taken_and_validate_says_that_it_is_not_known()
+    {
+        const string Sequence = """{"resourceType":"MolecularSequence","coordinateSystem":0,"structureVariant":[{"variantType":{"coding":[{"system":"http://loinc.org","code":"LA0000-0"}]}}]}""";
+        Assert.Empty(Check(Sequence));
+        var (issues, _) = ValidateOperation.Answer(new(System.Text.Encoding.UTF8.GetBytes(Sequence), null), "MolecularSequence", null, UnknownProfiles.Refuse);
+        Assert.Contains(issues, i => i.Severity == FaultSeverity.Warning && i.Expression == "MolecularSequence.structureVariant[0].variantType");
+    }
+
+    [Theory]
     [InlineData("\"extension\":[{\"url\":\"" + Municipality + "\",\"valueCoding\":{\"code\":\"091\"}}]")]
     [InlineData("\"extension\":[{\"url\":\"http://example.org/x\",\"valueString\":\"x\"}]")]
     [InlineData("\"extension\":[{\"url\":\"http://example.org/x\",\"extension\":[{\"url\":\"y\",\"valueString\":\"x\"}]}]")]

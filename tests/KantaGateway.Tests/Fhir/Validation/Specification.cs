@@ -37,7 +37,7 @@ static class Specification
     private static readonly Lazy<IReadOnlyList<Resource>> Definitions = new(() => [.. Read("profiles-types.xml"), .. Read("profiles-resources.xml")]);
 
     private static readonly Lazy<Dictionary<string, Resource>> Terminology = new(() =>
-        Read("valuesets.xml").Concat(Read("v3-codesystems.xml")).OfType<IConformanceResource>().DistinctBy(r => r.Url).ToDictionary(r => r.Url!, r => (Resource)r));
+        Read("valuesets.xml").Concat(Read("v3-codesystems.xml")).Concat(FinnishOf("CodeSystem-*.json")).Concat(FinnishOf("ValueSet-*.json")).OfType<IConformanceResource>().DistinctBy(r => r.Url).ToDictionary(r => r.Url!, r => (Resource)r));
 
     private static readonly Lazy<IReadOnlyList<StructureDefinition>> CorrectedTypes = new(() =>
     {
@@ -139,7 +139,8 @@ static class Specification
         && Enum.GetValues(codes).Cast<Enum>().Select(e => e.GetLiteral()).Except(known.Select(c => c[(c.IndexOf('#') + 1)..])).Any();
 
     /// <summary>What <c>base-rules.json</c> is to say of each extension that R4 or the Finnish Base Profiles define, by its address.</summary>
-    public static SortedDictionary<string, JsonObject> Extensions()
+    /// <param name="leftOut">Told of each required value set that cannot be counted up from what is there: the extension and the value set.</param>
+    public static SortedDictionary<string, JsonObject> Extensions(Action<StructureDefinition, string> leftOut)
     {
         var all = Read("extension-definitions.xml").OfType<StructureDefinition>().Concat(Finnish()).ToList();
 #pragma warning disable CS0618 // The synchronous way of resolving.
@@ -148,7 +149,7 @@ static class Specification
         foreach (var url in all.Where(d => d.Type == "Extension" && d.Derivation == StructureDefinition.TypeDerivationRule.Constraint).Select(d => d.Url!))
         {
             var definition = (StructureDefinition)source.ResolveByCanonicalUri(url)!;
-            var rule = Extension(definition, "Extension");
+            var rule = Extension(definition, "Extension", leftOut);
             if (definition.Snapshot!.Element[0].IsModifier == true)
                 rule["isModifier"] = true;
             // A context in a profile is one of its type; one in FHIRPath, or Element, may be anywhere.
@@ -193,11 +194,13 @@ static class Specification
         }
     }
 
-    private static IEnumerable<StructureDefinition> Finnish() =>
-        Directory.GetFiles(Path.Combine(Sample.Root, "fhir-adapters/KantaGateway.Fhir/Validation/FinnishBaseProfiles"), "StructureDefinition-*.json").Order(StringComparer.Ordinal)
-            .Select(f => (StructureDefinition)new FhirJsonDeserializer(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich)).DeserializeResource(File.ReadAllText(f)));
+    private static IEnumerable<StructureDefinition> Finnish() => FinnishOf("StructureDefinition-*.json").Cast<StructureDefinition>();
 
-    private static JsonObject Extension(StructureDefinition definition, string id)
+    private static IEnumerable<Resource> FinnishOf(string pattern) =>
+        Directory.GetFiles(Path.Combine(Sample.Root, "fhir-adapters/KantaGateway.Fhir/Validation/FinnishBaseProfiles"), pattern).Order(StringComparer.Ordinal)
+            .Select(f => new FhirJsonDeserializer(new DeserializerSettings().UsingMode(DeserializationMode.Ostrich)).DeserializeResource(File.ReadAllText(f)));
+
+    private static JsonObject Extension(StructureDefinition definition, string id, Action<StructureDefinition, string> leftOut)
     {
         JsonObject rule = [];
         var elements = definition.Snapshot!.Element;
@@ -208,13 +211,18 @@ static class Specification
                 rule["targets"] = targets;
             if (value.Min == 1)
                 rule["needsValue"] = true;
+            if (value.Binding is { Strength: BindingStrength.Required } binding && value.Type.Exists(t => t.Code is "CodeableConcept" or "Coding" or "code"))
+                if (Codes(binding.ValueSet!) is { } codes)
+                    rule["codes"] = new JsonArray([.. codes.Select(c => (JsonNode)c)]);
+                else
+                    leftOut(definition, binding.ValueSet!.Split('|')[0]);
         }
         if (elements.Find(e => e.ElementId == id + ".extension") is { Max: "0" })
             return rule;
         JsonObject parts = [];
         foreach (var slice in elements.Where(e => e.ElementId!.StartsWith(id + ".extension:", StringComparison.Ordinal) && !e.ElementId[(id.Length + 11)..].Contains('.')))
         {
-            var part = Extension(definition, slice.ElementId!);
+            var part = Extension(definition, slice.ElementId!, leftOut);
             if (slice.Min > 0)
                 part["min"] = slice.Min;
             if (slice.Max != "*")

@@ -22,7 +22,12 @@ public sealed class SpecificationTests
         ["txt-1"] = "Narratives are held to the XHTML rules of FHIR by the parser.",
         ["txt-2"] = "Narratives are held to the XHTML rules of FHIR by the parser.",
         ["ext-1"] = "The rule of the type Extension itself, repeated where extensions may stand.",
-        ["http://loinc.org/vs/LL379-9"] = "An answer list of LOINC that the package does not have; of MolecularSequence.structureVariant.variantType.",
+        ["http://loinc.org/vs/LL379-9"] = "An answer list of LOINC that the package does not have; of MolecularSequence.structureVariant.variantType, where any code is taken.",
+        ["http://hl7.org/fhir/ValueSet/mimetypes"] = "Of the extension mimeType of questionnaires, which are not kept here; media types cannot be counted up.",
+        ["http://hl7.org/fhir/ValueSet/parent-relationship-codes"] = "Of the extension family-member-history-genetics-parent: chosen by filters of v3-RoleCode.",
+        ["http://hl7.org/fhir/ValueSet/sibling-relationship-codes"] = "Of the extension family-member-history-genetics-sibling: chosen by filters of v3-RoleCode.",
+        ["http://hl7.org/fhir/ValueSet/timezones"] = "Of the extension tz-code: the package does not have the names of time zones.",
+        ["http://hl7.org/fhir/ValueSet/ucum-units"] = "Of the extension elementdefinition-allowedUnits, which stands in definitions: units cannot be counted up.",
     };
 
     /// <summary>
@@ -32,7 +37,7 @@ public sealed class SpecificationTests
     [Fact]
     public void The_table_of_rules_is_that_of_the_specification()
     {
-        var (expected, extensions, profiles) = (Specification.Rules((_, _) => { }), Specification.Extensions(), Specification.Profiles());
+        var (expected, extensions, profiles) = (Specification.Rules((_, _) => { }), Specification.Extensions((_, _) => { }), Specification.Profiles());
         if (Environment.GetEnvironmentVariable("KANTA_RULES") is { Length: > 0 } file)
             File.WriteAllText(file, Specification.Layout(expected, extensions, profiles));
         using var stream = typeof(BaseRules).Assembly.GetManifestResourceStream("base-rules.json")!;
@@ -57,6 +62,7 @@ public sealed class SpecificationTests
             if (!element.Type.TrueForAll(t => t.Code == "code") && served.Contains(element.Path!.Contains('.') ? Specification.ParentOf(element) : element.Path!))
                 rules.Add(rule);
         });
+        Specification.Extensions((_, valueSet) => rules.Add(valueSet));
         Assert.Equal(LeftOut.Keys.Order(StringComparer.Ordinal), rules);
     }
 
