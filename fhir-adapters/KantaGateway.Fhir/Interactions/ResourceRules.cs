@@ -23,7 +23,8 @@ public static class ResourceRules
     {
         (_, "GET" or "HEAD") => null,
         ("Provenance" or "AuditEvent", not "POST") => new(FaultKind.MethodNotAllowed,
-            $"Resources of the type {type} are never changed nor deleted: they tell what was true when they were written. Store a new one: POST {type}."),
+            $"Resources of the type {type} are never changed nor deleted: they tell what was true when they were written. Store a new one: POST {type}."
+                + (type == "AuditEvent" ? " Who has used their data the persons see in the portal, from the gateway's own log." : "")),
         ("Consent", not ("POST" or "PUT")) => new(FaultKind.MethodNotAllowed, "A declaration of will is withdrawn by a new version that says so: PUT Consent/[id]. It is neither patched nor deleted."),
         ("Consent", _) when isConditional => new(FaultKind.MethodNotAllowed, "A declaration of will is made by POST Consent and changed by PUT Consent/[id], without criteria."),
         ("Consent", _) when isInTransaction => new(FaultKind.MethodNotAllowed, "A declaration of will is made by itself: POST Consent, outside a transaction."),

@@ -45,7 +45,9 @@ sealed class WrittenCompartment(IdentifierCipher ids, IPseudonyms pseudonyms, Se
                 return (named, null);
         if (type == "Binary" && ContextOf(body) is { } context)
             return (context, null);
-        return (default, Explain(body, "It must refer to a patient that is registered here: Patient/[id].", null));
+        return (default, Explain(body, type is not null && type != "Binary" && ResourceTypes.PlaceOf(type) == ResourcePlace.Companion
+            ? $"A {type} is created in a transaction with a resource that refers to it: alone it does not say whose record it belongs to."
+            : "It must refer to a patient that is registered here: Patient/[id].", null));
     }
 
     /// <summary>The compartment of the resource that a Binary names as its security context (hl7.org/fhir/R4/binary.html).</summary>

@@ -47,9 +47,7 @@ public static class Capabilities
         return new
         {
             type,
-            documentation = type == "DocumentReference"
-                ? $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary), found (ITI-66, ITI-67) and fetched (ITI-68)."
-                : null,
+            documentation = DocumentationOf(type),
             interaction = routes.Where(r => r.Code is not null).Select(r => r.Code).Distinct().Select(code => new { code }),
             versioning = "versioned-update",
             readHistory = true,
@@ -68,6 +66,19 @@ public static class Capabilities
             operation = Some(routes.Where(r => r is { Operation: not null, Definition: not null }).Select(r => new { name = r.Operation, definition = r.Definition }).Distinct()),
         };
     }
+
+    /// <summary>What the members of the statement cannot say; null: nothing.</summary>
+    private static string? DocumentationOf(string type) => type switch
+    {
+        "DocumentReference" => $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary), found (ITI-66, ITI-67) and fetched (ITI-68).",
+        "AuditEvent" => "Entries of the writing organisation's own use log: read by that organisation alone, never changed nor deleted. The persons see in the portal who has used their data; no AuditEvent is served to them here.",
+        "Provenance" => "Never changed nor deleted.",
+        "Consent" => "Declared, changed and read by the person in the portal; nobody else is told of them.",
+        "Binary" => null,
+        _ when ResourceTypes.PlaceOf(type) == ResourcePlace.Companion =>
+            $"A {type} is created in a transaction with a resource that refers to it, by criteria too. Afterwards it is updated, patched and deleted by id or by criteria; outside a transaction they name it by _id, for it names no patient.",
+        _ => null,
+    };
 
     /// <summary>What a parameter may be asked with; the types of a reference that may lead to anything go without saying.</summary>
     private static string ModifiersOf(SearchParameter parameter) =>

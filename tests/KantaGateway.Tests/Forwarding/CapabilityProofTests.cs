@@ -140,7 +140,7 @@ public sealed class CapabilityProofTests
             var criteria = "_id=" + id;
             if (isMadeAlone)
                 ExpectClaim("conditionalCreate", Claims("conditionalCreate"), await aurora.CreateAsync(_type, HouseInMemory.Json(body), ifNoneExist: criteria + "&_lastUpdated=lt2000-01-01"), 201);
-            // A companion of nothing is refused, and what has been deleted is not found.
+            // A companion of nothing is refused, and what has been deleted is not found; the rest of theirs is in CompanionChangeTests.
             if (isMadeAlone || _type is "Patient" or "Consent")
             {
                 var found = await aurora.CreateAsync(_type, HouseInMemory.Json(body), ifNoneExist: criteria);

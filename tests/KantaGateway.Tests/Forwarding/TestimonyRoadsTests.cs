@@ -62,6 +62,44 @@ public sealed class TestimonyRoadsTests : IAsyncLifetime
             }
     }
 
+    [Fact]
+    public async Task A_use_log_is_read_by_its_organisation_and_everybody_else_is_answered_as_if_there_were_none()
+    {
+        // What is disclosed to others: the person has been informed and permits it.
+        await _house.DeclareAsync(Declarations.Informing(_house.PatientId, DateTimeOffset.UtcNow));
+        await _house.DeclareAsync(Declarations.Permit(_house.PatientId, DateTimeOffset.UtcNow));
+        var used = Testimony("AuditEvent");
+        used["entity"] = new JsonArray(new JsonObject { ["what"] = new JsonObject { ["reference"] = "Patient/" + _house.PatientId } });
+        var created = await _house.Aurora.System.CreateAsync("AuditEvent", HouseInMemory.Json(used));
+        Assert.True(created.Status == 201, created.ToString());
+        var (id, search) = (created.Stored!.Value.Id, $"AuditEvent?patient={_house.PatientId}");
+        var note = (await _house.Aurora.System.CreateAsync("Observation", HouseInMemory.Json(_house.Observation("x")))).Stored!.Value.Id;
+        Assert.Equal(created.Body, (await _house.Aurora.System.ReadAsync("AuditEvent", id)).Body);
+        Assert.Equal(1, (await _house.Aurora.System.SendAsync(HttpMethod.Get, search)).Json.GetProperty("total").GetInt32());
+
+        // The other organisation sees the rest.
+        Assert.Equal(200, (await _house.Reader.SendAsync(HttpMethod.Get, "Observation/" + note)).Status);
+        foreach (var target in new[] { "AuditEvent/{0}", "AuditEvent/{0}/_history", "AuditEvent/{0}/_history/" + created.VersionId })
+        {
+            Assert.Equal(404, (await _house.Reader.SendAsync(HttpMethod.Get, string.Format(null, target, id))).Status);
+            Assert.Equal(404, (await InnerAsync("GET", string.Format(null, target, id))).Status);
+        }
+        foreach (var target in new[] { search, $"AuditEvent/_history?patient={_house.PatientId}" })
+        {
+            Assert.Equal(0, (await _house.Reader.SendAsync(HttpMethod.Get, target)).Json.GetProperty("total").GetInt32());
+            Assert.Equal(0, JsonNode.Parse((await InnerAsync("GET", target)).Body)!["total"]!.GetValue<int>());
+        }
+    }
+
+    [Fact]
+    public async Task Who_tries_to_change_a_use_log_is_told_where_a_person_sees_it()
+    {
+        var created = await _house.Aurora.System.CreateAsync("AuditEvent", HouseInMemory.Json(Testimony("AuditEvent")));
+        var refused = await _house.Aurora.System.SendAsync(HttpMethod.Delete, "AuditEvent/" + created.Stored!.Value.Id);
+        Assert.Equal(405, refused.Status);
+        Assert.Contains("in the portal", refused.Text, StringComparison.Ordinal);
+    }
+
     [Theory]
     [MemberData(nameof(Changes))]
     public async Task A_declaration_is_changed_by_id_with_put_alone(string method, string form)
