@@ -189,6 +189,20 @@ public sealed class ClinicClient : IDisposable
         return await FhirReply.ReadAsync(response, cancel).ConfigureAwait(false);
     }
 
+    /// <summary>Reads the first bytes of an answer and hangs up, as a caller does whose line breaks.</summary>
+    /// <param name="most">Bytes to read.</param>
+    /// <returns>Status, and how many bytes had come.</returns>
+    public async Task<(int Status, int Bytes)> ReadBeginningAsync(string target, string? token, int most, IEnumerable<(string Name, string Value)>? headers = null, CancellationToken cancel = default)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, Resolve(target)) { Version = _http.DefaultRequestVersion, VersionPolicy = _http.DefaultVersionPolicy };
+        request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
+        foreach (var (name, value) in headers ?? [])
+            request.Headers.TryAddWithoutValidation(name, value);
+        using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel).ConfigureAwait(false);
+        await using var body = await response.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
+        return ((int)response.StatusCode, await body.ReadAtLeastAsync(new byte[most], most, throwOnEndOfStream: false, cancel).ConfigureAwait(false));
+    }
+
     public void Dispose()
     {
         _http.Dispose();

@@ -50,7 +50,8 @@ sealed class HouseInMemory : IAsyncDisposable
     public Requester Citizen { get; private set; } = null!;
 
     /// <param name="maxBinary">Largest content of a Binary, bytes.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax)
+    /// <param name="log">Told of errors that any part logs.</param>
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -58,7 +59,14 @@ sealed class HouseInMemory : IAsyncDisposable
             Port = RunningHost.FreePorts(),
             DataFolder = data,
             MaxBinary = maxBinary,
-            Configure = builder => builder.Logging.ClearProviders(),
+            Configure = builder =>
+            {
+                builder.Logging.ClearProviders();
+                if (log is null)
+                    return;
+                builder.Logging.AddProvider(log);
+                builder.Services.Configure<LoggerFilterOptions>(filters => filters.Rules.Add(new(log.GetType().FullName, null, LogLevel.Error, null)));
+            },
         });
         return new(host, data);
     }
