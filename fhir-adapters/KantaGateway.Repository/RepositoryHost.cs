@@ -1,10 +1,7 @@
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
-using KantaGateway.Fhir.Profiles;
-using KantaGateway.Fhir.Search;
 using KantaGateway.Fhir.Transport;
-using KantaGateway.Fhir.Validation;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
 using KantaGateway.Repository.Search;
@@ -45,7 +42,9 @@ public static class RepositoryHost
             s.GetRequiredService<TimeProvider>(), options.OpenCompartments, options.OpenBytes, TimeSpan.FromSeconds(options.OpenSeconds)));
         builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
             .AddSingleton<Changes>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
-            .AddHostedService<ContentSweep>();
+            .AddHostedService<ContentSweep>()
+            // Before the listener: whoever is answered is answered by a repository that is warm.
+            .AddHostedService<WarmUp>();
         configure?.Invoke(builder);
 
         var app = builder.Build();
@@ -53,18 +52,7 @@ public static class RepositoryHost
         // The store is opened now, so that a wrong database stops the start and not the first request.
         app.Services.GetRequiredService<RepositoryEndpoints>().Map(app);
         app.RestrictSocket(listen);
-        // The first parsed resource costs a second of compilation; it need not be somebody's.
-        app.Lifetime.ApplicationStarted.Register(() => Task.Run(WarmUp));
         return app;
-    }
-
-    private static void WarmUp()
-    {
-        var (resource, _) = ResourceParser.Parse("""{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/x"},"effectiveDateTime":"2026-01-01"}"""u8.ToArray());
-        Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 1, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch }, resource);
-        ResourceValidator.Check(resource!, UnknownProfiles.Refuse, []);
-        ResourceParser.Serialize(resource!);
-        KnownProfiles.Prepare();
     }
 
     private static ICompartmentStore OpenStore(RepositoryOptions options) => options.Postgres is { } connection

@@ -69,6 +69,7 @@ public static class GatewayHost
         services.AddSingleton<GatewayPipeline>();
         services.AddSingleton<IInnerRequests, InnerRequestSender>();
         services.AddCompression();
+        services.AddHostedService<WarmUp>();
         builder.AddTelemetry(options);
         builder.AddIdentification(options);
         builder.AddPortal(options);

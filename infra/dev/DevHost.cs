@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Formats;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Keys;
@@ -86,6 +87,8 @@ public sealed class DevHost : IAsyncDisposable
         var folder = _folder = DevelopmentFolder.Open(root);
         var (keys, repository) = ($"process:{root}/keys", $"process:{root}/repository");
         var outside = $"https://localhost:{options.Port + 1}";
+        // The longest work of the start, for which repository and gateway wait: it is done beside the rest.
+        _ = KnownProfiles.PrepareAsync();
 
         var simulators = new SimulatorOptions
         {
@@ -117,9 +120,9 @@ public sealed class DevHost : IAsyncDisposable
         }, options.Configure);
         say("simulators: trust network broker, clinics' identity providers");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
-        await Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
+        var behind = Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
-        await RunAsync(GatewayHost.Build(new GatewayOptions
+        var gatewayHost = GatewayHost.Build(new GatewayOptions
         {
             PublicAddress = address,
             Port = options.Port,
@@ -154,7 +157,9 @@ public sealed class DevHost : IAsyncDisposable
                     Acr = simulators.Acr,
                 },
             },
-        }, options.Configure));
+        }, options.Configure);
+        await behind;
+        await RunAsync(gatewayHost);
     }
 
     private async Task RunAsync(WebApplication part)

@@ -23,14 +23,16 @@ public sealed record KnownProfile(string Url, string Version, string Type)
 /// over them. Thread-safe.
 /// </summary>
 /// <remarks>
-/// The validator reads the whole R4 specification: a second or two of work, which <see cref="Prepare"/> does in the background. A
-/// resource that claims a profile before that is done waits. There is one validator in a process, kept to its end.
+/// The validator reads the whole R4 specification: a second or two of work, for which the hosts wait before they listen
+/// (<see cref="PrepareAsync"/>). There is one validator in a process, kept to its end.
 /// </remarks>
 public static class KnownProfiles
 {
     private static readonly FrozenDictionary<string, KnownProfile> ByUrl = BaseRules.KnownProfiles.ToFrozenDictionary(p => p.Url, StringComparer.Ordinal);
 
     private static readonly Lazy<Validator> Validator = new(Load);
+
+    private static readonly Lazy<System.Threading.Tasks.Task> Prepared = new(() => System.Threading.Tasks.Task.Factory.StartNew(() => _ = Validator.Value, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default));
 
     /// <summary>In the order of their addresses.</summary>
     public static IReadOnlyList<KnownProfile> All { get; } = [.. ByUrl.Values.OrderBy(p => p.Url, StringComparer.Ordinal)];
@@ -46,8 +48,9 @@ public static class KnownProfiles
         return ByUrl.TryGetValue(url, out var profile) && (version is null || version == profile.Version) ? profile : null;
     }
 
-    /// <summary>Has the validator ready before somebody needs it; returns at once.</summary>
-    public static void Prepare() => new Thread(() => _ = Validator.Value) { IsBackground = true, Priority = ThreadPriority.BelowNormal, Name = "profiles" }.Start();
+    /// <summary>Has the validator ready before somebody needs it.</summary>
+    /// <returns>Completes when it is; at once when it has been.</returns>
+    public static System.Threading.Tasks.Task PrepareAsync() => Prepared.Value;
 
     /// <summary>What Firely's validator says of a resource, by the base specification and the known profiles that it claims.</summary>
     /// <param name="profile">A further profile to hold it to; null: none.</param>

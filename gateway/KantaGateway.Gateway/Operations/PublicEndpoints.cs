@@ -28,16 +28,17 @@ public static class PublicEndpoints
     /// <summary><c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too; 503 says which does not.</summary>
     public static void MapHealth(this WebApplication app, GatewayOptions options)
     {
-        var parts = new[] { ("repository", options.Repository), ("keys", options.Keys) }
-            .Select(p => (p.Item1, Client: InternalEndpoint.Parse(p.Item2).CreateClient(TimeSpan.FromSeconds(2)))).ToArray();
+        // The repository is ready when its database is; the key service has nothing behind it.
+        var parts = new[] { ("repository", options.Repository, "/health/ready"), ("keys", options.Keys, "/health/live") }
+            .Select(p => (p.Item1, Client: InternalEndpoint.Parse(p.Item2).CreateClient(TimeSpan.FromSeconds(2)), Path: new Uri(p.Item3, UriKind.Relative))).ToArray();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", async (CancellationToken cancel) =>
         {
             var down = new List<string>();
-            foreach (var (name, client) in parts)
+            foreach (var (name, client, path) in parts)
                 try
                 {
-                    using var answer = await client.GetAsync(new Uri("/health/live", UriKind.Relative), cancel);
+                    using var answer = await client.GetAsync(path, cancel);
                     if (!answer.IsSuccessStatusCode)
                         down.Add(name);
                 }

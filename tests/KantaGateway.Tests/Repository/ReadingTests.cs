@@ -53,6 +53,10 @@ public abstract class ReadingTests : IAsyncLifetime
         (await _world.SendAsync(null, null, "GET", "/health/ready")).Is(HttpStatusCode.OK);
     }
 
+    [Fact]
+    public void Whoever_is_answered_is_answered_by_a_repository_whose_validator_has_read_the_specification() =>
+        Assert.True(KantaGateway.Fhir.Validation.KnownProfiles.PrepareAsync().IsCompletedSuccessfully);
+
     [Theory]
     [InlineData("PATCH", "/fhir/Observation/x/_history/y", HttpStatusCode.MethodNotAllowed)]
     [InlineData("GET", "/fhir", HttpStatusCode.MethodNotAllowed)]
