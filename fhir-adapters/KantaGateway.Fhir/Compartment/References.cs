@@ -251,8 +251,8 @@ public static class References
     }
 
     /// <summary>
-    /// The service events that a resource tells of without an address, wherever in it: of references that carry an identifier, of
-    /// resources that it contains and of service-event extensions below it.
+    /// The service events that a resource tells of without an address, wherever in it: by the identifier of a reference, by an Encounter
+    /// that it contains, by an extension.
     /// </summary>
     /// <remarks>Where such an event is denied, the resource would tell of it as one with an address would. An OID too many hides nothing: no
     /// denial names it.</remarks>
@@ -264,7 +264,7 @@ public static class References
             switch (element)
             {
                 case ResourceReference { Type: null or "Encounter" or EncounterType, Identifier.Value: { } value } when Oid.TryParse(value, out var oid) && !IsOfOrganisation(oid):
-                case Extension { Url: ServiceEventExtension, Value: PrimitiveType { JsonValue: string text } } when Oid.TryParse(text, out oid):
+                case Extension { Value: { } told } when Oid.TryParse(told is Identifier identifier ? identifier.Value : (told as PrimitiveType)?.JsonValue as string, out oid) && !IsOfOrganisation(oid):
                     named.Add(oid);
                     break;
                 case Encounter contained when contained != resource:
@@ -309,6 +309,27 @@ public static class References
                 found.Add((type, id, place.ToExpression()));
             else if (!literal.StartsWith('#') && !HasScheme(literal) && place.ToExpression() is var expression && expression.EndsWith(".url", StringComparison.Ordinal))
                 found.Add((null, null, expression));
+        }, root);
+        return found;
+    }
+
+    /// <summary>
+    /// The resources of this server that a resource names in elements of type uri and canonical, each with its FHIRPath. They need not be
+    /// there: a URI is a name, and no reference.
+    /// </summary>
+    /// <param name="publicBase">As for <see cref="MakeRelative"/>.</param>
+    public static IEnumerable<(string Type, string Id, string Expression)> Mentions(Resource resource, string publicBase, string? root = null)
+    {
+        var found = new List<(string, string, string)>();
+        ElementTree.Visit<PrimitiveType>(resource, (element, place) =>
+        {
+            if (element is not (FhirUri or Canonical) || element.JsonValue is not string text)
+                return;
+            var url = text.Split('|')[0];
+            if (url.StartsWith(publicBase + "/", StringComparison.Ordinal))
+                url = url[(publicBase.Length + 1)..];
+            if (TryReadLocal(url, out var type, out var id))
+                found.Add((type!, id!, place.ToExpression()));
         }, root);
         return found;
     }

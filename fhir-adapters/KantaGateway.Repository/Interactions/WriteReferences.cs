@@ -64,6 +64,13 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
                 Wrong("A URL on this server is Type/id.", link.Expression, "value");
             staged.BelongsToPatient = belongs;
         }
+        // What only names another resource tells of it too; whether there is one is not asked.
+        if (!isDirectory)
+            foreach (var (type, id, expression) in References.Mentions(staged.Content!, publicBase, unit.Root(staged.Operation)))
+                if (unit.StagedById.TryGetValue($"{type}/{id}", out var other))
+                    staged.ShownWith.Add(other);
+                else if (unit.CurrentOf(type, id, unit.Own) is { Deleted: false } stored)
+                    staged.Targets.Add((stored, expression));
 
         void Follow(string type, string id, string expression)
         {

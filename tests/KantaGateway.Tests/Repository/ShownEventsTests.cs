@@ -187,6 +187,10 @@ public sealed class ShownEventsTests : IAsyncLifetime
         { "contained", """[{"resourceType":"Basic","id":"b","code":{"text":"x"},"subject":{"reference":"#"},"extension":[{"url":"SERVICE-EVENT","valueOid":"urn:oid:1.2.246.10.11111111.14.1"}]}]""" },
         { "_title", """{"extension":[{"url":"SERVICE-EVENT","valueOid":"urn:oid:1.2.246.10.11111111.14.1"}]}""" },
         { "extension", """[{"url":"https://example.org/about","valueReference":{"identifier":{"value":"urn:oid:1.2.246.10.11111111.14.1"}}}]""" },
+        { "extension", """[{"url":"https://example.org/about","valueIdentifier":{"value":"1.2.246.10.11111111.14.1"}}]""" },
+        { "extension", """[{"url":"https://example.org/about","valueUri":"urn:oid:1.2.246.10.11111111.14.1"}]""" },
+        { "extension", """[{"url":"https://example.org/about","valueUri":"Encounter/VISIT"}]""" },
+        { "extension", """[{"url":"https://example.org/about","valueCanonical":"BASE/Encounter/VISIT|1"}]""" },
     };
 
     [Theory]
@@ -196,8 +200,20 @@ public sealed class ShownEventsTests : IAsyncLifetime
         var list = List("Observation/" + await _aurora.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: _open)));
         list["encounter"] = Some.To("Encounter/" + _open);
         list["title"] = "x";
-        list[member] = JsonNode.Parse(value.Replace("SERVICE-EVENT", References.ServiceEventExtension, StringComparison.Ordinal));
+        list[member] = JsonNode.Parse(value.Replace("SERVICE-EVENT", References.ServiceEventExtension, StringComparison.Ordinal)
+            .Replace("BASE", RepositoryWorld.Base, StringComparison.Ordinal).Replace("VISIT", _encounter, StringComparison.Ordinal));
         await AssertHiddenAsync("List/" + await _aurora.StoreAsync(list));
+    }
+
+    [Fact]
+    public async Task A_name_that_looks_like_an_address_of_something_hidden_is_taken_like_one_of_nothing()
+    {
+        foreach (var visit in new[] { _encounter, Guid.NewGuid().ToString() })
+        {
+            var list = List("Observation/" + await _denied.StoreAsync(Some.Observation(_denied.PatientId)));
+            list["extension"] = new JsonArray(new JsonObject { ["url"] = "https://example.org/about", ["valueUri"] = "Encounter/" + visit });
+            await _denied.StoreAsync(list);
+        }
     }
 
     [Fact]
