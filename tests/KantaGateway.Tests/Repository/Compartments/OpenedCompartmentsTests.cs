@@ -81,15 +81,17 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     {
         using var compartments = Compartments();
         var person = await SomebodyAsync();
-        (await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default)).Dispose();
-        for (var check = 2; check <= 5; check++)
-        {
-            _time.Advance(TimeSpan.FromSeconds(45));
-            using var first = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default);
-            using var second = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default);
-            Assert.Equal(check, _keys.Unwraps);
-            Assert.Same(first.View, second.View);
-        }
+        using (var opened = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default))
+            for (var check = 2; check <= 5; check++)
+            {
+                _time.Advance(TimeSpan.FromSeconds(45));
+                using var first = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default);
+                using var second = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default);
+                Assert.Equal(check, _keys.Unwraps);
+                // Nothing was decrypted anew.
+                Assert.Same(opened.View, first.View);
+                Assert.Same(first.View, second.View);
+            }
         // Nobody asks in the last quarter: the minute is over.
         _time.Advance(TimeSpan.FromSeconds(60));
         Assert.Equal(0, compartments.Count);
