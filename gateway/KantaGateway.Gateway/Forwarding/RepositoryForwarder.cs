@@ -47,9 +47,8 @@ public sealed class RepositoryForwarder : IDisposable
     {
         _yarp = yarp;
         var endpoint = InternalEndpoint.Parse(options.Repository);
-        var handler = new SocketsHttpHandler { ActivityHeadersPropagator = null, MaxConnectionsPerServer = 512, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2) };
-        endpoint.Configure(handler);
-        _invoker = new HttpMessageInvoker(handler);
+        _invoker = new HttpMessageInvoker(endpoint.CreateHandler(handler =>
+            (handler.ActivityHeadersPropagator, handler.MaxConnectionsPerServer, handler.PooledConnectionIdleTimeout) = (null, 512, TimeSpan.FromMinutes(2))));
         _address = endpoint.Address.ToString().TrimEnd('/');
         _fhirBase = options.PublicAddress + "/fhir";
     }
