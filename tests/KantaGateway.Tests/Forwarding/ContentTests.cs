@@ -89,22 +89,25 @@ public sealed class ContentTests : IAsyncLifetime
     public async Task A_caller_who_hangs_up_in_the_middle_of_a_download_is_on_record_and_troubles_nobody(string version)
     {
         using var errors = new SeenLogs();
-        await using var house = await HouseInMemory.OpenAsync(MaxBinary, errors);
-        await house.AdmitAsync();
-        var sent = RandomNumberGenerator.GetBytes(MaxBinary);
-        var created = await house.Aurora.System.SendAsync(HttpMethod.Post, "Binary", sent, [("X-Security-Context", "Patient/" + house.PatientId)], "image/tiff");
-        Assert.True(created.Status == 201, created.ToString());
-        var (id, log) = (created.Stored!.Value.Id, house.Gateway.GetRequiredService<AccessLog>());
-        using var aurora = KantaGateway.Harness.Clients.ClinicClient.Open(house.Folder, "aurora", house.Target, version: Version.Parse(version));
-        for (var read = 1; read <= 3; read++)
+        await using (var house = await HouseInMemory.OpenAsync(MaxBinary, errors))
         {
-            Assert.Equal((200, 100_000), await aurora.ReadBeginningAsync("Binary/" + id, await aurora.TokenAsync(), 100_000, [("Accept", "image/tiff")]));
-            // It was durable before the first byte that came.
-            Assert.Equal(read, (await log.ForPersonAsync(house.Citizen)).Lines.Count(l => l.Interaction == "read" && l.Items.Any(i => i.Id == id)));
+            await house.AdmitAsync();
+            var sent = RandomNumberGenerator.GetBytes(MaxBinary);
+            var created = await house.Aurora.System.SendAsync(HttpMethod.Post, "Binary", sent, [("X-Security-Context", "Patient/" + house.PatientId)], "image/tiff");
+            Assert.True(created.Status == 201, created.ToString());
+            var (id, log) = (created.Stored!.Value.Id, house.Gateway.GetRequiredService<AccessLog>());
+            using var aurora = KantaGateway.Harness.Clients.ClinicClient.Open(house.Folder, "aurora", house.Target, version: Version.Parse(version));
+            for (var read = 1; read <= 3; read++)
+            {
+                Assert.Equal((200, 100_000), await aurora.ReadBeginningAsync("Binary/" + id, await aurora.TokenAsync(), 100_000, [("Accept", "image/tiff")]));
+                // It was durable before the first byte that came.
+                Assert.Equal(read, (await log.ForPersonAsync(house.Citizen)).Lines.Count(l => l.Interaction == "read" && l.Items.Any(i => i.Id == id)));
+            }
+            var whole = await aurora.System.SendAsync(HttpMethod.Get, "Binary/" + id, headers: [("Accept", "image/tiff")]);
+            Assert.Equal(SHA256.HashData(sent), SHA256.HashData(whole.Body));
+            Assert.Equal(201, (await aurora.System.CreateAsync("Observation", HouseInMemory.Json(house.Observation("sen jälkeen")))).Status);
         }
-        var whole = await aurora.System.SendAsync(HttpMethod.Get, "Binary/" + id, headers: [("Accept", "image/tiff")]);
-        Assert.Equal(SHA256.HashData(sent), SHA256.HashData(whole.Body));
-        Assert.Equal(201, (await aurora.System.CreateAsync("Observation", HouseInMemory.Json(house.Observation("sen jälkeen")))).Status);
+        // The house has stopped, so every part has noticed that the caller has gone.
         Assert.Equal("", errors.ToString());
     }
 
