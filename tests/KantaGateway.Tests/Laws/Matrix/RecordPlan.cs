@@ -79,6 +79,12 @@ sealed class RecordPlan
                 ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = "Binary/{text" + suffix + "}" } }),
             })), false, isDenied, with: "document" + suffix);
         }
+        // What tells of the denied visit from another one.
+        Add(("telling", "Observation", In(isDenied: false, byReader: false, new JsonObject
+        {
+            ["resourceType"] = "Observation", ["status"] = "final", ["code"] = Concept(isDenied: false), ["subject"] = Reference("Patient/{patient}"),
+            ["extension"] = new JsonArray(new JsonObject { ["url"] = "https://example.org/about", ["valueUri"] = "urn:oid:" + DeniedEvent }),
+        })), byReader: false, isDenied: true);
         return all;
 
         void Add((string Label, string Type, JsonObject Body) resource, bool byReader, bool isDenied, string? with = null)
@@ -125,7 +131,10 @@ sealed class RecordPlan
 
     private JsonObject In(bool isDenied, bool byReader, JsonObject body)
     {
-        body["encounter"] = Reference($"Encounter/{{{(isDenied ? "denied" : byReader ? "own" : "visit0")}}}");
+        // Some name the visit by its OID alone.
+        body["encounter"] = isDenied && _random.Next(3) == 0
+            ? new JsonObject { ["type"] = "Encounter", ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + DeniedEvent } }
+            : Reference($"Encounter/{{{(isDenied ? "denied" : byReader ? "own" : "visit0")}}}");
         return body;
     }
 
