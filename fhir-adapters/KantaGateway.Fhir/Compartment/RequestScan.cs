@@ -50,6 +50,9 @@ public sealed class RequestScan
     /// <summary>Logical id of the resource itself, null when it has none.</summary>
     public string? Id { get; private init; }
 
+    /// <summary><c>meta.profile</c> of the resource itself, not of a Bundle's entries; in their order, as written.</summary>
+    public IReadOnlyList<string> ClaimedProfiles { get; private init; } = [];
+
     /// <summary><c>Bundle.type</c>, as written.</summary>
     public string? BundleType { get; private init; }
 
@@ -107,6 +110,7 @@ public sealed class RequestScan
         private readonly List<ScannedEntry> _entries = [];
         private readonly HashSet<string> _fullUrls = new(StringComparer.Ordinal);
         private readonly List<FaultIssue> _misplaced = [];
+        private readonly List<string> _profiles = [];
         private string? _bundleType;
 
         public RequestScan Run()
@@ -126,6 +130,7 @@ public sealed class RequestScan
             {
                 ResourceType = type,
                 Id = id,
+                ClaimedProfiles = _profiles,
                 BundleType = _bundleType,
                 PatientIds = [.. _patientIds.Keys],
                 IdentityCodes = [.. _identityCodes.Keys],
@@ -152,6 +157,8 @@ public sealed class RequestScan
                     _bundleType = ReadText() ?? _bundleType;
                 else if (isRoot && _reader.ValueTextEquals("entry"u8))
                     ReadEntries();
+                else if (isRoot && _reader.ValueTextEquals("meta"u8))
+                    ReadMeta();
                 else if (isRoot && _reader.ValueTextEquals("total"u8))
                 {
                     Misplace("bdl-1", "total only when a search or history", "Bundle.total");
@@ -173,6 +180,33 @@ public sealed class RequestScan
                 _bundleType = null;
             }
             return (type, id);
+        }
+
+        private void ReadMeta()
+        {
+            _reader.Read();
+            if (_reader.TokenType != JsonTokenType.StartObject)
+            {
+                ReadOn();
+                return;
+            }
+            while (_reader.Read() && _reader.TokenType != JsonTokenType.EndObject)
+            {
+                if (!_reader.ValueTextEquals("profile"u8))
+                {
+                    ReadValue();
+                    continue;
+                }
+                _reader.Read();
+                if (_reader.TokenType != JsonTokenType.StartArray)
+                    ReadOn();
+                else
+                    while (_reader.Read() && _reader.TokenType != JsonTokenType.EndArray)
+                        if (_reader.TokenType == JsonTokenType.String)
+                            _profiles.Add(_reader.GetString()!);
+                        else
+                            ReadOn();
+            }
         }
 
         private void ReadEntries()

@@ -14,7 +14,7 @@ public static class DocumentQuery
     /// <returns>Parameters of a search of DocumentReference, or what is wrong.</returns>
     public static (string? Search, Fault? Fault) ToSearch(string form)
     {
-        var search = new List<string>();
+        var (search, profiles) = (new List<string>(), new List<string>());
         foreach (var pair in form.Split('&', StringSplitOptions.RemoveEmptyEntries))
         {
             var (name, value) = pair.Split('=', 2) is [var n, var v] ? (WebUtility.UrlDecode(n), v) : (pair, "");
@@ -30,7 +30,7 @@ public static class DocumentQuery
                     search.Add("period=le" + value);
                     break;
                 case "profile":
-                    search.Add("_profile=" + value);
+                    profiles.Add(value);
                     break;
                 case "on-demand" when value == "false":
                     break;
@@ -42,6 +42,9 @@ public static class DocumentQuery
 
             (string?, Fault?) Wrong(string sentence) => (null, new(FaultKind.NotSupported, sentence, $"http.{name}"));
         }
+        // Any of them will do.
+        if (profiles.Count > 0)
+            search.Add("_profile=" + string.Join(',', profiles));
         return (string.Join('&', search), null);
     }
 }

@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Outcomes;
 
@@ -13,21 +12,15 @@ namespace KantaGateway.Fhir.Interactions;
 /// </summary>
 /// <remarks>
 /// profiles.ihe.net/ITI/MHD/ITI-105.html. The claim is taken out of <c>meta.profile</c>: without the data it would no longer be true.
-/// No submission set is derived: a List is stored by who wants one (ITI-65).
+/// With it a <see cref="SubmissionSet"/> is stored, as the profile has it.
 /// </remarks>
 public static class SimplifiedPublish
 {
     public const string Profile = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/IHE.MHD.SimplifiedPublish.DocumentReference";
 
-    /// <summary>Whether a DocumentReference claims the profile, before it is parsed.</summary>
-    /// <param name="body">Well-formed JSON.</param>
-    public static bool IsClaimedIn(ReadOnlyMemory<byte> body)
-    {
-        using var document = JsonDocument.Parse(body);
-        return document.RootElement.TryGetProperty("meta", out var meta) && meta.ValueKind == JsonValueKind.Object
-            && meta.TryGetProperty("profile", out var profiles) && profiles.ValueKind == JsonValueKind.Array
-            && profiles.EnumerateArray().Any(p => p.ValueKind == JsonValueKind.String && IsProfile(p.GetString()));
-    }
+    /// <summary>Whether the profile is among those that a DocumentReference claims.</summary>
+    /// <param name="profiles">Its <c>meta.profile</c>.</param>
+    public static bool IsAmong(IEnumerable<string?> profiles) => profiles.Any(IsProfile);
 
     /// <summary>Takes the document out of its DocumentReference.</summary>
     /// <param name="reference">Claims the profile or not; changed where it does.</param>
@@ -35,7 +28,7 @@ public static class SimplifiedPublish
     /// <returns>The document, or what is wrong; neither where the profile is not claimed.</returns>
     public static (Binary? Document, Fault? Fault) Extract(DocumentReference reference, string link)
     {
-        if (reference.Meta is not { } meta || !meta.Profile.Any(IsProfile))
+        if (reference.Meta is not { } meta || !IsAmong(meta.Profile))
             return (null, null);
         const string At = "DocumentReference.content[0].attachment";
         var issues = new List<FaultIssue>();

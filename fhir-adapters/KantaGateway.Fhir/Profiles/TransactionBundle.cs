@@ -74,9 +74,13 @@ public sealed partial class TransactionBundle
     /// <summary>Most GET entries in one transaction; a batch's are requests of their own.</summary>
     public const int MaxReads = 50;
 
-    private TransactionBundle(bool isBatch, IReadOnlyList<BundleOperation> operations) => (IsBatch, Operations) = (isBatch, operations);
+    private TransactionBundle(Bundle bundle, IReadOnlyList<BundleOperation> operations) =>
+        (IsBatch, Profiles, Operations) = (bundle.Type == Bundle.BundleType.Batch, [.. bundle.Meta?.Profile ?? []], operations);
 
     public bool IsBatch { get; }
+
+    /// <summary><c>Bundle.meta.profile</c>.</summary>
+    public IReadOnlyList<string?> Profiles { get; }
 
     /// <summary>All DELETE, then all POST, all PUT and PATCH, all GET and HEAD; within each the order of the Bundle.</summary>
     public IReadOnlyList<BundleOperation> Operations { get; }
@@ -110,7 +114,7 @@ public sealed partial class TransactionBundle
             return (null, new Fault(FaultKind.Unprocessable, issues));
         if (bundle.Type == Bundle.BundleType.Transaction && operations.Count(o => o.IsRead) > MaxReads)
             return (null, new Fault(FaultKind.Unprocessable, new FaultIssue($"A transaction has at most {MaxReads} GET entries; read outside it.", "Bundle.entry", "too-costly")));
-        return (new(bundle.Type == Bundle.BundleType.Batch, [.. operations.OrderBy(PlaceInOrder)]), null);
+        return (new(bundle, [.. operations.OrderBy(PlaceInOrder)]), null);
 
         static string? Criteria(BundleOperation operation) => (operation.Query ?? operation.IfNoneExist) is { } criteria ? "?" + criteria.TrimStart('?') : null;
 

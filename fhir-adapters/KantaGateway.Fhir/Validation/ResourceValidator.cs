@@ -14,6 +14,13 @@ public enum UnknownProfiles
     Accept = 1,
 }
 
+/// <summary>How a sender is told of claims that were accepted and not enforced.</summary>
+public static class UnenforcedProfiles
+{
+    /// <summary>Header of an answer to a write: their number.</summary>
+    public const string Header = "X-Unenforced-Profiles";
+}
+
 /// <summary>Validates parsed resources before they are stored. Stateless; thread-safe.</summary>
 public static class ResourceValidator
 {
@@ -32,6 +39,16 @@ public static class ResourceValidator
                 isClaimed |= CheckClaims(domain.Contained[i], unknown, issues, $"{root ?? resource.TypeName}.contained[{i}]");
         if (isClaimed && !issues.Exists(i => i.Severity == FaultSeverity.Error))
             Add(issues, KnownProfiles.Check(resource, null, root).Where(i => i.Severity == FaultSeverity.Error));
+    }
+
+    /// <summary>The profiles that a Bundle of requests claims. None that is known here is one of Bundles, so none can be held to.</summary>
+    /// <param name="claimed">Its <c>meta.profile</c>.</param>
+    public static void CheckBundle(IEnumerable<string?> claimed, UnknownProfiles unknown, List<FaultIssue> issues)
+    {
+        foreach (var (index, profile) in claimed.Index())
+            Add(issues, [KnownProfiles.Find(profile) is { } known
+                ? new($"The profile is one of {known.Type}, not of Bundle. Leave it out of meta.profile.", $"Bundle.meta.profile[{index}]", "invalid")
+                : Unknown(unknown, $"Bundle.meta.profile[{index}]")]);
     }
 
     /// <summary>Everything that can be said of one resource, warnings too; for <c>$validate</c>.</summary>
@@ -57,18 +74,20 @@ public static class ResourceValidator
             if (KnownProfiles.Find(claimed) is not null)
                 isClaimed = true;
             else
-                Add(issues, [new(unknown == UnknownProfiles.Refuse
-                        ? "The profile is not known here, and this client may only claim profiles that are. Leave it out of meta.profile, or have the client's policy changed."
-                        : "The profile is not known here: the resource was checked against the base specification only.",
-                    $"{root ?? resource.TypeName}.meta.profile[{index}]", "not-supported")
-                    {
-                        Severity = unknown == UnknownProfiles.Refuse ? FaultSeverity.Error : FaultSeverity.Warning,
-                        Message = unknown == UnknownProfiles.Refuse ? "profile-refused" : "profile-not-enforced",
-                    }]);
+                Add(issues, [Unknown(unknown, $"{root ?? resource.TypeName}.meta.profile[{index}]")]);
             index++;
         }
         return isClaimed;
     }
+
+    private static FaultIssue Unknown(UnknownProfiles policy, string expression) => new(policy == UnknownProfiles.Refuse
+            ? "The profile is not known here, and this client may only claim profiles that are. Leave it out of meta.profile, or have the client's policy changed."
+            : "The profile is not known here: the resource was checked against the base specification only.",
+        expression, "not-supported")
+    {
+        Severity = policy == UnknownProfiles.Refuse ? FaultSeverity.Error : FaultSeverity.Warning,
+        Message = policy == UnknownProfiles.Refuse ? "profile-refused" : "profile-not-enforced",
+    };
 
     private static void Add(List<FaultIssue> issues, IEnumerable<FaultIssue> further)
     {

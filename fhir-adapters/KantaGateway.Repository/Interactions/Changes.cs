@@ -14,7 +14,7 @@ using KantaGateway.Repository.Storage;
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>create, update, patch, delete and transaction: reads the body, has it written, answers (hl7.org/fhir/R4/http.html).</summary>
-sealed partial class Changes(Writing writing, Reading reading, Histories histories, Searching searching, RowNames names, ILogger<Changes> log)
+sealed partial class Changes(Writing writing, Reading reading, Histories histories, Searching searching, RowNames names, TimeProvider time, ILogger<Changes> log)
 {
     /// <summary>Most resource versions that a transaction may store and show: the manifest of its answer travels in a header.</summary>
     public const int MaxItems = 10_000;
@@ -26,18 +26,24 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
         ChangeAsync(request, () =>
         {
             var creation = new BundleOperation(0, BundleMethod.Post, type, null) { Resource = Parse(body, type), IfNoneExist = ifNoneExist };
-            return creation.Resource is DocumentReference reference && PublishedWith(reference, ifNoneExist) is { } document ? [creation, document] : [creation];
+            return creation.Resource is DocumentReference reference ? PublishedWith(request, creation, reference) : [creation];
         }, prefer, correlationId, cancel);
 
-    /// <summary>The document that a DocumentReference brings along (<see cref="SimplifiedPublish"/>); null: none.</summary>
-    private static BundleOperation? PublishedWith(DocumentReference reference, string? ifNoneExist)
+    /// <summary>A DocumentReference with the document that it may bring along, and the submission set of the two (<see cref="SimplifiedPublish"/>).</summary>
+    private BundleOperation[] PublishedWith(RepositoryRequest request, BundleOperation creation, DocumentReference reference)
     {
-        var link = $"urn:uuid:{Guid.NewGuid()}";
+        string own = $"urn:uuid:{Guid.NewGuid()}", link = $"urn:uuid:{Guid.NewGuid()}";
         var (document, fault) = SimplifiedPublish.Extract(reference, link);
-        if (fault is null && document is not null && ifNoneExist is not null)
+        if (fault is null && document is not null && creation.IfNoneExist is not null)
             fault = new(FaultKind.NotSupported, "A document is not published by criteria: it would be stored beside the DocumentReference that they find. Leave If-None-Exist out.", "http.If-None-Exist");
-        return fault is not null ? throw new FaultException(fault)
-            : document is null ? null : new(1, BundleMethod.Post, "Binary", null) { Resource = document, FullUrl = link };
+        if (fault is not null)
+            throw new FaultException(fault);
+        return document is null ? [creation] :
+        [
+            creation with { FullUrl = own },
+            new(1, BundleMethod.Post, "Binary", null) { Resource = document, FullUrl = link },
+            new(2, BundleMethod.Post, "List", null) { Resource = SubmissionSet.Of(reference, own, request.Scope.Controller, time.GetUtcNow()) },
+        ];
     }
 
     /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>

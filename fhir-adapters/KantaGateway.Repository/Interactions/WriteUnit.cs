@@ -253,7 +253,7 @@ sealed class WriteUnit : IDisposable
         var body = (await target.Lease.ReadAsync([current], cancel).ConfigureAwait(false))[0];
         var (patched, fault) = operation.Patch!.Apply(body);
         var changed = operation with { Resource = patched ?? throw new FaultException(fault!) };
-        Writing.Validate(_request, [changed], _isBundle);
+        Writing.ValidatePatched(_request, changed, _isBundle);
         Stage(changed, target, current);
     }
 

@@ -55,7 +55,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
         for (var attempt = 0; attempt < MaxAttempts; attempt++)
         {
             var (operations, bundle) = parse();
-            var warnings = Validate(request, operations, bundle is not null);
+            var warnings = Validate(request, operations, bundle);
             var writesDirectory = !request.Compartment.IsDirectory
                 && operations.Any(o => !o.IsRead && ResourceTypes.PlaceOf(o.Type) == ResourcePlace.Directory);
             if (writesDirectory && request.Directory?.Grant.Use != GrantUse.Write)
@@ -94,19 +94,36 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
     /// <summary>Holds what is to be stored to the specification and to the profiles that it claims, before anybody has to wait for it.</summary>
     /// <returns>Warnings: what is accepted unchecked.</returns>
     /// <exception cref="FaultException">422 with one issue for each rule that does not hold.</exception>
-    public static List<FaultIssue> Validate(RepositoryRequest request, IReadOnlyList<BundleOperation> operations, bool isBundle)
+    public static List<FaultIssue> Validate(RepositoryRequest request, IReadOnlyList<BundleOperation> operations, TransactionBundle? bundle)
     {
         var issues = new List<FaultIssue>();
+        if (bundle is not null)
+            ResourceValidator.CheckBundle(bundle.Profiles, request.UnknownProfiles, issues);
+        ValidateResources(request, operations, bundle is not null, issues);
+        return issues.Exists(i => i.Severity == FaultSeverity.Error) ? throw new FaultException(new Fault(FaultKind.Unprocessable, issues)) : issues;
+    }
+
+    /// <summary>Likewise what a patch has made.</summary>
+    /// <exception cref="FaultException">422 with one issue for each rule that does not hold.</exception>
+    public static void ValidatePatched(RepositoryRequest request, BundleOperation patched, bool isBundle)
+    {
+        var issues = new List<FaultIssue>();
+        ValidateResources(request, [patched], isBundle, issues);
+        if (issues.Exists(i => i.Severity == FaultSeverity.Error))
+            throw new FaultException(new Fault(FaultKind.Unprocessable, issues));
+    }
+
+    private static void ValidateResources(RepositoryRequest request, IReadOnlyList<BundleOperation> operations, bool isBundle, List<FaultIssue> issues)
+    {
         var entries = isBundle ? operations.Where(o => o.FullUrl is not null).DistinctBy(o => o.FullUrl).ToDictionary(o => o.FullUrl!, o => o.Type, StringComparer.Ordinal) : null;
         foreach (var operation in operations)
             if (operation.Resource is { } resource)
             {
-                if (operation.Method == BundleMethod.Put && Subset.TagOf(resource) is { } tag)
+                if (Subset.TagOf(resource) is { } tag)
                     issues.Add(new("The resource is tagged SUBSETTED: it was read with _summary or _elements, and storing it would lose the rest. Read the whole resource, change that and send it.",
                         $"{(isBundle ? operation.ResourceExpression : resource.TypeName)}.meta.tag[{tag}]", "business-rule") { Message = "read-whole" });
                 ResourceValidator.Check(resource, request.UnknownProfiles, issues, isBundle ? operation.ResourceExpression : null, entries);
             }
-        return issues.Exists(i => i.Severity == FaultSeverity.Error) ? throw new FaultException(new Fault(FaultKind.Unprocessable, issues)) : issues;
     }
 
     private async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)

@@ -28,7 +28,11 @@ public abstract record Reading
     }
 
     /// <summary>A batch: its entries are requests of their own.</summary>
-    public sealed record Batch(RequestScan Scan, ReadOnlyMemory<byte> Body) : Reading;
+    public sealed record Batch(RequestScan Scan, ReadOnlyMemory<byte> Body) : Reading
+    {
+        /// <summary>How many profiles the Bundle itself claims that are not known; its entries are counted by themselves.</summary>
+        public int UnenforcedProfiles { get; init; }
+    }
 
     /// <summary><c>$validate</c> of what is sent: the gateway answers it by itself, for it concerns no compartment.</summary>
     public sealed record Validation(Interaction Interaction, IReadOnlyList<FaultIssue> Issues) : Reading;
@@ -124,7 +128,7 @@ public sealed class InteractionReader
                 : "There is no such resource type in FHIR R4.", served.StartsWith('$') ? null : "http.url")
             : address.Interaction switch
             {
-                RestInteraction.Bundle => await BundleAsync(body, cancel),
+                RestInteraction.Bundle => await BundleAsync(requester, body, cancel),
                 RestInteraction.SearchType => await SearchTypeAsync(request, requester, address, body, cancel),
                 RestInteraction.Create => await CreateAsync(address.Type!, body, request.Headers.ContainsKey("If-None-Exist"), cancel),
                 RestInteraction.Read => OfId(InteractionKind.Read, address.Type!, address.Id!, 'r'),
@@ -326,14 +330,14 @@ public sealed class InteractionReader
                 Needs =
                 [
                     (type, 'c'), .. conditional ? [(type, 's'), (type, 'r')] : Array.Empty<(string, char)>(), .. SearchesOf(scan),
-                    // Its document becomes a Binary.
-                    .. type == "DocumentReference" && SimplifiedPublish.IsClaimedIn(body) ? [("Binary", 'c')] : Array.Empty<(string, char)>(),
+                    // Its document becomes a Binary, and the two a submission set.
+                    .. type == "DocumentReference" && SimplifiedPublish.IsAmong(scan.ClaimedProfiles) ? [("Binary", 'c'), ("List", 'c')] : Array.Empty<(string, char)>(),
                 ],
             },
         };
     }
 
-    private async ValueTask<Reading> BundleAsync(ReadOnlyMemory<byte> body, CancellationToken cancel)
+    private async ValueTask<Reading> BundleAsync(Requester requester, ReadOnlyMemory<byte> body, CancellationToken cancel)
     {
         var scan = RequestScan.Read(body.Span);
         if (scan.Fault is { } fault)
@@ -343,7 +347,13 @@ public sealed class InteractionReader
         if (scan is { BundleType: "batch" or "transaction", Misplaced: { Count: > 0 } misplaced })
             return new Reading.Refused(new Fault(FaultKind.Unprocessable, misplaced));
         if (scan.BundleType == "batch")
-            return new Reading.Batch(scan, body);
+        {
+            var claims = new List<FaultIssue>();
+            ResourceValidator.CheckBundle(scan.ClaimedProfiles, requester.UnknownProfiles, claims);
+            return claims.Exists(i => i.Severity == FaultSeverity.Error)
+                ? new Reading.Refused(new Fault(FaultKind.Unprocessable, claims))
+                : new Reading.Batch(scan, body) { UnenforcedProfiles = claims.Count };
+        }
         if (scan.BundleType != "transaction")
             return Refuse(FaultKind.Invalid, "Bundle.type must be transaction or batch here.", "Bundle.type");
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Identification;
@@ -49,6 +50,8 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
         }
         context.Response.StatusCode = StatusCodes.Status200OK;
         context.Response.Headers.CacheControl = "no-store";
+        if (batch.UnenforcedProfiles + answers.Sum(a => int.TryParse(a.Headers[UnenforcedProfiles.Header], CultureInfo.InvariantCulture, out var number) ? number : 0) is > 0 and var unenforced)
+            context.Response.Headers[UnenforcedProfiles.Header] = unenforced.ToString(CultureInfo.InvariantCulture);
         await FaultWriter.WriteAsync(context, buffer.GetBuffer().AsMemory(0, (int)buffer.Length));
     }
 

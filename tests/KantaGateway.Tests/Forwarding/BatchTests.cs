@@ -1,8 +1,11 @@
+using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Tests.Laws;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -32,6 +35,30 @@ public sealed class BatchTests
         Assert.Equal(2, scopes.Seen.Count);
         Assert.All(scopes.Seen.Concat(answered), id => Assert.Equal(outer.Response.Headers[CorrelationId].ToString(), id));
         Assert.NotEqual("", outer.Response.Headers[CorrelationId].ToString());
+    }
+
+    /// <summary>What the envelope claims counts with what its entries claim.</summary>
+    [Fact]
+    public async Task A_profile_that_a_batch_claims_is_refused_or_told_of_by_the_policy_of_the_client()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var entry = house.Observation("x");
+        entry["meta"] = Claim("https://example.org/fhir/StructureDefinition/note");
+        var bundle = new JsonObject
+        {
+            ["resourceType"] = "Bundle", ["meta"] = Claim("https://example.org/fhir/StructureDefinition/envelope"), ["type"] = "batch",
+            ["entry"] = new JsonArray(new JsonObject { ["resource"] = entry, ["request"] = new JsonObject { ["method"] = "POST", ["url"] = "Observation" } }),
+        };
+        var accepted = await house.Aurora.System.BundleAsync(HouseInMemory.Json(bundle));
+        Assert.True(accepted.Status == 200, accepted.ToString());
+        Assert.Equal("2", accepted.Headers[UnenforcedProfiles.Header]);
+
+        var refused = await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(house.Citizen, "POST", "", HouseInMemory.Json(bundle));
+        Assert.Equal(422, refused.Status);
+        Assert.Contains("Bundle.meta.profile[0]", System.Text.Encoding.UTF8.GetString(refused.Body), StringComparison.Ordinal);
+
+        static JsonObject Claim(string profile) => new() { ["profile"] = new JsonArray(profile) };
     }
 
     private static Requester Somebody => new()

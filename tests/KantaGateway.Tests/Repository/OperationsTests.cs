@@ -175,6 +175,24 @@ public sealed class OperationsTests : IAsyncLifetime
         Assert.Equal([letter], (await clinic.GetAsync(next[(RepositoryWorld.Base.Length + 1)..])).Is(HttpStatusCode.OK).Ids);
     }
 
+    [Fact]
+    public async Task Docref_finds_documents_of_any_of_the_profiles_and_takes_nothing_else()
+    {
+        const string One = "https://example.org/fhir/StructureDefinition/one", Other = "https://example.org/fhir/StructureDefinition/other";
+        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var ids = new List<string>();
+        foreach (var profile in (string[])[One, Other, One + "s"])
+        {
+            var document = Document(clinic.PatientId, "34133-9");
+            document["meta"] = new JsonObject { ["profile"] = new JsonArray(profile) };
+            ids.Add((string)(await clinic.CreateAsync(document, (KantaGateway.Fhir.Transport.InternalHeaders.UnknownProfiles, "accept"))).Is(HttpStatusCode.Created).Json["id"]!);
+        }
+        var target = $"DocumentReference/$docref?patient={clinic.PatientId}";
+        Assert.Equal([ids[0]], (await clinic.GetAsync($"{target}&profile={One}")).Is(HttpStatusCode.OK).Ids);
+        Assert.Equal(ids[..2], (await clinic.GetAsync($"{target}&profile={One}&profile={Other}")).Is(HttpStatusCode.OK).Ids);
+        (await clinic.GetAsync($"{target}&status=current")).Is(HttpStatusCode.BadRequest);
+    }
+
     private async Task<string> StoreInDirectoryAsync()
     {
         var reply = await _world.SendAsync(_world.DirectoryGrant(RepositoryWorld.Aurora), null, "POST", "/fhir/Organization", Some.Organization().ToJsonString());

@@ -138,6 +138,7 @@ sealed partial class Twin
             said = said.Replace(_house.Target.Authority, "HOUSE", StringComparison.Ordinal);
             said = PageLink().Replace(said, m => $"_page={m.Groups[1].Length}");
             said = Now().Replace(said, "T");
+            said = NumberedUuid().Replace(said, "2.25.N");
             return Uuid().Replace(said, m => _labels.TryGetValue(m.Value, out var label) ? $"<{label}>"
                 : unnamed.TryGetValue(m.Value, out var known) ? known : unnamed[m.Value] = $"<#{unnamed.Count}>");
         }
@@ -166,6 +167,10 @@ sealed partial class Twin
 
     [GeneratedRegex("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")]
     private static partial Regex Uuid();
+
+    /// <summary>A UUID as an OID (ITU-T X.667).</summary>
+    [GeneratedRegex(@"2\.25\.\d+")]
+    private static partial Regex NumberedUuid();
 
     [GeneratedRegex("_page=([A-Za-z0-9_-]+)")]
     private static partial Regex PageLink();
