@@ -41,7 +41,7 @@ public static class RepositoryHost
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
             s.GetRequiredService<TimeProvider>(), options.OpenCompartments, options.OpenBytes, TimeSpan.FromSeconds(options.OpenSeconds)));
         builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
-            .AddSingleton<Changes>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
+            .AddSingleton<Changes>().AddSingleton<ArrivedContents>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
             .AddHostedService<ContentSweep>()
             // Before the listener: whoever is answered is answered by a repository that is warm.
             .AddHostedService<WarmUp>();

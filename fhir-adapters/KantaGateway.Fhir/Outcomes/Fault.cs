@@ -4,7 +4,7 @@ namespace KantaGateway.Fhir.Outcomes;
 public enum FaultKind
 {
     NotIdentified, Denied, Frozen, Absent, Deleted, Invalid, Unprocessable, NotSupported, MethodNotAllowed, NotAcceptable, UnsupportedMediaType,
-    TooLarge, TooMany, VersionConflict, PreconditionRequired, Duplicate,
+    TooLarge, TooMany, RangeNotSatisfiable, VersionConflict, PreconditionRequired, Duplicate,
     AuditUnavailable, KeyUnavailable, StoreUnavailable, Busy, UpstreamFailed, UpstreamTimeout, Unexpected,
 }
 

@@ -18,6 +18,7 @@ public static class FaultTable
         FaultKind.NotAcceptable => (406, "not-supported"),
         FaultKind.UnsupportedMediaType => (415, "not-supported"),
         FaultKind.TooLarge => (413, "too-long"),
+        FaultKind.RangeNotSatisfiable => (416, "value"),
         FaultKind.TooMany => (429, "throttled"),
         FaultKind.VersionConflict => (412, "conflict"),
         FaultKind.PreconditionRequired => (428, "required"),

@@ -35,6 +35,12 @@ public static class InternalHeaders
     /// </summary>
     public const string PolicyVersion = "X-Kanta-Policy-Version";
 
+    /// <summary>
+    /// Response beside <see cref="PolicyVersion"/>: the content that was sent lies in the repository, under this name, for a minute. On the
+    /// same request made again without the content: it is that one.
+    /// </summary>
+    public const string ArrivedContent = "X-Kanta-Arrived-Content";
+
     /// <summary>In both directions and on the public answer.</summary>
     public const string CorrelationId = "X-Correlation-Id";
 }

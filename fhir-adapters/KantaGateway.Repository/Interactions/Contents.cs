@@ -23,7 +23,7 @@ namespace KantaGateway.Repository.Interactions;
 /// digest, committed like any other and checked anew. Before 3 nothing shows: parts that no row has are swept. Since the row
 /// knows the digest, a read names it in its manifest before the first byte.
 /// </remarks>
-sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, IdentifierCipher identifiers, RowNames names, Changes changes, RepositoryOptions options, TimeProvider time)
+sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, IdentifierCipher identifiers, RowNames names, Changes changes, ArrivedContents arrived, RepositoryOptions options, TimeProvider time)
 {
     /// <summary>Longest time that a content may take to arrive: what has lain longer than that without a row belongs to nobody.</summary>
     public static readonly TimeSpan LongestUpload = TimeSpan.FromHours(1);
@@ -60,23 +60,52 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
             throw new FaultException(new Fault(FaultKind.Unprocessable, $"{RawContent.SecurityContextHeader} names nobody that is registered here. Register the patient first.", $"http.{RawContent.SecurityContextHeader}"));
 
         var content = Guid.CreateVersion7(time.GetUtcNow());
+        StoredContent stored;
         try
         {
             // 2.
-            var stored = await StorePartsAsync(lease, content, body, cancel).ConfigureAwait(false);
+            stored = await StorePartsAsync(lease, content, body, cancel).ConfigureAwait(false);
+        }
+        catch
+        {
+            await DropPartsAsync(request.Compartment, content).ConfigureAwait(false);
+            throw;
+        }
+        // 3.
+        return await StoreAsync(request, new(id, contentType, securityContext, stored), ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+    }
 
-            // 3.
-            return await changes.StoreContentAsync(request, id, () => new Binary
+    /// <summary>Stores a content that has arrived before: the policy had moved when it was all there, and has been decided on anew.</summary>
+    /// <param name="name">As <see cref="PolicyMovedException.Arrived"/> gave it.</param>
+    public Task<Answer> StoreArrivedAsync(RepositoryRequest request, string? id, string name,
+        string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)
+    {
+        request.Require(GrantUse.Write);
+        return arrived.Take(name, request) is { } content && content.Id == id
+            ? StoreAsync(request, content, ifMatch, ifNoneMatch, prefer, correlationId, cancel)
+            : throw new FaultException(new Fault(FaultKind.Busy, "The person's policy changed while the content was sent. Nothing was stored; send it again."));
+    }
+
+    private async Task<Answer> StoreAsync(RepositoryRequest request, ArrivedContent content,
+        string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)
+    {
+        try
+        {
+            return await changes.StoreContentAsync(request, content.Id, () => new Binary
             {
-                Id = id,
-                ContentType = contentType,
-                SecurityContext = securityContext is { } about ? new($"{about.Type}/{about.Id}") : null,
-            }, stored, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+                Id = content.Id,
+                ContentType = content.ContentType,
+                SecurityContext = content.SecurityContext is { } about ? new($"{about.Type}/{about.Id}") : null,
+            }, content.Stored, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+        }
+        catch (PolicyMovedException moved)
+        {
+            throw new PolicyMovedException(moved.Version) { Arrived = arrived.Hold(content, request) };
         }
         // Where the row may be there after all, the sweep finds out.
         catch (Exception e) when (e is not StoreException { MayHaveStored: true })
         {
-            await DropPartsAsync(request.Compartment, content).ConfigureAwait(false);
+            await DropPartsAsync(request.Compartment, content.Stored.Id).ConfigureAwait(false);
             throw;
         }
     }
@@ -100,7 +129,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
             var answer = new Answer(200, default, [item])
             {
                 ContentType = contentType,
-                ETag = Answer.ETagOf(item.VersionId),
+                ETag = Answer.StrongETagOf(item.VersionId),
                 LastModified = row.LastUpdated,
                 SecurityContext = resource.RootElement.TryGetProperty("securityContext", out var context) && context.TryGetProperty("reference", out var literal) ? literal.GetString() : null,
             };
@@ -133,7 +162,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
             throw new FaultException(new Fault(FaultKind.NotAcceptable,
                 $"A content of more than {MaxAsResource >> 20} MB is not given as a FHIR resource. Read it as it is: GET Binary/[id] with Accept: */*.", "http.Accept"));
         var bytes = new MemoryStream((int)content.Size);
-        await new SealedContent(lease, store, content).CopyToAsync(PipeWriter.Create(bytes, new(leaveOpen: true)), cancel).ConfigureAwait(false);
+        await new SealedContent(lease, store, content).CopyToAsync(PipeWriter.Create(bytes, new(leaveOpen: true)), null, cancel).ConfigureAwait(false);
         var buffer = new ArrayBufferWriter<byte>((int)content.Size * 4 / 3 + read.Body.Length + 64);
         using (var json = new Utf8JsonWriter(buffer, new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         using (var resource = JsonDocument.Parse(read.Body))
@@ -233,27 +262,36 @@ sealed class SealedContent(CompartmentLease lease, ICompartmentStore store, Stor
 {
     public StoredContent Stored => content;
 
+    /// <summary>Opens the parts that have something of the range, and no others.</summary>
+    /// <param name="range">Null: all of it.</param>
     /// <exception cref="TamperedException">A part is missing, or is not what was stored.</exception>
-    public async System.Threading.Tasks.Task CopyToAsync(PipeWriter to, CancellationToken cancel)
+    public async System.Threading.Tasks.Task CopyToAsync(PipeWriter to, ByteRange? range, CancellationToken cancel)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(Contents.PartSize + RowSeal.Overhead);
         try
         {
             using var cipher = lease.Cipher();
-            var left = content.Size;
-            for (var number = 0; number == 0 || left > 0; number++)
+            var (first, end) = range is { } asked ? (asked.First, asked.Last + 1) : (0, content.Size);
+            var number = (int)(first / Contents.PartSize);
+            var at = (long)number * Contents.PartSize;
+            do
             {
                 var length = await store.ReadPartAsync(lease.View.Compartment, content.Id, number, buffer, cancel).ConfigureAwait(false);
                 if (length < 0)
                     throw new TamperedException("A part of a content is missing.");
                 var part = to.GetMemory(Contents.PartSize);
-                var plain = RowSeal.OpenPart(cipher, lease.View.Compartment, content.Id, number, left <= Contents.PartSize, buffer.AsSpan(0, length), part.Span);
-                left -= plain;
-                to.Advance(plain);
+                var plain = RowSeal.OpenPart(cipher, lease.View.Compartment, content.Id, number, content.Size - at <= Contents.PartSize, buffer.AsSpan(0, length), part.Span);
+                if (plain != Math.Min(Contents.PartSize, content.Size - at))
+                    throw new TamperedException("A content has another size than was stored.");
+                var (from, until) = ((int)Math.Max(first - at, 0), (int)Math.Min(end - at, plain));
+                if (from > 0)
+                    part.Span[from..until].CopyTo(part.Span);
+                to.Advance(until - from);
                 await to.FlushAsync(cancel).ConfigureAwait(false);
+                at += plain;
+                number++;
             }
-            if (left != 0)
-                throw new TamperedException("A content has another size than was stored.");
+            while (at < end);
         }
         finally
         {

@@ -59,7 +59,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             case { Interaction: RestInteraction.Read or RestInteraction.VRead, Type: "Binary", Id: { } id }:
                 request.Require(Reads);
                 return ReadBinaryAsync(request, id, address.VersionId, context);
-            case { Interaction: RestInteraction.Create or RestInteraction.Update, Type: "Binary" } when RawContent.IsContent(context.Request.ContentType):
+            case { Interaction: RestInteraction.Create or RestInteraction.Update, Type: "Binary" }
+                when RawContent.IsContent(context.Request.ContentType) || context.Request.Headers.ContainsKey(InternalHeaders.ArrivedContent):
                 return WriteContentAsync(request, address.Id, context);
             case { Interaction: RestInteraction.Read or RestInteraction.VRead, Type: { } type, Id: { } id }:
                 request.Require(Reads);
@@ -145,13 +146,19 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     {
         var (accept, cancel) = (context.Request.Headers.Accept.ToString(), context.RequestAborted);
         if (RawContent.IsAskedFor(accept, context.Request.Query["_format"]))
-            return UnlessKnown(await contents.ReadAsync(request, id, versionId, accept, cancel).ConfigureAwait(false), context);
+        {
+            var answer = UnlessKnown(await contents.ReadAsync(request, id, versionId, accept, cancel).ConfigureAwait(false), context);
+            return context.Request.Method != "GET" ? answer
+                : answer.Within(Header(context, "Range"), Header(context, "If-Range"), fault => FaultTable.ToOperationOutcome(fault, CorrelationId(context), request.Language));
+        }
         var read = await ReadAsync(request, "Binary", id, versionId, context).ConfigureAwait(false);
         return read.Body.IsEmpty ? read : await contents.ReadAsResourceAsync(request, read, cancel).ConfigureAwait(false);
     }
 
     private async Task<Answer> WriteContentAsync(RepositoryRequest request, string? id, HttpContext context)
     {
+        if (Header(context, InternalHeaders.ArrivedContent) is { } arrived)
+            return await contents.StoreArrivedAsync(request, id, arrived, Header(context, "If-Match"), Header(context, "If-None-Match"), PreferenceOf(context), CorrelationId(context), context.RequestAborted).ConfigureAwait(false);
         var named = Header(context, RawContent.SecurityContextHeader);
         var about = RawContent.SecurityContext(named, request.Base);
         if (about is null && (named is not null || id is null))
@@ -217,6 +224,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         {
             context.Response.StatusCode = 412;
             context.Response.Headers[InternalHeaders.PolicyVersion] = e.Version.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            if (e.Arrived is not null)
+                context.Response.Headers[InternalHeaders.ArrivedContent] = e.Arrived;
             return;
         }
         catch (FaultException e)

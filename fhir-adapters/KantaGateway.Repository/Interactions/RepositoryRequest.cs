@@ -44,4 +44,7 @@ sealed record RepositoryRequest(HeldGrant Held, HeldGrant? Directory, string Bas
 sealed class PolicyMovedException(long version) : Exception
 {
     public long Version { get; } = version;
+
+    /// <summary>Name of a content that has arrived meanwhile and need not be sent again; null: none has.</summary>
+    public string? Arrived { get; init; }
 }

@@ -47,6 +47,7 @@ public static class Compression
 
     private sealed class OfLargeAnswers(IServiceProvider services, IOptions<ResponseCompressionOptions> options) : ResponseCompressionProvider(services, options)
     {
-        public override bool ShouldCompressResponse(HttpContext context) => context.Response.ContentLength is null or >= MinLength && base.ShouldCompressResponse(context);
+        // Octets of a content are what their tag and positions say: they leave as they are, whatever their type.
+        public override bool ShouldCompressResponse(HttpContext context) => context.Response.Headers.AcceptRanges.Count == 0 && context.Response.ContentLength is null or >= MinLength && base.ShouldCompressResponse(context);
     }
 }

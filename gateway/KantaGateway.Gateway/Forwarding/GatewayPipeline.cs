@@ -94,6 +94,7 @@ public sealed class GatewayPipeline(
         var interaction = single.Interaction;
         var now = time.GetUtcNow();
         var intended = false;
+        var content = single.IsStreamed ? new StreamedContent(context.Request) : null;
         // Twice: a policy that moved between decision and reading is decided again, once.
         for (var attempt = 1; attempt <= 2; attempt++)
         {
@@ -134,9 +135,9 @@ public sealed class GatewayPipeline(
             }
 
             // :: Steps 6 to 9
-            if (!single.IsStreamed)
+            if (content is null)
                 context.Request.Body = new ReadOnlyMemoryStream(single.Body);
-            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant, interaction.IsWrite,
+            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant, interaction.IsWrite, content,
                 (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, status, disclosed));
             switch (end)
             {
@@ -147,8 +148,8 @@ public sealed class GatewayPipeline(
                 case ForwardEnd.PolicyMoved:
                     policies.Forget(interaction.Compartment, policy);
                     context.Response.Clear();
-                    // What has streamed by cannot be sent again.
-                    if (single.IsStreamed)
+                    // What has streamed by and come to nothing cannot be sent again from here.
+                    if (content is { CanBeSent: false })
                         throw new FaultException(new Fault(FaultKind.Busy, "The person's policy changed while the content was sent. Nothing was stored; send it again."));
                     continue;
                 case ForwardEnd.NotRecorded:
@@ -161,7 +162,7 @@ public sealed class GatewayPipeline(
                         : "The repository broke off. Try again."));
             }
         }
-        throw new FaultException(new Fault(FaultKind.Busy, "The person's policy is changing at this moment. Try again."));
+        throw new FaultException(new Fault(FaultKind.Busy, "The person's policy is changing at this moment. Nothing was disclosed or stored; try again."));
     }
 
     private Task RefuseAsync(HttpContext context, Requester requester, Interaction interaction, Decision decision)

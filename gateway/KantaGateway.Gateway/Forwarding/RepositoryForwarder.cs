@@ -16,7 +16,7 @@ public enum ForwardEnd
     /// <summary>Headers and body are on their way to the caller; the audit entry was durable before.</summary>
     Answered,
 
-    /// <summary>The policy has moved on since the decision; nothing was read or written. Decide again.</summary>
+    /// <summary>The policy has moved on since the decision; nothing was read or stored. Decide again.</summary>
     PolicyMoved,
 
     /// <summary>The audit could not be written: nothing of the repository's answer left.</summary>
@@ -41,14 +41,18 @@ public sealed class RepositoryForwarder : IDisposable
     private readonly string _address;
     private readonly string _fhirBase;
 
-    private static readonly ForwarderRequestConfig Config = new() { ActivityTimeout = TimeSpan.FromSeconds(30), Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+    /// <summary>A content waits for the repository's word at least as long as any answer is waited for.</summary>
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(30);
+
+    private static readonly ForwarderRequestConfig Config = new() { ActivityTimeout = LongestWait, Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
 
     public RepositoryForwarder(IHttpForwarder yarp, GatewayOptions options)
     {
         _yarp = yarp;
         var endpoint = InternalEndpoint.Parse(options.Repository);
         _invoker = new HttpMessageInvoker(endpoint.CreateHandler(handler =>
-            (handler.ActivityHeadersPropagator, handler.MaxConnectionsPerServer, handler.PooledConnectionIdleTimeout) = (null, 512, TimeSpan.FromMinutes(2))));
+            (handler.ActivityHeadersPropagator, handler.MaxConnectionsPerServer, handler.PooledConnectionIdleTimeout, handler.Expect100ContinueTimeout) =
+                (null, 512, TimeSpan.FromMinutes(2), LongestWait)));
         _address = endpoint.Address.ToString().TrimEnd('/');
         _fhirBase = options.PublicAddress + "/fhir";
     }
@@ -58,10 +62,11 @@ public sealed class RepositoryForwarder : IDisposable
     /// <param name="grant">Signed grant.</param>
     /// <param name="directoryGrant">On writes and searches.</param>
     /// <param name="isWrite">A caller who hangs up does not stop a write between the store and its record.</param>
+    /// <param name="content">Of a content that streams by: where it stands; null for any other body.</param>
     /// <param name="record">Step 8: makes the outcome durable. Throwing means that nothing may leave.</param>
-    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, bool isWrite, Func<int, DisclosureManifest?, Task> record)
+    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, bool isWrite, StreamedContent? content, Func<int, DisclosureManifest?, Task> record)
     {
-        var exchange = new Exchange(grant, directoryGrant, _fhirBase, record);
+        var exchange = new Exchange(grant, directoryGrant, _fhirBase, content, record);
         var aborted = context.RequestAborted;
         if (isWrite)
             context.RequestAborted = CancellationToken.None;
@@ -82,10 +87,10 @@ public sealed class RepositoryForwarder : IDisposable
 
     public void Dispose() => _invoker.Dispose();
 
-    private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
+    private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, StreamedContent? streamed, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
     {
         /// <summary>What of a request means something to FHIR. Nothing else goes on: neither what identifies the caller nor what looks like ours.</summary>
-        private static readonly string[] OfTheInteraction = ["Accept", "If-Match", "If-None-Match", "If-Modified-Since", "If-None-Exist", "Prefer", RawContent.SecurityContextHeader];
+        private static readonly string[] OfTheInteraction = ["Accept", "If-Match", "If-None-Match", "If-Modified-Since", "If-None-Exist", "Range", "If-Range", "Prefer", RawContent.SecurityContextHeader];
 
         private static readonly string[] OfTheBody = ["Content-Type", "Content-Length"];
 
@@ -102,6 +107,11 @@ public sealed class RepositoryForwarder : IDisposable
             if (proxyRequest.Content is { } content)
                 Copy(httpContext.Request.Headers, OfTheBody, content.Headers);
             headers.TryAddWithoutValidation(InternalHeaders.Grant, grant);
+            // The repository looks at the policy before it takes the first byte of a content; until then none is sent.
+            if (streamed is { Arrived: null })
+                headers.ExpectContinue = true;
+            if (streamed is { Arrived: { } arrived })
+                headers.TryAddWithoutValidation(InternalHeaders.ArrivedContent, arrived);
             if (directoryGrant is not null)
                 headers.TryAddWithoutValidation(InternalHeaders.DirectoryGrant, directoryGrant);
             headers.TryAddWithoutValidation(InternalHeaders.Base, fhirBase);
@@ -129,6 +139,8 @@ public sealed class RepositoryForwarder : IDisposable
             if (proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed && proxyResponse.Headers.Contains(InternalHeaders.PolicyVersion))
             {
                 Moved = true;
+                if (streamed is not null && proxyResponse.Headers.TryGetValues(InternalHeaders.ArrivedContent, out var names))
+                    streamed.Arrived = names.FirstOrDefault();
                 return false;
             }
             Manifest = proxyResponse.Headers.TryGetValues(InternalHeaders.Manifest, out var values) ? DisclosureManifest.Decode(values.FirstOrDefault()) : null;

@@ -36,6 +36,15 @@ public sealed class ContentTests : IAsyncLifetime
         var lines = (await _house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(_house.Citizen)).Lines;
         Assert.Equal(["create", "read"], lines.Where(l => l.Items.Any(i => i.Id == id)).Select(l => l.Interaction).Order(StringComparer.Ordinal));
 
+        var part = await _house.Aurora.System.SendAsync(HttpMethod.Get, "Binary/" + id, headers: [("Accept", "image/tiff"), ("Range", "bytes=10000000-10000009"), ("Accept-Encoding", "gzip")]);
+        Assert.True(part.Status == 206, part.ToString());
+        Assert.Equal(sent[10_000_000..10_000_010], part.Body);
+        var beyond = await _house.Aurora.System.SendAsync(HttpMethod.Get, "Binary/" + id, headers: [("Accept", "image/tiff"), ("Range", $"bytes={sent.Length}-")]);
+        Assert.Equal(416, beyond.Status);
+        // Nothing of it was given: its record is one of a refusal.
+        lines = (await _house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(_house.Citizen)).Lines;
+        Assert.Equal(["create", "read", "read"], lines.Where(l => l.Items.Any(i => i.Id == id)).Select(l => l.Interaction).Order(StringComparer.Ordinal));
+
         var asResource = await _house.Aurora.System.SendAsync(HttpMethod.Get, "Binary/" + id, headers: [("Accept", "application/fhir+json")]);
         Assert.Equal(406, asResource.Status);
         Assert.Contains("*/*", Encoding.UTF8.GetString(asResource.Body), StringComparison.Ordinal);

@@ -78,7 +78,7 @@ public class HeadersTests
     }
 
     /// <summary>The forwarder between a caller and a stand-in for the repository, over loopback.</summary>
-    private sealed class ForwardingWorld : IAsyncDisposable
+    internal sealed class ForwardingWorld : IAsyncDisposable
     {
         private readonly WebApplication _repository = Empty();
         private WebApplication _gateway = null!;
@@ -88,12 +88,17 @@ public class HeadersTests
         /// <summary>The headers of the last request that the repository got.</summary>
         public IHeaderDictionary? Received { get; private set; }
 
-        public static async Task<ForwardingWorld> StartAsync()
+        /// <param name="answered">What the repository does instead of answering; true: it has.</param>
+        /// <param name="forward">What the gateway does with a request; by default it forwards it once.</param>
+        public static async Task<ForwardingWorld> StartAsync(Func<HttpContext, Task<bool>>? answered = null, Func<HttpContext, RepositoryForwarder, Task>? forward = null)
         {
+            forward ??= (context, forwarder) => forwarder.ForwardAsync(context, "the gateway's grant", null, isWrite: false, null, (_, _) => Task.CompletedTask);
             var world = new ForwardingWorld();
             world._repository.Run(async context =>
             {
                 world.Received = new HeaderDictionary(context.Request.Headers.ToDictionary(h => h.Key, h => h.Value, StringComparer.OrdinalIgnoreCase));
+                if (answered is not null && await answered(context))
+                    return;
                 context.Response.Headers[InternalHeaders.Manifest] = DisclosureManifest.Of([], "{}"u8).Encode();
                 context.Response.Headers["x-kanta-anything-else"] = "inside";
                 context.Response.Headers.ETag = "W/\"1\"";
@@ -102,7 +107,7 @@ public class HeadersTests
             await world._repository.StartAsync();
             world._gateway = Empty(s => s.AddHttpForwarder());
             var forwarder = new RepositoryForwarder(world._gateway.Services.GetRequiredService<IHttpForwarder>(), Options(world._repository.Urls.Single()));
-            world._gateway.Run(async context => await forwarder.ForwardAsync(context, "the gateway's grant", null, isWrite: false, (_, _) => Task.CompletedTask));
+            world._gateway.Run(context => forward(context, forwarder));
             await world._gateway.StartAsync();
             world.Client = new HttpClient { BaseAddress = new(world._gateway.Urls.Single()) };
             return world;

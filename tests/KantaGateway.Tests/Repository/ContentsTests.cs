@@ -67,10 +67,95 @@ public sealed class ContentsTests : IAsyncLifetime
         Assert.Equal("text/plain", read.Headers["Content-Type"]);
         Assert.Equal("nosniff", read.Headers["X-Content-Type-Options"]);
         Assert.Equal(SHA256.HashData(read.Body), read.Manifest!.Digest);
-        Assert.Equal(created.ETag, read.ETag);
+        Assert.Equal(created.ETag, "W/" + read.ETag);
+        Assert.Equal("bytes", read.Headers["Accept-Ranges"]);
         var resource = (await clinic.GetAsync($"Binary/{created.Json["id"]}")).Is(HttpStatusCode.OK);
         Assert.Equal(sent, System.Text.Encoding.UTF8.GetString(Convert.FromBase64String((string)resource.Json["data"]!)));
         Assert.Equal(SHA256.HashData(resource.Body), resource.Manifest!.Digest);
+    }
+
+    /// <summary>Beginning, end, across the border of two parts, the last octet, more than there is.</summary>
+    [Theory]
+    [InlineData("bytes=0-99", 0, 99)]
+    [InlineData("bytes=262140-262150", 262140, 262150)]
+    [InlineData("bytes=262144-262144", 262144, 262144)]
+    [InlineData("bytes=599990-", 599990, 599999)]
+    [InlineData("bytes=-7", 599993, 599999)]
+    [InlineData("bytes=-9999999", 0, 599999)]
+    [InlineData("bytes=599999-99999999999999999999999", 599999, 599999)]
+    [InlineData("BYTES= 5-6 ", 5, 6)]
+    public async Task A_part_of_a_content_is_given_and_recorded_as_the_content(string range, int first, int last)
+    {
+        var clinic = await ClinicAsync();
+        var sent = Text[..600_000];
+        var created = (await SendAsync(clinic, sent)).Is(HttpStatusCode.Created);
+        var id = (string)created.Json["id"]!;
+        var whole = (await ReadAsync(clinic, id, "*/*")).Is(HttpStatusCode.OK);
+        var part = (await ReadAsync(clinic, id, "*/*", ("Range", range))).Is(HttpStatusCode.PartialContent);
+        Assert.Equal(sent[first..(last + 1)], part.Text);
+        Assert.Equal($"bytes {first}-{last}/600000", part.Headers["Content-Range"]);
+        Assert.Equal((last - first + 1).ToString(System.Globalization.CultureInfo.InvariantCulture), part.Headers["Content-Length"]);
+        Assert.Equal(whole.Headers[KantaGateway.Fhir.Transport.InternalHeaders.Manifest], part.Headers[KantaGateway.Fhir.Transport.InternalHeaders.Manifest]);
+        foreach (var same in (string[])["ETag", "Last-Modified", "Content-Type", "Accept-Ranges", "X-Content-Type-Options", "Content-Security-Policy"])
+            Assert.Equal(whole.Headers[same], part.Headers[same]);
+        // A part of a version is a part of that version.
+        Assert.Equal(part.Text, (await _world.SendAsync(clinic.Grant, null, "GET", $"/fhir/Binary/{id}/_history/{created.Manifest!.Items[0].VersionId}", null, null, ("Accept", "*/*"), ("Range", range))).Is(HttpStatusCode.PartialContent).Text);
+    }
+
+    [Theory]
+    [InlineData("bytes=600000-")]
+    [InlineData("bytes=700000-800000")]
+    [InlineData("bytes=-0")]
+    public async Task A_part_that_is_not_there_is_refused_with_the_size_and_recorded(string range)
+    {
+        var clinic = await ClinicAsync();
+        var id = (string)(await SendAsync(clinic, Text[..600_000])).Is(HttpStatusCode.Created).Json["id"]!;
+        var refused = await ReadAsync(clinic, id, "*/*", ("Range", range));
+        Assert.Equal(HttpStatusCode.RequestedRangeNotSatisfiable, refused.Status);
+        Assert.Equal("bytes */600000", refused.Headers["Content-Range"]);
+        Assert.Equal("OperationOutcome", (string)refused.Json["resourceType"]!);
+        Assert.Equal(id, Assert.Single(refused.Manifest!.Items).Id);
+        // Of what is not there nothing is told, whatever part of it.
+        (await ReadAsync(clinic, Guid.NewGuid().ToString(), "*/*", ("Range", range))).Is(HttpStatusCode.NotFound);
+    }
+
+    [Theory]
+    [InlineData("bytes=0-1,5-6")]
+    [InlineData("bytes=5-1")]
+    [InlineData("bytes=x-1")]
+    [InlineData("bytes=-")]
+    [InlineData("bytes=0--1")]
+    [InlineData("lines=0-1")]
+    public async Task What_is_no_single_range_of_octets_is_passed_over(string range)
+    {
+        var clinic = await ClinicAsync();
+        var id = (string)(await SendAsync(clinic, "teksti")).Is(HttpStatusCode.Created).Json["id"]!;
+        Assert.Equal("teksti", (await ReadAsync(clinic, id, "*/*", ("Range", range))).Is(HttpStatusCode.OK).Text);
+    }
+
+    [Fact]
+    public async Task A_part_is_given_of_octets_to_a_GET_and_while_the_content_is_still_that_one()
+    {
+        var clinic = await ClinicAsync();
+        var created = (await SendAsync(clinic, "teksti")).Is(HttpStatusCode.Created);
+        var id = (string)created.Json["id"]!;
+        var read = (await ReadAsync(clinic, id, "*/*")).Is(HttpStatusCode.OK);
+        (string, string) part = ("Range", "bytes=1-2");
+        Assert.Equal("ek", (await ReadAsync(clinic, id, "*/*", part, ("If-Range", read.ETag))).Is(HttpStatusCode.PartialContent).Text);
+        // Two versions may come in one second: a time says too little.
+        foreach (var other in (string[])["\"other\"", "W/" + read.ETag, read.Headers["Last-Modified"], "x"])
+            Assert.Equal("teksti", (await ReadAsync(clinic, id, "*/*", part, ("If-Range", other))).Is(HttpStatusCode.OK).Text);
+        (await ReadAsync(clinic, id, "*/*", part, ("If-None-Match", read.ETag))).Is(HttpStatusCode.NotModified);
+        (await ReadAsync(clinic, id, "application/fhir+json", part)).Is(HttpStatusCode.OK);
+        (await _world.SendAsync(clinic.Grant, null, "HEAD", $"/fhir/Binary/{id}", null, null, ("Accept", "*/*"), part)).Is(HttpStatusCode.OK);
+        // One that came as a resource is octets too.
+        var small = await clinic.StoreAsync(new JsonObject
+        {
+            ["resourceType"] = "Binary", ["contentType"] = "text/plain", ["securityContext"] = Some.To("Patient/" + clinic.PatientId), ["data"] = "dGVrc3Rp",
+        });
+        var slice = (await ReadAsync(clinic, small, "*/*", part)).Is(HttpStatusCode.PartialContent);
+        Assert.Equal(("ek", "bytes 1-2/6"), (slice.Text, slice.Headers["Content-Range"]));
+        Assert.Equal(SHA256.HashData("teksti"u8), slice.Manifest!.Digest);
     }
 
     [Fact]
@@ -237,6 +322,9 @@ public sealed class ContentsTests : IAsyncLifetime
     private Task<Reply> SendAsync(Caller caller, string content, string? id = null, params (string, string)[] headers) =>
         _world.SendAsync(caller.Grant, null, id is null ? "POST" : "PUT", "/fhir/Binary" + (id is null ? "" : "/" + id), content, "text/plain",
             id is null && headers.Length == 0 ? [("X-Security-Context", "Patient/" + caller.PatientId)] : headers);
+
+    private Task<Reply> ReadAsync(Caller caller, string id, string accept, (string, string) header, params (string, string)[] more) =>
+        _world.SendAsync(caller.Grant, null, "GET", "/fhir/Binary/" + id, null, null, [("Accept", accept), header, .. more]);
 
     private async Task<Reply> ReadAsync(Caller caller, string id, string accept, bool mayBreak = false)
     {

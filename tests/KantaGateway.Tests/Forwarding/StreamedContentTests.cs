@@ -1,0 +1,94 @@
+using System.Net;
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Tests.Laws;
+using Microsoft.AspNetCore.Http;
+
+namespace KantaGateway.Tests.Forwarding;
+
+/// <summary>A content that is under way while its person's policy moves is sent once, and stored.</summary>
+public sealed class StreamedContentTests
+{
+    [Fact]
+    public async Task A_content_is_not_taken_before_the_repository_has_looked_at_the_policy()
+    {
+        var sent = RandomNumberGenerator.GetBytes(2_000_000);
+        var (asked, received, ends) = (0, new MemoryStream(), new List<(ForwardEnd, bool)>());
+        await using var world = await HeadersTests.ForwardingWorld.StartAsync(
+            async context =>
+            {
+                if (++asked == 1)
+                {
+                    context.Response.StatusCode = StatusCodes.Status412PreconditionFailed;
+                    context.Response.Headers[InternalHeaders.PolicyVersion] = "2";
+                    return true;
+                }
+                await context.Request.Body.CopyToAsync(received);
+                return false;
+            },
+            async (context, forwarder) =>
+            {
+                var content = new StreamedContent(context.Request);
+                ForwardEnd end;
+                do
+                {
+                    (end, _, _) = await forwarder.ForwardAsync(context, "grant", null, isWrite: true, content, (_, _) => Task.CompletedTask);
+                    ends.Add((end, content.CanBeSent));
+                    if (end == ForwardEnd.PolicyMoved)
+                        context.Response.Clear();
+                }
+                while (end == ForwardEnd.PolicyMoved && ends.Count < 2);
+            });
+
+        using var content = new ByteArrayContent(sent);
+        using var answer = await world.Client.PostAsync(new Uri("/fhir/Binary", UriKind.Relative), content);
+
+        Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.Equal([(ForwardEnd.PolicyMoved, true), (ForwardEnd.Answered, false)], ends);
+        Assert.Equal(sent, received.ToArray());
+    }
+
+    /// <summary>Eight megabytes do not fit between the two: once they have gone, the repository has decided and is taking them.</summary>
+    [Fact]
+    public async Task A_policy_that_moves_while_a_content_arrives_does_not_cost_it()
+    {
+        await using var house = await HouseInMemory.OpenAsync(16 << 20);
+        await house.AdmitAsync();
+        var (first, rest) = (RandomNumberGenerator.GetBytes(8_000_000), RandomNumberGenerator.GetBytes(70_000));
+        var declared = "";
+        using var content = new Interrupted(first, async () => declared = await house.DeclareAsync(KantaGateway.Gateway.Consent.Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow)), rest);
+
+        var stored = await house.Aurora.SendAsync(HttpMethod.Post, "Binary", await house.Aurora.TokenAsync(), content, [("X-Security-Context", "Patient/" + house.PatientId)]);
+
+        Assert.NotEqual("", declared);
+        Assert.True(stored.Status == 201, stored.ToString());
+        var read = await house.Aurora.System.SendAsync(HttpMethod.Get, "Binary/" + stored.Stored!.Value.Id, headers: [("Accept", "*/*")]);
+        Assert.Equal((200, "image/tiff"), (read.Status, read.Headers["Content-Type"]));
+        Assert.Equal(SHA256.HashData([.. first, .. rest]), SHA256.HashData(read.Body));
+        Assert.Equal(1, (await house.Aurora.System.SendAsync(HttpMethod.Get, $"Binary/_history?patient={house.PatientId}")).Json.GetProperty("total").GetInt32());
+    }
+
+    /// <summary>A content with something that happens in the middle of it.</summary>
+    private sealed class Interrupted : HttpContent
+    {
+        private readonly byte[] _first, _rest;
+        private readonly Func<Task> _between;
+
+        public Interrupted(byte[] first, Func<Task> between, byte[] rest)
+        {
+            (_first, _between, _rest) = (first, between, rest);
+            Headers.ContentType = new("image/tiff");
+        }
+
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
+        {
+            await stream.WriteAsync(_first);
+            await stream.FlushAsync();
+            await _between();
+            await stream.WriteAsync(_rest);
+        }
+
+        protected override bool TryComputeLength(out long length) => (length = 0) > 0;
+    }
+}
