@@ -16,7 +16,7 @@ namespace KantaGateway.Fhir.Grants;
 /// <param name="After">Sequence number of the last row already given.</param>
 /// <param name="Head">Head of the compartment when the first page was answered: all pages show that moment.</param>
 /// <param name="DirectoryHead">Likewise of the directory; 0 where it plays no part.</param>
-/// <param name="IsBefore">The page goes backwards: what it holds lies before <paramref name="After"/>.</param>
+/// <param name="IsBefore">The page goes backwards: what it holds lies before <paramref name="After"/>, or is the end of all where that is 0.</param>
 /// <param name="IsLenient">What the query has that is not understood is left out (<c>Prefer: handling=lenient</c>).</param>
 public sealed record PageState(
     [property: JsonPropertyName("p")] string Compartment,

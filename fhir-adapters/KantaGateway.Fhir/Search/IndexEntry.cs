@@ -225,6 +225,9 @@ enum ValueKind : byte
 
     /// <summary>Values of one element together: each index of the component (1), kind (1), length, payload.</summary>
     Composite = 13,
+
+    /// <summary>A place on earth: latitude and longitude in degrees (8 + 8, IEEE 754).</summary>
+    Position = 14,
 }
 
 /// <summary>Steps through the search values of an entry.</summary>

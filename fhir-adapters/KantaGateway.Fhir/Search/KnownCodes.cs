@@ -22,14 +22,20 @@ static class KnownCodes
     /// <summary>Most codes that are kept, some 100 bytes each.</summary>
     private const int MaxKept = 250_000;
 
+    public const string NoSuchCode = "names a code that its system does not have.";
+
     private static readonly Lock Turn = new();
     private static readonly Dictionary<string, (CodeSet? Codes, string? Version)> Expansions = new(StringComparer.Ordinal);
-    private static readonly Dictionary<string, Hierarchy?> Hierarchies = new(StringComparer.Ordinal);
+    private static readonly Dictionary<string, CodeHierarchy?> Hierarchies = new(StringComparer.Ordinal);
     private static int _kept;
 
     private static readonly Lazy<FrozenSet<string>> ValueSets = new(() => KnownDefinitions.Canonicals("ValueSet").ToFrozenSet(StringComparer.Ordinal));
     private static readonly Lazy<FrozenSet<string>> Systems = new(() => KnownDefinitions.Canonicals("CodeSystem").ToFrozenSet(StringComparer.Ordinal));
     private static readonly Lazy<WholeOnly> Definitions = new(() => new(KnownDefinitions.Open()));
+
+    public static bool HasValueSet(string canonical) => ValueSets.Value.Contains(KnownDefinitions.Split(canonical).Url);
+
+    public static bool HasSystem(string canonical) => Systems.Value.Contains(KnownDefinitions.Split(canonical).Url);
 
     /// <summary>The codes of a value set (hl7.org/fhir/R4/valueset.html#expansion).</summary>
     /// <param name="canonical">With or without <c>|version</c>.</param>
@@ -59,17 +65,17 @@ static class KnownCodes
     {
         if (!Systems.Value.Contains(system))
             return (null, "names a code system whose hierarchy is not known here. Known are those of FHIR R4 and of the Finnish Base Profiles. Of others give the codes, separated by commas.");
-        Hierarchy? hierarchy;
+        CodeHierarchy? hierarchy;
         lock (Turn)
             if (!Hierarchies.TryGetValue(system, out hierarchy))
             {
-                hierarchy = Definitions.Value.FindAsync<CodeSystem>(system).GetAwaiter().GetResult() is { } found ? Hierarchy.Of(found) : null;
+                hierarchy = Definitions.Value.FindAsync<CodeSystem>(system).GetAwaiter().GetResult() is { } found ? CodeHierarchy.Of(found) : null;
                 Keep(hierarchy?.Count ?? 0);
                 Hierarchies[system] = hierarchy;
             }
         return hierarchy is null ? (null, "names a code system that is not kept here whole, or whose hierarchy does not say what is a kind of what. Give the codes, separated by commas.")
             : hierarchy.Around(code, above) is { } codes ? (new(codes.Select(c => (system, c))), null)
-            : (null, "names a code that its system does not have.");
+            : (null, NoSuchCode);
     }
 
     private static void Keep(int codes)
@@ -83,24 +89,43 @@ static class KnownCodes
         _kept += codes;
     }
 
-    private static (CodeSet?, string?) Expand(string url)
+    private static (CodeSet?, string?) Expand(string url) =>
+        Definitions.Value.FindAsync<ValueSet>(url).GetAwaiter().GetResult() is { } found ? (Expand(found, Definitions.Value), found.Version) : (null, null);
+
+    /// <summary>The codes of a value set that did not come with the product.</summary>
+    /// <param name="set">Stays as it is.</param>
+    /// <param name="others">What it may take up besides what is known here.</param>
+    /// <returns>Null where not all of them are to be had.</returns>
+    public static CodeSet? Expand(ValueSet set, IAsyncResourceResolver others)
     {
-        if (Definitions.Value.FindAsync<ValueSet>(url).GetAwaiter().GetResult() is not { } found)
-            return (null, null);
+        if (set.Expansion is { Contains: { Count: > 0 } contains } expansion
+            && expansion.Offset is null or 0 && (expansion.Total is not { } total || total <= Contents(contains).Count()))
+            return Contents(contains).Take(MaxExpansion + 1).ToList() is { Count: <= MaxExpansion } codes ? new(codes) : null;
+        if (set.Compose is null)
+            return null;
+        var copy = (ValueSet)set.DeepCopy();
+        copy.Expansion = null;
+        lock (Turn)
+            return Expand(copy, new WholeOnly(new MultiResolver(Definitions.Value, others)));
+    }
+
+    /// <param name="set">Firely's expander changes it.</param>
+    private static CodeSet? Expand(ValueSet set, WholeOnly source)
+    {
         try
         {
-            var expander = new ValueSetExpander(new() { ValueSetSource = Definitions.Value, MaxExpansionSize = MaxExpansion });
-            expander.ExpandAsync(found).GetAwaiter().GetResult();
+            var expander = new ValueSetExpander(new() { ValueSetSource = source, MaxExpansionSize = MaxExpansion });
+            expander.ExpandAsync(set).GetAwaiter().GetResult();
         }
         catch (TerminologyServiceException)
         {
-            return (null, found.Version);
+            return null;
         }
-        return (new(Contents(found.Expansion?.Contains ?? [])), found.Version);
-
-        static IEnumerable<(string, string)> Contents(IEnumerable<ValueSet.ContainsComponent> contains) =>
-            contains.SelectMany(c => Contents(c.Contains).Concat(c is { System: { } system, Code: { } code } ? [(system, code)] : []));
+        return new(Contents(set.Expansion?.Contains ?? []));
     }
+
+    private static IEnumerable<(string, string)> Contents(IEnumerable<ValueSet.ContainsComponent> contains) =>
+        contains.SelectMany(c => Contents(c.Contains).Concat(c is { System: { } system, Code: { } code } ? [(system, code)] : []));
 
     /// <summary>Without code systems of which there is only a part: what is expanded from one would be wrong, and <c>:not-in</c> would find too much.</summary>
     private sealed class WholeOnly(IAsyncResourceResolver source) : IAsyncResourceResolver
@@ -119,66 +144,5 @@ static class KnownCodes
 
         private static ResolverResult Whole(ResolverResult result) =>
             result.Value is CodeSystem { Content: not CodeSystemContentMode.Complete } ? ResolverException.NotFound() : result;
-    }
-
-    /// <summary>What is a kind of what in one code system (hl7.org/fhir/R4/codesystem.html#hierarchy).</summary>
-    private sealed class Hierarchy
-    {
-        private readonly Dictionary<string, List<string>> _children = new(StringComparer.Ordinal), _parents = new(StringComparer.Ordinal);
-
-        public int Count => _children.Count;
-
-        /// <returns>Null where the levels mean something else.</returns>
-        public static Hierarchy? Of(CodeSystem system)
-        {
-            if (system.HierarchyMeaning is not (null or CodeSystem.CodeSystemHierarchyMeaning.IsA))
-                return null;
-            var hierarchy = new Hierarchy();
-            foreach (var concept in system.Concept)
-                hierarchy.Add(concept);
-            return hierarchy;
-        }
-
-        public HashSet<string>? Around(string code, bool above)
-        {
-            if (!_children.ContainsKey(code))
-                return null;
-            var next = above ? _parents : _children;
-            var found = new HashSet<string>(StringComparer.Ordinal);
-            var open = new Stack<string>([code]);
-            while (open.TryPop(out var one))
-                if (found.Add(one))
-                    foreach (var other in next.GetValueOrDefault(one) ?? [])
-                        open.Push(other);
-            return found;
-        }
-
-        private void Add(CodeSystem.ConceptDefinitionComponent concept)
-        {
-            // v2-0550 has a concept without a code.
-            if (concept.Code is not { } code)
-                return;
-            _children.TryAdd(code, []);
-            // A code under several others stands in the tree once, and its other places are properties.
-            foreach (var property in concept.Property)
-                if (property is { Code: "child" or "parent", Value: Code { Value: { } other } })
-                    Link(property.Code == "child" ? code : other, property.Code == "child" ? other : code);
-            foreach (var child in concept.Concept)
-            {
-                if (child.Code is { } under)
-                    Link(code, under);
-                Add(child);
-            }
-        }
-
-        private void Link(string parent, string child)
-        {
-            if (!_children.TryGetValue(parent, out var children))
-                _children[parent] = children = [];
-            children.Add(child);
-            if (!_parents.TryGetValue(child, out var parents))
-                _parents[child] = parents = [];
-            parents.Add(parent);
-        }
     }
 }

@@ -43,6 +43,44 @@ sealed class ValueClause(ushort code, ValueTest[] tests, bool isNegated) : Searc
     }
 }
 
+/// <summary>The <c>url</c> of what is defined, asked for with the version: both are the resource's own (hl7.org/fhir/R4/search.html#uri).</summary>
+/// <param name="canonicals">Each <c>url|version</c>.</param>
+sealed class DefinitionClause(SearchParameter url, SearchParameter version, IReadOnlyList<byte[]> canonicals, UriMode mode) : SearchClause
+{
+    public override bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record)
+    {
+        foreach (var canonical in canonicals)
+        {
+            CanonicalText.Split(canonical, out var asked, out var askedVersion);
+            if (Any(entry, url, askedVersion.IsEmpty ? mode : UriMode.Same, asked) && (askedVersion.IsEmpty || AnyVersion(entry, askedVersion)))
+                return true;
+        }
+        return false;
+    }
+
+    private static bool Any(in IndexEntry entry, SearchParameter parameter, UriMode mode, ReadOnlySpan<byte> asked)
+    {
+        var values = new SearchValues(entry.Values);
+        while (values.Next(parameter.Code))
+            if (CanonicalText.Fits(mode, asked, values.Payload))
+                return true;
+        return false;
+    }
+
+    private bool AnyVersion(in IndexEntry entry, ReadOnlySpan<byte> asked)
+    {
+        var values = new SearchValues(entry.Values);
+        while (values.Next(version.Code))
+        {
+            var token = values.Payload;
+            var system = SearchValues.ReadLength(ref token);
+            if (CanonicalText.FitsVersion(mode, asked, token[system..]))
+                return true;
+        }
+        return false;
+    }
+}
+
 /// <summary><c>:missing</c>.</summary>
 sealed class MissingClause(ushort code, bool isMissing) : SearchClause
 {
@@ -63,7 +101,7 @@ sealed class ChainClause(SearchParameter reference, IReadOnlyList<SearchQuery> i
         while (values.Next(reference.Code))
             if (values.Kind == ValueKind.Reference)
                 foreach (var query in inner)
-                    if (run.MatchesOf(query).Contains(SearchRun.Plain(values.Payload)))
+                    if (run.LeadsInto(run.MatchesOf(query), reference, SearchRun.Plain(values.Payload)))
                         return true;
         return false;
     }

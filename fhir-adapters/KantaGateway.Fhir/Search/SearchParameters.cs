@@ -7,7 +7,7 @@ using KantaGateway.Fhir.Validation;
 namespace KantaGateway.Fhir.Search;
 
 /// <summary>Kind of a search parameter (hl7.org/fhir/R4/search.html#ptypes).</summary>
-public enum SearchKind : byte { Token = 1, Date = 2, Reference = 3, String = 4, Number = 5, Quantity = 6, Uri = 7, Composite = 8 }
+public enum SearchKind : byte { Token = 1, Date = 2, Reference = 3, String = 4, Number = 5, Quantity = 6, Uri = 7, Composite = 8, Special = 9 }
 
 /// <summary>A search parameter of one type, as R4 defines it.</summary>
 /// <param name="Name">Such as <c>code</c>.</param>
@@ -25,6 +25,7 @@ public sealed record SearchParameter(string Name, SearchKind Kind)
         SearchKind.String => ["missing", "exact", "contains"],
         SearchKind.Token => ["missing", "not", "text", "of-type", "in", "not-in", "above", "below"],
         SearchKind.Uri => ["missing", "above", "below"],
+        SearchKind.Reference when IsCanonical => ["missing", "above", "below"],
         SearchKind.Reference when Hierarchies.Any() => ["missing", "identifier", "above", "below"],
         SearchKind.Reference => ["missing", "identifier"],
         _ => ["missing"],
@@ -32,6 +33,9 @@ public sealed record SearchParameter(string Name, SearchKind Kind)
 
     /// <summary>Of <see cref="Targets"/> the types whose resources are parts of others of their type, such as Location.</summary>
     internal IEnumerable<string> Hierarchies => Targets.Where(t => SearchParameters.PartOf(t) is not null);
+
+    /// <summary>Of a reference: it is written as the canonical URL of what is defined, and not as an address (hl7.org/fhir/R4/references.html#canonical).</summary>
+    public bool IsCanonical { get; init; }
 
     /// <summary>Identifies the parameter in index entries; never reused for another one.</summary>
     internal ushort Code { get; init; }
@@ -86,6 +90,9 @@ public static class SearchParameters
     /// <summary>The parameter of a type with a name, or null.</summary>
     public static SearchParameter? Find(string type, string name) => In(type).ByName.GetValueOrDefault(name);
 
+    /// <summary>The parameter of a type with a code, or null.</summary>
+    internal static SearchParameter? Find(string type, ushort code) => Array.Find(In(type).All, p => p.Code == code);
+
     /// <summary>The parameter by which a resource of a type is part of another one of the type; null where there is none.</summary>
     internal static SearchParameter? PartOf(string type) => (Find(type, "partof") ?? Find(type, "part-of")) is { } parameter && parameter.Targets.Contains(type) ? parameter : null;
 
@@ -97,8 +104,7 @@ public static class SearchParameters
         "_list" => "is not served. Read the List and search by the ids in it.",
         "_query" => "is not served: there are no named queries.",
         "_contained" or "_containedType" => "is not served: contained resources are found through the resource that contains them.",
-        "near" => "is not served. Search Locations by their address parameters.",
-        "phonetic" => "is not served. Search by name, with :contains for a part of it.",
+        "phonetic" => "is not served: no algorithm is known that hears Finnish names as their bearers do, and one made for English would bring strangers. Search by name, with :contains for a part of it.",
         "_score" => "is not served: matches are not ranked.",
         _ => null,
     };
@@ -106,7 +112,7 @@ public static class SearchParameters
     // Only served types are remembered: the name may be anything that a client writes.
     private static TypeParameters In(string type) => !ResourceTypes.IsServed(type) ? Nothing : ByType.GetOrAdd(type, static t =>
     {
-        SearchParameter[] all = [.. OfAllTypes().Concat(Definitions.Value[t].Select(d => Make(t, d)).OfType<SearchParameter>()).DistinctBy(p => p.Name).OrderBy(p => p.Code)];
+        SearchParameter[] all = [.. OfAllTypes().Concat(OfDocumentSharing(t)).Concat(Definitions.Value[t].Select(d => Make(t, d)).OfType<SearchParameter>()).DistinctBy(p => p.Name).OrderBy(p => p.Code)];
         return new(all, all.ToFrozenDictionary(p => p.Name, StringComparer.Ordinal));
     });
 
@@ -120,6 +126,15 @@ public static class SearchParameters
         Common("_profile", SearchKind.Uri, "meta.profile"),
         Common("_source", SearchKind.Uri, "meta.source"),
     ];
+
+    // IHE MHD 4.2 finds submission sets and folders by their extensions too (ITI-66); its own definitions of the parameters.
+    private static IEnumerable<SearchParameter> OfDocumentSharing(string type) => type == "List" ? [Extension("designationType", "List-DesignationType", "CodeableConcept"), Extension("sourceId", "List-SourceId", "Identifier")] : [];
+
+    private static SearchParameter Extension(string name, string definition, string cast) => new(name, SearchKind.Token)
+    {
+        Definition = Interactions.SubmissionSet.Mhd + "SearchParameter/" + definition, Code = Codes[name],
+        Sources = [ElementSource.Of($"List.extension('{Interactions.SubmissionSet.Mhd}StructureDefinition/ihe-{name}').value.ofType({cast})")],
+    };
 
     private static SearchParameter Common(string name, SearchKind kind, string path) => new(name, kind)
     {
@@ -137,6 +152,7 @@ public static class SearchParameters
             Definition = definition.Url ?? "",
             Code = code,
             Sources = sources,
+            IsCanonical = kind == SearchKind.Reference && sources.All(s => s.Path.TypeIn(type) is { } end && (end == typeof(Canonical) || end == typeof(FhirUri))),
             Targets = kind == SearchKind.Reference ? [.. (definition.Target ?? []).Select(t => t.ToString()).Where(ResourceTypes.IsServed)
                 // R4 shares a definition among types; where(resolve() is Patient) leaves one.
                 // Of others the type's own element says what it may refer to.
@@ -173,6 +189,7 @@ public static class SearchParameters
         SearchParamType.Number => SearchKind.Number,
         SearchParamType.Quantity => SearchKind.Quantity,
         SearchParamType.Composite => SearchKind.Composite,
+        SearchParamType.Special => SearchKind.Special,
         _ => null,
     };
 

@@ -70,11 +70,13 @@ public sealed class SearchQuery
     /// <param name="now">Time of request, for the prefix <c>ap</c>.</param>
     /// <param name="publicBase">The FHIR base without trailing slash: references below it count as relative.</param>
     /// <param name="lenient">What no parameter is named, and an order or include by such a name, is left out (<see cref="Ignored"/>); what is wrong is refused all the same.</param>
+    /// <param name="terms">What the directory knows of value sets and code systems; null: only those that come with the product may be named. Where it
+    /// wants something afterwards, the query is not yet the one to be asked.</param>
     /// <returns>One of the two; the fault names every parameter that is wrong, never a value.</returns>
     public static (SearchQuery? Query, Fault? Fault) Parse(
-        string type, string? form, IdentifierCipher ids, Pseudonym compartment, DateTimeOffset now, string? publicBase = null, bool lenient = false)
+        string type, string? form, IdentifierCipher ids, Pseudonym compartment, DateTimeOffset now, string? publicBase = null, bool lenient = false, StoredTerms? terms = null)
     {
-        var reader = new SearchReader(type, ids, compartment, now.UtcTicks, publicBase);
+        var reader = new SearchReader(type, ids, compartment, now.UtcTicks, publicBase, terms);
         var understood = new List<string>();
         var number = 0;
         foreach (var pair in (form ?? "").Split('&', StringSplitOptions.RemoveEmptyEntries))

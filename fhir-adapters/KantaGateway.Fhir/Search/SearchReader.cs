@@ -9,8 +9,9 @@ namespace KantaGateway.Fhir.Search;
 
 /// <summary>Reads the parameters of a search, one after the other, and collects what is wrong with them. Used once.</summary>
 /// <param name="now">UTC ticks.</param>
+/// <param name="terms">What is known besides the codes that come with the product; null: nothing.</param>
 /// <param name="outer">Reader of the chain that led here; null: of the search itself.</param>
-sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartment, long now, string? publicBase, SearchReader? outer = null)
+sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartment, long now, string? publicBase, StoredTerms? terms = null, SearchReader? outer = null)
 {
     // A unit or a value set that nobody has asked for costs milliseconds, a link of a chain a look at every resource of its type.
     private const int MaxAlternatives = 500, MaxCostly = 20, MaxDepth = 4, MaxLinks = 200, MaxSortKeys = 8, MaxIncludes = 20;
@@ -110,8 +111,10 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             Wrong(name, whyNot, "not-supported");
             return null;
         }
+        if (parameter is { Kind: SearchKind.Uri, Name: "url" } && value.Contains('|') && SearchParameters.Find(type, "version") is { Kind: SearchKind.Token } version)
+            return Alternatives(name, value) is { Count: > 0 } canonicals ? new DefinitionClause(parameter, version, [.. canonicals.Select(Bytes)], ModeOf(modifier)) : null;
         var tests = new List<ValueTest>();
-        if (parameter.Kind == SearchKind.Reference && modifier is "above" or "below")
+        if (parameter is { Kind: SearchKind.Reference, IsCanonical: false } && modifier is "above" or "below")
             return ReadHierarchy(parameter, modifier == "above", name, value);
         var isOfSets = parameter.Kind == SearchKind.Token && modifier is "in" or "not-in" or "above" or "below";
         foreach (var alternative in Alternatives(name, value, isOfSets || parameter.Kind is SearchKind.Quantity or SearchKind.Composite ? MaxCostly : MaxAlternatives))
@@ -127,7 +130,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
     private static string? WhyNot(SearchParameter parameter, string modifier) => (parameter.Kind, modifier) switch
     {
         _ when parameter.Modifiers.Contains(modifier) => null,
-        (SearchKind.Reference, "above" or "below") => $"with :{modifier} is not served, because nothing that it refers to is part of others of its type. Follow the references with a chain.",
+        (SearchKind.Reference, "above" or "below") when !parameter.IsCanonical => $"with :{modifier} is not served, because nothing that it refers to is part of others of its type. Follow the references with a chain.",
         (SearchKind.Reference, _) when ResourceTypes.IsFhirType(modifier) => null,
         _ => $"does not take this modifier. A {parameter.Kind.ToString().ToLowerInvariant()} takes {string.Join(", ", parameter.Modifiers.Select(m => ":" + m))}.",
     };
@@ -146,7 +149,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
                     ? new TypedIdentifierTest(Bytes(system), Bytes(code), Bytes(of))
                     : Malformed(name, "takes system|code|value, where system and code say the type of the identifier.");
             case SearchKind.Token when modifier is "in" or "not-in":
-                return OneOf(name, KnownCodes.In(Unescape(value)));
+                return OneOf(name, CodesOf(Unescape(value)));
             case SearchKind.Token when modifier is "above" or "below":
                 return ReadPlace(name, value, above: modifier == "above");
             case SearchKind.Token:
@@ -154,15 +157,20 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             case SearchKind.String:
                 return new StringTest(modifier switch { "exact" => StringMode.Exact, "contains" => StringMode.Contains, _ => StringMode.StartsWith }, Unescape(value));
             case SearchKind.Uri:
-                return new UriTest(modifier switch { "above" => UriMode.Above, "below" => UriMode.Below, _ => UriMode.Same }, Bytes(value));
+                return new UriTest(ModeOf(modifier), Bytes(value));
             case SearchKind.Date:
                 return TimeTest.TryParse(Unescape(value), now, out var time) ? new DateTest(time)
                     : Malformed(name, "takes a date or time such as 2024-05, ge2024-05-01 or lt2024-05-01T12:00:00+03:00; prefixes eq, ne, lt, le, gt, ge, sa, eb, ap.");
             case SearchKind.Number:
                 return NumberTest.TryParse(Unescape(value), out var number) ? new NumberValueTest(number)
                     : Malformed(name, "takes a number such as 100, 1.50, 1e2 or gt0.8; prefixes eq, ne, lt, le, gt, ge, sa, eb, ap.");
+            case SearchKind.Special:
+                return NearTest.TryParse(Unescape(value), out var near) ? near
+                    : Malformed(name, $"takes latitude|longitude|distance|unit in degrees, such as 60.17|24.94|5|km; a UCUM unit of length, km where none is given, and {NearTest.DefaultKilometres} km where no distance is.");
             case SearchKind.Quantity:
                 return ReadQuantity(name, value);
+            case SearchKind.Reference when modifier is "above" or "below":
+                return new UriTest(ModeOf(modifier), Bytes(value), ValueKind.Reference);
             case SearchKind.Reference when modifier == "identifier":
                 return ReadToken(name, value, ValueKind.LogicalReference);
             case SearchKind.Reference:
@@ -172,8 +180,18 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
         }
     }
 
+    private static UriMode ModeOf(string? modifier) => modifier switch { "above" => UriMode.Above, "below" => UriMode.Below, _ => UriMode.Same };
+
+    /// <param name="name">A canonical URL, or <c>ValueSet/id</c>.</param>
+    private (CodeSet?, string?) CodesOf(string name)
+    {
+        if (publicBase is not null && name.StartsWith(publicBase + "/ValueSet/", StringComparison.Ordinal))
+            name = name[(publicBase.Length + 1)..];
+        return terms is null || KnownCodes.HasValueSet(name) ? KnownCodes.In(name) : terms.In(name);
+    }
+
     private ValueTest? ReadPlace(string name, string value, bool above) => SplitUnescaped(value, '|') is [{ Length: > 0 } system, { Length: > 0 } code]
-        ? OneOf(name, KnownCodes.Around(Unescape(system), Unescape(code), above))
+        ? OneOf(name, terms is null || KnownCodes.HasSystem(Unescape(system)) ? KnownCodes.Around(Unescape(system), Unescape(code), above) : terms.Around(Unescape(system), Unescape(code), above))
         : Malformed(name, "takes system|code: a code has its place in the hierarchy of its system.");
 
     private CodeSetTest? OneOf(string name, (CodeSet? Codes, string? Why) known)
@@ -359,7 +377,7 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
             Wrong(name, $"may lead to too many types: a search follows at most {MaxLinks} links. Name the types, such as subject:Patient.name.", "too-costly");
             return null;
         }
-        var reader = new SearchReader(of, ids, compartment, now, publicBase, this);
+        var reader = new SearchReader(of, ids, compartment, now, publicBase, terms, this);
         if (reader.ReadFilter(rest, value) is { } clause)
             reader.Clauses.Add(clause);
         return reader;
@@ -398,8 +416,8 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
         {
             var name = key.StartsWith('-') ? key[1..] : key;
             var parameter = SearchParameters.Find(type, name);
-            var sentence = $"takes search parameters of {type} that are not composite, and _lastUpdated, each with - before it to sort downwards.";
-            if (parameter?.Kind == SearchKind.Composite || SearchParameters.WhyNot(name) is not null)
+            var sentence = $"takes search parameters of {type} that are neither composite nor special, and _lastUpdated, each with - before it to sort downwards.";
+            if (parameter?.Kind is SearchKind.Composite or SearchKind.Special || SearchParameters.WhyNot(name) is not null)
                 Wrong("_sort", sentence, "not-supported");
             else if (parameter is null && name != "_lastUpdated")
             {
@@ -423,6 +441,8 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
         if (parts.Length > 3 || (value != "*" && !ResourceTypes.IsServed(parts[0])) || (value != "*" && parameter is null && parts is not [_, "*"])
             || (parts.Length == 3 && !ResourceTypes.IsServed(parts[2])))
             Unknown.Add(IssueOf(name, "takes Type:parameter, Type:parameter:Target, Type:* or *; the parameter is one of the type's references.", "not-supported"));
+        else if (parameter is { Targets.Count: 0 })
+            Wrong(name, "names a reference to what is not kept here: there is nothing to include.", "not-supported");
         else if (Includes.Count == MaxIncludes)
             Wrong(name, $"stands more than {MaxIncludes} times.", "too-costly");
         else

@@ -60,6 +60,7 @@ public sealed class SearchRun
     private readonly Dictionary<SearchQuery, HashSet<string>> _targets = [];
     private readonly Dictionary<((string, string), bool), HashSet<string>> _hierarchies = [];
     private readonly Dictionary<(string, bool), ILookup<string, string>> _partOf = [];
+    private readonly Dictionary<string, Canonicals> _canonicals = new(StringComparer.Ordinal);
     private readonly Dictionary<SearchRecord, (ValueKind Kind, byte[] Payload)?[]> _sortValues = [];
 
     internal SearchRun(SearchQuery query, ISearchSpace space) => (_query, Space) = (query, space);
@@ -108,12 +109,42 @@ public sealed class SearchRun
         var targets = new List<(string, string)>();
         var values = new SearchValues(new IndexEntry(record.Entry).Values);
         while (values.Next())
-            if (values.Kind == ValueKind.Reference && (include.Parameter is null || include.Parameter.Code == values.Code)
-                && References.TryReadLocal(Plain(values.Payload), out var type, out var id) && (include.Target is null || include.Target == type)
-                && !targets.Contains((type!, id!)))
-                targets.Add((type!, id!));
+        {
+            if (values.Kind != ValueKind.Reference || (include.Parameter is not null && include.Parameter.Code != values.Code))
+                continue;
+            var literal = Plain(values.Payload);
+            if (References.TryReadLocal(literal, out var type, out var id))
+                Add(type!, id!);
+            else if ((include.Parameter ?? SearchParameters.Find(record.Type, values.Code)) is { IsCanonical: true } parameter)
+                foreach (var target in Definitions(parameter, literal))
+                    Add(target.Type, Space.IdOf(target));
+        }
         return targets;
+
+        void Add(string type, string id)
+        {
+            if ((include.Target is null || include.Target == type) && !targets.Contains((type, id)))
+                targets.Add((type, id));
+        }
     }
+
+    /// <summary>What the space has under a canonical URL, of the types that a parameter may refer to.</summary>
+    private IEnumerable<SearchRecord> Definitions(SearchParameter parameter, string canonical)
+    {
+        foreach (var type in parameter.Targets)
+        {
+            if (!_canonicals.TryGetValue(type, out var known))
+                _canonicals[type] = known = new(type, Space.OfType(type));
+            foreach (var record in known.Resolve(canonical))
+                yield return record;
+        }
+    }
+
+    /// <summary>Whether a reference leads to one of the resources.</summary>
+    /// <param name="resources">Each as <c>Type/id</c>.</param>
+    /// <param name="literal">As <see cref="Plain"/> gives it.</param>
+    internal bool LeadsInto(HashSet<string> resources, SearchParameter reference, string literal) => resources.Contains(literal)
+        || (reference.IsCanonical && resources.Count > 0 && Definitions(reference, literal).Any(r => resources.Contains($"{r.Type}/{Space.IdOf(r)}")));
 
     /// <summary>Every <c>Type/id</c> that matches a query within the space.</summary>
     internal HashSet<string> MatchesOf(SearchQuery query)

@@ -79,17 +79,11 @@ sealed class DateTest(TimeTest test) : ValueTest
 enum UriMode { Same, Above, Below }
 
 /// <summary><c>:above</c> is a URI of which the one asked for is a part, <c>:below</c> one that is a part of it, by whole path segments.</summary>
-sealed class UriTest(UriMode mode, byte[] uri) : ValueTest
+/// <param name="uri">With <c>|version</c> the URI is the same and the version compared, as <see cref="CanonicalText"/> has it.</param>
+/// <param name="kind">Of the value: a URI, or a reference that is a canonical URL.</param>
+sealed class UriTest(UriMode mode, byte[] uri, ValueKind kind = ValueKind.Uri) : ValueTest
 {
-    public override bool Holds(ValueKind of, ReadOnlySpan<byte> payload) => of == ValueKind.Uri && mode switch
-    {
-        UriMode.Same => payload.SequenceEqual(uri),
-        UriMode.Above => IsWithin(uri, payload),
-        _ => IsWithin(payload, uri),
-    };
-
-    private static bool IsWithin(ReadOnlySpan<byte> inner, ReadOnlySpan<byte> outer) =>
-        inner.StartsWith(outer) && (inner.Length == outer.Length || outer.EndsWith("/"u8) || inner[outer.Length] == '/');
+    public override bool Holds(ValueKind of, ReadOnlySpan<byte> payload) => of == kind && CanonicalText.Fits(mode, uri, payload);
 }
 
 /// <param name="literal">What the stored literal must be; a bare id: what it must end with after a slash.</param>

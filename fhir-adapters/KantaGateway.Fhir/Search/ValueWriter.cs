@@ -61,6 +61,9 @@ static class ValueWriter
             case SearchKind.Quantity:
                 WriteQuantity(target, element);
                 break;
+            case SearchKind.Special when element is Location.PositionComponent { Latitude: >= -90 and <= 90 and var latitude, Longitude: >= -180 and <= 180 and var longitude }:
+                target.AddPosition((double)latitude, (double)longitude);
+                break;
             case SearchKind.Uri when element is PrimitiveType { JsonValue: string { Length: > 0 } uri }:
                 target.Add(ValueKind.Uri, uri);
                 break;
@@ -272,6 +275,12 @@ static class ValueWriter
             Scratch.WriteText(SearchText.Normalise(text));
             Encoding.UTF8.GetBytes(text, Scratch);
             Add(ValueKind.String, Scratch.WrittenSpan);
+        }
+
+        public void AddPosition(double latitude, double longitude)
+        {
+            Span<double> place = [latitude, longitude];
+            Add(ValueKind.Position, MemoryMarshal.AsBytes(place));
         }
 
         public void AddNumber(decimal low, decimal high)

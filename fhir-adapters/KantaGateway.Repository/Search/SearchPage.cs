@@ -88,7 +88,9 @@ sealed class SearchPage
         var candidates = found[start..end];
         if (isBefore)
             candidates.Reverse();
-        _matches.AddRange(Paging.Take(candidates, _query.Count).Shown);
+        // The last page of all holds what going forward would leave for it.
+        var count = isBefore && after == 0 && found.Count % _query.Count is > 0 and var rest ? rest : _query.Count;
+        _matches.AddRange(Paging.Take(candidates, count).Shown);
         if (_query.Includes.Count > 0)
             Gather();
         var isCut = _matches.Count < candidates.Count;

@@ -13,7 +13,7 @@ namespace KantaGateway.Repository.Search;
 /// </summary>
 /// <remarks>
 /// 1. read the parameters, or those of the page link; 2. open the compartment, and the directory where the search looks
-/// beyond its type; 3. select the page; 4. read the bodies, and in the same snapshot whether the view is still the newest:
+/// beyond its type, or names value sets that may be there; 3. select the page; 4. read the bodies, and in the same snapshot whether the view is still the newest:
 /// only then is the policy version that the decision rests on known to hold; 5. write the Bundle.
 /// </remarks>
 sealed class Searching(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names, PageSeal pages, TimeProvider time)
@@ -26,19 +26,30 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
         var from = Paging.StateIn(request, pages, type, form);
         if (from is not null)
             (form, lenient) = (from.Query, from.IsLenient);
-        var (query, fault) = SearchQuery.Parse(type, form, identifiers, request.Compartment, time.GetUtcNow(), request.Base, lenient);
-        if (query is null)
-            throw new FaultException(fault!);
+        var (terms, now) = (new StoredTerms(), time.GetUtcNow());
+        SearchQuery Parse()
+        {
+            var (read, fault) = SearchQuery.Parse(type, form, identifiers, request.Compartment, now, request.Base, lenient, terms);
+            return read ?? throw new FaultException(fault!);
+        }
+        var query = Parse();
 
         // 2.
         using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false);
-        using var directory = query.LooksBeyondItsType && request.Directory is { } held && !request.Compartment.IsDirectory
+        using var directory = (query.LooksBeyondItsType || terms.Wanted.Count > 0) && request.Directory is { } held && !request.Compartment.IsDirectory
             ? await compartments.OpenAsync(held.Grant.Compartment, held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false) : null;
         if (directory is not null)
             await directory.RefreshAsync(cancel).ConfigureAwait(false);
-        var isFresh = from?.Head > lease.View.Head;
+        var isFresh = from?.Head > lease.View.Head || (terms.Wanted.Count > 0 && request.Compartment.IsDirectory);
         if (isFresh)
             await lease.RefreshAsync(cancel).ConfigureAwait(false);
+        while (terms.Wanted.Count > 0)
+        {
+            var side = request.Compartment.IsDirectory ? SearchSide.Of(lease.View, from?.Head, request.Scope)
+                : directory is null ? null : SearchSide.Of(directory.View, from?.DirectoryHead, request.Directory!.Grant.Scope);
+            await DirectoryTerms.FindAsync(terms, side, request.Compartment.IsDirectory ? lease : directory, identifiers, cancel).ConfigureAwait(false);
+            query = Parse();
+        }
 
         while (true)
         {
@@ -82,6 +93,7 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
             ("self", self.Length == 0 ? $"{request.Base}/{query.Type}" : $"{request.Base}/{query.Type}?{self}"),
             ("first", from is null ? null : Paging.Link(request, pages, first with { After = 0, IsBefore = false })),
             ("previous", page.HasPrevious ? Paging.Link(request, pages, first with { After = page.Matches[0].Resource, IsBefore = true }) : null),
+            ("last", page is { Total: not null, HasNext: true } or { Total: not null, HasPrevious: true } ? Paging.Link(request, pages, first with { After = 0, IsBefore = true }) : null),
             ("next", page.HasNext ? Paging.Link(request, pages, first with { After = page.Matches[^1].Resource, IsBefore = false }) : null),
         ]);
         var items = new ManifestItem[rows.Count];

@@ -57,7 +57,7 @@ public static class Capabilities
             conditionalUpdate = Offers(RestInteraction.ConditionalUpdate),
             conditionalDelete = Offers(RestInteraction.ConditionalDelete) ? "single" : "not-supported",
             referencePolicy = new[] { "literal", "logical", "local", "enforced" },
-            searchInclude = Some(ReferencesOf(type).Select(p => $"{type}:{p.Name}")),
+            searchInclude = Some(ReferencesOf(type).Where(p => p.Targets.Count > 0).Select(p => $"{type}:{p.Name}")),
             // A search of the directory stays in it.
             searchRevInclude = Some(ResourceTypes.Served.Where(source => !IsDirectory(type) || IsDirectory(source)).SelectMany(source => ReferencesOf(source).Where(p => p.Targets.Contains(type)).Select(p => $"{source}:{p.Name}"))),
             searchParam = SearchParameters.Of(type).Select(p => new { name = p.Name, definition = p.Definition, type = p.Kind.ToString().ToLowerInvariant(), documentation = ModifiersOf(p) })
@@ -70,7 +70,7 @@ public static class Capabilities
     /// <summary>What the members of the statement cannot say; null: nothing.</summary>
     private static string? DocumentationOf(string type) => type switch
     {
-        "DocumentReference" => $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary), found (ITI-66, ITI-67) and fetched (ITI-68).",
+        "DocumentReference" => $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary, and the two a submission set), found (ITI-66, ITI-67) and fetched (ITI-68).",
         "AuditEvent" => "Entries of the writing organisation's own use log: read by that organisation alone, never changed nor deleted. The persons see in the portal who has used their data; no AuditEvent is served to them here.",
         "Provenance" => "Never changed nor deleted.",
         "Consent" => "Declared, changed and read by the person in the portal; nobody else is told of them.",

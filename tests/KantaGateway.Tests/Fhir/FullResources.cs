@@ -13,7 +13,17 @@ static class FullResources
     private static readonly ModelInspector Model = ModelInfo.ModelInspector;
 
     /// <param name="variant">Of a choice of types the one at this place, counted round.</param>
-    public static Resource Of(string type, int variant) => (Resource)Fill(Model.FindClassMapping(type)!, variant, Depth);
+    public static Resource Of(string type, int variant)
+    {
+        var filled = (Resource)Fill(Model.FindClassMapping(type)!, variant, Depth);
+        // Of extensions those that a parameter leads to (IHE MHD).
+        if (filled is List list)
+        {
+            list.AddExtension("https://profiles.ihe.net/ITI/MHD/StructureDefinition/ihe-designationType", new CodeableConcept("http://example.org/1", $"c{variant}"));
+            list.AddExtension("https://profiles.ihe.net/ITI/MHD/StructureDefinition/ihe-sourceId", new Identifier("urn:oid:1.2", $"i{variant}"));
+        }
+        return filled;
+    }
 
     private static Base Fill(ClassMapping mapping, int variant, int depth)
     {

@@ -40,12 +40,13 @@ static class MinimalResources
 
     /// <summary>The smallest resource that also refers to another.</summary>
     /// <param name="path">Element names from the type to the reference, such as <c>Encounter.participant.individual</c>.</param>
-    /// <param name="target">Literal of the reference, <c>Type/id</c>.</param>
-    public static JsonObject Referring(string type, string patient, string path, string target, string? identityCode = null)
+    /// <param name="target">Literal of the reference, <c>Type/id</c>, or a canonical URL.</param>
+    /// <param name="cast">Which type the element is to have, where it may have several; null: a reference.</param>
+    public static JsonObject Referring(string type, string patient, string path, string target, string? identityCode = null, string? cast = null)
     {
         var (resource, fault) = ResourceParser.Parse(Encoding.UTF8.GetBytes(Of(type, patient, identityCode).ToJsonString()));
         Assert.Null(fault);
-        Refer(resource!, path.Split('.')[1..], target, patient);
+        Refer(resource!, path.Split('.')[1..], target, patient, cast);
         Complete(resource!);
         return JsonNode.Parse(Encoding.UTF8.GetString(ResourceParser.Serialize(resource!)))!.AsObject();
     }
@@ -57,6 +58,10 @@ static class MinimalResources
         {
             case AllergyIntolerance allergy: // ait-1
                 allergy.ClinicalStatus = new("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active");
+                break;
+            case ConceptMap map: // an element that is mandatory and in which nothing is
+                foreach (var element in map.Group.SelectMany(g => g.Element).Where(e => !e.EnumerateElements().Any()))
+                    element.Code = "x";
                 break;
             case Hl7.Fhir.Model.Consent consent: // ppc-1
                 consent.PolicyRule = new("http://terminology.hl7.org/CodeSystem/v3-ActCode", "OPTIN");
@@ -143,17 +148,25 @@ static class MinimalResources
         ResourceParser.Serialize(resource).AsSpan().IndexOf(Encoding.UTF8.GetBytes($"\"Patient/{patient}\"")) >= 0;
 
     /// <summary>Puts a reference at a path of element names.</summary>
-    private static void Refer(Base element, ReadOnlySpan<string> path, string target, string patient)
+    private static void Refer(Base element, ReadOnlySpan<string> path, string target, string patient, string? cast = null)
     {
         var property = Model.FindClassMapping(element.GetType())!.FindMappedElementByName(path[0])!;
         if (path.Length == 1)
         {
-            Set(element, property, new ResourceReference(target));
+            Set(element, property, LinkOf(property, target, cast));
             return;
         }
         var child = element.TryGetValue(path[0], out var present) ? present is IList list ? (Base)list[0]! : (Base)present : null;
         if (child is null)
             Set(element, property, child = Fill(property.PropertyTypeMapping, patient));
-        Refer(child, path[1..], target, patient);
+        Refer(child, path[1..], target, patient, cast);
     }
+
+    private static DataType LinkOf(PropertyMapping property, string target, string? cast) => (cast, property.ImplementingType.Name) switch
+    {
+        ("uri", _) => new FhirUri(target),
+        ("canonical", _) or (_, nameof(Canonical)) => new Canonical(target),
+        (_, nameof(FhirUri)) => new FhirUri(target),
+        _ => new ResourceReference(target),
+    };
 }

@@ -88,6 +88,12 @@ static class RandomResources
                 var start = Pick(Days);
                 (period.Start, period.End) = (Rarely() ? null : start, Rarely() ? null : Pick([start, "2024-12", "2025"]));
                 break;
+            case Location.PositionComponent position:
+                (position.Latitude, position.Longitude) = (59 + random.Next(3), 23 + random.Next(3));
+                break;
+            case Location location when Rarely():
+                location.Position = null;
+                break;
             case ResourceReference reference when reference.Reference is { } literal:
                 var type = literal.Split('/')[0];
                 var id = "i" + random.Next(3);

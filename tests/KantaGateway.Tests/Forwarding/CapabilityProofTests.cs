@@ -230,6 +230,7 @@ public sealed class CapabilityProofTests
             (_, ":identifier") => "x",
             (SearchKind.Token, ":in" or ":not-in") => "http://hl7.org/fhir/ValueSet/condition-clinical",
             (SearchKind.Token, ":above" or ":below") => "http://terminology.hl7.org/CodeSystem/condition-clinical|active",
+            (SearchKind.Reference, ":above" or ":below") when parameter.IsCanonical => "https://example.org/fhir/x|1",
             (SearchKind.Reference, ":above" or ":below") => $"{parameter.Hierarchies.First()}/{house.PatientId}",
             (SearchKind.Reference, _) => $"{modifier[1..]}/{house.PatientId}",
             _ => ValueOf(parameter),
@@ -249,6 +250,7 @@ public sealed class CapabilityProofTests
             SearchKind.Number or SearchKind.Quantity => "1",
             SearchKind.Uri => "urn:oid:1.2.3",
             SearchKind.Reference => "Patient/" + house.PatientId,
+            SearchKind.Special => "60.17|24.94|5|km",
             _ => "x",
         };
 

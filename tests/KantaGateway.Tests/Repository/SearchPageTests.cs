@@ -72,6 +72,38 @@ public sealed class SearchPageTests : IAsyncLifetime
         Assert.Equal(pages[0].Ids, (await _clinic.GetAsync(LinkOf(pages[^1], "first")!)).Ids);
     }
 
+    [Theory]
+    [InlineData("_sort=-code", 23)]
+    [InlineData("", 20)]
+    public async Task The_last_link_leads_to_the_page_that_going_forward_ends_with(string query, int count)
+    {
+        await StoreAsync(count);
+        var pages = await PagesAsync(_clinic, $"Observation?{query}&_count=4");
+        foreach (var page in pages)
+        {
+            var last = (await _clinic.GetAsync(LinkOf(page, "last")!)).Is(HttpStatusCode.OK);
+            Assert.Equal(pages[^1].Ids, last.Ids);
+            Assert.Null(LinkOf(last, "next"));
+            Assert.Equal(pages[^2].Ids, (await _clinic.GetAsync(LinkOf(last, "previous")!)).Ids);
+        }
+        // Sealed for its caller, like the others.
+        var other = _world.As(_clinic.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.WholePerson);
+        (await other.GetAsync(LinkOf(pages[0], "last")!)).Is(HttpStatusCode.BadRequest);
+        // Where nobody counts, or where there is one page, there is none.
+        Assert.Null(LinkOf(await _clinic.GetAsync("Observation?_count=4&_total=none"), "last"));
+        Assert.Null(LinkOf(await _clinic.GetAsync("Observation?_count=200"), "last"));
+    }
+
+    [Fact]
+    public async Task The_last_page_is_that_of_the_moment_of_the_first()
+    {
+        var stored = await StoreAsync(7);
+        var first = (await _clinic.GetAsync("Observation?_count=3")).Is(HttpStatusCode.OK);
+        await StoreAsync(5);
+        await _clinic.DeleteAsync("Observation/" + stored[5]);
+        Assert.Equal([stored[3], stored[4], stored[6]], (await _clinic.GetAsync(LinkOf(first, "last")!)).Is(HttpStatusCode.OK).Ids);
+    }
+
     [Fact]
     public async Task Equal_keys_stay_in_the_order_of_creation_both_ways()
     {

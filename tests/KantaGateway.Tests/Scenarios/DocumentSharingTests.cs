@@ -86,6 +86,38 @@ public sealed class DocumentSharingTests : IAsyncLifetime
         await FetchAsync(found.Json.GetProperty("entry")[0].GetProperty("resource"));
     }
 
+    /// <summary>A recipient makes the submission set of a document that came without one (ITI-105), and it is found like any (ITI-66).</summary>
+    [Fact]
+    public async Task A_document_that_is_published_by_its_reference_gets_a_submission_set()
+    {
+        var author = await Clinic.CreateAsync("Device", HouseInMemory.Json(new JsonObject { ["resourceType"] = "Device", ["patient"] = new JsonObject { ["reference"] = "Patient/" + _house.PatientId } }));
+        Assert.True(author.Status == 201, author.ToString());
+        var body = DocumentReference(SimplifiedPublish.Profile, new JsonObject { ["contentType"] = "text/plain", ["data"] = Convert.ToBase64String(Document) });
+        body["type"] = new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://loinc.org", ["code"] = "18776-5" }) };
+        body["author"] = new JsonArray(new JsonObject { ["reference"] = "Device/" + author.Stored!.Value.Id });
+        var published = await Clinic.CreateAsync("DocumentReference", HouseInMemory.Json(body));
+        Assert.True(published.Status == 201, published.ToString());
+        // A document in an attachment that nobody claims to publish has none.
+        Assert.Equal(201, (await Clinic.CreateAsync("DocumentReference", HouseInMemory.Json(DocumentReference(null, new JsonObject { ["contentType"] = "text/plain", ["data"] = "SGVp" })))).Status);
+
+        var sender = _house.Folder.Client("aurora").OrganisationOid;
+        foreach (var (query, count) in new[]
+        {
+            ("", 1), ("&designationType=http://loinc.org|18776-5", 1), ("&designationType=18776-5", 1), ("&designationType=http://loinc.org|other", 0), ("&designationType:missing=true", 0),
+            ($"&sourceId=urn:ietf:rfc:3986|urn:oid:{sender}", 1), ("&sourceId=urn:oid:1.2.3", 0), ($"&source=Device/{author.Stored.Value.Id}", 1),
+            ("&item=DocumentReference/" + published.Stored!.Value.Id, 1),
+        })
+            Assert.Equal((query, count), (query, (await SetsAsync(query)).Json.GetProperty("total").GetInt32()));
+        var sets = await SetsAsync("&_include=List:item");
+        Assert.Equal("DocumentReference/" + published.Stored.Value.Id, Found(sets).Last());
+        var set = sets.Json.GetProperty("entry")[0].GetProperty("resource");
+        Assert.Equal(["official", "usual"], set.GetProperty("identifier").EnumerateArray().Select(i => i.GetProperty("use").GetString()));
+        Assert.Equal("working", set.GetProperty("mode").GetString());
+
+        async Task<FhirReply> SetsAsync(string query) =>
+            await Clinic.SearchAsync("List", $"patient={_house.PatientId}&code={ListTypes}|submissionset&status=current{query}");
+    }
+
     /// <summary>A hash and a size that are given are held to the data; MHD's own examples have the hash as hexadecimal digits in base64.</summary>
     [Fact]
     public async Task What_the_source_says_of_the_document_is_checked()
@@ -132,12 +164,15 @@ public sealed class DocumentSharingTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Publishing_writes_a_binary_and_so_needs_leave_to()
+    public async Task Publishing_writes_a_binary_and_a_list_and_so_needs_leave_to()
     {
         var body = HouseInMemory.Json(DocumentReference(SimplifiedPublish.Profile, new JsonObject { ["contentType"] = "text/plain", ["data"] = Convert.ToBase64String(Document) }));
-        var narrow = _house.Aurora.With((await _house.Aurora.RequestSystemTokenAsync(scope: "system/DocumentReference.cruds")).Value);
-        Assert.Equal(403, (await narrow.CreateAsync("DocumentReference", body)).Status);
-        var wide = _house.Aurora.With((await _house.Aurora.RequestSystemTokenAsync(scope: "system/DocumentReference.cruds system/Binary.c")).Value);
+        foreach (var scope in (string[])["", " system/Binary.c", " system/List.c"])
+        {
+            var narrow = _house.Aurora.With((await _house.Aurora.RequestSystemTokenAsync(scope: "system/DocumentReference.cruds" + scope)).Value);
+            Assert.Equal(403, (await narrow.CreateAsync("DocumentReference", body)).Status);
+        }
+        var wide = _house.Aurora.With((await _house.Aurora.RequestSystemTokenAsync(scope: "system/DocumentReference.cruds system/Binary.c system/List.c")).Value);
         Assert.Equal(201, (await wide.CreateAsync("DocumentReference", body)).Status);
         Assert.Equal(400, (await wide.CreateAsync("DocumentReference", body, ifNoneExist: $"patient={_house.PatientId}&status=current")).Status);
     }
@@ -148,7 +183,8 @@ public sealed class DocumentSharingTests : IAsyncLifetime
     {
         var published = await PublishAsync(new JsonObject { ["contentType"] = "text/plain", ["data"] = Convert.ToBase64String(Document) });
         var url = published.Json.GetProperty("content")[0].GetProperty("attachment").GetProperty("url").GetString()!;
-        Assert.Equal(0, (await _house.Reader.SearchAsync("DocumentReference", $"patient={_house.PatientId}")).Json.GetProperty("total").GetInt32());
+        foreach (var type in (string[])["DocumentReference", "List"])
+            Assert.Equal(0, (await _house.Reader.SearchAsync(type, $"patient={_house.PatientId}")).Json.GetProperty("total").GetInt32());
         Assert.Equal(404, (await _house.Reader.SendAsync(HttpMethod.Get, url, headers: [("Accept", "text/plain")])).Status);
     }
 

@@ -142,6 +142,35 @@ static partial class PlainSearch
         return uri == upper || (segments.Length > above.Length && segments.Take(above.Length).SequenceEqual(above));
     }
 
+    /// <summary>Whether a URI is the one asked for, above or below it; where a version is asked for, it is the version that is.</summary>
+    public static bool IsUri(string modifier, string stored, string asked)
+    {
+        var (uri, version) = (stored.Split('|')[0], stored.Split('|').ElementAtOrDefault(1));
+        if (asked.Split('|') is not [var askedUri, var askedVersion])
+            return modifier switch { "below" => IsBelow(uri, asked), "above" => IsBelow(asked, uri), _ => uri == asked };
+        return uri == askedUri && version is not null && modifier switch
+        {
+            "below" => version.Split('.', '-').Take(askedVersion.Split('.', '-').Length).SequenceEqual(askedVersion.Split('.', '-')),
+            "above" => askedVersion.Split('.', '-').Take(version.Split('.', '-').Length).SequenceEqual(version.Split('.', '-')),
+            _ => version == askedVersion,
+        };
+    }
+
+    /// <summary>How far a position is from a point on a sphere, by the angle between the two as vectors; null where it is none.</summary>
+    public static double? Metres(Base element, double latitude, double longitude)
+    {
+        if (element is not Location.PositionComponent { Latitude: { } north, Longitude: { } east } || Math.Abs(north) > 90 || Math.Abs(east) > 180)
+            return null;
+        var (a, b) = (Vector(latitude, longitude), Vector((double)north, (double)east));
+        return 6_371_008.8 * Math.Acos(Math.Clamp(a.X * b.X + a.Y * b.Y + a.Z * b.Z, -1, 1));
+
+        static (double X, double Y, double Z) Vector(double latitude, double longitude)
+        {
+            var (phi, lambda) = (latitude * Math.PI / 180, longitude * Math.PI / 180);
+            return (Math.Cos(phi) * Math.Cos(lambda), Math.Cos(phi) * Math.Sin(lambda), Math.Sin(phi));
+        }
+    }
+
     public static string? Literal(Base element) => element is PrimitiveType { JsonValue: string text } ? text : null;
 
     // :: reference

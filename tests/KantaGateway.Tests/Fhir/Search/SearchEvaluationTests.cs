@@ -125,6 +125,7 @@ public sealed class SearchEvaluationTests(ITestOutputHelper output)
             SearchKind.Date => Date(like),
             SearchKind.Number => Number(),
             SearchKind.Quantity => Quantity(like),
+            SearchKind.Special => Near(like),
             _ => Composite(like),
         };
 
@@ -171,12 +172,10 @@ public sealed class SearchEvaluationTests(ITestOutputHelper output)
         private Asked Uri(string modifier, Base? like)
         {
             var uri = like is not null && random.Next(2) == 0 ? PlainSearch.Literal(like)! : Pick(RandomResources.Uris);
-            return new(Escape(uri), e => PlainSearch.Literal(e) is { Length: > 0 } stored && modifier switch
-            {
-                "below" => PlainSearch.IsBelow(stored, uri),
-                "above" => PlainSearch.IsBelow(uri, stored),
-                _ => stored == uri,
-            });
+            // Of what is defined the version stands beside the URL.
+            if (definition.Name == "url")
+                uri = uri.Split('|')[0];
+            return new(Escape(uri), e => PlainSearch.Literal(e) is { Length: > 0 } stored && PlainSearch.IsUri(modifier, stored, uri));
         }
 
         private Asked? Logical(Base? like)
@@ -235,6 +234,16 @@ public sealed class SearchEvaluationTests(ITestOutputHelper output)
             (system, unit) = (system is "" ? null : system, unit is "" ? null : unit);
             return new(prefix + text + (system is null && unit is null ? "" : $"|{Escape(system ?? "")}|{Escape(unit ?? "")}"),
                 e => PlainSearch.Measure(e) is { } m && PlainSearch.IsQuantity(m, prefix, value, half, system, unit));
+        }
+
+        /// <summary>About the place itself, and about one a degree away.</summary>
+        private Asked Near(Base? like)
+        {
+            var (latitude, longitude) = like is Location.PositionComponent { Latitude: { } north, Longitude: { } east } ? (north, east) : (60m, 25m);
+            (latitude, longitude) = (latitude + random.Next(-1, 2), longitude + random.Next(-1, 2));
+            var (distance, unit, metres) = Pick(new[] { ("100", "km", 100_000d), ("150000", "m", 150_000d), ("", "", 50_000d), ("300", "", 300_000d) });
+            return new(string.Create(CultureInfo.InvariantCulture, $"{latitude}|{longitude}|{distance}|{unit}"),
+                e => PlainSearch.Metres(e, (double)latitude, (double)longitude) <= metres);
         }
 
         private Asked? Composite(Base? like)
