@@ -23,6 +23,7 @@ sealed partial class InProcessExchange : IHttpResponseFeature, IHttpResponseBody
     // Not disposed: the other side may leave at any time, and it holds nothing but memory.
     private readonly CancellationTokenSource _left = new();
     private Stack<(Func<object, Task> Call, object State)>? _onStarting, _onCompleted;
+    private Action? _whenAsked;
     private long _received, _written;
     private int _state;
     private volatile bool _isBroken;
@@ -87,8 +88,16 @@ sealed partial class InProcessExchange : IHttpResponseFeature, IHttpResponseBody
 
     private bool HasBody => _request.Method != HttpMethod.Head && StatusCode is >= 200 and not (StatusCodes.Status204NoContent or StatusCodes.Status304NotModified);
 
-    /// <summary>Begins to send the request's body; what is at hand is sent before this returns.</summary>
+    /// <summary>Begins to send the request's body; what is at hand is sent before this returns. One that is to be asked for waits until then (RFC 9110 10.1.1).</summary>
     public void SendBody(CancellationToken cancel)
+    {
+        if (_request.Headers.ExpectContinue == true)
+            _whenAsked = () => SendNow(cancel);
+        else
+            SendNow(cancel);
+    }
+
+    private void SendNow(CancellationToken cancel)
     {
         if (_sent is { Writer: var writer })
             _ = SendAsync();
@@ -267,6 +276,8 @@ sealed partial class InProcessExchange : IHttpResponseFeature, IHttpResponseBody
     /// <summary>What the part reads of a request.</summary>
     private sealed class RequestBody(PipeReader pipe, InProcessExchange exchange) : PipeStream(pipe, exchange)
     {
+        protected override void OnAsked() => Interlocked.Exchange(ref Exchange._whenAsked, null)?.Invoke();
+
         protected override void OnRead(int bytes) => Exchange.Receive(bytes);
     }
 
@@ -298,10 +309,13 @@ sealed partial class InProcessExchange : IHttpResponseFeature, IHttpResponseBody
 
         public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
+        protected virtual void OnAsked() { }
+
         protected virtual void OnRead(int bytes) { }
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
+            OnAsked();
             try
             {
                 var all = exchange._isBroken ? throw Cut() : (await pipe.ReadAsync(cancellationToken).ConfigureAwait(false)).Buffer;

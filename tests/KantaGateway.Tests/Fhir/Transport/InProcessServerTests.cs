@@ -82,6 +82,20 @@ public sealed class InProcessServerTests : IAsyncLifetime
         await _part.DisposeAsync();
     }
 
+    /// <summary>What cannot be sent twice waits to be asked for (RFC 9110 10.1.1).</summary>
+    [Theory]
+    [InlineData("echo", true)]
+    [InlineData("refused", false)]
+    public async Task A_body_that_is_to_be_asked_for_is_sent_to_whoever_reads_it(string part, bool isSent)
+    {
+        using var body = new MemoryStream(RandomNumberGenerator.GetBytes(1_000_000));
+        using var request = new HttpRequestMessage(HttpMethod.Post, part) { Content = new StreamContent(body) };
+        request.Headers.ExpectContinue = true;
+        using var answer = await _client.SendAsync(request);
+        Assert.Equal(isSent ? body.ToArray() : [], await answer.Content.ReadAsByteArrayAsync());
+        Assert.Equal(isSent ? body.Length : 0, body.Position);
+    }
+
     [Fact]
     public async Task A_request_is_answered() => Assert.Equal("here", await _client.GetStringAsync("/name"));
 
