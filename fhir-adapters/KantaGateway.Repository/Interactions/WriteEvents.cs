@@ -1,3 +1,4 @@
+using System.Text;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Repository.Compartments;
 
@@ -15,6 +16,33 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
         foreach (var staged in unit.Staged())
             FindEvents(staged);
         Spread();
+    }
+
+    /// <summary>
+    /// What others name may not come into a service event afterwards: they do not say that they show it, and under a denial of it they would
+    /// name what is hidden.
+    /// </summary>
+    /// <remarks>What this request may not see is not asked: an answer must not depend on it.</remarks>
+    public async ValueTask RequireUnnamedAsync(CancellationToken cancel)
+    {
+        foreach (var staged in unit.Staged())
+        {
+            if (staged.Content is null || staged.ServiceEvent is not { } given || staged.Replaces is not { Deleted: false, ServiceEvent: null } before || before.IsPatient)
+                continue;
+            var target = staged.Target;
+            var others = Selection.Versions(target.View, target.Scope, null)
+                .Where(r => !r.Deleted && r.First != before.First && !Shows(r, given) && !Shows(target.View.Newest(r), given)
+                    && !target.Rows.Exists(s => s.Replaces?.First == r.First && s.Shown.Contains(given))).ToList();
+            var name = Encoding.UTF8.GetBytes($"{staged.Operation.Type}/{staged.Id}");
+            foreach (var body in await target.Lease.ReadAsync(others, cancel).ConfigureAwait(false))
+                if (body.Span.IndexOf(name) >= 0)
+                {
+                    unit.Issues.Add(new($"Entries that do not belong to the service event refer to the {staged.Operation.Type}: store a new one that belongs to it.", ExpressionOf(unit, staged), "business-rule"));
+                    break;
+                }
+        }
+
+        static bool Shows(CompartmentRow row, string serviceEvent) => row.ServiceEvent == serviceEvent || row.RelatedEvents.Contains(serviceEvent);
     }
 
     /// <summary>The service event of a row, and those of what it shows that is stored already.</summary>

@@ -115,12 +115,14 @@ sealed class WriteUnit : IDisposable
 
     /// <summary>Checks what refers to what and makes the rows.</summary>
     /// <exception cref="FaultException">422 with one issue for each reference that leads nowhere.</exception>
-    public void CheckAndIndex()
+    public async ValueTask CheckAndIndexAsync(CancellationToken cancel)
     {
         var references = new WriteReferences(this, _request.Base, _identifiers);
         references.Check();
         RequireNoIssues();
-        new WriteEvents(this, references.Referrers).Find();
+        var events = new WriteEvents(this, references.Referrers);
+        events.Find();
+        await events.RequireUnnamedAsync(cancel).ConfigureAwait(false);
         RequireNoIssues();
         foreach (var staged in Staged())
             Index(staged);

@@ -141,6 +141,25 @@ public sealed class ShownEventsTests : IAsyncLifetime
         await AssertHiddenAsync("Observation/" + (string)given["id"]!);
     }
 
+    [Fact]
+    public async Task What_others_name_does_not_come_into_a_service_event_afterwards()
+    {
+        var created = await _aurora.CreateAsync(Some.Observation(_aurora.PatientId));
+        var given = created.Json;
+        var id = (string)given["id"]!;
+        var list = await _aurora.CreateAsync(List("Observation/" + id));
+        given["encounter"] = Some.To("Encounter/" + _encounter);
+        Assert.Equal("Observation.encounter", (await _aurora.UpdateAsync(given, created.ETag)).Is(HttpStatusCode.UnprocessableEntity).Expression);
+
+        // Of a list in the same event nothing is told.
+        var along = list.Json;
+        along["encounter"] = Some.To("Encounter/" + _encounter);
+        (await _aurora.UpdateAsync(along, list.ETag)).Is(HttpStatusCode.OK);
+        (await _aurora.UpdateAsync(given, created.ETag)).Is(HttpStatusCode.OK);
+        await AssertHiddenAsync("Observation/" + id);
+        await AssertHiddenAsync("List/" + (string)along["id"]!);
+    }
+
     /// <summary>How a visit is named without its address.</summary>
     public static TheoryData<string, string> Unaddressed => new()
     {
