@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Tests.Laws;
 using Microsoft.AspNetCore.Http;
@@ -49,24 +50,32 @@ public sealed class StreamedContentTests
         Assert.Equal(sent, received.ToArray());
     }
 
-    /// <summary>Eight megabytes do not fit between the two: once they have gone, the repository has decided and is taking them.</summary>
+    /// <summary>The gateway asks for a content when the repository does: once any of it is sent, it has been decided on.</summary>
     [Fact]
     public async Task A_policy_that_moves_while_a_content_arrives_does_not_cost_it()
     {
         await using var house = await HouseInMemory.OpenAsync(16 << 20);
         await house.AdmitAsync();
-        var (first, rest) = (RandomNumberGenerator.GetBytes(8_000_000), RandomNumberGenerator.GetBytes(70_000));
-        var declared = "";
-        using var content = new Interrupted(first, async () => declared = await house.DeclareAsync(KantaGateway.Gateway.Consent.Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow)), rest);
+        var (first, rest) = (RandomNumberGenerator.GetBytes(1_000_000), RandomNumberGenerator.GetBytes(70_000));
+        // A decision that rests on the person's permission, which is withdrawn meanwhile: what is left allows the write too.
+        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
+        var permission = await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        var withdrawn = false;
+        using var content = new Interrupted(first, async () =>
+        {
+            await house.WithdrawAsync(permission);
+            withdrawn = true;
+        }, rest);
 
-        var stored = await house.Aurora.SendAsync(HttpMethod.Post, "Binary", await house.Aurora.TokenAsync(), content, [("X-Security-Context", "Patient/" + house.PatientId)]);
+        var stored = await house.Revontuli.SendAsync(HttpMethod.Post, "Binary", await house.Revontuli.ProfessionalTokenAsync(house.Folder.ProfessionalOf("revontuli").Id), content,
+            [("X-Security-Context", "Patient/" + house.PatientId), ("Expect", "100-continue")]);
 
-        Assert.NotEqual("", declared);
+        Assert.True(withdrawn);
         Assert.True(stored.Status == 201, stored.ToString());
-        var read = await house.Aurora.System.SendAsync(HttpMethod.Get, "Binary/" + stored.Stored!.Value.Id, headers: [("Accept", "*/*")]);
+        var read = await house.Reader.SendAsync(HttpMethod.Get, "Binary/" + stored.Stored!.Value.Id, headers: [("Accept", "*/*")]);
         Assert.Equal((200, "image/tiff"), (read.Status, read.Headers["Content-Type"]));
         Assert.Equal(SHA256.HashData([.. first, .. rest]), SHA256.HashData(read.Body));
-        Assert.Equal(1, (await house.Aurora.System.SendAsync(HttpMethod.Get, $"Binary/_history?patient={house.PatientId}")).Json.GetProperty("total").GetInt32());
+        Assert.Equal(1, (await house.Reader.SendAsync(HttpMethod.Get, $"Binary/_history?patient={house.PatientId}")).Json.GetProperty("total").GetInt32());
     }
 
     /// <summary>A content with something that happens in the middle of it.</summary>
