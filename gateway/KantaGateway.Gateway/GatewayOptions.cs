@@ -21,7 +21,7 @@ public sealed record GatewayOptions
 
     /// <summary>
     /// Plain HTTP listener for a trusted TLS terminator on this machine, <c>http://127.0.0.1:port</c>; the terminator passes the client
-    /// certificate in <c>X-Client-Cert</c> (base64 DER). Null (default): none.
+    /// certificate in <c>X-Client-Cert</c> (base64 DER) and the caller's address last in <c>X-Forwarded-For</c>. Null (default): none.
     /// </summary>
     public string? TerminatorListen { get; init; }
 

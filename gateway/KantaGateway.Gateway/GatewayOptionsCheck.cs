@@ -89,6 +89,8 @@ internal sealed class GatewayOptionsCheck
             Exists(Of(nameof(options.UpstreamAuthorityFile)), authorities);
         if (options.AccessTokenSeconds is < 1 or > 300)
             Add(Of(nameof(options.AccessTokenSeconds)), "1 to 300");
+        if (options.FailuresPerMinute < 1)
+            Add(Of(nameof(options.FailuresPerMinute)), "1 or more");
         if (options.VerifiedTokens < 1_000)
             Add(Of(nameof(options.VerifiedTokens)), "1,000 or more");
 
@@ -118,6 +120,9 @@ internal sealed class GatewayOptionsCheck
             Add(OfCitizens(nameof(citizens.ClientId)), "missing");
         if (string.IsNullOrWhiteSpace(citizens.Acr))
             Add(OfCitizens(nameof(citizens.Acr)), "missing");
+        // A broker's test identities are anybody's.
+        else if (citizens.Acr.Contains("/loatest", StringComparison.OrdinalIgnoreCase) && !options.TestIdentityCodes)
+            Add(OfCitizens(nameof(citizens.Acr)), $"a level of real identification, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
         if (citizens.ServiceName is not { Length: > 0 and <= 40 })
             Add(OfCitizens(nameof(citizens.ServiceName)), "1 to 40 characters");
         Exists(OfCitizens(nameof(citizens.SigningKeyFile)), citizens.SigningKeyFile);

@@ -146,6 +146,8 @@ public sealed class DevHost : IAsyncDisposable
                 ClientsFile = folder.ClientsFile,
                 TokenKeyFile = folder.TokenKeyFile,
                 TestIdentityCodes = true,
+                // A vendor's tests fail on purpose.
+                FailuresPerMinute = 600,
                 UpstreamAuthorityFile = folder.CaFile,
                 ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],
                 Citizens = new CitizenIdentification

@@ -40,7 +40,7 @@ public sealed class GatewayOptionsTests : IDisposable
             NationalOrganisation = "national", MaxBinary = 0,
             Identification = new()
             {
-                ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, VerifiedTokens = 0,
+                ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, VerifiedTokens = 0,
                 ProfessionalIssuers = [new("http://idp", "", "clinic")],
                 Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "" },
             },
@@ -51,7 +51,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "GrantKeyFile", "Identification.AccessTokenSeconds",
             "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
-            "Identification.ClientsFile", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
+            "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
             "Identification.ProfessionalIssuers[0].Organisation", "Identification.TokenKeyFile", "Identification.UpstreamAuthorityFile",
             "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
             "Redis", "Repository", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
@@ -131,6 +131,19 @@ public sealed class GatewayOptionsTests : IDisposable
         Assert.StartsWith("GrantKeyFile: ", Assert.Single(GatewayOptionsCheck.Explain(Good() with { CreateStores = true, GrantKeyFile = "/nowhere" })));
     }
 
+    /// <summary>Traficom 213/2023 S: brokers give test identities at levels of their own.</summary>
+    [Theory]
+    [InlineData("http://ftn.ficora.fi/2017/loa3", false, true)]
+    [InlineData("http://ftn.ficora.fi/2017/loatest2", true, true)]
+    [InlineData("http://ftn.ficora.fi/2017/loatest2", false, false)]
+    [InlineData("http://ftn.ficora.fi/2017/LoaTest3", false, false)]
+    public void A_level_of_test_identities_is_taken_only_where_test_identity_codes_are(string acr, bool testCodes, bool holds)
+    {
+        var options = Good();
+        var identification = options.Identification with { TestIdentityCodes = testCodes, Citizens = options.Identification.Citizens! with { Acr = acr } };
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+    }
+
     private GatewayOptions Good() => new()
     {
         PublicAddress = "https://localhost:8443", Port = 8443, TlsCertificateFile = _file, TlsKeyFile = _file, ClientAuthorityFile = _file,
@@ -140,7 +153,7 @@ public sealed class GatewayOptionsTests : IDisposable
         {
             ClientsFile = _file, TokenKeyFile = _file,
             ProfessionalIssuers = [new("https://idp.example/clinic", "kanta", "1.2.246.10.90000001")],
-            Citizens = new() { Authority = "https://broker.example", ClientId = "portal", SigningKeyFile = _file, EncryptionKeyFile = _file, Acr = "http://ftn.ficora.fi/2017/loatest2" },
+            Citizens = new() { Authority = "https://broker.example", ClientId = "portal", SigningKeyFile = _file, EncryptionKeyFile = _file, Acr = "http://ftn.ficora.fi/2017/loa2" },
         },
     };
 }

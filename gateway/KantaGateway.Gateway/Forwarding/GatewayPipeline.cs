@@ -43,7 +43,11 @@ public sealed class GatewayPipeline(
         var (requester, fault) = await identification.IdentifyAsync(context);
         if (requester is null)
         {
-            await RefuseAsync(context, null, null, fault ?? new Fault(FaultKind.NotIdentified, "The caller is not identified."), "not identified");
+            // That there were too many was recorded when it began: a flood must not fill the log.
+            if (fault is { Kind: FaultKind.TooMany })
+                await FaultWriter.WriteAsync(context, fault);
+            else
+                await RefuseAsync(context, null, null, fault ?? new Fault(FaultKind.NotIdentified, "The caller is not identified."), "not identified");
             return;
         }
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));

@@ -14,7 +14,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
 {
     private const string Scheme = "Bearer ";
     private const int LongestToken = 8 * 1024;
@@ -43,20 +43,32 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context)
     {
-        if (!TryReadToken(context.Request, out var token, out var unreadable))
-            return new(Refuse(context, null, unreadable));
-
+        var isReadable = TryReadToken(context.Request, out var token, out var unreadable);
         var directory = registry.Current;
-        var digest = DigestOf(token);
-        return _verified.TryGet(digest, out var verified) && ReferenceEquals(verified.Directory, directory)
-            ? new(CheckUse(context, verified))
-            : VerifyAsync(context, token.ToString(), digest, directory);
+        var digest = isReadable ? DigestOf(token) : default;
+        // A token that is known and good costs no more than this, and is never held back.
+        return isReadable && _verified.TryGet(digest, out var verified) && ReferenceEquals(verified.Directory, directory) && CheckUse(context, verified) is { Requester: not null } known
+            ? new(known)
+            : AttemptAsync(context, isReadable ? token.ToString() : null, unreadable, digest, directory);
+    }
+
+    private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, string? token, string unreadable, TokenDigest digest, ClientDirectory directory)
+    {
+        context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
+        if (limits.Wait(context) is { } wait)
+            return (null, AttemptLimits.Refuse(context, wait));
+        var identified = token is null ? Refuse(context, null, unreadable) : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
+        if (identified.Requester is null)
+            await limits.FailedAsync(context).ConfigureAwait(false);
+        return identified;
     }
 
     public Requester? PortalRequester(HttpContext context) => PortalSessions.RequesterOf(context, options);
 
-    private async ValueTask<(Requester?, Fault?)> VerifyAsync(HttpContext context, string token, TokenDigest digest, ClientDirectory directory)
+    private async ValueTask<(Requester? Requester, Fault? Fault)> VerifyAsync(HttpContext context, string token, TokenDigest digest, ClientDirectory directory)
     {
+        if (TokenShape.Read(token, LongestToken, out var misshapen) is null)
+            return Refuse(context, "invalid_token", "The access token " + misshapen);
         var result = await Tokens.ValidateTokenAsync(token, _parameters).ConfigureAwait(false);
         if (!result.IsValid)
             return Refuse(context, "invalid_token", Explain(result.Exception));
@@ -74,7 +86,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     }
 
     /// <summary>What can change from one use of a token to the next: time, and the connection it comes over.</summary>
-    private (Requester?, Fault?) CheckUse(HttpContext context, VerifiedToken verified)
+    private (Requester? Requester, Fault? Fault) CheckUse(HttpContext context, VerifiedToken verified)
     {
         if (verified.Requester.Expires <= time.GetUtcNow())
             return Refuse(context, "invalid_token", "The access token has expired; get a new one.");
@@ -151,7 +163,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     };
 
     /// <param name="error">RFC 6750 §3.1; null when the request carried no token at all.</param>
-    private static (Requester?, Fault?) Refuse(HttpContext context, string? error, string reason)
+    private static (Requester? Requester, Fault? Fault) Refuse(HttpContext context, string? error, string reason)
     {
         context.Response.Headers[HeaderNames.WWWAuthenticate] = error is null
             ? "Bearer realm=\"fhir\""

@@ -16,7 +16,7 @@ namespace KantaGateway.Gateway.Identification;
 /// object, <c>private_key_jwt</c>, encrypted ID token, exact <c>acr</c>, nonce, state and PKCE.
 /// </summary>
 internal sealed class CitizenSignIn(
-    GatewayOptions options, IPseudonyms pseudonyms, PortalSessions sessions, IIdentificationObserver observer, TimeProvider time)
+    GatewayOptions options, IPseudonyms pseudonyms, PortalSessions sessions, IIdentificationObserver observer, AttemptLimits limits, TimeProvider time)
 {
     public const string Scheme = "ftn";
     public const string CallbackPath = "/signin-ftn";
@@ -175,7 +175,13 @@ internal sealed class CitizenSignIn(
             HttpRequestException or FaultException or SharedStateException => Unavailable,
             _ => "The sign-in could not be completed.",
         };
-        await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
+        // Anybody can send broken answers here: they are counted, and not recorded without end.
+        if (limits.Wait(context.HttpContext) is null)
+        {
+            await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            if (reason != Unavailable)
+                await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
+        }
         context.Response.Redirect(reason == Unavailable ? "/?signin=unavailable" : "/?signin=refused");
         context.HandleResponse();
     }

@@ -48,8 +48,8 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
 
         if (assertionType != ClientAssertionTypes.JwtBearer)
             return Refuse($"Send client_assertion_type={ClientAssertionTypes.JwtBearer} with a signed client_assertion.");
-        if (assertion is not { Length: > 0 and <= LongestAssertion } || !TryRead(assertion, out var token))
-            return Refuse("The client assertion is not a readable signed JWT (JWS compact form).");
+        if (TokenShape.Read(assertion ?? "", LongestAssertion, out var misshapen) is not { } token)
+            return Refuse("The client assertion " + misshapen);
 
         // RFC 7523 §3 (1, 2): iss and sub are the client.
         if (token.Subject is not { Length: > 0 } claimed || token.Issuer != claimed)
@@ -64,7 +64,7 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
             return Refuse($"The client assertion must be signed with {string.Join(" or ", client.Registration.TokenEndpointAuthSigningAlg)}.");
         if (token.Kid is not { Length: > 0 } kid || client.Keys.FirstOrDefault(key => key.Kid == kid) is not { } key)
             return Refuse("The client assertion's kid is not among the keys that the client has registered.");
-        if (await ExplainSignatureAsync(assertion, token.Alg, key).ConfigureAwait(false) is { } signature)
+        if (await ExplainSignatureAsync(assertion!, token.Alg, key).ConfigureAwait(false) is { } signature)
             return Refuse(signature);
 
         // From here on the client itself is speaking, so being suspended can be told.
@@ -104,25 +104,9 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
 
     /// <summary>The <c>sub</c> of an assertion that nobody has verified; null when it cannot be read.</summary>
     public static string? ClaimedIn(string? assertion) =>
-        assertion is { Length: <= LongestAssertion } && TryRead(assertion, out var token) ? token.Subject : null;
+        TokenShape.Read(assertion ?? "", LongestAssertion, out _)?.Subject;
 
     private static (RegisteredClient?, TokenRefusal?) Refuse(string description) => (null, new(Errors.InvalidClient, description));
-
-    private static bool TryRead(string text, out JsonWebToken token)
-    {
-        token = null!;
-        if (text.Count(c => c == '.') != 2)
-            return false;
-        try
-        {
-            token = new JsonWebToken(text);
-            return true;
-        }
-        catch (Exception malformed) when (malformed is ArgumentException or SecurityTokenException or FormatException or System.Text.Json.JsonException)
-        {
-            return false;
-        }
-    }
 
     private static async ValueTask<string?> ExplainSignatureAsync(string assertion, string algorithm, JsonWebKey key)
     {

@@ -26,6 +26,12 @@ public sealed record IdentificationOptions
     /// <summary>PEM file with extra trusted roots for the TLS of the broker and the clinics' identity providers; development only.</summary>
     public string? UpstreamAuthorityFile { get; init; }
 
+    /// <summary>
+    /// Failures to identify within a minute, of one organisation certificate or without one of one address, after which further attempts
+    /// have to wait a minute; 1 or more.
+    /// </summary>
+    public int FailuresPerMinute { get; init; } = 30;
+
     /// <summary>Verified access tokens kept in memory, 1,000 or more; each takes about a kilobyte.</summary>
     public int VerifiedTokens { get; init; } = 20_000;
 }

@@ -37,6 +37,8 @@ public static class IdentificationSetup
         services.AddSingleton<ISharedState>(provider => options.Redis is { } redis
             ? RedisState.Open(redis)
             : new MemoryState(provider.GetRequiredService<TimeProvider>()));
+        services.AddMetrics();
+        services.AddSingleton<AttemptLimits>();
         services.AddSingleton<ClientAuthentication>();
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<IIdentification, CallerIdentification>();

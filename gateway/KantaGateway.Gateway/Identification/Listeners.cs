@@ -12,6 +12,9 @@ internal static class Listeners
     /// <summary>Header of a trusted TLS terminator: the client certificate as base64 DER.</summary>
     public const string CertificateHeader = "X-Client-Cert";
 
+    /// <summary>Header of a trusted TLS terminator: the addresses that a request came by, the one that the terminator saw last.</summary>
+    public const string AddressHeader = "X-Forwarded-For";
+
     public static void Configure(KestrelServerOptions kestrel, GatewayOptions options)
     {
         var (certificate, chain) = ReadServerCertificate(options);
@@ -62,7 +65,7 @@ internal static class Listeners
 }
 
 /// <summary>
-/// Runs before everything: takes the certificate header from the terminator's listener and removes it everywhere, so
+/// Runs before everything: takes certificate and address from the terminator's listener and removes their headers everywhere, so
 /// that nobody else can speak for a terminator.
 /// </summary>
 internal sealed class TerminatorFilter(GatewayOptions options) : IStartupFilter
@@ -77,13 +80,17 @@ internal sealed class TerminatorFilter(GatewayOptions options) : IStartupFilter
         {
             app.Use(async (context, proceed) =>
             {
-                if (context.Request.Headers.Remove(Listeners.CertificateHeader, out var header))
-                {
-                    if (IsTerminator(context) && header is [{ Length: > 0 and < 16_384 } encoded])
-                        context.Connection.ClientCertificate = Read(encoded);
-                }
+                var headers = context.Request.Headers;
+                var (hasCertificate, hasAddress) = (headers.Remove(Listeners.CertificateHeader, out var certificate), headers.Remove(Listeners.AddressHeader, out var address));
                 if (IsTerminator(context))
+                {
+                    if (hasCertificate && certificate is [{ Length: > 0 and < 16_384 } encoded])
+                        context.Connection.ClientCertificate = Read(encoded);
+                    // What stands before the last one anybody can have written.
+                    if (hasAddress && IPAddress.TryParse(address.ToString().Split(',')[^1].Trim(), out var seen))
+                        context.Connection.RemoteIpAddress = seen;
                     context.Request.Scheme = Uri.UriSchemeHttps;
+                }
                 await proceed(context).ConfigureAwait(false);
             });
             next(app);

@@ -3,7 +3,7 @@ using StackExchange.Redis;
 
 namespace KantaGateway.Gateway.Identification;
 
-/// <summary>What the gateways of a deployment remember together for a while: used assertion ids and portal sessions.</summary>
+/// <summary>What the gateways of a deployment remember together for a while: used assertion ids, portal sessions, failures to identify.</summary>
 /// <remarks>Keys are digests and values ciphertext, so whoever reads the store learns neither. Throws <see cref="SharedStateException"/> when it cannot answer.</remarks>
 internal interface ISharedState
 {
@@ -13,6 +13,11 @@ internal interface ISharedState
     ValueTask SetAsync(string key, byte[] value, TimeSpan life);
     ValueTask<byte[]?> GetAsync(string key);
     ValueTask RemoveAsync(string key);
+
+    /// <summary>Counts one more under a key.</summary>
+    /// <param name="life">From the first; after it the count begins anew.</param>
+    /// <returns>How many there are now, this one included.</returns>
+    ValueTask<long> CountAsync(string key, TimeSpan life);
 }
 
 /// <summary>The shared store is full or out of reach: the caller must refuse, not go on without it.</summary>
@@ -22,7 +27,14 @@ internal sealed class SharedStateException(string message, Exception? inner = nu
 internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : ISharedState
 {
     private readonly ConcurrentDictionary<string, (byte[] Value, DateTimeOffset Ends)> _entries = new(StringComparer.Ordinal);
+    private readonly RecentCache<string, Tally> _tallies = new(100_000);
     private int _count;
+
+    private sealed class Tally(DateTimeOffset ends)
+    {
+        public DateTimeOffset Ends => ends;
+        public long Count;
+    }
 
     public ValueTask<bool> AddAsync(string key, TimeSpan life)
     {
@@ -64,6 +76,15 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
         return default;
     }
 
+    public ValueTask<long> CountAsync(string key, TimeSpan life)
+    {
+        var now = time.GetUtcNow();
+        // Two that begin one at the same time may lose a count.
+        if (!_tallies.TryGet(key, out var tally) || tally.Ends <= now)
+            _tallies.Set(key, tally = new(now + life));
+        return new(Interlocked.Increment(ref tally.Count));
+    }
+
     private void MakeRoom()
     {
         if (Volatile.Read(ref _count) < capacity)
@@ -82,6 +103,9 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
 internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) : ISharedState
 {
     private const string Prefix = "kanta:identification:";
+
+    // In one step: a count that a crash had left without an end would never begin anew.
+    private const string Count = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n";
 
     /// <summary>Connects when first asked. A server that is away then or later is waited for in the background; requests meanwhile are refused.</summary>
     public static RedisState Open(string connection)
@@ -102,6 +126,9 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
 
     public async ValueTask RemoveAsync(string key) =>
         await TryAsync(redis => redis.KeyDeleteAsync(Prefix + key)).ConfigureAwait(false);
+
+    public ValueTask<long> CountAsync(string key, TimeSpan life) =>
+        TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Count, [Prefix + key], [(long)life.TotalMilliseconds]).ConfigureAwait(false));
 
     private async ValueTask<T> TryAsync<T>(Func<IDatabase, Task<T>> ask)
     {

@@ -43,6 +43,9 @@ internal static class TokenEndpoint
     private static readonly HashSet<string> Purposes = ["TREAT", "ETREAT", "CAREMGT", "COC", "HOPERAT", "HPAYMT"];
 
     private static readonly object ClientKey = new();
+
+    /// <summary>Set where too many have failed: how long the caller has to wait.</summary>
+    private static readonly object WaitKey = new();
     private static readonly object ProfessionalKey = new();
 
     /// <summary>What FHIR requests must have in <c>aud</c>.</summary>
@@ -111,14 +114,15 @@ internal static class TokenEndpoint
         return default;
     }
 
-    /// <summary>An outage is ours, not the client's mistake: OpenIddict would answer 400, which nobody tries again.</summary>
+    /// <summary>An outage is ours, not the client's mistake, and who failed too often has to wait: OpenIddict would answer 400, which nobody tries again.</summary>
     private static ValueTask TellOutage(ApplyTokenResponseContext context)
     {
         if (context.Error == Errors.TemporarilyUnavailable)
         {
             var response = HttpOf(context.Transaction).Response;
-            response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-            response.Headers.RetryAfter = RetryAfterSeconds;
+            var wait = response.HttpContext.Items[WaitKey] as TimeSpan?;
+            response.StatusCode = wait is null ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status429TooManyRequests;
+            response.Headers.RetryAfter = wait is { } left ? AttemptLimits.RetryAfter(left) : RetryAfterSeconds;
         }
         return default;
     }
@@ -127,12 +131,18 @@ internal static class TokenEndpoint
         transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("The token endpoint runs over HTTP only.");
 
     /// <summary>Who is asking, and for whom.</summary>
-    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
     {
         public async ValueTask HandleAsync(ValidateTokenRequestContext context)
         {
             var http = HttpOf(context.Transaction);
             var request = context.Request;
+            if (limits.Wait(http) is { } wait)
+            {
+                http.Items[WaitKey] = wait;
+                context.Reject(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(http, wait).Issues[0].Diagnostics);
+                return;
+            }
             try
             {
                 var (client, refusal) = await clients.AuthenticateAsync(http, request.ClientId, request.ClientAssertionType, request.ClientAssertion).ConfigureAwait(false);
@@ -219,7 +229,7 @@ internal static class TokenEndpoint
     }
 
     /// <summary>Completes the answer as SMART wants it; a refusal is told to whoever records refusals.</summary>
-    internal sealed class CompleteResponse(ClientRegistry registry, IIdentificationObserver observer) : IOpenIddictServerHandler<ApplyTokenResponseContext>
+    internal sealed class CompleteResponse(ClientRegistry registry, IIdentificationObserver observer, AttemptLimits limits) : IOpenIddictServerHandler<ApplyTokenResponseContext>
     {
         public async ValueTask HandleAsync(ApplyTokenResponseContext context)
         {
@@ -232,6 +242,12 @@ internal static class TokenEndpoint
             }
             // The documentation pages that OpenIddict points at explain its own checks, not this gateway's.
             context.Response.ErrorUri = null;
+            // Recorded when it began.
+            if (http.Items.ContainsKey(WaitKey))
+                return;
+            // A wish that goes too far or an outage of ours is no failure to identify.
+            if (context.Error is not (Errors.InvalidScope or Errors.TemporarilyUnavailable))
+                await limits.FailedAsync(http).ConfigureAwait(false);
             await observer.RefusedAsync(http, ClaimedClient(context, http), context.Response.ErrorDescription ?? context.Error, http.RequestAborted).ConfigureAwait(false);
         }
 

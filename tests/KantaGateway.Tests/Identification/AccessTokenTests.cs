@@ -169,6 +169,27 @@ public sealed class AccessTokenTests(IdentificationWorld world)
         Assert.Equal(HttpStatusCode.Unauthorized, await AskAsync(open, der));
     }
 
+    /// <summary>The audit names it: nobody may choose under whose he is recorded.</summary>
+    [Theory]
+    [InlineData("198.51.100.7", "198.51.100.7")]
+    [InlineData("192.0.2.1, 198.51.100.7", "198.51.100.7")]
+    [InlineData("192.0.2.1,2001:db8::7", "2001:db8::7")]
+    [InlineData("198.51.100.7, nonsense", "127.0.0.1")]
+    [InlineData(null, "127.0.0.1")]
+    public async Task The_address_that_the_terminator_saw_counts_on_its_listener_only(string? header, string seen)
+    {
+        async Task<string> AskAsync(HttpClient http)
+        {
+            if (header is not null)
+                http.DefaultRequestHeaders.TryAddWithoutValidation("X-Forwarded-For", header);
+            return await http.GetStringAsync("/address");
+        }
+        using var terminator = new HttpClient { BaseAddress = new Uri(world.Options.TerminatorListen!) };
+        Assert.Equal(seen, await AskAsync(terminator));
+        using var open = world.Connect();
+        Assert.True(IPAddress.IsLoopback(IPAddress.Parse(await AskAsync(open))));
+    }
+
     [Fact]
     public async Task A_token_can_be_had_through_the_terminator()
     {

@@ -172,7 +172,7 @@ public sealed class BackendServicesTests(IdentificationWorld world)
     public async Task Rejects_an_unsigned_assertion()
     {
         var parts = world.Assertion(world.Aurora).Split('.');
-        await RejectsAsync(world.ClientCredentials(world.Aurora, $"{Base64UrlEncoder.Encode("""{"alg":"none","typ":"JWT"}""")}.{parts[1]}."), "must be signed with ES384");
+        await RejectsAsync(world.ClientCredentials(world.Aurora, $"{Base64UrlEncoder.Encode("""{"alg":"none","typ":"JWT"}""")}.{parts[1]}."), "is not signed");
     }
 
     [Fact]
@@ -185,6 +185,28 @@ public sealed class BackendServicesTests(IdentificationWorld world)
     [InlineData("")]
     public async Task Rejects_what_is_no_jwt(string assertion) =>
         await RejectsAsync(world.ClientCredentials(world.Aurora, assertion), null);
+
+    /// <summary>RFC 7515 §4.1.2, §4.1.5: where the sender says the key is to be had. It is had from the registration, and nobody is asked.</summary>
+    [Theory]
+    [InlineData("jku")]
+    [InlineData("x5u")]
+    public async Task An_address_in_an_assertion_is_never_asked(string member)
+    {
+        using var elsewhere = new System.Net.Sockets.TcpListener(IPAddress.Loopback, 0);
+        elsewhere.Start();
+        var assertion = world.Assertion(world.Aurora, header: new() { [member] = $"https://localhost:{((IPEndPoint)elsewhere.LocalEndpoint).Port}/keys" });
+        var (status, _) = await world.PostTokenAsync(world.ClientCredentials(world.Aurora, assertion), world.Aurora.Certificate);
+        Assert.Equal(HttpStatusCode.OK, status);
+        // Under another key it would have to be looked for.
+        using var other = ECDsa.Create(ECCurve.NamedCurves.nistP384);
+        assertion = world.Assertion(world.Aurora, signing: new(new ECDsaSecurityKey(other) { KeyId = "other" }, "ES384"), header: new() { [member] = $"https://localhost:{((IPEndPoint)elsewhere.LocalEndpoint).Port}/keys" });
+        await RejectsAsync(world.ClientCredentials(world.Aurora, assertion), "kid is not among");
+        Assert.False(elsewhere.Pending());
+    }
+
+    [Fact]
+    public async Task Rejects_an_assertion_with_what_nobody_here_understands() =>
+        await RejectsAsync(world.ClientCredentials(world.Aurora, world.Assertion(world.Aurora, header: new() { ["crit"] = new[] { "exp" } })), "crit, b64 or zip");
 
     [Fact]
     public async Task Says_how_to_authenticate_to_who_has_not()

@@ -144,6 +144,17 @@ public sealed class RedisStateTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Two_gateways_count_together_from_the_first_on()
+    {
+        RedisState[] gateways = [Open(), Open()];
+        var key = Guid.NewGuid().ToString();
+        var counts = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => gateways[i % 2].CountAsync(key, TimeSpan.FromMinutes(5)).AsTask()));
+        Assert.Equal(Enumerable.Range(1, 20).Select(n => (long)n), counts.Order());
+        var life = await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:identification:" + key);
+        Assert.InRange(life!.Value, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(5));
+    }
+
+    [Fact]
     public async Task Entries_end_by_themselves()
     {
         var key = Guid.NewGuid().ToString();

@@ -116,6 +116,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 TokenKeyFile = Write("token.key", tokenKey.ExportPkcs8PrivateKeyPem()),
                 UpstreamAuthorityFile = ca,
                 TestIdentityCodes = true,
+                FailuresPerMinute = 1_000_000,
                 ProfessionalIssuers = [.. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation))],
                 Citizens = new CitizenIdentification
                 {
@@ -166,6 +167,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         app.MapGet("/whoami", (HttpContext context, IIdentification identification) =>
             identification.PortalRequester(context) is { } requester ? Results.Json(Describe(requester)) : Results.StatusCode(401));
         app.MapGet("/", () => "start");
+        app.MapGet("/address", (HttpContext context) => context.Connection.RemoteIpAddress?.ToString());
         return app;
     }
 
@@ -209,7 +211,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     }
 
     /// <param name="change">Changes claims; a null value removes one.</param>
-    internal string Assertion(SomeClinic clinic, Action<Dictionary<string, object?>>? change = null, string type = "JWT", SigningCredentials? signing = null)
+    internal string Assertion(SomeClinic clinic, Action<Dictionary<string, object?>>? change = null, string type = "JWT", SigningCredentials? signing = null, Dictionary<string, object>? header = null)
     {
         var now = DateTimeOffset.UtcNow + Clock.Ahead;
         var claims = new Dictionary<string, object?>
@@ -223,6 +225,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
             Claims = claims.Where(c => c.Value is not null).ToDictionary(c => c.Key, c => c.Value!),
             SigningCredentials = signing ?? new SigningCredentials(clinic.Key, clinic.Algorithm),
             TokenType = type,
+            AdditionalHeaderClaims = header,
         });
     }
 

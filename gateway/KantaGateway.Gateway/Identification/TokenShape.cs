@@ -1,0 +1,94 @@
+using System.Buffers;
+using System.Buffers.Text;
+using System.Text.Json;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>
+/// What must hold of a signed token from outside before anybody acts on it: JWS compact form (RFC 7515 §7.1) of bounded length, header and
+/// claims two JSON objects whose members stand once each (RFC 7515 §4, RFC 7519 §4), nothing critical that nobody here
+/// understands (RFC 7515 §4.1.11), no token within the token.
+/// </summary>
+/// <remarks>
+/// Libraries take the last of two members and pass over <c>crit</c>; who checks and who uses a token could then read two tokens in one.
+/// <c>jku</c>, <c>jwk</c>, <c>x5u</c> and <c>x5c</c> are not looked at: keys are those that are registered or configured.
+/// </remarks>
+internal static class TokenShape
+{
+    private static readonly SearchValues<char> Base64UrlCharacters = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+    private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
+
+    /// <summary>Reads a token without verifying anything.</summary>
+    /// <param name="text">The token.</param>
+    /// <param name="longest">Most characters of it.</param>
+    /// <param name="problem">What is wrong, to follow the token's name in a sentence; it quotes nothing from the token.</param>
+    /// <returns>Null when something is wrong.</returns>
+    public static JsonWebToken? Read(string text, int longest, out string problem)
+    {
+        problem = Explain(text, longest) ?? "";
+        if (problem.Length > 0)
+            return null;
+        try
+        {
+            return new JsonWebToken(text);
+        }
+        catch (Exception malformed) when (malformed is ArgumentException or SecurityTokenException or FormatException or JsonException)
+        {
+            problem = Unreadable;
+            return null;
+        }
+    }
+
+    private const string Unreadable = "is not a readable signed JWT (JWS compact form).";
+
+    private static string? Explain(string text, int longest)
+    {
+        if (text.Length > longest)
+            return $"is longer than {longest} characters.";
+        if (text.Split('.') is not [var header, var claims, var signature] || header.Length == 0 || claims.Length == 0)
+            return Unreadable;
+        if (signature.Length == 0)
+            return "is not signed.";
+        if (signature.AsSpan().ContainsAnyExcept(Base64UrlCharacters))
+            return Unreadable;
+        using var head = Object(header, out var problem);
+        if (head is null)
+            return problem;
+        using var body = Object(claims, out problem);
+        if (body is null)
+            return problem;
+        var root = head.RootElement;
+        if (!root.TryGetProperty("alg", out var alg) || alg.ValueKind != JsonValueKind.String)
+            return "has a header without alg.";
+        // b64 is only understood where it is critical, and zip belongs to encrypted tokens (RFC 7797 §6, RFC 7516 §4.1.3).
+        if (root.TryGetProperty("crit", out _) || root.TryGetProperty("b64", out _) || root.TryGetProperty("zip", out _))
+            return "has crit, b64 or zip in its header; leave them out, no extension of JWS is understood.";
+        return root.TryGetProperty("cty", out _) ? "has cty in its header; a token within a token is not taken." : null;
+    }
+
+    private static JsonDocument? Object(string part, out string problem)
+    {
+        problem = Unreadable;
+        if (part.AsSpan().ContainsAnyExcept(Base64UrlCharacters))
+            return null;
+        try
+        {
+            var json = Base64Url.DecodeFromChars(part);
+            var document = JsonDocument.Parse(json, Strict);
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+                return document;
+            document.Dispose();
+        }
+        catch (FormatException)
+        {
+        }
+        catch (JsonException)
+        {
+            problem = $"has a header or claims that are no JSON object with each member once and at most {Strict.MaxDepth} levels.";
+        }
+        return null;
+    }
+}
