@@ -68,8 +68,9 @@ static class ReferenceServer
             options.Listen(IPAddress.Loopback, ports.BareYarpTls, listen => Tls(listen, certificateFile, keyFile));
         });
         var app = builder.Build();
-        var invoker = new HttpMessageInvoker(InternalEndpoint.Parse("unix:" + socket).CreateHandler(handler =>
-            (handler.ActivityHeadersPropagator, handler.MaxConnectionsPerServer) = (null, 512)));
+        var handler = new SocketsHttpHandler { ActivityHeadersPropagator = null, MaxConnectionsPerServer = 512 };
+        InternalEndpoint.Parse("unix:" + socket).Configure(handler);
+        var invoker = new HttpMessageInvoker(handler);
         var forwarder = app.Services.GetRequiredService<IHttpForwarder>();
         var config = new ForwarderRequestConfig { Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
         app.Run(async context =>

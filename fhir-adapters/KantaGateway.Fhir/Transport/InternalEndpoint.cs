@@ -29,20 +29,17 @@ public sealed record InternalEndpoint(Uri Address, string? SocketPath = null, st
         throw new FormatException("An internal endpoint is unix:/absolute/path, http(s)://host:port or process:name.");
     }
 
-    /// <summary>What sends requests to this endpoint, whatever host they name.</summary>
-    /// <param name="tune">Further settings where it goes over connections.</param>
+    /// <summary>Makes a connection handler dial this endpoint whatever host the request names.</summary>
     /// <remarks>No proxy, cookies, redirects or decompression: bytes pass as they are.</remarks>
-    public HttpMessageHandler CreateHandler(Action<SocketsHttpHandler>? tune = null)
+    public void Configure(SocketsHttpHandler handler)
     {
-        if (ProcessName is { } name)
-            return new InProcessHandler(name);
-        var handler = new SocketsHttpHandler();
-        tune?.Invoke(handler);
         handler.UseProxy = false;
         handler.UseCookies = false;
         handler.AllowAutoRedirect = false;
         handler.AutomaticDecompression = System.Net.DecompressionMethods.None;
         handler.MaxResponseHeadersLength = 1024; // KiB: a manifest names every resource of a page or transaction
+        if (ProcessName is { } name)
+            handler.ConnectCallback = (_, cancel) => InProcessConnections.ConnectAsync(name, cancel);
         if (SocketPath is { } path)
             handler.ConnectCallback = async (_, cancel) =>
             {
@@ -58,10 +55,14 @@ public sealed record InternalEndpoint(Uri Address, string? SocketPath = null, st
                     throw;
                 }
             };
-        return handler;
     }
 
     /// <summary>A client of this endpoint with its own connection pool; keep one for the life of the process.</summary>
     /// <param name="timeout">Per request.</param>
-    public HttpClient CreateClient(TimeSpan timeout) => new(CreateHandler()) { BaseAddress = Address, Timeout = timeout };
+    public HttpClient CreateClient(TimeSpan timeout)
+    {
+        var handler = new SocketsHttpHandler();
+        Configure(handler);
+        return new HttpClient(handler) { BaseAddress = Address, Timeout = timeout };
+    }
 }

@@ -1,28 +1,24 @@
 using System.Net;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
 
 namespace KantaGateway.Fhir.Transport;
 
 /// <summary>How an internal part listens, never publicly, and what every part asks of its sockets.</summary>
 public static class InternalListening
 {
-    /// <summary>Has a part listen where an endpoint says, HTTP/1.1 only.</summary>
+    /// <summary>Has Kestrel listen where an endpoint says, HTTP/1.1 only.</summary>
     /// <exception cref="InvalidOperationException">It is another machine's, or a public address.</exception>
     public static void ListenInternally(this WebApplicationBuilder builder, InternalEndpoint endpoint)
     {
         builder.Services.ServeWhereReceived();
-        if (endpoint.ProcessName is { } name)
-            builder.Services.AddSingleton<IServer>(services => new InProcessServer(name,
-                services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits.MaxRequestBodySize, services.GetRequiredService<ILogger<InProcessServer>>()));
-        else
-            builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, endpoint));
+        if (endpoint.ProcessName is not null)
+            builder.Services.AddSingleton<IConnectionListenerFactory, InProcessListenerFactory>();
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, endpoint));
     }
 
     /// <summary>A request goes on where its bytes were received, on a thread of the pool: each hop to another costs as much as a read.</summary>
@@ -42,7 +38,9 @@ public static class InternalListening
 
     private static void Listen(KestrelServerOptions kestrel, InternalEndpoint endpoint)
     {
-        if (endpoint.SocketPath is { } path)
+        if (endpoint.ProcessName is { } name)
+            kestrel.Listen(new InProcessEndPoint(name), Http1);
+        else if (endpoint.SocketPath is { } path)
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
             // Left by a process that was killed; a living one holds its database or key file, not its socket.

@@ -50,9 +50,12 @@ public sealed class RepositoryForwarder : IDisposable
     {
         _yarp = yarp;
         var endpoint = InternalEndpoint.Parse(options.Repository);
-        _invoker = new HttpMessageInvoker(endpoint.CreateHandler(handler =>
-            (handler.ActivityHeadersPropagator, handler.MaxConnectionsPerServer, handler.PooledConnectionIdleTimeout, handler.Expect100ContinueTimeout) =
-                (null, 512, TimeSpan.FromMinutes(2), LongestWait)));
+        var handler = new SocketsHttpHandler
+        {
+            ActivityHeadersPropagator = null, MaxConnectionsPerServer = 512, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2), Expect100ContinueTimeout = LongestWait,
+        };
+        endpoint.Configure(handler);
+        _invoker = new HttpMessageInvoker(handler);
         _address = endpoint.Address.ToString().TrimEnd('/');
         _fhirBase = options.PublicAddress + "/fhir";
     }
