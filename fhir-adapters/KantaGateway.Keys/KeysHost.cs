@@ -25,8 +25,6 @@ public static class KeysHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = MaxBody;
-            // A grant names every denied service event; the repository takes as much.
-            kestrel.Limits.MaxRequestHeadersTotalSize = 256 << 10;
         });
         builder.ListenInternally(endpoint);
         builder.Services.AddSingleton(TimeProvider.System);

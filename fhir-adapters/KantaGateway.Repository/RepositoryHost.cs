@@ -27,8 +27,6 @@ public static class RepositoryHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = RepositoryEndpoints.MaxBody;
-            // A grant names every denied service event.
-            kestrel.Limits.MaxRequestHeadersTotalSize = 256 << 10;
         });
         builder.ListenInternally(listen);
         builder.Services.AddSingleton(TimeProvider.System);

@@ -149,6 +149,10 @@ public static class References
         });
     }
 
+    /// <summary>A URL of this server without its base; any other as it is.</summary>
+    public static string Relative(string url, string publicBase) =>
+        url.StartsWith(publicBase + "/", StringComparison.Ordinal) ? url[(publicBase.Length + 1)..] : url;
+
     /// <summary>The references by which the resource says whom it is about (<see cref="ResourceTypes.SubjectElements"/>).</summary>
     public static IReadOnlyList<ReferenceAt> Subjects(Resource resource, string? root = null)
     {
@@ -325,10 +329,7 @@ public static class References
         {
             if (element is not (FhirUri or Canonical) || element.JsonValue is not string text)
                 return;
-            var url = text.Split('|')[0];
-            if (url.StartsWith(publicBase + "/", StringComparison.Ordinal))
-                url = url[(publicBase.Length + 1)..];
-            if (TryReadLocal(url, out var type, out var id))
+            if (TryReadLocal(Relative(text.Split('|')[0], publicBase), out var type, out var id))
                 found.Add((type!, id!, place.ToExpression()));
         }, root);
         return found;

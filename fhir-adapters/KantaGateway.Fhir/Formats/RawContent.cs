@@ -42,7 +42,7 @@ public static class RawContent
     /// <param name="publicBase">The public FHIR base, no trailing slash.</param>
     public static (string Type, string Id)? SecurityContext(string? header, string publicBase)
     {
-        var literal = header is not null && header.StartsWith(publicBase + "/", StringComparison.Ordinal) ? header[(publicBase.Length + 1)..] : header;
+        var literal = header is null ? null : References.Relative(header, publicBase);
         return literal is not null && References.TryReadLocal(literal, out var type, out var id) ? (type!, id!) : null;
     }
 

@@ -57,13 +57,7 @@ public sealed class Canonicals
         var values = new SearchValues(new IndexEntry(record.Entry).Values);
         if (!values.Next(parameter.Code))
             return null;
-        var payload = values.Payload;
-        if (values.Kind == ValueKind.Token)
-        {
-            var system = SearchValues.ReadLength(ref payload);
-            payload = payload[system..];
-        }
-        return Encoding.UTF8.GetString(payload);
+        return Encoding.UTF8.GetString(values.Kind == ValueKind.Token ? SearchValues.CodeOf(values.Payload) : values.Payload);
     }
 }
 

@@ -274,6 +274,13 @@ ref struct SearchValues(ReadOnlySpan<byte> values)
         return false;
     }
 
+    /// <summary>Code of the payload of a token.</summary>
+    public static ReadOnlySpan<byte> CodeOf(ReadOnlySpan<byte> token)
+    {
+        var system = ReadLength(ref token);
+        return token[system..];
+    }
+
     /// <summary>Reads a length in 7-bit groups, low group first.</summary>
     public static int ReadLength(ref ReadOnlySpan<byte> bytes)
     {

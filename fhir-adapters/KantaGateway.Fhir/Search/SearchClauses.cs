@@ -71,12 +71,8 @@ sealed class DefinitionClause(SearchParameter url, SearchParameter version, IRea
     {
         var values = new SearchValues(entry.Values);
         while (values.Next(version.Code))
-        {
-            var token = values.Payload;
-            var system = SearchValues.ReadLength(ref token);
-            if (CanonicalText.FitsVersion(mode, asked, token[system..]))
+            if (CanonicalText.FitsVersion(mode, asked, SearchValues.CodeOf(values.Payload)))
                 return true;
-        }
         return false;
     }
 }

@@ -108,24 +108,17 @@ public sealed class SearchQuery
     /// Whether an entry is of the type, not deleted, and fulfils every parameter that can be told from it alone: what fails here
     /// need not be looked at further. Allocates nothing.
     /// </summary>
-    public bool MayMatch(ReadOnlySpan<byte> entry)
-    {
-        var index = new IndexEntry(entry);
-        if (index.IsDeleted || !index.Type.SequenceEqual(_type))
-            return false;
-        foreach (var clause in _clauses)
-            if (!clause.LooksBeyond && !clause.Holds(index, null, null))
-                return false;
-        return true;
-    }
+    public bool MayMatch(ReadOnlySpan<byte> entry) => Holds(new IndexEntry(entry), null, null, looksBeyond: false);
 
     /// <inheritdoc cref="Matches(ReadOnlySpan{byte})"/>
-    internal bool Matches(in IndexEntry entry, SearchRun? run, SearchRecord? record)
+    internal bool Matches(in IndexEntry entry, SearchRun? run, SearchRecord? record) => Holds(entry, run, record, looksBeyond: true);
+
+    private bool Holds(in IndexEntry entry, SearchRun? run, SearchRecord? record, bool looksBeyond)
     {
         if (entry.IsDeleted || !entry.Type.SequenceEqual(_type))
             return false;
         foreach (var clause in _clauses)
-            if (!clause.Holds(entry, run, record))
+            if ((looksBeyond || !clause.LooksBeyond) && !clause.Holds(entry, run, record))
                 return false;
         return true;
     }

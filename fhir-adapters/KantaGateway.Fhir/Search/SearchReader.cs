@@ -227,8 +227,8 @@ sealed class SearchReader(string type, IdentifierCipher ids, Pseudonym compartme
     /// <param name="target">The one that is asked for; null: any.</param>
     private (string? Literal, bool IsBare) LiteralOf(IReadOnlyList<string> targets, string? target, string name, string literal)
     {
-        if (publicBase is not null && literal.StartsWith(publicBase + "/", StringComparison.Ordinal))
-            literal = literal[(publicBase.Length + 1)..];
+        if (publicBase is not null)
+            literal = References.Relative(literal, publicBase);
         if (References.IsId(literal))
         {
             // The type that a bare id stands for is open where there are several.

@@ -81,7 +81,7 @@ public sealed class StoredTerms
 
     private const string TooMuch = "names value sets and code systems of the directory that are too large to be looked at in one search. Give the codes, separated by commas.";
 
-    private const string TooMany = "has too many value sets and code systems looked for in the directory; a search names at most 20. Search in steps.";
+    private static readonly string TooMany = $"has too many value sets and code systems looked for in the directory; a search names at most {Most}. Search in steps.";
 
     private Found? Look(string type, string name)
     {

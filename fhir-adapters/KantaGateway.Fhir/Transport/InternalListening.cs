@@ -38,6 +38,8 @@ public static class InternalListening
 
     private static void Listen(KestrelServerOptions kestrel, InternalEndpoint endpoint)
     {
+        // A grant names every denied service event.
+        kestrel.Limits.MaxRequestHeadersTotalSize = 256 << 10;
         if (endpoint.ProcessName is { } name)
             kestrel.Listen(new InProcessEndPoint(name), Http1);
         else if (endpoint.SocketPath is { } path)

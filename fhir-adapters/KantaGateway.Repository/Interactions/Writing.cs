@@ -99,21 +99,14 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
         var issues = new List<FaultIssue>();
         if (bundle is not null)
             ResourceValidator.CheckBundle(bundle.Profiles, request.UnknownProfiles, issues);
-        ValidateResources(request, operations, bundle is not null, issues);
-        return issues.Exists(i => i.Severity == FaultSeverity.Error) ? throw new FaultException(new Fault(FaultKind.Unprocessable, issues)) : issues;
+        return ValidateResources(request, operations, bundle is not null, issues);
     }
 
     /// <summary>Likewise what a patch has made.</summary>
     /// <exception cref="FaultException">422 with one issue for each rule that does not hold.</exception>
-    public static void ValidatePatched(RepositoryRequest request, BundleOperation patched, bool isBundle)
-    {
-        var issues = new List<FaultIssue>();
-        ValidateResources(request, [patched], isBundle, issues);
-        if (issues.Exists(i => i.Severity == FaultSeverity.Error))
-            throw new FaultException(new Fault(FaultKind.Unprocessable, issues));
-    }
+    public static void ValidatePatched(RepositoryRequest request, BundleOperation patched, bool isBundle) => ValidateResources(request, [patched], isBundle, []);
 
-    private static void ValidateResources(RepositoryRequest request, IReadOnlyList<BundleOperation> operations, bool isBundle, List<FaultIssue> issues)
+    private static List<FaultIssue> ValidateResources(RepositoryRequest request, IReadOnlyList<BundleOperation> operations, bool isBundle, List<FaultIssue> issues)
     {
         var entries = isBundle ? operations.Where(o => o.FullUrl is not null).DistinctBy(o => o.FullUrl).ToDictionary(o => o.FullUrl!, o => o.Type, StringComparer.Ordinal) : null;
         foreach (var operation in operations)
@@ -124,6 +117,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
                         $"{(isBundle ? operation.ResourceExpression : resource.TypeName)}.meta.tag[{tag}]", "business-rule") { Message = "read-whole" });
                 ResourceValidator.Check(resource, request.UnknownProfiles, issues, isBundle ? operation.ResourceExpression : null, entries);
             }
+        return issues.Exists(i => i.Severity == FaultSeverity.Error) ? throw new FaultException(new Fault(FaultKind.Unprocessable, issues)) : issues;
     }
 
     private async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)

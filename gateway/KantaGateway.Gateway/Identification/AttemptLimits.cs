@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -18,7 +19,7 @@ namespace KantaGateway.Gateway.Identification;
 /// </remarks>
 internal sealed class AttemptLimits
 {
-    public static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
 
     private readonly ISharedState _shared;
     private readonly OrganisationCertificates _certificates;
@@ -48,15 +49,12 @@ internal sealed class AttemptLimits
         return left;
     }
 
-    /// <summary>The refusal of who has to wait: 429, with Retry-After on the response.</summary>
+    /// <summary>The refusal of who has to wait: 429, with Retry-After in whole seconds, 1 or more, on the response.</summary>
     public static Fault Refuse(HttpContext context, TimeSpan wait)
     {
-        context.Response.Headers.RetryAfter = RetryAfter(wait);
+        context.Response.Headers.RetryAfter = Math.Max(1, (int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
         return new(FaultKind.TooMany, "Too many attempts to identify have failed from here. Wait for as long as Retry-After says, and mend what was wrong before.");
     }
-
-    /// <summary>Whole seconds, 1 or more.</summary>
-    public static string RetryAfter(TimeSpan wait) => Math.Max(1, (int)Math.Ceiling(wait.TotalSeconds)).ToString(System.Globalization.CultureInfo.InvariantCulture);
 
     /// <summary>An attempt has failed and was told so. The one that makes them too many is recorded as such.</summary>
     public async ValueTask FailedAsync(HttpContext context)

@@ -46,18 +46,23 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         var isReadable = TryReadToken(context.Request, out var token, out var unreadable);
         var directory = registry.Current;
         var digest = isReadable ? DigestOf(token) : default;
+        var verified = isReadable && _verified.TryGet(digest, out var kept) && ReferenceEquals(kept.Directory, directory) ? kept : null;
         // A token that is known and good costs no more than this, and is never held back.
-        return isReadable && _verified.TryGet(digest, out var verified) && ReferenceEquals(verified.Directory, directory) && CheckUse(context, verified) is { Requester: not null } known
+        return verified is not null && CheckUse(context, verified) is { Requester: not null } known
             ? new(known)
-            : AttemptAsync(context, isReadable ? token.ToString() : null, unreadable, digest, directory);
+            : AttemptAsync(context, verified, isReadable ? token.ToString() : null, unreadable, digest, directory);
     }
 
-    private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, string? token, string unreadable, TokenDigest digest, ClientDirectory directory)
+    private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, VerifiedToken? verified, string? token, string unreadable, TokenDigest digest, ClientDirectory directory)
     {
-        context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
         if (limits.Wait(context) is { } wait)
+        {
+            context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
             return (null, AttemptLimits.Refuse(context, wait));
-        var identified = token is null ? Refuse(context, null, unreadable) : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
+        }
+        var identified = verified is not null ? CheckUse(context, verified)
+            : token is null ? Refuse(context, null, unreadable)
+            : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
         if (identified.Requester is null)
             await limits.FailedAsync(context).ConfigureAwait(false);
         return identified;
@@ -67,9 +72,9 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     private async ValueTask<(Requester? Requester, Fault? Fault)> VerifyAsync(HttpContext context, string token, TokenDigest digest, ClientDirectory directory)
     {
-        if (TokenShape.Read(token, LongestToken, out var misshapen) is null)
+        if (TokenShape.Read(token, LongestToken, out var misshapen) is not { } read)
             return Refuse(context, "invalid_token", "The access token " + misshapen);
-        var result = await Tokens.ValidateTokenAsync(token, _parameters).ConfigureAwait(false);
+        var result = await Tokens.ValidateTokenAsync(read, _parameters).ConfigureAwait(false);
         if (!result.IsValid)
             return Refuse(context, "invalid_token", Explain(result.Exception));
 

@@ -64,7 +64,7 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
             return Refuse($"The client assertion must be signed with {string.Join(" or ", client.Registration.TokenEndpointAuthSigningAlg)}.");
         if (token.Kid is not { Length: > 0 } kid || client.Keys.FirstOrDefault(key => key.Kid == kid) is not { } key)
             return Refuse("The client assertion's kid is not among the keys that the client has registered.");
-        if (await ExplainSignatureAsync(assertion!, token.Alg, key).ConfigureAwait(false) is { } signature)
+        if (await ExplainSignatureAsync(token, key).ConfigureAwait(false) is { } signature)
             return Refuse(signature);
 
         // From here on the client itself is speaking, so being suspended can be told.
@@ -108,14 +108,14 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
 
     private static (RegisteredClient?, TokenRefusal?) Refuse(string description) => (null, new(Errors.InvalidClient, description));
 
-    private static async ValueTask<string?> ExplainSignatureAsync(string assertion, string algorithm, JsonWebKey key)
+    private static async ValueTask<string?> ExplainSignatureAsync(JsonWebToken assertion, JsonWebKey key)
     {
         // Only the signature and the type: claims have their own sentences.
         var result = await Tokens.ValidateTokenAsync(assertion, new TokenValidationParameters
         {
             IssuerSigningKey = key,
             TryAllIssuerSigningKeys = true,
-            ValidAlgorithms = [algorithm],
+            ValidAlgorithms = [assertion.Alg],
             // SMART writes JWT, RFC 7523bis client-authentication+jwt; an access token (at+jwt) must not pass for either.
             TypeValidator = static (type, _, _) => type is null or "" or "JWT" or "jwt" or "client-authentication+jwt" ? type ?? "JWT" : throw new SecurityTokenInvalidTypeException(),
             ValidateIssuer = false,

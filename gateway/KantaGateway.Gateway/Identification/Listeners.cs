@@ -81,13 +81,14 @@ internal sealed class TerminatorFilter(GatewayOptions options) : IStartupFilter
             app.Use(async (context, proceed) =>
             {
                 var headers = context.Request.Headers;
-                var (hasCertificate, hasAddress) = (headers.Remove(Listeners.CertificateHeader, out var certificate), headers.Remove(Listeners.AddressHeader, out var address));
+                headers.Remove(Listeners.CertificateHeader, out var certificate);
+                headers.Remove(Listeners.AddressHeader, out var address);
                 if (IsTerminator(context))
                 {
-                    if (hasCertificate && certificate is [{ Length: > 0 and < 16_384 } encoded])
+                    if (certificate is [{ Length: > 0 and < 16_384 } encoded])
                         context.Connection.ClientCertificate = Read(encoded);
                     // What stands before the last one anybody can have written.
-                    if (hasAddress && IPAddress.TryParse(address.ToString().Split(',')[^1].Trim(), out var seen))
+                    if (IPAddress.TryParse(address.ToString().Split(',')[^1].Trim(), out var seen))
                         context.Connection.RemoteIpAddress = seen;
                     context.Request.Scheme = Uri.UriSchemeHttps;
                 }

@@ -44,7 +44,7 @@ internal static class TokenEndpoint
 
     private static readonly object ClientKey = new();
 
-    /// <summary>Set where too many have failed: how long the caller has to wait.</summary>
+    /// <summary>Set where too many have failed and the caller has to wait.</summary>
     private static readonly object WaitKey = new();
     private static readonly object ProfessionalKey = new();
 
@@ -120,9 +120,11 @@ internal static class TokenEndpoint
         if (context.Error == Errors.TemporarilyUnavailable)
         {
             var response = HttpOf(context.Transaction).Response;
-            var wait = response.HttpContext.Items[WaitKey] as TimeSpan?;
-            response.StatusCode = wait is null ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status429TooManyRequests;
-            response.Headers.RetryAfter = wait is { } left ? AttemptLimits.RetryAfter(left) : RetryAfterSeconds;
+            var waits = response.HttpContext.Items.ContainsKey(WaitKey);
+            response.StatusCode = waits ? StatusCodes.Status429TooManyRequests : StatusCodes.Status503ServiceUnavailable;
+            // Who waits has been told how long.
+            if (!waits)
+                response.Headers.RetryAfter = RetryAfterSeconds;
         }
         return default;
     }
@@ -139,7 +141,7 @@ internal static class TokenEndpoint
             var request = context.Request;
             if (limits.Wait(http) is { } wait)
             {
-                http.Items[WaitKey] = wait;
+                http.Items[WaitKey] = true;
                 context.Reject(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(http, wait).Issues[0].Diagnostics);
                 return;
             }
