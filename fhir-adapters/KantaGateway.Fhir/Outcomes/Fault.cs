@@ -5,7 +5,7 @@ public enum FaultKind
 {
     NotIdentified, Denied, Frozen, Absent, Deleted, Invalid, Unprocessable, NotSupported, MethodNotAllowed, NotAcceptable, UnsupportedMediaType,
     TooLarge, TooMany, RangeNotSatisfiable, VersionConflict, PreconditionRequired, Duplicate,
-    AuditUnavailable, KeyUnavailable, StoreUnavailable, Busy, UpstreamFailed, UpstreamTimeout, Unexpected,
+    AuditUnavailable, KeyUnavailable, StoreUnavailable, IdentificationUnavailable, Busy, UpstreamFailed, UpstreamTimeout, Unexpected,
 }
 
 /// <summary>One thing that is wrong and what to do about it.</summary>

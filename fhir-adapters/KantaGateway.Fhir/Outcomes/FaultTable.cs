@@ -24,7 +24,7 @@ public static class FaultTable
         FaultKind.PreconditionRequired => (428, "required"),
         FaultKind.Duplicate => (409, "duplicate"),
         FaultKind.AuditUnavailable or FaultKind.KeyUnavailable or FaultKind.StoreUnavailable => (503, "no-store"),
-        FaultKind.Busy => (503, "transient"),
+        FaultKind.IdentificationUnavailable or FaultKind.Busy => (503, "transient"),
         FaultKind.UpstreamFailed => (502, "transient"),
         FaultKind.UpstreamTimeout => (504, "timeout"),
         _ => (500, "exception"),

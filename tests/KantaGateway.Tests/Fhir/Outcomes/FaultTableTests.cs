@@ -26,6 +26,7 @@ public class FaultTableTests
     [InlineData(FaultKind.AuditUnavailable, 503)]
     [InlineData(FaultKind.KeyUnavailable, 503)]
     [InlineData(FaultKind.StoreUnavailable, 503)]
+    [InlineData(FaultKind.IdentificationUnavailable, 503)]
     [InlineData(FaultKind.Busy, 503)]
     [InlineData(FaultKind.UpstreamFailed, 502)]
     [InlineData(FaultKind.UpstreamTimeout, 504)]
