@@ -65,14 +65,19 @@ public sealed record DisclosureScope
     /// permission reaches them, and since they name employees, the person is told from the access log in the portal, by
     /// organisation.
     /// </remarks>
-    public bool Admits(string type, string controller, string? serviceEvent, params ReadOnlySpan<string> related) => Breadth switch
+    public bool Admits(string type, string controller, string? serviceEvent, params ReadOnlySpan<string> related) =>
+        Admits(type, controller, IsDenied(serviceEvent) || IsAnyDenied(related));
+
+    /// <inheritdoc cref="Admits(string, string, string?, ReadOnlySpan{string})"/>
+    /// <param name="showsDenied">Whether it belongs to one of <see cref="DeniedServiceEvents"/> or shows what does.</param>
+    public bool Admits(string type, string controller, bool showsDenied) => Breadth switch
     {
         _ when type == "AuditEvent" => Breadth is Breadth.OwnRegister or Breadth.Disclosed && controller == Controller && Reaches(type),
         Breadth.WholePerson or Breadth.Directory => Reaches(type),
         _ when type == "Consent" => false,
         Breadth.OwnRegister => controller == Controller && Reaches(type),
         Breadth.Disclosed => Reaches(type)
-            && (controller == Controller || (!IsDenied(serviceEvent) && !IsAnyDenied(related))),
+            && (controller == Controller || !showsDenied),
         _ => false,
     };
 

@@ -57,6 +57,12 @@ public sealed record IndexHeader
 
     /// <summary>Null where all there is stands in the row.</summary>
     public StoredContent? Content { get; init; }
+
+    /// <summary>
+    /// Sequences of the resources in the compartment that this version refers to, and of those that refer to it where it is a companion;
+    /// the Patient not among them. Ascending, each once.
+    /// </summary>
+    public IReadOnlyList<int> Targets { get; init; } = [];
 }
 
 /// <summary>
@@ -66,7 +72,8 @@ public sealed record IndexHeader
 /// <remarks>
 /// Layout, little-endian: format (1), flags (1), resource sequence (8), row sequence (8), last updated as UTC ticks (8),
 /// body size (4), then type, controller, service event, each with its length (1) before it; the number of related events
-/// (7-bit groups) and each of them likewise; where the flag says so, the content (56); then search values to the end in the order of their codes, each parameter code
+/// (7-bit groups) and each of them likewise; where the flag says so, the content (56); where
+/// the flag says so, the number of targets and each target (7-bit groups); then search values to the end in the order of their codes, each parameter code
 /// (2), <see cref="ValueKind"/> (1), length (7-bit groups), payload as <see cref="ValueKind"/> says.
 /// </remarks>
 public readonly ref struct IndexEntry
@@ -75,10 +82,10 @@ public readonly ref struct IndexEntry
     internal const int TypeAt = 30;
 
     [Flags]
-    internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4, Content = 8 }
+    internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4, Content = 8, Targets = 16 }
 
     private readonly ReadOnlySpan<byte> _bytes;
-    private readonly ReadOnlySpan<byte> _related;
+    private readonly ReadOnlySpan<byte> _related, _targets;
 
     /// <exception cref="InvalidDataException">Not an entry, or of a later format.</exception>
     public IndexEntry(ReadOnlySpan<byte> bytes)
@@ -102,6 +109,14 @@ public readonly ref struct IndexEntry
             end += StoredContent.Length;
         }
         Values = bytes[end..];
+        if ((FlagsOf & Flags.Targets) == 0)
+            return;
+        rest = bytes[end..];
+        TargetCount = SearchValues.ReadLength(ref rest);
+        _targets = rest;
+        for (var i = 0; i < TargetCount; i++)
+            _ = SearchValues.ReadLength(ref rest);
+        Values = rest;
     }
 
     /// <summary>Null where all there is stands in the row.</summary>
@@ -154,6 +169,21 @@ public readonly ref struct IndexEntry
         return events;
     }
 
+    /// <summary>How many resources of the compartment it refers to.</summary>
+    public int TargetCount { get; }
+
+    /// <summary>Sequences of the resources that it refers to.</summary>
+    public int[] Targets()
+    {
+        if (TargetCount == 0)
+            return [];
+        var targets = new int[TargetCount];
+        var rest = _targets;
+        for (var i = 0; i < targets.Length; i++)
+            targets[i] = SearchValues.ReadLength(ref rest);
+        return targets;
+    }
+
     /// <summary>The search values, to be read with <see cref="SearchValues"/>.</summary>
     internal ReadOnlySpan<byte> Values { get; }
 
@@ -170,6 +200,7 @@ public readonly ref struct IndexEntry
         LastUpdated = LastUpdated,
         IsDeleted = IsDeleted,
         Content = Content,
+        Targets = Targets(),
     };
 
     private Flags FlagsOf => (Flags)_bytes[1];

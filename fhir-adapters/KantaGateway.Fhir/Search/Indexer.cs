@@ -35,6 +35,12 @@ public static class Indexer
             content.Write(buffer.GetSpan(StoredContent.Length));
             buffer.Advance(StoredContent.Length);
         }
+        if (header.Targets.Count > 0)
+        {
+            buffer.WriteLength(header.Targets.Count);
+            foreach (var target in header.Targets)
+                buffer.WriteLength(target);
+        }
         if (resource is not null && !header.IsDeleted)
             ValueWriter.Write(buffer, resource);
         return buffer.WrittenSpan.ToArray();
@@ -44,7 +50,8 @@ public static class Indexer
         (header.IsDeleted ? IndexEntry.Flags.Deleted : 0)
         | (header.Type is "Consent" or "Encounter" ? IndexEntry.Flags.Policy : 0)
         | (header.Type is "Patient" ? IndexEntry.Flags.PerController : 0)
-        | (header.Content is not null ? IndexEntry.Flags.Content : 0);
+        | (header.Content is not null ? IndexEntry.Flags.Content : 0)
+        | (header.Targets.Count > 0 ? IndexEntry.Flags.Targets : 0);
 
     private static void WriteHeaderText(ArrayBufferWriter<byte> buffer, string text)
     {

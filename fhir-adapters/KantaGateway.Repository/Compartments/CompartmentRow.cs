@@ -69,6 +69,9 @@ sealed class CompartmentRow : SearchRecord
     /// <summary>OIDs of the service events of what it refers to, its own not among them; usually empty.</summary>
     public string[] RelatedEvents { get; }
 
+    /// <summary>Sequences of the resources in the compartment that it refers to.</summary>
+    public ReadOnlySpan<int> Targets => _table is null ? new IndexEntry(_entry).Targets() : _table.TargetsOf(_table.FactsOf((int)Sequence));
+
     /// <summary>Bytes of its JSON.</summary>
     public int BodySize { get; }
 

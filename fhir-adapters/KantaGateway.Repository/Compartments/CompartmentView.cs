@@ -11,14 +11,17 @@ sealed class CompartmentView
 {
     private readonly RowTable _rows;
 
-    private CompartmentView(Pseudonym compartment, RowTable rows, int head, long policyVersion) =>
-        (Compartment, _rows, Head, PolicyVersion) = (compartment, rows, head, policyVersion);
+    /// <summary>Head of the view of today, which denials are held against.</summary>
+    private readonly int _today;
+
+    private CompartmentView(Pseudonym compartment, RowTable rows, int head, int today, long policyVersion) =>
+        (Compartment, _rows, Head, _today, PolicyVersion) = (compartment, rows, head, today, policyVersion);
 
     /// <summary>Of a compartment that does not exist.</summary>
-    public static CompartmentView Empty(Pseudonym compartment) => new(compartment, new(_ => { }), 0, 0);
+    public static CompartmentView Empty(Pseudonym compartment) => new(compartment, new(_ => { }), 0, 0, 0);
 
     /// <summary>All rows that a table has now.</summary>
-    public static CompartmentView Of(Pseudonym compartment, RowTable rows) => new(compartment, rows, rows.Count, rows.PolicyVersion);
+    public static CompartmentView Of(Pseudonym compartment, RowTable rows) => new(compartment, rows, rows.Count, rows.Count, rows.PolicyVersion);
 
     public Pseudonym Compartment { get; }
 
@@ -48,7 +51,7 @@ sealed class CompartmentView
     public CompartmentView At(int head)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)head, (uint)Head);
-        return head == Head ? this : new(Compartment, _rows, head, PolicyVersion);
+        return head == Head ? this : new(Compartment, _rows, head, _today, PolicyVersion);
     }
 
     /// <summary>The row with this sequence, or null.</summary>
@@ -81,22 +84,20 @@ sealed class CompartmentView
     public ArraySegment<int> FirstSequencesOf(string type) => _rows.FirstsOf(type, Head);
 
     /// <inheritdoc cref="Newest"/>
-    public int NewestOf(int sequence)
-    {
-        // A later view may already have added versions; go back to this view's.
-        var newest = Volatile.Read(in _rows.FactsOf(_rows.FactsOf(sequence).First).Latest);
-        while (newest > Head)
-            newest = _rows.FactsOf(newest).Previous;
-        return newest;
-    }
+    public int NewestOf(int sequence) => _rows.NewestOf(sequence, Head);
 
     /// <summary>Whether a row exists for a scope; a deletion does not.</summary>
     public bool Shows(int sequence, DisclosureScope scope)
     {
         ref readonly var facts = ref _rows.FactsOf(sequence);
         return (facts.Marks & RowTable.RowMarks.Deleted) == 0
-            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.EventOf(facts), _rows.ExtrasOf(facts).RelatedEvents);
+            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), Denied(scope).Contains(sequence));
     }
+
+    /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
+    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, Denied(scope).Contains((int)row.Sequence));
+
+    private DeniedRows Denied(DisclosureScope scope) => scope.DeniedServiceEvents is { Count: > 0 } events ? _rows.Denied(events, _today) : DeniedRows.None;
 
     /// <summary>The decrypted entry of a row, where the compartment was opened with them.</summary>
     public ReadOnlySpan<byte> EntryOf(int sequence) => _rows.EntryOf(sequence);

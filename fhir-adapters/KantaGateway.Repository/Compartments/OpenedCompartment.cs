@@ -8,7 +8,7 @@ namespace KantaGateway.Repository.Compartments;
 /// <summary>How much of a compartment is decrypted.</summary>
 enum IndexDepth
 {
-    /// <summary>What reading by id, histories and contents need: forty bytes a row.</summary>
+    /// <summary>What reading by id, histories and contents need: 44 bytes a row.</summary>
     Headers,
 
     /// <summary>What is searched as well: about a kilobyte a row.</summary>

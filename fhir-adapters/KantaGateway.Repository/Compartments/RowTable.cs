@@ -6,7 +6,7 @@ using KantaGateway.Fhir.Search;
 namespace KantaGateway.Repository.Compartments;
 
 /// <summary>
-/// The rows of an opened compartment: of each the header as numbers, forty bytes without an object, and beside it the whole
+/// The rows of an opened compartment: of each the header as numbers, 44 bytes without an object, and beside it the whole
 /// entry where something was searched. A row becomes an object when it is first asked for and stays that object.
 /// </summary>
 /// <remarks>
@@ -25,6 +25,11 @@ sealed class RowTable(Action<long> grown)
     private volatile TypeRows[] _types = [];
     private readonly Growing<Name> _controllers = new(), _events = new();
     private readonly Growing<Extras> _extras = new();
+
+    /// <summary>Of each row that refers to others: how many, then the first version of each.</summary>
+    private readonly Growing<int> _targets = new();
+
+    private volatile DeniedRows[] _denied = [];
 
     private readonly List<byte[]> _slabs = [];
     private byte[] _slab = [];
@@ -70,6 +75,9 @@ sealed class RowTable(Action<long> grown)
         /// <inheritdoc cref="Event"/>
         public int Extras;
 
+        /// <inheritdoc cref="Event"/>
+        public int Targets;
+
         public byte Type;
         public RowMarks Marks;
     }
@@ -88,6 +96,9 @@ sealed class RowTable(Action<long> grown)
         public int Count => _count;
 
         public T this[int at] => _items[at];
+
+        /// <summary>Some that have been added.</summary>
+        public ReadOnlySpan<T> Slice(int at, int count) => _items.AsSpan(at, count);
 
         /// <summary>All that is in it now.</summary>
         public ArraySegment<T> Items
@@ -163,6 +174,44 @@ sealed class RowTable(Action<long> grown)
     public string? EventOf(in Facts facts) => facts.Event == 0 ? null : _events[facts.Event - 1].Text;
 
     public Extras ExtrasOf(in Facts facts) => facts.Extras == 0 ? Extras.None : _extras[facts.Extras - 1];
+
+    /// <summary>First versions of the resources that a row refers to.</summary>
+    public ReadOnlySpan<int> TargetsOf(in Facts facts) => facts.Targets == 0 ? [] : _targets.Slice(facts.Targets, _targets[facts.Targets - 1]);
+
+    /// <summary>Newest version up to a head of the resource that a row is a version of.</summary>
+    public int NewestOf(int sequence, int head)
+    {
+        // A later view may already have added versions; go back to this one's.
+        var newest = Volatile.Read(in FactsOf(FactsOf(sequence).First).Latest);
+        while (newest > head)
+            newest = FactsOf(newest).Previous;
+        return newest;
+    }
+
+    /// <summary>The rows up to a head that show something of denied service events.</summary>
+    public DeniedRows Denied(IReadOnlyList<string> serviceEvents, int head)
+    {
+        const int kept = 8;
+        var known = _denied;
+        foreach (var denied in known)
+            if (denied.Head == head && ReferenceEquals(denied.ServiceEvents, serviceEvents))
+                return denied;
+        var found = known.FirstOrDefault(d => d.Head == head && d.ServiceEvents.SequenceEqual(serviceEvents, StringComparer.Ordinal))?.Under(serviceEvents)
+            ?? DeniedRows.Of(this, serviceEvents, head);
+        // Who comes between loses a look-up and nothing else.
+        _denied = [found, .. known.Take(kept - 1)];
+        return found;
+    }
+
+    /// <summary>Of each service event by its number in <see cref="Facts.Event"/> whether it is one of these; at 0, of none.</summary>
+    public bool[] EventsAmong(HashSet<string> serviceEvents)
+    {
+        var events = _events.Items;
+        var among = new bool[events.Count + 1];
+        for (var i = 0; i < events.Count; i++)
+            among[i + 1] = serviceEvents.Contains(events[i].Text);
+        return among;
+    }
 
     /// <summary>The decrypted entry of a row.</summary>
     /// <exception cref="InvalidOperationException">The compartment was opened for reading by id only.</exception>
@@ -277,6 +326,13 @@ sealed class RowTable(Action<long> grown)
         {
             facts.Extras = _extras.Add(new(index.RelatedEvents(), index.Content)) + 1;
             size += 200 + 80 * index.RelatedCount;
+        }
+        if (index.TargetCount > 0)
+        {
+            facts.Targets = _targets.Add(index.TargetCount) + 1;
+            foreach (var target in index.Targets())
+                _targets.Add(target);
+            size += sizeof(int) * (1 + index.TargetCount);
         }
         Chain(ref facts, (int)sequence, index.ResourceSequence, _types[type]);
         if (HasEntries)

@@ -183,7 +183,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
             : identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == request.Compartment
                 && identifiers.TryReadVersionId(versionId, out var of, out var sequence) && of == request.Compartment
                 ? Selection.Version(view, request.Scope, "Binary", resource, sequence) : null;
-        if (row is null || !request.Scope.Admits(row))
+        if (row is null || !view.Admits(row, request.Scope))
             throw new FaultException(Fault.Absent);
         if (row.Deleted)
             throw new FaultException(new Fault(FaultKind.Deleted, "The resource has been deleted; its earlier versions remain in its history."));

@@ -46,7 +46,7 @@ sealed class Histories(OpenedCompartments compartments, IdentifierCipher identif
         var (shown, more) = Paging.Take(versions.Where(v => from is null || v.Sequence < from.After), period.Count);
         var bodies = await lease.ReadAsync([.. shown.Where(v => !v.Deleted)], cancel).ConfigureAwait(false);
         var next = more ? Paging.Link(request, pages, new PageState(request.Compartment.Encode(), target, period.Form, shown[^1].Sequence, from?.Head ?? view.Head)) : null;
-        return Write(request, $"{request.Base}/{target}?{period.Form}", next, versions.Count, shown, bodies);
+        return Write(request, view, $"{request.Base}/{target}?{period.Form}", next, versions.Count, shown, bodies);
     }
 
     /// <summary>The versions up to a head that fall into the period.</summary>
@@ -69,7 +69,7 @@ sealed class Histories(OpenedCompartments compartments, IdentifierCipher identif
         return selected;
     }
 
-    private Answer Write(RepositoryRequest request, string self, string? next, int total, List<CompartmentRow> shown, ReadOnlyMemory<byte>[] bodies)
+    private Answer Write(RepositoryRequest request, CompartmentView view, string self, string? next, int total, List<CompartmentRow> shown, ReadOnlyMemory<byte>[] bodies)
     {
         using var bundle = new BundleAnswer("history", bodies.Sum(b => b.Length) + 400 * shown.Count);
         bundle.Total(total);
@@ -92,7 +92,7 @@ sealed class Histories(OpenedCompartments compartments, IdentifierCipher identif
             var (method, url, status) = row switch
             {
                 { Deleted: true } => ("DELETE", $"{item.Type}/{item.Id}", "204 No Content"),
-                _ when Selection.IsFirst(row, request.Scope) => ("POST", item.Type, "201 Created"),
+                _ when Selection.IsFirst(view, request.Scope, row) => ("POST", item.Type, "201 Created"),
                 _ => ("PUT", $"{item.Type}/{item.Id}", "200 OK"),
             };
             json.WriteStartObject("request"u8);

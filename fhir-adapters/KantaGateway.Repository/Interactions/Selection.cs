@@ -10,8 +10,6 @@ namespace KantaGateway.Repository.Interactions;
 /// </summary>
 static class Selection
 {
-    public static bool Admits(this DisclosureScope scope, CompartmentRow row) => scope.Admits(row.Type, row.Controller, row.ServiceEvent, row.RelatedEvents);
-
     /// <summary>
     /// Newest version of the resource with this id, be it a deletion; null when there is none in the scope.
     /// </summary>
@@ -20,7 +18,7 @@ static class Selection
     {
         if (resource == 0)
             return type == "Patient" ? Patient(view, scope) : null;
-        return view.Current(resource) is { } row && row.Type == type && scope.Admits(row) ? row : null;
+        return view.Current(resource) is { } row && row.Type == type && view.Admits(row, scope) ? row : null;
     }
 
     /// <summary>
@@ -33,7 +31,7 @@ static class Selection
         foreach (var first in view.FirstsOf("Patient"))
         {
             var record = view.Newest(first);
-            if (!scope.Admits(record))
+            if (!view.Admits(record, scope))
                 continue;
             if (record.Controller == scope.Controller && !record.Deleted)
                 return record;
@@ -48,13 +46,13 @@ static class Selection
     /// tell that there is a hidden newer one.
     /// </summary>
     public static CompartmentRow? Version(CompartmentView view, DisclosureScope scope, string type, long resource, long sequence) =>
-        view.Row(sequence) is { } row && row.Resource == resource && row.Type == type && scope.Admits(row) && scope.Admits(view.Newest(row)) ? row : null;
+        view.Row(sequence) is { } row && row.Resource == resource && row.Type == type && view.Admits(row, scope) && view.Admits(view.Newest(row), scope) ? row : null;
 
     /// <summary>Versions of a resource in the scope, newest first.</summary>
     public static IEnumerable<CompartmentRow> History(CompartmentView view, DisclosureScope scope, string type, long resource)
     {
         for (var row = Current(view, scope, type, resource); row is not null; row = row.Previous)
-            if (scope.Admits(row))
+            if (view.Admits(row, scope))
                 yield return row;
     }
 
@@ -66,16 +64,16 @@ static class Selection
     {
         var patient = Patient(view, scope)?.First;
         for (var sequence = view.Head; sequence > 0; sequence--)
-            if (view.Row(sequence) is { } row && (type is null || row.Type == type) && scope.Admits(row) && scope.Admits(view.Newest(row))
+            if (view.Row(sequence) is { } row && (type is null || row.Type == type) && view.Admits(row, scope) && view.Admits(view.Newest(row), scope)
                 && (!row.IsPatient || row.First == patient))
                 yield return row;
     }
 
     /// <summary>Whether no earlier version of the resource is in the scope: it counts as the one that created it.</summary>
-    public static bool IsFirst(CompartmentRow row, DisclosureScope scope)
+    public static bool IsFirst(CompartmentView view, DisclosureScope scope, CompartmentRow row)
     {
         for (var earlier = row.Previous; earlier is not null; earlier = earlier.Previous)
-            if (scope.Admits(earlier))
+            if (view.Admits(earlier, scope))
                 return false;
         return true;
     }

@@ -1,4 +1,3 @@
-using System.Text;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Repository.Compartments;
 
@@ -6,7 +5,7 @@ namespace KantaGateway.Repository.Interactions;
 
 /// <summary>
 /// The service events (palvelutapahtuma) of the rows of one write: the one that each belongs to, and those that show
-/// through it. Denials bind by them, so they are decided once, when a row is written.
+/// through it. Denials bind by them and by what a row refers to, so both are decided once, when a row is written.
 /// </summary>
 sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referrers)
 {
@@ -16,33 +15,6 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
         foreach (var staged in unit.Staged())
             FindEvents(staged);
         Spread();
-    }
-
-    /// <summary>
-    /// What others name may not come into a service event afterwards: they do not say that they show it, and under a denial of it they would
-    /// name what is hidden.
-    /// </summary>
-    /// <remarks>What this request may not see is not asked: an answer must not depend on it.</remarks>
-    public async ValueTask RequireUnnamedAsync(CancellationToken cancel)
-    {
-        foreach (var staged in unit.Staged())
-        {
-            if (staged.Content is null || staged.ServiceEvent is not { } given || staged.Replaces is not { Deleted: false, ServiceEvent: null } before || before.IsPatient)
-                continue;
-            var target = staged.Target;
-            var others = Selection.Versions(target.View, target.Scope, null)
-                .Where(r => !r.Deleted && r.First != before.First && !Shows(r, given) && !Shows(target.View.Newest(r), given)
-                    && !target.Rows.Exists(s => s.Replaces?.First == r.First && s.Shown.Contains(given))).ToList();
-            var name = Encoding.UTF8.GetBytes($"{staged.Operation.Type}/{staged.Id}");
-            foreach (var body in await target.Lease.ReadAsync(others, cancel).ConfigureAwait(false))
-                if (body.Span.IndexOf(name) >= 0)
-                {
-                    unit.Issues.Add(new($"Entries that do not belong to the service event refer to the {staged.Operation.Type}: store a new one that belongs to it.", ExpressionOf(unit, staged), "business-rule"));
-                    break;
-                }
-        }
-
-        static bool Shows(CompartmentRow row, string serviceEvent) => row.ServiceEvent == serviceEvent || row.RelatedEvents.Contains(serviceEvent);
     }
 
     /// <summary>The service event of a row, and those of what it shows that is stored already.</summary>
@@ -59,8 +31,7 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
             staged.Shown.Add(own);
         if (staged.Content is { } content)
             staged.Shown.UnionWith(References.EventsNamed(content).Select(e => e.ToString()));
-        // A deletion shows what it deleted; a companion was stored with those that refer to it.
-        if (before is not null && (staged.Content is null || ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion))
+        if (before is not null && KeepsWhatWasShown(staged))
             AddEvents(before);
         foreach (var (target, expression) in staged.Targets)
         {
@@ -133,6 +104,26 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
             return ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion ? staged.Replaces?.ServiceEvent : null;
         }
     }
+
+    /// <summary>Sequences of the resources whose hiding hides a row: what it refers to, and of a companion what refers to it. Ascending, each once.</summary>
+    public static int[] TargetsOf(StagedRow staged)
+    {
+        var targets = new SortedSet<int>();
+        foreach (var (target, _) in staged.Targets)
+            targets.Add((int)target.Resource);
+        foreach (var other in staged.ShownWith)
+            targets.Add((int)other.Resource);
+        // A deletion shows what it deleted; a companion was stored with those that refer to it.
+        if (staged.Replaces is { } before && KeepsWhatWasShown(staged))
+            foreach (var target in before.Targets)
+                targets.Add(target);
+        // The Patient is in no service event, and nothing is hidden by what it hides itself.
+        targets.Remove(0);
+        targets.Remove((int)staged.Resource);
+        return [.. targets];
+    }
+
+    private static bool KeepsWhatWasShown(StagedRow staged) => staged.Content is null || ResourceTypes.PlaceOf(staged.Operation.Type) == ResourcePlace.Companion;
 
     /// <summary>FHIRPath of the element that says which service event a resource belongs to.</summary>
     public static string ExpressionOf(WriteUnit unit, StagedRow staged)

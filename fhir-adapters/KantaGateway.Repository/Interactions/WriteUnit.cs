@@ -115,14 +115,13 @@ sealed class WriteUnit : IDisposable
 
     /// <summary>Checks what refers to what and makes the rows.</summary>
     /// <exception cref="FaultException">422 with one issue for each reference that leads nowhere.</exception>
-    public async ValueTask CheckAndIndexAsync(CancellationToken cancel)
+    public void CheckAndIndex()
     {
         var references = new WriteReferences(this, _request.Base, _identifiers);
         references.Check();
         RequireNoIssues();
         var events = new WriteEvents(this, references.Referrers);
         events.Find();
-        await events.RequireUnnamedAsync(cancel).ConfigureAwait(false);
         RequireNoIssues();
         foreach (var staged in Staged())
             Index(staged);
@@ -402,6 +401,7 @@ sealed class WriteUnit : IDisposable
             LastUpdated = updated,
             IsDeleted = staged.Content is null,
             // A patch leaves what it does not speak of, the content of a Binary too.
+            Targets = WriteEvents.TargetsOf(staged),
             Content = staged.Operation.Content ?? (staged is { Operation.Method: BundleMethod.Patch, Content: Binary { Data: null } } ? staged.Replaces?.Content : null),
         }, staged.Content));
     }

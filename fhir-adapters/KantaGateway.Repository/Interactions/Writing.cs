@@ -71,7 +71,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
             if ((bundle is not null || unit.Links.Count > 0) && TransactionBundle.Rewrite(unit.Operations, unit.Links) is { } dangling && bundle is not null)
                 throw new FaultException(dangling);
             // 4. and 5.
-            await unit.CheckAndIndexAsync(cancel).ConfigureAwait(false);
+            unit.CheckAndIndex();
             var appends = await unit.SealAsync(keys, cancel).ConfigureAwait(false);
             // 6.
             if (appends.Count > 0)

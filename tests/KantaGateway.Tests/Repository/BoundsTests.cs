@@ -46,7 +46,7 @@ public sealed class BoundsTests : IAsyncLifetime
         var first = (await _clinic.SearchAsync("DocumentReference")).Is(HttpStatusCode.OK);
         Assert.InRange(first.Body.Length, 1, Answer.MaxPage + 10_000);
         Assert.Equal((3, 2, 2), ((int)first.Json["total"]!, first.Ids.Length, first.Manifest!.Items.Count));
-        var second = (await _clinic.GetAsync(Next(first))).Is(HttpStatusCode.OK);
+        var second = (await _clinic.GetAsync(first.Link("next")!)).Is(HttpStatusCode.OK);
         Assert.Single(second.Ids);
         Assert.Equal(3, first.Ids.Concat(second.Ids).Distinct().Count());
 
@@ -55,7 +55,7 @@ public sealed class BoundsTests : IAsyncLifetime
             etag = (await _clinic.UpdateAsync(large, etag)).Is(HttpStatusCode.OK).ETag;
         var history = (await _clinic.GetAsync($"DocumentReference/{(string)large["id"]!}/_history")).Is(HttpStatusCode.OK);
         Assert.Equal((3, 2), ((int)history.Json["total"]!, history.Ids.Length));
-        Assert.Single((await _clinic.GetAsync(Next(history))).Is(HttpStatusCode.OK).Ids);
+        Assert.Single((await _clinic.GetAsync(history.Link("next")!)).Is(HttpStatusCode.OK).Ids);
 
         // In a transaction each read has its page, and all together their bound.
         var reads = Enumerable.Repeat(("GET", "DocumentReference", (JsonObject?)null, (string?)null), 6);
@@ -64,9 +64,6 @@ public sealed class BoundsTests : IAsyncLifetime
         var statuses = reply.Json["entry"]!.AsArray().Select(e => (string)e!["response"]!["status"]!).ToList();
         Assert.Equal(["200 OK", "200 OK", "200 OK", "200 OK", "413", "413"], statuses);
         Assert.Equal(8, reply.Manifest!.Items.Count);
-
-        static string Next(Reply reply) =>
-            ((string)reply.Json["link"]!.AsArray().Single(l => (string)l!["relation"]! == "next")!["url"]!)[(RepositoryWorld.Base.Length + 1)..];
     }
 
     /// <summary>A document of 3.9 MB: two to a page.</summary>

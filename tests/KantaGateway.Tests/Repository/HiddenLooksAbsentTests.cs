@@ -81,12 +81,10 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
         {
             var (one, other) = (await hidden.GetAsync(targets.Item1), await absent.GetAsync(targets.Item2));
             Assert.Equal(Shape(one), Shape(other));
-            targets = (Next(one)!, Next(other)!);
+            targets = (one.Link("next")!, other.Link("next")!);
             pages++;
         }
         Assert.Equal(3, pages);
-
-        static string? Next(Reply reply) => ((string?)reply.Json["link"]!.AsArray().SingleOrDefault(l => (string)l!["relation"]! == "next")?["url"])?[(RepositoryWorld.Base.Length + 1)..];
     }
 
     [Fact]
@@ -192,7 +190,7 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
     public async Task A_page_link_opens_for_its_caller_only_and_under_the_decision_of_the_moment()
     {
         var (hidden, _, _) = await TwinsAsync();
-        var link = ((string)(await hidden.GetAsync("Observation?_count=2")).Json["link"]!.AsArray().Single(l => (string)l!["relation"]! == "next")!["url"]!)[(RepositoryWorld.Base.Length + 1)..];
+        var link = (await hidden.GetAsync("Observation?_count=2")).Link("next")!;
         (await _world.As(hidden.Grant.Compartment, RepositoryWorld.Aurora).GetAsync(link)).Is(HttpStatusCode.BadRequest);
         (await _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Revontuli).GetAsync(link)).Is(HttpStatusCode.BadRequest);
         (await hidden.GetAsync(link.Replace("Observation?", "Encounter?", StringComparison.Ordinal))).Is(HttpStatusCode.BadRequest);

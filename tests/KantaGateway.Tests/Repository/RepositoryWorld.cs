@@ -242,6 +242,10 @@ sealed record Reply(HttpStatusCode Status, byte[] Body, IReadOnlyDictionary<stri
     public DisclosureManifest? Manifest => DisclosureManifest.Decode(Headers.GetValueOrDefault(InternalHeaders.Manifest));
     public string? Expression => (string?)Json["issue"]?[0]?["expression"]?[0];
 
+    /// <summary>Where a link of a Bundle leads, below the base; null when it has no such link.</summary>
+    public string? Link(string relation) =>
+        ((string?)Json["link"]!.AsArray().SingleOrDefault(l => (string)l!["relation"]! == relation)?["url"])?[(RepositoryWorld.Base.Length + 1)..];
+
     /// <summary>Ids of the resources in a Bundle, in its order.</summary>
     public string[] Ids => [.. Json["entry"]?.AsArray().Select(e => (string)e!["resource"]!["id"]!) ?? []];
 

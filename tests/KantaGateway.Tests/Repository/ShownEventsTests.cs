@@ -142,22 +142,87 @@ public sealed class ShownEventsTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task What_others_name_does_not_come_into_a_service_event_afterwards()
+    public async Task What_others_name_takes_them_along_when_it_comes_into_a_service_event()
     {
-        var created = await _aurora.CreateAsync(Some.Observation(_aurora.PatientId));
-        var given = created.Json;
-        var id = (string)given["id"]!;
-        var list = await _aurora.CreateAsync(List("Observation/" + id));
-        given["encounter"] = Some.To("Encounter/" + _encounter);
-        Assert.Equal("Observation.encounter", (await _aurora.UpdateAsync(given, created.ETag)).Is(HttpStatusCode.UnprocessableEntity).Expression);
+        var (observation, list, above) = await NamedAsync();
+        var other = "List/" + await _aurora.StoreAsync(List("Observation/" + await _aurora.StoreAsync(Some.Observation(_aurora.PatientId))));
+        await ChangeAsync(observation, o => o["encounter"] = Some.To("Encounter/" + _encounter));
+        foreach (var hidden in new[] { observation, list, above })
+            await AssertHiddenAsync(hidden);
+        (await _denied.GetAsync(other)).Is(HttpStatusCode.OK);
+    }
 
-        // Of a list in the same event nothing is told.
-        var along = list.Json;
-        along["encounter"] = Some.To("Encounter/" + _encounter);
-        (await _aurora.UpdateAsync(along, list.ETag)).Is(HttpStatusCode.OK);
-        (await _aurora.UpdateAsync(given, created.ETag)).Is(HttpStatusCode.OK);
-        await AssertHiddenAsync("Observation/" + id);
-        await AssertHiddenAsync("List/" + (string)along["id"]!);
+    [Fact]
+    public async Task What_others_name_takes_them_along_when_it_comes_to_refer_to_a_service_event()
+    {
+        var (observation, list, above) = await NamedAsync();
+        await ChangeAsync(observation, o => o["derivedFrom"] = new JsonArray(Some.To("Observation/" + _observation)));
+        foreach (var hidden in new[] { observation, list, above })
+            await AssertHiddenAsync(hidden);
+        Assert.Equal(0, (int)(await _denied.SearchAsync("List")).Json["total"]!);
+    }
+
+    [Fact]
+    public async Task What_is_deleted_goes_on_being_hidden_with_what_it_named()
+    {
+        var (observation, list, above) = await NamedAsync();
+        (await _aurora.DeleteAsync(list)).Is(HttpStatusCode.NoContent);
+        (await _denied.GetAsync(list)).Is(HttpStatusCode.Gone);
+        await ChangeAsync(observation, o => o["derivedFrom"] = new JsonArray(Some.To("Observation/" + _observation)));
+        (await _reader.GetAsync(list)).Is(HttpStatusCode.Gone);
+        (await _denied.GetAsync(list)).Is(HttpStatusCode.NotFound);
+        await AssertHiddenAsync(above);
+    }
+
+    [Fact]
+    public async Task A_companion_goes_on_being_hidden_with_what_it_came_with()
+    {
+        const string medication = "urn:uuid:00000000-0000-4000-8000-00000000000a";
+        var prescribed = Prescription(medication, _open);
+        prescribed.Remove("encounter");
+        var reply = (await _aurora.TransactAsync(Some.Transaction(
+            ("POST", "Medication", new JsonObject { ["resourceType"] = "Medication", ["status"] = "active" }, medication),
+            ("POST", "MedicationRequest", prescribed, null)))).Is(HttpStatusCode.OK);
+        var stored = reply.Json["entry"]!.AsArray().Select(e => ((string)e!["response"]!["location"]!)[(RepositoryWorld.Base.Length + 1)..].Split("/_history/")[0]).ToList();
+        await ChangeAsync(stored[0], m => m["status"] = "inactive");
+        (await _denied.GetAsync(stored[0])).Is(HttpStatusCode.OK);
+        await ChangeAsync(stored[1], r => r["reasonReference"] = new JsonArray(Some.To("Observation/" + _observation)));
+        foreach (var hidden in stored)
+            await AssertHiddenAsync(hidden);
+    }
+
+    [Fact]
+    public async Task A_version_that_names_what_came_into_a_service_event_is_hidden_and_one_that_does_not_is_shown()
+    {
+        await _aurora.StoreAsync(List("Encounter/" + _open));
+        var observation = "Observation/" + await _aurora.StoreAsync(Some.Observation(_aurora.PatientId));
+        var list = "List/" + await _aurora.StoreAsync(List(observation));
+        await _aurora.StoreAsync(List("Encounter/" + _open));
+        // With this page begins a walk through the lists as they stand now: of the three it is the second that names the observation.
+        var page = await _denied.GetAsync("List?_count=1");
+        Assert.Contains(observation, (await _denied.GetAsync(page.Link("next")!)).Text, StringComparison.Ordinal);
+        await ChangeAsync(list, l => l["entry"] = new JsonArray(new JsonObject { ["item"] = Some.To("Encounter/" + _open) }));
+        await ChangeAsync(observation, o => o["derivedFrom"] = new JsonArray(Some.To("Observation/" + _observation)));
+        (await _denied.GetAsync(list)).Is(HttpStatusCode.OK);
+        Assert.Equal(1, (int)(await _denied.GetAsync(list + "/_history")).Json["total"]!);
+        Assert.Equal(2, (int)(await _reader.GetAsync(list + "/_history")).Json["total"]!);
+        Assert.DoesNotContain(observation, (await _denied.GetAsync(page.Link("next")!)).Is(HttpStatusCode.OK).Text, StringComparison.Ordinal);
+    }
+
+    /// <summary>An observation of no service event, a list that names it and a list that names the list.</summary>
+    private async Task<(string Observation, string List, string Above)> NamedAsync()
+    {
+        var observation = "Observation/" + await _aurora.StoreAsync(Some.Observation(_aurora.PatientId));
+        var list = "List/" + await _aurora.StoreAsync(List(observation));
+        return (observation, list, "List/" + await _aurora.StoreAsync(List(list)));
+    }
+
+    private async Task ChangeAsync(string target, Action<JsonObject> change)
+    {
+        var read = await _aurora.GetAsync(target);
+        var resource = read.Json.AsObject();
+        change(resource);
+        (await _aurora.UpdateAsync(resource, read.ETag)).Is(HttpStatusCode.OK);
     }
 
     /// <summary>How a visit is named without its address.</summary>

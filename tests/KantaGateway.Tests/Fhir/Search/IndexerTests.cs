@@ -11,7 +11,8 @@ public class IndexerTests
         Sample.OneOf("Observation", "Consent", "Patient", "Encounter"), Gen.Long[0, 1L << 47], Gen.Long[0, 1L << 47], Sample.OneOf("1.2.246.10.1", "1.2.246.10.2"),
         Sample.OneOf(null, "1.2.246.10.2.14.1", "1.2.246.10.2.14.2"), Gen.Bool, Gen.Long[0, 100_000_000],
         Sample.OneOf<string[]>([], ["1.2.246.10.3.14.1"], [.. Enumerable.Range(0, 300).Select(i => $"1.2.246.10.3.14.{i}")]),
-        (type, first, row, controller, serviceEvent, deleted, second, related) => new IndexHeader
+        Sample.OneOf<int[]>([], [1], [1, 127, 128, int.MaxValue], [.. Enumerable.Range(1, 300)]),
+        (type, first, row, controller, serviceEvent, deleted, second, related, targets) => new IndexHeader
         {
             Type = type,
             ResourceSequence = first,
@@ -19,6 +20,7 @@ public class IndexerTests
             Controller = controller,
             ServiceEvent = serviceEvent,
             RelatedEvents = related,
+            Targets = targets,
             BodySize = (int)second,
             IsDeleted = deleted,
             LastUpdated = DateTimeOffset.UnixEpoch.AddMilliseconds(second),
@@ -28,7 +30,8 @@ public class IndexerTests
     public void A_header_is_read_back_as_it_was_written() => Headers.Sample(header =>
     {
         var read = new IndexEntry(Indexer.Build(header, null)).ToHeader();
-        return read.RelatedEvents.SequenceEqual(header.RelatedEvents) && read with { RelatedEvents = header.RelatedEvents } == header;
+        return read.RelatedEvents.SequenceEqual(header.RelatedEvents) && read.Targets.SequenceEqual(header.Targets)
+            && read with { RelatedEvents = header.RelatedEvents, Targets = header.Targets } == header;
     });
 
     [Fact]
