@@ -14,7 +14,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
 {
     private const string Scheme = "Bearer ";
     private const int LongestToken = 8 * 1024;
@@ -39,7 +39,12 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     private readonly record struct TokenDigest(long A, long B, long C, long D);
 
     /// <param name="Directory">The registrations it was verified under; another instance means verifying again.</param>
-    private sealed record VerifiedToken(Requester Requester, string Thumbprint, ClientDirectory Directory);
+    /// <param name="Names">Any of them may be revoked.</param>
+    private sealed record VerifiedToken(Requester Requester, string Thumbprint, ClientDirectory Directory, RevokedName[] Names)
+    {
+        /// <summary>Epoch of <see cref="Revocations"/> under which none of the names was revoked.</summary>
+        public long UnrevokedAt = -1;
+    }
 
     public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context)
     {
@@ -63,7 +68,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         var identified = verified is not null ? CheckUse(context, verified)
             : token is null ? Refuse(context, null, unreadable)
             : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
-        if (identified.Requester is null)
+        if (identified.Fault is { Kind: FaultKind.NotIdentified })
             await limits.FailedAsync(context).ConfigureAwait(false);
         return identified;
     }
@@ -85,7 +90,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             || !confirmation.TryGetProperty("x5t#S256", out var bound) || bound.GetString() is not { } thumbprint)
             return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.");
 
-        var verified = new VerifiedToken(RequesterOf(jwt, client), thumbprint, directory);
+        var verified = new VerifiedToken(RequesterOf(jwt, client), thumbprint, directory, NamesOf(jwt, client));
         _verified.Set(digest, verified);
         return CheckUse(context, verified);
     }
@@ -101,9 +106,33 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         if (facts.Problem is { } problem)
             return Refuse(context, "invalid_token", problem);
         return facts.Thumbprint == verified.Thumbprint
-            ? (verified.Requester, null)
+            ? CheckRevocation(context, verified)
             : Refuse(context, "invalid_token", "The access token is bound to another TLS client certificate than the one of this connection.");
     }
+
+    private (Requester? Requester, Fault? Fault) CheckRevocation(HttpContext context, VerifiedToken verified)
+    {
+        var epoch = revocations.Epoch;
+        if (revocations.IsCurrent && Volatile.Read(ref verified.UnrevokedAt) == epoch)
+            return (verified.Requester, null);
+        try
+        {
+            foreach (var name in verified.Names)
+                if (revocations.IsRevoked(name))
+                    return Refuse(context, "invalid_token", "The access token has been revoked; get a new one.");
+        }
+        catch (SharedStateException)
+        {
+            return Unavailable(context, "Whether the access token has been revoked cannot be known at the moment; try again.");
+        }
+        Volatile.Write(ref verified.UnrevokedAt, epoch);
+        return (verified.Requester, null);
+    }
+
+    private static RevokedName[] NamesOf(JsonWebToken token, RegisteredClient client) =>
+        token.TryGetPayloadValue<string>(TokenEndpoint.ProfessionalIdClaim, out var professional)
+            ? [RevokedName.Token(token.Id), RevokedName.Client(client.ClientId), RevokedName.Professional(client.Registration.OrganisationOid, professional)]
+            : [RevokedName.Token(token.Id), RevokedName.Client(client.ClientId)];
 
     private static Requester RequesterOf(JsonWebToken token, RegisteredClient client)
     {
@@ -166,6 +195,14 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         SecurityTokenException => "The access token's signature is not of this gateway's authorization server.",
         _ => "The access token could not be verified.",
     };
+
+    /// <summary>What cannot be checked is an outage of ours, and nobody is let in meanwhile.</summary>
+    private static (Requester? Requester, Fault? Fault) Unavailable(HttpContext context, string reason)
+    {
+        context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
+        context.Response.Headers.RetryAfter = "2";
+        return (null, new Fault(FaultKind.IdentificationUnavailable, reason));
+    }
 
     /// <param name="error">RFC 6750 §3.1; null when the request carried no token at all.</param>
     private static (Requester? Requester, Fault? Fault) Refuse(HttpContext context, string? error, string reason)

@@ -34,9 +34,16 @@ public static class IdentificationSetup
         services.AddSingleton(key);
         services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>()));
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), provider.GetRequiredService<TimeProvider>()));
-        services.AddSingleton<ISharedState>(provider => options.Redis is { } redis
-            ? RedisState.Open(redis)
-            : new MemoryState(provider.GetRequiredService<TimeProvider>()));
+        if (options.Redis is { } redis)
+        {
+            var connection = RedisState.Connect(redis);
+            services.AddSingleton<ISharedState>(new RedisState(connection));
+            services.AddSingleton<IRevocationLog>(provider => new RedisRevocationLog(connection, provider.GetRequiredService<TimeProvider>()));
+        }
+        else
+            services.AddSingleton<ISharedState>(provider => new MemoryState(provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => new Revocations(provider.GetService<IRevocationLog>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddHostedService<RevocationLease>();
         services.AddMetrics();
         services.AddSingleton<AttemptLimits>();
         services.AddSingleton<ClientAuthentication>();

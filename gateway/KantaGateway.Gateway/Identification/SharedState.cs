@@ -108,11 +108,11 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
     private const string Count = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n";
 
     /// <summary>Connects when first asked. A server that is away then or later is waited for in the background; requests meanwhile are refused.</summary>
-    public static RedisState Open(string connection)
+    public static Lazy<Task<IConnectionMultiplexer>> Connect(string connection)
     {
         var options = ConfigurationOptions.Parse(connection);
         options.AbortOnConnectFail = false;
-        return new(new(async () => await ConnectionMultiplexer.ConnectAsync(options).ConfigureAwait(false)));
+        return new(async () => await ConnectionMultiplexer.ConnectAsync(options).ConfigureAwait(false));
     }
 
     public ValueTask<bool> AddAsync(string key, TimeSpan life) =>

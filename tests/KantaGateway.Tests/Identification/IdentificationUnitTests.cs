@@ -89,37 +89,19 @@ public sealed class MemoryStateTests
 /// <summary>The contract of shared state over a real Redis, with two gateways.</summary>
 public sealed class RedisStateTests : IAsyncLifetime
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("kanta-redis").FullName;
-    private System.Diagnostics.Process? _server;
+    private TestRedis _server = null!;
     private IConnectionMultiplexer _redis = null!;
 
     public async Task InitializeAsync()
     {
-        // A Unix socket of our own: no port to collide on, nothing that listens on the network.
-        var socket = Path.Combine(_folder, "redis.sock");
-        if (Environment.GetEnvironmentVariable("KANTA_TEST_REDIS") is not { Length: > 0 } connection)
-        {
-            _server = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("redis-server",
-                ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", _folder])
-            { RedirectStandardOutput = true })!;
-            while (await _server.StandardOutput.ReadLineAsync() is { } line && !line.Contains("connections at", StringComparison.OrdinalIgnoreCase))
-            {
-            }
-            connection = "!" + socket;
-        }
-        _redis = await ConnectionMultiplexer.ConnectAsync(connection);
+        _server = await TestRedis.FindAsync();
+        _redis = await ConnectionMultiplexer.ConnectAsync(_server.Connection);
     }
 
     public async Task DisposeAsync()
     {
         await _redis.DisposeAsync();
-        if (_server is not null)
-        {
-            _server.Kill();
-            await _server.WaitForExitAsync();
-            _server.Dispose();
-        }
-        Directory.Delete(_folder, true);
+        await _server.DisposeAsync();
     }
 
     [Fact]
@@ -166,7 +148,7 @@ public sealed class RedisStateTests : IAsyncLifetime
     [Fact]
     public async Task An_unreachable_store_is_an_error_and_never_an_answer()
     {
-        var state = RedisState.Open("127.0.0.1:1,connectTimeout=200,connectRetry=0,asyncTimeout=200");
+        var state = new RedisState(RedisState.Connect("127.0.0.1:1,connectTimeout=200,connectRetry=0,asyncTimeout=200"));
         await Assert.ThrowsAsync<SharedStateException>(async () => await state.AddAsync("a", TimeSpan.FromMinutes(1)));
     }
 
