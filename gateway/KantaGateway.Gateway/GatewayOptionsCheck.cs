@@ -121,8 +121,24 @@ internal sealed class GatewayOptionsCheck
         if (string.IsNullOrWhiteSpace(citizens.Acr))
             Add(OfCitizens(nameof(citizens.Acr)), "missing");
         // A broker's test identities are anybody's.
-        else if (citizens.Acr.Contains("/loatest", StringComparison.OrdinalIgnoreCase) && !options.TestIdentityCodes)
+        else if (IsTest(citizens.Acr))
             Add(OfCitizens(nameof(citizens.Acr)), $"a level of real identification, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
+        var further = citizens.FurtherAcrs ?? [];
+        if (further.Any(acr => string.IsNullOrWhiteSpace(acr) || IsTest(acr)))
+            Add(OfCitizens(nameof(citizens.FurtherAcrs)), $"levels of real identification, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
+        // A sign-in names a level by the last part.
+        if (further.Append(citizens.Acr).Where(acr => acr is not null).GroupBy(acr => acr[(acr.LastIndexOf('/') + 1)..]).Any(same => same.Count() > 1))
+            Add(OfCitizens(nameof(citizens.FurtherAcrs)), $"levels whose names end differently, without {nameof(citizens.Acr)} again");
+        if (citizens is { BrokerJwksFile: not null, BrokerSignedJwksKeyFile: not null })
+            Add(OfCitizens(nameof(citizens.BrokerJwksFile)), $"not beside {nameof(citizens.BrokerSignedJwksKeyFile)}");
+        // Else whoever holds a TLS certificate for the broker's name could identify as anybody.
+        if (citizens is { BrokerJwksFile: null, BrokerSignedJwksKeyFile: null } && !options.TestIdentityCodes)
+            Add(OfCitizens(nameof(citizens.BrokerJwksFile)), $"this or {nameof(citizens.BrokerSignedJwksKeyFile)}, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
+        if (citizens.BrokerJwksFile is { } pinned)
+            Exists(OfCitizens(nameof(citizens.BrokerJwksFile)), pinned);
+        if (citizens.BrokerSignedJwksKeyFile is { } signer)
+            Exists(OfCitizens(nameof(citizens.BrokerSignedJwksKeyFile)), signer);
+        bool IsTest(string acr) => acr.Contains("/loatest", StringComparison.OrdinalIgnoreCase) && !options.TestIdentityCodes;
         if (citizens.ServiceName is not { Length: > 0 and <= 40 })
             Add(OfCitizens(nameof(citizens.ServiceName)), "1 to 40 characters");
         Exists(OfCitizens(nameof(citizens.SigningKeyFile)), citizens.SigningKeyFile);

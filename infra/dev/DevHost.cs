@@ -96,7 +96,7 @@ public sealed class DevHost : IAsyncDisposable
             PublicAddress = outside,
             TlsCertificateFile = folder.ServerCertificateFile,
             TlsKeyFile = folder.ServerKeyFile,
-            Citizens = DevelopmentFolder.Citizens,
+            Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
             Professionals = DevelopmentFolder.Professionals,
             Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
             ProfessionalAudience = DevelopmentFolder.ProfessionalAudience,
@@ -157,6 +157,7 @@ public sealed class DevHost : IAsyncDisposable
                     SigningKeyFile = folder.BrokerSigningKeyFile,
                     EncryptionKeyFile = folder.BrokerEncryptionKeyFile,
                     Acr = simulators.Acr,
+                    FurtherAcrs = simulators.FurtherAcrs,
                 },
             },
         }, options.Configure);

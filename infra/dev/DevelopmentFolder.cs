@@ -78,6 +78,9 @@ public sealed class DevelopmentFolder : IDisposable
         Person("090975", '-', "907", "Raija Valtuutettu", "mandate-holder"),
     ];
 
+    /// <summary>Identified by means of another country, last on the broker's page; not in citizens.json, since no record can be hers.</summary>
+    public static SimulatedCitizen Foreigner { get; } = new("", "Jane Foreign", "without a Finnish identity code");
+
     /// <summary>Opens the folder, making what is missing. Private keys are readable by their owner alone.</summary>
     /// <exception cref="IOException">Another host has it open.</exception>
     public static DevelopmentFolder Open(string root)

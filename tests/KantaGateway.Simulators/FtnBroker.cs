@@ -29,7 +29,10 @@ internal sealed class FtnBroker
     private readonly ConcurrentDictionary<string, IssuedCode> _codes = new();
     private readonly ConcurrentDictionary<string, DateTimeOffset> _usedAssertions = new();
 
-    private sealed record PendingSignIn(string RedirectUri, string State, string Nonce, string Challenge, string ServiceName, string Language, DateTimeOffset Ends);
+    private readonly RsaSecurityKey _keySetKey = new(RSA.Create(2048)) { KeyId = "ftn-key-set-1" };
+    private int _jwksAsked;
+
+    private sealed record PendingSignIn(string RedirectUri, string Acr, string State, string Nonce, string Challenge, string ServiceName, string Language, DateTimeOffset Ends);
     private sealed record IssuedCode(PendingSignIn SignIn, SimulatedCitizen Citizen, DateTimeOffset Ends);
 
     public FtnBroker(SimulatorOptions options)
@@ -40,11 +43,23 @@ internal sealed class FtnBroker
         _clientEncryption = keys.Single(key => key.Use == "enc");
     }
 
+    /// <summary>How often the unsigned JWK set was asked for.</summary>
+    public int JwksAsked => Volatile.Read(ref _jwksAsked);
+
+    /// <summary>The keys of ID tokens, and those that the key set is signed with: what is exchanged beforehand.</summary>
+    public string SigningJwks => SetOf(_key).ToJsonString();
+    public string KeySetJwks => SetOf(_keySetKey).ToJsonString();
+
     public void Map(IEndpointRouteBuilder endpoints)
     {
         var group = endpoints.MapGroup("/ftn");
         group.MapGet("/.well-known/openid-configuration", () => Results.Json(Discovery()));
-        group.MapGet("/jwks", () => Results.Json(Jwks()));
+        group.MapGet("/jwks", () =>
+        {
+            Interlocked.Increment(ref _jwksAsked);
+            return Results.Json(SetOf(_key));
+        });
+        group.MapGet("/signed-jwks", () => Results.Text(_options.IssuedSignedJwks?.Invoke() ?? SignedJwks(), "application/jwk-set+jwt"));
         group.MapGet("/authorize", (Delegate)AuthorizeAsync);
         group.MapPost("/authorize", (Delegate)ChooseAsync).DisableAntiforgery();
         group.MapPost("/token", (Delegate)TokenAsync).DisableAntiforgery();
@@ -56,10 +71,11 @@ internal sealed class FtnBroker
         ["authorization_endpoint"] = _options.FtnIssuer + "/authorize",
         ["token_endpoint"] = _options.FtnIssuer + "/token",
         ["jwks_uri"] = _options.FtnIssuer + "/jwks",
+        ["signed_jwks_uri"] = _options.FtnIssuer + "/signed-jwks",
         ["response_types_supported"] = new JsonArray("code"),
         ["subject_types_supported"] = new JsonArray("pairwise"),
         ["scopes_supported"] = new JsonArray("openid"),
-        ["acr_values_supported"] = new JsonArray(_options.Acr),
+        ["acr_values_supported"] = new JsonArray([.. _options.FurtherAcrs.Prepend(_options.Acr).Select(acr => (JsonNode)acr)]),
         ["request_parameter_supported"] = true,
         ["require_signed_request_object"] = true,
         ["request_object_signing_alg_values_supported"] = new JsonArray("RS256"),
@@ -71,17 +87,36 @@ internal sealed class FtnBroker
         ["code_challenge_methods_supported"] = new JsonArray("S256"),
     };
 
-    private JsonObject Jwks()
+    private static JsonObject SetOf(RsaSecurityKey rsa)
     {
-        var key = _key.Rsa.ExportParameters(false);
+        var key = rsa.Rsa.ExportParameters(false);
         return new()
         {
             ["keys"] = new JsonArray(new JsonObject
             {
-                ["kty"] = "RSA", ["use"] = "sig", ["alg"] = "RS256", ["kid"] = _key.KeyId,
+                ["kty"] = "RSA", ["use"] = "sig", ["alg"] = "RS256", ["kid"] = rsa.KeyId,
                 ["n"] = Base64UrlEncoder.Encode(key.Modulus), ["e"] = Base64UrlEncoder.Encode(key.Exponent),
             }),
         };
+    }
+
+    /// <summary>OpenID Federation 1.0 §5.2.1: the JWK set of ID tokens as a signed JWT.</summary>
+    /// <param name="change">Changes claims; a null value removes one.</param>
+    public string SignedJwks(Action<Dictionary<string, object?>>? change = null, RsaSecurityKey? signer = null, string type = "jwk-set+jwt", RsaSecurityKey? key = null)
+    {
+        var claims = new Dictionary<string, object?>
+        {
+            ["iss"] = _options.FtnIssuer, ["sub"] = _options.FtnIssuer, ["iat"] = DateTimeOffset.UtcNow.ToUnixTimeSeconds(),
+            ["exp"] = DateTimeOffset.UtcNow.AddDays(1).ToUnixTimeSeconds(),
+            ["keys"] = System.Text.Json.JsonSerializer.SerializeToElement(SetOf(key ?? _key)["keys"]),
+        };
+        change?.Invoke(claims);
+        return new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(new SecurityTokenDescriptor
+        {
+            Claims = claims.Where(c => c.Value is not null).ToDictionary(c => c.Key, c => c.Value!),
+            SigningCredentials = new SigningCredentials(signer ?? _keySetKey, SecurityAlgorithms.RsaSha256),
+            TokenType = type,
+        });
     }
 
     /// <summary>Validates the request object and shows the page.</summary>
@@ -100,7 +135,7 @@ internal sealed class FtnBroker
             return Refuse("client_id, response_type or scope is not as agreed.");
         if (Asked("redirect_uri") != _options.Client.RedirectUri)
             return Refuse("redirect_uri is not registered.");
-        if (Asked("acr_values") != _options.Acr)
+        if (!_options.FurtherAcrs.Append(_options.Acr).Contains(Asked("acr_values")))
             return Refuse("acr_values is mandatory, and must be a level that the broker offers.");
         if (Asked("nonce").Length == 0 || Asked("state").Length == 0 || Asked("jti").Length == 0)
             return Refuse("nonce, state and jti are mandatory.");
@@ -110,7 +145,7 @@ internal sealed class FtnBroker
             return Refuse("ftn_spname has more than 40 characters.");
 
         var ticket = Random();
-        _pending[ticket] = new(Asked("redirect_uri"), Asked("state"), Asked("nonce"), Asked("code_challenge"), Asked("ftn_spname"), Asked("ui_locales"), DateTimeOffset.UtcNow.AddMinutes(10));
+        _pending[ticket] = new(Asked("redirect_uri"), Asked("acr_values"), Asked("state"), Asked("nonce"), Asked("code_challenge"), Asked("ftn_spname"), Asked("ui_locales"), DateTimeOffset.UtcNow.AddMinutes(10));
         return Results.Content(Page(ticket, _pending[ticket]), "text/html; charset=utf-8");
     }
 
@@ -148,19 +183,19 @@ internal sealed class FtnBroker
             ["access_token"] = Random(),
             ["token_type"] = "Bearer",
             ["expires_in"] = (int)IdTokenLife.TotalSeconds,
-            ["id_token"] = IdToken(issued.Citizen, issued.SignIn.Nonce),
+            ["id_token"] = _options.ChangedIdTokens?.Invoke(IdToken(issued.Citizen, issued.SignIn)) ?? IdToken(issued.Citizen, issued.SignIn),
         });
     }
 
-    private string IdToken(SimulatedCitizen citizen, string nonce)
+    private string IdToken(SimulatedCitizen citizen, PendingSignIn signIn)
     {
         var surname = citizen.Name[(citizen.Name.LastIndexOf(' ') + 1)..];
         var given = citizen.Name[..Math.Max(0, citizen.Name.LastIndexOf(' '))];
         var claims = new Dictionary<string, object>
         {
             ["sub"] = Random(),
-            ["nonce"] = _options.IssuedNonce ?? nonce,
-            ["acr"] = _options.IssuedAcr ?? _options.Acr,
+            ["nonce"] = _options.IssuedNonce ?? signIn.Nonce,
+            ["acr"] = _options.IssuedAcr ?? signIn.Acr,
             ["amr"] = new[] { "fLoA2" },
             ["auth_time"] = DateTimeOffset.UtcNow.ToUnixTimeSeconds(),
             ["session_index"] = Random(),
@@ -182,6 +217,9 @@ internal sealed class FtnBroker
                 : new EncryptingCredentials(_clientEncryption, SecurityAlgorithms.RsaOAEP, SecurityAlgorithms.Aes128CbcHmacSha256),
         });
     }
+
+    /// <summary>Encrypts what is there already, to the relying party.</summary>
+    public string Encrypt(string inner) => Tokens.EncryptToken(inner, new EncryptingCredentials(_clientEncryption, SecurityAlgorithms.RsaOAEP, SecurityAlgorithms.Aes128CbcHmacSha256));
 
     private TokenValidationParameters ClientParameters(string audience) => new()
     {

@@ -19,7 +19,7 @@ public static class SimulatorHost
         }));
         configure?.Invoke(builder);
         var app = builder.Build();
-        var broker = new FtnBroker(options);
+        var broker = options.Broker = new FtnBroker(options);
         broker.Map(app);
         foreach (var clinic in options.Professionals.Select(professional => professional.Clinic).Distinct())
             new ClinicIdentityProvider(options, clinic).Map(app);

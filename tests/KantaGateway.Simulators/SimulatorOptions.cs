@@ -25,13 +25,16 @@ public sealed record SimulatorOptions
     /// <summary>The relying party registered at the broker, keys exchanged beforehand as the network demands.</summary>
     public required BrokerClient Client { get; init; }
 
-    /// <summary>Level of assurance that the broker answers with, and the only one that it may be asked for.</summary>
+    /// <summary>The usual one of the levels of assurance that the broker may be asked for.</summary>
     public string Acr { get; init; } = "http://ftn.ficora.fi/2017/loatest2";
+
+    /// <summary>The other ones.</summary>
+    public IReadOnlyList<string> FurtherAcrs { get; init; } = ["http://ftn.ficora.fi/2017/loatest3"];
 
     /// <summary><c>aud</c> of the subject tokens of clinics.</summary>
     public required string ProfessionalAudience { get; init; }
 
-    /// <summary>Misbehaviour, for tests of the relying party: the level that ID tokens really carry. Null: <see cref="Acr"/>.</summary>
+    /// <summary>Misbehaviour, for tests of the relying party: the level that ID tokens really carry. Null: the one asked for.</summary>
     public string? IssuedAcr { get; set; }
 
     /// <summary>Misbehaviour: the <c>aud</c> that subject tokens really carry. Null: <see cref="ProfessionalAudience"/>.</summary>
@@ -45,6 +48,15 @@ public sealed record SimulatorOptions
 
     /// <summary>Misbehaviour: the nonce that ID tokens really carry. Null: the one asked for.</summary>
     public string? IssuedNonce { get; set; }
+
+    /// <summary>Misbehaviour: what becomes of an ID token, once it is signed and encrypted, on its way out. Null: nothing.</summary>
+    public Func<string, string>? ChangedIdTokens { get; set; }
+
+    /// <summary>Misbehaviour: the signed JWK set that the broker really answers with. Null: a good one.</summary>
+    public Func<string>? IssuedSignedJwks { get; set; }
+
+    /// <summary>The broker, once it stands: tests look at what it was asked and have tokens made.</summary>
+    internal FtnBroker? Broker { get; set; }
 
     public string FtnIssuer => PublicAddress + "/ftn";
 

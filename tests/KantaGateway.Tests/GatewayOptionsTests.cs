@@ -42,15 +42,16 @@ public sealed class GatewayOptionsTests : IDisposable
             {
                 ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, VerifiedTokens = 0,
                 ProfessionalIssuers = [new("http://idp", "", "clinic")],
-                Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "" },
+                Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "", FurtherAcrs = [""], BrokerJwksFile = none, BrokerSignedJwksKeyFile = none },
             },
         };
         var named = GatewayOptionsCheck.Explain(wrong).Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]).Distinct().Order(StringComparer.Ordinal);
         Assert.Equal(
         [
             "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "GrantKeyFile", "Identification.AccessTokenSeconds",
-            "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.ClientId",
-            "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
+            "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.BrokerJwksFile", "Identification.Citizens.BrokerSignedJwksKeyFile",
+            "Identification.Citizens.ClientId",
+            "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
             "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
             "Identification.ProfessionalIssuers[0].Organisation", "Identification.TokenKeyFile", "Identification.UpstreamAuthorityFile",
             "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
@@ -142,6 +143,30 @@ public sealed class GatewayOptionsTests : IDisposable
         var options = Good();
         var identification = options.Identification with { TestIdentityCodes = testCodes, Citizens = options.Identification.Citizens! with { Acr = acr } };
         Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+        identification = identification with { Citizens = options.Identification.Citizens! with { Acr = "http://ftn.ficora.fi/2017/loa2", FurtherAcrs = [acr] } };
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+    }
+
+    [Fact]
+    public void A_sign_in_can_tell_the_levels_apart()
+    {
+        var options = Good();
+        var citizens = options.Identification.Citizens! with { FurtherAcrs = ["https://broker.example/loa2"] };
+        Assert.StartsWith("Identification.Citizens.FurtherAcrs: ", Assert.Single(GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { Citizens = citizens } })));
+    }
+
+    [Theory]
+    [InlineData(false, false, false, false)]
+    [InlineData(false, false, true, true)]
+    [InlineData(true, false, false, true)]
+    [InlineData(false, true, false, true)]
+    [InlineData(true, true, true, false)]
+    public void Real_people_are_identified_with_keys_that_were_exchanged_beforehand(bool pinned, bool signed, bool testCodes, bool holds)
+    {
+        var options = Good();
+        var citizens = options.Identification.Citizens! with { BrokerJwksFile = pinned ? _file : null, BrokerSignedJwksKeyFile = signed ? _file : null };
+        var identification = options.Identification with { TestIdentityCodes = testCodes, Citizens = citizens };
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
     }
 
     private GatewayOptions Good() => new()
@@ -153,7 +178,7 @@ public sealed class GatewayOptionsTests : IDisposable
         {
             ClientsFile = _file, TokenKeyFile = _file,
             ProfessionalIssuers = [new("https://idp.example/clinic", "kanta", "1.2.246.10.90000001")],
-            Citizens = new() { Authority = "https://broker.example", ClientId = "portal", SigningKeyFile = _file, EncryptionKeyFile = _file, Acr = "http://ftn.ficora.fi/2017/loa2" },
+            Citizens = new() { Authority = "https://broker.example", ClientId = "portal", SigningKeyFile = _file, EncryptionKeyFile = _file, Acr = "http://ftn.ficora.fi/2017/loa2", BrokerJwksFile = _file },
         },
     };
 }

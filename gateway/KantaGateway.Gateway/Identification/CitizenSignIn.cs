@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Protocols;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 using Microsoft.IdentityModel.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -16,10 +17,13 @@ namespace KantaGateway.Gateway.Identification;
 /// object, <c>private_key_jwt</c>, encrypted ID token, exact <c>acr</c>, nonce, state and PKCE.
 /// </summary>
 internal sealed class CitizenSignIn(
-    GatewayOptions options, IPseudonyms pseudonyms, PortalSessions sessions, IIdentificationObserver observer, AttemptLimits limits, TimeProvider time)
+    GatewayOptions options, BrokerKeys keys, IPseudonyms pseudonyms, PortalSessions sessions, IIdentificationObserver observer, AttemptLimits limits, TimeProvider time)
 {
     public const string Scheme = "ftn";
     public const string CallbackPath = "/signin-ftn";
+
+    /// <summary>Page of the portal for who has been identified without a Finnish identity code.</summary>
+    public const string WithoutCodePath = "/without-identity-code";
 
     // Claims of the network, named by OID.
     private const string IdentityCodeClaim = "urn:oid:1.2.246.21";
@@ -27,7 +31,13 @@ internal sealed class CitizenSignIn(
     private const string GivenNamesClaim = "urn:oid:1.2.246.575.1.14";
     private const string SurnameClaim = "urn:oid:2.5.4.4";
 
+    /// <summary>The level that a sign-in asks for, in its state.</summary>
+    private const string AskedLevel = "acr";
+
     private const string Unavailable = "The broker, the key service or the shared store does not answer.";
+
+    private const int LongestDocument = 256 * 1024;
+    private const int LongestToken = 32 * 1024;
 
     private static readonly TimeSpan RequestObjectLife = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan AssertionLife = TimeSpan.FromMinutes(1);
@@ -44,6 +54,14 @@ internal sealed class CitizenSignIn(
         oidc.ClientId = _citizens.ClientId;
         oidc.BackchannelHttpHandler = upstream;
         oidc.BackchannelTimeout = TimeSpan.FromSeconds(10);
+        oidc.ConfigurationManager = new ConfigurationManager<OpenIdConnectConfiguration>(
+            _citizens.Authority.TrimEnd('/') + "/.well-known/openid-configuration", keys,
+            new HttpDocumentRetriever(new HttpClient(upstream, disposeHandler: false) { Timeout = oidc.BackchannelTimeout, MaxResponseContentBufferSize = LongestDocument }))
+        {
+            AutomaticRefreshInterval = TimeSpan.FromHours(1),
+            // A key that is gone is gone.
+            UseLastKnownGoodConfiguration = false,
+        };
         oidc.CallbackPath = CallbackPath;
         oidc.ResponseType = OpenIdConnectResponseType.Code;
         oidc.ResponseMode = OpenIdConnectResponseMode.Query;
@@ -89,6 +107,14 @@ internal sealed class CitizenSignIn(
         };
     }
 
+    /// <summary>The configured level with this last part of its name, such as <c>loa3</c>; null names the usual one.</summary>
+    /// <returns>Null when there is none.</returns>
+    public string? LevelOf(string? name) => name is null ? _citizens.Acr
+        : _citizens.FurtherAcrs.Prepend(_citizens.Acr).FirstOrDefault(acr => acr[(acr.LastIndexOf('/') + 1)..] == name);
+
+    /// <summary>What begins a sign-in at one of the configured levels.</summary>
+    public static AuthenticationProperties Ask(string acr, string back) => new(new Dictionary<string, string?> { [AskedLevel] = acr }) { RedirectUri = back };
+
     /// <summary>RFC 9101: everything that is asked stands in one signed JWT.</summary>
     private Task SendRequestObject(RedirectContext context)
     {
@@ -108,7 +134,7 @@ internal sealed class CitizenSignIn(
             ["scope"] = message.Scope,
             ["state"] = state,
             ["nonce"] = message.Nonce,
-            ["acr_values"] = _citizens.Acr,
+            ["acr_values"] = context.Properties.Items[AskedLevel]!,
             ["ui_locales"] = language is "fi" or "sv" or "en" ? language : "fi",
             ["ftn_spname"] = _citizens.ServiceName,
             ["code_challenge"] = message.GetParameter("code_challenge"),
@@ -138,13 +164,18 @@ internal sealed class CitizenSignIn(
     {
         var claims = context.Principal!;
         // Never "at least": the level that was asked for is the level that was billed, shown and agreed on.
-        if (claims.FindFirst(Claims.AuthenticationContextReference)?.Value is not { } acr || acr != _citizens.Acr)
+        if (claims.FindFirst(Claims.AuthenticationContextReference)?.Value is not { } acr || acr != context.Properties!.Items[AskedLevel])
         {
             Refuse(context, "The identification was not made at the level that was asked for (acr).");
             return;
         }
-        // Foreign means of identification carry no code.
-        if (!PersonalIdentityCode.TryParse(claims.FindFirst(IdentityCodeClaim)?.Value, out var code))
+        // Foreign means of identification (eIDAS) carry no code: who uses them is identified, but nothing here can be found by it.
+        if (claims.FindFirst(IdentityCodeClaim)?.Value is not { Length: > 0 } stated)
+        {
+            context.Fail(new NoIdentityCodeException());
+            return;
+        }
+        if (!PersonalIdentityCode.TryParse(stated, out var code))
         {
             Refuse(context, "The identification carries no valid Finnish personal identity code.");
             return;
@@ -166,6 +197,14 @@ internal sealed class CitizenSignIn(
     private async Task RefuseAsync(RemoteFailureContext context)
     {
         // Messages of the framework may quote what came in; only these are passed on.
+        if (context.Failure is NoIdentityCodeException foreign)
+        {
+            // Not counted as a failure: it is no attack, and who comes from abroad may share the address of many.
+            await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, foreign.Message, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            context.Response.Redirect(WithoutCodePath);
+            context.HandleResponse();
+            return;
+        }
         var reason = context.Failure switch
         {
             UnacceptableIdentificationException known => known.Message,
@@ -227,25 +266,31 @@ internal sealed class CitizenSignIn(
     /// <param name="reason">A plain sentence of this class, without anything from outside.</param>
     private sealed class UnacceptableIdentificationException(string reason) : Exception(reason);
 
+    private sealed class NoIdentityCodeException() : Exception("The identification carries no Finnish personal identity code.");
+
     private sealed class UnencryptedIdTokenException() : SecurityTokenException("The ID token is not encrypted as agreed.");
 
-    /// <summary>Refuses an ID token that did not come as RSA-OAEP with A128CBC-HS256, signed or not.</summary>
+    /// <summary>Refuses a token that did not come as RSA-OAEP with A128CBC-HS256, signed or not, or whose outer or inner form is not <see cref="TokenShape"/>'s.</summary>
     private sealed class EncryptedIdTokens : JsonWebTokenHandler
     {
         public override Task<TokenValidationResult> ValidateTokenAsync(string token, TokenValidationParameters validationParameters)
         {
-            JsonWebToken outer;
+            if (TokenShape.ReadEncrypted(token, LongestToken, out _) is not { Alg: SecurityAlgorithms.RsaOAEP, Enc: SecurityAlgorithms.Aes128CbcHmacSha256 } outer)
+                return Refused(new UnencryptedIdTokenException());
+            string inner;
             try
             {
-                outer = new JsonWebToken(token);
+                inner = DecryptToken(outer, validationParameters);
             }
-            catch (Exception malformed) when (malformed is ArgumentException or SecurityTokenException)
+            catch (Exception failure) when (failure is SecurityTokenException or ArgumentException)
             {
-                return Task.FromResult(new TokenValidationResult { IsValid = false, Exception = malformed });
+                return Refused(new UnencryptedIdTokenException());
             }
-            return outer is { IsEncrypted: true, Alg: SecurityAlgorithms.RsaOAEP, Enc: SecurityAlgorithms.Aes128CbcHmacSha256 }
-                ? base.ValidateTokenAsync(token, validationParameters)
-                : Task.FromResult(new TokenValidationResult { IsValid = false, Exception = new UnencryptedIdTokenException() });
+            return TokenShape.Read(inner, LongestToken, out _) is not null
+                ? base.ValidateTokenAsync(inner, validationParameters)
+                : Refused(new SecurityTokenMalformedException());
         }
+
+        private static Task<TokenValidationResult> Refused(Exception reason) => Task.FromResult(new TokenValidationResult { IsValid = false, Exception = reason });
     }
 }

@@ -55,8 +55,23 @@ public sealed record CitizenIdentification
     /// <summary>RSA private key that ID tokens are encrypted to (RSA-OAEP).</summary>
     public required string EncryptionKeyFile { get; init; }
 
-    /// <summary>The one accepted <c>acr</c>, such as <c>http://ftn.ficora.fi/2017/loa2</c>.</summary>
+    /// <summary>The <c>acr</c> that a sign-in asks for when it names no level, such as <c>http://ftn.ficora.fi/2017/loa2</c>; the answer must equal it.</summary>
     public required string Acr { get; init; }
+
+    /// <summary>
+    /// Further levels that a sign-in may ask for by the last part of their name (<c>/signin?level=loa3</c>). One is asked for,
+    /// and the answer must equal it: a higher one is not the one that was agreed on either.
+    /// </summary>
+    public IReadOnlyList<string> FurtherAcrs { get; init; } = [];
+
+    /// <summary>JWK set with the keys that the broker signs ID tokens with (RSA, 2048 bits or more, each with <c>kid</c>), exchanged beforehand; read again at least hourly.</summary>
+    public string? BrokerJwksFile { get; init; }
+
+    /// <summary>
+    /// In its place: JWK set with the keys that the broker signs its key set with, which its metadata names as <c>signed_jwks_uri</c>.
+    /// One of the two is needed where real people are identified.
+    /// </summary>
+    public string? BrokerSignedJwksKeyFile { get; init; }
 
     /// <summary>Service name shown to the citizen by the broker (<c>ftn_spname</c>), at most 40 characters.</summary>
     public string ServiceName { get; init; } = "KantaGateway";

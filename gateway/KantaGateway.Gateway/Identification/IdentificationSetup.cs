@@ -49,6 +49,7 @@ public static class IdentificationSetup
         services.AddSingleton<ClientAuthentication>();
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<IIdentification, CallerIdentification>();
+        services.AddSingleton<BrokerKeys>();
         services.AddSingleton<CitizenSignIn>();
         services.AddSingleton<PortalSessions>();
         SessionProtection.Add(services, key);
@@ -81,6 +82,7 @@ public static class IdentificationSetup
         // Files that are wrong stop the start, not the first request.
         _ = app.Services.GetRequiredService<ClientRegistry>();
         _ = app.Services.GetRequiredService<OrganisationCertificates>();
+        _ = app.Services.GetRequiredService<BrokerKeys>();
 
         // FHIR requests are identified by IIdentification alone: no cookie is looked at, and the handlers of the token
         // endpoint and the sign-in do not run. The property keeps the host from adding the middleware for every path.
@@ -114,12 +116,17 @@ internal static class CitizenSession
 {
     public static void Map(IEndpointRouteBuilder endpoints)
     {
-        endpoints.MapGet("/signin", static async (HttpContext context, string? back) =>
+        endpoints.MapGet("/signin", static async (HttpContext context, CitizenSignIn citizens, string? back, string? level) =>
         {
             var target = LocalPath.IsLocal(back) ? back! : "/";
+            if (citizens.LevelOf(level) is not { } acr)
+            {
+                context.Response.StatusCode = StatusCodes.Status400BadRequest;
+                return;
+            }
             try
             {
-                await context.ChallengeAsync(CitizenSignIn.Scheme, new AuthenticationProperties { RedirectUri = target }).ConfigureAwait(false);
+                await context.ChallengeAsync(CitizenSignIn.Scheme, CitizenSignIn.Ask(acr, target)).ConfigureAwait(false);
             }
             catch (Exception failure) when (failure is InvalidOperationException or HttpRequestException or IOException && !context.Response.HasStarted)
             {

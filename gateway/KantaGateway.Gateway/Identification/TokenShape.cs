@@ -42,6 +42,42 @@ internal static class TokenShape
         }
     }
 
+    /// <summary>Reads an encrypted token (JWE compact form, RFC 7516 §7.1) without opening it; what is inside is read by <see cref="Read"/>.</summary>
+    /// <inheritdoc cref="Read"/>
+    public static JsonWebToken? ReadEncrypted(string text, int longest, out string problem)
+    {
+        problem = ExplainEncrypted(text, longest) ?? "";
+        if (problem.Length > 0)
+            return null;
+        try
+        {
+            return new JsonWebToken(text);
+        }
+        catch (Exception malformed) when (malformed is ArgumentException or SecurityTokenException or FormatException or JsonException)
+        {
+            problem = NotEncrypted;
+            return null;
+        }
+    }
+
+    private const string NotEncrypted = "is not a readable encrypted JWT (JWE compact form).";
+
+    private static string? ExplainEncrypted(string text, int longest)
+    {
+        if (text.Length > longest)
+            return $"is longer than {longest} characters.";
+        if (text.Split('.') is not { Length: 5 } parts || parts.Any(part => part.Length == 0 || part.AsSpan().ContainsAnyExcept(Base64UrlCharacters)))
+            return NotEncrypted;
+        using var head = Object(parts[0], out var problem);
+        if (head is null)
+            return problem;
+        var root = head.RootElement;
+        if (root.TryGetProperty("crit", out _) || root.TryGetProperty("b64", out _) || root.TryGetProperty("zip", out _))
+            return "has crit, b64 or zip in its header; leave them out, no extension of JWE is understood.";
+        // RFC 7519 §5.2: a signed token within says so, and nothing else may be within.
+        return root.TryGetProperty("cty", out var content) && (content.ValueKind != JsonValueKind.String || content.GetString() != "JWT") ? "has another cty than JWT in its header." : null;
+    }
+
     private const string Unreadable = "is not a readable signed JWT (JWS compact form).";
 
     private static string? Explain(string text, int longest)

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Authentication;
@@ -12,12 +11,13 @@ namespace KantaGateway.Tests.Identification;
 
 /// <summary>Citizens sign in at a broker of the Finnish Trust Network.</summary>
 [Collection(IdentificationCollection.Name)]
-public sealed partial class CitizenSignInTests(IdentificationWorld world)
+public sealed class CitizenSignInTests(IdentificationWorld world)
 {
     private const int Adult = 0;
     private const int WithoutCode = 1;
     private const int OutsideTestSeries = 2;
     private const int AnotherAdult = 3;
+    private const int WithBrokenCode = 4;
 
     [Fact]
     public async Task A_citizen_gets_a_session_with_pseudonym_and_name()
@@ -72,8 +72,93 @@ public sealed partial class CitizenSignInTests(IdentificationWorld world)
     }
 
     [Fact]
-    public async Task Rejects_an_identification_without_an_identity_code() =>
-        await RejectsAsync(WithoutCode, "no valid Finnish personal identity code");
+    public async Task Who_has_no_identity_code_is_led_to_the_page_that_explains()
+    {
+        var cookies = new CookieContainer();
+        var end = await SignInAsync(cookies, WithoutCode);
+        Assert.Equal("/without-identity-code", end.PathAndQuery);
+        using var http = world.Connect(cookies: cookies);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync("/whoami")).StatusCode);
+        Assert.Contains(world.Refusals.All, refusal => refusal.Client == "kanta-portal" && refusal.Reason.Contains("no Finnish personal identity code"));
+    }
+
+    [Fact]
+    public async Task Rejects_a_code_that_is_none() => await RejectsAsync(WithBrokenCode, "no valid Finnish personal identity code");
+
+    /// <summary>One level is asked for, and the answer is exactly that one: neither less nor more.</summary>
+    [Theory]
+    [InlineData(null, IdentificationWorld.Acr, IdentificationWorld.Acr, true)]
+    [InlineData("loatest3", IdentificationWorld.HigherAcr, IdentificationWorld.HigherAcr, true)]
+    [InlineData("loatest2", IdentificationWorld.Acr, IdentificationWorld.HigherAcr, false)]
+    [InlineData("loatest3", IdentificationWorld.HigherAcr, IdentificationWorld.Acr, false)]
+    public async Task The_level_is_the_one_that_this_sign_in_asked_for(string? level, string asked, string answered, bool accepted)
+    {
+        var cookies = new CookieContainer();
+        world.Outside.IssuedAcr = answered;
+        try
+        {
+            var start = level is null ? "/signin" : "/signin?level=" + level;
+            using var http = world.Connect(cookies: cookies);
+            using var challenge = await http.GetAsync(start);
+            Assert.Equal(asked, new JsonWebToken(System.Web.HttpUtility.ParseQueryString(challenge.Headers.Location!.Query)["request"]).GetPayloadValue<string>("acr_values"));
+            Assert.Equal(accepted ? "/" : "/?signin=refused", (await SignInAsync(cookies, Adult, start)).PathAndQuery);
+            using var who = await http.GetAsync("/whoami");
+            Assert.Equal(accepted ? HttpStatusCode.OK : HttpStatusCode.Unauthorized, who.StatusCode);
+            if (accepted)
+                Assert.Equal(asked, (await who.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("acr").GetString());
+        }
+        finally
+        {
+            world.Outside.IssuedAcr = null;
+        }
+    }
+
+    [Theory]
+    [InlineData("loa9")]
+    [InlineData("")]
+    [InlineData("http://ftn.ficora.fi/2017/loatest3")]
+    public async Task A_level_that_is_not_configured_is_not_asked_for(string level)
+    {
+        using var http = world.Connect();
+        using var response = await http.GetAsync("/signin?level=" + Uri.EscapeDataString(level));
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+    }
+
+    /// <summary>RFC 7516 §4.1.13, §4.1.3; RFC 7519 §4: what the libraries would pass over in the header of an encrypted token.</summary>
+    [Theory]
+    [InlineData("""{"alg":"RSA-OAEP","enc":"A128CBC-HS256","alg":"RSA-OAEP"}""")]
+    [InlineData("""{"alg":"RSA-OAEP","enc":"A128CBC-HS256","crit":["exp"],"exp":1}""")]
+    [InlineData("""{"alg":"RSA-OAEP","enc":"A128CBC-HS256","zip":"DEF"}""")]
+    [InlineData("""{"alg":"RSA-OAEP","enc":"A128CBC-HS256","cty":["JWT"]}""")]
+    [InlineData("""{"alg":"RSA-OAEP","enc":"A128CBC-HS256","cty":"text/plain"}""")]
+    [InlineData("""{"alg":"dir","enc":"A128CBC-HS256"}""")]
+    [InlineData("""{"alg":"RSA-OAEP","enc":"A256GCM"}""")]
+    public async Task Rejects_an_encrypted_token_whose_header_is_not_as_agreed(string header)
+    {
+        world.Outside.ChangedIdTokens = token => Microsoft.IdentityModel.Tokens.Base64UrlEncoder.Encode(header) + token[token.IndexOf('.')..];
+        try
+        {
+            await RejectsAsync(Adult, "not encrypted");
+        }
+        finally
+        {
+            world.Outside.ChangedIdTokens = null;
+        }
+    }
+
+    [Fact]
+    public async Task Rejects_an_encrypted_token_in_which_there_is_another_encrypted_one()
+    {
+        world.Outside.ChangedIdTokens = token => world.Outside.Broker!.Encrypt(token);
+        try
+        {
+            await RejectsAsync(Adult, "not encrypted");
+        }
+        finally
+        {
+            world.Outside.ChangedIdTokens = null;
+        }
+    }
 
     [Fact]
     public async Task Rejects_a_code_outside_the_test_series_in_a_test_service() =>
@@ -324,37 +409,8 @@ public sealed partial class CitizenSignInTests(IdentificationWorld world)
         Assert.Contains(world.Refusals.All, refusal => refusal.Client == "kanta-portal" && refusal.Reason.Contains(reason));
     }
 
-    /// <summary>Walks through the broker as a browser does.</summary>
-    /// <param name="citizen">Index on the broker's page; null cancels.</param>
-    /// <returns>Where the citizen ends.</returns>
-    private async Task<Uri> SignInAsync(CookieContainer cookies, int? citizen, string start = "/signin", List<string>? setCookies = null)
-    {
-        var callback = await ReachCallbackAsync(cookies, citizen, start);
-        using var http = world.Connect(cookies: cookies);
-        using var response = await http.GetAsync(callback);
-        Assert.Equal(HttpStatusCode.Redirect, response.StatusCode);
-        if (response.Headers.TryGetValues("Set-Cookie", out var set))
-            setCookies?.AddRange(set);
-        return new Uri(http.BaseAddress!, response.Headers.Location!);
-    }
+    private Task<Uri> SignInAsync(CookieContainer cookies, int? citizen, string start = "/signin", List<string>? setCookies = null) =>
+        world.SignInAsync(cookies, citizen, start, setCookies);
 
-    private async Task<Uri> ReachCallbackAsync(CookieContainer cookies, int? citizen, string start = "/signin")
-    {
-        using var http = world.Connect(cookies: cookies);
-        using var challenge = await http.GetAsync(start);
-        Assert.Equal(HttpStatusCode.Redirect, challenge.StatusCode);
-        var page = await http.GetStringAsync(challenge.Headers.Location);
-        var form = new Dictionary<string, string> { ["ticket"] = Ticket().Match(page).Groups[1].Value };
-        if (citizen is { } index)
-            form["citizen"] = index.ToString(System.Globalization.CultureInfo.InvariantCulture);
-        else
-            form["cancel"] = "1";
-        using var chosen = await http.PostAsync(world.Outside.FtnIssuer + "/authorize", new FormUrlEncodedContent(form));
-        Assert.Equal(HttpStatusCode.Redirect, chosen.StatusCode);
-        Assert.Equal("/signin-ftn", chosen.Headers.Location!.AbsolutePath);
-        return chosen.Headers.Location;
-    }
-
-    [GeneratedRegex("name=\"ticket\" value=\"([^\"]+)\"")]
-    private static partial Regex Ticket();
+    private Task<Uri> ReachCallbackAsync(CookieContainer cookies, int? citizen, string start = "/signin") => world.ReachCallbackAsync(cookies, citizen, start);
 }

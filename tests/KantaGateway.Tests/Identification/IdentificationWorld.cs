@@ -63,6 +63,7 @@ public sealed class SomeClinic(string name, string organisation, AsymmetricSecur
 public sealed class IdentificationWorld : IAsyncLifetime
 {
     public const string Acr = "http://ftn.ficora.fi/2017/loatest2";
+    public const string HigherAcr = "http://ftn.ficora.fi/2017/loatest3";
 
     private readonly string _folder = Directory.CreateTempSubdirectory("kanta-identification").FullName;
     private WebApplication _gateway = null!;
@@ -120,7 +121,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 ProfessionalIssuers = [.. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation))],
                 Citizens = new CitizenIdentification
                 {
-                    Authority = outside + "/ftn", ClientId = "kanta-portal", Acr = Acr, ServiceName = "Kanta test",
+                    Authority = outside + "/ftn", ClientId = "kanta-portal", Acr = Acr, FurtherAcrs = [HigherAcr], ServiceName = "Kanta test",
                     SigningKeyFile = NewRsa("ftn-signing.key"), EncryptionKeyFile = NewRsa("ftn-encryption.key"),
                 },
             },
@@ -137,6 +138,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 new("", "Jane Foreign", "without a Finnish identity code"),
                 new("131052-308T", "Ossi Oikea", "with a code outside the test series"),
                 new("020280-901" + PersonalIdentityCode.CheckCharacterOf("020280", "901"), "Veikko Verrokki", "another adult"),
+                new("010190-900?", "Kaisa Kirjoitusvirhe", "with a code that is none"),
             ],
             Professionals = [new("90001", "Lasse Lääkäri", "physician", "aurora"), new("90002", "Helmi Hoitaja", "nurse", "revontuli")],
         };

@@ -27,10 +27,10 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Only_three_pages_are_open_to_all()
+    public void Only_four_pages_are_open_to_all()
     {
         var open = typeof(Texts).Assembly.GetTypes().Where(t => typeof(PageModel).IsAssignableFrom(t) && t.GetCustomAttributes(typeof(OpenToAllAttribute), true).Length > 0);
-        Assert.Equal(["AboutModel", "IndexModel", "NotFoundModel"], open.Select(t => t.Name).Order());
+        Assert.Equal(["AboutModel", "IndexModel", "NotFoundModel", "WithoutIdentityCodeModel"], open.Select(t => t.Name).Order());
     }
 
     [Fact]
@@ -74,6 +74,7 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     [Theory]
     [InlineData("/")]
     [InlineData("/about")]
+    [InlineData("/without-identity-code")]
     [InlineData("/records")]
     [InlineData("/no-such-page")]
     public async Task Nothing_foreign_runs_in_a_page_and_nothing_of_it_is_kept(string path)
