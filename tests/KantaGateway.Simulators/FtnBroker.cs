@@ -183,7 +183,7 @@ internal sealed class FtnBroker
             ["access_token"] = Random(),
             ["token_type"] = "Bearer",
             ["expires_in"] = (int)IdTokenLife.TotalSeconds,
-            ["id_token"] = _options.ChangedIdTokens?.Invoke(IdToken(issued.Citizen, issued.SignIn)) ?? IdToken(issued.Citizen, issued.SignIn),
+            ["id_token"] = Send(IdToken(issued.Citizen, issued.SignIn)),
         });
     }
 
@@ -213,13 +213,26 @@ internal sealed class FtnBroker
             Expires = DateTime.UtcNow + IdTokenLife,
             Claims = claims,
             SigningCredentials = new SigningCredentials(_key, SecurityAlgorithms.RsaSha256),
-            EncryptingCredentials = _options.PlainIdTokens ? null
-                : new EncryptingCredentials(_clientEncryption, SecurityAlgorithms.RsaOAEP, SecurityAlgorithms.Aes128CbcHmacSha256),
         });
     }
 
-    /// <summary>Encrypts what is there already, to the relying party.</summary>
-    public string Encrypt(string inner) => Tokens.EncryptToken(inner, new EncryptingCredentials(_clientEncryption, SecurityAlgorithms.RsaOAEP, SecurityAlgorithms.Aes128CbcHmacSha256));
+    private string Send(string signed) => _options.PlainIdTokens ? signed : _options.SentIdTokens?.Invoke(signed) ?? Encrypt(signed);
+
+    /// <summary>Encrypts to the relying party: RSA-OAEP, A128CBC-HS256 (RFC 7516 §5.1, RFC 7518 §5.2).</summary>
+    /// <param name="header">As it is to stand in the token, whatever it says.</param>
+    public string Encrypt(string inner, string header = """{"alg":"RSA-OAEP","enc":"A128CBC-HS256","cty":"JWT"}""")
+    {
+        var (key, iv) = (RandomNumberGenerator.GetBytes(32), RandomNumberGenerator.GetBytes(16));
+        using var rsa = RSA.Create(new RSAParameters { Modulus = Base64UrlEncoder.DecodeBytes(_clientEncryption.N), Exponent = Base64UrlEncoder.DecodeBytes(_clientEncryption.E) });
+        using var aes = Aes.Create();
+        aes.Key = key[16..];
+        var ciphertext = aes.EncryptCbc(Encoding.UTF8.GetBytes(inner), iv);
+        var head = Base64UrlEncoder.Encode(header);
+        var length = new byte[8];
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(length, head.Length * 8);
+        var tag = HMACSHA256.HashData(key[..16], (byte[])[.. Encoding.ASCII.GetBytes(head), .. iv, .. ciphertext, .. length])[..16];
+        return string.Join('.', head, Base64UrlEncoder.Encode(rsa.Encrypt(key, RSAEncryptionPadding.OaepSHA1)), Base64UrlEncoder.Encode(iv), Base64UrlEncoder.Encode(ciphertext), Base64UrlEncoder.Encode(tag));
+    }
 
     private TokenValidationParameters ClientParameters(string audience) => new()
     {

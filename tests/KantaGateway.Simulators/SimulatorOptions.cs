@@ -49,8 +49,8 @@ public sealed record SimulatorOptions
     /// <summary>Misbehaviour: the nonce that ID tokens really carry. Null: the one asked for.</summary>
     public string? IssuedNonce { get; set; }
 
-    /// <summary>Misbehaviour: what becomes of an ID token, once it is signed and encrypted, on its way out. Null: nothing.</summary>
-    public Func<string, string>? ChangedIdTokens { get; set; }
+    /// <summary>Misbehaviour: what is sent of a signed ID token. Null: it is encrypted as agreed.</summary>
+    public Func<string, string>? SentIdTokens { get; set; }
 
     /// <summary>Misbehaviour: the signed JWK set that the broker really answers with. Null: a good one.</summary>
     public Func<string>? IssuedSignedJwks { get; set; }

@@ -288,7 +288,7 @@ internal sealed class CitizenSignIn(
             }
             return TokenShape.Read(inner, LongestToken, out _) is not null
                 ? base.ValidateTokenAsync(inner, validationParameters)
-                : Refused(new SecurityTokenMalformedException());
+                : Refused(new SecurityTokenException("The token inside is not a signed JWT."));
         }
 
         private static Task<TokenValidationResult> Refused(Exception reason) => Task.FromResult(new TokenValidationResult { IsValid = false, Exception = reason });

@@ -135,28 +135,28 @@ public sealed class CitizenSignInTests(IdentificationWorld world)
     [InlineData("""{"alg":"RSA-OAEP","enc":"A256GCM"}""")]
     public async Task Rejects_an_encrypted_token_whose_header_is_not_as_agreed(string header)
     {
-        world.Outside.ChangedIdTokens = token => Microsoft.IdentityModel.Tokens.Base64UrlEncoder.Encode(header) + token[token.IndexOf('.')..];
+        world.Outside.SentIdTokens = token => world.Outside.Broker!.Encrypt(token, header);
         try
         {
             await RejectsAsync(Adult, "not encrypted");
         }
         finally
         {
-            world.Outside.ChangedIdTokens = null;
+            world.Outside.SentIdTokens = null;
         }
     }
 
     [Fact]
     public async Task Rejects_an_encrypted_token_in_which_there_is_another_encrypted_one()
     {
-        world.Outside.ChangedIdTokens = token => world.Outside.Broker!.Encrypt(token);
+        world.Outside.SentIdTokens = token => world.Outside.Broker!.Encrypt(world.Outside.Broker!.Encrypt(token));
         try
         {
-            await RejectsAsync(Adult, "not encrypted");
+            await RejectsAsync(Adult, "could not be verified");
         }
         finally
         {
-            world.Outside.ChangedIdTokens = null;
+            world.Outside.SentIdTokens = null;
         }
     }
 
