@@ -90,7 +90,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             || !confirmation.TryGetProperty("x5t#S256", out var bound) || bound.GetString() is not { } thumbprint)
             return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.");
 
-        var verified = new VerifiedToken(RequesterOf(jwt, client), thumbprint, directory, NamesOf(jwt, client));
+        var verified = new VerifiedToken(RequesterOf(jwt, client), thumbprint, directory, RevokedName.OfToken(jwt.Id, client,
+            jwt.TryGetPayloadValue<string>(TokenEndpoint.ProfessionalIdClaim, out var professional) ? professional : null));
         _verified.Set(digest, verified);
         return CheckUse(context, verified);
     }
@@ -128,11 +129,6 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         Volatile.Write(ref verified.UnrevokedAt, epoch);
         return (verified.Requester, null);
     }
-
-    private static RevokedName[] NamesOf(JsonWebToken token, RegisteredClient client) =>
-        token.TryGetPayloadValue<string>(TokenEndpoint.ProfessionalIdClaim, out var professional)
-            ? [RevokedName.Token(token.Id), RevokedName.Client(client.ClientId), RevokedName.Professional(client.Registration.OrganisationOid, professional)]
-            : [RevokedName.Token(token.Id), RevokedName.Client(client.ClientId)];
 
     private static Requester RequesterOf(JsonWebToken token, RegisteredClient client)
     {

@@ -72,7 +72,7 @@ public static class IdentificationSetup
     }
 
     /// <summary>
-    /// Adds the middleware of identification and its endpoints: <c>/connect/token</c>, <c>/.well-known/*</c>,
+    /// Adds the middleware of identification and its endpoints: <c>/connect/*</c>, <c>/.well-known/*</c>,
     /// <c>/signin</c>, <c>/signout</c>, <c>/signin-ftn</c>. Call it before everything that reads the requester.
     /// </summary>
     public static void MapIdentification(this WebApplication app)

@@ -28,6 +28,12 @@ internal readonly record struct RevokedName
 
     /// <summary>All that a citizen has been given.</summary>
     public static RevokedName Person(Pseudonym person) => new("person", person.Encode());
+
+    /// <summary>The names that an access token bears.</summary>
+    /// <param name="professional">Id of the professional; null in a system's own token.</param>
+    public static RevokedName[] OfToken(string jti, RegisteredClient client, string? professional) =>
+        professional is null ? [Token(jti), Client(client.ClientId)]
+            : [Token(jti), Client(client.ClientId), Professional(client.Registration.OrganisationOid, professional)];
 }
 
 /// <summary>

@@ -28,6 +28,8 @@ internal static class SmartConfiguration
             ["issuer"] = TokenEndpoint.IssuerOf(options),
             ["jwks_uri"] = options.PublicAddress + "/.well-known/jwks",
             ["token_endpoint"] = options.PublicAddress + TokenEndpoint.Path,
+            ["introspection_endpoint"] = options.PublicAddress + TokenEndpoint.IntrospectionPath,
+            ["revocation_endpoint"] = options.PublicAddress + TokenEndpoint.RevocationPath,
             ["token_endpoint_auth_methods_supported"] = List("private_key_jwt"),
             ["token_endpoint_auth_signing_alg_values_supported"] = List(ClientAuthentication.Algorithms),
             ["grant_types_supported"] = List("client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),

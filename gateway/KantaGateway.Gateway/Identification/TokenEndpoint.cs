@@ -25,6 +25,9 @@ internal static class TokenEndpoint
 {
     public const string Path = "/connect/token";
 
+    /// <summary>RFC 7662 and RFC 7009, see <see cref="TokenStatus"/>.</summary>
+    public const string IntrospectionPath = "/connect/introspect", RevocationPath = "/connect/revoke";
+
     // Claims of access tokens beyond the registered ones.
     public const string OrganisationClaim = "organisation";
     public const string PurposeClaim = "purpose_of_use";
@@ -60,6 +63,8 @@ internal static class TokenEndpoint
             server.EnableDegradedMode();
             server.SetIssuer(IssuerOf(options));
             server.SetTokenEndpointUris(Path);
+            server.SetIntrospectionEndpointUris(IntrospectionPath);
+            server.SetRevocationEndpointUris(RevocationPath);
             server.SetJsonWebKeySetEndpointUris("/.well-known/jwks");
             server.SetConfigurationEndpointUris("/.well-known/openid-configuration");
             server.AllowClientCredentialsFlow().AllowTokenExchangeFlow();
@@ -96,6 +101,7 @@ internal static class TokenEndpoint
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseScopedHandler<CompleteResponse>().SetOrder(int.MinValue + 100_000));
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseInlineHandler(TellOutage)
                 .SetOrder(OpenIddictServerAspNetCoreHandlers.AttachHttpResponseCode<ApplyTokenResponseContext>.Descriptor.Order + 500));
+            TokenStatus.Add(server);
         });
 
     /// <summary>OpenIddict would validate assertion and subject token with its own keys; <see cref="AuthenticateCaller"/> has done both.</summary>
@@ -115,9 +121,9 @@ internal static class TokenEndpoint
     }
 
     /// <summary>An outage is ours, not the client's mistake, and who failed too often has to wait: OpenIddict would answer 400, which nobody tries again.</summary>
-    private static ValueTask TellOutage(ApplyTokenResponseContext context)
+    internal static ValueTask TellOutage(BaseRequestContext context)
     {
-        if (context.Error == Errors.TemporarilyUnavailable)
+        if (context.Transaction.Response?.Error == Errors.TemporarilyUnavailable)
         {
             var response = HttpOf(context.Transaction).Response;
             var waits = response.HttpContext.Items.ContainsKey(WaitKey);
@@ -129,8 +135,32 @@ internal static class TokenEndpoint
         return default;
     }
 
-    private static HttpContext HttpOf(OpenIddictServerTransaction transaction) =>
+    internal static HttpContext HttpOf(OpenIddictServerTransaction transaction) =>
         transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("The token endpoint runs over HTTP only.");
+
+    /// <summary>Authenticates the client of a request to any of the endpoints; null when the request has been rejected.</summary>
+    /// <exception cref="SharedStateException">The replay cache does not answer.</exception>
+    internal static async ValueTask<RegisteredClient?> AuthenticateAsync(BaseValidatingContext context, ClientAuthentication clients, AttemptLimits limits)
+    {
+        var http = HttpOf(context.Transaction);
+        var request = context.Transaction.Request!;
+        if (limits.Wait(http) is { } wait)
+        {
+            http.Items[WaitKey] = true;
+            context.Reject(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(http, wait).Issues[0].Diagnostics);
+            return null;
+        }
+        var (client, refusal) = await clients.AuthenticateAsync(http, request.ClientId, request.ClientAssertionType, request.ClientAssertion).ConfigureAwait(false);
+        if (client is null)
+        {
+            context.Reject(refusal!.Error, refusal.Description);
+            return null;
+        }
+        // SMART requests carry no client_id beside the assertion; OpenIddict wants one from here on.
+        request.ClientId = client.ClientId;
+        http.Items[ClientKey] = client;
+        return client;
+    }
 
     /// <summary>Who is asking, and for whom.</summary>
     internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
@@ -139,24 +169,10 @@ internal static class TokenEndpoint
         {
             var http = HttpOf(context.Transaction);
             var request = context.Request;
-            if (limits.Wait(http) is { } wait)
-            {
-                http.Items[WaitKey] = true;
-                context.Reject(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(http, wait).Issues[0].Diagnostics);
-                return;
-            }
             try
             {
-                var (client, refusal) = await clients.AuthenticateAsync(http, request.ClientId, request.ClientAssertionType, request.ClientAssertion).ConfigureAwait(false);
-                if (client is null)
-                {
-                    context.Reject(refusal!.Error, refusal.Description);
+                if (await AuthenticateAsync(context, clients, limits).ConfigureAwait(false) is not { } client)
                     return;
-                }
-                // SMART requests carry no client_id beside the assertion; OpenIddict wants one from here on.
-                request.ClientId = client.ClientId;
-                http.Items[ClientKey] = client;
-
                 if (ExplainScopes(client, request) is { } scope)
                 {
                     context.Reject(Errors.InvalidScope, scope);
@@ -230,35 +246,43 @@ internal static class TokenEndpoint
         }
     }
 
-    /// <summary>Completes the answer as SMART wants it; a refusal is told to whoever records refusals.</summary>
-    internal sealed class CompleteResponse(ClientRegistry registry, IIdentificationObserver observer, AttemptLimits limits) : IOpenIddictServerHandler<ApplyTokenResponseContext>
+    /// <summary>Completes the answers: scopes as SMART wants them; a refusal is told to whoever records refusals.</summary>
+    internal sealed class CompleteResponse(ClientRegistry registry, IIdentificationObserver observer, AttemptLimits limits) :
+        IOpenIddictServerHandler<ApplyTokenResponseContext>, IOpenIddictServerHandler<ApplyIntrospectionResponseContext>, IOpenIddictServerHandler<ApplyRevocationResponseContext>
     {
-        public async ValueTask HandleAsync(ApplyTokenResponseContext context)
+        public ValueTask HandleAsync(ApplyTokenResponseContext context)
         {
-            var http = HttpOf(context.Transaction);
-            if (string.IsNullOrEmpty(context.Error))
-            {
-                if (http.Items[ClientKey] is RegisteredClient client && context.Request is { } request)
-                    context.Response.Scope = string.Join(' ', ScopesOf(client, request));
+            if (string.IsNullOrEmpty(context.Error) && HttpOf(context.Transaction).Items[ClientKey] is RegisteredClient client && context.Request is { } request)
+                context.Response.Scope = string.Join(' ', ScopesOf(client, request));
+            return TellRefusalAsync(context.Transaction);
+        }
+
+        public ValueTask HandleAsync(ApplyIntrospectionResponseContext context) => TellRefusalAsync(context.Transaction);
+
+        public ValueTask HandleAsync(ApplyRevocationResponseContext context) => TellRefusalAsync(context.Transaction);
+
+        private async ValueTask TellRefusalAsync(OpenIddictServerTransaction transaction)
+        {
+            var http = HttpOf(transaction);
+            if (transaction.Response is not { Error: { Length: > 0 } error } response)
                 return;
-            }
             // The documentation pages that OpenIddict points at explain its own checks, not this gateway's.
-            context.Response.ErrorUri = null;
+            response.ErrorUri = null;
             // Recorded when it began.
             if (http.Items.ContainsKey(WaitKey))
                 return;
             // A wish that goes too far or an outage of ours is no failure to identify.
-            if (context.Error is not (Errors.InvalidScope or Errors.TemporarilyUnavailable))
+            if (error is not (Errors.InvalidScope or Errors.TemporarilyUnavailable))
                 await limits.FailedAsync(http).ConfigureAwait(false);
-            await observer.RefusedAsync(http, ClaimedClient(context, http), context.Response.ErrorDescription ?? context.Error, http.RequestAborted).ConfigureAwait(false);
+            await observer.RefusedAsync(http, ClaimedClient(transaction.Request, http), response.ErrorDescription ?? error, http.RequestAborted).ConfigureAwait(false);
         }
 
         /// <summary>Only an id that is registered: what else a request claims may be anything.</summary>
-        private string ClaimedClient(ApplyTokenResponseContext context, HttpContext http)
+        private string ClaimedClient(OpenIddictRequest? request, HttpContext http)
         {
             if (http.Items[ClientKey] is RegisteredClient authenticated)
                 return authenticated.ClientId;
-            var claimed = context.Request?.ClientId ?? ClientAuthentication.ClaimedIn(context.Request?.ClientAssertion);
+            var claimed = request?.ClientId ?? ClientAuthentication.ClaimedIn(request?.ClientAssertion);
             return claimed is not null && registry.Current.Find(claimed) is { } known ? known.ClientId : "";
         }
     }

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Text.Json;
 using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
@@ -80,6 +81,143 @@ public sealed class RevokedTokenTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(HttpStatusCode.OK, (await revontuli.GetAsync("/fhir/whoami")).StatusCode);
     }
 
+    /// <summary>RFC 7009.</summary>
+    [Fact]
+    public async Task A_client_revokes_its_token_and_both_gateways_refuse_it()
+    {
+        var token = await world.TokenAsync(world.Aurora);
+        var other = await world.TokenAsync(world.Aurora);
+        using var first = Reader(_addresses[0], token);
+        using var second = Reader(_addresses[1], token);
+        Assert.Equal(HttpStatusCode.OK, (await first.GetAsync("/fhir/whoami")).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await second.GetAsync("/fhir/whoami")).StatusCode);
+
+        Assert.Equal(HttpStatusCode.OK, (await PostAsync(1, "/connect/revoke", token)).Status);
+
+        Assert.Equal(HttpStatusCode.Unauthorized, (await first.GetAsync("/fhir/whoami")).StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await second.GetAsync("/fhir/whoami")).StatusCode);
+        // Revoked is what was named, and nothing else; and once more is no error.
+        using var third = Reader(_addresses[0], other);
+        Assert.Equal(HttpStatusCode.OK, (await third.GetAsync("/fhir/whoami")).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await PostAsync(0, "/connect/revoke", token)).Status);
+    }
+
+    /// <summary>RFC 7009 §2.2: what the client cannot have means nothing to it.</summary>
+    [Fact]
+    public async Task Another_clients_token_and_nonsense_are_answered_alike_and_change_nothing()
+    {
+        var token = await world.TokenAsync(world.Aurora);
+        var foreign = await PostAsync(0, "/connect/revoke", token, world.Revontuli);
+        var nonsense = await PostAsync(0, "/connect/revoke", "nonsense", world.Revontuli);
+        Assert.Equal((HttpStatusCode.OK, foreign.Body.ToString()), (nonsense.Status, nonsense.Body.ToString()));
+        Assert.Equal(HttpStatusCode.OK, foreign.Status);
+        using var http = Reader(_addresses[0], token);
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/fhir/whoami")).StatusCode);
+    }
+
+    /// <summary>RFC 7662 §2.2, RFC 8705 §3.2.</summary>
+    [Fact]
+    public async Task Introspection_describes_a_token_until_it_is_revoked_at_the_other_gateway()
+    {
+        var subject = await world.SubjectTokenAsync("aurora", "90001");
+        var (_, issued) = await world.PostTokenAsync(world.TokenExchange(world.Aurora, subject), world.Aurora.Certificate);
+        var token = issued.GetProperty("access_token").GetString()!;
+        var (status, body) = await PostAsync(0, "/connect/introspect", token);
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.True(body.GetProperty("active").GetBoolean());
+        Assert.Equal("user/*.cruds", body.GetProperty("scope").GetString());
+        Assert.Equal(world.Aurora.ClientId, body.GetProperty("client_id").GetString());
+        Assert.Equal(world.Options.PublicAddress + "/fhir", body.GetProperty("aud").GetString());
+        Assert.Equal(world.Aurora.Certificate.Thumbprint, body.GetProperty("cnf").GetProperty("x5t#S256").GetString());
+        Assert.True(body.GetProperty("exp").GetInt64() > 0);
+
+        await PostAsync(1, "/connect/revoke", token);
+        AssertInactive(await PostAsync(0, "/connect/introspect", token));
+    }
+
+    [Theory]
+    [InlineData("professional")]
+    [InlineData("client")]
+    public async Task Introspection_knows_what_was_revoked_with_its_bearer(string kind)
+    {
+        var subject = await world.SubjectTokenAsync("aurora", "90001");
+        var (_, issued) = await world.PostTokenAsync(world.TokenExchange(world.Aurora, subject), world.Aurora.Certificate);
+        await _gateways[1].Services.GetRequiredService<Revocations>().RevokeAsync(
+            kind == "client" ? RevokedName.Client(world.Aurora.ClientId) : RevokedName.Professional(world.Aurora.Organisation, "90001"), DateTimeOffset.UtcNow.AddMinutes(5));
+        AssertInactive(await PostAsync(0, "/connect/introspect", issued.GetProperty("access_token").GetString()!));
+    }
+
+    [Fact]
+    public async Task A_foreign_an_expired_and_a_malformed_token_are_not_active()
+    {
+        var token = await world.TokenAsync(world.Aurora);
+        AssertInactive(await PostAsync(0, "/connect/introspect", token, world.Revontuli));
+        AssertInactive(await PostAsync(0, "/connect/introspect", "nonsense"));
+        AssertInactive(await PostAsync(0, "/connect/introspect", world.Assertion(world.Aurora)));
+        world.Clock.Ahead += TimeSpan.FromMinutes(6);
+        try
+        {
+            AssertInactive(await PostAsync(0, "/connect/introspect", token));
+        }
+        finally
+        {
+            world.Clock.Ahead -= TimeSpan.FromMinutes(6);
+        }
+    }
+
+    [Theory]
+    [InlineData("/connect/introspect")]
+    [InlineData("/connect/revoke")]
+    public async Task Both_endpoints_authenticate_the_client_before_they_look_at_the_token(string path)
+    {
+        var token = await world.TokenAsync(world.Aurora);
+        var before = world.Refusals.All.Count;
+        using var http = world.Connect(world.Aurora.Certificate);
+        http.BaseAddress = _addresses[0];
+        // Nothing, then a foreign key, then a used assertion.
+        foreach (var form in (Dictionary<string, string>[])
+        [
+            new() { ["token"] = token, ["client_id"] = world.Aurora.ClientId },
+            new(FormOf(token, world.Aurora)) { ["client_assertion"] = world.Assertion(world.Aurora, signing: new(world.Revontuli.Key, "RS384")) },
+        ])
+        {
+            using var response = await http.PostAsync(path, new FormUrlEncodedContent(form));
+            Assert.Equal(HttpStatusCode.Unauthorized, response.StatusCode);
+            Assert.Contains("invalid_client", await response.Content.ReadAsStringAsync());
+        }
+        var used = FormOf("nonsense", world.Aurora);
+        using (var once = await http.PostAsync(path, new FormUrlEncodedContent(used)))
+            Assert.Equal(HttpStatusCode.OK, once.StatusCode);
+        using (var twice = await http.PostAsync(path, new FormUrlEncodedContent(used)))
+            Assert.Contains("used before", await twice.Content.ReadAsStringAsync());
+        Assert.Equal(3, world.Refusals.All.Count - before);
+
+        using var query = await http.GetAsync($"{path}?token=x");
+        Assert.Equal(HttpStatusCode.BadRequest, query.StatusCode);
+        using var reader = Reader(_addresses[0], token);
+        Assert.Equal(HttpStatusCode.OK, (await reader.GetAsync("/fhir/whoami")).StatusCode);
+    }
+
+    private static void AssertInactive((HttpStatusCode Status, JsonElement Body) answer)
+    {
+        Assert.Equal(HttpStatusCode.OK, answer.Status);
+        Assert.Equal("""{"active":false}""", JsonSerializer.Serialize(answer.Body));
+    }
+
+    private Dictionary<string, string> FormOf(string token, SomeClinic clinic) => new()
+    {
+        ["token"] = token, ["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", ["client_assertion"] = world.Assertion(clinic),
+    };
+
+    private async Task<(HttpStatusCode Status, JsonElement Body)> PostAsync(int gateway, string path, string token, SomeClinic? clinic = null)
+    {
+        clinic ??= world.Aurora;
+        using var http = world.Connect(clinic.Certificate);
+        using var response = await http.PostAsync(new Uri(_addresses[gateway], path), new FormUrlEncodedContent(FormOf(token, clinic)));
+        var text = await response.Content.ReadAsStringAsync();
+        return (response.StatusCode, text.Length == 0 ? default : JsonDocument.Parse(text).RootElement);
+    }
+
     [Fact]
     public async Task A_gateway_that_cannot_know_refuses_a_good_token_as_an_outage()
     {
@@ -90,7 +228,7 @@ public sealed class RevokedTokenTests(IdentificationWorld world) : IAsyncLifetim
         });
         await gateway.StartAsync();
         using var http = Reader(address, await world.TokenAsync(world.Aurora));
-        var response = await http.GetAsync("/fhir/whoami");
+        using var response = await http.GetAsync("/fhir/whoami");
         Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
         Assert.NotNull(response.Headers.RetryAfter);
         Assert.Contains("cannot be known at the moment", await response.Content.ReadAsStringAsync());

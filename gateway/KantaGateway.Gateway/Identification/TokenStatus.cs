@@ -1,0 +1,120 @@
+using OpenIddict.Abstractions;
+using OpenIddict.Server;
+using OpenIddict.Server.AspNetCore;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+using static OpenIddict.Server.OpenIddictServerEvents;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>
+/// What becomes of an access token after it was issued: introspection (RFC 7662) and revocation (RFC 7009), both for the client
+/// that it was issued to and authenticated as at the token endpoint.
+/// </summary>
+/// <remarks>
+/// OpenIddict reads the token and knows whose it is; without a token store it neither revokes nor knows what was revoked, so
+/// both is done with <see cref="Revocations"/>. A token of somebody else is to both endpoints as if it did not exist.
+/// </remarks>
+internal static class TokenStatus
+{
+    public static void Add(OpenIddictServerBuilder server)
+    {
+        server.AddEventHandler<ValidateIntrospectionRequestContext>(handler => handler.UseScopedHandler<AuthenticateCaller>()
+            .SetOrder(OpenIddictServerHandlers.Introspection.ValidateTokenParameter.Descriptor.Order + 500));
+        server.AddEventHandler<ValidateIntrospectionRequestContext>(handler => handler.UseSingletonHandler<RejectRevoked>()
+            .SetOrder(OpenIddictServerHandlers.Introspection.ValidateAuthorizedParty.Descriptor.Order + 500));
+        server.AddEventHandler<HandleIntrospectionRequestContext>(handler => handler.UseInlineHandler(Describe)
+            .SetOrder(OpenIddictServerHandlers.Introspection.AttachMetadataClaims.Descriptor.Order + 500));
+        server.AddEventHandler<ApplyIntrospectionResponseContext>(handler => handler.UseScopedHandler<TokenEndpoint.CompleteResponse>()
+            .SetOrder(OpenIddictServerHandlers.Introspection.NormalizeErrorResponse.Descriptor.Order + 500));
+        server.AddEventHandler<ApplyIntrospectionResponseContext>(handler => handler.UseInlineHandler(TokenEndpoint.TellOutage)
+            .SetOrder(OpenIddictServerAspNetCoreHandlers.AttachHttpResponseCode<ApplyIntrospectionResponseContext>.Descriptor.Order + 500));
+
+        server.AddEventHandler<ValidateRevocationRequestContext>(handler => handler.UseScopedHandler<AuthenticateCaller>()
+            .SetOrder(OpenIddictServerHandlers.Revocation.ValidateTokenParameter.Descriptor.Order + 500));
+        server.AddEventHandler<HandleRevocationRequestContext>(handler => handler.UseSingletonHandler<Revoke>()
+            .SetOrder(OpenIddictServerHandlers.Revocation.AttachPrincipal.Descriptor.Order + 500));
+        server.AddEventHandler<ApplyRevocationResponseContext>(handler => handler.UseScopedHandler<TokenEndpoint.CompleteResponse>()
+            .SetOrder(OpenIddictServerHandlers.Revocation.NormalizeErrorResponse.Descriptor.Order + 500));
+        server.AddEventHandler<ApplyRevocationResponseContext>(handler => handler.UseInlineHandler(TokenEndpoint.TellOutage)
+            .SetOrder(OpenIddictServerAspNetCoreHandlers.AttachHttpResponseCode<ApplyRevocationResponseContext>.Descriptor.Order + 500));
+    }
+
+    private const string Unknown = "What has been revoked is not known at the moment; try again with a new assertion.";
+
+    /// <summary>RFC 7662 §2.1, RFC 7009 §2.1: the caller is authenticated before its token is looked at.</summary>
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, AttemptLimits limits) :
+        IOpenIddictServerHandler<ValidateIntrospectionRequestContext>, IOpenIddictServerHandler<ValidateRevocationRequestContext>
+    {
+        public ValueTask HandleAsync(ValidateIntrospectionRequestContext context) => AuthenticateAsync(context);
+
+        public ValueTask HandleAsync(ValidateRevocationRequestContext context) => AuthenticateAsync(context);
+
+        private async ValueTask AuthenticateAsync(BaseValidatingContext context)
+        {
+            // A token does not belong into a URL.
+            if (!HttpMethods.IsPost(TokenEndpoint.HttpOf(context.Transaction).Request.Method))
+            {
+                context.Reject(Errors.InvalidRequest, "Send the request with POST.");
+                return;
+            }
+            try
+            {
+                await TokenEndpoint.AuthenticateAsync(context, clients, limits).ConfigureAwait(false);
+            }
+            catch (SharedStateException)
+            {
+                context.Reject(Errors.TemporarilyUnavailable, "Client assertions cannot be checked for replay at the moment; try again with a new assertion.");
+            }
+        }
+    }
+
+    /// <summary>RFC 7662 §2.2: what FHIR requests would not accept is not active.</summary>
+    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
+    {
+        public ValueTask HandleAsync(ValidateIntrospectionRequestContext context)
+        {
+            try
+            {
+                // Without a name or a client there is nothing of this gateway's.
+                if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti
+                    || registry.Current.Find(context.Request.ClientId!) is not { IsActive: true } client
+                    || RevokedName.OfToken(jti, client, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim)).Any(revocations.IsRevoked))
+                    context.Reject(Errors.InvalidToken);
+            }
+            catch (SharedStateException)
+            {
+                context.Reject(Errors.TemporarilyUnavailable, Unknown);
+            }
+            return default;
+        }
+    }
+
+    /// <summary>OpenIddict names whose and how long, and the certificate (RFC 8705 §3.2); what the token may it leaves out without a client store.</summary>
+    private static ValueTask Describe(HandleIntrospectionRequestContext context)
+    {
+        context.Scopes.UnionWith(context.GenericTokenPrincipal!.GetScopes());
+        return default;
+    }
+
+    /// <summary>Answered when no gateway takes the token any more.</summary>
+    internal sealed class Revoke(Revocations revocations) : IOpenIddictServerHandler<HandleRevocationRequestContext>
+    {
+        public async ValueTask HandleAsync(HandleRevocationRequestContext context)
+        {
+            if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti || context.GenericTokenPrincipal.GetExpirationDate() is not { } end)
+            {
+                context.Reject(Errors.UnsupportedTokenType, "Only access tokens can be revoked.");
+                return;
+            }
+            try
+            {
+                await revocations.RevokeAsync(RevokedName.Token(jti), end, TokenEndpoint.HttpOf(context.Transaction).RequestAborted).ConfigureAwait(false);
+            }
+            catch (SharedStateException)
+            {
+                // RFC 7009 §2.2.1: the client has to assume that the token still lives.
+                context.Reject(Errors.TemporarilyUnavailable, "The token may not be revoked everywhere yet; send the request again.");
+            }
+        }
+    }
+}
