@@ -64,6 +64,13 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/no-such-page");
         await LookAsync(page, "03-not-found");
 
+        // Identified by means of another country: told what to do.
+        await page.GotoAsync("/");
+        await page.ClickAsync("#sign-in");
+        await page.ClickAsync($"button[name=citizen][value='{_folder.Citizens.Count.ToString(CultureInfo.InvariantCulture)}']");
+        await Expect(page, "h2#none");
+        await LookAsync(page, "03-without-identity-code");
+
         // Signed in through the broker.
         await page.GotoAsync("/");
         await page.ClickAsync("#sign-in");
@@ -156,7 +163,19 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "[data-access][data-legal-basis=own-data]");
         await LookAsync(page, "23-access-log-own");
 
-        // The end of the session.
+        // The end of the session, and of the one that stayed open elsewhere.
+        var elsewhere = await _chromium.OpenAsync(_host.Address);
+        await elsewhere.GotoAsync("/signin");
+        await elsewhere.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await ExpectStartAsync(elsewhere);
+        await Expect(elsewhere, "#sign-out-everywhere");
+        await page.ClickAsync("#sign-out-everywhere button");
+        await Expect(page, "[data-notice=signed-out]");
+        await elsewhere.GotoAsync("/records");
+        await Expect(elsewhere, "[data-notice=session-ended]");
+        await page.ClickAsync("#sign-in");
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await ExpectStartAsync(page);
         await page.ClickAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
         await ShootAsync(page, "24-signed-out", "fi");

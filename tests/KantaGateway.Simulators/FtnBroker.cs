@@ -30,6 +30,7 @@ internal sealed class FtnBroker
     private readonly ConcurrentDictionary<string, DateTimeOffset> _usedAssertions = new();
 
     private readonly RsaSecurityKey _keySetKey = new(RSA.Create(2048)) { KeyId = "ftn-key-set-1" };
+    private readonly ConcurrentDictionary<string, string> _subjects = new();
     private int _jwksAsked;
 
     private sealed record PendingSignIn(string RedirectUri, string Acr, string State, string Nonce, string Challenge, string ServiceName, string Language, DateTimeOffset Ends);
@@ -62,6 +63,7 @@ internal sealed class FtnBroker
         group.MapGet("/signed-jwks", () => Results.Text(_options.IssuedSignedJwks?.Invoke() ?? SignedJwks(), "application/jwk-set+jwt"));
         group.MapGet("/authorize", (Delegate)AuthorizeAsync);
         group.MapPost("/authorize", (Delegate)ChooseAsync).DisableAntiforgery();
+        group.MapGet("/logout", (Delegate)Logout);
         group.MapPost("/token", (Delegate)TokenAsync).DisableAntiforgery();
     }
 
@@ -70,6 +72,9 @@ internal sealed class FtnBroker
         ["issuer"] = _options.FtnIssuer,
         ["authorization_endpoint"] = _options.FtnIssuer + "/authorize",
         ["token_endpoint"] = _options.FtnIssuer + "/token",
+        ["end_session_endpoint"] = _options.EndSessionEndpoint ?? _options.FtnIssuer + "/logout",
+        ["backchannel_logout_supported"] = true,
+        ["backchannel_logout_session_supported"] = true,
         ["jwks_uri"] = _options.FtnIssuer + "/jwks",
         ["signed_jwks_uri"] = _options.FtnIssuer + "/signed-jwks",
         ["response_types_supported"] = new JsonArray("code"),
@@ -86,6 +91,44 @@ internal sealed class FtnBroker
         ["id_token_encryption_enc_values_supported"] = new JsonArray("A128CBC-HS256"),
         ["code_challenge_methods_supported"] = new JsonArray("S256"),
     };
+
+    /// <summary>The <c>sid</c> of every ID token that was issued, and of every session that its relying party ended here; latest last.</summary>
+    public ConcurrentQueue<string> Began { get; } = [];
+    public ConcurrentQueue<string> Ended { get; } = [];
+
+    /// <summary>Pairwise: the same at every sign-in of a citizen, and nobody's name.</summary>
+    public string SubjectOf(SimulatedCitizen citizen) => _subjects.GetOrAdd(citizen.Name, _ => Random());
+
+    /// <summary>OpenID Connect RP-Initiated Logout 1.0: back to the registered address and to no other.</summary>
+    private IResult Logout(HttpContext context)
+    {
+        var query = context.Request.Query;
+        if (query["client_id"] != _options.Client.ClientId || query["post_logout_redirect_uri"] != _options.Client.PostLogoutRedirectUri)
+            return Refuse("client_id or post_logout_redirect_uri is not registered.");
+        if ((string?)query["logout_hint"] is { Length: > 0 } session)
+            Ended.Enqueue(session);
+        return Results.Redirect(_options.Client.PostLogoutRedirectUri);
+    }
+
+    /// <summary>A logout token (OpenID Connect Back-Channel Logout 1.0 §2.4), signed and encrypted as ID tokens are.</summary>
+    /// <param name="change">Changes claims; a null value removes one.</param>
+    public string LogoutToken(Action<Dictionary<string, object?>>? change = null, string type = "logout+jwt", RsaSecurityKey? signer = null, bool encrypted = true)
+    {
+        var claims = new Dictionary<string, object?>
+        {
+            ["iss"] = _options.FtnIssuer, ["aud"] = _options.Client.ClientId, ["jti"] = Random(),
+            ["iat"] = DateTimeOffset.UtcNow.ToUnixTimeSeconds(), ["exp"] = DateTimeOffset.UtcNow.AddMinutes(2).ToUnixTimeSeconds(),
+            ["events"] = new Dictionary<string, object> { ["http://schemas.openid.net/event/backchannel-logout"] = new Dictionary<string, object>() },
+        };
+        change?.Invoke(claims);
+        var signed = new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(new SecurityTokenDescriptor
+        {
+            Claims = claims.Where(c => c.Value is not null).ToDictionary(c => c.Key, c => c.Value!),
+            SigningCredentials = new SigningCredentials(signer ?? _key, SecurityAlgorithms.RsaSha256),
+            TokenType = type,
+        });
+        return encrypted ? Encrypt(signed) : signed;
+    }
 
     private static JsonObject SetOf(RsaSecurityKey rsa)
     {
@@ -193,7 +236,8 @@ internal sealed class FtnBroker
         var given = citizen.Name[..Math.Max(0, citizen.Name.LastIndexOf(' '))];
         var claims = new Dictionary<string, object>
         {
-            ["sub"] = Random(),
+            ["sub"] = SubjectOf(citizen),
+            ["sid"] = Random(),
             ["nonce"] = _options.IssuedNonce ?? signIn.Nonce,
             ["acr"] = _options.IssuedAcr ?? signIn.Acr,
             ["amr"] = new[] { "fLoA2" },
@@ -206,6 +250,7 @@ internal sealed class FtnBroker
         // Foreign means of identification carry no identity code.
         if (citizen.IdentityCode.Length > 0)
             claims["urn:oid:1.2.246.21"] = citizen.IdentityCode;
+        Began.Enqueue((string)claims["sid"]);
         return Tokens.CreateToken(new SecurityTokenDescriptor
         {
             Issuer = _options.FtnIssuer,

@@ -52,6 +52,9 @@ public sealed record SimulatorOptions
     /// <summary>Misbehaviour: what is sent of a signed ID token. Null: it is encrypted as agreed.</summary>
     public Func<string, string>? SentIdTokens { get; set; }
 
+    /// <summary>Misbehaviour: where the broker says that sessions are ended; empty: nowhere. Null: at itself.</summary>
+    public string? EndSessionEndpoint { get; set; }
+
     /// <summary>Misbehaviour: the signed JWK set that the broker really answers with. Null: a good one.</summary>
     public Func<string>? IssuedSignedJwks { get; set; }
 
@@ -77,6 +80,9 @@ public sealed record SimulatedProfessional(string Id, string Name, string Profes
 /// <param name="Jwks">Public keys as a JWK set: RSA with <c>use</c> sig and enc.</param>
 public sealed record BrokerClient(string ClientId, string RedirectUri, string Jwks)
 {
+    /// <summary>Where it wants its people back after signing out.</summary>
+    public string PostLogoutRedirectUri => new Uri(RedirectUri).GetLeftPart(UriPartial.Authority) + "/?signout=done";
+
     /// <summary>Reads the public halves of the relying party's PEM key files.</summary>
     public static BrokerClient FromKeyFiles(string clientId, string redirectUri, string signingKeyFile, string encryptionKeyFile) =>
         new(clientId, redirectUri, $$"""{"keys":[{{Jwk(signingKeyFile, "sig", "RS256")}},{{Jwk(encryptionKeyFile, "enc", "RSA-OAEP")}}]}""");

@@ -17,7 +17,7 @@ namespace KantaGateway.Gateway.Identification;
 /// object, <c>private_key_jwt</c>, encrypted ID token, exact <c>acr</c>, nonce, state and PKCE.
 /// </summary>
 internal sealed class CitizenSignIn(
-    GatewayOptions options, BrokerKeys keys, IPseudonyms pseudonyms, PortalSessions sessions, IIdentificationObserver observer, AttemptLimits limits, TimeProvider time)
+    GatewayOptions options, BrokerKeys keys, IPseudonyms pseudonyms, PortalSessions sessions, SessionEnds ends, IIdentificationObserver observer, AttemptLimits limits, TimeProvider time)
 {
     public const string Scheme = "ftn";
     public const string CallbackPath = "/signin-ftn";
@@ -107,6 +107,14 @@ internal sealed class CitizenSignIn(
         };
     }
 
+    /// <summary>Whether an address is one at the broker: only there a citizen is sent to sign out.</summary>
+    public static bool IsOfBroker(string? address, GatewayOptions options) =>
+        OriginOfBroker(options) is { } broker && Uri.TryCreate(address, UriKind.Absolute, out var uri) && uri.GetLeftPart(UriPartial.Authority) == broker;
+
+    /// <summary>Null when the broker's issuer is no address.</summary>
+    public static string? OriginOfBroker(GatewayOptions options) =>
+        Uri.TryCreate(options.Identification.Citizens.Authority, UriKind.Absolute, out var uri) ? uri.GetLeftPart(UriPartial.Authority) : null;
+
     /// <summary>The configured level with this last part of its name, such as <c>loa3</c>; null names the usual one.</summary>
     /// <returns>Null when there is none.</returns>
     public string? LevelOf(string? name) => name is null ? _citizens.Acr
@@ -192,6 +200,7 @@ internal sealed class CitizenSignIn(
         // From here on the code is known to nobody but Keys and the broker.
         context.Principal = PortalSessions.CreatePrincipal(self, name, acr);
         PortalSessions.Begin(context.Properties!, time.GetUtcNow());
+        ends.Begin(context.Properties!, claims.FindFirst("sid")?.Value, claims.FindFirst(Claims.Subject)?.Value ?? "");
     }
 
     private async Task RefuseAsync(RemoteFailureContext context)

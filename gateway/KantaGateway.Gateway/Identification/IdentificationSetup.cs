@@ -1,6 +1,5 @@
 using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
-using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -51,6 +50,8 @@ public static class IdentificationSetup
         services.AddSingleton<IIdentification, CallerIdentification>();
         services.AddSingleton<BrokerKeys>();
         services.AddSingleton<CitizenSignIn>();
+        services.AddSingleton<SessionEnds>();
+        services.AddSingleton<LogoutTokens>();
         services.AddSingleton<PortalSessions>();
         SessionProtection.Add(services, key);
         TokenEndpoint.Add(services, options, key);
@@ -72,8 +73,8 @@ public static class IdentificationSetup
     }
 
     /// <summary>
-    /// Adds the middleware of identification and its endpoints: <c>/connect/*</c>, <c>/.well-known/*</c>,
-    /// <c>/signin</c>, <c>/signout</c>, <c>/signin-ftn</c>. Call it before everything that reads the requester.
+    /// Adds the middleware of identification and its endpoints: <c>/connect/*</c>, <c>/.well-known/*</c>, <c>/signin</c>,
+    /// <c>/signout</c>, <c>/signout/everywhere</c>, <c>/signin-ftn</c>, <c>/signout-ftn</c>. Call it before everything that reads the requester.
     /// </summary>
     public static void MapIdentification(this WebApplication app)
     {
@@ -108,43 +109,5 @@ public static class IdentificationSetup
             handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
         }
         return handler;
-    }
-}
-
-/// <summary>Beginning and end of a citizen's session.</summary>
-internal static class CitizenSession
-{
-    public static void Map(IEndpointRouteBuilder endpoints)
-    {
-        endpoints.MapGet("/signin", static async (HttpContext context, CitizenSignIn citizens, string? back, string? level) =>
-        {
-            var target = LocalPath.IsLocal(back) ? back! : "/";
-            if (citizens.LevelOf(level) is not { } acr)
-            {
-                context.Response.StatusCode = StatusCodes.Status400BadRequest;
-                return;
-            }
-            try
-            {
-                await context.ChallengeAsync(CitizenSignIn.Scheme, CitizenSignIn.Ask(acr, target)).ConfigureAwait(false);
-            }
-            catch (Exception failure) when (failure is InvalidOperationException or HttpRequestException or IOException && !context.Response.HasStarted)
-            {
-                // The broker's metadata could not be read.
-                context.Response.Redirect("/?signin=unavailable");
-            }
-        });
-        endpoints.MapPost("/signout", static async (HttpContext context) =>
-        {
-            // The cookie is not sent with a cross-site POST, so nobody else can end a session; this says so plainly.
-            if (context.Request.Headers["Sec-Fetch-Site"] is [{ } site] && site is not ("same-origin" or "none"))
-            {
-                context.Response.StatusCode = StatusCodes.Status403Forbidden;
-                return;
-            }
-            await context.SignOutAsync(PortalSessions.Scheme).ConfigureAwait(false);
-            context.Response.StatusCode = StatusCodes.Status303SeeOther;
-            context.Response.Headers.Location = "/?signout=done";
-        });
     }
 }

@@ -3,6 +3,7 @@ using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.DataProtection;
@@ -14,7 +15,7 @@ namespace KantaGateway.Gateway.Identification;
 /// Citizens' sessions: the browser holds a random name in <c>__Host-kanta</c>, the ticket stays here, sealed. It carries
 /// the pseudonym and the display name, never the identity code.
 /// </summary>
-internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvider protection, TimeProvider time) : ITicketStore
+internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDataProtectionProvider protection, TimeProvider time) : ITicketStore
 {
     public const string Scheme = "portal";
     public const string CookieName = "__Host-kanta";
@@ -30,7 +31,7 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
     public static readonly TimeSpan Idle = TimeSpan.FromMinutes(15);
 
     /// <summary>And after this long in any case.</summary>
-    private static readonly TimeSpan Longest = TimeSpan.FromHours(4);
+    public static readonly TimeSpan Longest = TimeSpan.FromHours(4);
 
     private static readonly object BeginsAnew = new();
 
@@ -90,10 +91,13 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
         context.Items[BeginsAnew] = true;
     }
 
+    /// <summary>The person whose session it is; null when it is none.</summary>
+    public static Pseudonym? SelfOf(ClaimsPrincipal session) =>
+        session.Identity is ClaimsIdentity { AuthenticationType: Scheme } identity && Pseudonym.TryDecode(identity.FindFirst(PseudonymClaim)?.Value, out var self) ? self : null;
+
     public static Requester? RequesterOf(HttpContext context, GatewayOptions options)
     {
-        if (context.User.Identity is not ClaimsIdentity { AuthenticationType: Scheme } identity
-            || !Pseudonym.TryDecode(identity.FindFirst(PseudonymClaim)?.Value, out var self)
+        if (SelfOf(context.User) is not { } self || context.User.Identity is not ClaimsIdentity identity
             || context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties is not { } properties
             || StartOf(properties) is not { } started)
             return null;
@@ -148,18 +152,27 @@ internal sealed class PortalSessions(ISharedState shared, IDataProtectionProvide
             : RemoveAsync(key);
     }
 
+    /// <exception cref="FaultException">The shared store does not answer: nobody can be known to be signed in, or out.</exception>
     public async Task<AuthenticationTicket?> RetrieveAsync(string key)
     {
-        if (await shared.GetAsync(NameOf(key)).ConfigureAwait(false) is not { } stored)
-            return null;
         try
         {
-            return TicketSerializer.Default.Deserialize(_protector.Unprotect(stored));
+            if (await shared.GetAsync(NameOf(key)).ConfigureAwait(false) is not { } stored)
+                return null;
+            var ticket = TicketSerializer.Default.Deserialize(_protector.Unprotect(stored));
+            if (ticket is not null && SelfOf(ticket.Principal) is { } self && !ends.HasEnded(ticket.Properties, self))
+                return ticket;
+            await RemoveAsync(key).ConfigureAwait(false);
+            return null;
         }
         catch (CryptographicException)
         {
             // Sealed under a token key that has been replaced since: the session is over.
             return null;
+        }
+        catch (SharedStateException)
+        {
+            throw new FaultException(new Fault(FaultKind.IdentificationUnavailable, "Sessions cannot be looked up at the moment. Try again."));
         }
     }
 

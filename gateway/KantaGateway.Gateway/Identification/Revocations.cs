@@ -26,6 +26,12 @@ internal readonly record struct RevokedName
     /// <summary>One session of a citizen.</summary>
     public static RevokedName Session(string session) => new("session", session);
 
+    /// <param name="session">A session of the citizens' broker (<c>sid</c>): all that began with it.</param>
+    public static RevokedName BrokerSession(string session) => new("broker-session", session);
+
+    /// <param name="subject">A subject of the citizens' broker (<c>sub</c>): all that began with it.</param>
+    public static RevokedName BrokerSubject(string subject) => new("broker-subject", subject);
+
     /// <summary>All that a citizen has been given.</summary>
     public static RevokedName Person(Pseudonym person) => new("person", person.Encode());
 

@@ -1,3 +1,5 @@
+using KantaGateway.Gateway.Identification;
+
 namespace KantaGateway.Gateway.Portal;
 
 /// <summary>
@@ -6,13 +8,15 @@ namespace KantaGateway.Gateway.Portal;
 /// </summary>
 internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options)
 {
+    // Signing out goes on to the broker, and browsers hold the redirect after a form to the same list.
+    private readonly string _forms = CitizenSignIn.OriginOfBroker(options) is { } broker ? "'self' " + broker : "'self'";
     private readonly bool _local = new Uri(options.PublicAddress).IsLoopback;
 
     public Task InvokeAsync(HttpContext context)
     {
         var headers = context.Response.Headers;
         headers.ContentSecurityPolicy =
-            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'self'";
+            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action " + _forms;
         headers.XContentTypeOptions = "nosniff";
         headers.XFrameOptions = "DENY";
         headers["Referrer-Policy"] = "same-origin";

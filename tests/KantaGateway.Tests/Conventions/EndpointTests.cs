@@ -20,7 +20,7 @@ public sealed class EndpointTests
         "/.well-known/smart-configuration", "/fhir/.well-known/smart-configuration", "/.well-known/openid-configuration", "/.well-known/jwks", // how to ask for a token
         "/connect/token", // gives tokens, which are decided about when they are used
         "/connect/introspect", "/connect/revoke", // a token's own client asks about it, or ends it
-        "/signin", "/signin-ftn", "/signout", // a citizen's session
+        "/signin", "/signin-ftn", "/signout", "/signout/everywhere", "/signout-ftn", // a citizen's session
         "/audit/log/checkpoint", "/audit/log/tile/{**path}", // salted commitments
         "/health/live", "/health/ready",
     ];

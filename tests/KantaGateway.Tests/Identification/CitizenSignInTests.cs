@@ -310,9 +310,14 @@ public sealed class CitizenSignInTests(IdentificationWorld world)
     [Fact]
     public async Task A_renewal_neither_gives_a_session_to_another_nor_wakes_one_that_has_ended()
     {
-        var sessions = new PortalSessions(new MemoryState(TimeProvider.System), new EphemeralDataProtectionProvider(), TimeProvider.System);
-        static AuthenticationTicket Ticket(string name) =>
-            new(PortalSessions.CreatePrincipal(Pseudonym.Read("one-person"u8), name, IdentificationWorld.Acr), PortalSessions.Scheme);
+        var ends = new SessionEnds(new Revocations(null, TimeProvider.System), TimeProvider.System);
+        var sessions = new PortalSessions(new MemoryState(TimeProvider.System), ends, new EphemeralDataProtectionProvider(), TimeProvider.System);
+        AuthenticationTicket Ticket(string name)
+        {
+            var properties = new AuthenticationProperties();
+            ends.Begin(properties, null, "somebody");
+            return new(PortalSessions.CreatePrincipal(Pseudonym.Read("one-person"u8), name, IdentificationWorld.Acr), properties, PortalSessions.Scheme);
+        }
         var first = Ticket("first");
         var key = await sessions.StoreAsync(first);
         await sessions.RenewAsync(key, first);

@@ -14,7 +14,7 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
     public string? Name { get; private set; }
 
     /// <param name="signin">How a sign-in ended that did not succeed: refused, cancelled or unavailable. Set by Identification.</param>
-    /// <param name="signout">Present after signing out.</param>
+    /// <param name="signout">Present after signing out: done, or failed when it could not be seen to everywhere.</param>
     public async Task<IActionResult> OnGetAsync([FromQuery] string? signin, [FromQuery] string? signout, CancellationToken cancel)
     {
         if (signin is not null || signout is not null)
@@ -22,7 +22,7 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
             // Told once: a reload must not tell it again.
             Notices.Leave(HttpContext, signin switch
             {
-                null => "signed-out",
+                null => signout == "failed" ? "sign-out-failed" : "signed-out",
                 "cancelled" => "sign-in-cancelled",
                 "unavailable" => "sign-in-unavailable",
                 _ => "sign-in-failed",
