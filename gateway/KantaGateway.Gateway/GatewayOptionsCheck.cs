@@ -1,10 +1,13 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Audit;
-using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Certificates;
 using StackExchange.Redis;
+using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
 namespace KantaGateway.Gateway;
 
@@ -22,7 +25,10 @@ internal sealed class GatewayOptionsCheck
         check.CheckInternal(options);
         check.CheckStores(options);
         if (options.Identification is { } identification)
+        {
             check.CheckIdentification(identification);
+            check.CheckRevocation(identification, options.ClientAuthorityFile);
+        }
         else
             check.Add(nameof(options.Identification), "missing");
         return check._wrong;
@@ -145,6 +151,56 @@ internal sealed class GatewayOptionsCheck
         Exists(OfCitizens(nameof(citizens.EncryptionKeyFile)), citizens.EncryptionKeyFile);
     }
 
+    /// <summary>Nobody's certificates go unchecked by omission, and in production none do.</summary>
+    private void CheckRevocation(IdentificationOptions options, string? authorityFile)
+    {
+        const string Of = $"{nameof(GatewayOptions.Identification)}.{nameof(IdentificationOptions.RevocationSources)}";
+        var sources = options.RevocationSources ?? [];
+        var authorities = FingerprintsIn(authorityFile);
+        for (var i = 0; i < sources.Count; i++)
+        {
+            var source = sources[i];
+            void Wrong(string name, string rule) => Add($"{Of}[{i}].{name}", rule);
+            if (!authorities.Any(source.IsOf))
+                Wrong(nameof(source.Authority), $"the SHA-256 fingerprint of a certificate in {nameof(GatewayOptions.ClientAuthorityFile)}");
+            if (source.CrlAddress is { } list && !IsWeb(list))
+                Wrong(nameof(source.CrlAddress), "an http or https address");
+            if (source.OcspAddress is { } responder && !IsWeb(responder))
+                Wrong(nameof(source.OcspAddress), "an http or https address");
+            if (source.CrlFile is { } file)
+                Exists($"{Of}[{i}].{nameof(source.CrlFile)}", file);
+            if (source is { CrlAddress: not null, CrlFile: not null })
+                Wrong(nameof(source.CrlFile), $"not beside {nameof(source.CrlAddress)}");
+            if (source.MaxAgeSeconds is < 60 or > 3600)
+                Wrong(nameof(source.MaxAgeSeconds), "60 to 3,600");
+            if (source.TimeoutSeconds is < 1 or > 10)
+                Wrong(nameof(source.TimeoutSeconds), "1 to 10");
+            var isNamed = source is not { CrlAddress: null, CrlFile: null, OcspAddress: null };
+            if (!source.Unchecked && !isNamed)
+                Wrong(nameof(source.OcspAddress), $"an address, unless there is a {nameof(source.CrlAddress)} or a {nameof(source.CrlFile)}");
+            if (source.Unchecked && (isNamed || !options.TestIdentityCodes))
+                Wrong(nameof(source.Unchecked), $"only where {nameof(IdentificationOptions.TestIdentityCodes)} is set, and beside no address or file");
+        }
+        foreach (var authority in authorities)
+            if (sources.Count(source => source.IsOf(authority)) != 1)
+                Add(Of, $"one entry for the authority {authority}");
+    }
+
+    private static List<string> FingerprintsIn(string? file)
+    {
+        var certificates = new X509Certificate2Collection();
+        try
+        {
+            if (File.Exists(file))
+                certificates.ImportFromPemFile(file);
+        }
+        catch (CryptographicException)
+        {
+            // Told when it is opened for use.
+        }
+        return [.. certificates.Select(certificate => RevocationSource.FingerprintOf(certificate.RawDataMemory.Span)).Distinct()];
+    }
+
     private void CheckRedis(string connection, string name)
     {
         ConfigurationOptions parsed;
@@ -204,6 +260,8 @@ internal sealed class GatewayOptionsCheck
     }
 
     private static bool IsProtected(Uri uri) => uri.Scheme == Uri.UriSchemeHttps || (uri.Scheme == Uri.UriSchemeHttp && uri.IsLoopback);
+
+    private static bool IsWeb(string text) => Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.UserInfo.Length == 0 && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp);
 
     private static bool IsHttps(string? text) => Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps;
 

@@ -2,6 +2,7 @@ using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Keys;
 using KantaGateway.Repository;
 using KantaGateway.Simulators;
@@ -90,12 +91,14 @@ public sealed class DevHost : IAsyncDisposable
         // The longest work of the start, for which repository and gateway wait: it is done beside the rest.
         _ = KnownProfiles.PrepareAsync();
 
+        var revocation = new RevocationResponder(folder.Authority);
         var simulators = new SimulatorOptions
         {
             Port = options.Port + 1,
             PublicAddress = outside,
             TlsCertificateFile = folder.ServerCertificateFile,
             TlsKeyFile = folder.ServerKeyFile,
+            Revocation = revocation,
             Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
             Professionals = DevelopmentFolder.Professionals,
             Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
@@ -118,7 +121,7 @@ public sealed class DevHost : IAsyncDisposable
             CreateStores = true,
             MaxBinary = options.MaxBinary,
         }, options.Configure);
-        say("simulators: trust network broker, clinics' identity providers");
+        say("simulators: trust network broker, clinics' identity providers, revocation responder");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
         var behind = Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
@@ -149,6 +152,7 @@ public sealed class DevHost : IAsyncDisposable
                 // A vendor's tests fail on purpose.
                 FailuresPerMinute = 600,
                 UpstreamAuthorityFile = folder.CaFile,
+                RevocationSources = [new RevocationSource { Authority = folder.Authority.Fingerprint, CrlAddress = outside + revocation.ListPath, OcspAddress = outside + revocation.ResponderPath }],
                 ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],
                 Citizens = new CitizenIdentification
                 {

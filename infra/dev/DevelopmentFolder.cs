@@ -43,6 +43,9 @@ public sealed class DevelopmentFolder : IDisposable
 
     private DevelopmentFolder(string root, DevelopmentAuthority authority, FileStream @lock) => (_root, _authority, _lock) = (root, authority, @lock);
 
+    /// <summary>The development certificate authority.</summary>
+    public DevelopmentAuthority Authority => _authority;
+
     public string CaFile => At("ca.pem");
     public string ServerCertificateFile => At("server/tls.pem");
     public string ServerKeyFile => At("server/tls.key");

@@ -14,6 +14,26 @@ namespace KantaGateway.Simulators;
 /// <param name="Thumbprint">SHA-256 over the DER, base64url: RFC 8705 <c>x5t#S256</c>.</param>
 public sealed record IssuedCertificate(string ChainPem, string KeyPem, string Thumbprint)
 {
+    internal Org.BouncyCastle.Math.BigInteger SerialNumber
+    {
+        get
+        {
+            using var certificate = X509Certificate2.CreateFromPem(ChainPem);
+            return new Org.BouncyCastle.X509.X509Certificate(certificate.RawData).SerialNumber;
+        }
+    }
+
+    /// <summary>PKCS#8 DER.</summary>
+    internal byte[] PrivateKey
+    {
+        get
+        {
+            using var key = ECDsa.Create();
+            key.ImportFromPem(KeyPem);
+            return key.ExportPkcs8PrivateKey();
+        }
+    }
+
     /// <summary>For an HTTP client's or a listener's own use in the same process.</summary>
     public X509Certificate2 Open()
     {
@@ -23,7 +43,7 @@ public sealed record IssuedCertificate(string ChainPem, string KeyPem, string Th
 }
 
 /// <summary>
-/// A certificate authority for development and tests, in the place of DVV's service certificates: one P-256 root that
+/// A certificate authority for development and tests, in the place of DVV's service certificates: a P-256 root, or an intermediate, that
 /// issues server and organisation certificates.
 /// </summary>
 public sealed class DevelopmentAuthority : IDisposable
@@ -32,6 +52,8 @@ public sealed class DevelopmentAuthority : IDisposable
     private const string OrganizationIdentifier = "2.5.4.97";
     private const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
     private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
+    private const string OcspSigning = "1.3.6.1.5.5.7.3.9";
+    private const string OcspNoCheck = "1.3.6.1.5.5.7.48.1.5";
 
     private readonly X509Certificate2 _root;
     private readonly ECDsa _key;
@@ -44,18 +66,51 @@ public sealed class DevelopmentAuthority : IDisposable
     /// <summary>The root's private key, PKCS#8 PEM.</summary>
     public string KeyPem => _key.ExportPkcs8PrivateKeyPem() + "\n";
 
-    public static DevelopmentAuthority Create(string name = "KantaGateway development authority", DateTimeOffset? from = null)
+    internal X509Certificate2 Certificate => _root;
+
+    /// <summary>PKCS#8 DER.</summary>
+    internal byte[] PrivateKey => _key.ExportPkcs8PrivateKey();
+
+    /// <summary>SHA-256 of the certificate's DER in hexadecimal, as revocation sources name their authority.</summary>
+    public string Fingerprint => _root.GetCertHashString(HashAlgorithmName.SHA256);
+
+    /// <param name="below">How many levels of intermediates it may have.</param>
+    public static DevelopmentAuthority Create(string name = "KantaGateway development authority", DateTimeOffset? from = null, int below = 0)
     {
         var start = from ?? DateTimeOffset.UtcNow.AddMinutes(-5);
+        var (request, key) = RequestAuthority(name, below);
+        using var signed = request.CreateSelfSigned(start, start.AddYears(10));
+        return new(X509CertificateLoader.LoadCertificate(signed.RawDataMemory.Span), key);
+    }
+
+    /// <summary>An intermediate authority.</summary>
+    /// <param name="to">Default a year after it was issued.</param>
+    public DevelopmentAuthority IssueAuthority(string name, DateTimeOffset? to = null)
+    {
+        var (request, key) = RequestAuthority(name, 0);
+        var start = DateTimeOffset.UtcNow.AddMinutes(-5);
+        using var signed = request.Create(_root.SubjectName, X509SignatureGenerator.CreateForECDsa(_key), start, to ?? start.AddYears(1), RandomNumberGenerator.GetBytes(16));
+        return new(X509CertificateLoader.LoadCertificate(signed.RawDataMemory.Span), key);
+    }
+
+    private static (CertificateRequest Request, ECDsa Key) RequestAuthority(string name, int below)
+    {
         var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var subject = new X500DistinguishedNameBuilder();
         subject.AddCommonName(name);
         var request = new CertificateRequest(subject.Build(), key, HashAlgorithmName.SHA256);
-        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, true, 0, true));
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, true, below, true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign, true));
         request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
-        using var signed = request.CreateSelfSigned(start, start.AddYears(10));
-        return new(X509CertificateLoader.LoadCertificate(signed.RawDataMemory.Span), key);
+        return (request, key);
+    }
+
+    /// <summary>A certificate to sign OCSP answers with (RFC 6960 §4.2.2.2), itself not to be asked about.</summary>
+    public IssuedCertificate IssueResponder(DateTimeOffset? from = null, DateTimeOffset? to = null)
+    {
+        var subject = new X500DistinguishedNameBuilder();
+        subject.AddCommonName("OCSP responder");
+        return Issue(subject, OcspSigning, new X509Extension(OcspNoCheck, [5, 0], false), from, to);
     }
 
     /// <summary>Reads what <see cref="CertificatePem"/> and <see cref="KeyPem"/> wrote.</summary>
@@ -83,13 +138,14 @@ public sealed class DevelopmentAuthority : IDisposable
     /// <summary>An organisation's TLS client certificate: the organisation's OID in organizationIdentifier, its name in O and CN.</summary>
     /// <param name="from">Default five minutes ago.</param>
     /// <param name="to">Default a year after <paramref name="from"/>.</param>
-    public IssuedCertificate IssueOrganisation(KantaGateway.Fhir.Identifiers.Oid organisation, string name, DateTimeOffset? from = null, DateTimeOffset? to = null)
+    /// <param name="extension">One more, such as addresses of revocation lists.</param>
+    public IssuedCertificate IssueOrganisation(KantaGateway.Fhir.Identifiers.Oid organisation, string name, DateTimeOffset? from = null, DateTimeOffset? to = null, X509Extension? extension = null)
     {
         var subject = new X500DistinguishedNameBuilder();
         subject.Add(OrganizationIdentifier, organisation.ToString(), UniversalTagNumber.UTF8String);
         subject.AddOrganizationName(name);
         subject.AddCommonName(name);
-        return Issue(subject, ClientAuthentication, null, from, to);
+        return Issue(subject, ClientAuthentication, extension, from, to);
     }
 
     public void Dispose()
@@ -98,7 +154,7 @@ public sealed class DevelopmentAuthority : IDisposable
         _key.Dispose();
     }
 
-    private IssuedCertificate Issue(X500DistinguishedNameBuilder subject, string usage, X509Extension? names, DateTimeOffset? from, DateTimeOffset? to)
+    private IssuedCertificate Issue(X500DistinguishedNameBuilder subject, string usage, X509Extension? extension, DateTimeOffset? from, DateTimeOffset? to)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest(subject.Build(), key, HashAlgorithmName.SHA256);
@@ -106,8 +162,8 @@ public sealed class DevelopmentAuthority : IDisposable
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
         request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Usage(usage)], false));
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_root, true, false));
-        if (names is not null)
-            request.CertificateExtensions.Add(names);
+        if (extension is not null)
+            request.CertificateExtensions.Add(extension);
         var start = from ?? DateTimeOffset.UtcNow.AddMinutes(-5);
         var end = to ?? start.AddYears(1);
         var generator = X509SignatureGenerator.CreateForECDsa(_key);

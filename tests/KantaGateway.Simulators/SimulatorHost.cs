@@ -4,7 +4,7 @@ namespace KantaGateway.Simulators;
 
 /// <summary>
 /// The outside world on one TLS port: the Finnish Trust Network broker at <c>/ftn</c>, the clinics' identity providers at
-/// <c>/idp/clinic</c>. Keys are made at start and live in memory.
+/// <c>/idp/clinic</c>, the client authority's revocation list and responder at <c>/pki</c>. Keys are made at start and live in memory.
 /// </summary>
 public static class SimulatorHost
 {
@@ -23,6 +23,7 @@ public static class SimulatorHost
         broker.Map(app);
         foreach (var clinic in options.Professionals.Select(professional => professional.Clinic).Distinct())
             new ClinicIdentityProvider(options, clinic).Map(app);
+        options.Revocation?.Map(app);
         return app;
     }
 }

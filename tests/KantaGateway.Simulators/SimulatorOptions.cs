@@ -16,6 +16,9 @@ public sealed record SimulatorOptions
     public required string TlsCertificateFile { get; init; }
     public required string TlsKeyFile { get; init; }
 
+    /// <summary>The client authority's revocation list and responder, at <c>/pki</c>; null: none.</summary>
+    public RevocationResponder? Revocation { get; init; }
+
     /// <summary>The people whom the broker can sign in.</summary>
     public required IReadOnlyList<SimulatedCitizen> Citizens { get; init; }
 

@@ -1,5 +1,7 @@
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Simulators;
 
 namespace KantaGateway.Tests;
 
@@ -167,6 +169,48 @@ public sealed class GatewayOptionsTests : IDisposable
         var citizens = options.Identification.Citizens! with { BrokerJwksFile = pinned ? _file : null, BrokerSignedJwksKeyFile = signed ? _file : null };
         var identification = options.Identification with { TestIdentityCodes = testCodes, Citizens = citizens };
         Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+    }
+
+    public static TheoryData<string, bool, bool> RevocationOf => new()
+    {
+        // What a source has, in a test environment or not, and whether that holds.
+        { "list", false, true }, { "responder", false, true }, { "file", false, true },
+        { "nothing", false, false }, { "nothing", true, false }, { "no entry", false, false }, { "no entry", true, false }, { "two entries", false, false },
+        { "unchecked", false, false }, { "unchecked", true, true }, { "unchecked and a list", true, false },
+        { "another authority's list", false, false }, { "list and file", false, false }, { "no such file", false, false }, { "ftp", false, false },
+        { "too old", false, false }, { "too patient", false, false },
+    };
+
+    /// <summary>Act 703/2023 §8: that the means of identification are valid is checked; production does not start without.</summary>
+    [Theory, MemberData(nameof(RevocationOf))]
+    public void Every_client_authority_is_asked_what_it_has_revoked(string what, bool isTest, bool holds)
+    {
+        using var authority = DevelopmentAuthority.Create();
+        using var other = DevelopmentAuthority.Create();
+        File.WriteAllText(_file, authority.CertificatePem);
+        var list = new RevocationSource { Authority = authority.Fingerprint, CrlAddress = "http://authority.example/ca.crl" };
+        var bare = list with { CrlAddress = null };
+        RevocationSource[] sources = what switch
+        {
+            "list" => [list],
+            "responder" => [bare with { OcspAddress = "https://authority.example/ocsp", Authority = string.Join(':', Convert.FromHexString(authority.Fingerprint).Select(b => b.ToString("x2"))) }],
+            "file" => [bare with { CrlFile = _file }],
+            "nothing" => [bare],
+            "no entry" => [],
+            "two entries" => [list, list],
+            "unchecked" => [bare with { Unchecked = true }],
+            "unchecked and a list" => [list with { Unchecked = true }],
+            "another authority's list" => [list with { Authority = other.Fingerprint }],
+            "list and file" => [list with { CrlFile = _file }],
+            "no such file" => [bare with { CrlFile = "/nowhere" }],
+            "ftp" => [list with { CrlAddress = "ftp://authority.example/ca.crl" }],
+            "too old" => [list with { MaxAgeSeconds = 3601 }],
+            _ => [list with { TimeoutSeconds = 11 }],
+        };
+        var options = Good();
+        var wrong = GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { TestIdentityCodes = isTest, RevocationSources = sources } });
+        Assert.Equal(holds, wrong.Count == 0);
+        Assert.All(wrong, error => Assert.StartsWith("Identification.RevocationSources", error));
     }
 
     private GatewayOptions Good() => new()

@@ -80,7 +80,7 @@ internal sealed class AttemptLimits
     }
 
     private string KeyOf(HttpContext context) =>
-        context.Connection.ClientCertificate is { } certificate && _certificates.Examine(certificate) is { Problem: null } facts
+        context.Connection.ClientCertificate is { } certificate && _certificates.Examine(certificate) is { IsIssued: true } facts
             ? "certificate:" + facts.Thumbprint : "address:" + PrefixOf(context.Connection.RemoteIpAddress);
 
     private static string PrefixOf(IPAddress? address)

@@ -65,6 +65,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
             return (null, AttemptLimits.Refuse(context, wait));
         }
+        if (context.Connection.ClientCertificate is { } certificate)
+            await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
         var identified = verified is not null ? CheckUse(context, verified)
             : token is null ? Refuse(context, null, unreadable)
             : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
@@ -104,6 +106,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         if (context.Connection.ClientCertificate is not { } certificate)
             return Refuse(context, "invalid_token", "The request has no TLS client certificate; the access token works only with the certificate it was issued to.");
         var facts = certificates.Examine(certificate);
+        if (facts is { IsOutage: true, Problem: { } outage })
+            return Unavailable(context, outage);
         if (facts.Problem is { } problem)
             return Refuse(context, "invalid_token", problem);
         return facts.Thumbprint == verified.Thumbprint

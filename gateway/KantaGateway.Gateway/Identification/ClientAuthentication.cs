@@ -42,7 +42,10 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
         // RFC 8705 §2: first, because it costs strangers a certificate before they can make this gateway verify signatures.
         if (await context.Connection.GetClientCertificateAsync(context.RequestAborted).ConfigureAwait(false) is not { } certificate)
             return Refuse("The token request has no TLS client certificate; connect with the organisation certificate of the client.");
+        await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
         var facts = certificates.Examine(certificate);
+        if (facts is { IsOutage: true, Problem: { } outage })
+            return (null, new(Errors.TemporarilyUnavailable, outage));
         if (facts.Problem is { } problem)
             return Refuse(problem);
 

@@ -26,6 +26,9 @@ public sealed record IdentificationOptions
     /// <summary>PEM file with extra trusted roots for the TLS of the broker and the clinics' identity providers; development only.</summary>
     public string? UpstreamAuthorityFile { get; init; }
 
+    /// <summary>Where to learn what each client authority has revoked: one entry for every certificate in <see cref="GatewayOptions.ClientAuthorityFile"/>.</summary>
+    public IReadOnlyList<Certificates.RevocationSource> RevocationSources { get; init; } = [];
+
     /// <summary>
     /// Failures to identify within a minute, of one organisation certificate or without one of one address, after which further attempts
     /// have to wait a minute; 1 or more.

@@ -32,7 +32,8 @@ public static class IdentificationSetup
         services.TryAddSingleton<IIdentificationObserver, NoIdentificationObserver>();
         services.AddSingleton(key);
         services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>()));
-        services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), identification.RevocationSources ?? [],
+            new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>()));
         if (options.Redis is { } redis)
         {
             var connection = RedisState.Connect(redis);
@@ -96,7 +97,7 @@ public static class IdentificationSetup
         CitizenSession.Map(app);
     }
 
-    /// <summary>A handler for the broker and the clinics' identity providers.</summary>
+    /// <summary>A handler for the broker, the clinics' identity providers, and the authorities' lists and responders.</summary>
     private static SocketsHttpHandler Upstream(IdentificationOptions options)
     {
         var handler = new SocketsHttpHandler { UseCookies = false, AllowAutoRedirect = false, PooledConnectionLifetime = TimeSpan.FromMinutes(5) };

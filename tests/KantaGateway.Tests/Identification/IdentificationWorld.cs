@@ -11,6 +11,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Simulators;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -70,6 +71,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     private WebApplication _simulators = null!;
 
     internal DevelopmentAuthority Authority { get; } = DevelopmentAuthority.Create();
+    internal RevocationResponder Revocation { get; private set; } = null!;
     internal GatewayOptions Options { get; private set; } = null!;
     internal SimulatorOptions Outside { get; private set; } = null!;
     public ShiftedClock Clock { get; } = new();
@@ -105,6 +107,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         var tlsKey = Write("tls.key", server.KeyPem);
         var outside = $"https://localhost:{outsidePort}";
         var address = $"https://localhost:{port}";
+        Revocation = new(Authority, Clock);
 
         Options = new GatewayOptions
         {
@@ -118,6 +121,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 UpstreamAuthorityFile = ca,
                 TestIdentityCodes = true,
                 FailuresPerMinute = 1_000_000,
+                RevocationSources = [new RevocationSource { Authority = Authority.Fingerprint, CrlAddress = outside + Revocation.ListPath, OcspAddress = outside + Revocation.ResponderPath }],
                 ProfessionalIssuers = [.. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation))],
                 Citizens = new CitizenIdentification
                 {
@@ -130,6 +134,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
         Outside = new SimulatorOptions
         {
+            Revocation = Revocation,
             Port = outsidePort, PublicAddress = outside, TlsCertificateFile = tls, TlsKeyFile = tlsKey, Acr = Acr, ProfessionalAudience = "kanta",
             Client = BrokerClient.FromKeyFiles("kanta-portal", address + "/signin-ftn", Options.Identification.Citizens.SigningKeyFile, Options.Identification.Citizens.EncryptionKeyFile),
             Citizens =
