@@ -97,6 +97,10 @@ internal sealed class GatewayOptionsCheck
             Add(Of(nameof(options.AccessTokenSeconds)), "1 to 300");
         if (options.FailuresPerMinute < 1)
             Add(Of(nameof(options.FailuresPerMinute)), "1 or more");
+        if (options.TokenRequestsPerMinute < 1)
+            Add(Of(nameof(options.TokenRequestsPerMinute)), "1 or more");
+        if (options.SignInsPerMinute < 1)
+            Add(Of(nameof(options.SignInsPerMinute)), "1 or more");
         if (options.VerifiedTokens < 1_000)
             Add(Of(nameof(options.VerifiedTokens)), "1,000 or more");
 

@@ -149,8 +149,10 @@ public sealed class DevHost : IAsyncDisposable
                 ClientsFile = folder.ClientsFile,
                 TokenKeyFile = folder.TokenKeyFile,
                 TestIdentityCodes = true,
-                // A vendor's tests fail on purpose.
+                // A vendor's tests fail on purpose, and all of them come from here.
                 FailuresPerMinute = 600,
+                TokenRequestsPerMinute = 60_000,
+                SignInsPerMinute = 600,
                 UpstreamAuthorityFile = folder.CaFile,
                 RevocationSources = [new RevocationSource { Authority = folder.Authority.Fingerprint, CrlAddress = outside + revocation.ListPath, OcspAddress = outside + revocation.ResponderPath }],
                 ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],

@@ -42,7 +42,7 @@ public sealed class GatewayOptionsTests : IDisposable
             NationalOrganisation = "national", MaxBinary = 0,
             Identification = new()
             {
-                ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, VerifiedTokens = 0,
+                ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, TokenRequestsPerMinute = 0, SignInsPerMinute = 0, VerifiedTokens = 0,
                 ProfessionalIssuers = [new("http://idp", "", "clinic")],
                 Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "", FurtherAcrs = [""], BrokerJwksFile = none, BrokerSignedJwksKeyFile = none },
             },
@@ -55,7 +55,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
             "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
-            "Identification.ProfessionalIssuers[0].Organisation", "Identification.TokenKeyFile", "Identification.UpstreamAuthorityFile",
+            "Identification.ProfessionalIssuers[0].Organisation", "Identification.SignInsPerMinute", "Identification.TokenKeyFile", "Identification.TokenRequestsPerMinute", "Identification.UpstreamAuthorityFile",
             "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
             "Redis", "Repository", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
         ], named);

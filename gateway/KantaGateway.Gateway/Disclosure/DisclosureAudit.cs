@@ -71,6 +71,10 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             OutcomeDescription = reason,
         });
 
+    /// <inheritdoc />
+    public ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
+        RefusedAsync(new DefaultHttpContext { Connection = { RemoteIpAddress = address } }, clientIdOrEmpty, reason, cancel);
+
     private async Task AppendAsync(Pseudonym? compartment, params DisclosureRecord[] records)
     {
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];

@@ -1,4 +1,4 @@
-using System.Diagnostics.Metrics;
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -8,80 +8,164 @@ using KantaGateway.Fhir.Outcomes;
 
 namespace KantaGateway.Gateway.Identification;
 
+/// <summary>Somebody has to wait.</summary>
+/// <param name="Left">How long.</param>
+/// <param name="Explanation">A plain sentence for the caller.</param>
+internal readonly record struct Waiting(TimeSpan Left, string Explanation);
+
 /// <summary>
-/// Holds back who fails to identify: after <see cref="IdentificationOptions.FailuresPerMinute"/> failures in a minute further attempts are refused
-/// for a minute, before anything is verified and without an entry of their own in the audit log.
+/// Holds back who fails to identify, asks for tokens or begins sign-ins too often: after that many in a minute further attempts are refused
+/// for a minute, before anything is verified. That it began is recorded at once, how many were refused by <see cref="HeldReports"/>.
 /// </summary>
 /// <remarks>
-/// Failures are counted, never requests, and only under what cannot be claimed: a valid organisation certificate, or without one the
-/// address (of IPv6 the /64). So nobody is shut out by what another does in his name or beside him, and an access
-/// token that is known and good is never held back. Gateways count together; while their store is away each counts alone.
+/// Counted only under what cannot be claimed: failures under a valid organisation certificate, or without one the address (of IPv6
+/// the /64); token requests under a client that has proven itself, and its certificate; sign-ins under the address. So nobody is
+/// shut out by what another does in his name or beside him, and an access token that is known and good is never held
+/// back. Gateways count together; while their store is away each counts alone.
 /// </remarks>
-internal sealed class AttemptLimits
+internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificates certificates, IIdentificationObserver observer, IdentificationMetrics metrics, GatewayOptions options, TimeProvider time)
 {
     private static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
 
-    private readonly ISharedState _shared;
-    private readonly OrganisationCertificates _certificates;
-    private readonly IIdentificationObserver _observer;
-    private readonly TimeProvider _time;
-    private readonly int _limit;
-    private readonly MemoryState _alone;
-    private readonly RecentCache<string, DateTimeOffset> _until = new(100_000);
-    private readonly Counter<long> _failed, _held;
-    private volatile bool _isAnyHeld;
+    /// <summary>Callers held back at once; the attempts of any more are examined and recorded one by one.</summary>
+    private const int MostHolds = 100_000;
 
-    public AttemptLimits(ISharedState shared, OrganisationCertificates certificates, IIdentificationObserver observer, GatewayOptions options, TimeProvider time, IMeterFactory meters)
+    private const string TooManyFailures = "Too many attempts to identify have failed from here. Wait for as long as Retry-After says, and mend what was wrong before.";
+    private const string TooManyTokens = "The client asks for tokens too often. Wait for as long as Retry-After says, and use each token until it ends.";
+    private const string TooManySignIns = "Too many sign-ins have begun from here within a minute. Wait for as long as Retry-After says.";
+
+    private readonly MemoryState _alone = new(time);
+    private readonly ConcurrentDictionary<string, Hold> _holds = new(StringComparer.Ordinal);
+
+    private sealed class Hold(string limit, string explanation, IPAddress? address, string clientId, DateTimeOffset until)
     {
-        (_shared, _certificates, _observer, _time, _limit) = (shared, certificates, observer, time, options.Identification.FailuresPerMinute);
-        _alone = new(time);
-        var meter = meters.Create("KantaGateway.Identification");
-        _failed = meter.CreateCounter<long>("kanta.identification.failed", "{attempt}", "Attempts to identify that failed.");
-        _held = meter.CreateCounter<long>("kanta.identification.held", "{attempt}", "Attempts that were refused because too many had failed.");
+        public string Limit => limit;
+        public string Explanation => explanation;
+        public IPAddress? Address => address;
+        public string ClientId => clientId;
+        public DateTimeOffset Until => until;
+
+        /// <summary>Refused since the last report.</summary>
+        public long Count;
     }
 
-    /// <summary>How long the caller has to wait; null: not at all.</summary>
-    public TimeSpan? Wait(HttpContext context)
-    {
-        if (!_isAnyHeld || !_until.TryGet(KeyOf(context), out var until) || until - _time.GetUtcNow() is not { Ticks: > 0 } left)
-            return null;
-        _held.Add(1);
-        return left;
-    }
+    /// <summary>Whether the caller has to wait because too many of its attempts have failed; null: no.</summary>
+    public Waiting? Wait(HttpContext context) => _holds.IsEmpty ? null : WaitUnder(KeyOf(context));
+
+    /// <summary>Whether the client that a token request claims has to wait; null: no.</summary>
+    /// <remarks>Held under the certificate too, so that to claim another's name holds nobody.</remarks>
+    public Waiting? WaitForTokens(HttpContext context, Func<string?> claimed) =>
+        _holds.IsEmpty || claimed() is not { } client ? null : WaitUnder(TokenKeyOf(context, client));
 
     /// <summary>The refusal of who has to wait: 429, with Retry-After in whole seconds, 1 or more, on the response.</summary>
-    public static Fault Refuse(HttpContext context, TimeSpan wait)
+    public static Fault Refuse(HttpContext context, Waiting wait)
     {
-        context.Response.Headers.RetryAfter = Math.Max(1, (int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
-        return new(FaultKind.TooMany, "Too many attempts to identify have failed from here. Wait for as long as Retry-After says, and mend what was wrong before.");
+        context.Response.Headers.RetryAfter = Math.Max(1, (int)Math.Ceiling(wait.Left.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+        return new(FaultKind.TooMany, wait.Explanation);
     }
 
     /// <summary>An attempt has failed and was told so. The one that makes them too many is recorded as such.</summary>
     public async ValueTask FailedAsync(HttpContext context)
     {
-        _failed.Add(1);
         var key = KeyOf(context);
-        var name = "failures:" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
-        long count;
+        if (await CountAsync("failures", key).ConfigureAwait(false) >= options.Identification.FailuresPerMinute)
+            await HoldAsync(context, key, "failures", TooManyFailures, "", "Too many attempts to identify have failed from here; what follows within a minute is refused unexamined and reported as a number.").ConfigureAwait(false);
+    }
+
+    /// <summary>A client has proven itself and asks for something; null when it need not wait.</summary>
+    public async ValueTask<Waiting?> AskedAsync(HttpContext context, RegisteredClient client)
+    {
+        if (await CountAsync("tokens", client.ClientId).ConfigureAwait(false) <= options.Identification.TokenRequestsPerMinute)
+            return null;
+        var key = TokenKeyOf(context, client.ClientId);
+        await HoldAsync(context, key, "tokens", TooManyTokens, client.ClientId, "The client asks for tokens too often; what follows within a minute is refused unexamined and reported as a number.").ConfigureAwait(false);
+        return WaitUnder(key) ?? new(Window, TooManyTokens);
+    }
+
+    /// <summary>Somebody wants to sign in; null when he need not wait.</summary>
+    public async ValueTask<Waiting?> SignInAsync(HttpContext context)
+    {
+        var address = "address:" + PrefixOf(context.Connection.RemoteIpAddress);
+        var key = "sign-ins:" + address;
+        if (WaitUnder(key) is { } waiting)
+            return waiting;
+        if (await CountAsync("sign-ins", address).ConfigureAwait(false) <= options.Identification.SignInsPerMinute)
+            return null;
+        await HoldAsync(context, key, "sign-ins", TooManySignIns, "", "Too many sign-ins have begun from here; what follows within a minute is refused and reported as a number.").ConfigureAwait(false);
+        return WaitUnder(key) ?? new(Window, TooManySignIns);
+    }
+
+    /// <summary>Records how many have been refused unexamined since the last report.</summary>
+    /// <exception cref="FaultException">They could not be recorded; they stand in the next report.</exception>
+    public async ValueTask ReportAsync(CancellationToken cancel)
+    {
+        foreach (var (key, hold) in _holds)
+        {
+            var count = Interlocked.Exchange(ref hold.Count, 0);
+            if (count > 0)
+            {
+                try
+                {
+                    await observer.HeldAsync(hold.Address, hold.ClientId, $"{count.ToString(CultureInfo.InvariantCulture)} attempts were refused unexamined because there were too many ({hold.Limit}).", cancel).ConfigureAwait(false);
+                }
+                catch
+                {
+                    Interlocked.Add(ref hold.Count, count);
+                    throw;
+                }
+            }
+            // A window later nobody can still be counting under it.
+            else if (hold.Until + Window <= time.GetUtcNow())
+                _holds.TryRemove(KeyValuePair.Create(key, hold));
+        }
+    }
+
+    private Waiting? WaitUnder(string key)
+    {
+        if (!_holds.TryGetValue(key, out var hold) || hold.Until - time.GetUtcNow() is not { Ticks: > 0 } left)
+            return null;
+        Interlocked.Increment(ref hold.Count);
+        metrics.Limited(hold.Limit);
+        return new(left, hold.Explanation);
+    }
+
+    private async ValueTask<long> CountAsync(string kind, string key)
+    {
+        var name = kind + ":" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
         try
         {
-            count = await _shared.CountAsync(name, Window).ConfigureAwait(false);
+            return await shared.CountAsync(name, Window).ConfigureAwait(false);
         }
         catch (SharedStateException)
         {
-            count = await _alone.CountAsync(name, Window).ConfigureAwait(false);
+            return await _alone.CountAsync(name, Window).ConfigureAwait(false);
         }
-        var now = _time.GetUtcNow();
-        if (count < _limit || (_until.TryGet(key, out var until) && until > now))
-            return;
-        _until.Set(key, now + Window);
-        _isAnyHeld = true;
-        await _observer.RefusedAsync(context, "", "Too many attempts to identify have failed from here; what follows within a minute is refused without an entry of its own.", context.RequestAborted).ConfigureAwait(false);
     }
 
-    private string KeyOf(HttpContext context) =>
-        context.Connection.ClientCertificate is { } certificate && _certificates.Examine(certificate) is { IsIssued: true } facts
-            ? "certificate:" + facts.Thumbprint : "address:" + PrefixOf(context.Connection.RemoteIpAddress);
+    private async ValueTask HoldAsync(HttpContext context, string key, string limit, string explanation, string clientId, string record)
+    {
+        var now = time.GetUtcNow();
+        var hold = new Hold(limit, explanation, context.Connection.RemoteIpAddress, clientId, now + Window);
+        if (_holds.TryGetValue(key, out var old))
+        {
+            if (old.Until > now)
+                return;
+            if (!_holds.TryUpdate(key, hold, old))
+                return;
+            // What the old one has not reported yet the new one will.
+            Interlocked.Add(ref hold.Count, Interlocked.Exchange(ref old.Count, 0));
+        }
+        else if (_holds.Count >= MostHolds || !_holds.TryAdd(key, hold))
+            return;
+        await observer.RefusedAsync(context, clientId, record, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private string KeyOf(HttpContext context) => CertificateOf(context) ?? "address:" + PrefixOf(context.Connection.RemoteIpAddress);
+
+    private string TokenKeyOf(HttpContext context, string client) => $"tokens:{CertificateOf(context)}|{client}";
+
+    private string? CertificateOf(HttpContext context) =>
+        context.Connection.ClientCertificate is { } certificate && certificates.Examine(certificate) is { IsIssued: true } facts ? "certificate:" + facts.Thumbprint : null;
 
     private static string PrefixOf(IPAddress? address)
     {
@@ -89,4 +173,36 @@ internal sealed class AttemptLimits
             address = address.MapToIPv4();
         return address is { AddressFamily: AddressFamily.InterNetworkV6 } ? Convert.ToHexString(address.GetAddressBytes().AsSpan(0, 8)) : address?.ToString() ?? "";
     }
+}
+
+/// <summary>Records every minute, and at the end, how many attempts were refused unexamined.</summary>
+internal sealed partial class HeldReports(AttemptLimits limits, TimeProvider time, ILogger<HeldReports> logger) : BackgroundService
+{
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var minute = new PeriodicTimer(TimeSpan.FromMinutes(1), time);
+        while (await minute.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+            await ReportAsync(stoppingToken).ConfigureAwait(false);
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken).ConfigureAwait(false);
+        await ReportAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task ReportAsync(CancellationToken cancel)
+    {
+        try
+        {
+            await limits.ReportAsync(cancel).ConfigureAwait(false);
+        }
+        catch (FaultException)
+        {
+            LogUnrecorded();
+        }
+    }
+
+    [LoggerMessage(1112, LogLevel.Error, "How many attempts were refused unexamined could not be recorded; it stands in the next report.")]
+    private partial void LogUnrecorded();
 }

@@ -14,10 +14,13 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
 {
     private const string Scheme = "Bearer ";
     private const int LongestToken = 8 * 1024;
+
+    /// <summary>Why it was refused, for the metric.</summary>
+    private static readonly object ReasonKey = new();
 
     private static readonly JsonWebTokenHandler Tokens = new() { MapInboundClaims = false };
 
@@ -53,9 +56,10 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         var digest = isReadable ? DigestOf(token) : default;
         var verified = isReadable && _verified.TryGet(digest, out var kept) && ReferenceEquals(kept.Directory, directory) ? kept : null;
         // A token that is known and good costs no more than this, and is never held back.
-        return verified is not null && CheckUse(context, verified) is { Requester: not null } known
-            ? new(known)
-            : AttemptAsync(context, verified, isReadable ? token.ToString() : null, unreadable, digest, directory);
+        if (verified is null || CheckUse(context, verified) is not { Requester: not null } known)
+            return AttemptAsync(context, verified, isReadable ? token.ToString() : null, unreadable, digest, directory);
+        metrics.AcceptedFhir();
+        return new(known);
     }
 
     private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, VerifiedToken? verified, string? token, string unreadable, TokenDigest digest, ClientDirectory directory)
@@ -68,10 +72,14 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         if (context.Connection.ClientCertificate is { } certificate)
             await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
         var identified = verified is not null ? CheckUse(context, verified)
-            : token is null ? Refuse(context, null, unreadable)
+            : token is null ? Refuse(context, null, unreadable, RefusalReason.NoToken)
             : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
         if (identified.Fault is { Kind: FaultKind.NotIdentified })
             await limits.FailedAsync(context).ConfigureAwait(false);
+        if (identified.Requester is not null)
+            metrics.AcceptedFhir();
+        else
+            metrics.RefusedFhir(identified.Fault is { Kind: FaultKind.NotIdentified } && context.Items[ReasonKey] is RefusalReason reason ? reason : RefusalReason.Unavailable);
         return identified;
     }
 
@@ -80,17 +88,20 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     private async ValueTask<(Requester? Requester, Fault? Fault)> VerifyAsync(HttpContext context, string token, TokenDigest digest, ClientDirectory directory)
     {
         if (TokenShape.Read(token, LongestToken, out var misshapen) is not { } read)
-            return Refuse(context, "invalid_token", "The access token " + misshapen);
+            return Refuse(context, "invalid_token", "The access token " + misshapen, RefusalReason.Malformed);
         var result = await Tokens.ValidateTokenAsync(read, _parameters).ConfigureAwait(false);
         if (!result.IsValid)
-            return Refuse(context, "invalid_token", Explain(result.Exception));
+        {
+            var (reason, explanation) = Explain(result.Exception);
+            return Refuse(context, "invalid_token", explanation, reason);
+        }
 
         var jwt = (JsonWebToken)result.SecurityToken;
         if (!jwt.TryGetPayloadValue<string>("client_id", out var clientId) || directory.Find(clientId) is not { IsActive: true } client)
-            return Refuse(context, "invalid_token", "The client of the access token is suspended or no longer registered.");
+            return Refuse(context, "invalid_token", "The client of the access token is suspended or no longer registered.", RefusalReason.Client);
         if (!jwt.TryGetPayloadValue<System.Text.Json.JsonElement>("cnf", out var confirmation)
             || !confirmation.TryGetProperty("x5t#S256", out var bound) || bound.GetString() is not { } thumbprint)
-            return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.");
+            return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.", RefusalReason.Unbound);
 
         var verified = new VerifiedToken(RequesterOf(jwt, client), thumbprint, directory, RevokedName.OfToken(jwt.Id, client,
             jwt.TryGetPayloadValue<string>(TokenEndpoint.ProfessionalIdClaim, out var professional) ? professional : null));
@@ -102,7 +113,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     private (Requester? Requester, Fault? Fault) CheckUse(HttpContext context, VerifiedToken verified)
     {
         if (verified.Requester.Expires <= time.GetUtcNow())
-            return Refuse(context, "invalid_token", "The access token has expired; get a new one.");
+            return Refuse(context, "invalid_token", "The access token has expired; get a new one.", RefusalReason.Expired);
         if (context.Connection.ClientCertificate is not { } certificate)
             return Refuse(context, "invalid_token", "The request has no TLS client certificate; the access token works only with the certificate it was issued to.");
         var facts = certificates.Examine(certificate);
@@ -124,7 +135,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         {
             foreach (var name in verified.Names)
                 if (revocations.IsRevoked(name))
-                    return Refuse(context, "invalid_token", "The access token has been revoked; get a new one.");
+                    return Refuse(context, "invalid_token", "The access token has been revoked; get a new one.", RefusalReason.Revoked);
         }
         catch (SharedStateException)
         {
@@ -185,15 +196,15 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         return new(digest[0], digest[1], digest[2], digest[3]);
     }
 
-    private static string Explain(Exception? reason) => reason switch
+    private static (RefusalReason Reason, string Explanation) Explain(Exception? problem) => problem switch
     {
-        SecurityTokenExpiredException or SecurityTokenNoExpirationException or SecurityTokenInvalidLifetimeException => "The access token has expired; get a new one.",
-        SecurityTokenInvalidAudienceException => "The access token was issued for another audience.",
-        SecurityTokenInvalidIssuerException => "The access token was issued by another authorization server.",
-        SecurityTokenInvalidTypeException => "The token is not an access token (typ at+jwt).",
-        SecurityTokenMalformedException or ArgumentException => "The access token is not a readable signed JWT.",
-        SecurityTokenException => "The access token's signature is not of this gateway's authorization server.",
-        _ => "The access token could not be verified.",
+        SecurityTokenExpiredException or SecurityTokenNoExpirationException or SecurityTokenInvalidLifetimeException => (RefusalReason.Expired, "The access token has expired; get a new one."),
+        SecurityTokenInvalidAudienceException => (RefusalReason.NotForHere, "The access token was issued for another audience."),
+        SecurityTokenInvalidIssuerException => (RefusalReason.NotForHere, "The access token was issued by another authorization server."),
+        SecurityTokenInvalidTypeException => (RefusalReason.NotForHere, "The token is not an access token (typ at+jwt)."),
+        SecurityTokenMalformedException or ArgumentException => (RefusalReason.Malformed, "The access token is not a readable signed JWT."),
+        SecurityTokenException => (RefusalReason.Signature, "The access token's signature is not of this gateway's authorization server."),
+        _ => (RefusalReason.Signature, "The access token could not be verified."),
     };
 
     /// <summary>What cannot be checked is an outage of ours, and nobody is let in meanwhile.</summary>
@@ -205,8 +216,9 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     }
 
     /// <param name="error">RFC 6750 §3.1; null when the request carried no token at all.</param>
-    private static (Requester? Requester, Fault? Fault) Refuse(HttpContext context, string? error, string reason)
+    private static (Requester? Requester, Fault? Fault) Refuse(HttpContext context, string? error, string reason, RefusalReason code = RefusalReason.Certificate)
     {
+        context.Items[ReasonKey] = code;
         context.Response.Headers[HeaderNames.WWWAuthenticate] = error is null
             ? "Bearer realm=\"fhir\""
             : $"Bearer realm=\"fhir\", error=\"{error}\", error_description=\"{reason}\"";

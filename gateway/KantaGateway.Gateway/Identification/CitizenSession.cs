@@ -11,13 +11,28 @@ internal static class CitizenSession
     /// <summary>Where the broker posts its logout tokens.</summary>
     public const string BackChannelPath = "/signout-ftn";
 
+    /// <summary>There is no page yet that could be shown in one language.</summary>
+    private const string TooManySignIns = """
+        Tästä verkosta on aloitettu liian monta kirjautumista. Yritä uudelleen minuutin kuluttua.
+        För många inloggningar har påbörjats från detta nätverk. Försök igen om en minut.
+        Too many sign-ins have begun from this network. Try again in a minute.
+        """;
+
     private const string SignedOut = "/?signout=done";
     private const int LongestForm = 64 * 1024;
 
     public static void Map(IEndpointRouteBuilder endpoints)
     {
-        endpoints.MapGet("/signin", static async (HttpContext context, CitizenSignIn citizens, string? back, string? level) =>
+        endpoints.MapGet("/signin", static async (HttpContext context, CitizenSignIn citizens, AttemptLimits limits, string? back, string? level) =>
         {
+            if (await limits.SignInAsync(context).ConfigureAwait(false) is { } wait)
+            {
+                _ = AttemptLimits.Refuse(context, wait);
+                context.Response.StatusCode = StatusCodes.Status429TooManyRequests;
+                context.Response.ContentType = "text/plain; charset=utf-8";
+                await context.Response.WriteAsync(TooManySignIns, context.RequestAborted).ConfigureAwait(false);
+                return;
+            }
             var target = LocalPath.IsLocal(back) ? back! : "/";
             if (citizens.LevelOf(level) is not { } acr)
             {

@@ -17,7 +17,7 @@ namespace KantaGateway.Gateway.Identification;
 /// object, <c>private_key_jwt</c>, encrypted ID token, exact <c>acr</c>, nonce, state and PKCE.
 /// </summary>
 internal sealed class CitizenSignIn(
-    GatewayOptions options, BrokerKeys keys, IPseudonyms pseudonyms, PortalSessions sessions, SessionEnds ends, IIdentificationObserver observer, AttemptLimits limits, TimeProvider time)
+    GatewayOptions options, BrokerKeys keys, IPseudonyms pseudonyms, PortalSessions sessions, SessionEnds ends, IIdentificationObserver observer, AttemptLimits limits, IdentificationMetrics metrics, TimeProvider time)
 {
     public const string Scheme = "ftn";
     public const string CallbackPath = "/signin-ftn";
@@ -201,6 +201,7 @@ internal sealed class CitizenSignIn(
         context.Principal = PortalSessions.CreatePrincipal(self, name, acr);
         PortalSessions.Begin(context.Properties!, time.GetUtcNow());
         ends.Begin(context.Properties!, claims.FindFirst("sid")?.Value, claims.FindFirst(Claims.Subject)?.Value ?? "");
+        metrics.AcceptedSignIn();
     }
 
     private async Task RefuseAsync(RemoteFailureContext context)
@@ -210,6 +211,7 @@ internal sealed class CitizenSignIn(
         {
             // Not counted as a failure: it is no attack, and who comes from abroad may share the address of many.
             await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, foreign.Message, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            metrics.RefusedSignIn("no-code");
             context.Response.Redirect(WithoutCodePath);
             context.HandleResponse();
             return;
@@ -227,6 +229,7 @@ internal sealed class CitizenSignIn(
         if (limits.Wait(context.HttpContext) is null)
         {
             await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            metrics.RefusedSignIn(reason == Unavailable ? "unavailable" : "refused");
             if (reason != Unavailable)
                 await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
         }
@@ -237,6 +240,7 @@ internal sealed class CitizenSignIn(
     private async Task CancelAsync(AccessDeniedContext context)
     {
         await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, "The citizen cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
+        metrics.RefusedSignIn("cancelled");
         context.Response.Redirect("/?signin=cancelled");
         context.HandleResponse();
     }

@@ -29,10 +29,16 @@ public interface IIdentificationObserver
     /// <param name="clientIdOrEmpty">Id of a registered client or identity provider; empty when what the request claimed is not registered.</param>
     /// <param name="reason">A plain sentence without personal data.</param>
     ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel);
+
+    /// <summary>Told of attempts that were refused unexamined because there were too many, as a number and not one by one.</summary>
+    /// <param name="address">From where; null when it is not known.</param>
+    ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel);
 }
 
 /// <summary>Records nothing: for a host of identification alone. The gateway registers its audit, which is then told instead.</summary>
 internal sealed class NoIdentificationObserver : IIdentificationObserver
 {
     public ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) => default;
+
+    public ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel) => default;
 }

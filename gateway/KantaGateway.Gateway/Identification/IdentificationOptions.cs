@@ -35,6 +35,18 @@ public sealed record IdentificationOptions
     /// </summary>
     public int FailuresPerMinute { get; init; } = 30;
 
+    /// <summary>
+    /// Requests of one client to the token, introspection and revocation endpoints within a minute, after which further ones have to wait a
+    /// minute; 1 or more. A clinic's system needs one for each professional at work every five minutes.
+    /// </summary>
+    public int TokenRequestsPerMinute { get; init; } = 1_200;
+
+    /// <summary>
+    /// Sign-ins of citizens that may begin within a minute at one address (of IPv6 the /64); 1 or more. Many households share the address
+    /// of a mobile network.
+    /// </summary>
+    public int SignInsPerMinute { get; init; } = 60;
+
     /// <summary>Verified access tokens kept in memory, 1,000 or more; each takes about a kilobyte.</summary>
     public int VerifiedTokens { get; init; } = 20_000;
 }

@@ -45,7 +45,9 @@ public static class IdentificationSetup
         services.AddSingleton(provider => new Revocations(provider.GetService<IRevocationLog>(), provider.GetRequiredService<TimeProvider>()));
         services.AddHostedService<RevocationLease>();
         services.AddMetrics();
+        services.AddSingleton<IdentificationMetrics>();
         services.AddSingleton<AttemptLimits>();
+        services.AddHostedService<HeldReports>();
         services.AddSingleton<ClientAuthentication>();
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<IIdentification, CallerIdentification>();

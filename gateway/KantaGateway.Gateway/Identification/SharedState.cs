@@ -24,11 +24,20 @@ internal interface ISharedState
 internal sealed class SharedStateException(string message, Exception? inner = null) : Exception(message, inner);
 
 /// <summary>Remembers in this process: for one gateway.</summary>
+/// <param name="capacity">
+/// Entries at most of one kind, the part of a key before its colon. Each kind has room of its own, so that a client's flood of assertions
+/// leaves citizens their sessions.
+/// </param>
 internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : ISharedState
 {
-    private readonly ConcurrentDictionary<string, (byte[] Value, DateTimeOffset Ends)> _entries = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Shelf> _shelves = new(StringComparer.Ordinal);
     private readonly RecentCache<string, Tally> _tallies = new(100_000);
-    private int _count;
+
+    private sealed class Shelf
+    {
+        public readonly ConcurrentDictionary<string, (byte[] Value, DateTimeOffset Ends)> Entries = new(StringComparer.Ordinal);
+        public int Count;
+    }
 
     private sealed class Tally(DateTimeOffset ends)
     {
@@ -38,41 +47,42 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
 
     public ValueTask<bool> AddAsync(string key, TimeSpan life)
     {
-        MakeRoom();
+        var shelf = WithRoom(key);
         var now = time.GetUtcNow();
         var entry = (Array.Empty<byte>(), now + life);
-        while (!_entries.TryAdd(key, entry))
+        while (!shelf.Entries.TryAdd(key, entry))
         {
-            if (!_entries.TryGetValue(key, out var old))
+            if (!shelf.Entries.TryGetValue(key, out var old))
                 continue;
             if (old.Ends > now)
                 return new(false);
             // It has ended: whoever swaps it is the one that adds.
-            if (_entries.TryUpdate(key, entry, old))
+            if (shelf.Entries.TryUpdate(key, entry, old))
                 return new(true);
         }
-        Interlocked.Increment(ref _count);
+        Interlocked.Increment(ref shelf.Count);
         return new(true);
     }
 
     public ValueTask SetAsync(string key, byte[] value, TimeSpan life)
     {
-        MakeRoom();
+        var shelf = WithRoom(key);
         var entry = (value, time.GetUtcNow() + life);
-        if (_entries.TryAdd(key, entry))
-            Interlocked.Increment(ref _count);
+        if (shelf.Entries.TryAdd(key, entry))
+            Interlocked.Increment(ref shelf.Count);
         else
-            _entries[key] = entry;
+            shelf.Entries[key] = entry;
         return default;
     }
 
     public ValueTask<byte[]?> GetAsync(string key) =>
-        new(_entries.TryGetValue(key, out var entry) && entry.Ends > time.GetUtcNow() ? entry.Value : null);
+        new(ShelfOf(key).Entries.TryGetValue(key, out var entry) && entry.Ends > time.GetUtcNow() ? entry.Value : null);
 
     public ValueTask RemoveAsync(string key)
     {
-        if (_entries.TryRemove(key, out _))
-            Interlocked.Decrement(ref _count);
+        var shelf = ShelfOf(key);
+        if (shelf.Entries.TryRemove(key, out _))
+            Interlocked.Decrement(ref shelf.Count);
         return default;
     }
 
@@ -85,17 +95,20 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
         return new(Interlocked.Increment(ref tally.Count));
     }
 
-    private void MakeRoom()
+    private Shelf ShelfOf(string key) =>
+        _shelves.GetOrAdd(key.IndexOf(':') is var colon and > 0 ? key[..colon] : "", static _ => new());
+
+    private Shelf WithRoom(string key)
     {
-        if (Volatile.Read(ref _count) < capacity)
-            return;
+        var shelf = ShelfOf(key);
+        if (Volatile.Read(ref shelf.Count) < capacity)
+            return shelf;
         var now = time.GetUtcNow();
-        foreach (var entry in _entries)
-            if (entry.Value.Ends <= now && _entries.TryRemove(entry))
-                Interlocked.Decrement(ref _count);
+        foreach (var entry in shelf.Entries)
+            if (entry.Value.Ends <= now && shelf.Entries.TryRemove(entry))
+                Interlocked.Decrement(ref shelf.Count);
         // Forgetting a live entry would let an assertion be replayed.
-        if (Volatile.Read(ref _count) >= capacity)
-            throw new SharedStateException("Too many assertions and sessions at once.");
+        return Volatile.Read(ref shelf.Count) < capacity ? shelf : throw new SharedStateException("Too many assertions or sessions at once.");
     }
 }
 

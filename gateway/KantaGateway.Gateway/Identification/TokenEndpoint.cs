@@ -144,10 +144,14 @@ internal static class TokenEndpoint
     {
         var http = HttpOf(context.Transaction);
         var request = context.Transaction.Request!;
-        if (limits.Wait(http) is { } wait)
+        void Wait(Waiting wait)
         {
             http.Items[WaitKey] = true;
             context.Reject(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(http, wait).Issues[0].Diagnostics);
+        }
+        if ((limits.Wait(http) ?? limits.WaitForTokens(http, () => ClaimedIn(request))) is { } wait)
+        {
+            Wait(wait);
             return null;
         }
         var (client, refusal) = await clients.AuthenticateAsync(http, request.ClientId, request.ClientAssertionType, request.ClientAssertion).ConfigureAwait(false);
@@ -159,8 +163,14 @@ internal static class TokenEndpoint
         // SMART requests carry no client_id beside the assertion; OpenIddict wants one from here on.
         request.ClientId = client.ClientId;
         http.Items[ClientKey] = client;
-        return client;
+        if (await limits.AskedAsync(http, client).ConfigureAwait(false) is not { } flood)
+            return client;
+        Wait(flood);
+        return null;
     }
+
+    /// <summary>What a request that nobody has verified calls its client; null when it calls it nothing.</summary>
+    private static string? ClaimedIn(OpenIddictRequest? request) => request?.ClientId ?? ClientAuthentication.ClaimedIn(request?.ClientAssertion);
 
     /// <summary>Who is asking, and for whom.</summary>
     internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
@@ -247,7 +257,7 @@ internal static class TokenEndpoint
     }
 
     /// <summary>Completes the answers: scopes as SMART wants them; a refusal is told to whoever records refusals.</summary>
-    internal sealed class CompleteResponse(ClientRegistry registry, IIdentificationObserver observer, AttemptLimits limits) :
+    internal sealed class CompleteResponse(ClientRegistry registry, IIdentificationObserver observer, AttemptLimits limits, IdentificationMetrics metrics) :
         IOpenIddictServerHandler<ApplyTokenResponseContext>, IOpenIddictServerHandler<ApplyIntrospectionResponseContext>, IOpenIddictServerHandler<ApplyRevocationResponseContext>
     {
         public ValueTask HandleAsync(ApplyTokenResponseContext context)
@@ -265,12 +275,16 @@ internal static class TokenEndpoint
         {
             var http = HttpOf(transaction);
             if (transaction.Response is not { Error: { Length: > 0 } error } response)
+            {
+                metrics.AcceptedToken();
                 return;
+            }
             // The documentation pages that OpenIddict points at explain its own checks, not this gateway's.
             response.ErrorUri = null;
             // Recorded when it began.
             if (http.Items.ContainsKey(WaitKey))
                 return;
+            metrics.RefusedToken(error);
             // A wish that goes too far or an outage of ours is no failure to identify.
             if (error is not (Errors.InvalidScope or Errors.TemporarilyUnavailable))
                 await limits.FailedAsync(http).ConfigureAwait(false);
@@ -282,8 +296,7 @@ internal static class TokenEndpoint
         {
             if (http.Items[ClientKey] is RegisteredClient authenticated)
                 return authenticated.ClientId;
-            var claimed = request?.ClientId ?? ClientAuthentication.ClaimedIn(request?.ClientAssertion);
-            return claimed is not null && registry.Current.Find(claimed) is { } known ? known.ClientId : "";
+            return ClaimedIn(request) is { } claimed && registry.Current.Find(claimed) is { } known ? known.ClientId : "";
         }
     }
 

@@ -29,9 +29,10 @@ public sealed class DiscoveryTests(IdentificationWorld world)
         using var http = world.Connect();
         var smart = await http.GetFromJsonAsync<JsonElement>("/.well-known/smart-configuration");
         var openid = await http.GetFromJsonAsync<JsonElement>("/.well-known/openid-configuration");
-        foreach (var name in new[] { "issuer", "jwks_uri", "token_endpoint" })
+        foreach (var name in new[] { "issuer", "jwks_uri", "token_endpoint", "introspection_endpoint", "revocation_endpoint" })
             Assert.Equal(smart.GetProperty(name).GetString(), openid.GetProperty(name).GetString());
-        Assert.Equal(["private_key_jwt"], openid.GetProperty("token_endpoint_auth_methods_supported").EnumerateArray().Select(a => a.GetString()));
+        foreach (var endpoint in new[] { "token", "introspection", "revocation" })
+            Assert.Equal(["private_key_jwt"], openid.GetProperty(endpoint + "_endpoint_auth_methods_supported").EnumerateArray().Select(a => a.GetString()));
     }
 
     [Fact]

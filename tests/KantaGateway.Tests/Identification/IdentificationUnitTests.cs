@@ -84,6 +84,21 @@ public sealed class MemoryStateTests
         _time.Advance(TimeSpan.FromMinutes(5));
         Assert.True(await state.AddAsync("d", TimeSpan.FromMinutes(5)));
     }
+
+    [Fact]
+    public async Task A_kind_of_key_that_is_full_leaves_the_others_their_room()
+    {
+        var state = new MemoryState(_time, 3);
+        for (var i = 0; i < 3; i++)
+            Assert.True(await state.AddAsync($"assertion:{i}", TimeSpan.FromMinutes(5)));
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.AddAsync("assertion:4", TimeSpan.FromMinutes(5)));
+        for (var i = 0; i < 3; i++)
+            await state.SetAsync($"session:{i}", [1], TimeSpan.FromMinutes(5));
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.SetAsync("session:4", [1], TimeSpan.FromMinutes(5)));
+        await state.RemoveAsync("session:0");
+        await state.SetAsync("session:4", [1], TimeSpan.FromMinutes(5));
+        Assert.Equal([1], (await state.GetAsync("session:4"))!);
+    }
 }
 
 /// <summary>The contract of shared state over a real Redis, with two gateways.</summary>

@@ -122,6 +122,8 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 TestIdentityCodes = true,
                 FailuresPerMinute = 1_000_000,
                 RevocationSources = [new RevocationSource { Authority = Authority.Fingerprint, CrlAddress = outside + Revocation.ListPath, OcspAddress = outside + Revocation.ResponderPath }],
+                TokenRequestsPerMinute = 1_000_000,
+                SignInsPerMinute = 1_000_000,
                 ProfessionalIssuers = [.. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation))],
                 Citizens = new CitizenIdentification
                 {
@@ -312,6 +314,18 @@ internal sealed class SeenRefusals : IIdentificationObserver
     {
         lock (_seen)
             _seen.Add((clientIdOrEmpty, reason));
+        return default;
+    }
+
+    /// <summary>Set: the audit cannot be written.</summary>
+    public bool IsAway { get; set; }
+
+    public ValueTask HeldAsync(IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel)
+    {
+        if (IsAway)
+            throw new FaultException(new Fault(FaultKind.AuditUnavailable, "The audit cannot be written."));
+        lock (_seen)
+            _seen.Add((clientIdOrEmpty, $"{address}: {reason}"));
         return default;
     }
 }

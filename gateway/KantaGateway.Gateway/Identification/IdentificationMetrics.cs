@@ -1,0 +1,49 @@
+using System.Diagnostics.Metrics;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>Why a FHIR request was not identified: the <c>reason</c> of the metric, in snake_case.</summary>
+internal enum RefusalReason { NoToken, Malformed, Expired, Signature, NotForHere, Client, Unbound, Certificate, Revoked, Right, Unavailable }
+
+/// <summary>What operators see of identification. No measurement names a caller.</summary>
+/// <remarks>
+/// <c>kanta.identification.accepted</c> and <c>kanta.identification.refused</c> by <c>road</c>: <c>fhir</c>, <c>token</c>
+/// (the three endpoints of the authorization server), <c>sign-in</c>. <c>reason</c> of a refusal: on <c>fhir</c> a
+/// <see cref="RefusalReason"/>, on <c>token</c> the OAuth error code, on <c>sign-in</c> what the address bar says.
+/// <c>kanta.identification.limited</c> by <c>limit</c>: <c>failures</c>, <c>tokens</c>, <c>sign-ins</c>.
+/// </remarks>
+internal sealed class IdentificationMetrics
+{
+    public const string Meter = "KantaGateway.Identification";
+
+    private static readonly string[] Reasons = ["no_token", "malformed", "expired", "signature", "not_for_here", "client", "unbound", "certificate", "revoked", "right", "unavailable"];
+
+    private readonly Counter<long> _accepted, _refused, _limited;
+
+    public IdentificationMetrics(IMeterFactory meters)
+    {
+        var meter = meters.Create(Meter);
+        _accepted = meter.CreateCounter<long>("kanta.identification.accepted", "{attempt}", "Callers identified, by road.");
+        _refused = meter.CreateCounter<long>("kanta.identification.refused", "{attempt}", "Attempts to identify that were examined and refused, by road and reason.");
+        _limited = meter.CreateCounter<long>("kanta.identification.limited", "{attempt}", "Attempts to identify that were refused unexamined because there were too many, by limit.");
+    }
+
+    public void AcceptedFhir() => _accepted.Add(1, new KeyValuePair<string, object?>("road", "fhir"));
+
+    public void RefusedFhir(RefusalReason reason) =>
+        _refused.Add(1, new KeyValuePair<string, object?>("road", "fhir"), new KeyValuePair<string, object?>("reason", Reasons[(int)reason]));
+
+    public void AcceptedToken() => _accepted.Add(1, new KeyValuePair<string, object?>("road", "token"));
+
+    /// <param name="error">OAuth error code.</param>
+    public void RefusedToken(string error) =>
+        _refused.Add(1, new KeyValuePair<string, object?>("road", "token"), new KeyValuePair<string, object?>("reason", error));
+
+    public void AcceptedSignIn() => _accepted.Add(1, new KeyValuePair<string, object?>("road", "sign-in"));
+
+    /// <param name="reason"><c>refused</c>, <c>cancelled</c>, <c>unavailable</c> or <c>no-code</c>.</param>
+    public void RefusedSignIn(string reason) =>
+        _refused.Add(1, new KeyValuePair<string, object?>("road", "sign-in"), new KeyValuePair<string, object?>("reason", reason));
+
+    public void Limited(string limit) => _limited.Add(1, new KeyValuePair<string, object?>("limit", limit));
+}
