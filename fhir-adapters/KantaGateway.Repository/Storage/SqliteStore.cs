@@ -14,6 +14,9 @@ sealed class SqliteStore : ICompartmentStore
 {
     private const int MaxGroup = 512;
 
+    /// <summary>Bits of a row's id that are its sequence; those above are the number of its compartment.</summary>
+    internal const int SequenceBits = 31;
+
     private readonly string _file;
     private readonly ConcurrentBag<SqliteReader> _readers = [];
     private readonly Channel<Pending> _queue = Channel.CreateUnbounded<Pending>(new() { SingleReader = true });
@@ -46,6 +49,8 @@ sealed class SqliteStore : ICompartmentStore
             SqliteStatement.Execute(_connection, "PRAGMA page_size = 8192");
             SqliteStatement.Execute(_connection, "PRAGMA journal_mode = WAL");
             SqliteStatement.Execute(_connection, "PRAGMA synchronous = FULL");
+            // 32 MiB: the inner pages, and the outer ones of the records that are written to.
+            SqliteStatement.Execute(_connection, "PRAGMA cache_size = -32768");
             if (create)
                 SqliteStatement.Execute(_connection, Schema);
             // Fails here and not at the first request when the tables are not there.
@@ -60,11 +65,13 @@ sealed class SqliteStore : ICompartmentStore
         _writer.Start();
     }
 
-    // Entries apart from bodies: opening a compartment reads all of its entries and none of its bodies.
+    // Entries apart from bodies: opening a compartment reads all of its entries and none of its bodies. Both by an integer, the
+    // compartment's number and the sequence in one: the rows of a record lie together, and the inner pages of the tree hold integers
+    // only. Under a longer key they hold whole rows, six to a page, and one of two million bodies lies nine pages deep.
     private const string Schema = """
-        CREATE TABLE IF NOT EXISTS compartment (compartment BLOB NOT NULL PRIMARY KEY, wrapped BLOB NOT NULL, head INTEGER NOT NULL) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS entry (compartment BLOB NOT NULL, sequence INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, sequence)) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS body (compartment BLOB NOT NULL, sequence INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, sequence)) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS compartment (compartment BLOB NOT NULL PRIMARY KEY, number INTEGER NOT NULL UNIQUE, wrapped BLOB NOT NULL, head INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
+        CREATE TABLE IF NOT EXISTS body (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
         CREATE TABLE IF NOT EXISTS content (compartment BLOB NOT NULL, content BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (compartment, content)) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS part (compartment BLOB NOT NULL, content BLOB NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, content, number));
         """;
@@ -162,13 +169,14 @@ sealed class SqliteStore : ICompartmentStore
         using var begin = new SqliteStatement(_connection, "BEGIN IMMEDIATE");
         using var commit = new SqliteStatement(_connection, "COMMIT");
         using var rollback = new SqliteStatement(_connection, "ROLLBACK");
-        using var head = new SqliteStatement(_connection, "SELECT head FROM compartment WHERE compartment = ?1");
-        using var found = new SqliteStatement(_connection, "INSERT INTO compartment (compartment, wrapped, head) VALUES (?1, ?2, ?3)");
+        using var head = new SqliteStatement(_connection, "SELECT head, number FROM compartment WHERE compartment = ?1");
+        using var found = new SqliteStatement(_connection, "INSERT INTO compartment (compartment, wrapped, head, number) SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1 FROM compartment RETURNING number");
         using var move = new SqliteStatement(_connection, "UPDATE compartment SET head = ?2 WHERE compartment = ?1");
-        using var entry = new SqliteStatement(_connection, "INSERT INTO entry (compartment, sequence, sealed) VALUES (?1, ?2, ?3)");
-        using var body = new SqliteStatement(_connection, "INSERT INTO body (compartment, sequence, sealed) VALUES (?1, ?2, ?3)");
+        using var entry = new SqliteStatement(_connection, "INSERT INTO entry (id, sealed) VALUES (?1, ?2)");
+        using var body = new SqliteStatement(_connection, "INSERT INTO body (id, sealed) VALUES (?1, ?2)");
         using var content = new SqliteStatement(_connection, "INSERT INTO content (compartment, content, sequence) VALUES (?1, ?2, ?3)");
         var group = new List<(Pending Pending, bool Stored)>(MaxGroup);
+        var numbers = new Dictionary<Pseudonym, long>();
         while (_queue.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
         {
             group.Clear();
@@ -178,6 +186,7 @@ sealed class SqliteStore : ICompartmentStore
                 while (group.Count < MaxGroup && _queue.Reader.TryRead(out var pending))
                 {
                     group.Add((pending, false));
+                    numbers.Clear();
                     // Heads first, all of them: one that fails here has not written anything into the shared transaction.
                     if (pending.Appends.All(HeadIsAsExpected))
                     {
@@ -208,7 +217,9 @@ sealed class SqliteStore : ICompartmentStore
         bool HeadIsAsExpected(CompartmentAppend append)
         {
             head.Bind(1, append.Compartment);
-            var current = head.Step() ? head.Long(0) : 0;
+            var current = 0L;
+            if (head.Step())
+                (current, numbers[append.Compartment]) = (head.Long(0), head.Long(1));
             head.Reset();
             return current == append.ExpectedHead;
         }
@@ -216,14 +227,18 @@ sealed class SqliteStore : ICompartmentStore
         void Insert(CompartmentAppend append)
         {
             if (append.ExpectedHead == 0)
-                found.Bind(1, append.Compartment).Bind(2, append.WrappedKey ?? throw new ArgumentException("A new compartment needs a key."))
-                    .Bind(3, append.NewHead).Run();
+            {
+                found.Bind(1, append.Compartment).Bind(2, append.WrappedKey ?? throw new ArgumentException("A new compartment needs a key.")).Bind(3, append.NewHead).Step();
+                numbers[append.Compartment] = found.Long(0);
+                found.Reset();
+            }
             else
                 move.Bind(1, append.Compartment).Bind(2, append.NewHead).Run();
+            var number = numbers[append.Compartment] << SequenceBits;
             foreach (var row in append.Rows)
             {
-                entry.Bind(1, append.Compartment).Bind(2, row.Sequence).Bind(3, row.Index).Run();
-                body.Bind(1, append.Compartment).Bind(2, row.Sequence).Bind(3, row.Body).Run();
+                entry.Bind(1, number | row.Sequence).Bind(2, row.Index).Run();
+                body.Bind(1, number | row.Sequence).Bind(2, row.Body).Run();
                 if (row.Content is { } id)
                     content.Bind(1, append.Compartment).Bind(2, id.ToByteArray(bigEndian: true)).Bind(3, row.Sequence).Run();
             }
@@ -321,21 +336,21 @@ sealed class SqliteReader : IDisposable
     public SqliteReader(string file)
     {
         _connection = SqliteStore.Open(file, SqliteOpenMode.ReadOnly);
-        // 8 MiB: the inner pages of some million rows. Without them a body costs two reads of the file more.
+        // 8 MiB: the inner pages of some million rows.
         SqliteStatement.Execute(_connection, "PRAGMA cache_size = -8192");
-        _index = new(_connection, """
-            SELECT c.head, c.wrapped, e.sequence, e.sealed FROM compartment c
-            LEFT JOIN entry e ON e.compartment = c.compartment AND e.sequence > ?2
-            WHERE c.compartment = ?1 ORDER BY e.sequence
+        _index = new(_connection, $"""
+            SELECT c.head, c.wrapped, e.id - (c.number << {SqliteStore.SequenceBits}), e.sealed FROM compartment c
+            LEFT JOIN entry e ON e.id > (c.number << {SqliteStore.SequenceBits}) + ?2 AND e.id < (c.number + 1) << {SqliteStore.SequenceBits}
+            WHERE c.compartment = ?1 ORDER BY e.id
             """);
-        _body = new(_connection, """
+        _body = new(_connection, $"""
             SELECT c.head, b.sealed FROM compartment c
-            LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = ?2
+            LEFT JOIN body b ON b.id = (c.number << {SqliteStore.SequenceBits}) + ?2
             WHERE c.compartment = ?1
             """);
         _begin = new(_connection, "BEGIN");
-        _head = new(_connection, "SELECT head FROM compartment WHERE compartment = ?1");
-        _oneOfMany = new(_connection, "SELECT sealed FROM body WHERE compartment = ?1 AND sequence = ?2");
+        _head = new(_connection, "SELECT head, number FROM compartment WHERE compartment = ?1");
+        _oneOfMany = new(_connection, "SELECT sealed FROM body WHERE id = ?1");
         _end = new(_connection, "COMMIT");
     }
 
@@ -401,12 +416,11 @@ sealed class SqliteReader : IDisposable
         var bodies = new byte[]?[sequences.Count];
         _begin.Run();
         _head.Bind(1, compartment);
-        var head = _head.Step() ? _head.Long(0) : 0;
+        var (head, number) = _head.Step() ? (_head.Long(0), _head.Long(1) << SqliteStore.SequenceBits) : default;
         _head.Reset();
-        _oneOfMany.Bind(1, compartment);
         for (var i = 0; i < bodies.Length; i++)
         {
-            _oneOfMany.Bind(2, sequences[i]);
+            _oneOfMany.Bind(1, number | sequences[i]);
             bodies[i] = _oneOfMany.Step() ? _oneOfMany.Blob(0).ToArray() : null;
             _oneOfMany.Reset();
         }

@@ -7,6 +7,9 @@ namespace KantaGateway.Tests.Repository;
 /// <summary>What the database can be made to say, and what it cannot.</summary>
 public sealed class SealingTests : IAsyncLifetime
 {
+    // Ids of a patient's rows: their sequences above this.
+    private const string A = "((SELECT number FROM compartment WHERE compartment = $a) << 31)", B = "((SELECT number FROM compartment WHERE compartment = $b) << 31)";
+
     private RepositoryWorld _world = null!;
     private Caller _clinic = null!, _neighbour = null!;
 
@@ -20,26 +23,26 @@ public sealed class SealingTests : IAsyncLifetime
     public async Task DisposeAsync() => await _world.DisposeAsync();
 
     [Theory]
-    [InlineData("bodies of two resources swapped", "UPDATE body SET sealed = o.sealed FROM (SELECT sequence, sealed FROM body WHERE compartment = $a) o WHERE body.compartment = $a AND body.sequence IN (2, 4) AND o.sequence = 6 - body.sequence")]
-    [InlineData("an older version put back", "UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.compartment = $a AND b.sequence = 3) WHERE compartment = $a AND sequence = 4")]
-    [InlineData("older version and index put back", """
-        UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.compartment = $a AND b.sequence = 3) WHERE compartment = $a AND sequence = 4;
-        UPDATE entry SET sealed = (SELECT e.sealed FROM entry e WHERE e.compartment = $a AND e.sequence = 3) WHERE compartment = $a AND sequence = 4
+    [InlineData("bodies of two resources swapped", $"UPDATE body SET sealed = o.sealed FROM (SELECT id, sealed FROM body) o WHERE body.id IN ({A} + 2, {A} + 4) AND o.id = 2 * {A} + 6 - body.id")]
+    [InlineData("an older version put back", $"UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.id = {A} + 3) WHERE id = {A} + 4")]
+    [InlineData("older version and index put back", $"""
+        UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.id = {A} + 3) WHERE id = {A} + 4;
+        UPDATE entry SET sealed = (SELECT e.sealed FROM entry e WHERE e.id = {A} + 3) WHERE id = {A} + 4
         """)]
-    [InlineData("another patient's row", """
-        UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.compartment = $b AND b.sequence = 4) WHERE compartment = $a AND sequence = 4;
-        UPDATE entry SET sealed = (SELECT e.sealed FROM entry e WHERE e.compartment = $b AND e.sequence = 4) WHERE compartment = $a AND sequence = 4
+    [InlineData("another patient's row", $"""
+        UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.id = {B} + 4) WHERE id = {A} + 4;
+        UPDATE entry SET sealed = (SELECT e.sealed FROM entry e WHERE e.id = {B} + 4) WHERE id = {A} + 4
         """)]
-    [InlineData("another patient's rows and key", """
+    [InlineData("another patient's rows and key", $"""
         UPDATE compartment SET wrapped = (SELECT c.wrapped FROM compartment c WHERE c.compartment = $b) WHERE compartment = $a;
-        UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.compartment = $b AND b.sequence = body.sequence) WHERE compartment = $a;
-        UPDATE entry SET sealed = (SELECT e.sealed FROM entry e WHERE e.compartment = $b AND e.sequence = entry.sequence) WHERE compartment = $a
+        UPDATE body SET sealed = (SELECT b.sealed FROM body b WHERE b.id = body.id - {A} + {B}) WHERE id > {A} AND id < {A} + 100;
+        UPDATE entry SET sealed = (SELECT e.sealed FROM entry e WHERE e.id = entry.id - {A} + {B}) WHERE id > {A} AND id < {A} + 100
         """)]
-    [InlineData("a bit flipped", "UPDATE body SET sealed = substr(sealed, 1, length(sealed) - 1) || x'00' WHERE compartment = $a AND sequence = 4")]
-    [InlineData("a body emptied", "UPDATE body SET sealed = x'' WHERE compartment = $a AND sequence = 4")]
-    [InlineData("an entry removed", "DELETE FROM entry WHERE compartment = $a AND sequence = 2")]
-    [InlineData("the last entry removed", "DELETE FROM entry WHERE compartment = $a AND sequence = 4")]
-    [InlineData("a body removed", "DELETE FROM body WHERE compartment = $a AND sequence = 4")]
+    [InlineData("a bit flipped", $"UPDATE body SET sealed = substr(sealed, 1, length(sealed) - 1) || x'00' WHERE id = {A} + 4")]
+    [InlineData("a body emptied", $"UPDATE body SET sealed = x'' WHERE id = {A} + 4")]
+    [InlineData("an entry removed", $"DELETE FROM entry WHERE id = {A} + 2")]
+    [InlineData("the last entry removed", $"DELETE FROM entry WHERE id = {A} + 4")]
+    [InlineData("a body removed", $"DELETE FROM body WHERE id = {A} + 4")]
     public async Task A_row_that_is_not_what_was_written_is_never_answered(string what, string sql)
     {
         string id = "", first = "";
@@ -73,7 +76,7 @@ public sealed class SealingTests : IAsyncLifetime
     {
         await _clinic.StoreAsync(Some.Patient());
         var id = await _clinic.StoreAsync(Some.Observation(_clinic.PatientId));
-        Execute("UPDATE compartment SET head = 1 WHERE compartment = $a; DELETE FROM entry WHERE compartment = $a AND sequence = 2; DELETE FROM body WHERE compartment = $a AND sequence = 2");
+        Execute($"UPDATE compartment SET head = 1 WHERE compartment = $a; DELETE FROM entry WHERE id = {A} + 2; DELETE FROM body WHERE id = {A} + 2");
         Assert.Equal(HttpStatusCode.InternalServerError, (await _clinic.GetAsync("Observation/" + id)).Status);
     }
 
