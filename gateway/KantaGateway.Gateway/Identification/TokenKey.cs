@@ -20,6 +20,7 @@ internal sealed class TokenKey
             var secret = key.ExportParameters(true).D!;
             SessionKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, secret, SessionKeySize, info: "kanta portal sessions v1"u8.ToArray());
             EncryptionKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, secret, SessionKeySize, info: "kanta token encryption v1"u8.ToArray());
+            NonceKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, secret, SessionKeySize, info: "kanta dpop nonces v1"u8.ToArray());
             CryptographicOperations.ZeroMemory(secret);
         }
         catch (Exception wrong) when (wrong is ArgumentException or CryptographicException)
@@ -34,6 +35,9 @@ internal sealed class TokenKey
 
     /// <summary>32 bytes.</summary>
     public byte[] SessionKey { get; }
+
+    /// <summary>32 bytes, of which the nonces of proofs of possession are made.</summary>
+    public byte[] NonceKey { get; }
 
     /// <summary>32 bytes; OpenIddict demands one even where nothing is encrypted.</summary>
     public byte[] EncryptionKey { get; }
