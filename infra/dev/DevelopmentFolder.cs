@@ -34,6 +34,12 @@ public sealed class DevelopmentFolder : IDisposable
         new("terapia", "Psykoterapeutti Saari", "1.2.246.10.99000044", ControllerKind.Independent, "ES384"),
     ];
 
+    /// <summary>A fictional app that citizens let at their own records; its files are in <c>apps/omakunto/</c>.</summary>
+    public static DevelopmentClinic App { get; } = new("omakunto", "Omakunto Sovellukset Oy", "1.2.246.10.99000055", ControllerKind.Private, "ES384");
+
+    /// <summary>Nobody listens there: a test reads the answer off the redirect.</summary>
+    public const string AppRedirect = "https://omakunto.example/paluu";
+
     private static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private readonly string _root;
@@ -114,6 +120,7 @@ public sealed class DevelopmentFolder : IDisposable
         var registrations = new List<object>();
         foreach (var clinic in Clinics)
             registrations.Add(Onboard(clinic, publicAddress));
+        registrations.Add(OnboardApp(publicAddress));
         File.WriteAllText(ClientsFile, JsonSerializer.Serialize(registrations, Readable));
         File.WriteAllText(At("professionals.json"), JsonSerializer.Serialize(Professionals.Select(p => new
         {
@@ -179,19 +186,7 @@ public sealed class DevelopmentFolder : IDisposable
 
     private object Onboard(DevelopmentClinic clinic, string publicAddress)
     {
-        var folder = At($"clinics/{clinic.Name}");
-        OwnerOnly.CreateFolder(folder);
-        var keyFile = Path.Combine(folder, "private_key.jwk");
-        if (!File.Exists(keyFile))
-            WriteSecret(keyFile, NewPrivateJwk(clinic.Algorithm));
-        var certificateFile = Path.Combine(folder, "tls.pem");
-        if (!File.Exists(certificateFile))
-        {
-            var certificate = _authority.IssueOrganisation(Fhir.Identifiers.Oid.Parse(clinic.Oid), clinic.Title);
-            WriteSecret(Path.Combine(folder, "tls.key"), certificate.KeyPem);
-            File.WriteAllText(certificateFile, certificate.ChainPem);
-        }
-        var key = new JsonWebKey(File.ReadAllText(keyFile));
+        var (folder, key) = MakeKeys("clinics", clinic);
         string[] scopes = ["system/*.cruds", "user/*.cruds"];
         File.WriteAllText(Path.Combine(folder, "client.json"), JsonSerializer.Serialize(new
         {
@@ -204,16 +199,13 @@ public sealed class DevelopmentFolder : IDisposable
             kid = key.Kid,
             alg = clinic.Algorithm,
         }, Readable));
-        object publicKey = key.Kty == "EC"
-            ? new { kty = "EC", crv = key.Crv, x = key.X, y = key.Y, kid = key.Kid, alg = clinic.Algorithm, use = "sig" }
-            : new { kty = "RSA", n = key.N, e = key.E, kid = key.Kid, alg = clinic.Algorithm, use = "sig" };
         return new
         {
             client_id = clinic.Name,
             organisation_oid = clinic.Oid,
             organisation_name = clinic.Title,
             controller_kind = clinic.Kind.ToString().ToLowerInvariant(),
-            jwks = new { keys = new[] { publicKey } },
+            jwks = new { keys = new[] { PublicJwk(key, clinic.Algorithm) } },
             token_endpoint_auth_signing_alg = new[] { clinic.Algorithm },
             // Trial data comes from everywhere; a production client is registered with "refuse", the default.
             unknown_profiles = "accept",
@@ -221,6 +213,61 @@ public sealed class DevelopmentFolder : IDisposable
             status = "active",
         };
     }
+
+    private object OnboardApp(string publicAddress)
+    {
+        OwnerOnly.CreateFolder(At("apps"));
+        var (folder, key) = MakeKeys("apps", App);
+        string[] scopes = ["patient/*.rs"];
+        File.WriteAllText(Path.Combine(folder, "client.json"), JsonSerializer.Serialize(new
+        {
+            client_id = App.Name,
+            organisation_oid = App.Oid,
+            pushed_authorization_url = publicAddress + "/connect/par",
+            authorization_url = publicAddress + "/connect/authorize",
+            token_url = publicAddress + "/connect/token",
+            fhir_url = publicAddress + "/fhir",
+            redirect_uri = AppRedirect,
+            scopes,
+            kid = key.Kid,
+            alg = App.Algorithm,
+        }, Readable));
+        return new
+        {
+            client_id = App.Name,
+            kind = "app",
+            client_name = "Omakunto",
+            redirect_uris = new[] { AppRedirect },
+            organisation_oid = App.Oid,
+            organisation_name = App.Title,
+            controller_kind = App.Kind.ToString().ToLowerInvariant(),
+            jwks = new { keys = new[] { PublicJwk(key, App.Algorithm) } },
+            token_endpoint_auth_signing_alg = new[] { App.Algorithm },
+            scopes,
+            status = "active",
+        };
+    }
+
+    private (string Folder, JsonWebKey Key) MakeKeys(string kind, DevelopmentClinic clinic)
+    {
+        var folder = At($"{kind}/{clinic.Name}");
+        OwnerOnly.CreateFolder(folder);
+        var keyFile = Path.Combine(folder, "private_key.jwk");
+        if (!File.Exists(keyFile))
+            WriteSecret(keyFile, NewPrivateJwk(clinic.Algorithm));
+        var certificateFile = Path.Combine(folder, "tls.pem");
+        if (!File.Exists(certificateFile))
+        {
+            var certificate = _authority.IssueOrganisation(Fhir.Identifiers.Oid.Parse(clinic.Oid), clinic.Title);
+            WriteSecret(Path.Combine(folder, "tls.key"), certificate.KeyPem);
+            File.WriteAllText(certificateFile, certificate.ChainPem);
+        }
+        return (folder, new JsonWebKey(File.ReadAllText(keyFile)));
+    }
+
+    private static object PublicJwk(JsonWebKey key, string algorithm) => key.Kty == "EC"
+        ? new { kty = "EC", crv = key.Crv, x = key.X, y = key.Y, kid = key.Kid, alg = algorithm, use = "sig" }
+        : new { kty = "RSA", n = key.N, e = key.E, kid = key.Kid, alg = algorithm, use = "sig" };
 
     private static string NewPrivateJwk(string algorithm)
     {

@@ -55,8 +55,6 @@ public static class ConsentDecision
     /// <remarks>A search shows resources of many types; each must be one that the token could have asked for alone.</remarks>
     private static IReadOnlyList<string>? TypesOf(Requester requester, char letter)
     {
-        if (requester.Kind == RequesterKind.Citizen)
-            return null;
         var level = LevelOf(requester);
         SortedSet<string>? types = null;
         foreach (var scope in requester.Scopes)
@@ -71,19 +69,27 @@ public static class ConsentDecision
         return types?.Count == ServedTypes ? null : [.. types ?? []];
     }
 
-    private static string LevelOf(Requester requester) => requester.Kind == RequesterKind.System ? "system" : "user";
+    private static string LevelOf(Requester requester) => requester.Kind switch
+    {
+        RequesterKind.System => "system",
+        RequesterKind.Citizen => SmartScope.Patient,
+        _ => "user",
+    };
+
+    /// <summary>Whether the token reaches everything that the interaction needs: for an app of the citizen as for a clinic.</summary>
+    private static bool IsInScope(Requester requester, Interaction interaction)
+    {
+        var level = LevelOf(requester);
+        return interaction.Needs.All(need => requester.Scopes.Any(s => s.Permits(level, need.Type, need.Letter)));
+    }
 
     /// <summary>What clinics have in common: token scopes, the directory, and that they make no declarations. Null: go on.</summary>
     private static Decision? DecideForClinic(Requester requester, Interaction interaction)
     {
-        var level = LevelOf(requester);
-        foreach (var (type, letter) in interaction.Needs)
-        {
-            if (!requester.Scopes.Any(s => s.Permits(level, type, letter)))
-                return new Decision.Deny(DenyReason.ScopeTooNarrow);
-            if (type == "Consent" && letter is 'c' or 'u' or 'd')
-                return new Decision.Deny(DenyReason.DeclarationByAnother);
-        }
+        if (!IsInScope(requester, interaction))
+            return new Decision.Deny(DenyReason.ScopeTooNarrow);
+        if (interaction.Needs.Any(static need => need.Type == "Consent" && need.Letter is 'c' or 'u' or 'd'))
+            return new Decision.Deny(DenyReason.DeclarationByAnother);
         if (!interaction.Compartment.IsDirectory)
             return null;
         return interaction.IsWrite
@@ -136,9 +142,11 @@ public static class ConsentDecision
         return new(LegalBasis.OwnRegister, scope, missing is { } m ? [own, m] : [own], RestsOnPolicy: missing is not null && !interaction.IsWrite);
     }
 
-    /// <summary>The person themselves: the whole record; of writes only declarations, and those after informing (§58).</summary>
+    /// <summary>The person themselves, or an app within the scopes that they allowed it: the whole record; of writes only declarations, and those after informing (§58).</summary>
     private static Decision DecideForCitizen(Requester requester, Interaction interaction, PolicySnapshot policy)
     {
+        if (!IsInScope(requester, interaction))
+            return new Decision.Deny(DenyReason.ScopeTooNarrow);
         if (interaction.Compartment.IsDirectory)
             return interaction.IsWrite ? new Decision.Deny(DenyReason.NoLegalBasis) : DirectoryRead;
         if (requester.Self is not { } self || self != interaction.Compartment)

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
@@ -14,7 +15,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, GatewayOptions options, TimeProvider time) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, IdentifierCipher ids, GatewayOptions options, TimeProvider time) : IIdentification
 {
     private const string Scheme = "Bearer ";
     private const int LongestToken = 8 * 1024;
@@ -103,8 +104,10 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             || !confirmation.TryGetProperty("x5t#S256", out var bound) || bound.GetString() is not { } thumbprint)
             return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.", RefusalReason.Unbound);
 
-        var verified = new VerifiedToken(RequesterOf(jwt, client), thumbprint, directory, RevokedName.OfToken(jwt.Id, client,
-            jwt.TryGetPayloadValue<string>(TokenEndpoint.ProfessionalIdClaim, out var professional) ? professional : null));
+        var requester = RequesterOf(jwt, client);
+        if ((requester.Kind == RequesterKind.Citizen) != (client.Registration.Kind == ClientKind.App))
+            return Refuse(context, "invalid_token", "The access token is not of the kind that the client is registered for.", RefusalReason.Client);
+        var verified = new VerifiedToken(requester, thumbprint, directory, RevokedName.OfToken(jwt.Id, client, requester.ProfessionalId, requester.Self));
         _verified.Set(digest, verified);
         return CheckUse(context, verified);
     }
@@ -145,14 +148,16 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         return (verified.Requester, null);
     }
 
-    private static Requester RequesterOf(JsonWebToken token, RegisteredClient client)
+    private Requester RequesterOf(JsonWebToken token, RegisteredClient client)
     {
         string? Claim(string name) => token.TryGetPayloadValue<string>(name, out var value) ? value : null;
 
         var professional = Claim(TokenEndpoint.ProfessionalIdClaim);
+        var self = TokenEndpoint.PersonOf(Claim(TokenEndpoint.PatientClaim), ids);
         return new()
         {
-            Kind = professional is null ? RequesterKind.System : RequesterKind.Professional,
+            Kind = self is not null ? RequesterKind.Citizen : professional is null ? RequesterKind.System : RequesterKind.Professional,
+            Self = self,
             ClientId = client.ClientId,
             Organisation = client.Organisation,
             OrganisationName = client.Registration.OrganisationName,

@@ -6,13 +6,24 @@ namespace KantaGateway.Gateway.Identification;
 /// <summary>Whether a client may ask for tokens.</summary>
 public enum ClientStatus { Active, Suspended }
 
+/// <summary>What a client is: a clinic's system, or an app that citizens let at their own records.</summary>
+public enum ClientKind { System, App }
+
 /// <summary>
-/// An onboarded clinic system: one entry of the clients file, a JSON array with these members in snake_case
+/// An onboarded clinic system or citizens' app: one entry of the clients file, a JSON array with these members in snake_case
 /// (RFC 7591 names where it has them).
 /// </summary>
 public sealed record ClientRegistration
 {
     public required string ClientId { get; init; }
+
+    public ClientKind Kind { get; init; }
+
+    /// <summary>Name that citizens know an app by; the organisation's when it is null.</summary>
+    public string? ClientName { get; init; }
+
+    /// <summary>Of an app: where the citizen's browser may be sent back to, compared as text (RFC 9700 §4.1.3). https, without fragment.</summary>
+    public IReadOnlyList<string> RedirectUris { get; init; } = [];
 
     /// <summary>OID of the organisation that the system belongs to: the data controller of what it writes.</summary>
     public required string OrganisationOid { get; init; }

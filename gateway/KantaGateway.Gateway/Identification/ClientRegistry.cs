@@ -57,6 +57,9 @@ internal sealed class ClientDirectory
         return new(clients.ToFrozenDictionary(c => c.ClientId, StringComparer.Ordinal));
     }
 
+    private static bool IsRedirect(string text) =>
+        Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps && uri.UserInfo.Length == 0 && !text.Contains('#') && text.All(char.IsAscii);
+
     /// <summary>Writes a clients file that <see cref="Read(ReadOnlySpan{byte})"/> accepts.</summary>
     public static byte[] Write(IEnumerable<ClientRegistration> registrations) =>
         JsonSerializer.SerializeToUtf8Bytes(registrations, new JsonSerializerOptions(Format) { WriteIndented = true });
@@ -93,6 +96,16 @@ internal sealed class ClientDirectory
                 scopes.Add(scope);
             else
                 Wrong("a scope is not a SMART v2 scope");
+        if (registration.Kind == ClientKind.App)
+        {
+            // What a person declares is declared by the person, so an app reads.
+            if (scopes.Any(scope => scope.Level != SmartScope.Patient || scope.Permissions.AsSpan().ContainsAnyExcept("rs")))
+                Wrong("an app has patient/ scopes of the letters r and s only");
+            if (registration.RedirectUris.Count == 0 || !registration.RedirectUris.All(IsRedirect))
+                Wrong("redirect_uris of an app must be https addresses without user and fragment, one at least");
+        }
+        else if (registration.RedirectUris.Count > 0 || scopes.Any(scope => scope.Level == SmartScope.Patient))
+            Wrong("redirect_uris and patient/ scopes are for kind app");
         return new(registration, organisation, keys, scopes);
     }
 }

@@ -54,6 +54,7 @@ public static class IdentificationSetup
         services.AddSingleton<BrokerKeys>();
         services.AddSingleton<CitizenSignIn>();
         services.AddSingleton<SessionEnds>();
+        services.AddSingleton<AppAuthorizations>();
         services.AddSingleton<LogoutTokens>();
         services.AddSingleton<PortalSessions>();
         SessionProtection.Add(services, key);
@@ -97,6 +98,7 @@ public static class IdentificationSetup
 
         SmartConfiguration.Map(app, options);
         CitizenSession.Map(app);
+        PushedAuthorization.Map(app);
     }
 
     /// <summary>A handler for the broker, the clinics' identity providers, and the authorities' lists and responders.</summary>

@@ -26,6 +26,9 @@ internal readonly record struct RevokedName
     /// <summary>One session of a citizen.</summary>
     public static RevokedName Session(string session) => new("session", session);
 
+    /// <summary>The tokens that apps have been given by a citizen.</summary>
+    public static RevokedName AppsOf(Pseudonym person) => new("apps", person.Encode());
+
     /// <param name="session">A session of the citizens' broker (<c>sid</c>): all that began with it.</param>
     public static RevokedName BrokerSession(string session) => new("broker-session", session);
 
@@ -37,9 +40,16 @@ internal readonly record struct RevokedName
 
     /// <summary>The names that an access token bears.</summary>
     /// <param name="professional">Id of the professional; null in a system's own token.</param>
-    public static RevokedName[] OfToken(string jti, RegisteredClient client, string? professional) =>
-        professional is null ? [Token(jti), Client(client.ClientId)]
-            : [Token(jti), Client(client.ClientId), Professional(client.Registration.OrganisationOid, professional)];
+    /// <param name="person">The citizen; null in any token but an app's.</param>
+    public static RevokedName[] OfToken(string jti, RegisteredClient client, string? professional, Pseudonym? person)
+    {
+        var names = new List<RevokedName> { Token(jti), Client(client.ClientId) };
+        if (professional is not null)
+            names.Add(Professional(client.Registration.OrganisationOid, professional));
+        if (person is { } self)
+            names.Add(AppsOf(self));
+        return [.. names];
+    }
 }
 
 /// <summary>

@@ -32,13 +32,17 @@ internal static class SmartConfiguration
             ["revocation_endpoint"] = options.PublicAddress + TokenEndpoint.RevocationPath,
             ["token_endpoint_auth_methods_supported"] = List("private_key_jwt"),
             ["token_endpoint_auth_signing_alg_values_supported"] = List(ClientAuthentication.Algorithms),
-            ["grant_types_supported"] = List("client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ["scopes_supported"] = List("system/*.cruds", "user/*.cruds"),
-            ["response_types_supported"] = List(),
+            ["authorization_endpoint"] = options.PublicAddress + PushedAuthorization.AuthorizePath,
+            ["pushed_authorization_request_endpoint"] = options.PublicAddress + PushedAuthorization.Path,
+            ["require_pushed_authorization_requests"] = true,
+            ["authorization_response_iss_parameter_supported"] = true,
+            ["grant_types_supported"] = List("authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ["scopes_supported"] = List("system/*.cruds", "user/*.cruds", "patient/*.rs", "launch/patient"),
+            ["response_types_supported"] = List("code"),
             ["code_challenge_methods_supported"] = List("S256"),
             // RFC 8705 §3.3
             ["tls_client_certificate_bound_access_tokens"] = true,
-            ["capabilities"] = List("client-confidential-asymmetric", "permission-v2"),
+            ["capabilities"] = List("launch-standalone", "client-confidential-asymmetric", "context-standalone-patient", "permission-patient", "permission-v2"),
         }.ToJsonString());
     }
 }

@@ -9,6 +9,9 @@ namespace KantaGateway.Gateway.Identification;
 /// <remarks>Scopes narrowed by a search query are refused: granting one as if it had none would widen it.</remarks>
 public readonly record struct SmartScope
 {
+    /// <summary>Level of what a citizen's session or app reaches: the one person's own record.</summary>
+    public const string Patient = "patient";
+
     private const string Letters = "cruds";
 
     private SmartScope(string level, string type, string permissions) => (Level, Type, Permissions) = (level, type, permissions);

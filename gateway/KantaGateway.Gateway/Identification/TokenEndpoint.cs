@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Identifiers;
 using Microsoft.AspNetCore;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
@@ -35,12 +36,18 @@ internal static class TokenEndpoint
     public const string ProfessionalNameClaim = "professional_name";
     public const string ProfessionClaim = "profession";
     public const string AcrClaim = "acr";
+
+    /// <summary>Of a citizen's app: id of her Patient (SMART App Launch 2.2, launch context).</summary>
+    public const string PatientClaim = "patient";
     private const string ActorClaim = "act";
 
     /// <summary>Seconds; the shared store is tried again at each request, so soon is soon enough.</summary>
     private const string RetryAfterSeconds = "5";
 
     private const string DefaultPurpose = "TREAT";
+
+    /// <summary>v3-ActReason: the person's own wish.</summary>
+    private const string PatientRequest = "PATRQT";
 
     /// <summary>v3-ActReason codes that a clinic may state; what each permits is decided later.</summary>
     private static readonly HashSet<string> Purposes = ["TREAT", "ETREAT", "CAREMGT", "COC", "HOPERAT", "HPAYMT"];
@@ -50,14 +57,21 @@ internal static class TokenEndpoint
     /// <summary>Set where too many have failed and the caller has to wait.</summary>
     private static readonly object WaitKey = new();
     private static readonly object ProfessionalKey = new();
+    private static readonly object AllowedKey = new();
+    private static readonly object TokenIdKey = new();
 
     /// <summary>What FHIR requests must have in <c>aud</c>.</summary>
     public static string AudienceOf(GatewayOptions options) => options.PublicAddress + "/fhir";
 
+    /// <summary>Whose record the id of a Patient opens; null when it is no such id.</summary>
+    public static Pseudonym? PersonOf(string? patient, IdentifierCipher ids) =>
+        patient is not null && ids.TryReadResourceId(patient, out var person, out var sequence) && sequence == 0 ? person : null;
+
     /// <summary>As tokens and discovery write it.</summary>
     public static string IssuerOf(GatewayOptions options) => new Uri(options.PublicAddress).AbsoluteUri;
 
-    public static void Add(IServiceCollection services, GatewayOptions options, TokenKey key) =>
+    public static void Add(IServiceCollection services, GatewayOptions options, TokenKey key)
+    {
         services.AddOpenIddict().AddServer(server =>
         {
             server.EnableDegradedMode();
@@ -101,14 +115,50 @@ internal static class TokenEndpoint
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseScopedHandler<CompleteResponse>().SetOrder(int.MinValue + 100_000));
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseInlineHandler(TellOutage)
                 .SetOrder(OpenIddictServerAspNetCoreHandlers.AttachHttpResponseCode<ApplyTokenResponseContext>.Descriptor.Order + 500));
+            server.AddEventHandler<HandleConfigurationRequestContext>(handler => handler.UseSingletonHandler<DescribeAppFlow>().SetOrder(int.MaxValue - 100_000));
             TokenStatus.Add(server);
         });
+        // Requests and codes are AppAuthorizations' and not OpenIddict's, whose check wants an authorization endpoint of its own for this.
+        services.PostConfigure<OpenIddictServerOptions>(static it =>
+        {
+            it.GrantTypes.Add(GrantTypes.AuthorizationCode);
+            it.CodeChallengeMethods.Clear();
+            it.CodeChallengeMethods.Add(CodeChallengeMethods.Sha256);
+        });
+    }
+
+    /// <summary>RFC 8414, RFC 9126 §5, RFC 9207 §3: what OpenIddict does not see.</summary>
+    internal sealed class DescribeAppFlow(GatewayOptions options) : IOpenIddictServerHandler<HandleConfigurationRequestContext>
+    {
+        public ValueTask HandleAsync(HandleConfigurationRequestContext context)
+        {
+            context.AuthorizationEndpoint = new Uri(options.PublicAddress + PushedAuthorization.AuthorizePath);
+            context.PushedAuthorizationEndpoint = new Uri(options.PublicAddress + PushedAuthorization.Path);
+            context.Metadata["require_pushed_authorization_requests"] = true;
+            context.Metadata["authorization_response_iss_parameter_supported"] = true;
+            context.Metadata["request_parameter_supported"] = false;
+            context.GrantTypes.Add(GrantTypes.AuthorizationCode);
+            context.ResponseTypes.Add(ResponseTypes.Code);
+            context.ResponseModes.Add(ResponseModes.Query);
+            return default;
+        }
+    }
 
     /// <summary>OpenIddict would validate assertion and subject token with its own keys; <see cref="AuthenticateCaller"/> has done both.</summary>
     private static ValueTask LeaveAssertions(ProcessAuthenticationContext context)
     {
         context.ValidateClientAssertion = context.ValidateSubjectToken = false;
         context.ExtractActorToken = context.ValidateActorToken = false;
+        // A code is none of OpenIddict's tokens; it checks once more what AuthenticateCaller has found behind it.
+        if (HttpOf(context.Transaction).Items[AllowedKey] is AllowedRequest { Request: var asked })
+        {
+            context.ExtractAuthorizationCode = context.ValidateAuthorizationCode = context.RequireAuthorizationCode = false;
+            context.AuthorizationCodePrincipal = new ClaimsPrincipal(new ClaimsIdentity("code"))
+                .SetPresenters(asked.ClientId)
+                .SetClaim(Claims.Private.RedirectUri, asked.RedirectUri)
+                .SetClaim(Claims.Private.CodeChallenge, asked.CodeChallenge)
+                .SetClaim(Claims.Private.CodeChallengeMethod, CodeChallengeMethods.Sha256);
+        }
         return default;
     }
 
@@ -116,7 +166,7 @@ internal static class TokenEndpoint
     private static ValueTask ShortenTokenId(GenerateTokenContext context)
     {
         if (context.SecurityTokenDescriptor.Claims is { } claims)
-            claims[Claims.JwtId] = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
+            claims[Claims.JwtId] = HttpOf(context.Transaction).Items[TokenIdKey] as string ?? Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
         return default;
     }
 
@@ -173,7 +223,7 @@ internal static class TokenEndpoint
     private static string? ClaimedIn(OpenIddictRequest? request) => request?.ClientId ?? ClientAuthentication.ClaimedIn(request?.ClientAssertion);
 
     /// <summary>Who is asking, and for whom.</summary>
-    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AppAuthorizations apps, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
     {
         public async ValueTask HandleAsync(ValidateTokenRequestContext context)
         {
@@ -183,6 +233,18 @@ internal static class TokenEndpoint
             {
                 if (await AuthenticateAsync(context, clients, limits).ConfigureAwait(false) is not { } client)
                     return;
+                if (request.IsAuthorizationCodeGrantType())
+                {
+                    var (allowed, problem) = await apps.RedeemAsync(request.Code, client.ClientId, request.RedirectUri, request.CodeVerifier).ConfigureAwait(false);
+                    if (allowed is null)
+                    {
+                        context.Reject(Errors.InvalidGrant, problem);
+                        return;
+                    }
+                    http.Items[AllowedKey] = allowed;
+                    http.Items[TokenIdKey] = AppAuthorizations.TokenIdOf(request.Code!);
+                    return;
+                }
                 if (ExplainScopes(client, request) is { } scope)
                 {
                     context.Reject(Errors.InvalidScope, scope);
@@ -230,9 +292,15 @@ internal static class TokenEndpoint
             var professional = http.Items[ProfessionalKey] as VouchedProfessional;
 
             var identity = new ClaimsIdentity("kanta", Claims.Name, Claims.Role);
-            identity.SetClaim(Claims.Subject, professional?.Id ?? client.ClientId);
+            var allowed = http.Items[AllowedKey] as AllowedRequest;
+            identity.SetClaim(Claims.Subject, professional?.Id ?? allowed?.Patient ?? client.ClientId);
             identity.SetClaim(OrganisationClaim, client.Organisation.ToString());
-            identity.SetClaim(PurposeClaim, PurposeOf(context.Request));
+            identity.SetClaim(PurposeClaim, allowed is null ? PurposeOf(context.Request) : PatientRequest);
+            if (allowed is not null)
+            {
+                identity.SetClaim(PatientClaim, allowed.Patient);
+                identity.SetClaim(AcrClaim, allowed.Acr);
+            }
             var life = TimeSpan.FromSeconds(options.Identification.AccessTokenSeconds);
             if (professional is not null)
             {
@@ -246,7 +314,7 @@ internal static class TokenEndpoint
                 if (left < life)
                     life = left;
             }
-            identity.SetScopes(ScopesOf(client, context.Request));
+            identity.SetScopes(allowed is null ? ScopesOf(client, context.Request) : [.. allowed.Request.Scopes]);
             identity.SetResources(AudienceOf(options));
             identity.SetDestinations(static _ => [Destinations.AccessToken]);
             var principal = new ClaimsPrincipal(identity);
@@ -263,7 +331,12 @@ internal static class TokenEndpoint
         public ValueTask HandleAsync(ApplyTokenResponseContext context)
         {
             if (string.IsNullOrEmpty(context.Error) && HttpOf(context.Transaction).Items[ClientKey] is RegisteredClient client && context.Request is { } request)
-                context.Response.Scope = string.Join(' ', ScopesOf(client, request));
+            {
+                var allowed = HttpOf(context.Transaction).Items[AllowedKey] as AllowedRequest;
+                context.Response.Scope = string.Join(' ', allowed is null ? ScopesOf(client, request) : [.. allowed.Request.Scopes]);
+                if (allowed is not null)
+                    context.Response[PatientClaim] = allowed.Patient;
+            }
             return TellRefusalAsync(context.Transaction);
         }
 

@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Identifiers;
 using OpenIddict.Abstractions;
 using OpenIddict.Server;
 using OpenIddict.Server.AspNetCore;
@@ -69,7 +70,7 @@ internal static class TokenStatus
     }
 
     /// <summary>RFC 7662 §2.2: what FHIR requests would not accept is not active.</summary>
-    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
+    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations, IdentifierCipher ids) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
     {
         public ValueTask HandleAsync(ValidateIntrospectionRequestContext context)
         {
@@ -78,7 +79,8 @@ internal static class TokenStatus
                 // Without a name or a client there is nothing of this gateway's.
                 if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti
                     || registry.Current.Find(context.Request.ClientId!) is not { IsActive: true } client
-                    || RevokedName.OfToken(jti, client, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim)).Any(revocations.IsRevoked))
+                    || RevokedName.OfToken(jti, client, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim),
+                        TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids)).Any(revocations.IsRevoked))
                     context.Reject(Errors.InvalidToken);
             }
             catch (SharedStateException)

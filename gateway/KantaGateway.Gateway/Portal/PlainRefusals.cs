@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.Core.Infrastructure;
 using Microsoft.AspNetCore.Mvc.Filters;
@@ -38,6 +39,7 @@ internal sealed partial class PlainRefusals : IExceptionFilter, IAlwaysRunResult
         {
             FaultException fault => FaultTable.Of(fault.Fault.Kind).Status,
             RefusedException refused => refused.Status,
+            SharedStateException => StatusCodes.Status503ServiceUnavailable,
             _ => StatusCodes.Status500InternalServerError,
         };
         if (status == StatusCodes.Status500InternalServerError)

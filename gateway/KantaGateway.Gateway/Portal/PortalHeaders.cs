@@ -12,6 +12,10 @@ internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options
     private readonly string _forms = CitizenSignIn.OriginOfBroker(options) is { } broker ? "'self' " + broker : "'self'";
     private readonly bool _local = new Uri(options.PublicAddress).IsLoopback;
 
+    /// <summary>Lets this page's form end at another origin: where the citizen's answer leads her browser.</summary>
+    public static void AllowFormTo(HttpContext context, string origin) =>
+        context.Response.Headers.ContentSecurityPolicy = $"{context.Response.Headers.ContentSecurityPolicy} {origin}";
+
     public Task InvokeAsync(HttpContext context)
     {
         var headers = context.Response.Headers;

@@ -129,10 +129,6 @@ public class ConsentDecisionTests
     }
 
     [Fact]
-    public void The_persons_own_reading_is_bounded_by_no_token() => Assert.Null(Assert.IsType<Decision.Permit>(
-        ConsentWorld.Decide(ConsentWorld.Requester("citizen", scopes: []), ConsentWorld.Interaction(InteractionKind.Search, "Observation"), PolicySnapshot.Empty)).Scope.Types);
-
-    [Fact]
     public void Nobody_but_the_person_sees_declarations()
     {
         foreach (var breadth in Enum.GetValues<Breadth>().Except([Breadth.WholePerson, Breadth.Directory]))

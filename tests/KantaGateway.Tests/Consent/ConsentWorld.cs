@@ -26,7 +26,7 @@ static class ConsentWorld
         Self = kind switch { "citizen" => Person, "another citizen" => PseudonymOf("another"), _ => null },
         PurposeOfUse = purpose,
         TokenId = "t1",
-        Scopes = SmartScope.ParseAll(scopes ?? ["system/*.cruds", "user/*.cruds"]),
+        Scopes = SmartScope.ParseAll(scopes ?? ["system/*.cruds", "user/*.cruds", "patient/*.cruds"]),
         Expires = expired ? Now : Now.AddMinutes(5),
     };
 

@@ -163,6 +163,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         builder.Logging.ClearProviders().AddProvider(Logs).SetMinimumLevel(LogLevel.Trace);
         builder.Services.AddSingleton<TimeProvider>(Clock);
         builder.Services.AddSingleton<IPseudonyms>(new SomePseudonyms());
+        builder.Services.AddSingleton(new IdentifierCipher(new byte[IdentifierCipher.KeySize]));
         builder.Services.AddSingleton<IIdentificationObserver>(Refusals);
         builder.AddIdentification(options);
         var app = builder.Build();

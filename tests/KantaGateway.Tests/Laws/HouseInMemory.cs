@@ -102,7 +102,7 @@ sealed class HouseInMemory : IAsyncDisposable
         Self = self,
         PurposeOfUse = "PATRQT",
         TokenId = "session",
-        Scopes = [],
+        Scopes = SmartScope.ParseAll(["patient/*.cruds"]),
         Expires = DateTimeOffset.UtcNow.AddHours(1),
     };
 

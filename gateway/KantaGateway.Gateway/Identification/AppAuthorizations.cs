@@ -1,0 +1,135 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Microsoft.AspNetCore.DataProtection;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>What a citizen's app asks for, pushed beforehand over the app's own authenticated connection (RFC 9126).</summary>
+/// <param name="RedirectUri">One of the registered ones, exactly.</param>
+/// <param name="State">Given back as it came; null: none.</param>
+/// <param name="CodeChallenge">PKCE, S256 (RFC 7636).</param>
+/// <param name="Scopes">SMART v2 scopes of level <c>patient</c>, no wider than the registration.</param>
+internal sealed record PushedRequest(string ClientId, string RedirectUri, string? State, string CodeChallenge, IReadOnlyList<string> Scopes);
+
+/// <summary>What a citizen has allowed, until the app has fetched its token.</summary>
+/// <param name="Patient">Id of the citizen's Patient.</param>
+/// <param name="Acr">Level at which she was identified.</param>
+internal sealed record AllowedRequest(PushedRequest Request, string Patient, string? Acr);
+
+/// <summary>
+/// The way of a citizen's app from its pushed request to its token. Request and code are 32 random bytes each; what they stand for is
+/// in the shared store, sealed, so that both end after their time, serve once, and say nothing.
+/// </summary>
+/// <remarks>Throws <see cref="SharedStateException"/> when the store does not answer.</remarks>
+internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProvider protection, Revocations revocations, TimeProvider time)
+{
+    /// <summary>Between the push and the citizen's arrival.</summary>
+    public static readonly TimeSpan RequestLife = TimeSpan.FromSeconds(60);
+
+    /// <summary>Between her arrival and her answer: she identifies herself meanwhile.</summary>
+    private static readonly TimeSpan ThinkingTime = TimeSpan.FromMinutes(15);
+
+    private static readonly TimeSpan CodeLife = TimeSpan.FromSeconds(60);
+
+    /// <summary>As long as a token that a code was turned into may live, and a little more.</summary>
+    private static readonly TimeSpan UsedCodeLife = TimeSpan.FromMinutes(7);
+
+    private const string UrnPrefix = "urn:ietf:params:oauth:request_uri:";
+    private const int SecretLength = 43;
+
+    private readonly IDataProtector _protector = protection.CreateProtector("app authorization");
+
+    /// <returns>The <c>request_uri</c>.</returns>
+    public async Task<string> PushAsync(PushedRequest request)
+    {
+        var secret = NewSecret();
+        await WriteAsync("request", secret, request, RequestLife).ConfigureAwait(false);
+        return UrnPrefix + secret;
+    }
+
+    /// <summary>The request, as often as the citizen looks at it before she has answered.</summary>
+    /// <returns>Null when there is none, it has ended or been answered, or another client pushed it.</returns>
+    public async Task<PushedRequest?> ArriveAsync(string? requestUri, string? clientId)
+    {
+        if (SecretOf(requestUri) is not { } secret || await ReadAsync<PushedRequest>("request", secret).ConfigureAwait(false) is not { } request || request.ClientId != clientId)
+            return null;
+        await WriteAsync("request", secret, request, ThinkingTime).ConfigureAwait(false);
+        return request;
+    }
+
+    /// <summary>Ends the request with the citizen's answer.</summary>
+    /// <returns>False when it has been answered before.</returns>
+    public async Task<bool> AnswerAsync(string requestUri)
+    {
+        if (SecretOf(requestUri) is not { } secret || !await shared.AddAsync(NameOf("answered", secret), ThinkingTime).ConfigureAwait(false))
+            return false;
+        await shared.RemoveAsync(NameOf("request", secret)).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <returns>The code.</returns>
+    public async Task<string> AllowAsync(AllowedRequest allowed)
+    {
+        var code = NewSecret();
+        await WriteAsync("code", code, allowed, CodeLife).ConfigureAwait(false);
+        return code;
+    }
+
+    /// <summary>Takes what a code stands for. A code that comes twice has been stolen from somebody: the token that it was turned into is revoked.</summary>
+    /// <returns>What was allowed, or a plain sentence why not; exactly one of the two.</returns>
+    public async Task<(AllowedRequest? Allowed, string? Problem)> RedeemAsync(string? code, string clientId, string? redirectUri, string? verifier)
+    {
+        if (code is not { Length: SecretLength })
+            return (null, "The code is not one of this server's.");
+        if (await ReadAsync<AllowedRequest>("code", code).ConfigureAwait(false) is not { } allowed)
+        {
+            if (await shared.GetAsync(NameOf("used", code)).ConfigureAwait(false) is not null)
+                await revocations.RevokeAsync(RevokedName.Token(TokenIdOf(code)), time.GetUtcNow() + UsedCodeLife).ConfigureAwait(false);
+            return (null, "The code has been used, has expired, or never was.");
+        }
+        if (allowed.Request.ClientId != clientId)
+            return (null, "The code was issued to another client.");
+        if (allowed.Request.RedirectUri != redirectUri)
+            return (null, "redirect_uri differs from the one of the request.");
+        // RFC 7636 §4.1, §4.6
+        if (verifier is not { Length: >= 43 and <= 128 }
+            || !CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(verifier)))), Encoding.ASCII.GetBytes(allowed.Request.CodeChallenge)))
+            return (null, "code_verifier does not match the code_challenge of the request.");
+        // Of all that come at the same time exactly one.
+        if (!await shared.AddAsync(NameOf("used", code), UsedCodeLife).ConfigureAwait(false))
+            return (null, "The code has been used, has expired, or never was.");
+        await shared.RemoveAsync(NameOf("code", code)).ConfigureAwait(false);
+        return (allowed, null);
+    }
+
+    /// <summary>Id of the token that a code is turned into: whoever brings the code again names by it what is to be revoked.</summary>
+    public static string TokenIdOf(string code) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes("token of code\0" + code)).AsSpan(0, 16));
+
+    private static string NewSecret() => Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
+
+    private static string? SecretOf(string? requestUri) =>
+        requestUri is { Length: 34 + SecretLength } && requestUri.StartsWith(UrnPrefix, StringComparison.Ordinal) ? requestUri[UrnPrefix.Length..] : null;
+
+    /// <summary>Who reads the store must not learn what a browser has to say.</summary>
+    private static string NameOf(string kind, string secret) => $"app-{kind}:" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(secret)));
+
+    private async Task WriteAsync<T>(string kind, string secret, T value, TimeSpan life) =>
+        await shared.SetAsync(NameOf(kind, secret), _protector.Protect(JsonSerializer.SerializeToUtf8Bytes(value)), life).ConfigureAwait(false);
+
+    private async Task<T?> ReadAsync<T>(string kind, string secret) where T : class
+    {
+        if (await shared.GetAsync(NameOf(kind, secret)).ConfigureAwait(false) is not { } stored)
+            return null;
+        try
+        {
+            return JsonSerializer.Deserialize<T>(_protector.Unprotect(stored));
+        }
+        catch (CryptographicException)
+        {
+            // Sealed under a token key that has been replaced since.
+            return null;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Primitives;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+
+namespace KantaGateway.Gateway.Identification;
+
+/// <summary>
+/// The endpoint at which a citizen's app pushes what it asks for (RFC 9126), authenticated as at the token endpoint; nothing is taken from
+/// the address that the citizen's browser then opens.
+/// </summary>
+internal static class PushedAuthorization
+{
+    public const string Path = "/connect/par";
+
+    /// <summary>Page of the portal at which the citizen answers.</summary>
+    public const string AuthorizePath = "/connect/authorize";
+
+    private const int LongestForm = 64 * 1024;
+    private const int LongestState = 1024;
+
+    /// <summary>Asks for the patient in context, which an app of a citizen always gets (SMART App Launch 2.2, launch/patient).</summary>
+    private const string LaunchScope = "launch/patient";
+
+    public static void Map(IEndpointRouteBuilder endpoints) => endpoints.MapPost(Path, PushAsync);
+
+    /// <summary>Where the browser goes back to, with the issuer that answers (RFC 9207).</summary>
+    public static string BackTo(PushedRequest request, GatewayOptions options, string name, string value)
+    {
+        var answer = new Dictionary<string, string?> { [name] = value, [Parameters.Iss] = TokenEndpoint.IssuerOf(options) };
+        if (request.State is { } state)
+            answer[Parameters.State] = state;
+        return QueryHelpers.AddQueryString(request.RedirectUri, answer);
+    }
+
+    private static async Task PushAsync(HttpContext context)
+    {
+        var services = context.RequestServices;
+        var limits = services.GetRequiredService<AttemptLimits>();
+        context.Response.Headers.CacheControl = "no-store";
+        if (limits.Wait(context) is { } wait)
+        {
+            await AnswerAsync(context, StatusCodes.Status429TooManyRequests, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, wait).Issues[0].Diagnostics)).ConfigureAwait(false);
+            return;
+        }
+        RegisteredClient? client = null;
+        TokenRefusal? refusal;
+        try
+        {
+            if (!context.Request.HasFormContentType || context.Request.ContentLength is not <= LongestForm)
+                refusal = new(Errors.InvalidRequest, "Send the parameters as application/x-www-form-urlencoded.");
+            else
+            {
+                var form = (await context.Request.ReadFormAsync(context.RequestAborted).ConfigureAwait(false)).ToDictionary(StringComparer.Ordinal);
+                (client, refusal) = await services.GetRequiredService<ClientAuthentication>().AuthenticateAsync(
+                    context, One(form, Parameters.ClientId), One(form, Parameters.ClientAssertionType), One(form, Parameters.ClientAssertion)).ConfigureAwait(false);
+                if (client is not null)
+                {
+                    // A push costs what a token does, and is counted as one.
+                    if (await limits.AskedAsync(context, client).ConfigureAwait(false) is { } flood)
+                    {
+                        await AnswerAsync(context, StatusCodes.Status429TooManyRequests, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, flood).Issues[0].Diagnostics)).ConfigureAwait(false);
+                        return;
+                    }
+                    (var request, refusal) = Read(client, form, TokenEndpoint.AudienceOf(services.GetRequiredService<GatewayOptions>()));
+                    if (request is not null)
+                    {
+                        var address = await services.GetRequiredService<AppAuthorizations>().PushAsync(request).ConfigureAwait(false);
+                        context.Response.StatusCode = StatusCodes.Status201Created;
+                        await context.Response.WriteAsJsonAsync(new { request_uri = address, expires_in = (int)AppAuthorizations.RequestLife.TotalSeconds }, context.RequestAborted).ConfigureAwait(false);
+                        return;
+                    }
+                }
+            }
+        }
+        catch (SharedStateException)
+        {
+            context.Response.Headers.RetryAfter = "5";
+            await AnswerAsync(context, StatusCodes.Status503ServiceUnavailable, new(Errors.TemporarilyUnavailable, "Requests cannot be kept at the moment; try again with a new assertion.")).ConfigureAwait(false);
+            return;
+        }
+        // A wish that goes too far or an outage of ours is no failure to identify.
+        var outage = refusal!.Error == Errors.TemporarilyUnavailable;
+        if (client is null && !outage)
+            await limits.FailedAsync(context).ConfigureAwait(false);
+        await services.GetRequiredService<IIdentificationObserver>().RefusedAsync(context, client?.ClientId ?? "", refusal.Description, context.RequestAborted).ConfigureAwait(false);
+        if (outage)
+            context.Response.Headers.RetryAfter = "5";
+        await AnswerAsync(context, outage ? StatusCodes.Status503ServiceUnavailable : refusal.Error == Errors.InvalidClient ? StatusCodes.Status401Unauthorized : StatusCodes.Status400BadRequest, refusal).ConfigureAwait(false);
+    }
+
+    private static (PushedRequest? Request, TokenRefusal? Refusal) Read(RegisteredClient client, Dictionary<string, StringValues> form, string audience)
+    {
+        // RFC 6749 §3.1: each at most once.
+        if (form.Any(parameter => parameter.Value.Count != 1))
+            return Refuse(Errors.InvalidRequest, "A parameter stands more than once.");
+        if (client.Registration.Kind != ClientKind.App)
+            return Refuse(Errors.UnauthorizedClient, "The client is not registered as an app of citizens.");
+        if (form.ContainsKey(Parameters.Request))
+            return Refuse(Errors.RequestNotSupported, "request is not supported: the parameters are pushed.");
+        if (form.ContainsKey(Parameters.RequestUri))
+            return Refuse(Errors.InvalidRequest, "request_uri is not allowed where requests are pushed (RFC 9126 §2.1).");
+        if (One(form, Parameters.ResponseType) != ResponseTypes.Code)
+            return Refuse(Errors.UnsupportedResponseType, "response_type must be code.");
+        if (One(form, Parameters.ResponseMode) is not (null or ResponseModes.Query))
+            return Refuse(Errors.InvalidRequest, "response_mode must be query.");
+        if (One(form, Parameters.RedirectUri) is not { } redirect || !client.Registration.RedirectUris.Contains(redirect, StringComparer.Ordinal))
+            return Refuse(Errors.InvalidRequest, "redirect_uri must be exactly one of those that the client has registered.");
+        if (One(form, Parameters.CodeChallengeMethod) != CodeChallengeMethods.Sha256)
+            return Refuse(Errors.InvalidRequest, "PKCE is required: code_challenge_method must be S256.");
+        if (One(form, Parameters.CodeChallenge) is not { Length: 43 } challenge || challenge.Any(static c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '_')))
+            return Refuse(Errors.InvalidRequest, "code_challenge must be the base64url of a SHA-256 digest.");
+        if (One(form, Parameters.State) is { Length: > LongestState })
+            return Refuse(Errors.InvalidRequest, $"state has more than {LongestState} characters.");
+        // SMART App Launch 2.2: which server the app believes to speak to.
+        if (One(form, "aud") is { } aud && aud.TrimEnd('/') != audience)
+            return Refuse(Errors.InvalidRequest, $"aud must be {audience}.");
+        var scopes = new List<string>();
+        foreach (var text in (One(form, Parameters.Scope) ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (text == LaunchScope)
+                continue;
+            if (!SmartScope.TryParse(text, out var scope) || scope.Level != SmartScope.Patient)
+                return Refuse(Errors.InvalidScope, $"An app of citizens asks for {LaunchScope} and for patient/ scopes such as patient/Observation.rs.");
+            if (!client.Scopes.Any(registered => registered.Covers(scope)))
+                return Refuse(Errors.InvalidScope, "A requested scope goes beyond what the client has registered.");
+            scopes.Add(scope.ToString());
+        }
+        return scopes.Count == 0
+            ? Refuse(Errors.InvalidScope, "scope must name at least one patient/ scope such as patient/Observation.rs.")
+            : (new(client.ClientId, redirect, One(form, Parameters.State), challenge, [.. scopes.Distinct(StringComparer.Ordinal)]), null);
+    }
+
+    private static string? One(Dictionary<string, StringValues> form, string name) => form.TryGetValue(name, out var values) && values is [{ Length: > 0 } one] ? one : null;
+
+    private static (PushedRequest?, TokenRefusal?) Refuse(string error, string description) => (null, new(error, description));
+
+    private static Task AnswerAsync(HttpContext context, int status, TokenRefusal refusal)
+    {
+        context.Response.StatusCode = status;
+        return context.Response.WriteAsJsonAsync(new { error = refusal.Error, error_description = refusal.Description }, context.RequestAborted);
+    }
+}

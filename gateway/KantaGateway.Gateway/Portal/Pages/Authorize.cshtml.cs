@@ -1,0 +1,77 @@
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.AspNetCore.Mvc.RazorPages;
+
+namespace KantaGateway.Gateway.Portal.Pages;
+
+/// <summary>
+/// An app asks the citizen for her own records (SMART App Launch, standalone): who asks, for what, and her answer. Asked each time; nothing
+/// of it is kept.
+/// </summary>
+[OpenToAll]
+internal sealed class AuthorizeModel(AppAuthorizations authorizations, ClientRegistry registry, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
+{
+    /// <summary>Null when there is nothing to answer.</summary>
+    public PushedRequest? Asked { get; private set; }
+
+    public string RequestUri { get; private set; } = "";
+
+    public string App { get; private set; } = "";
+
+    public string Vendor { get; private set; } = "";
+
+    /// <summary>Kinds of entries, in words.</summary>
+    public IEnumerable<string> What => Asked!.Scopes.Select(Word).Distinct();
+
+    public async Task<IActionResult> OnGetAsync([FromQuery(Name = "client_id")] string? client, [FromQuery(Name = "request_uri")] string? request)
+    {
+        if (!await ReadAsync(client, request))
+            return Nothing();
+        // Back to here once she is identified.
+        return HttpContext.Features.Get<IRequesterFeature>() is null
+            ? new SeeOtherResult("/signin?back=" + Uri.EscapeDataString($"{PushedAuthorization.AuthorizePath}?client_id={Uri.EscapeDataString(client!)}&request_uri={Uri.EscapeDataString(request!)}"))
+            : Page();
+    }
+
+    public async Task<IActionResult> OnPostAsync([FromForm(Name = "client_id")] string? client, [FromForm(Name = "request_uri")] string? request, [FromForm] string? answer)
+    {
+        if (HttpContext.Features.Get<IRequesterFeature>()?.Requester is not { Self: { } self } citizen)
+        {
+            Notices.Leave(HttpContext, "sign-in-first");
+            return new SeeOtherResult("/");
+        }
+        if (!await ReadAsync(client, request) || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
+            return Nothing();
+        var asked = Asked!;
+        return new SeeOtherResult(answer == "deny"
+            ? PushedAuthorization.BackTo(asked, options, "error", "access_denied")
+            : PushedAuthorization.BackTo(asked, options, "code", await authorizations.AllowAsync(new(asked, ids.PatientId(self), citizen.Acr))));
+    }
+
+    private async Task<bool> ReadAsync(string? client, string? request)
+    {
+        Asked = await authorizations.ArriveAsync(request, client);
+        // Of a registration that has changed since the push, what is now in force.
+        if (Asked is null || registry.Current.Find(Asked.ClientId) is not { IsActive: true } known || !known.Registration.RedirectUris.Contains(Asked.RedirectUri, StringComparer.Ordinal))
+        {
+            Asked = null;
+            return false;
+        }
+        RequestUri = request!;
+        Vendor = known.Registration.OrganisationName;
+        App = known.Registration.ClientName ?? Vendor;
+        // The answer leads the browser there, and it holds the redirect after a form to this list.
+        PortalHeaders.AllowFormTo(HttpContext, new Uri(Asked.RedirectUri).GetLeftPart(UriPartial.Authority));
+        return true;
+    }
+
+    private PageResult Nothing()
+    {
+        Asked = null;
+        Response.StatusCode = StatusCodes.Status400BadRequest;
+        return Page();
+    }
+
+    private string Word(string scope) => SmartScope.TryParse(scope, out var asked) && asked.Type != "*" ? texts.Find("type." + asked.Type) ?? asked.Type : texts["authorize.everything"];
+}

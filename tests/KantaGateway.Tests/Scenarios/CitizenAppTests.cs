@@ -1,0 +1,488 @@
+using System.Buffers.Text;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Web;
+using KantaGateway.Dev;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Verification;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Tokens;
+
+namespace KantaGateway.Tests.Scenarios;
+
+/// <summary>
+/// An app of a citizen over the public contract (SMART App Launch 2.2, standalone): pushed request, her answer, code, token with
+/// <c>patient</c>, and no more of her record than she allowed.
+/// </summary>
+/// <remarks>Names in comments are those of the OpenID Foundation's FAPI 2.0 modules, without their prefix FAPI2SPFinal.</remarks>
+public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture<CitizenAppTests.World>
+{
+    private const string AssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    private const string Redirect = DevelopmentFolder.AppRedirect;
+
+    /// <summary>HappyFlow.</summary>
+    [Fact]
+    public async Task A_citizen_lets_an_app_at_her_record_and_it_reads_what_she_allowed()
+    {
+        var app = new App(world);
+        var request = await app.PushAsync();
+        using var browser = world.NewBrowser();
+
+        // Not signed in: by the broker, and back to the question.
+        using var first = await browser.GetAsync(app.AuthorizeUrl(request));
+        Assert.Equal(HttpStatusCode.SeeOther, first.StatusCode);
+        Assert.StartsWith("/signin?back=%2Fconnect%2Fauthorize", first.Headers.Location!.OriginalString);
+        var page = await world.SignInAsync(browser, first.Headers.Location.OriginalString);
+        Assert.Equal("/connect/authorize", page.Address.AbsolutePath);
+        Assert.Contains("Omakunto", page.Text);
+        Assert.Contains("Omakunto Sovellukset Oy", page.Text);
+        Assert.Contains("Measurement or test result", page.Text);
+
+        var answer = await world.AnswerAsync(browser, page, "allow");
+        Assert.Equal("s-1", answer["state"]);
+        Assert.Equal(world.Address + "/", answer["iss"]);
+        Assert.Equal(43, answer["code"]!.Length);
+        var (status, token) = await app.RedeemAsync(answer["code"]!);
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Equal("patient/Observation.rs patient/Patient.r", token.GetProperty("scope").GetString());
+        Assert.Equal(world.Patient, token.GetProperty("patient").GetString());
+        Assert.False(token.TryGetProperty("refresh_token", out _));
+
+        var bearer = token.GetProperty("access_token").GetString()!;
+        Assert.Equal(HttpStatusCode.OK, (await app.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+        using var found = await app.SearchAsync(bearer, "Observation");
+        Assert.Equal(HttpStatusCode.OK, found.StatusCode);
+        Assert.Equal(1, (await found.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("total").GetInt32());
+    }
+
+    /// <summary>UserRejectsAuthentication.</summary>
+    [Fact]
+    public async Task What_she_does_not_allow_gives_no_code_and_is_not_asked_again()
+    {
+        var app = new App(world);
+        var request = await app.PushAsync();
+        using var browser = world.NewBrowser();
+        var page = await world.SignInAsync(browser, "/signin?back=" + Uri.EscapeDataString(app.AuthorizeUrl(request)));
+        var answer = await world.AnswerAsync(browser, page, "deny");
+        Assert.Equal(("access_denied", "s-1", world.Address + "/", null), (answer["error"], answer["state"], answer["iss"], answer["code"]));
+        Assert.Equal(HttpStatusCode.BadRequest, (await browser.GetAsync(app.AuthorizeUrl(request))).StatusCode);
+    }
+
+    [Fact]
+    public async Task An_app_reaches_nothing_beyond_its_scopes_on_any_road()
+    {
+        var app = new App(world);
+        var bearer = await app.TokenAsync(scope: "patient/Observation.rs");
+        using var allowed = await app.SearchAsync(bearer, "Observation", "&_include=Observation:encounter&_include=Observation:subject");
+        Assert.Equal(HttpStatusCode.OK, allowed.StatusCode);
+        var entries = (await allowed.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("entry").EnumerateArray();
+        Assert.All(entries, entry => Assert.Equal("Observation", entry.GetProperty("resource").GetProperty("resourceType").GetString()));
+
+        foreach (var (method, path, body) in new[]
+        {
+            (HttpMethod.Get, "/fhir/Patient/" + world.Patient, null),
+            (HttpMethod.Get, "/fhir/Patient/" + world.Patient + "/$everything", null),
+            (HttpMethod.Get, "/fhir/Condition/" + world.Condition, null),
+            (HttpMethod.Get, "/fhir/Condition/" + world.Condition + "/_history", null),
+            (HttpMethod.Post, "/fhir/Condition", "{\"resourceType\":\"Condition\",\"subject\":{\"reference\":\"Patient/" + world.Patient + "\"}}"),
+            (HttpMethod.Post, "/fhir/Observation", "{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"text\":\"x\"},\"subject\":{\"reference\":\"Patient/" + world.Patient + "\"}}"),
+            (HttpMethod.Delete, "/fhir/Observation/" + world.Observation, null),
+            (HttpMethod.Post, "/fhir/Consent", "{\"resourceType\":\"Consent\",\"status\":\"active\",\"patient\":{\"reference\":\"Patient/" + world.Patient + "\"}}"),
+        })
+        {
+            using var response = await app.SendAsync(bearer, method, path, body);
+            Assert.True(response.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity, $"{method} {path}: {response.StatusCode}");
+            Assert.DoesNotContain("\"searchset\"", await response.Content.ReadAsStringAsync());
+        }
+        Assert.Equal(HttpStatusCode.Forbidden, (await app.SearchAsync(bearer, "Condition")).StatusCode);
+        using var batch = await app.SendAsync(bearer, HttpMethod.Post, "/fhir",
+            "{\"resourceType\":\"Bundle\",\"type\":\"batch\",\"entry\":[{\"request\":{\"method\":\"GET\",\"url\":\"Condition/" + world.Condition + "\"}}]}");
+        Assert.DoesNotContain("Masennus", await batch.Content.ReadAsStringAsync());
+    }
+
+    [Fact]
+    public async Task An_app_reaches_nobody_elses_record()
+    {
+        var app = new App(world);
+        var bearer = await app.TokenAsync();
+        using var response = await app.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + world.AnotherPatient);
+        Assert.True(response.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.NotFound, response.StatusCode.ToString());
+    }
+
+    /// <summary>EnsureHolderOfKeyRequired.</summary>
+    [Fact]
+    public async Task The_token_works_with_the_apps_certificate_only()
+    {
+        var app = new App(world);
+        var bearer = await app.TokenAsync();
+        using var without = new App(world, certificate: null);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await without.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+        using var clinic = new App(world, certificate: "clinics/aurora");
+        Assert.Equal(HttpStatusCode.Unauthorized, (await clinic.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+    }
+
+    /// <summary>AttemptReuseAuthorizationCodeAfterOneSecond; RFC 9700 §2.1.1: what came of the code goes too.</summary>
+    [Fact]
+    public async Task A_code_serves_once_and_its_second_use_ends_the_token()
+    {
+        var app = new App(world);
+        var code = await app.CodeAsync();
+        var (_, token) = await app.RedeemAsync(code);
+        var bearer = token.GetProperty("access_token").GetString()!;
+        Assert.Equal(HttpStatusCode.OK, (await app.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+
+        var (status, body) = await app.RedeemAsync(code);
+        Assert.Equal((HttpStatusCode.BadRequest, "invalid_grant"), (status, body.GetProperty("error").GetString()));
+        Assert.Equal(HttpStatusCode.Unauthorized, (await app.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+    }
+
+    /// <summary>PAREnsurePKCECodeVerifierRequired, PARIncorrectPKCECodeVerifierRejected.</summary>
+    [Theory]
+    [InlineData("another verifier")]
+    [InlineData("no verifier")]
+    [InlineData("another redirect_uri")]
+    [InlineData("no redirect_uri")]
+    [InlineData("another code")]
+    public async Task A_code_is_not_redeemed_with(string what)
+    {
+        var app = new App(world);
+        var code = await app.CodeAsync();
+        var (status, body) = await app.RedeemAsync(what == "another code" ? new string('A', 43) : code, form =>
+        {
+            if (what.EndsWith("verifier", StringComparison.Ordinal))
+                form["code_verifier"] = what[0] == 'a' ? new string('v', 43) : "";
+            if (what.EndsWith("redirect_uri", StringComparison.Ordinal))
+                form["redirect_uri"] = what[0] == 'a' ? Redirect + "/" : "";
+        });
+        Assert.Equal(HttpStatusCode.BadRequest, status);
+        Assert.Equal("invalid_grant", body.GetProperty("error").GetString());
+        // And it was not used up by whoever tried.
+        if (what != "another code")
+            Assert.Equal(HttpStatusCode.OK, (await app.RedeemAsync(code)).Status);
+    }
+
+    /// <summary>EnsureAuthorizationCodeIsBoundToClient.</summary>
+    [Fact]
+    public async Task A_code_is_not_redeemed_by_another_client()
+    {
+        var app = new App(world);
+        var code = await app.CodeAsync();
+        using var clinic = new App(world, "clinics/aurora", "clinics/aurora");
+        var (status, body) = await clinic.RedeemAsync(code, form => form["code_verifier"] = app.Verifier);
+        Assert.Equal((HttpStatusCode.BadRequest, "invalid_grant"), (status, body.GetProperty("error").GetString()));
+    }
+
+    /// <summary>PARAttemptReuseRequestUri, PAREnsureServerAcceptsReusedRequestUriBeforeAuthenticationCompletion, PAREnsureRequestUriIsBoundToClient.</summary>
+    [Fact]
+    public async Task A_request_is_looked_at_until_it_is_answered_and_by_its_own_client_only()
+    {
+        var app = new App(world);
+        var request = await app.PushAsync();
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin");
+        Page page = null!;
+        for (var i = 0; i < 2; i++)
+            Assert.Equal(200, (page = await world.OpenAsync(browser, app.AuthorizeUrl(request))).Status);
+        Assert.Equal(400, (await world.OpenAsync(browser, app.AuthorizeUrl(request).Replace("client_id=omakunto", "client_id=aurora"))).Status);
+        Assert.Equal(400, (await world.OpenAsync(browser, app.AuthorizeUrl(request[..^1] + (request[^1] == 'A' ? "B" : "A")))).Status);
+        // EnsureUnsignedAuthorizationRequestWithoutUsingParFails
+        Assert.Equal(400, (await world.OpenAsync(browser, $"/connect/authorize?client_id=omakunto&response_type=code&redirect_uri={Uri.EscapeDataString(Redirect)}&scope=patient/*.rs")).Status);
+
+        var form = page.Form("authorize-form")!;
+        Assert.NotNull((await world.AnswerAsync(browser, page, "allow"))["code"]);
+        using var again = await browser.PostAsync(form.Action, new FormUrlEncodedContent(form.Fields.Append(new("answer", "allow"))));
+        Assert.Equal(HttpStatusCode.BadRequest, again.StatusCode);
+        Assert.Equal(400, (await world.OpenAsync(browser, app.AuthorizeUrl(request))).Status);
+    }
+
+    [Fact]
+    public async Task The_answer_leads_the_browser_to_the_app_and_to_no_other_site()
+    {
+        var app = new App(world);
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin");
+        using var response = await browser.GetAsync(app.AuthorizeUrl(await app.PushAsync()));
+        Assert.EndsWith(" https://omakunto.example", response.Headers.GetValues("Content-Security-Policy").Single());
+        Assert.True(response.Headers.CacheControl!.NoStore);
+    }
+
+    [Fact]
+    public async Task A_form_of_another_site_allows_nothing()
+    {
+        var app = new App(world);
+        var request = await app.PushAsync();
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin");
+        using var forged = await browser.PostAsync("/connect/authorize", new FormUrlEncodedContent([new("client_id", "omakunto"), new("request_uri", request), new("answer", "allow")]));
+        Assert.Equal(HttpStatusCode.BadRequest, forged.StatusCode);
+        Assert.Equal(200, (await world.OpenAsync(browser, app.AuthorizeUrl(request))).Status);
+    }
+
+    /// <summary>
+    /// PAREnsurePKCERequired, PAREnsurePlainPKCERejected, EnsureRegisteredRedirectUri, EnsureResponseTypeCodeIdTokenFails, EnsureResponseTypeTokenFails,
+    /// PARRejectRequestUriInParAuthorizationFormParams, ParWithoutDuplicateParameters.
+    /// </summary>
+    [Theory]
+    [InlineData("response_type", "token", "unsupported_response_type")]
+    [InlineData("response_type", "code id_token", "unsupported_response_type")]
+    [InlineData("response_type", "", "unsupported_response_type")]
+    [InlineData("response_mode", "fragment", "invalid_request")]
+    [InlineData("redirect_uri", Redirect + "/", "invalid_request")]
+    [InlineData("redirect_uri", Redirect + "?x=1", "invalid_request")]
+    [InlineData("redirect_uri", "https://elsewhere.example/", "invalid_request")]
+    [InlineData("redirect_uri", "", "invalid_request")]
+    [InlineData("code_challenge", "", "invalid_request")]
+    [InlineData("code_challenge", "short", "invalid_request")]
+    [InlineData("code_challenge_method", "plain", "invalid_request")]
+    [InlineData("code_challenge_method", "", "invalid_request")]
+    [InlineData("request", "a.b.c", "request_not_supported")]
+    [InlineData("request_uri", "urn:x", "invalid_request")]
+    [InlineData("aud", "https://elsewhere.example/fhir", "invalid_request")]
+    [InlineData("scope", "", "invalid_scope")]
+    [InlineData("scope", "launch/patient", "invalid_scope")]
+    [InlineData("scope", "system/*.rs", "invalid_scope")]
+    [InlineData("scope", "user/Observation.rs", "invalid_scope")]
+    [InlineData("scope", "patient/Observation.rs patient/Consent.c", "invalid_scope")]
+    [InlineData("scope", "patient/Observation.rs?code=x", "invalid_scope")]
+    [InlineData("client_id", "aurora", "invalid_client")]
+    [InlineData("client_assertion", "a.b.c", "invalid_client")]
+    public async Task A_request_is_not_kept_with(string parameter, string value, string error)
+    {
+        using var app = new App(world);
+        using var response = await app.PostAsync("/connect/par", app.Request(form => form[parameter] = value));
+        Assert.Equal(error == "invalid_client" ? HttpStatusCode.Unauthorized : HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal(error, (await response.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("error").GetString());
+    }
+
+    [Fact]
+    public async Task A_parameter_stands_once_and_a_clinics_system_is_no_app()
+    {
+        using var app = new App(world);
+        using var twice = await app.PostAsync("/connect/par", app.Request().Append(new("state", "again")));
+        Assert.Equal("invalid_request", (await twice.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("error").GetString());
+        using var clinic = new App(world, "clinics/aurora", "clinics/aurora");
+        using var system = await clinic.PostAsync("/connect/par", clinic.Request());
+        Assert.Equal("unauthorized_client", (await system.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("error").GetString());
+        // PARRejectInvalidHttpVerb
+        using var get = await app.SendAsync(null, HttpMethod.Get, "/connect/par");
+        Assert.NotEqual(HttpStatusCode.Created, get.StatusCode);
+    }
+
+    [Theory]
+    [InlineData("client_credentials", "invalid_scope")]
+    [InlineData("refresh_token", "unsupported_grant_type")]
+    [InlineData("password", "unsupported_grant_type")]
+    public async Task An_app_gets_a_token_from_its_citizen_only(string grant, string error)
+    {
+        using var app = new App(world);
+        var (status, body) = await app.RedeemAsync("x", form => form["grant_type"] = grant);
+        Assert.Equal((HttpStatusCode.BadRequest, error), (status, body.GetProperty("error").GetString()));
+    }
+
+    [Fact]
+    public async Task Signing_out_everywhere_ends_what_apps_were_given()
+    {
+        var app = new App(world, citizen: 1);
+        var bearer = await app.TokenAsync();
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin", 1);
+        Assert.Equal(HttpStatusCode.OK, (await app.SearchAsync(bearer, "Observation", patient: world.AnotherPatient)).StatusCode);
+        using var left = await browser.PostAsync("/signout/everywhere", null);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await app.SearchAsync(bearer, "Observation", patient: world.AnotherPatient)).StatusCode);
+    }
+
+    [Theory]
+    [InlineData("/.well-known/openid-configuration")]
+    [InlineData("/.well-known/smart-configuration")]
+    public async Task The_way_is_described(string document)
+    {
+        using var browser = world.NewBrowser();
+        var described = await browser.GetFromJsonAsync<JsonElement>(document);
+        Assert.Equal(world.Address + "/connect/authorize", described.GetProperty("authorization_endpoint").GetString());
+        Assert.Equal(world.Address + "/connect/par", described.GetProperty("pushed_authorization_request_endpoint").GetString());
+        Assert.True(described.GetProperty("require_pushed_authorization_requests").GetBoolean());
+        Assert.True(described.GetProperty("authorization_response_iss_parameter_supported").GetBoolean());
+        Assert.Equal(["S256"], described.GetProperty("code_challenge_methods_supported").EnumerateArray().Select(m => m.GetString()));
+        Assert.Equal(["code"], described.GetProperty("response_types_supported").EnumerateArray().Select(m => m.GetString()));
+        Assert.Contains("authorization_code", described.GetProperty("grant_types_supported").EnumerateArray().Select(m => m.GetString()));
+    }
+
+    /// <summary>The app's own server: its key, its certificate, one attempt's verifier.</summary>
+    private sealed class App : IDisposable
+    {
+        private readonly World _world;
+        private readonly HttpClient _http;
+        private readonly JsonElement _client;
+        private readonly JsonWebKey _key;
+        private readonly int _citizen;
+
+        public App(World world, string client = "apps/omakunto", string? certificate = "apps/omakunto", int citizen = 0)
+        {
+            (_world, _citizen) = (world, citizen);
+            var folder = world.Folder;
+            _client = JsonDocument.Parse(File.ReadAllText(folder.File(client + "/client.json"))).RootElement;
+            _key = new(File.ReadAllText(folder.File(client + "/private_key.jwk")));
+            _http = new(Transport.Handler(folder.Authority, certificate is null ? null : Transport.Identity(folder.File(certificate + "/tls.pem"), folder.File(certificate + "/tls.key")))) { BaseAddress = new(world.Address) };
+        }
+
+        public string Verifier { get; } = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
+
+        public string AuthorizeUrl(string request) => $"/connect/authorize?client_id=omakunto&request_uri={Uri.EscapeDataString(request)}";
+
+        public Dictionary<string, string> Request(Action<Dictionary<string, string>>? change = null)
+        {
+            var form = new Dictionary<string, string>
+            {
+                ["client_id"] = _client.GetProperty("client_id").GetString()!, ["response_type"] = "code", ["redirect_uri"] = Redirect, ["state"] = "s-1",
+                ["scope"] = "launch/patient patient/Observation.rs patient/Patient.r", ["aud"] = _world.Address + "/fhir",
+                ["code_challenge"] = Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(Verifier))), ["code_challenge_method"] = "S256",
+                ["client_assertion_type"] = AssertionType, ["client_assertion"] = Assertion(),
+            };
+            change?.Invoke(form);
+            return form;
+        }
+
+        public async Task<string> PushAsync(string? scope = null)
+        {
+            using var response = await PostAsync("/connect/par", Request(form => form["scope"] = scope ?? form["scope"]));
+            Assert.Equal(HttpStatusCode.Created, response.StatusCode);
+            Assert.True(response.Headers.CacheControl!.NoStore);
+            var body = await response.Content.ReadFromJsonAsync<JsonElement>();
+            Assert.Equal(60, body.GetProperty("expires_in").GetInt32());
+            return body.GetProperty("request_uri").GetString()!;
+        }
+
+        public async Task<string> CodeAsync(string? scope = null)
+        {
+            using var browser = _world.NewBrowser();
+            var page = await _world.SignInAsync(browser, "/signin?back=" + Uri.EscapeDataString(AuthorizeUrl(await PushAsync(scope))), _citizen);
+            return (await _world.AnswerAsync(browser, page, "allow"))["code"]!;
+        }
+
+        public async Task<string> TokenAsync(string? scope = null) => (await RedeemAsync(await CodeAsync(scope))).Body.GetProperty("access_token").GetString()!;
+
+        public async Task<(HttpStatusCode Status, JsonElement Body)> RedeemAsync(string code, Action<Dictionary<string, string>>? change = null)
+        {
+            var form = new Dictionary<string, string>
+            {
+                ["grant_type"] = "authorization_code", ["code"] = code, ["redirect_uri"] = Redirect, ["code_verifier"] = Verifier,
+                ["client_assertion_type"] = AssertionType, ["client_assertion"] = Assertion(),
+            };
+            change?.Invoke(form);
+            using var response = await PostAsync("/connect/token", form.Where(p => p.Value.Length > 0));
+            return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>());
+        }
+
+        public Task<HttpResponseMessage> PostAsync(string path, IEnumerable<KeyValuePair<string, string>> form) => _http.PostAsync(path, new FormUrlEncodedContent(form));
+
+        public Task<HttpResponseMessage> SearchAsync(string bearer, string type, string more = "", string? patient = null)
+        {
+            var request = new HttpRequestMessage(HttpMethod.Post, $"/fhir/{type}/_search") { Content = new StringContent($"patient=Patient/{patient ?? _world.Patient}{more}", new MediaTypeHeaderValue("application/x-www-form-urlencoded")) };
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+            return _http.SendAsync(request);
+        }
+
+        public Task<HttpResponseMessage> SendAsync(string? bearer, HttpMethod method, string path, string? body = null)
+        {
+            var request = new HttpRequestMessage(method, path);
+            if (body is not null)
+                request.Content = new StringContent(body, Encoding.UTF8, "application/fhir+json");
+            if (bearer is not null)
+                request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+            return _http.SendAsync(request);
+        }
+
+        public void Dispose() => _http.Dispose();
+
+        private string Assertion()
+        {
+            var client = _client.GetProperty("client_id").GetString();
+            return new JsonWebTokenHandler().CreateToken(new SecurityTokenDescriptor
+            {
+                Issuer = client, Audience = _world.Address + "/connect/token", Expires = DateTime.UtcNow.AddMinutes(1),
+                Claims = new Dictionary<string, object> { ["sub"] = client!, ["jti"] = Guid.NewGuid().ToString() },
+                SigningCredentials = new SigningCredentials(_key, _client.GetProperty("alg").GetString()),
+            });
+        }
+    }
+
+    /// <summary>The development host with two people's records.</summary>
+    public sealed class World : IAsyncLifetime
+    {
+        private readonly string _data = Directory.CreateTempSubdirectory("kanta-app").FullName;
+        private DevHost _host = null!;
+
+        public string Address => _host.Address;
+        internal DevFolder Folder { get; private set; } = null!;
+        public string Patient { get; private set; } = "";
+        public string AnotherPatient { get; private set; } = "";
+        public string Observation { get; private set; } = "";
+        public string Condition { get; private set; } = "";
+
+        public async Task InitializeAsync()
+        {
+            _host = await DevHost.StartAsync(new DevHostOptions { DataFolder = _data, Port = RunningHost.FreePorts() });
+            Folder = new(_data);
+            using var clinic = ClinicClient.Open(Folder, "aurora", new(Address));
+            Patient = await ArchivedVisit.RegisterAsync(clinic.System, Folder.Citizens[0].IdentityCode, Folder.Citizens[0].Name);
+            AnotherPatient = await ArchivedVisit.RegisterAsync(clinic.System, Folder.Citizens[1].IdentityCode, Folder.Citizens[1].Name);
+            Observation = await StoreAsync(clinic, """{"resourceType":"Observation","status":"final","code":{"text":"Verenpaine"},"subject":{}}""");
+            Condition = await StoreAsync(clinic, """{"resourceType":"Condition","clinicalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/condition-clinical","code":"active"}]},"code":{"text":"Masennus"},"subject":{}}""");
+        }
+
+        public async Task DisposeAsync()
+        {
+            await _host.DisposeAsync();
+            Directory.Delete(_data, true);
+        }
+
+        public HttpClient NewBrowser()
+        {
+            var handler = Transport.Handler(Folder.Authority);
+            handler.UseCookies = true;
+            handler.CookieContainer = new();
+            return new(handler) { BaseAddress = new(Address), DefaultRequestHeaders = { { "Accept-Language", "en" } } };
+        }
+
+        internal async Task<Page> OpenAsync(HttpClient browser, string address)
+        {
+            using var response = await browser.GetAsync(new Uri(browser.BaseAddress!, address));
+            return new(response.RequestMessage!.RequestUri!, (int)response.StatusCode, await response.Content.ReadAsStringAsync());
+        }
+
+        /// <summary>Through the broker, to where the way ends.</summary>
+        internal async Task<Page> SignInAsync(HttpClient browser, string start, int citizen = 0)
+        {
+            using var challenge = await browser.GetAsync(new Uri(browser.BaseAddress!, start));
+            var choice = await OpenAsync(browser, challenge.Headers.Location!.AbsoluteUri);
+            var form = choice.Forms.Single();
+            using var chosen = await browser.PostAsync(form.Action, new FormUrlEncodedContent(form.Fields.Append(new("citizen", citizen.ToString(System.Globalization.CultureInfo.InvariantCulture)))));
+            using var back = await browser.GetAsync(chosen.Headers.Location);
+            return await OpenAsync(browser, back.Headers.Location!.OriginalString);
+        }
+
+        /// <returns>What the app is told.</returns>
+        internal async Task<System.Collections.Specialized.NameValueCollection> AnswerAsync(HttpClient browser, Page page, string answer)
+        {
+            var form = page.Form("authorize-form")!;
+            using var response = await browser.PostAsync(form.Action, new FormUrlEncodedContent(form.Fields.Append(new("answer", answer))));
+            Assert.Equal(HttpStatusCode.SeeOther, response.StatusCode);
+            Assert.StartsWith(Redirect + "?", response.Headers.Location!.AbsoluteUri);
+            return HttpUtility.ParseQueryString(response.Headers.Location.Query);
+        }
+
+        private async Task<string> StoreAsync(ClinicClient clinic, string json)
+        {
+            var resource = JsonNode.Parse(json)!.AsObject();
+            resource["subject"] = new JsonObject { ["reference"] = $"Patient/{Patient}" };
+            var reply = await clinic.System.CreateAsync((string)resource["resourceType"]!, Some.Bytes(resource));
+            Assert.Equal(201, reply.Status);
+            return reply.Json.GetProperty("id").GetString()!;
+        }
+    }
+}
