@@ -104,6 +104,19 @@ internal sealed class GatewayOptionsCheck
         if (options.VerifiedTokens < 1_000)
             Add(Of(nameof(options.VerifiedTokens)), "1,000 or more");
 
+        if (options.RoleRegister is { } register)
+        {
+            static string OfRegister(string name) => Of($"{nameof(IdentificationOptions.RoleRegister)}.{name}");
+            if (!IsHttps(register.Address) || register.Address.EndsWith('/'))
+                Add(OfRegister(nameof(register.Address)), "an https address without trailing slash");
+            Exists(OfRegister(nameof(register.CertificateFile)), register.CertificateFile);
+            Exists(OfRegister(nameof(register.KeyFile)), register.KeyFile);
+            if (register.TimeoutSeconds is < 1 or > 10)
+                Add(OfRegister(nameof(register.TimeoutSeconds)), "1 to 10");
+        }
+        else if (!options.TestIdentityCodes && options.ProfessionalIssuers is { Count: > 0 })
+            Add(Of(nameof(options.RoleRegister)), $"where rights to practise are looked up, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
+
         var issuers = options.ProfessionalIssuers ?? [];
         for (var i = 0; i < issuers.Count; i++)
         {

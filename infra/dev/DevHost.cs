@@ -99,6 +99,7 @@ public sealed class DevHost : IAsyncDisposable
             TlsCertificateFile = folder.ServerCertificateFile,
             TlsKeyFile = folder.ServerKeyFile,
             Revocation = revocation,
+            Register = new(folder.RegisterClientThumbprint),
             Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
             Professionals = DevelopmentFolder.Professionals,
             Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
@@ -121,7 +122,7 @@ public sealed class DevHost : IAsyncDisposable
             CreateStores = true,
             MaxBinary = options.MaxBinary,
         }, options.Configure);
-        say("simulators: trust network broker, clinics' identity providers, revocation responder");
+        say("simulators: trust network broker, clinics' identity providers, revocation responder, role register");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
         var behind = Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
@@ -155,6 +156,7 @@ public sealed class DevHost : IAsyncDisposable
                 SignInsPerMinute = 600,
                 UpstreamAuthorityFile = folder.CaFile,
                 RevocationSources = [new RevocationSource { Authority = folder.Authority.Fingerprint, CrlAddress = outside + revocation.ListPath, OcspAddress = outside + revocation.ResponderPath }],
+                RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = folder.RegisterCertificateFile, KeyFile = folder.RegisterKeyFile },
                 ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],
                 Citizens = new CitizenIdentification
                 {

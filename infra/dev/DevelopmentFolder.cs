@@ -61,6 +61,18 @@ public sealed class DevelopmentFolder : IDisposable
     public string IdentifierKeyFile => At("keys/identifier.key");
     public string BrokerSigningKeyFile => At("keys/broker-signing.key");
     public string BrokerEncryptionKeyFile => At("keys/broker-encryption.key");
+    public string RegisterCertificateFile => At("keys/register-client.pem");
+    public string RegisterKeyFile => At("keys/register-client.key");
+    /// <summary>SHA-256, base64url, of the certificate that the gateway shows to the role register.</summary>
+    public string RegisterClientThumbprint
+    {
+        get
+        {
+            using var certificate = System.Security.Cryptography.X509Certificates.X509Certificate2.CreateFromPem(File.ReadAllText(RegisterCertificateFile));
+            return System.Buffers.Text.Base64Url.EncodeToString(SHA256.HashData(certificate.RawData));
+        }
+    }
+
     public string WrappingKeyFile => At("keys/wrapping-keys.json");
     public string ClientsFile => At("keys/clients.json");
     public string AuditFolder => At("audit");
@@ -162,6 +174,12 @@ public sealed class DevelopmentFolder : IDisposable
             var server = _authority.IssueServer("localhost", "127.0.0.1", "::1");
             WriteSecret(ServerKeyFile, server.KeyPem);
             File.WriteAllText(ServerCertificateFile, server.ChainPem);
+        }
+        if (!File.Exists(RegisterCertificateFile))
+        {
+            var own = _authority.IssueOrganisation(Fhir.Identifiers.Oid.Parse("1.2.246.10.99999990"), "KantaGateway");
+            WriteSecret(RegisterKeyFile, own.KeyPem);
+            File.WriteAllText(RegisterCertificateFile, own.ChainPem);
         }
         if (!File.Exists(GrantKeyFile))
         {

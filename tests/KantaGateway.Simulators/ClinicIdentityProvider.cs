@@ -61,7 +61,7 @@ internal sealed class ClinicIdentityProvider(SimulatorOptions options, string cl
         Expires = DateTime.UtcNow + options.SubjectTokenLife,
         TokenType = "at+jwt",
         SigningCredentials = new SigningCredentials(_key, SecurityAlgorithms.EcdsaSha256),
-        Claims = new Dictionary<string, object>
+        Claims = Changed(new()
         {
             ["sub"] = $"{clinic}:{professional.Id}",
             ["jti"] = Guid.NewGuid().ToString("N"),
@@ -69,6 +69,16 @@ internal sealed class ClinicIdentityProvider(SimulatorOptions options, string cl
             ["name"] = professional.Name,
             ["profession"] = professional.Profession,
             ["acr"] = "urn:kanta:professional-card",
-        },
+        }),
     });
+
+    private Dictionary<string, object> Changed(Dictionary<string, object> claims)
+    {
+        foreach (var (name, value) in options.FurtherClaims)
+            if (value is null)
+                claims.Remove(name);
+            else
+                claims[name] = value;
+        return claims;
+    }
 }

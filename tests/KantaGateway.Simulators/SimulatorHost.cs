@@ -4,7 +4,7 @@ namespace KantaGateway.Simulators;
 
 /// <summary>
 /// The outside world on one TLS port: the Finnish Trust Network broker at <c>/ftn</c>, the clinics' identity providers at
-/// <c>/idp/clinic</c>, the client authority's revocation list and responder at <c>/pki</c>. Keys are made at start and live in memory.
+/// <c>/idp/clinic</c>, the client authority's revocation list and responder at <c>/pki</c>, the role register at <c>/register</c>. Keys are made at start and live in memory.
 /// </summary>
 public static class SimulatorHost
 {
@@ -15,7 +15,14 @@ public static class SimulatorHost
         builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.ListenLocalhost(options.Port, listen =>
         {
             using var pem = X509Certificate2.CreateFromPemFile(options.TlsCertificateFile, options.TlsKeyFile);
-            listen.UseHttps(X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null));
+            var certificate = X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null);
+            listen.UseHttps(https =>
+            {
+                https.ServerCertificate = certificate;
+                // For the role register, which looks at it itself.
+                https.ClientCertificateMode = Microsoft.AspNetCore.Server.Kestrel.Https.ClientCertificateMode.AllowCertificate;
+                https.AllowAnyClientCertificate();
+            });
         }));
         configure?.Invoke(builder);
         var app = builder.Build();
@@ -24,6 +31,7 @@ public static class SimulatorHost
         foreach (var clinic in options.Professionals.Select(professional => professional.Clinic).Distinct())
             new ClinicIdentityProvider(options, clinic).Map(app);
         options.Revocation?.Map(app);
+        options.Register?.Map(app, options);
         return app;
     }
 }

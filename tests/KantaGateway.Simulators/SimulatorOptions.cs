@@ -19,6 +19,9 @@ public sealed record SimulatorOptions
     /// <summary>The client authority's revocation list and responder, at <c>/pki</c>; null: none.</summary>
     public RevocationResponder? Revocation { get; init; }
 
+    /// <summary>The role register; null: none.</summary>
+    public SimulatedRoleRegister? Register { get; init; }
+
     /// <summary>The people whom the broker can sign in.</summary>
     public required IReadOnlyList<SimulatedCitizen> Citizens { get; init; }
 
@@ -45,6 +48,9 @@ public sealed record SimulatorOptions
 
     /// <summary>Life of subject tokens.</summary>
     public TimeSpan SubjectTokenLife { get; set; } = TimeSpan.FromHours(1);
+
+    /// <summary>Further claims of subject tokens; one that is null is left out of them.</summary>
+    public Dictionary<string, object?> FurtherClaims { get; } = [];
 
     /// <summary>Misbehaviour: ID tokens are signed but not encrypted.</summary>
     public bool PlainIdTokens { get; set; }

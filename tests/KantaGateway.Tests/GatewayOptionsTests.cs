@@ -1,5 +1,6 @@
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Professionals;
 using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Simulators;
 
@@ -55,7 +56,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
             "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
-            "Identification.ProfessionalIssuers[0].Organisation", "Identification.SignInsPerMinute", "Identification.TokenKeyFile", "Identification.TokenRequestsPerMinute", "Identification.UpstreamAuthorityFile",
+            "Identification.ProfessionalIssuers[0].Organisation", "Identification.RoleRegister", "Identification.SignInsPerMinute", "Identification.TokenKeyFile", "Identification.TokenRequestsPerMinute", "Identification.UpstreamAuthorityFile",
             "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
             "Redis", "Repository", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
         ], named);
@@ -149,6 +150,30 @@ public sealed class GatewayOptionsTests : IDisposable
         Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
     }
 
+    [Theory]
+    [InlineData(false, true, false)]
+    [InlineData(true, true, true)]
+    [InlineData(false, false, true)]
+    public void Real_professionals_are_looked_up_in_the_role_register(bool testCodes, bool hasProfessionals, bool holds)
+    {
+        var options = Good();
+        var identification = options.Identification with { RoleRegister = null, TestIdentityCodes = testCodes };
+        if (!hasProfessionals)
+            identification = identification with { ProfessionalIssuers = [] };
+        var wrong = GatewayOptionsCheck.Explain(options with { Identification = identification });
+        Assert.Equal(holds, wrong.Count == 0);
+        Assert.All(wrong, e => Assert.StartsWith("Identification.RoleRegister: ", e));
+    }
+
+    [Fact]
+    public void The_role_register_is_named_as_it_has_to_be()
+    {
+        var options = Good();
+        var register = new RoleRegisterOptions { Address = "http://register.example/", CertificateFile = "/nowhere", KeyFile = "/nowhere", TimeoutSeconds = 11 };
+        Assert.Equal(["Address", "CertificateFile", "KeyFile", "TimeoutSeconds"],
+            GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { RoleRegister = register } }).Select(e => e.Split(':')[0].Split('.')[^1]));
+    }
+
     [Fact]
     public void A_sign_in_can_tell_the_levels_apart()
     {
@@ -222,6 +247,7 @@ public sealed class GatewayOptionsTests : IDisposable
         {
             ClientsFile = _file, TokenKeyFile = _file,
             ProfessionalIssuers = [new("https://idp.example/clinic", "kanta", "1.2.246.10.90000001")],
+            RoleRegister = new() { Address = "https://register.example", CertificateFile = _file, KeyFile = _file },
             Citizens = new() { Authority = "https://broker.example", ClientId = "portal", SigningKeyFile = _file, EncryptionKeyFile = _file, Acr = "http://ftn.ficora.fi/2017/loa2", BrokerJwksFile = _file },
         },
     };

@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Consent;
 
@@ -29,7 +30,7 @@ public static class ConsentDecision
     /// <param name="relationship">Proof of a care relationship from that policy; null: none.</param>
     /// <param name="now">Time of the request, UTC; the caller holds the clock.</param>
     /// <returns>Always a decision. No matching rule gives Deny(NoLegalBasis).</returns>
-    /// <remarks>Act 703/2023 §9, §13, §54, §57, §58, §59, §68. Pure, total, does not throw.</remarks>
+    /// <remarks>Act 703/2023 §9, §13, §54, §57, §58, §59, §68; decree 457/2024 §5-9. Pure, total, does not throw.</remarks>
     public static Decision Decide(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
         if (now >= requester.Expires)
@@ -112,6 +113,8 @@ public static class ConsentDecision
             return new Decision.Deny(DenyReason.NoOpenServiceEvent);
 
         // Own register (§9): no permission needed. Whatever is missing below leaves exactly this.
+        if (requester.Tasks is { } tasks && !TaskClasses.ReachesOthers(tasks))
+            return OwnRegister(requester, interaction, Rule.TaskTooNarrow);
         if (policy.Informed is not { IsCurrent: true })
             return OwnRegister(requester, interaction, Rule.NotInformed);
         if (policy.Permission is null)

@@ -50,7 +50,7 @@ public enum DenyReason
 public enum Rule
 {
     Directory, OwnRegister, Archive, SelfRead, SelfDeclares,
-    NotInformed, NoPermission, Permission, DenialOfAll, DenialOfServiceEvents, NoCareRelationship, CareRelationship,
+    NotInformed, NoPermission, Permission, DenialOfAll, DenialOfServiceEvents, NoCareRelationship, CareRelationship, TaskTooNarrow,
 }
 
 /// <summary>What the gateway may do with one request. There is no third case.</summary>

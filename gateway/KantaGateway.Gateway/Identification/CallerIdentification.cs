@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 using Microsoft.Net.Http.Headers;
@@ -15,7 +16,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, IdentifierCipher ids, GatewayOptions options, TimeProvider time) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
 {
     private const string Scheme = "Bearer ";
     private const int LongestToken = 8 * 1024;
@@ -65,13 +66,17 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, VerifiedToken? verified, string? token, string unreadable, TokenDigest digest, ClientDirectory directory)
     {
+        // A known token is not held back because its certificate or its professional has to be looked up again.
+        if (verified is not null && await CheckAgainAsync(context, verified).ConfigureAwait(false) is { Requester: not null } known)
+        {
+            metrics.AcceptedFhir();
+            return known;
+        }
         if (limits.Wait(context) is { } wait)
         {
             context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
             return (null, AttemptLimits.Refuse(context, wait));
         }
-        if (context.Connection.ClientCertificate is { } certificate)
-            await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
         var identified = verified is not null ? CheckUse(context, verified)
             : token is null ? Refuse(context, null, unreadable, RefusalReason.NoToken)
             : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
@@ -109,6 +114,25 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return Refuse(context, "invalid_token", "The access token is not of the kind that the client is registered for.", RefusalReason.Client);
         var verified = new VerifiedToken(requester, thumbprint, directory, RevokedName.OfToken(jwt.Id, client, requester.ProfessionalId, requester.Self));
         _verified.Set(digest, verified);
+        return await CheckAgainAsync(context, verified).ConfigureAwait(false);
+    }
+
+    /// <summary>Checks with certificate and right looked up where that is due; what cannot be looked up the check finds out.</summary>
+    private async ValueTask<(Requester? Requester, Fault? Fault)> CheckAgainAsync(HttpContext context, VerifiedToken verified)
+    {
+        if (context.Connection.ClientCertificate is { } certificate)
+            await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
+        if (rights is not null && verified.Requester.ProfessionalId is { } id)
+            try
+            {
+                await rights.AskAsync(id, context.RequestAborted).ConfigureAwait(false);
+            }
+            catch (ProfessionalRightsException)
+            {
+            }
+        // An earlier look may have found only that it has to be looked up.
+        context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
+        context.Response.Headers.Remove(HeaderNames.RetryAfter);
         return CheckUse(context, verified);
     }
 
@@ -133,7 +157,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     {
         var epoch = revocations.Epoch;
         if (revocations.IsCurrent && Volatile.Read(ref verified.UnrevokedAt) == epoch)
-            return (verified.Requester, null);
+            return CheckRight(context, verified.Requester);
         try
         {
             foreach (var name in verified.Names)
@@ -145,7 +169,21 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return Unavailable(context, "Whether the access token has been revoked cannot be known at the moment; try again.");
         }
         Volatile.Write(ref verified.UnrevokedAt, epoch);
-        return (verified.Requester, null);
+        return CheckRight(context, verified.Requester);
+    }
+
+    /// <summary>A right to practise that has ended, or become another, ends the tokens that were issued on it.</summary>
+    private (Requester? Requester, Fault? Fault) CheckRight(HttpContext context, Requester requester)
+    {
+        if (rights is null || requester.ProfessionalId is not { } id)
+            return (requester, null);
+        if (rights.Known(id) is not { } right)
+            return Unavailable(context, "The right to practise cannot be looked up at the moment; try again.");
+        if (!right.IsValid)
+            return Refuse(context, "invalid_token", "The role register knows no valid right to practise of the professional.", RefusalReason.Right);
+        return right.Profession == requester.Profession && requester.Tasks is { } tasks && TaskClasses.Narrow(right.Tasks, TaskClasses.NameOf(tasks)) is not null
+            ? (requester, null)
+            : Refuse(context, "invalid_token", "The professional's right to practise is another than when the access token was issued; get a new one.", RefusalReason.Right);
     }
 
     private Requester RequesterOf(JsonWebToken token, RegisteredClient client)
@@ -165,6 +203,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             ProfessionalId = professional,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),
+            Tasks = TaskClasses.Read(Claim(TokenEndpoint.TaskClassClaim)),
+            Unit = Claim(TokenEndpoint.UnitClaim),
             PurposeOfUse = Claim(TokenEndpoint.PurposeClaim) ?? "",
             Acr = Claim(TokenEndpoint.AcrClaim),
             TokenId = token.Id,

@@ -18,6 +18,9 @@ public sealed record IdentificationOptions
     /// <summary>Issuers whose subject tokens are accepted for professionals, each bound to one organisation.</summary>
     public IReadOnlyList<ProfessionalIssuer> ProfessionalIssuers { get; init; } = [];
 
+    /// <summary>Where professionals' rights to practise are looked up. Null: nowhere, in a test environment only.</summary>
+    public Professionals.RoleRegisterOptions? RoleRegister { get; init; }
+
     public required CitizenIdentification Citizens { get; init; }
 
     /// <summary>Whether identity codes of the 900-999 range are the only ones accepted (test) or all refused (production).</summary>

@@ -1,5 +1,5 @@
-using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
+using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -49,6 +49,9 @@ public static class IdentificationSetup
         services.AddSingleton<AttemptLimits>();
         services.AddHostedService<HeldReports>();
         services.AddSingleton<ClientAuthentication>();
+        if (identification.RoleRegister is { } register)
+            services.AddSingleton<IProfessionalRights>(provider => new RoleRegister(register, new HttpClient(Upstream(identification, register)),
+                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<RoleRegister>>()));
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<IIdentification, CallerIdentification>();
         services.AddSingleton<BrokerKeys>();
@@ -102,7 +105,8 @@ public static class IdentificationSetup
     }
 
     /// <summary>A handler for the broker, the clinics' identity providers, and the authorities' lists and responders.</summary>
-    private static SocketsHttpHandler Upstream(IdentificationOptions options)
+    /// <param name="register">Given for the role register, which is shown the gateway's own certificate.</param>
+    private static SocketsHttpHandler Upstream(IdentificationOptions options, RoleRegisterOptions? register = null)
     {
         var handler = new SocketsHttpHandler { UseCookies = false, AllowAutoRedirect = false, PooledConnectionLifetime = TimeSpan.FromMinutes(5) };
         if (options.UpstreamAuthorityFile is { } file)
@@ -111,7 +115,12 @@ public static class IdentificationSetup
             roots.ImportFromPemFile(file);
             var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck, DisableCertificateDownloads = true };
             policy.CustomTrustStore.AddRange(roots);
-            handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+            handler.SslOptions.CertificateChainPolicy = policy;
+        }
+        if (register is not null)
+        {
+            using var pem = X509Certificate2.CreateFromPemFile(register.CertificateFile, register.KeyFile);
+            handler.SslOptions.ClientCertificates = [X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null)];
         }
         return handler;
     }

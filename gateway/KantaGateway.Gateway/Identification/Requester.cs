@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Validation;
+using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -33,6 +34,12 @@ public sealed record Requester
     public string? ProfessionalName { get; init; }
 
     public string? Profession { get; init; }
+
+    /// <summary>Task of the professional (decree 457/2024 §3); null for others, and where no role register is configured.</summary>
+    public TaskClass? Tasks { get; init; }
+
+    /// <summary>OID of the service unit in which the professional acts; null when none was named.</summary>
+    public string? Unit { get; init; }
 
     /// <summary>The citizen's own compartment; null otherwise.</summary>
     public Pseudonym? Self { get; init; }

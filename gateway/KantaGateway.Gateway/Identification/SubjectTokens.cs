@@ -1,3 +1,5 @@
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.JwtBearer;
 using Microsoft.Identity.Web;
@@ -8,14 +10,17 @@ namespace KantaGateway.Gateway.Identification;
 
 /// <summary>A professional as the clinic's identity provider vouches for one.</summary>
 /// <param name="Id">Terhikki number (<c>professional_id</c>) where the provider knows it, else the provider's <c>sub</c>.</param>
+/// <param name="Profession">As the role register has it; the provider's word where there is no register.</param>
+/// <param name="Tasks">Null where there is no register.</param>
+/// <param name="Unit">OID of the service unit; null when the provider names none.</param>
 /// <param name="Until">When the subject token ends; what is derived from it ends no later.</param>
-internal sealed record VouchedProfessional(string Id, string Name, string? Profession, string? Acr, DateTimeOffset Until);
+internal sealed record VouchedProfessional(string Id, string Name, string? Profession, TaskClass? Tasks, string? Unit, string? Acr, DateTimeOffset Until);
 
 /// <summary>
 /// Validates subject tokens of token exchange (RFC 8693) through Microsoft.Identity.Web, one scheme for each of the
 /// clinics' identity providers.
 /// </summary>
-internal sealed class SubjectTokens(GatewayOptions options)
+internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights? rights = null)
 {
     /// <summary>What a clinic may call its token; JWTs all of them.</summary>
     public static readonly IReadOnlyList<string> Types =
@@ -99,14 +104,39 @@ internal sealed class SubjectTokens(GatewayOptions options)
         if (result.Principal is not { } principal)
             return Refuse("The subject_token could not be validated.");
 
-        var id = principal.FindFirst("professional_id")?.Value ?? principal.FindFirst(Claims.Subject)?.Value;
+        // The register knows professionals by their number there, which a provider's own sub is not.
+        var id = principal.FindFirst("professional_id")?.Value ?? (rights is null ? principal.FindFirst(Claims.Subject)?.Value : null);
         var name = principal.FindFirst(Claims.Name)?.Value;
         if (id is not { Length: > 0 and <= 128 } || name is not { Length: > 0 and <= 256 })
-            return Refuse("The subject_token must name the professional: professional_id or sub, and name.");
+            return Refuse(rights is null ? "The subject_token must name the professional: professional_id or sub, and name." : "The subject_token must name the professional: professional_id, the number in the role register, and name.");
         var until = long.TryParse(principal.FindFirst("exp")?.Value, out var exp) ? DateTimeOffset.FromUnixTimeSeconds(exp) : result.Properties?.ExpiresUtc;
-        return until is { } end
-            ? (new(id, name, principal.FindFirst("profession")?.Value, principal.FindFirst("acr")?.Value, end), null)
-            : Refuse("The subject_token has no exp.");
+        if (until is not { } end)
+            return Refuse("The subject_token has no exp.");
+        var unit = principal.FindFirst("unit")?.Value;
+        if (unit is not null && (!Oid.TryParse(unit, out _) || !unit.StartsWith(issuer.Organisation + ".", StringComparison.Ordinal)))
+            return Refuse("The subject_token's unit must be an OID under that of the organisation.");
+        return await LookUpAsync(new(id, name, principal.FindFirst("profession")?.Value, null, unit, principal.FindFirst("acr")?.Value, end),
+            principal.FindFirst("task_class")?.Value, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    /// <summary>Act 703/2023 §8, §65: the right to practise is looked up, and the profession is the register's word.</summary>
+    private async ValueTask<(VouchedProfessional?, TokenRefusal?)> LookUpAsync(VouchedProfessional vouched, string? task, CancellationToken cancel)
+    {
+        if (rights is null)
+            return (vouched, null);
+        try
+        {
+            var right = await rights.AskAsync(vouched.Id, cancel).ConfigureAwait(false);
+            if (!right.IsValid)
+                return Refuse("The role register knows no valid right to practise of the professional.");
+            return TaskClasses.Narrow(right.Tasks, task) is { } tasks
+                ? (vouched with { Profession = right.Profession, Tasks = tasks }, null)
+                : Refuse("The subject_token's task_class is none that the profession permits.");
+        }
+        catch (ProfessionalRightsException)
+        {
+            return (null, new(Errors.TemporarilyUnavailable, "The right to practise cannot be looked up at the moment; try again with a new assertion."));
+        }
     }
 
     // RFC 8693 §2.2.2: an unacceptable subject token is invalid_request.

@@ -4,6 +4,7 @@ using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
@@ -35,6 +36,8 @@ internal static class TokenEndpoint
     public const string ProfessionalIdClaim = "professional_id";
     public const string ProfessionalNameClaim = "professional_name";
     public const string ProfessionClaim = "profession";
+    public const string TaskClassClaim = "task_class";
+    public const string UnitClaim = "unit";
     public const string AcrClaim = "acr";
 
     /// <summary>Of a citizen's app: id of her Patient (SMART App Launch 2.2, launch context).</summary>
@@ -307,6 +310,8 @@ internal static class TokenEndpoint
                 identity.SetClaim(ProfessionalIdClaim, professional.Id);
                 identity.SetClaim(ProfessionalNameClaim, professional.Name);
                 identity.SetClaim(ProfessionClaim, professional.Profession);
+                identity.SetClaim(TaskClassClaim, professional.Tasks is { } tasks ? TaskClasses.NameOf(tasks) : null);
+                identity.SetClaim(UnitClaim, professional.Unit);
                 identity.SetClaim(AcrClaim, professional.Acr);
                 // RFC 8693 §4.1: on whose hands the professional's request travels.
                 identity.SetClaim(ActorClaim, new JsonObject { ["sub"] = client.ClientId });

@@ -72,6 +72,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
     internal DevelopmentAuthority Authority { get; } = DevelopmentAuthority.Create();
     internal RevocationResponder Revocation { get; private set; } = null!;
+    internal SimulatedRoleRegister Register { get; private set; } = null!;
     internal GatewayOptions Options { get; private set; } = null!;
     internal SimulatorOptions Outside { get; private set; } = null!;
     public ShiftedClock Clock { get; } = new();
@@ -108,6 +109,8 @@ public sealed class IdentificationWorld : IAsyncLifetime
         var outside = $"https://localhost:{outsidePort}";
         var address = $"https://localhost:{port}";
         Revocation = new(Authority, Clock);
+        var own = Authority.IssueOrganisation(Oid.Parse("1.2.246.10.90000009"), "KantaGateway");
+        Register = new(own.Thumbprint);
 
         Options = new GatewayOptions
         {
@@ -124,6 +127,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 RevocationSources = [new RevocationSource { Authority = Authority.Fingerprint, CrlAddress = outside + Revocation.ListPath, OcspAddress = outside + Revocation.ResponderPath }],
                 TokenRequestsPerMinute = 1_000_000,
                 SignInsPerMinute = 1_000_000,
+                RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = Write("register.pem", own.ChainPem), KeyFile = Write("register.key", own.KeyPem), TimeoutSeconds = 1 },
                 ProfessionalIssuers = [.. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation))],
                 Citizens = new CitizenIdentification
                 {
@@ -137,6 +141,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         Outside = new SimulatorOptions
         {
             Revocation = Revocation,
+            Register = Register,
             Port = outsidePort, PublicAddress = outside, TlsCertificateFile = tls, TlsKeyFile = tlsKey, Acr = Acr, ProfessionalAudience = "kanta",
             Client = BrokerClient.FromKeyFiles("kanta-portal", address + "/signin-ftn", Options.Identification.Citizens.SigningKeyFile, Options.Identification.Citizens.EncryptionKeyFile),
             Citizens =
@@ -147,7 +152,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 new("020280-901" + PersonalIdentityCode.CheckCharacterOf("020280", "901"), "Veikko Verrokki", "another adult"),
                 new("010190-900?", "Kaisa Kirjoitusvirhe", "with a code that is none"),
             ],
-            Professionals = [new("90001", "Lasse Lääkäri", "physician", "aurora"), new("90002", "Helmi Hoitaja", "nurse", "revontuli")],
+            Professionals = [new("90001", "Lasse Lääkäri", "laakari", "aurora"), new("90002", "Helmi Hoitaja", "sairaanhoitaja", "revontuli")],
         };
         _simulators = SimulatorHost.Build(Outside, builder => builder.Logging.ClearProviders());
         _gateway = BuildGateway(Options);
@@ -184,7 +189,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     private static object Describe(Requester r) => new
     {
         kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, controllerKind = r.ControllerKind.ToString(),
-        r.ProfessionalId, r.ProfessionalName, r.Profession, self = r.Self?.Encode(), r.CitizenName, r.PurposeOfUse, r.Acr, r.TokenId, r.Scopes,
+        r.ProfessionalId, r.ProfessionalName, r.Profession, tasks = r.Tasks?.ToString(), r.Unit, self = r.Self?.Encode(), r.CitizenName, r.PurposeOfUse, r.Acr, r.TokenId, r.Scopes,
     };
 
     /// <param name="change">Changes a registration before it is written.</param>

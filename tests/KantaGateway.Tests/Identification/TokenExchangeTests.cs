@@ -28,7 +28,7 @@ public sealed class TokenExchangeTests(IdentificationWorld world)
         Assert.Equal("Professional", who.GetProperty("kind").GetString());
         Assert.Equal("90001", who.GetProperty("professionalId").GetString());
         Assert.Equal("Lasse Lääkäri", who.GetProperty("professionalName").GetString());
-        Assert.Equal("physician", who.GetProperty("profession").GetString());
+        Assert.Equal("laakari", who.GetProperty("profession").GetString());
         Assert.Equal(world.Aurora.Organisation, who.GetProperty("organisation").GetString());
         Assert.Equal("ETREAT", who.GetProperty("purposeOfUse").GetString());
     }
@@ -67,7 +67,7 @@ public sealed class TokenExchangeTests(IdentificationWorld world)
     public async Task Rejects_a_changed_token()
     {
         var parts = (await world.SubjectTokenAsync("aurora", "90001")).Split('.');
-        var payload = Base64UrlEncoder.Decode(parts[1]).Replace("physician", "dentists!", StringComparison.Ordinal);
+        var payload = Base64UrlEncoder.Decode(parts[1]).Replace("laakari", "kirurgi", StringComparison.Ordinal);
         await RejectsAsync(world.TokenExchange(world.Aurora, $"{parts[0]}.{Base64UrlEncoder.Encode(payload)}.{parts[2]}"), "signature does not verify");
     }
 

@@ -1,0 +1,183 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using KantaGateway.Simulators;
+
+namespace KantaGateway.Tests.Identification;
+
+/// <summary>A professional is let in while the role register knows a right to practise, and no more than a minute longer.</summary>
+/// <remarks>In a world of its own, whose clock goes forward only: what was kept from later would be good for too long.</remarks>
+public sealed class ProfessionalRightsTests(IdentificationWorld world) : IClassFixture<IdentificationWorld>, IDisposable
+{
+    public void Dispose()
+    {
+        world.Register.Restore();
+        world.Outside.FurtherClaims.Clear();
+        // Nothing that one test has left is kept for the next.
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+    }
+
+    [Fact]
+    public async Task The_token_carries_person_profession_task_organisation_unit_and_purpose()
+    {
+        // What the clinic says of the profession is not what counts.
+        world.Outside.FurtherClaims["profession"] = "hammaslaakari";
+        world.Outside.FurtherClaims["unit"] = world.Aurora.Organisation + ".10.1";
+        var (_, who, _) = await world.WhoAmIAsync(await TokenAsync(), world.Aurora.Certificate);
+        Assert.Equal("90001", who.GetProperty("professionalId").GetString());
+        Assert.Equal("laakari", who.GetProperty("profession").GetString());
+        Assert.Equal("BroadCare", who.GetProperty("tasks").GetString());
+        Assert.Equal(world.Aurora.Organisation, who.GetProperty("organisation").GetString());
+        Assert.Equal(world.Aurora.Organisation + ".10.1", who.GetProperty("unit").GetString());
+        Assert.Equal("TREAT", who.GetProperty("purposeOfUse").GetString());
+    }
+
+    [Fact]
+    public async Task A_provider_may_state_a_narrower_task()
+    {
+        world.Outside.FurtherClaims["task_class"] = "administration";
+        var (_, who, _) = await world.WhoAmIAsync(await TokenAsync(), world.Aurora.Certificate);
+        Assert.Equal("Administration", who.GetProperty("tasks").GetString());
+    }
+
+    [Theory]
+    [InlineData("task_class", "everything", "task_class is none")]
+    [InlineData("unit", "1.2.246.10.90000002.10.1", "under that of the organisation")]
+    [InlineData("unit", "1.2.246.10.900000011", "under that of the organisation")]
+    [InlineData("unit", "1.2.246.10.90000001.x", "under that of the organisation")]
+    [InlineData("professional_id", null, "the number in the role register")]
+    [InlineData("professional_id", "90009", "no valid right")]
+    public async Task Rejects_a_subject_token_with(string claim, string? value, string reason)
+    {
+        world.Outside.FurtherClaims[claim] = value;
+        await RejectsAsync(reason);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("puoskari")]
+    public async Task Without_a_right_or_with_a_profession_that_is_not_known_there_is_no_token(string? profession)
+    {
+        world.Register.Change("90001", profession);
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        await RejectsAsync("no valid right");
+    }
+
+    [Fact]
+    public async Task A_right_that_ends_ends_the_token_within_a_minute()
+    {
+        var token = await TokenAsync();
+        Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
+        world.Register.Change("90001", null);
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        var (status, _, challenge) = await world.WhoAmIAsync(token, world.Aurora.Certificate);
+        Assert.Equal(HttpStatusCode.Unauthorized, status);
+        Assert.Contains("no valid right", challenge);
+        // And is good again when the right is, as long as it lives.
+        world.Register.Restore();
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
+    }
+
+    [Fact]
+    public async Task Another_profession_than_the_tokens_ends_it()
+    {
+        var token = await TokenAsync();
+        world.Register.Change("90001", "fysioterapeutti");
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        var (status, _, challenge) = await world.WhoAmIAsync(token, world.Aurora.Certificate);
+        Assert.Equal(HttpStatusCode.Unauthorized, status);
+        Assert.Contains("is another than", challenge);
+    }
+
+    [Fact]
+    public async Task The_register_is_asked_once_a_minute_and_once_for_all_who_ask_together()
+    {
+        var token = await TokenAsync();
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        var before = world.Register.Asked;
+        var answers = await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => world.WhoAmIAsync(token, world.Aurora.Certificate)));
+        Assert.All(answers, answer => Assert.Equal(HttpStatusCode.OK, answer.Status));
+        Assert.Equal(before + 1, world.Register.Asked);
+        // A clinic's system has no profession, and nobody is asked about it.
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(await world.TokenAsync(world.Aurora), world.Aurora.Certificate)).Status);
+        Assert.Equal(before + 1, world.Register.Asked);
+    }
+
+    public static TheoryData<RegisterFault> Faults => [.. Enum.GetValues<RegisterFault>().Where(fault => fault != RegisterFault.None)];
+
+    [Theory, MemberData(nameof(Faults))]
+    public async Task A_register_that_gives_no_usable_answer_lets_nobody_in_and_is_told_as_an_outage(RegisterFault fault)
+    {
+        var token = await TokenAsync();
+        Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        world.Register.Fault = fault;
+
+        using var http = world.Connect(world.Aurora.Certificate);
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
+        using (var response = await http.GetAsync("/fhir/whoami"))
+        {
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+            Assert.NotNull(response.Headers.RetryAfter);
+            Assert.Empty(response.Headers.WwwAuthenticate);
+            Assert.Contains("cannot be looked up", await response.Content.ReadAsStringAsync());
+        }
+        world.Clock.Ahead += TimeSpan.FromSeconds(2);
+        var (status, body) = await world.PostTokenAsync(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001")), world.Aurora.Certificate);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, status);
+        Assert.Equal("temporarily_unavailable", body.GetProperty("error").GetString());
+
+        // Over: the same token goes on, without a trace of it.
+        world.Register.Restore();
+        world.Clock.Ahead += TimeSpan.FromSeconds(2);
+        using var after = await http.GetAsync("/fhir/whoami");
+        Assert.Equal(HttpStatusCode.OK, after.StatusCode);
+        Assert.Null(after.Headers.RetryAfter);
+    }
+
+    [Fact]
+    public async Task A_gateway_whose_certificate_the_register_does_not_know_lets_no_professional_in()
+    {
+        var port = IdentificationWorld.FreePort();
+        await using var gateway = world.BuildGateway(world.Options with
+        {
+            Port = port, TerminatorListen = null,
+            Identification = world.Options.Identification with { RoleRegister = world.Options.Identification.RoleRegister! with { CertificateFile = world.Options.TlsCertificateFile, KeyFile = world.Options.TlsKeyFile } },
+        });
+        await gateway.StartAsync();
+        using var http = world.Connect(world.Aurora.Certificate);
+        using var response = await http.PostAsync($"https://localhost:{port}/connect/token",
+            new FormUrlEncodedContent(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001"))));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+    }
+
+    [Fact]
+    public async Task A_token_without_a_task_is_not_taken_where_there_is_a_register()
+    {
+        var port = IdentificationWorld.FreePort();
+        await using var gateway = world.BuildGateway(world.Options with { Port = port, TerminatorListen = null, Identification = world.Options.Identification with { RoleRegister = null } });
+        await gateway.StartAsync();
+        using var http = world.Connect(world.Aurora.Certificate);
+        using var response = await http.PostAsync($"https://localhost:{port}/connect/token",
+            new FormUrlEncodedContent(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001"))));
+        var token = JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement.GetProperty("access_token").GetString();
+        Assert.Equal(HttpStatusCode.Unauthorized, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
+    }
+
+    private async Task<string> TokenAsync()
+    {
+        var (status, body) = await world.PostTokenAsync(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001")), world.Aurora.Certificate);
+        Assert.Equal(HttpStatusCode.OK, status);
+        return body.GetProperty("access_token").GetString()!;
+    }
+
+    private async Task RejectsAsync(string reason)
+    {
+        var (status, body) = await world.PostTokenAsync(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001")), world.Aurora.Certificate);
+        Assert.Equal(HttpStatusCode.BadRequest, status);
+        Assert.Equal("invalid_request", body.GetProperty("error").GetString());
+        Assert.Contains(reason, body.GetProperty("error_description").GetString());
+    }
+}
