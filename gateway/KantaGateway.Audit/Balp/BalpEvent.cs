@@ -200,16 +200,9 @@ public static class BalpEvent
             // The pattern demands a user: a system that asks for itself is its own.
             WriteUser(json, record, new AuditPerson(record.System.ClientId, null, null));
 
-        json.WriteStartObject();
-        WriteType(json, RoleClass, "PROV");
-        json.WriteStartObject("who");
-        // What has no object identifier was not identified; its name says so.
-        if (record.Organisation.Oid is ['0' or '1' or '2', '.', ..])
-            WriteIdentifier(json, "urn:oid:" + record.Organisation.Oid, "urn:ietf:rfc:3986");
-        json.WriteString("display", Clean(record.Organisation.Name));
-        json.WriteEndObject();
-        json.WriteBoolean("requestor", false);
-        json.WriteEndObject();
+        WriteOrganisation(json, "PROV", record.Organisation);
+        if (record.Subscriber is { } subscriber)
+            WriteOrganisation(json, "AGNT", subscriber);
 
         if (record.TokenId is { } token && IsRest(record))
         {
@@ -222,6 +215,21 @@ public static class BalpEvent
             json.WriteEndObject();
         }
         json.WriteEndArray();
+    }
+
+    /// <param name="role">PROV who asks; AGNT whose system acts for it.</param>
+    private static void WriteOrganisation(Utf8JsonWriter json, string role, AuditOrganisation organisation)
+    {
+        json.WriteStartObject();
+        WriteType(json, RoleClass, role);
+        json.WriteStartObject("who");
+        // What has no object identifier was not identified; its name says so.
+        if (organisation.Oid is ['0' or '1' or '2', '.', ..])
+            WriteIdentifier(json, "urn:oid:" + organisation.Oid, "urn:ietf:rfc:3986");
+        json.WriteString("display", Clean(organisation.Name));
+        json.WriteEndObject();
+        json.WriteBoolean("requestor", false);
+        json.WriteEndObject();
     }
 
     private static void WriteUser(Utf8JsonWriter json, DisclosureRecord record, AuditPerson person)

@@ -82,6 +82,9 @@ public sealed record DisclosureRecord
 
     public required AuditOrganisation Organisation { get; init; }
 
+    /// <summary>The organisation whose system asks for <see cref="Organisation"/>, where that is another (serviceSubscriber).</summary>
+    public AuditOrganisation? Subscriber { get; init; }
+
     public AuditPerson? Professional { get; init; }
 
     public AuditPerson? Citizen { get; init; }

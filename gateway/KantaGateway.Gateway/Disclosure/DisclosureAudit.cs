@@ -96,6 +96,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         Server = options.PublicAddress + "/fhir",
         System = new(requester?.ClientId ?? "unknown", AddressOf(context)),
         Organisation = requester is null ? Unknown : new(requester.Organisation.ToString(), requester.OrganisationName),
+        Subscriber = requester?.Subscriber is { } subscriber ? new(subscriber.Organisation.ToString(), subscriber.Name) : null,
         Professional = requester is { Kind: RequesterKind.Professional, ProfessionalId: { } id } ? new(id, requester.ProfessionalName, requester.Profession) : null,
         Citizen = requester?.Self is { } self ? new(ids.PatientId(self), null, null) : null,
         PatientId = interaction is { Compartment: { IsDirectory: false } compartment } ? ids.PatientId(compartment) : null,

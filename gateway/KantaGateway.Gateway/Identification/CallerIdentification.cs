@@ -105,14 +105,16 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         var jwt = (JsonWebToken)result.SecurityToken;
         if (!jwt.TryGetPayloadValue<string>("client_id", out var clientId) || directory.Find(clientId) is not { IsActive: true } client)
             return Refuse(context, "invalid_token", "The client of the access token is suspended or no longer registered.", RefusalReason.Client);
+        if (!jwt.TryGetPayloadValue<string>(TokenEndpoint.OrganisationClaim, out var organisation) || client.RequesterOf(organisation) is not { } registered)
+            return Refuse(context, "invalid_token", "The client may no longer ask for the organisation that the access token was issued for.", RefusalReason.Client);
         if (!jwt.TryGetPayloadValue<System.Text.Json.JsonElement>("cnf", out var confirmation)
             || !confirmation.TryGetProperty("x5t#S256", out var bound) || bound.GetString() is not { } thumbprint)
             return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.", RefusalReason.Unbound);
 
-        var requester = RequesterOf(jwt, client);
+        var requester = RequesterOf(jwt, client, registered);
         if ((requester.Kind == RequesterKind.Citizen) != (client.Registration.Kind == ClientKind.App))
             return Refuse(context, "invalid_token", "The access token is not of the kind that the client is registered for.", RefusalReason.Client);
-        var verified = new VerifiedToken(requester, thumbprint, directory, RevokedName.OfToken(jwt.Id, client, requester.ProfessionalId, requester.Self));
+        var verified = new VerifiedToken(requester, thumbprint, directory, RevokedName.OfToken(jwt.Id, client, registered, requester.ProfessionalId, requester.Self));
         _verified.Set(digest, verified);
         return await CheckAgainAsync(context, verified).ConfigureAwait(false);
     }
@@ -186,7 +188,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             : Refuse(context, "invalid_token", "The professional's right to practise is another than when the access token was issued; get a new one.", RefusalReason.Right);
     }
 
-    private Requester RequesterOf(JsonWebToken token, RegisteredClient client)
+    private Requester RequesterOf(JsonWebToken token, RegisteredClient client, RegisteredRequester requester)
     {
         string? Claim(string name) => token.TryGetPayloadValue<string>(name, out var value) ? value : null;
 
@@ -197,9 +199,10 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             Kind = self is not null ? RequesterKind.Citizen : professional is null ? RequesterKind.System : RequesterKind.Professional,
             Self = self,
             ClientId = client.ClientId,
-            Organisation = client.Organisation,
-            OrganisationName = client.Registration.OrganisationName,
-            ControllerKind = client.Registration.ControllerKind,
+            Organisation = requester.Organisation,
+            OrganisationName = requester.Name,
+            Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
+            ControllerKind = requester.Kind,
             ProfessionalId = professional,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),

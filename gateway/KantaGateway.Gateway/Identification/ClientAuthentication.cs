@@ -1,5 +1,7 @@
+using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -13,13 +15,14 @@ internal sealed record TokenRefusal(string Error, string Description);
 
 /// <summary>
 /// Authenticates a clinic system at the token endpoint: a signed assertion (RFC 7523, SMART App Launch 2.2
-/// client-confidential-asymmetric) over a TLS connection with the system's registered certificate (RFC 8705).
+/// client-confidential-asymmetric) over a TLS connection with the system's registered certificate (RFC 8705), or where it is
+/// registered so that certificate alone (RFC 8705 §2.1).
 /// </summary>
 /// <remarks>The checks are a list, in the order in which they are written; the first that fails is the answer.</remarks>
-internal sealed class ClientAuthentication(ClientRegistry registry, OrganisationCertificates certificates, ISharedState shared, GatewayOptions options, TimeProvider time)
+internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys keys, OrganisationCertificates certificates, ISharedState shared, GatewayOptions options, TimeProvider time)
 {
-    /// <summary>What SMART asks of a server, and nothing weaker.</summary>
-    public static readonly IReadOnlyList<string> Algorithms = ["ES384", "RS384"];
+    /// <summary>What SMART and FAPI 2.0 ask of a server, and nothing weaker; each client has its own of them.</summary>
+    public static readonly IReadOnlyList<string> Algorithms = ["ES256", "PS256", "ES384", "RS384"];
 
     /// <summary>An assertion may end at most this far ahead (SMART: five minutes).</summary>
     private static readonly TimeSpan LongestLife = TimeSpan.FromMinutes(5);
@@ -32,6 +35,7 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
 
     private static readonly JsonWebTokenHandler Tokens = new() { MapInboundClaims = false };
 
+    private readonly string _issuer = TokenEndpoint.IssuerOf(options);
     private readonly string[] _audiences = [options.PublicAddress + "/connect/token", options.PublicAddress + "/", options.PublicAddress];
 
     /// <returns>The client, or why not; exactly one of the two.</returns>
@@ -49,6 +53,8 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
         if (facts.Problem is { } problem)
             return Refuse(problem);
 
+        if (assertionType is null && assertion is null && clientId is { Length: > 0 } && registry.Current.Find(clientId) is { UsesCertificateAlone: true } bare)
+            return ExplainCertificate(bare, facts) is { } other ? Refuse(other) : bare.IsActive ? (bare, null) : Refuse("The client is suspended.");
         if (assertionType != ClientAssertionTypes.JwtBearer)
             return Refuse($"Send client_assertion_type={ClientAssertionTypes.JwtBearer} with a signed client_assertion.");
         if (TokenShape.Read(assertion ?? "", LongestAssertion, out var misshapen) is not { } token)
@@ -62,10 +68,19 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
         if (registry.Current.Find(claimed) is not { } client)
             return Refuse("The client is not registered at this gateway.");
 
+        if (client.UsesCertificateAlone)
+            return Refuse("The client has registered tls_client_auth: send client_id and no client assertion.");
+
+        // RFC 8705 §2: the certificate is the same organisation's and system's. Before its keys: they may have to be fetched.
+        if (ExplainCertificate(client, facts) is { } foreign)
+            return Refuse(foreign);
+
         // RFC 7523 §3 (9): the signature, under the algorithms that this client has registered.
-        if (!client.Registration.TokenEndpointAuthSigningAlg.Contains(token.Alg))
-            return Refuse($"The client assertion must be signed with {string.Join(" or ", client.Registration.TokenEndpointAuthSigningAlg)}.");
-        if (token.Kid is not { Length: > 0 } kid || client.Keys.FirstOrDefault(key => key.Kid == kid) is not { } key)
+        if (!client.Registration.Algorithms.Contains(token.Alg))
+            return Refuse($"The client assertion must be signed with {string.Join(" or ", client.Registration.Algorithms)}.");
+        if (await keys.OfAsync(client, token.Kid ?? "").ConfigureAwait(false) is not { } registered)
+            return (null, new(Errors.TemporarilyUnavailable, "The client's keys cannot be read from its jwks_uri at the moment; try again."));
+        if (token.Kid is not { Length: > 0 } kid || registered.FirstOrDefault(key => key.Kid == kid && RegisteredKey.Fits(key, token.Alg)) is not { } key)
             return Refuse("The client assertion's kid is not among the keys that the client has registered.");
         if (await ExplainSignatureAsync(token, key).ConfigureAwait(false) is { } signature)
             return Refuse(signature);
@@ -74,8 +89,13 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
         if (!client.IsActive)
             return Refuse("The client is suspended.");
 
-        // RFC 7523 §3 (3): meant for this server.
-        if (!token.Audiences.Any(_audiences.Contains))
+        // RFC 7523 §3 (3): meant for this server. FAPI 2.0 §5.3.2.1: and for no other, or a server could use it at another.
+        if (client.Registration.Profile == ClientProfile.Fapi2)
+        {
+            if (!IsOneString(token, Claims.Audience, _issuer))
+                return Refuse($"The client assertion's aud must be {_issuer}, as one string.");
+        }
+        else if (!token.Audiences.Any(_audiences.Contains))
             return Refuse($"The client assertion's aud must be {_audiences[0]} or {_audiences[1]}.");
 
         // RFC 7523 §3 (4, 5, 6) and SMART: short-lived.
@@ -93,16 +113,25 @@ internal sealed class ClientAuthentication(ClientRegistry registry, Organisation
         if (token.Id is not { Length: > 0 and <= LongestJti } jti)
             return Refuse($"The client assertion needs a jti of 1 to {LongestJti} characters.");
 
-        // RFC 8705 §2: the certificate is the same organisation's and system's.
-        if (facts.Organisation != client.Organisation)
-            return Refuse("The TLS client certificate belongs to another organisation than the client.");
-        if (client.Registration.TlsClientCertificates is { Count: > 0 } registered && !registered.Contains(facts.Thumbprint))
-            return Refuse("The TLS client certificate is not one that the client has registered.");
-
         // RFC 7523 §3 (7): last, so that only an otherwise good assertion is used up.
         return await shared.AddAsync("assertion:" + Digest(claimed, jti), expires - now + Skew).ConfigureAwait(false)
             ? (client, null)
             : Refuse("The client assertion has been used before (jti); make a new one for each request.");
+    }
+
+    /// <summary>The certificate is the subscriber's, and where the registration names some, one of them.</summary>
+    private static string? ExplainCertificate(RegisteredClient client, CertificateFacts facts) =>
+        facts.Organisation != client.Organisation ? "The TLS client certificate belongs to another organisation than the client."
+            : client.Registration.TlsClientCertificates.Count + client.Subjects.Count > 0
+              && !client.Registration.TlsClientCertificates.Contains(facts.Thumbprint) && !client.Subjects.Any(subject => subject.Equivalent(facts.Subject, true))
+                ? "The TLS client certificate is not one that the client has registered."
+                : null;
+
+    /// <summary>Libraries make no difference between a string and a list of one.</summary>
+    private static bool IsOneString(JsonWebToken token, string claim, string expected)
+    {
+        using var claims = JsonDocument.Parse(Base64Url.DecodeFromChars(token.EncodedPayload));
+        return claims.RootElement.TryGetProperty(claim, out var value) && value.ValueKind == JsonValueKind.String && value.GetString() == expected;
     }
 
     /// <summary>The <c>sub</c> of an assertion that nobody has verified; null when it cannot be read.</summary>

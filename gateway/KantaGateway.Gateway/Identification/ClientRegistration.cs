@@ -3,11 +3,39 @@ using KantaGateway.Fhir.Validation;
 
 namespace KantaGateway.Gateway.Identification;
 
-/// <summary>Whether a client may ask for tokens.</summary>
+/// <summary>Whether a client, or one for whom it asks, may ask for tokens.</summary>
 public enum ClientStatus { Active, Suspended }
 
 /// <summary>What a client is: a clinic's system, or an app that citizens let at their own records.</summary>
 public enum ClientKind { System, App }
+
+/// <summary>The rules that a client's assertions follow.</summary>
+public enum ClientProfile
+{
+    /// <summary>SMART App Launch 2.2: <c>aud</c> is the token endpoint or the issuer.</summary>
+    [JsonStringEnumMemberName("smart")] Smart,
+
+    /// <summary>FAPI 2.0 Security Profile: <c>aud</c> is the issuer, as one string (§5.3.2.1), and the algorithms are ES256 and PS256 (§5.4.1).</summary>
+    [JsonStringEnumMemberName("fapi2")] Fapi2,
+}
+
+/// <summary>How a client authenticates at the token endpoint (RFC 7591 §2, RFC 8705 §2.1.1); a TLS client certificate it needs either way.</summary>
+public enum ClientAuthenticationMethod
+{
+    [JsonStringEnumMemberName("private_key_jwt")] PrivateKeyJwt,
+
+    /// <summary>By the certificate alone, which the registration names.</summary>
+    [JsonStringEnumMemberName("tls_client_auth")] TlsClientAuth,
+}
+
+/// <summary>Class of an information system (Act 703/2023 §79, THL 4/2024).</summary>
+public enum CertificationClass
+{
+    [JsonStringEnumMemberName("A1")] A1,
+    [JsonStringEnumMemberName("A2")] A2,
+    [JsonStringEnumMemberName("A3")] A3,
+    [JsonStringEnumMemberName("B")] B,
+}
 
 /// <summary>
 /// An onboarded clinic system or citizens' app: one entry of the clients file, a JSON array with these members in snake_case
@@ -25,24 +53,62 @@ public sealed record ClientRegistration
     /// <summary>Of an app: where the citizen's browser may be sent back to, compared as text (RFC 9700 §4.1.3). https, without fragment.</summary>
     public IReadOnlyList<string> RedirectUris { get; init; } = [];
 
-    /// <summary>OID of the organisation that the system belongs to: the data controller of what it writes.</summary>
+    /// <summary>
+    /// OID of the organisation that has joined with this system (serviceSubscriber): its certificate is the client's. Unless there are
+    /// <see cref="ServiceRequesters"/> it is also the one that asks, and the data controller of what it writes.
+    /// </summary>
     public required string OrganisationOid { get; init; }
 
     public required string OrganisationName { get; init; }
 
     public required ControllerKind ControllerKind { get; init; }
 
-    /// <summary>Public keys of client assertions, each with <c>kid</c>: P-384 for ES384, RSA of 2048 bits or more for RS384.</summary>
-    public required RegisteredKeys Jwks { get; init; }
+    /// <summary>
+    /// The organisations for whom a joint connection asks (serviceRequester), each authorised by itself. With any of them the subscriber asks for
+    /// itself only where it stands among them. A token is for one: the parameter <c>service_requester</c> names it unless there is only one.
+    /// </summary>
+    public IReadOnlyList<ServiceRequester>? ServiceRequesters { get; init; }
 
-    /// <summary>Algorithms that the client's assertions may use; a subset of ES384 and RS384 (SMART App Launch 2.2, client-confidential-asymmetric).</summary>
-    public IReadOnlyList<string> TokenEndpointAuthSigningAlg { get; init; } = ["ES384", "RS384"];
+    /// <summary>Name of the information system, at most 128 characters.</summary>
+    public string? SystemName { get; init; }
+
+    /// <summary>Its version, at most 64 characters.</summary>
+    public string? SystemVersion { get; init; }
+
+    public CertificationClass? CertificationClass { get; init; }
+
+    public ClientProfile Profile { get; init; }
+
+    public ClientAuthenticationMethod TokenEndpointAuthMethod { get; init; }
 
     /// <summary>
-    /// SHA-256 thumbprints (base64url, RFC 8705 <c>x5t#S256</c>) of the TLS certificates it may use. Empty: any certificate
-    /// that the client authority issued to <see cref="OrganisationOid"/>, so that a renewal needs no registration.
+    /// Public keys of client assertions, each with <c>kid</c>: EC P-256 for ES256, P-384 for ES384, RSA of 2048 bits or more for PS256 and RS384. This or
+    /// <see cref="JwksUri"/>; neither with <see cref="ClientAuthenticationMethod.TlsClientAuth"/>.
+    /// </summary>
+    public RegisteredKeys? Jwks { get; init; }
+
+    /// <summary>Where the client publishes those keys, https.</summary>
+    public string? JwksUri { get; init; }
+
+    /// <summary>
+    /// Algorithms that the client's assertions may use. Profile smart: a subset of ES256, PS256, ES384 and RS384, by default the last two (SMART App
+    /// Launch 2.2, client-confidential-asymmetric). Profile fapi2: a subset of ES256 and PS256, by default both.
+    /// </summary>
+    public IReadOnlyList<string>? TokenEndpointAuthSigningAlg { get; init; }
+
+    /// <summary><see cref="TokenEndpointAuthSigningAlg"/> or its default.</summary>
+    [JsonIgnore]
+    internal IReadOnlyList<string> Algorithms => TokenEndpointAuthSigningAlg ?? (Profile == ClientProfile.Fapi2 ? ["ES256", "PS256"] : ["ES384", "RS384"]);
+
+    /// <summary>
+    /// SHA-256 thumbprints (base64url, RFC 8705 <c>x5t#S256</c>) of the TLS certificates it may use, beside those that <see cref="CertificateSubjects"/>
+    /// names; two of them while one takes the other's place. Both empty: any certificate that the client authority issued to
+    /// <see cref="OrganisationOid"/>, so that a renewal needs no registration.
     /// </summary>
     public IReadOnlyList<string> TlsClientCertificates { get; init; } = [];
+
+    /// <summary>Subjects (RFC 4514, such as <c>CN=system,O=Aurora Oy,2.5.4.97=1.2.246.10.1</c>) of the TLS certificates it may use (RFC 8705 §2.1.2).</summary>
+    public IReadOnlyList<string> CertificateSubjects { get; init; } = [];
 
     /// <summary>SMART v2 scopes it may be granted, such as <c>system/*.cruds</c>; a request may narrow them.</summary>
     public required IReadOnlyList<string> Scopes { get; init; }
@@ -54,6 +120,15 @@ public sealed record ClientRegistration
     /// does) or <c>accept</c>, with a warning.
     /// </summary>
     public UnknownProfiles UnknownProfiles { get; init; }
+}
+
+/// <summary>An organisation for whom a joint connection asks: the tenant of its host, and the data controller of what it writes.</summary>
+public sealed record ServiceRequester
+{
+    public required string OrganisationOid { get; init; }
+    public required string OrganisationName { get; init; }
+    public required ControllerKind ControllerKind { get; init; }
+    public ClientStatus Status { get; init; }
 }
 
 /// <summary>A JWK set (RFC 7517), kept as it was written.</summary>

@@ -3,15 +3,28 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using KantaGateway.Fhir.Identifiers;
 using Microsoft.IdentityModel.Tokens;
+using Org.BouncyCastle.Asn1.X509;
 
 namespace KantaGateway.Gateway.Identification;
 
 /// <summary>A registration with what is computed from it once.</summary>
-internal sealed record RegisteredClient(ClientRegistration Registration, Oid Organisation, IReadOnlyList<JsonWebKey> Keys, IReadOnlyList<SmartScope> Scopes)
+/// <param name="Organisation">The subscriber.</param>
+/// <param name="Requesters">For whom it may ask: those of the registration, or the subscriber alone.</param>
+internal sealed record RegisteredClient(
+    ClientRegistration Registration, Oid Organisation, IReadOnlyList<RegisteredRequester> Requesters,
+    IReadOnlyList<JsonWebKey> Keys, IReadOnlyList<SmartScope> Scopes, IReadOnlyList<X509Name> Subjects)
 {
     public string ClientId => Registration.ClientId;
     public bool IsActive => Registration.Status == ClientStatus.Active;
+    public bool UsesCertificateAlone => Registration.TokenEndpointAuthMethod == ClientAuthenticationMethod.TlsClientAuth;
+
+    /// <summary>Null when it may not ask for this organisation now.</summary>
+    public RegisteredRequester? RequesterOf(string? organisation) =>
+        Requesters.FirstOrDefault(requester => requester.Status == ClientStatus.Active && requester.Organisation.ToString() == organisation);
 }
+
+/// <summary>An organisation for whom a client asks.</summary>
+internal sealed record RegisteredRequester(Oid Organisation, string Name, ControllerKind Kind, ClientStatus Status);
 
 /// <summary>The onboarded clients as the file had them at one moment. Immutable.</summary>
 internal sealed class ClientDirectory
@@ -35,10 +48,12 @@ internal sealed class ClientDirectory
 
     /// <summary>Name of the organisation with this dotted OID; null when no client of it is onboarded.</summary>
     public string? NameOfOrganisation(string oid) =>
-        _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.OrganisationName;
+        _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.OrganisationName
+        ?? _clients.Values.SelectMany(static c => c.Requesters).FirstOrDefault(r => r.Organisation.ToString() == oid)?.Name;
 
+    /// <param name="isTest">Whether any OID will do for an organisation: made-up ones have no check digit. Otherwise the SOTE register's form is demanded.</param>
     /// <exception cref="InvalidDataException">The text is not a valid clients file; the message lists every error.</exception>
-    public static ClientDirectory Read(ReadOnlySpan<byte> json)
+    public static ClientDirectory Read(ReadOnlySpan<byte> json, bool isTest)
     {
         ClientRegistration[] registrations;
         try
@@ -50,7 +65,7 @@ internal sealed class ClientDirectory
             throw new InvalidDataException($"The clients file is not valid: {wrong.Message}", wrong);
         }
         var errors = new List<string>();
-        var clients = registrations.Select(registration => Read(registration, errors)).ToArray();
+        var clients = registrations.Select(registration => Read(registration, isTest, errors)).ToArray();
         errors.AddRange(registrations.GroupBy(r => r.ClientId).Where(g => g.Count() > 1).Select(g => $"{g.Key}: client_id occurs more than once"));
         if (errors.Count > 0)
             throw new InvalidDataException("The clients file is not valid: " + string.Join("; ", errors));
@@ -60,35 +75,71 @@ internal sealed class ClientDirectory
     private static bool IsRedirect(string text) =>
         Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps && uri.UserInfo.Length == 0 && !text.Contains('#') && text.All(char.IsAscii);
 
-    /// <summary>Writes a clients file that <see cref="Read(ReadOnlySpan{byte})"/> accepts.</summary>
+    /// <summary>Writes a clients file that <see cref="Read(ReadOnlySpan{byte}, bool)"/> accepts.</summary>
     public static byte[] Write(IEnumerable<ClientRegistration> registrations) =>
         JsonSerializer.SerializeToUtf8Bytes(registrations, new JsonSerializerOptions(Format) { WriteIndented = true });
 
-    private static RegisteredClient Read(ClientRegistration registration, List<string> errors)
+    private static RegisteredClient Read(ClientRegistration registration, bool isTest, List<string> errors)
     {
         void Wrong(string what) => errors.Add($"{registration.ClientId}: {what}");
 
         if (registration.ClientId is not { Length: > 0 and <= 128 })
             Wrong("client_id must have 1 to 128 characters");
-        if (!Oid.TryParse(registration.OrganisationOid, out var organisation))
-            Wrong("organisation_oid is not an OID");
-        if (registration.TokenEndpointAuthSigningAlg.Except(ClientAuthentication.Algorithms).Any() || registration.TokenEndpointAuthSigningAlg.Count == 0)
-            Wrong("token_endpoint_auth_signing_alg must be ES384, RS384 or both");
+        Oid ReadOrganisation(string text)
+        {
+            if (!Oid.TryParse(text, out var oid))
+                Wrong("organisation_oid is not an OID");
+            else if (!isTest && !SoteOid.IsOne(oid))
+                Wrong("organisation_oid has not the form of the SOTE register: 1.2.246.10. and a business id, or a unit .10.n of it");
+            return oid;
+        }
+        var organisation = ReadOrganisation(registration.OrganisationOid);
+        var requesters = registration.ServiceRequesters is { } given
+            ? given.Select(one => new RegisteredRequester(ReadOrganisation(one.OrganisationOid), one.OrganisationName, one.ControllerKind, one.Status)).ToArray()
+            : [new(organisation, registration.OrganisationName, registration.ControllerKind, ClientStatus.Active)];
+        if (requesters.Length == 0 || requesters.DistinctBy(static one => one.Organisation).Count() != requesters.Length)
+            Wrong("service_requesters must name one organisation or more, each once; without them the client asks for its own");
+        if (registration.SystemName is { Length: 0 or > 128 } || registration.SystemVersion is { Length: 0 or > 64 })
+            Wrong("system_name must have 1 to 128 characters and system_version 1 to 64");
+
+        string[] allowed = registration.Profile == ClientProfile.Fapi2 ? ["ES256", "PS256"] : [.. ClientAuthentication.Algorithms];
+        if (registration.Algorithms.Except(allowed).Any() || registration.Algorithms.Count == 0)
+            Wrong($"token_endpoint_auth_signing_alg must be one or more of {string.Join(", ", allowed)}");
 
         var keys = new List<JsonWebKey>();
-        foreach (var json in registration.Jwks.Keys)
+        foreach (var json in registration.Jwks?.Keys ?? [])
+            if (RegisteredKey.Read(json, registration.Algorithms, out var key) is { } problem)
+                Wrong(problem);
+            else if (keys.Any(other => other.Kid == key!.Kid))
+                Wrong("a kid occurs more than once in jwks");
+            else
+                keys.Add(key!);
+        if (registration.JwksUri is { } address && !(Uri.TryCreate(address, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps && uri.UserInfo.Length == 0))
+            Wrong("jwks_uri must be an https address");
+
+        var subjects = new List<X509Name>();
+        foreach (var text in registration.CertificateSubjects)
+            try
+            {
+                subjects.Add(new X509Name(true, text));
+            }
+            catch (Exception malformed) when (malformed is ArgumentException or FormatException or IndexOutOfRangeException)
+            {
+                Wrong("one of certificate_subjects is not a distinguished name (RFC 4514)");
+            }
+
+        if (registration.TokenEndpointAuthMethod == ClientAuthenticationMethod.TlsClientAuth)
         {
-            var key = new JsonWebKey(json.GetRawText());
-            if (string.IsNullOrEmpty(key.Kid))
-                Wrong("a key in jwks has no kid");
-            if (key.HasPrivateKey)
-                Wrong("jwks holds a private key; register public keys only");
-            if (key is not ({ Kty: "EC", Crv: "P-384" } or { Kty: "RSA", KeySize: >= 2048 }))
-                Wrong("a key in jwks is neither EC P-384 nor RSA of 2048 bits or more");
-            keys.Add(key);
+            // RFC 8705 §2.1.2: which certificate it is, is what authenticates.
+            if (registration.TlsClientCertificates.Count == 0 && subjects.Count == 0)
+                Wrong("tls_client_auth needs tls_client_certificates or certificate_subjects");
+            if (registration is not { Jwks: null, JwksUri: null })
+                Wrong("tls_client_auth goes without jwks and jwks_uri");
         }
-        if (keys.Count == 0)
-            Wrong("jwks has no key");
+        else if (registration.Jwks is null == registration.JwksUri is null)
+            Wrong("one of jwks and jwks_uri is needed, and not both");
+        else if (registration.Jwks is not null && keys.Count == 0)
+            Wrong("jwks has no key that can be used");
 
         var scopes = new List<SmartScope>();
         foreach (var text in registration.Scopes)
@@ -103,21 +154,24 @@ internal sealed class ClientDirectory
                 Wrong("an app has patient/ scopes of the letters r and s only");
             if (registration.RedirectUris.Count == 0 || !registration.RedirectUris.All(IsRedirect))
                 Wrong("redirect_uris of an app must be https addresses without user and fragment, one at least");
+            if (registration.ServiceRequesters is not null)
+                Wrong("an app asks for the citizen, and has no service_requesters");
         }
         else if (registration.RedirectUris.Count > 0 || scopes.Any(scope => scope.Level == SmartScope.Patient))
             Wrong("redirect_uris and patient/ scopes are for kind app");
-        return new(registration, organisation, keys, scopes);
+        return new(registration, organisation, requesters, keys, scopes, subjects);
     }
 }
 
 /// <summary>Holds the current <see cref="ClientDirectory"/> and re-reads the file within a second of its change.</summary>
 /// <remarks>Thread-safe. A file that turns invalid leaves the last valid one in force and says so in the log each time it is looked at.</remarks>
-internal sealed partial class ClientRegistry(string file, TimeProvider time, ILogger<ClientRegistry> logger)
+/// <param name="isTest">As <see cref="ClientDirectory.Read(ReadOnlySpan{byte}, bool)"/> has it.</param>
+internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvider time, ILogger<ClientRegistry> logger)
 {
     private static readonly long LookEvery = TimeSpan.TicksPerSecond;
 
     private readonly Lock _reading = new();
-    private volatile ClientDirectory _current = ClientDirectory.Read(File.ReadAllBytes(file));
+    private volatile ClientDirectory _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest);
     private DateTime _written = File.GetLastWriteTimeUtc(file);
     private long _lookedAt = time.GetUtcNow().Ticks;
 
@@ -128,7 +182,8 @@ internal sealed partial class ClientRegistry(string file, TimeProvider time, ILo
         {
             var looked = Volatile.Read(ref _lookedAt);
             var now = time.GetUtcNow().Ticks;
-            if (now - looked >= LookEvery && Interlocked.CompareExchange(ref _lookedAt, now, looked) == looked)
+            // A clock that was set back makes the difference negative, and that is no reason not to look.
+            if ((ulong)(now - looked) >= (ulong)LookEvery && Interlocked.CompareExchange(ref _lookedAt, now, looked) == looked)
                 Look();
             return _current;
         }
@@ -142,7 +197,7 @@ internal sealed partial class ClientRegistry(string file, TimeProvider time, ILo
                 var written = File.GetLastWriteTimeUtc(file);
                 if (written == _written)
                     return;
-                _current = ClientDirectory.Read(File.ReadAllBytes(file));
+                _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest);
                 _written = written;
                 LogReloaded();
             }

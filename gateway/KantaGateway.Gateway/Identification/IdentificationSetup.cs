@@ -31,7 +31,7 @@ public static class IdentificationSetup
         services.TryAddSingleton(options);
         services.TryAddSingleton<IIdentificationObserver, NoIdentificationObserver>();
         services.AddSingleton(key);
-        services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>()));
+        services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, identification.TestIdentityCodes, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>()));
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), identification.RevocationSources ?? [],
             new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>()));
         if (options.Redis is { } redis)
@@ -48,6 +48,7 @@ public static class IdentificationSetup
         services.AddSingleton<IdentificationMetrics>();
         services.AddSingleton<AttemptLimits>();
         services.AddHostedService<HeldReports>();
+        services.AddSingleton(provider => new ClientKeys(new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientKeys>>()));
         services.AddSingleton<ClientAuthentication>();
         if (identification.RoleRegister is { } register)
             services.AddSingleton<IProfessionalRights>(provider => new RoleRegister(register, new HttpClient(Upstream(identification, register)),
@@ -104,7 +105,7 @@ public static class IdentificationSetup
         PushedAuthorization.Map(app);
     }
 
-    /// <summary>A handler for the broker, the clinics' identity providers, and the authorities' lists and responders.</summary>
+    /// <summary>A handler for the broker, the clinics' identity providers and key sets, and the authorities' lists and responders.</summary>
     /// <param name="register">Given for the role register, which is shown the gateway's own certificate.</param>
     private static SocketsHttpHandler Upstream(IdentificationOptions options, RoleRegisterOptions? register = null)
     {

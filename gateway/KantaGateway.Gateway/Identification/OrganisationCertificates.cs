@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Gateway.Identification.Certificates;
+using Org.BouncyCastle.Asn1.X509;
 using Org.BouncyCastle.Math;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
@@ -11,10 +12,11 @@ namespace KantaGateway.Gateway.Identification;
 /// <summary>What one TLS client certificate proves.</summary>
 /// <param name="Thumbprint">SHA-256 of the DER, base64url: RFC 8705 <c>x5t#S256</c>.</param>
 /// <param name="Organisation">From organizationIdentifier in the subject; null when it has none.</param>
+/// <param name="Subject">Its distinguished name.</param>
 /// <param name="From">From when on it and the authorities above it are all valid.</param>
 /// <param name="Problem">Why it is not accepted, a plain sentence; null when it is.</param>
 /// <param name="Standing">Whether it has been revoked; null when its chain does not hold.</param>
-internal sealed record CertificateFacts(string Thumbprint, Oid? Organisation, DateTimeOffset From, DateTimeOffset To, string? Problem, CertificateStanding? Standing)
+internal sealed record CertificateFacts(string Thumbprint, Oid? Organisation, X509Name Subject, DateTimeOffset From, DateTimeOffset To, string? Problem, CertificateStanding? Standing)
 {
     /// <summary>Whether a client authority issued it to an organisation: nobody else can show it, whatever its dates and its standing are.</summary>
     public bool IsIssued => Standing is not null;
@@ -122,7 +124,7 @@ internal sealed class OrganisationCertificates
         var problem = standing is null ? Explain(chain.ChainStatus)
             : organisation is null ? "The TLS client certificate names no organisation (organizationIdentifier with the organisation's OID)."
             : null;
-        return new(thumbprint, organisation, from, to, problem, problem is null ? standing : null);
+        return new(thumbprint, organisation, X509Name.GetInstance(certificate.SubjectName.RawData), from, to, problem, problem is null ? standing : null);
     }
 
     /// <summary>Null when an authority in the chain is none of those that are configured: this platform looks into its user's stores too.</summary>

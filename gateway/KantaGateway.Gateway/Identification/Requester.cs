@@ -21,10 +21,13 @@ public sealed record Requester
     /// <summary>OAuth client: the clinic system, or the portal.</summary>
     public required string ClientId { get; init; }
 
-    /// <summary>OID of the organisation on whose behalf the client acts: the data controller of what it writes.</summary>
+    /// <summary>OID of the organisation on whose behalf the client acts (serviceRequester): the data controller of what it writes.</summary>
     public required Oid Organisation { get; init; }
 
     public required string OrganisationName { get; init; }
+
+    /// <summary>The organisation whose system asks for it (serviceSubscriber), where that is another: the host of a joint connection.</summary>
+    public Subscriber? Subscriber { get; init; }
 
     public required ControllerKind ControllerKind { get; init; }
 
@@ -68,14 +71,20 @@ public sealed record Requester
     /// <summary>Opaque name to which grants and page links are bound.</summary>
     public string Caller => Kind switch
     {
-        RequesterKind.Professional => $"{ClientId}|{ProfessionalId}",
+        RequesterKind.Professional => $"{System}|{ProfessionalId}",
         RequesterKind.Citizen => $"{ClientId}|{Self?.Encode()}",
-        _ => ClientId,
+        _ => System,
     };
+
+    /// <summary>What one tenant of a host was given is none of another's.</summary>
+    private string System => Subscriber is null ? ClientId : $"{ClientId}@{Organisation}";
 
     /// <summary>Names nobody, so that no log line can by accident.</summary>
     public override string ToString() => $"Requester({Kind}, {ClientId})";
 }
+
+/// <summary>An organisation that has joined with its system and asks for others.</summary>
+public sealed record Subscriber(Oid Organisation, string Name);
 
 /// <summary>Set on <c>HttpContext.Features</c> by step 1.</summary>
 public interface IRequesterFeature

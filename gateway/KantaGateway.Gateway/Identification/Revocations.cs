@@ -39,13 +39,14 @@ internal readonly record struct RevokedName
     public static RevokedName Person(Pseudonym person) => new("person", person.Encode());
 
     /// <summary>The names that an access token bears.</summary>
+    /// <param name="requester">The organisation that the token is for.</param>
     /// <param name="professional">Id of the professional; null in a system's own token.</param>
     /// <param name="person">The citizen; null in any token but an app's.</param>
-    public static RevokedName[] OfToken(string jti, RegisteredClient client, string? professional, Pseudonym? person)
+    public static RevokedName[] OfToken(string jti, RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person)
     {
         var names = new List<RevokedName> { Token(jti), Client(client.ClientId) };
         if (professional is not null)
-            names.Add(Professional(client.Registration.OrganisationOid, professional));
+            names.Add(Professional(requester.Organisation.ToString(), professional));
         if (person is { } self)
             names.Add(AppsOf(self));
         return [.. names];

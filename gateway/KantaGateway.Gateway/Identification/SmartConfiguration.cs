@@ -30,7 +30,7 @@ internal static class SmartConfiguration
             ["token_endpoint"] = options.PublicAddress + TokenEndpoint.Path,
             ["introspection_endpoint"] = options.PublicAddress + TokenEndpoint.IntrospectionPath,
             ["revocation_endpoint"] = options.PublicAddress + TokenEndpoint.RevocationPath,
-            ["token_endpoint_auth_methods_supported"] = List("private_key_jwt"),
+            ["token_endpoint_auth_methods_supported"] = List("private_key_jwt", "tls_client_auth"),
             ["token_endpoint_auth_signing_alg_values_supported"] = List(ClientAuthentication.Algorithms),
             ["authorization_endpoint"] = options.PublicAddress + PushedAuthorization.AuthorizePath,
             ["pushed_authorization_request_endpoint"] = options.PublicAddress + PushedAuthorization.Path,

@@ -75,15 +75,15 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
                 SchemePrefix + issuer.Issuer);
     }
 
-    /// <param name="client">The authenticated clinic system: its own identity provider is the only one heard.</param>
-    public async ValueTask<(VouchedProfessional? Professional, TokenRefusal? Refusal)> ValidateAsync(HttpContext context, RegisteredClient client, string token)
+    /// <param name="requester">The organisation that the authenticated clinic system asks for: its own identity provider is the only one heard.</param>
+    public async ValueTask<(VouchedProfessional? Professional, TokenRefusal? Refusal)> ValidateAsync(HttpContext context, RegisteredRequester requester, string token)
     {
         if (TokenShape.Read(token, LongestToken, out var misshapen) is not { } claims)
             return Refuse("The subject_token " + misshapen);
         if (!_issuers.TryGetValue(claims.Issuer, out var issuer))
             return Refuse("The subject_token's issuer is not an identity provider that this gateway knows.");
-        if (issuer.Organisation != client.Registration.OrganisationOid)
-            return Refuse("The subject_token was issued by the identity provider of another organisation than the client's.");
+        if (issuer.Organisation != requester.Organisation.ToString())
+            return Refuse("The subject_token was issued by the identity provider of another organisation than the one that asks.");
 
         AuthenticateResult result;
         context.Items[TokenKey] = token;

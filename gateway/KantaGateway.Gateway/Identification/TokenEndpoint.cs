@@ -32,6 +32,7 @@ internal static class TokenEndpoint
 
     // Claims of access tokens beyond the registered ones.
     public const string OrganisationClaim = "organisation";
+    private const string SubscriberClaim = "subscriber";
     public const string PurposeClaim = "purpose_of_use";
     public const string ProfessionalIdClaim = "professional_id";
     public const string ProfessionalNameClaim = "professional_name";
@@ -55,7 +56,11 @@ internal static class TokenEndpoint
     /// <summary>v3-ActReason codes that a clinic may state; what each permits is decided later.</summary>
     private static readonly HashSet<string> Purposes = ["TREAT", "ETREAT", "CAREMGT", "COC", "HOPERAT", "HPAYMT"];
 
+    /// <summary>Parameter that names the organisation for whom a joint connection asks.</summary>
+    private const string RequesterParameter = "service_requester";
+
     private static readonly object ClientKey = new();
+    private static readonly object RequesterKey = new();
 
     /// <summary>Set where too many have failed and the caller has to wait.</summary>
     private static readonly object WaitKey = new();
@@ -113,6 +118,8 @@ internal static class TokenEndpoint
             server.AddEventHandler<ProcessAuthenticationContext>(handler => handler.UseInlineHandler(LeaveAssertions)
                 .SetOrder(OpenIddictServerHandlers.EvaluateValidatedTokens.Descriptor.Order + 500));
             server.AddEventHandler<HandleTokenRequestContext>(handler => handler.UseSingletonHandler<GrantToken>());
+            server.AddEventHandler<HandleConfigurationRequestContext>(handler => handler.UseInlineHandler(TellCertificates)
+                .SetOrder(OpenIddictServerHandlers.Discovery.AttachClientAuthenticationMethods.Descriptor.Order + 500));
             server.AddEventHandler<GenerateTokenContext>(handler => handler.UseInlineHandler(ShortenTokenId)
                 .SetOrder(OpenIddictServerHandlers.Protection.AttachTokenMetadata.Descriptor.Order + 500));
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseScopedHandler<CompleteResponse>().SetOrder(int.MinValue + 100_000));
@@ -162,6 +169,14 @@ internal static class TokenEndpoint
                 .SetClaim(Claims.Private.CodeChallenge, asked.CodeChallenge)
                 .SetClaim(Claims.Private.CodeChallengeMethod, CodeChallengeMethods.Sha256);
         }
+        return default;
+    }
+
+    /// <summary>OpenIddict would judge the certificate itself, by a policy of its own, if it knew of the method; <see cref="ClientAuthentication"/> does.</summary>
+    private static ValueTask TellCertificates(HandleConfigurationRequestContext context)
+    {
+        foreach (var methods in new[] { context.TokenEndpointAuthenticationMethods, context.IntrospectionEndpointAuthenticationMethods, context.RevocationEndpointAuthenticationMethods })
+            methods.Add(ClientAuthenticationMethods.TlsClientAuth);
         return default;
     }
 
@@ -245,9 +260,17 @@ internal static class TokenEndpoint
                         return;
                     }
                     http.Items[AllowedKey] = allowed;
+                    // An app asks for nobody but the citizen.
+                    http.Items[RequesterKey] = client.Requesters[0];
                     http.Items[TokenIdKey] = AppAuthorizations.TokenIdOf(request.Code!);
                     return;
                 }
+                if (RequesterOf(client, request, out var unnamed) is not { } requester)
+                {
+                    context.Reject(Errors.InvalidRequest, unnamed);
+                    return;
+                }
+                http.Items[RequesterKey] = requester;
                 if (ExplainScopes(client, request) is { } scope)
                 {
                     context.Reject(Errors.InvalidScope, scope);
@@ -270,7 +293,7 @@ internal static class TokenEndpoint
                     context.Reject(Errors.InvalidRequest, "actor_token is not used: the actor is the authenticated client.");
                     return;
                 }
-                var (professional, unproven) = await subjects.ValidateAsync(http, client, request.SubjectToken).ConfigureAwait(false);
+                var (professional, unproven) = await subjects.ValidateAsync(http, requester, request.SubjectToken).ConfigureAwait(false);
                 if (professional is null)
                     context.Reject(unproven!.Error, unproven.Description);
                 else if (professional.Until <= time.GetUtcNow())
@@ -297,7 +320,10 @@ internal static class TokenEndpoint
             var identity = new ClaimsIdentity("kanta", Claims.Name, Claims.Role);
             var allowed = http.Items[AllowedKey] as AllowedRequest;
             identity.SetClaim(Claims.Subject, professional?.Id ?? allowed?.Patient ?? client.ClientId);
-            identity.SetClaim(OrganisationClaim, client.Organisation.ToString());
+            var requester = (RegisteredRequester)http.Items[RequesterKey]!;
+            identity.SetClaim(OrganisationClaim, requester.Organisation.ToString());
+            if (requester.Organisation != client.Organisation)
+                identity.SetClaim(SubscriberClaim, client.Organisation.ToString());
             identity.SetClaim(PurposeClaim, allowed is null ? PurposeOf(context.Request) : PatientRequest);
             if (allowed is not null)
             {
@@ -379,6 +405,22 @@ internal static class TokenEndpoint
     }
 
     private static string PurposeOf(OpenIddictRequest request) => (string?)request[PurposeClaim] is { Length: > 0 } purpose ? purpose : DefaultPurpose;
+
+    /// <summary>For whom the client asks: who it says, or the only one that it may ask for.</summary>
+    private static RegisteredRequester? RequesterOf(RegisteredClient client, OpenIddictRequest request, out string problem)
+    {
+        problem = "";
+        var named = (string?)request[RequesterParameter];
+        if (string.IsNullOrEmpty(named) && client.Requesters.Count > 1)
+        {
+            problem = $"The client asks for several organisations: name one by its OID in {RequesterParameter}.";
+            return null;
+        }
+        var requester = client.RequesterOf(string.IsNullOrEmpty(named) ? client.Requesters[0].Organisation.ToString() : named);
+        if (requester is null)
+            problem = $"{RequesterParameter} is not an organisation that the client may ask for.";
+        return requester;
+    }
 
     private static string LevelOf(OpenIddictRequest request) => request.IsTokenExchangeGrantType() ? "user" : "system";
 

@@ -79,7 +79,8 @@ internal static class TokenStatus
                 // Without a name or a client there is nothing of this gateway's.
                 if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti
                     || registry.Current.Find(context.Request.ClientId!) is not { IsActive: true } client
-                    || RevokedName.OfToken(jti, client, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim),
+                    || client.RequesterOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.OrganisationClaim)) is not { } requester
+                    || RevokedName.OfToken(jti, client, requester, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim),
                         TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids)).Any(revocations.IsRevoked))
                     context.Reject(Errors.InvalidToken);
             }

@@ -38,6 +38,7 @@ static class BalpReader
         var role = user.ValueKind == JsonValueKind.Object && user.TryGetProperty("role", out var roles) ? Text(roles[0], "text") : null;
         var person = userId is null || userId == clientId ? null : new AuditPerson(userId, Text(user, "name"), role);
         var organisation = agents.Find(a => IsConcept(a, BalpEvent.RoleClass, "PROV"));
+        var subscriber = agents.Find(a => IsConcept(a, BalpEvent.RoleClass, "AGNT"));
         var interaction = subtypes.Find(s => Text(s, "system") == BalpEvent.Interactions);
 
         return new DisclosureRecord
@@ -48,6 +49,7 @@ static class BalpReader
             Server = Required(root, "source", "observer", "identifier", "value"),
             System = new(clientId, Required(client, "network", "address")),
             Organisation = new(After("urn:oid:", Text(organisation, "who", "identifier", "value")) ?? "unknown", Text(organisation, "who", "display") ?? ""),
+            Subscriber = After("urn:oid:", Text(subscriber, "who", "identifier", "value")) is { } host ? new(host, Text(subscriber, "who", "display") ?? "") : null,
             Professional = citizenId is null ? person : null,
             Citizen = citizenId is null ? null : person,
             PatientId = After("Patient/", Text(patientEntity, "what", "reference")),

@@ -32,6 +32,7 @@ public class BalpTests
     {
         ["read by a professional"] = (Read with { Professional = Professional }, "PatientRead"),
         ["read by a system"] = (Read, "PatientRead"),
+        ["read by a host for its tenant"] = (Read with { Subscriber = new("1.2.246.10.99999992", "Isäntä Oy"), Professional = Professional }, "PatientRead"),
         ["vread by a citizen"] = (Read with { Interaction = "vread", Citizen = Citizen, PurposeOfUse = "PATRQT", LegalBasis = "the-person" }, "PatientRead"),
         ["read of the directory"] = (Read with { PatientId = null, Items = [Item("Organization")] }, "Read"),
         ["read of what is absent"] = (Read with { Outcome = AuditOutcome.MinorFailure, OutcomeDescription = "Not found.", Digest = null,

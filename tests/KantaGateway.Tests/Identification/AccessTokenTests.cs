@@ -98,6 +98,13 @@ public sealed class AccessTokenTests(IdentificationWorld world)
     public async Task Rejects_a_token_of_a_client_that_is_not_registered() =>
         await RejectsAsync(Forge(token => token["client_id"] = "somebody-else"), world.Aurora.Certificate, "no longer registered");
 
+    [Fact]
+    public async Task Rejects_a_token_for_an_organisation_that_the_client_does_not_ask_for()
+    {
+        await RejectsAsync(Forge(token => token["organisation"] = world.Revontuli.Organisation), world.Aurora.Certificate, "may no longer ask");
+        await RejectsAsync(Forge(token => token.Remove("organisation")), world.Aurora.Certificate, "may no longer ask");
+    }
+
     /// <summary>The forgery is otherwise good: what the tests above change is all that is wrong with theirs.</summary>
     [Fact]
     public async Task Accepts_the_same_token_unchanged() =>
@@ -209,7 +216,7 @@ public sealed class AccessTokenTests(IdentificationWorld world)
         var claims = new Dictionary<string, object>
         {
             ["iss"] = world.Options.PublicAddress + "/", ["aud"] = world.Options.PublicAddress + "/fhir", ["sub"] = world.Aurora.ClientId,
-            ["client_id"] = world.Aurora.ClientId, ["scope"] = "system/*.cruds", ["purpose_of_use"] = "TREAT", ["jti"] = Guid.NewGuid().ToString("N"),
+            ["client_id"] = world.Aurora.ClientId, ["organisation"] = world.Aurora.Organisation, ["scope"] = "system/*.cruds", ["purpose_of_use"] = "TREAT", ["jti"] = Guid.NewGuid().ToString("N"),
             ["iat"] = now.ToUnixTimeSeconds(), ["exp"] = now.AddSeconds(300).ToUnixTimeSeconds(), ["cnf"] = Confirm(world.Aurora.Certificate.Thumbprint),
         };
         change(claims);

@@ -113,9 +113,9 @@ public sealed class AppAuthorizationsTests
              "controller_kind":"private","scopes":["patient/*.rs"],
              "jwks":{"keys":[{"kty":"EC","crv":"P-384","kid":"1","x":"{{{Base64Url.EncodeToString(point.X)}}}","y":"{{{Base64Url.EncodeToString(point.Y)}}}"}]}}
             """)!.AsObject();
-        Assert.Equal(ClientKind.App, ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{entry}]")).Find("app")!.Registration.Kind);
+        Assert.Equal(ClientKind.App, ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{entry}]"), true).Find("app")!.Registration.Kind);
         entry[member] = JsonNode.Parse(value);
-        Assert.Contains(reason, Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{entry}]"))).Message);
+        Assert.Contains(reason, Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{entry}]"), true)).Message);
     }
 
     /// <summary>Everything that was written, names and values.</summary>

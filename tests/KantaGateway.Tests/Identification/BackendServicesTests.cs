@@ -313,7 +313,7 @@ public sealed class BackendServicesTests(IdentificationWorld world)
     {
         var second = world.Issue(world.Aurora.Organisation);
         Assert.Equal(HttpStatusCode.OK, (await world.PostTokenAsync(world.ClientCredentials(world.Aurora), second)).Status);
-        await WithClientsAsync(client => client with { TlsClientCertificates = client.ClientId == world.Aurora.ClientId ? [world.Aurora.Certificate.Thumbprint] : [] }, async () =>
+        await world.WithClientsAsync(client => client with { TlsClientCertificates = client.ClientId == world.Aurora.ClientId ? [world.Aurora.Certificate.Thumbprint] : [] }, async () =>
         {
             await RejectsAsync(world.ClientCredentials(world.Aurora), "not one that the client has registered", certificate: second);
             Assert.Equal(HttpStatusCode.OK, (await world.PostTokenAsync(world.ClientCredentials(world.Aurora), world.Aurora.Certificate)).Status);
@@ -325,7 +325,7 @@ public sealed class BackendServicesTests(IdentificationWorld world)
     {
         var token = await world.TokenAsync(world.Aurora);
         Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
-        await WithClientsAsync(client => client with { Status = client.ClientId == world.Aurora.ClientId ? ClientStatus.Suspended : ClientStatus.Active }, async () =>
+        await world.WithClientsAsync(client => client with { Status = client.ClientId == world.Aurora.ClientId ? ClientStatus.Suspended : ClientStatus.Active }, async () =>
         {
             await RejectsAsync(world.ClientCredentials(world.Aurora), "suspended");
             var (status, body, _) = await world.WhoAmIAsync(token, world.Aurora.Certificate);
@@ -333,22 +333,6 @@ public sealed class BackendServicesTests(IdentificationWorld world)
             Assert.Contains("suspended", body.GetProperty("issue")[0].GetProperty("diagnostics").GetString());
         });
         Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
-    }
-
-    /// <summary>Changes the clients file for a while; the clock moves on so that the change is looked at.</summary>
-    private async Task WithClientsAsync(Func<ClientRegistration, ClientRegistration> change, Func<Task> act)
-    {
-        world.WriteClients(change);
-        world.Clock.Ahead += TimeSpan.FromSeconds(2);
-        try
-        {
-            await act();
-        }
-        finally
-        {
-            world.WriteClients();
-            world.Clock.Ahead += TimeSpan.FromSeconds(2);
-        }
     }
 
     private async Task RejectsAsync(Dictionary<string, string> form, string? reason, SomeClinic? clinic = null,

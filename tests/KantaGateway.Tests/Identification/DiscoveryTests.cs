@@ -17,7 +17,7 @@ public sealed class DiscoveryTests(IdentificationWorld world)
         Assert.Equal("application/json", response.Content.Headers.ContentType?.MediaType);
         var document = await response.Content.ReadFromJsonAsync<JsonElement>();
         Assert.Equal(world.TokenUrl, document.GetProperty("token_endpoint").GetString());
-        Assert.Equal(["ES384", "RS384"], document.GetProperty("token_endpoint_auth_signing_alg_values_supported").EnumerateArray().Select(a => a.GetString()));
+        Assert.Equal(["ES256", "PS256", "ES384", "RS384"], document.GetProperty("token_endpoint_auth_signing_alg_values_supported").EnumerateArray().Select(a => a.GetString()));
         Assert.Contains("client-confidential-asymmetric", document.GetProperty("capabilities").EnumerateArray().Select(a => a.GetString()));
         Assert.Contains("permission-v2", document.GetProperty("capabilities").EnumerateArray().Select(a => a.GetString()));
         Assert.True(document.GetProperty("tls_client_certificate_bound_access_tokens").GetBoolean());
@@ -32,7 +32,7 @@ public sealed class DiscoveryTests(IdentificationWorld world)
         foreach (var name in new[] { "issuer", "jwks_uri", "token_endpoint", "introspection_endpoint", "revocation_endpoint" })
             Assert.Equal(smart.GetProperty(name).GetString(), openid.GetProperty(name).GetString());
         foreach (var endpoint in new[] { "token", "introspection", "revocation" })
-            Assert.Equal(["private_key_jwt"], openid.GetProperty(endpoint + "_endpoint_auth_methods_supported").EnumerateArray().Select(a => a.GetString()));
+            Assert.Equal(["private_key_jwt", "tls_client_auth"], openid.GetProperty(endpoint + "_endpoint_auth_methods_supported").EnumerateArray().Select(a => a.GetString()));
     }
 
     [Fact]

@@ -206,29 +206,89 @@ public sealed class ClientDirectoryTests
         """;
 
     [Fact]
-    public void Accepts_a_registration() => Assert.NotNull(ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid)).Find("a"));
+    public void Accepts_a_registration() => Assert.NotNull(ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid), true).Find("a"));
 
     [Theory]
     [InlineData("\"kid\":\"1\",", "", "no kid")]
     [InlineData("\"kid\":\"1\",", "\"kid\":\"1\",\"d\":\"AAAA\",", "private key")]
-    [InlineData("P-384", "P-256", "neither EC P-384")]
+    [InlineData("P-384", "P-256", "fits none of ES384, RS384")]
     [InlineData("1.2.246.10.1", "organisation", "organisation_oid")]
     [InlineData("system/*.cruds", "everything", "SMART v2 scope")]
     [InlineData("\"client_id\":\"a\",", "", "client_id")]
     [InlineData("\"client_id\":\"a\",", "\"client_id\":\"a\",\"unknown\":1,", "unknown")]
     [InlineData("\"private\"", "\"secret\"", "")]
-    [InlineData("\"scopes\":", "\"token_endpoint_auth_signing_alg\":[\"HS256\"],\"scopes\":", "ES384, RS384 or both")]
+    [InlineData("\"scopes\":", "\"token_endpoint_auth_signing_alg\":[\"HS256\"],\"scopes\":", "one or more of ES256, PS256, ES384, RS384")]
     public void Rejects_a_registration(string what, string by, string reason)
     {
-        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace(what, by))));
+        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace(what, by)), true));
         Assert.Contains(reason, wrong.Message);
+    }
+
+    [Theory]
+    [InlineData("\"profile\":\"fapi2\",\"token_endpoint_auth_signing_alg\":[\"RS384\"]", "one or more of ES256, PS256")]
+    [InlineData("\"profile\":\"fapi2\"", "fits none of ES256, PS256")]
+    [InlineData("\"token_endpoint_auth_signing_alg\":[]", "one or more of")]
+    [InlineData("\"token_endpoint_auth_signing_alg\":[\"RS384\"]", "fits none of RS384")]
+    [InlineData("\"jwks_uri\":\"https://clinic.example/jwks\"", "one of jwks and jwks_uri")]
+    [InlineData("\"token_endpoint_auth_method\":\"tls_client_auth\",\"certificate_subjects\":[\"CN=a\"]", "goes without jwks")]
+    [InlineData("\"token_endpoint_auth_method\":\"tls_client_auth\"", "needs tls_client_certificates or certificate_subjects")]
+    [InlineData("\"token_endpoint_auth_method\":\"client_secret_basic\"", "")]
+    [InlineData("\"certificate_subjects\":[\"nobody\"]", "not a distinguished name")]
+    [InlineData("\"service_requesters\":[]", "one organisation or more")]
+    [InlineData("\"service_requesters\":[{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"},{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"}]", "each once")]
+    [InlineData("\"service_requesters\":[{\"organisation_oid\":\"B\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"}]", "organisation_oid is not an OID")]
+    [InlineData("\"certification_class\":\"C\"", "")]
+    [InlineData("\"system_name\":\"\"", "system_name")]
+    public void Rejects_a_registration_with(string member, string reason)
+    {
+        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace("\"scopes\":", member + ",\"scopes\":", StringComparison.Ordinal)), true));
+        Assert.Contains(reason, wrong.Message);
+    }
+
+    [Theory]
+    [InlineData("https://clinic.example/jwks", true)]
+    [InlineData("http://clinic.example/jwks", false)]
+    [InlineData("https://user@clinic.example/jwks", false)]
+    [InlineData("jwks", false)]
+    public void The_address_of_keys_is_an_https_one(string address, bool holds)
+    {
+        var text = $$"""[{"client_id":"a","organisation_oid":"1.2.3","organisation_name":"A","controller_kind":"private","scopes":[],"jwks_uri":"{{address}}"}]""";
+        if (holds)
+            Assert.Equal(address, ClientDirectory.Read(Encoding.UTF8.GetBytes(text), true).Find("a")!.Registration.JwksUri);
+        else
+            Assert.Contains("jwks_uri", Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(text), true)).Message);
+    }
+
+    [Fact]
+    public void Reads_what_a_joint_connection_and_its_system_are()
+    {
+        var client = ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace("\"scopes\":", """
+            "system_name":"Potilas","system_version":"7.1","certification_class":"A3","service_requesters":[
+              {"organisation_oid":"1.2.246.10.2","organisation_name":"B","controller_kind":"independent"},
+              {"organisation_oid":"1.2.246.10.3","organisation_name":"C","controller_kind":"private","status":"suspended"}],"scopes":
+            """, StringComparison.Ordinal)), true).Find("a")!;
+        Assert.Equal(("Potilas", "7.1", CertificationClass.A3), (client.Registration.SystemName, client.Registration.SystemVersion, client.Registration.CertificationClass));
+        Assert.Equal("B", client.RequesterOf("1.2.246.10.2")?.Name);
+        Assert.Null(client.RequesterOf("1.2.246.10.3"));
+        // A host is not its tenants.
+        Assert.Null(client.RequesterOf("1.2.246.10.1"));
+        var written = ClientDirectory.Read(ClientDirectory.Write([client.Registration]), true).Find("a")!;
+        Assert.Equal("B", written.RequesterOf("1.2.246.10.2")?.Name);
+    }
+
+    [Fact]
+    public void Outside_of_tests_organisations_have_OIDs_of_the_register()
+    {
+        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid), false));
+        Assert.Contains("SOTE register", wrong.Message);
+        Assert.NotNull(ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace("1.2.246.10.1", "1.2.246.10.2048198", StringComparison.Ordinal)), false).Find("a"));
     }
 
     [Fact]
     public void Says_all_that_is_wrong_at_once()
     {
-        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace("P-384", "P-521").Replace("system/*.cruds", "x"))));
-        Assert.Contains("neither EC P-384", wrong.Message);
+        var wrong = Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace("P-384", "P-521").Replace("system/*.cruds", "x")), true));
+        Assert.Contains("fits none of", wrong.Message);
         Assert.Contains("SMART v2 scope", wrong.Message);
     }
 }

@@ -78,6 +78,9 @@ public sealed class IdentificationWorld : IAsyncLifetime
     public ShiftedClock Clock { get; } = new();
     internal SeenRefusals Refusals { get; } = new();
     internal SeenLogs Logs { get; } = new();
+    /// <summary>What a clinic publishes at <see cref="ClinicKeysUrl"/>.</summary>
+    internal string ClinicKeys { get; set; } = "{}";
+    internal string ClinicKeysUrl => Outside.PublicAddress + "/clinic/jwks";
     public SomeClinic Aurora { get; private set; } = null!;
     public SomeClinic Revontuli { get; private set; } = null!;
     public string TokenUrl => Options.PublicAddress + "/connect/token";
@@ -155,6 +158,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
             Professionals = [new("90001", "Lasse Lääkäri", "laakari", "aurora"), new("90002", "Helmi Hoitaja", "sairaanhoitaja", "revontuli")],
         };
         _simulators = SimulatorHost.Build(Outside, builder => builder.Logging.ClearProviders());
+        _simulators.MapGet("/clinic/jwks", () => Results.Content(ClinicKeys, "application/jwk-set+json"));
         _gateway = BuildGateway(Options);
         await Task.WhenAll(_simulators.StartAsync(), _gateway.StartAsync());
     }
@@ -188,7 +192,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
     private static object Describe(Requester r) => new
     {
-        kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, controllerKind = r.ControllerKind.ToString(),
+        kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, subscriber = r.Subscriber?.Organisation.ToString(), r.Caller, controllerKind = r.ControllerKind.ToString(),
         r.ProfessionalId, r.ProfessionalName, r.Profession, tasks = r.Tasks?.ToString(), r.Unit, self = r.Self?.Encode(), r.CitizenName, r.PurposeOfUse, r.Acr, r.TokenId, r.Scopes,
     };
 
@@ -204,6 +208,22 @@ public sealed class IdentificationWorld : IAsyncLifetime
         };
         change ??= static it => it;
         File.WriteAllBytes(Options.Identification.ClientsFile, ClientDirectory.Write([change(Register(Aurora)), change(Register(Revontuli))]));
+    }
+
+    /// <summary>Changes the clients file for a while; the clock moves on so that the change is looked at.</summary>
+    internal async Task WithClientsAsync(Func<ClientRegistration, ClientRegistration> change, Func<Task> act)
+    {
+        WriteClients(change);
+        Clock.Ahead += TimeSpan.FromSeconds(2);
+        try
+        {
+            await act();
+        }
+        finally
+        {
+            WriteClients();
+            Clock.Ahead += TimeSpan.FromSeconds(2);
+        }
     }
 
     /// <summary>Issues a certificate with a short name in the tests.</summary>

@@ -52,7 +52,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
         var clients = Path.GetTempFileName();
         await File.WriteAllTextAsync(clients, "[]");
-        builder.Services.AddSingleton(s => new ClientRegistry(clients, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
+        builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
         builder.AddPortal(options);
         var app = builder.Build();
         // The public listener speaks TLS; its cookies refuse anything else.
