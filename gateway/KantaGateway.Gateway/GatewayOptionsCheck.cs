@@ -125,6 +125,13 @@ internal sealed class GatewayOptionsCheck
                 Add($"{at}.{nameof(ProfessionalIssuer.Issuer)}", "an https address");
             else if (issuers.Take(i).Any(other => other.Issuer == issuers[i].Issuer))
                 Add($"{at}.{nameof(ProfessionalIssuer.Issuer)}", "each issuer speaks for one organisation and stands here once");
+            // Without its id a token's tenant would not be looked at.
+            if (issuers[i].Tenant is { } tenant
+                ? !(Guid.TryParseExact(tenant, "D", out _) && issuers[i].Issuer?.EndsWith($"/{tenant}/v2.0", StringComparison.Ordinal) is true)
+                : issuers[i].Issuer?.StartsWith("https://login.microsoftonline.com/", StringComparison.OrdinalIgnoreCase) is true)
+                Add($"{at}.{nameof(ProfessionalIssuer.Tenant)}", "the GUID of an Entra ID tenant, with which the issuer ends: /id/v2.0");
+            if (string.IsNullOrWhiteSpace(issuers[i].ProfessionalIdClaim))
+                Add($"{at}.{nameof(ProfessionalIssuer.ProfessionalIdClaim)}", "missing");
             if (string.IsNullOrWhiteSpace(issuers[i].Audience))
                 Add($"{at}.{nameof(ProfessionalIssuer.Audience)}", "missing");
             if (!Oid.TryParse(issuers[i].Organisation, out _))

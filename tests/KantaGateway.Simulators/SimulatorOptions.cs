@@ -28,6 +28,9 @@ public sealed record SimulatorOptions
     /// <summary>Everyone a clinic's identity provider can vouch for.</summary>
     public required IReadOnlyList<SimulatedProfessional> Professionals { get; init; }
 
+    /// <summary>Entra ID tenants of clinics.</summary>
+    public IReadOnlyList<SimulatedTenant> Tenants { get; init; } = [];
+
     /// <summary>The relying party registered at the broker, keys exchanged beforehand as the network demands.</summary>
     public required BrokerClient Client { get; init; }
 
@@ -49,7 +52,7 @@ public sealed record SimulatorOptions
     /// <summary>Life of subject tokens.</summary>
     public TimeSpan SubjectTokenLife { get; set; } = TimeSpan.FromHours(1);
 
-    /// <summary>Further claims of subject tokens; one that is null is left out of them.</summary>
+    /// <summary>Misbehaviour and more: claims that subject tokens really carry; one that is null is left out.</summary>
     public Dictionary<string, object?> FurtherClaims { get; } = [];
 
     /// <summary>Misbehaviour: ID tokens are signed but not encrypted.</summary>
@@ -73,6 +76,8 @@ public sealed record SimulatorOptions
     public string FtnIssuer => PublicAddress + "/ftn";
 
     public string ClinicIssuer(string clinic) => $"{PublicAddress}/idp/{clinic}";
+
+    public string TenantIssuer(string tenant) => $"{PublicAddress}/entra/{tenant}/v2.0";
 
     /// <summary>Where a clinic's professional gets a subject token.</summary>
     public string SubjectTokenUrl(string clinic) => ClinicIssuer(clinic) + "/subject-token";

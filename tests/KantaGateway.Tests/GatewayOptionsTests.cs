@@ -165,6 +165,20 @@ public sealed class GatewayOptionsTests : IDisposable
         Assert.All(wrong, e => Assert.StartsWith("Identification.RoleRegister: ", e));
     }
 
+    [Theory]
+    [InlineData("https://login.microsoftonline.com/5f8a1c52-0000-4000-8000-000000000001/v2.0", "5f8a1c52-0000-4000-8000-000000000001", true)]
+    [InlineData("https://login.microsoftonline.com/5f8a1c52-0000-4000-8000-000000000001/v2.0", "5f8a1c52-0000-4000-8000-000000000002", false)]
+    [InlineData("https://login.microsoftonline.com/5f8a1c52-0000-4000-8000-000000000001/v2.0", null, false)]
+    [InlineData("https://login.microsoftonline.com/common/v2.0", "common", false)]
+    [InlineData("https://login.microsoftonline.com/common/v2.0", null, false)]
+    [InlineData("https://idp.example/clinic", null, true)]
+    public void An_issuer_of_Entra_names_its_tenant(string issuer, string? tenant, bool holds)
+    {
+        var options = Good();
+        var identification = options.Identification with { ProfessionalIssuers = [new(issuer, "kanta", "1.2.246.10.90000001") { Tenant = tenant }] };
+        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+    }
+
     [Fact]
     public void The_role_register_is_named_as_it_has_to_be()
     {

@@ -58,7 +58,20 @@ public sealed record IdentificationOptions
 /// <param name="Issuer">Exact <c>iss</c>.</param>
 /// <param name="Audience">Expected <c>aud</c> of subject tokens.</param>
 /// <param name="Organisation">OID of the only organisation it may speak for.</param>
-public sealed record ProfessionalIssuer(string Issuer, string Audience, string Organisation);
+public sealed record ProfessionalIssuer(string Issuer, string Audience, string Organisation)
+{
+    /// <summary>
+    /// Id of the Entra ID tenant (a GUID), which then stands in <see cref="Issuer"/> too: <c>https://login.microsoftonline.com/id/v2.0</c>. An
+    /// organisation with several tenants has an issuer for each. Null for a provider that is no Entra ID.
+    /// </summary>
+    public string? Tenant { get; init; }
+
+    /// <summary>App roles of which a token has to carry one; empty: none is asked for.</summary>
+    public IReadOnlyList<string> Roles { get; init; } = [];
+
+    /// <summary>Claim with the professional's number in the role register; in Entra ID one that the tenant's claims mapping makes.</summary>
+    public string ProfessionalIdClaim { get; init; } = "professional_id";
+}
 
 /// <summary>The Finnish Trust Network broker.</summary>
 public sealed record CitizenIdentification

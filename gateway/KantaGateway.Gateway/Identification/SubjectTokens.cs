@@ -1,7 +1,9 @@
+using System.Security.Claims;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.JwtBearer;
+using Microsoft.Extensions.Options;
 using Microsoft.Identity.Web;
 using Microsoft.IdentityModel.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -85,11 +87,21 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
         if (issuer.Organisation != requester.Organisation.ToString())
             return Refuse("The subject_token was issued by the identity provider of another organisation than the one that asks.");
 
+        var scheme = SchemePrefix + issuer.Issuer;
+        try
+        {
+            // Kept once they are there. The scheme itself takes a provider that does not answer for one without this key.
+            await context.RequestServices.GetRequiredService<IOptionsMonitor<JwtBearerOptions>>().Get(scheme).ConfigurationManager!.GetConfigurationAsync(context.RequestAborted).ConfigureAwait(false);
+        }
+        catch (Exception silent) when (silent is InvalidOperationException or HttpRequestException or IOException or OperationCanceledException)
+        {
+            return Unreachable;
+        }
         AuthenticateResult result;
         context.Items[TokenKey] = token;
         try
         {
-            result = await context.AuthenticateAsync(SchemePrefix + issuer.Issuer).ConfigureAwait(false);
+            result = await context.AuthenticateAsync(scheme).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is InvalidOperationException or HttpRequestException or IOException or OperationCanceledException)
         {
@@ -100,15 +112,17 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
             context.Items.Remove(TokenKey);
         }
         if (result.Failure is { } reason)
-            return Refuse(Explain(reason));
+            return Explain(reason) is { } wrong ? Refuse(wrong) : Unreachable;
         if (result.Principal is not { } principal)
             return Refuse("The subject_token could not be validated.");
+        if (ExplainTenant(issuer, principal) is { } foreign)
+            return Refuse(foreign);
 
         // The register knows professionals by their number there, which a provider's own sub is not.
-        var id = principal.FindFirst("professional_id")?.Value ?? (rights is null ? principal.FindFirst(Claims.Subject)?.Value : null);
+        var id = principal.FindFirst(issuer.ProfessionalIdClaim)?.Value ?? (rights is null ? principal.FindFirst(Claims.Subject)?.Value : null);
         var name = principal.FindFirst(Claims.Name)?.Value;
         if (id is not { Length: > 0 and <= 128 } || name is not { Length: > 0 and <= 256 })
-            return Refuse(rights is null ? "The subject_token must name the professional: professional_id or sub, and name." : "The subject_token must name the professional: professional_id, the number in the role register, and name.");
+            return Refuse(rights is null ? $"The subject_token must name the professional: {issuer.ProfessionalIdClaim} or sub, and name." : $"The subject_token must name the professional: {issuer.ProfessionalIdClaim}, the number in the role register, and name.");
         var until = long.TryParse(principal.FindFirst("exp")?.Value, out var exp) ? DateTimeOffset.FromUnixTimeSeconds(exp) : result.Properties?.ExpiresUtc;
         if (until is not { } end)
             return Refuse("The subject_token has no exp.");
@@ -139,16 +153,37 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
         }
     }
 
+    /// <summary>What an access token of Entra ID (v2.0) must say beside its issuer; null when all holds.</summary>
+    /// <remarks>learn.microsoft.com/entra/identity-platform/access-token-claims-reference: tid, ver, oid, idtyp, roles.</remarks>
+    private static string? ExplainTenant(ProfessionalIssuer issuer, ClaimsPrincipal principal)
+    {
+        if (issuer.Roles is { Count: > 0 } roles && !principal.FindAll("roles").Any(role => roles.Contains(role.Value)))
+            return "The subject_token has none of the app roles that professionals need here.";
+        if (issuer.Tenant is not { } tenant)
+            return null;
+        if (!string.Equals(principal.FindFirst("tid")?.Value, tenant, StringComparison.OrdinalIgnoreCase))
+            return "The subject_token's tid is not the tenant of its issuer.";
+        if (principal.FindFirst("ver")?.Value != "2.0")
+            return "The subject_token's ver must be 2.0.";
+        // An application's own token names no person.
+        return principal.FindFirst("idtyp")?.Value == "app" || !Guid.TryParse(principal.FindFirst("oid")?.Value, out _)
+            ? "The subject_token must be a user's (oid), not an application's." : null;
+    }
+
+    private static (VouchedProfessional?, TokenRefusal?) Unreachable => (null, new(Errors.TemporarilyUnavailable,
+        "The organisation's identity provider cannot be reached at the moment to validate the subject_token; try again with a new assertion."));
+
     // RFC 8693 §2.2.2: an unacceptable subject token is invalid_request.
     private static (VouchedProfessional?, TokenRefusal?) Refuse(string description) => (null, new(Errors.InvalidRequest, description));
 
-    private static string Explain(Exception reason) => reason switch
+    /// <returns>Null when the provider could not be asked for its keys.</returns>
+    private static string? Explain(Exception reason) => reason switch
     {
-        SecurityTokenExpiredException or SecurityTokenNotYetValidException or SecurityTokenNoExpirationException => "The subject_token has expired; the professional must sign in again.",
+        SecurityTokenExpiredException or SecurityTokenNotYetValidException or SecurityTokenNoExpirationException or SecurityTokenInvalidLifetimeException => "The subject_token has expired; the professional must sign in again.",
         SecurityTokenInvalidAudienceException => "The subject_token was issued for another audience.",
         SecurityTokenInvalidIssuerException => "The subject_token's issuer is not the expected one.",
         SecurityTokenInvalidTypeException => "The subject_token's typ must be JWT or at+jwt.",
         SecurityTokenException => "The subject_token's signature does not verify with the identity provider's keys.",
-        _ => "The organisation's identity provider could not be reached to validate the subject_token; try again.",
+        _ => null,
     };
 }

@@ -63,6 +63,9 @@ public sealed class SomeClinic(string name, string organisation, AsymmetricSecur
 /// </summary>
 public sealed class IdentificationWorld : IAsyncLifetime
 {
+    /// <summary>Entra ID tenants, both of Aurora.</summary>
+    public static readonly string[] Tenants = ["5f8a1c52-0000-4000-8000-000000000001", "5f8a1c52-0000-4000-8000-000000000002"];
+
     public const string Acr = "http://ftn.ficora.fi/2017/loatest2";
     public const string HigherAcr = "http://ftn.ficora.fi/2017/loatest3";
 
@@ -131,7 +134,11 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 TokenRequestsPerMinute = 1_000_000,
                 SignInsPerMinute = 1_000_000,
                 RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = Write("register.pem", own.ChainPem), KeyFile = Write("register.key", own.KeyPem), TimeoutSeconds = 1 },
-                ProfessionalIssuers = [.. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation))],
+                ProfessionalIssuers =
+                [
+                    .. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation)),
+                    .. Tenants.Select(tenant => new ProfessionalIssuer($"{outside}/entra/{tenant}/v2.0", "kanta", Aurora.Organisation) { Tenant = tenant, Roles = ["Kanta.Professional"] }),
+                ],
                 Citizens = new CitizenIdentification
                 {
                     Authority = outside + "/ftn", ClientId = "kanta-portal", Acr = Acr, FurtherAcrs = [HigherAcr], ServiceName = "Kanta test",
@@ -143,6 +150,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
         Outside = new SimulatorOptions
         {
+            Tenants = [.. Tenants.Select(tenant => new SimulatedTenant(tenant, "aurora"))],
             Revocation = Revocation,
             Register = Register,
             Port = outsidePort, PublicAddress = outside, TlsCertificateFile = tls, TlsKeyFile = tlsKey, Acr = Acr, ProfessionalAudience = "kanta",
