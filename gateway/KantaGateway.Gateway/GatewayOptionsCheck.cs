@@ -6,6 +6,7 @@ using KantaGateway.Audit;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Gateway.Identification.Professionals;
 using StackExchange.Redis;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
@@ -27,7 +28,11 @@ internal sealed class GatewayOptionsCheck
         if (options.Identification is { } identification)
         {
             check.CheckIdentification(identification);
-            check.CheckRevocation(identification, options.ClientAuthorityFile);
+        {
+            check.CheckRevocation(identification, identification.RevocationSources, nameof(identification.RevocationSources), options.ClientAuthorityFile, nameof(options.ClientAuthorityFile));
+            if (identification.ProfessionalCards is { } cards)
+                check.CheckCards(identification, cards);
+        }
         }
         else
             check.Add(nameof(options.Identification), "missing");
@@ -114,7 +119,7 @@ internal sealed class GatewayOptionsCheck
             if (register.TimeoutSeconds is < 1 or > 10)
                 Add(OfRegister(nameof(register.TimeoutSeconds)), "1 to 10");
         }
-        else if (!options.TestIdentityCodes && options.ProfessionalIssuers is { Count: > 0 })
+        else if (!options.TestIdentityCodes && (options.ProfessionalIssuers is { Count: > 0 } || options.ProfessionalCards is not null))
             Add(Of(nameof(options.RoleRegister)), $"where rights to practise are looked up, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
 
         var issuers = options.ProfessionalIssuers ?? [];
@@ -176,17 +181,26 @@ internal sealed class GatewayOptionsCheck
     }
 
     /// <summary>Nobody's certificates go unchecked by omission, and in production none do.</summary>
-    private void CheckRevocation(IdentificationOptions options, string? authorityFile)
+    private void CheckCards(IdentificationOptions options, CardOptions cards)
     {
-        const string Of = $"{nameof(GatewayOptions.Identification)}.{nameof(IdentificationOptions.RevocationSources)}";
-        var sources = options.RevocationSources ?? [];
+        static string At(string name) => $"{nameof(IdentificationOptions.ProfessionalCards)}.{name}";
+        Exists($"{nameof(GatewayOptions.Identification)}.{At(nameof(cards.AuthorityFile))}", cards.AuthorityFile);
+        CheckRevocation(options, cards.RevocationSources, At(nameof(cards.RevocationSources)), cards.AuthorityFile, At(nameof(cards.AuthorityFile)));
+    }
+
+    /// <param name="at">Name of the setting with the sources.</param>
+    /// <param name="fileSetting">Name of the setting with the file of the authorities.</param>
+    private void CheckRevocation(IdentificationOptions options, IReadOnlyList<RevocationSource>? stated, string at, string? authorityFile, string fileSetting)
+    {
+        var Of = $"{nameof(GatewayOptions.Identification)}.{at}";
+        var sources = stated ?? [];
         var authorities = FingerprintsIn(authorityFile);
         for (var i = 0; i < sources.Count; i++)
         {
             var source = sources[i];
             void Wrong(string name, string rule) => Add($"{Of}[{i}].{name}", rule);
             if (!authorities.Any(source.IsOf))
-                Wrong(nameof(source.Authority), $"the SHA-256 fingerprint of a certificate in {nameof(GatewayOptions.ClientAuthorityFile)}");
+                Wrong(nameof(source.Authority), $"the SHA-256 fingerprint of a certificate in {fileSetting}");
             if (source.CrlAddress is { } list && !IsWeb(list))
                 Wrong(nameof(source.CrlAddress), "an http or https address");
             if (source.OcspAddress is { } responder && !IsWeb(responder))

@@ -34,17 +34,16 @@ public sealed class SimulatedRoleRegister(string clientThumbprint)
         Interlocked.Increment(ref Asked);
         var question = (await JsonNode.ParseAsync(context.Request.Body, cancellationToken: context.RequestAborted))!;
         var id = (string)question["professional"]!;
+        var own = options.Professionals.FirstOrDefault(p => p.Id == id)?.Profession;
         string? profession;
         lock (_turn)
             if (!_changed.TryGetValue(id, out profession))
-                profession = options.Professionals.FirstOrDefault(p => p.Id == id)?.Profession;
+                profession = own;
         switch (Fault)
         {
             case RegisterFault.Silent:
                 await Task.Delay(Timeout.Infinite, context.RequestAborted).ContinueWith(static _ => { }, TaskScheduler.Default);
                 return Results.Empty;
-            case RegisterFault.Error:
-                return Results.StatusCode(500);
             case RegisterFault.Redirect:
                 return Results.Redirect("/elsewhere", preserveMethod: true);
             case RegisterFault.Malformed:
@@ -60,8 +59,9 @@ public sealed class SimulatedRoleRegister(string clientThumbprint)
             ["question"] = Fault == RegisterFault.AnotherQuestion ? "an-old-one" : (string)question["question"]!,
             ["valid"] = profession is not null,
         };
-        if (profession is not null)
-            answer["profession"] = profession;
-        return Results.Json(answer);
+        // A right that has ended was one of some profession.
+        if ((profession ?? own) is { } named)
+            answer["profession"] = named;
+        return Results.Json(answer, statusCode: Fault == RegisterFault.Error ? StatusCodes.Status500InternalServerError : StatusCodes.Status200OK);
     });
 }

@@ -180,6 +180,20 @@ public sealed class GatewayOptionsTests : IDisposable
     }
 
     [Fact]
+    public void Authorities_of_cards_are_named_with_where_they_say_what_they_have_revoked()
+    {
+        using var authority = KantaGateway.Simulators.DevelopmentAuthority.Create();
+        var file = Path.Combine(_audit, "cards.pem");
+        File.WriteAllText(file, authority.CertificatePem);
+        IReadOnlyList<string> Explain(CardOptions cards) => GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { ProfessionalCards = cards } });
+
+        Assert.Empty(Explain(new() { AuthorityFile = file, RevocationSources = [new() { Authority = authority.Fingerprint, CrlAddress = "http://crl.example/cards.crl" }] }));
+        Assert.StartsWith("Identification.ProfessionalCards.RevocationSources: ", Assert.Single(Explain(new() { AuthorityFile = file, RevocationSources = [] })));
+        Assert.StartsWith("Identification.ProfessionalCards.RevocationSources[0].", Explain(new() { AuthorityFile = file, RevocationSources = [new() { Authority = authority.Fingerprint, Unchecked = true }] })[0]);
+        Assert.StartsWith("Identification.ProfessionalCards.AuthorityFile: ", Explain(new() { AuthorityFile = "/nowhere", RevocationSources = [] })[0]);
+    }
+
+    [Fact]
     public void The_role_register_is_named_as_it_has_to_be()
     {
         var options = Good();

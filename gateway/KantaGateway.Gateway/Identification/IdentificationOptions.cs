@@ -21,6 +21,9 @@ public sealed record IdentificationOptions
     /// <summary>Where professionals' rights to practise are looked up. Null: nowhere, in a test environment only.</summary>
     public Professionals.RoleRegisterOptions? RoleRegister { get; init; }
 
+    /// <summary>Whose cards professionals may sign in with, without an identity provider of the clinic. Null: nobody's.</summary>
+    public Professionals.CardOptions? ProfessionalCards { get; init; }
+
     public required CitizenIdentification Citizens { get; init; }
 
     /// <summary>Whether identity codes of the 900-999 range are the only ones accepted (test) or all refused (production).</summary>

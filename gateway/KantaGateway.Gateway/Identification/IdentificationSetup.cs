@@ -53,6 +53,12 @@ public static class IdentificationSetup
         if (identification.RoleRegister is { } register)
             services.AddSingleton<IProfessionalRights>(provider => new RoleRegister(register, new HttpClient(Upstream(identification, register)),
                 provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<RoleRegister>>()));
+        if (identification.ProfessionalCards is { } cards)
+        {
+            services.AddSingleton(provider => new CardCertificates(cards, new HttpClient(Upstream(identification)),
+                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<CardCertificates>>()));
+            services.AddSingleton<CardTokens>();
+        }
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<IIdentification, CallerIdentification>();
         services.AddSingleton<BrokerKeys>();
@@ -91,6 +97,7 @@ public static class IdentificationSetup
         // Files that are wrong stop the start, not the first request.
         _ = app.Services.GetRequiredService<ClientRegistry>();
         _ = app.Services.GetRequiredService<OrganisationCertificates>();
+        _ = app.Services.GetService<CardCertificates>();
         _ = app.Services.GetRequiredService<BrokerKeys>();
 
         // FHIR requests are identified by IIdentification alone: no cookie is looked at, and the handlers of the token

@@ -19,10 +19,10 @@ namespace KantaGateway.Gateway.Identification;
 internal sealed record VouchedProfessional(string Id, string Name, string? Profession, TaskClass? Tasks, string? Unit, string? Acr, DateTimeOffset Until);
 
 /// <summary>
-/// Validates subject tokens of token exchange (RFC 8693) through Microsoft.Identity.Web, one scheme for each of the
-/// clinics' identity providers.
+/// Validates subject tokens of token exchange (RFC 8693): those of the clinics' identity providers through Microsoft.Identity.Web, one
+/// scheme for each, and those that professionals sign with their cards (<see cref="CardTokens"/>).
 /// </summary>
-internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights? rights = null)
+internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights? rights = null, CardTokens? cards = null)
 {
     /// <summary>What a clinic may call its token; JWTs all of them.</summary>
     public static readonly IReadOnlyList<string> Types =
@@ -78,10 +78,18 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
     }
 
     /// <param name="requester">The organisation that the authenticated clinic system asks for: its own identity provider is the only one heard.</param>
-    public async ValueTask<(VouchedProfessional? Professional, TokenRefusal? Refusal)> ValidateAsync(HttpContext context, RegisteredRequester requester, string token)
+    /// <param name="client">That system.</param>
+    /// <exception cref="SharedStateException">The replay cache does not answer.</exception>
+    public async ValueTask<(VouchedProfessional? Professional, TokenRefusal? Refusal)> ValidateAsync(HttpContext context, RegisteredClient client, RegisteredRequester requester, string token)
     {
         if (TokenShape.Read(token, LongestToken, out var misshapen) is not { } claims)
             return Refuse("The subject_token " + misshapen);
+        if (cards is not null && CardTokens.IsOne(claims) && !_issuers.ContainsKey(claims.Issuer))
+        {
+            var (holder, ends, unproven) = await cards.ValidateAsync(claims, client).ConfigureAwait(false);
+            return holder is null ? (null, unproven)
+                : await LookUpAsync(new(holder.Number, holder.Name, null, null, null, CardTokens.Acr, ends), null, context.RequestAborted).ConfigureAwait(false);
+        }
         if (!_issuers.TryGetValue(claims.Issuer, out var issuer))
             return Refuse("The subject_token's issuer is not an identity provider that this gateway knows.");
         if (issuer.Organisation != requester.Organisation.ToString())

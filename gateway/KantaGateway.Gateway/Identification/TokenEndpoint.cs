@@ -293,7 +293,7 @@ internal static class TokenEndpoint
                     context.Reject(Errors.InvalidRequest, "actor_token is not used: the actor is the authenticated client.");
                     return;
                 }
-                var (professional, unproven) = await subjects.ValidateAsync(http, requester, request.SubjectToken).ConfigureAwait(false);
+                var (professional, unproven) = await subjects.ValidateAsync(http, client, requester, request.SubjectToken).ConfigureAwait(false);
                 if (professional is null)
                     context.Reject(unproven!.Error, unproven.Description);
                 else if (professional.Until <= time.GetUtcNow())

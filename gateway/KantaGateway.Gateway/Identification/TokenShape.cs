@@ -13,7 +13,8 @@ namespace KantaGateway.Gateway.Identification;
 /// </summary>
 /// <remarks>
 /// Libraries take the last of two members and pass over <c>crit</c>; who checks and who uses a token could then read two tokens in one.
-/// <c>jku</c>, <c>jwk</c>, <c>x5u</c> and <c>x5c</c> are not looked at: keys are those that are registered or configured.
+/// <c>jku</c>, <c>jwk</c>, <c>x5u</c> and <c>x5c</c> are not looked at: keys are those that are registered or configured
+/// (<see cref="Professionals.CardTokens"/> takes the certificate of <c>x5c</c> and has its chain end at a configured authority).
 /// </remarks>
 internal static class TokenShape
 {

@@ -188,6 +188,8 @@ public sealed class AttemptLimitsTests(IdentificationWorld world) : IAsyncLifeti
         Assert.Equal(HttpStatusCode.OK, (await aurora.GetAsync("/fhir/whoami")).StatusCode);
         using var revontuli = At(_address, world.Connect(world.Revontuli.Certificate));
         _ = await TokenAsync(revontuli, world.Revontuli);
+        // To claim its name is a failure of one's own and not a part of its flood.
+        Assert.Equal(HttpStatusCode.Unauthorized, (await PostAsync(revontuli, world.ClientCredentials(world.Aurora))).StatusCode);
         // Revocation comes by the same road, so that it too cannot be flooded.
         using var revoke = await aurora.PostAsync("/connect/revoke", new FormUrlEncodedContent(new Dictionary<string, string>(world.ClientCredentials(world.Aurora)) { ["token"] = token }));
         Assert.Equal(HttpStatusCode.TooManyRequests, revoke.StatusCode);

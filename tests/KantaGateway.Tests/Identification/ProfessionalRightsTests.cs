@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
+using KantaGateway.Gateway.Identification.Professionals;
 using KantaGateway.Simulators;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace KantaGateway.Tests.Identification;
 
@@ -79,11 +81,13 @@ public sealed class ProfessionalRightsTests(IdentificationWorld world) : IClassF
         Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
     }
 
-    [Fact]
-    public async Task Another_profession_than_the_tokens_ends_it()
+    [Theory]
+    [InlineData("fysioterapeutti")]
+    [InlineData("hammaslaakari")]
+    public async Task Another_profession_than_the_tokens_ends_it(string profession)
     {
         var token = await TokenAsync();
-        world.Register.Change("90001", "fysioterapeutti");
+        world.Register.Change("90001", profession);
         world.Clock.Ahead += TimeSpan.FromSeconds(61);
         var (status, _, challenge) = await world.WhoAmIAsync(token, world.Aurora.Certificate);
         Assert.Equal(HttpStatusCode.Unauthorized, status);
@@ -179,5 +183,40 @@ public sealed class ProfessionalRightsTests(IdentificationWorld world) : IClassF
         Assert.Equal(HttpStatusCode.BadRequest, status);
         Assert.Equal("invalid_request", body.GetProperty("error").GetString());
         Assert.Contains(reason, body.GetProperty("error_description").GetString());
+    }
+}
+
+/// <summary>How the register is asked.</summary>
+public sealed class RoleRegisterTests
+{
+    [Fact]
+    public async Task All_who_ask_together_are_one_question_and_one_who_leaves_does_not_end_it()
+    {
+        var answer = new TaskCompletionSource();
+        var asked = 0;
+        using var http = new HttpClient(new Answering(async request =>
+        {
+            Interlocked.Increment(ref asked);
+            var question = JsonDocument.Parse(await request.Content!.ReadAsStringAsync()).RootElement;
+            await answer.Task;
+            return new(HttpStatusCode.OK)
+            {
+                Content = new StringContent($$"""{"professional":"90001","question":"{{question.GetProperty("question").GetString()}}","valid":true,"profession":"laakari"}"""),
+            };
+        }));
+        var register = new RoleRegister(new() { Address = "https://register.example", CertificateFile = "", KeyFile = "" }, http, TimeProvider.System, NullLogger<RoleRegister>.Instance);
+        using var leaves = new CancellationTokenSource();
+        var impatient = register.AskAsync("90001", leaves.Token).AsTask();
+        var patient = Enumerable.Range(0, 12).Select(_ => register.AskAsync("90001", default).AsTask()).ToArray();
+        await leaves.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => impatient);
+        answer.SetResult();
+        Assert.All(await Task.WhenAll(patient), right => Assert.Equal("laakari", right.Profession));
+        Assert.Equal(1, asked);
+    }
+
+    private sealed class Answering(Func<HttpRequestMessage, Task<HttpResponseMessage>> answer) : HttpMessageHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) => answer(request);
     }
 }
