@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using System.Web;
 using KantaGateway.Dev;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
@@ -214,6 +216,64 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.ClickAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
         Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
+    }
+
+    [Fact]
+    public async Task A_citizen_is_asked_by_an_app_and_sees_afterwards_what_it_has_read()
+    {
+        var (visit, _) = await ArchiveAsync();
+        var patient = visit.Patient;
+        using var app = new AppClient(_folder, new(_host.Address));
+        var page = await _chromium.OpenAsync(_host.Address);
+        Watch(page);
+
+        // Through the broker to the question, and on to the app.
+        await page.GotoAsync(await app.AskAsync("patient/Observation.rs patient/MedicationRequest.rs patient/Patient.r"));
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await Expect(page, "#authorize-form");
+        await LookAsync(page, "30-authorize");
+        Assert.Equal("access_denied", await AnswerAsync(page, "deny", "error"));
+        await page.GotoAsync(await app.AskAsync("patient/*.rs"));
+        await Expect(page, "#authorize-form");
+        await LookAsync(page, "31-authorize-everything");
+        var code = await AnswerAsync(page, "allow", "code");
+
+        // The same address again: nothing to answer.
+        await page.GotoAsync(app.Asked);
+        await LookAsync(page, "32-authorize-none");
+
+        await app.ReadAsync(code, patient);
+        await page.GotoAsync("/access-log");
+        await Expect(page, "[data-access][data-app=Omakunto]");
+        await LookAsync(page, "33-access-log-app");
+        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
+    }
+
+    [Fact]
+    public async Task A_citizen_answers_an_app_without_JavaScript()
+    {
+        using var app = new AppClient(_folder, new(_host.Address));
+        var page = await _chromium.OpenAsync(_host.Address, script: false);
+        Watch(page);
+        await page.GotoAsync(await app.AskAsync("patient/Observation.rs"));
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await Expect(page, "#authorize-form");
+        await page.ClickAsync("a[hreflang=sv]");
+        await Expect(page, "html[lang=sv]");
+        Assert.NotEmpty(await AnswerAsync(page, "allow", "code"));
+        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
+    }
+
+    /// <summary>Presses a button and follows the browser to the app, whose site is not there.</summary>
+    /// <returns>The value of the parameter that it brings.</returns>
+    private static async Task<string> AnswerAsync(IPage page, string answer, string parameter)
+    {
+        var there = new Regex("^" + Regex.Escape(DevelopmentFolder.AppRedirect));
+        await page.RouteAsync(there, route => route.FulfillAsync(new() { Status = 200, ContentType = "text/html", Body = "<!DOCTYPE html><html lang=\"fi\"><title>Omakunto</title><h1>Omakunto</h1>" }));
+        await page.ClickAsync($"#authorize-form button[value={answer}]");
+        await Assertions.Expect(page).ToHaveURLAsync(there, new() { Timeout = 60_000 });
+        await page.UnrouteAsync(there);
+        return HttpUtility.ParseQueryString(new Uri(page.Url).Query)[parameter]!;
     }
 
     /// <summary>Looks at a page in every language; leaves it in Finnish.</summary>

@@ -175,6 +175,7 @@ public static class BalpEvent
         json.WriteStartObject("who");
         WriteIdentifier(json, record.System.ClientId);
         json.WriteEndObject();
+        WriteOptional(json, "name", record.System.AppName);
         json.WriteBoolean("requestor", person is null);
         WritePolicies(json, record);
         WriteNetwork(json, record.System.Address, IPAddress.TryParse(record.System.Address, out _) ? "2" : "1");

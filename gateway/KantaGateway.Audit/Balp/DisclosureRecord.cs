@@ -42,7 +42,8 @@ public enum AuditOutcome
 /// <summary>The asking system as the connection and the token name it.</summary>
 /// <param name="ClientId">OAuth client id.</param>
 /// <param name="Address">IP address of the connection's other end.</param>
-public sealed record AuditSystem(string ClientId, string Address);
+/// <param name="AppName">Name under which citizens know the app at that time; null for what is no app of citizens.</param>
+public sealed record AuditSystem(string ClientId, string Address, string? AppName = null);
 
 /// <summary>The asking organisation.</summary>
 /// <param name="Oid">Dotted object identifier.</param>

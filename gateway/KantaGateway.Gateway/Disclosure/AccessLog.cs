@@ -14,9 +14,10 @@ namespace KantaGateway.Gateway.Disclosure;
 /// <param name="PurposeOfUse">v3-ActReason code.</param>
 /// <param name="LegalBasis">own-register, disclosure-permission or own-data.</param>
 /// <param name="Items">What was disclosed or written.</param>
-/// <param name="BySelf">The person's own visit.</param>
+/// <param name="BySelf">The person's own visit to the portal: nobody else's eyes.</param>
+/// <param name="AppName">The app that the person had let at her records; null when it was none.</param>
 public sealed record AccessLine(long Index, DateTimeOffset When, string OrganisationName, string OrganisationOid, string Interaction, string PurposeOfUse,
-    string LegalBasis, IReadOnlyList<AuditItem> Items, bool BySelf);
+    string LegalBasis, IReadOnlyList<AuditItem> Items, bool BySelf, string? AppName);
 
 /// <summary>A stretch of the log.</summary>
 /// <param name="Lines">Newest first; fewer than were looked through, for refusals and empty answers disclosed nothing.</param>
@@ -44,8 +45,12 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
         foreach (var opened in answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [])
             if (DisclosureRecord.TryRead(opened.Record, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
                 lines.Add(new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
-                    record.LegalBasis ?? "", record.Items, record.Citizen is not null));
+                    record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName));
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
         return new(lines, entries.Count < limit ? null : entries[^1].Index);
     }
+
+    /// <summary>The portal in the person's own session. An app that she let in is another's eyes, though it asks in her name.</summary>
+    private static bool IsBySelf(DisclosureRecord record) =>
+        record is { Citizen: not null, System: { ClientId: PortalSessions.ClientId, AppName: null } };
 }

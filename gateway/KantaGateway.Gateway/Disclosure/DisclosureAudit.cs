@@ -94,7 +94,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         Interaction = interaction is null ? "operation" : CodeOf(interaction.Kind),
         Recorded = time.GetUtcNow(),
         Server = options.PublicAddress + "/fhir",
-        System = new(requester?.ClientId ?? "unknown", AddressOf(context)),
+        System = new(requester?.ClientId ?? "unknown", AddressOf(context), requester?.AppName),
         Organisation = requester is null ? Unknown : new(requester.Organisation.ToString(), requester.OrganisationName),
         Subscriber = requester?.Subscriber is { } subscriber ? new(subscriber.Organisation.ToString(), subscriber.Name) : null,
         Professional = requester is { Kind: RequesterKind.Professional, ProfessionalId: { } id } ? new(id, requester.ProfessionalName, requester.Profession) : null,

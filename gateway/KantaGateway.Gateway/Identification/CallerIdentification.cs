@@ -199,6 +199,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             Kind = self is not null ? RequesterKind.Citizen : professional is null ? RequesterKind.System : RequesterKind.Professional,
             Self = self,
             ClientId = client.ClientId,
+            AppName = client.AppName,
             Organisation = requester.Organisation,
             OrganisationName = requester.Name,
             Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),

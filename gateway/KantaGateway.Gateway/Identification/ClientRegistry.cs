@@ -21,6 +21,9 @@ internal sealed record RegisteredClient(
     /// <summary>Null when it may not ask for this organisation now.</summary>
     public RegisteredRequester? RequesterOf(string? organisation) =>
         Requesters.FirstOrDefault(requester => requester.Status == ClientStatus.Active && requester.Organisation.ToString() == organisation);
+
+    /// <summary>Name under which citizens know an app; null for what is none.</summary>
+    public string? AppName => Registration.Kind == ClientKind.App ? Registration.ClientName ?? Registration.OrganisationName : null;
 }
 
 /// <summary>An organisation for whom a client asks.</summary>
@@ -85,6 +88,8 @@ internal sealed class ClientDirectory
 
         if (registration.ClientId is not { Length: > 0 and <= 128 })
             Wrong("client_id must have 1 to 128 characters");
+        if (registration.ClientId == PortalSessions.ClientId)
+            Wrong("client_id is the portal's own");
         Oid ReadOrganisation(string text)
         {
             if (!Oid.TryParse(text, out var oid))

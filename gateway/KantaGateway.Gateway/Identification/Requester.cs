@@ -21,6 +21,9 @@ public sealed record Requester
     /// <summary>OAuth client: the clinic system, or the portal.</summary>
     public required string ClientId { get; init; }
 
+    /// <summary>Name under which the citizen knows the app that asks for her; null when no app does.</summary>
+    public string? AppName { get; init; }
+
     /// <summary>OID of the organisation on whose behalf the client acts (serviceRequester): the data controller of what it writes.</summary>
     public required Oid Organisation { get; init; }
 

@@ -47,7 +47,7 @@ static class BalpReader
             Interaction = Text(interaction, "code") ?? Detail(patientEntity, BalpEvent.InteractionDetail, "valueString") ?? "",
             Recorded = DateTimeOffset.Parse(Required(root, "recorded"), CultureInfo.InvariantCulture),
             Server = Required(root, "source", "observer", "identifier", "value"),
-            System = new(clientId, Required(client, "network", "address")),
+            System = new(clientId, Required(client, "network", "address"), Text(client, "name")),
             Organisation = new(After("urn:oid:", Text(organisation, "who", "identifier", "value")) ?? "unknown", Text(organisation, "who", "display") ?? ""),
             Subscriber = After("urn:oid:", Text(subscriber, "who", "identifier", "value")) is { } host ? new(host, Text(subscriber, "who", "display") ?? "") : null,
             Professional = citizenId is null ? person : null,

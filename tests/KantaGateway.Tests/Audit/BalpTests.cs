@@ -34,6 +34,8 @@ public class BalpTests
         ["read by a system"] = (Read, "PatientRead"),
         ["read by a host for its tenant"] = (Read with { Subscriber = new("1.2.246.10.99999992", "Isäntä Oy"), Professional = Professional }, "PatientRead"),
         ["vread by a citizen"] = (Read with { Interaction = "vread", Citizen = Citizen, PurposeOfUse = "PATRQT", LegalBasis = "the-person" }, "PatientRead"),
+        ["search by a citizen's app"] = (Read with { Kind = AuditKind.Query, Interaction = "search-type", System = new("omakunto", "127.0.0.1", "Omakunto"),
+            Citizen = Citizen with { Name = null }, PurposeOfUse = "PATRQT", LegalBasis = "own-data", Query = "Observation?" }, "PatientQuery"),
         ["read of the directory"] = (Read with { PatientId = null, Items = [Item("Organization")] }, "Read"),
         ["read of what is absent"] = (Read with { Outcome = AuditOutcome.MinorFailure, OutcomeDescription = "Not found.", Digest = null,
             Items = [new("Observation", Guid.NewGuid().ToString(), null, null)] }, null),

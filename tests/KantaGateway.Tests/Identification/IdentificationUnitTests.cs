@@ -215,6 +215,7 @@ public sealed class ClientDirectoryTests
     [InlineData("1.2.246.10.1", "organisation", "organisation_oid")]
     [InlineData("system/*.cruds", "everything", "SMART v2 scope")]
     [InlineData("\"client_id\":\"a\",", "", "client_id")]
+    [InlineData("\"client_id\":\"a\",", "\"client_id\":\"portal\",", "portal's own")]
     [InlineData("\"client_id\":\"a\",", "\"client_id\":\"a\",\"unknown\":1,", "unknown")]
     [InlineData("\"private\"", "\"secret\"", "")]
     [InlineData("\"scopes\":", "\"token_endpoint_auth_signing_alg\":[\"HS256\"],\"scopes\":", "one or more of ES256, PS256, ES384, RS384")]

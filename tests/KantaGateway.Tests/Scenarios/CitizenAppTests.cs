@@ -105,6 +105,31 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         Assert.DoesNotContain("Masennus", await batch.Content.ReadAsStringAsync());
     }
 
+    [Theory]
+    [InlineData("fi", "Sovellus Omakunto", "Sai tietoonsa: ", "Mittaus tai tutkimustulos", "Lupa, jonka annoit sovellukselle")]
+    [InlineData("sv", "Appen Omakunto", "Fick ta del av: ", "Mätning eller undersökningsresultat", "Tillståndet som du gav appen")]
+    [InlineData("en", "The app Omakunto", "Received: ", "Measurement or test result", "The permission that you gave the app")]
+    public async Task What_an_app_has_read_stands_in_her_access_log_unasked(string language, params string[] said)
+    {
+        var app = new App(world);
+        Assert.Equal(HttpStatusCode.OK, (await app.SearchAsync(await app.TokenAsync(), "Observation")).StatusCode);
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin");
+        Assert.Equal(200, (await world.OpenAsync(browser, "/records")).Status);
+        using var switched = await browser.GetAsync("/language/" + language);
+
+        var log = await world.OpenAsync(browser, "/access-log");
+        var read = log.With("data-access").First(line => line["data-app"] == "Omakunto");
+        Assert.Equal(("Omakunto Sovellukset Oy", "own-data", "PATRQT"), (read["data-organisation"], read["data-legal-basis"], read["data-purpose"]));
+        Assert.All(said.Append("Omakunto Sovellukset Oy"), text => Assert.Contains(text, log.Text, StringComparison.Ordinal));
+        Assert.Contains("/records/entry/Observation/" + world.Observation, log.Html, StringComparison.Ordinal);
+        // Her own look at her records is what has to be asked for.
+        Assert.DoesNotContain(log.With("data-access"), IsOwnVisit);
+        Assert.Contains((await world.OpenAsync(browser, "/access-log?own=yes")).With("data-access"), IsOwnVisit);
+
+        static bool IsOwnVisit(PageTag line) => line["data-legal-basis"] == "own-data" && line["data-app"].Length == 0;
+    }
+
     [Fact]
     public async Task An_app_reaches_nobody_elses_record()
     {

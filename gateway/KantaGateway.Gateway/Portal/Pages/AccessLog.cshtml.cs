@@ -16,9 +16,10 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
     /// <summary>More entries than these are counted, not listed.</summary>
     private const int MostListed = 50;
 
-    /// <summary>What one organisation did within a minute, for one purpose and on one basis.</summary>
+    /// <summary>What one organisation, or one app, did within a minute, for one purpose and on one basis.</summary>
+    /// <param name="Vendor">Who is responsible for the app; null when it was none.</param>
     /// <param name="Entries">What somebody else received, to be opened: FHIR type, id and a name with a number.</param>
-    public sealed record Event(string Who, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<Deed> Deeds, IReadOnlyList<(string Type, string Id, string Name)> Entries);
+    public sealed record Event(string Who, string? Vendor, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<Deed> Deeds, IReadOnlyList<(string Type, string Id, string Name)> Entries);
 
     /// <param name="What">In words: <c>Viewed: Diagnosis or health problem, Measurement or test result (3)</c>.</param>
     /// <param name="Count">Different entries.</param>
@@ -51,10 +52,12 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
     private Event Tell(List<AccessLine> lines)
     {
         var first = lines[0];
+        var app = first.AppName;
         return new(
-            first.BySelf ? texts["source.self"] : first.OrganisationName, first.When,
-            texts.Find($"purpose.{first.PurposeOfUse}") ?? texts["purpose.other", first.PurposeOfUse],
-            texts.Find($"basis.{first.LegalBasis}") ?? texts["basis.other", first.LegalBasis],
+            first.BySelf ? texts["source.self"] : app is null ? first.OrganisationName : texts["access.app", app],
+            app is null ? null : first.OrganisationName, first.When,
+            app is null ? texts.Find($"purpose.{first.PurposeOfUse}") ?? texts["purpose.other", first.PurposeOfUse] : texts["access.app.purpose"],
+            app is null ? texts.Find($"basis.{first.LegalBasis}") ?? texts["basis.other", first.LegalBasis] : texts["access.app.basis"],
             [.. lines.GroupBy(DeedOf).Select(deed => Tell(deed.Key, deed))],
             first.BySelf ? [] : Opened(lines));
     }
@@ -78,7 +81,7 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
         "create" or "transaction" => "create",
         "update" or "patch" => "update",
         "delete" => "delete",
-        _ => "view",
+        _ => line.AppName is null ? "view" : "received",
     };
 
     /// <summary>Puts neighbours together that are one event to a person: one look at a record is many FHIR requests.</summary>
@@ -86,7 +89,7 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
     {
         var events = new List<List<AccessLine>>();
         foreach (var line in newestFirst)
-            if (events is [.., [var first, ..] last] && first.OrganisationOid == line.OrganisationOid && first.BySelf == line.BySelf
+            if (events is [.., [var first, ..] last] && first.OrganisationOid == line.OrganisationOid && first.BySelf == line.BySelf && first.AppName == line.AppName
                 && first.PurposeOfUse == line.PurposeOfUse && first.LegalBasis == line.LegalBasis && first.When - line.When < TimeSpan.FromMinutes(1))
                 last.Add(line);
             else

@@ -21,6 +21,9 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, ClientReg
 
     public string Vendor { get; private set; } = "";
 
+    /// <summary>Whose records they are: on a device of several people it may be another than she thinks.</summary>
+    public string? Name => HttpContext.Features.Get<IRequesterFeature>()?.Requester.CitizenName;
+
     /// <summary>Kinds of entries, in words.</summary>
     public IEnumerable<string> What => Asked!.Scopes.Select(Word).Distinct();
 
@@ -60,7 +63,7 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, ClientReg
         }
         RequestUri = request!;
         Vendor = known.Registration.OrganisationName;
-        App = known.Registration.ClientName ?? Vendor;
+        App = known.AppName ?? Vendor;
         // The answer leads the browser there, and it holds the redirect after a form to this list.
         PortalHeaders.AllowFormTo(HttpContext, new Uri(Asked.RedirectUri).GetLeftPart(UriPartial.Authority));
         return true;
