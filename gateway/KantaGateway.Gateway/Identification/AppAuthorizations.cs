@@ -11,7 +11,8 @@ namespace KantaGateway.Gateway.Identification;
 /// <param name="State">Given back as it came; null: none.</param>
 /// <param name="CodeChallenge">PKCE, S256 (RFC 7636).</param>
 /// <param name="Scopes">SMART v2 scopes of level <c>patient</c>, no wider than the registration.</param>
-internal sealed record PushedRequest(string ClientId, string RedirectUri, string? State, string CodeChallenge, IReadOnlyList<string> Scopes);
+/// <param name="KeyThumbprint">Of the key that must fetch the token (RFC 9449 §10); null: any that proves itself then, or the certificate.</param>
+internal sealed record PushedRequest(string ClientId, string RedirectUri, string? State, string CodeChallenge, IReadOnlyList<string> Scopes, string? KeyThumbprint = null);
 
 /// <summary>What a citizen has allowed, until the app has fetched its token.</summary>
 /// <param name="Patient">Id of the citizen's Patient.</param>
@@ -78,8 +79,9 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
     }
 
     /// <summary>Takes what a code stands for. A code that comes twice has been stolen from somebody: the token that it was turned into is revoked.</summary>
+    /// <param name="thumbprint">Of the key that the app has proven; null: none.</param>
     /// <returns>What was allowed, or a plain sentence why not; exactly one of the two.</returns>
-    public async Task<(AllowedRequest? Allowed, string? Problem)> RedeemAsync(string? code, string clientId, string? redirectUri, string? verifier)
+    public async Task<(AllowedRequest? Allowed, string? Problem)> RedeemAsync(string? code, string clientId, string? redirectUri, string? verifier, string? thumbprint)
     {
         if (code is not { Length: SecretLength })
             return (null, "The code is not one of this server's.");
@@ -97,6 +99,8 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
         if (verifier is not { Length: >= 43 and <= 128 }
             || !CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(verifier)))), Encoding.ASCII.GetBytes(allowed.Request.CodeChallenge)))
             return (null, "code_verifier does not match the code_challenge of the request.");
+        if (allowed.Request.KeyThumbprint is { } bound && bound != thumbprint)
+            return (null, "The code is bound to another key than the one of the DPoP proof (dpop_jkt).");
         // Of all that come at the same time exactly one.
         if (!await shared.AddAsync(NameOf("used", code), UsedCodeLife).ConfigureAwait(false))
             return (null, "The code has been used, has expired, or never was.");

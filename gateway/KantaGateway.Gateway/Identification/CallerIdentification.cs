@@ -2,23 +2,26 @@ using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Identification.Dpop;
 using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 using Microsoft.Net.Http.Headers;
+using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
 namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
-/// Identifies FHIR callers by access token (RFC 9068) and the TLS certificate it is bound to (RFC 8705 §3).
+/// Identifies FHIR callers by access token (RFC 9068) and what it is bound to: the TLS certificate (RFC 8705 §3), or a key of which the
+/// request carries a proof (RFC 9449 §7).
 /// </summary>
 /// <remarks>
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
 {
-    private const string Scheme = "Bearer ";
+    private const string Scheme = "Bearer ", ProofScheme = DpopProofs.TokenType + " ";
     private const int LongestToken = 8 * 1024;
 
     /// <summary>Why it was refused, for the metric.</summary>
@@ -43,9 +46,12 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     private readonly record struct TokenDigest(long A, long B, long C, long D);
 
+    /// <param name="Thumbprint">Of the certificate that it is bound to, or of the key.</param>
+    /// <param name="NeedsProof">Whether it is bound to a key.</param>
+    /// <param name="Holder">Whose certificate a token that is bound to a key comes with all the same; null: a citizen's app, which needs none.</param>
     /// <param name="Directory">The registrations it was verified under; another instance means verifying again.</param>
     /// <param name="Names">Any of them may be revoked.</param>
-    private sealed record VerifiedToken(Requester Requester, string Thumbprint, ClientDirectory Directory, RevokedName[] Names)
+    private sealed record VerifiedToken(Requester Requester, string Thumbprint, bool NeedsProof, Oid? Holder, ClientDirectory Directory, RevokedName[] Names)
     {
         /// <summary>Epoch of <see cref="Revocations"/> under which none of the names was revoked.</summary>
         public long UnrevokedAt = -1;
@@ -58,7 +64,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         var digest = isReadable ? DigestOf(token) : default;
         var verified = isReadable && _verified.TryGet(digest, out var kept) && ReferenceEquals(kept.Directory, directory) ? kept : null;
         // A token that is known and good costs no more than this, and is never held back.
-        if (verified is null || CheckUse(context, verified) is not { Requester: not null } known)
+        if (verified is null || verified.NeedsProof || IsProofScheme(context.Request) || CheckUse(context, verified) is not { Requester: not null } known)
             return AttemptAsync(context, verified, isReadable ? token.ToString() : null, unreadable, digest, directory);
         metrics.AcceptedFhir();
         return new(known);
@@ -66,21 +72,22 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, VerifiedToken? verified, string? token, string unreadable, TokenDigest digest, ClientDirectory directory)
     {
-        // A known token is not held back because its certificate or its professional has to be looked up again.
-        if (verified is not null && await CheckAgainAsync(context, verified).ConfigureAwait(false) is { Requester: not null } known)
+        // A known token is not held back because its certificate or its professional has to be looked up again, or its proof verified.
+        (Requester? Requester, Fault? Fault) identified = verified is null ? default : await CheckAgainAsync(context, verified, token!).ConfigureAwait(false);
+        if (identified.Requester is not null)
         {
             metrics.AcceptedFhir();
-            return known;
+            return identified;
         }
         if (limits.Wait(context) is { } wait)
         {
             context.Response.Headers.Remove(HeaderNames.WWWAuthenticate);
             return (null, AttemptLimits.Refuse(context, wait));
         }
-        var identified = verified is not null ? CheckUse(context, verified)
-            : token is null ? Refuse(context, null, unreadable, RefusalReason.NoToken)
-            : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
-        if (identified.Fault is { Kind: FaultKind.NotIdentified })
+        if (verified is null)
+            identified = token is null ? Refuse(context, null, unreadable, RefusalReason.NoToken) : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
+        // Who is told a nonce has done nothing wrong.
+        if (identified.Fault is { Kind: FaultKind.NotIdentified } && context.Items[ReasonKey] is not RefusalReason.Nonce)
             await limits.FailedAsync(context).ConfigureAwait(false);
         if (identified.Requester is not null)
             metrics.AcceptedFhir();
@@ -107,21 +114,32 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return Refuse(context, "invalid_token", "The client of the access token is suspended or no longer registered.", RefusalReason.Client);
         if (!jwt.TryGetPayloadValue<string>(TokenEndpoint.OrganisationClaim, out var organisation) || client.RequesterOf(organisation) is not { } registered)
             return Refuse(context, "invalid_token", "The client may no longer ask for the organisation that the access token was issued for.", RefusalReason.Client);
+        // RFC 8705 §3.1, RFC 9449 §6.1: to one of the two.
         if (!jwt.TryGetPayloadValue<System.Text.Json.JsonElement>("cnf", out var confirmation)
-            || !confirmation.TryGetProperty("x5t#S256", out var bound) || bound.GetString() is not { } thumbprint)
-            return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate.", RefusalReason.Unbound);
+            || confirmation.TryGetProperty("jkt", out var toKey) == confirmation.TryGetProperty("x5t#S256", out var toCertificate)
+            || (toKey.ValueKind == System.Text.Json.JsonValueKind.String ? toKey : toCertificate).GetString() is not { } thumbprint)
+            return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate or a key.", RefusalReason.Unbound);
 
         var requester = RequesterOf(jwt, client, registered);
         if ((requester.Kind == RequesterKind.Citizen) != (client.Registration.Kind == ClientKind.App))
             return Refuse(context, "invalid_token", "The access token is not of the kind that the client is registered for.", RefusalReason.Client);
-        var verified = new VerifiedToken(requester, thumbprint, directory, RevokedName.OfToken(jwt.Id, client, registered, requester.ProfessionalId, requester.Self));
+        var verified = new VerifiedToken(requester, thumbprint, toKey.ValueKind == System.Text.Json.JsonValueKind.String,
+            client.NeedsCertificate ? client.Organisation : null, directory,
+            RevokedName.OfToken(jwt.Id, client, registered, requester.ProfessionalId, requester.Self));
         _verified.Set(digest, verified);
-        return await CheckAgainAsync(context, verified).ConfigureAwait(false);
+        return await CheckAgainAsync(context, verified, token).ConfigureAwait(false);
     }
 
-    /// <summary>Checks with certificate and right looked up where that is due; what cannot be looked up the check finds out.</summary>
-    private async ValueTask<(Requester? Requester, Fault? Fault)> CheckAgainAsync(HttpContext context, VerifiedToken verified)
+    /// <summary>Checks with certificate and right looked up where that is due, and with the proof; what cannot be looked up the check finds out.</summary>
+    private async ValueTask<(Requester? Requester, Fault? Fault)> CheckAgainAsync(HttpContext context, VerifiedToken verified, string token)
     {
+        // RFC 9449 §7.1, §7.2: neither passes for the other.
+        if (verified.NeedsProof != IsProofScheme(context.Request))
+            return Refuse(context, "invalid_token", verified.NeedsProof
+                ? "The access token is bound to a key: send Authorization: DPoP with it, and a DPoP proof."
+                : "The access token is bound to a TLS client certificate: send Authorization: Bearer with it.", RefusalReason.Unbound);
+        if (verified.NeedsProof && await CheckProofAsync(context, verified, token).ConfigureAwait(false) is { } unproven)
+            return unproven;
         if (context.Connection.ClientCertificate is { } certificate)
             await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
         if (rights is not null && verified.Requester.ProfessionalId is { } id)
@@ -138,11 +156,29 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         return CheckUse(context, verified);
     }
 
-    /// <summary>What can change from one use of a token to the next: time, and the connection it comes over.</summary>
+    /// <returns>Why not; null when the request's sender holds the key.</returns>
+    private async ValueTask<(Requester? Requester, Fault? Fault)?> CheckProofAsync(HttpContext context, VerifiedToken verified, string token)
+    {
+        try
+        {
+            var (thumbprint, refusal) = await proofs.VerifyAsync(context, token).ConfigureAwait(false);
+            return refusal is not null ? Refuse(context, refusal.Error, refusal.Description, refusal.Error == DpopProofs.UseNonce ? RefusalReason.Nonce : RefusalReason.Proof)
+                : thumbprint == verified.Thumbprint ? null
+                : Refuse(context, "invalid_token", "The access token is bound to another key than the one of the DPoP proof.", RefusalReason.Proof);
+        }
+        catch (SharedStateException)
+        {
+            return Unavailable(context, "Whether the DPoP proof has been used before cannot be known at the moment; try again with a new one.");
+        }
+    }
+
+    /// <summary>What can change from one use of a token to the next: time, and the connection it comes over. A proof has been checked before.</summary>
     private (Requester? Requester, Fault? Fault) CheckUse(HttpContext context, VerifiedToken verified)
     {
         if (verified.Requester.Expires <= time.GetUtcNow())
             return Refuse(context, "invalid_token", "The access token has expired; get a new one.", RefusalReason.Expired);
+        if (verified is { NeedsProof: true, Holder: null })
+            return CheckRevocation(context, verified);
         if (context.Connection.ClientCertificate is not { } certificate)
             return Refuse(context, "invalid_token", "The request has no TLS client certificate; the access token works only with the certificate it was issued to.");
         var facts = certificates.Examine(certificate);
@@ -150,7 +186,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return Unavailable(context, outage);
         if (facts.Problem is { } problem)
             return Refuse(context, "invalid_token", problem);
-        return facts.Thumbprint == verified.Thumbprint
+        return (verified.NeedsProof ? facts.Organisation == verified.Holder : facts.Thumbprint == verified.Thumbprint)
             ? CheckRevocation(context, verified)
             : Refuse(context, "invalid_token", "The access token is bound to another TLS client certificate than the one of this connection.");
     }
@@ -225,14 +261,17 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         problem = "";
         if (request.Headers.Authorization is not { Count: > 0 } headers)
             problem = "The request has no access token; send Authorization: Bearer with one from the token endpoint.";
-        else if (headers is not [{ } header] || !header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
-            problem = "The Authorization header must be one Bearer token.";
+        else if (headers is not [{ } header] || !(header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase) || header.StartsWith(ProofScheme, StringComparison.OrdinalIgnoreCase)))
+            problem = "The Authorization header must be one Bearer or DPoP token.";
         else if (header.Length > LongestToken)
             problem = "The access token is too long to be one of this gateway's.";
         else
-            token = header.AsSpan(Scheme.Length).Trim();
+            token = header.AsSpan(header.IndexOf(' ')).Trim();
         return problem.Length == 0;
     }
+
+    /// <summary>RFC 9449 §7.1; like every scheme in any case (RFC 9110 §11.1).</summary>
+    private static bool IsProofScheme(HttpRequest request) => request.Headers.Authorization is [{ } header] && header.StartsWith(ProofScheme, StringComparison.OrdinalIgnoreCase);
 
     private static TokenDigest DigestOf(ReadOnlySpan<char> token)
     {
@@ -268,9 +307,10 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     private static (Requester? Requester, Fault? Fault) Refuse(HttpContext context, string? error, string reason, RefusalReason code = RefusalReason.Certificate)
     {
         context.Items[ReasonKey] = code;
+        var (scheme, algorithms) = IsProofScheme(context.Request) ? (ProofScheme, $", algs=\"{string.Join(' ', DpopProofs.Algorithms)}\"") : (Scheme, "");
         context.Response.Headers[HeaderNames.WWWAuthenticate] = error is null
-            ? "Bearer realm=\"fhir\""
-            : $"Bearer realm=\"fhir\", error=\"{error}\", error_description=\"{reason}\"";
+            ? $"{scheme}realm=\"fhir\"{algorithms}"
+            : $"{scheme}realm=\"fhir\", error=\"{error}\", error_description=\"{reason}\"{algorithms}";
         return (null, new Fault(FaultKind.NotIdentified, reason));
     }
 }

@@ -43,15 +43,20 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
     public async ValueTask<(RegisteredClient? Client, TokenRefusal? Refusal)> AuthenticateAsync(
         HttpContext context, string? clientId, string? assertionType, string? assertion)
     {
-        // RFC 8705 §2: first, because it costs strangers a certificate before they can make this gateway verify signatures.
-        if (await context.Connection.GetClientCertificateAsync(context.RequestAborted).ConfigureAwait(false) is not { } certificate)
+        // RFC 8705 §2: first, because it costs strangers a certificate before they can make this gateway verify signatures. Clients whose tokens
+        // are bound to a key need none where they are apps; of one that is there all the same it is asked whose it is.
+        CertificateFacts? facts = null;
+        if (await context.Connection.GetClientCertificateAsync(context.RequestAborted).ConfigureAwait(false) is { } certificate)
+        {
+            await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
+            facts = certificates.Examine(certificate);
+            if (facts is { IsOutage: true, Problem: { } outage })
+                return (null, new(Errors.TemporarilyUnavailable, outage));
+            if (facts.Problem is { } problem)
+                return Refuse(problem);
+        }
+        else if ((clientId ?? ClaimedIn(assertion)) is not { } named || registry.Current.Find(named) is not { NeedsCertificate: false })
             return Refuse("The token request has no TLS client certificate; connect with the organisation certificate of the client.");
-        await certificates.RenewAsync(certificate, context.RequestAborted).ConfigureAwait(false);
-        var facts = certificates.Examine(certificate);
-        if (facts is { IsOutage: true, Problem: { } outage })
-            return (null, new(Errors.TemporarilyUnavailable, outage));
-        if (facts.Problem is { } problem)
-            return Refuse(problem);
 
         if (assertionType is null && assertion is null && clientId is { Length: > 0 } && registry.Current.Find(clientId) is { UsesCertificateAlone: true } bare)
             return ExplainCertificate(bare, facts) is { } other ? Refuse(other) : bare.IsActive ? (bare, null) : Refuse("The client is suspended.");
@@ -120,8 +125,9 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
     }
 
     /// <summary>The certificate is the subscriber's, and where the registration names some, one of them.</summary>
-    private static string? ExplainCertificate(RegisteredClient client, CertificateFacts facts) =>
-        facts.Organisation != client.Organisation ? "The TLS client certificate belongs to another organisation than the client."
+    private static string? ExplainCertificate(RegisteredClient client, CertificateFacts? facts) =>
+        facts is null ? client.NeedsCertificate ? "The client needs its TLS client certificate." : null
+            : facts.Organisation != client.Organisation ? "The TLS client certificate belongs to another organisation than the client."
             : client.Registration.TlsClientCertificates.Count + client.Subjects.Count > 0
               && !client.Registration.TlsClientCertificates.Contains(facts.Thumbprint) && !client.Subjects.Any(subject => subject.Equivalent(facts.Subject, true))
                 ? "The TLS client certificate is not one that the client has registered."

@@ -110,6 +110,12 @@ public sealed record ClientRegistration
     /// <summary>Subjects (RFC 4514, such as <c>CN=system,O=Aurora Oy,2.5.4.97=1.2.246.10.1</c>) of the TLS certificates it may use (RFC 8705 §2.1.2).</summary>
     public IReadOnlyList<string> CertificateSubjects { get; init; } = [];
 
+    /// <summary>
+    /// Its tokens are bound to a key that it proves (RFC 9449 §5.2) and not to a TLS certificate. An app then needs no certificate; a clinic's
+    /// system shows its organisation's all the same.
+    /// </summary>
+    public bool DpopBoundAccessTokens { get; init; }
+
     /// <summary>SMART v2 scopes it may be granted, such as <c>system/*.cruds</c>; a request may narrow them.</summary>
     public required IReadOnlyList<string> Scopes { get; init; }
 

@@ -18,6 +18,9 @@ internal sealed record RegisteredClient(
     public bool IsActive => Registration.Status == ClientStatus.Active;
     public bool UsesCertificateAlone => Registration.TokenEndpointAuthMethod == ClientAuthenticationMethod.TlsClientAuth;
 
+    /// <summary>False for apps that prove a key instead.</summary>
+    public bool NeedsCertificate => UsesCertificateAlone || Registration is not { Kind: ClientKind.App, DpopBoundAccessTokens: true };
+
     /// <summary>Null when it may not ask for this organisation now.</summary>
     public RegisteredRequester? RequesterOf(string? organisation) =>
         Requesters.FirstOrDefault(requester => requester.Status == ClientStatus.Active && requester.Organisation.ToString() == organisation);

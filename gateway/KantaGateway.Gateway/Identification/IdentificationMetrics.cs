@@ -3,7 +3,7 @@ using System.Diagnostics.Metrics;
 namespace KantaGateway.Gateway.Identification;
 
 /// <summary>Why a FHIR request was not identified: the <c>reason</c> of the metric, in snake_case.</summary>
-internal enum RefusalReason { NoToken, Malformed, Expired, Signature, NotForHere, Client, Unbound, Certificate, Revoked, Right, Unavailable }
+internal enum RefusalReason { NoToken, Malformed, Expired, Signature, NotForHere, Client, Unbound, Certificate, Revoked, Right, Proof, Nonce, Unavailable }
 
 /// <summary>What operators see of identification. No measurement names a caller.</summary>
 /// <remarks>
@@ -16,7 +16,7 @@ internal sealed class IdentificationMetrics
 {
     public const string Meter = "KantaGateway.Identification";
 
-    private static readonly string[] Reasons = ["no_token", "malformed", "expired", "signature", "not_for_here", "client", "unbound", "certificate", "revoked", "right", "unavailable"];
+    private static readonly string[] Reasons = ["no_token", "malformed", "expired", "signature", "not_for_here", "client", "unbound", "certificate", "revoked", "right", "proof", "nonce", "unavailable"];
 
     private readonly Counter<long> _accepted, _refused, _limited;
 

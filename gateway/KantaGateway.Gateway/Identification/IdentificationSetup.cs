@@ -1,4 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
+using KantaGateway.Gateway.Identification.Dpop;
 using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
@@ -50,6 +51,9 @@ public static class IdentificationSetup
         services.AddHostedService<HeldReports>();
         services.AddSingleton(provider => new ClientKeys(new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientKeys>>()));
         services.AddSingleton<ClientAuthentication>();
+        services.AddSingleton<DpopNonces>();
+        services.AddSingleton(provider => new DpopProofs(provider.GetRequiredService<DpopNonces>(), provider.GetRequiredService<ISharedState>(), options.PublicAddress,
+            provider.GetRequiredService<TimeProvider>()));
         if (identification.RoleRegister is { } register)
             services.AddSingleton<IProfessionalRights>(provider => new RoleRegister(register, new HttpClient(Upstream(identification, register)),
                 provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<RoleRegister>>()));

@@ -1,3 +1,4 @@
+using KantaGateway.Gateway.Identification.Dpop;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.Primitives;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -62,6 +63,8 @@ internal static class PushedAuthorization
                         return;
                     }
                     (var request, refusal) = Read(client, form, TokenEndpoint.AudienceOf(services.GetRequiredService<GatewayOptions>()));
+                    if (request is { } read)
+                        (request, refusal) = await BindAsync(context, client, form, read).ConfigureAwait(false);
                     if (request is not null)
                     {
                         var address = await services.GetRequiredService<AppAuthorizations>().PushAsync(request).ConfigureAwait(false);
@@ -86,6 +89,20 @@ internal static class PushedAuthorization
         if (outage)
             context.Response.Headers.RetryAfter = "5";
         await AnswerAsync(context, outage ? StatusCodes.Status503ServiceUnavailable : refusal.Error == Errors.InvalidClient ? StatusCodes.Status401Unauthorized : StatusCodes.Status400BadRequest, refusal).ConfigureAwait(false);
+    }
+
+    /// <summary>RFC 9449 §10: to the key that is named, or proven, already here.</summary>
+    private static async ValueTask<(PushedRequest? Request, TokenRefusal? Refusal)> BindAsync(HttpContext context, RegisteredClient client, Dictionary<string, StringValues> form, PushedRequest request)
+    {
+        var named = One(form, "dpop_jkt");
+        if (named is not null && (named.Length != 43 || named.Any(static c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '_'))))
+            return Refuse(Errors.InvalidRequest, "dpop_jkt must be the base64url SHA-256 thumbprint of the key (RFC 7638).");
+        if (!DpopProofs.IsIn(context.Request))
+            return (request with { KeyThumbprint = named }, null);
+        var (thumbprint, unbound) = await context.RequestServices.GetRequiredService<DpopProofs>().VerifyAsync(context, client).ConfigureAwait(false);
+        return unbound is not null ? Refuse(unbound.Error, unbound.Description)
+            : named is not null && named != thumbprint ? Refuse(DpopProofs.InvalidProof, "dpop_jkt differs from the key of the DPoP proof.")
+            : (request with { KeyThumbprint = thumbprint }, null);
     }
 
     private static (PushedRequest? Request, TokenRefusal? Refusal) Read(RegisteredClient client, Dictionary<string, StringValues> form, string audience)

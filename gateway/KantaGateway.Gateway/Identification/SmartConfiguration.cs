@@ -40,6 +40,8 @@ internal static class SmartConfiguration
             ["scopes_supported"] = List("system/*.cruds", "user/*.cruds", "patient/*.rs", "launch/patient"),
             ["response_types_supported"] = List("code"),
             ["code_challenge_methods_supported"] = List("S256"),
+            // RFC 9449 §5.1
+            ["dpop_signing_alg_values_supported"] = List(Dpop.DpopProofs.Algorithms),
             // RFC 8705 §3.3
             ["tls_client_certificate_bound_access_tokens"] = true,
             ["capabilities"] = List("launch-standalone", "client-confidential-asymmetric", "context-standalone-patient", "permission-patient", "permission-v2"),

@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification.Professionals;
+using KantaGateway.Gateway.Identification.Dpop;
 using Microsoft.AspNetCore;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
@@ -44,6 +45,7 @@ internal static class TokenEndpoint
     /// <summary>Of a citizen's app: id of her Patient (SMART App Launch 2.2, launch context).</summary>
     public const string PatientClaim = "patient";
     private const string ActorClaim = "act";
+    private const string ConfirmationClaim = "cnf";
 
     /// <summary>Seconds; the shared store is tried again at each request, so soon is soon enough.</summary>
     private const string RetryAfterSeconds = "5";
@@ -65,6 +67,9 @@ internal static class TokenEndpoint
     /// <summary>Set where too many have failed and the caller has to wait.</summary>
     private static readonly object WaitKey = new();
     private static readonly object ProfessionalKey = new();
+
+    /// <summary>The thumbprint of the key that the request proves.</summary>
+    private static readonly object KeyKey = new();
     private static readonly object AllowedKey = new();
     private static readonly object TokenIdKey = new();
 
@@ -120,6 +125,8 @@ internal static class TokenEndpoint
             server.AddEventHandler<HandleTokenRequestContext>(handler => handler.UseSingletonHandler<GrantToken>());
             server.AddEventHandler<HandleConfigurationRequestContext>(handler => handler.UseInlineHandler(TellCertificates)
                 .SetOrder(OpenIddictServerHandlers.Discovery.AttachClientAuthenticationMethods.Descriptor.Order + 500));
+            server.AddEventHandler<ProcessSignInContext>(handler => handler.UseInlineHandler(BindToKey)
+                .SetOrder(OpenIddictServerHandlers.PrepareAccessTokenPrincipal.Descriptor.Order + 500));
             server.AddEventHandler<GenerateTokenContext>(handler => handler.UseInlineHandler(ShortenTokenId)
                 .SetOrder(OpenIddictServerHandlers.Protection.AttachTokenMetadata.Descriptor.Order + 500));
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseScopedHandler<CompleteResponse>().SetOrder(int.MinValue + 100_000));
@@ -147,6 +154,8 @@ internal static class TokenEndpoint
             context.Metadata["require_pushed_authorization_requests"] = true;
             context.Metadata["authorization_response_iss_parameter_supported"] = true;
             context.Metadata["request_parameter_supported"] = false;
+            // RFC 9449 §5.1
+            context.Metadata["dpop_signing_alg_values_supported"] = new OpenIddictParameter([.. DpopProofs.Algorithms]);
             context.GrantTypes.Add(GrantTypes.AuthorizationCode);
             context.ResponseTypes.Add(ResponseTypes.Code);
             context.ResponseModes.Add(ResponseModes.Query);
@@ -179,6 +188,17 @@ internal static class TokenEndpoint
             methods.Add(ClientAuthenticationMethods.TlsClientAuth);
         return default;
     }
+
+    /// <summary>RFC 9449 §6.1: in place of the certificate, where the request carried a proof.</summary>
+    private static ValueTask BindToKey(ProcessSignInContext context)
+    {
+        if (KeyOf(context.Transaction) is { } thumbprint)
+            context.AccessTokenPrincipal?.SetClaim(ConfirmationClaim, new JsonObject { ["jkt"] = thumbprint });
+        return default;
+    }
+
+    /// <summary>Thumbprint of the key that the request has proven; null when it carried no proof.</summary>
+    private static string? KeyOf(OpenIddictServerTransaction transaction) => HttpOf(transaction).Items[KeyKey] as string;
 
     /// <summary>The audit may record at most 32 characters of a token's id (IHE BALP), and OpenIddict makes 36.</summary>
     private static ValueTask ShortenTokenId(GenerateTokenContext context)
@@ -241,7 +261,7 @@ internal static class TokenEndpoint
     private static string? ClaimedIn(OpenIddictRequest? request) => request?.ClientId ?? ClientAuthentication.ClaimedIn(request?.ClientAssertion);
 
     /// <summary>Who is asking, and for whom.</summary>
-    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AppAuthorizations apps, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AppAuthorizations apps, DpopProofs proofs, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
     {
         public async ValueTask HandleAsync(ValidateTokenRequestContext context)
         {
@@ -251,9 +271,17 @@ internal static class TokenEndpoint
             {
                 if (await AuthenticateAsync(context, clients, limits).ConfigureAwait(false) is not { } client)
                     return;
+                // Before a code is used up: who is told a nonce comes again with the same one.
+                var (thumbprint, unbound) = await proofs.VerifyAsync(http, client).ConfigureAwait(false);
+                if (unbound is not null)
+                {
+                    context.Reject(unbound.Error, unbound.Description);
+                    return;
+                }
+                http.Items[KeyKey] = thumbprint;
                 if (request.IsAuthorizationCodeGrantType())
                 {
-                    var (allowed, problem) = await apps.RedeemAsync(request.Code, client.ClientId, request.RedirectUri, request.CodeVerifier).ConfigureAwait(false);
+                    var (allowed, problem) = await apps.RedeemAsync(request.Code, client.ClientId, request.RedirectUri, request.CodeVerifier, thumbprint).ConfigureAwait(false);
                     if (allowed is null)
                     {
                         context.Reject(Errors.InvalidGrant, problem);
@@ -364,6 +392,8 @@ internal static class TokenEndpoint
             if (string.IsNullOrEmpty(context.Error) && HttpOf(context.Transaction).Items[ClientKey] is RegisteredClient client && context.Request is { } request)
             {
                 var allowed = HttpOf(context.Transaction).Items[AllowedKey] as AllowedRequest;
+                if (KeyOf(context.Transaction) is not null)
+                    context.Response.TokenType = DpopProofs.TokenType;
                 context.Response.Scope = string.Join(' ', allowed is null ? ScopesOf(client, request) : [.. allowed.Request.Scopes]);
                 if (allowed is not null)
                     context.Response[PatientClaim] = allowed.Patient;
@@ -390,7 +420,7 @@ internal static class TokenEndpoint
                 return;
             metrics.RefusedToken(error);
             // A wish that goes too far or an outage of ours is no failure to identify.
-            if (error is not (Errors.InvalidScope or Errors.TemporarilyUnavailable))
+            if (error is not (Errors.InvalidScope or Errors.TemporarilyUnavailable or DpopProofs.UseNonce))
                 await limits.FailedAsync(http).ConfigureAwait(false);
             await observer.RefusedAsync(http, ClaimedClient(transaction.Request, http), response.ErrorDescription ?? error, http.RequestAborted).ConfigureAwait(false);
         }

@@ -96,6 +96,12 @@ internal static class TokenStatus
     private static ValueTask Describe(HandleIntrospectionRequestContext context)
     {
         context.Scopes.UnionWith(context.GenericTokenPrincipal!.GetScopes());
+        // RFC 9449 §6.2
+        if (context.GenericTokenPrincipal!.GetClaim("cnf") is { } confirmation && System.Text.Json.JsonElement.Parse(confirmation).TryGetProperty("jkt", out var thumbprint))
+        {
+            context.TokenType = Dpop.DpopProofs.TokenType;
+            context.Claims["cnf"] = new OpenIddictParameter(new System.Text.Json.Nodes.JsonObject { ["jkt"] = thumbprint.GetString() });
+        }
         return default;
     }
 

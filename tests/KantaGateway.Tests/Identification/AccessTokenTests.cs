@@ -126,7 +126,7 @@ public sealed class AccessTokenTests(IdentificationWorld world)
     }
 
     [Theory]
-    [InlineData("Basic YTpi", "one Bearer token")]
+    [InlineData("Basic YTpi", "one Bearer or DPoP token")]
     [InlineData("Bearer x", "not a readable signed JWT")]
     [InlineData("Bearer a.b.c", null)]
     [InlineData("Bearer ", null)]

@@ -56,14 +56,14 @@ public sealed class AppAuthorizationsTests
     {
         var code = await _apps.AllowAsync(new(Asked, "patient", null));
         _clock.Ahead += TimeSpan.FromSeconds(seconds);
-        Assert.Equal(redeemed, (await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier)).Allowed is not null);
+        Assert.Equal(redeemed, (await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed is not null);
     }
 
     [Fact]
     public async Task Of_many_who_bring_a_code_at_once_one_gets_it_and_of_many_answers_one_counts()
     {
         var code = await _apps.AllowAsync(new(Asked, "patient", null));
-        var redeemed = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => Task.Run(() => _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier))));
+        var redeemed = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => Task.Run(() => _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null))));
         Assert.Single(redeemed, each => each.Allowed is not null);
         var request = await _apps.PushAsync(Asked);
         var answered = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => Task.Run(() => _apps.AnswerAsync(request))));
@@ -75,9 +75,9 @@ public sealed class AppAuthorizationsTests
     {
         var code = await _apps.AllowAsync(new(Asked, "patient", null));
         var token = RevokedName.Token(AppAuthorizations.TokenIdOf(code));
-        Assert.NotNull((await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier)).Allowed);
+        Assert.NotNull((await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed);
         Assert.False(_revocations.IsRevoked(token));
-        Assert.Null((await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier)).Allowed);
+        Assert.Null((await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed);
         Assert.True(_revocations.IsRevoked(token));
         Assert.InRange(AppAuthorizations.TokenIdOf(code).Length, 20, 32);
     }

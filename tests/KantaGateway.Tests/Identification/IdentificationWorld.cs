@@ -86,6 +86,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     internal string ClinicKeysUrl => Outside.PublicAddress + "/clinic/jwks";
     public SomeClinic Aurora { get; private set; } = null!;
     public SomeClinic Revontuli { get; private set; } = null!;
+    internal IServiceProvider Services => _gateway.Services;
     public string TokenUrl => Options.PublicAddress + "/connect/token";
 
     public async Task InitializeAsync()

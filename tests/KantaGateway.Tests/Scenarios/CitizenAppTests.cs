@@ -10,6 +10,7 @@ using System.Web;
 using KantaGateway.Dev;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
+using KantaGateway.Tests.Identification.Dpop;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
@@ -338,6 +339,58 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
     }
 
     /// <summary>The app's own server: its key, its certificate, one attempt's verifier.</summary>
+    /// <summary>EnsureDpopProofAtParEndpointBindingSuccess, EnsureTokenEndpointFailsWithMismatchedDpopProofJkt.</summary>
+    [Fact]
+    public async Task A_request_pushed_with_a_proof_is_fetched_with_the_same_key_and_no_other()
+    {
+        using var key = new DpopKey();
+        using var other = new DpopKey();
+        using var app = new App(world) { Proving = key };
+        using (var first = await app.PostAsync("/connect/par", app.Request()))
+            Assert.Equal((HttpStatusCode.BadRequest, "use_dpop_nonce"), (first.StatusCode, (await first.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("error").GetString()));
+        var code = await app.CodeAsync();
+        foreach (var stranger in new[] { other, null })
+        {
+            app.Proving = stranger;
+            var (status, refused) = await app.RedeemAsync(code);
+            Assert.Equal((HttpStatusCode.BadRequest, "invalid_grant"), (status, refused.GetProperty("error").GetString()));
+        }
+        app.Proving = key;
+        var (_, token) = await app.RedeemAsync(code);
+        Assert.Equal("DPoP", token.GetProperty("token_type").GetString());
+        var access = token.GetProperty("access_token").GetString()!;
+        Assert.Equal(HttpStatusCode.OK, (await app.ReadAsync(access, key, "/fhir/Patient/" + world.Patient)).StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await app.ReadAsync(access, other, "/fhir/Patient/" + world.Patient)).StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await app.SendAsync(access, HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+    }
+
+    /// <summary>EnsureDpopAuthCodeBindingSuccess, EnsureMismatchedDpopJktFails, EnsureTokenEndpointFailsWithMismatchedDpopJkt.</summary>
+    [Fact]
+    public async Task A_request_names_the_key_that_will_fetch_the_token()
+    {
+        using var key = new DpopKey();
+        using var other = new DpopKey();
+        using var app = new App(world);
+        async Task<string?> PushAsync(string thumbprint)
+        {
+            using var response = await app.PostAsync("/connect/par", app.Request(form => form["dpop_jkt"] = thumbprint));
+            var body = await response.Content.ReadFromJsonAsync<JsonElement>();
+            return body.TryGetProperty("request_uri", out var address) ? address.GetString() : body.GetProperty("error").GetString();
+        }
+        Assert.Equal("invalid_request", await PushAsync("short"));
+        Assert.Equal("invalid_request", await PushAsync(new string('+', 43)));
+        using var browser = world.NewBrowser();
+        var page = await world.SignInAsync(browser, "/signin?back=" + Uri.EscapeDataString(app.AuthorizeUrl((await PushAsync(key.Thumbprint))!)));
+        var code = (await world.AnswerAsync(browser, page, "allow"))["code"]!;
+        app.Proving = other;
+        Assert.Equal("use_dpop_nonce", (await app.RedeemAsync(code)).Body.GetProperty("error").GetString());
+        Assert.Equal("invalid_grant", (await app.RedeemAsync(code)).Body.GetProperty("error").GetString());
+        // A proof of another key than the one that is named.
+        Assert.Equal("invalid_dpop_proof", await PushAsync(key.Thumbprint));
+        app.Proving = key;
+        Assert.Equal(HttpStatusCode.OK, (await app.RedeemAsync(code)).Status);
+    }
+
     private sealed class App : IDisposable
     {
         private readonly World _world;
@@ -403,7 +456,30 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
             return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>());
         }
 
-        public Task<HttpResponseMessage> PostAsync(string path, IEnumerable<KeyValuePair<string, string>> form) => _http.PostAsync(path, new FormUrlEncodedContent(form));
+        /// <summary>Set: requests to the authorization server carry a proof with it, and the nonce of the last answer.</summary>
+        public DpopKey? Proving { get; set; }
+
+        private string? _nonce;
+
+        public async Task<HttpResponseMessage> PostAsync(string path, IEnumerable<KeyValuePair<string, string>> form)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent(form) };
+            if (Proving is not null)
+                request.Headers.Add("DPoP", Proving.Proof("POST", _world.Address + path, DateTimeOffset.UtcNow, _nonce));
+            var response = await _http.SendAsync(request);
+            if (response.Headers.TryGetValues("DPoP-Nonce", out var nonces))
+                _nonce = nonces.Single();
+            return response;
+        }
+
+        /// <summary>A read with a proof of a key.</summary>
+        public Task<HttpResponseMessage> ReadAsync(string token, DpopKey key, string path)
+        {
+            var request = new HttpRequestMessage(HttpMethod.Get, path);
+            request.Headers.Authorization = new AuthenticationHeaderValue("DPoP", token);
+            request.Headers.Add("DPoP", key.Proof("GET", _world.Address + path, DateTimeOffset.UtcNow, _nonce, token));
+            return _http.SendAsync(request);
+        }
 
         public Task<HttpResponseMessage> SearchAsync(string bearer, string type, string more = "", string? patient = null)
         {

@@ -44,6 +44,12 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
     /// <summary>Whether the request carries a proof, good or not.</summary>
     public static bool IsIn(HttpRequest request) => request.Headers.ContainsKey(Header);
 
+    /// <summary>Checks the proof of a request to the authorization server, which its client may send and must send where it is registered so (RFC 9449 §5, §10).</summary>
+    /// <returns>Thumbprint of the key that a token or code is to be bound to; none of the two where the request has no proof and needs none.</returns>
+    /// <inheritdoc cref="VerifyAsync(HttpContext, string?)"/>
+    public ValueTask<(string? Thumbprint, DpopRefusal? Refusal)> VerifyAsync(HttpContext context, RegisteredClient client) =>
+        IsIn(context.Request) || client.Registration.DpopBoundAccessTokens ? VerifyAsync(context, (string?)null) : new((null, null));
+
     /// <summary>Checks the proof of a request, and tells the client the nonce for the next one in the answer's header.</summary>
     /// <param name="accessToken">The token that the request carries; null at the endpoints of the authorization server.</param>
     /// <returns>SHA-256 thumbprint (RFC 7638) of the key, base64url; or why not. Exactly one of the two.</returns>
