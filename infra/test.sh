@@ -65,8 +65,10 @@ say "building"
 dotnet restore KantaGateway.sln --locked-mode -v q || fail "restore failed: package versions and lock files must agree"
 dotnet build KantaGateway.sln --no-restore -v q -warnaserror -nodeReuse:false -p:UseSharedCompilation=false || fail "the build failed"
 
-# :: The client package that vendors use from npm, exactly as locked
-npm ci --prefix tests/KantaGateway.Tests/Clients/fhir-kit --ignore-scripts --no-audit --no-fund > "$work/npm.log" 2>&1 || { tail -n 20 "$work/npm.log" >&2; fail "npm ci failed"; }
+# :: The client packages that vendors use from npm, exactly as locked
+for client in fhir-kit oauth; do
+    npm ci --prefix "tests/KantaGateway.Tests/Clients/$client" --ignore-scripts --no-audit --no-fund > "$work/npm.log" 2>&1 || { tail -n 20 "$work/npm.log" >&2; fail "npm ci failed"; }
+done
 
 # :: Databases, on sockets that only this run can reach
 password=$(od -An -tx1 -N16 /dev/urandom | tr -d ' \n')
