@@ -9,6 +9,7 @@ using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Portal;
 
@@ -58,6 +59,7 @@ public static class GatewayHost
         }, TimeProvider.System, s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
         services.AddSingleton<DisclosureAudit>();
         services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
+        services.AddSingleton<IOperatorObserver, OperatorAudit>();
         services.AddSingleton<GrantIssuer>();
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<AccessLog>();
@@ -95,6 +97,7 @@ public static class GatewayHost
             // What stands behind the routing is for the portal and the sign-in; a FHIR request need not walk through it.
             .ShortCircuit();
         app.MapAuditLog();
+        app.MapOperatorClients(options);
         app.MapHealth(options);
         app.MapPortal();
         return app;

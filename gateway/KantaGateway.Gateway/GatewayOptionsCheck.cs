@@ -6,6 +6,7 @@ using KantaGateway.Audit;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
 using StackExchange.Redis;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
@@ -143,6 +144,9 @@ internal sealed class GatewayOptionsCheck
                 Add($"{at}.{nameof(ProfessionalIssuer.Organisation)}", "an OID");
         }
 
+        if (options.Operators is { } operators)
+            CheckOperators(operators);
+
         if (options.Citizens is not { } citizens)
         {
             Add(Of(nameof(options.Citizens)), "missing");
@@ -178,6 +182,32 @@ internal sealed class GatewayOptionsCheck
             Add(OfCitizens(nameof(citizens.ServiceName)), "1 to 40 characters");
         Exists(OfCitizens(nameof(citizens.SigningKeyFile)), citizens.SigningKeyFile);
         Exists(OfCitizens(nameof(citizens.EncryptionKeyFile)), citizens.EncryptionKeyFile);
+    }
+
+    private void CheckOperators(OperatorOptions operators)
+    {
+        static string Of(string name) => $"{nameof(GatewayOptions.Identification)}.{nameof(IdentificationOptions.Operators)}.{name}";
+        if (!IsHttps(operators.Authority) || operators.Authority.EndsWith('/'))
+            Add(Of(nameof(operators.Authority)), "an https address without trailing slash");
+        foreach (var (name, value) in new[]
+        {
+            (nameof(operators.Tenant), operators.Tenant), (nameof(operators.ClientId), operators.ClientId),
+            (nameof(operators.OnboardingRole), operators.OnboardingRole), (nameof(operators.KeysRole), operators.KeysRole), (nameof(operators.DataProtectionRole), operators.DataProtectionRole),
+        })
+            if (string.IsNullOrWhiteSpace(value))
+                Add(Of(name), "missing");
+        // A password that is typed into the wrong page is all that it takes to onboard a clinic otherwise.
+        if (operators is { Acrs: null, Amr: null or { Count: 0 } })
+            Add(Of(nameof(operators.Acrs)), $"this or {nameof(operators.Amr)}: by what is known that somebody signed in by phishing-resistant means");
+        if (operators.Acrs is { } context && string.IsNullOrWhiteSpace(context))
+            Add(Of(nameof(operators.Acrs)), "an authentication context, such as c1");
+        if (operators.Amr?.Any(string.IsNullOrWhiteSpace) is true)
+            Add(Of(nameof(operators.Amr)), "values of amr, such as fido");
+        Exists(Of(nameof(operators.CertificateFile)), operators.CertificateFile);
+        Exists(Of(nameof(operators.KeyFile)), operators.KeyFile);
+        Exists(Of(nameof(operators.LogKeyFile)), operators.LogKeyFile);
+        if (!Directory.Exists(operators.LogFolder))
+            Add(Of(nameof(operators.LogFolder)), "no such folder");
     }
 
     /// <summary>Nobody's certificates go unchecked by omission, and in production none do.</summary>

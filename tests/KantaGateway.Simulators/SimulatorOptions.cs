@@ -22,6 +22,9 @@ public sealed record SimulatorOptions
     /// <summary>The role register; null: none.</summary>
     public SimulatedRoleRegister? Register { get; init; }
 
+    /// <summary>The operators' tenant; null: none.</summary>
+    public OperatorTenant? OperatorTenant { get; init; }
+
     /// <summary>The people whom the broker can sign in.</summary>
     public required IReadOnlyList<SimulatedCitizen> Citizens { get; init; }
 

@@ -45,6 +45,7 @@ public sealed class GatewayOptionsTests : IDisposable
             {
                 ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, TokenRequestsPerMinute = 0, SignInsPerMinute = 0, VerifiedTokens = 0,
                 ProfessionalIssuers = [new("http://idp", "", "clinic")],
+                Operators = new() { Authority = "http://entra/", Tenant = "", ClientId = "", CertificateFile = none, KeyFile = none, Amr = [""], OnboardingRole = "", KeysRole = "", DataProtectionRole = "", LogFolder = none, LogKeyFile = none },
                 Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "", FurtherAcrs = [""], BrokerJwksFile = none, BrokerSignedJwksKeyFile = none },
             },
         };
@@ -55,11 +56,30 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.BrokerJwksFile", "Identification.Citizens.BrokerSignedJwksKeyFile",
             "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
-            "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
+            "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
+            "Identification.Operators.DataProtectionRole", "Identification.Operators.KeyFile", "Identification.Operators.KeysRole", "Identification.Operators.LogFolder", "Identification.Operators.LogKeyFile",
+            "Identification.Operators.OnboardingRole", "Identification.Operators.Tenant",
+            "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
             "Identification.ProfessionalIssuers[0].Organisation", "Identification.RoleRegister", "Identification.SignInsPerMinute", "Identification.TokenKeyFile", "Identification.TokenRequestsPerMinute", "Identification.UpstreamAuthorityFile",
             "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
             "Redis", "Repository", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
         ], named);
+    }
+
+    [Theory]
+    [InlineData(null, null, "Acrs")]
+    [InlineData(" ", "fido", "Acrs")]
+    [InlineData("c1", null, null)]
+    [InlineData(null, "fido", null)]
+    public void Operators_sign_in_by_means_that_resist_phishing(string? acrs, string? amr, string? wrong)
+    {
+        var operators = new Gateway.Identification.Operators.OperatorOptions
+        {
+            Authority = "https://entra.example/tenant/v2.0", Tenant = "tenant", ClientId = "gateway", CertificateFile = Good().TlsCertificateFile, KeyFile = Good().TlsCertificateFile, LogKeyFile = Good().TlsCertificateFile,
+            LogFolder = _audit, Acrs = acrs, Amr = amr is null ? [] : [amr],
+        };
+        var errors = GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { Operators = operators } });
+        Assert.Equal(wrong is null ? [] : [$"Identification.Operators.{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Collections.Frozen;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification.Operators;
 using Microsoft.IdentityModel.Tokens;
 using Org.BouncyCastle.Asn1.X509;
 
@@ -32,7 +33,7 @@ internal sealed record RegisteredClient(
 /// <summary>An organisation for whom a client asks.</summary>
 internal sealed record RegisteredRequester(Oid Organisation, string Name, ControllerKind Kind, ClientStatus Status);
 
-/// <summary>The onboarded clients as the file had them at one moment. Immutable.</summary>
+/// <summary>The onboarded clients as the file had them at one moment, and operators had decided since. Immutable.</summary>
 internal sealed class ClientDirectory
 {
     private static readonly JsonSerializerOptions Format = new()
@@ -52,14 +53,18 @@ internal sealed class ClientDirectory
     /// <summary>Null when there is no such client; a suspended one is found.</summary>
     public RegisteredClient? Find(string clientId) => _clients.GetValueOrDefault(clientId);
 
+    /// <summary>In the order of their ids.</summary>
+    public IEnumerable<RegisteredClient> All => _clients.Values.OrderBy(static c => c.ClientId, StringComparer.Ordinal);
+
     /// <summary>Name of the organisation with this dotted OID; null when no client of it is onboarded.</summary>
     public string? NameOfOrganisation(string oid) =>
         _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.OrganisationName
         ?? _clients.Values.SelectMany(static c => c.Requesters).FirstOrDefault(r => r.Organisation.ToString() == oid)?.Name;
 
     /// <param name="isTest">Whether any OID will do for an organisation: made-up ones have no check digit. Otherwise the SOTE register's form is demanded.</param>
+    /// <param name="decisions">What operators have decided, by client id: their word goes before the file's.</param>
     /// <exception cref="InvalidDataException">The text is not a valid clients file; the message lists every error.</exception>
-    public static ClientDirectory Read(ReadOnlySpan<byte> json, bool isTest)
+    public static ClientDirectory Read(ReadOnlySpan<byte> json, bool isTest, IReadOnlyDictionary<string, ClientDecision>? decisions = null)
     {
         ClientRegistration[] registrations;
         try
@@ -71,17 +76,49 @@ internal sealed class ClientDirectory
             throw new InvalidDataException($"The clients file is not valid: {wrong.Message}", wrong);
         }
         var errors = new List<string>();
-        var clients = registrations.Select(registration => Read(registration, isTest, errors)).ToArray();
+        var clients = Overlay(registrations, decisions).Select(registration => Read(registration, isTest, errors)).ToArray();
         errors.AddRange(registrations.GroupBy(r => r.ClientId).Where(g => g.Count() > 1).Select(g => $"{g.Key}: client_id occurs more than once"));
         if (errors.Count > 0)
             throw new InvalidDataException("The clients file is not valid: " + string.Join("; ", errors));
         return new(clients.ToFrozenDictionary(c => c.ClientId, StringComparer.Ordinal));
     }
 
+    private static IEnumerable<ClientRegistration> Overlay(ClientRegistration[] file, IReadOnlyDictionary<string, ClientDecision>? decisions)
+    {
+        if (decisions is null)
+            return file;
+        var registrations = file.Where(one => decisions.GetValueOrDefault(one.ClientId)?.Registration is null)
+            .Concat(decisions.Values.Where(static one => one.Registration is not null).Select(static one => JsonSerializer.Deserialize<ClientRegistration>(one.Registration!, Format)!));
+        return registrations.Select(one => decisions.GetValueOrDefault(one.ClientId) is { IsSuspended: true } ? one with { Status = ClientStatus.Suspended } : one);
+    }
+
+    /// <summary>Reads one registration.</summary>
+    /// <returns>The registration, or everything that is wrong with it.</returns>
+    public static (ClientRegistration? Registration, IReadOnlyList<string> Errors) ReadOne(ReadOnlySpan<byte> json, bool isTest)
+    {
+        ClientRegistration? registration;
+        try
+        {
+            registration = JsonSerializer.Deserialize<ClientRegistration>(json, Format);
+        }
+        catch (JsonException wrong)
+        {
+            return (null, [wrong.Message]);
+        }
+        if (registration is null)
+            return (null, ["The registration is null."]);
+        var errors = new List<string>();
+        Read(registration, isTest, errors);
+        return errors.Count == 0 ? (registration, errors) : (null, errors);
+    }
+
+    /// <summary>One registration as <see cref="ReadOne"/> takes it, always with the same bytes.</summary>
+    public static string WriteOne(ClientRegistration registration) => JsonSerializer.Serialize(registration, Format);
+
     private static bool IsRedirect(string text) =>
         Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps && uri.UserInfo.Length == 0 && !text.Contains('#') && text.All(char.IsAscii);
 
-    /// <summary>Writes a clients file that <see cref="Read(ReadOnlySpan{byte}, bool)"/> accepts.</summary>
+    /// <summary>Writes a clients file that <see cref="Read(ReadOnlySpan{byte}, bool, IReadOnlyDictionary{string, ClientDecision})"/> accepts.</summary>
     public static byte[] Write(IEnumerable<ClientRegistration> registrations) =>
         JsonSerializer.SerializeToUtf8Bytes(registrations, new JsonSerializerOptions(Format) { WriteIndented = true });
 
@@ -171,19 +208,22 @@ internal sealed class ClientDirectory
     }
 }
 
-/// <summary>Holds the current <see cref="ClientDirectory"/> and re-reads the file within a second of its change.</summary>
+/// <summary>Holds the current <see cref="ClientDirectory"/> and re-reads file and decisions within a second of their change.</summary>
 /// <remarks>Thread-safe. A file that turns invalid leaves the last valid one in force and says so in the log each time it is looked at.</remarks>
-/// <param name="isTest">As <see cref="ClientDirectory.Read(ReadOnlySpan{byte}, bool)"/> has it.</param>
-internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvider time, ILogger<ClientRegistry> logger)
+/// <param name="isTest">As <see cref="ClientDirectory.Read(ReadOnlySpan{byte}, bool, IReadOnlyDictionary{string, ClientDecision})"/> has it.</param>
+/// <param name="approvals">What operators have decided; null: there are none.</param>
+internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvider time, ILogger<ClientRegistry> logger, Approvals? approvals = null)
 {
-    private static readonly long LookEvery = TimeSpan.TicksPerSecond;
+    private static readonly long LookEvery = TimeSpan.TicksPerSecond / 2;
 
     private readonly Lock _reading = new();
-    private volatile ClientDirectory _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest);
+    private volatile DecisionState? _decisions = approvals?.Current;
+    private volatile DecisionState? _lookedFor = approvals?.Current;
+    private volatile ClientDirectory _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, approvals?.Current.Clients);
     private DateTime _written = File.GetLastWriteTimeUtc(file);
     private long _lookedAt = time.GetUtcNow().Ticks;
 
-    /// <summary>The directory now. The instance changes exactly when the file has: what was derived from another instance is stale.</summary>
+    /// <summary>The directory now. The instance changes exactly when the file or a decision has: what was derived from another instance is stale.</summary>
     public ClientDirectory Current
     {
         get
@@ -191,7 +231,7 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
             var looked = Volatile.Read(ref _lookedAt);
             var now = time.GetUtcNow().Ticks;
             // A clock that was set back makes the difference negative, and that is no reason not to look.
-            if ((ulong)(now - looked) >= (ulong)LookEvery && Interlocked.CompareExchange(ref _lookedAt, now, looked) == looked)
+            if (((ulong)(now - looked) >= (ulong)LookEvery && Interlocked.CompareExchange(ref _lookedAt, now, looked) == looked) || !ReferenceEquals(approvals?.Current, _lookedFor))
                 Look();
             return _current;
         }
@@ -203,10 +243,12 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
             try
             {
                 var written = File.GetLastWriteTimeUtc(file);
-                if (written == _written)
+                var decisions = _lookedFor = approvals?.Current;
+                if (written == _written && ReferenceEquals(decisions, _decisions))
                     return;
-                _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest);
+                _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, decisions?.Clients);
                 _written = written;
+                _decisions = decisions;
                 LogReloaded();
             }
             catch (Exception failure) when (failure is IOException or InvalidDataException or UnauthorizedAccessException)
@@ -215,9 +257,9 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
             }
     }
 
-    [LoggerMessage(1101, LogLevel.Information, "The clients file has changed; the new registrations are in force.")]
+    [LoggerMessage(1101, LogLevel.Information, "The clients file has changed, or operators have decided; the new registrations are in force.")]
     private partial void LogReloaded();
 
-    [LoggerMessage(1102, LogLevel.Critical, "The clients file cannot be used, so the registrations read before stay in force. {Problem}")]
+    [LoggerMessage(1102, LogLevel.Critical, "The clients file and the decisions cannot be used, so the registrations read before stay in force. {Problem}")]
     private partial void LogInvalid(string problem);
 }

@@ -26,6 +26,9 @@ public sealed record IdentificationOptions
 
     public required CitizenIdentification Citizens { get; init; }
 
+    /// <summary>Who onboards clients and decides about dangerous acts. Null: nobody, and none of the operators' addresses is there.</summary>
+    public Operators.OperatorOptions? Operators { get; init; }
+
     /// <summary>Whether identity codes of the 900-999 range are the only ones accepted (test) or all refused (production).</summary>
     public bool TestIdentityCodes { get; init; }
 

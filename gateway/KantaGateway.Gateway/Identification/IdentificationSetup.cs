@@ -1,5 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Gateway.Identification.Dpop;
+using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
@@ -32,7 +33,7 @@ public static class IdentificationSetup
         services.TryAddSingleton(options);
         services.TryAddSingleton<IIdentificationObserver, NoIdentificationObserver>();
         services.AddSingleton(key);
-        services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, identification.TestIdentityCodes, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>()));
+        services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, identification.TestIdentityCodes, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>(), provider.GetService<Approvals>()));
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), identification.RevocationSources ?? [],
             new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>()));
         if (options.Redis is { } redis)
@@ -82,6 +83,17 @@ public static class IdentificationSetup
         services.AddOptions<OpenIdConnectOptions>(CitizenSignIn.Scheme)
             .Configure<CitizenSignIn>((oidc, citizens) => citizens.Configure(oidc, Upstream(identification)));
         SubjectTokens.AddSchemes(authentication, identification, () => Upstream(identification));
+        if (identification.Operators is { } operators)
+        {
+            services.AddSingleton(operators);
+            services.TryAddSingleton<IOperatorObserver, NoOperatorObserver>();
+            services.AddSingleton<OperatorSessions>();
+            services.AddSingleton<OperatorSignIn>();
+            services.AddSingleton(_ => new DecisionLog(operators.LogFolder, operators.LogKeyFile));
+            services.AddSingleton<Approvals>();
+            services.AddSingleton<Onboarding>();
+            OperatorSignIn.Add(authentication, operators, () => Upstream(identification));
+        }
 
         // These log addresses with codes in them, requests and claims at the levels below.
         // The host's own makes an activity and a log scope for every request as soon as it may log at all.
@@ -92,7 +104,8 @@ public static class IdentificationSetup
 
     /// <summary>
     /// Adds the middleware of identification and its endpoints: <c>/connect/*</c>, <c>/.well-known/*</c>, <c>/signin</c>,
-    /// <c>/signout</c>, <c>/signout/everywhere</c>, <c>/signin-ftn</c>, <c>/signout-ftn</c>. Call it before everything that reads the requester.
+    /// <c>/signout</c>, <c>/signout/everywhere</c>, <c>/signin-ftn</c>, <c>/signout-ftn</c>, and where there are operators <c>/operator/signin</c>,
+    /// <c>/operator/signout</c>, <c>/signin-operator</c>. Call it before everything that reads the requester.
     /// </summary>
     public static void MapIdentification(this WebApplication app)
     {
@@ -114,9 +127,15 @@ public static class IdentificationSetup
         SmartConfiguration.Map(app, options);
         CitizenSession.Map(app);
         PushedAuthorization.Map(app);
+        if (options.Identification.Operators is not null)
+        {
+            _ = app.Services.GetRequiredService<OperatorSignIn>();
+            _ = app.Services.GetRequiredService<Approvals>();
+            OperatorSession.Map(app);
+        }
     }
 
-    /// <summary>A handler for the broker, the clinics' identity providers and key sets, and the authorities' lists and responders.</summary>
+    /// <summary>A handler for the broker, the clinics' identity providers and key sets, the operators' tenant, and the authorities' lists and responders.</summary>
     /// <param name="register">Given for the role register, which is shown the gateway's own certificate.</param>
     private static SocketsHttpHandler Upstream(IdentificationOptions options, RoleRegisterOptions? register = null)
     {

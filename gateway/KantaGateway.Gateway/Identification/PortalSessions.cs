@@ -33,8 +33,6 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
     /// <summary>And after this long in any case.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromHours(4);
 
-    private static readonly object BeginsAnew = new();
-
     private readonly IDataProtector _protector = protection.CreateProtector("portal ticket");
 
     public static void Configure(CookieAuthenticationOptions cookie)
@@ -78,7 +76,7 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
 
     /// <summary>
     /// Ends the session that the browser brought to a sign-in and makes the sign-in that follows in this request begin under
-    /// a new name. The cookie handler would go on under the old one, and whoever had copied it, or planted it, would be in.
+    /// a new name (<see cref="CookiesOfSession"/>).
     /// </summary>
     /// <exception cref="SharedStateException">The old session could not be ended.</exception>
     public async Task LeaveAsync(HttpContext context)
@@ -88,7 +86,7 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
         if (cookie.CookieManager.GetRequestCookie(context, CookieName) is { } brought
             && cookie.TicketDataFormat.Unprotect(brought)?.Principal.Claims.SingleOrDefault()?.Value is { } key)
             await RemoveAsync(key).ConfigureAwait(false);
-        context.Items[BeginsAnew] = true;
+        CookiesOfSession.BeginAnew(context);
     }
 
     /// <summary>The person whose session it is; null when it is none.</summary>
@@ -180,18 +178,4 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
 
     /// <summary>Who reads the store must not learn what a cookie has to say.</summary>
     private static string NameOf(string key) => "session:" + Convert.ToHexString(SHA256.HashData(Encoding.ASCII.GetBytes(key)));
-
-    /// <summary>The usual cookies, except that a sign-in sees none: see <see cref="LeaveAsync"/>.</summary>
-    private sealed class CookiesOfSession : ICookieManager
-    {
-        private readonly ChunkingCookieManager _usual = new();
-
-        public string? GetRequestCookie(HttpContext context, string key) =>
-            context.Items.ContainsKey(BeginsAnew) ? null : _usual.GetRequestCookie(context, key);
-
-        public void AppendResponseCookie(HttpContext context, string key, string? value, CookieOptions options) =>
-            _usual.AppendResponseCookie(context, key, value, options);
-
-        public void DeleteCookie(HttpContext context, string key, CookieOptions options) => _usual.DeleteCookie(context, key, options);
-    }
 }

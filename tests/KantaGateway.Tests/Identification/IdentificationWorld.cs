@@ -10,8 +10,11 @@ using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway;
+using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Gateway.Identification.Operators;
+using KantaGateway.Gateway.Operations;
 using KantaGateway.Simulators;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -67,6 +70,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     public static readonly string[] Tenants = ["5f8a1c52-0000-4000-8000-000000000001", "5f8a1c52-0000-4000-8000-000000000002"];
 
     public const string Acr = "http://ftn.ficora.fi/2017/loatest2";
+    public const string OperatorTenantId = "00000000-0000-0000-0000-00000000000a";
     public const string HigherAcr = "http://ftn.ficora.fi/2017/loatest3";
 
     private readonly string _folder = Directory.CreateTempSubdirectory("kanta-identification").FullName;
@@ -76,6 +80,8 @@ public sealed class IdentificationWorld : IAsyncLifetime
     internal DevelopmentAuthority Authority { get; } = DevelopmentAuthority.Create();
     internal RevocationResponder Revocation { get; private set; } = null!;
     internal SimulatedRoleRegister Register { get; private set; } = null!;
+    internal OperatorTenant Entra { get; private set; } = null!;
+    internal SeenActs Acts { get; } = new();
     internal GatewayOptions Options { get; private set; } = null!;
     internal SimulatorOptions Outside { get; private set; } = null!;
     public ShiftedClock Clock { get; } = new();
@@ -109,6 +115,8 @@ public sealed class IdentificationWorld : IAsyncLifetime
             using var rsa = RSA.Create(2048);
             return Write(name, rsa.ExportPkcs8PrivateKeyPem());
         }
+        using var logKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var entra = OperatorTenant.NewApplicationCertificate();
         using var tokenKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var ca = Write("ca.pem", Authority.CertificatePem);
         var tls = Write("tls.pem", server.ChainPem);
@@ -145,6 +153,12 @@ public sealed class IdentificationWorld : IAsyncLifetime
                     Authority = outside + "/ftn", ClientId = "kanta-portal", Acr = Acr, FurtherAcrs = [HigherAcr], ServiceName = "Kanta test",
                     SigningKeyFile = NewRsa("ftn-signing.key"), EncryptionKeyFile = NewRsa("ftn-encryption.key"),
                 },
+                Operators = new()
+                {
+                    Authority = $"{outside}{OperatorTenant.Path}/{OperatorTenantId}/v2.0", Tenant = OperatorTenantId, ClientId = "kanta-operators", Acrs = OperatorTenant.PhishingResistant, Amr = ["fido", "x509"],
+                    CertificateFile = Write("entra.pem", entra.CertificatePem), KeyFile = Write("entra.key", entra.KeyPem),
+                    LogFolder = Directory.CreateDirectory(Path.Combine(_folder, "operators")).FullName, LogKeyFile = Write("operators.key", logKey.ExportPkcs8PrivateKeyPem()),
+                },
             },
         };
         WriteClients();
@@ -154,6 +168,15 @@ public sealed class IdentificationWorld : IAsyncLifetime
             Tenants = [.. Tenants.Select(tenant => new SimulatedTenant(tenant, "aurora"))],
             Revocation = Revocation,
             Register = Register,
+            OperatorTenant = Entra = new(OperatorTenantId, "kanta-operators", Options.Identification.Operators!.CertificateFile, address + "/signin-operator")
+            {
+                Time = Clock,
+                Operators =
+                [
+                    new("00000000-0000-0000-0000-0000000000a1", "Olga Operaattori", "Kanta.Onboarding"), new("00000000-0000-0000-0000-0000000000a2", "Heikki Hyväksyjä", "Kanta.Onboarding"),
+                    new("00000000-0000-0000-0000-0000000000a3", "Aatu Avaintenhoitaja", "Kanta.Keys"), new("00000000-0000-0000-0000-0000000000a4", "Ville Vieras"),
+                ],
+            },
             Port = outsidePort, PublicAddress = outside, TlsCertificateFile = tls, TlsKeyFile = tlsKey, Acr = Acr, ProfessionalAudience = "kanta",
             Client = BrokerClient.FromKeyFiles("kanta-portal", address + "/signin-ftn", Options.Identification.Citizens.SigningKeyFile, Options.Identification.Citizens.EncryptionKeyFile),
             Citizens =
@@ -183,9 +206,12 @@ public sealed class IdentificationWorld : IAsyncLifetime
         builder.Services.AddSingleton<IPseudonyms>(new SomePseudonyms());
         builder.Services.AddSingleton(new IdentifierCipher(new byte[IdentifierCipher.KeySize]));
         builder.Services.AddSingleton<IIdentificationObserver>(Refusals);
+        builder.Services.AddSingleton<IOperatorObserver>(Acts);
         builder.AddIdentification(options);
         var app = builder.Build();
+        app.UseFaults();
         app.MapIdentification();
+        app.MapOperatorClients(options);
         app.MapGet("/fhir/whoami", async (HttpContext context, IIdentification identification) =>
         {
             var (requester, fault) = await identification.IdentifyAsync(context);
@@ -194,6 +220,8 @@ public sealed class IdentificationWorld : IAsyncLifetime
         });
         app.MapGet("/whoami", (HttpContext context, IIdentification identification) =>
             identification.PortalRequester(context) is { } requester ? Results.Json(Describe(requester)) : Results.StatusCode(401));
+        app.MapGet("/operator-whoami", async (HttpContext context) => await OperatorSessions.OfAsync(context) is { } who
+            ? Results.Json(new { who.Tenant, who.Id, who.Name, roles = who.Roles.Order().Select(r => r.ToString()) }) : Results.StatusCode(401));
         app.MapGet("/", () => "start");
         app.MapGet("/address", (HttpContext context) => context.Connection.RemoteIpAddress?.ToString());
         return app;
@@ -335,6 +363,26 @@ public sealed class IdentificationWorld : IAsyncLifetime
     {
         public ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel) =>
             new(Pseudonym.Read(SHA256.HashData(Encoding.ASCII.GetBytes(code.Reveal()))));
+    }
+}
+
+/// <summary>What operators did, as the audit would be told of it.</summary>
+internal sealed class SeenActs : IOperatorObserver
+{
+    private readonly List<(string Who, string Act, string? Refused, byte[]? Digest)> _seen = [];
+
+    public IReadOnlyList<(string Who, string Act, string? Refused, byte[]? Digest)> All { get { lock (_seen) return [.. _seen]; } }
+
+    /// <summary>Set: the audit cannot be written.</summary>
+    public bool IsAway { get; set; }
+
+    public ValueTask ActedAsync(HttpContext context, Operator who, string act, string? refused, byte[]? digest)
+    {
+        if (IsAway)
+            throw new FaultException(new Fault(FaultKind.AuditUnavailable, "away"));
+        lock (_seen)
+            _seen.Add((who.Name, act, refused, digest));
+        return default;
     }
 }
 

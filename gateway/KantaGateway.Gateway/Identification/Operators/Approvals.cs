@@ -1,0 +1,166 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Outcomes;
+
+namespace KantaGateway.Gateway.Identification.Operators;
+
+/// <summary>
+/// A second person's approval: somebody proposes exactly one thing, somebody else approves of just that within 24 hours, both
+/// having proven themselves in the last minutes. Every step is in the audit log before it is in force, and on disk before it is answered; other
+/// gateways know it within half a second, and one that starts reads it again.
+/// </summary>
+/// <remarks>Thread-safe.</remarks>
+internal sealed partial class Approvals(DecisionLog log, IOperatorObserver observer, TimeProvider time, ILogger<Approvals> logger)
+{
+    private static readonly long LookEvery = TimeSpan.TicksPerSecond / 2;
+
+    /// <summary>The answer when a decision cannot be kept, or the log not be read.</summary>
+    private static readonly Fault Unavailable = new(FaultKind.StoreUnavailable, "The decision could not be kept, so it may not be in force. Look whether it is before you repeat it.");
+
+    private readonly Lock _reading = new();
+    private volatile DecisionState _current = log.Read(DecisionState.Empty);
+    private long _lookedAt = time.GetUtcNow().Ticks;
+
+    /// <summary>What has been decided, as this gateway knows it. The instance changes with every decision.</summary>
+    public DecisionState Current
+    {
+        get
+        {
+            var looked = Volatile.Read(ref _lookedAt);
+            var now = time.GetUtcNow().Ticks;
+            if ((ulong)(now - looked) >= (ulong)LookEvery && Interlocked.CompareExchange(ref _lookedAt, now, looked) == looked)
+                try
+                {
+                    Follow();
+                }
+                catch (Exception failure) when (failure is IOException or InvalidDataException or UnauthorizedAccessException)
+                {
+                    LogUnreadable(failure.Message);
+                }
+            return _current;
+        }
+    }
+
+    /// <summary>Whose affair a kind of act is.</summary>
+    public static OperatorRole RoleFor(ApprovalKind kind) => kind switch
+    {
+        ApprovalKind.Onboarding or ApprovalKind.ScopeWidening => OperatorRole.Onboarding,
+        ApprovalKind.KeyCeremony => OperatorRole.Keys,
+        _ => OperatorRole.DataProtection,
+    };
+
+    /// <summary>Proposes something for somebody else to approve.</summary>
+    /// <param name="subject">What it is about: a client id, a key, a case.</param>
+    /// <param name="replaces">Digest of what it takes the place of.</param>
+    /// <param name="content">Exactly what is to be done.</param>
+    /// <exception cref="FaultException">It could not be recorded or kept.</exception>
+    public async ValueTask<(Proposal? Proposal, DecisionRefusal? Refusal)> ProposeAsync(HttpContext context, Operator who, ApprovalKind kind, string subject, string? replaces, string content)
+    {
+        var id = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
+        var digest = Decision.DigestOf(kind, subject, replaces, content);
+        var (state, refusal) = await DecideAsync(context, who, _ => ($"Proposed {NameOf(kind)} of {subject}.", digest), (_, entry) =>
+            who.Roles.Contains(RoleFor(kind))
+                ? (entry with { Step = DecisionStep.Proposed, Proposal = id, Kind = kind, Subject = subject, Replaces = replaces, Content = content, Digest = digest }, null)
+                : (null, DecisionRefusal.NoRole)).ConfigureAwait(false);
+        return (state?.Proposals[id], refusal);
+    }
+
+    /// <summary>Approves of a proposal.</summary>
+    /// <param name="digest">Of what the approver has seen.</param>
+    /// <param name="isMeant">Whether it is one that is decided about here; any is when it is null.</param>
+    /// <param name="isStillRight">Whether what the proposal takes the place of is still there.</param>
+    public ValueTask<DecisionRefusal?> ApproveAsync(HttpContext context, Operator who, string id, string digest, Func<Proposal, bool>? isMeant = null, Func<Proposal, bool>? isStillRight = null) =>
+        StepAsync(context, who, DecisionStep.Approved, "Approved", id, digest, isMeant, isStillRight);
+
+    /// <summary>Rejects a proposal; its proposer may take it back so.</summary>
+    /// <param name="isMeant">As in <see cref="ApproveAsync"/>.</param>
+    public ValueTask<DecisionRefusal?> RejectAsync(HttpContext context, Operator who, string id, string digest, Func<Proposal, bool>? isMeant = null) =>
+        StepAsync(context, who, DecisionStep.Rejected, "Rejected", id, digest, isMeant, null);
+
+    /// <summary>Uses an approval up: of all that call, on all gateways, one may do what was approved, once.</summary>
+    public ValueTask<DecisionRefusal?> CarryOutAsync(HttpContext context, Operator who, string id, string digest) =>
+        StepAsync(context, who, DecisionStep.CarriedOut, "Began to carry out", id, digest, null, null);
+
+    /// <summary>Suspends a client: one person's decision, at once.</summary>
+    /// <param name="isKnown">Whether there is such a client.</param>
+    public async ValueTask<DecisionRefusal?> SuspendAsync(HttpContext context, Operator who, string clientId, Func<bool> isKnown) =>
+        (await DecideAsync(context, who, _ => ($"Suspended client {clientId}.", null), (_, entry) =>
+            !who.Roles.Contains(OperatorRole.Onboarding) ? (null, DecisionRefusal.NoRole)
+            : !isKnown() ? (null, DecisionRefusal.NoSuchClient)
+            : (entry with { Step = DecisionStep.Suspended, Subject = clientId }, null)).ConfigureAwait(false)).Refusal;
+
+    private async ValueTask<DecisionRefusal?> StepAsync(
+        HttpContext context, Operator who, DecisionStep step, string verb, string id, string digest, Func<Proposal, bool>? isMeant, Func<Proposal, bool>? isStillRight)
+    {
+        Proposal? In(DecisionState state) => state.Proposals.GetValueOrDefault(id) is { } proposal && isMeant?.Invoke(proposal) is not false ? proposal : null;
+        return (await DecideAsync(context, who,
+            state => In(state) is { } about ? ($"{verb} {NameOf(about.Kind)} of {about.Subject}.", about.Digest) : ($"{verb} a proposal that is not there.", null),
+            (state, entry) => In(state) is not { } proposal ? (null, DecisionRefusal.NoSuchProposal)
+                : !who.Roles.Contains(RoleFor(proposal.Kind)) ? (null, DecisionRefusal.NoRole)
+                : proposal.Status == ProposalStatus.Open && isStillRight?.Invoke(proposal) is false ? (null, DecisionRefusal.ChangedMeanwhile)
+                : (entry with { Step = step, Proposal = id, Digest = digest }, null)).ConfigureAwait(false)).Refusal;
+    }
+
+    /// <param name="say">What is done, in a plain sentence, and the digest of what it is done to.</param>
+    /// <param name="decide">Makes the entry from what has been decided before it, or refuses.</param>
+    private async ValueTask<(DecisionState? State, DecisionRefusal? Refusal)> DecideAsync(
+        HttpContext context, Operator who, Func<DecisionState, (string Act, string? Digest)> say, Func<DecisionState, Decision, (Decision? Entry, DecisionRefusal? Refusal)> decide)
+    {
+        try
+        {
+            using var turn = await log.TakeTurnAsync(context.RequestAborted).ConfigureAwait(false);
+            var state = Follow();
+            var (act, digest) = say(state);
+            var bytes = digest is null ? null : Base64Url.DecodeFromChars(digest);
+            var blank = new Decision { Number = state.Number + 1, Previous = state.Previous, At = time.GetUtcNow(), By = Decider.Of(who), Step = default };
+            var (entry, refusal) = decide(state, blank);
+            var signed = entry is null ? null : log.Sign(entry);
+            DecisionState? next = null;
+            if (refusal is null)
+                (next, refusal) = state.Apply(entry!, DecisionLog.DigestOf(signed!));
+            await observer.ActedAsync(context, who, act, refusal?.ToString(), bytes).ConfigureAwait(false);
+            if (next is null)
+                return (null, refusal);
+            // It is recorded. From here on it is not broken off.
+            try
+            {
+                log.Append(next.Number, signed!);
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+            {
+                await observer.ActedAsync(context, who, act, "It could not be kept.", bytes).ConfigureAwait(false);
+                throw;
+            }
+            return (Follow(), null);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or InvalidDataException)
+        {
+            LogUnreadable(failure.Message);
+            throw new FaultException(Unavailable);
+        }
+    }
+
+    /// <exception cref="InvalidDataException">The log cannot be relied on.</exception>
+    private DecisionState Follow()
+    {
+        lock (_reading)
+        {
+            var read = log.Read(_current);
+            if (read.Number != _current.Number)
+                _current = read;
+            return _current;
+        }
+    }
+
+    private static string NameOf(ApprovalKind kind) => kind switch
+    {
+        ApprovalKind.Onboarding => "the onboarding",
+        ApprovalKind.ScopeWidening => "a change to the registration",
+        ApprovalKind.KeyCeremony => "a key ceremony",
+        ApprovalKind.BulkExport => "a bulk export",
+        _ => "the end of a breach case",
+    };
+
+    [LoggerMessage(1120, LogLevel.Critical, "The log of operators' decisions cannot be used, so no decision is taken, and those that were read before stay in force. {Problem}")]
+    private partial void LogUnreadable(string problem);
+}

@@ -1,0 +1,118 @@
+using System.Buffers.Text;
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using System.Text.Json;
+
+namespace KantaGateway.Gateway.Identification.Operators;
+
+/// <summary>What takes effect only when a second person approves of it.</summary>
+public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd }
+
+/// <summary>What an entry of the log of decisions says.</summary>
+internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended }
+
+/// <summary>Why a decision was not taken.</summary>
+internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient }
+
+/// <summary>Who decided, as the log keeps it.</summary>
+internal sealed record Decider(string Tenant, string Id, string Name, DateTimeOffset SignedIn)
+{
+    public static Decider Of(Operator who) => new(who.Tenant, who.Id, who.Name, who.SignedIn);
+
+    /// <summary>Whether both are one person. Ids that differ in case only are one: the doubt goes against the approver.</summary>
+    public bool Is(Decider other) => string.Equals(Tenant, other.Tenant, StringComparison.OrdinalIgnoreCase) && string.Equals(Id, other.Id, StringComparison.OrdinalIgnoreCase);
+}
+
+/// <summary>One entry of the log.</summary>
+internal sealed record Decision
+{
+    /// <summary>From 1, without gaps.</summary>
+    public required long Number { get; init; }
+
+    /// <summary>SHA-256 (base64url) of the entry before it as it was written; empty in the first.</summary>
+    public required string Previous { get; init; }
+
+    public required DateTimeOffset At { get; init; }
+    public required Decider By { get; init; }
+    public required DecisionStep Step { get; init; }
+
+    /// <summary>Id of the proposal; of every step but a suspension.</summary>
+    public string? Proposal { get; init; }
+
+    /// <summary><see cref="Subject"/> is the client id of a registration, else what the kind of act is about.</summary>
+    public ApprovalKind? Kind { get; init; }
+    public string? Subject { get; init; }
+
+    /// <summary>Of a proposal: digest of what it takes the place of; null when there was nothing.</summary>
+    public string? Replaces { get; init; }
+
+    /// <summary>Of a proposal: exactly what is proposed, as text.</summary>
+    public string? Content { get; init; }
+
+    /// <summary>What <see cref="DigestOf"/> gives for the proposal: whoever approves says by it what was before his eyes.</summary>
+    public string? Digest { get; init; }
+
+    public static string DigestOf(ApprovalKind kind, string subject, string? replaces, string content) =>
+        Base64Url.EncodeToString(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes((string[])[kind.ToString(), subject, replaces ?? "", content])));
+}
+
+internal enum ProposalStatus { Open, Approved, Rejected, CarriedOut }
+
+/// <summary>Something that was proposed, and what became of it.</summary>
+internal sealed record Proposal(string Id, ApprovalKind Kind, string Subject, string? Replaces, string Content, string Digest, Decider By, DateTimeOffset At)
+{
+    /// <summary>How long a proposal can be approved, and an approval be carried out.</summary>
+    public static readonly TimeSpan OpenFor = TimeSpan.FromHours(24);
+
+    public ProposalStatus Status { get; init; }
+    public Decider? DecidedBy { get; init; }
+    public DateTimeOffset Until => At + OpenFor;
+}
+
+/// <summary>What was decided about a client.</summary>
+/// <param name="Registration">JSON; null when it is the clients file's.</param>
+internal sealed record ClientDecision(string? Registration, bool IsSuspended);
+
+/// <summary>What all decisions up to one come to. Immutable.</summary>
+internal sealed record DecisionState(long Number, string Previous, ImmutableDictionary<string, Proposal> Proposals, ImmutableDictionary<string, ClientDecision> Clients)
+{
+    /// <summary>Who decides has proven herself at most this long ago.</summary>
+    public static readonly TimeSpan Recent = TimeSpan.FromMinutes(15);
+
+    public static DecisionState Empty { get; } = new(0, "", ImmutableDictionary<string, Proposal>.Empty, ImmutableDictionary<string, ClientDecision>.Empty);
+
+    /// <summary>The rules. They hold for what is about to be written and again for what is read.</summary>
+    /// <param name="digest">Of the entry as it is written.</param>
+    public (DecisionState? Next, DecisionRefusal? Refusal) Apply(Decision decision, string digest)
+    {
+        var next = this with { Number = Number + 1, Previous = digest };
+        if (decision.Step == DecisionStep.Suspended)
+            return (next with { Clients = Clients.SetItem(decision.Subject!, new(Clients.GetValueOrDefault(decision.Subject!)?.Registration, true)) }, null);
+        if (decision.Step is DecisionStep.Proposed or DecisionStep.Approved && decision.At - decision.By.SignedIn > Recent)
+            return (null, DecisionRefusal.SignInAgain);
+        if (decision.Step == DecisionStep.Proposed)
+        {
+            var proposed = new Proposal(decision.Proposal!, decision.Kind!.Value, decision.Subject!, decision.Replaces, decision.Content!, decision.Digest!, decision.By, decision.At);
+            if (proposed.Digest != Decision.DigestOf(proposed.Kind, proposed.Subject, proposed.Replaces, proposed.Content))
+                return (null, DecisionRefusal.OtherContent);
+            return Proposals.ContainsKey(proposed.Id) ? (null, DecisionRefusal.AlreadyDecided) : (next with { Proposals = Proposals.Add(proposed.Id, proposed) }, null);
+        }
+        if (decision.Proposal is not { } id || !Proposals.TryGetValue(id, out var proposal))
+            return (null, DecisionRefusal.NoSuchProposal);
+        if (proposal.Digest != decision.Digest)
+            return (null, DecisionRefusal.OtherContent);
+        if (decision.Step == DecisionStep.CarriedOut && proposal.Status != ProposalStatus.Approved)
+            return (null, proposal.Status == ProposalStatus.CarriedOut ? DecisionRefusal.AlreadyDecided : DecisionRefusal.NotApproved);
+        if (decision.Step != DecisionStep.CarriedOut && proposal.Status != ProposalStatus.Open)
+            return (null, DecisionRefusal.AlreadyDecided);
+        if (decision.At >= proposal.Until)
+            return (null, DecisionRefusal.TooLate);
+        if (decision.Step == DecisionStep.Approved && decision.By.Is(proposal.By))
+            return (null, DecisionRefusal.SamePerson);
+        var status = decision.Step switch { DecisionStep.Approved => ProposalStatus.Approved, DecisionStep.Rejected => ProposalStatus.Rejected, _ => ProposalStatus.CarriedOut };
+        next = next with { Proposals = Proposals.SetItem(id, proposal with { Status = status, DecidedBy = decision.By }) };
+        // A registration needs nobody to carry it out: it is in force with the approval.
+        return (status == ProposalStatus.Approved && proposal.Kind is (ApprovalKind.Onboarding or ApprovalKind.ScopeWidening)
+            ? next with { Clients = Clients.SetItem(proposal.Subject, new(proposal.Content, false)) } : next, null);
+    }
+}

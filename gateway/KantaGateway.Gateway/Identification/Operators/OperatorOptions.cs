@@ -1,0 +1,40 @@
+namespace KantaGateway.Gateway.Identification.Operators;
+
+/// <summary>The operators' Entra ID tenant, how they have to sign in there, and where their decisions are kept.</summary>
+public sealed record OperatorOptions
+{
+    /// <summary>Exact issuer of ID tokens: <c>https://login.microsoftonline.com/{tenant}/v2.0</c>.</summary>
+    public required string Authority { get; init; }
+
+    /// <summary>The tenant's id, exact <c>tid</c>.</summary>
+    public required string Tenant { get; init; }
+
+    /// <summary>Application (client) id of the gateway there.</summary>
+    public required string ClientId { get; init; }
+
+    /// <summary>
+    /// PEM certificate that is registered there, and its RSA private key (PKCS#8 PEM, 2048 bits or more): they sign client assertions (PS256).
+    /// </summary>
+    public required string CertificateFile { get; init; }
+    public required string KeyFile { get; init; }
+
+    /// <summary>
+    /// Authentication context that asks for phishing-resistant means, such as <c>c1</c>: asked for, and one of the values of <c>acrs</c> must equal it.
+    /// This or <see cref="Amr"/> is needed; with both, both are demanded.
+    /// </summary>
+    public string? Acrs { get; init; }
+
+    /// <summary>Phishing-resistant means, such as <c>fido</c>: one of the values of <c>amr</c> must equal one of them.</summary>
+    public IReadOnlyList<string> Amr { get; init; } = [];
+
+    /// <summary>App roles (values of <c>roles</c>) that may onboard clients, hold key ceremonies, and see to exports and breach cases.</summary>
+    public string OnboardingRole { get; init; } = "Kanta.Onboarding";
+    public string KeysRole { get; init; } = "Kanta.Keys";
+    public string DataProtectionRole { get; init; } = "Kanta.DataProtection";
+
+    /// <summary>Folder of the log of decisions, shared by all gateways of a deployment; its file system must keep locks (local, NFS 4).</summary>
+    public required string LogFolder { get; init; }
+
+    /// <summary>P-256 private key (PKCS#8 PEM) that signs the log, shared by all gateways; not the token key, which is replaced more often.</summary>
+    public required string LogKeyFile { get; init; }
+}

@@ -1,0 +1,263 @@
+using System.Globalization;
+using System.Security.Claims;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
+using KantaGateway.Fhir.Outcomes;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.OpenIdConnect;
+using Microsoft.Identity.Web;
+using Microsoft.IdentityModel.JsonWebTokens;
+using Microsoft.IdentityModel.Protocols;
+using Microsoft.IdentityModel.Protocols.OpenIdConnect;
+using Microsoft.IdentityModel.Tokens;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+
+namespace KantaGateway.Gateway.Identification.Operators;
+
+/// <summary>
+/// Sign-in of operators at their Entra ID tenant through Microsoft.Identity.Web: OIDC code flow with PKCE and a client assertion, this one tenant,
+/// means that resist phishing, a proof of seconds ago, and an app role.
+/// </summary>
+internal sealed class OperatorSignIn(
+    OperatorOptions operators, GatewayOptions options, OperatorSessions sessions, IIdentificationObserver refusals, IOperatorObserver observer, AttemptLimits limits, IdentificationMetrics metrics, TimeProvider time)
+{
+    public const string Scheme = "entra";
+    public const string CallbackPath = "/signin-operator";
+
+    /// <summary>The page for who is not signed in; <c>?signin=</c> tells how a sign-in ended.</summary>
+    public const string StartPath = "/operator/start";
+    public const string HomePath = "/operator";
+
+    /// <summary>Whoever signs in proves herself then and there: an older session at Entra does not do.</summary>
+    public static readonly TimeSpan FreshAtSignIn = TimeSpan.FromMinutes(5);
+
+    private const string Unavailable = "Entra ID or the shared store does not answer.";
+    private const string TenantClaim = "tid";
+    private const string IdClaim = "oid";
+
+    private const int LongestDocument = 256 * 1024;
+    private const int LongestToken = 16 * 1024;
+
+    private static readonly TimeSpan Skew = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan StateLife = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan AssertionLife = TimeSpan.FromMinutes(1);
+    private static readonly JsonWebTokenHandler Tokens = new() { SetDefaultTimesOnTokenCreation = false };
+
+    private readonly (SigningCredentials Credentials, string Thumbprint) _own = ReadOwn(operators);
+
+    public static void Add(AuthenticationBuilder authentication, OperatorOptions operators, Func<HttpMessageHandler> upstream)
+    {
+        authentication.AddMicrosoftIdentityWebApp(
+            entra =>
+            {
+                entra.Authority = operators.Authority;
+                entra.ClientId = operators.ClientId;
+            },
+            OperatorSessions.Configure, Scheme, OperatorSessions.Scheme);
+        authentication.Services.AddOptions<Microsoft.AspNetCore.Authentication.Cookies.CookieAuthenticationOptions>(OperatorSessions.Scheme)
+            .Configure<OperatorSessions>(static (cookie, sessions) =>
+            {
+                // After Microsoft.Identity.Web, which puts its own into them.
+                OperatorSessions.Configure(cookie);
+                cookie.SessionStore = sessions;
+            });
+        authentication.Services.AddOptions<OpenIdConnectOptions>(Scheme)
+            .Configure<OperatorSignIn>((oidc, signIn) => signIn.Configure(oidc, upstream()));
+    }
+
+    private void Configure(OpenIdConnectOptions oidc, HttpMessageHandler upstream)
+    {
+        oidc.SignInScheme = OperatorSessions.Scheme;
+        oidc.Authority = operators.Authority;
+        oidc.ClientId = operators.ClientId;
+        oidc.BackchannelHttpHandler = upstream;
+        oidc.BackchannelTimeout = TimeSpan.FromSeconds(10);
+        oidc.ConfigurationManager = new ConfigurationManager<OpenIdConnectConfiguration>(
+            operators.Authority + "/.well-known/openid-configuration", new OpenIdConnectConfigurationRetriever(),
+            new HttpDocumentRetriever(new HttpClient(upstream, disposeHandler: false) { Timeout = oidc.BackchannelTimeout, MaxResponseContentBufferSize = LongestDocument }))
+        {
+            AutomaticRefreshInterval = TimeSpan.FromHours(1),
+            UseLastKnownGoodConfiguration = false,
+        };
+        oidc.CallbackPath = CallbackPath;
+        oidc.ResponseType = OpenIdConnectResponseType.Code;
+        oidc.ResponseMode = OpenIdConnectResponseMode.Query;
+        oidc.UsePkce = true;
+        oidc.Scope.Clear();
+        oidc.Scope.Add("openid");
+        oidc.Scope.Add("profile");
+        // The standard's way of asking for a proof now, and Entra's.
+        oidc.MaxAge = TimeSpan.Zero;
+        oidc.Prompt = OpenIdConnectPrompt.Login;
+        oidc.PushedAuthorizationBehavior = PushedAuthorizationBehavior.Disable;
+        oidc.DisableTelemetry = true;
+        oidc.MapInboundClaims = false;
+        oidc.SaveTokens = false;
+        oidc.GetClaimsFromUserInfoEndpoint = false;
+        oidc.UseTokenLifetime = false;
+        oidc.RemoteAuthenticationTimeout = StateLife;
+        oidc.ProtocolValidator.NonceLifetime = StateLife;
+        oidc.ProtocolValidator.RequireNonce = true;
+        oidc.ClaimActions.Clear();
+        foreach (var cookie in new[] { oidc.CorrelationCookie, oidc.NonceCookie })
+        {
+            cookie.SameSite = SameSiteMode.Lax;
+            cookie.SecurePolicy = CookieSecurePolicy.Always;
+            cookie.HttpOnly = true;
+            // Microsoft.Identity.Web leaves the path of its own callback in them.
+            cookie.Path = CallbackPath;
+        }
+        oidc.TokenValidationParameters = new TokenValidationParameters
+        {
+            ValidAudience = operators.ClientId,
+            ValidTypes = ["JWT"],
+            ValidAlgorithms = [SecurityAlgorithms.RsaSha256],
+            // In the place of the Entra validator, which takes the aliases of a cloud: exactly this issuer.
+            IssuerValidator = (found, _, _) => found == operators.Authority ? found : throw new SecurityTokenInvalidIssuerException(),
+            RequireExpirationTime = true,
+            RequireSignedTokens = true,
+            ClockSkew = Skew,
+        };
+        oidc.TokenHandler = new ShapedIdTokens { MapInboundClaims = false };
+        oidc.Events = new OpenIdConnectEvents
+        {
+            OnRedirectToIdentityProvider = Ask,
+            OnAuthorizationCodeReceived = AuthenticateSelfAsync,
+            OnTokenValidated = AdmitAsync,
+            OnRemoteFailure = RefuseAsync,
+            OnAccessDenied = CancelAsync,
+        };
+    }
+
+    private Task Ask(RedirectContext context)
+    {
+        // Not from the Host header.
+        context.ProtocolMessage.RedirectUri = options.PublicAddress + CallbackPath;
+        // OpenID Connect Core §5.5; Entra's authentication contexts come and are asked for as acrs.
+        if (operators.Acrs is { } wanted)
+            context.ProtocolMessage.SetParameter("claims", JsonSerializer.Serialize(new { id_token = new { acrs = new { essential = true, value = wanted } } }));
+        return Task.CompletedTask;
+    }
+
+    /// <summary>RFC 7523, as Entra has it: the certificate is named by <c>x5t#S256</c>.</summary>
+    private async Task AuthenticateSelfAsync(AuthorizationCodeReceivedContext context)
+    {
+        var entra = await context.Options.ConfigurationManager!.GetConfigurationAsync(context.HttpContext.RequestAborted).ConfigureAwait(false);
+        var now = time.GetUtcNow();
+        context.TokenEndpointRequest!.ClientAssertionType = ClientAssertionTypes.JwtBearer;
+        context.TokenEndpointRequest.ClientAssertion = Tokens.CreateToken(new SecurityTokenDescriptor
+        {
+            Claims = new Dictionary<string, object>
+            {
+                ["iss"] = operators.ClientId, ["sub"] = operators.ClientId, ["aud"] = entra.TokenEndpoint, ["jti"] = Guid.NewGuid().ToString("N"),
+                ["iat"] = now.ToUnixTimeSeconds(), ["nbf"] = now.ToUnixTimeSeconds(), ["exp"] = (now + AssertionLife).ToUnixTimeSeconds(),
+            },
+            SigningCredentials = _own.Credentials,
+            TokenType = "JWT",
+            AdditionalHeaderClaims = new Dictionary<string, object> { ["x5t#S256"] = _own.Thumbprint },
+        });
+    }
+
+    private async Task AdmitAsync(TokenValidatedContext context)
+    {
+        var (who, reason) = Examine(context.Principal!);
+        if (who is null)
+        {
+            context.Fail(new UnacceptableOperatorException(reason));
+            return;
+        }
+        await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
+        await observer.ActedAsync(context.HttpContext, who, "Signed in.", null, null).ConfigureAwait(false);
+        context.Principal = OperatorSessions.CreatePrincipal(who.Tenant, who.Id, who.Name, who.Roles, who.SignedIn);
+        metrics.AcceptedSignIn();
+    }
+
+    private (Operator? Who, string Reason) Examine(ClaimsPrincipal claims)
+    {
+        string? One(string name) => claims.FindAll(name).Select(static claim => claim.Value).ToArray() is [var value] ? value : null;
+        bool Has(string name, IEnumerable<string> wanted) => claims.FindAll(name).Any(claim => wanted.Contains(claim.Value, StringComparer.Ordinal));
+
+        if (One("ver") != "2.0" || One(TenantClaim) != operators.Tenant)
+            return (null, "The ID token is not of the operators' tenant (ver, tid).");
+        if (One(IdClaim) is not { Length: > 0 and <= 64 } id || One(Claims.Name) is not { Length: > 0 and <= 256 } name)
+            return (null, "The ID token does not name the operator (oid, name).");
+        if (operators.Acrs is { } context && !Has("acrs", [context]))
+            return (null, "The operator has not signed in by phishing-resistant means (acrs).");
+        if (operators.Amr.Count > 0 && !Has(Claims.AuthenticationMethodReference, operators.Amr))
+            return (null, "The operator has not signed in by phishing-resistant means (amr).");
+        // Options demand one of the two; were there neither, nobody would be let in.
+        if (operators.Acrs is null && operators.Amr.Count == 0)
+            return (null, "No phishing-resistant means are configured.");
+        var now = time.GetUtcNow();
+        if (!long.TryParse(One(Claims.AuthenticationTime), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) || seconds > DateTimeOffset.MaxValue.ToUnixTimeSeconds()
+            || DateTimeOffset.FromUnixTimeSeconds(seconds) is var signedIn && (signedIn > now + Skew || now - signedIn > FreshAtSignIn))
+            return (null, "The operator has not signed in just now (auth_time).");
+        var roles = new HashSet<OperatorRole>();
+        foreach (var (role, configured) in new[] { (OperatorRole.Onboarding, operators.OnboardingRole), (OperatorRole.Keys, operators.KeysRole), (OperatorRole.DataProtection, operators.DataProtectionRole) })
+            if (Has("roles", [configured]))
+                roles.Add(role);
+        return roles.Count == 0 ? (null, "The person has no role of an operator (roles).")
+            : (new(operators.Tenant, id, name, roles, DateTimeOffset.FromUnixTimeSeconds(seconds), ""), "");
+    }
+
+    private async Task RefuseAsync(RemoteFailureContext context)
+    {
+        // Messages of the framework may quote what came in; only these are passed on.
+        var reason = context.Failure switch
+        {
+            UnacceptableOperatorException known => known.Message,
+            OpenIdConnectProtocolInvalidNonceException => "The operator's ID token answers another sign-in (nonce).",
+            SecurityTokenInvalidAudienceException => "The operator's ID token was issued for another audience.",
+            SecurityTokenInvalidIssuerException => "The operator's ID token was issued by another tenant.",
+            SecurityTokenException => "The operator's ID token could not be verified.",
+            HttpRequestException or FaultException or SharedStateException => Unavailable,
+            _ => "The operator's sign-in could not be completed.",
+        };
+        if (limits.Wait(context.HttpContext) is null)
+        {
+            await refusals.RefusedAsync(context.HttpContext, operators.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            metrics.RefusedSignIn(reason == Unavailable ? "unavailable" : "refused");
+            if (reason != Unavailable)
+                await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
+        }
+        context.Response.Redirect(StartPath + (reason == Unavailable ? "?signin=unavailable" : "?signin=refused"));
+        context.HandleResponse();
+    }
+
+    private async Task CancelAsync(AccessDeniedContext context)
+    {
+        await refusals.RefusedAsync(context.HttpContext, operators.ClientId, "The operator cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
+        metrics.RefusedSignIn("cancelled");
+        context.Response.Redirect(StartPath + "?signin=cancelled");
+        context.HandleResponse();
+    }
+
+    /// <exception cref="InvalidDataException">The files do not hold a certificate and its RSA key.</exception>
+    private static (SigningCredentials, string) ReadOwn(OperatorOptions operators)
+    {
+        try
+        {
+            using var certificate = X509Certificate2.CreateFromPemFile(operators.CertificateFile, operators.KeyFile);
+            if (certificate.GetRSAPrivateKey() is not { KeySize: >= 2048 } rsa)
+                throw new InvalidDataException($"{operators.KeyFile}: the key must be RSA of 2048 bits or more.");
+            var key = new RsaSecurityKey(rsa.ExportParameters(true));
+            return (new SigningCredentials(key, SecurityAlgorithms.RsaSsaPssSha256), Base64UrlEncoder.Encode(SHA256.HashData(certificate.RawData)));
+        }
+        catch (Exception wrong) when (wrong is ArgumentException or CryptographicException)
+        {
+            throw new InvalidDataException($"{operators.CertificateFile}, {operators.KeyFile}: not a PEM certificate and its PKCS#8 PEM key.", wrong);
+        }
+    }
+
+    /// <param name="reason">A plain sentence of this class, without anything from outside.</param>
+    private sealed class UnacceptableOperatorException(string reason) : Exception(reason);
+
+    private sealed class ShapedIdTokens : JsonWebTokenHandler
+    {
+        public override Task<TokenValidationResult> ValidateTokenAsync(string token, TokenValidationParameters validationParameters) =>
+            TokenShape.Read(token, LongestToken, out _) is not null
+                ? base.ValidateTokenAsync(token, validationParameters)
+                : Task.FromResult(new TokenValidationResult { IsValid = false, Exception = new SecurityTokenException("The ID token is no signed JWT.") });
+    }
+}
