@@ -93,7 +93,7 @@ internal static class TokenEndpoint
             server.SetIntrospectionEndpointUris(IntrospectionPath);
             server.SetRevocationEndpointUris(RevocationPath);
             server.SetJsonWebKeySetEndpointUris("/.well-known/jwks");
-            server.SetConfigurationEndpointUris("/.well-known/openid-configuration");
+            server.SetConfigurationEndpointUris("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server");
             server.AllowClientCredentialsFlow().AllowTokenExchangeFlow();
             server.AddSigningKey(key.Signing);
             server.AddEncryptionKey(new SymmetricSecurityKey(key.EncryptionKey));
@@ -154,6 +154,9 @@ internal static class TokenEndpoint
             context.Metadata["require_pushed_authorization_requests"] = true;
             context.Metadata["authorization_response_iss_parameter_supported"] = true;
             context.Metadata["request_parameter_supported"] = false;
+            // RFC 8414 §2: required beside private_key_jwt.
+            foreach (var endpoint in (ReadOnlySpan<string>)["token", "introspection", "revocation"])
+                context.Metadata[endpoint + "_endpoint_auth_signing_alg_values_supported"] = new OpenIddictParameter([.. ClientAuthentication.Algorithms]);
             // RFC 9449 §5.1
             context.Metadata["dpop_signing_alg_values_supported"] = new OpenIddictParameter([.. DpopProofs.Algorithms]);
             context.GrantTypes.Add(GrantTypes.AuthorizationCode);

@@ -17,7 +17,7 @@ public sealed class EndpointTests
     private static readonly string[] WithoutDecision =
     [
         "/fhir/metadata", // what the server can do
-        "/.well-known/smart-configuration", "/fhir/.well-known/smart-configuration", "/.well-known/openid-configuration", "/.well-known/jwks", // how to ask for a token
+        "/.well-known/smart-configuration", "/fhir/.well-known/smart-configuration", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/jwks", // how to ask for a token
         "/connect/token", // gives tokens, which are decided about when they are used
         "/connect/par", // keeps what an app asks for
         "/connect/introspect", "/connect/revoke", // a token's own client asks about it, or ends it

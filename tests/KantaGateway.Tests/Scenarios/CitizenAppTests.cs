@@ -250,7 +250,7 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
     }
 
     /// <summary>
-    /// PAREnsurePKCERequired, PAREnsurePlainPKCERejected, EnsureRegisteredRedirectUri, EnsureResponseTypeCodeIdTokenFails, EnsureResponseTypeTokenFails,
+    /// PAREnsurePKCERequired, PAREnsurePlainPKCERejected, EnsureRegisteredRedirectUri, EnsureRedirectUriInAuthorizationRequest, EnsureResponseTypeCodeIdTokenFails, EnsureResponseTypeTokenFails,
     /// PARRejectRequestUriInParAuthorizationFormParams, ParWithoutDuplicateParameters.
     /// </summary>
     [Theory]

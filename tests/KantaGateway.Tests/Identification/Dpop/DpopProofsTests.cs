@@ -73,6 +73,7 @@ public sealed class DpopProofsTests : IDisposable
         })));
     }
 
+    /// <summary>EnsureDpopProofWithIat10SecondsBeforeSucceeds, EnsureDpopProofWithIat10SecondsAfterSucceeds.</summary>
     [Theory]
     [InlineData("iat", -60)]
     [InlineData("iat", -10)]
