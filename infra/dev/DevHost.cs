@@ -100,6 +100,7 @@ public sealed class DevHost : IAsyncDisposable
             TlsKeyFile = folder.ServerKeyFile,
             Revocation = revocation,
             Register = new(folder.RegisterClientThumbprint),
+            OperatorTenant = new(DevelopmentFolder.OperatorTenantId, DevelopmentFolder.OperatorClientId, folder.OperatorCertificateFile, address + "/signin-operator") { Operators = DevelopmentFolder.Operators },
             Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
             Professionals = DevelopmentFolder.Professionals,
             Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
@@ -122,7 +123,7 @@ public sealed class DevHost : IAsyncDisposable
             CreateStores = true,
             MaxBinary = options.MaxBinary,
         }, options.Configure);
-        say("simulators: trust network broker, clinics' identity providers, revocation responder, role register");
+        say("simulators: trust network broker, clinics' identity providers, revocation responder, role register, operators' tenant");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
         var behind = Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
@@ -158,6 +159,17 @@ public sealed class DevHost : IAsyncDisposable
                 RevocationSources = [new RevocationSource { Authority = folder.Authority.Fingerprint, CrlAddress = outside + revocation.ListPath, OcspAddress = outside + revocation.ResponderPath }],
                 RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = folder.RegisterCertificateFile, KeyFile = folder.RegisterKeyFile },
                 ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],
+                Operators = new()
+                {
+                    Authority = simulators.OperatorTenant.IssuerUnder(outside),
+                    Tenant = DevelopmentFolder.OperatorTenantId,
+                    ClientId = DevelopmentFolder.OperatorClientId,
+                    CertificateFile = folder.OperatorCertificateFile,
+                    KeyFile = folder.OperatorKeyFile,
+                    Acrs = OperatorTenant.PhishingResistant,
+                    LogFolder = folder.DecisionLogFolder,
+                    LogKeyFile = folder.DecisionLogKeyFile,
+                },
                 Citizens = new CitizenIdentification
                 {
                     Authority = simulators.FtnIssuer,

@@ -73,6 +73,10 @@ public sealed class DevelopmentFolder : IDisposable
         }
     }
 
+    public string OperatorCertificateFile => At("keys/operators.pem");
+    public string OperatorKeyFile => At("keys/operators.key");
+    public string DecisionLogFolder => At("operators");
+    public string DecisionLogKeyFile => At("keys/decisions.key");
     public string WrappingKeyFile => At("keys/wrapping-keys.json");
     public string ClientsFile => At("keys/clients.json");
     public string AuditFolder => At("audit");
@@ -99,6 +103,16 @@ public sealed class DevelopmentFolder : IDisposable
         Person("090975", '-', "907", "Raija Valtuutettu", "mandate-holder"),
     ];
 
+    /// <summary>Fictional operators of the tenant <see cref="OperatorTenantId"/>; two, since one does not onboard alone.</summary>
+    public static IReadOnlyList<SimulatedOperator> Operators { get; } =
+    [
+        new("00000000-0000-0000-0000-0000000000a1", "Olga Operaattori", "Kanta.Onboarding"),
+        new("00000000-0000-0000-0000-0000000000a2", "Heikki Hyväksyjä", "Kanta.Onboarding", "Kanta.Keys", "Kanta.DataProtection"),
+    ];
+
+    public const string OperatorTenantId = "00000000-0000-0000-0000-00000000000a";
+    public const string OperatorClientId = "kanta-operators";
+
     /// <summary>Identified by means of another country, last on the broker's page; not in citizens.json, since no record can be hers.</summary>
     public static SimulatedCitizen Foreigner { get; } = new("", "Jane Foreign", "without a Finnish identity code");
 
@@ -107,7 +121,7 @@ public sealed class DevelopmentFolder : IDisposable
     public static DevelopmentFolder Open(string root)
     {
         OwnerOnly.CreateFolder(root);
-        foreach (var sub in new[] { "keys", "server", "clinics", "repository", "audit" })
+        foreach (var sub in new[] { "keys", "server", "clinics", "repository", "audit", "operators" })
             OwnerOnly.CreateFolder(Path.Combine(root, sub));
         var @lock = Lock(Path.Combine(root, "host.lock"));
         var certificate = Path.Combine(root, "ca.pem");
@@ -191,6 +205,17 @@ public sealed class DevelopmentFolder : IDisposable
         {
             using var token = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             WriteSecret(TokenKeyFile, token.ExportPkcs8PrivateKeyPem());
+        }
+        if (!File.Exists(DecisionLogKeyFile))
+        {
+            using var decisions = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+            WriteSecret(DecisionLogKeyFile, decisions.ExportPkcs8PrivateKeyPem());
+        }
+        if (!File.Exists(OperatorCertificateFile))
+        {
+            var (certificate, key) = OperatorTenant.NewApplicationCertificate();
+            WriteSecret(OperatorKeyFile, key);
+            File.WriteAllText(OperatorCertificateFile, certificate);
         }
         if (!File.Exists(IdentifierKeyFile))
             WriteSecret(IdentifierKeyFile, Convert.ToBase64String(RandomNumberGenerator.GetBytes(IdentifierCipher.KeySize)));

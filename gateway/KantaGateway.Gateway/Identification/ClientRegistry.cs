@@ -1,6 +1,8 @@
 using System.Collections.Frozen;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Unicode;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification.Operators;
 using Microsoft.IdentityModel.Tokens;
@@ -45,6 +47,8 @@ internal sealed class ClientDirectory
         ReadCommentHandling = JsonCommentHandling.Skip,
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false) },
     };
+
+    private static readonly JsonSerializerOptions Readable = new(Format) { WriteIndented = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, Encoder = JavaScriptEncoder.Create(UnicodeRanges.All) };
 
     private readonly FrozenDictionary<string, RegisteredClient> _clients;
 
@@ -114,6 +118,9 @@ internal sealed class ClientDirectory
 
     /// <summary>One registration as <see cref="ReadOne"/> takes it, always with the same bytes.</summary>
     public static string WriteOne(ClientRegistration registration) => JsonSerializer.Serialize(registration, Format);
+
+    /// <summary>One registration for people to read: without what is not stated.</summary>
+    public static string Present(ClientRegistration registration) => JsonSerializer.Serialize(registration, Readable);
 
     private static bool IsRedirect(string text) =>
         Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps && uri.UserInfo.Length == 0 && !text.Contains('#') && text.All(char.IsAscii);

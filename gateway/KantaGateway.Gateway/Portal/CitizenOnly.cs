@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Mvc.Filters;
 
 namespace KantaGateway.Gateway.Portal;
 
-/// <summary>The page shows nothing of anybody and needs no session. Every page without it does.</summary>
+/// <summary>The page shows nothing of anybody and needs no session. Every page without it does, and those of operators need theirs.</summary>
 [AttributeUsage(AttributeTargets.Class)]
 internal sealed class OpenToAllAttribute : Attribute;
 
@@ -19,6 +19,9 @@ internal sealed class CitizenOnly : IAuthorizationFilter, IOrderedFilter
 
     public void OnAuthorization(AuthorizationFilterContext context)
     {
+        // Theirs is the operator's session, which OperatorOnly sees to.
+        if (context.ActionDescriptor.EndpointMetadata.OfType<ForOperatorsAttribute>().Any())
+            return;
         var http = context.HttpContext;
         if (http.RequestServices.GetRequiredService<IIdentification>().PortalRequester(http) is { } requester)
         {

@@ -15,6 +15,7 @@ internal static class Notices
         ["sign-in-cancelled"] = false, ["sign-in-unavailable"] = false,
         ["informed"] = true, ["permitted"] = true, ["denied"] = true, ["permit-withdrawn"] = true, ["denial-withdrawn"] = true,
         ["nothing-changed"] = true, ["inform-first"] = false,
+        ["operator-proposed"] = true, ["operator-approved"] = true, ["operator-rejected"] = true, ["operator-suspended"] = true, ["operator-sign-in-failed"] = false,
     };
 
     public static IEnumerable<string> Codes => Known.Keys;

@@ -56,7 +56,7 @@ internal sealed partial class PlainRefusals : IExceptionFilter, IAlwaysRunResult
 
     public void OnResultExecuted(ResultExecutedContext context) { }
 
-    private static ViewResult Page(int status, HttpContext http)
+    internal static ViewResult Page(int status, HttpContext http)
     {
         var refusal = Refusal.Of(status, http);
         return new()

@@ -28,6 +28,9 @@ public static class PortalSetup
             pages.RootDirectory = "/Portal/Pages";
             pages.Conventions.ConfigureFilter(new AutoValidateAntiforgeryTokenAttribute());
             pages.Conventions.ConfigureFilter(new CitizenOnly());
+            pages.Conventions.ConfigureFilter(new OperatorOnly());
+            if (options.Identification.Operators is null)
+                pages.Conventions.AddFolderRouteModelConvention("/Operator", static page => page.Selectors.Clear());
             pages.Conventions.ConfigureFilter(new PlainRefusals());
         }).ConfigureApplicationPartManager(parts =>
         {

@@ -198,7 +198,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     /// <summary>A valid code of the 900 series.</summary>
     public static string TestCode { get; } = "010190-900" + PersonalIdentityCode.CheckCharacterOf("010190", "900");
 
-    internal WebApplication BuildGateway(GatewayOptions options)
+    internal WebApplication BuildGateway(GatewayOptions options, Action<WebApplicationBuilder>? configure = null, Action<WebApplication>? map = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().AddProvider(Logs).SetMinimumLevel(LogLevel.Trace);
@@ -208,6 +208,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         builder.Services.AddSingleton<IIdentificationObserver>(Refusals);
         builder.Services.AddSingleton<IOperatorObserver>(Acts);
         builder.AddIdentification(options);
+        configure?.Invoke(builder);
         var app = builder.Build();
         app.UseFaults();
         app.MapIdentification();
@@ -222,7 +223,10 @@ public sealed class IdentificationWorld : IAsyncLifetime
             identification.PortalRequester(context) is { } requester ? Results.Json(Describe(requester)) : Results.StatusCode(401));
         app.MapGet("/operator-whoami", async (HttpContext context) => await OperatorSessions.OfAsync(context) is { } who
             ? Results.Json(new { who.Tenant, who.Id, who.Name, roles = who.Roles.Order().Select(r => r.ToString()) }) : Results.StatusCode(401));
-        app.MapGet("/", () => "start");
+        if (map is not null)
+            map(app);
+        else
+            app.MapGet("/", () => "start");
         app.MapGet("/address", (HttpContext context) => context.Connection.RemoteIpAddress?.ToString());
         return app;
     }
