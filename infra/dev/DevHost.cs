@@ -12,6 +12,9 @@ namespace KantaGateway.Dev;
 /// <summary>How the development host is started.</summary>
 public sealed record DevHostOptions
 {
+    /// <summary>A vendor's tests fail on purpose, and all of them come from here.</summary>
+    public const int FailuresPerMinute = 600;
+
     /// <summary>TLS port of the gateway; simulators listen on the next one, metrics on the one after.</summary>
     public int Port { get; init; } = 8443;
 
@@ -151,8 +154,7 @@ public sealed class DevHost : IAsyncDisposable
                 ClientsFile = folder.ClientsFile,
                 TokenKeyFile = folder.TokenKeyFile,
                 TestIdentityCodes = true,
-                // A vendor's tests fail on purpose, and all of them come from here.
-                FailuresPerMinute = 600,
+                FailuresPerMinute = DevHostOptions.FailuresPerMinute,
                 TokenRequestsPerMinute = 60_000,
                 SignInsPerMinute = 600,
                 UpstreamAuthorityFile = folder.CaFile,

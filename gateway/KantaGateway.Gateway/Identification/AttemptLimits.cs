@@ -34,6 +34,8 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
     private const string TooManyTokens = "The client asks for tokens too often. Wait for as long as Retry-After says, and use each token until it ends.";
     private const string TooManySignIns = "Too many sign-ins have begun from here within a minute. Wait for as long as Retry-After says.";
 
+    private const string TooManyRequests = "Too many requests that are none have come from here. Wait for as long as Retry-After says.";
+
     private readonly MemoryState _alone = new(time);
     private readonly ConcurrentDictionary<string, Hold> _holds = new(StringComparer.Ordinal);
 
@@ -93,6 +95,17 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
             return null;
         await HoldAsync(context, key, "sign-ins", TooManySignIns, "", "Too many sign-ins have begun from here; what follows within a minute is refused and reported as a number.").ConfigureAwait(false);
         return WaitUnder(key) ?? new(Window, TooManySignIns);
+    }
+
+    /// <summary>Whether who opens what an app asks for has to wait, because too much of it was nothing; null: no.</summary>
+    public Waiting? WaitForRequests(HttpContext context) => _holds.IsEmpty ? null : WaitUnder(RequestKeyOf(context));
+
+    /// <summary>A browser came with a request that there is not, or not any more.</summary>
+    public async ValueTask StrayedAsync(HttpContext context)
+    {
+        var key = RequestKeyOf(context);
+        if (await CountAsync("requests", key).ConfigureAwait(false) >= options.Identification.FailuresPerMinute)
+            await HoldAsync(context, key, "requests", TooManyRequests, "", "Too many requests that are none were opened from here; what follows within a minute is refused unexamined and reported as a number.").ConfigureAwait(false);
     }
 
     /// <summary>Records how many have been refused unexamined since the last report.</summary>
@@ -161,6 +174,9 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
     }
 
     private string KeyOf(HttpContext context) => CertificateOf(context) ?? "address:" + PrefixOf(context.Connection.RemoteIpAddress);
+
+    // Apart from failures to identify, so that one of many behind an address shuts nobody out of answering by failing elsewhere.
+    private static string RequestKeyOf(HttpContext context) => "requests:address:" + PrefixOf(context.Connection.RemoteIpAddress);
 
     private string TokenKeyOf(HttpContext context, string client) => $"tokens:{CertificateOf(context)}|{client}";
 

@@ -19,6 +19,7 @@ internal static class CitizenSession
         """;
 
     private const string SignedOut = "/?signout=done";
+    private const string SignOutFailed = "/?signout=failed";
     private const int LongestForm = 64 * 1024;
 
     public static void Map(IEndpointRouteBuilder endpoints)
@@ -63,6 +64,11 @@ internal static class CitizenSession
             return;
         }
         context.Response.StatusCode = StatusCodes.Status303SeeOther;
+        if (PortalSessions.AreAway(context))
+        {
+            context.Response.Headers.Location = SignOutFailed;
+            return;
+        }
         try
         {
             var session = context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties;
@@ -74,7 +80,7 @@ internal static class CitizenSession
         catch (SharedStateException)
         {
             // Never said to be done when it is not.
-            context.Response.Headers.Location = "/?signout=failed";
+            context.Response.Headers.Location = SignOutFailed;
         }
     }
 

@@ -8,9 +8,10 @@ internal enum RefusalReason { NoToken, Malformed, Expired, Signature, NotForHere
 /// <summary>What operators see of identification. No measurement names a caller.</summary>
 /// <remarks>
 /// <c>kanta.identification.accepted</c> and <c>kanta.identification.refused</c> by <c>road</c>: <c>fhir</c>, <c>token</c>
-/// (the three endpoints of the authorization server), <c>sign-in</c>. <c>reason</c> of a refusal: on <c>fhir</c> a
-/// <see cref="RefusalReason"/>, on <c>token</c> the OAuth error code, on <c>sign-in</c> what the address bar says.
-/// <c>kanta.identification.limited</c> by <c>limit</c>: <c>failures</c>, <c>tokens</c>, <c>sign-ins</c>.
+/// (tokens, their status and their end), <c>push</c> (requests of citizens' apps), <c>answer</c> (of the citizen to such a request),
+/// <c>sign-in</c>. <c>reason</c> of a refusal: on <c>fhir</c> a <see cref="RefusalReason"/>, on <c>token</c> and <c>push</c> the OAuth error
+/// code, on <c>answer</c> <c>denied</c> or <c>none</c>, on <c>sign-in</c> what the address bar says.
+/// <c>kanta.identification.limited</c> by <c>limit</c>: <c>failures</c>, <c>tokens</c>, <c>requests</c>, <c>sign-ins</c>.
 /// </remarks>
 internal sealed class IdentificationMetrics
 {
@@ -38,6 +39,19 @@ internal sealed class IdentificationMetrics
     /// <param name="error">OAuth error code.</param>
     public void RefusedToken(string error) =>
         _refused.Add(1, new KeyValuePair<string, object?>("road", "token"), new KeyValuePair<string, object?>("reason", error));
+
+    public void AcceptedPush() => _accepted.Add(1, new KeyValuePair<string, object?>("road", "push"));
+
+    /// <param name="error">OAuth error code.</param>
+    public void RefusedPush(string error) =>
+        _refused.Add(1, new KeyValuePair<string, object?>("road", "push"), new KeyValuePair<string, object?>("reason", error));
+
+    /// <summary>The citizen has allowed what an app asked for.</summary>
+    public void AcceptedAnswer() => _accepted.Add(1, new KeyValuePair<string, object?>("road", "answer"));
+
+    /// <param name="reason"><c>denied</c> by the citizen, or <c>none</c>: there was nothing to answer.</param>
+    public void RefusedAnswer(string reason) =>
+        _refused.Add(1, new KeyValuePair<string, object?>("road", "answer"), new KeyValuePair<string, object?>("reason", reason));
 
     public void AcceptedSignIn() => _accepted.Add(1, new KeyValuePair<string, object?>("road", "sign-in"));
 

@@ -33,6 +33,8 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
     /// <summary>And after this long in any case.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromHours(4);
 
+    private static readonly object Away = new();
+
     private readonly IDataProtector _protector = protection.CreateProtector("portal ticket");
 
     public static void Configure(CookieAuthenticationOptions cookie)
@@ -173,6 +175,23 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
             throw new FaultException(new Fault(FaultKind.IdentificationUnavailable, "Sessions cannot be looked up at the moment. Try again."));
         }
     }
+
+    /// <summary>For a request: where sessions cannot be looked up it has none, and <see cref="AreAway"/> says so.</summary>
+    public async Task<AuthenticationTicket?> RetrieveAsync(string key, HttpContext httpContext, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await RetrieveAsync(key).ConfigureAwait(false);
+        }
+        catch (FaultException)
+        {
+            httpContext.Items[Away] = true;
+            return null;
+        }
+    }
+
+    /// <summary>Whether the browser brought a session that could not be looked up: it is not known to be over, and opens nothing.</summary>
+    public static bool AreAway(HttpContext context) => context.Items.ContainsKey(Away);
 
     public Task RemoveAsync(string key) => shared.RemoveAsync(NameOf(key)).AsTask();
 

@@ -37,10 +37,11 @@ internal static class PushedAuthorization
     {
         var services = context.RequestServices;
         var limits = services.GetRequiredService<AttemptLimits>();
+        var metrics = services.GetRequiredService<IdentificationMetrics>();
         context.Response.Headers.CacheControl = "no-store";
         if (limits.Wait(context) is { } wait)
         {
-            await AnswerAsync(context, StatusCodes.Status429TooManyRequests, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, wait).Issues[0].Diagnostics)).ConfigureAwait(false);
+            await WaitAsync(context, wait).ConfigureAwait(false);
             return;
         }
         RegisteredClient? client = null;
@@ -52,6 +53,11 @@ internal static class PushedAuthorization
             else
             {
                 var form = (await context.Request.ReadFormAsync(context.RequestAborted).ConfigureAwait(false)).ToDictionary(StringComparer.Ordinal);
+                if (limits.WaitForTokens(context, () => One(form, Parameters.ClientId) ?? ClientAuthentication.ClaimedIn(One(form, Parameters.ClientAssertion))) is { } held)
+                {
+                    await WaitAsync(context, held).ConfigureAwait(false);
+                    return;
+                }
                 (client, refusal) = await services.GetRequiredService<ClientAuthentication>().AuthenticateAsync(
                     context, One(form, Parameters.ClientId), One(form, Parameters.ClientAssertionType), One(form, Parameters.ClientAssertion)).ConfigureAwait(false);
                 if (client is not null)
@@ -59,7 +65,7 @@ internal static class PushedAuthorization
                     // A push costs what a token does, and is counted as one.
                     if (await limits.AskedAsync(context, client).ConfigureAwait(false) is { } flood)
                     {
-                        await AnswerAsync(context, StatusCodes.Status429TooManyRequests, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, flood).Issues[0].Diagnostics)).ConfigureAwait(false);
+                        await WaitAsync(context, flood).ConfigureAwait(false);
                         return;
                     }
                     (var request, refusal) = Read(client, form, TokenEndpoint.AudienceOf(services.GetRequiredService<GatewayOptions>()));
@@ -68,6 +74,7 @@ internal static class PushedAuthorization
                     if (request is not null)
                     {
                         var address = await services.GetRequiredService<AppAuthorizations>().PushAsync(request).ConfigureAwait(false);
+                        metrics.AcceptedPush();
                         context.Response.StatusCode = StatusCodes.Status201Created;
                         await context.Response.WriteAsJsonAsync(new { request_uri = address, expires_in = (int)AppAuthorizations.RequestLife.TotalSeconds }, context.RequestAborted).ConfigureAwait(false);
                         return;
@@ -75,14 +82,21 @@ internal static class PushedAuthorization
                 }
             }
         }
+        catch (InvalidDataException)
+        {
+            // More fields than a form may have.
+            refusal = new(Errors.InvalidRequest, "The form cannot be read: it has too many parameters, or too long ones.");
+        }
         catch (SharedStateException)
         {
+            metrics.RefusedPush(Errors.TemporarilyUnavailable);
             context.Response.Headers.RetryAfter = "5";
             await AnswerAsync(context, StatusCodes.Status503ServiceUnavailable, new(Errors.TemporarilyUnavailable, "Requests cannot be kept at the moment; try again with a new assertion.")).ConfigureAwait(false);
             return;
         }
+        metrics.RefusedPush(refusal!.Error);
         // A wish that goes too far or an outage of ours is no failure to identify.
-        var outage = refusal!.Error == Errors.TemporarilyUnavailable;
+        var outage = refusal.Error == Errors.TemporarilyUnavailable;
         if (client is null && !outage)
             await limits.FailedAsync(context).ConfigureAwait(false);
         await services.GetRequiredService<IIdentificationObserver>().RefusedAsync(context, client?.ClientId ?? "", refusal.Description, context.RequestAborted).ConfigureAwait(false);
@@ -150,6 +164,9 @@ internal static class PushedAuthorization
     private static string? One(Dictionary<string, StringValues> form, string name) => form.TryGetValue(name, out var values) && values is [{ Length: > 0 } one] ? one : null;
 
     private static (PushedRequest?, TokenRefusal?) Refuse(string error, string description) => (null, new(error, description));
+
+    private static Task WaitAsync(HttpContext context, Waiting wait) =>
+        AnswerAsync(context, StatusCodes.Status429TooManyRequests, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, wait).Issues[0].Diagnostics));
 
     private static Task AnswerAsync(HttpContext context, int status, TokenRefusal refusal)
     {

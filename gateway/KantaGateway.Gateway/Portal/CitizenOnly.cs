@@ -28,7 +28,14 @@ internal sealed class CitizenOnly : IAuthorizationFilter, IOrderedFilter
             http.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
             return;
         }
-        if (context.ActionDescriptor.EndpointMetadata.OfType<OpenToAllAttribute>().Any())
+        var isOpen = context.ActionDescriptor.EndpointMetadata.OfType<OpenToAllAttribute>().Any();
+        // A form's token is the session's too, and without it would be called bad.
+        if (PortalSessions.AreAway(http) && !(isOpen && HttpMethods.IsGet(http.Request.Method)))
+        {
+            context.Result = PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, http);
+            return;
+        }
+        if (isOpen)
             return;
         Notices.Leave(http, http.Request.Cookies.ContainsKey(PortalSessions.CookieName) ? "session-ended" : "sign-in-first");
         context.Result = new SeeOtherResult("/");

@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Mvc.ViewFeatures;
 namespace KantaGateway.Gateway.Portal;
 
 /// <summary>What went wrong, for a page that a frightened person can read.</summary>
-/// <param name="Status">400, 403, 404, 500 or 503: each has its texts.</param>
+/// <param name="Status">400, 403, 404, 429, 500 or 503: each has its texts.</param>
 /// <param name="Reference">Correlation id for the support.</param>
 internal sealed record Refusal(int Status, string Reference)
 {
@@ -18,10 +18,10 @@ internal sealed record Refusal(int Status, string Reference)
     internal static Refusal Of(int status, HttpContext context) => new(
         status switch
         {
-            400 or 403 or 404 or 503 => status,
+            400 or 403 or 404 or 429 or 503 => status,
             410 => 404,
             409 or 412 or 422 or 428 => 400,
-            429 or 502 or 504 => 503,
+            502 or 504 => 503,
             _ => 500,
         },
         context.Response.Headers[InternalHeaders.CorrelationId].FirstOrDefault() ?? context.TraceIdentifier);
@@ -56,9 +56,12 @@ internal sealed partial class PlainRefusals : IExceptionFilter, IAlwaysRunResult
 
     public void OnResultExecuted(ResultExecutedContext context) { }
 
+    /// <summary>The page of a status; an outage says when to come again.</summary>
     internal static ViewResult Page(int status, HttpContext http)
     {
         var refusal = Refusal.Of(status, http);
+        if (refusal.Status == StatusCodes.Status503ServiceUnavailable)
+            http.Response.Headers.RetryAfter = "5";
         return new()
         {
             ViewName = "/Portal/Pages/Shared/Refusal.cshtml",

@@ -31,14 +31,20 @@ internal sealed class TestRedis : IAsyncDisposable
         return redis;
     }
 
+    /// <summary>From here on it is away.</summary>
+    public async Task StopAsync()
+    {
+        if (_server is null)
+            return;
+        _server.Kill();
+        await _server.WaitForExitAsync();
+        _server.Dispose();
+        _server = null;
+    }
+
     public async ValueTask DisposeAsync()
     {
-        if (_server is not null)
-        {
-            _server.Kill();
-            await _server.WaitForExitAsync();
-            _server.Dispose();
-        }
+        await StopAsync();
         Directory.Delete(_folder, true);
     }
 }

@@ -391,7 +391,7 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         Assert.Equal(HttpStatusCode.OK, (await app.RedeemAsync(code)).Status);
     }
 
-    private sealed class App : IDisposable
+    internal sealed class App : IDisposable
     {
         private readonly World _world;
         private readonly HttpClient _http;
@@ -444,13 +444,15 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
 
         public async Task<string> TokenAsync(string? scope = null) => (await RedeemAsync(await CodeAsync(scope))).Body.GetProperty("access_token").GetString()!;
 
+        public Dictionary<string, string> Redemption(string code) => new()
+        {
+            ["grant_type"] = "authorization_code", ["code"] = code, ["redirect_uri"] = Redirect, ["code_verifier"] = Verifier,
+            ["client_assertion_type"] = AssertionType, ["client_assertion"] = Assertion(),
+        };
+
         public async Task<(HttpStatusCode Status, JsonElement Body)> RedeemAsync(string code, Action<Dictionary<string, string>>? change = null)
         {
-            var form = new Dictionary<string, string>
-            {
-                ["grant_type"] = "authorization_code", ["code"] = code, ["redirect_uri"] = Redirect, ["code_verifier"] = Verifier,
-                ["client_assertion_type"] = AssertionType, ["client_assertion"] = Assertion(),
-            };
+            var form = Redemption(code);
             change?.Invoke(form);
             using var response = await PostAsync("/connect/token", form.Where(p => p.Value.Length > 0));
             return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>());
@@ -516,18 +518,23 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
     public sealed class World : IAsyncLifetime
     {
         private readonly string _data = Directory.CreateTempSubdirectory("kanta-app").FullName;
-        private DevHost _host = null!;
+        private DevHost? _host;
 
-        public string Address => _host.Address;
+        public string Address => _host!.Address;
         internal DevFolder Folder { get; private set; } = null!;
         public string Patient { get; private set; } = "";
         public string AnotherPatient { get; private set; } = "";
         public string Observation { get; private set; } = "";
         public string Condition { get; private set; } = "";
 
-        public async Task InitializeAsync()
+        public IServiceProvider Services => _host!.Gateway.Services;
+
+        public Task InitializeAsync() => StartAsync();
+
+        /// <param name="redis">Connection string; null: in memory.</param>
+        public async Task StartAsync(string? redis = null)
         {
-            _host = await DevHost.StartAsync(new DevHostOptions { DataFolder = _data, Port = RunningHost.FreePorts() });
+            _host = await DevHost.StartAsync(new DevHostOptions { DataFolder = _data, Port = RunningHost.FreePorts(), Redis = redis });
             Folder = new(_data);
             using var clinic = ClinicClient.Open(Folder, "aurora", new(Address));
             Patient = await ArchivedVisit.RegisterAsync(clinic.System, Folder.Citizens[0].IdentityCode, Folder.Citizens[0].Name);
@@ -538,7 +545,8 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
 
         public async Task DisposeAsync()
         {
-            await _host.DisposeAsync();
+            if (_host is not null)
+                await _host.DisposeAsync();
             Directory.Delete(_data, true);
         }
 

@@ -10,7 +10,7 @@ namespace KantaGateway.Gateway.Portal.Pages;
 /// of it is kept.
 /// </summary>
 [OpenToAll]
-internal sealed class AuthorizeModel(AppAuthorizations authorizations, ClientRegistry registry, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
+internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
 {
     /// <summary>Null when there is nothing to answer.</summary>
     public PushedRequest? Asked { get; private set; }
@@ -29,8 +29,15 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, ClientReg
 
     public async Task<IActionResult> OnGetAsync([FromQuery(Name = "client_id")] string? client, [FromQuery(Name = "request_uri")] string? request)
     {
+        if (limits.WaitForRequests(HttpContext) is { } wait)
+        {
+            _ = AttemptLimits.Refuse(HttpContext, wait);
+            return PlainRefusals.Page(StatusCodes.Status429TooManyRequests, HttpContext);
+        }
+        if (PortalSessions.AreAway(HttpContext))
+            return PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, HttpContext);
         if (!await ReadAsync(client, request))
-            return Nothing();
+            return await NothingAsync();
         // Back to here once she is identified.
         return HttpContext.Features.Get<IRequesterFeature>() is null
             ? new SeeOtherResult("/signin?back=" + Uri.EscapeDataString($"{PushedAuthorization.AuthorizePath}?client_id={Uri.EscapeDataString(client!)}&request_uri={Uri.EscapeDataString(request!)}"))
@@ -45,11 +52,16 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, ClientReg
             return new SeeOtherResult("/");
         }
         if (!await ReadAsync(client, request) || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
-            return Nothing();
+            return await NothingAsync();
         var asked = Asked!;
-        return new SeeOtherResult(answer == "deny"
-            ? PushedAuthorization.BackTo(asked, options, "error", "access_denied")
-            : PushedAuthorization.BackTo(asked, options, "code", await authorizations.AllowAsync(new(asked, ids.PatientId(self), citizen.Acr))));
+        if (answer == "deny")
+        {
+            metrics.RefusedAnswer("denied");
+            return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, "error", "access_denied"));
+        }
+        var code = await authorizations.AllowAsync(new(asked, ids.PatientId(self), citizen.Acr));
+        metrics.AcceptedAnswer();
+        return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, "code", code));
     }
 
     private async Task<bool> ReadAsync(string? client, string? request)
@@ -69,8 +81,10 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, ClientReg
         return true;
     }
 
-    private PageResult Nothing()
+    private async Task<PageResult> NothingAsync()
     {
+        await limits.StrayedAsync(HttpContext);
+        metrics.RefusedAnswer("none");
         Asked = null;
         Response.StatusCode = StatusCodes.Status400BadRequest;
         return Page();

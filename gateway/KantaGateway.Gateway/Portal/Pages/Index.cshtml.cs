@@ -29,6 +29,8 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
             });
             return new SeeOtherResult("/");
         }
+        if (PortalSessions.AreAway(HttpContext))
+            return PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, HttpContext);
         if (HttpContext.Features.Get<IRequesterFeature>()?.Requester is { } citizen)
         {
             Name = citizen.CitizenName;
