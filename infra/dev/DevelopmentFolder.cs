@@ -37,6 +37,9 @@ public sealed class DevelopmentFolder : IDisposable
     /// <summary>A fictional app that citizens let at their own records; its files are in <c>apps/omakunto/</c>.</summary>
     public static DevelopmentClinic App { get; } = new("omakunto", "Omakunto Sovellukset Oy", "1.2.246.10.99000055", ControllerKind.Private, "ES384");
 
+    /// <summary>Another, which has no TLS certificate: its tokens are bound to a key (FAPI 2.0, DPoP). In <c>apps/taskukunto/</c>.</summary>
+    public static DevelopmentClinic KeyBoundApp { get; } = new("taskukunto", "Taskukunto Oy", "1.2.246.10.99000066", ControllerKind.Private, "ES256");
+
     /// <summary>Nobody listens there: a test reads the answer off the redirect.</summary>
     public const string AppRedirect = "https://omakunto.example/paluu";
 
@@ -146,7 +149,9 @@ public sealed class DevelopmentFolder : IDisposable
         var registrations = new List<object>();
         foreach (var clinic in Clinics)
             registrations.Add(Onboard(clinic, publicAddress));
-        registrations.Add(OnboardApp(publicAddress));
+        OwnerOnly.CreateFolder(At("apps"));
+        registrations.Add(OnboardApp(App, "Omakunto", publicAddress));
+        registrations.Add(OnboardApp(KeyBoundApp, "Taskukunto", publicAddress));
         File.WriteAllText(ClientsFile, JsonSerializer.Serialize(registrations, Readable));
         File.WriteAllText(At("professionals.json"), JsonSerializer.Serialize(Professionals.Select(p => new
         {
@@ -257,15 +262,15 @@ public sealed class DevelopmentFolder : IDisposable
         };
     }
 
-    private object OnboardApp(string publicAddress)
+    private object OnboardApp(DevelopmentClinic app, string name, string publicAddress)
     {
-        OwnerOnly.CreateFolder(At("apps"));
-        var (folder, key) = MakeKeys("apps", App);
+        var isKeyBound = app == KeyBoundApp;
+        var (folder, key) = MakeKeys("apps", app, withCertificate: !isKeyBound);
         string[] scopes = ["patient/*.rs"];
         File.WriteAllText(Path.Combine(folder, "client.json"), JsonSerializer.Serialize(new
         {
-            client_id = App.Name,
-            organisation_oid = App.Oid,
+            client_id = app.Name,
+            organisation_oid = app.Oid,
             pushed_authorization_url = publicAddress + "/connect/par",
             authorization_url = publicAddress + "/connect/authorize",
             token_url = publicAddress + "/connect/token",
@@ -273,25 +278,27 @@ public sealed class DevelopmentFolder : IDisposable
             redirect_uri = AppRedirect,
             scopes,
             kid = key.Kid,
-            alg = App.Algorithm,
+            alg = app.Algorithm,
         }, Readable));
         return new
         {
-            client_id = App.Name,
+            client_id = app.Name,
             kind = "app",
-            client_name = "Omakunto",
+            client_name = name,
             redirect_uris = new[] { AppRedirect },
-            organisation_oid = App.Oid,
-            organisation_name = App.Title,
-            controller_kind = App.Kind.ToString().ToLowerInvariant(),
-            jwks = new { keys = new[] { PublicJwk(key, App.Algorithm) } },
-            token_endpoint_auth_signing_alg = new[] { App.Algorithm },
+            organisation_oid = app.Oid,
+            organisation_name = app.Title,
+            controller_kind = app.Kind.ToString().ToLowerInvariant(),
+            jwks = new { keys = new[] { PublicJwk(key, app.Algorithm) } },
+            token_endpoint_auth_signing_alg = new[] { app.Algorithm },
             scopes,
+            profile = isKeyBound ? "fapi2" : "smart",
+            dpop_bound_access_tokens = isKeyBound,
             status = "active",
         };
     }
 
-    private (string Folder, JsonWebKey Key) MakeKeys(string kind, DevelopmentClinic clinic)
+    private (string Folder, JsonWebKey Key) MakeKeys(string kind, DevelopmentClinic clinic, bool withCertificate = true)
     {
         var folder = At($"{kind}/{clinic.Name}");
         OwnerOnly.CreateFolder(folder);
@@ -299,7 +306,7 @@ public sealed class DevelopmentFolder : IDisposable
         if (!File.Exists(keyFile))
             WriteSecret(keyFile, NewPrivateJwk(clinic.Algorithm));
         var certificateFile = Path.Combine(folder, "tls.pem");
-        if (!File.Exists(certificateFile))
+        if (withCertificate && !File.Exists(certificateFile))
         {
             var certificate = _authority.IssueOrganisation(Fhir.Identifiers.Oid.Parse(clinic.Oid), clinic.Title);
             WriteSecret(Path.Combine(folder, "tls.key"), certificate.KeyPem);
@@ -314,13 +321,13 @@ public sealed class DevelopmentFolder : IDisposable
 
     private static string NewPrivateJwk(string algorithm)
     {
-        if (algorithm == "ES384")
+        if (algorithm is "ES256" or "ES384")
         {
-            using var ec = ECDsa.Create(ECCurve.NamedCurves.nistP384);
+            using var ec = ECDsa.Create(algorithm == "ES256" ? ECCurve.NamedCurves.nistP256 : ECCurve.NamedCurves.nistP384);
             var p = ec.ExportParameters(true);
             return Jwk(JsonWebKeyConverter.ConvertFromECDsaSecurityKey(new ECDsaSecurityKey(ec)), kid => new
             {
-                kty = "EC", crv = "P-384", x = Base64UrlEncoder.Encode(p.Q.X), y = Base64UrlEncoder.Encode(p.Q.Y), d = Base64UrlEncoder.Encode(p.D), kid, alg = algorithm, use = "sig",
+                kty = "EC", crv = algorithm == "ES256" ? "P-256" : "P-384", x = Base64UrlEncoder.Encode(p.Q.X), y = Base64UrlEncoder.Encode(p.Q.Y), d = Base64UrlEncoder.Encode(p.D), kid, alg = algorithm, use = "sig",
             });
         }
         using var rsa = RSA.Create(3072);

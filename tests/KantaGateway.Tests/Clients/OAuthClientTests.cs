@@ -27,12 +27,13 @@ public sealed class OAuthClientTests(CitizenAppTests.World world, ITestOutputHel
         {
             issuer = world.Address + "/",
             fhir = world.Address + "/fhir",
-            client = DevelopmentFolder.App.Name,
             redirect = DevelopmentFolder.AppRedirect,
             ca = world.Folder.File("ca.pem"),
-            certificate = world.Folder.File("apps/omakunto/tls.pem"),
-            key = world.Folder.File("apps/omakunto/tls.key"),
-            jwk = world.Folder.File("apps/omakunto/private_key.jwk"),
+            apps = new
+            {
+                certificate = new { id = DevelopmentFolder.App.Name, jwk = world.Folder.File("apps/omakunto/private_key.jwk"), certificate = world.Folder.File("apps/omakunto/tls.pem"), key = world.Folder.File("apps/omakunto/tls.key") },
+                key = new { id = DevelopmentFolder.KeyBoundApp.Name, jwk = world.Folder.File("apps/taskukunto/private_key.jwk"), certificate = (string?)null, key = (string?)null },
+            },
             patient = world.Patient,
             condition = world.Condition,
         }));

@@ -10,63 +10,86 @@ import * as oidc from 'openid-client';
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const next = async () => (await lines.next()).value;
 const given = JSON.parse(await next());
-const tls = { ca: readFileSync(given.ca), cert: readFileSync(given.certificate), key: readFileSync(given.key) };
-const dispatcher = new Agent({ connect: tls });
-const customFetch = (url, options) => fetch(url, { ...options, dispatcher });
+let nonces = 0;
+const ca = readFileSync(given.ca);
+/** What an app is: its id, its key, and connections that show its certificate where it has one. */
+async function identity({ id, jwk, certificate, key }) {
+  const dispatcher = new Agent({ connect: certificate ? { ca, cert: readFileSync(certificate), key: readFileSync(key) } : { ca } });
+  const { kid, alg, use, ...bare } = JSON.parse(readFileSync(jwk, 'utf8'));
+  const privateKey = { key: await crypto.subtle.importKey('jwk', bare, { name: 'ECDSA', namedCurve: bare.crv }, false, ['sign']), kid };
+  return { id, privateKey, fetch: over(dispatcher) };
+}
+const over = dispatcher => async (url, options) => {
+  const answer = await fetch(url, { ...options, dispatcher });
+  if (/use_dpop_nonce/.test(answer.headers.get('www-authenticate') ?? (answer.status === 400 ? await answer.clone().text() : ''))) nonces++;
+  return answer;
+};
 
 const issuer = new URL(given.issuer);
-const jwk = JSON.parse(readFileSync(given.jwk, 'utf8'));
-const { kid, alg, use, ...bare } = jwk;
-const privateKey = { key: await crypto.subtle.importKey('jwk', bare, { name: 'ECDSA', namedCurve: bare.crv }, false, ['sign']), kid };
 const scope = 'launch/patient patient/Observation.rs patient/Patient.r';
-const metadata = { use_mtls_endpoint_aliases: true, tls_client_certificate_bound_access_tokens: true, redirect_uris: [given.redirect] };
+const bound = { certificate: { use_mtls_endpoint_aliases: true, tls_client_certificate_bound_access_tokens: true }, key: { dpop_bound_access_tokens: true } };
 
-// How each package does the same things.
+// How each package does the same things. With a key, tokens are bound to it (DPoP, RFC 9449); "key" of a call stands in for the app's own,
+// null for none.
 const packages = {
-  'openid-client': async () => {
-    const config = await oidc.discovery(issuer, given.client, metadata, oidc.PrivateKeyJwt(privateKey), { [oidc.customFetch]: customFetch });
+  'openid-client': async (binding, me) => {
+    const config = await oidc.discovery(issuer, me.id, { redirect_uris: [given.redirect], ...bound[binding] }, oidc.PrivateKeyJwt(me.privateKey), { [oidc.customFetch]: me.fetch });
+    const newKey = async () => binding === 'key' ? oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256')) : undefined;
+    const own = await newKey();
     return {
-      server: config.serverMetadata(),
+      server: config.serverMetadata(), newKey,
       async ask(verifier, state, more = {}) {
         return oidc.buildAuthorizationUrlWithPAR(config, {
           redirect_uri: given.redirect, scope, state, aud: given.fhir,
           code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256', ...more,
-        });
+        }, { DPoP: own });
       },
-      redeem: (back, verifier, state) => oidc.authorizationCodeGrant(config, back, { pkceCodeVerifier: verifier, expectedState: state }),
-      fetch: (token, url) => oidc.fetchProtectedResource(config, token, url, 'GET'),
+      redeem: (back, verifier, state, key = own) => oidc.authorizationCodeGrant(config, back, { pkceCodeVerifier: verifier, expectedState: state }, undefined, { DPoP: key }),
+      fetch: (token, url, key = own) => oidc.fetchProtectedResource(config, token, new URL(url), 'GET', undefined, undefined, { DPoP: key ?? undefined }),
       introspect: token => oidc.tokenIntrospection(config, token),
       revoke: token => oidc.tokenRevocation(config, token),
     };
   },
-  oauth4webapi: async () => {
-    const options = { [oauth.customFetch]: customFetch };
+  oauth4webapi: async (binding, me) => {
+    const options = { [oauth.customFetch]: me.fetch };
     const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, options));
-    const client = { client_id: given.client, ...metadata };
-    const authentication = oauth.PrivateKeyJwt(privateKey);
+    const client = { client_id: me.id, redirect_uris: [given.redirect], ...bound[binding] };
+    const authentication = oauth.PrivateKeyJwt(me.privateKey);
+    const newKey = async () => binding === 'key' ? oauth.DPoP(client, await oauth.generateKeyPair('ES256')) : undefined;
+    const own = await newKey();
+    // This package tells of a nonce and leaves it to the app to come again.
+    const withNonce = async run => {
+      try {
+        return await run();
+      } catch (error) {
+        if (!oauth.isDPoPNonceError(error)) throw error;
+        return run();
+      }
+    };
     return {
-      server,
+      server, newKey,
       async ask(verifier, state, more = {}) {
-        const pushed = await oauth.processPushedAuthorizationResponse(server, client, await oauth.pushedAuthorizationRequest(server, client, authentication, {
-          response_type: 'code', redirect_uri: given.redirect, scope, state, aud: given.fhir,
-          code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256', ...more,
-        }, options));
+        const challenge = await oauth.calculatePKCECodeChallenge(verifier);
+        const pushed = await withNonce(async () => oauth.processPushedAuthorizationResponse(server, client, await oauth.pushedAuthorizationRequest(server, client, authentication, {
+          response_type: 'code', redirect_uri: given.redirect, scope, state, aud: given.fhir, code_challenge: challenge, code_challenge_method: 'S256', ...more,
+        }, { ...options, DPoP: own })));
         const address = new URL(server.authorization_endpoint);
-        address.search = new URLSearchParams({ client_id: given.client, request_uri: pushed.request_uri });
+        address.search = new URLSearchParams({ client_id: me.id, request_uri: pushed.request_uri });
         return address;
       },
-      async redeem(back, verifier, state) {
+      async redeem(back, verifier, state, key = own) {
         const answer = oauth.validateAuthResponse(server, client, back, state);
-        return oauth.processAuthorizationCodeResponse(server, client,
-          await oauth.authorizationCodeGrantRequest(server, client, authentication, answer, given.redirect, verifier, options));
+        return withNonce(async () => oauth.processAuthorizationCodeResponse(server, client,
+          await oauth.authorizationCodeGrantRequest(server, client, authentication, answer, given.redirect, verifier, { ...options, DPoP: key })));
       },
-      fetch: (token, url) => oauth.protectedResourceRequest(token, 'GET', url, undefined, undefined, options),
+      fetch: (token, url, key = own) => withNonce(() => oauth.protectedResourceRequest(token, 'GET', new URL(url), undefined, undefined, { ...options, DPoP: key ?? undefined })),
       introspect: async token => oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, authentication, token, options)),
       revoke: async token => oauth.processRevocationResponse(await oauth.revocationRequest(server, client, authentication, token, options)),
     };
   },
 };
 
+const patient = `${given.fhir}/Patient/${given.patient}`;
 let failures = 0, done = 0;
 async function step(name, run) {
   try {
@@ -88,6 +111,7 @@ const changed = (url, name, value) => {
   else other.searchParams.set(name, value);
   return other;
 };
+const statusOf = async promise => (await promise.catch(error => error.response ?? error.cause?.response ?? { status: error.status })).status;
 const refused = (promise, about) => assert.rejects(promise, error => about.test(`${error.code} ${error.message} ${error.cause?.message ?? ''} ${error.error ?? ''}`) || assert.fail(`refused for another reason: ${error.code} ${error.message} ${error.error}`));
 
 /** One app's whole way, with tokens bound to its TLS certificate (RFC 8705). */
@@ -114,22 +138,21 @@ async function boundToCertificate(name, app) {
     token = answer.access_token;
   });
   await step(`${name}: the token reads what was allowed and nothing else`, async () => {
-    const read = await app.fetch(token, new URL(`${given.fhir}/Patient/${given.patient}`));
+    const read = await app.fetch(token, patient);
     assert.equal(read.status, 200);
     assert.equal((await read.json()).id, given.patient);
-    assert.equal((await app.fetch(token, new URL(`${given.fhir}/Condition/${given.condition}`))).status, 403);
+    assert.equal(await statusOf(app.fetch(token, `${given.fhir}/Condition/${given.condition}`)), 403);
   });
   await step(`${name}: introspection tells of the token`, async () => {
     const told = await app.introspect(token);
     assert.equal(told.active, true);
-    assert.equal(told.client_id, given.client);
+    assert.equal(told.client_id, given.apps.certificate.id);
     assert.ok(told.cnf['x5t#S256']);
   });
   await step(`${name}: a revoked token is of no more use`, async () => {
     await app.revoke(token);
     assert.equal((await app.introspect(token)).active, false);
-    const read = await app.fetch(token, new URL(`${given.fhir}/Patient/${given.patient}`)).catch(error => error.response ?? error.cause?.response ?? { status: error.status });
-    assert.equal(read.status, 401);
+    assert.equal(await statusOf(app.fetch(token, patient)), 401);
   });
   await step(`${name}: what the app may not ask for is told by its code`, async () => {
     await refused(app.ask(verifier, state, { scope: 'patient/Observation.cruds' }), /invalid_scope/);
@@ -142,10 +165,48 @@ async function boundToCertificate(name, app) {
   });
 }
 
-for (const [name, make] of Object.entries(packages)) {
-  let app;
-  await step(`${name}: discovery`, async () => { app = await make(); });
-  if (app) await boundToCertificate(name, app);
+/** One app's way with tokens bound to a key that it proves at each request (DPoP, RFC 9449), nonces included. */
+async function boundToKey(name, app) {
+  const [verifier, state] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState()];
+  let back, token;
+  await step(`${name}: the push proves the key, and comes again with the nonce that it is told`, async () => {
+    nonces = 0;
+    back = await browse(await app.ask(verifier, state));
+    assert.equal(nonces, 1);
+    assert.ok(back.searchParams.get('code'));
+  });
+  await step(`${name}: another key redeems nothing`, async () => refused(app.redeem(back, verifier, state, await app.newKey()), /invalid_grant/));
+  await step(`${name}: the code becomes a token that is bound to the key`, async () => {
+    const answer = await app.redeem(back, verifier, state);
+    assert.equal(answer.token_type, 'dpop');
+    assert.equal(answer.patient, given.patient);
+    token = answer.access_token;
+  });
+  await step(`${name}: the token reads what was allowed and nothing else`, async () => {
+    const read = await app.fetch(token, patient);
+    assert.equal(read.status, 200);
+    assert.equal((await read.json()).id, given.patient);
+    assert.equal(await statusOf(app.fetch(token, `${given.fhir}/Condition/${given.condition}`)), 403);
+  });
+  await step(`${name}: without its key, or with another, the token reads nothing`, async () => {
+    assert.equal(await statusOf(app.fetch(token, patient, null)), 401);
+    nonces = 0;
+    assert.equal(await statusOf(app.fetch(token, patient, await app.newKey())), 401);
+    assert.equal(nonces, 1);
+  });
+  await step(`${name}: introspection tells of the key`, async () => assert.ok((await app.introspect(token)).cnf.jkt));
+  await step(`${name}: a revoked token is of no more use, key or not`, async () => {
+    await app.revoke(token);
+    assert.equal((await app.introspect(token)).active, false);
+    assert.equal(await statusOf(app.fetch(token, patient)), 401);
+  });
 }
+
+for (const [name, make] of Object.entries(packages))
+  for (const [binding, go] of Object.entries({ certificate: boundToCertificate, key: boundToKey })) {
+    let app;
+    await step(`${name}, bound to ${binding}: discovery`, async () => { app = await make(binding, await identity(given.apps[binding])); });
+    if (app) await go(`${name}, bound to ${binding}`, app);
+  }
 console.log(`${done} passed, ${failures} failed`);
 process.exit(failures);
