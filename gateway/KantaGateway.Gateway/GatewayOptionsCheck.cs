@@ -97,6 +97,15 @@ internal sealed class GatewayOptionsCheck
         static string Of(string name) => $"{nameof(GatewayOptions.Identification)}.{name}";
         Exists(Of(nameof(options.ClientsFile)), options.ClientsFile);
         Exists(Of(nameof(options.TokenKeyFile)), options.TokenKeyFile);
+        var following = options.FollowingTokenKeys ?? [];
+        for (var i = 0; i < following.Count; i++)
+        {
+            var at = $"{Of(nameof(options.FollowingTokenKeys))}[{i}]";
+            Exists($"{at}.{nameof(FollowingTokenKey.File)}", following[i].File);
+            // A time of day without Z is read as this machine's.
+            if (following[i].SignsFrom.Offset != TimeSpan.Zero || following[i].SignsFrom <= (i == 0 ? default : following[i - 1].SignsFrom))
+                Add($"{at}.{nameof(FollowingTokenKey.SignsFrom)}", "a moment in UTC, such as 2027-01-31T03:00:00Z, later than that of the key before it");
+        }
         if (options.UpstreamAuthorityFile is { } authorities)
             Exists(Of(nameof(options.UpstreamAuthorityFile)), authorities);
         if (options.AccessTokenSeconds is < 1 or > 300)

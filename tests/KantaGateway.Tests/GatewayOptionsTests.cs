@@ -43,7 +43,7 @@ public sealed class GatewayOptionsTests : IDisposable
             NationalOrganisation = "national", MaxBinary = 0,
             Identification = new()
             {
-                ClientsFile = none, TokenKeyFile = none, UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, TokenRequestsPerMinute = 0, SignInsPerMinute = 0, VerifiedTokens = 0,
+                ClientsFile = none, TokenKeyFile = none, FollowingTokenKeys = [new() { File = none, SignsFrom = default }], UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, TokenRequestsPerMinute = 0, SignInsPerMinute = 0, VerifiedTokens = 0,
                 ProfessionalIssuers = [new("http://idp", "", "clinic")],
                 Operators = new() { Authority = "http://entra/", Tenant = "", ClientId = "", CertificateFile = none, KeyFile = none, Amr = [""], OnboardingRole = "", KeysRole = "", DataProtectionRole = "", LogFolder = none, LogKeyFile = none },
                 Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "", FurtherAcrs = [""], BrokerJwksFile = none, BrokerSignedJwksKeyFile = none },
@@ -56,7 +56,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.BrokerJwksFile", "Identification.Citizens.BrokerSignedJwksKeyFile",
             "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
-            "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
+            "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.FollowingTokenKeys[0].File", "Identification.FollowingTokenKeys[0].SignsFrom", "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
             "Identification.Operators.DataProtectionRole", "Identification.Operators.KeyFile", "Identification.Operators.KeysRole", "Identification.Operators.LogFolder", "Identification.Operators.LogKeyFile",
             "Identification.Operators.OnboardingRole", "Identification.Operators.Tenant",
             "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
@@ -145,6 +145,18 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("https://127.0.0.1:9000", null, false)]
     public void Inner_listeners_are_on_loopback_ports_of_their_own(string? terminator, string? metrics, bool holds) =>
         Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { TerminatorListen = terminator, MetricsListen = metrics }).Count == 0);
+
+    [Theory]
+    [InlineData("2027-01-31T03:00:00Z", "2027-02-28T03:00:00Z", null)]
+    [InlineData("2027-01-31T03:00:00+02:00", "2027-02-28T03:00:00Z", "[0].SignsFrom")]
+    [InlineData("2027-01-31T03:00:00Z", "2027-01-31T03:00:00Z", "[1].SignsFrom")]
+    [InlineData("0001-01-01T00:00:00Z", "2027-02-28T03:00:00Z", "[0].SignsFrom")]
+    public void Token_keys_take_over_one_after_the_other_at_moments_in_utc(string first, string second, string? wrong)
+    {
+        FollowingTokenKey From(string moment) => new() { File = _file, SignsFrom = DateTimeOffset.Parse(moment, System.Globalization.CultureInfo.InvariantCulture) };
+        var errors = GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { FollowingTokenKeys = [From(first), From(second)] } });
+        Assert.Equal(wrong is null ? [] : [$"Identification.FollowingTokenKeys{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
 
     [Fact]
     public void Only_the_log_key_may_be_missing_and_only_where_stores_are_made()

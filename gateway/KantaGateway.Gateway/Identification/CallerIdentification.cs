@@ -19,7 +19,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKey key, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKeys keys, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
 {
     private const string Scheme = "Bearer ", ProofScheme = DpopProofs.TokenType + " ";
     private const int LongestToken = 8 * 1024;
@@ -33,7 +33,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     private readonly TokenValidationParameters _parameters = new()
     {
-        IssuerSigningKey = key.Signing,
+        IssuerSigningKeys = [.. keys.All.Select(static key => key.Signing)],
         ValidIssuer = TokenEndpoint.IssuerOf(options),
         ValidAudience = TokenEndpoint.AudienceOf(options),
         ValidAlgorithms = [SecurityAlgorithms.EcdsaSha256],

@@ -12,6 +12,12 @@ public sealed record IdentificationOptions
     /// </summary>
     public required string TokenKeyFile { get; init; }
 
+    /// <summary>
+    /// Keys that take over from <see cref="TokenKeyFile"/> one after the other, oldest first; empty outside of a rotation. All are published and accepted
+    /// as long as they stand here.
+    /// </summary>
+    public IReadOnlyList<FollowingTokenKey> FollowingTokenKeys { get; init; } = [];
+
     /// <summary>Life of an access token, seconds; 1 to 300 (SMART Backend Services).</summary>
     public int AccessTokenSeconds { get; init; } = 300;
 

@@ -28,11 +28,11 @@ public static class IdentificationSetup
         builder.WebHost.ConfigureKestrel(kestrel => Listeners.Configure(kestrel, options));
         services.Insert(0, ServiceDescriptor.Singleton<IStartupFilter>(new TerminatorFilter(options)));
 
-        var key = new TokenKey(identification.TokenKeyFile);
+        var keys = TokenKeys.Read(identification);
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton(options);
         services.TryAddSingleton<IIdentificationObserver, NoIdentificationObserver>();
-        services.AddSingleton(key);
+        services.AddSingleton(provider => new TokenKeys(keys, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, identification.TestIdentityCodes, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>(), provider.GetService<Approvals>()));
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), identification.RevocationSources ?? [],
             new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>()));
@@ -72,8 +72,8 @@ public static class IdentificationSetup
         services.AddSingleton<AppAuthorizations>();
         services.AddSingleton<LogoutTokens>();
         services.AddSingleton<PortalSessions>();
-        SessionProtection.Add(services, key);
-        TokenEndpoint.Add(services, options, key);
+        SessionProtection.Add(services);
+        TokenEndpoint.Add(services, options, keys);
 
         var authentication = services.AddAuthentication(PortalSessions.Scheme)
             .AddCookie(PortalSessions.Scheme, PortalSessions.Configure)
@@ -111,6 +111,8 @@ public static class IdentificationSetup
     {
         var options = app.Services.GetRequiredService<GatewayOptions>();
 
+        // What has just been announced counts from the start.
+        _ = app.Services.GetRequiredService<TokenKeys>();
         // Files that are wrong stop the start, not the first request.
         _ = app.Services.GetRequiredService<ClientRegistry>();
         _ = app.Services.GetRequiredService<OrganisationCertificates>();

@@ -83,7 +83,7 @@ internal static class TokenEndpoint
     /// <summary>As tokens and discovery write it.</summary>
     public static string IssuerOf(GatewayOptions options) => new Uri(options.PublicAddress).AbsoluteUri;
 
-    public static void Add(IServiceCollection services, GatewayOptions options, TokenKey key)
+    public static void Add(IServiceCollection services, GatewayOptions options, IReadOnlyList<TokenKey> keys)
     {
         services.AddOpenIddict().AddServer(server =>
         {
@@ -95,8 +95,9 @@ internal static class TokenEndpoint
             server.SetJsonWebKeySetEndpointUris("/.well-known/jwks");
             server.SetConfigurationEndpointUris("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server");
             server.AllowClientCredentialsFlow().AllowTokenExchangeFlow();
-            server.AddSigningKey(key.Signing);
-            server.AddEncryptionKey(new SymmetricSecurityKey(key.EncryptionKey));
+            foreach (var key in keys)
+                server.AddSigningKey(key.Signing);
+            server.AddEncryptionKey(new SymmetricSecurityKey(keys[0].EncryptionKey));
             server.DisableAccessTokenEncryption();
             server.DisableScopeValidation();
             server.SetAccessTokenLifetime(TimeSpan.FromSeconds(options.Identification.AccessTokenSeconds));
@@ -127,6 +128,8 @@ internal static class TokenEndpoint
                 .SetOrder(OpenIddictServerHandlers.Discovery.AttachClientAuthenticationMethods.Descriptor.Order + 500));
             server.AddEventHandler<ProcessSignInContext>(handler => handler.UseInlineHandler(BindToKey)
                 .SetOrder(OpenIddictServerHandlers.PrepareAccessTokenPrincipal.Descriptor.Order + 500));
+            server.AddEventHandler<GenerateTokenContext>(handler => handler.UseSingletonHandler<SignWithNewest>()
+                .SetOrder(OpenIddictServerHandlers.Protection.AttachSecurityCredentials.Descriptor.Order + 500));
             server.AddEventHandler<GenerateTokenContext>(handler => handler.UseInlineHandler(ShortenTokenId)
                 .SetOrder(OpenIddictServerHandlers.Protection.AttachTokenMetadata.Descriptor.Order + 500));
             server.AddEventHandler<ApplyTokenResponseContext>(handler => handler.UseScopedHandler<CompleteResponse>().SetOrder(int.MinValue + 100_000));
@@ -202,6 +205,16 @@ internal static class TokenEndpoint
 
     /// <summary>Thumbprint of the key that the request has proven; null when it carried no proof.</summary>
     private static string? KeyOf(OpenIddictServerTransaction transaction) => HttpOf(transaction).Items[KeyKey] as string;
+
+    /// <summary>OpenIddict would sign with any of the keys that it publishes.</summary>
+    internal sealed class SignWithNewest(TokenKeys keys) : IOpenIddictServerHandler<GenerateTokenContext>
+    {
+        public ValueTask HandleAsync(GenerateTokenContext context)
+        {
+            context.SigningCredentials = context.Options.SigningCredentials.First(credentials => credentials.Key == keys.Newest.Signing);
+            return default;
+        }
+    }
 
     /// <summary>The audit may record at most 32 characters of a token's id (IHE BALP), and OpenIddict makes 36.</summary>
     private static ValueTask ShortenTokenId(GenerateTokenContext context)

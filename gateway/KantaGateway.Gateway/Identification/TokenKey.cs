@@ -3,14 +3,15 @@ using Microsoft.IdentityModel.Tokens;
 
 namespace KantaGateway.Gateway.Identification;
 
-/// <summary>The deployment's P-256 key: signs access tokens (ES256), and yields the secret that protects portal sessions.</summary>
+/// <summary>A P-256 key of the deployment: signs access tokens (ES256), and yields the secret that protects portal sessions.</summary>
 internal sealed class TokenKey
 {
     private const int SessionKeySize = 32;
 
     /// <exception cref="InvalidDataException">The file holds no P-256 private key.</exception>
-    public TokenKey(string file)
+    public TokenKey(string file, DateTimeOffset signsFrom = default)
     {
+        SignsFrom = signsFrom;
         var key = ECDsa.Create();
         try
         {
@@ -32,6 +33,9 @@ internal sealed class TokenKey
     }
 
     public ECDsaSecurityKey Signing { get; }
+
+    /// <summary>See <see cref="FollowingTokenKey.SignsFrom"/>; of the first one ever since.</summary>
+    public DateTimeOffset SignsFrom { get; }
 
     /// <summary>32 bytes.</summary>
     public byte[] SessionKey { get; }

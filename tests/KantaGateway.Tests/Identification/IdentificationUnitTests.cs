@@ -177,24 +177,39 @@ public sealed class SessionProtectionTests
     [Fact]
     public void Opens_what_another_gateway_with_the_same_key_sealed()
     {
-        var sealedBytes = new SessionProtection(Key).CreateProtector("a").Protect("text"u8.ToArray());
-        Assert.Equal("text"u8.ToArray(), new SessionProtection(Key).CreateProtector("a").Unprotect(sealedBytes));
+        var sealedBytes = new SessionProtection([Key], () => 0).CreateProtector("a").Protect("text"u8.ToArray());
+        Assert.Equal("text"u8.ToArray(), new SessionProtection([Key], () => 0).CreateProtector("a").Unprotect(sealedBytes));
         Assert.DoesNotContain("text", Encoding.Latin1.GetString(sealedBytes));
+    }
+
+    [Fact]
+    public void Opens_what_any_of_its_keys_sealed_and_seals_with_the_newest()
+    {
+        byte[] next = [.. Key.Select(_ => (byte)1)];
+        var newest = 0;
+        var rotating = new SessionProtection([Key, next], () => newest).CreateProtector("a");
+        var old = rotating.Protect("text"u8.ToArray());
+        Assert.Equal("text"u8.ToArray(), new SessionProtection([Key], () => 0).CreateProtector("a").Unprotect(old));
+        newest = 1;
+        Assert.Equal("text"u8.ToArray(), rotating.Unprotect(old));
+        Assert.Equal("text"u8.ToArray(), new SessionProtection([next], () => 0).CreateProtector("a").Unprotect(rotating.Protect("text"u8.ToArray())));
+        old[^1] ^= 1;
+        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => rotating.Unprotect(old));
     }
 
     [Fact]
     public void Does_not_open_for_another_purpose_another_key_or_after_a_change()
     {
-        var sealedBytes = new SessionProtection(Key).CreateProtector("a").Protect("text"u8.ToArray());
-        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection(Key).CreateProtector("b").Unprotect(sealedBytes));
-        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection([.. Key.Select(_ => (byte)1)]).CreateProtector("a").Unprotect(sealedBytes));
+        var sealedBytes = new SessionProtection([Key], () => 0).CreateProtector("a").Protect("text"u8.ToArray());
+        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection([Key], () => 0).CreateProtector("b").Unprotect(sealedBytes));
+        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection([[.. Key.Select(_ => (byte)1)]], () => 0).CreateProtector("a").Unprotect(sealedBytes));
         for (var i = 0; i < sealedBytes.Length; i++)
         {
             var changed = sealedBytes.ToArray();
             changed[i] ^= 1;
-            Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection(Key).CreateProtector("a").Unprotect(changed));
+            Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection([Key], () => 0).CreateProtector("a").Unprotect(changed));
         }
-        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection(Key).CreateProtector("a").Unprotect([1, 2, 3]));
+        Assert.ThrowsAny<System.Security.Cryptography.CryptographicException>(() => new SessionProtection([Key], () => 0).CreateProtector("a").Unprotect([1, 2, 3]));
     }
 }
 

@@ -23,7 +23,7 @@ public sealed class DpopProofsTests : IDisposable
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         File.WriteAllText(_keyFile, key.ExportPkcs8PrivateKeyPem());
-        _nonces = new(new TokenKey(_keyFile), _time);
+        _nonces = new(new TokenKeys([new(_keyFile)], _time), _time);
         _proofs = new(_nonces, new MemoryState(_time), Public, _time);
     }
 
@@ -170,13 +170,13 @@ public sealed class DpopProofsTests : IDisposable
     [Fact]
     public void Gateways_with_one_key_give_the_same_nonces_and_others_do_not()
     {
-        Assert.Equal(_nonces.Current, new DpopNonces(new TokenKey(_keyFile), _time).Current);
+        Assert.Equal(_nonces.Current, new DpopNonces(new TokenKeys([new(_keyFile)], _time), _time).Current);
         // One whose clock is a little ahead has begun the next already.
         var ahead = new FakeTimeProvider(_time.GetUtcNow().AddSeconds(DpopNonces.Seconds));
-        Assert.True(_nonces.IsGood(new DpopNonces(new TokenKey(_keyFile), ahead).Current));
+        Assert.True(_nonces.IsGood(new DpopNonces(new TokenKeys([new(_keyFile)], ahead), ahead).Current));
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         File.WriteAllText(_keyFile, key.ExportPkcs8PrivateKeyPem());
-        Assert.False(_nonces.IsGood(new DpopNonces(new TokenKey(_keyFile), _time).Current));
+        Assert.False(_nonces.IsGood(new DpopNonces(new TokenKeys([new(_keyFile)], _time), _time).Current));
     }
 
     [Fact]
