@@ -20,10 +20,26 @@ public sealed record GatewayOptions
     public required string ClientAuthorityFile { get; init; }
 
     /// <summary>
-    /// Plain HTTP listener for a trusted TLS terminator on this machine, <c>http://127.0.0.1:port</c>; the terminator passes the client
-    /// certificate in <c>X-Client-Cert</c> (base64 DER) and the caller's address last in <c>X-Forwarded-For</c>. Null (default): none.
+    /// Listener for a trusted TLS terminator: <c>http://127.0.0.1:port</c> for one on this machine, <c>https://address:port</c> (an IP address,
+    /// <c>0.0.0.0</c> too) for one on another. The terminator passes the client certificate in <see cref="TerminatorHeader"/> and the caller's address last
+    /// in <c>X-Forwarded-For</c>. Null (default): none.
     /// </summary>
     public string? TerminatorListen { get; init; }
+
+    /// <summary>
+    /// Header in which the terminator passes the client certificate, replacing what the caller sent under the same name: <c>X-Client-Cert</c> (default, base64
+    /// DER) or <c>Client-Cert</c> (RFC 9440). The other one is never believed.
+    /// </summary>
+    public string TerminatorHeader { get; init; } = KantaGateway.Gateway.Identification.Listeners.CertificateHeader;
+
+    /// <summary>Where the terminator of an https listener connects from: IP addresses or networks such as <c>192.0.2.0/28</c>. Others are hung up on.</summary>
+    public IReadOnlyList<string> TerminatorAddresses { get; init; } = [];
+
+    /// <summary>
+    /// The client certificates of the terminator of an https listener, each by SHA-256 of its DER in hexadecimal, colons or not; two overlap while one
+    /// is replaced. Nobody else gets through TLS there.
+    /// </summary>
+    public IReadOnlyList<string> TerminatorCertificates { get; init; } = [];
 
     /// <summary>Internal Prometheus listener, <c>http://127.0.0.1:port</c>. Null: none.</summary>
     public string? MetricsListen { get; init; }

@@ -50,7 +50,9 @@ internal sealed class GatewayOptionsCheck
             Add(nameof(options.Port), "1 to 65535");
         if (!IPAddress.TryParse(options.ListenAddress, out _))
             Add(nameof(options.ListenAddress), "an IP address");
-        var terminator = Loopback(options.TerminatorListen, nameof(options.TerminatorListen));
+        foreach (var (setting, rule) in Listeners.Explain(options))
+            Add(setting, rule);
+        var terminator = Uri.TryCreate(options.TerminatorListen, UriKind.Absolute, out var listener) ? listener.Port : (int?)null;
         var metrics = Loopback(options.MetricsListen, nameof(options.MetricsListen));
         // A request is known by the port on which it came: as the terminator's, or as a reader of metrics.
         if (terminator == options.Port || (terminator is not null && terminator == metrics))

@@ -9,6 +9,8 @@ namespace KantaGateway.Tests;
 /// <summary>The gateway starts with options that hold, or says everything that does not.</summary>
 public sealed class GatewayOptionsTests : IDisposable
 {
+    private const string Fingerprint = "ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB";
+
     private readonly string _file = Path.GetTempFileName();
     private readonly string _audit = Directory.CreateTempSubdirectory("kanta-options").FullName;
 
@@ -38,7 +40,7 @@ public sealed class GatewayOptionsTests : IDisposable
         {
             PublicAddress = "http://localhost:8443/", Port = 70_000, ListenAddress = "everywhere",
             TlsCertificateFile = none, TlsKeyFile = none, ClientAuthorityFile = none,
-            TerminatorListen = "http://10.0.0.1:8080", MetricsListen = "http://0.0.0.0:9090", Repository = "http://10.0.0.2:5000", Keys = "/run/keys",
+            TerminatorListen = "http://10.0.0.1:8080", TerminatorHeader = "X-Cert", TerminatorAddresses = ["10.0.0.1"], TerminatorCertificates = ["AB"], MetricsListen = "http://0.0.0.0:9090", Repository = "http://10.0.0.2:5000", Keys = "/run/keys",
             GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
             NationalOrganisation = "national", MaxBinary = 0,
             Identification = new()
@@ -62,7 +64,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
             "Identification.ProfessionalIssuers[0].Organisation", "Identification.RoleRegister", "Identification.SignInsPerMinute", "Identification.TokenKeyFile", "Identification.TokenRequestsPerMinute", "Identification.UpstreamAuthorityFile",
             "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
-            "Redis", "Repository", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
+            "Redis", "Repository", "TerminatorAddresses", "TerminatorCertificates", "TerminatorHeader", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
         ], named);
     }
 
@@ -143,8 +145,36 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("http://192.0.2.1:9000", null, false)]
     [InlineData(null, "http://192.0.2.1:9000", false)]
     [InlineData("https://127.0.0.1:9000", null, false)]
+    [InlineData(null, "https://127.0.0.1:9000", false)]
     public void Inner_listeners_are_on_loopback_ports_of_their_own(string? terminator, string? metrics, bool holds) =>
         Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { TerminatorListen = terminator, MetricsListen = metrics }).Count == 0);
+
+    [Theory]
+    [InlineData("https://10.0.0.5:9000", "10.0.0.1", Fingerprint, null)]
+    [InlineData("https://0.0.0.0:9000", "10.0.0.0/28", "aB:aB", null)]
+    [InlineData("https://[::]:9000", "2001:db8::1", Fingerprint, null)]
+    [InlineData("https://10.0.0.5:8443", "10.0.0.1", Fingerprint, "TerminatorListen")]
+    [InlineData("https://gateway.example:9000", "10.0.0.1", Fingerprint, "TerminatorListen")]
+    [InlineData("https://10.0.0.5:9000/path", "10.0.0.1", Fingerprint, "TerminatorListen")]
+    [InlineData("http://10.0.0.5:9000", null, null, "TerminatorListen")]
+    [InlineData("https://10.0.0.5:9000", null, Fingerprint, "TerminatorAddresses")]
+    [InlineData("https://10.0.0.5:9000", "terminator.example", Fingerprint, "TerminatorAddresses")]
+    [InlineData("https://10.0.0.5:9000", "0.0.0.0/0", Fingerprint, "TerminatorAddresses")]
+    [InlineData("http://127.0.0.1:9000", "10.0.0.1", null, "TerminatorAddresses")]
+    [InlineData("https://10.0.0.5:9000", "10.0.0.1", null, "TerminatorCertificates")]
+    [InlineData("https://10.0.0.5:9000", "10.0.0.1", "ABAB", "TerminatorCertificates")]
+    [InlineData("http://127.0.0.1:9000", null, Fingerprint, "TerminatorCertificates")]
+    public void A_terminator_elsewhere_is_named_by_addresses_and_certificates(string listen, string? address, string? fingerprint, string? wrong)
+    {
+        fingerprint = fingerprint == "aB:aB" ? string.Join(':', Enumerable.Repeat("aB", 32)) : fingerprint;
+        var options = Good() with
+        {
+            TerminatorListen = listen, TerminatorHeader = "Client-Cert",
+            TerminatorAddresses = address is null ? [] : [address], TerminatorCertificates = fingerprint is null ? [] : [fingerprint],
+        };
+        var errors = GatewayOptionsCheck.Explain(options);
+        Assert.Equal(wrong is null ? [] : [wrong], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
 
     [Theory]
     [InlineData("2027-01-31T03:00:00Z", "2027-02-28T03:00:00Z", null)]

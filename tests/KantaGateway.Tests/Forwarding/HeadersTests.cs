@@ -22,6 +22,7 @@ public class HeadersTests
     [InlineData("authorization", "not, a; scheme=\"")]
     [InlineData("Cookie", "__Host-kanta=secret")]
     [InlineData("X-Client-Cert", "secret")]
+    [InlineData("Client-Cert", ":c2VjcmV0:")]
     [InlineData("X-Kanta-Grant", "secret")]
     [InlineData("x-kanta-directory-grant", "secret")]
     [InlineData("X-Kanta-Base", "https://elsewhere.example")]
