@@ -11,6 +11,11 @@ internal interface ISharedState
     ValueTask<bool> AddAsync(string key, TimeSpan life);
 
     ValueTask SetAsync(string key, byte[] value, TimeSpan life);
+
+    /// <summary>Sets what is there, in one step: what has been removed stays removed, whoever read it before.</summary>
+    /// <returns>False when the key is not there.</returns>
+    ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life);
+
     ValueTask<byte[]?> GetAsync(string key);
     ValueTask RemoveAsync(string key);
 
@@ -75,6 +80,16 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
         return default;
     }
 
+    public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life)
+    {
+        var entries = ShelfOf(key).Entries;
+        var now = time.GetUtcNow();
+        while (entries.TryGetValue(key, out var old) && old.Ends > now)
+            if (entries.TryUpdate(key, (value, now + life), old))
+                return new(true);
+        return new(false);
+    }
+
     public ValueTask<byte[]?> GetAsync(string key) =>
         new(ShelfOf(key).Entries.TryGetValue(key, out var entry) && entry.Ends > time.GetUtcNow() ? entry.Value : null);
 
@@ -133,6 +148,9 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
 
     public async ValueTask SetAsync(string key, byte[] value, TimeSpan life) =>
         await TryAsync(redis => redis.StringSetAsync(Prefix + key, value, life)).ConfigureAwait(false);
+
+    public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) =>
+        TryAsync(redis => redis.StringSetAsync(Prefix + key, value, life, When.Exists));
 
     public async ValueTask<byte[]?> GetAsync(string key) =>
         await TryAsync(redis => redis.StringGetAsync(Prefix + key)).ConfigureAwait(false);

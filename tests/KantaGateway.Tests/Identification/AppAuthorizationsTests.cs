@@ -127,6 +127,7 @@ public sealed class AppAuthorizationsTests
 
         public ValueTask<bool> AddAsync(string key, TimeSpan life) { _seen.AppendLine(key); return inner.AddAsync(key, life); }
         public ValueTask SetAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.SetAsync(key, value, life); }
+        public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.ReplaceAsync(key, value, life); }
         public ValueTask<byte[]?> GetAsync(string key) => inner.GetAsync(key);
         public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);

@@ -99,6 +99,21 @@ public sealed class MemoryStateTests
         await state.SetAsync("session:4", [1], TimeSpan.FromMinutes(5));
         Assert.Equal([1], (await state.GetAsync("session:4"))!);
     }
+
+    [Fact]
+    public async Task Only_what_is_there_can_be_replaced()
+    {
+        var state = new MemoryState(_time);
+        Assert.False(await state.ReplaceAsync("a", [1], TimeSpan.FromMinutes(5)));
+        Assert.Null(await state.GetAsync("a"));
+        await state.SetAsync("a", [1], TimeSpan.FromMinutes(5));
+        Assert.True(await state.ReplaceAsync("a", [2], TimeSpan.FromMinutes(10)));
+        _time.Advance(TimeSpan.FromMinutes(9));
+        Assert.Equal([2], (await state.GetAsync("a"))!);
+        _time.Advance(TimeSpan.FromMinutes(1));
+        Assert.False(await state.ReplaceAsync("a", [3], TimeSpan.FromMinutes(5)));
+        Assert.Null(await state.GetAsync("a"));
+    }
 }
 
 /// <summary>The contract of shared state over a real Redis, with two gateways.</summary>
@@ -137,6 +152,20 @@ public sealed class RedisStateTests : IAsyncLifetime
         await a.SetAsync(key, [1, 2, 3], TimeSpan.FromMinutes(1));
         Assert.Equal([1, 2, 3], (await b.GetAsync(key))!);
         await b.RemoveAsync(key);
+        Assert.Null(await a.GetAsync(key));
+    }
+
+    [Fact]
+    public async Task One_gateway_replaces_only_what_no_other_has_removed()
+    {
+        var (a, b) = (Open(), Open());
+        var key = Guid.NewGuid().ToString();
+        await a.SetAsync(key, [1], TimeSpan.FromMinutes(1));
+        Assert.True(await b.ReplaceAsync(key, [2], TimeSpan.FromMinutes(5)));
+        Assert.Equal([2], (await a.GetAsync(key))!);
+        Assert.InRange((await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:identification:" + key))!.Value, TimeSpan.FromMinutes(2), TimeSpan.FromMinutes(5));
+        await a.RemoveAsync(key);
+        Assert.False(await b.ReplaceAsync(key, [3], TimeSpan.FromMinutes(1)));
         Assert.Null(await a.GetAsync(key));
     }
 

@@ -101,7 +101,9 @@ internal sealed class OperatorSessions(ISharedState shared, IDataProtectionProvi
     public async Task<string> StoreAsync(AuthenticationTicket ticket)
     {
         var key = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
-        await WriteAsync(key, ticket).ConfigureAwait(false);
+        var life = LifeOf(ticket);
+        if (life > TimeSpan.Zero)
+            await shared.SetAsync(NameOf(key), Seal(ticket), life).ConfigureAwait(false);
         return key;
     }
 
@@ -113,16 +115,17 @@ internal sealed class OperatorSessions(ISharedState shared, IDataProtectionProvi
             return;
         if (Read(current.Principal)?.Session != Read(ticket.Principal)?.Session)
             throw new InvalidOperationException("A session's name is never given to another session.");
-        await WriteAsync(key, ticket).ConfigureAwait(false);
+        var life = LifeOf(ticket);
+        // Between reading it and this it may have been signed out.
+        if (life > TimeSpan.Zero)
+            await shared.ReplaceAsync(NameOf(key), Seal(ticket), life).ConfigureAwait(false);
+        else
+            await RemoveAsync(key).ConfigureAwait(false);
     }
 
-    private Task WriteAsync(string key, AuthenticationTicket ticket)
-    {
-        var life = (ticket.Properties.ExpiresUtc ?? time.GetUtcNow() + Idle) - time.GetUtcNow();
-        return life > TimeSpan.Zero
-            ? shared.SetAsync(NameOf(key), _protector.Protect(TicketSerializer.Default.Serialize(ticket)), life).AsTask()
-            : RemoveAsync(key);
-    }
+    private TimeSpan LifeOf(AuthenticationTicket ticket) => (ticket.Properties.ExpiresUtc ?? time.GetUtcNow() + Idle) - time.GetUtcNow();
+
+    private byte[] Seal(AuthenticationTicket ticket) => _protector.Protect(TicketSerializer.Default.Serialize(ticket));
 
     /// <exception cref="FaultException">The shared store does not answer: nobody can be known to be signed in, or out.</exception>
     public async Task<AuthenticationTicket?> RetrieveAsync(string key)
