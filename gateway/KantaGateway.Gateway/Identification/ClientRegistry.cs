@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Unicode;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Identification.Operators;
 using Microsoft.IdentityModel.Tokens;
 using Org.BouncyCastle.Asn1.X509;
@@ -51,8 +52,15 @@ internal sealed class ClientDirectory
     private static readonly JsonSerializerOptions Readable = new(Format) { WriteIndented = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, Encoder = JavaScriptEncoder.Create(UnicodeRanges.All) };
 
     private readonly FrozenDictionary<string, RegisteredClient> _clients;
+    private readonly ClientRegistration[] _file;
+    private readonly bool _isTest;
 
-    private ClientDirectory(FrozenDictionary<string, RegisteredClient> clients) => _clients = clients;
+    private ClientDirectory(IEnumerable<RegisteredClient> clients, ClientRegistration[] file, bool isTest)
+    {
+        _clients = clients.ToFrozenDictionary(c => c.ClientId, StringComparer.Ordinal);
+        _file = file;
+        _isTest = isTest;
+    }
 
     /// <summary>Null when there is no such client; a suspended one is found.</summary>
     public RegisteredClient? Find(string clientId) => _clients.GetValueOrDefault(clientId);
@@ -66,7 +74,7 @@ internal sealed class ClientDirectory
         ?? _clients.Values.SelectMany(static c => c.Requesters).FirstOrDefault(r => r.Organisation.ToString() == oid)?.Name;
 
     /// <param name="isTest">Whether any OID will do for an organisation: made-up ones have no check digit. Otherwise the SOTE register's form is demanded.</param>
-    /// <param name="decisions">What operators have decided, by client id: their word goes before the file's.</param>
+    /// <param name="decisions">What operators have decided, by client id: their word goes before the file's, but what either suspends is suspended.</param>
     /// <exception cref="InvalidDataException">The text is not a valid clients file; the message lists every error.</exception>
     public static ClientDirectory Read(ReadOnlySpan<byte> json, bool isTest, IReadOnlyDictionary<string, ClientDecision>? decisions = null)
     {
@@ -79,21 +87,64 @@ internal sealed class ClientDirectory
         {
             throw new InvalidDataException($"The clients file is not valid: {wrong.Message}", wrong);
         }
+        return Combine(registrations, isTest, decisions);
+    }
+
+    /// <summary>The same file under other decisions.</summary>
+    /// <exception cref="InvalidDataException">One of the decisions cannot be used.</exception>
+    public ClientDirectory Under(IReadOnlyDictionary<string, ClientDecision> decisions) => Combine(_file, _isTest, decisions);
+
+    /// <summary>The same registrations, with those suspended that decisions suspend. Always possible.</summary>
+    /// <returns>The same instance when that changes nothing.</returns>
+    public ClientDirectory Suspending(IReadOnlyDictionary<string, ClientDecision> decisions)
+    {
+        bool IsHit(RegisteredClient client) => client.IsActive && decisions.GetValueOrDefault(client.ClientId) is { IsSuspended: true };
+        return _clients.Values.Any(IsHit)
+            ? new(_clients.Values.Select(client => IsHit(client) ? client with { Registration = client.Registration with { Status = ClientStatus.Suspended } } : client), _file, _isTest)
+            : this;
+    }
+
+    private static ClientDirectory Combine(ClientRegistration[] registrations, bool isTest, IReadOnlyDictionary<string, ClientDecision>? decisions)
+    {
         var errors = new List<string>();
         var clients = Overlay(registrations, decisions).Select(registration => Read(registration, isTest, errors)).ToArray();
         errors.AddRange(registrations.GroupBy(r => r.ClientId).Where(g => g.Count() > 1).Select(g => $"{g.Key}: client_id occurs more than once"));
         if (errors.Count > 0)
             throw new InvalidDataException("The clients file is not valid: " + string.Join("; ", errors));
-        return new(clients.ToFrozenDictionary(c => c.ClientId, StringComparer.Ordinal));
+        return new(clients, registrations, isTest);
     }
 
     private static IEnumerable<ClientRegistration> Overlay(ClientRegistration[] file, IReadOnlyDictionary<string, ClientDecision>? decisions)
     {
         if (decisions is null)
             return file;
+        var inFile = file.ToLookup(static one => one.ClientId, StringComparer.Ordinal);
         var registrations = file.Where(one => decisions.GetValueOrDefault(one.ClientId)?.Registration is null)
-            .Concat(decisions.Values.Where(static one => one.Registration is not null).Select(static one => JsonSerializer.Deserialize<ClientRegistration>(one.Registration!, Format)!));
+            .Concat(decisions.Values.Where(static one => one.Registration is not null).Select(one => ReadDecided(one.Registration!)).Select(one => inFile[one.ClientId].Aggregate(one, Restrain)));
         return registrations.Select(one => decisions.GetValueOrDefault(one.ClientId) is { IsSuspended: true } ? one with { Status = ClientStatus.Suspended } : one);
+    }
+
+    private static ClientRegistration ReadDecided(string json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<ClientRegistration>(json, Format) ?? throw new InvalidDataException("A decided registration is null.");
+        }
+        catch (JsonException wrong)
+        {
+            throw new InvalidDataException($"A decided registration is not valid: {wrong.Message}", wrong);
+        }
+    }
+
+    /// <summary>What the file says in an emergency holds for a client that operators have decided about too: it, or an organisation of it, is out.</summary>
+    private static ClientRegistration Restrain(ClientRegistration decided, ClientRegistration inFile)
+    {
+        bool IsOut(ServiceRequester requester) => inFile.ServiceRequesters?.Any(one => one.Status == ClientStatus.Suspended && one.OrganisationOid == requester.OrganisationOid) is true;
+        return decided with
+        {
+            Status = inFile.Status == ClientStatus.Suspended ? ClientStatus.Suspended : decided.Status,
+            ServiceRequesters = decided.ServiceRequesters?.Select(one => IsOut(one) ? one with { Status = ClientStatus.Suspended } : one).ToArray(),
+        };
     }
 
     /// <summary>Reads one registration.</summary>
@@ -216,12 +267,17 @@ internal sealed class ClientDirectory
 }
 
 /// <summary>Holds the current <see cref="ClientDirectory"/> and re-reads file and decisions within a second of their change.</summary>
-/// <remarks>Thread-safe. A file that turns invalid leaves the last valid one in force and says so in the log each time it is looked at.</remarks>
+/// <remarks>
+/// Thread-safe. A file that turns invalid leaves the last valid one in force and says so in the log each time it is looked at. Decisions are in
+/// force all the same, and of decisions that cannot be used, the suspensions.
+/// </remarks>
 /// <param name="isTest">As <see cref="ClientDirectory.Read(ReadOnlySpan{byte}, bool, IReadOnlyDictionary{string, ClientDecision})"/> has it.</param>
 /// <param name="approvals">What operators have decided; null: there are none.</param>
 internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvider time, ILogger<ClientRegistry> logger, Approvals? approvals = null)
 {
     private static readonly long LookEvery = TimeSpan.TicksPerSecond / 2;
+
+    private static readonly Fault Unknown = new(FaultKind.IdentificationUnavailable, "Which clients are suspended is not known at the moment. Try again.");
 
     private readonly Lock _reading = new();
     private volatile DecisionState? _decisions = approvals?.Current;
@@ -231,14 +287,18 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
     private long _lookedAt = time.GetUtcNow().Ticks;
 
     /// <summary>The directory now. The instance changes exactly when the file or a decision has: what was derived from another instance is stale.</summary>
+    /// <exception cref="FaultException">What operators have decided has been unknown for too long (<see cref="Approvals.IsCurrent"/>).</exception>
     public ClientDirectory Current
     {
         get
         {
             var looked = Volatile.Read(ref _lookedAt);
             var now = time.GetUtcNow().Ticks;
+            var decisions = approvals?.Current;
+            if (approvals is { IsCurrent: false })
+                throw new FaultException(Unknown);
             // A clock that was set back makes the difference negative, and that is no reason not to look.
-            if (((ulong)(now - looked) >= (ulong)LookEvery && Interlocked.CompareExchange(ref _lookedAt, now, looked) == looked) || !ReferenceEquals(approvals?.Current, _lookedFor))
+            if (((ulong)(now - looked) >= (ulong)LookEvery && Interlocked.CompareExchange(ref _lookedAt, now, looked) == looked) || !ReferenceEquals(decisions, _lookedFor))
                 Look();
             return _current;
         }
@@ -247,10 +307,11 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
     private void Look()
     {
         lock (_reading)
+        {
+            var decisions = _lookedFor = approvals?.Current;
             try
             {
                 var written = File.GetLastWriteTimeUtc(file);
-                var decisions = _lookedFor = approvals?.Current;
                 if (written == _written && ReferenceEquals(decisions, _decisions))
                     return;
                 _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, decisions?.Clients);
@@ -261,12 +322,29 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
             catch (Exception failure) when (failure is IOException or InvalidDataException or UnauthorizedAccessException)
             {
                 LogInvalid(failure.Message);
+                if (!ReferenceEquals(decisions, _decisions))
+                    DecideWithoutFile(decisions!);
             }
+        }
+    }
+
+    /// <summary>Whoever suspended a client was told that it is out, whatever has become of the file.</summary>
+    private void DecideWithoutFile(DecisionState decisions)
+    {
+        try
+        {
+            _current = _current.Under(decisions.Clients);
+            _decisions = decisions;
+        }
+        catch (InvalidDataException)
+        {
+            _current = _current.Suspending(decisions.Clients);
+        }
     }
 
     [LoggerMessage(1101, LogLevel.Information, "The clients file has changed, or operators have decided; the new registrations are in force.")]
     private partial void LogReloaded();
 
-    [LoggerMessage(1102, LogLevel.Critical, "The clients file and the decisions cannot be used, so the registrations read before stay in force. {Problem}")]
+    [LoggerMessage(1102, LogLevel.Critical, "The clients file and the decisions cannot be used together, so the registrations read before stay in force; suspensions hold. {Problem}")]
     private partial void LogInvalid(string problem);
 }

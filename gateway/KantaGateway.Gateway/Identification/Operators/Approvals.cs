@@ -20,6 +20,14 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
     private readonly Lock _reading = new();
     private volatile DecisionState _current = log.Read(DecisionState.Empty);
     private long _lookedAt = time.GetUtcNow().Ticks;
+    private long _readAt = time.GetTimestamp();
+    private bool _isUnreadable;
+
+    /// <summary>How long what was read may be relied on while the log cannot be read.</summary>
+    public static readonly TimeSpan Lease = TimeSpan.FromMinutes(1);
+
+    /// <summary>Whether <see cref="Current"/> may be relied on. If not, another gateway may long have suspended a client that is active here.</summary>
+    public bool IsCurrent => !Volatile.Read(ref _isUnreadable) || time.GetElapsedTime(Volatile.Read(ref _readAt)) < Lease;
 
     /// <summary>What has been decided, as this gateway knows it. The instance changes with every decision.</summary>
     public DecisionState Current
@@ -145,9 +153,19 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
     {
         lock (_reading)
         {
-            var read = log.Read(_current);
-            if (read.Number != _current.Number)
-                _current = read;
+            try
+            {
+                var read = log.Read(_current);
+                if (read.Number != _current.Number)
+                    _current = read;
+            }
+            catch
+            {
+                Volatile.Write(ref _isUnreadable, true);
+                throw;
+            }
+            Volatile.Write(ref _readAt, time.GetTimestamp());
+            Volatile.Write(ref _isUnreadable, false);
             return _current;
         }
     }
