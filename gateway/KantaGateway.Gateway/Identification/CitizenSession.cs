@@ -20,6 +20,10 @@ internal static class CitizenSession
 
     private const string SignedOut = "/?signout=done";
     private const string SignOutFailed = "/?signout=failed";
+
+    /// <summary>It is not known whose sessions to end.</summary>
+    private const string SignInFirst = "/?signout=sign-in-first";
+
     private const int LongestForm = 64 * 1024;
 
     public static void Map(IEndpointRouteBuilder endpoints)
@@ -72,10 +76,11 @@ internal static class CitizenSession
         try
         {
             var session = context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties;
-            if (everywhere && PortalSessions.SelfOf(context.User) is { } self)
-                await context.RequestServices.GetRequiredService<SessionEnds>().EndAsync(self, context.RequestAborted).ConfigureAwait(false);
+            var self = PortalSessions.SelfOf(context.User);
+            if (everywhere && self is not null)
+                await context.RequestServices.GetRequiredService<SessionEnds>().EndAsync(self.Value, context.RequestAborted).ConfigureAwait(false);
             await context.SignOutAsync(PortalSessions.Scheme).ConfigureAwait(false);
-            context.Response.Headers.Location = session is null ? SignedOut : await LeaveBrokerAsync(context, session).ConfigureAwait(false);
+            context.Response.Headers.Location = everywhere && self is null ? SignInFirst : session is null ? SignedOut : await LeaveBrokerAsync(context, session).ConfigureAwait(false);
         }
         catch (SharedStateException)
         {

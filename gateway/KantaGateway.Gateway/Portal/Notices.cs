@@ -11,7 +11,7 @@ internal static class Notices
     /// <summary>The known ones and whether each is good news; each has the texts <c>notice.{code}.title</c> and <c>notice.{code}</c>.</summary>
     private static readonly Dictionary<string, bool> Known = new()
     {
-        ["signed-out"] = true, ["sign-out-failed"] = false, ["session-ended"] = false, ["sign-in-first"] = false, ["sign-in-failed"] = false,
+        ["signed-out"] = true, ["sign-out-failed"] = false, ["sign-out-needs-sign-in"] = false, ["session-ended"] = false, ["sign-in-first"] = false, ["sign-in-failed"] = false,
         ["sign-in-cancelled"] = false, ["sign-in-unavailable"] = false,
         ["informed"] = true, ["permitted"] = true, ["denied"] = true, ["permit-withdrawn"] = true, ["denial-withdrawn"] = true,
         ["nothing-changed"] = true, ["inform-first"] = false,

@@ -132,6 +132,22 @@ public sealed class SignOutTests(IdentificationWorld world)
     }
 
     [Fact]
+    public async Task Who_has_no_session_is_not_told_that_all_are_ended()
+    {
+        var (over, there) = (new CookieContainer(), new CookieContainer());
+        await world.SignInAsync(over, Adult);
+        var session = over.GetCookieHeader(new Uri(world.Options.PublicAddress));
+        await world.SignInAsync(there, Adult);
+        using (var http = world.Connect(cookies: over))
+        using (await http.PostAsync("/signout", null)) { }
+        using var late = world.Connect();
+        late.DefaultRequestHeaders.Add("Cookie", session);
+        using var left = await late.PostAsync("/signout/everywhere", null);
+        Assert.Equal((HttpStatusCode.SeeOther, "/?signout=sign-in-first"), (left.StatusCode, left.Headers.Location!.OriginalString));
+        Assert.Equal(HttpStatusCode.OK, await WhoAmIAsync(there));
+    }
+
+    [Fact]
     public async Task A_logout_token_with_sid_ends_what_began_with_that_session_of_the_broker()
     {
         var (ended, other) = (new CookieContainer(), new CookieContainer());

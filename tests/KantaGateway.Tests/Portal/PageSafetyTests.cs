@@ -26,6 +26,17 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
         Assert.Contains(response.Headers.GetValues("Set-Cookie"), c => c.StartsWith("__Host-kanta-notice=sign-in-first", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("done", "signed-out")]
+    [InlineData("failed", "sign-out-failed")]
+    [InlineData("sign-in-first", "sign-out-needs-sign-in")]
+    public async Task How_signing_out_ended_is_told_once(string ended, string notice)
+    {
+        var (status, _, response) = await _portal.GetAsync("/?signout=" + ended, cookies: null);
+        Assert.Equal((HttpStatusCode.SeeOther, "/"), (status, response.Headers.Location?.ToString()));
+        Assert.Contains(response.Headers.GetValues("Set-Cookie"), c => c.StartsWith($"__Host-kanta-notice={notice};", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Only_five_pages_are_open_to_all()
     {

@@ -14,7 +14,7 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
     public string? Name { get; private set; }
 
     /// <param name="signin">How a sign-in ended that did not succeed: refused, cancelled or unavailable. Set by Identification.</param>
-    /// <param name="signout">Present after signing out: done, or failed when it could not be seen to everywhere.</param>
+    /// <param name="signout">Present after signing out: done, failed when it could not be seen to everywhere, or sign-in-first when it was not known whose sessions to end.</param>
     public async Task<IActionResult> OnGetAsync([FromQuery] string? signin, [FromQuery] string? signout, CancellationToken cancel)
     {
         if (signin is not null || signout is not null)
@@ -22,7 +22,7 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
             // Told once: a reload must not tell it again.
             Notices.Leave(HttpContext, signin switch
             {
-                null => signout == "failed" ? "sign-out-failed" : "signed-out",
+                null => signout switch { "failed" => "sign-out-failed", "sign-in-first" => "sign-out-needs-sign-in", _ => "signed-out" },
                 "cancelled" => "sign-in-cancelled",
                 "unavailable" => "sign-in-unavailable",
                 _ => "sign-in-failed",
