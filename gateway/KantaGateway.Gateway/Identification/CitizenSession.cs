@@ -30,6 +30,11 @@ internal static class CitizenSession
     {
         endpoints.MapGet("/signin", static async (HttpContext context, CitizenSignIn citizens, AttemptLimits limits, string? back, string? level) =>
         {
+            if (!Navigation.IsTop(context.Request))
+            {
+                context.Response.StatusCode = StatusCodes.Status403Forbidden;
+                return;
+            }
             if (await limits.SignInAsync(context).ConfigureAwait(false) is { } wait)
             {
                 _ = AttemptLimits.Refuse(context, wait);

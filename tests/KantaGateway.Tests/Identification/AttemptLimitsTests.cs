@@ -226,6 +226,25 @@ public sealed class AttemptLimitsTests(IdentificationWorld world) : IAsyncLifeti
         Assert.Equal(HttpStatusCode.Redirect, (await SignInAsync("198.51.100.2")).StatusCode);
     }
 
+    [Theory]
+    [InlineData("/signin", "no-cors", "image")]
+    [InlineData("/signin", "navigate", "iframe")]
+    [InlineData("/signin", "cors", "empty")]
+    [InlineData("/operator/signin", "no-cors", "image")]
+    public async Task A_page_that_only_embeds_the_sign_in_uses_up_none_of_its_visitors(string path, string mode, string destination)
+    {
+        using var visitor = At(_address, world.Connect());
+        async Task<HttpStatusCode> OpenAsync(string path, string mode, string destination)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, path) { Headers = { { "Sec-Fetch-Mode", mode }, { "Sec-Fetch-Dest", destination } } };
+            using var answer = await visitor.SendAsync(request);
+            return answer.StatusCode;
+        }
+        for (var i = 0; i < 2 * Limit; i++)
+            Assert.Equal(HttpStatusCode.Forbidden, await OpenAsync(path, mode, destination));
+        Assert.Equal(HttpStatusCode.Redirect, await OpenAsync(path, "navigate", "document"));
+    }
+
     [Fact]
     public async Task A_client_that_floods_does_not_keep_a_citizen_from_signing_in()
     {

@@ -12,6 +12,11 @@ internal static class OperatorSession
     {
         endpoints.MapGet(SignInPath, static async (HttpContext context, AttemptLimits limits, string? back) =>
         {
+            if (!Navigation.IsTop(context.Request))
+            {
+                context.Response.StatusCode = StatusCodes.Status403Forbidden;
+                return;
+            }
             if (await limits.SignInAsync(context).ConfigureAwait(false) is { } wait)
             {
                 _ = AttemptLimits.Refuse(context, wait);
