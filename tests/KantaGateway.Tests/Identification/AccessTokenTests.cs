@@ -4,6 +4,8 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Simulators;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
@@ -238,5 +240,35 @@ public sealed class AccessTokenTests(IdentificationWorld world)
         if (token is { Length: < 8000 })
             Assert.Contains("error=\"invalid_token\"", challenge);
         return challenge;
+    }
+
+    [Fact]
+    public async Task A_known_token_is_looked_up_without_allocating_anything()
+    {
+        var identification = world.Services.GetRequiredService<IIdentification>();
+        using var certificate = world.Aurora.Certificate.Open();
+        var context = new DefaultHttpContext { RequestServices = world.Services };
+        context.Request.Headers.Authorization = "Bearer " + await world.TokenAsync(world.Aurora);
+        context.Connection.ClientCertificate = certificate;
+        Assert.NotNull((await identification.IdentifyAsync(context)).Requester);
+
+        Assert.Equal(0, AllocatedBy(1_000));
+
+        long AllocatedBy(int times)
+        {
+            // Once before, for what the first use makes.
+            Identify();
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            for (var i = 0; i < times; i++)
+                Identify();
+            return GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+
+        void Identify()
+        {
+            var identified = identification.IdentifyAsync(context);
+            if (!identified.IsCompletedSuccessfully || identified.Result.Requester is null)
+                Assert.Fail("It was not known at once.");
+        }
     }
 }
