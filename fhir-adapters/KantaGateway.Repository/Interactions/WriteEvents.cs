@@ -33,6 +33,7 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
             staged.Shown.UnionWith(References.EventsNamed(content).Select(e => e.ToString()));
         if (before is not null && KeepsWhatWasShown(staged))
             AddEvents(before);
+        staged.Mentions.ForEach(AddEvents);
         foreach (var (target, expression) in staged.Targets)
         {
             AddEvents(target);
@@ -111,6 +112,8 @@ sealed class WriteEvents(WriteUnit unit, Dictionary<StagedRow, StagedRow> referr
         var targets = new SortedSet<int>();
         foreach (var (target, _) in staged.Targets)
             targets.Add((int)target.Resource);
+        foreach (var mentioned in staged.Mentions)
+            targets.Add((int)mentioned.Resource);
         foreach (var other in staged.ShownWith)
             targets.Add((int)other.Resource);
         // A deletion shows what it deleted; a companion was stored with those that refer to it.

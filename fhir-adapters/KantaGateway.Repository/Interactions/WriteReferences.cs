@@ -71,6 +71,8 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
                     staged.ShownWith.Add(other);
                 else if (unit.CurrentOf(type, id, unit.Own) is { Deleted: false } stored)
                     staged.Targets.Add((stored, expression));
+                else if (unit.AnyOf(type, id) is { Deleted: false } unseen)
+                    staged.Mentions.Add(unseen);
 
         void Follow(string type, string id, string expression)
         {

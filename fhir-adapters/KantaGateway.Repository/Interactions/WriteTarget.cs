@@ -41,6 +41,9 @@ sealed class StagedRow
     /// <summary>Stored rows that it refers to, and the FHIRPath of each reference.</summary>
     public List<(CompartmentRow Row, string Expression)> Targets { get; } = [];
 
+    /// <summary>Stored rows that it names without referring to them, and that this request may not see: nothing is said of them.</summary>
+    public List<CompartmentRow> Mentions { get; } = [];
+
     /// <summary>Rows of the same write whose events show through this one.</summary>
     public HashSet<StagedRow> ShownWith { get; } = [];
 

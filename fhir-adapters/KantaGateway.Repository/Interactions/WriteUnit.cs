@@ -306,6 +306,11 @@ sealed class WriteUnit : IDisposable
         _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == target.View.Compartment
             ? Selection.Current(target.View, target.Scope, type, resource) : null;
 
+    /// <summary>Newest version of a resource of the patient, whoever may see it: for what no answer depends on.</summary>
+    public CompartmentRow? AnyOf(string type, string id) =>
+        _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == Own.View.Compartment && resource != 0
+            && Own.View.Current(resource) is { } row && row.Type == type ? row : null;
+
     private void RequireOwn(BundleOperation operation, WriteTarget target, CompartmentRow current)
     {
         if (current.Controller != target.Controller)

@@ -39,8 +39,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         ValidAlgorithms = [SecurityAlgorithms.EcdsaSha256],
         ValidTypes = ["at+jwt"],
         RequireExpirationTime = true,
-        // By this process's clock, and again at every use of a kept result.
-        LifetimeValidator = (from, to, _, _) => to is { } end && end > time.GetUtcNow() && (from is null || from <= time.GetUtcNow().AddSeconds(10))
+        // By this process's clock. That it has ended is looked at when it is used: whose it is says first what it is bound to.
+        LifetimeValidator = (from, to, _, _) => to is not null && (from is null || from <= time.GetUtcNow().AddSeconds(10))
             ? true : throw new SecurityTokenExpiredException(),
     };
 
@@ -86,8 +86,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         }
         if (verified is null)
             identified = token is null ? Refuse(context, null, unreadable, RefusalReason.NoToken) : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
-        // Who is told a nonce has done nothing wrong.
-        if (identified.Fault is { Kind: FaultKind.NotIdentified } && context.Items[ReasonKey] is not RefusalReason.Nonce)
+        // Who is told a nonce, or comes with a token of his own that has ended, has done nothing wrong: a clinic would be held back for the clocks of its users.
+        if (identified.Fault is { Kind: FaultKind.NotIdentified } && context.Items[ReasonKey] is not (RefusalReason.Nonce or RefusalReason.Expired))
             await limits.FailedAsync(context).ConfigureAwait(false);
         if (identified.Requester is not null)
             metrics.AcceptedFhir();
@@ -126,7 +126,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         var verified = new VerifiedToken(requester, thumbprint, toKey.ValueKind == System.Text.Json.JsonValueKind.String,
             client.NeedsCertificate ? client.Organisation : null, directory,
             RevokedName.OfToken(jwt.Id, client, registered, requester.ProfessionalId, requester.Self));
-        _verified.Set(digest, verified);
+        if (requester.Expires > time.GetUtcNow())
+            _verified.Set(digest, verified);
         return await CheckAgainAsync(context, verified, token).ConfigureAwait(false);
     }
 
@@ -161,10 +162,9 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     {
         try
         {
-            var (thumbprint, refusal) = await proofs.VerifyAsync(context, token).ConfigureAwait(false);
-            return refusal is not null ? Refuse(context, refusal.Error, refusal.Description, refusal.Error == DpopProofs.UseNonce ? RefusalReason.Nonce : RefusalReason.Proof)
-                : thumbprint == verified.Thumbprint ? null
-                : Refuse(context, "invalid_token", "The access token is bound to another key than the one of the DPoP proof.", RefusalReason.Proof);
+            return await proofs.VerifyAsync(context, token, verified.Thumbprint).ConfigureAwait(false) is { Refusal: { } refusal }
+                ? Refuse(context, refusal.Error, refusal.Description, refusal.Error == DpopProofs.UseNonce ? RefusalReason.Nonce : RefusalReason.Proof)
+                : null;
         }
         catch (SharedStateException)
         {
@@ -175,10 +175,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     /// <summary>What can change from one use of a token to the next: time, and the connection it comes over. A proof has been checked before.</summary>
     private (Requester? Requester, Fault? Fault) CheckUse(HttpContext context, VerifiedToken verified)
     {
-        if (verified.Requester.Expires <= time.GetUtcNow())
-            return Refuse(context, "invalid_token", "The access token has expired; get a new one.", RefusalReason.Expired);
         if (verified is { NeedsProof: true, Holder: null })
-            return CheckRevocation(context, verified);
+            return CheckLife(context, verified);
         if (context.Connection.ClientCertificate is not { } certificate)
             return Refuse(context, "invalid_token", "The request has no TLS client certificate; the access token works only with the certificate it was issued to.");
         var facts = certificates.Examine(certificate);
@@ -187,9 +185,13 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         if (facts.Problem is { } problem)
             return Refuse(context, "invalid_token", problem);
         return (verified.NeedsProof ? facts.Organisation == verified.Holder : facts.Thumbprint == verified.Thumbprint)
-            ? CheckRevocation(context, verified)
+            ? CheckLife(context, verified)
             : Refuse(context, "invalid_token", "The access token is bound to another TLS client certificate than the one of this connection.");
     }
+
+    private (Requester? Requester, Fault? Fault) CheckLife(HttpContext context, VerifiedToken verified) => verified.Requester.Expires > time.GetUtcNow()
+        ? CheckRevocation(context, verified)
+        : Refuse(context, "invalid_token", "The access token has expired; get a new one.", RefusalReason.Expired);
 
     private (Requester? Requester, Fault? Fault) CheckRevocation(HttpContext context, VerifiedToken verified)
     {

@@ -239,8 +239,13 @@ internal sealed class CitizenSignIn(
 
     private async Task CancelAsync(AccessDeniedContext context)
     {
-        await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, "The citizen cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
-        metrics.RefusedSignIn("cancelled");
+        // Anybody can say so, as often as he likes: it is counted, and not recorded without end.
+        if (limits.Wait(context.HttpContext) is null)
+        {
+            await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, "The citizen cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
+            metrics.RefusedSignIn("cancelled");
+            await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
+        }
         context.Response.Redirect("/?signin=cancelled");
         context.HandleResponse();
     }

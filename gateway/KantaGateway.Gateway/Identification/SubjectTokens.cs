@@ -86,7 +86,7 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
             return Refuse("The subject_token " + misshapen);
         if (cards is not null && CardTokens.IsOne(claims) && !_issuers.ContainsKey(claims.Issuer))
         {
-            var (holder, ends, unproven) = await cards.ValidateAsync(claims, client).ConfigureAwait(false);
+            var (holder, ends, unproven) = await cards.ValidateAsync(claims, client, requester).ConfigureAwait(false);
             return holder is null ? (null, unproven)
                 : await LookUpAsync(new(holder.Number, holder.Name, null, null, null, CardTokens.Acr, ends), null, context.RequestAborted).ConfigureAwait(false);
         }

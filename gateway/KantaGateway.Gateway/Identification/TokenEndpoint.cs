@@ -435,8 +435,8 @@ internal static class TokenEndpoint
             if (http.Items.ContainsKey(WaitKey))
                 return;
             metrics.RefusedToken(error);
-            // A wish that goes too far or an outage of ours is no failure to identify.
-            if (error is not (Errors.InvalidScope or Errors.TemporarilyUnavailable or DpopProofs.UseNonce))
+            // What a client asks wrongly that has proven itself, or an outage of ours, is no failure to identify: one user's stale token must not hold back a clinic.
+            if (!http.Items.ContainsKey(ClientKey) && error is not Errors.TemporarilyUnavailable)
                 await limits.FailedAsync(http).ConfigureAwait(false);
             await observer.RefusedAsync(http, ClaimedClient(transaction.Request, http), response.ErrorDescription ?? error, http.RequestAborted).ConfigureAwait(false);
         }

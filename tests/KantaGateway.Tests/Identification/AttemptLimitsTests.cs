@@ -133,6 +133,32 @@ public sealed class AttemptLimitsTests(IdentificationWorld world) : IAsyncLifeti
     }
 
     [Fact]
+    public async Task What_a_client_asks_wrongly_that_has_proven_itself_holds_nobody_back()
+    {
+        using var clinic = At(_address, world.Connect(world.Aurora.Certificate));
+        for (var i = 0; i < TokenLimit - 1; i++)
+            Assert.Equal(HttpStatusCode.BadRequest, (await PostAsync(clinic, world.TokenExchange(world.Aurora, "stale"))).StatusCode);
+        _ = await TokenAsync(clinic, world.Aurora);
+    }
+
+    [Fact]
+    public async Task A_token_of_its_own_that_has_ended_holds_a_clinic_back_no_more_than_a_strangers_expired_one_goes_free()
+    {
+        using var revontuli = At(_address, world.Connect(world.Revontuli.Certificate));
+        using var aurora = At(_address, world.Connect(world.Aurora.Certificate));
+        var ended = new AuthenticationHeaderValue("Bearer", await TokenAsync(revontuli, world.Revontuli));
+        world.Clock.Ahead += TimeSpan.FromMinutes(6);
+        (revontuli.DefaultRequestHeaders.Authorization, aurora.DefaultRequestHeaders.Authorization) = (ended, ended);
+        for (var i = 0; i < 2 * Limit; i++)
+            Assert.Equal(HttpStatusCode.Unauthorized, (await revontuli.GetAsync("/fhir/whoami")).StatusCode);
+        _ = await TokenAsync(revontuli, world.Revontuli);
+        // Under the certificate of another it is a failure, ended or not.
+        for (var i = 0; i < Limit; i++)
+            Assert.Equal(HttpStatusCode.Unauthorized, (await aurora.GetAsync("/fhir/whoami")).StatusCode);
+        Assert.Equal(HttpStatusCode.TooManyRequests, (await aurora.GetAsync("/fhir/whoami")).StatusCode);
+    }
+
+    [Fact]
     public async Task Broken_answers_to_a_sign_in_are_recorded_up_to_the_limit()
     {
         var before = world.Refusals.All.Count;

@@ -94,6 +94,7 @@ public sealed class CardTokenTests(IdentificationWorld world) : IAsyncLifetime
         { "aud", null, "aud must be" },
         { "client_id", "revontuli-system", "client_id must be the client" },
         { "client_id", null, "client_id must be the client" },
+        { "organisation", "1.2.246.10.90000002", "organisation must be the OID" },
         { "exp", -1, "has expired" },
         { "exp", 400, "more than five minutes" },
         { "exp", null, "needs exp and iat" },

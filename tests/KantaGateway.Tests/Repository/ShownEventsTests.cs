@@ -8,7 +8,7 @@ namespace KantaGateway.Tests.Repository;
 /// <summary>Whatever shows an entry of a denied service event is hidden with it, and nothing gets out of a service event.</summary>
 public sealed class ShownEventsTests : IAsyncLifetime
 {
-    private const string Event = "1.2.246.10.11111111.14.1", OtherEvent = "1.2.246.10.11111111.14.2";
+    private const string Event = "1.2.246.10.11111111.14.1", OtherEvent = "1.2.246.10.11111111.14.2", Third = "1.2.246.10.33333333";
 
     private RepositoryWorld _world = null!;
     private Caller _aurora = null!, _reader = null!, _denied = null!;
@@ -298,6 +298,19 @@ public sealed class ShownEventsTests : IAsyncLifetime
             list["extension"] = new JsonArray(new JsonObject { ["url"] = "https://example.org/about", ["valueUri"] = "Encounter/" + visit });
             await _denied.StoreAsync(list);
         }
+    }
+
+    [Fact]
+    public async Task What_another_clinic_names_without_seeing_it_is_hidden_with_it_from_third_ones()
+    {
+        // A system sees its own register only.
+        var system = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.OwnRegister);
+        var list = List("Observation/" + await system.StoreAsync(Some.Observation(system.PatientId)));
+        list["extension"] = new JsonArray(new JsonObject { ["url"] = "https://example.org/about", ["valueUri"] = "Observation/" + _observation });
+        var stored = "List/" + await system.StoreAsync(list);
+        (await system.GetAsync(stored)).Is(HttpStatusCode.OK);
+        (await _world.As(_aurora.Grant.Compartment, Third, Breadth.Disclosed).GetAsync(stored)).Is(HttpStatusCode.OK);
+        (await _world.As(_aurora.Grant.Compartment, Third, Breadth.Disclosed, Event).GetAsync(stored)).Is(HttpStatusCode.NotFound);
     }
 
     [Fact]

@@ -69,7 +69,8 @@ internal sealed partial class RevocationInquiry
                 catch (InvalidDataException unusable)
                 {
                     LogUnusable(_name, "revocation list", unusable.Message);
-                    _fetchAt = now + Pause;
+                    // From now: the attempt may have taken longer than the pause.
+                    _fetchAt = _time.GetUtcNow() + Pause;
                 }
             return _list is { } list && list.Until > now ? list : null;
         }

@@ -46,15 +46,16 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
 
     /// <summary>Checks the proof of a request to the authorization server, which its client may send and must send where it is registered so (RFC 9449 §5, §10).</summary>
     /// <returns>Thumbprint of the key that a token or code is to be bound to; none of the two where the request has no proof and needs none.</returns>
-    /// <inheritdoc cref="VerifyAsync(HttpContext, string?)"/>
+    /// <inheritdoc cref="VerifyAsync(HttpContext, string?, string?)"/>
     public ValueTask<(string? Thumbprint, DpopRefusal? Refusal)> VerifyAsync(HttpContext context, RegisteredClient client) =>
-        IsIn(context.Request) || client.Registration.DpopBoundAccessTokens ? VerifyAsync(context, (string?)null) : new((null, null));
+        IsIn(context.Request) || client.Registration.DpopBoundAccessTokens ? VerifyAsync(context, null, null) : new((null, null));
 
     /// <summary>Checks the proof of a request, and tells the client the nonce for the next one in the answer's header.</summary>
     /// <param name="accessToken">The token that the request carries; null at the endpoints of the authorization server.</param>
+    /// <param name="bound">Thumbprint of the key that the token is bound to; null: of any.</param>
     /// <returns>SHA-256 thumbprint (RFC 7638) of the key, base64url; or why not. Exactly one of the two.</returns>
     /// <exception cref="SharedStateException">Whether the proof was used before cannot be known.</exception>
-    public async ValueTask<(string? Thumbprint, DpopRefusal? Refusal)> VerifyAsync(HttpContext context, string? accessToken)
+    public async ValueTask<(string? Thumbprint, DpopRefusal? Refusal)> VerifyAsync(HttpContext context, string? accessToken, string? bound)
     {
         context.Response.Headers[NonceHeader] = nonces.Current;
         if (context.Request.Headers[Header] is not [{ } text])
@@ -78,12 +79,14 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
         }).ConfigureAwait(false);
         if (!signed.IsValid)
             return Refuse("The DPoP proof's signature does not verify with the jwk in its header.");
+        // Before anything is kept or told on the strength of a key that anybody can make.
+        var thumbprint = Base64Url.EncodeToString(key.ComputeJwkThumbprint());
+        if (bound is not null && bound != thumbprint)
+            return (null, new("invalid_token", "The access token is bound to another key than the one of the DPoP proof."));
         if (Explain(context.Request, proof, accessToken) is { } wrong)
             return Refuse(wrong);
         if (!proof.TryGetPayloadValue<string>("nonce", out var nonce) || !nonces.IsGood(nonce))
             return (null, new(UseNonce, $"The DPoP proof must carry the nonce of this answer's {NonceHeader} header; make a new proof with it."));
-
-        var thumbprint = Base64Url.EncodeToString(key.ComputeJwkThumbprint());
         // Last, so that only an otherwise good proof is used up. It is refused by its age after this.
         return await shared.AddAsync("dpop:" + Digest(thumbprint, proof.Id), Oldest + Ahead).ConfigureAwait(false)
             ? (thumbprint, null)

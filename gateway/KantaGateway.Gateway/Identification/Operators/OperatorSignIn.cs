@@ -227,8 +227,13 @@ internal sealed class OperatorSignIn(
 
     private async Task CancelAsync(AccessDeniedContext context)
     {
-        await refusals.RefusedAsync(context.HttpContext, operators.ClientId, "The operator cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
-        metrics.RefusedSignIn("cancelled");
+        // Anybody can say so, as often as he likes: it is counted, and not recorded without end.
+        if (limits.Wait(context.HttpContext) is null)
+        {
+            await refusals.RefusedAsync(context.HttpContext, operators.ClientId, "The operator cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
+            metrics.RefusedSignIn("cancelled");
+            await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
+        }
         context.Response.Redirect(StartPath + "?signin=cancelled");
         context.HandleResponse();
     }

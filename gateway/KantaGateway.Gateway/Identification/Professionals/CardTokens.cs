@@ -14,7 +14,7 @@ namespace KantaGateway.Gateway.Identification.Professionals;
 /// </summary>
 /// <remarks>
 /// Its claims: <c>iss</c> and <c>sub</c> the number in the certificate's subject, <c>aud</c> this gateway's issuer or token endpoint,
-/// <c>client_id</c> the system that it is handed to, <c>jti</c>, <c>iat</c>, <c>exp</c> at most five minutes ahead. Once only.
+/// <c>client_id</c> the system that it is handed to, <c>organisation</c> the OID of the one asked for where the system serves several, <c>jti</c>, <c>iat</c>, <c>exp</c> at most five minutes ahead. Once only.
 /// </remarks>
 internal sealed class CardTokens(CardCertificates certificates, ISharedState shared, GatewayOptions options, TimeProvider time)
 {
@@ -35,7 +35,7 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
 
     /// <returns>The professional, without what the role register knows, and until when; or why not.</returns>
     /// <exception cref="SharedStateException">The replay cache does not answer.</exception>
-    public async ValueTask<(CardHolder? Holder, DateTimeOffset Until, TokenRefusal? Refusal)> ValidateAsync(JsonWebToken token, RegisteredClient client)
+    public async ValueTask<(CardHolder? Holder, DateTimeOffset Until, TokenRefusal? Refusal)> ValidateAsync(JsonWebToken token, RegisteredClient client, RegisteredRequester requester)
     {
         (CardHolder?, DateTimeOffset, TokenRefusal?) No(string problem) => (null, default, new(Errors.InvalidRequest, problem));
 
@@ -69,6 +69,9 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
         // Otherwise one clinic could use at this gateway what a professional has given another.
         if (!token.TryGetPayloadValue<string>("client_id", out var system) || system != client.ClientId)
             return No("The subject_token's client_id must be the client that sends it.");
+        // Nor a host at one tenant what was given it at another.
+        if (token.TryGetPayloadValue<string>(TokenEndpoint.OrganisationClaim, out var organisation) ? organisation != requester.Organisation.ToString() : client.Requesters.Count > 1)
+            return No("The subject_token's organisation must be the OID of the organisation that the token is asked for.");
 
         var now = time.GetUtcNow();
         if (!token.TryGetPayloadValue<long>("exp", out var exp) || !token.TryGetPayloadValue<long>("iat", out var iat))

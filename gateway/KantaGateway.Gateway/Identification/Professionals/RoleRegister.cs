@@ -82,7 +82,8 @@ internal sealed partial class RoleRegister : IProfessionalRights
             request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
             using var response = await _http.SendAsync(request).ConfigureAwait(false);
             if (response.StatusCode != HttpStatusCode.OK)
-                throw new InvalidDataException($"its status is {(int)response.StatusCode}");
+                throw response.StatusCode >= HttpStatusCode.InternalServerError ? new HttpRequestException($"its status is {(int)response.StatusCode}")
+                    : new InvalidDataException($"its status is {(int)response.StatusCode}");
             var answer = JsonSerializer.Deserialize<Answer>(await response.Content.ReadAsByteArrayAsync().ConfigureAwait(false), Format)
                 ?? throw new InvalidDataException("it is empty");
             if (answer.Professional != id || answer.Question != question.Name)
@@ -94,7 +95,9 @@ internal sealed partial class RoleRegister : IProfessionalRights
         }
         catch (Exception failure) when (failure is HttpRequestException or IOException or InvalidDataException or OperationCanceledException or JsonException)
         {
-            Volatile.Write(ref _pausedUntil, (_time.GetUtcNow() + Pause).UtcTicks);
+            // What it does not understand of one professional says nothing about the others.
+            if (failure is not (InvalidDataException or JsonException))
+                Volatile.Write(ref _pausedUntil, (_time.GetUtcNow() + Pause).UtcTicks);
             // The messages of parsers quote what they could not read.
             LogUnusable(failure is InvalidDataException ? failure.Message : failure.GetType().Name);
             throw new ProfessionalRightsException("The role register does not answer.", failure);

@@ -137,6 +137,17 @@ public sealed class DpopProofsTests : IDisposable
     }
 
     [Fact]
+    public async Task A_proof_of_another_key_leaves_nothing_behind_and_learns_nothing()
+    {
+        using var other = new DpopKey();
+        var proof = Proof(key: other);
+        Assert.Equal((null, "invalid_token"), await VerifyAsync([proof], bound: _key.Thumbprint));
+        Assert.Equal((null, "invalid_token"), await VerifyAsync([Proof((_, claims) => claims.Remove("nonce"), other)], bound: _key.Thumbprint));
+        // It was not used up.
+        Assert.Equal((other.Thumbprint, null), await VerifyAsync([proof], bound: other.Thumbprint));
+    }
+
+    [Fact]
     public async Task A_proof_that_was_refused_for_something_else_is_not_used_up()
     {
         var proof = Proof();
@@ -150,7 +161,7 @@ public sealed class DpopProofsTests : IDisposable
         foreach (var nonce in new[] { null, "", "AAAAAAAAAAAAAAAAAAAAAA", "ä" })
         {
             var context = Context(_key.Proof("GET", Address, _time.GetUtcNow(), nonce, Token));
-            var (thumbprint, refusal) = await _proofs.VerifyAsync(context, Token);
+            var (thumbprint, refusal) = await _proofs.VerifyAsync(context, Token, null);
             Assert.Equal((null, "use_dpop_nonce"), (thumbprint, refusal?.Error));
             Assert.Equal(_nonces.Current, (string?)context.Response.Headers["DPoP-Nonce"]);
         }
@@ -192,16 +203,16 @@ public sealed class DpopProofsTests : IDisposable
     public async Task Without_the_shared_store_no_proof_is_taken()
     {
         var proofs = new DpopProofs(_nonces, new MemoryState(_time, capacity: 0), Public, _time);
-        await Assert.ThrowsAsync<SharedStateException>(async () => await proofs.VerifyAsync(Context(Proof()), Token));
+        await Assert.ThrowsAsync<SharedStateException>(async () => await proofs.VerifyAsync(Context(Proof()), Token, null));
     }
 
     private string Proof(Action<JsonObject, JsonObject>? change = null, DpopKey? key = null) => (key ?? _key).Proof("GET", Address, _time.GetUtcNow(), _nonces.Current, Token, change);
 
     private Task<(string?, string?)> VerifyAsync(string proof, string token = Token) => VerifyAsync([proof], token);
 
-    private async Task<(string?, string?)> VerifyAsync(string[]? proofs = null, string token = Token)
+    private async Task<(string?, string?)> VerifyAsync(string[]? proofs = null, string token = Token, string? bound = null)
     {
-        var (thumbprint, refusal) = await _proofs.VerifyAsync(Context(proofs ?? []), token);
+        var (thumbprint, refusal) = await _proofs.VerifyAsync(Context(proofs ?? []), token, bound);
         Assert.True(thumbprint is null != refusal is null);
         return (thumbprint, refusal?.Error);
     }
