@@ -148,7 +148,7 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
     private async Task<HttpClient> SignedInAsync(int who)
     {
         var cookies = new CookieContainer();
-        await world.SignInOperatorAsync(cookies, who, gateway: _address);
+        Assert.Equal("/operator", (await world.SignInOperatorAsync(cookies, who, gateway: _address)).PathAndQuery);
         return world.Connect(cookies: cookies);
     }
 

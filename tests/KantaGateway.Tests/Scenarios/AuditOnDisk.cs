@@ -42,11 +42,15 @@ sealed class AuditOnDisk : IDisposable
             var entry = new SealedEntry(index, DateTimeOffset.UnixEpoch, row.Commitment.ToArray(), row.Enc, row.Sealed);
             Assert.True(_opener.TryOpen(entry, out var opened), $"entry {index} does not open");
             var json = JsonDocument.Parse(opened.AuditEvent!).RootElement;
+            All.Add(json);
             foreach (var request in Requests(json))
                 (_events.TryGetValue(request, out var known) ? known : _events[request] = []).Add(json);
             _read = index + 1;
         }
     }
+
+    /// <summary>Every AuditEvent that was opened, in the order of the log.</summary>
+    public List<JsonElement> All { get; } = [];
 
     /// <summary>AuditEvents of one request, by its X-Request-Id.</summary>
     public IReadOnlyList<JsonElement> Of(string request) => _events.GetValueOrDefault(request) ?? [];

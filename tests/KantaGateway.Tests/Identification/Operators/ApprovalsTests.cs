@@ -184,6 +184,7 @@ public sealed class ApprovalsTests : IDisposable
     [InlineData("lost in the middle")]
     [InlineData("in another order")]
     [InlineData("half")]
+    [InlineData("of another log")]
     public async Task A_log_that_was_tampered_with_is_not_relied_on(string how)
     {
         var gateway = Gateway();
@@ -211,6 +212,15 @@ public sealed class ApprovalsTests : IDisposable
                 var third = File.ReadAllText(At(3));
                 File.WriteAllText(At(3), text);
                 File.WriteAllText(At(2), third);
+                break;
+            case "of another log":
+                // Signed by the same key, in its place by its number: what it follows is missing.
+                var other = Directory.CreateDirectory(Path.Combine(_folder, "other")).FullName;
+                var elsewhere = new Approvals(new DecisionLog(other, _keyFile), _acts, _clock, NullLogger<Approvals>.Instance);
+                await ProposeAsync(elsewhere, Some("olga"), ApprovalKind.BulkExport, "one");
+                await ProposeAsync(elsewhere, Some("olga"), ApprovalKind.BulkExport, "two");
+                File.Copy(Path.Combine(other, "00000002.jws"), At(2), overwrite: true);
+                File.Delete(At(3));
                 break;
             default:
                 File.WriteAllText(At(2), text[..(text.Length / 2)]);

@@ -3,7 +3,11 @@ using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Operators;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.IdentityModel.Tokens;
 using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
@@ -84,6 +88,18 @@ public sealed class OnboardingTests(IdentificationWorld world) : IAsyncLifetime
         Assert.Equal(HttpStatusCode.OK, await TokenAtAsync(new Uri(world.Options.PublicAddress), clinic));
     }
 
+    /// <summary>Which a gateway heeds that cannot see the folder of decisions.</summary>
+    [Fact]
+    public async Task What_a_suspended_client_was_given_is_revoked()
+    {
+        var clinic = SomeNewClinic();
+        await OnboardAsync(clinic);
+        using var olga = await SignedInAsync(Olga, _secondAddress);
+        using var suspended = await olga.PostAsJsonAsync(new Uri(_secondAddress, "/operator/clients/suspend"), new { client_id = clinic.ClientId });
+        Assert.Equal(HttpStatusCode.NoContent, suspended.StatusCode);
+        Assert.True(_second.Services.GetRequiredService<Revocations>().IsRevoked(RevokedName.Client(clinic.ClientId)));
+    }
+
     [Fact]
     public async Task A_wider_registration_is_not_in_force_before_it_is_approved()
     {
@@ -129,6 +145,17 @@ public sealed class OnboardingTests(IdentificationWorld world) : IAsyncLifetime
         Assert.Equal(HttpStatusCode.Unauthorized, await TokenAtAsync(new Uri(world.Options.PublicAddress), clinic));
         using var none = await heikki.PostAsJsonAsync("/operator/clients/proposals/none/approve", new { digest = "another" });
         Assert.Equal(HttpStatusCode.NotFound, none.StatusCode);
+    }
+
+    [Fact]
+    public async Task What_is_no_registration_is_not_decided_about_here()
+    {
+        using var olga = await SignedInAsync(Olga);
+        var approvals = _second.Services.GetRequiredService<Approvals>();
+        var keeper = new Operator(IdentificationWorld.OperatorTenantId, "keeper", "Keeper", new HashSet<OperatorRole> { OperatorRole.Keys }, world.Clock.GetUtcNow(), "session");
+        var (ceremony, _) = await approvals.ProposeAsync(new DefaultHttpContext(), keeper, ApprovalKind.KeyCeremony, "wrapping key", null, "rotate");
+        foreach (var how in (string[])["approve", "reject"])
+            Assert.Equal(HttpStatusCode.NotFound, (await olga.PostAsJsonAsync($"/operator/clients/proposals/{ceremony!.Id}/{how}", new { digest = ceremony.Digest })).StatusCode);
     }
 
     [Fact]
@@ -284,7 +311,7 @@ public sealed class OnboardingTests(IdentificationWorld world) : IAsyncLifetime
     private async Task<HttpClient> SignedInAsync(int who, Uri? gateway = null)
     {
         var cookies = new CookieContainer();
-        await world.SignInOperatorAsync(cookies, who, gateway: gateway);
+        Assert.Equal("/operator", (await world.SignInOperatorAsync(cookies, who, gateway: gateway)).PathAndQuery);
         // The second gateway of a deployment without Redis knows its own sessions only.
         return world.Connect(cookies: cookies);
     }

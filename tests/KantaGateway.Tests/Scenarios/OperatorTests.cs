@@ -1,0 +1,62 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using KantaGateway.Dev;
+
+namespace KantaGateway.Tests.Scenarios;
+
+/// <summary>Operators of the development host, from the sign-in to the audit log on disk.</summary>
+public sealed partial class OperatorTests
+{
+    [Fact]
+    public async Task Every_step_of_an_onboarding_is_in_the_audit_log_with_who_took_it()
+    {
+        using var folder = new TemporaryFolder();
+        var data = folder.File("data");
+        string digest;
+        await using (var host = await DevHost.StartAsync(new DevHostOptions { DataFolder = data, Port = RunningHost.FreePorts() }))
+        {
+            using var olga = await SignInAsync(host, 0);
+            using var heikki = await SignInAsync(host, 1);
+            using var clients = JsonDocument.Parse(await olga.GetStringAsync("/operator/clients"));
+            var aurora = clients.RootElement.GetProperty("clients").EnumerateArray().Single(c => c.GetProperty("client_id").GetString() == "aurora").GetRawText();
+            using var proposed = await olga.PostAsync("/operator/clients/proposals", new StringContent(aurora.Replace("\"aurora\"", "\"aurora-2\"", StringComparison.Ordinal), Encoding.UTF8, "application/json"));
+            Assert.Equal(HttpStatusCode.Created, proposed.StatusCode);
+            var proposal = await proposed.Content.ReadFromJsonAsync<JsonElement>();
+            digest = proposal.GetProperty("digest").GetString()!;
+            var approve = $"/operator/clients/proposals/{proposal.GetProperty("id")}/approve";
+            Assert.Equal(HttpStatusCode.Forbidden, (await olga.PostAsJsonAsync(approve, new { digest })).StatusCode);
+            Assert.Equal(HttpStatusCode.NoContent, (await heikki.PostAsJsonAsync(approve, new { digest })).StatusCode);
+            Assert.Equal(HttpStatusCode.NoContent, (await heikki.PostAsJsonAsync("/operator/clients/suspend", new { client_id = "aurora-2" })).StatusCode);
+        }
+        using var audit = new AuditOnDisk(data);
+        audit.Refresh();
+        var acts = audit.All.Where(static e => e.GetProperty("agent").EnumerateArray().Any(static a => a.TryGetProperty("role", out var role) && role[0].GetProperty("text").GetString() == "operator"))
+            .Select(static e => (Who: e.GetProperty("agent").EnumerateArray().Single(static a => a.TryGetProperty("role", out _)).GetProperty("name").GetString(), e.GetProperty("outcome").GetString(), e.GetProperty("outcomeDesc").GetString()));
+        Assert.Equal(
+        [
+            ("Olga Operaattori", "0", "Signed in."), ("Heikki Hyväksyjä", "0", "Signed in."),
+            ("Olga Operaattori", "0", "Proposed the onboarding of aurora-2."),
+            ("Olga Operaattori", "4", "Not done (SamePerson): Approved the onboarding of aurora-2."),
+            ("Heikki Hyväksyjä", "0", "Approved the onboarding of aurora-2."),
+            ("Heikki Hyväksyjä", "0", "Suspended client aurora-2."),
+        ], acts);
+    }
+
+    private static async Task<HttpClient> SignInAsync(DevHost host, int who)
+    {
+        var http = new HttpClient(new HttpClientHandler { CookieContainer = new(), ServerCertificateCustomValidationCallback = HttpClientHandler.DangerousAcceptAnyServerCertificateValidator }) { BaseAddress = new Uri(host.Address) };
+        using var choice = await http.GetAsync("/operator/signin");
+        var page = await choice.Content.ReadAsStringAsync();
+        var form = new Dictionary<string, string> { ["ticket"] = Ticket().Match(page).Groups[1].Value, ["operator"] = who.ToString(System.Globalization.CultureInfo.InvariantCulture) };
+        using var home = await http.PostAsync(choice.RequestMessage!.RequestUri!.GetLeftPart(UriPartial.Path), new FormUrlEncodedContent(form));
+        Assert.Equal("/operator", home.RequestMessage!.RequestUri!.AbsolutePath);
+        Assert.Equal(HttpStatusCode.OK, home.StatusCode);
+        return http;
+    }
+
+    [GeneratedRegex("name=\"ticket\" value=\"([^\"]+)\"")]
+    private static partial Regex Ticket();
+}
