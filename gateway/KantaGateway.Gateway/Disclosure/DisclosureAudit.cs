@@ -62,6 +62,19 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     private static AuditItem[] ItemsOf(DisclosureManifest? manifest, bool written) =>
         manifest is null ? [] : [.. manifest.Items.Where(i => i.Written == written).Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller))];
 
+    /// <summary>What the citizen has answered to an app that asks for her records.</summary>
+    /// <exception cref="FaultException">It is not on disk; the app gets no code.</exception>
+    internal Task AnswerAsync(HttpContext context, Requester citizen, Pseudonym self, RegisteredClient app, IReadOnlyList<string> scopes, bool isAllowed) => AppendAsync(self,
+        Record(context, citizen, null, AuditKind.AuthorizationDecision) with
+        {
+            System = new(app.ClientId, AddressOf(context), app.AppName),
+            Organisation = new(app.Organisation.ToString(), app.Registration.OrganisationName),
+            PatientId = ids.PatientId(self),
+            LegalBasis = isAllowed ? NameOf(LegalBasis.OwnData) : null,
+            Outcome = isAllowed ? AuditOutcome.Success : AuditOutcome.MinorFailure,
+            OutcomeDescription = $"The citizen {(isAllowed ? "allowed" : "did not allow")} {string.Join(' ', scopes)}.",
+        });
+
     /// <inheritdoc />
     public async ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
         await AppendAsync(null, Record(context, null, null, AuditKind.AuthorizationDecision) with

@@ -12,7 +12,8 @@ namespace KantaGateway.Gateway.Identification;
 /// <param name="CodeChallenge">PKCE, S256 (RFC 7636).</param>
 /// <param name="Scopes">SMART v2 scopes of level <c>patient</c>, no wider than the registration.</param>
 /// <param name="KeyThumbprint">Of the key that must fetch the token (RFC 9449 §10); null: any that proves itself then, or the certificate.</param>
-internal sealed record PushedRequest(string ClientId, string RedirectUri, string? State, string CodeChallenge, IReadOnlyList<string> Scopes, string? KeyThumbprint = null);
+/// <param name="Ends">Until when it may be answered; the push sets it, and nothing prolongs it.</param>
+internal sealed record PushedRequest(string ClientId, string RedirectUri, string? State, string CodeChallenge, IReadOnlyList<string> Scopes, string? KeyThumbprint = null, DateTimeOffset Ends = default);
 
 /// <summary>What a citizen has allowed, until the app has fetched its token.</summary>
 /// <param name="Patient">Id of the citizen's Patient.</param>
@@ -29,7 +30,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
     /// <summary>Between the push and the citizen's arrival.</summary>
     public static readonly TimeSpan RequestLife = TimeSpan.FromSeconds(60);
 
-    /// <summary>Between her arrival and her answer: she identifies herself meanwhile.</summary>
+    /// <summary>Between the push and her answer, once she has arrived: she identifies herself meanwhile.</summary>
     private static readonly TimeSpan ThinkingTime = TimeSpan.FromMinutes(15);
 
     private static readonly TimeSpan CodeLife = TimeSpan.FromSeconds(60);
@@ -39,6 +40,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
 
     private const string UrnPrefix = "urn:ietf:params:oauth:request_uri:";
     private const int SecretLength = 43;
+    private const string NoCode = "The code has been used, has expired, or never was.";
 
     private readonly IDataProtector _protector = protection.CreateProtector("app authorization");
 
@@ -46,7 +48,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
     public async Task<string> PushAsync(PushedRequest request)
     {
         var secret = NewSecret();
-        await WriteAsync("request", secret, request, RequestLife).ConfigureAwait(false);
+        await WriteAsync("request", secret, request with { Ends = time.GetUtcNow() + ThinkingTime }, RequestLife).ConfigureAwait(false);
         return UrnPrefix + secret;
     }
 
@@ -56,8 +58,15 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
     {
         if (SecretOf(requestUri) is not { } secret || await ReadAsync<PushedRequest>("request", secret).ConfigureAwait(false) is not { } request || request.ClientId != clientId)
             return null;
-        await WriteAsync("request", secret, request, ThinkingTime).ConfigureAwait(false);
-        return request;
+        var left = request.Ends - time.GetUtcNow();
+        if (left <= TimeSpan.Zero)
+            return null;
+        await WriteAsync("request", secret, request, left).ConfigureAwait(false);
+        // Answered between the read and the write: what was just written back ends too.
+        if (await shared.GetAsync(NameOf("answered", secret)).ConfigureAwait(false) is null)
+            return request;
+        await shared.RemoveAsync(NameOf("request", secret)).ConfigureAwait(false);
+        return null;
     }
 
     /// <summary>Ends the request with the citizen's answer.</summary>
@@ -86,11 +95,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
         if (code is not { Length: SecretLength })
             return (null, "The code is not one of this server's.");
         if (await ReadAsync<AllowedRequest>("code", code).ConfigureAwait(false) is not { } allowed)
-        {
-            if (await shared.GetAsync(NameOf("used", code)).ConfigureAwait(false) is not null)
-                await revocations.RevokeAsync(RevokedName.Token(TokenIdOf(code)), time.GetUtcNow() + UsedCodeLife).ConfigureAwait(false);
-            return (null, "The code has been used, has expired, or never was.");
-        }
+            return await shared.GetAsync(NameOf("used", code)).ConfigureAwait(false) is null ? (null, NoCode) : await RefuseUsedAsync(code).ConfigureAwait(false);
         if (allowed.Request.ClientId != clientId)
             return (null, "The code was issued to another client.");
         if (allowed.Request.RedirectUri != redirectUri)
@@ -103,13 +108,19 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
             return (null, "The code is bound to another key than the one of the DPoP proof (dpop_jkt).");
         // Of all that come at the same time exactly one.
         if (!await shared.AddAsync(NameOf("used", code), UsedCodeLife).ConfigureAwait(false))
-            return (null, "The code has been used, has expired, or never was.");
+            return await RefuseUsedAsync(code).ConfigureAwait(false);
         await shared.RemoveAsync(NameOf("code", code)).ConfigureAwait(false);
         return (allowed, null);
     }
 
     /// <summary>Id of the token that a code is turned into: whoever brings the code again names by it what is to be revoked.</summary>
     public static string TokenIdOf(string code) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes("token of code\0" + code)).AsSpan(0, 16));
+
+    private async Task<(AllowedRequest? Allowed, string? Problem)> RefuseUsedAsync(string code)
+    {
+        await revocations.RevokeAsync(RevokedName.Token(TokenIdOf(code)), time.GetUtcNow() + UsedCodeLife).ConfigureAwait(false);
+        return (null, NoCode);
+    }
 
     private static string NewSecret() => Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
 

@@ -140,6 +140,10 @@ internal static class CitizenSession
                 && (await context.Request.ReadFormAsync(context.RequestAborted).ConfigureAwait(false))["logout_token"] is [{ Length: > 0 } token])
                 problem = await services.GetRequiredService<LogoutTokens>().HeedAsync(token, context.RequestAborted).ConfigureAwait(false);
         }
+        catch (InvalidDataException)
+        {
+            problem = "The form has too many fields or too long ones.";
+        }
         catch (Exception outage) when (outage is SharedStateException or InvalidOperationException or HttpRequestException or IOException)
         {
             // The broker tries again, or knows that the session may go on.

@@ -29,6 +29,9 @@ internal sealed record RegisteredClient(
     public RegisteredRequester? RequesterOf(string? organisation) =>
         Requesters.FirstOrDefault(requester => requester.Status == ClientStatus.Active && requester.Organisation.ToString() == organisation);
 
+    /// <summary>Whether it may still have what it asked for: a registration may have become narrower since.</summary>
+    public bool Covers(IEnumerable<string> scopes) => scopes.All(text => SmartScope.TryParse(text, out var scope) && Scopes.Any(registered => registered.Covers(scope)));
+
     /// <summary>Name under which citizens know an app; null for what is none.</summary>
     public string? AppName => Registration.Kind == ClientKind.App ? Registration.ClientName ?? Registration.OrganisationName : null;
 }
@@ -186,8 +189,13 @@ internal sealed class ClientDirectory
 
         if (registration.ClientId is not { Length: > 0 and <= 128 })
             Wrong("client_id must have 1 to 128 characters");
+        if (registration.ClientId.Any(static c => !char.IsAsciiLetterOrDigit(c) && c is not ('.' or '_' or '-')))
+            Wrong("client_id must be of ASCII letters, digits, '.', '_' and '-'");
         if (registration.ClientId == PortalSessions.ClientId)
             Wrong("client_id is the portal's own");
+        // The log calls callers so that have no registration.
+        if (registration.ClientId is "operator" or "unknown")
+            Wrong("client_id is a name of the audit log's own");
         Oid ReadOrganisation(string text)
         {
             if (!Oid.TryParse(text, out var oid))

@@ -303,6 +303,11 @@ internal static class TokenEndpoint
                         context.Reject(Errors.InvalidGrant, problem);
                         return;
                     }
+                    if (!client.Covers(allowed.Request.Scopes))
+                    {
+                        context.Reject(Errors.InvalidGrant, "The registration has become narrower than what was allowed; ask anew.");
+                        return;
+                    }
                     http.Items[AllowedKey] = allowed;
                     // An app asks for nobody but the citizen.
                     http.Items[RequesterKey] = client.Requesters[0];

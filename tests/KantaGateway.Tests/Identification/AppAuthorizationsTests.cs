@@ -48,6 +48,30 @@ public sealed class AppAuthorizationsTests
         Assert.Equal(found, await _apps.ArriveAsync(request, "app") is not null);
     }
 
+    [Fact]
+    public async Task Looking_at_a_request_again_and_again_does_not_keep_it()
+    {
+        var request = await _apps.PushAsync(Asked);
+        for (var minutes = 0; minutes < 15; minutes += 5)
+        {
+            Assert.NotNull(await _apps.ArriveAsync(request, "app"));
+            _clock.Ahead += TimeSpan.FromMinutes(5);
+        }
+        Assert.Null(await _apps.ArriveAsync(request, "app"));
+    }
+
+    [Fact]
+    public async Task Who_looks_at_a_request_while_it_is_answered_does_not_bring_it_back()
+    {
+        var shared = new SeenState(_shared);
+        var apps = new AppAuthorizations(shared, new EphemeralDataProtectionProvider(), _revocations, _clock);
+        var request = await apps.PushAsync(Asked);
+        shared.AfterGet("app-request:", async () => Assert.True(await apps.AnswerAsync(request)));
+        Assert.Null(await apps.ArriveAsync(request, "app"));
+        Assert.Null(await apps.ArriveAsync(request, "app"));
+        Assert.False(await apps.AnswerAsync(request));
+    }
+
     /// <summary>AttemptToUseExpiredAuthCode.</summary>
     [Theory]
     [InlineData(59, true)]
@@ -83,6 +107,17 @@ public sealed class AppAuthorizationsTests
     }
 
     [Fact]
+    public async Task Who_brings_a_code_while_it_is_redeemed_revokes_the_token_too()
+    {
+        var shared = new SeenState(_shared);
+        var apps = new AppAuthorizations(shared, new EphemeralDataProtectionProvider(), _revocations, _clock);
+        var code = await apps.AllowAsync(new(Asked, "patient", null));
+        shared.AfterGet("app-code:", async () => Assert.NotNull((await apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed));
+        Assert.Null((await apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed);
+        Assert.True(_revocations.IsRevoked(RevokedName.Token(AppAuthorizations.TokenIdOf(code))));
+    }
+
+    [Fact]
     public async Task The_store_sees_neither_secret_nor_content()
     {
         var seen = new SeenState(_shared);
@@ -102,6 +137,11 @@ public sealed class AppAuthorizationsTests
     [InlineData("scopes", "[\"patient/*.cruds\"]", "letters r and s")]
     [InlineData("scopes", "[\"patient/Consent.c\"]", "letters r and s")]
     [InlineData("scopes", "[\"user/*.rs\"]", "letters r and s")]
+    [InlineData("client_id", "\"operator\"", "audit log's own")]
+    [InlineData("client_id", "\"unknown\"", "audit log's own")]
+    [InlineData("client_id", "\"kanta|900\"", "ASCII letters")]
+    [InlineData("client_id", "\"host@1.2.246.10.90000009\"", "ASCII letters")]
+    [InlineData("client_id", "\"\u00e4ppi\"", "ASCII letters")]
     [InlineData("kind", "\"system\"", "are for kind app")]
     [InlineData("kind", "\"both\"", "not valid")]
     public void A_registration_of_an_app_is_refused_with(string member, string value, string reason)
@@ -118,17 +158,31 @@ public sealed class AppAuthorizationsTests
         Assert.Contains(reason, Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{entry}]"), true)).Message);
     }
 
-    /// <summary>Everything that was written, names and values.</summary>
+    /// <summary>Everything that was written, names and values; something may happen between a read and what follows it.</summary>
     private sealed class SeenState(ISharedState inner) : ISharedState
     {
         private readonly StringBuilder _seen = new();
 
+        private string? _awaited;
+        private Func<Task>? _then;
+
         public string Text => _seen.ToString();
+
+        /// <summary>Once, after the next read of a key that begins so.</summary>
+        public void AfterGet(string beginning, Func<Task> then) => (_awaited, _then) = (beginning, then);
 
         public ValueTask<bool> AddAsync(string key, TimeSpan life) { _seen.AppendLine(key); return inner.AddAsync(key, life); }
         public ValueTask SetAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.SetAsync(key, value, life); }
         public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.ReplaceAsync(key, value, life); }
-        public ValueTask<byte[]?> GetAsync(string key) => inner.GetAsync(key);
+        public async ValueTask<byte[]?> GetAsync(string key)
+        {
+            var value = await inner.GetAsync(key);
+            if (_awaited is null || !key.StartsWith(_awaited, StringComparison.Ordinal))
+                return value;
+            _awaited = null;
+            await _then!();
+            return value;
+        }
         public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);
     }

@@ -261,6 +261,14 @@ public sealed class SignOutTests(IdentificationWorld world)
         Assert.Equal(HttpStatusCode.OK, await WhoAmIAsync(cookies));
     }
 
+    [Fact]
+    public async Task A_form_of_too_many_fields_is_refused()
+    {
+        using var http = world.Connect();
+        using var response = await http.PostAsync("/signout-ftn", new FormUrlEncodedContent(Enumerable.Range(0, 1025).Select(static n => new KeyValuePair<string, string>("p" + n, "1"))));
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("logout_token=")]

@@ -29,6 +29,9 @@ sealed class AuditOnDisk : IDisposable
 
     public NoteVerifier Log { get; }
 
+    /// <summary>AuditEvents of every entry that was opened, oldest first.</summary>
+    public List<JsonElement> All { get; } = [];
+
     /// <summary>Recomputes the whole tree and compares it with what is stored, signed and was signed before.</summary>
     public AuditVerification Verify(string? earlierCheckpoint) => AuditVerification.Of(_folder, Log, earlierCheckpoint);
 
@@ -48,9 +51,6 @@ sealed class AuditOnDisk : IDisposable
             _read = index + 1;
         }
     }
-
-    /// <summary>Every AuditEvent that was opened, in the order of the log.</summary>
-    public List<JsonElement> All { get; } = [];
 
     /// <summary>AuditEvents of one request, by its X-Request-Id.</summary>
     public IReadOnlyList<JsonElement> Of(string request) => _events.GetValueOrDefault(request) ?? [];

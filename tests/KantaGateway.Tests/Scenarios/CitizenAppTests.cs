@@ -8,9 +8,11 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Web;
 using KantaGateway.Dev;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
 using KantaGateway.Tests.Identification.Dpop;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
@@ -72,6 +74,67 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         var answer = await world.AnswerAsync(browser, page, "deny");
         Assert.Equal(("access_denied", "s-1", world.Address + "/", null), (answer["error"], answer["state"], answer["iss"], answer["code"]));
         Assert.Equal(HttpStatusCode.BadRequest, (await browser.GetAsync(app.AuthorizeUrl(request))).StatusCode);
+    }
+
+    [Theory]
+    [InlineData("allow", "0", "The citizen allowed patient/Observation.rs patient/Patient.r.")]
+    [InlineData("deny", "4", "The citizen did not allow patient/Observation.rs patient/Patient.r.")]
+    public async Task Her_answer_stands_in_the_log_before_the_app_has_it(string answer, string outcome, string said)
+    {
+        var app = new App(world);
+        using var browser = world.NewBrowser();
+        var page = await world.SignInAsync(browser, "/signin?back=" + Uri.EscapeDataString(app.AuthorizeUrl(await app.PushAsync())));
+        var id = Guid.NewGuid().ToString();
+        browser.DefaultRequestHeaders.Add("X-Request-Id", id);
+        await world.AnswerAsync(browser, page, answer);
+
+        using var audit = new AuditOnDisk(world.Data);
+        audit.Refresh();
+        var entry = Assert.Single(audit.All, one => one.GetRawText().Contains(id, StringComparison.Ordinal));
+        Assert.Equal((outcome, said), (entry.GetProperty("outcome").GetString(), entry.GetProperty("outcomeDesc").GetString()));
+        foreach (var part in new[] { "Patient/" + world.Patient, "\"omakunto\"", "Omakunto Sovellukset Oy" })
+            Assert.Contains(part, entry.GetRawText());
+    }
+
+    [Fact]
+    public async Task She_is_not_asked_for_what_the_registration_no_longer_covers()
+    {
+        var app = new App(world);
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin");
+        var address = app.AuthorizeUrl(await app.PushAsync());
+        var page = await world.OpenAsync(browser, address);
+        Assert.Equal(200, page.Status);
+        var clients = world.Folder.File("keys/clients.json");
+        var before = await File.ReadAllBytesAsync(clients);
+        var changed = JsonNode.Parse(before)!.AsArray();
+        changed.Single(one => (string?)one!["client_id"] == "omakunto")!["scopes"] = new JsonArray("patient/Patient.r");
+        try
+        {
+            await File.WriteAllTextAsync(clients, changed.ToJsonString());
+            await UntilAsync(covers: false);
+            Assert.Equal(400, (await world.OpenAsync(browser, address)).Status);
+            var form = page.Form("authorize-form")!;
+            using var answered = await browser.PostAsync(form.Action, new FormUrlEncodedContent(form.Fields.Append(new("answer", "allow"))));
+            Assert.Equal(HttpStatusCode.BadRequest, answered.StatusCode);
+        }
+        finally
+        {
+            await File.WriteAllBytesAsync(clients, before);
+            await UntilAsync(covers: true);
+        }
+        Assert.Equal(200, (await world.OpenAsync(browser, address)).Status);
+
+        // The file is looked at about once a second.
+        async Task UntilAsync(bool covers)
+        {
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+            while (world.Services.GetRequiredService<ClientRegistry>().Current.Find("omakunto")!.Covers(["patient/Observation.rs"]) != covers)
+            {
+                patience.Token.ThrowIfCancellationRequested();
+                await Task.Yield();
+            }
+        }
     }
 
     [Fact]
@@ -521,6 +584,7 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         private DevHost? _host;
 
         public string Address => _host!.Address;
+        internal string Data => _data;
         internal DevFolder Folder { get; private set; } = null!;
         public string Patient { get; private set; } = "";
         public string AnotherPatient { get; private set; } = "";

@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.RazorPages;
@@ -6,11 +7,11 @@ using Microsoft.AspNetCore.Mvc.RazorPages;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>
-/// An app asks the citizen for her own records (SMART App Launch, standalone): who asks, for what, and her answer. Asked each time; nothing
-/// of it is kept.
+/// An app asks the citizen for her own records (SMART App Launch, standalone): who asks, for what, and her answer. Asked each time: of her answer
+/// nothing is kept but its entry in the log.
 /// </summary>
 [OpenToAll]
-internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
+internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, DisclosureAudit audit, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
 {
     /// <summary>Null when there is nothing to answer.</summary>
     public PushedRequest? Asked { get; private set; }
@@ -36,7 +37,7 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         }
         if (PortalSessions.AreAway(HttpContext))
             return PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, HttpContext);
-        if (!await ReadAsync(client, request))
+        if (await ReadAsync(client, request) is null)
             return await NothingAsync();
         // Back to here once she is identified.
         return HttpContext.Features.Get<IRequesterFeature>() is null
@@ -51,9 +52,11 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
             Notices.Leave(HttpContext, "sign-in-first");
             return new SeeOtherResult("/");
         }
-        if (!await ReadAsync(client, request) || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
+        if (await ReadAsync(client, request) is not { } app || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
             return await NothingAsync();
         var asked = Asked!;
+        // No entry, no code.
+        await audit.AnswerAsync(HttpContext, citizen, self, app, asked.Scopes, isAllowed: answer == "allow");
         if (answer == "deny")
         {
             metrics.RefusedAnswer("denied");
@@ -64,21 +67,23 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, "code", code));
     }
 
-    private async Task<bool> ReadAsync(string? client, string? request)
+    /// <returns>The app that asks; null when there is nothing to answer.</returns>
+    private async Task<RegisteredClient?> ReadAsync(string? client, string? request)
     {
         Asked = await authorizations.ArriveAsync(request, client);
         // Of a registration that has changed since the push, what is now in force.
-        if (Asked is null || registry.Current.Find(Asked.ClientId) is not { IsActive: true } known || !known.Registration.RedirectUris.Contains(Asked.RedirectUri, StringComparer.Ordinal))
+        if (Asked is null || registry.Current.Find(Asked.ClientId) is not { IsActive: true } known
+            || !known.Registration.RedirectUris.Contains(Asked.RedirectUri, StringComparer.Ordinal) || !known.Covers(Asked.Scopes))
         {
             Asked = null;
-            return false;
+            return null;
         }
         RequestUri = request!;
         Vendor = known.Registration.OrganisationName;
         App = known.AppName ?? Vendor;
         // The answer leads the browser there, and it holds the redirect after a form to this list.
         PortalHeaders.AllowFormTo(HttpContext, new Uri(Asked.RedirectUri).GetLeftPart(UriPartial.Authority));
-        return true;
+        return known;
     }
 
     private async Task<PageResult> NothingAsync()

@@ -152,6 +152,32 @@ public sealed class FapiTests(IdentificationWorld world) : IClassFixture<Identif
         Assert.Equal(HttpStatusCode.OK, status);
     }
 
+    [Theory]
+    [InlineData("patient/Observation.rs", HttpStatusCode.OK)]
+    [InlineData("patient/Observation.r", HttpStatusCode.BadRequest)]
+    [InlineData("patient/Condition.rs", HttpStatusCode.BadRequest)]
+    public async Task A_code_gives_what_the_registration_still_covers(string scope, HttpStatusCode expected)
+    {
+        Register();
+        var form = await RedemptionAsync();
+        Register(scope);
+        var (status, body) = await SendAsync("/connect/token", form, Assertion());
+        Assert.True(expected == status, body.ToString());
+        if (expected != HttpStatusCode.OK)
+            Assert.Equal("invalid_grant", body.GetProperty("error").GetString());
+    }
+
+    [Fact]
+    public async Task A_form_of_too_many_fields_is_refused()
+    {
+        Register();
+        var form = Request();
+        for (var i = 0; i < 1025; i++)
+            form["p" + i] = "1";
+        var (status, body) = await SendAsync("/connect/par", form, Assertion());
+        Assert.Equal((HttpStatusCode.BadRequest, "invalid_request"), (status, body.GetProperty("error").GetString()));
+    }
+
     /// <summary>The jti of an assertion serves once, at whichever endpoint.</summary>
     [Fact]
     public async Task An_assertion_serves_once_at_all_endpoints_together()
@@ -164,13 +190,13 @@ public sealed class FapiTests(IdentificationWorld world) : IClassFixture<Identif
 
     private string Patient => world.Services.GetRequiredService<IdentifierCipher>().PatientId(Pseudonym.Read(new byte[Pseudonym.Size]));
 
-    private void Register()
+    private void Register(string scope = "patient/*.rs")
     {
         var point = _signing.ExportParameters(false).Q;
         var jwk = $$"""{"kty":"EC","crv":"P-256","kid":"fapi","x":"{{Base64Url.EncodeToString(point.X)}}","y":"{{Base64Url.EncodeToString(point.Y)}}"}""";
         world.WriteClients(it => it.OrganisationOid != world.Aurora.Organisation ? it : it with
         {
-            Kind = ClientKind.App, Profile = ClientProfile.Fapi2, RedirectUris = [Redirect], Scopes = ["patient/*.rs"], DpopBoundAccessTokens = true,
+            Kind = ClientKind.App, Profile = ClientProfile.Fapi2, RedirectUris = [Redirect], Scopes = [scope], DpopBoundAccessTokens = true,
             TokenEndpointAuthSigningAlg = ["ES256"], Jwks = new RegisteredKeys { Keys = [JsonDocument.Parse(jwk).RootElement] },
         });
         // The file is looked at once a second.
