@@ -197,8 +197,15 @@ internal sealed partial class HeldReports(AttemptLimits limits, TimeProvider tim
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var minute = new PeriodicTimer(TimeSpan.FromMinutes(1), time);
-        while (await minute.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
-            await ReportAsync(stoppingToken).ConfigureAwait(false);
+        try
+        {
+            while (await minute.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+                await ReportAsync(stoppingToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // A host that is only disposed would call this a failure.
+        }
     }
 
     public override async Task StopAsync(CancellationToken cancellationToken)
