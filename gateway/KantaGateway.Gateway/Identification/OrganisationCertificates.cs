@@ -4,7 +4,6 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Gateway.Identification.Certificates;
 using Org.BouncyCastle.Asn1.X509;
-using Org.BouncyCastle.Math;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
 namespace KantaGateway.Gateway.Identification;
@@ -35,9 +34,7 @@ internal sealed class OrganisationCertificates
     private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
     private const string OrganizationIdentifier = "2.5.4.97";
 
-    private readonly X509Certificate2Collection _roots = [];
-    private readonly X509Certificate2Collection _intermediates = [];
-    private readonly Dictionary<string, RevocationInquiry> _inquiries = [];
+    private readonly CertificateAuthorities _authorities;
     private readonly TimeProvider _time;
     private readonly ConditionalWeakTable<X509Certificate2, CertificateFacts> _examined = [];
     private readonly RecentCache<string, CertificateFacts> _known = new(10_000);
@@ -49,18 +46,7 @@ internal sealed class OrganisationCertificates
     public OrganisationCertificates(string authorityPem, IReadOnlyList<RevocationSource> sources, HttpClient http, TimeProvider time, ILogger<OrganisationCertificates> logger)
     {
         _time = time;
-        var authorities = new X509Certificate2Collection();
-        authorities.ImportFromPem(authorityPem);
-        foreach (var authority in authorities)
-        {
-            (authority.SubjectName.RawData.AsSpan().SequenceEqual(authority.IssuerName.RawData) ? _roots : _intermediates).Add(authority);
-            var fingerprint = RevocationSource.FingerprintOf(authority.RawDataMemory.Span);
-            var source = sources.FirstOrDefault(it => it.IsOf(fingerprint))
-                ?? throw new InvalidDataException($"The client authority {fingerprint} has no revocation source.");
-            _inquiries[fingerprint] = new(authority, source, http, time, logger);
-        }
-        if (_roots.Count == 0)
-            throw new InvalidDataException("The client authority file has no root certificate.");
+        _authorities = new("client", authorityPem, sources, http, time, logger);
     }
 
     /// <summary>
@@ -100,15 +86,9 @@ internal sealed class OrganisationCertificates
 
     private CertificateFacts Examine(X509Certificate2 certificate, string thumbprint)
     {
-        Oid? organisation = OrganisationOf(certificate) is { } text && Oid.TryParse(text, out var oid) ? oid : null;
+        Oid? organisation = CertificateAuthorities.SubjectOf(certificate, OrganizationIdentifier) is { } text && Oid.TryParse(text, out var oid) ? oid : null;
 
-        using var chain = new X509Chain();
-        chain.ChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
-        chain.ChainPolicy.CustomTrustStore.AddRange(_roots);
-        chain.ChainPolicy.ExtraStore.AddRange(_intermediates);
-        // What is revoked is found out by CertificateStanding: the platform's check asks addresses that stand in the certificate.
-        chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
-        chain.ChainPolicy.DisableCertificateDownloads = true;
+        using var chain = _authorities.NewChain();
         chain.ChainPolicy.ApplicationPolicy.Add(new System.Security.Cryptography.Oid(ClientAuthentication));
         // Dates are compared at each use instead: the result is kept.
         chain.ChainPolicy.VerificationFlags = X509VerificationFlags.IgnoreNotTimeValid;
@@ -116,7 +96,7 @@ internal sealed class OrganisationCertificates
         var links = chain.ChainElements.Select(element => element.Certificate).ToArray();
         var from = new DateTimeOffset(links.Max(link => link.NotBefore.ToUniversalTime()));
         var to = new DateTimeOffset(links.Min(link => link.NotAfter.ToUniversalTime()));
-        var standing = holds ? StandingOf(links) : null;
+        var standing = holds && _authorities.LinksOf(links) is { } asked ? new CertificateStanding(asked, _time) : null;
         foreach (var link in links)
             if (link != certificate)
                 link.Dispose();
@@ -127,28 +107,8 @@ internal sealed class OrganisationCertificates
         return new(thumbprint, organisation, X509Name.GetInstance(certificate.SubjectName.RawData), from, to, problem, problem is null ? standing : null);
     }
 
-    /// <summary>Null when an authority in the chain is none of those that are configured: this platform looks into its user's stores too.</summary>
-    private CertificateStanding? StandingOf(X509Certificate2[] chain)
-    {
-        var links = new List<(RevocationInquiry, BigInteger)>();
-        for (var i = 0; i + 1 < chain.Length; i++)
-            if (_inquiries.TryGetValue(RevocationSource.FingerprintOf(chain[i + 1].RawDataMemory.Span), out var authority))
-                links.Add((authority, new Org.BouncyCastle.X509.X509Certificate(chain[i].RawData).SerialNumber));
-            else
-                return null;
-        return links.Count > 0 ? new(links, _time) : null;
-    }
-
     private static string Explain(X509ChainStatus[] statuses) =>
         statuses.Any(s => s.Status is X509ChainStatusFlags.NotValidForUsage)
             ? "The TLS client certificate is not meant for client authentication (extended key usage clientAuth)."
             : "The TLS client certificate was not issued by an authority that this gateway accepts.";
-
-    private static string? OrganisationOf(X509Certificate2 certificate)
-    {
-        foreach (var name in certificate.SubjectName.EnumerateRelativeDistinguishedNames())
-            if (!name.HasMultipleElements && name.GetSingleElementType().Value == OrganizationIdentifier)
-                return name.GetSingleElementValue();
-        return null;
-    }
 }
