@@ -5,7 +5,6 @@ using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.IdentityModel.JsonWebTokens;
-using Microsoft.IdentityModel.Protocols;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 using Microsoft.IdentityModel.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -17,7 +16,7 @@ namespace KantaGateway.Gateway.Identification;
 /// object, <c>private_key_jwt</c>, encrypted ID token, exact <c>acr</c>, nonce, state and PKCE.
 /// </summary>
 internal sealed class CitizenSignIn(
-    GatewayOptions options, BrokerKeys keys, IPseudonyms pseudonyms, PortalSessions sessions, SessionEnds ends, IIdentificationObserver observer, AttemptLimits limits, IdentificationMetrics metrics, TimeProvider time)
+    GatewayOptions options, BrokerKeys keys, IPseudonyms pseudonyms, PortalSessions sessions, SessionEnds ends, IIdentificationObserver observer, SignInFailures failures, IdentificationMetrics metrics, TimeProvider time)
 {
     public const string Scheme = "ftn";
     public const string CallbackPath = "/signin-ftn";
@@ -36,7 +35,6 @@ internal sealed class CitizenSignIn(
 
     private const string Unavailable = "The broker, the key service or the shared store does not answer.";
 
-    private const int LongestDocument = 256 * 1024;
     private const int LongestToken = 32 * 1024;
 
     private static readonly TimeSpan RequestObjectLife = TimeSpan.FromMinutes(10);
@@ -50,41 +48,7 @@ internal sealed class CitizenSignIn(
     public void Configure(OpenIdConnectOptions oidc, HttpMessageHandler upstream)
     {
         oidc.SignInScheme = PortalSessions.Scheme;
-        oidc.Authority = _citizens.Authority;
-        oidc.ClientId = _citizens.ClientId;
-        oidc.BackchannelHttpHandler = upstream;
-        oidc.BackchannelTimeout = TimeSpan.FromSeconds(10);
-        oidc.ConfigurationManager = new ConfigurationManager<OpenIdConnectConfiguration>(
-            _citizens.Authority.TrimEnd('/') + "/.well-known/openid-configuration", keys,
-            new HttpDocumentRetriever(new HttpClient(upstream, disposeHandler: false) { Timeout = oidc.BackchannelTimeout, MaxResponseContentBufferSize = LongestDocument }))
-        {
-            AutomaticRefreshInterval = TimeSpan.FromHours(1),
-            // A key that is gone is gone.
-            UseLastKnownGoodConfiguration = false,
-        };
-        oidc.CallbackPath = CallbackPath;
-        oidc.ResponseType = OpenIdConnectResponseType.Code;
-        oidc.ResponseMode = OpenIdConnectResponseMode.Query;
-        oidc.UsePkce = true;
-        oidc.Scope.Clear();
-        oidc.Scope.Add("openid");
-        oidc.PushedAuthorizationBehavior = PushedAuthorizationBehavior.Disable;
-        oidc.DisableTelemetry = true;
-        oidc.MapInboundClaims = false;
-        oidc.SaveTokens = false;
-        oidc.GetClaimsFromUserInfoEndpoint = false;
-        oidc.UseTokenLifetime = false;
-        oidc.RemoteAuthenticationTimeout = RequestObjectLife;
-        oidc.ProtocolValidator.NonceLifetime = RequestObjectLife;
-        oidc.ProtocolValidator.RequireNonce = true;
-        oidc.ClaimActions.Clear();
-        // The broker answers by a redirect, so Lax is enough, and nothing cross-site can plant these.
-        foreach (var cookie in new[] { oidc.CorrelationCookie, oidc.NonceCookie })
-        {
-            cookie.SameSite = SameSiteMode.Lax;
-            cookie.SecurePolicy = CookieSecurePolicy.Always;
-            cookie.HttpOnly = true;
-        }
+        OidcSignIn.Configure(oidc, _citizens.Authority, _citizens.ClientId, CallbackPath, RequestObjectLife, keys, upstream);
         oidc.TokenValidationParameters = new TokenValidationParameters
         {
             ValidIssuer = _citizens.Authority,
@@ -225,30 +189,10 @@ internal sealed class CitizenSignIn(
             HttpRequestException or FaultException or SharedStateException => Unavailable,
             _ => "The sign-in could not be completed.",
         };
-        // Anybody can send broken answers here: they are counted, and not recorded without end.
-        if (limits.Wait(context.HttpContext) is null)
-        {
-            await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
-            metrics.RefusedSignIn(reason == Unavailable ? "unavailable" : "refused");
-            if (reason != Unavailable)
-                await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
-        }
-        context.Response.Redirect(reason == Unavailable ? "/?signin=unavailable" : "/?signin=refused");
-        context.HandleResponse();
+        await failures.EndAsync(context, _citizens.ClientId, reason, reason == Unavailable ? "unavailable" : "refused", "/").ConfigureAwait(false);
     }
 
-    private async Task CancelAsync(AccessDeniedContext context)
-    {
-        // Anybody can say so, as often as he likes: it is counted, and not recorded without end.
-        if (limits.Wait(context.HttpContext) is null)
-        {
-            await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, "The citizen cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
-            metrics.RefusedSignIn("cancelled");
-            await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
-        }
-        context.Response.Redirect("/?signin=cancelled");
-        context.HandleResponse();
-    }
+    private Task CancelAsync(AccessDeniedContext context) => failures.EndAsync(context, _citizens.ClientId, "The citizen cancelled the sign-in.", "cancelled", "/");
 
     private string Sign(string audience, TimeSpan life, Dictionary<string, object> claims, string type)
     {

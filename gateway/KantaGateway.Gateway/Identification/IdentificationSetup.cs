@@ -49,6 +49,7 @@ public static class IdentificationSetup
         services.AddMetrics();
         services.AddSingleton<IdentificationMetrics>();
         services.AddSingleton<AttemptLimits>();
+        services.AddSingleton<SignInFailures>();
         services.AddHostedService<HeldReports>();
         services.AddSingleton(provider => new ClientKeys(new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientKeys>>()));
         services.AddSingleton<ClientAuthentication>();

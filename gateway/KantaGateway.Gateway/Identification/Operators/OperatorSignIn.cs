@@ -8,7 +8,6 @@ using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Identity.Web;
 using Microsoft.IdentityModel.JsonWebTokens;
-using Microsoft.IdentityModel.Protocols;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 using Microsoft.IdentityModel.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -20,7 +19,7 @@ namespace KantaGateway.Gateway.Identification.Operators;
 /// means that resist phishing, a proof of seconds ago, and an app role.
 /// </summary>
 internal sealed class OperatorSignIn(
-    OperatorOptions operators, GatewayOptions options, OperatorSessions sessions, IIdentificationObserver refusals, IOperatorObserver observer, AttemptLimits limits, IdentificationMetrics metrics, TimeProvider time)
+    OperatorOptions operators, GatewayOptions options, OperatorSessions sessions, SignInFailures failures, IOperatorObserver observer, IdentificationMetrics metrics, TimeProvider time)
 {
     public const string Scheme = "entra";
     public const string CallbackPath = "/signin-operator";
@@ -36,7 +35,6 @@ internal sealed class OperatorSignIn(
     private const string TenantClaim = "tid";
     private const string IdClaim = "oid";
 
-    private const int LongestDocument = 256 * 1024;
     private const int LongestToken = 16 * 1024;
 
     private static readonly TimeSpan Skew = TimeSpan.FromSeconds(10);
@@ -69,45 +67,13 @@ internal sealed class OperatorSignIn(
     private void Configure(OpenIdConnectOptions oidc, HttpMessageHandler upstream)
     {
         oidc.SignInScheme = OperatorSessions.Scheme;
-        oidc.Authority = operators.Authority;
-        oidc.ClientId = operators.ClientId;
-        oidc.BackchannelHttpHandler = upstream;
-        oidc.BackchannelTimeout = TimeSpan.FromSeconds(10);
-        oidc.ConfigurationManager = new ConfigurationManager<OpenIdConnectConfiguration>(
-            operators.Authority + "/.well-known/openid-configuration", new OpenIdConnectConfigurationRetriever(),
-            new HttpDocumentRetriever(new HttpClient(upstream, disposeHandler: false) { Timeout = oidc.BackchannelTimeout, MaxResponseContentBufferSize = LongestDocument }))
-        {
-            AutomaticRefreshInterval = TimeSpan.FromHours(1),
-            UseLastKnownGoodConfiguration = false,
-        };
-        oidc.CallbackPath = CallbackPath;
-        oidc.ResponseType = OpenIdConnectResponseType.Code;
-        oidc.ResponseMode = OpenIdConnectResponseMode.Query;
-        oidc.UsePkce = true;
-        oidc.Scope.Clear();
-        oidc.Scope.Add("openid");
+        OidcSignIn.Configure(oidc, operators.Authority, operators.ClientId, CallbackPath, StateLife, new OpenIdConnectConfigurationRetriever(), upstream);
         oidc.Scope.Add("profile");
         // The standard's way of asking for a proof now, and Entra's.
         oidc.MaxAge = TimeSpan.Zero;
         oidc.Prompt = OpenIdConnectPrompt.Login;
-        oidc.PushedAuthorizationBehavior = PushedAuthorizationBehavior.Disable;
-        oidc.DisableTelemetry = true;
-        oidc.MapInboundClaims = false;
-        oidc.SaveTokens = false;
-        oidc.GetClaimsFromUserInfoEndpoint = false;
-        oidc.UseTokenLifetime = false;
-        oidc.RemoteAuthenticationTimeout = StateLife;
-        oidc.ProtocolValidator.NonceLifetime = StateLife;
-        oidc.ProtocolValidator.RequireNonce = true;
-        oidc.ClaimActions.Clear();
-        foreach (var cookie in new[] { oidc.CorrelationCookie, oidc.NonceCookie })
-        {
-            cookie.SameSite = SameSiteMode.Lax;
-            cookie.SecurePolicy = CookieSecurePolicy.Always;
-            cookie.HttpOnly = true;
-            // Microsoft.Identity.Web leaves the path of its own callback in them.
-            cookie.Path = CallbackPath;
-        }
+        // Microsoft.Identity.Web leaves the path of its own callback in them.
+        oidc.CorrelationCookie.Path = oidc.NonceCookie.Path = CallbackPath;
         oidc.TokenValidationParameters = new TokenValidationParameters
         {
             ValidAudience = operators.ClientId,
@@ -214,29 +180,10 @@ internal sealed class OperatorSignIn(
             HttpRequestException or FaultException or SharedStateException => Unavailable,
             _ => "The operator's sign-in could not be completed.",
         };
-        if (limits.Wait(context.HttpContext) is null)
-        {
-            await refusals.RefusedAsync(context.HttpContext, operators.ClientId, reason, context.HttpContext.RequestAborted).ConfigureAwait(false);
-            metrics.RefusedSignIn(reason == Unavailable ? "unavailable" : "refused");
-            if (reason != Unavailable)
-                await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
-        }
-        context.Response.Redirect(StartPath + (reason == Unavailable ? "?signin=unavailable" : "?signin=refused"));
-        context.HandleResponse();
+        await failures.EndAsync(context, operators.ClientId, reason, reason == Unavailable ? "unavailable" : "refused", StartPath).ConfigureAwait(false);
     }
 
-    private async Task CancelAsync(AccessDeniedContext context)
-    {
-        // Anybody can say so, as often as he likes: it is counted, and not recorded without end.
-        if (limits.Wait(context.HttpContext) is null)
-        {
-            await refusals.RefusedAsync(context.HttpContext, operators.ClientId, "The operator cancelled the sign-in.", context.HttpContext.RequestAborted).ConfigureAwait(false);
-            metrics.RefusedSignIn("cancelled");
-            await limits.FailedAsync(context.HttpContext).ConfigureAwait(false);
-        }
-        context.Response.Redirect(StartPath + "?signin=cancelled");
-        context.HandleResponse();
-    }
+    private Task CancelAsync(AccessDeniedContext context) => failures.EndAsync(context, operators.ClientId, "The operator cancelled the sign-in.", "cancelled", StartPath);
 
     /// <exception cref="InvalidDataException">The files do not hold a certificate and its RSA key.</exception>
     private static (SigningCredentials, string) ReadOwn(OperatorOptions operators)
