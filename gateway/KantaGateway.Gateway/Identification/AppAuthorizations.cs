@@ -127,8 +127,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
     private static string? SecretOf(string? requestUri) =>
         requestUri is { Length: 34 + SecretLength } && requestUri.StartsWith(UrnPrefix, StringComparison.Ordinal) ? requestUri[UrnPrefix.Length..] : null;
 
-    /// <summary>Who reads the store must not learn what a browser has to say.</summary>
-    private static string NameOf(string kind, string secret) => $"app-{kind}:" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(secret)));
+    private static string NameOf(string kind, string secret) => SharedKey.Of("app-" + kind, secret);
 
     private async Task WriteAsync<T>(string kind, string secret, T value, TimeSpan life) =>
         await shared.SetAsync(NameOf(kind, secret), _protector.Protect(JsonSerializer.SerializeToUtf8Bytes(value)), life).ConfigureAwait(false);

@@ -2,8 +2,6 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using System.Security.Cryptography;
-using System.Text;
 using KantaGateway.Fhir.Outcomes;
 
 namespace KantaGateway.Gateway.Identification;
@@ -144,7 +142,7 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
 
     private async ValueTask<long> CountAsync(string kind, string key)
     {
-        var name = kind + ":" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
+        var name = SharedKey.Of(kind, key);
         try
         {
             return await shared.CountAsync(name, Window).ConfigureAwait(false);

@@ -1,6 +1,4 @@
 using System.Buffers.Text;
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
@@ -107,19 +105,19 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
         var now = time.GetUtcNow();
         if (!token.TryGetPayloadValue<long>("exp", out var exp))
             return Refuse("The client assertion has no exp.");
-        var expires = DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(exp, 0, 253402300799));
+        var expires = TokenShape.Time(exp);
         if (expires <= now)
             return Refuse("The client assertion has expired; make a new one for each request.");
         if (expires > now + LongestLife + Skew)
             return Refuse("The client assertion's exp is more than five minutes ahead.");
-        if ((token.TryGetPayloadValue<long>("nbf", out var nbf) && DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(nbf, 0, 253402300799)) > now + Skew)
-            || (token.TryGetPayloadValue<long>("iat", out var iat) && DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(iat, 0, 253402300799)) > now + Skew))
+        if ((token.TryGetPayloadValue<long>("nbf", out var nbf) && TokenShape.Time(nbf) > now + Skew)
+            || (token.TryGetPayloadValue<long>("iat", out var iat) && TokenShape.Time(iat) > now + Skew))
             return Refuse("The client assertion is dated in the future; check the client's clock.");
         if (token.Id is not { Length: > 0 and <= LongestJti } jti)
             return Refuse($"The client assertion needs a jti of 1 to {LongestJti} characters.");
 
         // RFC 7523 §3 (7): last, so that only an otherwise good assertion is used up.
-        return await shared.AddAsync("assertion:" + Digest(claimed, jti), expires - now + Skew).ConfigureAwait(false)
+        return await shared.AddAsync(SharedKey.Of("assertion", claimed, jti), expires - now + Skew).ConfigureAwait(false)
             ? (client, null)
             : Refuse("The client assertion has been used before (jti); make a new one for each request.");
     }
@@ -167,7 +165,4 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
             _ => "The client assertion's signature does not verify with the registered key of that kid.",
         };
     }
-
-    private static string Digest(string clientId, string jti) =>
-        Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(clientId + "\0" + jti)));
 }

@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Extensions.Options;
@@ -45,7 +43,7 @@ internal sealed class LogoutTokens(IOptionsMonitor<OpenIdConnectOptions> schemes
                 ? $"typ must be {TokenType}." : "It is not encrypted, signed, issued and dated as the ID tokens of the broker are.");
         }
         if (!jwt.TryGetPayloadValue<long>("iat", out var iat)
-            || DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(iat, 0, 253402300799)) is var issued && (issued > time.GetUtcNow() + Skew || issued < time.GetUtcNow() - Oldest))
+            || TokenShape.Time(iat) is var issued && (issued > time.GetUtcNow() + Skew || issued < time.GetUtcNow() - Oldest))
             return Refuse("iat must be of the last five minutes.");
         if (!jwt.TryGetPayloadValue<JsonElement>("events", out var events) || events.ValueKind != JsonValueKind.Object
             || !events.TryGetProperty(Event, out var logout) || logout.ValueKind != JsonValueKind.Object)
@@ -59,7 +57,7 @@ internal sealed class LogoutTokens(IOptionsMonitor<OpenIdConnectOptions> schemes
         if (jwt.Id is not { Length: > 0 and <= LongestId })
             return Refuse($"jti of 1 to {LongestId} characters is needed.");
         // Last, so that only a good one is used up.
-        var name = "logout:" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(jwt.Id)));
+        var name = SharedKey.Of("logout", jwt.Id);
         if (!await shared.AddAsync(name, Oldest + Skew + Skew).ConfigureAwait(false))
             return Refuse("It has been used before (jti).");
         try

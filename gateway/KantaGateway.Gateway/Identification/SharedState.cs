@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
 using StackExchange.Redis;
 
 namespace KantaGateway.Gateway.Identification;
@@ -23,6 +25,15 @@ internal interface ISharedState
     /// <param name="life">From the first; after it the count begins anew.</param>
     /// <returns>How many there are now, this one included.</returns>
     ValueTask<long> CountAsync(string key, TimeSpan life);
+}
+
+/// <summary>Names in the shared store: who reads them must not learn what they stand for.</summary>
+internal static class SharedKey
+{
+    /// <summary>A kind, and the SHA-256 of what tells one of the kind from the others.</summary>
+    /// <param name="kind">Stands in the open; in memory each has room of its own.</param>
+    public static string Of(string kind, params ReadOnlySpan<string?> parts) =>
+        $"{kind}:{Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\0', parts))))}";
 }
 
 /// <summary>The shared store is full or out of reach: the caller must refuse, not go on without it.</summary>

@@ -1,6 +1,5 @@
 using System.Buffers.Text;
 using System.Security.Cryptography;
-using System.Text;
 using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
@@ -126,6 +125,5 @@ internal abstract class TicketSessions(string scheme, string kind, ISharedState 
 
     private byte[] Seal(AuthenticationTicket ticket) => protector.Protect(TicketSerializer.Default.Serialize(ticket));
 
-    /// <summary>Who reads the store must not learn what a cookie has to say.</summary>
-    private string NameOf(string key) => $"{kind}:" + Convert.ToHexString(SHA256.HashData(Encoding.ASCII.GetBytes(key)));
+    private string NameOf(string key) => SharedKey.Of(kind, key);
 }

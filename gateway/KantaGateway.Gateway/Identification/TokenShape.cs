@@ -61,6 +61,9 @@ internal static class TokenShape
         }
     }
 
+    /// <summary>Seconds since 1970 (RFC 7519 NumericDate); what no time can be is the first or the last of them.</summary>
+    public static DateTimeOffset Time(long seconds) => DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(seconds, 0, DateTimeOffset.MaxValue.ToUnixTimeSeconds()));
+
     private const string NotEncrypted = "is not a readable encrypted JWT (JWE compact form).";
 
     private static string? ExplainEncrypted(string text, int longest)

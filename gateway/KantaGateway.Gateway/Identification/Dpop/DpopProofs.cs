@@ -88,7 +88,7 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
         if (!proof.TryGetPayloadValue<string>("nonce", out var nonce) || !nonces.IsGood(nonce))
             return (null, new(UseNonce, $"The DPoP proof must carry the nonce of this answer's {NonceHeader} header; make a new proof with it."));
         // Last, so that only an otherwise good proof is used up. It is refused by its age after this.
-        return await shared.AddAsync("dpop:" + Digest(thumbprint, proof.Id), Oldest + Ahead).ConfigureAwait(false)
+        return await shared.AddAsync(SharedKey.Of("dpop", thumbprint, proof.Id), Oldest + Ahead).ConfigureAwait(false)
             ? (thumbprint, null)
             : Refuse("The DPoP proof has been used before (jti); make a new one for each request.");
     }
@@ -164,8 +164,6 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
             return new() { Kty = "RSA", N = Base64Url.EncodeToString(n), E = Base64Url.EncodeToString(e), CryptoProviderFactory = Uncached };
         return null;
     }
-
-    private static string Digest(string thumbprint, string jti) => Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(thumbprint + "\0" + jti)));
 
     private static (string?, DpopRefusal?) Refuse(string description) => (null, new(InvalidProof, description));
 }

@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
-using System.Text;
 using System.Text.Json;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
@@ -76,22 +75,19 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
         var now = time.GetUtcNow();
         if (!token.TryGetPayloadValue<long>("exp", out var exp) || !token.TryGetPayloadValue<long>("iat", out var iat))
             return No("The subject_token needs exp and iat.");
-        var expires = Time(exp);
+        var expires = TokenShape.Time(exp);
         if (expires <= now)
             return No("The subject_token has expired; the professional must sign a new one.");
         if (expires > now + LongestLife + Skew)
             return No("The subject_token's exp is more than five minutes ahead.");
-        if (Time(iat) > now + Skew || (token.TryGetPayloadValue<long>("nbf", out var nbf) && Time(nbf) > now + Skew))
+        if (TokenShape.Time(iat) > now + Skew || (token.TryGetPayloadValue<long>("nbf", out var nbf) && TokenShape.Time(nbf) > now + Skew))
             return No("The subject_token is dated in the future; check the clock of where it was signed.");
         if (token.Id is not { Length: > 0 and <= LongestJti } jti)
             return No($"The subject_token needs a jti of 1 to {LongestJti} characters.");
         // Last, so that only an otherwise good one is used up.
-        var name = "card:" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(holder.Number + "\0" + jti)));
-        return await shared.AddAsync(name, expires - now + Skew).ConfigureAwait(false) ? (holder, expires, null)
+        return await shared.AddAsync(SharedKey.Of("card", holder.Number, jti), expires - now + Skew).ConfigureAwait(false) ? (holder, expires, null)
             : No("The subject_token has been used before (jti); the professional must sign a new one.");
     }
-
-    private static DateTimeOffset Time(long seconds) => DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(seconds, 0, 253402300799));
 
     private static X509Certificate2? Read(JsonWebToken token)
     {
