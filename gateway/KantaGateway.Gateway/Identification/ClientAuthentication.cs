@@ -147,17 +147,9 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
     private static async ValueTask<string?> ExplainSignatureAsync(JsonWebToken assertion, JsonWebKey key)
     {
         // Only the signature and the type: claims have their own sentences.
-        var result = await Tokens.ValidateTokenAsync(assertion, new TokenValidationParameters
-        {
-            IssuerSigningKey = key,
-            TryAllIssuerSigningKeys = true,
-            ValidAlgorithms = [assertion.Alg],
-            // SMART writes JWT, RFC 7523bis client-authentication+jwt; an access token (at+jwt) must not pass for either.
-            TypeValidator = static (type, _, _) => type is null or "" or "JWT" or "jwt" or "client-authentication+jwt" ? type ?? "JWT" : throw new SecurityTokenInvalidTypeException(),
-            ValidateIssuer = false,
-            ValidateAudience = false,
-            ValidateLifetime = false,
-        }).ConfigureAwait(false);
+        // SMART writes JWT, RFC 7523bis client-authentication+jwt; an access token (at+jwt) must not pass for either.
+        var result = await Tokens.ValidateTokenAsync(assertion, TokenShape.SignatureOf(key, assertion.Alg,
+            static (type, _, _) => type is null or "" or "JWT" or "jwt" or "client-authentication+jwt" ? type ?? "JWT" : throw new SecurityTokenInvalidTypeException())).ConfigureAwait(false);
         return result switch
         {
             { IsValid: true } => null,

@@ -61,6 +61,21 @@ internal static class TokenShape
         }
     }
 
+    /// <summary>For tokens whose claims have sentences of their own: looks at the signature, and at the type.</summary>
+    /// <param name="key">The only one that may have signed it.</param>
+    /// <param name="algorithm">The token's; that it is one of those allowed has been looked at.</param>
+    /// <param name="type">Throws where <c>typ</c> is another than expected; null: it has been looked at.</param>
+    public static TokenValidationParameters SignatureOf(SecurityKey key, string algorithm, TypeValidator? type = null) => new()
+    {
+        IssuerSigningKey = key,
+        TryAllIssuerSigningKeys = true,
+        ValidAlgorithms = [algorithm],
+        TypeValidator = type,
+        ValidateIssuer = false,
+        ValidateAudience = false,
+        ValidateLifetime = false,
+    };
+
     /// <summary>Seconds since 1970 (RFC 7519 NumericDate); what no time can be is the first or the last of them.</summary>
     public static DateTimeOffset Time(long seconds) => DateTimeOffset.FromUnixTimeSeconds(Math.Clamp(seconds, 0, DateTimeOffset.MaxValue.ToUnixTimeSeconds()));
 

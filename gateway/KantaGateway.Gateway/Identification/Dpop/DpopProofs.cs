@@ -68,15 +68,7 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
             return Refuse($"The DPoP proof must be signed with {string.Join(" or ", Algorithms)}.");
         if (KeyOf(proof, out var keyless) is not { } key)
             return Refuse(keyless);
-        var signed = await Tokens.ValidateTokenAsync(proof, new TokenValidationParameters
-        {
-            IssuerSigningKey = key,
-            TryAllIssuerSigningKeys = true,
-            ValidAlgorithms = [proof.Alg],
-            ValidateIssuer = false,
-            ValidateAudience = false,
-            ValidateLifetime = false,
-        }).ConfigureAwait(false);
+        var signed = await Tokens.ValidateTokenAsync(proof, TokenShape.SignatureOf(key, proof.Alg)).ConfigureAwait(false);
         if (!signed.IsValid)
             return Refuse("The DPoP proof's signature does not verify with the jwk in its header.");
         // Before anything is kept or told on the strength of a key that anybody can make.

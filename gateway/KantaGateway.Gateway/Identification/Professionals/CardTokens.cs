@@ -45,16 +45,8 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
             return No("The subject_token must be signed with ES256, ES384, RS256 or PS256 and the card's key of that kind, of RSA 2048 bits or more.");
 
         // The signature before anybody is asked about the certificate.
-        var signed = await Tokens.ValidateTokenAsync(token, new TokenValidationParameters
-        {
-            IssuerSigningKey = key,
-            TryAllIssuerSigningKeys = true,
-            ValidAlgorithms = [token.Alg],
-            TypeValidator = static (type, _, _) => type is null or "" or "JWT" ? "JWT" : throw new SecurityTokenInvalidTypeException(),
-            ValidateIssuer = false,
-            ValidateAudience = false,
-            ValidateLifetime = false,
-        }).ConfigureAwait(false);
+        var signed = await Tokens.ValidateTokenAsync(token, TokenShape.SignatureOf(key, token.Alg,
+            static (type, _, _) => type is null or "" or "JWT" ? "JWT" : throw new SecurityTokenInvalidTypeException())).ConfigureAwait(false);
         if (!signed.IsValid)
             return No(signed.Exception is SecurityTokenInvalidTypeException ? "The subject_token's typ must be JWT." : "The subject_token's signature does not verify with the card's certificate.");
         var holder = await certificates.ExamineAsync(certificate).ConfigureAwait(false);
