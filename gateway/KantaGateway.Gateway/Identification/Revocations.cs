@@ -227,10 +227,17 @@ internal sealed partial class RevocationLease(Revocations revocations, ILogger<R
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        while (true)
+        try
         {
-            await _told.WaitAsync(Every, stoppingToken).ConfigureAwait(false);
-            await LookAsync().ConfigureAwait(false);
+            while (true)
+            {
+                await _told.WaitAsync(Every, stoppingToken).ConfigureAwait(false);
+                await LookAsync().ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // A host that is only disposed would call this a failure.
         }
     }
 
