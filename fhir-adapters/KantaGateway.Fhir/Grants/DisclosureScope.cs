@@ -25,7 +25,7 @@ public enum Breadth
 /// The part of one compartment that a permit opens: a filter over entries which the repository applies inside its
 /// search, before limits, totals, includes and history.
 /// </summary>
-/// <remarks>Act 703/2023 §9 (own register), §54 (permission), §59 (denials). Immutable, compared by value of its parts.</remarks>
+/// <remarks>Act 703/2023 §9 (own register), §54 (permission), §59 (denials). Immutable.</remarks>
 public sealed record DisclosureScope
 {
     public static readonly DisclosureScope Nothing = new() { Breadth = Breadth.None };
@@ -37,9 +37,14 @@ public sealed record DisclosureScope
     [JsonPropertyName("c")]
     public string Controller { get; init; } = "";
 
-    /// <summary>OIDs of service events under a denial; matched against other controllers' entries only.</summary>
-    [JsonPropertyName("d")]
-    public IReadOnlyList<string> DeniedServiceEvents { get; init; } = [];
+    /// <summary>Which of the controller's registers is the own one, as <see cref="Register"/> names it; writes go there.</summary>
+    /// <remarks>Act 703/2023 §18: occupational care keeps a register for each employer.</remarks>
+    [JsonPropertyName("g")]
+    public string Register { get; init; } = Grants.Register.Patient;
+
+    /// <summary>What of the record stays hidden although the breadth reaches it.</summary>
+    [JsonPropertyName("w")]
+    public Withheld Withheld { get; init; } = Withheld.Nothing;
 
     /// <summary>
     /// Resource types that the token reaches, ordinal and each once; null means every served type. Of a write it bounds the
@@ -48,48 +53,54 @@ public sealed record DisclosureScope
     [JsonPropertyName("t")]
     public IReadOnlyList<string>? Types { get; init; }
 
+    /// <summary>Resource types that the requester's task or purpose reaches in registers other than the own one; null: no further bound.</summary>
+    /// <remarks>Decree 457/2024 §3-9; of an emergency what is necessary (Act 703/2023 §54.2).</remarks>
+    [JsonPropertyName("o")]
+    public IReadOnlyList<string>? TypesOfOthers { get; init; }
+
+    /// <summary>
+    /// Whether addresses and ways to reach a person under a non-disclosure for personal safety (turvakielto) are left out of all
+    /// but the own register's records.
+    /// </summary>
+    [JsonPropertyName("n")]
+    public bool HidesContacts { get; init; }
+
     /// <summary>The same scope over every type: for resources whose type the gateway has already found in the token.</summary>
     [JsonIgnore]
     public DisclosureScope OfAnyType => Types is null ? this : this with { Types = null };
+
+    /// <summary>Whether an entry is of the own register: no denial reaches it (Act 703/2023 §59).</summary>
+    /// <param name="controller">OID of the entry's data controller.</param>
+    /// <param name="register">Its register, as <see cref="Grants.Register"/> names it.</param>
+    public bool IsOwn(string controller, string register) => controller == Controller && register == Register;
 
     /// <summary>
     /// Whether an entry may be seen. Total: every combination has an answer, and an unknown one is false.
     /// </summary>
     /// <param name="type">FHIR resource type.</param>
     /// <param name="controller">OID of the entry's data controller.</param>
-    /// <param name="serviceEvent">OID of the entry's service event, null when it names none.</param>
-    /// <param name="related">OIDs of the service events of what the entry refers to: one that shows a hidden entry is hidden with it.</param>
+    /// <param name="register">Its register, as <see cref="Grants.Register"/> names it.</param>
+    /// <param name="hidden">What <see cref="Withheld"/> does to it.</param>
     /// <remarks>
     /// Consents are the person's declarations of will: nobody else reads them, for a denial's existence may not be
     /// visible to providers (EHDS Art. 8). AuditEvents are the use log of the controller that wrote them (§70): no disclosure
     /// permission reaches them, and since they name employees, the person is told from the access log in the portal, by
     /// organisation.
     /// </remarks>
-    public bool Admits(string type, string controller, string? serviceEvent, params ReadOnlySpan<string> related) =>
-        Admits(type, controller, IsDenied(serviceEvent) || IsAnyDenied(related));
-
-    /// <inheritdoc cref="Admits(string, string, string?, ReadOnlySpan{string})"/>
-    /// <param name="showsDenied">Whether it belongs to one of <see cref="DeniedServiceEvents"/> or shows what does.</param>
-    public bool Admits(string type, string controller, bool showsDenied) => Breadth switch
+    public bool Admits(string type, string controller, string register, Hidden hidden) => Breadth switch
     {
-        _ when type == "AuditEvent" => Breadth is Breadth.OwnRegister or Breadth.Disclosed && controller == Controller && Reaches(type),
-        Breadth.WholePerson or Breadth.Directory => Reaches(type),
+        _ when (hidden & Hidden.FromAll) != 0 => false,
+        _ when type == "AuditEvent" => Breadth is Breadth.OwnRegister or Breadth.Disclosed && IsOwn(controller, register) && Reaches(type),
+        Breadth.WholePerson => Reaches(type) && (type != "Consent" || !Withheld.FromCustodians),
+        Breadth.Directory => Reaches(type),
         _ when type == "Consent" => false,
-        Breadth.OwnRegister => controller == Controller && Reaches(type),
+        Breadth.OwnRegister => IsOwn(controller, register) && Reaches(type),
         Breadth.Disclosed => Reaches(type)
-            && (controller == Controller || !showsDenied),
+            && (IsOwn(controller, register) || ((hidden & Hidden.FromOthers) == 0 && ReachesOfOthers(type))),
         _ => false,
     };
 
-    private bool IsDenied(string? serviceEvent) => serviceEvent is not null && DeniedServiceEvents.Contains(serviceEvent);
-
-    private bool IsAnyDenied(ReadOnlySpan<string> serviceEvents)
-    {
-        foreach (var serviceEvent in serviceEvents)
-            if (IsDenied(serviceEvent))
-                return true;
-        return false;
-    }
-
     private bool Reaches(string type) => Types is null || Types.Contains(type);
+
+    private bool ReachesOfOthers(string type) => TypesOfOthers is null || TypesOfOthers.Contains(type);
 }

@@ -10,7 +10,7 @@ namespace KantaGateway.Fhir.Interactions;
 /// Consent: a declaration of will (Act 703/2023 §57-59) is made or withdrawn one at a time, by id, by the person; so that each
 /// is judged by itself and none is chosen by what happens to match. Provenance and AuditEvent say what was true when they were
 /// written (§10, log data stay unaltered): they are made and never changed nor deleted. Who reads them is the matter of
-/// <see cref="Grants.DisclosureScope.Admits(string, string, bool)"/>.
+/// <see cref="Grants.DisclosureScope.Admits"/>.
 /// </remarks>
 public static class ResourceRules
 {

@@ -91,13 +91,14 @@ sealed class CompartmentView
     {
         ref readonly var facts = ref _rows.FactsOf(sequence);
         return (facts.Marks & RowTable.RowMarks.Deleted) == 0
-            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), Denied(scope).Contains(sequence));
+            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), Register.Patient, HiddenBy(scope, sequence));
     }
 
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
-    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, Denied(scope).Contains((int)row.Sequence));
+    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, Register.Patient, HiddenBy(scope, (int)row.Sequence));
 
-    private DeniedRows Denied(DisclosureScope scope) => scope.DeniedServiceEvents is { Count: > 0 } events ? _rows.Denied(events, _today) : DeniedRows.None;
+    private Hidden HiddenBy(DisclosureScope scope, int sequence) =>
+        scope.Withheld.ServiceEvents is { Count: > 0 } events && _rows.Denied(events, _today).Contains(sequence) ? Hidden.FromOthers : Hidden.None;
 
     /// <summary>The decrypted entry of a row, where the compartment was opened with them.</summary>
     public ReadOnlySpan<byte> EntryOf(int sequence) => _rows.EntryOf(sequence);

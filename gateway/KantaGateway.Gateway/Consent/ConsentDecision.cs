@@ -129,7 +129,7 @@ public static class ConsentDecision
         {
             Breadth = Breadth.Disclosed,
             Controller = requester.Organisation.ToString(),
-            DeniedServiceEvents = policy.DeniedServiceEvents,
+            Withheld = policy.DeniedServiceEvents.Count == 0 ? Withheld.Nothing : new() { ServiceEvents = policy.DeniedServiceEvents },
         };
         return new Decision.Permit(LegalBasis.DisclosurePermission, scope, policy.DeniedServiceEvents.Count == 0
             ? [Rule.OwnRegister, Rule.Permission, Rule.CareRelationship]

@@ -35,7 +35,7 @@ public class ConsentDecisionTests
             Assert.Equal(expect.GetProperty("breadth").GetString(), permit.Scope.Breadth.ToString());
             Assert.Equal(expect.GetProperty("basis").GetString(), permit.Basis.ToString());
             if (expect.TryGetProperty("denied", out var denied))
-                Assert.Equal(denied.EnumerateArray().Select(d => d.GetString()), permit.Scope.DeniedServiceEvents);
+                Assert.Equal(denied.EnumerateArray().Select(d => d.GetString()), permit.Scope.Withheld.ServiceEvents);
         }
 
         string? Text(string property) => vector.TryGetProperty(property, out var value) ? value.GetString() : null;
@@ -51,7 +51,7 @@ public class ConsentDecisionTests
 
     private static bool Sees(IEnumerable<string> declared, bool open, (string Controller, string? Event) entry) =>
         ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Search, "Observation"), ConsentWorld.Policy(declared, open))
-            is Decision.Permit permit && permit.Scope.Admits("Observation", entry.Controller, entry.Event);
+            is Decision.Permit permit && permit.Scope.Admits("Observation", entry.Controller, Register.Patient, permit.Scope.Withheld.ServiceEvents.Contains(entry.Event) ? Hidden.FromOthers : Hidden.None);
 
     [Fact]
     public void Adding_a_denial_never_shows_more() => Gen.Select(Declarations, Gen.Bool, Entries, OneOf<string>(["deny-all", "unreadable", .. Events.Select(e => "deny-event:" + e)]))
@@ -132,6 +132,6 @@ public class ConsentDecisionTests
     public void Nobody_but_the_person_sees_declarations()
     {
         foreach (var breadth in Enum.GetValues<Breadth>().Except([Breadth.WholePerson, Breadth.Directory]))
-            Assert.False(new DisclosureScope { Breadth = breadth, Controller = "1.2" }.Admits("Consent", "1.2", null));
+            Assert.False(new DisclosureScope { Breadth = breadth, Controller = "1.2" }.Admits("Consent", "1.2", Register.Patient, Hidden.None));
     }
 }

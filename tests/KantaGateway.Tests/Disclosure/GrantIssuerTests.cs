@@ -18,7 +18,7 @@ public sealed class GrantIssuerTests : IDisposable
     private string Grant(DisclosureScope scope) => _issuer.For(ConsentWorld.Requester("professional"), ConsentWorld.Person, GrantUse.Read, scope, 7);
 
     private static DisclosureScope Scope(string[]? types, params string[] denied) =>
-        new() { Breadth = Breadth.Disclosed, Controller = "1.2.246.10.1", Types = types, DeniedServiceEvents = denied };
+        new() { Breadth = Breadth.Disclosed, Controller = "1.2.246.10.1", Types = types, Withheld = new() { ServiceEvents = denied } };
 
     [Fact]
     public void Equal_scopes_made_at_different_times_share_a_grant()

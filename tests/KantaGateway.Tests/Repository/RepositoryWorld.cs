@@ -103,7 +103,7 @@ sealed class RepositoryWorld : IAsyncDisposable
     public Caller As(Pseudonym person, string controller, Breadth breadth = Breadth.OwnRegister, params string[] denied) => new(this, new()
     {
         Id = Guid.NewGuid().ToString("N"), Use = GrantUse.Write, Compartment = person, Caller = controller, PurposeOfUse = "TREAT",
-        Scope = new() { Breadth = breadth, Controller = controller, DeniedServiceEvents = denied }, Expires = DateTimeOffset.UtcNow.AddSeconds(50),
+        Scope = new() { Breadth = breadth, Controller = controller, Withheld = new() { ServiceEvents = denied } }, Expires = DateTimeOffset.UtcNow.AddSeconds(50),
     });
 
     /// <summary>The person themselves.</summary>

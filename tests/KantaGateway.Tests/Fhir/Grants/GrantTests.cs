@@ -30,7 +30,7 @@ public sealed class GrantTests : IDisposable
         Use = GrantUse.Read,
         Compartment = Pseudonym.Read("0123456789"u8),
         PolicyVersion = 41,
-        Scope = new() { Breadth = Breadth.Disclosed, Controller = "1.2.246.10.1", DeniedServiceEvents = ["1.2.246.10.2.14.7"], Types = ["Observation"] },
+        Scope = new() { Breadth = Breadth.Disclosed, Controller = "1.2.246.10.1", Withheld = new() { ServiceEvents = ["1.2.246.10.2.14.7"] }, Types = ["Observation"] },
         Caller = "client|person",
         PurposeOfUse = "TREAT",
         Expires = _time.GetUtcNow().AddSeconds(60),
@@ -44,7 +44,7 @@ public sealed class GrantTests : IDisposable
         Assert.Equal(AGrant with { Scope = null! }, read! with { Scope = null! });
         Assert.Equal(AGrant.Scope.Breadth, read.Scope.Breadth);
         Assert.Equal(AGrant.Scope.Controller, read.Scope.Controller);
-        Assert.Equal(AGrant.Scope.DeniedServiceEvents, read.Scope.DeniedServiceEvents);
+        Assert.Equal(AGrant.Scope.Withheld.ServiceEvents, read.Scope.Withheld.ServiceEvents);
         Assert.Equal(AGrant.Scope.Types!, read.Scope.Types!);
     }
 

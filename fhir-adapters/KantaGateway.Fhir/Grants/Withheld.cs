@@ -1,0 +1,119 @@
+using System.Text.Json.Serialization;
+
+namespace KantaGateway.Fhir.Grants;
+
+/// <summary>Names of the registers that a data controller keeps.</summary>
+/// <remarks>
+/// THL 1.2.246.537.5.40150 (register of a patient document) tells them apart: 2 the patient register, 4 that of occupational care, which is
+/// kept for each employer (Act 703/2023 §18). A denial of a register names controller and register (§59.2).
+/// </remarks>
+public static class Register
+{
+    /// <summary>The controller's patient register.</summary>
+    public const string Patient = "2";
+
+    private const string OccupationalPrefix = "4:";
+
+    /// <summary>The register that occupational care keeps for one employer.</summary>
+    /// <param name="employer">OID or business id of the employer, not empty.</param>
+    public static string Occupational(string employer) => OccupationalPrefix + employer;
+
+    public static bool IsOccupational(string register) => register.StartsWith(OccupationalPrefix, StringComparison.Ordinal);
+
+    /// <summary>One register of one controller, as <see cref="Withheld.Registers"/> lists it.</summary>
+    public static string Of(string controller, string register) => $"{controller} {register}";
+}
+
+/// <summary>What <see cref="Withheld"/> does to one entry.</summary>
+[Flags]
+public enum Hidden : byte
+{
+    None = 0,
+
+    /// <summary>A denial covers it, or it shows what one covers: hidden from every register but its own.</summary>
+    FromOthers = 1,
+
+    /// <summary>Specially protected, not for custodians or not yet released, or it shows what is: hidden from its own register too.</summary>
+    FromAll = 2,
+}
+
+/// <summary>
+/// What of a record stays hidden although a permit's breadth reaches it. Whatever refers to a hidden entry is hidden with it: hidden
+/// looks like absent (law 4).
+/// </summary>
+/// <remarks>Lists are ordinal, each name once. Compared by what is in them.</remarks>
+public sealed record Withheld
+{
+    public static readonly Withheld Nothing = new();
+
+    // :: Denials (Act 703/2023 §59.2): from every register but the entry's own.
+
+    /// <summary>OIDs of service events.</summary>
+    [JsonPropertyName("e")]
+    public IReadOnlyList<string> ServiceEvents { get; init; } = [];
+
+    /// <summary>Registers, each as <see cref="Register.Of"/> writes it.</summary>
+    [JsonPropertyName("r")]
+    public IReadOnlyList<string> Registers { get; init; } = [];
+
+    /// <summary>Logical ids of MedicationRequests: a prescription may be denied alone, with what dispenses it.</summary>
+    [JsonPropertyName("p")]
+    public IReadOnlyList<string> Prescriptions { get; init; } = [];
+
+    // :: From every register.
+
+    /// <summary>Entries of specially protected services (Act 703/2023 §26.2, decree 457/2024 §26); medication and risks exempt.</summary>
+    [JsonPropertyName("s")]
+    public bool SpeciallyProtected { get; init; }
+
+    /// <summary>
+    /// Protected services that are seen nevertheless: the requester treats in them, or has confirmed (§26.2). An entry of several is seen by
+    /// any of them.
+    /// </summary>
+    [JsonPropertyName("v")]
+    public ProtectedService SeenServices { get; init; }
+
+    /// <summary>Entries that a minor's custodians may not see: denied them by a minor able to decide, or not known (§51; THL 1.2.246.537.5.40202 3 and 4).</summary>
+    [JsonPropertyName("c")]
+    public bool FromCustodians { get; init; }
+
+    /// <summary>
+    /// An entry first written before this without a code is as one of a minor not able to decide (§34: a child under twelve), so custodians
+    /// see it; null: an entry without a code is never seen by them.
+    /// </summary>
+    [JsonPropertyName("k")]
+    public DateTimeOffset? UnknownShownBefore { get; init; }
+
+    /// <summary>Time of the request, UTC: entries whose release to the person lies later are hidden; null: release delays do not matter.</summary>
+    [JsonPropertyName("u")]
+    public DateTimeOffset? UnreleasedAt { get; init; }
+
+    /// <summary>Whether anything can be hidden by it.</summary>
+    [JsonIgnore]
+    public bool IsNothing => !SpeciallyProtected && !FromCustodians && UnreleasedAt is null && ServiceEvents.Count == 0 && Registers.Count == 0 && Prescriptions.Count == 0;
+
+    public bool Equals(Withheld? other) => ReferenceEquals(this, other) || (other is not null
+        && SpeciallyProtected == other.SpeciallyProtected && FromCustodians == other.FromCustodians
+        && UnknownShownBefore == other.UnknownShownBefore && UnreleasedAt == other.UnreleasedAt
+        && Same(ServiceEvents, other.ServiceEvents) && Same(Registers, other.Registers)
+        && SeenServices == other.SeenServices && Same(Prescriptions, other.Prescriptions));
+
+    public override int GetHashCode()
+    {
+        var hash = new HashCode();
+        hash.Add(SpeciallyProtected);
+        hash.Add(SeenServices);
+        hash.Add(FromCustodians);
+        hash.Add(UnknownShownBefore);
+        hash.Add(UnreleasedAt);
+        foreach (var list in (ReadOnlySpan<IReadOnlyList<string>>)[ServiceEvents, Registers, Prescriptions])
+        {
+            hash.Add(list.Count);
+            if (list.Count > 0)
+                hash.Add(list[0]);
+        }
+        return hash.ToHashCode();
+    }
+
+    private static bool Same(IReadOnlyList<string> one, IReadOnlyList<string> other) => ReferenceEquals(one, other) || one.SequenceEqual(other);
+}
