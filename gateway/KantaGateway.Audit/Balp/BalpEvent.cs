@@ -25,6 +25,7 @@ public static class BalpEvent
     internal const string Interactions = "http://hl7.org/fhir/restful-interaction";
     internal const string ActReason = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
     internal const string Participation = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
+    internal const string RoleCodes = "http://terminology.hl7.org/CodeSystem/v3-RoleCode";
     internal const string RoleClass = "http://terminology.hl7.org/CodeSystem/v3-RoleClass";
     internal const string EntityType = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
     internal const string ObjectRole = "http://terminology.hl7.org/CodeSystem/object-role";
@@ -241,6 +242,12 @@ public static class BalpEvent
         {
             json.WriteStartArray("role");
             json.WriteStartObject();
+            if (ReferenceEquals(person, record.Citizen) && person.Role is AuditPerson.Custodian or AuditPerson.MandateHolder)
+            {
+                json.WriteStartArray("coding");
+                WriteCoding(json, RoleCodes, person.Role == AuditPerson.Custodian ? "GUARD" : "HPOWATT");
+                json.WriteEndArray();
+            }
             WriteOptional(json, "text", person.Role);
             json.WriteEndObject();
             json.WriteEndArray();

@@ -51,8 +51,15 @@ public sealed record AuditOrganisation(string Oid, string Name);
 
 /// <summary>A professional or citizen who asks.</summary>
 /// <param name="Id">Unique id: Terhikki number or the clinic's subject; a citizen's Patient id. Never an identity code.</param>
-/// <param name="Role">Profession; null for a citizen.</param>
-public sealed record AuditPerson(string Id, string? Name, string? Role);
+/// <param name="Role">Profession; of a citizen who acts for another by what right, else null.</param>
+public sealed record AuditPerson(string Id, string? Name, string? Role)
+{
+    /// <summary>Role of a custodian who acts for a minor.</summary>
+    public const string Custodian = "custodian";
+
+    /// <summary>Role of who acts by a mandate of an adult.</summary>
+    public const string MandateHolder = "mandate holder";
+}
 
 /// <summary>A resource that was disclosed, written or asked for.</summary>
 /// <param name="VersionId">Null where none is known.</param>
@@ -88,6 +95,7 @@ public sealed record DisclosureRecord
 
     public AuditPerson? Professional { get; init; }
 
+    /// <summary>The citizen who acts. Another than <see cref="PatientId"/> when she acts for somebody: then both persons stand here.</summary>
     public AuditPerson? Citizen { get; init; }
 
     /// <summary>Patient id of the person whose data it is; null for the directory and for a person who is not known.</summary>

@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Consent;
@@ -16,12 +17,15 @@ public static class ConsentDecision
     private static readonly Decision.Permit Self =
         new(LegalBasis.OwnData, new DisclosureScope { Breadth = Breadth.WholePerson }, [Rule.SelfRead], RestsOnPolicy: false);
 
+    private static readonly Decision.Permit Represented =
+        new(LegalBasis.OnBehalf, new DisclosureScope { Breadth = Breadth.WholePerson }, [Rule.Represents], RestsOnPolicy: false);
+
     /// <summary>Whether a decision about this interaction needs the person's policy at all.</summary>
     /// <remarks>Systems stay in their own register, the directory is nobody's data: neither asks.</remarks>
     public static bool NeedsPolicy(Requester requester, Interaction interaction) =>
         !interaction.Compartment.IsDirectory
         && (requester.Kind == RequesterKind.Professional
-            || (requester.Kind == RequesterKind.Citizen && requester.Self == interaction.Compartment && interaction.IsWrite));
+            || (requester.Kind == RequesterKind.Citizen && requester.Person == interaction.Compartment && interaction.IsWrite));
 
     /// <summary>Decides whether the requester may do this, and which part of the record it reaches.</summary>
     /// <param name="requester">Identified in step 1.</param>
@@ -145,25 +149,34 @@ public static class ConsentDecision
         return new(LegalBasis.OwnRegister, scope, missing is { } m ? [own, m] : [own], RestsOnPolicy: missing is not null && !interaction.IsWrite);
     }
 
-    /// <summary>The person themselves, or an app within the scopes that they allowed it: the whole record; of writes only declarations, and those after informing (§58).</summary>
+    /// <summary>The person themselves, who represents them, or an app within the scopes that they allowed it: the whole record; of writes only declarations, and those after informing (§58).</summary>
     private static Decision DecideForCitizen(Requester requester, Interaction interaction, PolicySnapshot policy)
     {
         if (!IsInScope(requester, interaction))
             return new Decision.Deny(DenyReason.ScopeTooNarrow);
         if (interaction.Compartment.IsDirectory)
             return interaction.IsWrite ? new Decision.Deny(DenyReason.NoLegalBasis) : DirectoryRead;
-        if (requester.Self is not { } self || self != interaction.Compartment)
+        // One person at a time: who acts for another does not reach her own record meanwhile.
+        if (requester.Person is not { } person || person != interaction.Compartment)
             return new Decision.Deny(DenyReason.NotOwnData);
         if (!interaction.IsWrite)
-            return Self;
+            return requester.OnBehalfOf is null ? Self : Represented;
         if (interaction.Type != "Consent" || interaction.Kind is not (InteractionKind.Create or InteractionKind.Update))
             return new Decision.Deny(DenyReason.NoLegalBasis);
         if (interaction.Declares is not { } declaration || declaration is Informing { IsCurrent: false })
             return new Decision.Deny(DenyReason.UnknownDeclaration);
+        if (requester.OnBehalfOf is { Kind: RepresentationKind.Custodian } && !IsACustodians(declaration, interaction, policy))
+            return new Decision.Deny(DenyReason.DeclarationByAnother);
         // Withdrawing needs no new informing: nobody is held to a permission by a changed text.
         if (declaration is not Informing && declaration.InForce && policy.Informed is not { IsCurrent: true })
             return new Decision.Deny(DenyReason.NotInformed);
-        return new Decision.Permit(LegalBasis.OwnData,
-            new DisclosureScope { Breadth = Breadth.WholePerson, Controller = requester.Organisation.ToString() }, [Rule.SelfDeclares], RestsOnPolicy: true);
+        return new Decision.Permit(requester.OnBehalfOf is null ? LegalBasis.OwnData : LegalBasis.OnBehalf,
+            new DisclosureScope { Breadth = Breadth.WholePerson, Controller = requester.Organisation.ToString() },
+            requester.OnBehalfOf is null ? [Rule.SelfDeclares] : [Rule.Represents, Rule.SelfDeclares], RestsOnPolicy: true);
     }
+
+    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place.</summary>
+    private static bool IsACustodians(Declaration declaration, Interaction interaction, PolicySnapshot policy) =>
+        declaration is not DisclosureDenial
+        && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id));
 }

@@ -14,6 +14,9 @@ public enum LegalBasis
     /// <summary>The person's own data and declarations (§58, §74; GDPR Art. 15).</summary>
     OwnData,
 
+    /// <summary>The data and declarations of a person whom the requester represents (§50, §51).</summary>
+    OnBehalf,
+
     /// <summary>Directory of organisations and professionals: not patient data.</summary>
     Directory,
 }
@@ -49,7 +52,7 @@ public enum DenyReason
 /// <summary>A rule that took part in a decision, for the audit, operators and the person's own preview.</summary>
 public enum Rule
 {
-    Directory, OwnRegister, Archive, SelfRead, SelfDeclares,
+    Directory, OwnRegister, Archive, SelfRead, SelfDeclares, Represents,
     NotInformed, NoPermission, Permission, DenialOfAll, DenialOfServiceEvents, NoCareRelationship, CareRelationship, TaskTooNarrow,
 }
 

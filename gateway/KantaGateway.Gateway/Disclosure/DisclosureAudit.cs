@@ -7,6 +7,7 @@ using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
 
 namespace KantaGateway.Gateway.Disclosure;
 
@@ -111,12 +112,16 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         Organisation = requester is null ? Unknown : new(requester.Organisation.ToString(), requester.OrganisationName),
         Subscriber = requester?.Subscriber is { } subscriber ? new(subscriber.Organisation.ToString(), subscriber.Name) : null,
         Professional = requester is { Kind: RequesterKind.Professional, ProfessionalId: { } id } ? new(id, requester.ProfessionalName, requester.Profession) : null,
-        Citizen = requester?.Self is { } self ? new(ids.PatientId(self), null, null) : null,
+        // Of who acts for another the represented person learns the name (§74); of the person's own visits none is needed.
+        Citizen = requester?.Self is not { } self ? null
+            : requester.OnBehalfOf is { } represented ? new(ids.PatientId(self), requester.CitizenName, RoleOf(represented.Kind)) : new(ids.PatientId(self), null, null),
         PatientId = interaction is { Compartment: { IsDirectory: false } compartment } ? ids.PatientId(compartment) : null,
         PurposeOfUse = requester?.PurposeOfUse ?? "",
         RequestId = Correlation.Of(context),
         TokenId = requester?.TokenId,
     };
+
+    private static string RoleOf(RepresentationKind kind) => kind == RepresentationKind.Custodian ? AuditPerson.Custodian : AuditPerson.MandateHolder;
 
     private static string AddressOf(HttpContext context) => context.Connection.RemoteIpAddress?.ToString() ?? "inside";
 
@@ -152,6 +157,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         LegalBasis.OwnRegister => "own-register",
         LegalBasis.DisclosurePermission => "disclosure-permission",
         LegalBasis.OwnData => "own-data",
+        LegalBasis.OnBehalf => "on-behalf",
         _ => "directory",
     };
 }

@@ -64,6 +64,6 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     /// <summary>A grant to read declarations and open service events, and nothing else.</summary>
     public string ForPolicy(Requester requester, Pseudonym compartment) => For(requester, compartment, GrantUse.Policy, PolicyScope, null);
 
-    /// <summary>A grant to open the audit entries about the requester themselves.</summary>
-    public string ForAuditTrail(Requester requester, Pseudonym self) => For(requester, self, GrantUse.AuditTrail, Trail, null);
+    /// <summary>A grant to open the audit entries about the requester themselves, or whom they represent.</summary>
+    public string ForAuditTrail(Requester requester, Pseudonym person) => For(requester, person, GrantUse.AuditTrail, Trail, null);
 }

@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Validation;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Identification;
@@ -50,6 +51,15 @@ public sealed record Requester
     /// <summary>The citizen's own compartment; null otherwise.</summary>
     public Pseudonym? Self { get; init; }
 
+    /// <summary>
+    /// For whom the citizen acts; null: for herself. While she acts for another, <see cref="Self"/> says who acts, and her own record is out of
+    /// reach.
+    /// </summary>
+    public RepresentedPerson? OnBehalfOf { get; init; }
+
+    /// <summary>Whose record a citizen's request is about: the represented person's, else her own. Null for others.</summary>
+    public Pseudonym? Person => OnBehalfOf?.Compartment ?? Self;
+
     /// <summary>The citizen's display name, to greet with; never logged. Null otherwise.</summary>
     public string? CitizenName { get; init; }
 
@@ -75,7 +85,7 @@ public sealed record Requester
     public string Caller => Kind switch
     {
         RequesterKind.Professional => $"{System}|{ProfessionalId}",
-        RequesterKind.Citizen => $"{ClientId}|{Self?.Encode()}",
+        RequesterKind.Citizen => OnBehalfOf is null ? $"{ClientId}|{Self?.Encode()}" : $"{ClientId}|{Self?.Encode()}|{OnBehalfOf.Compartment.Encode()}",
         _ => System,
     };
 

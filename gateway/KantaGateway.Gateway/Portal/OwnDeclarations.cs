@@ -83,5 +83,5 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
         FhirAnswers.RequireSuccess(await requests.SendAsync(citizen, "POST", "Consent", consent, cancel: cancel));
 
     private string PatientId(Requester citizen) =>
-        ids.PatientId(citizen.Self ?? throw new InvalidOperationException("A citizen's session names no person."));
+        ids.PatientId(citizen.Person ?? throw new InvalidOperationException("A citizen's session names no person."));
 }

@@ -26,6 +26,8 @@ public class BalpTests
     private static readonly AuditPerson Professional = new("12345678", "Liisa Lääkäri", "laillistettu lääkäri");
     private static readonly AuditPerson Citizen = new("11111111-2222-4333-8444-555555555555", "Maija Meikäläinen", null);
 
+    private static readonly AuditPerson Representative = new("22222222-2222-4333-8444-555555555555", "Raija Valtuutettu", AuditPerson.MandateHolder);
+
     public static readonly TheoryData<string> Names = [.. Records.Keys];
 
     private static Dictionary<string, (DisclosureRecord Record, string? Profile)> Records => new()
@@ -34,6 +36,8 @@ public class BalpTests
         ["read by a system"] = (Read, "PatientRead"),
         ["read by a host for its tenant"] = (Read with { Subscriber = new("1.2.246.10.99999992", "Isäntä Oy"), Professional = Professional }, "PatientRead"),
         ["vread by a citizen"] = (Read with { Interaction = "vread", Citizen = Citizen, PurposeOfUse = "PATRQT", LegalBasis = "the-person" }, "PatientRead"),
+        ["read by a custodian"] = (Read with { Citizen = Representative with { Role = AuditPerson.Custodian }, PurposeOfUse = "PATRQT", LegalBasis = "on-behalf" }, "PatientRead"),
+        ["update by a mandate holder"] = (Read with { Kind = AuditKind.Update, Interaction = "update", Citizen = Representative, PurposeOfUse = "PATRQT", LegalBasis = "on-behalf" }, "PatientUpdate"),
         ["search by a citizen's app"] = (Read with { Kind = AuditKind.Query, Interaction = "search-type", System = new("omakunto", "127.0.0.1", "Omakunto"),
             Citizen = Citizen with { Name = null }, PurposeOfUse = "PATRQT", LegalBasis = "own-data", Query = "Observation?" }, "PatientQuery"),
         ["read of the directory"] = (Read with { PatientId = null, Items = [Item("Organization")] }, "Read"),

@@ -88,7 +88,7 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
     private async Task<(IReadOnlyList<Entry> Resources, bool Truncated)> SearchAsync(Requester citizen, string type, CancellationToken cancel)
     {
         var entries = new List<Entry>();
-        var form = Encoding.ASCII.GetBytes($"patient={ids.PatientId(citizen.Self!.Value)}&_count={PageSize}");
+        var form = Encoding.ASCII.GetBytes($"patient={ids.PatientId(citizen.Person!.Value)}&_count={PageSize}");
         var answer = await requests.SendAsync(citizen, "POST", $"{type}/_search", form, "application/x-www-form-urlencoded", cancel: cancel);
         while (true)
         {
