@@ -5,7 +5,8 @@ namespace KantaGateway.Audit;
 /// <summary>One event to record.</summary>
 /// <param name="Subject">The 10-byte pseudonym of the person it is about; empty when it is about none or an unknown one.</param>
 /// <param name="Record">What happened: <see cref="DisclosureRecord.ToUtf8"/>. At most <see cref="MaxLength"/> bytes.</param>
-public readonly record struct AuditEntry(byte[] Subject, byte[] Record)
+/// <param name="Receiver">Opaque name of whom the proof of this entry is given to; null: nobody.</param>
+public readonly record struct AuditEntry(byte[] Subject, byte[] Record, string? Receiver = null)
 {
     /// <summary>Longest record, bytes: 4 MiB, some ten thousand disclosed resource versions.</summary>
     public const int MaxLength = 4 * 1024 * 1024;

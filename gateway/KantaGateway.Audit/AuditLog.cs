@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
 using KantaGateway.Audit.Sealing;
 using KantaGateway.Audit.Storage;
 using KantaGateway.Audit.Tree;
@@ -118,6 +119,22 @@ public sealed class AuditLog : IAsyncDisposable
             return [];
         using var reader = LogStore.OpenReader(_options.Folder, Verifier);
         return StoreReads.OfSubject(reader, tag, limit, beforeIndex);
+    }
+
+    /// <summary>The proof that an entry is in the log, for whom it was received by; null to anybody else, and for an index that no entry has.</summary>
+    /// <param name="receiver">As it was in <see cref="AuditEntry.Receiver"/>.</param>
+    /// <exception cref="AuditUnavailableException">It is theirs and newer than the last checkpoint, and another could not be stored.</exception>
+    public async ValueTask<InclusionProof?> ProveAsync(long index, string receiver)
+    {
+        using var reader = LogStore.OpenReader(_options.Folder, Verifier);
+        if (StoreReads.Receivable(reader, index) is not (var leaf, var expected)
+            || !CryptographicOperations.FixedTimeEquals(_sealer.ReceiverOf(leaf.AsSpan(0, Merkle.HashLength), receiver), expected))
+            return null;
+        if (index >= _published.Size)
+            await PublishAsync().ConfigureAwait(false);
+        var published = _published;
+        var tree = new TiledTree(published.Size, path => StoreReads.Tile(reader, path) ?? throw new AuditStoreException($"The store lacks the hashes of {path}."));
+        return new(index, leaf, tree.ProveInclusion(index), published.Note);
     }
 
     /// <summary>The last published checkpoint, a signed note. Covers every entry that is older than <see cref="AuditLogOptions.CheckpointInterval"/>.</summary>

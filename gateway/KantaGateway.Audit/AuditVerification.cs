@@ -57,7 +57,7 @@ public sealed record AuditVerification(long Entries, Checkpoint? Published, IRea
                 Fault($"entry {index}: its leaf has a wrong length");
                 break;
             }
-            SealedRow.EnvelopeDigest(row.Time, row.Tag, row.Enc, row.Sealed, digest);
+            SealedRow.EnvelopeDigest(row.Time, row.Tag, row.Enc, row.Receiver, row.Sealed, digest);
             if (!row.Leaf.AsSpan(Merkle.HashLength).SequenceEqual(digest))
                 Fault($"entry {index}: its content is not what its leaf says");
             Merkle.HashLeaf(row.Leaf, leafHash);

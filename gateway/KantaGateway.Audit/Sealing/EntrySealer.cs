@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Security.Cryptography;
+using System.Text;
 using NSec.Cryptography;
 
 namespace KantaGateway.Audit.Sealing;
@@ -25,6 +26,7 @@ sealed class EntrySealer : IDisposable
 
     private readonly PublicKey _reader;
     private readonly byte[] _indexKey;
+    private readonly byte[] _receiverKey;
     private readonly TimeProvider _time;
     private readonly Lock _contextLock = new();
     private AesGcm? _cipher;
@@ -35,12 +37,17 @@ sealed class EntrySealer : IDisposable
     {
         _reader = PublicKey.Import(KeyAgreementAlgorithm.X25519, readerPublicKey, KeyBlobFormat.RawPublicKey);
         _indexKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, logKey, 32, info: "KantaGateway audit subject index 1"u8.ToArray());
+        _receiverKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, logKey, 32, info: "KantaGateway audit receiver 1"u8.ToArray());
         _time = time;
     }
 
     /// <summary>Keyed hash of a pseudonym: joins the entries of one person within this store and with nothing outside it.</summary>
     public byte[]? TagOf(ReadOnlySpan<byte> subject) =>
         subject.IsEmpty ? null : HMACSHA256.HashData(_indexKey, subject)[..TagLength];
+
+    /// <summary>Keyed hash by which a receiver is known again. The commitment is in it, so that two entries of one receiver have nothing in common.</summary>
+    public byte[] ReceiverOf(ReadOnlySpan<byte> commitment, string receiver) =>
+        HMACSHA256.HashData(_receiverKey, (byte[])[.. commitment, .. Encoding.UTF8.GetBytes(receiver)])[..TagLength];
 
     /// <exception cref="ArgumentException">The subject is longer than 255 bytes or the record than <see cref="AuditEntry.MaxLength"/>.</exception>
     public SealedRow Seal(AuditEntry entry)
@@ -64,8 +71,9 @@ sealed class EntrySealer : IDisposable
             SHA256.HashData(plain, commitment);
             var sealedEntry = new byte[plainLength + GcmTagLength];
             var enc = Encrypt(plain, sealedEntry, commitment);
-            SealedRow.EnvelopeDigest(time, tag, enc, sealedEntry, leaf.AsSpan(32));
-            return new SealedRow(time, tag, leaf, enc, sealedEntry);
+            var receiver = entry.Receiver is { } name ? ReceiverOf(commitment, name) : null;
+            SealedRow.EnvelopeDigest(time, tag, enc, receiver, sealedEntry, leaf.AsSpan(32));
+            return new SealedRow(time, tag, leaf, enc, sealedEntry, receiver);
         }
         finally
         {
@@ -82,6 +90,7 @@ sealed class EntrySealer : IDisposable
             _cipher = null;
         }
         CryptographicOperations.ZeroMemory(_indexKey);
+        CryptographicOperations.ZeroMemory(_receiverKey);
     }
 
     // Under the lock: a cipher serves one thread at a time, and none may seal with one that another has thrown away. It is

@@ -15,11 +15,14 @@ sealed class LogStore : IDisposable
 
     // "KAud": tells this file from any other SQLite file.
     private const int ApplicationId = 0x4B417564;
-    private const int SchemaVersion = 2;
+    private const int SchemaVersion = 3;
+
+    /// <summary>The version before: its entries have no receiver.</summary>
+    private const int WithoutReceivers = 2;
 
     private const string Schema = """
         CREATE TABLE log (id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, key BLOB NOT NULL, checkpoint TEXT NOT NULL) STRICT;
-        CREATE TABLE entries (idx INTEGER PRIMARY KEY, time INTEGER NOT NULL, tag BLOB, leaf BLOB NOT NULL, enc BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
+        CREATE TABLE entries (idx INTEGER PRIMARY KEY, time INTEGER NOT NULL, tag BLOB, leaf BLOB NOT NULL, enc BLOB NOT NULL, sealed BLOB NOT NULL, receiver BLOB) STRICT;
         CREATE INDEX entries_by_subject ON entries (tag) WHERE tag IS NOT NULL;
         CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, idx)) STRICT;
         """;
@@ -33,7 +36,7 @@ sealed class LogStore : IDisposable
         _begin = Prepare("BEGIN IMMEDIATE");
         _commit = Prepare("COMMIT");
         _rollback = Prepare("ROLLBACK");
-        _insert = Prepare("INSERT INTO entries (idx, time, tag, leaf, enc, sealed) VALUES (?, ?, ?, ?, ?, ?)");
+        _insert = Prepare("INSERT INTO entries (idx, time, tag, leaf, enc, sealed, receiver) VALUES (?, ?, ?, ?, ?, ?, ?)");
         _putTile = Prepare("INSERT OR REPLACE INTO tiles (level, idx, hashes) VALUES (?, ?, ?)");
         _putCheckpoint = Prepare("UPDATE log SET checkpoint = ? WHERE id = 1");
     }
@@ -73,6 +76,7 @@ sealed class LogStore : IDisposable
         var connection = Connect(folder);
         try
         {
+            Upgrade(connection);
             CheckIdentity(connection, log);
             Execute(connection, "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000");
             return new LogStore(connection);
@@ -118,6 +122,7 @@ sealed class LogStore : IDisposable
         Check(raw.sqlite3_bind_blob(_insert, 4, row.Leaf));
         Check(raw.sqlite3_bind_blob(_insert, 5, row.Enc));
         Check(raw.sqlite3_bind_blob(_insert, 6, row.Sealed));
+        Check(row.Receiver is null ? raw.sqlite3_bind_null(_insert, 7) : raw.sqlite3_bind_blob(_insert, 7, row.Receiver));
         Run(_insert);
     }
 
@@ -175,6 +180,17 @@ sealed class LogStore : IDisposable
     {
         DataSource = Path.Combine(folder, FileName), Mode = SqliteOpenMode.ReadWrite, Pooling = pooling, DefaultTimeout = 5,
     }.ConnectionString;
+
+    /// <summary>A store of the version before goes on as one of this: what it holds stays as it is, leaves and tree with it.</summary>
+    private static void Upgrade(SqliteConnection connection)
+    {
+        if (Scalar(connection, "PRAGMA application_id") is not (long)ApplicationId || Scalar(connection, "PRAGMA user_version") is not (long)WithoutReceivers)
+            return;
+        Execute(connection, "PRAGMA synchronous = FULL");
+        using var transaction = connection.BeginTransaction();
+        Execute(connection, $"ALTER TABLE entries ADD COLUMN receiver BLOB; PRAGMA user_version = {SchemaVersion}");
+        transaction.Commit();
+    }
 
     private static void CheckIdentity(SqliteConnection connection, NoteVerifier log)
     {

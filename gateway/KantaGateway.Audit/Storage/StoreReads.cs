@@ -71,14 +71,23 @@ static class StoreReads
         return entries;
     }
 
+    /// <summary>Leaf data of an entry that has a receiver, and the receiver's keyed hash; null when there is no such entry.</summary>
+    public static (byte[] Leaf, byte[] Receiver)? Receivable(SqliteConnection connection, long index)
+    {
+        using var command = Command(connection, "SELECT leaf, receiver FROM entries WHERE idx = $idx AND receiver IS NOT NULL");
+        command.Parameters.AddWithValue("$idx", index);
+        using var rows = command.ExecuteReader();
+        return rows.Read() ? (rows.GetFieldValue<byte[]>(0), rows.GetFieldValue<byte[]>(1)) : null;
+    }
+
     /// <summary>Every row in order of index, as it stands in the store.</summary>
     public static IEnumerable<(long Index, SealedRow Row)> All(SqliteConnection connection)
     {
-        using var command = Command(connection, "SELECT idx, time, tag, leaf, enc, sealed FROM entries ORDER BY idx");
+        using var command = Command(connection, "SELECT idx, time, tag, leaf, enc, sealed, receiver FROM entries ORDER BY idx");
         using var rows = command.ExecuteReader();
         while (rows.Read())
             yield return (rows.GetInt64(0), new SealedRow(rows.GetInt64(1), rows.IsDBNull(2) ? null : rows.GetFieldValue<byte[]>(2),
-                rows.GetFieldValue<byte[]>(3), rows.GetFieldValue<byte[]>(4), rows.GetFieldValue<byte[]>(5)));
+                rows.GetFieldValue<byte[]>(3), rows.GetFieldValue<byte[]>(4), rows.GetFieldValue<byte[]>(5), rows.IsDBNull(6) ? null : rows.GetFieldValue<byte[]>(6)));
     }
 
     /// <summary>Every stored tile.</summary>

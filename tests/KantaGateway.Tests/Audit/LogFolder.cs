@@ -23,7 +23,10 @@ sealed class LogFolder : IDisposable
 
     public static byte[] Subject(byte who) => [who, 0, 0, 0, 0, 0, 0, 0, 0, who];
 
-    public static AuditEntry Entry(int number, byte who = 1) => new(Subject(who), Encoding.UTF8.GetBytes($$"""{"resourceType":"AuditEvent","id":"{{number}}"}"""));
+    /// <summary>Received by a clinic named after the person.</summary>
+    public static AuditEntry Entry(int number, byte who = 1) => new(Subject(who), Encoding.UTF8.GetBytes($$"""{"resourceType":"AuditEvent","id":"{{number}}"}"""), ReceiverOf(who));
+
+    public static string ReceiverOf(byte who) => $"clinic {who}";
 
     /// <summary>Options whose checkpoints are published only when asked for, or a second later.</summary>
     public AuditLogOptions Options(Action<DurableStep>? onStep = null) => new()
