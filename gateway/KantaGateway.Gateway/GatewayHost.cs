@@ -97,6 +97,7 @@ public static class GatewayHost
             // What stands behind the routing is for the portal and the sign-in; a FHIR request need not walk through it.
             .ShortCircuit();
         app.MapAuditLog();
+        app.MapReceipts();
         app.MapOperatorClients(options);
         app.MapHealth(options);
         app.MapPortal();

@@ -1,3 +1,4 @@
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway;
@@ -183,6 +184,7 @@ public sealed class DevHost : IAsyncDisposable
                 },
             },
         }, options.Configure);
+        await File.WriteAllTextAsync(folder.AuditVerifierFile, gatewayHost.Services.GetRequiredService<AuditLog>().Verifier + "\n");
         await behind;
         await RunAsync(gatewayHost);
     }

@@ -83,6 +83,7 @@ public sealed class DevelopmentFolder : IDisposable
     public string WrappingKeyFile => At("keys/wrapping-keys.json");
     public string ClientsFile => At("keys/clients.json");
     public string AuditFolder => At("audit");
+    public string AuditVerifierFile => At("audit.vkey");
     public string DatabaseFile => At("repository/repository.db");
 
     public static IReadOnlyList<SimulatedProfessional> Professionals { get; } =

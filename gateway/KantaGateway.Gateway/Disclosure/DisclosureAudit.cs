@@ -35,8 +35,9 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         });
 
     /// <summary>Step 8: what the repository's answer really discloses or has written.</summary>
+    /// <returns>The answer's <see cref="Receipt"/>; null for one that gives nothing.</returns>
     /// <exception cref="FaultException">It is not on disk; no byte may leave.</exception>
-    public Task OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, PolicySnapshot policy, int status, DisclosureManifest? manifest)
+    public async Task<string?> OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, PolicySnapshot policy, int status, DisclosureManifest? manifest)
     {
         var record = Record(context, requester, interaction, KindOf(interaction.Kind)) with
         {
@@ -55,7 +56,9 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             : shown.Length == 0 ? [record with { Items = written }]
             : written.Length == 0 ? [Shown()]
             : [record with { Items = written }, Shown()];
-        return AppendAsync(interaction.Compartment, records);
+        var gives = status < 400;
+        var receipts = await AppendAsync(interaction.Compartment, gives ? requester.Receiver : null, records);
+        return gives ? Receipt.Of(receipts) : null;
 
         DisclosureRecord Shown() => record with { Kind = AuditKind.Rest, Interaction = "read", Items = shown };
     }
@@ -89,12 +92,14 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     public ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
         RefusedAsync(new DefaultHttpContext { Connection = { RemoteIpAddress = address } }, clientIdOrEmpty, reason, cancel);
 
-    private async Task AppendAsync(Pseudonym? compartment, params DisclosureRecord[] records)
+    private Task AppendAsync(Pseudonym? compartment, DisclosureRecord record) => AppendAsync(compartment, null, record);
+
+    private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(Pseudonym? compartment, string? receiver, params DisclosureRecord[] records)
     {
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
         try
         {
-            await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, r.ToUtf8()))]);
+            return await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, r.ToUtf8(), receiver))]);
         }
         catch (AuditUnavailableException)
         {

@@ -86,6 +86,15 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
             json.WriteRawValue(answer.Body, skipInputValidation: true);
         }
         json.WriteStartObject("response");
+        if (answer.Headers[Receipt.Header].ToString() is { Length: > 0 } receipt)
+        {
+            json.WriteStartArray("extension");
+            json.WriteStartObject();
+            json.WriteString("url", Receipt.Extension);
+            json.WriteString("valueString", receipt);
+            json.WriteEndObject();
+            json.WriteEndArray();
+        }
         json.WriteString("status", answer.Status.ToString(CultureInfo.InvariantCulture));
         if (answer.Headers.Location.ToString() is { Length: > 0 } location)
             json.WriteString("location", location);

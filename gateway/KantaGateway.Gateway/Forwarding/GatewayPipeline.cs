@@ -87,7 +87,7 @@ public sealed class GatewayPipeline(
             await RefuseAsync(context, requester, interaction, decision);
             return;
         }
-        await audit.OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, StatusCodes.Status200OK, null);
+        context.Response.Headers[Receipt.Header] = await audit.OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, StatusCodes.Status200OK, null);
         context.Response.Headers.CacheControl = "no-store";
         await FaultWriter.WriteAsync(context, FaultTable.ToOperationOutcome(new(FaultKind.Unprocessable, validation.Issues), Correlation.Of(context),
             OutcomeLanguages.Of(context.Request.Headers.AcceptLanguage)));

@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Fhir.Validation;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Formats;
 using Yarp.ReverseProxy.Forwarder;
 
@@ -66,8 +67,8 @@ public sealed class RepositoryForwarder : IDisposable
     /// <param name="directoryGrant">On writes and searches.</param>
     /// <param name="isWrite">A caller who hangs up does not stop a write between the store and its record.</param>
     /// <param name="content">Of a content that streams by: where it stands; null for any other body.</param>
-    /// <param name="record">Step 8: makes the outcome durable. Throwing means that nothing may leave.</param>
-    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, bool isWrite, StreamedContent? content, Func<int, DisclosureManifest?, Task> record)
+    /// <param name="record">Step 8: makes the outcome durable and gives the answer's receipt, if it has one. Throwing means that nothing may leave.</param>
+    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, bool isWrite, StreamedContent? content, Func<int, DisclosureManifest?, Task<string?>> record)
     {
         var exchange = new Exchange(grant, directoryGrant, _fhirBase, content, record);
         var aborted = context.RequestAborted;
@@ -90,7 +91,7 @@ public sealed class RepositoryForwarder : IDisposable
 
     public void Dispose() => _invoker.Dispose();
 
-    private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, StreamedContent? streamed, Func<int, DisclosureManifest?, Task> record) : HttpTransformer
+    private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, StreamedContent? streamed, Func<int, DisclosureManifest?, Task<string?>> record) : HttpTransformer
     {
         /// <summary>What of a request means something to FHIR. Nothing else goes on: neither what identifies the caller nor what looks like ours.</summary>
         private static readonly string[] OfTheInteraction = ["Accept", "If-Match", "If-None-Match", "If-Modified-Since", "If-None-Exist", "Range", "If-Range", "Prefer", RawContent.SecurityContextHeader];
@@ -147,6 +148,7 @@ public sealed class RepositoryForwarder : IDisposable
                 return false;
             }
             Manifest = proxyResponse.Headers.TryGetValues(InternalHeaders.Manifest, out var values) ? DisclosureManifest.Decode(values.FirstOrDefault()) : null;
+            string? receipt;
             // :: Step 8. From here on it is durable who gets what; only then may the first byte leave.
             try
             {
@@ -154,7 +156,7 @@ public sealed class RepositoryForwarder : IDisposable
                 // That a version is still the newest tells something too.
                 if ((proxyResponse.IsSuccessStatusCode || proxyResponse.StatusCode == HttpStatusCode.NotModified) && Manifest is null)
                     throw new FaultException(new Fault(FaultKind.UpstreamFailed, "no manifest"));
-                await record((int)proxyResponse.StatusCode, Manifest);
+                receipt = await record((int)proxyResponse.StatusCode, Manifest);
                 Recorded = true;
             }
             catch (Exception e)
@@ -167,6 +169,8 @@ public sealed class RepositoryForwarder : IDisposable
             await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
             var headers = httpContext.Response.Headers;
             headers[InternalHeaders.CorrelationId] = Faults.Correlation.Of(httpContext);
+            if (receipt is not null)
+                headers[Receipt.Header] = receipt;
             headers.CacheControl = "no-store";
             headers.Vary = Negotiation.Vary;
             headers.Remove("Server");

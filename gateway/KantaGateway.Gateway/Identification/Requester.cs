@@ -89,6 +89,11 @@ public sealed record Requester
         _ => System,
     };
 
+    /// <summary>
+    /// Opaque name of whom answers reach, and of who may ask for the proof of what it received: the system, whoever sits at it, or the citizen at one app.
+    /// </summary>
+    public string Receiver => Kind == RequesterKind.Citizen ? Caller : System;
+
     /// <summary>What one tenant of a host was given is none of another's.</summary>
     private string System => Subscriber is null ? ClientId : $"{ClientId}@{Organisation}";
 

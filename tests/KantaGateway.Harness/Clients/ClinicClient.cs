@@ -79,6 +79,9 @@ public sealed class ClinicClient : IDisposable
     /// <summary>Every access token received, so that a search for leaked ones knows what to look for.</summary>
     public ConcurrentBag<string> TokensSeen { get; } = [];
 
+    /// <summary>Every answer to a FHIR request, with the receipts that came with it.</summary>
+    public ConcurrentBag<ReceivedAnswer> Received { get; } = [];
+
     /// <param name="certificateOf">Clinic whose TLS certificate is presented, the own one by default; empty for none.</param>
     /// <param name="version">HTTP version to ask for; 1.1 by default.</param>
     /// <param name="maxConnections">Bound of the connection pool; null for none.</param>
@@ -186,7 +189,10 @@ public sealed class ClinicClient : IDisposable
         request.Version = _http.DefaultRequestVersion;
         request.VersionPolicy = _http.DefaultVersionPolicy;
         using var response = await _http.SendAsync(request, cancel).ConfigureAwait(false);
-        return await FhirReply.ReadAsync(response, cancel).ConfigureAwait(false);
+        var reply = await FhirReply.ReadAsync(response, cancel).ConfigureAwait(false);
+        if (ReceivedAnswer.Of(request, reply) is { } received)
+            Received.Add(received);
+        return reply;
     }
 
     /// <summary>Reads the first bytes of an answer and hangs up, as a caller does whose line breaks.</summary>

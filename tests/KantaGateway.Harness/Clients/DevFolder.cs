@@ -1,6 +1,7 @@
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using KantaGateway.Audit;
 
 namespace KantaGateway.Harness.Clients;
 
@@ -53,6 +54,9 @@ public sealed class DevFolder
 
     /// <summary>The only roots that the harness trusts.</summary>
     public X509Certificate2Collection Authority { get; }
+
+    /// <summary>The key with which the audit log's checkpoints are checked.</summary>
+    public NoteVerifier AuditLog => NoteVerifier.TryParse(System.IO.File.ReadAllText(File("audit.vkey")).Trim(), out var key) ? key : throw new InvalidDataException("audit.vkey holds no verifier key.");
 
     public IReadOnlyList<CitizenEntry> Citizens => Read<CitizenEntry[]>("citizens.json");
 

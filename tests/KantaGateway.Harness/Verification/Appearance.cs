@@ -1,15 +1,16 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using KantaGateway.Harness.Clients;
 
 namespace KantaGateway.Harness.Verification;
 
 /// <summary>
 /// Everything of an answer by which one could tell it from another: status, headers and bytes, without what is fresh
-/// in every answer (date, correlation id) and without the id that was asked for.
+/// in every answer (date, correlation id, the numbers of a receipt) and without the id that was asked for.
 /// </summary>
 /// <remarks>Law 4: what is hidden must have the same appearance as what was never there.</remarks>
-public static class Appearance
+public static partial class Appearance
 {
     private static readonly HashSet<string> Fresh = new(StringComparer.OrdinalIgnoreCase) { "Date", "X-Correlation-Id", "X-Request-Id" };
 
@@ -18,14 +19,18 @@ public static class Appearance
     {
         var text = new StringBuilder().Append(reply.Status).Append('\n');
         foreach (var (name, value) in reply.Headers.Where(h => !Fresh.Contains(h.Key)).OrderBy(h => h.Key, StringComparer.OrdinalIgnoreCase))
-            text.Append(name).Append(": ").Append(value).Append('\n');
-        text.Append(reply.Text);
+            text.Append(name).Append(": ").Append(Receipt().Replace(value, "receipt")).Append('\n');
+        text.Append(Receipt().Replace(reply.Text, "receipt"));
         if (reply.Headers.GetValueOrDefault("X-Correlation-Id") is { Length: > 0 } correlation)
             text.Replace(correlation, "-");
         if (asked is not null)
             text.Replace(asked, "-");
         return text.ToString();
     }
+
+    /// <summary>That there is one, and how many entries it names, is part of the appearance.</summary>
+    [GeneratedRegex("""\d+;entry=("|\\u0022|&quot;)[0-9a-f]{32}\1""")]
+    private static partial Regex Receipt();
 
     /// <summary>Where two appearances part, as a position and not as data; null when they don't.</summary>
     public static string? Difference(string one, string other)

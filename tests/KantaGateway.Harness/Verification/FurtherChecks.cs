@@ -35,6 +35,8 @@ public sealed class FurtherChecks : IDisposable
         await FormatsAsync(steps, cancel).ConfigureAwait(false);
         await BadInputAsync(steps, cancel).ConfigureAwait(false);
         await InteractionsAsync(steps, cancel).ConfigureAwait(false);
+        using var other = ClinicClient.Open(_folder, _other, _target);
+        await ReceiptChecks.RunAsync(steps, _clinic, other, cancel).ConfigureAwait(false);
     }
 
     public void Dispose() => _clinic.Dispose();

@@ -88,6 +88,8 @@ public sealed class VisitScenario : IDisposable
         await steps.ThenAsync(Part, "the citizen withdraws the permission and all is gone", () => WithdrawAsync(cancel)).ConfigureAwait(false);
         await steps.ThenAsync(Part, "the citizen sees in the access log who read what", () => AccessLogAsync(cancel)).ConfigureAwait(false);
         await steps.ThenAsync(Part, "no address of the portal or the broker held an identity code or a name", Addresses).ConfigureAwait(false);
+        await ReceiptChecks.RunAsync(steps, _archivist, _reader, cancel).ConfigureAwait(false);
+        await ReceiptChecks.RunAsync(steps, _reader, _archivist, cancel).ConfigureAwait(false);
     }
 
     public void Dispose()

@@ -25,6 +25,7 @@ public sealed class EndpointTests
         "/operator/signin", "/operator/signout", // an operator's session
         "/operator/clients", "/operator/clients/proposals", "/operator/clients/proposals/{id}/approve", "/operator/clients/proposals/{id}/reject", "/operator/clients/suspend", // who may ask, never what they find
         "/audit/log/checkpoint", "/audit/log/tile/{**path}", // salted commitments
+        "/audit/receipts/{index}", // the proof of what the caller received: hashes
         "/health/live", "/health/ready",
     ];
 

@@ -93,7 +93,7 @@ public class HeadersTests
         /// <param name="forward">What the gateway does with a request; by default it forwards it once.</param>
         public static async Task<ForwardingWorld> StartAsync(Func<HttpContext, Task<bool>>? answered = null, Func<HttpContext, RepositoryForwarder, Task>? forward = null)
         {
-            forward ??= (context, forwarder) => forwarder.ForwardAsync(context, "the gateway's grant", null, isWrite: false, null, (_, _) => Task.CompletedTask);
+            forward ??= (context, forwarder) => forwarder.ForwardAsync(context, "the gateway's grant", null, isWrite: false, null, (_, _) => Task.FromResult<string?>(null));
             var world = new ForwardingWorld();
             world._repository.Run(async context =>
             {

@@ -34,7 +34,7 @@ public sealed class StreamedContentTests
                 ForwardEnd end;
                 do
                 {
-                    (end, _, _) = await forwarder.ForwardAsync(context, "grant", null, isWrite: true, content, (_, _) => Task.CompletedTask);
+                    (end, _, _) = await forwarder.ForwardAsync(context, "grant", null, isWrite: true, content, (_, _) => Task.FromResult<string?>(null));
                     ends.Add((end, content.CanBeSent));
                     if (end == ForwardEnd.PolicyMoved)
                         context.Response.Clear();

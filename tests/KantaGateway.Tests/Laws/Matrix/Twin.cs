@@ -137,6 +137,7 @@ sealed partial class Twin
         {
             said = said.Replace(_house.Target.Authority, "HOUSE", StringComparison.Ordinal);
             said = PageLink().Replace(said, m => $"_page={m.Groups[1].Length}");
+            said = Receipt().Replace(said, "RECEIPT");
             said = Now().Replace(said, "T");
             said = NumberedUuid().Replace(said, "2.25.N");
             return Uuid().Replace(said, m => _labels.TryGetValue(m.Value, out var label) ? $"<{label}>"
@@ -171,6 +172,10 @@ sealed partial class Twin
     /// <summary>A UUID as an OID (ITU-T X.667).</summary>
     [GeneratedRegex(@"2\.25\.\d+")]
     private static partial Regex NumberedUuid();
+
+    /// <summary>In a header, in JSON, in XML.</summary>
+    [GeneratedRegex("""\d+;entry=("|\\u0022|&quot;)[0-9a-f]{32}\1""")]
+    private static partial Regex Receipt();
 
     [GeneratedRegex("_page=([A-Za-z0-9_-]+)")]
     private static partial Regex PageLink();

@@ -1,0 +1,51 @@
+using System.Globalization;
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Operations;
+
+/// <summary>
+/// <c>GET /audit/receipts/{index}</c>: to whoever received an answer, identified as for the answer itself, the proof that its entry is in the
+/// log (C2SP tlog-proof). It holds hashes only.
+/// </summary>
+public static class ReceiptEndpoint
+{
+    /// <summary>The one answer for an entry that is somebody else's, is of no answer, or is not there.</summary>
+    private static readonly Fault None = new(FaultKind.Absent, "The log has no entry of that index for an answer that you received.");
+
+    public static void MapReceipts(this WebApplication app) => app.MapGet("/audit/receipts/{index}", static async (HttpContext context, string index) =>
+    {
+        var services = context.RequestServices;
+        var (requester, fault) = await services.GetRequiredService<IIdentification>().IdentifyAsync(context);
+        if (requester is null)
+        {
+            fault ??= new(FaultKind.NotIdentified, "The caller is not identified.");
+            // That there were too many was recorded when it began.
+            if (fault.Kind != FaultKind.TooMany)
+                await services.GetRequiredService<DisclosureAudit>().RefusalAsync(context, null, null, fault, "not identified");
+            await FaultWriter.WriteAsync(context, fault);
+        }
+        else if (await ProofAsync(services.GetRequiredService<AuditLog>(), index, requester.Receiver) is { } proof)
+        {
+            context.Response.Headers.CacheControl = "no-store";
+            await Results.Text(proof.ToString(), "text/plain; charset=utf-8").ExecuteAsync(context);
+        }
+        else
+            await FaultWriter.WriteAsync(context, None);
+    });
+
+    private static async ValueTask<InclusionProof?> ProofAsync(AuditLog log, string index, string receiver)
+    {
+        try
+        {
+            return long.TryParse(index, NumberStyles.None, CultureInfo.InvariantCulture, out var at) ? await log.ProveAsync(at, receiver) : null;
+        }
+        catch (AuditUnavailableException)
+        {
+            throw new FaultException(DisclosureAudit.Unavailable);
+        }
+    }
+}
