@@ -6,6 +6,7 @@ using KantaGateway.Audit;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
 using StackExchange.Redis;
@@ -155,6 +156,8 @@ internal sealed class GatewayOptionsCheck
                 Add($"{at}.{nameof(ProfessionalIssuer.Organisation)}", "an OID");
         }
 
+        if (options.Mandates is { } mandates)
+            CheckMandates(mandates);
         if (options.Operators is { } operators)
             CheckOperators(operators);
 
@@ -193,6 +196,22 @@ internal sealed class GatewayOptionsCheck
             Add(OfCitizens(nameof(citizens.ServiceName)), "1 to 40 characters");
         Exists(OfCitizens(nameof(citizens.SigningKeyFile)), citizens.SigningKeyFile);
         Exists(OfCitizens(nameof(citizens.EncryptionKeyFile)), citizens.EncryptionKeyFile);
+    }
+
+    private void CheckMandates(MandateOptions mandates)
+    {
+        static string Of(string name) => $"{nameof(GatewayOptions.Identification)}.{nameof(IdentificationOptions.Mandates)}.{name}";
+        // What is signed is the path alone, and browsers are led there.
+        if (!IsHttps(mandates.Address) || new Uri(mandates.Address) is not { UserInfo: "" } address || address.GetLeftPart(UriPartial.Authority) != mandates.Address)
+            Add(Of(nameof(mandates.Address)), "https://host or https://host:port, in lower case and without path or trailing slash");
+        if (mandates.ClientId is not { Length: 8 } id || !id.All(char.IsAsciiLetterOrDigit))
+            Add(Of(nameof(mandates.ClientId)), "8 letters and digits");
+        Exists(Of(nameof(mandates.ApiKeyFile)), mandates.ApiKeyFile);
+        Exists(Of(nameof(mandates.OAuthPasswordFile)), mandates.OAuthPasswordFile);
+        if (!Uri.TryCreate(mandates.Theme, UriKind.Absolute, out _))
+            Add(Of(nameof(mandates.Theme)), "the URI of a mandate theme");
+        if (mandates.TimeoutSeconds is < 1 or > 10)
+            Add(Of(nameof(mandates.TimeoutSeconds)), "1 to 10");
     }
 
     private void CheckOperators(OperatorOptions operators)

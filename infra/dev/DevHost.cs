@@ -58,6 +58,9 @@ public sealed class DevHost : IAsyncDisposable
     /// <summary>The running gateway, for tests that look inside.</summary>
     public WebApplication Gateway => _parts[^1];
 
+    /// <summary>The simulated e-Authorizations, for tests that have it misbehave.</summary>
+    public SimulatedAuthorizations Authorizations { get; private set; } = null!;
+
     /// <summary>Starts everything and returns when it answers.</summary>
     /// <param name="options">How.</param>
     /// <param name="say">Told what is being done, while it is done.</param>
@@ -104,6 +107,7 @@ public sealed class DevHost : IAsyncDisposable
             TlsKeyFile = folder.ServerKeyFile,
             Revocation = revocation,
             Register = new(folder.RegisterClientThumbprint),
+            Authorizations = Authorizations = new(DevelopmentFolder.MandatesClientId, File.ReadAllText(folder.MandatesApiKeyFile), File.ReadAllText(folder.MandatesPasswordFile), address + "/on-behalf/back") { Relations = DevelopmentFolder.Relations },
             OperatorTenant = new(DevelopmentFolder.OperatorTenantId, DevelopmentFolder.OperatorClientId, folder.OperatorCertificateFile, address + "/signin-operator") { Operators = DevelopmentFolder.Operators },
             Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
             Professionals = DevelopmentFolder.Professionals,
@@ -127,7 +131,7 @@ public sealed class DevHost : IAsyncDisposable
             CreateStores = true,
             MaxBinary = options.MaxBinary,
         }, options.Configure);
-        say("simulators: trust network broker, clinics' identity providers, revocation responder, role register, operators' tenant");
+        say("simulators: trust network broker, clinics' identity providers, revocation responder, role register, e-Authorizations, operators' tenant");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
         var behind = Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
@@ -162,6 +166,13 @@ public sealed class DevHost : IAsyncDisposable
                 RevocationSources = [new RevocationSource { Authority = folder.Authority.Fingerprint, CrlAddress = outside + revocation.ListPath, OcspAddress = outside + revocation.ResponderPath }],
                 RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = folder.RegisterCertificateFile, KeyFile = folder.RegisterKeyFile },
                 ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],
+                Mandates = new()
+                {
+                    Address = outside,
+                    ClientId = DevelopmentFolder.MandatesClientId,
+                    ApiKeyFile = folder.MandatesApiKeyFile,
+                    OAuthPasswordFile = folder.MandatesPasswordFile,
+                },
                 Operators = new()
                 {
                     Authority = simulators.OperatorTenant.IssuerUnder(outside),

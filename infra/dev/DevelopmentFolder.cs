@@ -76,6 +76,9 @@ public sealed class DevelopmentFolder : IDisposable
         }
     }
 
+    public string MandatesApiKeyFile => At("keys/mandates-api.key");
+    public string MandatesPasswordFile => At("keys/mandates-password.key");
+
     public string OperatorCertificateFile => At("keys/operators.pem");
     public string OperatorKeyFile => At("keys/operators.key");
     public string DecisionLogFolder => At("operators");
@@ -105,7 +108,18 @@ public sealed class DevelopmentFolder : IDisposable
         Person("011168", '-', "905", "Sisko Suojattu", "turvakielto"),
         Person("300341", '-', "906", "Toivo Vanhus", "mandate-giver"),
         Person("090975", '-', "907", "Raija Valtuutettu", "mandate-holder"),
+        Person("020316", 'A', "908", "Oona Koe", "minor-turvakielto"),
     ];
+
+    /// <summary>Who may act for whom: the guardian for her children, though not for the one with a non-disclosure order, and the holder of the mandate.</summary>
+    public static IReadOnlyList<SimulatedRelation> Relations { get; } =
+    [
+        new(CodeOf("guardian"), CodeOf("minor"), IsCustodian: true),
+        new(CodeOf("guardian"), CodeOf("minor-turvakielto"), IsCustodian: true, HasNonDisclosureOrder: true),
+        new(CodeOf("mandate-holder"), CodeOf("mandate-giver"), IsCustodian: false),
+    ];
+
+    public const string MandatesClientId = "kanta001";
 
     /// <summary>Fictional operators of the tenant <see cref="OperatorTenantId"/>; two, since one does not onboard alone.</summary>
     public static IReadOnlyList<SimulatedOperator> Operators { get; } =
@@ -223,6 +237,9 @@ public sealed class DevelopmentFolder : IDisposable
             WriteSecret(OperatorKeyFile, key);
             File.WriteAllText(OperatorCertificateFile, certificate);
         }
+        foreach (var file in new[] { MandatesApiKeyFile, MandatesPasswordFile })
+            if (!File.Exists(file))
+                WriteSecret(file, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32)));
         if (!File.Exists(IdentifierKeyFile))
             WriteSecret(IdentifierKeyFile, Convert.ToBase64String(RandomNumberGenerator.GetBytes(IdentifierCipher.KeySize)));
         foreach (var file in new[] { BrokerSigningKeyFile, BrokerEncryptionKeyFile })
@@ -342,6 +359,8 @@ public sealed class DevelopmentFolder : IDisposable
 
         static string Jwk(JsonWebKey key, Func<string, object> write) => JsonSerializer.Serialize(write(Base64UrlEncoder.Encode(key.ComputeJwkThumbprint())), Readable);
     }
+
+    private static string CodeOf(string role) => Citizens.Single(c => c.Role == role).IdentityCode;
 
     private static SimulatedCitizen Person(string ddmmyy, char century, string zzz, string name, string role) =>
         new($"{ddmmyy}{century}{zzz}{PersonalIdentityCode.CheckCharacterOf(ddmmyy, zzz)}", name, role);

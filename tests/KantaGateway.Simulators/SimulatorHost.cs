@@ -5,7 +5,7 @@ namespace KantaGateway.Simulators;
 /// <summary>
 /// The outside world on one TLS port: the Finnish Trust Network broker at <c>/ftn</c>, the clinics' identity providers at
 /// <c>/idp/clinic</c>, their Entra ID tenants and the operators' at <c>/entra/id</c>, the client authority's revocation list and responder at <c>/pki</c>, the
-/// role register at <c>/register</c>. Keys are made at start and live in memory.
+/// role register at <c>/register</c>, e-Authorizations at <c>/service/hpa</c> and <c>/oauth</c>. Keys are made at start and live in memory.
 /// </summary>
 public static class SimulatorHost
 {
@@ -35,6 +35,7 @@ public static class SimulatorHost
             new EntraTenant(options, tenant).Map(app);
         options.Revocation?.Map(app);
         options.Register?.Map(app, options);
+        options.Authorizations?.Map(app, options);
         options.OperatorTenant?.Map(app, options);
         return app;
     }

@@ -25,6 +25,9 @@ public sealed record SimulatorOptions
     /// <summary>The operators' tenant; null: none.</summary>
     public OperatorTenant? OperatorTenant { get; init; }
 
+    /// <summary>e-Authorizations; null: none.</summary>
+    public SimulatedAuthorizations? Authorizations { get; init; }
+
     /// <summary>The people whom the broker can sign in.</summary>
     public required IReadOnlyList<SimulatedCitizen> Citizens { get; init; }
 

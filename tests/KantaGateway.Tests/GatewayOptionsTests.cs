@@ -47,6 +47,7 @@ public sealed class GatewayOptionsTests : IDisposable
             {
                 ClientsFile = none, TokenKeyFile = none, FollowingTokenKeys = [new() { File = none, SignsFrom = default }], UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, TokenRequestsPerMinute = 0, SignInsPerMinute = 0, VerifiedTokens = 0,
                 ProfessionalIssuers = [new("http://idp", "", "clinic")],
+                Mandates = new() { Address = "http://valtuudet/", ClientId = "portal", ApiKeyFile = none, OAuthPasswordFile = none, Theme = "health", TimeoutSeconds = 11 },
                 Operators = new() { Authority = "http://entra/", Tenant = "", ClientId = "", CertificateFile = none, KeyFile = none, Amr = [""], OnboardingRole = "", KeysRole = "", DataProtectionRole = "", LogFolder = none, LogKeyFile = none },
                 Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "", FurtherAcrs = [""], BrokerJwksFile = none, BrokerSignedJwksKeyFile = none },
             },
@@ -58,7 +59,9 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.BrokerJwksFile", "Identification.Citizens.BrokerSignedJwksKeyFile",
             "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
-            "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.FollowingTokenKeys[0].File", "Identification.FollowingTokenKeys[0].SignsFrom", "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
+            "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.FollowingTokenKeys[0].File", "Identification.FollowingTokenKeys[0].SignsFrom",
+            "Identification.Mandates.Address", "Identification.Mandates.ApiKeyFile", "Identification.Mandates.ClientId", "Identification.Mandates.OAuthPasswordFile", "Identification.Mandates.Theme", "Identification.Mandates.TimeoutSeconds",
+            "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
             "Identification.Operators.DataProtectionRole", "Identification.Operators.KeyFile", "Identification.Operators.KeysRole", "Identification.Operators.LogFolder", "Identification.Operators.LogKeyFile",
             "Identification.Operators.OnboardingRole", "Identification.Operators.Tenant",
             "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
@@ -82,6 +85,24 @@ public sealed class GatewayOptionsTests : IDisposable
         };
         var errors = GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { Operators = operators } });
         Assert.Equal(wrong is null ? [] : [$"Identification.Operators.{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
+
+    [Theory]
+    [InlineData("https://asiointivaltuustarkastus.example", "kanta001", null)]
+    [InlineData("https://asiointivaltuustarkastus.example:8443", "KANTA001", null)]
+    [InlineData("https://asiointivaltuustarkastus.example/", "kanta001", "Address")]
+    [InlineData("https://asiointivaltuustarkastus.example/base", "kanta001", "Address")]
+    [InlineData("https://Asiointivaltuustarkastus.example", "kanta001", "Address")]
+    [InlineData("https://user@asiointivaltuustarkastus.example", "kanta001", "Address")]
+    [InlineData("http://asiointivaltuustarkastus.example", "kanta001", "Address")]
+    [InlineData("https://asiointivaltuustarkastus.example", "kanta-01", "ClientId")]
+    [InlineData("https://asiointivaltuustarkastus.example", "kanta01", "ClientId")]
+    [InlineData("https://asiointivaltuustarkastus.example", null, "ClientId")]
+    public void E_authorizations_is_an_https_origin_and_knows_this_client_by_eight_characters(string address, string? client, string? wrong)
+    {
+        var mandates = new Gateway.Identification.Mandates.MandateOptions { Address = address, ClientId = client!, ApiKeyFile = _file, OAuthPasswordFile = _file };
+        var errors = GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { Mandates = mandates } });
+        Assert.Equal(wrong is null ? [] : [$"Identification.Mandates.{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
 
     [Fact]

@@ -89,6 +89,16 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         });
 
     /// <inheritdoc />
+    public async ValueTask RepresentationAsync(HttpContext context, Requester citizen, Pseudonym person, RepresentationKind? kind, string? refusal, CancellationToken cancel) =>
+        await AppendAsync(person, Record(context, kind is { } right ? citizen with { OnBehalfOf = new(person, right, "") } : citizen, null, AuditKind.AuthorizationDecision) with
+        {
+            PatientId = ids.PatientId(person),
+            LegalBasis = kind is null ? null : NameOf(LegalBasis.OnBehalf),
+            Outcome = refusal is null ? AuditOutcome.Success : AuditOutcome.SeriousFailure,
+            OutcomeDescription = refusal ?? "The citizen acts for the person from now on.",
+        });
+
+    /// <inheritdoc />
     public ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
         RefusedAsync(new DefaultHttpContext { Connection = { RemoteIpAddress = address } }, clientIdOrEmpty, reason, cancel);
 

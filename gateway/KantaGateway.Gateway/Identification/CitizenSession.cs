@@ -1,3 +1,4 @@
+using KantaGateway.Gateway.Identification.Mandates;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.AspNetCore.WebUtilities;
@@ -84,6 +85,8 @@ internal static class CitizenSession
             var self = PortalSessions.SelfOf(context.User);
             if (everywhere && self is not null)
                 await context.RequestServices.GetRequiredService<SessionEnds>().EndAsync(self.Value, context.RequestAborted).ConfigureAwait(false);
+            if (context.RequestServices.GetService<Representations>() is { } representations && context.RequestServices.GetRequiredService<IIdentification>().PortalRequester(context) is { } citizen)
+                await representations.EndAsync(citizen).ConfigureAwait(false);
             await context.SignOutAsync(PortalSessions.Scheme).ConfigureAwait(false);
             context.Response.Headers.Location = everywhere && self is null ? SignInFirst : session is null ? SignedOut : await LeaveBrokerAsync(context, session).ConfigureAwait(false);
         }

@@ -161,7 +161,9 @@ internal sealed class CitizenSignIn(
             ?? $"{claims.FindFirst(GivenNamesClaim)?.Value} {claims.FindFirst(SurnameClaim)?.Value}".Trim();
         var self = await pseudonyms.OfAsync(code, context.HttpContext.RequestAborted).ConfigureAwait(false);
         await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
-        // From here on the code is known to nobody but Keys and the broker.
+        // From here on the code is known to nobody but Keys and the broker, and to the citizen's browser where she may act for others.
+        if (options.Identification.Mandates is not null)
+            PortalSessions.Keep(context.Properties!, code);
         context.Principal = PortalSessions.CreatePrincipal(self, name, acr);
         PortalSessions.Begin(context.Properties!, time.GetUtcNow());
         ends.Begin(context.Properties!, claims.FindFirst("sid")?.Value, claims.FindFirst(Claims.Subject)?.Value ?? "");

@@ -30,6 +30,13 @@ public interface IIdentificationObserver
     /// <param name="reason">A plain sentence without personal data.</param>
     ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel);
 
+    /// <summary>Told that a citizen's session is for another person from now on, or that it may not be or no longer may.</summary>
+    /// <param name="citizen">Who acts.</param>
+    /// <param name="person">For whom.</param>
+    /// <param name="kind">By what right; null: by none.</param>
+    /// <param name="refusal">A plain sentence without personal data; null when nothing was refused.</param>
+    ValueTask RepresentationAsync(HttpContext context, Requester citizen, Pseudonym person, Mandates.RepresentationKind? kind, string? refusal, CancellationToken cancel);
+
     /// <summary>Told of attempts that were refused unexamined because there were too many, as a number and not one by one.</summary>
     /// <param name="address">From where; null when it is not known.</param>
     ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel);
@@ -41,4 +48,6 @@ internal sealed class NoIdentificationObserver : IIdentificationObserver
     public ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) => default;
 
     public ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel) => default;
+
+    public ValueTask RepresentationAsync(HttpContext context, Requester citizen, Pseudonym person, Mandates.RepresentationKind? kind, string? refusal, CancellationToken cancel) => default;
 }

@@ -9,8 +9,8 @@ internal enum RefusalReason { NoToken, Malformed, Expired, Signature, NotForHere
 /// <remarks>
 /// <c>kanta.identification.accepted</c> and <c>kanta.identification.refused</c> by <c>road</c>: <c>fhir</c>, <c>token</c>
 /// (tokens, their status and their end), <c>push</c> (requests of citizens' apps), <c>answer</c> (of the citizen to such a request),
-/// <c>sign-in</c>. <c>reason</c> of a refusal: on <c>fhir</c> a <see cref="RefusalReason"/>, on <c>token</c> and <c>push</c> the OAuth error
-/// code, on <c>answer</c> <c>denied</c> or <c>none</c>, on <c>sign-in</c> what the address bar says.
+/// <c>sign-in</c>, <c>representation</c> (of another person by a citizen). <c>reason</c> of a refusal: on <c>fhir</c> a <see cref="RefusalReason"/>, on <c>token</c> and <c>push</c> the OAuth error
+/// code, on <c>answer</c> <c>denied</c> or <c>none</c>, on <c>sign-in</c> and <c>representation</c> what the address bar says.
 /// <c>kanta.identification.limited</c> by <c>limit</c>: <c>failures</c>, <c>tokens</c>, <c>requests</c>, <c>sign-ins</c>.
 /// </remarks>
 internal sealed class IdentificationMetrics
@@ -58,6 +58,13 @@ internal sealed class IdentificationMetrics
     /// <param name="reason"><c>refused</c>, <c>cancelled</c>, <c>unavailable</c> or <c>no-code</c>.</param>
     public void RefusedSignIn(string reason) =>
         _refused.Add(1, new KeyValuePair<string, object?>("road", "sign-in"), new KeyValuePair<string, object?>("reason", reason));
+
+    /// <summary>A citizen acts for another from now on.</summary>
+    public void AcceptedRepresentation() => _accepted.Add(1, new KeyValuePair<string, object?>("road", "representation"));
+
+    /// <param name="reason"><c>refused</c>, <c>expired</c>, <c>cancelled</c> or <c>unavailable</c>.</param>
+    public void RefusedRepresentation(string reason) =>
+        _refused.Add(1, new KeyValuePair<string, object?>("road", "representation"), new KeyValuePair<string, object?>("reason", reason));
 
     public void Limited(string limit) => _limited.Add(1, new KeyValuePair<string, object?>("limit", limit));
 }

@@ -32,6 +32,9 @@ public sealed record IdentificationOptions
 
     public required CitizenIdentification Citizens { get; init; }
 
+    /// <summary>Where it is asked for whom citizens may act. Null: nowhere, and nobody acts for another.</summary>
+    public Mandates.MandateOptions? Mandates { get; init; }
+
     /// <summary>Who onboards clients and decides about dangerous acts. Null: nobody, and none of the operators' addresses is there.</summary>
     public Operators.OperatorOptions? Operators { get; init; }
 

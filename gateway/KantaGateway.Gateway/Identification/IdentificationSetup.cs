@@ -1,5 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Gateway.Identification.Dpop;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.Authentication.Cookies;
@@ -73,6 +74,12 @@ public static class IdentificationSetup
         services.AddSingleton<AppAuthorizations>();
         services.AddSingleton<LogoutTokens>();
         services.AddSingleton<PortalSessions>();
+        if (identification.Mandates is { } mandates)
+        {
+            services.AddSingleton(provider => new EAuthorizations(mandates, options.PublicAddress, new HttpClient(Untraced(identification)),
+                provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<EAuthorizations>>()));
+            services.AddSingleton<Representations>();
+        }
         SessionProtection.Add(services);
         TokenEndpoint.Add(services, options, keys);
 
@@ -105,8 +112,8 @@ public static class IdentificationSetup
 
     /// <summary>
     /// Adds the middleware of identification and its endpoints: <c>/connect/*</c>, <c>/.well-known/*</c>, <c>/signin</c>,
-    /// <c>/signout</c>, <c>/signout/everywhere</c>, <c>/signin-ftn</c>, <c>/signout-ftn</c>, and where there are operators <c>/operator/signin</c>,
-    /// <c>/operator/signout</c>, <c>/signin-operator</c>. Call it before everything that reads the requester.
+    /// <c>/signout</c>, <c>/signout/everywhere</c>, <c>/signin-ftn</c>, <c>/signout-ftn</c>; where citizens may act for others <c>/on-behalf/choose</c>,
+    /// <c>/on-behalf/back</c>, <c>/on-behalf/self</c>; where there are operators <c>/operator/signin</c>, <c>/operator/signout</c>, <c>/signin-operator</c>. Call it before everything that reads the requester.
     /// </summary>
     public static void MapIdentification(this WebApplication app)
     {
@@ -130,12 +137,25 @@ public static class IdentificationSetup
         SmartConfiguration.Map(app, options);
         CitizenSession.Map(app);
         PushedAuthorization.Map(app);
+        if (options.Identification.Mandates is not null)
+        {
+            _ = app.Services.GetRequiredService<EAuthorizations>();
+            OnBehalf.Map(app);
+        }
         if (options.Identification.Operators is not null)
         {
             _ = app.Services.GetRequiredService<OperatorSignIn>();
             _ = app.Services.GetRequiredService<Approvals>();
             OperatorSession.Map(app);
         }
+    }
+
+    /// <summary>A handler for addresses with identity codes in them: no span and no diagnostic event is made of what it sends.</summary>
+    private static SocketsHttpHandler Untraced(IdentificationOptions options)
+    {
+        var handler = Upstream(options);
+        handler.ActivityHeadersPropagator = null;
+        return handler;
     }
 
     /// <summary>A handler for the broker, the clinics' identity providers and key sets, the operators' tenant, and the authorities' lists and responders.</summary>

@@ -1,6 +1,7 @@
 using System.Security.Claims;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Identification.Mandates;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.DataProtection;
@@ -9,7 +10,7 @@ namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
 /// Citizens' sessions: the browser holds a random name in <c>__Host-kanta</c>, the ticket stays here, sealed. It carries
-/// the pseudonym and the display name, never the identity code.
+/// the pseudonym and the display name, and the identity code only where citizens may act for others, sealed so that it takes the browser to open it.
 /// </summary>
 internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDataProtectionProvider protection, TimeProvider time)
     : TicketSessions(Scheme, "session", shared, protection.CreateProtector("portal ticket"), time), ITicketStore
@@ -21,6 +22,7 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
     private const string PseudonymClaim = "pseudonym";
     private const string AcrClaim = "acr";
     private const string Started = "started";
+    private const string Code = "own-code";
 
     /// <summary>A session ends after this long in any case.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromHours(4);
@@ -44,6 +46,21 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
     /// <summary>Stamps the beginning of a session into its ticket.</summary>
     public static void Begin(AuthenticationProperties properties, DateTimeOffset now) =>
         properties.Items[Started] = now.ToString("O", System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <summary>Keeps the citizen's own code for the session that begins, see <see cref="OwnCode"/>.</summary>
+    public static void Keep(AuthenticationProperties properties, PersonalIdentityCode code) => properties.Parameters[Code] = code;
+
+    // Parameters are not part of what is stored; the item is.
+    protected override void Finish(string key, AuthenticationTicket ticket)
+    {
+        if (ticket.Properties.Parameters.Remove(Code, out var kept) && kept is PersonalIdentityCode code)
+            ticket.Properties.Items[Code] = OwnCode.Seal(key, code);
+    }
+
+    /// <summary>The citizen's own code; null where none was kept.</summary>
+    public PersonalIdentityCode? OwnCodeOf(HttpContext context) =>
+        context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties is { } properties && properties.Items.TryGetValue(Code, out var kept) && kept is not null
+            && NameBroughtBy(context) is { } session ? OwnCode.Open(session, kept) : null;
 
     /// <summary>The person whose session it is; null when it is none.</summary>
     public static Pseudonym? SelfOf(ClaimsPrincipal session) =>

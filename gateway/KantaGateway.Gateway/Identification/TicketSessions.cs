@@ -62,16 +62,26 @@ internal abstract class TicketSessions(string scheme, string kind, ISharedState 
     public async Task LeaveAsync(HttpContext context)
     {
         var cookie = context.RequestServices.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>().Get(scheme);
-        // The cookie says nothing but the session's name.
-        if (cookie.CookieManager.GetRequestCookie(context, cookie.Cookie.Name!) is { } brought
-            && cookie.TicketDataFormat.Unprotect(brought)?.Principal.Claims.SingleOrDefault()?.Value is { } key)
+        if (NameBroughtBy(context, cookie) is { } key)
             await RemoveAsync(key).ConfigureAwait(false);
         CookiesOfSession.BeginAnew(context);
     }
 
+    /// <summary>The name of the session that the browser brought; null when it brought none.</summary>
+    protected string? NameBroughtBy(HttpContext context) =>
+        NameBroughtBy(context, context.RequestServices.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>().Get(scheme));
+
+    // The cookie says nothing but the session's name.
+    private static string? NameBroughtBy(HttpContext context, CookieAuthenticationOptions cookie) =>
+        cookie.CookieManager.GetRequestCookie(context, cookie.Cookie.Name!) is { } brought ? cookie.TicketDataFormat.Unprotect(brought)?.Principal.Claims.SingleOrDefault()?.Value : null;
+
+    /// <summary>A last look at a new session's ticket, now that the session has its name.</summary>
+    protected virtual void Finish(string key, AuthenticationTicket ticket) { }
+
     public async Task<string> StoreAsync(AuthenticationTicket ticket)
     {
         var key = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
+        Finish(key, ticket);
         var life = LifeOf(ticket);
         if (life > TimeSpan.Zero)
             await shared.SetAsync(NameOf(key), Seal(ticket), life).ConfigureAwait(false);

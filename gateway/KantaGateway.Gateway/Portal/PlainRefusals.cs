@@ -57,14 +57,14 @@ internal sealed partial class PlainRefusals : IExceptionFilter, IAlwaysRunResult
     public void OnResultExecuted(ResultExecutedContext context) { }
 
     /// <summary>The page of a status; an outage says when to come again.</summary>
-    internal static ViewResult Page(int status, HttpContext http)
+    internal static ViewResult Page(int status, HttpContext http, string view = "/Portal/Pages/Shared/Refusal.cshtml")
     {
         var refusal = Refusal.Of(status, http);
         if (refusal.Status == StatusCodes.Status503ServiceUnavailable)
             http.Response.Headers.RetryAfter = "5";
         return new()
         {
-            ViewName = "/Portal/Pages/Shared/Refusal.cshtml",
+            ViewName = view,
             StatusCode = refusal.Status,
             ViewData = new ViewDataDictionary<Refusal>(new EmptyModelMetadataProvider(), new ModelStateDictionary()) { Model = refusal },
         };

@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text.Unicode;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Portal.Records;
+using Microsoft.AspNetCore.Antiforgery;
 using Microsoft.AspNetCore.Localization;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.ApplicationParts;
@@ -31,6 +33,8 @@ public static class PortalSetup
             pages.Conventions.ConfigureFilter(new OperatorOnly());
             if (options.Identification.Operators is null)
                 pages.Conventions.AddFolderRouteModelConvention("/Operator", static page => page.Selectors.Clear());
+            if (options.Identification.Mandates is null)
+                pages.Conventions.AddPageRouteModelConvention("/OnBehalf", static page => page.Selectors.Clear());
             pages.Conventions.ConfigureFilter(new PlainRefusals());
         }).ConfigureApplicationPartManager(parts =>
         {
@@ -50,6 +54,7 @@ public static class PortalSetup
             forms.Cookie.HttpOnly = true;
             forms.Cookie.Path = "/";
         });
+        builder.Services.AddSingleton<IAntiforgeryAdditionalDataProvider, FormsOfOnePerson>();
         // Finnish and Swedish as themselves and not as entities: half the bytes on a cheap phone's line.
         builder.Services.Configure<WebEncoderOptions>(encoding => encoding.TextEncoderSettings = new(UnicodeRanges.All));
         builder.Services.TryAddSingleton(TimeProvider.System);
@@ -77,8 +82,8 @@ public static class PortalSetup
                 new AcceptLanguageHeaderRequestCultureProvider(),
             ],
         };
-        // The sign-in passes the language on to the broker.
-        app.UseWhen(context => IsPortal(context) || context.Request.Path == "/signin", portal => portal.UseRequestLocalization(language));
+        // The sign-in passes the language on to the broker, the choice for whom to act to e-Authorizations.
+        app.UseWhen(context => IsPortal(context) || context.Request.Path == "/signin" || context.Request.Path == OnBehalf.ChoosePath, portal => portal.UseRequestLocalization(language));
         app.UseWhen(IsPortal, portal => portal.UseMiddleware<PortalHeaders>());
 
         var marker = new PortalEndpoint();

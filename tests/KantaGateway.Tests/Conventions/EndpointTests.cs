@@ -22,6 +22,7 @@ public sealed class EndpointTests
         "/connect/par", // keeps what an app asks for
         "/connect/introspect", "/connect/revoke", // a token's own client asks about it, or ends it
         "/signin", "/signin-ftn", "/signout", "/signout/everywhere", "/signout-ftn", // a citizen's session
+        "/on-behalf/choose", "/on-behalf/back", "/on-behalf/self", // for whom a citizen's session is
         "/operator/signin", "/operator/signout", // an operator's session
         "/operator/clients", "/operator/clients/proposals", "/operator/clients/proposals/{id}/approve", "/operator/clients/proposals/{id}/reject", "/operator/clients/suspend", // who may ask, never what they find
         "/audit/log/checkpoint", "/audit/log/tile/{**path}", // salted commitments

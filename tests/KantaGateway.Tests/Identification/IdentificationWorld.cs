@@ -13,6 +13,7 @@ using KantaGateway.Gateway;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Simulators;
@@ -81,6 +82,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     internal RevocationResponder Revocation { get; private set; } = null!;
     internal SimulatedRoleRegister Register { get; private set; } = null!;
     internal OperatorTenant Entra { get; private set; } = null!;
+    internal SimulatedAuthorizations Authorizations { get; private set; } = null!;
     internal SeenActs Acts { get; } = new();
     internal GatewayOptions Options { get; private set; } = null!;
     internal SimulatorOptions Outside { get; private set; } = null!;
@@ -153,6 +155,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                     Authority = outside + "/ftn", ClientId = "kanta-portal", Acr = Acr, FurtherAcrs = [HigherAcr], ServiceName = "Kanta test",
                     SigningKeyFile = NewRsa("ftn-signing.key"), EncryptionKeyFile = NewRsa("ftn-encryption.key"),
                 },
+                Mandates = new() { Address = outside, ClientId = "kanta001", ApiKeyFile = Write("mandates-api.key", ApiKey), OAuthPasswordFile = Write("mandates-password.key", "a-password"), TimeoutSeconds = 1 },
                 Operators = new()
                 {
                     Authority = $"{outside}{OperatorTenant.Path}/{OperatorTenantId}/v2.0", Tenant = OperatorTenantId, ClientId = "kanta-operators", Acrs = OperatorTenant.PhishingResistant, Amr = ["fido", "x509"],
@@ -168,6 +171,15 @@ public sealed class IdentificationWorld : IAsyncLifetime
             Tenants = [.. Tenants.Select(tenant => new SimulatedTenant(tenant, "aurora"))],
             Revocation = Revocation,
             Register = Register,
+            Authorizations = Authorizations = new("kanta001", ApiKey, "a-password", address + "/on-behalf/back")
+            {
+                Time = Clock,
+                Relations =
+                [
+                    new(TestCode, CodeOf("150315A902"), IsCustodian: true), new(TestCode, CodeOf("160316A903"), IsCustodian: true, HasNonDisclosureOrder: true),
+                    new(TestCode, CodeOf("300341-904"), IsCustodian: false), new(CodeOf("020280-901"), CodeOf("300341-904"), IsCustodian: false),
+                ],
+            },
             OperatorTenant = Entra = new(OperatorTenantId, "kanta-operators", Options.Identification.Operators!.CertificateFile, address + "/signin-operator")
             {
                 Time = Clock,
@@ -186,6 +198,9 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 new("131052-308T", "Ossi Oikea", "with a code outside the test series"),
                 new("020280-901" + PersonalIdentityCode.CheckCharacterOf("020280", "901"), "Veikko Verrokki", "another adult"),
                 new("010190-900?", "Kaisa Kirjoitusvirhe", "with a code that is none"),
+                new(CodeOf("150315A902"), "Onni Koe", "minor"),
+                new(CodeOf("160316A903"), "Oona Koe", "minor with a non-disclosure order"),
+                new(CodeOf("300341-904"), "Toivo Vanhus", "mandate giver"),
             ],
             Professionals = [new("90001", "Lasse Lääkäri", "laakari", "aurora"), new("90002", "Helmi Hoitaja", "sairaanhoitaja", "revontuli")],
         };
@@ -194,6 +209,11 @@ public sealed class IdentificationWorld : IAsyncLifetime
         _gateway = BuildGateway(Options);
         await Task.WhenAll(_simulators.StartAsync(), _gateway.StartAsync());
     }
+
+    public const string ApiKey = "key-of-the-web-api";
+
+    /// <summary>A code with its check character.</summary>
+    internal static string CodeOf(string start) => start + PersonalIdentityCode.CheckCharacterOf(start.AsSpan(0, 6), start.AsSpan(7));
 
     /// <summary>A valid code of the 900 series.</summary>
     public static string TestCode { get; } = "010190-900" + PersonalIdentityCode.CheckCharacterOf("010190", "900");
@@ -221,6 +241,16 @@ public sealed class IdentificationWorld : IAsyncLifetime
         });
         app.MapGet("/whoami", (HttpContext context, IIdentification identification) =>
             identification.PortalRequester(context) is { } requester ? Results.Json(Describe(requester)) : Results.StatusCode(401));
+        // As the portal's filter does before every page with a record.
+        app.MapGet("/whose", async (HttpContext context, IIdentification identification) =>
+            identification.PortalRequester(context) is not { } requester ? Results.StatusCode(401)
+            : await context.RequestServices.GetRequiredService<Representations>().OfAsync(context, requester) switch
+            {
+                Standing.For(var person) => Results.Json(new { standing = "for", compartment = person.Compartment.Encode(), kind = person.Kind.ToString(), name = person.Name }),
+                Standing.Unknown(var person) => Results.Json(new { standing = "unknown", name = person.Name }),
+                Standing.Ended(var isRefused) => Results.Json(new { standing = isRefused ? "refused" : "expired" }),
+                _ => Results.Json(new { standing = "oneself" }),
+            });
         app.MapGet("/operator-whoami", async (HttpContext context) => await OperatorSessions.OfAsync(context) is { } who
             ? Results.Json(new { who.Tenant, who.Id, who.Name, roles = who.Roles.Order().Select(r => r.ToString()) }) : Results.StatusCode(401));
         if (map is not null)
@@ -413,6 +443,20 @@ internal sealed class SeenRefusals : IIdentificationObserver
             throw new FaultException(new Fault(FaultKind.AuditUnavailable, "The audit cannot be written."));
         lock (_seen)
             _seen.Add((clientIdOrEmpty, $"{address}: {reason}"));
+        return default;
+    }
+
+    private readonly List<(Pseudonym? Who, Pseudonym For, RepresentationKind? Kind, string? Refusal)> _represented = [];
+
+    /// <summary>Who came to act for whom, or did not.</summary>
+    public IReadOnlyList<(Pseudonym? Who, Pseudonym For, RepresentationKind? Kind, string? Refusal)> Represented { get { lock (_seen) return [.. _represented]; } }
+
+    public ValueTask RepresentationAsync(HttpContext context, Requester citizen, Pseudonym person, RepresentationKind? kind, string? refusal, CancellationToken cancel)
+    {
+        if (IsAway)
+            throw new FaultException(new Fault(FaultKind.AuditUnavailable, "The audit cannot be written."));
+        lock (_seen)
+            _represented.Add((citizen.Self, person, kind, refusal));
         return default;
     }
 }

@@ -40,14 +40,16 @@ internal sealed class PortalUnderTest : IAsyncDisposable
     public HttpClient Browser { get; }
 
     /// <param name="alwaysSignedIn">Every request is the citizen's; for looking at pages.</param>
-    public static async Task<PortalUnderTest> StartAsync(bool alwaysSignedIn = false, string listen = "http://127.0.0.1:0")
+    /// <param name="mandates">Registers what citizens act for others by; null: they do not.</param>
+    public static async Task<PortalUnderTest> StartAsync(bool alwaysSignedIn = false, string listen = "http://127.0.0.1:0", Action<IServiceCollection>? mandates = null)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls(listen);
         var ids = new IdentifierCipher(new byte[32]);
         var record = new RecordInMemory(ids);
-        var options = Options();
+        var options = Options(mandates is not null);
+        mandates?.Invoke(builder.Services);
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
         var clients = Path.GetTempFileName();
@@ -101,7 +103,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         await _app.DisposeAsync();
     }
 
-    private static GatewayOptions Options() => new()
+    public static GatewayOptions Options(bool hasMandates) => new()
     {
         PublicAddress = "https://localhost:8443",
         Port = 8443,
@@ -109,9 +111,18 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         AuditFolder = "", AuditOrigin = "",
         Identification = new()
         {
-            ClientsFile = "", TokenKeyFile = "",
+            ClientsFile = "", TokenKeyFile = "", TestIdentityCodes = true,
+            Mandates = hasMandates ? new() { Address = "https://valtuudet.example", ClientId = "kanta001", ApiKeyFile = "", OAuthPasswordFile = "" } : null,
             Citizens = new() { Authority = "", ClientId = "", SigningKeyFile = "", EncryptionKeyFile = "", Acr = "" },
         },
+    };
+
+    /// <summary>The citizen whose session it is.</summary>
+    public static Requester Citizen => new()
+    {
+        Kind = RequesterKind.Citizen, ClientId = "portal", Organisation = Oid.Parse("1.2.246.10.99999990"), OrganisationName = "Portal",
+        ControllerKind = ControllerKind.Public, Self = Self, CitizenName = "Helmi Koe", PurposeOfUse = "PATRQT", TokenId = "t", Scopes = [],
+        Expires = DateTimeOffset.UtcNow.AddMinutes(15),
     };
 
     private sealed class CookieIsCitizen(bool always) : IIdentification
@@ -119,14 +130,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context) => throw new NotSupportedException();
 
         public Requester? PortalRequester(HttpContext context) =>
-            always || context.Request.Cookies["__Host-kanta"] == "session"
-                ? new()
-                {
-                    Kind = RequesterKind.Citizen, ClientId = "portal", Organisation = Oid.Parse("1.2.246.10.99999990"), OrganisationName = "Portal",
-                    ControllerKind = ControllerKind.Public, Self = Self, PurposeOfUse = "PATRQT", TokenId = "t", Scopes = [],
-                    Expires = DateTimeOffset.UtcNow.AddMinutes(15),
-                }
-                : null;
+            always || context.Request.Cookies["__Host-kanta"] == "session" ? Citizen with { CitizenName = null } : null;
     }
 }
 

@@ -3,5 +3,5 @@ using Microsoft.AspNetCore.Mvc.RazorPages;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>Privacy and accessibility.</summary>
-[OpenToAll]
+[OpenToAll, WithoutRecord]
 internal sealed class AboutModel : PageModel;

@@ -1,3 +1,4 @@
+using KantaGateway.Audit.Balp;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Mvc;
@@ -16,7 +17,7 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
     /// <summary>More entries than these are counted, not listed.</summary>
     private const int MostListed = 50;
 
-    /// <summary>What one organisation, or one app, did within a minute, for one purpose and on one basis.</summary>
+    /// <summary>What one organisation, one app, or one who acted for the citizen did within a minute, for one purpose and on one basis.</summary>
     /// <param name="Vendor">Who is responsible for the app; null when it was none.</param>
     /// <param name="Entries">What somebody else received, to be opened: FHIR type, id and a name with a number.</param>
     public sealed record Event(string Who, string? Vendor, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<Deed> Deeds, IReadOnlyList<(string Type, string Id, string Name)> Entries);
@@ -54,10 +55,13 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
         var first = lines[0];
         var app = first.AppName;
         return new(
-            first.BySelf ? texts["source.self"] : app is null ? first.OrganisationName : texts["access.app", app],
+            first.BySelf ? texts["source.self"] : first.Representative is { } who ? texts["access.representative", who.Name ?? ""] : app is null ? first.OrganisationName : texts["access.app", app],
             app is null ? null : first.OrganisationName, first.When,
-            app is null ? texts.Find($"purpose.{first.PurposeOfUse}") ?? texts["purpose.other", first.PurposeOfUse] : texts["access.app.purpose"],
-            app is null ? texts.Find($"basis.{first.LegalBasis}") ?? texts["basis.other", first.LegalBasis] : texts["access.app.basis"],
+            first.Representative is not null ? texts["access.representative.purpose"]
+                : app is null ? texts.Find($"purpose.{first.PurposeOfUse}") ?? texts["purpose.other", first.PurposeOfUse] : texts["access.app.purpose"],
+            first.Representative is { Role: AuditPerson.Custodian } ? texts["access.representative.custodian"]
+                : first.Representative is not null ? texts["access.representative.mandate"]
+                : app is null ? texts.Find($"basis.{first.LegalBasis}") ?? texts["basis.other", first.LegalBasis] : texts["access.app.basis"],
             [.. lines.GroupBy(DeedOf).Select(deed => Tell(deed.Key, deed))],
             first.BySelf ? [] : Opened(lines));
     }
@@ -89,7 +93,7 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
     {
         var events = new List<List<AccessLine>>();
         foreach (var line in newestFirst)
-            if (events is [.., [var first, ..] last] && first.OrganisationOid == line.OrganisationOid && first.BySelf == line.BySelf && first.AppName == line.AppName
+            if (events is [.., [var first, ..] last] && first.OrganisationOid == line.OrganisationOid && first.BySelf == line.BySelf && first.AppName == line.AppName && first.Representative == line.Representative
                 && first.PurposeOfUse == line.PurposeOfUse && first.LegalBasis == line.LegalBasis && first.When - line.When < TimeSpan.FromMinutes(1))
                 last.Add(line);
             else

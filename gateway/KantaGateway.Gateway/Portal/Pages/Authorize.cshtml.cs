@@ -1,6 +1,8 @@
+using System.Diagnostics.CodeAnalysis;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.RazorPages;
 
@@ -37,6 +39,8 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         }
         if (PortalSessions.AreAway(HttpContext))
             return PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, HttpContext);
+        if (ActsForAnother(out var first))
+            return first;
         if (await ReadAsync(client, request) is null)
             return await NothingAsync();
         // Back to here once she is identified.
@@ -52,6 +56,8 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
             Notices.Leave(HttpContext, "sign-in-first");
             return new SeeOtherResult("/");
         }
+        if (ActsForAnother(out var first))
+            return first;
         if (await ReadAsync(client, request) is not { } app || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
             return await NothingAsync();
         var asked = Asked!;
@@ -65,6 +71,17 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         var code = await authorizations.AllowAsync(new(asked, ids.PatientId(self), citizen.Acr));
         metrics.AcceptedAnswer();
         return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, "code", code));
+    }
+
+    /// <summary>An app is let at one's own records only, and the page says whose they are: who acts for another comes back as herself.</summary>
+    private bool ActsForAnother([NotNullWhen(true)] out IActionResult? first)
+    {
+        first = null;
+        if (HttpContext.Features.Get<IRequesterFeature>()?.Requester.OnBehalfOf is null)
+            return false;
+        Notices.Leave(HttpContext, "acting-own-only");
+        first = new SeeOtherResult(OnBehalf.PagePath);
+        return true;
     }
 
     /// <returns>The app that asks; null when there is nothing to answer.</returns>

@@ -1,4 +1,5 @@
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.RazorPages;
 
@@ -13,10 +14,18 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
 
     public string? Name { get; private set; }
 
+    public bool IsCustodian { get; private set; }
+
     /// <param name="signin">How a sign-in ended that did not succeed: refused, cancelled or unavailable. Set by Identification.</param>
+    /// <param name="acting">How the way to another person's record, or back, ended: begun, over or sign-in-first. Set by Identification.</param>
     /// <param name="signout">Present after signing out: done, failed when it could not be seen to everywhere, or sign-in-first when it was not known whose sessions to end.</param>
-    public async Task<IActionResult> OnGetAsync([FromQuery] string? signin, [FromQuery] string? signout, CancellationToken cancel)
+    public async Task<IActionResult> OnGetAsync([FromQuery] string? signin, [FromQuery] string? signout, [FromQuery] string? acting, CancellationToken cancel)
     {
+        if (acting is not null)
+        {
+            Notices.Leave(HttpContext, acting switch { "begun" => "acting", "over" => "acting-over", _ => "sign-in-first" });
+            return new SeeOtherResult("/");
+        }
         if (signin is not null || signout is not null)
         {
             // Told once: a reload must not tell it again.
@@ -34,6 +43,7 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
         if (HttpContext.Features.Get<IRequesterFeature>()?.Requester is { } citizen)
         {
             Name = citizen.CitizenName;
+            IsCustodian = citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian };
             State = await declarations.ReadAsync(citizen, cancel);
         }
         else if (Request.Cookies.ContainsKey(PortalSessions.CookieName))

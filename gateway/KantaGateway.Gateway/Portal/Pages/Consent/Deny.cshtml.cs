@@ -17,6 +17,8 @@ internal sealed class DenyModel(OwnDeclarations declarations, Visits visits) : C
     /// <param name="visit">FHIR id of a visit to choose beforehand. Not the service event's OID: an address stays in the browser's history.</param>
     public async Task<IActionResult> OnGetAsync([FromQuery] Guid? visit, CancellationToken cancel)
     {
+        if (IsCustodian)
+            return Done("/consent", "custodian-no-denials");
         var state = await declarations.ReadAsync(Citizen, cancel);
         if (state.Informed is null)
             return Done("/consent/inform", "inform-first");

@@ -21,6 +21,8 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, Visits visits)
         var (state, declaration) = await FindAsync(id, cancel);
         if (declaration is null)
             return Done("/consent", "nothing-changed");
+        if (IsCustodian && declaration is DisclosureDenial)
+            return Done("/consent", "custodian-no-denials");
         Id = declaration.Id;
         IsPermit = declaration is DisclosurePermit;
         if (declaration is DisclosureDenial denial)

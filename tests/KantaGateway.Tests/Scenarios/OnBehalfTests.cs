@@ -1,0 +1,229 @@
+using System.Text.Json.Nodes;
+using KantaGateway.Dev;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Verification;
+using KantaGateway.Simulators;
+
+namespace KantaGateway.Tests.Scenarios;
+
+/// <summary>Acting for another over the public contract: broker, e-Authorizations, portal, decision, audit.</summary>
+public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnBehalfTests.World>
+{
+    [Fact]
+    public async Task A_guardian_reads_her_childs_record_and_nothing_of_her_own_meanwhile()
+    {
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        Assert.Equal([world.OfGuardian], await ObservationsAsync(helmi));
+        var page = await ActForAsync(helmi, "Onni Koe");
+        Assert.Equal(("/", "acting"), (page.Address.AbsolutePath, page.With("data-notice").Single()["data-notice"]));
+        Assert.Equal(("Onni Koe", "custodian"), (page.With("data-acting-for").Single()["data-acting-for"], page.With("data-acting-for").Single()["data-acting-as"]));
+        Assert.Equal([world.OfChild], await ObservationsAsync(helmi));
+        Assert.Equal(404, (await helmi.GetAsync($"/records/entry/Observation/{world.OfGuardian}")).Status);
+
+        page = await helmi.SubmitAsync((await helmi.GetAsync("/records")).Form("to-oneself")!, []);
+        Assert.Equal("acting-over", page.With("data-notice").Single()["data-notice"]);
+        Assert.Empty(page.With("data-acting-for"));
+        Assert.Equal([world.OfGuardian], await ObservationsAsync(helmi));
+        Assert.Equal(404, (await helmi.GetAsync($"/records/entry/Observation/{world.OfChild}")).Status);
+    }
+
+    /// <summary>Law 703/2023 §10, §74.</summary>
+    [Fact]
+    public async Task Who_acted_stands_in_the_log_and_the_represented_person_reads_her_name()
+    {
+        using (var helmi = world.Citizen("guardian"))
+        {
+            await helmi.SignInAsync();
+            await ActForAsync(helmi, "Onni Koe");
+            await helmi.GetAsync($"/records/entry/Observation/{world.OfChild}");
+        }
+        using var audit = new AuditOnDisk(world.Data);
+        audit.Refresh();
+        var read = audit.All.Last(e => e.GetRawText().Contains($"Observation/{world.OfChild}", StringComparison.Ordinal));
+        var user = read.GetProperty("agent").EnumerateArray().Single(a => a.GetProperty("requestor").GetBoolean() && a.TryGetProperty("name", out _));
+        Assert.Equal(("Helmi Koe", $"Patient/{world.Guardian}"), (user.GetProperty("name").GetString(), user.GetProperty("who").GetProperty("reference").GetString()));
+        Assert.Equal("GUARD", user.GetProperty("role")[0].GetProperty("coding")[0].GetProperty("code").GetString());
+        Assert.Contains(read.GetProperty("entity").EnumerateArray(), e => e.TryGetProperty("what", out var what) && what.TryGetProperty("reference", out var of) && of.GetString() == $"Patient/{world.Child}");
+        Assert.Contains("urn:kanta:legal-basis:on-behalf", read.GetRawText());
+        // That she came to act for the child stands there too.
+        Assert.Contains(audit.All, e => e.TryGetProperty("outcomeDesc", out var said) && said.GetString() == "The citizen acts for the person from now on." && e.GetRawText().Contains($"Patient/{world.Child}", StringComparison.Ordinal));
+
+        using var onni = world.Citizen("minor");
+        await onni.SignInAsync();
+        var log = await onni.GetAsync("/access-log");
+        var line = log.With("data-access").First(a => a["data-representative"].Length > 0);
+        Assert.Equal(("Helmi Koe", "on-behalf"), (line["data-representative"], line["data-legal-basis"]));
+        Assert.Contains("Helmi Koe", log.Text);
+    }
+
+    [Fact]
+    public async Task A_guardian_permits_for_her_child_but_decides_no_denial_and_sees_no_disclosure_list()
+    {
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        await ActForAsync(helmi, "Onni Koe");
+        Assert.Equal(403, (await helmi.GetAsync("/access-log")).Status);
+        await helmi.BeInformedAsync();
+        await helmi.PermitAsync();
+        var page = await helmi.GetAsync("/consent");
+        Assert.NotNull((await helmi.ConsentAsync()).Permission);
+        // Past the page that does not offer it: the decision refuses.
+        var form = page.Form("sign-out")!;
+        var refused = await helmi.SubmitAsync(form with { Action = new(helmi.Target, "/consent/deny") }, new() { ["target"] = "all" });
+        Assert.Equal(403, refused.Status);
+        Assert.Empty((await helmi.ConsentAsync()).Denials);
+
+        using var onni = world.Citizen("minor");
+        await onni.SignInAsync();
+        Assert.NotNull((await onni.ConsentAsync()).Permission);
+        await onni.DenyAllAsync();
+        var denial = Assert.Single((await onni.ConsentAsync()).Denials);
+        refused = await helmi.SubmitAsync(form with { Action = new(helmi.Target, "/consent/withdraw") }, new() { ["id"] = denial.Id });
+        Assert.Equal(403, refused.Status);
+        Assert.Single((await onni.ConsentAsync()).Denials);
+        await onni.WithdrawEverythingAsync();
+    }
+
+    [Fact]
+    public async Task Who_holds_a_mandate_does_what_the_person_may()
+    {
+        using var raija = world.Citizen("mandate-holder");
+        await raija.SignInAsync();
+        var page = await ActForAsync(raija, "Toivo Vanhus");
+        Assert.Equal("mandate", page.With("data-acting-for").Single()["data-acting-as"]);
+        await raija.BeInformedAsync();
+        await raija.DenyAllAsync();
+        Assert.Single((await raija.ConsentAsync()).Denials);
+        Assert.NotEmpty(await raija.AccessLogAsync());
+        using var toivo = world.Citizen("mandate-giver");
+        await toivo.SignInAsync();
+        Assert.Single((await toivo.ConsentAsync()).Denials);
+        Assert.Contains(page.With("data-acting-for"), tag => tag["data-acting-for"] == toivo.Entry.Name);
+        await raija.WithdrawEverythingAsync();
+        Assert.Empty((await toivo.ConsentAsync()).Denials);
+    }
+
+    [Fact]
+    public async Task A_non_disclosure_order_keeps_a_guardian_from_her_childs_record()
+    {
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        var page = await ActForAsync(helmi, "Oona Koe");
+        Assert.Equal(("/on-behalf", "acting-refused"), (page.Address.AbsolutePath, page.With("data-notice").Single()["data-notice"]));
+        Assert.Empty(page.With("data-acting-for"));
+        Assert.Equal([world.OfGuardian], await ObservationsAsync(helmi));
+    }
+
+    [Fact]
+    public async Task Somebody_whom_nobody_has_let_act_is_offered_nobody()
+    {
+        using var aino = world.Citizen("adult");
+        await aino.SignInAsync();
+        Assert.DoesNotContain((await ChoiceAsync(aino)).Form("selection")!.Buttons, b => b.Name == "person");
+    }
+
+    [Fact]
+    public async Task While_the_service_is_away_nobody_comes_to_act_and_the_own_record_stays()
+    {
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        world.Authorizations.Misbehaves = (AuthorizationsStep.Register, AuthorizationsFault.Error);
+        try
+        {
+            var page = await ChoiceAsync(helmi);
+            Assert.Equal(("/on-behalf", "acting-unavailable"), (page.Address.AbsolutePath, page.With("data-notice").Single()["data-notice"]));
+        }
+        finally
+        {
+            world.Authorizations.Misbehaves = default;
+        }
+        Assert.Equal([world.OfGuardian], await ObservationsAsync(helmi));
+    }
+
+    [Fact]
+    public async Task An_app_is_let_at_ones_own_record_only()
+    {
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        await ActForAsync(helmi, "Onni Koe");
+        var page = await helmi.GetAsync("/connect/authorize?client_id=omakunto&request_uri=urn:ietf:params:oauth:request_uri:none");
+        Assert.Equal(("/on-behalf", "acting-own-only"), (page.Address.AbsolutePath, page.With("data-notice").Single()["data-notice"]));
+    }
+
+    /// <summary>Law 6. Nothing that is kept has a code of either person, nor an address of the portal.</summary>
+    [Fact]
+    public async Task No_file_and_no_address_of_the_portal_holds_an_identity_code()
+    {
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        await ActForAsync(helmi, "Onni Koe");
+        await helmi.GetAsync("/records");
+        string[] codes = [.. DevelopmentFolder.Citizens.Select(c => c.IdentityCode)];
+        Assert.Equal([], ClearText.Find(world.Data, codes, file => file is "citizens.json" or "demo.http"));
+        Assert.DoesNotContain(helmi.Visited, address => codes.Any(code => address.OriginalString.Contains(code, StringComparison.Ordinal)));
+    }
+
+    private static async Task<string[]> ObservationsAsync(CitizenClient citizen) =>
+        [.. (await citizen.RecordsAsync("/records/timeline")).Where(e => e.Type == "Observation").Select(e => e.Id)];
+
+    private static async Task<Page> ChoiceAsync(CitizenClient citizen)
+    {
+        var page = await citizen.GetAsync("/on-behalf");
+        return await citizen.SubmitAsync(page.Form("choose-person")!, []);
+    }
+
+    private static async Task<Page> ActForAsync(CitizenClient citizen, string name)
+    {
+        var form = (await ChoiceAsync(citizen)).Form("selection")!;
+        return await citizen.SubmitAsync(form, new() { ["person"] = form.Buttons.Single(b => b.Text == name).Value });
+    }
+
+    /// <summary>The development host with records of a guardian and her child.</summary>
+    public sealed class World : IAsyncLifetime
+    {
+        private DevHost? _host;
+
+        internal string Data { get; } = Directory.CreateTempSubdirectory("kanta-behalf").FullName;
+        internal DevFolder Folder { get; private set; } = null!;
+        internal SimulatedAuthorizations Authorizations => _host!.Authorizations;
+        public string Guardian { get; private set; } = "";
+        public string Child { get; private set; } = "";
+        public string OfGuardian { get; private set; } = "";
+        public string OfChild { get; private set; } = "";
+
+        internal CitizenClient Citizen(string role) => new(Folder, new(_host!.Address), IndexOf(role));
+
+        private int IndexOf(string role) => Folder.Citizens.Index().First(c => c.Item.Role == role).Index;
+
+        public async Task InitializeAsync()
+        {
+            _host = await DevHost.StartAsync(new DevHostOptions { DataFolder = Data, Port = RunningHost.FreePorts() });
+            Folder = new(Data);
+            using var clinic = ClinicClient.Open(Folder, "aurora", new(_host.Address));
+            (Guardian, OfGuardian) = await AdmitAsync(clinic, "guardian", "Verenpaine");
+            (Child, OfChild) = await AdmitAsync(clinic, "minor", "Kuume");
+            await AdmitAsync(clinic, "mandate-giver", "Paino");
+        }
+
+        public async Task DisposeAsync()
+        {
+            if (_host is not null)
+                await _host.DisposeAsync();
+            Directory.Delete(Data, true);
+        }
+
+        private async Task<(string Patient, string Observation)> AdmitAsync(ClinicClient clinic, string role, string what)
+        {
+            var person = Folder.Citizens[IndexOf(role)];
+            var patient = await ArchivedVisit.RegisterAsync(clinic.System, person.IdentityCode, person.Name);
+            var reply = await clinic.System.CreateAsync("Observation", Some.Bytes(new JsonObject
+            {
+                ["resourceType"] = "Observation", ["status"] = "final", ["code"] = new JsonObject { ["text"] = what },
+                ["subject"] = new JsonObject { ["reference"] = $"Patient/{patient}" },
+            }));
+            Assert.Equal(201, reply.Status);
+            return (patient, reply.Json.GetProperty("id").GetString()!);
+        }
+    }
+}
