@@ -70,6 +70,7 @@ public static class GatewayHost
         services.AddSingleton<BatchSplitter>();
         services.AddSingleton<GatewayPipeline>();
         services.AddSingleton<IInnerRequests, InnerRequestSender>();
+        services.AddSingleton<IPractitioners, Practitioners>();
         services.AddCompression();
         services.AddHostedService<WarmUp>();
         builder.AddTelemetry(options);

@@ -135,6 +135,8 @@ internal sealed class GatewayOptionsCheck
         else if (!options.TestIdentityCodes && (options.ProfessionalIssuers is { Count: > 0 } || options.ProfessionalCards is not null))
             Add(Of(nameof(options.RoleRegister)), $"where rights to practise are looked up, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
 
+        foreach (var file in options.IdTokenKeyFiles ?? [])
+            Exists(Of(nameof(options.IdTokenKeyFiles)), file);
         var issuers = options.ProfessionalIssuers ?? [];
         for (var i = 0; i < issuers.Count; i++)
         {
@@ -154,6 +156,13 @@ internal sealed class GatewayOptionsCheck
                 Add($"{at}.{nameof(ProfessionalIssuer.Audience)}", "missing");
             if (!Oid.TryParse(issuers[i].Organisation, out _))
                 Add($"{at}.{nameof(ProfessionalIssuer.Organisation)}", "an OID");
+            if (issuers[i].SignIn is { } signIn)
+            {
+                if (string.IsNullOrWhiteSpace(signIn.ClientId))
+                    Add($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.ClientId)}", "missing");
+                Exists($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.CertificateFile)}", signIn.CertificateFile);
+                Exists($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.KeyFile)}", signIn.KeyFile);
+            }
         }
 
         if (options.Mandates is { } mandates)

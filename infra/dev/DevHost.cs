@@ -113,6 +113,7 @@ public sealed class DevHost : IAsyncDisposable
             Professionals = DevelopmentFolder.Professionals,
             Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
             ProfessionalAudience = DevelopmentFolder.ProfessionalAudience,
+            ProfessionalClient = new(DevelopmentFolder.ProfessionalClientId, folder.ProfessionalCertificateFile, issuer => address + ProfessionalSignIn.RedirectPathOf(issuer)),
         };
         say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
         folder.Publish(address, simulators);
@@ -165,7 +166,10 @@ public sealed class DevHost : IAsyncDisposable
                 UpstreamAuthorityFile = folder.CaFile,
                 RevocationSources = [new RevocationSource { Authority = folder.Authority.Fingerprint, CrlAddress = outside + revocation.ListPath, OcspAddress = outside + revocation.ResponderPath }],
                 RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = folder.RegisterCertificateFile, KeyFile = folder.RegisterKeyFile },
-                ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid))],
+                ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid)
+                {
+                    SignIn = new(DevelopmentFolder.ProfessionalClientId, folder.ProfessionalCertificateFile, folder.ProfessionalKeyFile),
+                })],
                 Mandates = new()
                 {
                     Address = outside,

@@ -40,8 +40,14 @@ public sealed class DevelopmentFolder : IDisposable
     /// <summary>Another, which has no TLS certificate: its tokens are bound to a key (FAPI 2.0, DPoP). In <c>apps/taskukunto/</c>.</summary>
     public static DevelopmentClinic KeyBoundApp { get; } = new("taskukunto", "Taskukunto Oy", "1.2.246.10.99000066", ControllerKind.Private, "ES256");
 
+    /// <summary>An app of the clinic aurora, in which its professionals sign in at the clinic's identity provider. In <c>apps/vastaanotto/</c>.</summary>
+    public static DevelopmentClinic ClinicApp { get; } = Clinics[0] with { Name = "vastaanotto", Algorithm = "ES256" };
+
+    /// <summary>The gateway as the clinics' identity providers know it.</summary>
+    public const string ProfessionalClientId = "kanta-apps";
+
     /// <summary>Nobody listens there: a test reads the answer off the redirect.</summary>
-    public const string AppRedirect = "https://omakunto.example/paluu";
+    public const string AppRedirect = "https://omakunto.example/paluu", ClinicAppRedirect = "https://vastaanotto.example/paluu";
 
     private static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -78,7 +84,8 @@ public sealed class DevelopmentFolder : IDisposable
 
     public string MandatesApiKeyFile => At("keys/mandates-api.key");
     public string MandatesPasswordFile => At("keys/mandates-password.key");
-
+    public string ProfessionalCertificateFile => At("keys/professionals.pem");
+    public string ProfessionalKeyFile => At("keys/professionals.key");
     public string OperatorCertificateFile => At("keys/operators.pem");
     public string OperatorKeyFile => At("keys/operators.key");
     public string DecisionLogFolder => At("operators");
@@ -165,8 +172,9 @@ public sealed class DevelopmentFolder : IDisposable
         foreach (var clinic in Clinics)
             registrations.Add(Onboard(clinic, publicAddress));
         OwnerOnly.CreateFolder(At("apps"));
-        registrations.Add(OnboardApp(App, "Omakunto", publicAddress));
-        registrations.Add(OnboardApp(KeyBoundApp, "Taskukunto", publicAddress));
+        registrations.Add(OnboardApp(App, "app", "Omakunto", ["patient/*.rs", "openid", "fhirUser"], AppRedirect, publicAddress));
+        registrations.Add(OnboardApp(KeyBoundApp, "app", "Taskukunto", ["patient/*.rs", "openid", "fhirUser"], AppRedirect, publicAddress));
+        registrations.Add(OnboardApp(ClinicApp, "clinic_app", "Vastaanotto", ["user/*.cruds", "openid", "fhirUser"], ClinicAppRedirect, publicAddress));
         File.WriteAllText(ClientsFile, JsonSerializer.Serialize(registrations, Readable));
         File.WriteAllText(At("professionals.json"), JsonSerializer.Serialize(Professionals.Select(p => new
         {
@@ -231,12 +239,13 @@ public sealed class DevelopmentFolder : IDisposable
             using var decisions = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             WriteSecret(DecisionLogKeyFile, decisions.ExportPkcs8PrivateKeyPem());
         }
-        if (!File.Exists(OperatorCertificateFile))
-        {
-            var (certificate, key) = OperatorTenant.NewApplicationCertificate();
-            WriteSecret(OperatorKeyFile, key);
-            File.WriteAllText(OperatorCertificateFile, certificate);
-        }
+        foreach (var (certificateFile, keyFile) in new[] { (OperatorCertificateFile, OperatorKeyFile), (ProfessionalCertificateFile, ProfessionalKeyFile) })
+            if (!File.Exists(certificateFile))
+            {
+                var (certificate, key) = OperatorTenant.NewApplicationCertificate();
+                WriteSecret(keyFile, key);
+                File.WriteAllText(certificateFile, certificate);
+            }
         foreach (var file in new[] { MandatesApiKeyFile, MandatesPasswordFile })
             if (!File.Exists(file))
                 WriteSecret(file, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32)));
@@ -280,11 +289,10 @@ public sealed class DevelopmentFolder : IDisposable
         };
     }
 
-    private object OnboardApp(DevelopmentClinic app, string name, string publicAddress)
+    private object OnboardApp(DevelopmentClinic app, string kind, string name, string[] scopes, string redirect, string publicAddress)
     {
         var isKeyBound = app == KeyBoundApp;
         var (folder, key) = MakeKeys("apps", app, withCertificate: !isKeyBound);
-        string[] scopes = ["patient/*.rs"];
         File.WriteAllText(Path.Combine(folder, "client.json"), JsonSerializer.Serialize(new
         {
             client_id = app.Name,
@@ -293,7 +301,7 @@ public sealed class DevelopmentFolder : IDisposable
             authorization_url = publicAddress + "/connect/authorize",
             token_url = publicAddress + "/connect/token",
             fhir_url = publicAddress + "/fhir",
-            redirect_uri = AppRedirect,
+            redirect_uri = redirect,
             scopes,
             kid = key.Kid,
             alg = app.Algorithm,
@@ -301,16 +309,16 @@ public sealed class DevelopmentFolder : IDisposable
         return new
         {
             client_id = app.Name,
-            kind = "app",
+            kind,
             client_name = name,
-            redirect_uris = new[] { AppRedirect },
+            redirect_uris = new[] { redirect },
             organisation_oid = app.Oid,
             organisation_name = app.Title,
             controller_kind = app.Kind.ToString().ToLowerInvariant(),
             jwks = new { keys = new[] { PublicJwk(key, app.Algorithm) } },
             token_endpoint_auth_signing_alg = new[] { app.Algorithm },
             scopes,
-            profile = isKeyBound ? "fapi2" : "smart",
+            profile = app.Algorithm == "ES256" ? "fapi2" : "smart",
             dpop_bound_access_tokens = isKeyBound,
             status = "active",
         };

@@ -6,8 +6,8 @@ using Microsoft.IdentityModel.Tokens;
 namespace KantaGateway.Simulators;
 
 /// <summary>
-/// A clinic's identity provider, as an Entra ID tenant is one: discovery, keys, and access tokens of its professionals.
-/// How a professional signs in there is the clinic's affair, so a POST names one and gets the token.
+/// A clinic's identity provider, as an Entra ID tenant is one: discovery, keys, sign-in, ID tokens and access tokens of its professionals.
+/// How a professional signs in to the clinic's own system is the clinic's affair, so a POST names one and gets the token.
 /// </summary>
 internal sealed class ClinicIdentityProvider(SimulatorOptions options, string clinic)
 {
@@ -43,34 +43,41 @@ internal sealed class ClinicIdentityProvider(SimulatorOptions options, string cl
                 }),
             });
         });
+        new ProfessionalSignInPage(options, clinic, _issuer, _issuer + "/authorize", _issuer + "/token", (professional, further) => Issue(professional, "JWT", further)).Map(endpoints);
         group.MapPost("/subject-token", (SubjectTokenRequest request) =>
             options.Professionals.FirstOrDefault(p => p.Clinic == clinic && p.Id == request.Professional) is { } professional
                 ? Results.Json(new JsonObject
                 {
-                    ["subject_token"] = Issue(professional),
+                    ["subject_token"] = Issue(professional, "at+jwt", []),
                     ["subject_token_type"] = "urn:ietf:params:oauth:token-type:access_token",
                 })
                 : Results.NotFound());
     }
 
-    private string Issue(SimulatedProfessional professional) => Tokens.CreateToken(new SecurityTokenDescriptor
+    private string Issue(SimulatedProfessional professional, string type, Dictionary<string, object> further)
     {
-        Issuer = _issuer,
-        Audience = options.IssuedAudience ?? options.ProfessionalAudience,
-        NotBefore = DateTime.UtcNow.AddHours(-2),
-        Expires = DateTime.UtcNow + options.SubjectTokenLife,
-        TokenType = "at+jwt",
-        SigningCredentials = new SigningCredentials(_key, SecurityAlgorithms.EcdsaSha256),
-        Claims = Changed(new()
+        var claims = new Dictionary<string, object>
         {
+            ["aud"] = options.IssuedAudience ?? options.ProfessionalAudience,
             ["sub"] = $"{clinic}:{professional.Id}",
             ["jti"] = Guid.NewGuid().ToString("N"),
             ["professional_id"] = professional.Id,
             ["name"] = professional.Name,
             ["profession"] = professional.Profession,
             ["acr"] = "urn:kanta:professional-card",
-        }),
-    });
+        };
+        foreach (var (name, value) in further)
+            claims[name] = value;
+        return Tokens.CreateToken(new SecurityTokenDescriptor
+        {
+            Issuer = _issuer,
+            NotBefore = DateTime.UtcNow.AddHours(-2),
+            Expires = DateTime.UtcNow + options.SubjectTokenLife,
+            TokenType = type,
+            SigningCredentials = new SigningCredentials(_key, SecurityAlgorithms.EcdsaSha256),
+            Claims = Changed(claims),
+        });
+    }
 
     private Dictionary<string, object> Changed(Dictionary<string, object> claims)
     {

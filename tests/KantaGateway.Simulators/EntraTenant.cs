@@ -11,8 +11,8 @@ namespace KantaGateway.Simulators;
 public sealed record SimulatedTenant(string Id, string Clinic);
 
 /// <summary>
-/// Speaks as an Entra ID tenant does with v2.0 endpoints: discovery, keys and access tokens with <c>tid</c>, <c>oid</c>, <c>roles</c>, <c>ver</c>.
-/// A POST to <c>/entra/id/subject-token</c> names a professional and gets the token.
+/// Speaks as an Entra ID tenant does with v2.0 endpoints: discovery, keys, sign-in, ID tokens and access tokens with <c>tid</c>, <c>oid</c>, <c>roles</c>,
+/// <c>ver</c>. A POST to <c>/entra/id/subject-token</c> names a professional and gets the token.
 /// </summary>
 internal sealed class EntraTenant(SimulatorOptions options, SimulatedTenant tenant)
 {
@@ -47,13 +47,15 @@ internal sealed class EntraTenant(SimulatorOptions options, SimulatedTenant tena
                 }),
             });
         });
+        new ProfessionalSignInPage(options, tenant.Clinic, issuer, $"{options.PublicAddress}/entra/{tenant.Id}/oauth2/v2.0/authorize", $"{options.PublicAddress}/entra/{tenant.Id}/oauth2/v2.0/token",
+            (professional, further) => Issue(issuer, professional, further)).Map(endpoints);
         group.MapPost("/subject-token", (SubjectTokenRequest request) =>
             options.Professionals.FirstOrDefault(p => p.Clinic == tenant.Clinic && p.Id == request.Professional) is { } professional
                 ? Results.Json(new JsonObject { ["subject_token"] = Issue(issuer, professional), ["subject_token_type"] = "urn:ietf:params:oauth:token-type:access_token" })
                 : Results.NotFound());
     }
 
-    private string Issue(string issuer, SimulatedProfessional professional)
+    private string Issue(string issuer, SimulatedProfessional professional, Dictionary<string, object>? further = null)
     {
         var now = DateTimeOffset.UtcNow;
         var claims = new Dictionary<string, object>
@@ -63,18 +65,19 @@ internal sealed class EntraTenant(SimulatorOptions options, SimulatedTenant tena
             ["iat"] = now.AddMinutes(-5).ToUnixTimeSeconds(),
             ["nbf"] = now.AddMinutes(-5).ToUnixTimeSeconds(),
             ["exp"] = (now + options.SubjectTokenLife).ToUnixTimeSeconds(),
-            ["azp"] = "00000000-0000-0000-0000-00000000c111",
             ["name"] = professional.Name,
             // The same person has the same object id in a tenant, and another in the next.
             ["oid"] = new Guid(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(tenant.Id + professional.Id)).AsSpan(0, 16)).ToString(),
             ["roles"] = new[] { "Kanta.Professional" },
-            ["scp"] = "kanta",
             ["sub"] = Base64UrlEncoder.Encode(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(professional.Id + tenant.Id))),
             ["tid"] = tenant.Id,
             ["uti"] = Guid.NewGuid().ToString("N"),
             ["ver"] = "2.0",
             ["professional_id"] = professional.Id,
         };
+        // What an application holds for an API says whose it is and what for; an ID token does not.
+        foreach (var (name, value) in further ?? new() { ["azp"] = "00000000-0000-0000-0000-00000000c111", ["scp"] = "kanta" })
+            claims[name] = value;
         foreach (var (name, value) in options.FurtherClaims)
             if (value is null)
                 claims.Remove(name);

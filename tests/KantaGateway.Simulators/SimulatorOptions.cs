@@ -34,6 +34,9 @@ public sealed record SimulatorOptions
     /// <summary>Everyone a clinic's identity provider can vouch for.</summary>
     public required IReadOnlyList<SimulatedProfessional> Professionals { get; init; }
 
+    /// <summary>What the clinics' providers sign their professionals in for; null: they only give subject tokens.</summary>
+    public ProfessionalClient? ProfessionalClient { get; init; }
+
     /// <summary>Entra ID tenants of clinics.</summary>
     public IReadOnlyList<SimulatedTenant> Tenants { get; init; } = [];
 
@@ -58,7 +61,7 @@ public sealed record SimulatorOptions
     /// <summary>Life of subject tokens.</summary>
     public TimeSpan SubjectTokenLife { get; set; } = TimeSpan.FromHours(1);
 
-    /// <summary>Misbehaviour and more: claims that subject tokens really carry; one that is null is left out.</summary>
+    /// <summary>Misbehaviour and more: claims that subject tokens, and ID tokens of professionals, really carry; one that is null is left out.</summary>
     public Dictionary<string, object?> FurtherClaims { get; } = [];
 
     /// <summary>Misbehaviour: ID tokens are signed but not encrypted.</summary>

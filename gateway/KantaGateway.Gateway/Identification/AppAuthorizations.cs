@@ -6,28 +6,45 @@ using Microsoft.AspNetCore.DataProtection;
 
 namespace KantaGateway.Gateway.Identification;
 
-/// <summary>What a citizen's app asks for, pushed beforehand over the app's own authenticated connection (RFC 9126).</summary>
+/// <summary>What an app asks for, a citizen's or a clinic's, pushed beforehand over the app's own authenticated connection (RFC 9126).</summary>
 /// <param name="RedirectUri">One of the registered ones, exactly.</param>
 /// <param name="State">Given back as it came; null: none.</param>
 /// <param name="CodeChallenge">PKCE, S256 (RFC 7636).</param>
-/// <param name="Scopes">SMART v2 scopes of level <c>patient</c>, no wider than the registration.</param>
+/// <param name="Scopes">SMART v2 scopes of level <c>patient</c>, or of level <c>user</c> for a clinic's app, no wider than the registration.</param>
 /// <param name="KeyThumbprint">Of the key that must fetch the token (RFC 9449 §10); null: any that proves itself then, or the certificate.</param>
 /// <param name="Ends">Until when it may be answered; the push sets it, and nothing prolongs it.</param>
-internal sealed record PushedRequest(string ClientId, string RedirectUri, string? State, string CodeChallenge, IReadOnlyList<string> Scopes, string? KeyThumbprint = null, DateTimeOffset Ends = default);
+internal sealed record PushedRequest(string ClientId, string RedirectUri, string? State, string CodeChallenge, IReadOnlyList<string> Scopes, string? KeyThumbprint = null, DateTimeOffset Ends = default)
+{
+    /// <summary>Those of <see cref="IdTokens.Scopes"/> that it asks for.</summary>
+    public IReadOnlyList<string> Identity { get; init; } = [];
 
-/// <summary>What a citizen has allowed, until the app has fetched its token.</summary>
-/// <param name="Patient">Id of the citizen's Patient.</param>
-/// <param name="Acr">Level at which she was identified.</param>
-internal sealed record AllowedRequest(PushedRequest Request, string Patient, string? Acr);
+    /// <summary>Given back in the ID token as it came; null: none.</summary>
+    public string? Nonce { get; init; }
+
+    /// <summary>Of a clinic's app: OID of the organisation that it asks for. Null for a citizen's.</summary>
+    public string? Organisation { get; init; }
+
+    /// <summary>Of a clinic's app: v3-ActReason code. Null for a citizen's.</summary>
+    public string? Purpose { get; init; }
+}
+
+/// <summary>What a citizen has allowed, or a professional signed in for, until the app has fetched its token.</summary>
+/// <param name="Patient">Id of the citizen's Patient; null where it is a professional.</param>
+/// <param name="Acr">Level at which the person was identified.</param>
+internal sealed record AllowedRequest(PushedRequest Request, string? Patient, string? Acr)
+{
+    /// <summary>Who has signed in to a clinic's app; null where it is a citizen.</summary>
+    public VouchedProfessional? Professional { get; init; }
+}
 
 /// <summary>
-/// The way of a citizen's app from its pushed request to its token. Request and code are 32 random bytes each; what they stand for is
+/// The way of an app from its pushed request to its token. Request and code are 32 random bytes each; what they stand for is
 /// in the shared store, sealed, so that both end after their time, serve once, and say nothing.
 /// </summary>
 /// <remarks>Throws <see cref="SharedStateException"/> when the store does not answer.</remarks>
 internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProvider protection, Revocations revocations, TimeProvider time)
 {
-    /// <summary>Between the push and the citizen's arrival.</summary>
+    /// <summary>Between the push and the person's arrival.</summary>
     public static readonly TimeSpan RequestLife = TimeSpan.FromSeconds(60);
 
     /// <summary>Between the push and her answer, once she has arrived: she identifies herself meanwhile.</summary>

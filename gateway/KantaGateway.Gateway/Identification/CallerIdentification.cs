@@ -121,7 +121,12 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate or a key.", RefusalReason.Unbound);
 
         var requester = RequesterOf(jwt, client, registered);
-        if ((requester.Kind == RequesterKind.Citizen) != (client.Registration.Kind == ClientKind.App))
+        if (!(client.Registration.Kind switch
+        {
+            ClientKind.App => requester.Kind == RequesterKind.Citizen,
+            ClientKind.ClinicApp => requester.Kind == RequesterKind.Professional,
+            _ => requester.Kind != RequesterKind.Citizen,
+        }))
             return Refuse(context, "invalid_token", "The access token is not of the kind that the client is registered for.", RefusalReason.Client);
         var verified = new VerifiedToken(requester, thumbprint, toKey.ValueKind == System.Text.Json.JsonValueKind.String,
             client.NeedsCertificate ? client.Organisation : null, directory,

@@ -6,8 +6,8 @@ namespace KantaGateway.Gateway.Identification;
 /// <summary>Whether a client, or one for whom it asks, may ask for tokens.</summary>
 public enum ClientStatus { Active, Suspended }
 
-/// <summary>What a client is: a clinic's system, or an app that citizens let at their own records.</summary>
-public enum ClientKind { System, App }
+/// <summary>What a client is: a clinic's system, an app that citizens let at their own records, or a clinic's app in which its professionals sign in.</summary>
+public enum ClientKind { System, App, ClinicApp }
 
 /// <summary>The rules that a client's assertions follow.</summary>
 public enum ClientProfile
@@ -38,7 +38,7 @@ public enum CertificationClass
 }
 
 /// <summary>
-/// An onboarded clinic system or citizens' app: one entry of the clients file, a JSON array with these members in snake_case
+/// An onboarded clinic system, citizens' app or clinic's app: one entry of the clients file, a JSON array with these members in snake_case
 /// (RFC 7591 names where it has them).
 /// </summary>
 public sealed record ClientRegistration
@@ -50,8 +50,14 @@ public sealed record ClientRegistration
     /// <summary>Name that citizens know an app by; the organisation's when it is null.</summary>
     public string? ClientName { get; init; }
 
-    /// <summary>Of an app: where the citizen's browser may be sent back to, compared as text (RFC 9700 §4.1.3). https, without fragment.</summary>
+    /// <summary>Of an app: where the browser of its citizen or professional may be sent back to, compared as text (RFC 9700 §4.1.3). https, without fragment.</summary>
     public IReadOnlyList<string> RedirectUris { get; init; } = [];
+
+    /// <summary>
+    /// Of a clinic's app: the identity provider at which its professionals sign in, its exact issuer. Needed only
+    /// where the organisation has several.
+    /// </summary>
+    public string? ProfessionalIssuer { get; init; }
 
     /// <summary>
     /// OID of the organisation that has joined with this system (serviceSubscriber): its certificate is the client's. Unless there are
@@ -116,8 +122,14 @@ public sealed record ClientRegistration
     /// </summary>
     public bool DpopBoundAccessTokens { get; init; }
 
-    /// <summary>SMART v2 scopes it may be granted, such as <c>system/*.cruds</c>; a request may narrow them.</summary>
+    /// <summary>
+    /// SMART v2 scopes it may be granted, such as <c>system/*.cruds</c>; a request may narrow them. An app may have <c>openid</c> among them, and then
+    /// <c>fhirUser</c>.
+    /// </summary>
     public required IReadOnlyList<string> Scopes { get; init; }
+
+    /// <summary>Of an app: what its ID tokens are signed with, ES256 or PS256 (OpenID Connect Dynamic Client Registration 1.0 §2).</summary>
+    public string IdTokenSignedResponseAlg { get; init; } = "ES256";
 
     public ClientStatus Status { get; init; }
 

@@ -256,20 +256,31 @@ internal sealed class ClientDirectory
         foreach (var text in registration.Scopes)
             if (SmartScope.TryParse(text, out var scope))
                 scopes.Add(scope);
-            else
+            else if (registration.Kind == ClientKind.System || !IdTokens.Scopes.Contains(text))
                 Wrong("a scope is not a SMART v2 scope");
+        if (IdTokens.Explain(registration.Scopes) is { } identity)
+            Wrong(identity);
+        if (!IdTokens.Algorithms.Contains(registration.IdTokenSignedResponseAlg))
+            Wrong($"id_token_signed_response_alg must be one of {string.Join(", ", IdTokens.Algorithms)}");
+        if (registration.Kind != ClientKind.System && (registration.RedirectUris.Count == 0 || !registration.RedirectUris.All(IsRedirect)))
+            Wrong("redirect_uris of an app must be https addresses without user and fragment, one at least");
         if (registration.Kind == ClientKind.App)
         {
             // What a person declares is declared by the person, so an app reads.
             if (scopes.Any(scope => scope.Level != SmartScope.Patient || scope.Permissions.AsSpan().ContainsAnyExcept("rs")))
                 Wrong("an app has patient/ scopes of the letters r and s only");
-            if (registration.RedirectUris.Count == 0 || !registration.RedirectUris.All(IsRedirect))
-                Wrong("redirect_uris of an app must be https addresses without user and fragment, one at least");
             if (registration.ServiceRequesters is not null)
                 Wrong("an app asks for the citizen, and has no service_requesters");
         }
-        else if (registration.RedirectUris.Count > 0 || scopes.Any(scope => scope.Level == SmartScope.Patient))
-            Wrong("redirect_uris and patient/ scopes are for kind app");
+        else if (scopes.Any(scope => scope.Level == SmartScope.Patient))
+            Wrong("patient/ scopes are for kind app");
+        if (registration.Kind == ClientKind.System && registration.RedirectUris.Count > 0)
+            Wrong("redirect_uris are for kind app and kind clinic_app");
+        // Without its professional it is nobody.
+        if (registration.Kind == ClientKind.ClinicApp && scopes.Any(scope => scope.Level != SmartScope.User))
+            Wrong("a clinic's app has user/ scopes only");
+        if (registration.Kind != ClientKind.ClinicApp && registration.ProfessionalIssuer is not null)
+            Wrong("professional_issuer is for kind clinic_app");
         return new(registration, organisation, requesters, keys, scopes, subjects);
     }
 }
@@ -311,6 +322,12 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
             return _current;
         }
     }
+
+    /// <summary>The app of a pushed request, where what it asks for is still registered: a registration may have changed since. Null otherwise.</summary>
+    public RegisteredClient? AppOf(PushedRequest request) =>
+        Current.Find(request.ClientId) is { IsActive: true } app && app.Registration.RedirectUris.Contains(request.RedirectUri, StringComparer.Ordinal) && app.Covers(request.Scopes) && request.Identity.All(app.Registration.Scopes.Contains)
+            && (app.Registration.Kind == ClientKind.ClinicApp) == (request.Organisation is not null) && (request.Organisation is null || app.RequesterOf(request.Organisation) is not null)
+            ? app : null;
 
     private void Look()
     {

@@ -18,6 +18,12 @@ public sealed record IdentificationOptions
     /// </summary>
     public IReadOnlyList<FollowingTokenKey> FollowingTokenKeys { get; init; } = [];
 
+    /// <summary>
+    /// RSA private keys (PKCS#8 PEM, 2048 bits or more) for ID tokens of apps that are registered with PS256. The first signs, all are published: a new
+    /// one is put behind the first, and before it once every gateway has been restarted. Empty: there are none but with ES256.
+    /// </summary>
+    public IReadOnlyList<string> IdTokenKeyFiles { get; init; } = [];
+
     /// <summary>Life of an access token, seconds; 1 to 300 (SMART Backend Services).</summary>
     public int AccessTokenSeconds { get; init; } = 300;
 
@@ -86,6 +92,23 @@ public sealed record ProfessionalIssuer(string Issuer, string Audience, string O
 
     /// <summary>Claim with the professional's number in the role register; in Entra ID one that the tenant's claims mapping makes.</summary>
     public string ProfessionalIdClaim { get; init; } = "professional_id";
+
+    /// <summary>How the organisation's professionals sign in there for its apps. Null: they do not, and its apps get nothing.</summary>
+    public ProfessionalSignIn? SignIn { get; init; }
+}
+
+/// <summary>The gateway as an application registered at a clinic's identity provider (in Entra ID: its own, beside that of <see cref="ProfessionalIssuer.Audience"/> or the same).</summary>
+/// <param name="ClientId">Its id there, the <c>aud</c> of ID tokens.</param>
+/// <param name="CertificateFile">Certificate registered there (PEM), RSA of 2048 bits or more, which client assertions are signed under (PS256, <c>x5t#S256</c>).</param>
+/// <param name="KeyFile">Its private key (PKCS#8 PEM).</param>
+public sealed record ProfessionalSignIn(string ClientId, string CertificateFile, string KeyFile)
+{
+    /// <summary>
+    /// Path under the gateway's public address to which a provider sends its professionals back, registered there: <c>/signin-clinic/</c> and the
+    /// first 16 hexadecimal digits of the issuer's SHA-256. Each has its own, so that no provider's answer passes for another's (RFC 9700 §4.4.2.2).
+    /// </summary>
+    public static string RedirectPathOf(string issuer) =>
+        "/signin-clinic/" + Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(issuer)).AsSpan(0, 8));
 }
 
 /// <summary>The Finnish Trust Network broker.</summary>

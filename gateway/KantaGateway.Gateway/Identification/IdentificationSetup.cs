@@ -67,6 +67,7 @@ public static class IdentificationSetup
             services.AddSingleton<CardTokens>();
         }
         services.AddSingleton<SubjectTokens>();
+        services.AddSingleton<ClinicSignIn>();
         services.AddSingleton<IIdentification, CallerIdentification>();
         services.AddSingleton<BrokerKeys>();
         services.AddSingleton<CitizenSignIn>();
@@ -91,6 +92,7 @@ public static class IdentificationSetup
         services.AddOptions<OpenIdConnectOptions>(CitizenSignIn.Scheme)
             .Configure<CitizenSignIn>((oidc, citizens) => citizens.Configure(oidc, Upstream(identification)));
         SubjectTokens.AddSchemes(authentication, identification, () => Upstream(identification));
+        ClinicSignIn.Add(authentication, identification, () => Upstream(identification));
         if (identification.Operators is { } operators)
         {
             services.AddSingleton(operators);
@@ -126,6 +128,7 @@ public static class IdentificationSetup
         _ = app.Services.GetRequiredService<OrganisationCertificates>();
         _ = app.Services.GetService<CardCertificates>();
         _ = app.Services.GetRequiredService<BrokerKeys>();
+        _ = app.Services.GetRequiredService<ClinicSignIn>();
 
         // FHIR requests are identified by IIdentification alone: no cookie is looked at, and the handlers of the token
         // endpoint and the sign-in do not run. The property keeps the host from adding the middleware for every path.

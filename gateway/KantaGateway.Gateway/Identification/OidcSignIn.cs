@@ -5,7 +5,7 @@ using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 
 namespace KantaGateway.Gateway.Identification;
 
-/// <summary>What the sign-ins of citizens and of operators have in common: the code flow, strictly, and what becomes of a sign-in that fails.</summary>
+/// <summary>What the sign-ins of citizens, of operators and of clinics' professionals have in common: the code flow, strictly, and what becomes of a sign-in that fails.</summary>
 internal static class OidcSignIn
 {
     private const int LongestDocument = 256 * 1024;
@@ -63,7 +63,14 @@ internal sealed class SignInFailures(IIdentificationObserver observer, AttemptLi
     /// <param name="page">Where the browser goes.</param>
     public async Task EndAsync(HandleRequestContext<RemoteAuthenticationOptions> context, string clientId, string reason, string end, string page)
     {
-        var http = context.HttpContext;
+        await RecordAsync(context.HttpContext, clientId, reason, end).ConfigureAwait(false);
+        context.Response.Redirect($"{page}?signin={end}");
+        context.HandleResponse();
+    }
+
+    /// <summary>The same without the page: where the browser goes is the caller's affair.</summary>
+    public async Task RecordAsync(HttpContext http, string clientId, string reason, string end)
+    {
         // Anybody can send broken answers, and say that he has cancelled: they are counted, and not recorded without end.
         if (limits.Wait(http) is null)
         {
@@ -72,7 +79,5 @@ internal sealed class SignInFailures(IIdentificationObserver observer, AttemptLi
             if (end != "unavailable")
                 await limits.FailedAsync(http).ConfigureAwait(false);
         }
-        context.Response.Redirect($"{page}?signin={end}");
-        context.HandleResponse();
     }
 }

@@ -1,19 +1,22 @@
 using KantaGateway.Gateway.Identification.Dpop;
+using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Primitives;
+using OpenIddict.Server;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 
 namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
-/// The endpoint at which a citizen's app pushes what it asks for (RFC 9126), authenticated as at the token endpoint; nothing is taken from
-/// the address that the citizen's browser then opens.
+/// The endpoint at which an app of citizens or of a clinic pushes what it asks for (RFC 9126), authenticated as at the token endpoint; nothing is
+/// taken from the address that the person's browser then opens.
 /// </summary>
 internal static class PushedAuthorization
 {
     public const string Path = "/connect/par";
 
-    /// <summary>Page of the portal at which the citizen answers.</summary>
+    /// <summary>Page of the portal at which the citizen answers, and from which a professional is sent to sign in at the clinic.</summary>
     public const string AuthorizePath = "/connect/authorize";
 
     private const int LongestForm = 64 * 1024;
@@ -25,9 +28,11 @@ internal static class PushedAuthorization
     public static void Map(IEndpointRouteBuilder endpoints) => endpoints.MapPost(Path, PushAsync);
 
     /// <summary>Where the browser goes back to, with the issuer that answers (RFC 9207).</summary>
-    public static string BackTo(PushedRequest request, GatewayOptions options, string name, string value)
+    public static string BackTo(PushedRequest request, GatewayOptions options, params ReadOnlySpan<(string Name, string Value)> said)
     {
-        var answer = new Dictionary<string, string?> { [name] = value, [Parameters.Iss] = TokenEndpoint.IssuerOf(options) };
+        var answer = new Dictionary<string, string?> { [Parameters.Iss] = TokenEndpoint.IssuerOf(options) };
+        foreach (var (name, value) in said)
+            answer[name] = value;
         if (request.State is { } state)
             answer[Parameters.State] = state;
         return QueryHelpers.AddQueryString(request.RedirectUri, answer);
@@ -68,7 +73,8 @@ internal static class PushedAuthorization
                         await WaitAsync(context, flood).ConfigureAwait(false);
                         return;
                     }
-                    (var request, refusal) = Read(client, form, TokenEndpoint.AudienceOf(services.GetRequiredService<GatewayOptions>()));
+                    (var request, refusal) = Read(client, form, TokenEndpoint.AudienceOf(services.GetRequiredService<GatewayOptions>()),
+                        services.GetRequiredService<IOptions<OpenIddictServerOptions>>().Value.SigningCredentials.Select(static key => key.Algorithm), services.GetRequiredService<ClinicSignIn>());
                     if (request is { } read)
                         (request, refusal) = await BindAsync(context, client, form, read).ConfigureAwait(false);
                     if (request is not null)
@@ -119,13 +125,14 @@ internal static class PushedAuthorization
             : (request with { KeyThumbprint = thumbprint }, null);
     }
 
-    private static (PushedRequest? Request, TokenRefusal? Refusal) Read(RegisteredClient client, Dictionary<string, StringValues> form, string audience)
+    /// <param name="keys">Algorithms that this server has keys for.</param>
+    private static (PushedRequest? Request, TokenRefusal? Refusal) Read(RegisteredClient client, Dictionary<string, StringValues> form, string audience, IEnumerable<string> keys, ClinicSignIn clinics)
     {
         // RFC 6749 §3.1: each at most once.
         if (form.Any(parameter => parameter.Value.Count != 1))
             return Refuse(Errors.InvalidRequest, "A parameter stands more than once.");
-        if (client.Registration.Kind != ClientKind.App)
-            return Refuse(Errors.UnauthorizedClient, "The client is not registered as an app of citizens.");
+        if (client.Registration.Kind == ClientKind.System)
+            return Refuse(Errors.UnauthorizedClient, "The client is not registered as an app.");
         if (form.ContainsKey(Parameters.Request))
             return Refuse(Errors.RequestNotSupported, "request is not supported: the parameters are pushed.");
         if (form.ContainsKey(Parameters.RequestUri))
@@ -145,20 +152,55 @@ internal static class PushedAuthorization
         // SMART App Launch 2.2: which server the app believes to speak to.
         if (One(form, "aud") is { } aud && aud.TrimEnd('/') != audience)
             return Refuse(Errors.InvalidRequest, $"aud must be {audience}.");
-        var scopes = new List<string>();
+        var isClinic = client.Registration.Kind == ClientKind.ClinicApp;
+        var level = isClinic ? SmartScope.User : SmartScope.Patient;
+        // OpenID Connect Core §3.1.2.1: somebody is always asked, and when she has identified herself before is not told.
+        if (One(form, Parameters.Prompt)?.Split(' ').Contains(PromptValues.None) is true || form.ContainsKey(Parameters.MaxAge))
+            return Refuse(Errors.InvalidRequest, "prompt=none and max_age are not supported.");
+        if (One(form, Parameters.Nonce) is { Length: > LongestState })
+            return Refuse(Errors.InvalidRequest, $"nonce has more than {LongestState} characters.");
+        var (scopes, identity) = (new List<string>(), new List<string>());
         foreach (var text in (One(form, Parameters.Scope) ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries))
         {
-            if (text == LaunchScope)
+            if (text == LaunchScope && !isClinic)
                 continue;
-            if (!SmartScope.TryParse(text, out var scope) || scope.Level != SmartScope.Patient)
-                return Refuse(Errors.InvalidScope, $"An app of citizens asks for {LaunchScope} and for patient/ scopes such as patient/Observation.rs.");
+            if (IdTokens.Scopes.Contains(text))
+            {
+                if (!client.Registration.Scopes.Contains(text))
+                    return Refuse(Errors.InvalidScope, "A requested scope goes beyond what the client has registered.");
+                identity.Add(text);
+                continue;
+            }
+            if (!SmartScope.TryParse(text, out var scope) || scope.Level != level)
+                return Refuse(Errors.InvalidScope, isClinic ? "An app of a clinic asks for user/ scopes such as user/Observation.rs."
+                    : $"An app of citizens asks for {LaunchScope} and for patient/ scopes such as patient/Observation.rs.");
             if (!client.Scopes.Any(registered => registered.Covers(scope)))
                 return Refuse(Errors.InvalidScope, "A requested scope goes beyond what the client has registered.");
             scopes.Add(scope.ToString());
         }
-        return scopes.Count == 0
-            ? Refuse(Errors.InvalidScope, "scope must name at least one patient/ scope such as patient/Observation.rs.")
-            : (new(client.ClientId, redirect, One(form, Parameters.State), challenge, [.. scopes.Distinct(StringComparer.Ordinal)]), null);
+        if (scopes.Count == 0)
+            return Refuse(Errors.InvalidScope, $"scope must name at least one {level}/ scope such as {level}/Observation.rs.");
+        if (IdTokens.Explain(identity) is { } alone)
+            return Refuse(Errors.InvalidScope, alone);
+        if (identity.Count > 0 && !keys.Contains(client.Registration.IdTokenSignedResponseAlg))
+            return Refuse(Errors.InvalidScope, "This server has no key for ID tokens of the algorithm that the client has registered (id_token_signed_response_alg).");
+        var request = new PushedRequest(client.ClientId, redirect, One(form, Parameters.State), challenge, [.. scopes.Distinct(StringComparer.Ordinal)])
+        {
+            Identity = [.. identity.Distinct(StringComparer.Ordinal)], Nonce = One(form, Parameters.Nonce),
+        };
+        return isClinic ? AskForClinic(client, form, request, clinics) : (request, null);
+    }
+
+    /// <summary>For whom and what for, as at the token endpoint.</summary>
+    private static (PushedRequest? Request, TokenRefusal? Refusal) AskForClinic(RegisteredClient client, Dictionary<string, StringValues> form, PushedRequest request, ClinicSignIn clinics)
+    {
+        if (TokenEndpoint.RequesterOf(client, One(form, TokenEndpoint.RequesterParameter), out var unnamed) is not { } requester)
+            return Refuse(Errors.InvalidRequest, unnamed);
+        if (TokenEndpoint.ExplainPurpose(One(form, TokenEndpoint.PurposeClaim)) is { } purpose)
+            return Refuse(Errors.InvalidRequest, purpose);
+        if (clinics.IssuerOf(client, requester) is null)
+            return Refuse(Errors.UnauthorizedClient, "The organisation has no identity provider at which professionals sign in here, or several and the client's registration names none (professional_issuer).");
+        return (request with { Organisation = requester.Organisation.ToString(), Purpose = TokenEndpoint.PurposeOf(One(form, TokenEndpoint.PurposeClaim)) }, null);
     }
 
     private static string? One(Dictionary<string, StringValues> form, string name) => form.TryGetValue(name, out var values) && values is [{ Length: > 0 } one] ? one : null;

@@ -5,6 +5,9 @@ namespace KantaGateway.Gateway.Identification;
 /// <summary><c>/.well-known/smart-configuration</c> (SMART App Launch 2.2, conformance), under the FHIR base and at the root.</summary>
 internal static class SmartConfiguration
 {
+    /// <summary>What apps and systems may be granted, at most.</summary>
+    public static readonly IReadOnlyList<string> Scopes = ["openid", "fhirUser", "launch/patient", "patient/*.rs", "user/*.cruds", "system/*.cruds"];
+
     public static void Map(IEndpointRouteBuilder endpoints, GatewayOptions options)
     {
         var document = Write(options);
@@ -37,14 +40,14 @@ internal static class SmartConfiguration
             ["require_pushed_authorization_requests"] = true,
             ["authorization_response_iss_parameter_supported"] = true,
             ["grant_types_supported"] = List("authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ["scopes_supported"] = List("system/*.cruds", "user/*.cruds", "patient/*.rs", "launch/patient"),
+            ["scopes_supported"] = List(Scopes),
             ["response_types_supported"] = List("code"),
             ["code_challenge_methods_supported"] = List("S256"),
             // RFC 9449 §5.1
             ["dpop_signing_alg_values_supported"] = List(Dpop.DpopProofs.Algorithms),
             // RFC 8705 §3.3
             ["tls_client_certificate_bound_access_tokens"] = true,
-            ["capabilities"] = List("launch-standalone", "client-confidential-asymmetric", "context-standalone-patient", "permission-patient", "permission-v2"),
+            ["capabilities"] = List("launch-standalone", "client-confidential-asymmetric", "context-standalone-patient", "permission-patient", "permission-user", "permission-v2"),
         }.ToJsonString());
     }
 }

@@ -12,6 +12,9 @@ public readonly record struct SmartScope
     /// <summary>Level of what a citizen's session or app reaches: the one person's own record.</summary>
     public const string Patient = "patient";
 
+    /// <summary>Level of what a professional reaches.</summary>
+    public const string User = "user";
+
     private const string Letters = "cruds";
 
     private SmartScope(string level, string type, string permissions) => (Level, Type, Permissions) = (level, type, permissions);
@@ -28,7 +31,7 @@ public readonly record struct SmartScope
         if (text is null || text.IndexOf('/') is var slash && slash < 0 || text.IndexOf('.', slash) is var dot && dot < 0)
             return false;
         var (level, type, permissions) = (text[..slash], text[(slash + 1)..dot], text[(dot + 1)..]);
-        if (level is not ("system" or "user" or "patient") || !IsType(type) || permissions.Length == 0)
+        if (level is not ("system" or User or Patient) || !IsType(type) || permissions.Length == 0)
             return false;
         var at = -1;
         foreach (var letter in permissions)

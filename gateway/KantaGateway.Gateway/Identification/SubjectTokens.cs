@@ -28,6 +28,9 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
     public static readonly IReadOnlyList<string> Types =
         [TokenTypeIdentifiers.AccessToken, TokenTypeIdentifiers.IdentityToken, "urn:ietf:params:oauth:token-type:jwt"];
 
+    /// <summary>What clinics' providers sign with.</summary>
+    public static readonly string[] Algorithms = [SecurityAlgorithms.RsaSha256, SecurityAlgorithms.RsaSsaPssSha256, SecurityAlgorithms.EcdsaSha256];
+
     private const string SchemePrefix = "professional:";
     private const int LongestToken = 16 * 1024;
     private static readonly object TokenKey = new();
@@ -50,7 +53,7 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
                         ValidIssuer = issuer.Issuer,
                         ValidAudience = issuer.Audience,
                         ValidTypes = ["JWT", "at+jwt"],
-                        ValidAlgorithms = [SecurityAlgorithms.RsaSha256, SecurityAlgorithms.RsaSsaPssSha256, SecurityAlgorithms.EcdsaSha256],
+                        ValidAlgorithms = Algorithms,
                         ClockSkew = TimeSpan.FromSeconds(10),
                         // In the place of the Entra validator, which wants a tenant id: exactly this issuer.
                         IssuerValidator = (found, _, _) => found == issuer.Issuer ? found : throw new SecurityTokenInvalidIssuerException(),
@@ -88,7 +91,7 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
         {
             var (holder, ends, unproven) = await cards.ValidateAsync(claims, client, requester).ConfigureAwait(false);
             return holder is null ? (null, unproven)
-                : await LookUpAsync(new(holder.Number, holder.Name, null, null, null, CardTokens.Acr, ends), null, context.RequestAborted).ConfigureAwait(false);
+                : await LookUpAsync(new(holder.Number, holder.Name, null, null, null, CardTokens.Acr, ends), null, "subject_token", context.RequestAborted).ConfigureAwait(false);
         }
         if (!_issuers.TryGetValue(claims.Issuer, out var issuer))
             return Refuse("The subject_token's issuer is not an identity provider that this gateway knows.");
@@ -123,26 +126,37 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
             return Explain(reason) is { } wrong ? Refuse(wrong) : Unreachable;
         if (result.Principal is not { } principal)
             return Refuse("The subject_token could not be validated.");
-        if (ExplainTenant(issuer, principal) is { } foreign)
+        return await VouchAsync(issuer, principal, result.Properties?.ExpiresUtc, "subject_token", context.RequestAborted).ConfigureAwait(false);
+    }
+
+    /// <summary>The professional whom a validated token of an issuer names, with the right to practise looked up.</summary>
+    /// <param name="what">What the token is called in a refusal: <c>subject_token</c>, <c>ID token</c>.</param>
+    public async ValueTask<(VouchedProfessional? Professional, TokenRefusal? Refusal)> VouchAsync(ProfessionalIssuer issuer, ClaimsPrincipal principal, DateTimeOffset? ends, string what, CancellationToken cancel)
+    {
+        if (ExplainTenant(issuer, principal, what) is { } foreign)
             return Refuse(foreign);
 
         // The register knows professionals by their number there, which a provider's own sub is not.
         var id = principal.FindFirst(issuer.ProfessionalIdClaim)?.Value ?? (rights is null ? principal.FindFirst(Claims.Subject)?.Value : null);
         var name = principal.FindFirst(Claims.Name)?.Value;
         if (id is not { Length: > 0 and <= 128 } || name is not { Length: > 0 and <= 256 })
-            return Refuse(rights is null ? $"The subject_token must name the professional: {issuer.ProfessionalIdClaim} or sub, and name." : $"The subject_token must name the professional: {issuer.ProfessionalIdClaim}, the number in the role register, and name.");
-        var until = long.TryParse(principal.FindFirst("exp")?.Value, out var exp) ? DateTimeOffset.FromUnixTimeSeconds(exp) : result.Properties?.ExpiresUtc;
+            return Refuse(rights is null ? $"The {what} must name the professional: {issuer.ProfessionalIdClaim} or sub, and name." : $"The {what} must name the professional: {issuer.ProfessionalIdClaim}, the number in the role register, and name.");
+        var until = long.TryParse(principal.FindFirst("exp")?.Value, out var exp) ? TokenShape.Time(exp) : ends;
         if (until is not { } end)
-            return Refuse("The subject_token has no exp.");
+            return Refuse($"The {what} has no exp.");
         var unit = principal.FindFirst("unit")?.Value;
         if (unit is not null && (!Oid.TryParse(unit, out _) || !unit.StartsWith(issuer.Organisation + ".", StringComparison.Ordinal)))
-            return Refuse("The subject_token's unit must be an OID under that of the organisation.");
+            return Refuse($"The {what}'s unit must be an OID under that of the organisation.");
         return await LookUpAsync(new(id, name, principal.FindFirst("profession")?.Value, null, unit, principal.FindFirst("acr")?.Value, end),
-            principal.FindFirst("task_class")?.Value, context.RequestAborted).ConfigureAwait(false);
+            principal.FindFirst("task_class")?.Value, what, cancel).ConfigureAwait(false);
     }
 
+    /// <summary>The professional of whom was heard before, by what the register says now.</summary>
+    public ValueTask<(VouchedProfessional? Professional, TokenRefusal? Refusal)> LookUpAgainAsync(VouchedProfessional professional, CancellationToken cancel) =>
+        LookUpAsync(professional, professional.Tasks is { } tasks ? TaskClasses.NameOf(tasks) : null, "sign-in", cancel);
+
     /// <summary>Act 703/2023 §8, §65: the right to practise is looked up, and the profession is the register's word.</summary>
-    private async ValueTask<(VouchedProfessional?, TokenRefusal?)> LookUpAsync(VouchedProfessional vouched, string? task, CancellationToken cancel)
+    private async ValueTask<(VouchedProfessional?, TokenRefusal?)> LookUpAsync(VouchedProfessional vouched, string? task, string what, CancellationToken cancel)
     {
         if (rights is null)
             return (vouched, null);
@@ -153,7 +167,7 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
                 return Refuse("The role register knows no valid right to practise of the professional.");
             return TaskClasses.Narrow(right.Tasks, task) is { } tasks
                 ? (vouched with { Profession = right.Profession, Tasks = tasks }, null)
-                : Refuse("The subject_token's task_class is none that the profession permits.");
+                : Refuse($"The {what}'s task_class is none that the profession permits.");
         }
         catch (ProfessionalRightsException)
         {
@@ -163,19 +177,19 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
 
     /// <summary>What an access token of Entra ID (v2.0) must say beside its issuer; null when all holds.</summary>
     /// <remarks>learn.microsoft.com/entra/identity-platform/access-token-claims-reference: tid, ver, oid, idtyp, roles.</remarks>
-    private static string? ExplainTenant(ProfessionalIssuer issuer, ClaimsPrincipal principal)
+    private static string? ExplainTenant(ProfessionalIssuer issuer, ClaimsPrincipal principal, string what)
     {
         if (issuer.Roles is { Count: > 0 } roles && !principal.FindAll("roles").Any(role => roles.Contains(role.Value)))
-            return "The subject_token has none of the app roles that professionals need here.";
+            return $"The {what} has none of the app roles that professionals need here.";
         if (issuer.Tenant is not { } tenant)
             return null;
         if (!string.Equals(principal.FindFirst("tid")?.Value, tenant, StringComparison.OrdinalIgnoreCase))
-            return "The subject_token's tid is not the tenant of its issuer.";
+            return $"The {what}'s tid is not the tenant of its issuer.";
         if (principal.FindFirst("ver")?.Value != "2.0")
-            return "The subject_token's ver must be 2.0.";
+            return $"The {what}'s ver must be 2.0.";
         // An application's own token names no person.
         return principal.FindFirst("idtyp")?.Value == "app" || !Guid.TryParse(principal.FindFirst("oid")?.Value, out _)
-            ? "The subject_token must be a user's (oid), not an application's." : null;
+            ? $"The {what} must be a user's (oid), not an application's." : null;
     }
 
     private static (VouchedProfessional?, TokenRefusal?) Unreachable => (null, new(Errors.TemporarilyUnavailable,

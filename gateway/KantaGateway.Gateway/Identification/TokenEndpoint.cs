@@ -18,7 +18,7 @@ namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
 /// The authorization server's token endpoint on OpenIddict: <c>client_credentials</c> for clinic systems (SMART Backend
-/// Services) and token exchange (RFC 8693) for professionals.
+/// Services), token exchange (RFC 8693) for professionals, and <c>authorization_code</c> for apps of citizens and of clinics.
 /// </summary>
 /// <remarks>
 /// OpenIddict runs in its degraded mode: it has no client or token store, and the authentication of clients is
@@ -59,7 +59,7 @@ internal static class TokenEndpoint
     private static readonly HashSet<string> Purposes = ["TREAT", "ETREAT", "CAREMGT", "COC", "HOPERAT", "HPAYMT"];
 
     /// <summary>Parameter that names the organisation for whom a joint connection asks.</summary>
-    private const string RequesterParameter = "service_requester";
+    internal const string RequesterParameter = "service_requester";
 
     private static readonly object ClientKey = new();
     private static readonly object RequesterKey = new();
@@ -72,6 +72,9 @@ internal static class TokenEndpoint
     private static readonly object KeyKey = new();
     private static readonly object AllowedKey = new();
     private static readonly object TokenIdKey = new();
+
+    /// <summary>Address of the resource for who is signed in.</summary>
+    private static readonly object FhirUserKey = new();
 
     /// <summary>What FHIR requests must have in <c>aud</c>.</summary>
     public static string AudienceOf(GatewayOptions options) => options.PublicAddress + "/fhir";
@@ -97,6 +100,8 @@ internal static class TokenEndpoint
             server.AllowClientCredentialsFlow().AllowTokenExchangeFlow();
             foreach (var key in keys)
                 server.AddSigningKey(key.Signing);
+            foreach (var key in IdTokens.ReadKeys(options.Identification))
+                server.AddSigningCredentials(key);
             server.AddEncryptionKey(new SymmetricSecurityKey(keys[0].EncryptionKey));
             server.DisableAccessTokenEncryption();
             server.DisableScopeValidation();
@@ -162,6 +167,9 @@ internal static class TokenEndpoint
                 context.Metadata[endpoint + "_endpoint_auth_signing_alg_values_supported"] = new OpenIddictParameter([.. ClientAuthentication.Algorithms]);
             // RFC 9449 §5.1
             context.Metadata["dpop_signing_alg_values_supported"] = new OpenIddictParameter([.. DpopProofs.Algorithms]);
+            context.Scopes.Clear();
+            context.Scopes.UnionWith(SmartConfiguration.Scopes);
+            context.Claims.UnionWith([Claims.Nonce, Claims.AccessTokenHash, AcrClaim, IdTokens.FhirUser]);
             context.GrantTypes.Add(GrantTypes.AuthorizationCode);
             context.ResponseTypes.Add(ResponseTypes.Code);
             context.ResponseModes.Add(ResponseModes.Query);
@@ -212,6 +220,8 @@ internal static class TokenEndpoint
         public ValueTask HandleAsync(GenerateTokenContext context)
         {
             context.SigningCredentials = context.Options.SigningCredentials.First(credentials => credentials.Key == keys.Newest.Signing);
+            if (context.TokenType == TokenTypeIdentifiers.IdentityToken)
+                IdTokens.Complete(context, (RegisteredClient)HttpOf(context.Transaction).Items[ClientKey]!);
             return default;
         }
     }
@@ -219,7 +229,7 @@ internal static class TokenEndpoint
     /// <summary>The audit may record at most 32 characters of a token's id (IHE BALP), and OpenIddict makes 36.</summary>
     private static ValueTask ShortenTokenId(GenerateTokenContext context)
     {
-        if (context.SecurityTokenDescriptor.Claims is { } claims)
+        if (context.SecurityTokenDescriptor.Claims is { } claims && context.TokenType == TokenTypeIdentifiers.AccessToken)
             claims[Claims.JwtId] = HttpOf(context.Transaction).Items[TokenIdKey] as string ?? Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
         return default;
     }
@@ -277,7 +287,8 @@ internal static class TokenEndpoint
     private static string? ClaimedIn(OpenIddictRequest? request) => request?.ClientId ?? ClientAuthentication.ClaimedIn(request?.ClientAssertion);
 
     /// <summary>Who is asking, and for whom.</summary>
-    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AppAuthorizations apps, DpopProofs proofs, AttemptLimits limits, TimeProvider time) : IOpenIddictServerHandler<ValidateTokenRequestContext>
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AppAuthorizations apps, DpopProofs proofs, AttemptLimits limits, GatewayOptions options, TimeProvider time,
+        IPractitioners? practitioners = null) : IOpenIddictServerHandler<ValidateTokenRequestContext>
     {
         public async ValueTask HandleAsync(ValidateTokenRequestContext context)
         {
@@ -303,18 +314,40 @@ internal static class TokenEndpoint
                         context.Reject(Errors.InvalidGrant, problem);
                         return;
                     }
-                    if (!client.Covers(allowed.Request.Scopes))
+                    if (!client.Covers(allowed.Request.Scopes) || !allowed.Request.Identity.All(client.Registration.Scopes.Contains))
                     {
                         context.Reject(Errors.InvalidGrant, "The registration has become narrower than what was allowed; ask anew.");
                         return;
                     }
-                    http.Items[AllowedKey] = allowed;
-                    // An app asks for nobody but the citizen.
-                    http.Items[RequesterKey] = client.Requesters[0];
+                    // A citizen's app asks for nobody but the citizen.
+                    if ((allowed.Request.Organisation is { } organisation ? client.RequesterOf(organisation) : client.Requesters[0]) is not { } asking)
+                    {
+                        context.Reject(Errors.InvalidGrant, "The client may no longer ask for the organisation; ask anew.");
+                        return;
+                    }
+                    if (allowed.Professional is { } signedIn)
+                    {
+                        var (valid, ended) = await subjects.LookUpAgainAsync(signedIn, http.RequestAborted).ConfigureAwait(false);
+                        if (valid is null || valid.Until <= time.GetUtcNow())
+                        {
+                            context.Reject(ended is { Error: Errors.TemporarilyUnavailable } ? ended.Error : Errors.InvalidGrant, ended?.Description ?? "The professional's sign-in has expired; ask anew.");
+                            return;
+                        }
+                        http.Items[ProfessionalKey] = valid;
+                    }
                     http.Items[TokenIdKey] = AppAuthorizations.TokenIdOf(request.Code!);
+                    http.Items[FhirUserKey] = await FhirUserOfAsync(http, client, allowed, asking).ConfigureAwait(false);
+                    http.Items[AllowedKey] = allowed;
+                    http.Items[RequesterKey] = asking;
                     return;
                 }
-                if (RequesterOf(client, request, out var unnamed) is not { } requester)
+                // A clinic's app is not a system that vouches for its users: they sign in.
+                if (client.Registration.Kind == ClientKind.ClinicApp)
+                {
+                    context.Reject(Errors.UnauthorizedClient, "An app of a clinic gets tokens by authorization_code only.");
+                    return;
+                }
+                if (RequesterOf(client, (string?)request[RequesterParameter], out var unnamed) is not { } requester)
                 {
                     context.Reject(Errors.InvalidRequest, unnamed);
                     return;
@@ -325,9 +358,9 @@ internal static class TokenEndpoint
                     context.Reject(Errors.InvalidScope, scope);
                     return;
                 }
-                if (!Purposes.Contains(PurposeOf(request)))
+                if (ExplainPurpose((string?)request[PurposeClaim]) is { } purpose)
                 {
-                    context.Reject(Errors.InvalidRequest, $"purpose_of_use must be one of {string.Join(", ", Purposes)}.");
+                    context.Reject(Errors.InvalidRequest, purpose);
                     return;
                 }
                 if (!request.IsTokenExchangeGrantType())
@@ -355,7 +388,33 @@ internal static class TokenEndpoint
                 context.Reject(Errors.TemporarilyUnavailable, "Client assertions cannot be checked for replay at the moment; try again with a new assertion.");
             }
         }
+
+        /// <summary>SMART App Launch 2.2: address of the resource for who is signed in; null when it is not asked for, or there is none.</summary>
+        private async ValueTask<string?> FhirUserOfAsync(HttpContext http, RegisteredClient client, AllowedRequest allowed, RegisteredRequester requester)
+        {
+            if (!allowed.Request.Identity.Contains(IdTokens.FhirUser))
+                return null;
+            if (allowed.Patient is not null)
+                return $"{AudienceOf(options)}/Patient/{allowed.Patient}";
+            if (practitioners is null || allowed.Professional is not { } professional)
+                return null;
+            var id = await practitioners.FindAsync(new Requester
+            {
+                Kind = RequesterKind.Professional, ClientId = client.ClientId, Organisation = requester.Organisation, OrganisationName = requester.Name, ControllerKind = requester.Kind,
+                Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
+                ProfessionalId = professional.Id, ProfessionalName = professional.Name, Profession = professional.Profession, Tasks = professional.Tasks, Unit = professional.Unit,
+                PurposeOfUse = allowed.Request.Purpose ?? DefaultPurpose, Acr = professional.Acr, TokenId = TokenIdOfCode(http), Scopes = SmartScope.ParseAll(["user/Practitioner.s"]),
+                Expires = time.GetUtcNow().AddSeconds(options.Identification.AccessTokenSeconds),
+            }, http.RequestAborted).ConfigureAwait(false);
+            return id is null ? null : $"{AudienceOf(options)}/Practitioner/{id}";
+        }
+
+        private static string TokenIdOfCode(HttpContext http) => http.Items[TokenIdKey] as string ?? "";
     }
+
+    /// <summary>The scopes that a token of a code has: without <c>fhirUser</c> where there is no resource for who it is.</summary>
+    private static ImmutableArray<string> ScopesOf(HttpContext http, AllowedRequest allowed) =>
+        [.. allowed.Request.Identity.Where(scope => scope != IdTokens.FhirUser || http.Items[FhirUserKey] is not null), .. allowed.Request.Scopes];
 
     /// <summary>Writes what was proven into the token.</summary>
     internal sealed class GrantToken(GatewayOptions options, TimeProvider time) : IOpenIddictServerHandler<HandleTokenRequestContext>
@@ -373,8 +432,8 @@ internal static class TokenEndpoint
             identity.SetClaim(OrganisationClaim, requester.Organisation.ToString());
             if (requester.Organisation != client.Organisation)
                 identity.SetClaim(SubscriberClaim, client.Organisation.ToString());
-            identity.SetClaim(PurposeClaim, allowed is null ? PurposeOf(context.Request) : PatientRequest);
-            if (allowed is not null)
+            identity.SetClaim(PurposeClaim, allowed is null ? PurposeOf((string?)context.Request[PurposeClaim]) : allowed.Request.Purpose ?? PatientRequest);
+            if (allowed?.Patient is not null)
             {
                 identity.SetClaim(PatientClaim, allowed.Patient);
                 identity.SetClaim(AcrClaim, allowed.Acr);
@@ -394,11 +453,23 @@ internal static class TokenEndpoint
                 if (left < life)
                     life = left;
             }
-            identity.SetScopes(allowed is null ? ScopesOf(client, context.Request) : [.. allowed.Request.Scopes]);
+            identity.SetScopes(allowed is null ? ScopesOf(client, context.Request) : ScopesOf(http, allowed));
             identity.SetResources(AudienceOf(options));
-            identity.SetDestinations(static _ => [Destinations.AccessToken]);
+            if (allowed is not null)
+            {
+                // Where OpenIddict looks for it.
+                identity.SetClaim(Claims.Private.Nonce, allowed.Request.Nonce);
+                identity.SetClaim(IdTokens.FhirUser, http.Items[FhirUserKey] as string);
+            }
+            identity.SetDestinations(static claim => claim.Type switch
+            {
+                IdTokens.FhirUser => [Destinations.IdentityToken],
+                AcrClaim => [Destinations.AccessToken, Destinations.IdentityToken],
+                _ => [Destinations.AccessToken],
+            });
             var principal = new ClaimsPrincipal(identity);
             principal.SetAccessTokenLifetime(life);
+            principal.SetIdentityTokenLifetime(life < IdTokens.Life ? life : IdTokens.Life);
             context.SignIn(principal);
             return default;
         }
@@ -415,8 +486,8 @@ internal static class TokenEndpoint
                 var allowed = HttpOf(context.Transaction).Items[AllowedKey] as AllowedRequest;
                 if (KeyOf(context.Transaction) is not null)
                     context.Response.TokenType = DpopProofs.TokenType;
-                context.Response.Scope = string.Join(' ', allowed is null ? ScopesOf(client, request) : [.. allowed.Request.Scopes]);
-                if (allowed is not null)
+                context.Response.Scope = string.Join(' ', allowed is null ? ScopesOf(client, request) : ScopesOf(HttpOf(context.Transaction), allowed));
+                if (allowed?.Patient is not null)
                     context.Response[PatientClaim] = allowed.Patient;
             }
             return TellRefusalAsync(context.Transaction);
@@ -455,13 +526,17 @@ internal static class TokenEndpoint
         }
     }
 
-    private static string PurposeOf(OpenIddictRequest request) => (string?)request[PurposeClaim] is { Length: > 0 } purpose ? purpose : DefaultPurpose;
+    /// <param name="stated">The parameter <c>purpose_of_use</c>.</param>
+    internal static string PurposeOf(string? stated) => stated is { Length: > 0 } ? stated : DefaultPurpose;
+
+    /// <summary>Null when a clinic may state it.</summary>
+    internal static string? ExplainPurpose(string? stated) => Purposes.Contains(PurposeOf(stated)) ? null : $"purpose_of_use must be one of {string.Join(", ", Purposes)}.";
 
     /// <summary>For whom the client asks: who it says, or the only one that it may ask for.</summary>
-    private static RegisteredRequester? RequesterOf(RegisteredClient client, OpenIddictRequest request, out string problem)
+    /// <param name="named">The parameter <c>service_requester</c>.</param>
+    internal static RegisteredRequester? RequesterOf(RegisteredClient client, string? named, out string problem)
     {
         problem = "";
-        var named = (string?)request[RequesterParameter];
         if (string.IsNullOrEmpty(named) && client.Requesters.Count > 1)
         {
             problem = $"The client asks for several organisations: name one by its OID in {RequesterParameter}.";

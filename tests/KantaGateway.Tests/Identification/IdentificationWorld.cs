@@ -15,6 +15,7 @@ using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
+using KantaGateway.Gateway.Identification.Professionals;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Simulators;
 using Microsoft.AspNetCore.Builder;
@@ -119,6 +120,8 @@ public sealed class IdentificationWorld : IAsyncLifetime
         }
         using var logKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var entra = OperatorTenant.NewApplicationCertificate();
+        var atClinics = OperatorTenant.NewApplicationCertificate();
+        var signIn = new ProfessionalSignIn("kanta-app", Write("clinics.pem", atClinics.CertificatePem), Write("clinics.key", atClinics.KeyPem));
         using var tokenKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var ca = Write("ca.pem", Authority.CertificatePem);
         var tls = Write("tls.pem", server.ChainPem);
@@ -147,8 +150,8 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = Write("register.pem", own.ChainPem), KeyFile = Write("register.key", own.KeyPem), TimeoutSeconds = 1 },
                 ProfessionalIssuers =
                 [
-                    .. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation)),
-                    .. Tenants.Select(tenant => new ProfessionalIssuer($"{outside}/entra/{tenant}/v2.0", "kanta", Aurora.Organisation) { Tenant = tenant, Roles = ["Kanta.Professional"] }),
+                    .. new[] { Aurora, Revontuli }.Select(c => new ProfessionalIssuer($"{outside}/idp/{c.Name}", "kanta", c.Organisation) { SignIn = signIn }),
+                    .. Tenants.Select(tenant => new ProfessionalIssuer($"{outside}/entra/{tenant}/v2.0", "kanta", Aurora.Organisation) { Tenant = tenant, Roles = ["Kanta.Professional"], SignIn = signIn }),
                 ],
                 Citizens = new CitizenIdentification
                 {
@@ -180,6 +183,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                     new(TestCode, CodeOf("300341-904"), IsCustodian: false), new(CodeOf("020280-901"), CodeOf("300341-904"), IsCustodian: false),
                 ],
             },
+            ProfessionalClient = new(signIn.ClientId, signIn.CertificateFile, issuer => address + ProfessionalSignIn.RedirectPathOf(issuer)),
             OperatorTenant = Entra = new(OperatorTenantId, "kanta-operators", Options.Identification.Operators!.CertificateFile, address + "/signin-operator")
             {
                 Time = Clock,
@@ -257,6 +261,15 @@ public sealed class IdentificationWorld : IAsyncLifetime
             map(app);
         else
             app.MapGet("/", () => "start");
+        // As the portal's page does for an app of a clinic.
+        app.MapGet(PushedAuthorization.AuthorizePath, async (HttpContext context, AppAuthorizations apps, ClientRegistry registry, ClinicSignIn clinics) =>
+        {
+            var (client, request) = (context.Request.Query["client_id"].ToString(), context.Request.Query["request_uri"].ToString());
+            if (await apps.ArriveAsync(request, client) is { } asked && registry.AppOf(asked) is { } found)
+                await clinics.BeginAsync(context, found, asked, request);
+            else
+                context.Response.StatusCode = 400;
+        });
         app.MapGet("/address", (HttpContext context) => context.Connection.RemoteIpAddress?.ToString());
         return app;
     }

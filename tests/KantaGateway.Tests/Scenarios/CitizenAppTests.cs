@@ -473,7 +473,9 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
 
         public string Verifier { get; } = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
 
-        public string AuthorizeUrl(string request) => $"/connect/authorize?client_id=omakunto&request_uri={Uri.EscapeDataString(request)}";
+        public string AuthorizeUrl(string request) => $"/connect/authorize?client_id={_client.GetProperty("client_id")}&request_uri={Uri.EscapeDataString(request)}";
+
+        private string Redirect => _client.TryGetProperty("redirect_uri", out var own) ? own.GetString()! : DevelopmentFolder.AppRedirect;
 
         public Dictionary<string, string> Request(Action<Dictionary<string, string>>? change = null)
         {
@@ -570,7 +572,7 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
             var client = _client.GetProperty("client_id").GetString();
             return new JsonWebTokenHandler().CreateToken(new SecurityTokenDescriptor
             {
-                Issuer = client, Audience = _world.Address + "/connect/token", Expires = DateTime.UtcNow.AddMinutes(1),
+                Issuer = client, Audience = _world.Address + "/", Expires = DateTime.UtcNow.AddMinutes(1),
                 Claims = new Dictionary<string, object> { ["sub"] = client!, ["jti"] = Guid.NewGuid().ToString() },
                 SigningCredentials = new SigningCredentials(_key, _client.GetProperty("alg").GetString()),
             });

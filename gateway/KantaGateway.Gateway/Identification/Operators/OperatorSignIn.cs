@@ -1,13 +1,10 @@
 using System.Globalization;
 using System.Security.Claims;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Identity.Web;
-using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 using Microsoft.IdentityModel.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -35,14 +32,10 @@ internal sealed class OperatorSignIn(
     private const string TenantClaim = "tid";
     private const string IdClaim = "oid";
 
-    private const int LongestToken = 16 * 1024;
-
     private static readonly TimeSpan Skew = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StateLife = TimeSpan.FromMinutes(10);
-    private static readonly TimeSpan AssertionLife = TimeSpan.FromMinutes(1);
-    private static readonly JsonWebTokenHandler Tokens = new() { SetDefaultTimesOnTokenCreation = false };
 
-    private readonly (SigningCredentials Credentials, string Thumbprint) _own = ReadOwn(operators);
+    private readonly ApplicationCredential _own = new(operators.ClientId, operators.CertificateFile, operators.KeyFile, time);
 
     public static void Add(AuthenticationBuilder authentication, OperatorOptions operators, Func<HttpMessageHandler> upstream)
     {
@@ -89,7 +82,7 @@ internal sealed class OperatorSignIn(
         oidc.Events = new OpenIdConnectEvents
         {
             OnRedirectToIdentityProvider = Ask,
-            OnAuthorizationCodeReceived = AuthenticateSelfAsync,
+            OnAuthorizationCodeReceived = _own.AuthenticateAsync,
             OnTokenValidated = AdmitAsync,
             OnRemoteFailure = RefuseAsync,
             OnAccessDenied = CancelAsync,
@@ -104,25 +97,6 @@ internal sealed class OperatorSignIn(
         if (operators.Acrs is { } wanted)
             context.ProtocolMessage.SetParameter("claims", JsonSerializer.Serialize(new { id_token = new { acrs = new { essential = true, value = wanted } } }));
         return Task.CompletedTask;
-    }
-
-    /// <summary>RFC 7523, as Entra has it: the certificate is named by <c>x5t#S256</c>.</summary>
-    private async Task AuthenticateSelfAsync(AuthorizationCodeReceivedContext context)
-    {
-        var entra = await context.Options.ConfigurationManager!.GetConfigurationAsync(context.HttpContext.RequestAborted).ConfigureAwait(false);
-        var now = time.GetUtcNow();
-        context.TokenEndpointRequest!.ClientAssertionType = ClientAssertionTypes.JwtBearer;
-        context.TokenEndpointRequest.ClientAssertion = Tokens.CreateToken(new SecurityTokenDescriptor
-        {
-            Claims = new Dictionary<string, object>
-            {
-                ["iss"] = operators.ClientId, ["sub"] = operators.ClientId, ["aud"] = entra.TokenEndpoint, ["jti"] = Guid.NewGuid().ToString("N"),
-                ["iat"] = now.ToUnixTimeSeconds(), ["nbf"] = now.ToUnixTimeSeconds(), ["exp"] = (now + AssertionLife).ToUnixTimeSeconds(),
-            },
-            SigningCredentials = _own.Credentials,
-            TokenType = "JWT",
-            AdditionalHeaderClaims = new Dictionary<string, object> { ["x5t#S256"] = _own.Thumbprint },
-        });
     }
 
     private async Task AdmitAsync(TokenValidatedContext context)
@@ -185,31 +159,6 @@ internal sealed class OperatorSignIn(
 
     private Task CancelAsync(AccessDeniedContext context) => failures.EndAsync(context, operators.ClientId, "The operator cancelled the sign-in.", "cancelled", StartPath);
 
-    /// <exception cref="InvalidDataException">The files do not hold a certificate and its RSA key.</exception>
-    private static (SigningCredentials, string) ReadOwn(OperatorOptions operators)
-    {
-        try
-        {
-            using var certificate = X509Certificate2.CreateFromPemFile(operators.CertificateFile, operators.KeyFile);
-            if (certificate.GetRSAPrivateKey() is not { KeySize: >= 2048 } rsa)
-                throw new InvalidDataException($"{operators.KeyFile}: the key must be RSA of 2048 bits or more.");
-            var key = new RsaSecurityKey(rsa.ExportParameters(true));
-            return (new SigningCredentials(key, SecurityAlgorithms.RsaSsaPssSha256), Base64UrlEncoder.Encode(SHA256.HashData(certificate.RawData)));
-        }
-        catch (Exception wrong) when (wrong is ArgumentException or CryptographicException)
-        {
-            throw new InvalidDataException($"{operators.CertificateFile}, {operators.KeyFile}: not a PEM certificate and its PKCS#8 PEM key.", wrong);
-        }
-    }
-
     /// <param name="reason">A plain sentence of this class, without anything from outside.</param>
     private sealed class UnacceptableOperatorException(string reason) : Exception(reason);
-
-    private sealed class ShapedIdTokens : JsonWebTokenHandler
-    {
-        public override Task<TokenValidationResult> ValidateTokenAsync(string token, TokenValidationParameters validationParameters) =>
-            TokenShape.Read(token, LongestToken, out _) is not null
-                ? base.ValidateTokenAsync(token, validationParameters)
-                : Task.FromResult(new TokenValidationResult { IsValid = false, Exception = new SecurityTokenException("The ID token is no signed JWT.") });
-    }
 }

@@ -3,6 +3,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
+using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.RazorPages;
 
@@ -10,10 +11,10 @@ namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>
 /// An app asks the citizen for her own records (SMART App Launch, standalone): who asks, for what, and her answer. Asked each time: of her answer
-/// nothing is kept but its entry in the log.
+/// nothing is kept but its entry in the log. A professional is sent on to sign in at the clinic.
 /// </summary>
 [OpenToAll]
-internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, DisclosureAudit audit, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
+internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, ClinicSignIn clinics, DisclosureAudit audit, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
 {
     /// <summary>Null when there is nothing to answer.</summary>
     public PushedRequest? Asked { get; private set; }
@@ -37,11 +38,17 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
             _ = AttemptLimits.Refuse(HttpContext, wait);
             return PlainRefusals.Page(StatusCodes.Status429TooManyRequests, HttpContext);
         }
+        var app = await ReadAsync(client, request);
+        if (app is { Registration.Kind: ClientKind.ClinicApp })
+        {
+            await clinics.BeginAsync(HttpContext, app, Asked!, RequestUri);
+            return new EmptyResult();
+        }
         if (PortalSessions.AreAway(HttpContext))
             return PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, HttpContext);
         if (ActsForAnother(out var first))
             return first;
-        if (await ReadAsync(client, request) is null)
+        if (app is null)
             return await NothingAsync();
         // Back to here once she is identified.
         return HttpContext.Features.Get<IRequesterFeature>() is null
@@ -58,7 +65,8 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         }
         if (ActsForAnother(out var first))
             return first;
-        if (await ReadAsync(client, request) is not { } app || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
+        // A citizen answers for herself, and not in the place of a clinic's professional.
+        if (await ReadAsync(client, request) is not { Registration.Kind: ClientKind.App } app || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
             return await NothingAsync();
         var asked = Asked!;
         // No entry, no code.
@@ -66,11 +74,11 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         if (answer == "deny")
         {
             metrics.RefusedAnswer("denied");
-            return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, "error", "access_denied"));
+            return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, ("error", "access_denied")));
         }
         var code = await authorizations.AllowAsync(new(asked, ids.PatientId(self), citizen.Acr));
         metrics.AcceptedAnswer();
-        return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, "code", code));
+        return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, ("code", code)));
     }
 
     /// <summary>An app is let at one's own records only, and the page says whose they are: who acts for another comes back as herself.</summary>
@@ -88,9 +96,7 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
     private async Task<RegisteredClient?> ReadAsync(string? client, string? request)
     {
         Asked = await authorizations.ArriveAsync(request, client);
-        // Of a registration that has changed since the push, what is now in force.
-        if (Asked is null || registry.Current.Find(Asked.ClientId) is not { IsActive: true } known
-            || !known.Registration.RedirectUris.Contains(Asked.RedirectUri, StringComparer.Ordinal) || !known.Covers(Asked.Scopes))
+        if (Asked is null || registry.AppOf(Asked) is not { } known)
         {
             Asked = null;
             return null;

@@ -26,25 +26,32 @@ const over = dispatcher => async (url, options) => {
 };
 
 const issuer = new URL(given.issuer);
-const scope = 'launch/patient patient/Observation.rs patient/Patient.r';
+const scope = 'openid fhirUser launch/patient patient/Observation.rs patient/Patient.r';
+// Both packages hold an ID token to this algorithm, and expect RS256 where nothing is said.
+const registered = { redirect_uris: [given.redirect], id_token_signed_response_alg: 'ES256' };
 const bound = { certificate: { use_mtls_endpoint_aliases: true, tls_client_certificate_bound_access_tokens: true }, key: { dpop_bound_access_tokens: true } };
 
 // How each package does the same things. With a key, tokens are bound to it (DPoP, RFC 9449); "key" of a call stands in for the app's own,
 // null for none.
 const packages = {
   'openid-client': async (binding, me) => {
-    const config = await oidc.discovery(issuer, me.id, { redirect_uris: [given.redirect], ...bound[binding] }, oidc.PrivateKeyJwt(me.privateKey), { [oidc.customFetch]: me.fetch });
+    const config = await oidc.discovery(issuer, me.id, { ...registered, ...bound[binding] }, oidc.PrivateKeyJwt(me.privateKey), { [oidc.customFetch]: me.fetch });
+    // Signatures of ID tokens too, although they come over TLS from the server itself.
+    oidc.enableNonRepudiationChecks(config);
     const newKey = async () => binding === 'key' ? oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256')) : undefined;
     const own = await newKey();
     return {
       server: config.serverMetadata(), newKey,
-      async ask(verifier, state, more = {}) {
+      async ask(verifier, state, nonce, more = {}) {
         return oidc.buildAuthorizationUrlWithPAR(config, {
-          redirect_uri: given.redirect, scope, state, aud: given.fhir,
+          redirect_uri: given.redirect, scope, state, nonce, aud: given.fhir,
           code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256', ...more,
         }, { DPoP: own });
       },
-      redeem: (back, verifier, state, key = own) => oidc.authorizationCodeGrant(config, back, { pkceCodeVerifier: verifier, expectedState: state }, undefined, { DPoP: key }),
+      redeem: async (back, verifier, state, nonce, key = own) => {
+        const answer = await oidc.authorizationCodeGrant(config, back, { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true }, undefined, { DPoP: key });
+        return { answer, claims: answer.claims() };
+      },
       fetch: (token, url, key = own) => oidc.fetchProtectedResource(config, token, new URL(url), 'GET', undefined, undefined, { DPoP: key ?? undefined }),
       introspect: token => oidc.tokenIntrospection(config, token),
       revoke: token => oidc.tokenRevocation(config, token),
@@ -53,7 +60,7 @@ const packages = {
   oauth4webapi: async (binding, me) => {
     const options = { [oauth.customFetch]: me.fetch };
     const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, options));
-    const client = { client_id: me.id, redirect_uris: [given.redirect], ...bound[binding] };
+    const client = { client_id: me.id, ...registered, ...bound[binding] };
     const authentication = oauth.PrivateKeyJwt(me.privateKey);
     const newKey = async () => binding === 'key' ? oauth.DPoP(client, await oauth.generateKeyPair('ES256')) : undefined;
     const own = await newKey();
@@ -68,19 +75,23 @@ const packages = {
     };
     return {
       server, newKey,
-      async ask(verifier, state, more = {}) {
+      async ask(verifier, state, nonce, more = {}) {
         const challenge = await oauth.calculatePKCECodeChallenge(verifier);
         const pushed = await withNonce(async () => oauth.processPushedAuthorizationResponse(server, client, await oauth.pushedAuthorizationRequest(server, client, authentication, {
-          response_type: 'code', redirect_uri: given.redirect, scope, state, aud: given.fhir, code_challenge: challenge, code_challenge_method: 'S256', ...more,
+          response_type: 'code', redirect_uri: given.redirect, scope, state, nonce, aud: given.fhir, code_challenge: challenge, code_challenge_method: 'S256', ...more,
         }, { ...options, DPoP: own })));
         const address = new URL(server.authorization_endpoint);
         address.search = new URLSearchParams({ client_id: me.id, request_uri: pushed.request_uri });
         return address;
       },
-      async redeem(back, verifier, state, key = own) {
-        const answer = oauth.validateAuthResponse(server, client, back, state);
-        return withNonce(async () => oauth.processAuthorizationCodeResponse(server, client,
-          await oauth.authorizationCodeGrantRequest(server, client, authentication, answer, given.redirect, verifier, { ...options, DPoP: key })));
+      async redeem(back, verifier, state, nonce, key = own) {
+        const code = oauth.validateAuthResponse(server, client, back, state);
+        return withNonce(async () => {
+          const response = await oauth.authorizationCodeGrantRequest(server, client, authentication, code, given.redirect, verifier, { ...options, DPoP: key });
+          const answer = await oauth.processAuthorizationCodeResponse(server, client, response, { expectedNonce: nonce, requireIdToken: true });
+          await oauth.validateApplicationLevelSignature(server, response, options);
+          return { answer, claims: oauth.getValidatedIdTokenClaims(answer) };
+        });
       },
       fetch: (token, url, key = own) => withNonce(() => oauth.protectedResourceRequest(token, 'GET', new URL(url), undefined, undefined, { ...options, DPoP: key ?? undefined })),
       introspect: async token => oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, authentication, token, options)),
@@ -116,24 +127,29 @@ const refused = (promise, about) => assert.rejects(promise, error => about.test(
 
 /** One app's whole way, with tokens bound to its TLS certificate (RFC 8705). */
 async function boundToCertificate(name, app) {
-  const [verifier, state] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState()];
+  const [verifier, state, nonce] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), oauth.generateRandomNonce()];
   let back, token;
   await step(`${name}: the citizen is asked and the browser comes back with a code`, async () => {
     assert.equal(app.server.require_pushed_authorization_requests, true);
-    back = await browse(await app.ask(verifier, state));
+    back = await browse(await app.ask(verifier, state, nonce));
     assert.ok(back.searchParams.get('code'));
   });
   await step(`${name}: the package refuses an answer to another state, of another server, or of none`, async () => {
-    await refused(app.redeem(changed(back, 'state', 'another'), verifier, state), /state/);
-    await refused(app.redeem(changed(back, 'iss', 'https://elsewhere.example/'), verifier, state), /iss/);
-    await refused(app.redeem(changed(back, 'iss', null), verifier, state), /iss/);
+    await refused(app.redeem(changed(back, 'state', 'another'), verifier, state, nonce), /state/);
+    await refused(app.redeem(changed(back, 'iss', 'https://elsewhere.example/'), verifier, state, nonce), /iss/);
+    await refused(app.redeem(changed(back, 'iss', null), verifier, state, nonce), /iss/);
   });
-  await step(`${name}: another verifier redeems nothing`, () => refused(app.redeem(back, oauth.generateRandomCodeVerifier(), state), /invalid_grant/));
+  await step(`${name}: the package refuses an ID token with another nonce`, async () => {
+    const other = await browse(await app.ask(verifier, state, nonce));
+    await refused(app.redeem(other, verifier, state, oauth.generateRandomNonce()), /nonce/);
+  });
+  await step(`${name}: another verifier redeems nothing`, () => refused(app.redeem(back, oauth.generateRandomCodeVerifier(), state, nonce), /invalid_grant/));
   await step(`${name}: the code becomes a token with the patient in context`, async () => {
-    const answer = await app.redeem(back, verifier, state);
+    const { answer, claims } = await app.redeem(back, verifier, state, nonce);
     assert.equal(answer.token_type, 'bearer');
     assert.equal(answer.patient, given.patient);
-    assert.equal(answer.scope, 'patient/Observation.rs patient/Patient.r');
+    assert.equal(answer.scope, 'openid fhirUser patient/Observation.rs patient/Patient.r');
+    assert.equal(claims.fhirUser, patient);
     assert.ok(answer.expires_in <= 300);
     token = answer.access_token;
   });
@@ -155,30 +171,31 @@ async function boundToCertificate(name, app) {
     assert.equal(await statusOf(app.fetch(token, patient)), 401);
   });
   await step(`${name}: what the app may not ask for is told by its code`, async () => {
-    await refused(app.ask(verifier, state, { scope: 'patient/Observation.cruds' }), /invalid_scope/);
-    await refused(app.ask(verifier, state, { redirect_uri: 'https://elsewhere.example/' }), /invalid_request/);
+    await refused(app.ask(verifier, state, nonce, { scope: 'patient/Observation.cruds' }), /invalid_scope/);
+    await refused(app.ask(verifier, state, nonce, { redirect_uri: 'https://elsewhere.example/' }), /invalid_request/);
   });
   await step(`${name}: the citizen's refusal comes back as access_denied`, async () => {
     console.log('deny');
-    const denied = await browse(await app.ask(verifier, state));
-    await refused(app.redeem(denied, verifier, state), /access_denied/);
+    const denied = await browse(await app.ask(verifier, state, nonce));
+    await refused(app.redeem(denied, verifier, state, nonce), /access_denied/);
   });
 }
 
 /** One app's way with tokens bound to a key that it proves at each request (DPoP, RFC 9449), nonces included. */
 async function boundToKey(name, app) {
-  const [verifier, state] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState()];
+  const [verifier, state, nonce] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), oauth.generateRandomNonce()];
   let back, token;
   await step(`${name}: the push proves the key, and comes again with the nonce that it is told`, async () => {
     nonces = 0;
-    back = await browse(await app.ask(verifier, state));
+    back = await browse(await app.ask(verifier, state, nonce));
     assert.equal(nonces, 1);
     assert.ok(back.searchParams.get('code'));
   });
-  await step(`${name}: another key redeems nothing`, async () => refused(app.redeem(back, verifier, state, await app.newKey()), /invalid_grant/));
+  await step(`${name}: another key redeems nothing`, async () => refused(app.redeem(back, verifier, state, nonce, await app.newKey()), /invalid_grant/));
   await step(`${name}: the code becomes a token that is bound to the key`, async () => {
-    const answer = await app.redeem(back, verifier, state);
+    const { answer, claims } = await app.redeem(back, verifier, state, nonce);
     assert.equal(answer.token_type, 'dpop');
+    assert.equal(claims.fhirUser, patient);
     assert.equal(answer.patient, given.patient);
     token = answer.access_token;
   });

@@ -79,7 +79,7 @@ public sealed class FapiTests(IdentificationWorld world) : IClassFixture<Identif
         Assert.True(status == HttpStatusCode.Created, body.ToString());
         var apps = world.Services.GetRequiredService<AppAuthorizations>();
         var request = (await apps.ArriveAsync(body.GetProperty("request_uri").GetString(), world.Aurora.ClientId))!;
-        var back = QueryOf(PushedAuthorization.BackTo(request, world.Options, "code", "c"));
+        var back = QueryOf(PushedAuthorization.BackTo(request, world.Options, ("code", "c")));
         Assert.Equal(("c", Issuer), (back["code"], back["iss"]));
         Assert.Equal(parameter == "state" ? value.Length > 0 ? new string('n', 384) : null : "s-1", back["state"]);
 
