@@ -65,6 +65,10 @@ public sealed record DisclosureScope
     [JsonPropertyName("n")]
     public bool HidesContacts { get; init; }
 
+    /// <summary>Whether a declaration of will or a record of access may be stored with it, by who is not the person (Act 703/2023 §58).</summary>
+    [JsonPropertyName("l")]
+    public bool MayDeclare { get; init; }
+
     /// <summary>The same scope over every type: for resources whose type the gateway has already found in the token.</summary>
     [JsonIgnore]
     public DisclosureScope OfAnyType => Types is null ? this : this with { Types = null };

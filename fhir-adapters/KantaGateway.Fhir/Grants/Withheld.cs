@@ -18,6 +18,9 @@ public static class Register
     /// <param name="employer">OID or business id of the employer, not empty.</param>
     public static string Occupational(string employer) => OccupationalPrefix + employer;
 
+    /// <summary>The employer for whom an occupational register is kept; null of any other.</summary>
+    public static string? EmployerOf(string register) => IsOccupational(register) ? register[OccupationalPrefix.Length..] : null;
+
     public static bool IsOccupational(string register) => register.StartsWith(OccupationalPrefix, StringComparison.Ordinal);
 
     /// <summary>One register of one controller, as <see cref="Withheld.Registers"/> lists it.</summary>

@@ -7,8 +7,8 @@ namespace KantaGateway.Fhir.Interactions;
 /// and repository both ask here. Pure.
 /// </summary>
 /// <remarks>
-/// Consent: a declaration of will (Act 703/2023 §57-59) is made or withdrawn one at a time, by id, by the person; so that each
-/// is judged by itself and none is chosen by what happens to match. Provenance and AuditEvent say what was true when they were
+/// Consent: a declaration of will (Act 703/2023 §57-59), or the record of an access, is made or withdrawn one at a time, by id; so that
+/// each is judged by itself and none is chosen by what happens to match. Provenance and AuditEvent say what was true when they were
 /// written (§10, log data stay unaltered): they are made and never changed nor deleted. Who reads them is the matter of
 /// <see cref="Grants.DisclosureScope.Admits"/>.
 /// </remarks>
@@ -31,9 +31,9 @@ public static class ResourceRules
         _ => null,
     };
 
-    /// <summary>Whether a route is offered for a type: what the CapabilityStatement says. Consents are declared in the citizen's portal.</summary>
+    /// <summary>Whether a route is offered for a type: what the CapabilityStatement says. Of Consents only new ones are taken from clinics.</summary>
     public static bool IsOffered(string type, RestRoute route) => type == "Consent"
-        ? route.Method == "GET" || route.Interaction == RestInteraction.SearchType
+        ? route.Method == "GET" || route.Interaction is RestInteraction.SearchType or RestInteraction.Create
         : route.Interaction is RestInteraction.SearchType or RestInteraction.Everything or RestInteraction.DocumentsOfPatient
             || Refusal(type, route.Method, IsConditional(route.Interaction), isInTransaction: false) is null;
 

@@ -332,8 +332,8 @@ sealed class WriteUnit : IDisposable
     private void RequireType(BundleOperation operation, WriteTarget target)
     {
         // The gateway says the same; a will that somebody else wrote down would bind all the same, so it is said twice.
-        if (operation.Type == "Consent" && target.Scope.Breadth != Breadth.WholePerson)
-            throw Failed(operation, FaultKind.Denied, "Only the person themselves declares their will.");
+        if (operation.Type == "Consent" && target.Scope is { MayDeclare: false, Breadth: not Breadth.WholePerson })
+            throw Failed(operation, FaultKind.Denied, "This grant is not one to store a declaration of will with.");
     }
 
     private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, bool creates = false, long? resource = null)

@@ -1,31 +1,26 @@
-using KantaGateway.Fhir.Compartment;
+using System.Globalization;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
-using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Consent;
 
 /// <summary>The rules of the Act as one pure function.</summary>
-public static class ConsentDecision
+public static partial class ConsentDecision
 {
     private static readonly Decision.Permit DirectoryRead =
         new(LegalBasis.Directory, new DisclosureScope { Breadth = Breadth.Directory }, [Rule.Directory], RestsOnPolicy: false);
 
-    private static readonly int ServedTypes = ResourceTypes.Served.Count;
-
-    private static readonly Decision.Permit Self =
-        new(LegalBasis.OwnData, new DisclosureScope { Breadth = Breadth.WholePerson }, [Rule.SelfRead], RestsOnPolicy: false);
-
-    private static readonly Decision.Permit Represented =
-        new(LegalBasis.OnBehalf, new DisclosureScope { Breadth = Breadth.WholePerson }, [Rule.Represents], RestsOnPolicy: false);
+    /// <summary>The scope of what is kept no longer: nothing, as if it had never been (§24).</summary>
+    private static readonly Decision.Permit Expired = new(LegalBasis.OwnRegister, DisclosureScope.Nothing, [Rule.RetentionOver], RestsOnPolicy: true);
 
     /// <summary>Whether a decision about this interaction needs the person's policy at all.</summary>
-    /// <remarks>Systems stay in their own register, the directory is nobody's data: neither asks.</remarks>
+    /// <remarks>Systems that declare nothing stay in their own register, the directory is nobody's data: neither asks.</remarks>
     public static bool NeedsPolicy(Requester requester, Interaction interaction) =>
         !interaction.Compartment.IsDirectory
         && (requester.Kind == RequesterKind.Professional
-            || (requester.Kind == RequesterKind.Citizen && requester.Person == interaction.Compartment && interaction.IsWrite));
+            || (requester.Kind == RequesterKind.System && IsDeclaring(interaction))
+            || (requester.Kind == RequesterKind.Citizen && requester.Person == interaction.Compartment && (interaction.IsWrite || requester.OnBehalfOf is not null)));
 
     /// <summary>Decides whether the requester may do this, and which part of the record it reaches.</summary>
     /// <param name="requester">Identified in step 1.</param>
@@ -34,149 +29,264 @@ public static class ConsentDecision
     /// <param name="relationship">Proof of a care relationship from that policy; null: none.</param>
     /// <param name="now">Time of the request, UTC; the caller holds the clock.</param>
     /// <returns>Always a decision. No matching rule gives Deny(NoLegalBasis).</returns>
-    /// <remarks>Act 703/2023 §9, §13, §54, §57, §58, §59, §68; decree 457/2024 §5-9. Pure, total, does not throw.</remarks>
+    /// <remarks>Act 703/2023 §9, §13, §18, §24, §26, §50-51, §54, §57, §58, §59, §68; decree 457/2024 §3-9, §26. Pure, total, does not throw.</remarks>
     public static Decision Decide(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
-        if (now >= requester.Expires)
-            return new Decision.Deny(DenyReason.NoLegalBasis);
-        var decision = requester.Kind switch
+        if (now >= requester.Expires || requester.Kind is not (RequesterKind.System or RequesterKind.Professional or RequesterKind.Citizen))
+            return Decision.Deny.Of(DenyReason.NoLegalBasis);
+        var reach = TokenReach.Of(requester);
+        if (!reach.Covers(requester, interaction))
+            return Decision.Deny.Of(DenyReason.ScopeTooNarrow);
+        if (interaction.Compartment.IsDirectory)
+            return DecideForDirectory(requester, interaction, reach);
+        if (policy.Person.KeptUntil is { } end && end <= now && !interaction.IsWrite)
+            return Expired;
+        return requester.Kind switch
         {
-            RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy),
-            RequesterKind.System => DecideForClinic(requester, interaction) ?? OwnRegister(requester, interaction),
-            RequesterKind.Professional => DecideForClinic(requester, interaction)
-                ?? DecideForProfessional(requester, interaction, policy, relationship),
-            _ => new Decision.Deny(DenyReason.NoLegalBasis),
+            RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy, reach, now),
+            RequesterKind.System when IsDeclaring(interaction) => DecideDeclaration(requester, interaction, policy, relationship, now),
+            RequesterKind.System => DecideForSystem(requester, interaction, reach),
+            RequesterKind.Professional when IsDeclaring(interaction) => DecideDeclaration(requester, interaction, policy, relationship, now),
+            RequesterKind.Professional => DecideForProfessional(requester, interaction, policy, relationship, reach, now),
+            _ => Decision.Deny.Of(DenyReason.NoLegalBasis),
         };
-        return decision is Decision.Permit permit && TypesOf(requester, interaction.ReadsBy) is { } types
-            ? permit with { Scope = permit.Scope with { Types = types } }
-            : decision;
     }
 
     /// <summary>The directory as this interaction may see it beside a patient's record: to check references, to chain, to include.</summary>
     public static DisclosureScope DirectoryBeside(Requester requester, Interaction interaction) =>
-        (interaction.IsWrite ? DirectoryWrite(requester) : DirectoryRead.Scope) with { Types = TypesOf(requester, interaction.ReadsBy) };
+        (interaction.IsWrite ? DirectoryWrite(requester) : DirectoryRead.Scope) with { Types = TokenReach.Of(requester).Types(requester, interaction.ReadsBy) };
 
-    /// <summary>The served types that the token permits a letter for, ordinal; null: all of them.</summary>
-    /// <remarks>A search shows resources of many types; each must be one that the token could have asked for alone.</remarks>
-    private static IReadOnlyList<string>? TypesOf(Requester requester, char letter)
+    private static bool IsDeclaring(Interaction interaction)
     {
-        var level = LevelOf(requester);
-        SortedSet<string>? types = null;
-        foreach (var scope in requester.Scopes)
-        {
-            if (!scope.Permits(level, scope.Type, letter))
-                continue;
-            if (scope.Type == "*")
-                return null;
-            if (ResourceTypes.IsServed(scope.Type))
-                (types ??= new(StringComparer.Ordinal)).Add(scope.Type);
-        }
-        return types?.Count == ServedTypes ? null : [.. types ?? []];
+        for (var i = 0; i < interaction.Needs.Count; i++)
+            if (interaction.Needs[i] is { Type: "Consent", Letter: 'c' or 'u' or 'd' })
+                return true;
+        return false;
     }
 
-    private static string LevelOf(Requester requester) => requester.Kind switch
-    {
-        RequesterKind.System => "system",
-        RequesterKind.Citizen => SmartScope.Patient,
-        _ => "user",
-    };
+    // :: The directory: nobody's data
 
-    /// <summary>Whether the token reaches everything that the interaction needs: for an app of the citizen as for a clinic.</summary>
-    private static bool IsInScope(Requester requester, Interaction interaction)
+    private static Decision DecideForDirectory(Requester requester, Interaction interaction, TokenReach reach)
     {
-        var level = LevelOf(requester);
-        return interaction.Needs.All(need => requester.Scopes.Any(s => s.Permits(level, need.Type, need.Letter)));
-    }
-
-    /// <summary>What clinics have in common: token scopes, the directory, and that they make no declarations. Null: go on.</summary>
-    private static Decision? DecideForClinic(Requester requester, Interaction interaction)
-    {
-        if (!IsInScope(requester, interaction))
-            return new Decision.Deny(DenyReason.ScopeTooNarrow);
-        if (interaction.Needs.Any(static need => need.Type == "Consent" && need.Letter is 'c' or 'u' or 'd'))
-            return new Decision.Deny(DenyReason.DeclarationByAnother);
-        if (!interaction.Compartment.IsDirectory)
-            return null;
+        if (requester.Kind == RequesterKind.Citizen && interaction.IsWrite)
+            return Decision.Deny.Of(DenyReason.NoLegalBasis);
+        if (IsDeclaring(interaction))
+            return Decision.Deny.Of(DenyReason.DeclarationByAnother);
+        var types = reach.Types(requester, interaction.ReadsBy);
         return interaction.IsWrite
-            ? new Decision.Permit(LegalBasis.Directory, DirectoryWrite(requester), [Rule.Directory], RestsOnPolicy: false)
-            : DirectoryRead;
+            ? new Decision.Permit(LegalBasis.Directory, DirectoryWrite(requester) with { Types = types }, DirectoryRead.Rules, RestsOnPolicy: false)
+            : types is null ? DirectoryRead : DirectoryRead with { Scope = DirectoryRead.Scope with { Types = types } };
     }
 
     /// <summary>The directory as its writer sees it: all of it to read, the organisation's own entries to change.</summary>
     private static DisclosureScope DirectoryWrite(Requester requester) =>
         new() { Breadth = Breadth.Directory, Controller = requester.Organisation.ToString() };
 
-    /// <summary>Other controllers' data for a professional: §54 permission, §59 denials, §57 care relationship.</summary>
-    private static Decision DecideForProfessional(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship)
+    // :: Professionals
+
+    /// <summary>Other controllers' data for a professional: §54 permission or emergency, §59 denials, §57 care relationship, §26 protected entries.</summary>
+    private static Decision DecideForProfessional(
+        Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, TokenReach reach, DateTimeOffset now)
     {
-        if (requester.PurposeOfUse != "TREAT")
-            return new Decision.Deny(DenyReason.PurposeNotServed);
+        var isEmergency = requester.PurposeOfUse == "ETREAT";
+        if (!isEmergency && requester.PurposeOfUse != "TREAT")
+            return Decision.Deny.Of(DenyReason.PurposeNotServed);
 
         // The named service event must be one that proves treatment (§57). The answer depends on the requester's own events alone.
         if (interaction.ServiceEvent is not null && relationship is null)
-            return new Decision.Deny(DenyReason.NoOpenServiceEvent);
+            return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
+        var register = RegisterOf(requester, interaction, relationship);
+        if (register is null && interaction.IsWrite)
+            return Decision.Deny.Of(DenyReason.EmployerMissing);
+
+        // What protected entries are seen (§26.2): in events of the same service, or after a confirmation.
+        var state = policy.At(now);
+        var organisation = requester.Organisation.ToString();
+        var sight = new Sight(register ?? Register.Patient, relationship?.Services ?? ProtectedService.None,
+            state.ConfirmedBy(requester.ProfessionalId, organisation, requester.PurposeOfUse, now));
 
         // Own register (§9): no permission needed. Whatever is missing below leaves exactly this.
-        if (requester.Tasks is { } tasks && !TaskClasses.ReachesOthers(tasks))
-            return OwnRegister(requester, interaction, Rule.TaskTooNarrow);
-        if (policy.Informed is not { IsCurrent: true })
-            return OwnRegister(requester, interaction, Rule.NotInformed);
-        if (policy.Permission is null)
-            return OwnRegister(requester, interaction, Rule.NoPermission);
-        if (policy.DeniesAll)
-            return OwnRegister(requester, interaction, Rule.DenialOfAll);
+        var others = TaskReach.Others(requester.Tasks);
+        if (others is { Length: 0 })
+            return Own(Rule.TaskTooNarrow);
+        if (isEmergency)
+            return DecideInEmergency();
+        if (!state.IsInformed)
+            return Own(Rule.NotInformed);
+        if (state.Permission is null)
+            return Own(Rule.NoPermission);
+        if (state.Denied.DeniesAll)
+            return Own(Rule.DenialOfAll);
         if (relationship is null)
-            return OwnRegister(requester, interaction, Rule.NoCareRelationship);
+            return Own(Rule.NoCareRelationship);
 
-        // Permission in force (§54), minus the denied service events (§59.2).
-        var scope = new DisclosureScope
+        // Permission in force (§54), minus the denials (§59.2).
+        return Disclosed(LegalBasis.DisclosurePermission, Rule.Permission, state.Denied, others);
+
+        // §54.2: without permission what is necessary, for some minutes; §57 still asks for the care relationship, and a denial for its exception.
+        Decision DecideInEmergency()
         {
-            Breadth = Breadth.Disclosed,
-            Controller = requester.Organisation.ToString(),
-            Withheld = policy.DeniedServiceEvents.Count == 0 ? Withheld.Nothing : new() { ServiceEvents = policy.DeniedServiceEvents },
-        };
-        return new Decision.Permit(LegalBasis.DisclosurePermission, scope, policy.DeniedServiceEvents.Count == 0
-            ? [Rule.OwnRegister, Rule.Permission, Rule.CareRelationship]
-            : [Rule.OwnRegister, Rule.Permission, Rule.CareRelationship, Rule.DenialOfServiceEvents], RestsOnPolicy: true);
+            if (state.RestsFor(requester.ProfessionalId, organisation, now))
+                return Decision.Deny.Of(DenyReason.EmergenciesRest);
+            if (state.EmergencyOf(requester.ProfessionalId, organisation, now) is null)
+                return Decision.Deny.Of(DenyReason.NoEmergency);
+            if (relationship is null)
+                return Own(Rule.NoCareRelationship);
+            if (state.DeniedInEmergency.DeniesAll)
+                return Own(Rule.DenialOfAll);
+            return Disclosed(LegalBasis.Emergency, Rule.Emergency, state.DeniedInEmergency, TaskReach.EmergencyOf(others));
+        }
+
+        Decision.Permit Own(Rule missing) => OwnRegister(requester, interaction, sight.Register, state.Permits, reach, missing, sight);
+
+        Decision.Permit Disclosed(LegalBasis basis, Rule path, DenialsInForce denials, IReadOnlyList<string>? typesOfOthers)
+        {
+            var types = reach.Types(requester, interaction.ReadsBy);
+            var key = new PermitKey(path, interaction.IsWrite, organisation, sight.Register, types, typesOfOthers, sight.OfService, sight.Confirmed);
+            if (state.Permits.Find(key) is { } known)
+                return known;
+            var rules = new List<Rule> { interaction.IsWrite ? Rule.Archive : Rule.OwnRegister, path, Rule.CareRelationship };
+            if (path == Rule.Emergency)
+            {
+                rules.Add(Rule.EmergencyTypes);
+                if (state.Denied.HidesMoreThan(denials))
+                    rules.Add(Rule.EmergencyOverDenial);
+            }
+            if (denials.ServiceEvents.Count > 0)
+                rules.Add(Rule.DenialOfServiceEvents);
+            if (denials.Registers.Count > 0)
+                rules.Add(Rule.DenialOfRegisters);
+            if (denials.Prescriptions.Count > 0)
+                rules.Add(Rule.DenialOfPrescriptions);
+            if (TaskReach.Others(requester.Tasks) is not null)
+                rules.Add(Rule.TaskBound);
+            sight.AddTo(rules);
+            rules.Add(Rule.NonDisclosure);
+            return state.Permits.Keep(key, new(basis, new DisclosureScope
+            {
+                Breadth = Breadth.Disclosed,
+                Controller = organisation,
+                Register = sight.Register,
+                Withheld = denials.WithheldFrom(sight.Seen),
+                Types = types,
+                TypesOfOthers = typesOfOthers,
+                HidesContacts = true,
+            }, rules, RestsOnPolicy: true));
+        }
     }
 
-    private static Decision.Permit OwnRegister(Requester requester, Interaction interaction, Rule? missing = null)
+    /// <summary>How a professional looks at protected entries, and in which register.</summary>
+    /// <param name="Register">The own register of this request.</param>
+    /// <param name="OfService">Services in which the organisation treats the person now.</param>
+    /// <param name="Confirmed">Services that the professional has confirmed the need of.</param>
+    private readonly record struct Sight(string Register, ProtectedService OfService, ProtectedService Confirmed)
     {
-        var scope = new DisclosureScope { Breadth = Breadth.OwnRegister, Controller = requester.Organisation.ToString() };
+        public ProtectedService Seen => OfService | Confirmed;
+
+        public void AddTo(List<Rule> rules)
+        {
+            rules.Add(Rule.SpeciallyProtected);
+            if (OfService != ProtectedService.None)
+                rules.Add(Rule.OwnService);
+            if (Confirmed != ProtectedService.None)
+                rules.Add(Rule.Confirmation);
+        }
+    }
+
+    /// <summary>A system without a professional keeps its controller's register (§13), and shows nobody anything by itself.</summary>
+    private static Decision DecideForSystem(Requester requester, Interaction interaction, TokenReach reach)
+    {
+        var register = RegisterOf(requester, interaction, null);
+        return register is null && interaction.IsWrite ? Decision.Deny.Of(DenyReason.EmployerMissing)
+            : OwnRegister(requester, interaction, register ?? Register.Patient, reach.Permits, reach, null, null);
+    }
+
+    /// <summary>The own register (§9, §13). A professional's sight of protected entries binds here too (§26.2).</summary>
+    private static Decision.Permit OwnRegister(
+        Requester requester, Interaction interaction, string register, PermitMemo permits, TokenReach reach, Rule? missing, Sight? sight)
+    {
         var own = interaction.IsWrite ? Rule.Archive : Rule.OwnRegister;
+        var types = reach.Types(requester, interaction.ReadsBy);
+        var key = new PermitKey(missing ?? own, interaction.IsWrite, requester.Organisation.ToString(), register, types, null, sight?.OfService ?? ProtectedService.None, sight?.Confirmed ?? ProtectedService.None);
+        if (permits.Find(key) is { } known)
+            return known;
+        var rules = new List<Rule> { own };
+        if (missing is { } rule)
+            rules.Add(rule);
+        sight?.AddTo(rules);
         // A read that the policy kept inside the own register must widen with the next permission, so it rests on the policy;
         // a write discloses nothing of others either way.
-        return new(LegalBasis.OwnRegister, scope, missing is { } m ? [own, m] : [own], RestsOnPolicy: missing is not null && !interaction.IsWrite);
+        return permits.Keep(key, new(LegalBasis.OwnRegister, new DisclosureScope
+        {
+            Breadth = Breadth.OwnRegister,
+            Controller = requester.Organisation.ToString(),
+            Register = register,
+            Withheld = sight is { } seen ? new() { SpeciallyProtected = true, SeenServices = seen.Seen } : Withheld.Nothing,
+            Types = types,
+        }, rules, RestsOnPolicy: missing is not null && !interaction.IsWrite));
     }
 
-    /// <summary>The person themselves, who represents them, or an app within the scopes that they allowed it: the whole record; of writes only declarations, and those after informing (§58).</summary>
-    private static Decision DecideForCitizen(Requester requester, Interaction interaction, PolicySnapshot policy)
+    /// <summary>Which register of the requester's organisation is meant; null: occupational care that has not said for which employer (§18).</summary>
+    private static string? RegisterOf(Requester requester, Interaction interaction, CareRelationship? relationship) =>
+        requester.ControllerKind != ControllerKind.Occupational ? Register.Patient
+        : interaction.Employer is { } employer ? Register.Occupational(employer)
+        : relationship is not null && Register.IsOccupational(relationship.Register) ? relationship.Register
+        : null;
+
+    // :: The person
+
+    /// <summary>
+    /// The person themselves, who represents them, or an app within the scopes that they allowed it: the whole record but for what is
+    /// not yet released; of writes only declarations.
+    /// </summary>
+    private static Decision DecideForCitizen(Requester requester, Interaction interaction, PolicySnapshot policy, TokenReach reach, DateTimeOffset now)
     {
-        if (!IsInScope(requester, interaction))
-            return new Decision.Deny(DenyReason.ScopeTooNarrow);
-        if (interaction.Compartment.IsDirectory)
-            return interaction.IsWrite ? new Decision.Deny(DenyReason.NoLegalBasis) : DirectoryRead;
         // One person at a time: who acts for another does not reach her own record meanwhile.
         if (requester.Person is not { } person || person != interaction.Compartment)
-            return new Decision.Deny(DenyReason.NotOwnData);
-        if (!interaction.IsWrite)
-            return requester.OnBehalfOf is null ? Self : Represented;
-        if (interaction.Type != "Consent" || interaction.Kind is not (InteractionKind.Create or InteractionKind.Update))
-            return new Decision.Deny(DenyReason.NoLegalBasis);
-        if (interaction.Declares is not { } declaration || declaration is Informing { IsCurrent: false })
-            return new Decision.Deny(DenyReason.UnknownDeclaration);
-        if (requester.OnBehalfOf is { Kind: RepresentationKind.Custodian } && !IsACustodians(declaration, interaction, policy))
-            return new Decision.Deny(DenyReason.DeclarationByAnother);
-        // Withdrawing needs no new informing: nobody is held to a permission by a changed text.
-        if (declaration is not Informing && declaration.InForce && policy.Informed is not { IsCurrent: true })
-            return new Decision.Deny(DenyReason.NotInformed);
-        return new Decision.Permit(requester.OnBehalfOf is null ? LegalBasis.OwnData : LegalBasis.OnBehalf,
-            new DisclosureScope { Breadth = Breadth.WholePerson, Controller = requester.Organisation.ToString() },
-            requester.OnBehalfOf is null ? [Rule.SelfDeclares] : [Rule.Represents, Rule.SelfDeclares], RestsOnPolicy: true);
+            return Decision.Deny.Of(DenyReason.NotOwnData);
+        if (requester.OnBehalfOf is { } represented && !MayRepresent(represented.Kind, policy.Person, now))
+            return Decision.Deny.Of(DenyReason.NotOwnData);
+        if (interaction.IsWrite)
+            return DecideDeclarationOfPerson(requester, interaction, policy, now);
+        var hour = ReleaseHour.Of(now);
+        var types = reach.Types(requester, interaction.ReadsBy);
+        var key = new PermitKey(requester.OnBehalfOf is null ? Rule.SelfRead : Rule.Represents, false, hour.Name, Register.Patient, types, null, ProtectedService.None, ProtectedService.None);
+        if (requester.OnBehalfOf is null)
+            return reach.Permits.Find(key) ?? reach.Permits.Keep(key, new(LegalBasis.OwnData,
+                new DisclosureScope { Breadth = Breadth.WholePerson, Withheld = hour.Withheld, Types = types }, [Rule.SelfRead, Rule.ReleaseDelay], RestsOnPolicy: false));
+
+        // §34, §51: what a minor able to decide has denied, or nobody knows, is not for custodians.
+        var isCustodian = requester.OnBehalfOf.Kind == RepresentationKind.Custodian;
+        var withheld = !isCustodian ? hour.Withheld : hour.Withheld with { FromCustodians = true, UnknownShownBefore = policy.Person.TwelfthBirthday };
+        return new Decision.Permit(LegalBasis.OnBehalf,
+            new DisclosureScope { Breadth = Breadth.WholePerson, Withheld = withheld, Types = types, HidesContacts = true },
+            isCustodian ? [Rule.Represents, Rule.MinorsOwn, Rule.ReleaseDelay, Rule.NonDisclosure] : [Rule.Represents, Rule.ReleaseDelay, Rule.NonDisclosure], RestsOnPolicy: true);
     }
 
-    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place.</summary>
-    private static bool IsACustodians(Declaration declaration, Interaction interaction, PolicySnapshot policy) =>
-        declaration is not DisclosureDenial
-        && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id));
+    /// <summary>A mandate and custody end with death, custody with majority (§50).</summary>
+    private static bool MayRepresent(RepresentationKind kind, PersonFacts person, DateTimeOffset now) =>
+        !(person.Deceased <= now) && (kind != RepresentationKind.Custodian || person.AgeAt(now) is null or < PersonFacts.Majority);
+
+    /// <summary>
+    /// Release days begin at midnight in Finland, which is a whole hour of UTC: the hour is as exact as the second, and permits of one hour
+    /// are one.
+    /// </summary>
+    private sealed record ReleaseHour(long Ticks, string Name, Withheld Withheld)
+    {
+        private static ReleaseHour _last = Make(0);
+
+        public static ReleaseHour Of(DateTimeOffset now)
+        {
+            var ticks = now.UtcTicks - now.UtcTicks % TimeSpan.TicksPerHour;
+            var last = Volatile.Read(ref _last);
+            if (last.Ticks == ticks)
+                return last;
+            last = Make(ticks);
+            Volatile.Write(ref _last, last);
+            return last;
+        }
+
+        private static ReleaseHour Make(long ticks) =>
+            new(ticks, ticks.ToString(CultureInfo.InvariantCulture), new() { UnreleasedAt = new(ticks, TimeSpan.Zero) });
+    }
 }

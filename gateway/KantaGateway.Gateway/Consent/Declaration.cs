@@ -1,6 +1,8 @@
+using KantaGateway.Fhir.Grants;
+
 namespace KantaGateway.Gateway.Consent;
 
-/// <summary>What a denial covers (Act 703/2023 §59.2). A single document is no scope in health care.</summary>
+/// <summary>What a denial covers: exactly what the Act knows (703/2023 §59.2). A single document is no scope in health care (§59.1).</summary>
 public abstract record DenialTarget
 {
     private DenialTarget() { }
@@ -10,31 +12,134 @@ public abstract record DenialTarget
 
     /// <summary>One service event (palvelutapahtuma).</summary>
     public sealed record OfServiceEvent(string Oid) : DenialTarget;
+
+    /// <summary>A public controller and its patient register, or the register that occupational care keeps for one employer.</summary>
+    /// <param name="Controller">OID of the controller, dotted.</param>
+    /// <param name="Register">As <see cref="Fhir.Grants.Register"/> names it.</param>
+    /// <remarks>A private provider cannot be denied as a whole (§59.2).</remarks>
+    public sealed record OfRegister(string Controller, string Register) : DenialTarget;
+
+    /// <summary>One prescription (domain of prescriptions: kanta.fi, sharing of prescription data).</summary>
+    /// <param name="Id">Logical id of the MedicationRequest.</param>
+    public sealed record OfPrescription(string Id) : DenialTarget;
 }
 
-/// <summary>A declaration of will of one person, as its Consent resource holds it.</summary>
-/// <param name="Id">Logical id of the Consent; empty for one not yet stored.</param>
-/// <param name="VersionId">Its version; empty for one not yet stored.</param>
-/// <param name="At">When it was declared, UTC.</param>
-/// <param name="InForce">Consent.status is active.</param>
-public abstract record Declaration(string Id, string VersionId, DateTimeOffset At, bool InForce);
+/// <summary>What one person has declared, or what was recorded about access to their data, as its Consent resource holds it.</summary>
+public abstract record Declaration
+{
+    /// <summary>Logical id of the Consent; empty for one not yet stored.</summary>
+    public string Id { get; init; } = "";
+
+    /// <summary>Its version; empty for one not yet stored.</summary>
+    public string VersionId { get; init; } = "";
+
+    /// <summary>When it was declared, UTC (Consent.dateTime).</summary>
+    public required DateTimeOffset At { get; init; }
+
+    /// <summary>Consent.status is active; otherwise it withdraws what it names.</summary>
+    public bool IsActive { get; init; } = true;
+
+    /// <summary>Inclusive start and exclusive end of Consent.provision.period; null: from <see cref="At"/>, until further notice (§58).</summary>
+    public DateTimeOffset? From { get; init; }
+
+    /// <inheritdoc cref="From"/>
+    public DateTimeOffset? Until { get; init; }
+
+    /// <summary>OID of the organisation at whose desk it was recorded; null: the person declared it in the portal (§58).</summary>
+    public string? RecordedBy { get; init; }
+
+    /// <summary>A signed form stands behind it: Consent.source, or Consent.verification of the person.</summary>
+    public bool IsSigned { get; init; }
+
+    /// <summary>How far the clocks of who declares and who decides may be apart, minutes 5.</summary>
+    public static readonly TimeSpan Skew = TimeSpan.FromMinutes(5);
+
+    /// <summary>Whether it has begun. What is dated later gives nothing yet; a denial waits for no clock, only for a period that says so (law 3).</summary>
+    public bool HasBegun(DateTimeOffset now) => (From is null || From <= now) && (At - Skew <= now || this is DisclosureDenial);
+
+    /// <summary>Whether its time is over.</summary>
+    public bool IsOver(DateTimeOffset now) => Until is { } until && until <= now;
+}
 
 /// <summary>Informing (informointi, §68): the person was told, in the version named.</summary>
-/// <param name="Id">As in <see cref="Declaration"/>.</param>
-/// <param name="VersionId">As in <see cref="Declaration"/>.</param>
-/// <param name="At">When the person was informed, UTC.</param>
-/// <param name="InForce">Consent.status is active.</param>
-/// <param name="TextVersion">Version of the informing text, such as <c>2026-1</c>.</param>
-public sealed record Informing(string Id, string VersionId, DateTimeOffset At, bool InForce, string TextVersion) : Declaration(Id, VersionId, At, InForce)
+public sealed record Informing : Declaration
 {
     /// <summary>The informing text now in force. When it changes, permissions and denials need a new informing (§58).</summary>
     public const string CurrentTextVersion = "2026-1";
 
-    public bool IsCurrent => InForce && TextVersion == CurrentTextVersion;
+    /// <summary>Version of the informing text, such as <c>2026-1</c>.</summary>
+    public required string TextVersion { get; init; }
+
+    public bool IsCurrent => IsActive && TextVersion == CurrentTextVersion;
 }
 
-/// <summary>Disclosure permission (luovutuslupa, §54): one for all data, until further notice.</summary>
-public sealed record DisclosurePermit(string Id, string VersionId, DateTimeOffset At, bool InForce) : Declaration(Id, VersionId, At, InForce);
+/// <summary>Disclosure permission (luovutuslupa, §54): one for all data, until further notice. The latest one decides.</summary>
+public sealed record DisclosurePermit : Declaration;
 
-/// <summary>Denial (kielto, §58-59): covers existing and future entries, never the owning register.</summary>
-public sealed record DisclosureDenial(string Id, string VersionId, DateTimeOffset At, bool InForce, DenialTarget Target) : Declaration(Id, VersionId, At, InForce);
+/// <summary>Denial (kielto, §58-59): covers existing and future entries, never the owning register. Of one target the latest decides.</summary>
+public sealed record DisclosureDenial : Declaration
+{
+    public required DenialTarget Target { get; init; }
+
+    /// <summary>The person lets the data be used in an emergency (kanta.fi, denial of consent): a nested permit of purpose ETREAT.</summary>
+    public bool AllowsEmergency { get; init; }
+}
+
+/// <summary>What a professional records about the own access to a person's data.</summary>
+public abstract record AccessRecord : Declaration
+{
+    /// <summary>Unique id of the professional, as tokens carry it.</summary>
+    public required string Professional { get; init; }
+
+    /// <summary>OID of the professional's organisation, dotted.</summary>
+    public required string Organisation { get; init; }
+
+    /// <summary>OID of the professional's unit; null: none named.</summary>
+    public string? Unit { get; init; }
+}
+
+/// <summary>The separate confirmation without which specially protected entries stay hidden (§26.2): of one professional, one purpose, some hours.</summary>
+public sealed record ProtectedConfirmation : AccessRecord
+{
+    /// <summary>Longest time that a confirmation holds, hours 8: a shift.</summary>
+    public static readonly TimeSpan MaxLength = TimeSpan.FromHours(8);
+
+    /// <summary>v3-ActReason code.</summary>
+    public required string Purpose { get; init; }
+
+    /// <summary>Services whose entries it opens.</summary>
+    public required ProtectedService Services { get; init; }
+}
+
+/// <summary>An emergency (§54.2): the person cannot give permission, or cannot assess what it means. Minutes long, with a reason, and reviewed afterwards.</summary>
+public sealed record EmergencyAccess : AccessRecord
+{
+    /// <summary>Longest time that it holds, minutes 30; who needs longer records it anew.</summary>
+    public static readonly TimeSpan MaxLength = TimeSpan.FromMinutes(30);
+
+    /// <summary>How long it may stay without a review before the professional's right to emergencies rests, days 3.</summary>
+    public static readonly TimeSpan ReviewedWithin = TimeSpan.FromDays(3);
+
+    /// <summary>Why permission could not be had.</summary>
+    public required EmergencyReason Reason { get; init; }
+}
+
+/// <summary>The two cases of §54.2.</summary>
+public enum EmergencyReason
+{
+    /// <summary>Permission cannot be obtained: unconscious, or a comparable cause.</summary>
+    CannotBeAsked,
+
+    /// <summary>The person cannot assess what the permission means and has no representative.</summary>
+    CannotAssess,
+}
+
+/// <summary>A reviewer of another unit has settled an emergency (EHDS Art. 11(5): logged clearly and accessible to the person).</summary>
+public sealed record EmergencyReview : AccessRecord
+{
+    /// <summary>Logical id of the emergency's Consent.</summary>
+    public required string Emergency { get; init; }
+
+    /// <summary>It was one: Consent.provision.type is permit.</summary>
+    public required bool IsJustified { get; init; }
+}

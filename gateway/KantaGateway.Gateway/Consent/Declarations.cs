@@ -1,156 +1,213 @@
 using System.Globalization;
 using System.Text.Json;
-using KantaGateway.Fhir.Identifiers;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
 
 namespace KantaGateway.Gateway.Consent;
 
 /// <summary>
-/// The FHIR form of declarations, both ways: a Consent shaped after IHE Privacy Consent on FHIR (PCF).
+/// The FHIR form of declarations and access records: a Consent shaped after IHE Privacy Consent on FHIR (PCF 1.1). Here it is written;
+/// <see cref="DeclarationReader"/> reads it.
 /// </summary>
 /// <remarks>
 /// <list type="table">
-/// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial</description></item>
-/// <item><term>in force</term><description><c>status</c>: active, else inactive</description></item>
+/// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial, protected-confirmation, emergency-access, emergency-review</description></item>
+/// <item><term>in force</term><description><c>status</c> active, within <c>provision.period</c> where there is one; inactive withdraws</description></item>
+/// <item><term>order</term><description><c>dateTime</c>: of two about the same thing the later decides</description></item>
+/// <item><term>recorded at a desk</term><description><c>organization</c> by its OID, and <c>source[x]</c> or <c>verification</c> for the signed form (§58)</description></item>
 /// <item><term>informing text</term><description><c>policy.uri</c>: <see cref="InformingUri"/> + version</description></item>
-/// <item><term>denial of all</term><description>root <c>provision.type</c> deny and nothing more</description></item>
+/// <item><term>permission</term><description>root <c>provision.type</c> permit, and at most a period: it covers all data (§54.1)</description></item>
+/// <item><term>denial of all</term><description>root <c>provision.type</c> deny</description></item>
 /// <item><term>denial of a service event</term><description><c>provision.data</c> with meaning related and the Encounter by its OID</description></item>
+/// <item><term>denial of a public register</term><description><c>provision.data</c> with meaning authoredby and the Organization by its OID</description></item>
+/// <item><term>denial of an occupational register</term><description>the same with <c>provision.class</c> 4 of 1.2.246.537.5.40150, and the employer's Organization by its OID as data of meaning related</description></item>
+/// <item><term>denial of a prescription</term><description><c>provision.data</c> with meaning instance and a MedicationRequest</description></item>
+/// <item><term>allowed in an emergency</term><description>one nested <c>provision</c> of type permit and purpose ETREAT</description></item>
+/// <item><term>confirmation, emergency, review</term><description><c>provision.actor</c> the Practitioner by identifier, <c>organization</c> its organisation and then its unit, <c>period</c>, <c>purpose</c>;
+/// protected services as <c>securityLabel</c>; the reason of an emergency in <see cref="ReasonUrl"/>; a review names the emergency in <c>sourceReference</c></description></item>
 /// </list>
-/// What does not fit this table exactly is no declaration: <see cref="Read"/> answers null and the caller denies.
 /// </remarks>
 public static class Declarations
 {
     public const string KindSystem = "https://kantagateway.fi/fhir/CodeSystem/declaration-kind";
+    public const string ServiceSystem = "https://kantagateway.fi/fhir/CodeSystem/protected-service";
+    public const string ReasonSystem = "https://kantagateway.fi/fhir/CodeSystem/emergency-reason";
+    public const string ReasonUrl = "https://kantagateway.fi/fhir/StructureDefinition/emergency-reason";
     public const string InformingUri = "https://kantagateway.fi/informing/";
 
+    internal const string InformingKind = "informing", PermissionKind = "disclosure-permission", DenialKind = "disclosure-denial",
+        ConfirmationKind = "protected-confirmation", EmergencyKind = "emergency-access", ReviewKind = "emergency-review";
+
+    internal const string ActReason = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+    internal const string RegisterSystem = "urn:oid:1.2.246.537.5.40150";
+    internal const string OccupationalCode = "4";
+
     private const string Act = "https://www.finlex.fi/fi/laki/ajantasa/2023/20230703";
-    private const string InformingKind = "informing", PermissionKind = "disclosure-permission", DenialKind = "disclosure-denial";
+
+    /// <summary>Protected services as Consents name them.</summary>
+    internal static readonly IReadOnlyDictionary<string, ProtectedService> ServiceCodes = new Dictionary<string, ProtectedService>(StringComparer.Ordinal)
+    {
+        ["psychotherapy"] = ProtectedService.Psychotherapy,
+        ["psychiatry"] = ProtectedService.Psychiatry,
+        ["psychology"] = ProtectedService.Psychology,
+        ["mental-health"] = ProtectedService.MentalHealth,
+        ["addiction"] = ProtectedService.Addiction,
+        ["sexual-therapy"] = ProtectedService.SexualTherapy,
+        ["genetics"] = ProtectedService.Genetics,
+    };
+
+    /// <summary>Every protected service, those too whose label nobody knows: what a confirmation without labels opens.</summary>
+    internal const ProtectedService EveryService = (ProtectedService)byte.MaxValue;
+
+    internal static readonly IReadOnlyDictionary<string, EmergencyReason> ReasonCodes = new Dictionary<string, EmergencyReason>(StringComparer.Ordinal)
+    {
+        ["cannot-be-asked"] = EmergencyReason.CannotBeAsked,
+        ["cannot-assess"] = EmergencyReason.CannotAssess,
+    };
 
     /// <summary>The person has been informed with the text now in force.</summary>
-    public static byte[] Informing(string patientId, DateTimeOffset at) => Write(patientId, at, InformingKind, null);
+    public static byte[] Informing(string patientId, DateTimeOffset at) => Bytes(Consent(patientId, at, InformingKind, InformingUri + Gateway.Consent.Informing.CurrentTextVersion, null));
 
-    public static byte[] Permit(string patientId, DateTimeOffset at) => Write(patientId, at, PermissionKind, null);
+    public static byte[] Permit(string patientId, DateTimeOffset at) => Bytes(Consent(patientId, at, PermissionKind, Act + "#54", new() { ["type"] = "permit" }));
 
-    public static byte[] Denial(string patientId, DenialTarget target, DateTimeOffset at) => Write(patientId, at, DenialKind, target);
+    /// <param name="patientId">Logical id of the Patient.</param>
+    /// <param name="target">What is denied.</param>
+    /// <param name="at">When, UTC.</param>
+    /// <param name="allowsEmergency">The person lets it be used in an emergency.</param>
+    public static byte[] Denial(string patientId, DenialTarget target, DateTimeOffset at, bool allowsEmergency = false)
+    {
+        var provision = new JsonObject { ["type"] = "deny" };
+        switch (target)
+        {
+            case DenialTarget.OfServiceEvent its:
+                provision["data"] = new JsonArray(Data("related", "Encounter", its.Oid));
+                break;
+            case DenialTarget.OfPrescription its:
+                provision["data"] = new JsonArray(new JsonObject { ["meaning"] = "instance", ["reference"] = new JsonObject { ["reference"] = "MedicationRequest/" + its.Id } });
+                break;
+            case DenialTarget.OfRegister its when Register.EmployerOf(its.Register) is { } employer:
+                provision["class"] = new JsonArray(Coding(RegisterSystem, OccupationalCode));
+                provision["data"] = new JsonArray(Data("authoredby", "Organization", its.Controller), Data("related", "Organization", employer));
+                break;
+            case DenialTarget.OfRegister its:
+                provision["data"] = new JsonArray(Data("authoredby", "Organization", its.Controller));
+                break;
+        }
+        if (allowsEmergency)
+            provision["provision"] = new JsonArray(new JsonObject { ["type"] = "permit", ["purpose"] = new JsonArray(Coding(ActReason, "ETREAT")) });
+        return Bytes(Consent(patientId, at, DenialKind, Act + "#59", provision));
+    }
+
+    /// <summary>A professional's confirmation, §26.2.</summary>
+    /// <param name="patientId">Logical id of the Patient.</param>
+    /// <param name="confirmation">What is confirmed; its <see cref="Declaration.Until"/> is set.</param>
+    public static byte[] Confirmation(string patientId, ProtectedConfirmation confirmation)
+    {
+        var provision = Access(confirmation, "permit");
+        provision["purpose"] = new JsonArray(Coding(ActReason, confirmation.Purpose));
+        if (confirmation.Services != EveryService)
+            provision["securityLabel"] = new JsonArray([.. ServiceCodes.Where(s => (confirmation.Services & s.Value) != 0).Select(s => (JsonNode)Coding(ServiceSystem, s.Key))]);
+        return Bytes(Record(patientId, confirmation, ConfirmationKind, Act + "#26", provision));
+    }
+
+    /// <summary>An emergency, §54.2.</summary>
+    /// <param name="patientId">Logical id of the Patient.</param>
+    /// <param name="emergency">Its <see cref="Declaration.Until"/> is set.</param>
+    /// <param name="text">Why, in the professional's words; not empty.</param>
+    public static byte[] Emergency(string patientId, EmergencyAccess emergency, string text)
+    {
+        var provision = Access(emergency, "permit");
+        provision["purpose"] = new JsonArray(Coding(ActReason, "ETREAT"));
+        var consent = Record(patientId, emergency, EmergencyKind, Act + "#54", provision);
+        consent["extension"] = new JsonArray(new JsonObject
+        {
+            ["url"] = ReasonUrl,
+            ["valueCodeableConcept"] = new JsonObject
+            {
+                ["coding"] = new JsonArray(Coding(ReasonSystem, ReasonCodes.First(r => r.Value == emergency.Reason).Key)),
+                ["text"] = text,
+            },
+        });
+        return Bytes(consent);
+    }
+
+    /// <summary>How an emergency was settled.</summary>
+    public static byte[] Review(string patientId, EmergencyReview review)
+    {
+        var consent = Record(patientId, review, ReviewKind, Act + "#54", Access(review, review.IsJustified ? "permit" : "deny"));
+        consent["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + review.Emergency };
+        return Bytes(consent);
+    }
 
     /// <summary>The same Consent with status inactive: how a permission or denial is withdrawn (§58), as a new version.</summary>
     /// <param name="consent">The stored resource.</param>
     public static byte[] Withdrawn(JsonElement consent)
     {
-        using var buffer = new MemoryStream();
-        using (var json = new Utf8JsonWriter(buffer))
-        {
-            json.WriteStartObject();
-            foreach (var property in consent.EnumerateObject())
-                if (property.NameEquals("status"))
-                    json.WriteString("status", "inactive");
-                else if (!property.NameEquals("meta"))
-                    property.WriteTo(json);
-            json.WriteEndObject();
-        }
-        return buffer.ToArray();
+        var withdrawn = JsonObject.Create(consent)!;
+        withdrawn.Remove("meta");
+        withdrawn["status"] = "inactive";
+        return Bytes(withdrawn);
     }
 
-    /// <summary>Reads a Consent; null when it is not exactly one of the declarations above.</summary>
-    public static Declaration? Read(JsonElement consent)
+    /// <inheritdoc cref="DeclarationReader.Read(JsonElement)"/>
+    public static Declaration? Read(JsonElement consent) => DeclarationReader.Read(consent).Declaration;
+
+    private static JsonObject Record(string patientId, AccessRecord record, string kind, string policy, JsonObject provision)
     {
-        if (Text(consent, "resourceType") != "Consent" || Text(consent, "status") is not { } status
-            || !DateTimeOffset.TryParse(Text(consent, "dateTime"), CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at))
-            return null;
-        var inForce = status == "active";
-        if (!inForce && status != "inactive")
-            return null;
-        var id = Text(consent, "id") ?? "";
-        var version = consent.TryGetProperty("meta", out var meta) ? Text(meta, "versionId") ?? "" : "";
-        var provision = consent.TryGetProperty("provision", out var p) ? p : (JsonElement?)null;
-        return (KindOf(consent), provision) switch
+        var consent = Consent(patientId, record.At, kind, policy, provision);
+        var organisations = new JsonArray(Organisation(record.Organisation));
+        if (record.Unit is { } unit)
+            organisations.Add(Organisation(unit));
+        consent["organization"] = organisations;
+        consent["performer"] = new JsonArray(Practitioner(record.Professional));
+        return consent;
+    }
+
+    private static JsonObject Access(AccessRecord record, string type)
+    {
+        var provision = new JsonObject { ["type"] = type };
+        if (record.Until is { } until)
+            provision["period"] = new JsonObject { ["start"] = Instant(record.From ?? record.At), ["end"] = Instant(until) };
+        provision["actor"] = new JsonArray(new JsonObject
         {
-            (InformingKind, null) when InformingVersionOf(consent) is { } text => new Informing(id, version, at, inForce, text),
-            (PermissionKind, { } permit) when Text(permit, "type") == "permit" && HasOnly(permit, "type") => new DisclosurePermit(id, version, at, inForce),
-            (DenialKind, { } deny) when Text(deny, "type") == "deny" && TargetOf(deny) is { } target => new DisclosureDenial(id, version, at, inForce, target),
-            _ => null,
+            ["role"] = new JsonObject { ["coding"] = new JsonArray(Coding("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP")) },
+            ["reference"] = Practitioner(record.Professional),
+        });
+        return provision;
+    }
+
+    private static JsonObject Consent(string patientId, DateTimeOffset at, string kind, string policy, JsonObject? provision)
+    {
+        var consent = new JsonObject
+        {
+            ["resourceType"] = "Consent",
+            ["status"] = "active",
+            ["scope"] = Concept("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
+            ["category"] = new JsonArray(Concept("http://loinc.org", "59284-0"), Concept(KindSystem, kind)),
+            ["patient"] = new JsonObject { ["reference"] = "Patient/" + patientId },
+            ["dateTime"] = Instant(at),
+            ["performer"] = new JsonArray(new JsonObject { ["reference"] = "Patient/" + patientId }),
+            ["policy"] = new JsonArray(new JsonObject { ["authority"] = "https://www.finlex.fi", ["uri"] = policy }),
         };
+        if (provision is not null)
+            consent["provision"] = provision;
+        return consent;
     }
 
-    private static string? KindOf(JsonElement consent)
-    {
-        foreach (var category in Items(consent, "category"))
-            foreach (var coding in Items(category, "coding"))
-                if (Text(coding, "system") == KindSystem)
-                    return Text(coding, "code");
-        return null;
-    }
+    private static JsonObject Data(string meaning, string type, string oid) => new() { ["meaning"] = meaning, ["reference"] = ByOid(type, oid) };
 
-    private static string? InformingVersionOf(JsonElement consent)
-    {
-        foreach (var policy in Items(consent, "policy"))
-            if (Text(policy, "uri") is { } uri && uri.StartsWith(InformingUri, StringComparison.Ordinal))
-                return uri[InformingUri.Length..];
-        return null;
-    }
+    private static JsonObject Organisation(string oid) => ByOid("Organization", oid);
 
-    private static DenialTarget? TargetOf(JsonElement deny)
-    {
-        if (HasOnly(deny, "type"))
-            return new DenialTarget.All();
-        if (!HasOnly(deny, "type", "data") || deny.GetProperty("data") is not { ValueKind: JsonValueKind.Array } data || data.GetArrayLength() != 1)
-            return null;
-        var item = data[0];
-        return Text(item, "meaning") == "related"
-            && item.TryGetProperty("reference", out var reference) && Text(reference, "type") == "Encounter"
-            && reference.TryGetProperty("identifier", out var identifier) && Oid.TryParse(Text(identifier, "value"), out var oid)
-            ? new DenialTarget.OfServiceEvent(oid.ToString())
-            : null;
-    }
+    private static JsonObject ByOid(string type, string oid) =>
+        new() { ["type"] = type, ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + oid } };
 
-    private static bool HasOnly(JsonElement element, params ReadOnlySpan<string> names)
-    {
-        foreach (var property in element.EnumerateObject())
-            if (!names.Contains(property.Name))
-                return false;
-        return true;
-    }
+    private static JsonObject Practitioner(string id) => new() { ["type"] = "Practitioner", ["identifier"] = new JsonObject { ["value"] = id } };
 
-    private static IEnumerable<JsonElement> Items(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var array) && array.ValueKind == JsonValueKind.Array
-            ? array.EnumerateArray() : [];
+    private static JsonObject Concept(string system, string code) => new() { ["coding"] = new JsonArray(Coding(system, code)) };
 
-    private static string? Text(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    private static JsonObject Coding(string system, string code) => new() { ["system"] = system, ["code"] = code };
 
-    private static byte[] Write(string patientId, DateTimeOffset at, string kind, DenialTarget? target)
-    {
-        var patient = new { reference = "Patient/" + patientId };
-        var serviceEvent = (target as DenialTarget.OfServiceEvent)?.Oid;
-        object? provision = kind == InformingKind ? null : new
-        {
-            type = target is null ? "permit" : "deny",
-            data = serviceEvent is null ? null : new[]
-            {
-                new
-                {
-                    meaning = "related",
-                    reference = new { type = "Encounter", identifier = new { system = "urn:ietf:rfc:3986", value = "urn:oid:" + serviceEvent } },
-                },
-            },
-        };
-        return JsonSerializer.SerializeToUtf8Bytes(new
-        {
-            resourceType = "Consent",
-            status = "active",
-            scope = Concept("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
-            category = new[] { Concept("http://loinc.org", "59284-0"), Concept(KindSystem, kind) },
-            patient,
-            dateTime = at.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture),
-            performer = new[] { patient },
-            policy = new[]
-            {
-                new { authority = "https://www.finlex.fi", uri = kind == InformingKind ? InformingUri + Consent.Informing.CurrentTextVersion : Act },
-            },
-            provision,
-        }, Omitting);
+    private static string Instant(DateTimeOffset at) => at.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
-        static object Concept(string system, string code) => new { coding = new[] { new { system, code } } };
-    }
-
-    private static readonly JsonSerializerOptions Omitting = new() { DefaultIgnoreCondition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull };
+    private static byte[] Bytes(JsonObject consent) => JsonSerializer.SerializeToUtf8Bytes(consent);
 }

@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification;
 
 namespace KantaGateway.Gateway.Consent;
 
@@ -36,6 +37,15 @@ public sealed record Interaction
 
     /// <summary>The declaration that a Consent write carries; null when it carries none that the Act knows.</summary>
     public Declaration? Declares { get; init; }
+
+    /// <summary>Why what a Consent write carries is no declaration that the Act knows.</summary>
+    public DenyReason Objection { get; init; } = DenyReason.UnknownDeclaration;
+
+    /// <summary>What kind of controller the register belongs to that is being denied; null: of none that has joined, or none is named.</summary>
+    public ControllerKind? DeniedController { get; init; }
+
+    /// <summary>OID of the employer whose occupational register is meant (X-Employer, §18); null: none named.</summary>
+    public string? Employer { get; init; }
 
     /// <summary>For a search, and for a change whose resource criteria choose: the parameters as understood, identity codes left out; what the audit keeps of the question.</summary>
     public string? Query { get; init; }

@@ -1,84 +1,117 @@
-using System.Collections.Frozen;
-
 namespace KantaGateway.Gateway.Consent;
 
-/// <summary>An unfinished service event (palvelutapahtuma) as the repository holds it.</summary>
-/// <param name="Oid">Its OID; null when the Encounter carries none.</param>
-/// <param name="Controller">OID of the organisation whose register it is in.</param>
-/// <param name="Status">FHIR Encounter.status.</param>
-/// <param name="Start">Inclusive; null: not stated.</param>
-/// <param name="End">Exclusive; null: open-ended. What is stated but unreadable must come as the earliest time, so that it is over.</param>
-public sealed record ServiceEvent(string? Oid, string Controller, string Status, DateTimeOffset? Start, DateTimeOffset? End)
+/// <summary>What of the person themselves decisions rest on.</summary>
+/// <param name="BirthDate">Null: not known.</param>
+/// <param name="Deceased">When the person died, UTC; null: alive, or not known to be dead.</param>
+public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
 {
-    /// <summary>Whether it proves a care relationship at this time (Act 703/2023 §9, §57): the visit has begun and has not ended.</summary>
-    public bool IsOpenAt(DateTimeOffset at) =>
-        Status is "arrived" or "triaged" or "in-progress" or "onleave" && (Start is null || Start <= at) && (End is null || at < End);
+    public static readonly PersonFacts Unknown = new(null, null);
+
+    /// <summary>Age in years at which custody ends.</summary>
+    public const int Majority = 18;
+
+    private const int YearsAfterDeath = 12, YearsFromBirth = 120, AbleFrom = 12;
+
+    /// <summary>Until when a child counts as not able to decide where nothing is recorded (§34); null where the birth date is not known.</summary>
+    public DateTimeOffset? TwelfthBirthday => BirthDate is { } born ? Later(new(born.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero), AbleFrom) : null;
+
+    /// <summary>From when on nothing may be shown any more: 12 years after death, or 120 from birth where no death is known.</summary>
+    /// <remarks>Act 703/2023, Annex (care entries) and §24: they are destroyed then; until that is done nobody is given them.</remarks>
+    public DateTimeOffset? KeptUntil =>
+        Deceased is { } died ? Later(died, YearsAfterDeath)
+        : BirthDate is { } born ? Later(new(born.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero), YearsFromBirth)
+        : null;
+
+    /// <summary>Completed years of age; null where the birth date is not known.</summary>
+    public int? AgeAt(DateTimeOffset at)
+    {
+        if (BirthDate is not { } born)
+            return null;
+        var day = DateOnly.FromDateTime(at.UtcDateTime);
+        var age = day.Year - born.Year;
+        return born.AddYears(age) > day ? age - 1 : age;
+    }
+
+    private static DateTimeOffset Later(DateTimeOffset from, int years) =>
+        from.Year + years > DateTimeOffset.MaxValue.Year ? DateTimeOffset.MaxValue : from.AddYears(years);
 }
 
-/// <summary>Proof of treatment: an open service event of the organisation, as the repository holds it (§9, §57).</summary>
-public sealed record CareRelationship(string Organisation, string? ServiceEvent);
-
 /// <summary>
-/// Everything about one person on which decisions rest, compiled once per policy version: immutable, no text left to parse.
+/// Everything about one person on which decisions rest, compiled once per policy version: no text left to parse. What holds depends on the
+/// time too, so it is found once for each stretch in which nothing begins or ends. Immutable but for what it remembers of itself; thread-safe.
 /// </summary>
 /// <remarks>Valid as long as the repository says the version still holds; it says so in the snapshot that it reads (law 3).</remarks>
 public sealed class PolicySnapshot
 {
-    private readonly FrozenDictionary<string, ServiceEvent[]> _serviceEvents;
+    private readonly CareEvents _events;
+    private readonly bool _unreadable;
+    private PolicyState? _state;
 
-    private PolicySnapshot(long version, IReadOnlyList<Declaration> declarations, bool unreadable, IEnumerable<ServiceEvent> serviceEvents)
+    private PolicySnapshot(long version, IReadOnlyList<Declaration> declarations, bool unreadable, IReadOnlyList<ServiceEvent> serviceEvents, PersonFacts person)
     {
         Version = version;
         Declarations = declarations;
-        Informed = declarations.OfType<Informing>().MaxBy(i => i.At);
-        Permission = declarations.OfType<DisclosurePermit>().FirstOrDefault(p => p.InForce);
-        // A declaration nobody can read might be a denial of everything, so it is one.
-        DeniesAll = unreadable || declarations.OfType<DisclosureDenial>().Any(d => d.InForce && d.Target is DenialTarget.All);
-        DeniedServiceEvents = [.. declarations.OfType<DisclosureDenial>().Where(d => d.InForce)
-            .Select(d => d.Target).OfType<DenialTarget.OfServiceEvent>().Select(t => t.Oid).Distinct().Order(StringComparer.Ordinal)];
-        _serviceEvents = serviceEvents.GroupBy(e => e.Controller).ToFrozenDictionary(g => g.Key, g => g.ToArray());
+        Person = person;
+        _unreadable = unreadable;
+        _events = new(serviceEvents);
     }
 
     /// <summary>A person of whom nothing is known.</summary>
-    public static PolicySnapshot Empty { get; } = new(0, [], false, []);
+    public static PolicySnapshot Empty { get; } = new(0, [], false, [], PersonFacts.Unknown);
 
     public long Version { get; }
 
     /// <summary>All declarations, in force or withdrawn; the person sees them in the portal.</summary>
     public IReadOnlyList<Declaration> Declarations { get; }
 
-    /// <summary>The latest informing (§68); null: never informed.</summary>
-    public Informing? Informed { get; }
-
-    /// <summary>The permission in force (§54, §58); null: none.</summary>
-    public DisclosurePermit? Permission { get; }
-
-    /// <summary>A denial of all is in force (§59.2).</summary>
-    public bool DeniesAll { get; }
-
-    /// <summary>OIDs of service events under a denial in force (§59.2), sorted.</summary>
-    public IReadOnlyList<string> DeniedServiceEvents { get; }
+    public PersonFacts Person { get; }
 
     /// <param name="version">Policy version of the compartment; 0 where nothing was ever declared.</param>
     /// <param name="declarations">Those read from the Consents, any order; null stands for one that could not be read.</param>
     /// <param name="serviceEvents">Those not finished, of all controllers.</param>
-    public static PolicySnapshot Compile(long version, IEnumerable<Declaration?> declarations, IEnumerable<ServiceEvent> serviceEvents)
+    /// <param name="person">What is known of the person; null: nothing.</param>
+    public static PolicySnapshot Compile(long version, IEnumerable<Declaration?> declarations, IEnumerable<ServiceEvent> serviceEvents, PersonFacts? person = null)
     {
-        Declaration?[] all = [.. declarations];
-        return new(version, [.. all.OfType<Declaration>()], all.Contains(null), serviceEvents);
+        var read = new List<Declaration>();
+        var unreadable = false;
+        foreach (var declaration in declarations)
+            if (declaration is null)
+                unreadable = true;
+            else
+                read.Add(declaration);
+        return new(version, read, unreadable, serviceEvents as IReadOnlyList<ServiceEvent> ?? [.. serviceEvents], person ?? PersonFacts.Unknown);
     }
 
-    /// <summary>The care relationship (hoitosuhde) that an open service event of the organisation proves; null: none.</summary>
-    /// <param name="organisation">OID of the requester's organisation.</param>
-    /// <param name="oid">A particular service event; null: any open one.</param>
-    /// <param name="at">Time of the request, UTC.</param>
-    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at)
+    /// <summary>The same person had they declared this too: for the preview before it is saved.</summary>
+    public PolicySnapshot With(Declaration declared) => new(Version, [.. Declarations, declared], _unreadable, _events, Person);
+
+    private PolicySnapshot(long version, IReadOnlyList<Declaration> declarations, bool unreadable, CareEvents events, PersonFacts person) =>
+        (Version, Declarations, _unreadable, _events, Person) = (version, declarations, unreadable, events, person);
+
+    /// <summary>What is in force at a time.</summary>
+    internal PolicyState At(DateTimeOffset now)
     {
-        if (!_serviceEvents.TryGetValue(organisation, out var events))
-            return null;
-        foreach (var e in events)
-            if (e.IsOpenAt(at) && (oid is null || e.Oid == oid))
-                return new(organisation, e.Oid);
-        return null;
+        var state = Volatile.Read(ref _state);
+        if (state is not null && state.HoldsAt(now))
+            return state;
+        state = new(Declarations, _unreadable, now);
+        Volatile.Write(ref _state, state);
+        return state;
     }
+
+    /// <summary>The disclosure permission in force (§54, §58); null: none.</summary>
+    public DisclosurePermit? PermissionAt(DateTimeOffset now) => At(now).Permission;
+
+    /// <summary>The emergency that a professional has recorded and that is not over (§54.2); null: none.</summary>
+    public EmergencyAccess? EmergencyOf(string? professional, string organisation, DateTimeOffset now) => At(now).EmergencyOf(professional, organisation, now);
+
+    /// <summary>What of the person's declarations is in force: the permission, and the denials newest first.</summary>
+    public (bool IsInformed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials) InForceAt(DateTimeOffset now) =>
+        At(now) is var state ? (state.IsInformed, state.Permission, state.Denials) : default;
+
+    /// <summary>The care relationship (hoitosuhde) that an open service event or booking of the organisation proves; null: none.</summary>
+    /// <param name="organisation">OID of the requester's organisation.</param>
+    /// <param name="oid">A particular service event; null: any open one, with the services of all of them.</param>
+    /// <param name="at">Time of the request, UTC.</param>
+    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) => _events.RelationshipOf(organisation, oid, at);
 }

@@ -45,7 +45,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             Outcome = status < 400 ? AuditOutcome.Success : status < 500 ? AuditOutcome.MinorFailure : AuditOutcome.SeriousFailure,
             OutcomeDescription = status < 400 ? null : status.ToString(CultureInfo.InvariantCulture),
             Digest = manifest?.Digest,
-            ConsentId = permit.Basis == LegalBasis.DisclosurePermission ? policy.Permission?.Id : null,
+            ConsentId = ConsentOf(requester, permit.Basis, policy),
             Query = interaction.Query,
         };
         var written = ItemsOf(manifest, written: true);
@@ -136,6 +136,14 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         TokenId = requester?.TokenId,
     };
 
+    /// <summary>The declaration or record on which a disclosure rests (§10: legal basis or permission).</summary>
+    private string? ConsentOf(Requester requester, LegalBasis basis, PolicySnapshot policy) => basis switch
+    {
+        LegalBasis.DisclosurePermission => policy.PermissionAt(time.GetUtcNow())?.Id,
+        LegalBasis.Emergency => policy.EmergencyOf(requester.ProfessionalId, requester.Organisation.ToString(), time.GetUtcNow())?.Id,
+        _ => null,
+    };
+
     private static string RoleOf(RepresentationKind kind) => kind == RepresentationKind.Custodian ? AuditPerson.Custodian : AuditPerson.MandateHolder;
 
     private static string AddressOf(HttpContext context) => context.Connection.RemoteIpAddress?.ToString() ?? "inside";
@@ -171,6 +179,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     {
         LegalBasis.OwnRegister => "own-register",
         LegalBasis.DisclosurePermission => "disclosure-permission",
+        LegalBasis.Emergency => "emergency",
         LegalBasis.OwnData => "own-data",
         LegalBasis.OnBehalf => "on-behalf",
         _ => "directory",

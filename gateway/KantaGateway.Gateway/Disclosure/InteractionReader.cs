@@ -60,14 +60,19 @@ public sealed class InteractionReader
 
     public const string ServiceEventHeader = "X-Service-Event";
 
+    /// <summary>Names the employer whose register is meant, of occupational care (Act 703/2023 §18).</summary>
+    public const string EmployerHeader = "X-Employer";
+
     private readonly IdentifierCipher _ids;
     private readonly PageSeal _pages;
     private readonly GatewayOptions _options;
     private readonly SearchedCompartment _searched;
     private readonly WrittenCompartment _written;
+    private readonly IControllers _controllers;
 
-    public InteractionReader(IdentifierCipher ids, PageSeal pages, IPseudonyms pseudonyms, GatewayOptions options)
+    public InteractionReader(IdentifierCipher ids, PageSeal pages, IPseudonyms pseudonyms, IControllers controllers, GatewayOptions options)
     {
+        _controllers = controllers;
         var testCodes = options.Identification.TestIdentityCodes;
         (_ids, _pages, _options) = (ids, pages, options);
         _searched = new(ids, pseudonyms, options.PublicAddress, testCodes);
@@ -86,15 +91,13 @@ public sealed class InteractionReader
         var (format, badFormat) = isContent ? default : Negotiation.OfBody(request, IsSearch(request));
         if (badFormat is not null)
             return new Reading.Refused(badFormat);
-        string? serviceEvent = null;
-        if (request.Headers[ServiceEventHeader].ToString() is { Length: > 0 } named)
-        {
-            if (!Oid.TryParse(named, out var oid))
-                return Refuse(FaultKind.Invalid, $"{ServiceEventHeader} is not an object identifier (OID).", $"http.{ServiceEventHeader}");
-            serviceEvent = oid.ToString();
-        }
+        var serviceEvent = OidIn(request, ServiceEventHeader);
+        var employer = OidIn(request, EmployerHeader);
+        foreach (var (header, oid) in (ReadOnlySpan<(string, string?)>)[(ServiceEventHeader, serviceEvent), (EmployerHeader, employer)])
+            if (oid is { Length: 0 })
+                return Refuse(FaultKind.Invalid, $"{header} is not an object identifier (OID).", $"http.{header}");
         if (isContent)
-            return WriteContent(request, address, serviceEvent);
+            return WriteContent(request, address, serviceEvent, employer);
         if (RequestBody.IsNeedless(request))
             return Refuse(FaultKind.Invalid, $"A {request.Method} request has no body.");
         var (body, badBody) = await RequestBody.ReadAsync(request, cancel);
@@ -149,7 +152,7 @@ public sealed class InteractionReader
                 _ => NotServed(segments, address),
             };
         return reading is Reading.Single single
-            ? single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent }, Body = body }
+            ? single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent, Employer = employer }, Body = body }
             : reading;
     }
 
@@ -166,12 +169,12 @@ public sealed class InteractionReader
         return fault is null ? Validated(type, issues, id is null ? 'c' : 'u') : new Reading.Refused(fault);
     }
 
-    /// <summary>Whoever may send such a resource may ask what would be said of it; a declaration of will nobody sends for another.</summary>
+    /// <summary>Whoever may send such a resource may ask what would be said of it; asking is not yet declaring.</summary>
     private static Reading.Validation Validated(string type, IReadOnlyList<FaultIssue> issues, char letter = 'c') =>
         new(Single(InteractionKind.Validate, type, Pseudonym.Directory, type == "Consent" ? 'r' : letter).Interaction, issues);
 
     /// <summary>A content that streams by: all that is decided about is in the headers.</summary>
-    private Reading WriteContent(HttpRequest request, RestAddress address, string? serviceEvent)
+    private Reading WriteContent(HttpRequest request, RestAddress address, string? serviceEvent, string? employer)
     {
         if (request.ContentLength > _options.MaxBinary)
             return Refuse(FaultKind.TooLarge, $"The content is larger than {_options.MaxBinary >> 20} MiB, the most that is kept of one Binary.");
@@ -191,7 +194,7 @@ public sealed class InteractionReader
         // Counted by the repository while it streams; a length that is said has just been looked at.
         if (request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
             limit.MaxRequestBodySize = null;
-        return single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent }, IsStreamed = true };
+        return single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent, Employer = employer }, IsStreamed = true };
     }
 
     /// <summary>What to do instead, where that can be said.</summary>
@@ -259,7 +262,7 @@ public sealed class InteractionReader
         if (scan.Fault is { } fault)
             return new Reading.Refused(fault);
         var single = ChangeOfId(InteractionKind.Update, type, id, "u");
-        return single with { Interaction = single.Interaction with { Declares = DeclarationIn(type, body), Needs = [.. single.Interaction.Needs, .. SearchesOf(scan)] } };
+        return single with { Interaction = Declaring(single.Interaction with { Needs = [.. single.Interaction.Needs, .. SearchesOf(scan)] }, body) };
     }
 
     /// <summary>An update of what the criteria find; they and the body choose the same compartment.</summary>
@@ -284,7 +287,6 @@ public sealed class InteractionReader
             Interaction = search.Interaction with
             {
                 Kind = InteractionKind.Update,
-                Declares = DeclarationIn(type, body),
                 WritesDirectory = search.Interaction.Compartment.IsDirectory,
                 Needs = [(type, 'u'), (type, 'c'), (type, 's'), .. SearchesOf(scan)],
             },
@@ -322,9 +324,8 @@ public sealed class InteractionReader
         var single = Single(InteractionKind.Create, type, compartment, 'c');
         return single with
         {
-            Interaction = single.Interaction with
+            Interaction = Declaring(single.Interaction, body) with
             {
-                Declares = DeclarationIn(type, body),
                 WritesDirectory = compartment.IsDirectory,
                 // A conditional create searches, and answers with what it finds.
                 Needs =
@@ -465,12 +466,23 @@ public sealed class InteractionReader
 
     private static bool IsSearch(HttpRequest request) => request.Method == "POST" && request.Path.Value!.EndsWith("/_search", StringComparison.Ordinal);
 
-    private static Declaration? DeclarationIn(string type, ReadOnlyMemory<byte> body)
+    /// <summary>The OID in a header; null: there is none, empty: it is no OID.</summary>
+    private static string? OidIn(HttpRequest request, string header) =>
+        request.Headers[header].ToString() is not { Length: > 0 } named ? null : Oid.TryParse(named, out var oid) ? oid.ToString() : "";
+
+    /// <summary>What a Consent declares, and what must be known of whom it names.</summary>
+    private Interaction Declaring(Interaction interaction, ReadOnlyMemory<byte> body)
     {
-        if (type != "Consent")
-            return null;
+        if (interaction.Type != "Consent")
+            return interaction;
         using var document = JsonDocument.Parse(body);
-        return Declarations.Read(document.RootElement);
+        var (declaration, objection) = DeclarationReader.Read(document.RootElement);
+        return interaction with
+        {
+            Declares = declaration,
+            Objection = objection,
+            DeniedController = declaration is DisclosureDenial { Target: DenialTarget.OfRegister target } ? _controllers.KindOf(target.Controller) : null,
+        };
     }
 
     /// <param name="type">Null for everything of a patient, for which a token must at least reach the Patient.</param>

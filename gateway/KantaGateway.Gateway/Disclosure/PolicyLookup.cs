@@ -1,4 +1,5 @@
 using System.Text.Json;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Search;
@@ -71,8 +72,18 @@ public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
     private static PolicySnapshot Compile(JsonElement policy) => PolicySnapshot.Compile(
         policy.GetProperty("version").GetInt64(),
         policy.GetProperty("consents").EnumerateArray().Select(Declarations.Read),
-        policy.GetProperty("serviceEvents").EnumerateArray().Select(e => new ServiceEvent(
-            Text(e, "oid"), Text(e, "controller") ?? "", Text(e, "status") ?? "", Start(e), End(e))));
+        [.. policy.GetProperty("serviceEvents").EnumerateArray().Select(e => new ServiceEvent(
+            Text(e, "oid"), string.Intern(Text(e, "controller") ?? ""), Text(e, "status") ?? "", Start(e), End(e))
+        {
+            Kind = Text(e, "kind") == "Appointment" ? CareEventKind.Appointment : CareEventKind.Encounter,
+            Register = Text(e, "register") ?? Register.Patient,
+            Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
+        })],
+        policy.TryGetProperty("person", out var person) ? PersonOf(person) : null);
+
+    private static PersonFacts PersonOf(JsonElement person) => new(
+        TimeRange.TryParse(Text(person, "birthDate"), out var born) ? DateOnly.FromDateTime(At((born.Start + born.End) / 2).UtcDateTime) : null,
+        Text(person, "deceased") is not { } died ? null : TimeRange.TryParse(died, out var when) ? At(when.Start) : DateTimeOffset.MinValue);
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

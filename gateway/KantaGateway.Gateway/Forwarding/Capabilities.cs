@@ -52,7 +52,7 @@ public static class Capabilities
             versioning = "versioned-update",
             readHistory = true,
             updateCreate = false,
-            conditionalCreate = Offers(RestInteraction.Create),
+            conditionalCreate = Offers(RestInteraction.Create) && ResourceRules.Refusal(type, "POST", isConditional: true, isInTransaction: false) is null,
             conditionalRead = "full-support",
             conditionalUpdate = Offers(RestInteraction.ConditionalUpdate),
             conditionalDelete = Offers(RestInteraction.ConditionalDelete) ? "single" : "not-supported",
@@ -73,7 +73,7 @@ public static class Capabilities
         "DocumentReference" => $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary, and the two a submission set), found (ITI-66, ITI-67) and fetched (ITI-68).",
         "AuditEvent" => "Entries of the writing organisation's own use log: read by that organisation alone, never changed nor deleted. The persons see in the portal who has used their data; no AuditEvent is served to them here.",
         "Provenance" => "Never changed nor deleted.",
-        "Consent" => "Declared, changed and read by the person in the portal; nobody else is told of them.",
+        "Consent" => "Declared, changed and read by the person in the portal, or recorded at a desk with its signed form; confirmations of specially protected entries and emergencies are recorded by professionals. Nobody but the person is told of them.",
         "Binary" => null,
         _ when ResourceTypes.PlaceOf(type) == ResourcePlace.Companion =>
             $"A {type} is created in a transaction with a resource that refers to it, by criteria too. Afterwards it is updated, patched and deleted by id or by criteria; outside a transaction they name it by _id, for it names no patient.",

@@ -76,6 +76,11 @@ internal sealed class ClientDirectory
         _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.OrganisationName
         ?? _clients.Values.SelectMany(static c => c.Requesters).FirstOrDefault(r => r.Organisation.ToString() == oid)?.Name;
 
+    /// <summary>Kind of the data controller with this dotted OID; null when none such has joined.</summary>
+    public ControllerKind? KindOfOrganisation(string oid) =>
+        _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.ControllerKind
+        ?? _clients.Values.SelectMany(static c => c.Requesters).FirstOrDefault(r => r.Organisation.ToString() == oid)?.Kind;
+
     /// <param name="isTest">Whether any OID will do for an organisation: made-up ones have no check digit. Otherwise the SOTE register's form is demanded.</param>
     /// <param name="decisions">What operators have decided, by client id: their word goes before the file's, but what either suspends is suspended.</param>
     /// <exception cref="InvalidDataException">The text is not a valid clients file; the message lists every error.</exception>
@@ -292,7 +297,7 @@ internal sealed class ClientDirectory
 /// </remarks>
 /// <param name="isTest">As <see cref="ClientDirectory.Read(ReadOnlySpan{byte}, bool, IReadOnlyDictionary{string, ClientDecision})"/> has it.</param>
 /// <param name="approvals">What operators have decided; null: there are none.</param>
-internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvider time, ILogger<ClientRegistry> logger, Approvals? approvals = null)
+internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvider time, ILogger<ClientRegistry> logger, Approvals? approvals = null) : IControllers
 {
     private static readonly long LookEvery = TimeSpan.TicksPerSecond / 2;
 
@@ -304,6 +309,9 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
     private volatile ClientDirectory _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, approvals?.Current.Clients);
     private DateTime _written = File.GetLastWriteTimeUtc(file);
     private long _lookedAt = time.GetUtcNow().Ticks;
+
+    /// <inheritdoc />
+    public ControllerKind? KindOf(string oid) => Current.KindOfOrganisation(oid);
 
     /// <summary>The directory now. The instance changes exactly when the file or a decision has: what was derived from another instance is stale.</summary>
     /// <exception cref="FaultException">What operators have decided has been unknown for too long (<see cref="Approvals.IsCurrent"/>).</exception>

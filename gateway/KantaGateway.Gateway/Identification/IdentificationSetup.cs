@@ -35,6 +35,7 @@ public static class IdentificationSetup
         services.TryAddSingleton<IIdentificationObserver, NoIdentificationObserver>();
         services.AddSingleton(provider => new TokenKeys(keys, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, identification.TestIdentityCodes, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>(), provider.GetService<Approvals>()));
+        services.AddSingleton<IControllers>(provider => provider.GetRequiredService<ClientRegistry>());
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), identification.RevocationSources ?? [],
             new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>()));
         if (options.Redis is { } redis)

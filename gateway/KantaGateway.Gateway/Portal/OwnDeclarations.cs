@@ -52,11 +52,8 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
                 break;
             answer = await requests.SendAsync(citizen, "GET", next, cancel: cancel);
         }
-        return new(
-            declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.At),
-            declarations.OfType<DisclosurePermit>().FirstOrDefault(p => p.InForce),
-            [.. declarations.OfType<DisclosureDenial>().Where(d => d.InForce).OrderByDescending(d => d.At)],
-            unreadable);
+        var (_, permission, denials) = PolicySnapshot.Compile(0, declarations, []).InForceAt(time.GetUtcNow());
+        return new(declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.At), permission, denials, unreadable);
     }
 
     public Task InformedAsync(Requester citizen, CancellationToken cancel) =>

@@ -1,7 +1,10 @@
+using System.Globalization;
 using System.Text.Json;
 using CsCheck;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Tests.Consent;
 
@@ -19,10 +22,17 @@ public class ConsentDecisionTests
         var vector = Cases.Single(c => c.GetProperty("name").GetString() == name);
         var requester = ConsentWorld.Requester(vector.GetProperty("requester").GetString()!, Text("purpose") ?? "TREAT",
             vector.TryGetProperty("scopes", out var scopes) ? [.. scopes.EnumerateArray().Select(s => s.GetString()!)] : null,
-            vector.TryGetProperty("expired", out _));
+            vector.TryGetProperty("expired", out _)) with
+        {
+            Tasks = Text("tasks") is { } tasks ? Enum.Parse<TaskClass>(tasks) : null,
+            ControllerKind = Text("controllerKind") is { } controller ? Enum.Parse<ControllerKind>(controller) : ControllerKind.Private,
+        };
         var interaction = ConsentWorld.Interaction(Enum.Parse<InteractionKind>(Text("interaction")!, ignoreCase: true), Text("type") ?? "Observation",
-            vector.TryGetProperty("directory", out _), Text("serviceEvent"), Text("declares"));
-        var policy = ConsentWorld.Policy(vector.GetProperty("declared").EnumerateArray().Select(d => d.GetString()!), vector.GetProperty("open").GetBoolean());
+            vector.TryGetProperty("directory", out _), Text("serviceEvent"), Text("declares")) with { Employer = Text("employer") };
+        var policy = ConsentWorld.Policy(vector.GetProperty("declared").EnumerateArray().Select(d => d.GetString()!), vector.GetProperty("open").GetBoolean(),
+            Text("eventServices") is { } services ? Enum.Parse<ProtectedService>(services) : ProtectedService.None,
+            new(Text("born") is { } born ? DateOnly.Parse(born, CultureInfo.InvariantCulture) : null,
+                Text("died") is { } died ? DateTimeOffset.Parse(died + "T00:00Z", CultureInfo.InvariantCulture) : null));
 
         var decision = ConsentWorld.Decide(requester, interaction, policy);
 
@@ -36,6 +46,21 @@ public class ConsentDecisionTests
             Assert.Equal(expect.GetProperty("basis").GetString(), permit.Basis.ToString());
             if (expect.TryGetProperty("denied", out var denied))
                 Assert.Equal(denied.EnumerateArray().Select(d => d.GetString()), permit.Scope.Withheld.ServiceEvents);
+            if (expect.TryGetProperty("registers", out var registers))
+                Assert.Equal(registers.EnumerateArray().Select(d => d.GetString()), permit.Scope.Withheld.Registers);
+            if (expect.TryGetProperty("prescriptions", out var prescriptions))
+                Assert.Equal(prescriptions.EnumerateArray().Select(d => d.GetString()), permit.Scope.Withheld.Prescriptions);
+            if (expect.TryGetProperty("seen", out var seen))
+                Assert.Equal((true, seen.GetString()), (permit.Scope.Withheld.SpeciallyProtected, permit.Scope.Withheld.SeenServices.ToString()));
+            if (expect.TryGetProperty("rule", out var rule))
+                Assert.Contains(Enum.Parse<Rule>(rule.GetString()!), permit.Rules);
+            if (expect.TryGetProperty("register", out var register))
+                Assert.Equal(register.GetString(), permit.Scope.Register);
+            if (expect.TryGetProperty("others", out _))
+            {
+                Assert.DoesNotContain("DocumentReference", Assert.IsAssignableFrom<IReadOnlyList<string>>(permit.Scope.TypesOfOthers));
+                Assert.Contains("MedicationRequest", permit.Scope.TypesOfOthers!);
+            }
         }
 
         string? Text(string property) => vector.TryGetProperty(property, out var value) ? value.GetString() : null;
@@ -80,7 +105,7 @@ public class ConsentDecisionTests
         var objections = new List<string>();
         if (!declared.Contains("informed"))
             objections.Add("§58, §68: never informed with the text in force");
-        if (!declared.Contains("permit"))
+        if (!declared.Contains("permit") || declared.Contains("permit-withdrawn"))
             objections.Add("§54.1: no disclosure permission");
         if (!open)
             objections.Add("§57: no treatment relationship");

@@ -1,4 +1,5 @@
 using System.Text;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
@@ -33,29 +34,66 @@ static class ConsentWorld
     /// <summary>A declaration by its short name in the vectors; null stands for a Consent that nobody can read.</summary>
     public static Declaration? Declared(string name) => name switch
     {
-        "informed" => new Informing("c1", "v1", Now.AddDays(-1), true, Informing.CurrentTextVersion),
-        "informed-old" => new Informing("c1", "v1", Now.AddDays(-900), true, "2019-1"),
-        "permit" => new DisclosurePermit("c2", "v1", Now.AddDays(-1), true),
-        "permit-withdrawn" => new DisclosurePermit("c2", "v2", Now.AddDays(-1), false),
-        "deny-all" => new DisclosureDenial("c3", "v1", Now.AddDays(-1), true, new DenialTarget.All()),
-        "deny-all-withdrawn" => new DisclosureDenial("c3", "v2", Now.AddDays(-1), false, new DenialTarget.All()),
+        "informed" => new Informing { Id = "c1", VersionId = "v1", At = Now.AddDays(-2), TextVersion = Informing.CurrentTextVersion },
+        "informed-old" => new Informing { Id = "c1", VersionId = "v1", At = Now.AddDays(-900), TextVersion = "2019-1" },
+        "permit" => new DisclosurePermit { Id = "c2", VersionId = "v1", At = Now.AddDays(-1) },
+        "permit-withdrawn" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), IsActive = false },
+        "permit-expired" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), Until = Now },
+        "permit-later" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), From = Now.AddTicks(1) },
+        "deny-all" => Denial(new DenialTarget.All()),
+        "deny-all-but-emergency" => Denial(new DenialTarget.All()) with { AllowsEmergency = true },
+        "deny-all-withdrawn" => Denial(new DenialTarget.All()) with { IsActive = false },
+        "deny-all-expired" => Denial(new DenialTarget.All()) with { Until = Now },
         "unreadable" => null,
-        _ when name.StartsWith("deny-event:", StringComparison.Ordinal) =>
-            new DisclosureDenial("c4", "v1", Now.AddDays(-1), true, new DenialTarget.OfServiceEvent(name["deny-event:".Length..])),
+        "emergency" => Emergency,
+        "emergency-over" => Emergency with { Until = Now },
+        "emergency-of-another" => Emergency with { Professional = "another" },
+        "emergency-unsettled" => Emergency with { Id = "e0", At = Now - EmergencyAccess.ReviewedWithin, Until = Now.AddDays(-2) },
+        "emergency-settled" => new EmergencyReview { Id = "r1", At = Now.AddDays(-1), Professional = "reviewer", Organisation = Revontuli.ToString(), Unit = "1.2.246.10.99000022.10.2", Emergency = "e0", IsJustified = true },
+        "emergency-unjustified" => new EmergencyReview { Id = "r1", At = Now.AddDays(-1), Professional = "reviewer", Organisation = Revontuli.ToString(), Unit = "1.2.246.10.99000022.10.2", Emergency = "e1", IsJustified = false },
+        "confirmed" => Confirmed,
+        "confirmed-over" => Confirmed with { Until = Now },
+        "confirmed-by-another" => Confirmed with { Professional = "another" },
+        "confirmed-for-another-purpose" => Confirmed with { Purpose = "ETREAT" },
+        _ when name.StartsWith("deny-event:", StringComparison.Ordinal) => Denial(new DenialTarget.OfServiceEvent(name["deny-event:".Length..])),
+        _ when name.StartsWith("deny-event-but-emergency:", StringComparison.Ordinal) =>
+            Denial(new DenialTarget.OfServiceEvent(name["deny-event-but-emergency:".Length..])) with { AllowsEmergency = true },
+        _ when name.StartsWith("deny-register:", StringComparison.Ordinal) => Denial(new DenialTarget.OfRegister(name["deny-register:".Length..], Register.Patient)),
+        _ when name.StartsWith("deny-occupational:", StringComparison.Ordinal) && name.Split(':') is [_, var keeper, var employer] =>
+            Denial(new DenialTarget.OfRegister(keeper, Register.Occupational(employer))),
+        _ when name.StartsWith("deny-prescription:", StringComparison.Ordinal) => Denial(new DenialTarget.OfPrescription(name["deny-prescription:".Length..])),
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, "not in the table above"),
     };
 
-    public static PolicySnapshot Policy(IEnumerable<string> declared, bool open) => PolicySnapshot.Compile(7, declared.Select(Declared),
-        open ? [new ServiceEvent(OwnEvent, Revontuli.ToString(), "in-progress", Now.AddHours(-1), null)] : []);
+    private static readonly EmergencyAccess Emergency = new()
+    {
+        Id = "e1", At = Now.AddMinutes(-5), Until = Now.AddMinutes(25), Professional = "revontuli-laakari", Organisation = Revontuli.ToString(),
+        Unit = "1.2.246.10.99000022.10.1", Reason = EmergencyReason.CannotBeAsked,
+    };
 
-    public static Interaction Interaction(InteractionKind kind, string type, bool directory = false, string? serviceEvent = null, string? declares = null) => new()
+    private static readonly ProtectedConfirmation Confirmed = new()
+    {
+        Id = "p1", At = Now.AddHours(-1), Until = Now.AddHours(1), Professional = "revontuli-laakari", Organisation = Revontuli.ToString(),
+        Purpose = "TREAT", Services = ProtectedService.Psychiatry,
+    };
+
+    private static DisclosureDenial Denial(DenialTarget target) => new() { Id = "c3", VersionId = "v1", At = Now.AddDays(-1), Target = target };
+
+    public static PolicySnapshot Policy(IEnumerable<string> declared, bool open, ProtectedService services = ProtectedService.None, PersonFacts? person = null) =>
+        PolicySnapshot.Compile(7, declared.Select(Declared),
+            open ? [new ServiceEvent(OwnEvent, Revontuli.ToString(), "in-progress", Now.AddHours(-1), null) { Services = services }] : [], person);
+
+    public static Interaction Interaction(InteractionKind kind, string type, bool directory = false, string? serviceEvent = null, string? declares = null) =>
+        InteractionOf(kind, type, directory, serviceEvent, declares is null ? null : Declared(declares));
+
+    public static Interaction InteractionOf(InteractionKind kind, string type, bool directory = false, string? serviceEvent = null, Declaration? declares = null) => new()
     {
         Kind = kind,
         Type = type,
         Compartment = directory ? Pseudonym.Directory : Person,
         Needs = [(type, kind switch { InteractionKind.Create => 'c', InteractionKind.Update => 'u', InteractionKind.Delete => 'd', InteractionKind.Search => 's', _ => 'r' })],
         ServiceEvent = serviceEvent,
-        Declares = declares is null ? null : Declared(declares),
+        Declares = declares,
     };
 
     /// <summary>Decides as the pipeline does: the relationship comes from the same policy.</summary>

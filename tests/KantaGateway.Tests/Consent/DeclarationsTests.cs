@@ -18,7 +18,7 @@ public class DeclarationsTests
         var informing = Assert.IsType<Informing>(Read(Declarations.Informing(PatientId, ConsentWorld.Now)));
         Assert.True(informing.IsCurrent);
         Assert.Equal(ConsentWorld.Now, informing.At);
-        Assert.True(Assert.IsType<DisclosurePermit>(Read(Declarations.Permit(PatientId, ConsentWorld.Now))).InForce);
+        Assert.True(Assert.IsType<DisclosurePermit>(Read(Declarations.Permit(PatientId, ConsentWorld.Now))).IsActive);
         Assert.IsType<DenialTarget.All>(Assert.IsType<DisclosureDenial>(Read(Declarations.Denial(PatientId, new DenialTarget.All(), ConsentWorld.Now))).Target);
         Assert.Equal(new DenialTarget.OfServiceEvent(Event), Assert.IsType<DisclosureDenial>(Read(Declarations.Denial(PatientId, new DenialTarget.OfServiceEvent(Event), ConsentWorld.Now))).Target);
     }
@@ -27,7 +27,7 @@ public class DeclarationsTests
     public void A_withdrawn_declaration_is_the_same_one_out_of_force()
     {
         using var stored = JsonDocument.Parse(Declarations.Permit(PatientId, ConsentWorld.Now));
-        Assert.False(Assert.IsType<DisclosurePermit>(Read(Declarations.Withdrawn(stored.RootElement))).InForce);
+        Assert.False(Assert.IsType<DisclosurePermit>(Read(Declarations.Withdrawn(stored.RootElement))).IsActive);
     }
 
     public static TheoryData<string, Action<JsonNode>> Changes => new()
@@ -36,7 +36,9 @@ public class DeclarationsTests
         { "no kind", c => c["category"]!.AsArray().RemoveAt(1) },
         { "an unknown kind", c => c["category"]![1]!["coding"]![0]!["code"] = "research" },
         { "a narrower deny: by actor", c => c["provision"]!["actor"] = JsonNode.Parse("""[{"role":{"text":"x"},"reference":{"display":"x"}}]""") },
-        { "a narrower deny: by period", c => c["provision"]!["period"] = JsonNode.Parse("""{"end":"2030-01-01"}""") },
+        { "a period that cannot be read", c => c["provision"]!["period"] = JsonNode.Parse("""{"end":"soon"}""") },
+        { "a modifier that nobody knows", c => c["modifierExtension"] = JsonNode.Parse("""[{"url":"https://example.org/not","valueBoolean":true}]""") },
+        { "a nested exception of another purpose", c => c["provision"]!["provision"] = JsonNode.Parse("""[{"type":"permit","purpose":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActReason","code":"HRESCH"}]}]""") },
         { "a permit that is called denial", c => c["provision"]!["type"] = "permit" },
         { "a single document", c => c["provision"]!["data"]![0]!["reference"]!["type"] = "DocumentReference" },
         { "another meaning", c => c["provision"]!["data"]![0]!["meaning"] = "instance" },

@@ -41,7 +41,7 @@ public sealed class RepresentationTests
     public void A_custodian_neither_sets_nor_withdraws_a_denial_of_the_child(InteractionKind kind, string declaration)
     {
         var write = ConsentWorld.Interaction(kind, "Consent", declares: declaration);
-        Assert.Equal(DenyReason.DeclarationByAnother, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "deny-all"]));
+        Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "deny-all"]));
         // What the person may do, who holds her mandate may do.
         Assert.IsType<Decision.Permit>(ConsentWorld.Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy(["informed", "deny-all"], false)));
     }
@@ -53,9 +53,9 @@ public sealed class RepresentationTests
     {
         var declared = ConsentWorld.Declared(declaration)! with { Id = "c3" };
         var write = ConsentWorld.Interaction(InteractionKind.Update, "Consent") with { Declares = declared };
-        Assert.Equal(DenyReason.DeclarationByAnother, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "permit", "deny-all"]));
+        Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "permit", "deny-all"]));
         // Nor of one that nobody can read, which counts as one.
-        Assert.Equal(DenyReason.DeclarationByAnother, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "permit", "unreadable"]));
+        Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "permit", "unreadable"]));
     }
 
     [Theory, MemberData(nameof(Kinds))]

@@ -39,7 +39,7 @@ public sealed class TaskClassesTests
     }
 
     [Theory, MemberData(nameof(Tasks))]
-    public void What_others_recorded_is_reached_by_broad_care_alone(string name)
+    public void What_others_recorded_is_reached_by_the_tasks_that_the_decree_gives_it_to(string name)
     {
         var others = Vectors.GetProperty("tasks").EnumerateArray().Single(t => t.GetProperty("name").GetString() == name).GetProperty("others").GetBoolean();
         var permit = Assert.IsType<Decision.Permit>(ConsentWorld.Decide(

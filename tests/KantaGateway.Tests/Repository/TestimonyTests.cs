@@ -85,7 +85,7 @@ public sealed class TestimonyTests : IAsyncLifetime
     {
         Assert.Equal(["create", "history-instance", "history-type", "read", "search-type", "vread"], Offered("Provenance"));
         Assert.Equal(Offered("Provenance"), Offered("AuditEvent"));
-        Assert.Equal(["history-instance", "history-type", "read", "search-type", "vread"], Offered("Consent"));
+        Assert.Equal(["create", "history-instance", "history-type", "read", "search-type", "vread"], Offered("Consent"));
         Assert.Contains("patch", Offered("Observation"));
     }
 

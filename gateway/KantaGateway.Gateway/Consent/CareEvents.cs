@@ -1,0 +1,186 @@
+using KantaGateway.Fhir.Grants;
+
+namespace KantaGateway.Gateway.Consent;
+
+/// <summary>What proves treatment: an Encounter, or an Appointment near its time.</summary>
+public enum CareEventKind { Encounter, Appointment }
+
+/// <summary>An unfinished service event (palvelutapahtuma) or booking as the repository holds it.</summary>
+/// <param name="Oid">OID of the service event; null when it carries none.</param>
+/// <param name="Controller">OID of the organisation whose register it is in.</param>
+/// <param name="Status">FHIR Encounter.status or Appointment.status.</param>
+/// <param name="Start">Inclusive; null: not stated.</param>
+/// <param name="End">Exclusive; null: open-ended. What is stated but unreadable must come as the earliest time, so that it is over.</param>
+public sealed record ServiceEvent(string? Oid, string Controller, string Status, DateTimeOffset? Start, DateTimeOffset? End)
+{
+    /// <summary>How long before its start and after its end a booking proves treatment, hours 24: to prepare the visit and to write it up.</summary>
+    public static readonly TimeSpan AppointmentMargin = TimeSpan.FromHours(24);
+
+    public CareEventKind Kind { get; init; }
+
+    /// <summary>The controller's register that it is in, as <see cref="Fhir.Grants.Register"/> names it.</summary>
+    public string Register { get; init; } = Fhir.Grants.Register.Patient;
+
+    /// <summary>The specially protected services that it is an event of.</summary>
+    public ProtectedService Services { get; init; }
+
+    /// <summary>Whether its status can prove treatment at all.</summary>
+    public bool CanProve => Kind == CareEventKind.Encounter
+        ? Status is "arrived" or "triaged" or "in-progress" or "onleave"
+        : Status is "booked" or "arrived" or "checked-in" && Start is not null;
+
+    /// <summary>From when it proves treatment.</summary>
+    internal DateTimeOffset Opens => Start is not { } start ? DateTimeOffset.MinValue
+        : Kind == CareEventKind.Appointment && start > DateTimeOffset.MinValue + AppointmentMargin ? start - AppointmentMargin : start;
+
+    /// <summary>Until when: exclusive. A booking that says no end lasts to the end of its margin.</summary>
+    internal DateTimeOffset Closes => Kind == CareEventKind.Encounter ? End ?? DateTimeOffset.MaxValue
+        : (End ?? Start) is { } end && end > DateTimeOffset.MinValue && end < DateTimeOffset.MaxValue - AppointmentMargin ? end + AppointmentMargin
+        : End ?? Start ?? DateTimeOffset.MinValue;
+
+    /// <summary>Whether it proves a care relationship at this time (Act 703/2023 §9, §57).</summary>
+    public bool IsOpenAt(DateTimeOffset at) => CanProve && Opens <= at && at < Closes;
+}
+
+/// <summary>Proof of treatment: an open service event of the organisation, as the repository holds it (§9, §57).</summary>
+/// <param name="Organisation">OID of the organisation that treats.</param>
+/// <param name="ServiceEvent">OID of the event; null when it carries none.</param>
+public sealed record CareRelationship(string Organisation, string? ServiceEvent)
+{
+    /// <summary>The register in which it is treated.</summary>
+    public string Register { get; init; } = Fhir.Grants.Register.Patient;
+
+    /// <summary>The specially protected services in which the organisation treats the person now (§26.2).</summary>
+    public ProtectedService Services { get; init; }
+}
+
+/// <summary>
+/// The events of one person by organisation and time, so that finding an open one costs the logarithm of their number. Immutable.
+/// </summary>
+sealed class CareEvents
+{
+    private static readonly ProtectedService[] Services = [.. Enum.GetValues<ProtectedService>().Where(s => s != ProtectedService.None)];
+
+    private readonly Dictionary<string, OfOrganisation> _byOrganisation = new(StringComparer.Ordinal);
+
+    public CareEvents(IReadOnlyList<ServiceEvent> events)
+    {
+        OfOrganisation? last = null;
+        foreach (var e in events)
+        {
+            if (!e.CanProve)
+                continue;
+            // Events of one visit, and mostly of one organisation, come one after another.
+            if (last is null || (!ReferenceEquals(last.Organisation, e.Controller) && last.Organisation != e.Controller))
+                if (!_byOrganisation.TryGetValue(e.Controller, out last))
+                    _byOrganisation.Add(e.Controller, last = new(e.Controller));
+            last.Events.Add(e);
+        }
+        foreach (var of in _byOrganisation.Values)
+            of.Build();
+    }
+
+    /// <inheritdoc cref="PolicySnapshot.RelationshipOf"/>
+    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) =>
+        _byOrganisation.TryGetValue(organisation, out var of) ? of.RelationshipAt(oid, at) : null;
+
+    private sealed class OfOrganisation(string organisation)
+    {
+        private readonly List<(ProtectedService Service, Timeline Events)> _protected = [];
+        private Timeline _all = null!;
+        private Dictionary<string, ServiceEvent[]>? _byOid;
+
+        /// <summary>The last one given, for the next request mostly asks for the same.</summary>
+        private CareRelationship? _given;
+
+        public string Organisation { get; } = organisation;
+
+        public List<ServiceEvent> Events { get; } = [];
+
+        public void Build()
+        {
+            _all = new(Events);
+            var present = ProtectedService.None;
+            foreach (var e in Events)
+                present |= e.Services;
+            foreach (var service in Services)
+                if ((present & service) != 0)
+                    _protected.Add((service, new(Events.FindAll(e => (e.Services & service) != 0))));
+        }
+
+        public CareRelationship? RelationshipAt(string? oid, DateTimeOffset at)
+        {
+            ServiceEvent? proof;
+            var services = ProtectedService.None;
+            if (oid is not null)
+                (proof, services) = Named(oid, at);
+            else
+            {
+                proof = _all.OpenAt(at);
+                foreach (var (service, events) in _protected)
+                    if (events.OpenAt(at) is not null)
+                        services |= service;
+            }
+            if (proof is null)
+                return null;
+            var given = _given;
+            if (given is not null && given.ServiceEvent == proof.Oid && given.Register == proof.Register && given.Services == services)
+                return given;
+            return _given = new(Organisation, proof.Oid) { Register = proof.Register, Services = services };
+        }
+
+        /// <summary>An Encounter and its booking may bear one OID: each that is open counts.</summary>
+        private (ServiceEvent?, ProtectedService) Named(string oid, DateTimeOffset at)
+        {
+            var byOid = _byOid ??= Events.Where(e => e.Oid is not null).GroupBy(e => e.Oid!).ToDictionary(g => g.Key, g => g.ToArray());
+            var (proof, services) = ((ServiceEvent?)null, ProtectedService.None);
+            if (byOid.TryGetValue(oid, out var named))
+                foreach (var e in named)
+                    if (e.IsOpenAt(at))
+                        (proof, services) = (proof ?? e, services | e.Services);
+            return (proof, services);
+        }
+    }
+
+    /// <summary>Events sorted by their opening; with each, which of those up to it closes last.</summary>
+    private sealed class Timeline
+    {
+        private readonly ServiceEvent[] _events;
+        private readonly long[] _opens;
+        private readonly int[] _lasts;
+
+        public Timeline(List<ServiceEvent> events)
+        {
+            _events = [.. events];
+            _opens = new long[_events.Length];
+            var sorted = true;
+            for (var i = 0; i < _events.Length; i++)
+            {
+                _opens[i] = _events[i].Opens.UtcTicks;
+                sorted &= i == 0 || _opens[i - 1] <= _opens[i];
+            }
+            if (!sorted)
+                Array.Sort(_opens, _events);
+            _lasts = new int[_events.Length];
+            for (var (i, latest) = (0, DateTimeOffset.MinValue); i < _events.Length; i++)
+            {
+                var closes = _events[i].Closes;
+                var isLater = i == 0 || closes > latest;
+                _lasts[i] = isLater ? i : _lasts[i - 1];
+                latest = isLater ? closes : latest;
+            }
+        }
+
+        public ServiceEvent? OpenAt(DateTimeOffset at)
+        {
+            var found = Array.BinarySearch(_opens, at.UtcTicks);
+            var opened = found < 0 ? ~found : found + 1;
+            while (found >= 0 && opened < _opens.Length && _opens[opened] == at.UtcTicks)
+                opened++;
+            if (opened == 0)
+                return null;
+            var last = _events[_lasts[opened - 1]];
+            return at < last.Closes ? last : null;
+        }
+    }
+}

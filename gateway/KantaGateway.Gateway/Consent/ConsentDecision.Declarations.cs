@@ -1,0 +1,119 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
+
+namespace KantaGateway.Gateway.Consent;
+
+// Who may declare what, and who may record what about the own access.
+public static partial class ConsentDecision
+{
+    /// <summary>The person, an app of theirs, or who represents them (§50, §58).</summary>
+    private static Decision DecideDeclarationOfPerson(Requester requester, Interaction interaction, PolicySnapshot policy, DateTimeOffset now)
+    {
+        if (interaction.Type != "Consent" || interaction.Kind is not (InteractionKind.Create or InteractionKind.Update))
+            return Decision.Deny.Of(DenyReason.NoLegalBasis);
+        if (interaction.Declares is not { } declaration)
+            return Decision.Deny.Of(interaction.Objection);
+        if (declaration is AccessRecord || IsOfAccess(interaction, policy, declaration.Id))
+            return Decision.Deny.Of(DenyReason.DeclarationByAnother);
+        if (requester.OnBehalfOf is { Kind: RepresentationKind.Custodian } && !IsACustodians(declaration, interaction, policy))
+            return Decision.Deny.Of(DenyReason.NotForCustodians);
+        if (Objection(declaration, interaction, policy, now) is { } objection)
+            return Decision.Deny.Of(objection);
+        return new Decision.Permit(requester.OnBehalfOf is null ? LegalBasis.OwnData : LegalBasis.OnBehalf,
+            new DisclosureScope { Breadth = Breadth.WholePerson, Controller = requester.Organisation.ToString() },
+            requester.OnBehalfOf is null ? [Rule.SelfDeclares] : [Rule.Represents, Rule.SelfDeclares], RestsOnPolicy: true);
+    }
+
+    /// <summary>What is recorded at a desk for the person (§58: given to a joined provider), and what a professional records about the own access.</summary>
+    private static Decision DecideDeclaration(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
+    {
+        if (interaction.Type != "Consent" || interaction.Kind != InteractionKind.Create)
+            return Decision.Deny.Of(DenyReason.DeclarationByAnother);
+        if (interaction.Declares is not { } declaration)
+            return Decision.Deny.Of(interaction.Objection);
+        if (interaction.ServiceEvent is not null && relationship is null)
+            return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
+        var organisation = requester.Organisation.ToString();
+        var (rule, reason) = declaration is AccessRecord record
+            ? DecideRecord(requester, record, organisation, policy, relationship, now)
+            : (Rule.DeskDeclares, ObjectionAtDesk(declaration, organisation, relationship));
+        if ((reason ?? Objection(declaration, interaction, policy, now)) is { } objection)
+            return Decision.Deny.Of(objection);
+        return new Decision.Permit(LegalBasis.OwnRegister, new DisclosureScope
+        {
+            Breadth = Breadth.OwnRegister,
+            Controller = organisation,
+            Register = RegisterOf(requester, interaction, relationship) ?? Register.Patient,
+            MayDeclare = true,
+        }, [rule], RestsOnPolicy: true);
+    }
+
+    /// <summary>At the desk: recorded by the organisation that asks, signed by the person, and of a person who is treated there, for a permission opens the record.</summary>
+    private static DenyReason? ObjectionAtDesk(Declaration declaration, string organisation, CareRelationship? relationship) =>
+        declaration.RecordedBy != organisation ? DenyReason.DeclarationByAnother
+        : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
+        : relationship is null && declaration is DisclosurePermit { IsActive: true } or Informing && relationship is null ? DenyReason.NoOpenServiceEvent
+        : null;
+
+    private static (Rule, DenyReason?) DecideRecord(
+        Requester requester, AccessRecord record, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
+    {
+        if (requester.Kind != RequesterKind.Professional || requester.ProfessionalId is null || record.Professional != requester.ProfessionalId
+            || record.Organisation != organisation || !record.IsActive)
+            return (Rule.RecordsAccess, DenyReason.DeclarationByAnother);
+        var state = policy.At(now);
+        switch (record)
+        {
+            case ProtectedConfirmation confirmation:
+                return (Rule.RecordsAccess,
+                    confirmation.Purpose != requester.PurposeOfUse || IsTooLong(record, ProtectedConfirmation.MaxLength, now) ? DenyReason.RecordTooWide
+                    : relationship is null ? DenyReason.NoOpenServiceEvent
+                    : null);
+            case EmergencyAccess:
+                return (Rule.RecordsAccess,
+                    requester.PurposeOfUse != "ETREAT" || IsTooLong(record, EmergencyAccess.MaxLength, now) ? DenyReason.RecordTooWide
+                    : TaskReach.Others(requester.Tasks) is { Length: 0 } ? DenyReason.NoLegalBasis
+                    : relationship is null ? DenyReason.NoOpenServiceEvent
+                    : state.RestsFor(requester.ProfessionalId, organisation, now) ? DenyReason.EmergenciesRest
+                    : null);
+            case EmergencyReview review:
+                var emergency = state.Emergency(review.Emergency);
+                var isAnothers = emergency is not null && emergency.Organisation == organisation && emergency.Professional != requester.ProfessionalId
+                    && requester.Unit is { } unit && unit == review.Unit && unit != emergency.Unit;
+                return (Rule.ReviewsEmergency, isAnothers && state.ReviewOf(review.Emergency) is null ? null : DenyReason.NoReview);
+            default:
+                return (Rule.RecordsAccess, DenyReason.UnknownDeclaration);
+        }
+    }
+
+    private static bool IsTooLong(AccessRecord record, TimeSpan most, DateTimeOffset now) =>
+        record.Until is not { } until || until - (record.From ?? record.At) > most || until > now + most + Declaration.Skew;
+
+    /// <summary>What is against a declaration whoever makes it; null: nothing.</summary>
+    private static DenyReason? Objection(Declaration declaration, Interaction interaction, PolicySnapshot policy, DateTimeOffset now)
+    {
+        if (declaration.At > now + Declaration.Skew || declaration.Until <= (declaration.From ?? declaration.At))
+            return DenyReason.WrongTime;
+        if (declaration is Informing { IsCurrent: false, IsActive: true })
+            return DenyReason.UnknownDeclaration;
+        if (declaration is DisclosureDenial { Target: DenialTarget.OfRegister target })
+        {
+            if (interaction.DeniedController is not { } kind)
+                return DenyReason.UnknownRegister;
+            if (!(Register.IsOccupational(target.Register) ? kind == ControllerKind.Occupational : kind == ControllerKind.Public))
+                return DenyReason.PrivateProviderIsNoScope;
+        }
+        // Withdrawing needs no new informing: nobody is held to a permission by a changed text.
+        return declaration is DisclosurePermit or DisclosureDenial && declaration.IsActive && !policy.At(now).IsInformed ? DenyReason.NotInformed : null;
+    }
+
+    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place.</summary>
+    private static bool IsACustodians(Declaration declaration, Interaction interaction, PolicySnapshot policy) =>
+        declaration is not DisclosureDenial
+        && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id));
+
+    /// <summary>Whether an update would replace what a professional has recorded.</summary>
+    private static bool IsOfAccess(Interaction interaction, PolicySnapshot policy, string id) =>
+        interaction.Kind == InteractionKind.Update && policy.Declarations.Any(known => known is AccessRecord && known.Id == id);
+}

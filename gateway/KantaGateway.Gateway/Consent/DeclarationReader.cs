@@ -1,0 +1,264 @@
+using System.Text.Json;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Search;
+
+namespace KantaGateway.Gateway.Consent;
+
+/// <summary>What a Consent turned out to be.</summary>
+/// <param name="Declaration">Null when it is none that the Act knows.</param>
+/// <param name="Objection">Then why; where the law forbids just this scope, the reason names its section.</param>
+public readonly record struct ReadDeclaration(Declaration? Declaration, DenyReason Objection);
+
+/// <summary>Reads Consents of the shapes that <see cref="Declarations"/> lists, and no others.</summary>
+public static class DeclarationReader
+{
+    /// <summary>Reads a Consent. One that is not exactly one of the known shapes is no declaration: writing it is refused, and one already stored counts as a denial of all.</summary>
+    public static ReadDeclaration Read(JsonElement consent)
+    {
+        if (Text(consent, "resourceType") != "Consent" || Text(consent, "status") is not ("active" or "inactive")
+            || Text(consent, "dateTime") is not { } dateTime || !TimeRange.TryParse(dateTime, out var at) || consent.TryGetProperty("modifierExtension", out _))
+            return new(null, DenyReason.UnknownDeclaration);
+        var provision = consent.TryGetProperty("provision", out var p) ? p : (JsonElement?)null;
+        if (provision is { ValueKind: not JsonValueKind.Object } || !TryReadPeriod(provision, out var from, out var until))
+            return new(null, DenyReason.UnknownDeclaration);
+        var read = (KindOf(consent), provision) switch
+        {
+            (Declarations.InformingKind, null) when InformingVersionOf(consent) is { } text => new Informing { At = default, TextVersion = text },
+            (Declarations.PermissionKind, { } permit) => Permission(permit),
+            (Declarations.DenialKind, { } deny) => Denial(deny),
+            (Declarations.ConfirmationKind, { } access) => Confirmation(consent, access),
+            (Declarations.EmergencyKind, { } access) => Emergency(consent, access),
+            (Declarations.ReviewKind, { } access) => Review(consent, access),
+            _ => (object)DenyReason.UnknownDeclaration,
+        };
+        if (read is not Declaration declaration)
+            return new(null, read is DenyReason reason ? reason : DenyReason.UnknownDeclaration);
+        return new(declaration with
+        {
+            Id = Text(consent, "id") ?? "",
+            VersionId = consent.TryGetProperty("meta", out var meta) ? Text(meta, "versionId") ?? "" : "",
+            At = Start(at),
+            IsActive = Text(consent, "status") == "active",
+            From = from,
+            Until = until,
+            RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
+            IsSigned = IsSigned(consent),
+        }, default);
+    }
+
+    private static object Permission(JsonElement permit) =>
+        Text(permit, "type") != "permit" ? DenyReason.UnknownDeclaration
+        : HasOnly(permit, "type", "period") ? new DisclosurePermit { At = default }
+        : DenyReason.PermissionIsForAll;
+
+    private static object Denial(JsonElement deny)
+    {
+        if (Text(deny, "type") != "deny" || !HasOnly(deny, "type", "period", "data", "class", "provision") || ReadException(deny) is not { } allowsEmergency)
+            return DenyReason.UnknownDeclaration;
+        return TargetOf(deny) switch
+        {
+            DenialTarget target => new DisclosureDenial { At = default, Target = target, AllowsEmergency = allowsEmergency },
+            var reason => reason,
+        };
+    }
+
+    /// <summary>Whether the nested provision lets emergencies through; null when it is something else.</summary>
+    private static bool? ReadException(JsonElement deny)
+    {
+        if (!deny.TryGetProperty("provision", out var nested))
+            return false;
+        return nested is { ValueKind: JsonValueKind.Array } && nested.GetArrayLength() == 1 && nested[0] is var one && Text(one, "type") == "permit"
+            && HasOnly(one, "type", "purpose") && PurposeOf(one) == "ETREAT" ? true : null;
+    }
+
+    private static object TargetOf(JsonElement deny)
+    {
+        var isOccupational = deny.TryGetProperty("class", out _);
+        if (!deny.TryGetProperty("data", out var data))
+            return isOccupational ? DenyReason.UnknownDeclaration : new DenialTarget.All();
+        if (data.ValueKind != JsonValueKind.Array || data.GetArrayLength() != (isOccupational ? 2 : 1))
+            return DenyReason.UnknownDeclaration;
+        var (meaning, reference) = DataOf(data[0]);
+        if (isOccupational)
+        {
+            var (meaningOfEmployer, employer) = DataOf(data[1]);
+            return IsOccupationalClass(deny) && meaning == "authoredby" && OidOf(reference, "Organization") is { } keeper
+                && meaningOfEmployer == "related" && OidOf(employer, "Organization") is { } its
+                ? new DenialTarget.OfRegister(keeper, Register.Occupational(its)) : DenyReason.UnknownDeclaration;
+        }
+        return meaning switch
+        {
+            "related" when OidOf(reference, "Encounter") is { } oid => new DenialTarget.OfServiceEvent(oid),
+            "authoredby" when OidOf(reference, "Organization") is { } controller => new DenialTarget.OfRegister(controller, Register.Patient),
+            "instance" when Text(reference, "reference") is { } target => target.StartsWith("MedicationRequest/", StringComparison.Ordinal)
+                && Guid.TryParseExact(target["MedicationRequest/".Length..], "D", out var id)
+                ? new DenialTarget.OfPrescription(id.ToString("D")) : DenyReason.DocumentIsNoScope,
+            _ => DenyReason.UnknownDeclaration,
+        };
+    }
+
+    private static bool IsOccupationalClass(JsonElement deny) =>
+        deny.GetProperty("class") is { ValueKind: JsonValueKind.Array } classes && classes.GetArrayLength() == 1
+        && Text(classes[0], "system") == Declarations.RegisterSystem && Text(classes[0], "code") == Declarations.OccupationalCode;
+
+    private static object Confirmation(JsonElement consent, JsonElement access)
+    {
+        if (Text(access, "type") != "permit" || !HasOnly(access, "type", "period", "actor", "purpose", "securityLabel")
+            || Who(consent, access) is not var (professional, organisation, unit) || PurposeOf(access) is not { } purpose)
+            return DenyReason.UnknownDeclaration;
+        var services = access.TryGetProperty("securityLabel", out _) ? ProtectedService.None : Declarations.EveryService;
+        foreach (var label in Items(access, "securityLabel"))
+            if (Text(label, "system") == Declarations.ServiceSystem && Text(label, "code") is { } code && Declarations.ServiceCodes.TryGetValue(code, out var service))
+                services |= service;
+            else
+                return DenyReason.UnknownDeclaration;
+        return services == ProtectedService.None ? DenyReason.UnknownDeclaration
+            : new ProtectedConfirmation { At = default, Professional = professional, Organisation = organisation, Unit = unit, Purpose = purpose, Services = services };
+    }
+
+    private static object Emergency(JsonElement consent, JsonElement access)
+    {
+        if (Text(access, "type") != "permit" || !HasOnly(access, "type", "period", "actor", "purpose") || PurposeOf(access) != "ETREAT"
+            || Who(consent, access) is not var (professional, organisation, unit) || ReasonOf(consent) is not { } reason)
+            return DenyReason.UnknownDeclaration;
+        return new EmergencyAccess { At = default, Professional = professional, Organisation = organisation, Unit = unit, Reason = reason };
+    }
+
+    private static object Review(JsonElement consent, JsonElement access)
+    {
+        if (Text(access, "type") is not ("permit" or "deny") || !HasOnly(access, "type", "actor") || Who(consent, access) is not var (professional, organisation, unit)
+            || !consent.TryGetProperty("sourceReference", out var source) || Text(source, "reference") is not { } reference
+            || !reference.StartsWith("Consent/", StringComparison.Ordinal) || !Guid.TryParseExact(reference["Consent/".Length..], "D", out var emergency))
+            return DenyReason.UnknownDeclaration;
+        return new EmergencyReview
+        {
+            At = default,
+            Professional = professional,
+            Organisation = organisation,
+            Unit = unit,
+            Emergency = emergency.ToString("D"),
+            IsJustified = Text(access, "type") == "permit",
+        };
+    }
+
+    /// <summary>The professional, the organisation and the unit of an access record.</summary>
+    private static (string Professional, string Organisation, string? Unit)? Who(JsonElement consent, JsonElement access)
+    {
+        if (OrganisationsOf(consent) is not [var organisation, .. var rest] || rest.Count > 1
+            || !access.TryGetProperty("actor", out var actors) || actors.ValueKind != JsonValueKind.Array || actors.GetArrayLength() != 1
+            || !TryGet(actors[0], "reference", out var reference) || Text(reference, "type") != "Practitioner"
+            || !TryGet(reference, "identifier", out var identifier) || Text(identifier, "value") is not { Length: > 0 } professional)
+            return null;
+        return (professional, organisation, rest.FirstOrDefault());
+    }
+
+    private static EmergencyReason? ReasonOf(JsonElement consent)
+    {
+        foreach (var extension in Items(consent, "extension"))
+            if (Text(extension, "url") == Declarations.ReasonUrl && TryGet(extension, "valueCodeableConcept", out var concept)
+                && Text(concept, "text") is { } text && !string.IsNullOrWhiteSpace(text))
+                foreach (var coding in Items(concept, "coding"))
+                    if (Text(coding, "system") == Declarations.ReasonSystem && Text(coding, "code") is { } code && Declarations.ReasonCodes.TryGetValue(code, out var reason))
+                        return reason;
+        return null;
+    }
+
+    private static bool TryReadPeriod(JsonElement? provision, out DateTimeOffset? from, out DateTimeOffset? until)
+    {
+        (from, until) = (null, null);
+        if (provision is not { } its || !its.TryGetProperty("period", out var period))
+            return true;
+        if (period.ValueKind != JsonValueKind.Object || !HasOnly(period, "start", "end"))
+            return false;
+        if (period.TryGetProperty("start", out _))
+        {
+            if (!TimeRange.TryParse(Text(period, "start"), out var start))
+                return false;
+            from = Start(start);
+        }
+        if (period.TryGetProperty("end", out _))
+        {
+            // "2026-11-25" lasts to the end of that Finnish day, a moment to that moment.
+            if (Text(period, "end") is not { } text || !TimeRange.TryParse(text, out var end))
+                return false;
+            until = At(text.Contains('T', StringComparison.Ordinal) ? end.Start : end.End);
+        }
+        return true;
+    }
+
+    private static bool IsSigned(JsonElement consent)
+    {
+        if (TryGet(consent, "sourceAttachment", out var attachment) && (Text(attachment, "data") is { Length: > 0 } || Text(attachment, "url") is { Length: > 0 }))
+            return true;
+        if (TryGet(consent, "sourceReference", out var source) && Text(source, "reference") is { Length: > 0 })
+            return true;
+        foreach (var verification in Items(consent, "verification"))
+            if (TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && TryGet(verification, "verifiedWith", out _))
+                return true;
+        return false;
+    }
+
+    private static string? KindOf(JsonElement consent)
+    {
+        foreach (var category in Items(consent, "category"))
+            foreach (var coding in Items(category, "coding"))
+                if (Text(coding, "system") == Declarations.KindSystem)
+                    return Text(coding, "code");
+        return null;
+    }
+
+    private static string? InformingVersionOf(JsonElement consent)
+    {
+        foreach (var policy in Items(consent, "policy"))
+            if (Text(policy, "uri") is { } uri && uri.StartsWith(Declarations.InformingUri, StringComparison.Ordinal))
+                return uri[Declarations.InformingUri.Length..];
+        return null;
+    }
+
+    private static string? PurposeOf(JsonElement provision) =>
+        provision.TryGetProperty("purpose", out var purposes) && purposes.ValueKind == JsonValueKind.Array && purposes.GetArrayLength() == 1
+        && Text(purposes[0], "system") == Declarations.ActReason ? Text(purposes[0], "code") : null;
+
+    private static (string? Meaning, JsonElement Reference) DataOf(JsonElement data) =>
+        (Text(data, "meaning"), TryGet(data, "reference", out var reference) ? reference : default);
+
+    /// <summary>The OIDs of Consent.organization; empty where one of them has none.</summary>
+    private static List<string> OrganisationsOf(JsonElement consent)
+    {
+        var oids = new List<string>();
+        foreach (var organisation in Items(consent, "organization"))
+            if (OidOf(organisation, "Organization") is { } oid)
+                oids.Add(oid);
+            else
+                return [];
+        return oids;
+    }
+
+    private static string? OidOf(JsonElement reference, string type) =>
+        Text(reference, "type") == type && TryGet(reference, "identifier", out var identifier) && Oid.TryParse(Text(identifier, "value"), out var oid) ? oid.ToString() : null;
+
+    private static bool HasOnly(JsonElement element, params ReadOnlySpan<string> names)
+    {
+        foreach (var property in element.EnumerateObject())
+            if (!names.Contains(property.Name))
+                return false;
+        return true;
+    }
+
+    private static IEnumerable<JsonElement> Items(JsonElement element, string name) =>
+        TryGet(element, name, out var array) && array.ValueKind == JsonValueKind.Array ? array.EnumerateArray() : [];
+
+    private static string? Text(JsonElement element, string name) =>
+        TryGet(element, name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    private static bool TryGet(JsonElement element, string name, out JsonElement value)
+    {
+        value = default;
+        return element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out value);
+    }
+
+    private static DateTimeOffset Start(TimeRange range) => At(range.Start);
+
+    private static DateTimeOffset At(long utcTicks) => new(Math.Clamp(utcTicks, 0, DateTime.MaxValue.Ticks), TimeSpan.Zero);
+}

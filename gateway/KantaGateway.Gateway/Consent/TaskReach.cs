@@ -1,0 +1,145 @@
+using System.Runtime.CompilerServices;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Professionals;
+
+namespace KantaGateway.Gateway.Consent;
+
+/// <summary>What a task gives access to at most, as resource types (decree 457/2024 §3-9). Lists are ordinal; null: every type.</summary>
+/// <remarks>
+/// The decree speaks of contents, FHIR of types; which types stand for which content is this gateway's reading. Companions (Provenance,
+/// Binary, Medication) go with what refers to them.
+/// </remarks>
+static class TaskReach
+{
+    /// <summary>What a summary shows of the whole record (L §65 data-management service): §6 and §8 give it to tasks that are limited.</summary>
+    private static readonly string[] Summary =
+    [
+        "AllergyIntolerance", "CarePlan", "Condition", "Device", "DiagnosticReport", "Encounter", "Flag", "Immunization", "Medication", "MedicationAdministration",
+        "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation", "Patient", "Procedure", "Provenance", "RiskAssessment",
+    ];
+
+    /// <summary>§8: assessing, dispensing and advising on medicines.</summary>
+    private static readonly string[] Medicines =
+    [
+        "AllergyIntolerance", "Condition", "Flag", "Immunization", "Medication", "MedicationAdministration", "MedicationDispense", "MedicationRequest",
+        "MedicationStatement", "Patient", "Provenance", "RiskAssessment",
+    ];
+
+    /// <summary>§7: bookings, requests, referrals and orders.</summary>
+    private static readonly string[] Orders =
+    [
+        "Appointment", "AppointmentResponse", "CommunicationRequest", "DeviceRequest", "Encounter", "NutritionOrder", "Patient", "Provenance", "ServiceRequest",
+        "Specimen", "Task", "VisionPrescription",
+    ];
+
+    /// <summary>
+    /// What is necessary in an emergency (§54.2): what endangers, what is taken, what was done and measured. No notes, no documents, no bookings.
+    /// </summary>
+    public static readonly string[] Emergency =
+    [
+        "AllergyIntolerance", "Condition", "Device", "DiagnosticReport", "Encounter", "Flag", "Immunization", "Medication", "MedicationAdministration",
+        "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation", "Patient", "Procedure", "Provenance", "RiskAssessment",
+    ];
+
+    private static readonly string[] EmergencyOfSummary = [.. Emergency.Intersect(Summary)], EmergencyOfMedicines = [.. Emergency.Intersect(Medicines)];
+
+    /// <summary>What of <see cref="Others"/> is necessary in an emergency.</summary>
+    public static string[] EmergencyOf(string[]? others) => others is null ? Emergency
+        : ReferenceEquals(others, Summary) ? EmergencyOfSummary
+        : ReferenceEquals(others, Medicines) ? EmergencyOfMedicines
+        : [];
+
+    /// <summary>Types of the own register.</summary>
+    /// <param name="tasks">Null: no role register is configured, and the provider answers for whom it lets in (§9).</param>
+    public static string[]? Own(TaskClass? tasks) => tasks switch
+    {
+        TaskClass.Support => Orders,
+        TaskClass.Medication => Summary,
+        _ => null,
+    };
+
+    /// <summary>Types of other registers; empty: the task reaches none.</summary>
+    /// <inheritdoc cref="Own"/>
+    public static string[]? Others(TaskClass? tasks) => tasks switch
+    {
+        null or TaskClass.BroadCare => null,
+        TaskClass.LimitedCare => Summary,
+        TaskClass.Medication => Medicines,
+        _ => [],
+    };
+}
+
+/// <summary>What the scopes of one token reach, found once for each token: the lists are the same objects for the same token.</summary>
+sealed class TokenReach
+{
+    private static readonly ConditionalWeakTable<IReadOnlyList<SmartScope>, TokenReach> Known = [];
+
+    private static readonly string[] Served = [.. ResourceTypes.Served.Order(StringComparer.Ordinal)];
+
+    private readonly IReadOnlyList<SmartScope> _scopes;
+    private readonly ByLevel?[] _byLevel = new ByLevel?[3];
+
+    private TokenReach(IReadOnlyList<SmartScope> scopes) => _scopes = scopes;
+
+    /// <summary>The permits that rest on no policy.</summary>
+    public PermitMemo Permits { get; } = new();
+
+    public static TokenReach Of(Requester requester) => Known.GetValue(requester.Scopes, static scopes => new(scopes));
+
+    /// <summary>The served types that the token permits a letter for and the task reaches in the own register; null: all of them.</summary>
+    /// <remarks>A search shows resources of many types; each must be one that the token could have asked for alone.</remarks>
+    public IReadOnlyList<string>? Types(Requester requester, char letter)
+    {
+        var own = TaskReach.Own(requester.Kind == RequesterKind.Professional ? requester.Tasks : null);
+        return LevelOf(requester).Types(letter, own);
+    }
+
+    /// <summary>Whether the token reaches everything that the interaction needs: for an app of the citizen as for a clinic.</summary>
+    public bool Covers(Requester requester, Interaction interaction)
+    {
+        var level = LevelOf(requester).Name;
+        for (var i = 0; i < interaction.Needs.Count; i++)
+        {
+            var (type, letter) = interaction.Needs[i];
+            var covered = false;
+            for (var j = 0; j < _scopes.Count && !covered; j++)
+                covered = _scopes[j].Permits(level, type, letter);
+            if (!covered)
+                return false;
+        }
+        return true;
+    }
+
+    private ByLevel LevelOf(Requester requester)
+    {
+        var at = (int)requester.Kind;
+        return _byLevel[at] ??= new(_scopes, requester.Kind switch
+        {
+            RequesterKind.System => "system",
+            RequesterKind.Citizen => SmartScope.Patient,
+            _ => "user",
+        });
+    }
+
+    private sealed class ByLevel(IReadOnlyList<SmartScope> scopes, string level)
+    {
+        private readonly Dictionary<(char, string[]?), string[]?> _types = [];
+
+        public string Name => level;
+
+        public IReadOnlyList<string>? Types(char letter, string[]? bound)
+        {
+            lock (_types)
+                return _types.TryGetValue((letter, bound), out var known) ? known : _types[(letter, bound)] = Find(letter, bound);
+        }
+
+        private string[]? Find(char letter, string[]? bound)
+        {
+            string[] reached = [.. Served.Where(type => scopes.Any(s => s.Permits(level, type, letter)))];
+            if (bound is not null)
+                return [.. reached.Intersect(bound, StringComparer.Ordinal)];
+            return reached.Length == Served.Length ? null : reached;
+        }
+    }
+}

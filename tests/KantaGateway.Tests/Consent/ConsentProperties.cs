@@ -1,0 +1,192 @@
+using CsCheck;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
+using static KantaGateway.Tests.Consent.ConsentModel;
+
+namespace KantaGateway.Tests.Consent;
+
+/// <summary>What holds of every decision about anybody, whatever was declared.</summary>
+public class ConsentProperties
+{
+    private static readonly Gen<ModelAsker> ProfessionalsAlone = Askers.Where(a => a.Requester.Kind == RequesterKind.Professional);
+
+    private static readonly Gen<ModelAsker> InEmergency = ProfessionalsAlone.Select(a => a with { Requester = a.Requester with { PurposeOfUse = "ETREAT" } });
+
+    /// <summary>Occupational care that names no employer means the one of some open event; the law's text cannot say of which.</summary>
+    private static bool IsSaid(ModelAsker asker, ModelEntry entry) =>
+        asker.Requester.ControllerKind != ControllerKind.Occupational || asker.Interaction.Employer is not null || entry.Controller != Occupational;
+
+    [Fact]
+    public void Decisions_agree_with_the_law_read_slowly() => Gen.Select(People, Askers, Entries)
+        .Where((_, asker, entry) => IsSaid(asker, entry))
+        .Sample((person, asker, entry) => Sees(asker, person, entry) == LawText.Shows(asker, person, entry, Now), iter: 30_000,
+            print: t => $"{t.Item2.Requester.Kind} {t.Item2.Requester.Organisation} {t.Item2.Requester.Tasks} {t.Item2.Requester.PurposeOfUse} {t.Item2.Interaction} {t.Item3} {string.Join(" / ", t.Item1.Declared)} {string.Join(" / ", t.Item1.Events)} {t.Item1.Facts} objections: {string.Join("; ", LawText.Objections(t.Item2, t.Item1, t.Item3, Now))}");
+
+    [Fact]
+    public void Adding_a_denial_never_shows_more() => Gen.Select(People, Askers, Entries, Denials)
+        .Where((person, _, _, denial) => denial.IsActive && denial.Until is null && denial.From is null && !denial.AllowsEmergency)
+        .Sample((person, asker, entry, denial) => !Sees(asker, person with { Declared = [.. person.Declared, denial] }, entry) || Sees(asker, person, entry));
+
+    [Fact]
+    public void Removing_the_permissions_never_shows_more() => Gen.Select(People, Askers, Entries)
+        .Sample((person, asker, entry) => !Sees(asker, Without<DisclosurePermit>(person), entry) || Sees(asker, person, entry));
+
+    [Fact]
+    public void Withdrawing_the_permission_last_leaves_none() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Sample((person, asker, entry) =>
+        {
+            var withdrawn = person with { Declared = [.. person.Declared, new DisclosurePermit { At = Now, IsActive = false }] };
+            return Sees(asker, withdrawn, entry) == Sees(asker, Without<DisclosurePermit>(person), entry);
+        });
+
+    [Fact]
+    public void The_own_register_is_unaffected_by_denials_and_permissions() => Gen.Select(People, Askers, Entries, AnyDeclaration.Array[0, 4])
+        .Where((_, asker, entry, _) => entry.Controller == asker.Requester.Organisation.ToString() && entry.Register == Register.Patient
+            && asker.Requester.ControllerKind != ControllerKind.Occupational && asker.Requester.Kind != RequesterKind.Citizen)
+        .Sample((person, asker, entry, more) =>
+        {
+            var others = more.Where(d => d is DisclosureDenial or DisclosurePermit or Informing);
+            return Sees(asker, person, entry) == Sees(asker, person with { Declared = [.. person.Declared, .. others] }, entry);
+        });
+
+    [Fact]
+    public void The_order_in_which_declarations_are_stored_decides_nothing() => Gen.Select(People, Askers, Entries)
+        .Where((person, _, _) => person.Declared.OfType<AccessRecord>().Select(r => r.Id).Distinct().Count() == person.Declared.OfType<AccessRecord>().Count())
+        .Sample((person, asker, entry) => Sees(asker, person, entry) == Sees(asker, person with { Declared = [.. person.Declared.Reverse()] }, entry));
+
+    [Fact]
+    public void Of_two_declarations_about_one_thing_the_later_decides() => Gen.Select(People, ProfessionalsAlone, Entries, Targets, Gen.Bool)
+        .Sample((person, asker, entry, target, last) =>
+        {
+            var before = person with { Declared = [.. person.Declared.Where(d => d is not DisclosureDenial denial || !denial.Target.Equals(target))] };
+            var (earlier, later) = (Denial(target, -2, !last), Denial(target, -1, last));
+            return Sees(asker, before with { Declared = [.. before.Declared, later, earlier] }, entry) == Sees(asker, before with { Declared = [.. before.Declared, later] }, entry);
+        });
+
+    [Fact]
+    public void What_is_dated_later_changes_nothing_yet() => Gen.Select(People, Askers, Entries, AnyDeclaration)
+        .Sample((person, asker, entry, later) =>
+            Sees(asker, person, entry) == Sees(asker, person with { Declared = [.. person.Declared, later is DisclosureDenial ? later with { From = Now.AddTicks(1) } : later with { At = Now.AddMinutes(5).AddTicks(1) }] }, entry));
+
+    [Fact]
+    public void A_denial_binds_whatever_the_clock_of_who_declared_it_says() => Gen.Select(People, ProfessionalsAlone, Entries, Gen.Int[0, 400])
+        .Where((_, asker, entry, _) => entry.Controller != asker.Requester.Organisation.ToString())
+        .Sample((person, asker, entry, hours) => !Sees(asker, person with { Declared = [.. person.Declared, Denial(new DenialTarget.All(), 4, true) with { At = Now.AddHours(100 + hours) }] }, entry));
+
+    [Fact]
+    public void No_rule_matched_is_deny() => Gen.Select(People, Askers)
+        .Sample((person, asker) => Decide(asker with { Requester = asker.Requester with { Kind = (RequesterKind)99 } }, person.Policy) is Decision.Deny);
+
+    [Fact]
+    public void Who_has_no_care_relationship_sees_nothing_of_others() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Where((_, asker, entry) => entry.Controller != asker.Requester.Organisation.ToString())
+        .Sample((person, asker, entry) => !Sees(asker, person with { Events = [.. person.Events.Where(e => e.Controller != asker.Requester.Organisation.ToString())] }, entry));
+
+    [Fact]
+    public void Another_organisations_event_proves_nothing() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Sample((person, asker, entry) => Sees(asker, person, entry)
+            == Sees(asker, person with { Events = [.. person.Events.Where(e => e.Controller == asker.Requester.Organisation.ToString())] }, entry));
+
+    [Fact]
+    public void Closing_every_event_never_shows_more() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Sample((person, asker, entry) => !Sees(asker, person with { Events = [.. person.Events.Select(e => e with { Status = "finished" })] }, entry) || Sees(asker, person, entry));
+
+    [Fact]
+    public void A_narrower_task_never_sees_more_than_broad_care() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Sample((person, asker, entry) => !Sees(asker, person, entry)
+            || asker.Requester.PurposeOfUse == "ETREAT"
+            || Sees(asker with { Requester = asker.Requester with { Tasks = KantaGateway.Gateway.Identification.Professionals.TaskClass.BroadCare } }, person, entry));
+
+    [Fact]
+    public void A_protected_entry_is_seen_only_in_its_service_or_after_a_confirmation() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Where((person, _, entry) => entry.Services != ProtectedService.None && !IsMedicationOrRisk(entry.Type))
+        .Sample((person, asker, entry) => !Sees(asker, Without<ProtectedConfirmation>(person) with
+        {
+            Events = [.. person.Events.Select(e => e with { Services = e.Services & ~entry.Services })],
+        }, entry));
+
+    [Fact]
+    public void Medication_and_risks_need_no_confirmation() => Gen.Select(People, Askers, Entries)
+        .Where((_, _, entry) => IsMedicationOrRisk(entry.Type))
+        .Sample((person, asker, entry) => Sees(asker, person, entry) == Sees(asker, person, entry with { Services = ProtectedService.None }));
+
+    [Fact]
+    public void A_confirmation_serves_nobody_else() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Sample((person, asker, entry) => Sees(asker, person, entry) == Sees(asker, person with
+        {
+            Declared = [.. person.Declared.Where(d => d is not ProtectedConfirmation c || c.Professional == asker.Requester.ProfessionalId)],
+        }, entry));
+
+    [Fact]
+    public void Without_a_recorded_emergency_there_is_none() => Gen.Select(People, InEmergency, Entries)
+        .Sample((person, asker, entry) => entry.Controller == asker.Requester.Organisation.ToString() || !Sees(asker, Without<EmergencyAccess>(person), entry));
+
+    [Fact]
+    public void In_an_emergency_no_notes_and_documents_of_others_are_seen() => Gen.Select(People, InEmergency, Entries, OneOf("DocumentReference", "Appointment"))
+        .Sample((person, asker, entry, type) => entry.Controller == asker.Requester.Organisation.ToString() || !Sees(asker, person, entry with { Type = type }));
+
+    [Fact]
+    public void The_exception_for_emergencies_changes_nothing_in_treatment() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Sample((person, asker, entry) => asker.Requester.PurposeOfUse == "ETREAT" || Sees(asker, person, entry) == Sees(asker, person with
+        {
+            Declared = [.. person.Declared.Select(d => d is DisclosureDenial denial ? denial with { AllowsEmergency = !denial.AllowsEmergency } : d)],
+        }, entry));
+
+    [Fact]
+    public void A_denial_of_everything_hides_every_other_register() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Where((_, asker, entry) => entry.Controller != asker.Requester.Organisation.ToString())
+        .Sample((person, asker, entry) => !Sees(asker, person with { Declared = [.. person.Declared, Denial(new DenialTarget.All(), 0, true)] }, entry));
+
+    [Fact]
+    public void Something_unreadable_is_a_denial_of_everything() => Gen.Select(People, Askers, Entries)
+        .Sample((person, asker, entry) => Sees(asker, person with { Declared = [.. person.Declared, null] }, entry)
+            == Sees(asker, person with { Declared = [.. person.Declared.Where(d => d is not DisclosureDenial { Target: DenialTarget.All }), Denial(new DenialTarget.All(), 0, true)] }, entry));
+
+    [Fact]
+    public void A_stranger_gets_nothing() => Gen.Select(People, Entries)
+        .Sample((person, entry) => !Sees(Asker("stranger"), person, entry));
+
+    [Fact]
+    public void The_person_sees_all_that_is_released() => Gen.Select(People, Entries)
+        .Sample((person, entry) => Sees(Asker("citizen"), person, entry) == !(entry.Release > Now));
+
+    [Fact]
+    public void A_custodian_sees_no_more_than_the_child() => Gen.Select(People, Entries)
+        .Sample((person, entry) => !Sees(Asker("custodian"), person, entry) || Sees(Asker("citizen"), person, entry));
+
+    [Fact]
+    public void What_nobody_knows_of_a_child_over_twelve_is_hidden_from_custodians() => Gen.Select(People, Entries)
+        .Sample((person, entry) => entry.MinorsCode is 1 or 2 || !Sees(Asker("custodian"), person, entry with { WrittenAtAge = 12 }));
+
+    [Fact]
+    public void Nobody_represents_the_dead() => Gen.Select(People, Entries, OneOf("custodian", "mandate"))
+        .Sample((person, entry, kind) => !Sees(Asker(kind), person with { Facts = person.Facts with { Deceased = Now } }, entry));
+
+    [Fact]
+    public void A_decision_that_the_policy_took_part_in_rests_on_its_version() => Gen.Select(People, ProfessionalsAlone)
+        .Sample((person, asker) => Decide(asker, person.Policy) is not Decision.Permit permit || permit.RestsOnPolicy);
+
+    [Fact]
+    public void The_same_policy_decides_the_same_at_any_time_as_one_compiled_then() => Gen.Select(People, Askers, Entries, Gen.Int[-500, 500].Array[1, 6])
+        .Sample((person, asker, entry, hours) =>
+        {
+            var kept = person.Policy;
+            return hours.All(h => Sees(Lasting(asker), kept, entry, Now.AddHours(h)) == Sees(Lasting(asker), person.Policy, entry, Now.AddHours(h)));
+        });
+
+    [Fact]
+    public void Deciding_twice_gives_the_very_same_permit() => Gen.Select(People, ProfessionalsAlone)
+        .Sample((person, asker) =>
+        {
+            var policy = person.Policy;
+            return ReferenceEquals(Decide(asker, policy), Decide(asker, policy));
+        });
+
+    private static ModelAsker Lasting(ModelAsker asker) => asker with { Requester = asker.Requester with { Expires = Now.AddYears(1) } };
+
+    private static DisclosureDenial Denial(DenialTarget target, int days, bool active) => new() { At = Now.AddDays(days), Target = target, IsActive = active };
+
+    private static ModelPerson Without<T>(ModelPerson person) => person with { Declared = [.. person.Declared.Where(d => d is not T)] };
+
+}

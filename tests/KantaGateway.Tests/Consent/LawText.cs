@@ -1,0 +1,159 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
+using KantaGateway.Gateway.Identification.Professionals;
+
+namespace KantaGateway.Tests.Consent;
+
+/// <summary>
+/// The law once more, slowly: for one asker and one entry the list of everything that the text has against showing it. Written from the
+/// sections, without looking at how the product decides; nothing is compiled, sorted, kept or shared with it but the values.
+/// </summary>
+static class LawText
+{
+    public static bool Shows(ModelAsker asker, ModelPerson person, ModelEntry entry, DateTimeOffset now) => !Objections(asker, person, entry, now).Any();
+
+    public static IEnumerable<string> Objections(ModelAsker asker, ModelPerson person, ModelEntry entry, DateTimeOffset now)
+    {
+        var who = asker.Requester;
+        switch (who.Kind)
+        {
+            case RequesterKind.System:
+                if (entry.Controller != who.Organisation.ToString() || entry.Register != RegisterMeant(asker, []))
+                    yield return "§13: a system keeps its own controller's register";
+                yield break;
+
+            case RequesterKind.Citizen:
+                if (who.OnBehalfOf is null && who.Self != ConsentWorld.Person)
+                    yield return "§74: somebody else's record";
+                // The person's own reading rests on no policy, so the age of the record is not looked at there: it is being destroyed.
+                if (who.OnBehalfOf is not null && IsPastRetention(person.Facts, now))
+                    yield return "§24: kept no longer";
+                if (who.OnBehalfOf is not null && person.Facts.Deceased is { } died && died <= now)
+                    yield return "§50: representation ends with death";
+                if (who.OnBehalfOf is { Kind: RepresentationKind.Custodian })
+                {
+                    if (YearsOf(person.Facts.BirthDate!.Value, now) >= 18)
+                        yield return "§50: custody ends with majority";
+                    var isShown = entry.MinorsCode switch
+                    {
+                        1 or 2 => true,
+                        null => ConsentModel.WrittenAt(entry) < new DateTimeOffset(person.Facts.BirthDate!.Value.AddYears(12).ToDateTime(default), TimeSpan.Zero),
+                        _ => false,
+                    };
+                    if (!isShown)
+                        yield return "§34, §51: the minor's own";
+                }
+                if (entry.Release is { } release && release > now)
+                    yield return "release delay";
+                yield break;
+        }
+
+        if (IsPastRetention(person.Facts, now))
+            yield return "§24: kept no longer";
+        if (who.PurposeOfUse is not ("TREAT" or "ETREAT"))
+            yield return "§9: purpose";
+        var open = person.Events.Where(e => e.Controller == who.Organisation.ToString() && IsOpen(e, now)
+            && (asker.Interaction.ServiceEvent is null || e.Oid == asker.Interaction.ServiceEvent)).ToList();
+        if (asker.Interaction.ServiceEvent is not null && open.Count == 0)
+            yield return "§57: the named service event proves nothing";
+
+        var isEmergency = who.PurposeOfUse == "ETREAT";
+        var ownRecords = person.Declared.OfType<AccessRecord>().Where(r => r.IsActive && Begun(r, now) && r.Professional == who.ProfessionalId && r.Organisation == who.Organisation.ToString()).ToList();
+        var reachesOthers = who.Tasks is not (TaskClass.Support or TaskClass.Administration);
+
+        if (isEmergency && reachesOthers)
+        {
+            var reviews = person.Declared.OfType<EmergencyReview>().Where(r => r.IsActive && Begun(r, now)).ToList();
+            foreach (var emergency in ownRecords.OfType<EmergencyAccess>())
+            {
+                var review = reviews.Where(r => r.Emergency == emergency.Id).OrderBy(r => r.At).FirstOrDefault();
+                if (review is { IsJustified: false } || (review is null && now - emergency.At >= TimeSpan.FromDays(3)))
+                    yield return "EHDS 11(5): an emergency is not settled";
+            }
+            if (!ownRecords.OfType<EmergencyAccess>().Any(e => e.Until is null || now < e.Until))
+                yield return "§54.2: no emergency is recorded";
+        }
+
+        // §26.2, own register or not.
+        if (entry.Services != ProtectedService.None && !ConsentModel.IsMedicationOrRisk(entry.Type)
+            && !open.Any(e => (e.Services & entry.Services) != 0)
+            && !ownRecords.OfType<ProtectedConfirmation>().Any(c => (c.Until is null || now < c.Until) && c.Purpose == who.PurposeOfUse && (c.Services & entry.Services) != 0))
+            yield return "§26.2: not confirmed";
+
+        // Decree §7, §8: what the task is for, in the own register too.
+        if (who.Tasks == TaskClass.Support && entry.Type is not "Appointment")
+            yield return "D §7: not an order or a booking";
+        if (who.Tasks == TaskClass.Medication && entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
+            yield return "D §8: not of the summary";
+
+        if (entry.Controller == who.Organisation.ToString() && entry.Register == RegisterMeant(asker, open))
+            yield break; // §9, §13, §59: the own register needs no permission, and no denial reaches it
+
+        if (!reachesOthers)
+            yield return "D §7, §9: the task stays in the own register";
+        if (who.Tasks == TaskClass.LimitedCare && entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
+            yield return "D §6: not of the summary";
+        if (who.Tasks == TaskClass.Medication && entry.Type is not ("MedicationRequest" or "Condition"))
+            yield return "D §8: not a medicine";
+        if (open.Count == 0)
+            yield return "§57: no treatment relationship";
+        if (isEmergency)
+        {
+            if (entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
+                yield return "§54.2: not necessary";
+        }
+        else
+        {
+            var informed = person.Declared.OfType<Informing>().Where(i => Begun(i, now)).OrderBy(i => i.At).ThenByDescending(i => i.IsCurrent).LastOrDefault();
+            if (informed is not { IsCurrent: true })
+                yield return "§58, §68: not informed with the text in force";
+            var permit = person.Declared.OfType<DisclosurePermit>().Where(p => Begun(p, now)).ToList();
+            if (permit.Count == 0 || permit.Where(p => p.At == permit.Max(other => other.At)).Any(p => !p.IsActive || p.Until <= now))
+                yield return "§54.1: no permission";
+        }
+
+        if (person.Declared.Contains(null))
+            yield return "§59.2: something that nobody can read";
+        foreach (var about in person.Declared.OfType<DisclosureDenial>().Where(d => d.From is null || d.From <= now).GroupBy(d => d.Target))
+        {
+            var last = about.Where(d => d.At == about.Max(other => other.At)).ToList();
+            if (last.Any(d => d.IsActive && !(d.Until <= now) && !(isEmergency && d.AllowsEmergency)) && Covers(about.Key, entry))
+                yield return "§59.2: denied";
+        }
+    }
+
+    /// <summary>Clocks differ by minutes; what is dated further ahead gives nothing yet.</summary>
+    private static bool Begun(Declaration declaration, DateTimeOffset now) => declaration.At <= now.AddMinutes(5) && (declaration.From is null || declaration.From <= now);
+
+    private static bool Covers(DenialTarget target, ModelEntry entry) => target switch
+    {
+        DenialTarget.All => true,
+        DenialTarget.OfServiceEvent its => its.Oid == entry.Event,
+        DenialTarget.OfRegister its => its.Controller == entry.Controller && its.Register == entry.Register,
+        DenialTarget.OfPrescription its => its.Id == entry.Id,
+        _ => true,
+    };
+
+    /// <summary>§18: occupational care keeps one for each employer.</summary>
+    private static string? RegisterMeant(ModelAsker asker, List<ServiceEvent> open) =>
+        asker.Requester.ControllerKind != ControllerKind.Occupational ? "2"
+        : asker.Interaction.Employer is { } employer ? "4:" + employer
+        : open.Count > 0 ? "4:?" : "2";
+
+    private static bool IsOpen(ServiceEvent e, DateTimeOffset now) => e.Kind == CareEventKind.Encounter
+        ? e.Status is "arrived" or "triaged" or "in-progress" or "onleave" && (e.Start is null || e.Start <= now) && (e.End is null || now < e.End)
+        : e.Status is "booked" or "arrived" or "checked-in" && e.Start is { } start && start.AddHours(-24) <= now && now < (e.End ?? start).AddHours(24);
+
+    private static bool IsPastRetention(PersonFacts facts, DateTimeOffset now) => facts.Deceased is { } died ? died.AddYears(12) <= now
+        : facts.BirthDate is { } born && new DateTimeOffset(born.AddYears(120).ToDateTime(default), TimeSpan.Zero) <= now;
+
+    private static int YearsOf(DateOnly born, DateTimeOffset now)
+    {
+        var years = 0;
+        while (new DateTimeOffset(born.AddYears(years + 1).ToDateTime(default), TimeSpan.Zero) <= now)
+            years++;
+        return years;
+    }
+}

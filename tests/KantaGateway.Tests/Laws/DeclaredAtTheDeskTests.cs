@@ -1,0 +1,67 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using KantaGateway.Gateway.Consent;
+
+namespace KantaGateway.Tests.Laws;
+
+/// <summary>What clinics record for a person, and professionals of their own access, through the real edge (Act 703/2023 §54, §58).</summary>
+public class DeclaredAtTheDeskTests
+{
+    private const string Revontuli = "1.2.246.10.99000022";
+
+    [Fact]
+    public async Task A_permission_signed_at_the_desk_works_on_the_next_request_and_its_withdrawal_too()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
+
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow), isSigned: false))).Status);
+        var unsigned = await house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow), isSigned: false));
+        Assert.Equal(403, unsigned.Status);
+        Assert.Contains("Consent.source", unsigned.Text, StringComparison.Ordinal);
+        var stored = await house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow)));
+        Assert.Equal(201, stored.Status);
+        Assert.Contains(HouseInMemory.Secret, (await house.Reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
+
+        // Nobody but the person is shown what was declared, not even who recorded it.
+        Assert.Equal(404, (await house.Revontuli.System.ReadAsync("Consent", stored.Stored!.Value.Id)).Status);
+        Assert.Equal(403, (await house.Revontuli.System.UpdateAsync("Consent", stored.Stored!.Value.Id, AtDesk(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow)), stored.ETag)).Status);
+
+        var withdrawal = JsonNode.Parse(AtDesk(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow)))!;
+        withdrawal["status"] = "inactive";
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", HouseInMemory.Json(withdrawal))).Status);
+        Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
+    }
+
+    [Fact]
+    public async Task An_emergency_is_recorded_before_it_opens_anything_and_opens_what_is_necessary()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var reader = house.Revontuli.Professional(professional, "ETREAT");
+        var refused = await reader.ReadAsync("Observation", note);
+        Assert.Equal(403, refused.Status);
+        Assert.Contains("emergency-access", refused.Text, StringComparison.Ordinal);
+
+        var now = DateTimeOffset.UtcNow;
+        byte[] Record(string who) => Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = now, Until = now.AddMinutes(20), Professional = who, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+        Assert.Equal(403, (await reader.CreateAsync("Consent", Record("another"))).Status);
+        Assert.Equal(201, (await reader.CreateAsync("Consent", Record(professional))).Status);
+        Assert.Contains(HouseInMemory.Secret, (await reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
+        // For treatment without permission the record stays closed.
+        Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
+    }
+
+    /// <summary>As a clinic's system records it: with its organisation and the signed form.</summary>
+    private static byte[] AtDesk(byte[] consent, bool isSigned = true)
+    {
+        var recorded = JsonNode.Parse(Encoding.UTF8.GetString(consent))!;
+        recorded["organization"] = JsonNode.Parse("""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.99000022"}}]""");
+        if (isSigned)
+            recorded["sourceAttachment"] = JsonNode.Parse("""{"contentType":"application/pdf","data":"JVBERi0xLjQK","title":"Luovutuslupa, allekirjoitettu"}""");
+        return HouseInMemory.Json(recorded);
+    }
+}
