@@ -16,6 +16,8 @@ public sealed class JsonPatch : ResourcePatch
     /// <summary>Characters that the operations of one patch may copy: a few copies of copies would fill any memory.</summary>
     private const int MaxCopied = 10_000_000;
 
+    private const string NoText = "A string is not valid UTF-8 or has an incomplete surrogate pair.";
+
     private static readonly JsonDocumentOptions Strictly = new() { AllowDuplicateProperties = false, MaxDepth = JsonFaults.MaxDepth };
 
     private readonly IReadOnlyList<Operation> _operations;
@@ -49,8 +51,13 @@ public sealed class JsonPatch : ResourcePatch
                 ? $"The JSON Patch is malformed JSON at line {line + 1}, byte {e.BytePositionInLine + 1}."
                 : "The JSON Patch is malformed JSON, or has a member twice.", root));
         }
+        catch (InvalidOperationException)
+        {
+            // Of a name, which is looked at for standing twice.
+            return Wrong(NoText);
+        }
         if (!JsonFaults.IsText(json))
-            return Wrong("A string is not valid UTF-8 or has an incomplete surrogate pair.");
+            return Wrong(NoText);
         if (document.ValueKind != JsonValueKind.Array)
             return Wrong("A JSON Patch is an array of operations.");
         if (document.GetArrayLength() > MaxOperations)

@@ -58,6 +58,7 @@ public class JsonPatchTests
     [InlineData("""[{"op":"add","path":"/text","value":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\"><script>x</script></div>"}}]""")]
     [InlineData("""[{"op":"add","path":"/identifier","value":[{"system":"urn:oid:1.2.246.21","value":"010190-900X"}]}]""")]
     [InlineData("""[{"op":"add","path":"/language","value":"\ud800"}]""")]
+    [InlineData("""[{"op":"add","path":"/language","value":"fi","\ud800":1}]""")]
     public void What_comes_out_is_a_valid_resource_with_the_id_that_it_had(string patch) => Assert.NotNull(Apply(Patient, patch).Fault);
 
     [Fact]
