@@ -37,15 +37,19 @@ internal sealed class OrganisationCertificates
     private readonly CertificateAuthorities _authorities;
     private readonly TimeProvider _time;
     private readonly ConditionalWeakTable<X509Certificate2, CertificateFacts> _examined = [];
-    private readonly RecentCache<string, CertificateFacts> _known = new(10_000);
+
+    // Apart: anybody makes as many certificates as he likes, and must not push out what is known of good ones.
+    private readonly RecentCache<string, CertificateFacts> _issued, _foreign = new(1_000);
 
     /// <param name="authorityPem">PEM of the authorities: self-signed ones are roots, the others intermediates.</param>
     /// <param name="sources">Where to ask each of them what it has revoked.</param>
     /// <param name="http">Does not follow redirects.</param>
+    /// <param name="capacity">Certificates of organisations that are remembered.</param>
     /// <exception cref="InvalidDataException">There is no root, or an authority without a source.</exception>
-    public OrganisationCertificates(string authorityPem, IReadOnlyList<RevocationSource> sources, HttpClient http, TimeProvider time, ILogger<OrganisationCertificates> logger)
+    public OrganisationCertificates(string authorityPem, IReadOnlyList<RevocationSource> sources, HttpClient http, TimeProvider time, ILogger<OrganisationCertificates> logger, int capacity = 10_000)
     {
         _time = time;
+        _issued = new(capacity);
         _authorities = new("client", authorityPem, sources, http, time, logger);
     }
 
@@ -77,8 +81,11 @@ internal sealed class OrganisationCertificates
         if (!_examined.TryGetValue(certificate, out var facts))
         {
             var thumbprint = Base64Url.EncodeToString(SHA256.HashData(certificate.RawDataMemory.Span));
-            if (!_known.TryGet(thumbprint, out facts))
-                _known.Set(thumbprint, facts = Examine(certificate, thumbprint));
+            if (!_issued.TryGet(thumbprint, out facts) && !_foreign.TryGet(thumbprint, out facts))
+            {
+                facts = Examine(certificate, thumbprint);
+                (facts.IsIssued ? _issued : _foreign).Set(thumbprint, facts);
+            }
             _examined.AddOrUpdate(certificate, facts);
         }
         return facts;

@@ -29,8 +29,9 @@ internal interface IRevocationLog
     /// <returns>Its sequence.</returns>
     ValueTask<long> AddAsync(string name, DateTimeOffset until, bool anew);
 
-    /// <summary>Whether a gateway with a lease has not yet applied this entry.</summary>
-    ValueTask<bool> IsAwaitedAsync(long sequence);
+    /// <summary>Whether a gateway with a lease has not yet applied this entry, or may not have.</summary>
+    /// <param name="lease">How long leases are at most that the log may have forgotten.</param>
+    ValueTask<bool> IsAwaitedAsync(long sequence, TimeSpan lease);
 
     /// <param name="told">Called at each addition, on any thread; nothing is lost when a call is.</param>
     /// <param name="reconnected">Called when the connection to the log has been made anew.</param>
@@ -43,13 +44,27 @@ internal sealed class RedisRevocationLog(Lazy<Task<IConnectionMultiplexer>> conn
 {
     // Braces: one slot of a cluster for all of them.
     private const string Prefix = "kanta:identification:{revoked}:";
-    private static readonly RedisKey Sequence = Prefix + "sequence", Entries = Prefix + "entries", Ends = Prefix + "ends", Leases = Prefix + "leases", Applied = Prefix + "applied";
+    private static readonly RedisKey Sequence = Prefix + "sequence", Entries = Prefix + "entries", Ends = Prefix + "ends", Leases = Prefix + "leases", Applied = Prefix + "applied", Store = Prefix + "store";
     private static readonly RedisChannel Added = RedisChannel.Literal(Prefix + "added");
 
     /// <summary>Entries stay this much longer than needed: clocks differ, and a token is revoked as long as any gateway takes it.</summary>
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(5);
 
-    private const string Renew = """
+    // A replica that has become the master may never have heard of the last leases, nor of the gateways that hold them: until those have run out everything is
+    // awaited. Each promotion, and each start of a master, has a replication id of its own.
+    private const string Notice = """
+        local time = redis.call('TIME')
+        local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+        local function notice(key, lease)
+            local store = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+            if redis.call('HGET', key, 'id') ~= store then redis.call('HSET', key, 'id', store, 'forgotten', now + tonumber(lease)) end
+            return now < tonumber(redis.call('HGET', key, 'forgotten'))
+        end
+
+        """;
+
+    private const string Renew = Notice + """
+        notice(KEYS[5], ARGV[5])
         local applied = tonumber(ARGV[2])
         local last = tonumber(redis.call('GET', KEYS[1]) or '0')
         local behind = applied > last
@@ -61,8 +76,7 @@ internal sealed class RedisRevocationLog(Lazy<Task<IConnectionMultiplexer>> conn
         if behind then
             return {1, last, redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')}
         end
-        local now = redis.call('TIME')
-        redis.call('ZADD', KEYS[3], tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) + tonumber(ARGV[5]), ARGV[1])
+        redis.call('ZADD', KEYS[3], now + tonumber(ARGV[5]), ARGV[1])
         redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
         return {0, last, redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[2], '+inf', 'WITHSCORES')}
         """;
@@ -81,9 +95,9 @@ internal sealed class RedisRevocationLog(Lazy<Task<IConnectionMultiplexer>> conn
         return sequence
         """;
 
-    private const string Awaited = """
-        local now = redis.call('TIME')
-        for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))) do
+    private const string Awaited = Notice + """
+        if notice(KEYS[3], ARGV[2]) then return 1 end
+        for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
             redis.call('ZREM', KEYS[1], ended)
             redis.call('HDEL', KEYS[2], ended)
         end
@@ -95,7 +109,7 @@ internal sealed class RedisRevocationLog(Lazy<Task<IConnectionMultiplexer>> conn
 
     public ValueTask<RevocationNews> RenewAsync(string gateway, long applied, Revocation? last, TimeSpan lease) => TryAsync(async redis =>
     {
-        var answer = (RedisResult[])(await redis.ScriptEvaluateAsync(Renew, [Sequence, Entries, Leases, Applied],
+        var answer = (RedisResult[])(await redis.ScriptEvaluateAsync(Renew, [Sequence, Entries, Leases, Applied, Store],
         [
             gateway, applied, last is { } seen ? MemberOf(seen.Name, seen.Until) : "", last?.Sequence ?? 0, (long)lease.TotalMilliseconds,
         ]).ConfigureAwait(false))!;
@@ -110,8 +124,8 @@ internal sealed class RedisRevocationLog(Lazy<Task<IConnectionMultiplexer>> conn
         [Sequence, Entries, Ends],
         [MemberOf(name, until), until.ToUnixTimeMilliseconds(), (time.GetUtcNow() - Slack).ToUnixTimeMilliseconds(), anew ? 1 : 0, Prefix + "added"]).ConfigureAwait(false));
 
-    public ValueTask<bool> IsAwaitedAsync(long sequence) =>
-        TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Awaited, [Leases, Applied], [sequence]).ConfigureAwait(false) == 1);
+    public ValueTask<bool> IsAwaitedAsync(long sequence, TimeSpan lease) =>
+        TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Awaited, [Leases, Applied, Store], [sequence, (long)lease.TotalMilliseconds]).ConfigureAwait(false) == 1);
 
     public async ValueTask SubscribeAsync(Action told, Action reconnected)
     {

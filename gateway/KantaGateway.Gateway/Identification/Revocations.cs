@@ -72,12 +72,16 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
     /// <summary>The log counts a lease a little longer than its holder: two clocks never run quite alike.</summary>
     private static readonly TimeSpan LeaseInLog = Lease * 1.1;
 
+    /// <summary>What has ended is forgotten whenever so many have come.</summary>
+    private const int TidyEvery = 1_000;
+
     private static readonly TimeSpan AskAgain = TimeSpan.FromMilliseconds(10);
 
     private readonly string _gateway = Guid.NewGuid().ToString("N");
     private readonly ConcurrentDictionary<string, Revocation> _entries = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _turn = new(1, 1);
     private long _epoch, _applied, _trustedSince, _reconnected;
+    private int _sinceTidied;
     private bool _isTrusted, _hasReconnected;
     private Revocation? _last;
 
@@ -89,6 +93,9 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
     /// everywhere can sign in again.
     /// </summary>
     public long Mark => Volatile.Read(ref _applied);
+
+    /// <summary>Entries that are held, those that have ended lately too.</summary>
+    public int Held => _entries.Count;
 
     /// <summary>Whether what this gateway holds may be relied on. If not, nobody may be let in: 503.</summary>
     public bool IsCurrent => log is null || (Volatile.Read(ref _isTrusted) && time.GetElapsedTime(Volatile.Read(ref _trustedSince)) < Lease);
@@ -123,13 +130,16 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
         var sequence = await log.AddAsync(name.Digest, until, anew: true).ConfigureAwait(false);
         await RenewAsync().ConfigureAwait(false);
         var began = time.GetTimestamp();
-        while (await log.IsAwaitedAsync(sequence).ConfigureAwait(false))
+        while (await log.IsAwaitedAsync(sequence, LeaseInLog).ConfigureAwait(false))
         {
             // No gateway renews for this long without applying what it was given.
             if (time.GetElapsedTime(began) > 2 * LeaseInLog)
                 throw new SharedStateException("A gateway has not confirmed the revocation.");
             await Task.Delay(AskAgain, time, cancel).ConfigureAwait(false);
         }
+        // A failover between the two steps may have lost it, and its number may have become another's.
+        if (!_entries.TryGetValue(name.Digest, out var entry) || entry.Until < until)
+            throw new SharedStateException("The revocation has been lost.");
     }
 
     /// <summary>Looks at the log, applies what is new, says so, and prolongs the lease. <see cref="RevocationLease"/> does it all the time.</summary>
@@ -150,6 +160,9 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
                     Apply(entry);
                 if (news.Entries.Count > 0)
                     Interlocked.Increment(ref _epoch);
+                // Not only who revokes has to make room.
+                if ((_sinceTidied += news.Entries.Count) >= TidyEvery)
+                    Tidy();
                 if (news.IsBehind)
                     await RestoreAsync(news.Entries).ConfigureAwait(false);
                 _last = news.Entries.Count > 0 ? news.Entries[^1] : news.IsBehind ? null : _last;
@@ -193,12 +206,18 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
     {
         if (_entries.Count < capacity)
             return;
+        Tidy();
+        if (_entries.Count >= capacity)
+            throw new SharedStateException("Too much has been revoked at once.");
+    }
+
+    private void Tidy()
+    {
+        _sinceTidied = 0;
         var now = time.GetUtcNow();
         foreach (var entry in _entries)
             if (entry.Value.Until <= now)
                 _entries.TryRemove(entry);
-        if (_entries.Count >= capacity)
-            throw new SharedStateException("Too much has been revoked at once.");
     }
 }
 

@@ -108,6 +108,78 @@ public sealed class RevocationTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_list_that_hangs_is_not_asked_for_again_at_once()
+    {
+        var asked = 0;
+        using var http = new HttpClient(new Hanging(() =>
+        {
+            asked++;
+            _clock.Advance(RevocationInquiry.Pause * 5);
+        }));
+        var gateway = Gateway(List(), http: http);
+        Assert.Equal(Unknown, await AskAsync(gateway, Issue()));
+        // Of another certificate of the authority, while it is left alone.
+        Assert.Equal(Unknown, await AskAsync(gateway, Issue()));
+        Assert.Equal(1, asked);
+        _clock.Advance(RevocationInquiry.Pause);
+        Assert.Equal(Unknown, await AskAsync(gateway, Issue()));
+        Assert.Equal(2, asked);
+    }
+
+    private sealed class Hanging(Action then) : HttpMessageHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            then();
+            throw new HttpRequestException("given up");
+        }
+    }
+
+    /// <summary>As of a large authority: a quarter of a million numbers.</summary>
+    [Fact]
+    public void A_long_list_is_read_and_each_number_on_it_is_revoked()
+    {
+        var generator = new Org.BouncyCastle.X509.X509V2CrlGenerator();
+        using var opened = X509Certificate2.CreateFromPem(_intermediate.CertificatePem);
+        var authority = new Org.BouncyCastle.X509.X509Certificate(opened.RawData);
+        var now = _clock.GetUtcNow();
+        generator.SetIssuerDN(authority.SubjectDN);
+        generator.SetThisUpdate(now.UtcDateTime);
+        generator.SetNextUpdate(now.UtcDateTime.AddDays(1));
+        generator.AddExtension(Org.BouncyCastle.Asn1.X509.X509Extensions.CrlNumber, false, Org.BouncyCastle.Asn1.DerInteger.ValueOf(1));
+        static Org.BouncyCastle.Math.BigInteger Number(int i) => new Org.BouncyCastle.Math.BigInteger(1, System.Security.Cryptography.SHA256.HashData(BitConverter.GetBytes(i)).AsSpan(0, 16).ToArray()).SetBit(120);
+        for (var i = 0; i < 250_000; i++)
+            generator.AddCrlEntry(Number(i), now.UtcDateTime.AddDays(-1), 0);
+        using var key = System.Security.Cryptography.ECDsa.Create();
+        key.ImportFromPem(_intermediate.KeyPem);
+        var encoded = generator.Generate(new Org.BouncyCastle.Crypto.Operators.Asn1SignatureFactory("SHA256WITHECDSA", Org.BouncyCastle.Security.PrivateKeyFactory.CreateKey(key.ExportPkcs8PrivateKey()))).GetEncoded();
+        Assert.True(encoded.Length < RevocationInquiry.LongestList);
+        var list = RevocationList.Read(encoded, authority, null, now, TimeSpan.FromMinutes(15));
+        Assert.All(Enumerable.Range(0, 250_000), i => Assert.True(list.Revokes(Number(i))));
+        Assert.False(list.Revokes(Number(250_000)));
+    }
+
+    /// <summary>Anybody can make certificates and show them.</summary>
+    [Fact]
+    public async Task Strangers_certificates_do_not_push_out_what_is_known_of_good_ones()
+    {
+        var gateway = new OrganisationCertificates(_root.CertificatePem + _intermediate.CertificatePem, [new() { Authority = _root.Fingerprint, Unchecked = true }, Responder()],
+            _http, _clock, NullLogger<OrganisationCertificates>.Instance, capacity: 4);
+        var good = Issue();
+        Assert.Equal(Good, await AskAsync(gateway, good));
+        var asked = _responder.Asked.Count;
+        using var foreign = DevelopmentAuthority.Create("Foreign");
+        for (var i = 0; i < 5; i++)
+        {
+            using var shown = foreign.IssueOrganisation(Oid.Parse("1.2.246.10.90000001"), $"Stranger {i}").Open();
+            Assert.False(gateway.Examine(shown).IsIssued);
+        }
+        // On a new connection it is another object, and nobody is asked again.
+        Assert.Equal(Good, await AskAsync(gateway, good));
+        Assert.Equal(asked, _responder.Asked.Count);
+    }
+
+    [Fact]
     public async Task What_nobody_has_asked_about_is_not_good()
     {
         using var shown = Issue().Open();

@@ -148,12 +148,41 @@ public sealed class RevocationsTests
         Assert.True(revocations.IsRevoked(Some));
     }
 
+    [Fact]
+    public async Task A_gateway_that_only_hears_of_revocations_forgets_those_that_have_ended()
+    {
+        var log = new SomeLog(_time);
+        var listening = new Revocations(log, _time);
+        for (var i = 0; i < 2_000; i++)
+            await log.AddAsync($"{i}", _time.GetUtcNow().AddMinutes(5), true);
+        await listening.RenewAsync();
+        Assert.Equal(2_000, listening.Held);
+        _time.Advance(TimeSpan.FromMinutes(6));
+        for (var i = 0; i < 1_000; i++)
+            await log.AddAsync($"later {i}", _time.GetUtcNow().AddMinutes(5), true);
+        await listening.RenewAsync();
+        Assert.Equal(1_000, listening.Held);
+    }
+
+    [Fact]
+    public async Task A_revocation_that_the_log_loses_before_it_is_answered_is_an_error_and_no_answer()
+    {
+        var log = new SomeLog(_time) { LosesNext = true };
+        var here = new Revocations(log, _time);
+        await Assert.ThrowsAsync<SharedStateException>(async () => await here.RevokeAsync(Some, _time.GetUtcNow().AddHours(1)));
+        await here.RevokeAsync(Some, _time.GetUtcNow().AddHours(1));
+        Assert.True(here.IsRevoked(Some));
+    }
+
     /// <summary>The log as Redis keeps it, in memory and by a clock that tests move.</summary>
     private sealed class SomeLog(FakeTimeProvider time) : IRevocationLog
     {
         private readonly Lock _turn = new();
         private readonly List<Revocation> _entries = [];
         private readonly Dictionary<string, (long Applied, DateTimeOffset Ends)> _leases = [];
+
+        /// <summary>The next entry gets its number and is gone.</summary>
+        public bool LosesNext { get; set; }
 
         public void ForgetLeases() { lock (_turn) _leases.Clear(); }
 
@@ -169,11 +198,14 @@ public sealed class RevocationsTests
         public ValueTask<long> AddAsync(string name, DateTimeOffset until, bool anew)
         {
             lock (_turn)
-                _entries.Add(new(name, until, _entries.Count + 1));
+            {
+                _entries.Add(new(LosesNext ? "another" : name, until, _entries.Count + 1));
+                LosesNext = false;
+            }
             return new(_entries.Count);
         }
 
-        public ValueTask<bool> IsAwaitedAsync(long sequence)
+        public ValueTask<bool> IsAwaitedAsync(long sequence, TimeSpan lease)
         {
             lock (_turn)
                 return new(_leases.Values.Any(lease => lease.Ends > time.GetUtcNow() && lease.Applied < sequence));
@@ -194,6 +226,8 @@ public sealed class RedisRevocationsTests : IAsyncLifetime
         // Its own: here the list is lost on purpose.
         _server = await TestRedis.StartAsync();
         _redis = await ConnectionMultiplexer.ConnectAsync(_server.Connection + ",allowAdmin=true");
+        // It is new, and nobody holds a lease.
+        await Log().IsAwaitedAsync(0, TimeSpan.Zero);
     }
 
     public async Task DisposeAsync()
@@ -243,14 +277,14 @@ public sealed class RedisRevocationsTests : IAsyncLifetime
     {
         var log = Log();
         await log.RenewAsync("gone", 0, null, TimeSpan.Zero);
-        Assert.False(await log.IsAwaitedAsync(1));
+        Assert.False(await log.IsAwaitedAsync(1, Revocations.Lease));
 
         await log.RenewAsync("slow", 0, null, TimeSpan.FromMinutes(1));
         var sequence = await log.AddAsync("name", DateTimeOffset.UtcNow.AddMinutes(5), true);
-        Assert.True(await log.IsAwaitedAsync(sequence));
+        Assert.True(await log.IsAwaitedAsync(sequence, Revocations.Lease));
         await log.RenewAsync("slow", sequence, null, TimeSpan.FromMinutes(1));
-        Assert.False(await log.IsAwaitedAsync(sequence));
-        Assert.True(await log.IsAwaitedAsync(sequence + 1));
+        Assert.False(await log.IsAwaitedAsync(sequence, Revocations.Lease));
+        Assert.True(await log.IsAwaitedAsync(sequence + 1, Revocations.Lease));
     }
 
     [Fact]
@@ -291,6 +325,23 @@ public sealed class RedisRevocationsTests : IAsyncLifetime
         var later = Open();
         await later.RenewAsync();
         Assert.True(later.IsRevoked(name));
+    }
+
+    /// <summary>A failover behind an open connection: nothing tells the gateway of it but the store itself.</summary>
+    [Fact]
+    public async Task A_replica_that_has_become_the_master_makes_revocations_wait_for_leases_it_never_heard_of()
+    {
+        var (here, away) = (Open(), Open());
+        await here.RevokeAsync(RevokedName.Token("first"), DateTimeOffset.UtcNow.AddMinutes(5));
+        await away.RenewAsync();
+        var database = _redis.GetDatabase();
+        foreach (var kind in new[] { "leases", "applied" })
+            Assert.True(await database.KeyDeleteAsync("kanta:identification:{revoked}:" + kind));
+        await database.ExecuteAsync("REPLICAOF", "127.0.0.1", "1");
+        await database.ExecuteAsync("REPLICAOF", "NO", "ONE");
+
+        await here.RevokeAsync(RevokedName.Token("second"), DateTimeOffset.UtcNow.AddMinutes(5));
+        Assert.False(away.IsCurrent);
     }
 
     [Fact]

@@ -18,6 +18,8 @@ public sealed class RevokedTokenTests(IdentificationWorld world) : IAsyncLifetim
     public async Task InitializeAsync()
     {
         _redis = await TestRedis.StartAsync();
+        // It is new, and nobody holds a lease.
+        await new RedisRevocationLog(RedisState.Connect(_redis.Connection), TimeProvider.System).IsAwaitedAsync(0, TimeSpan.Zero);
         for (var i = 0; i < 2; i++)
         {
             _addresses[i] = new($"https://localhost:{IdentificationWorld.FreePort()}");

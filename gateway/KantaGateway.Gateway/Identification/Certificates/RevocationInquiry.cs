@@ -13,7 +13,7 @@ internal sealed partial class RevocationInquiry
     /// <summary>How long a source is left alone after it gave nothing that can be used.</summary>
     public static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    private const int LongestList = 10 * 1024 * 1024;
+    public const int LongestList = 10 * 1024 * 1024;
     private const int LongestAnswer = 64 * 1024;
 
     private readonly Certificate _authority;
