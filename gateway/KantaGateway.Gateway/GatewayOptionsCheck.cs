@@ -30,11 +30,9 @@ internal sealed class GatewayOptionsCheck
         if (options.Identification is { } identification)
         {
             check.CheckIdentification(identification);
-        {
             check.CheckRevocation(identification, identification.RevocationSources, nameof(identification.RevocationSources), options.ClientAuthorityFile, nameof(options.ClientAuthorityFile));
             if (identification.ProfessionalCards is { } cards)
                 check.CheckCards(identification, cards);
-        }
         }
         else
             check.Add(nameof(options.Identification), "missing");

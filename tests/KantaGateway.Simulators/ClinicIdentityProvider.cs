@@ -54,6 +54,9 @@ internal sealed class ClinicIdentityProvider(SimulatorOptions options, string cl
                 : Results.NotFound());
     }
 
+    /// <summary>ES256 under its key, of anything.</summary>
+    public byte[] Sign(byte[] octets) => _key.ECDsa.SignData(octets, HashAlgorithmName.SHA256);
+
     private string Issue(SimulatedProfessional professional, string type, Dictionary<string, object> further)
     {
         var claims = new Dictionary<string, object>

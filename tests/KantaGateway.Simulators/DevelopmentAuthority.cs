@@ -151,7 +151,7 @@ public sealed class DevelopmentAuthority : IDisposable
     /// <summary>The certificate of a professional card to sign in with: the professional's number in serialNumber, the name as surname and given name.</summary>
     /// <param name="number">Null: none.</param>
     /// <param name="usage">Default digitalSignature.</param>
-    public IssuedCertificate IssueCard(string? number, string given, string surname, DateTimeOffset? from = null, DateTimeOffset? to = null, X509KeyUsageFlags usage = X509KeyUsageFlags.DigitalSignature)
+    public IssuedCertificate IssueCard(string? number, string given, string surname, DateTimeOffset? from = null, DateTimeOffset? to = null, X509KeyUsageFlags usage = X509KeyUsageFlags.DigitalSignature, string? purpose = ClientAuthentication)
     {
         var subject = new X500DistinguishedNameBuilder();
         if (number is not null)
@@ -159,7 +159,7 @@ public sealed class DevelopmentAuthority : IDisposable
         subject.Add("2.5.4.4", surname, UniversalTagNumber.UTF8String);
         subject.Add("2.5.4.42", given, UniversalTagNumber.UTF8String);
         subject.AddCommonName($"{surname} {given} {number}");
-        return Issue(subject, ClientAuthentication, null, from, to, usage);
+        return Issue(subject, purpose, null, from, to, usage);
     }
 
     public void Dispose()
@@ -168,13 +168,14 @@ public sealed class DevelopmentAuthority : IDisposable
         _key.Dispose();
     }
 
-    private IssuedCertificate Issue(X500DistinguishedNameBuilder subject, string usage, X509Extension? extension, DateTimeOffset? from, DateTimeOffset? to, X509KeyUsageFlags uses = X509KeyUsageFlags.DigitalSignature)
+    private IssuedCertificate Issue(X500DistinguishedNameBuilder subject, string? usage, X509Extension? extension, DateTimeOffset? from, DateTimeOffset? to, X509KeyUsageFlags uses = X509KeyUsageFlags.DigitalSignature)
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest(subject.Build(), key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(uses, true));
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Usage(usage)], false));
+        if (usage is not null)
+            request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Usage(usage)], false));
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_root, true, false));
         if (extension is not null)
             request.CertificateExtensions.Add(extension);

@@ -110,6 +110,9 @@ internal sealed class FtnBroker
         return Results.Redirect(_options.Client.PostLogoutRedirectUri);
     }
 
+    /// <summary>RS256 under its key, of anything.</summary>
+    public byte[] Sign(byte[] octets) => _key.Rsa.SignData(octets, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+
     /// <summary>A logout token (OpenID Connect Back-Channel Logout 1.0 §2.4), signed and encrypted as ID tokens are.</summary>
     /// <param name="change">Changes claims; a null value removes one.</param>
     public string LogoutToken(Action<Dictionary<string, object?>>? change = null, string type = "logout+jwt", RsaSecurityKey? signer = null, bool encrypted = true)

@@ -30,7 +30,7 @@ public static class SimulatorHost
         var broker = options.Broker = new FtnBroker(options);
         broker.Map(app);
         foreach (var clinic in options.Professionals.Select(professional => professional.Clinic).Distinct())
-            new ClinicIdentityProvider(options, clinic).Map(app);
+            (options.Providers[clinic] = new ClinicIdentityProvider(options, clinic)).Map(app);
         foreach (var tenant in options.Tenants)
             new EntraTenant(options, tenant).Map(app);
         options.Revocation?.Map(app);

@@ -82,6 +82,9 @@ public sealed record SimulatorOptions
     /// <summary>The broker, once it stands: tests look at what it was asked and have tokens made.</summary>
     internal FtnBroker? Broker { get; set; }
 
+    /// <summary>The clinics' identity providers, likewise, by clinic.</summary>
+    internal Dictionary<string, ClinicIdentityProvider> Providers { get; } = [];
+
     public string FtnIssuer => PublicAddress + "/ftn";
 
     public string ClinicIssuer(string clinic) => $"{PublicAddress}/idp/{clinic}";

@@ -44,7 +44,7 @@ public sealed class GatewayPipeline(
         if (requester is null)
         {
             // That there were too many was recorded when it began: a flood must not fill the log.
-            if (fault is { Kind: FaultKind.TooMany })
+            if (fault is not null && (fault.Kind == FaultKind.TooMany || AttemptLimits.IsCounted(context)))
                 await FaultWriter.WriteAsync(context, fault);
             else
                 await RefuseAsync(context, null, null, fault ?? new Fault(FaultKind.NotIdentified, "The caller is not identified."), "not identified");

@@ -17,7 +17,7 @@ internal readonly record struct Waiting(TimeSpan Left, string Explanation);
 /// </summary>
 /// <remarks>
 /// Counted only under what cannot be claimed: failures under a valid organisation certificate, or without one the address (of IPv6
-/// the /64); token requests under a client that has proven itself, and its certificate; sign-ins under the address. So nobody is
+/// the /64, and sixteen times as many the /48, of which one customer may have 65,536 of the former); token requests under a client that has proven itself, and its certificate; sign-ins under the address. So nobody is
 /// shut out by what another does in his name or beside him, and an access token that is known and good is never held
 /// back. Gateways count together; while their store is away each counts alone.
 /// </remarks>
@@ -27,6 +27,14 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
 
     /// <summary>Callers held back at once; the attempts of any more are examined and recorded one by one.</summary>
     private const int MostHolds = 100_000;
+
+    /// <summary>Failures of a whole IPv6 /48 for each that one address may have.</summary>
+    private const int NetworkShare = 16;
+
+    /// <summary>Limit of what is answered all the same, and no longer recorded one by one.</summary>
+    private const string Slips = "slips";
+
+    private static readonly object CountedKey = new();
 
     private const string TooManyFailures = "Too many attempts to identify have failed from here. Wait for as long as Retry-After says, and mend what was wrong before.";
     private const string TooManyTokens = "The client asks for tokens too often. Wait for as long as Retry-After says, and use each token until it ends.";
@@ -50,7 +58,9 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
     }
 
     /// <summary>Whether the caller has to wait because too many of its attempts have failed; null: no.</summary>
-    public Waiting? Wait(HttpContext context) => _holds.IsEmpty ? null : WaitUnder(KeyOf(context));
+    public Waiting? Wait(HttpContext context) =>
+        _holds.IsEmpty ? null : CertificateOf(context) is { } certificate ? WaitUnder(certificate)
+            : WaitUnder(AddressKeyOf(context)) ?? (NetworkKeyOf(context) is { } network ? WaitUnder(network) : null);
 
     /// <summary>Whether the client that a token request claims has to wait; null: no.</summary>
     /// <remarks>Held under the certificate too, so that to claim another's name holds nobody.</remarks>
@@ -67,10 +77,38 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
     /// <summary>An attempt has failed and was told so. The one that makes them too many is recorded as such.</summary>
     public async ValueTask FailedAsync(HttpContext context)
     {
-        var key = KeyOf(context);
-        if (await CountAsync("failures", key).ConfigureAwait(false) >= options.Identification.FailuresPerMinute)
+        var certificate = CertificateOf(context);
+        await FailedAsync(context, certificate ?? AddressKeyOf(context), options.Identification.FailuresPerMinute).ConfigureAwait(false);
+        if (certificate is null && NetworkKeyOf(context) is { } network)
+            await FailedAsync(context, network, (long)NetworkShare * options.Identification.FailuresPerMinute).ConfigureAwait(false);
+    }
+
+    private async ValueTask FailedAsync(HttpContext context, string key, long most)
+    {
+        if (await CountAsync("failures", key).ConfigureAwait(false) >= most)
             await HoldAsync(context, key, "failures", TooManyFailures, "", "Too many attempts to identify have failed from here; what follows within a minute is refused unexamined and reported as a number.").ConfigureAwait(false);
     }
+
+    /// <summary>
+    /// Somebody was refused who has done nothing wrong: he was told a nonce, or his own token has ended. It holds nobody back; when it happens too often
+    /// it is recorded as a number.
+    /// </summary>
+    /// <returns>False when it is not to be recorded by itself (<see cref="IsCounted"/>).</returns>
+    public async ValueTask<bool> SlippedAsync(HttpContext context)
+    {
+        var key = "slips:" + (CertificateOf(context) ?? AddressKeyOf(context));
+        if (HoldUnder(key) is not null)
+        {
+            context.Items[CountedKey] = true;
+            return false;
+        }
+        if (await CountAsync(Slips, key).ConfigureAwait(false) >= options.Identification.FailuresPerMinute)
+            await HoldAsync(context, key, Slips, "", "", "Nonces were told, or tokens had ended, too often here; what follows within a minute is answered and reported as a number.").ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>Whether the refusal of this request stands in a number that will be recorded.</summary>
+    public static bool IsCounted(HttpContext context) => context.Items.ContainsKey(CountedKey);
 
     /// <summary>A client has proven itself and asks for something; null when it need not wait.</summary>
     public async ValueTask<Waiting?> AskedAsync(HttpContext context, RegisteredClient client)
@@ -85,7 +123,7 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
     /// <summary>Somebody wants to sign in; null when he need not wait.</summary>
     public async ValueTask<Waiting?> SignInAsync(HttpContext context)
     {
-        var address = "address:" + PrefixOf(context.Connection.RemoteIpAddress);
+        var address = AddressKeyOf(context);
         var key = "sign-ins:" + address;
         if (WaitUnder(key) is { } waiting)
             return waiting;
@@ -117,7 +155,9 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
             {
                 try
                 {
-                    await observer.HeldAsync(hold.Address, hold.ClientId, $"{count.ToString(CultureInfo.InvariantCulture)} attempts were refused unexamined because there were too many ({hold.Limit}).", cancel).ConfigureAwait(false);
+                    await observer.HeldAsync(hold.Address, hold.ClientId, hold.Limit == Slips
+                        ? $"{count.ToString(CultureInfo.InvariantCulture)} times a nonce was told, or a token had ended, without a record of each ({hold.Limit})."
+                        : $"{count.ToString(CultureInfo.InvariantCulture)} attempts were refused unexamined because there were too many ({hold.Limit}).", cancel).ConfigureAwait(false);
                 }
                 catch
                 {
@@ -133,11 +173,19 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
 
     private Waiting? WaitUnder(string key)
     {
-        if (!_holds.TryGetValue(key, out var hold) || hold.Until - time.GetUtcNow() is not { Ticks: > 0 } left)
+        if (HoldUnder(key) is not { } hold)
+            return null;
+        metrics.Limited(hold.Limit);
+        return new(hold.Until - time.GetUtcNow(), hold.Explanation);
+    }
+
+    /// <summary>What is in force under a key, counted once more; null when nothing is.</summary>
+    private Hold? HoldUnder(string key)
+    {
+        if (!_holds.TryGetValue(key, out var hold) || hold.Until <= time.GetUtcNow())
             return null;
         Interlocked.Increment(ref hold.Count);
-        metrics.Limited(hold.Limit);
-        return new(left, hold.Explanation);
+        return hold;
     }
 
     private async ValueTask<long> CountAsync(string kind, string key)
@@ -171,10 +219,14 @@ internal sealed class AttemptLimits(ISharedState shared, OrganisationCertificate
         await observer.RefusedAsync(context, clientId, record, context.RequestAborted).ConfigureAwait(false);
     }
 
-    private string KeyOf(HttpContext context) => CertificateOf(context) ?? "address:" + PrefixOf(context.Connection.RemoteIpAddress);
+    private static string AddressKeyOf(HttpContext context) => "address:" + PrefixOf(context.Connection.RemoteIpAddress);
+
+    /// <summary>Null where an address is no part of a network that one customer has.</summary>
+    private static string? NetworkKeyOf(HttpContext context) =>
+        context.Connection.RemoteIpAddress is { AddressFamily: AddressFamily.InterNetworkV6, IsIPv4MappedToIPv6: false } address ? "network:" + Convert.ToHexString(address.GetAddressBytes().AsSpan(0, 6)) : null;
 
     // Apart from failures to identify, so that one of many behind an address shuts nobody out of answering by failing elsewhere.
-    private static string RequestKeyOf(HttpContext context) => "requests:address:" + PrefixOf(context.Connection.RemoteIpAddress);
+    private static string RequestKeyOf(HttpContext context) => "requests:" + AddressKeyOf(context);
 
     private string TokenKeyOf(HttpContext context, string client) => $"tokens:{CertificateOf(context)}|{client}";
 

@@ -40,8 +40,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
         ValidTypes = ["at+jwt"],
         RequireExpirationTime = true,
         // By this process's clock. That it has ended is looked at when it is used: whose it is says first what it is bound to.
-        LifetimeValidator = (from, to, _, _) => to is not null && (from is null || from <= time.GetUtcNow().AddSeconds(10))
-            ? true : throw new SecurityTokenExpiredException(),
+        LifetimeValidator = (from, to, _, _) => to is null ? throw new SecurityTokenNoExpirationException()
+            : from is null || from <= time.GetUtcNow().AddSeconds(10) ? true : throw new SecurityTokenNotYetValidException(),
     };
 
     private readonly record struct TokenDigest(long A, long B, long C, long D);
@@ -59,18 +59,18 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context)
     {
-        var isReadable = TryReadToken(context.Request, out var token, out var unreadable);
+        var isReadable = TryReadToken(context.Request, out var token, out var unreadable, out var error);
         var directory = registry.Current;
         var digest = isReadable ? DigestOf(token) : default;
         var verified = isReadable && _verified.TryGet(digest, out var kept) && ReferenceEquals(kept.Directory, directory) ? kept : null;
         // A token that is known and good costs no more than this, and is never held back.
         if (verified is null || verified.NeedsProof || IsProofScheme(context.Request) || CheckUse(context, verified) is not { Requester: not null } known)
-            return AttemptAsync(context, verified, isReadable ? token.ToString() : null, unreadable, digest, directory);
+            return AttemptAsync(context, verified, isReadable ? token.ToString() : null, (unreadable, error), digest, directory);
         metrics.AcceptedFhir();
         return new(known);
     }
 
-    private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, VerifiedToken? verified, string? token, string unreadable, TokenDigest digest, ClientDirectory directory)
+    private async ValueTask<(Requester?, Fault?)> AttemptAsync(HttpContext context, VerifiedToken? verified, string? token, (string Problem, string? Error) unreadable, TokenDigest digest, ClientDirectory directory)
     {
         // A known token is not held back because its certificate or its professional has to be looked up again, or its proof verified.
         (Requester? Requester, Fault? Fault) identified = verified is null ? default : await CheckAgainAsync(context, verified, token!).ConfigureAwait(false);
@@ -85,10 +85,15 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return (null, AttemptLimits.Refuse(context, wait));
         }
         if (verified is null)
-            identified = token is null ? Refuse(context, null, unreadable, RefusalReason.NoToken) : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
+            identified = token is null ? Refuse(context, unreadable.Error, unreadable.Problem, unreadable.Error is null ? RefusalReason.NoToken : RefusalReason.Malformed) : await VerifyAsync(context, token, digest, directory).ConfigureAwait(false);
         // Who is told a nonce, or comes with a token of his own that has ended, has done nothing wrong: a clinic would be held back for the clocks of its users.
-        if (identified.Fault is { Kind: FaultKind.NotIdentified } && context.Items[ReasonKey] is not (RefusalReason.Nonce or RefusalReason.Expired))
-            await limits.FailedAsync(context).ConfigureAwait(false);
+        if (identified.Fault is { Kind: FaultKind.NotIdentified })
+        {
+            if (context.Items[ReasonKey] is RefusalReason.Nonce or RefusalReason.Expired)
+                await limits.SlippedAsync(context).ConfigureAwait(false);
+            else
+                await limits.FailedAsync(context).ConfigureAwait(false);
+        }
         if (identified.Requester is not null)
             metrics.AcceptedFhir();
         else
@@ -226,7 +231,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return Unavailable(context, "The right to practise cannot be looked up at the moment; try again.");
         if (!right.IsValid)
             return Refuse(context, "invalid_token", "The role register knows no valid right to practise of the professional.", RefusalReason.Right);
-        return right.Profession == requester.Profession && requester.Tasks is { } tasks && TaskClasses.Narrow(right.Tasks, TaskClasses.NameOf(tasks)) is not null
+        return right.StillGives(requester.Profession, requester.Tasks)
             ? (requester, null)
             : Refuse(context, "invalid_token", "The professional's right to practise is another than when the access token was issued; get a new one.", RefusalReason.Right);
     }
@@ -262,16 +267,17 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     }
 
     /// <summary>RFC 6750 §2.1: in the header only, never in the URL or the body.</summary>
-    private static bool TryReadToken(HttpRequest request, out ReadOnlySpan<char> token, out string problem)
+    /// <param name="error">RFC 6750 §3.1; null where there is no token at all.</param>
+    private static bool TryReadToken(HttpRequest request, out ReadOnlySpan<char> token, out string problem, out string? error)
     {
         token = default;
-        problem = "";
+        (problem, error) = ("", null);
         if (request.Headers.Authorization is not { Count: > 0 } headers)
             problem = "The request has no access token; send Authorization: Bearer with one from the token endpoint.";
         else if (headers is not [{ } header] || !(header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase) || header.StartsWith(ProofScheme, StringComparison.OrdinalIgnoreCase)))
-            problem = "The Authorization header must be one Bearer or DPoP token.";
+            (problem, error) = ("The Authorization header must be one Bearer or DPoP token.", "invalid_request");
         else if (header.Length > LongestToken)
-            problem = "The access token is too long to be one of this gateway's.";
+            (problem, error) = ("The access token is too long to be one of this gateway's.", "invalid_token");
         else
             token = header.AsSpan(header.IndexOf(' ')).Trim();
         return problem.Length == 0;
@@ -293,6 +299,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
     private static (RefusalReason Reason, string Explanation) Explain(Exception? problem) => problem switch
     {
+        SecurityTokenNotYetValidException => (RefusalReason.Expired, "The access token is not valid yet."),
         SecurityTokenExpiredException or SecurityTokenNoExpirationException or SecurityTokenInvalidLifetimeException => (RefusalReason.Expired, "The access token has expired; get a new one."),
         SecurityTokenInvalidAudienceException => (RefusalReason.NotForHere, "The access token was issued for another audience."),
         SecurityTokenInvalidIssuerException => (RefusalReason.NotForHere, "The access token was issued by another authorization server."),

@@ -79,7 +79,7 @@ internal sealed partial class ClientKeys(HttpClient http, TimeProvider time, ILo
             }
             return keys;
         }
-        catch (Exception failure) when (failure is HttpRequestException or IOException or OperationCanceledException or JsonException or InvalidDataException)
+        catch (Exception failure) when (failure is HttpRequestException or IOException or OperationCanceledException or JsonException or InvalidDataException or InvalidOperationException)
         {
             LogUnusable(client.ClientId, failure is InvalidDataException ? failure.Message : "there is no readable answer in time, or it is too long");
             return null;

@@ -51,7 +51,7 @@ internal sealed class LogoutTokens(IOptionsMonitor<OpenIdConnectOptions> schemes
         // An ID token that somebody hands in again has one.
         if (jwt.TryGetPayloadValue<object>("nonce", out _))
             return Refuse("nonce is prohibited.");
-        var session = jwt.TryGetPayloadValue<string>("sid", out var sid) && sid.Length > 0 ? sid : null;
+        var session = jwt.TryGetPayloadValue<string>("sid", out var sid) && sid is { Length: > 0 } ? sid : null;
         if (session is null && string.IsNullOrEmpty(jwt.Subject))
             return Refuse("sid or sub is needed.");
         if (jwt.Id is not { Length: > 0 and <= LongestId })

@@ -105,7 +105,8 @@ internal static class PushedAuthorization
         var outage = refusal.Error == Errors.TemporarilyUnavailable;
         if (client is null && !outage)
             await limits.FailedAsync(context).ConfigureAwait(false);
-        await services.GetRequiredService<IIdentificationObserver>().RefusedAsync(context, client?.ClientId ?? "", refusal.Description, context.RequestAborted).ConfigureAwait(false);
+        if (refusal.Error != DpopProofs.UseNonce || await limits.SlippedAsync(context).ConfigureAwait(false))
+            await services.GetRequiredService<IIdentificationObserver>().RefusedAsync(context, client?.ClientId ?? "", refusal.Description, context.RequestAborted).ConfigureAwait(false);
         if (outage)
             context.Response.Headers.RetryAfter = "5";
         await AnswerAsync(context, outage ? StatusCodes.Status503ServiceUnavailable : refusal.Error == Errors.InvalidClient ? StatusCodes.Status401Unauthorized : StatusCodes.Status400BadRequest, refusal).ConfigureAwait(false);

@@ -87,13 +87,15 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
     {
         if (TokenShape.Read(token, LongestToken, out var misshapen) is not { } claims)
             return Refuse("The subject_token " + misshapen);
-        if (cards is not null && CardTokens.IsOne(claims) && !_issuers.ContainsKey(claims.Issuer))
+        if (cards is not null && CardTokens.IsOne(claims) && !_issuers.ContainsKey(claims.Issuer ?? ""))
         {
             var (holder, ends, unproven) = await cards.ValidateAsync(claims, client, requester).ConfigureAwait(false);
-            return holder is null ? (null, unproven)
-                : await LookUpAsync(new(holder.Number, holder.Name, null, null, null, CardTokens.Acr, ends), null, "subject_token", context.RequestAborted).ConfigureAwait(false);
+            if (holder is null)
+                return (null, unproven);
+            var looked = await LookUpAsync(new(holder.Number, holder.Name, null, null, null, CardTokens.Acr, ends), null, "subject_token", context.RequestAborted).ConfigureAwait(false);
+            return looked.Item1 is not null && await cards.UseUpAsync(claims, holder, ends).ConfigureAwait(false) is { } used ? (null, used) : looked;
         }
-        if (!_issuers.TryGetValue(claims.Issuer, out var issuer))
+        if (claims.Issuer is not { } named || !_issuers.TryGetValue(named, out var issuer))
             return Refuse("The subject_token's issuer is not an identity provider that this gateway knows.");
         if (issuer.Organisation != requester.Organisation.ToString())
             return Refuse("The subject_token was issued by the identity provider of another organisation than the one that asks.");
@@ -201,7 +203,8 @@ internal sealed class SubjectTokens(GatewayOptions options, IProfessionalRights?
     /// <returns>Null when the provider could not be asked for its keys.</returns>
     private static string? Explain(Exception reason) => reason switch
     {
-        SecurityTokenExpiredException or SecurityTokenNotYetValidException or SecurityTokenNoExpirationException or SecurityTokenInvalidLifetimeException => "The subject_token has expired; the professional must sign in again.",
+        SecurityTokenNotYetValidException => "The subject_token is not valid yet; check the clock of the identity provider.",
+        SecurityTokenExpiredException or SecurityTokenNoExpirationException or SecurityTokenInvalidLifetimeException => "The subject_token has expired; the professional must sign in again.",
         SecurityTokenInvalidAudienceException => "The subject_token was issued for another audience.",
         SecurityTokenInvalidIssuerException => "The subject_token's issuer is not the expected one.",
         SecurityTokenInvalidTypeException => "The subject_token's typ must be JWT or at+jwt.",

@@ -514,6 +514,8 @@ internal static class TokenEndpoint
             // What a client asks wrongly that has proven itself, or an outage of ours, is no failure to identify: one user's stale token must not hold back a clinic.
             if (!http.Items.ContainsKey(ClientKey) && error is not Errors.TemporarilyUnavailable)
                 await limits.FailedAsync(http).ConfigureAwait(false);
+            if (error == DpopProofs.UseNonce && !await limits.SlippedAsync(http).ConfigureAwait(false))
+                return;
             await observer.RefusedAsync(http, ClaimedClient(transaction.Request, http), response.ErrorDescription ?? error, http.RequestAborted).ConfigureAwait(false);
         }
 

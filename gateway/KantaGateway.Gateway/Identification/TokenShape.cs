@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
@@ -8,7 +9,7 @@ namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
 /// What must hold of a signed token from outside before anybody acts on it: JWS compact form (RFC 7515 §7.1) of bounded length, header and
-/// claims two JSON objects whose members stand once each (RFC 7515 §4, RFC 7519 §4), nothing critical that nobody here
+/// claims two JSON objects whose members stand once each (RFC 7515 §4, RFC 7519 §4), registered ones of their types, nothing critical that nobody here
 /// understands (RFC 7515 §4.1.11), no token within the token.
 /// </summary>
 /// <remarks>
@@ -121,8 +122,41 @@ internal static class TokenShape
         // b64 is only understood where it is critical, and zip belongs to encrypted tokens (RFC 7797 §6, RFC 7516 §4.1.3).
         if (root.TryGetProperty("crit", out _) || root.TryGetProperty("b64", out _) || root.TryGetProperty("zip", out _))
             return "has crit, b64 or zip in its header; leave them out, no extension of JWS is understood.";
-        return root.TryGetProperty("cty", out _) ? "has cty in its header; a token within a token is not taken." : null;
+        if (root.TryGetProperty("cty", out _))
+            return "has cty in its header; a token within a token is not taken.";
+        if (!AreStrings(root, "typ", "kid"))
+            return "has a typ or kid in its header that is not a string.";
+        // RFC 7519 §4.1. Libraries read what is of another type, null too, as if it were not there, or throw.
+        var claimed = body.RootElement;
+        return AreStrings(claimed, "iss", "sub", "jti") && AreNumbers(claimed, "exp", "nbf", "iat")
+            && (!claimed.TryGetProperty("aud", out var aud) || aud.ValueKind == JsonValueKind.String || (aud.ValueKind == JsonValueKind.Array && aud.EnumerateArray().All(static one => one.ValueKind == JsonValueKind.String)))
+            ? null : "has an iss, sub or jti that is not a string, an aud that is neither a string nor a list of strings, or an exp, nbf or iat that is not a number.";
     }
+
+    private static bool AreStrings(JsonElement members, params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names)
+            if (members.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.String)
+                return false;
+        return true;
+    }
+
+    private static bool AreNumbers(JsonElement members, params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names)
+            if (members.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Number)
+                return false;
+        return true;
+    }
+
+    /// <exception cref="InvalidOperationException">A name or a value is no text.</exception>
+    private static bool IsText(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Object => value.EnumerateObject().All(static member => member.Name is not null && IsText(member.Value)),
+        JsonValueKind.Array => value.EnumerateArray().All(IsText),
+        JsonValueKind.String => value.GetString() is not null,
+        _ => true,
+    };
 
     private static JsonDocument? Object(string part, out string problem)
     {
@@ -132,13 +166,18 @@ internal static class TokenShape
         try
         {
             var json = Base64Url.DecodeFromChars(part);
+            // The parser does not look into strings; whoever reads them later would throw.
+            if (!Utf8.IsValid(json))
+                return null;
             var document = JsonDocument.Parse(json, Strict);
-            if (document.RootElement.ValueKind == JsonValueKind.Object)
+            // Half of a surrogate pair is no text; only an escape can write one.
+            if (document.RootElement.ValueKind == JsonValueKind.Object && (json.AsSpan().IndexOf("\\u"u8) < 0 || IsText(document.RootElement)))
                 return document;
             document.Dispose();
         }
-        catch (FormatException)
+        catch (Exception malformed) when (malformed is FormatException or InvalidOperationException)
         {
+            // Readers throw the latter where text is none; the one that looks for members that stand twice too.
         }
         catch (JsonException)
         {

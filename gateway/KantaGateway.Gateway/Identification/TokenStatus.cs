@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification.Professionals;
 using OpenIddict.Abstractions;
 using OpenIddict.Server;
 using OpenIddict.Server.AspNetCore;
@@ -70,9 +71,9 @@ internal static class TokenStatus
     }
 
     /// <summary>RFC 7662 §2.2: what FHIR requests would not accept is not active.</summary>
-    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations, IdentifierCipher ids) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
+    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations, IdentifierCipher ids, IProfessionalRights? rights = null) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
     {
-        public ValueTask HandleAsync(ValidateIntrospectionRequestContext context)
+        public async ValueTask HandleAsync(ValidateIntrospectionRequestContext context)
         {
             try
             {
@@ -83,12 +84,19 @@ internal static class TokenStatus
                     || RevokedName.OfToken(jti, client, requester, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim),
                         TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids)).Any(revocations.IsRevoked))
                     context.Reject(Errors.InvalidToken);
+                else if (rights is not null && context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim) is { } professional
+                    && !(await rights.AskAsync(professional, TokenEndpoint.HttpOf(context.Transaction).RequestAborted).ConfigureAwait(false))
+                        .StillGives(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionClaim), TaskClasses.Read(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.TaskClassClaim))))
+                    context.Reject(Errors.InvalidToken);
             }
             catch (SharedStateException)
             {
                 context.Reject(Errors.TemporarilyUnavailable, Unknown);
             }
-            return default;
+            catch (ProfessionalRightsException)
+            {
+                context.Reject(Errors.TemporarilyUnavailable, "The right to practise cannot be looked up at the moment; try again with a new assertion.");
+            }
         }
     }
 

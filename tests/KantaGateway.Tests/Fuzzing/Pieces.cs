@@ -45,6 +45,24 @@ static class Pieces
     ],
     [[0xC0, 0x80], [0xFF], [0x00], [0xC3]]);
 
+    public static IReadOnlyList<byte[]> Tokens { get; } = Bytes(Values, Values.Select(v => $"\"{v}\""),
+    [
+        "{", "}", "[", "]", ":", ",", "\"", "{}", "[]", "[null]", "\\u0000", "\\ud800", "\\udc00\\ud800", "\\u0061", "\\", ".", "..", "=", "-", "_", "\n", "\n{}",
+        "\"alg\":\"none\",", "\"alg\":\"HS256\",", "\"alg\":\"ES256\",", "\"alg\":\"PS256\",", "\"alg\":null,", "\"typ\":\"dpop+jwt\",", "\"typ\":\"at+jwt\",", "\"typ\":null,", "\"kid\":\"1\",", "\"kid\":7,",
+        "\"crit\":[\"exp\"],", "\"b64\":false,", "\"zip\":\"DEF\",", "\"cty\":\"JWT\",", "\"enc\":\"A128CBC-HS256\",", "\"jku\":\"https://localhost:9/\",", "\"x5u\":\"https://localhost:9/\",", "\"x5c\":[],", "\"x5c\":[null],", "\"x5c\":[\"AAAA\"],", "\"x5c\":\"AAAA\",",
+        "\"jwk\":{},", "\"jwk\":null,", "\"jwk\":[],", "\"kty\":\"RSA\",", "\"kty\":\"EC\",", "\"crv\":\"P-384\",", "\"x\":\"\",", "\"y\":null,", "\"d\":\"AAAA\",", "\"n\":\"gAAA\",", "\"e\":\"AQAB\",",
+        "\"iss\":\"app\",", "\"iss\":null,", "\"sub\":null,", "\"sub\":[],", "\"aud\":null,", "\"aud\":[null],", "\"aud\":\"https://localhost/\",", "\"exp\":1,", "\"exp\":null,", "\"exp\":1e400,", "\"exp\":-1,", "\"exp\":9223372036854775807,", "\"exp\":253402300800,", "\"iat\":null,", "\"iat\":1.5,",
+        "\"nbf\":9e99,", "\"jti\":\"\",", "\"jti\":null,", "\"jti\":7,", "\"nonce\":null,", "\"ath\":\"\",", "\"htm\":[],", "\"htu\":\"https://\",", "\"htu\":\"file:///\",", "\"htu\":\"https://localhost/connect/token?x#y\",", "\"cnf\":null,", "\"cnf\":[],", "\"client_id\":null,", "\"organisation\":7,",
+    ],
+    [[0xC0, 0x80], [0xED, 0xA0, 0x80], [0xFF], [0xEF, 0xBB, 0xBF], [0x00], [0xC3]]);
+
+    public static IReadOnlyList<byte[]> Forms { get; } = Bytes(Values,
+    [
+        "&", "=", "&&", "==", "%", "%2", "%zz", "%00", "%26", "%3D", "%C0%80", "%ED%A0%80", "%FF", "+", ";", "\n", "\r\n\r\n", "application/x-www-form-urlencoded\n", "application/x-www-form-urlencoded; charset=utf-16\n", "application/x-www-form-urlencoded; charset=\"utf-8\"\n",
+        "multipart/form-data; boundary=x\n", "application/json\n", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--", "grant_type=", "&client_id=app", "&client_assertion=", "&client_assertion_type=", "&token=", "&scope=", "&audience=a&audience=b", "&code=", "&code=a&code=b", "&__proto__=1", "&[]=1", "&a[b]=1",
+    ],
+    [[0xC0, 0x80], [0xFF], [0x00], [0xC3]]);
+
     private static byte[][] Bytes(IEnumerable<string> first, IEnumerable<string> second, byte[][] raw) => Bytes(first.Concat(second), [], raw);
 
     private static byte[][] Bytes(IEnumerable<string> first, IEnumerable<string> second, IEnumerable<string> third, byte[][] raw) =>

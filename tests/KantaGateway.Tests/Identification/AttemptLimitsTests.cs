@@ -5,6 +5,7 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Tests.Identification.Operators;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.IdentityModel.JsonWebTokens;
@@ -69,6 +70,38 @@ public sealed class AttemptLimitsTests(IdentificationWorld world) : IAsyncLifeti
             Assert.Equal(HttpStatusCode.Unauthorized, (await FromAsync("2001:db8::" + i)).StatusCode);
         Assert.Equal(HttpStatusCode.TooManyRequests, (await FromAsync("2001:db8::ffff:1")).StatusCode);
         Assert.Equal(HttpStatusCode.Unauthorized, (await FromAsync("2001:db8:0:1::1")).StatusCode);
+    }
+
+    /// <summary>Whoever has a /48 has 65,536 such networks.</summary>
+    [Fact]
+    public async Task Of_IPv6_a_network_of_networks_has_a_limit_too()
+    {
+        var before = Recorded();
+        for (var i = 0; i < 16 * Limit; i++)
+            Assert.Equal(HttpStatusCode.Unauthorized, (await FromAsync($"2001:db8:5:{i:x}::1")).StatusCode);
+        Assert.Equal(HttpStatusCode.TooManyRequests, (await FromAsync("2001:db8:5:ffff::1")).StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await FromAsync("2001:db8:6::1")).StatusCode);
+        Assert.Equal(before + 1, Recorded());
+    }
+
+    [Fact]
+    public async Task Tokens_of_ones_own_that_have_ended_are_answered_and_beyond_the_limit_recorded_as_a_number()
+    {
+        using var clinic = At(_address, world.Connect(world.Aurora.Certificate));
+        clinic.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", await TokenAsync(clinic, world.Aurora));
+        var limits = _gateway.Services.GetRequiredService<AttemptLimits>();
+        world.Clock.Ahead += TimeSpan.FromMinutes(6);
+        for (var i = 0; i < Limit + 3; i++)
+        {
+            using var response = await clinic.GetAsync("/fhir/whoami");
+            Assert.Equal((HttpStatusCode.Unauthorized, i >= Limit), (response.StatusCode, response.Headers.Contains("X-Counted")));
+        }
+        await limits.ReportAsync(default);
+        Assert.Contains("3 times a nonce was told, or a token had ended", world.Refusals.All[^1].Reason);
+        // A minute later each is recorded again.
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        using var later = await clinic.GetAsync("/fhir/whoami");
+        Assert.False(later.Headers.Contains("X-Counted"));
     }
 
     [Fact]
@@ -166,6 +199,25 @@ public sealed class AttemptLimitsTests(IdentificationWorld world) : IAsyncLifeti
         for (var i = 0; i < 3 * Limit; i++)
             Assert.Equal("/?signin=refused", (await somebody.GetAsync("/signin-ftn?state=x&code=y")).Headers.Location!.OriginalString);
         Assert.Equal(Limit + 1, world.Refusals.All.Count - before);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Cancelled_sign_ins_are_recorded_up_to_the_limit(bool isOperator)
+    {
+        var address = new Uri($"https://localhost:{IdentificationWorld.FreePort()}");
+        await using var gateway = world.BuildGateway(world.Options with { Port = address.Port, TerminatorListen = null, Identification = world.Options.Identification with { FailuresPerMinute = 3 } });
+        await gateway.StartAsync();
+        var before = world.Refusals.All.Count;
+        for (var i = 0; i < 8; i++)
+        {
+            var cookies = new CookieContainer();
+            var end = isOperator ? await world.SignInOperatorAsync(cookies, null, gateway: address) : await world.SignInAsync(cookies, null, gateway: address);
+            Assert.Contains("signin=cancelled", end.Query);
+        }
+        // That there are too many is one more.
+        Assert.Equal(3 + 1, world.Refusals.All.Count - before);
     }
 
     [Fact]

@@ -20,11 +20,12 @@ internal static partial class BrokerWalk
         return new Uri(http.BaseAddress!, response.Headers.Location!);
     }
 
-    public static async Task<Uri> ReachCallbackAsync(this IdentificationWorld world, CookieContainer cookies, int? citizen, string start = "/signin", Uri? gateway = null)
+    public static async Task<Uri> ReachCallbackAsync(this IdentificationWorld world, CookieContainer cookies, int? citizen, string start = "/signin", Uri? gateway = null, Action<Uri>? challenged = null)
     {
         using var http = world.Connect(cookies: cookies);
         using var challenge = await http.GetAsync(new Uri(gateway ?? http.BaseAddress!, start));
         Assert.Equal(HttpStatusCode.Redirect, challenge.StatusCode);
+        challenged?.Invoke(challenge.Headers.Location!);
         var page = await http.GetStringAsync(challenge.Headers.Location);
         var form = new Dictionary<string, string> { ["ticket"] = Ticket().Match(page).Groups[1].Value };
         if (citizen is { } index)

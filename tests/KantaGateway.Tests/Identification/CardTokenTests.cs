@@ -82,8 +82,66 @@ public sealed class CardTokenTests(IdentificationWorld world) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Neither_an_outage_of_the_register_nor_its_refusal_uses_up_a_token()
+    {
+        var token = Sign(_card);
+        world.Register.Fault = RegisterFault.Error;
+        try
+        {
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, (await ExchangeAsync(token)).Status);
+            world.Register.Restore();
+            world.Register.Change("90001", null);
+            world.Clock.Ahead += TimeSpan.FromSeconds(2);
+            await RejectsAsync(token, "no valid right");
+        }
+        finally
+        {
+            world.Register.Restore();
+            world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        }
+        Assert.Equal(HttpStatusCode.OK, (await ExchangeAsync(token)).Status);
+        await RejectsAsync(token, "used before");
+    }
+
+    [Theory]
+    [InlineData("1.3.6.1.5.5.7.3.2", true)]
+    [InlineData(null, true)]
+    // RFC 5280 §4.2.1.12: who says "any" may be asked to name it.
+    [InlineData("2.5.29.37.0", false)]
+    [InlineData("1.3.6.1.5.5.7.3.4", false)]
+    [InlineData("1.3.6.1.5.5.7.3.1", false)]
+    public async Task A_card_that_says_what_it_is_for_must_be_for_signing_in(string? purpose, bool isGood)
+    {
+        var token = Sign(_authority.IssueCard("90001", "Lasse", "Lääkäri", purpose: purpose));
+        if (isGood)
+            Assert.Equal(HttpStatusCode.OK, (await ExchangeAsync(token)).Status);
+        else
+            await RejectsAsync(token, "extended key usage");
+    }
+
+    [Fact]
     public async Task A_token_for_one_clinics_system_is_no_use_to_another() =>
         await RejectsAsync(Sign(_card), "client_id must be the client", world.Revontuli);
+
+    /// <summary>Else a host could use at one tenant what a professional has signed for another.</summary>
+    [Fact]
+    public Task A_token_for_a_host_of_several_names_for_which_of_them_it_is() => world.WithClientsAsync(it => it.ClientId != world.Aurora.ClientId ? it : it with
+    {
+        ServiceRequesters =
+        [
+            .. new[] { world.Aurora.Organisation, "1.2.246.10.90000044" }.Select(oid => new Gateway.Identification.ServiceRequester { OrganisationOid = oid, OrganisationName = "Vuokralainen", ControllerKind = Gateway.Identification.ControllerKind.Private }),
+        ],
+    }, async () =>
+    {
+        async Task<(HttpStatusCode, string)> AskAsync(string? signedFor)
+        {
+            var (status, body) = await ExchangeAsync(Sign(_card, claims => claims["organisation"] = signedFor), requester: "1.2.246.10.90000044");
+            return (status, body.TryGetProperty("error_description", out var description) ? description.GetString()! : "");
+        }
+        Assert.Equal((HttpStatusCode.BadRequest, "The subject_token's organisation must be the OID of the organisation that the token is asked for."), await AskAsync(null));
+        Assert.Equal(HttpStatusCode.BadRequest, (await AskAsync(world.Aurora.Organisation)).Item1);
+        Assert.Equal((HttpStatusCode.OK, ""), await AskAsync("1.2.246.10.90000044"));
+    });
 
     public static TheoryData<string, object?, string> BadClaims() => new()
     {
@@ -207,11 +265,14 @@ public sealed class CardTokenTests(IdentificationWorld world) : IAsyncLifetime
         });
     }
 
-    private async Task<(HttpStatusCode Status, JsonElement Body)> ExchangeAsync(string token, SomeClinic? clinic = null)
+    private async Task<(HttpStatusCode Status, JsonElement Body)> ExchangeAsync(string token, SomeClinic? clinic = null, string? requester = null)
     {
         clinic ??= world.Aurora;
         using var http = world.Connect(clinic.Certificate);
-        using var response = await http.PostAsync(new Uri(_address, "/connect/token"), new FormUrlEncodedContent(world.TokenExchange(clinic, token)));
+        var form = world.TokenExchange(clinic, token);
+        if (requester is not null)
+            form["service_requester"] = requester;
+        using var response = await http.PostAsync(new Uri(_address, "/connect/token"), new FormUrlEncodedContent(form));
         return (response.StatusCode, JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement);
     }
 

@@ -95,7 +95,7 @@ public sealed class ClientKeysTests : IDisposable
     public static TheoryData<string, HttpStatusCode> Unusable => new()
     {
         { Set(Key("1")), HttpStatusCode.Found }, { Set(Key("1")), HttpStatusCode.InternalServerError },
-        { "keys", HttpStatusCode.OK }, { "[]", HttpStatusCode.OK }, { """{"keys":{}}""", HttpStatusCode.OK }, { """{"keys":[],"keys":[]}""", HttpStatusCode.OK },
+        { "keys", HttpStatusCode.OK }, { "[]", HttpStatusCode.OK }, { """{"keys":{}}""", HttpStatusCode.OK }, { """{"keys":[],"keys":[]}""", HttpStatusCode.OK }, { """{"keys":[],"\ud800":1}""", HttpStatusCode.OK },
         { Set(Key("1"), Key("2", isPrivate: true)), HttpStatusCode.OK },
         { Set(Key("1")) + new string(' ', 64 * 1024), HttpStatusCode.OK },
     };

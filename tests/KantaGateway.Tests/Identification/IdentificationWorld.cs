@@ -240,6 +240,9 @@ public sealed class IdentificationWorld : IAsyncLifetime
         app.MapGet("/fhir/whoami", async (HttpContext context, IIdentification identification) =>
         {
             var (requester, fault) = await identification.IdentifyAsync(context);
+            // What the pipeline does not record by itself.
+            if (AttemptLimits.IsCounted(context))
+                context.Response.Headers["X-Counted"] = "1";
             return fault is null ? Results.Json(Describe(requester!))
                 : Results.Bytes(FaultTable.ToOperationOutcome(fault, "test", OutcomeLanguage.English), "application/fhir+json").WithStatus(FaultTable.Of(fault.Kind).Status);
         });
@@ -479,6 +482,10 @@ internal sealed class SeenLogs : ILoggerProvider, ILogger
     private readonly StringBuilder _text = new();
 
     public override string ToString() { lock (_text) return _text.ToString(); }
+    public int Length { get { lock (_text) return _text.Length; } }
+
+    /// <summary>What has been logged since it had this length.</summary>
+    public string Since(int length) { lock (_text) return _text.ToString(length, _text.Length - length); }
     public ILogger CreateLogger(string categoryName) => this;
     public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
     public bool IsEnabled(LogLevel logLevel) => true;

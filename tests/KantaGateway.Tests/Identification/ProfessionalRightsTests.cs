@@ -81,6 +81,24 @@ public sealed class ProfessionalRightsTests(IdentificationWorld world) : IClassF
         Assert.Equal(HttpStatusCode.OK, (await world.WhoAmIAsync(token, world.Aurora.Certificate)).Status);
     }
 
+    /// <summary>RFC 7662 §2.2: what a FHIR request would not find good is not active.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData("fysioterapeutti")]
+    public async Task Introspection_asks_for_the_right_too(string? profession)
+    {
+        var token = await TokenAsync();
+        Assert.True((await IntrospectAsync(token)).Body.GetProperty("active").GetBoolean());
+        world.Register.Change("90001", profession);
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        Assert.Equal("""{"active":false}""", JsonSerializer.Serialize((await IntrospectAsync(token)).Body));
+        // What nobody can look up is neither.
+        world.Register.Fault = RegisterFault.Error;
+        world.Clock.Ahead += TimeSpan.FromSeconds(61);
+        var (status, body) = await IntrospectAsync(token);
+        Assert.Equal((HttpStatusCode.ServiceUnavailable, "temporarily_unavailable"), (status, body.GetProperty("error").GetString()));
+    }
+
     [Theory]
     [InlineData("fysioterapeutti")]
     [InlineData("hammaslaakari")]
@@ -177,6 +195,17 @@ public sealed class ProfessionalRightsTests(IdentificationWorld world) : IClassF
         return body.GetProperty("access_token").GetString()!;
     }
 
+    private async Task<(HttpStatusCode Status, JsonElement Body)> IntrospectAsync(string token)
+    {
+        using var http = world.Connect(world.Aurora.Certificate);
+        var form = world.ClientCredentials(world.Aurora);
+        using var response = await http.PostAsync("/connect/introspect", new FormUrlEncodedContent(new Dictionary<string, string>
+        {
+            ["token"] = token, ["client_assertion_type"] = form["client_assertion_type"], ["client_assertion"] = form["client_assertion"],
+        }));
+        return (response.StatusCode, JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement);
+    }
+
     private async Task RejectsAsync(string reason)
     {
         var (status, body) = await world.PostTokenAsync(world.TokenExchange(world.Aurora, await world.SubjectTokenAsync("aurora", "90001")), world.Aurora.Certificate);
@@ -213,6 +242,33 @@ public sealed class RoleRegisterTests
         answer.SetResult();
         Assert.All(await Task.WhenAll(patient), right => Assert.Equal("laakari", right.Profession));
         Assert.Equal(1, asked);
+    }
+
+    [Theory]
+    [InlineData(404, "", true)]
+    [InlineData(400, "", true)]
+    [InlineData(200, "nonsense", true)]
+    [InlineData(200, "{}", true)]
+    [InlineData(503, "", false)]
+    public async Task What_the_register_does_not_understand_of_one_professional_pauses_it_for_nobody_else(int status, string body, bool goesOn)
+    {
+        var asked = 0;
+        using var http = new HttpClient(new Answering(async request =>
+        {
+            asked++;
+            var question = JsonDocument.Parse(await request.Content!.ReadAsStringAsync()).RootElement;
+            return question.GetProperty("professional").GetString() == "odd" ? new((HttpStatusCode)status) { Content = new StringContent(body) } : new(HttpStatusCode.OK)
+            {
+                Content = new StringContent($$"""{"professional":"90001","question":"{{question.GetProperty("question").GetString()}}","valid":true,"profession":"laakari"}"""),
+            };
+        }));
+        var register = new RoleRegister(new() { Address = "https://register.example", CertificateFile = "", KeyFile = "" }, http, new Microsoft.Extensions.Time.Testing.FakeTimeProvider(), NullLogger<RoleRegister>.Instance);
+        await Assert.ThrowsAsync<ProfessionalRightsException>(async () => await register.AskAsync("odd", default));
+        if (goesOn)
+            Assert.True((await register.AskAsync("90001", default)).IsValid);
+        else
+            await Assert.ThrowsAsync<ProfessionalRightsException>(async () => await register.AskAsync("90001", default));
+        Assert.Equal(goesOn ? 2 : 1, asked);
     }
 
     private sealed class Answering(Func<HttpRequestMessage, Task<HttpResponseMessage>> answer) : HttpMessageHandler

@@ -49,6 +49,20 @@ public class TokenShapeTests
         { Token("""{"alg":"ES256","zip":"DEF"}""", Claims), "crit" },
         { Token("""{"alg":"ES256","cty":"JWT"}""", Claims), "within a token" },
         { Token(Header, $$"""{"sub":"{{new string('a', 1_000)}}"}"""), "longer than 1000" },
+        { Token("""{"alg":"ES256","typ":null}""", Claims), "not a string" },
+        { Token("""{"alg":"ES256","kid":1}""", Claims), "not a string" },
+        { Token(Header, """{"iss":null}"""), "not a string" },
+        { Token(Header, """{"sub":["a"]}"""), "not a string" },
+        { Token(Header, """{"jti":1}"""), "not a string" },
+        { Token(Header, """{"aud":null}"""), "neither a string nor a list" },
+        { Token(Header, """{"aud":["a",null]}"""), "neither a string nor a list" },
+        { Token(Header, """{"exp":null}"""), "not a number" },
+        { Token(Header, """{"nbf":"1"}"""), "not a number" },
+        { Token(Header, """{"iat":{}}"""), "not a number" },
+        // Half of a pair, in a name, a value, and where nobody looks.
+        { Token(Header, """{"iss":"\ud800"}"""), "readable" },
+        { Token(Header, """{"\udc00":1}"""), "readable" },
+        { Token("""{"alg":"ES256","jwk":{"x":["\ud800"]}}""", Claims), "readable" },
     };
 
     [Theory]

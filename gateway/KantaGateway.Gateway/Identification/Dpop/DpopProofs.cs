@@ -77,7 +77,7 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
             return (null, new("invalid_token", "The access token is bound to another key than the one of the DPoP proof."));
         if (Explain(context.Request, proof, accessToken) is { } wrong)
             return Refuse(wrong);
-        if (!proof.TryGetPayloadValue<string>("nonce", out var nonce) || !nonces.IsGood(nonce))
+        if (!proof.TryGetPayloadValue<string>("nonce", out var nonce) || nonce is null || !nonces.IsGood(nonce))
             return (null, new(UseNonce, $"The DPoP proof must carry the nonce of this answer's {NonceHeader} header; make a new proof with it."));
         // Last, so that only an otherwise good proof is used up. It is refused by its age after this.
         return await shared.AddAsync(SharedKey.Of("dpop", thumbprint, proof.Id), Oldest + Ahead).ConfigureAwait(false)

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Gateway.Identification.Certificates;
 
@@ -14,6 +15,7 @@ internal sealed record CardHolder(string Number, string Name, string? Problem, b
 internal sealed class CardCertificates
 {
     private const string SerialNumber = "2.5.4.5", Surname = "2.5.4.4", GivenName = "2.5.4.42", CommonName = "2.5.4.3";
+    private const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
     private const string Foreign = "was not issued by an authority of professional cards that this gateway accepts.";
 
     private readonly CertificateAuthorities _authorities;
@@ -33,12 +35,15 @@ internal sealed class CardCertificates
         using var chain = _authorities.NewChain();
         chain.ChainPolicy.VerificationTimeIgnored = false;
         chain.ChainPolicy.VerificationTime = _time.GetUtcNow().LocalDateTime;
+        // RFC 5280 §4.2.1.12: where the card or an authority above it says what it is for, signing in is among it.
+        chain.ChainPolicy.ApplicationPolicy.Add(new Oid(ClientAuthentication));
         var holds = chain.Build(certificate);
         var links = chain.ChainElements.Select(element => element.Certificate).ToArray();
         try
         {
             if (!holds)
-                return No(chain.ChainStatus.Any(s => s.Status == X509ChainStatusFlags.NotTimeValid) ? "has expired, or is not valid yet." : Foreign);
+                return No(chain.ChainStatus.Any(s => s.Status == X509ChainStatusFlags.NotTimeValid) ? "has expired, or is not valid yet."
+                    : chain.ChainStatus.Any(s => s.Status == X509ChainStatusFlags.NotValidForUsage) ? "is not meant for signing in (extended key usage clientAuth)." : Foreign);
             // RFC 5280 §4.2.1.3; a card has another certificate for signatures that bind (nonRepudiation).
             if (certificate.Extensions.OfType<X509KeyUsageExtension>().FirstOrDefault() is not { } usage || !usage.KeyUsages.HasFlag(X509KeyUsageFlags.DigitalSignature))
                 return No("is not meant for signing in (key usage digitalSignature).");

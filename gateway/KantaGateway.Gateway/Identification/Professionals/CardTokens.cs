@@ -32,8 +32,7 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
     /// <summary>Whether a token says that it is one: nobody has verified it.</summary>
     public static bool IsOne(JsonWebToken token) => token.TryGetHeaderValue<JsonElement>("x5c", out _);
 
-    /// <returns>The professional, without what the role register knows, and until when; or why not.</returns>
-    /// <exception cref="SharedStateException">The replay cache does not answer.</exception>
+    /// <returns>The professional, without what the role register knows, and until when; or why not. The token may have been used before: see <see cref="UseUpAsync"/>.</returns>
     public async ValueTask<(CardHolder? Holder, DateTimeOffset Until, TokenRefusal? Refusal)> ValidateAsync(JsonWebToken token, RegisteredClient client, RegisteredRequester requester)
     {
         (CardHolder?, DateTimeOffset, TokenRefusal?) No(string problem) => (null, default, new(Errors.InvalidRequest, problem));
@@ -74,12 +73,16 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
             return No("The subject_token's exp is more than five minutes ahead.");
         if (TokenShape.Time(iat) > now + Skew || (token.TryGetPayloadValue<long>("nbf", out var nbf) && TokenShape.Time(nbf) > now + Skew))
             return No("The subject_token is dated in the future; check the clock of where it was signed.");
-        if (token.Id is not { Length: > 0 and <= LongestJti } jti)
-            return No($"The subject_token needs a jti of 1 to {LongestJti} characters.");
-        // Last, so that only an otherwise good one is used up.
-        return await shared.AddAsync(SharedKey.Of("card", holder.Number, jti), expires - now + Skew).ConfigureAwait(false) ? (holder, expires, null)
-            : No("The subject_token has been used before (jti); the professional must sign a new one.");
+        return token.Id is { Length: > 0 and <= LongestJti } ? (holder, expires, null) : No($"The subject_token needs a jti of 1 to {LongestJti} characters.");
     }
+
+    /// <summary>Last of all, so that neither a refusal nor an outage of the role register uses up a token: a professional would have to take the card in hand again.</summary>
+    /// <param name="token">One that has been validated.</param>
+    /// <returns>Why not; null when this is its first use.</returns>
+    /// <exception cref="SharedStateException">The replay cache does not answer.</exception>
+    public async ValueTask<TokenRefusal?> UseUpAsync(JsonWebToken token, CardHolder holder, DateTimeOffset until) =>
+        await shared.AddAsync(SharedKey.Of("card", holder.Number, token.Id), until - time.GetUtcNow() + Skew).ConfigureAwait(false) ? null
+            : new(Errors.InvalidRequest, "The subject_token has been used before (jti); the professional must sign a new one.");
 
     private static X509Certificate2? Read(JsonWebToken token)
     {
@@ -96,11 +99,22 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
         }
     }
 
-    private static AsymmetricSecurityKey? KeyOf(X509Certificate2 certificate, string algorithm) => algorithm switch
+    private static AsymmetricSecurityKey? KeyOf(X509Certificate2 certificate, string algorithm)
     {
-        SecurityAlgorithms.EcdsaSha256 => certificate.GetECDsaPublicKey() is { KeySize: 256 } key ? new ECDsaSecurityKey(key) : null,
-        SecurityAlgorithms.EcdsaSha384 => certificate.GetECDsaPublicKey() is { KeySize: 384 } key ? new ECDsaSecurityKey(key) : null,
-        SecurityAlgorithms.RsaSha256 or SecurityAlgorithms.RsaSsaPssSha256 => certificate.GetRSAPublicKey() is { KeySize: >= 2048 } key ? new RsaSecurityKey(key) : null,
-        _ => null,
-    };
+        try
+        {
+            return algorithm switch
+            {
+                SecurityAlgorithms.EcdsaSha256 => certificate.GetECDsaPublicKey() is { KeySize: 256 } key ? new ECDsaSecurityKey(key) : null,
+                SecurityAlgorithms.EcdsaSha384 => certificate.GetECDsaPublicKey() is { KeySize: 384 } key ? new ECDsaSecurityKey(key) : null,
+                SecurityAlgorithms.RsaSha256 or SecurityAlgorithms.RsaSsaPssSha256 => certificate.GetRSAPublicKey() is { KeySize: >= 2048 } key ? new RsaSecurityKey(key) : null,
+                _ => null,
+            };
+        }
+        catch (CryptographicException)
+        {
+            // A certificate may say that its key is one that it is not.
+            return null;
+        }
+    }
 }

@@ -6,6 +6,10 @@ namespace KantaGateway.Gateway.Identification.Professionals;
 internal sealed record ProfessionalRight(string? Profession, TaskClass Tasks, DateTimeOffset Until)
 {
     public bool IsValid => Profession is not null;
+
+    /// <summary>Whether what was issued on a right with this profession and this task still has one.</summary>
+    public bool StillGives(string? profession, TaskClass? task) =>
+        IsValid && Profession == profession && task is { } given && TaskClasses.Narrow(Tasks, TaskClasses.NameOf(given)) is not null;
 }
 
 /// <summary>The register does not answer: nobody is let in on a right that cannot be looked up.</summary>

@@ -59,9 +59,10 @@ sealed class DpopKey : IDisposable
             claims["ath"] = Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(accessToken)));
         change?.Invoke(header, claims);
         var text = Base64Url.EncodeToString(Encoding.UTF8.GetBytes(header.ToJsonString())) + "." + Base64Url.EncodeToString(Encoding.UTF8.GetBytes(claims.ToJsonString()));
-        var bytes = Encoding.ASCII.GetBytes(text);
-        return text + "." + Base64Url.EncodeToString(_rsa?.SignData(bytes, HashAlgorithmName.SHA256, RSASignaturePadding.Pss) ?? _ec!.SignData(bytes, HashAlgorithmName.SHA256));
+        return text + "." + Base64Url.EncodeToString(Sign(Encoding.ASCII.GetBytes(text)));
     }
+
+    public byte[] Sign(byte[] octets) => _rsa?.SignData(octets, HashAlgorithmName.SHA256, RSASignaturePadding.Pss) ?? _ec!.SignData(octets, HashAlgorithmName.SHA256);
 
     public void Dispose()
     {

@@ -55,6 +55,32 @@ public sealed class DpopTokenTests(IdentificationWorld world) : IClassFixture<Id
         Assert.EndsWith("algs=\"ES256 PS256\"", challenge);
     }
 
+    [Theory]
+    [InlineData("/connect/token")]
+    [InlineData("/connect/par")]
+    public async Task Nonces_that_are_told_hold_nobody_back_and_beyond_the_limit_are_recorded_as_a_number(string path)
+    {
+        const int Limit = 5;
+        RegisterForProofs();
+        var port = IdentificationWorld.FreePort();
+        await using var gateway = world.BuildGateway(world.Options with { Port = port, TerminatorListen = null, Identification = world.Options.Identification with { FailuresPerMinute = Limit } });
+        await gateway.StartAsync();
+        var before = world.Refusals.All.Count;
+        using var http = world.Connect();
+        http.BaseAddress = new($"https://localhost:{port}");
+        for (var i = 0; i < 2 * Limit; i++)
+        {
+            var form = world.ClientCredentials(world.Aurora);
+            (form["grant_type"], form["code"], form["redirect_uri"], form["response_type"], form["scope"], form["code_challenge_method"], form["code_challenge"]) =
+                ("authorization_code", "x", Redirect, "code", "patient/Observation.rs", "S256", new string('a', 43));
+            using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new FormUrlEncodedContent(form), Headers = { { "DPoP", _key.Proof("POST", world.Options.PublicAddress + path, Now, null) } } };
+            using var response = await http.SendAsync(request);
+            Assert.Equal((HttpStatusCode.BadRequest, "use_dpop_nonce"), (response.StatusCode, await ErrorAsync(response)));
+        }
+        // That it was often is one more.
+        Assert.Equal(Limit + 1, world.Refusals.All.Count - before);
+    }
+
     /// <summary>DpopNegativeTests, EnsureHolderOfKeyRequired.</summary>
     [Fact]
     public async Task The_token_is_worth_nothing_as_a_bearer_token_or_with_anothers_proof_or_for_another_request()
