@@ -17,11 +17,8 @@ namespace KantaGateway.Browser;
 /// </summary>
 public sealed class CitizenWalkTests : IAsyncLifetime
 {
-    private static readonly (string Code, string Name)[] Languages = [("sv", "Svenska"), ("en", "English"), ("fi", "Suomi")];
-    private static readonly string Screens = Path.Combine(AppContext.BaseDirectory, "screens");
-
     private readonly string _data = Directory.CreateTempSubdirectory("kanta-browser-").FullName;
-    private readonly List<string> _faults = [];
+    private PageLook _look = null!;
     private DevHost _host = null!;
     private Chromium _chromium = null!;
     private DevFolder _folder = null!;
@@ -31,10 +28,10 @@ public sealed class CitizenWalkTests : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        Directory.CreateDirectory(Screens);
         _host = await DevHost.StartAsync(new() { Port = FreePorts(), DataFolder = _data });
         _folder = new(_data);
         _citizen = _folder.Citizens.Select((c, i) => (c, i)).First(c => c.c.Role.Contains("adult", StringComparison.OrdinalIgnoreCase)).i;
+        _look = new([.. _folder.Citizens[_citizen].Name.Split(' '), _folder.Citizens[_citizen].IdentityCode]);
         _archivist = ClinicClient.Open(_folder, "aurora", new(_host.Address));
         _reader = ClinicClient.Open(_folder, "revontuli", new(_host.Address));
         _chromium = await Chromium.StartAsync();
@@ -184,7 +181,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/records");
         await Expect(page, "#sign-in");
 
-        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
+        _look.AssertFaultless();
     }
 
     [Fact]
@@ -215,7 +212,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "html[lang=sv]");
         await page.ClickAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
-        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
+        _look.AssertFaultless();
     }
 
     [Fact]
@@ -246,7 +243,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/access-log");
         await Expect(page, "[data-access][data-app=Omakunto]");
         await LookAsync(page, "33-access-log-app");
-        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
+        _look.AssertFaultless();
     }
 
     [Fact]
@@ -261,7 +258,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.ClickAsync("a[hreflang=sv]");
         await Expect(page, "html[lang=sv]");
         Assert.NotEmpty(await AnswerAsync(page, "allow", "code"));
-        Assert.True(_faults.Count == 0, string.Join('\n', _faults.Distinct()));
+        _look.AssertFaultless();
     }
 
     /// <summary>Presses a button and follows the browser to the app, whose site is not there.</summary>
@@ -276,56 +273,17 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         return HttpUtility.ParseQueryString(new Uri(page.Url).Query)[parameter]!;
     }
 
-    /// <summary>Looks at a page in every language; leaves it in Finnish.</summary>
-    private async Task LookAsync(IPage page, string name)
-    {
-        foreach (var (code, label) in Languages)
-        {
-            await page.ClickAsync($".languages a[hreflang={code}]");
-            await Expect(page, $"html[lang={code}]");
-            Assert.Equal(label, await page.InnerTextAsync(".languages a[aria-current]"));
-            await ShootAsync(page, name, code);
-        }
-    }
+    private Task LookAsync(IPage page, string name) => _look.LookAsync(page, name);
 
-    /// <summary>A picture on a computer and on a phone, axe, and no sideways scrolling on the narrowest.</summary>
-    private async Task ShootAsync(IPage page, string name, string language)
-    {
-        foreach (var (width, height) in ((int, int)[])[(1280, 900), (390, 844)])
-        {
-            await page.SetViewportSizeAsync(width, height);
-            await page.ScreenshotAsync(new() { Path = Path.Combine(Screens, $"{name}.{language}.{width}.png"), FullPage = true });
-            // Languages differ in length, not in structure: on the phone one is enough.
-            if (width == 1280 || language == "fi")
-                _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
-        }
-        await page.SetViewportSizeAsync(320, 640);
-        if (await page.EvaluateAsync<int>("document.documentElement.scrollWidth") > 320)
-            _faults.Add($"{name} {language}: scrolls sideways at 320 px");
-        await page.SetViewportSizeAsync(1280, 900);
+    private Task ShootAsync(IPage page, string name, string language) => _look.ShootAsync(page, name, language);
 
-        var citizen = _folder.Citizens[_citizen];
-        var outside = $"{page.Url} {await page.TitleAsync()}";
-        if (citizen.Name.Split(' ').Append(citizen.IdentityCode).Any(personal => outside.Contains(personal, StringComparison.OrdinalIgnoreCase)))
-            _faults.Add($"{name} {language}: the address or the title names the citizen");
-    }
+    private void Watch(IPage page) => _look.Watch(page);
 
     /// <summary>By the address alone: waiting for a page's load event as well can miss one that has just been.</summary>
     private static Task ExpectStartAsync(IPage page) => Assertions.Expect(page).ToHaveURLAsync("/", new() { Timeout = 60_000 });
 
     private static async Task Expect(IPage page, string selector) =>
         await page.WaitForSelectorAsync(selector, new() { State = WaitForSelectorState.Attached });
-
-    /// <summary>What the browser complains about is a fault, above all the content security policy; a refused page itself is not.</summary>
-    private void Watch(IPage page)
-    {
-        page.Console += (_, message) =>
-        {
-            if (message.Type is "error" or "warning" && !message.Text.Contains("status of 4", StringComparison.Ordinal))
-                _faults.Add($"{new Uri(page.Url).AbsolutePath}: {message.Text}");
-        };
-        page.PageError += (_, error) => _faults.Add($"{new Uri(page.Url).AbsolutePath}: {error}");
-    }
 
     /// <summary>One clinic archives a visit worth reading; the other has the citizen in its care.</summary>
     private async Task<(ArchivedVisit Visit, FhirSession Professional)> ArchiveAsync()
@@ -371,7 +329,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
     }
 
     /// <summary>The first of three free ports in a row: gateway, simulators, metrics.</summary>
-    private static int FreePorts()
+    internal static int FreePorts()
     {
         for (var i = 0; ; i++)
         {

@@ -114,8 +114,9 @@ internal sealed class ClientDirectory
 
     private static ClientDirectory Combine(ClientRegistration[] registrations, bool isTest, IReadOnlyDictionary<string, ClientDecision>? decisions)
     {
-        var errors = new List<string>();
-        var clients = Overlay(registrations, decisions).Select(registration => Read(registration, isTest, errors)).ToArray();
+        var faults = new List<RegistrationFault>();
+        var clients = Overlay(registrations, decisions).Select(registration => Read(registration, isTest, faults)).ToArray();
+        var errors = faults.Select(static fault => fault.ToString()).ToList();
         errors.AddRange(registrations.GroupBy(r => r.ClientId).Where(g => g.Count() > 1).Select(g => $"{g.Key}: client_id occurs more than once"));
         if (errors.Count > 0)
             throw new InvalidDataException("The clients file is not valid: " + string.Join("; ", errors));
@@ -157,7 +158,7 @@ internal sealed class ClientDirectory
 
     /// <summary>Reads one registration.</summary>
     /// <returns>The registration, or everything that is wrong with it.</returns>
-    public static (ClientRegistration? Registration, IReadOnlyList<string> Errors) ReadOne(ReadOnlySpan<byte> json, bool isTest)
+    public static (ClientRegistration? Registration, IReadOnlyList<RegistrationFault> Faults) ReadOne(ReadOnlySpan<byte> json, bool isTest)
     {
         ClientRegistration? registration;
         try
@@ -166,13 +167,13 @@ internal sealed class ClientDirectory
         }
         catch (JsonException wrong)
         {
-            return (null, [wrong.Message]);
+            return (null, [new("", wrong.Path?.Split('.', '[') is [_, var member, ..] ? member : "", RegistrationRule.Json, wrong.Message)]);
         }
         if (registration is null)
-            return (null, ["The registration is null."]);
-        var errors = new List<string>();
-        Read(registration, isTest, errors);
-        return errors.Count == 0 ? (registration, errors) : (null, errors);
+            return (null, [new("", "", RegistrationRule.Json, "The registration is null.")]);
+        var faults = new List<RegistrationFault>();
+        Read(registration, isTest, faults);
+        return faults.Count == 0 ? (registration, faults) : (null, faults);
     }
 
     /// <summary>One registration as <see cref="ReadOne"/> takes it, always with the same bytes.</summary>
@@ -188,50 +189,54 @@ internal sealed class ClientDirectory
     public static byte[] Write(IEnumerable<ClientRegistration> registrations) =>
         JsonSerializer.SerializeToUtf8Bytes(registrations, new JsonSerializerOptions(Format) { WriteIndented = true });
 
-    private static RegisteredClient Read(ClientRegistration registration, bool isTest, List<string> errors)
+    private static RegisteredClient Read(ClientRegistration registration, bool isTest, List<RegistrationFault> faults)
     {
-        void Wrong(string what) => errors.Add($"{registration.ClientId}: {what}");
+        void Wrong(string member, RegistrationRule rule, string what) => faults.Add(new(registration.ClientId, member, rule, what));
 
         if (registration.ClientId is not { Length: > 0 and <= 128 })
-            Wrong("client_id must have 1 to 128 characters");
+            Wrong("client_id", RegistrationRule.ClientId, "client_id must have 1 to 128 characters");
         if (registration.ClientId.Any(static c => !char.IsAsciiLetterOrDigit(c) && c is not ('.' or '_' or '-')))
-            Wrong("client_id must be of ASCII letters, digits, '.', '_' and '-'");
+            Wrong("client_id", RegistrationRule.ClientId, "client_id must be of ASCII letters, digits, '.', '_' and '-'");
         if (registration.ClientId == PortalSessions.ClientId)
-            Wrong("client_id is the portal's own");
+            Wrong("client_id", RegistrationRule.ReservedClientId, "client_id is the portal's own");
         // The log calls callers so that have no registration.
         if (registration.ClientId is "operator" or "unknown")
-            Wrong("client_id is a name of the audit log's own");
-        Oid ReadOrganisation(string text)
+            Wrong("client_id", RegistrationRule.ReservedClientId, "client_id is a name of the audit log's own");
+        Oid ReadOrganisation(string text, string member)
         {
             if (!Oid.TryParse(text, out var oid))
-                Wrong("organisation_oid is not an OID");
+                Wrong(member, RegistrationRule.Organisation, "organisation_oid is not an OID");
             else if (!isTest && !SoteOid.IsOne(oid))
-                Wrong("organisation_oid has not the form of the SOTE register: 1.2.246.10. and a business id, or a unit .10.n of it");
+                Wrong(member, RegistrationRule.SoteOrganisation, "organisation_oid has not the form of the SOTE register: 1.2.246.10. and a business id, or a unit .10.n of it");
             return oid;
         }
-        var organisation = ReadOrganisation(registration.OrganisationOid);
+        var organisation = ReadOrganisation(registration.OrganisationOid, "organisation_oid");
+        if (registration.OrganisationName is not { Length: > 0 and <= 256 })
+            Wrong("organisation_name", RegistrationRule.Name, "organisation_name must have 1 to 256 characters");
         var requesters = registration.ServiceRequesters is { } given
-            ? given.Select(one => new RegisteredRequester(ReadOrganisation(one.OrganisationOid), one.OrganisationName, one.ControllerKind, one.Status)).ToArray()
+            ? given.Select(one => new RegisteredRequester(ReadOrganisation(one.OrganisationOid, "service_requesters"), one.OrganisationName, one.ControllerKind, one.Status)).ToArray()
             : [new(organisation, registration.OrganisationName, registration.ControllerKind, ClientStatus.Active)];
         if (requesters.Length == 0 || requesters.DistinctBy(static one => one.Organisation).Count() != requesters.Length)
-            Wrong("service_requesters must name one organisation or more, each once; without them the client asks for its own");
-        if (registration.SystemName is { Length: 0 or > 128 } || registration.SystemVersion is { Length: 0 or > 64 })
-            Wrong("system_name must have 1 to 128 characters and system_version 1 to 64");
+            Wrong("service_requesters", RegistrationRule.Requesters, "service_requesters must name one organisation or more, each once; without them the client asks for its own");
+        if (registration.SystemName is { Length: 0 or > 128 })
+            Wrong("system_name", RegistrationRule.System, "system_name must have 1 to 128 characters");
+        if (registration.SystemVersion is { Length: 0 or > 64 })
+            Wrong("system_version", RegistrationRule.System, "system_version must have 1 to 64 characters");
 
         string[] allowed = registration.Profile == ClientProfile.Fapi2 ? ["ES256", "PS256"] : [.. ClientAuthentication.Algorithms];
         if (registration.Algorithms.Except(allowed).Any() || registration.Algorithms.Count == 0)
-            Wrong($"token_endpoint_auth_signing_alg must be one or more of {string.Join(", ", allowed)}");
+            Wrong("token_endpoint_auth_signing_alg", RegistrationRule.Algorithms, $"token_endpoint_auth_signing_alg must be one or more of {string.Join(", ", allowed)}");
 
         var keys = new List<JsonWebKey>();
         foreach (var json in registration.Jwks?.Keys ?? [])
             if (RegisteredKey.Read(json, registration.Algorithms, out var key) is { } problem)
-                Wrong(problem);
+                Wrong("jwks", RegistrationRule.Key, problem);
             else if (keys.Any(other => other.Kid == key!.Kid))
-                Wrong("a kid occurs more than once in jwks");
+                Wrong("jwks", RegistrationRule.RepeatedKey, "a kid occurs more than once in jwks");
             else
                 keys.Add(key!);
         if (registration.JwksUri is { } address && !(Uri.TryCreate(address, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps && uri.UserInfo.Length == 0))
-            Wrong("jwks_uri must be an https address");
+            Wrong("jwks_uri", RegistrationRule.KeysAddress, "jwks_uri must be an https address");
 
         var subjects = new List<X509Name>();
         foreach (var text in registration.CertificateSubjects)
@@ -241,51 +246,51 @@ internal sealed class ClientDirectory
             }
             catch (Exception malformed) when (malformed is ArgumentException or FormatException or IndexOutOfRangeException)
             {
-                Wrong("one of certificate_subjects is not a distinguished name (RFC 4514)");
+                Wrong("certificate_subjects", RegistrationRule.CertificateSubject, "one of certificate_subjects is not a distinguished name (RFC 4514)");
             }
 
         if (registration.TokenEndpointAuthMethod == ClientAuthenticationMethod.TlsClientAuth)
         {
             // RFC 8705 §2.1.2: which certificate it is, is what authenticates.
             if (registration.TlsClientCertificates.Count == 0 && subjects.Count == 0)
-                Wrong("tls_client_auth needs tls_client_certificates or certificate_subjects");
+                Wrong("tls_client_certificates", RegistrationRule.CertificateNeeded, "tls_client_auth needs tls_client_certificates or certificate_subjects");
             if (registration is not { Jwks: null, JwksUri: null })
-                Wrong("tls_client_auth goes without jwks and jwks_uri");
+                Wrong("jwks_uri", RegistrationRule.KeysBesideCertificate, "tls_client_auth goes without jwks and jwks_uri");
         }
         else if (registration.Jwks is null == registration.JwksUri is null)
-            Wrong("one of jwks and jwks_uri is needed, and not both");
+            Wrong("jwks_uri", RegistrationRule.KeysOrAddress, "one of jwks and jwks_uri is needed, and not both");
         else if (registration.Jwks is not null && keys.Count == 0)
-            Wrong("jwks has no key that can be used");
+            Wrong("jwks", RegistrationRule.NoKey, "jwks has no key that can be used");
 
         var scopes = new List<SmartScope>();
         foreach (var text in registration.Scopes)
             if (SmartScope.TryParse(text, out var scope))
                 scopes.Add(scope);
             else if (registration.Kind == ClientKind.System || !IdTokens.Scopes.Contains(text))
-                Wrong("a scope is not a SMART v2 scope");
+                Wrong("scopes", RegistrationRule.Scope, "a scope is not a SMART v2 scope");
         if (IdTokens.Explain(registration.Scopes) is { } identity)
-            Wrong(identity);
+            Wrong("scopes", RegistrationRule.IdentityScopes, identity);
         if (!IdTokens.Algorithms.Contains(registration.IdTokenSignedResponseAlg))
-            Wrong($"id_token_signed_response_alg must be one of {string.Join(", ", IdTokens.Algorithms)}");
+            Wrong("id_token_signed_response_alg", RegistrationRule.IdTokenAlgorithm, $"id_token_signed_response_alg must be one of {string.Join(", ", IdTokens.Algorithms)}");
         if (registration.Kind != ClientKind.System && (registration.RedirectUris.Count == 0 || !registration.RedirectUris.All(IsRedirect)))
-            Wrong("redirect_uris of an app must be https addresses without user and fragment, one at least");
+            Wrong("redirect_uris", RegistrationRule.Redirects, "redirect_uris of an app must be https addresses without user and fragment, one at least");
         if (registration.Kind == ClientKind.App)
         {
             // What a person declares is declared by the person, so an app reads.
             if (scopes.Any(scope => scope.Level != SmartScope.Patient || scope.Permissions.AsSpan().ContainsAnyExcept("rs")))
-                Wrong("an app has patient/ scopes of the letters r and s only");
+                Wrong("scopes", RegistrationRule.AppScopes, "an app has patient/ scopes of the letters r and s only");
             if (registration.ServiceRequesters is not null)
-                Wrong("an app asks for the citizen, and has no service_requesters");
+                Wrong("service_requesters", RegistrationRule.AppRequesters, "an app asks for the citizen, and has no service_requesters");
         }
         else if (scopes.Any(scope => scope.Level == SmartScope.Patient))
-            Wrong("patient/ scopes are for kind app");
+            Wrong("scopes", RegistrationRule.PatientScopes, "patient/ scopes are for kind app");
         if (registration.Kind == ClientKind.System && registration.RedirectUris.Count > 0)
-            Wrong("redirect_uris are for kind app and kind clinic_app");
+            Wrong("redirect_uris", RegistrationRule.SystemRedirects, "redirect_uris are for kind app and kind clinic_app");
         // Without its professional it is nobody.
         if (registration.Kind == ClientKind.ClinicApp && scopes.Any(scope => scope.Level != SmartScope.User))
-            Wrong("a clinic's app has user/ scopes only");
+            Wrong("scopes", RegistrationRule.ClinicAppScopes, "a clinic's app has user/ scopes only");
         if (registration.Kind != ClientKind.ClinicApp && registration.ProfessionalIssuer is not null)
-            Wrong("professional_issuer is for kind clinic_app");
+            Wrong("professional_issuer", RegistrationRule.IssuerOfClinicApps, "professional_issuer is for kind clinic_app");
         return new(registration, organisation, requesters, keys, scopes, subjects);
     }
 }

@@ -37,10 +37,10 @@ public static class OperatorClients
         {
             if (await ReadAsync(context, Onboarding.LongestRegistration) is not { } body)
                 return Problem(context, 413, "Too large", [$"The body has more than {Onboarding.LongestRegistration} bytes."]);
-            var (proposal, errors, refusal) = await services.GetRequiredService<Onboarding>().ProposeAsync(context, who, body);
+            var (proposal, faults, refusal) = await services.GetRequiredService<Onboarding>().ProposeAsync(context, who, body);
             return proposal is not null ? Results.Json(Describe(proposal), statusCode: 201)
                 : refusal is { } reason ? Refuse(context, reason)
-                : Problem(context, 422, "The registration is not valid", errors);
+                : Problem(context, 422, "The registration is not valid", [.. faults.Select(static fault => fault.ToString())]);
         }));
         app.MapPost("/operator/clients/proposals/{id}/approve", static context => DecideAsync(context, static (onboarding, context, who, id, digest) => onboarding.ApproveAsync(context, who, id, digest)));
         app.MapPost("/operator/clients/proposals/{id}/reject", static context => DecideAsync(context, static (onboarding, context, who, id, digest) => onboarding.RejectAsync(context, who, id, digest)));

@@ -37,7 +37,7 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
     {
         var id = $"page-{Guid.NewGuid():N}";
         using var olga = await SignedInAsync(Olga);
-        Assert.Equal(HttpStatusCode.SeeOther, (await PostAsync(olga, "/operator/propose", new() { ["registration"] = Registration(id) })).Status);
+        Assert.Equal(HttpStatusCode.SeeOther, (await PostAsync(olga, "/operator/propose", Registration(id))).Status);
         var list = await olga.GetStringAsync(new Uri(_address, "/operator"));
         Assert.Contains("data-notice=\"operator-proposed\"", list);
         var proposal = ProposalOf(id).Match(list).Groups[1].Value;
@@ -67,13 +67,73 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
     public async Task Everything_that_is_wrong_stands_beside_what_was_written()
     {
         using var olga = await SignedInAsync(Olga);
-        var wrong = Registration("page-wrong").Replace("1.2.246.10", "no-oid", StringComparison.Ordinal).Replace("system/*.cruds", "everything", StringComparison.Ordinal);
-        var (status, html) = await PostAsync(olga, "/operator/propose", new() { ["registration"] = wrong });
+        var wrong = new Dictionary<string, string>(Registration("page-wrong"))
+        {
+            ["organisation_oid"] = "no-oid", ["scopes"] = "everything", ["jwks"] = "{", ["service_requesters"] = "1.2.3 Aurora", ["redirect_uris"] = "http://x",
+        };
+        var (status, html) = await PostAsync(olga, "/operator/propose", wrong);
         Assert.Equal(HttpStatusCode.UnprocessableEntity, status);
-        Assert.Contains("organisation_oid is not an OID", html);
-        Assert.Contains("not a SMART v2 scope", html);
-        Assert.Contains("page-wrong", html[html.IndexOf("<textarea", StringComparison.Ordinal)..]);
+        foreach (var (member, rule) in new[] { ("organisation_oid", "Organisation"), ("scopes", "Scope"), ("jwks", "Json"), ("service_requesters", "RequesterLine"), ("redirect_uris", "SystemRedirects") })
+        {
+            Assert.Contains($"<a href=\"#{member}\" data-fault=\"{rule}\">", html);
+            var field = html[html.IndexOf($"data-field=\"{member}\"", StringComparison.Ordinal)..];
+            var (error, next) = (field.IndexOf("class=\"field-error\"", StringComparison.Ordinal), field.IndexOf("data-field", 20, StringComparison.Ordinal));
+            Assert.True(error > 0 && error < next, member);
+            Assert.Contains($"{member}-error\"", field[..next]);
+        }
+        Assert.Contains("value=\"page-wrong\"", html);
+        Assert.Contains("everything</textarea>", html);
+        // What is right has no error beside it.
+        Assert.DoesNotContain("id=\"client_id-error\"", html);
     }
+
+    [Fact]
+    public async Task Everything_of_a_registration_can_be_filled_in_and_comes_back_to_be_changed()
+    {
+        var id = $"page-{Guid.NewGuid():N}";
+        using var olga = await SignedInAsync(Olga);
+        using var heikki = await SignedInAsync(Heikki);
+        var thumbprint = world.Aurora.Certificate.Thumbprint;
+        var filled = new Dictionary<string, string>(Registration(id))
+        {
+            ["service_requesters"] = "1.2.246.10.90000032 | occupational | Työ Oy\r\n1.2.246.10.90000033 | public | Julkinen | suspended",
+            ["system_name"] = "Ääni", ["system_version"] = "2.1", ["certification_class"] = "A2", ["tls_client_certificates"] = $"{thumbprint}\n{thumbprint[..^1]}A", ["certificate_subjects"] = "CN=a,O=b",
+            ["unknown_profiles"] = "accept", ["scopes"] = "system/*.rs\n\n user/Patient.r ", ["dpop_bound_access_tokens"] = "yes",
+        };
+        Assert.Equal(HttpStatusCode.SeeOther, (await PostAsync(olga, "/operator/propose", filled)).Status);
+        var path = "/operator/proposal/" + ProposalOf(id).Match(await olga.GetStringAsync(new Uri(_address, "/operator"))).Groups[1].Value;
+        var page = await heikki.GetStringAsync(new Uri(_address, path));
+        Assert.Equal(HttpStatusCode.SeeOther, (await PostAsync(heikki, path, new() { ["digest"] = Digest().Match(page).Groups[1].Value, ["answer"] = "approve" })).Status);
+
+        var registered = _gateway.Services.GetRequiredService<Gateway.Identification.ClientRegistry>().Current.Find(id)!.Registration;
+        Assert.Equal(("Ääni", "2.1", Gateway.Identification.CertificationClass.A2, true), (registered.SystemName, registered.SystemVersion, registered.CertificationClass, registered.DpopBoundAccessTokens));
+        Assert.Equal(["system/*.rs", "user/Patient.r"], registered.Scopes);
+        Assert.Equal(["ES384"], registered.TokenEndpointAuthSigningAlg);
+        Assert.Equal(2, registered.TlsClientCertificates.Count);
+        Assert.Equal([("1.2.246.10.90000032", Gateway.Identification.ClientStatus.Active), ("1.2.246.10.90000033", Gateway.Identification.ClientStatus.Suspended)], registered.ServiceRequesters!.Select(one => (one.OrganisationOid, one.Status)));
+        // Sent again as it stands on the page it is the same registration.
+        var again = Portal(await olga.GetStringAsync(new Uri(_address, "/operator/propose?client=" + id)));
+        Assert.Contains("1.2.246.10.90000033 | public | Julkinen | suspended", again);
+        Assert.Contains("system/*.rs\nuser/Patient.r</textarea>", again);
+        Assert.Equal(Gateway.Identification.ClientDirectory.WriteOne(registered),
+            Gateway.Identification.ClientDirectory.WriteOne(Gateway.Identification.ClientDirectory.ReadOne(System.Text.Encoding.UTF8.GetBytes(RegistrationForm.Of(registered).Write().Json), true).Registration!));
+    }
+
+    [Fact]
+    public void Every_rule_is_said_in_every_language_and_every_member_has_its_field()
+    {
+        var texts = new Texts();
+        foreach (var (language, _) in Texts.Languages)
+        {
+            System.Globalization.CultureInfo.CurrentUICulture = new(language);
+            Assert.All(Enum.GetValues<Gateway.Identification.RegistrationRule>(), rule => Assert.NotNull(texts.Find($"operator.wrong.{rule}")));
+            Assert.All(RegistrationForm.Groups.SelectMany(group => group.Fields), field => Assert.NotNull(texts.Find($"operator.field.{field.Member}")));
+        }
+        var members = System.Text.Json.Nodes.JsonNode.Parse(Gateway.Identification.ClientDirectory.WriteOne(_gateway.Services.GetRequiredService<Gateway.Identification.ClientRegistry>().Current.Find(world.Aurora.ClientId)!.Registration))!.AsObject();
+        Assert.Equal(members.Select(member => member.Key).Except(["status"]).Order(), RegistrationForm.Groups.SelectMany(group => group.Fields).Select(field => field.Member).Order());
+    }
+
+    private static string Portal(string html) => WebUtility.HtmlDecode(html).ReplaceLineEndings("\n");
 
     [Fact]
     public async Task A_known_client_is_changed_from_what_it_has()
@@ -110,7 +170,7 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
     {
         using var olga = await SignedInAsync(Olga);
         var decided = world.Acts.All.Count;
-        using var answer = await olga.PostAsync(new Uri(_address, path), new FormUrlEncodedContent([new("client", world.Aurora.ClientId), new("registration", "{}"), new("digest", "d"), new("answer", "approve")]));
+        using var answer = await olga.PostAsync(new Uri(_address, path), new FormUrlEncodedContent([new("client", world.Aurora.ClientId), new("client_id", "a"), new("digest", "d"), new("answer", "approve")]));
         Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
         Assert.Equal(decided, world.Acts.All.Count);
     }
@@ -142,8 +202,11 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
         Assert.Equal(HttpStatusCode.NotFound, (await portal.GetAsync(path, cookies: null)).Status);
     }
 
-    private string Registration(string id) =>
-        $$"""{"client_id":"{{id}}","organisation_oid":"1.2.246.10.90000031","organisation_name":"Sivu Oy","controller_kind":"private","jwks":{"keys":[{{world.Aurora.PublicJwk}}]},"token_endpoint_auth_signing_alg":["ES384"],"scopes":["system/*.cruds"]}""";
+    private Dictionary<string, string> Registration(string id) => new()
+    {
+        ["client_id"] = id, ["kind"] = "system", ["organisation_oid"] = "1.2.246.10.90000031", ["organisation_name"] = "Sivu Oy", ["controller_kind"] = "private", ["profile"] = "smart",
+        ["token_endpoint_auth_method"] = "private_key_jwt", ["token_endpoint_auth_signing_alg"] = "ES384", ["jwks"] = $$"""{"keys":[{{world.Aurora.PublicJwk}}]}""", ["scopes"] = "system/*.cruds",
+    };
 
     private async Task<HttpClient> SignedInAsync(int who)
     {

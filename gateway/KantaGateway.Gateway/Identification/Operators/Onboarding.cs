@@ -28,18 +28,21 @@ internal sealed class Onboarding(Approvals approvals, ClientRegistry registry, R
     /// <summary>The registration that is in force; null when there is none.</summary>
     public ClientRegistration? InForce(string clientId) => registry.Current.Find(clientId)?.Registration;
 
+    /// <summary>What is wrong with a registration, without proposing it.</summary>
+    public IReadOnlyList<RegistrationFault> Examine(ReadOnlySpan<byte> json) => ClientDirectory.ReadOne(json, options.Identification.TestIdentityCodes).Faults;
+
     /// <summary>Proposes a registration: of a client that is new, or in the place of the one that a known client has.</summary>
     /// <returns>One of the three.</returns>
     /// <exception cref="FaultException">It could not be recorded or kept.</exception>
-    public async ValueTask<(Proposal? Proposal, IReadOnlyList<string> Errors, DecisionRefusal? Refusal)> ProposeAsync(HttpContext context, Operator who, ReadOnlyMemory<byte> json)
+    public async ValueTask<(Proposal? Proposal, IReadOnlyList<RegistrationFault> Faults, DecisionRefusal? Refusal)> ProposeAsync(HttpContext context, Operator who, ReadOnlyMemory<byte> json)
     {
         if (json.Length > LongestRegistration)
-            return (null, [$"The registration has more than {LongestRegistration} bytes."], null);
-        var (registration, errors) = ClientDirectory.ReadOne(json.Span, options.Identification.TestIdentityCodes);
+            return (null, [new("", "", RegistrationRule.Length, $"The registration has more than {LongestRegistration} bytes.")], null);
+        var (registration, faults) = ClientDirectory.ReadOne(json.Span, options.Identification.TestIdentityCodes);
         if (registration is null)
-            return (null, errors, null);
+            return (null, faults, null);
         if (registration.Status != ClientStatus.Active)
-            return (null, ["status: a registration is proposed as active; a client is suspended at once and without a proposal"], null);
+            return (null, [new("", "status", RegistrationRule.Status, "status: a registration is proposed as active; a client is suspended at once and without a proposal")], null);
         var (proposal, refusal) = await approvals.ProposeAsync(context, who,
             InForce(registration.ClientId) is null ? ApprovalKind.Onboarding : ApprovalKind.ScopeWidening,
             registration.ClientId, DigestInForce(registration.ClientId), ClientDirectory.WriteOne(registration)).ConfigureAwait(false);

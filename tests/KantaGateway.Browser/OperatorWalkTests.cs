@@ -1,0 +1,134 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using KantaGateway.Dev;
+using Microsoft.Playwright;
+using Xunit;
+
+namespace KantaGateway.Browser;
+
+/// <summary>Operators onboard a clinic in a real browser; and the pages that tell of too much and of an outage.</summary>
+public sealed class OperatorWalkTests : IAsyncLifetime
+{
+    private readonly string _data = Directory.CreateTempSubdirectory("kanta-browser-").FullName;
+    private readonly PageLook _look = new(["Olga", "Heikki"]);
+    private Process _redis = null!;
+    private DevHost _host = null!;
+    private Chromium _chromium = null!;
+
+    public async Task InitializeAsync()
+    {
+        var socket = Path.Combine(_data, "redis.sock");
+        _redis = Process.Start(new ProcessStartInfo("redis-server", ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", _data]) { RedirectStandardOutput = true })!;
+        while (await _redis.StandardOutput.ReadLineAsync() is { } line && !line.Contains("connections at", StringComparison.OrdinalIgnoreCase))
+        {
+        }
+        _host = await DevHost.StartAsync(new() { Port = CitizenWalkTests.FreePorts(), DataFolder = Path.Combine(_data, "state"), Redis = $"!{socket},asyncTimeout=1000,connectTimeout=500" });
+        _chromium = await Chromium.StartAsync();
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _chromium.DisposeAsync();
+        await _host.DisposeAsync();
+        await StopRedisAsync();
+        _redis.Dispose();
+        Directory.Delete(_data, recursive: true);
+    }
+
+    [Fact]
+    public async Task An_operator_fills_in_a_registration_and_another_approves_of_it()
+    {
+        var page = await SignInAsync(0);
+        await _look.LookAsync(page, "41-operator-home");
+        await page.ClickAsync("a[href='/operator/propose']");
+        await _look.LookAsync(page, "42-operator-propose");
+
+        // What is wrong stands beside its field.
+        await page.FillAsync("#client_id", "a b");
+        await page.FillAsync("#organisation_oid", "1.2.");
+        await page.FillAsync("#scopes", "everything");
+        await page.ClickAsync("#propose-form button[type=submit]");
+        await page.WaitForSelectorAsync("[data-error] [data-fault=ClientId]");
+        foreach (var member in new[] { "client_id", "organisation_oid", "organisation_name", "jwks_uri", "scopes" })
+            await page.WaitForSelectorAsync($"[data-field={member}] .field-error");
+        await _look.ShootAsync(page, "43-operator-propose-wrong", "fi");
+
+        await page.FillAsync("#client_id", "uusi-klinikka");
+        await page.FillAsync("#organisation_oid", "1.2.246.10.99000077");
+        await page.FillAsync("#organisation_name", "Uusi Klinikka Oy");
+        await page.FillAsync("#system_name", "Potilasjärjestelmä");
+        await page.FillAsync("#jwks_uri", "https://uusi-klinikka.example/jwks");
+        await page.FillAsync("#service_requesters", "1.2.246.10.99000077 | private | Uusi Klinikka Oy\n1.2.246.10.99000078 | occupational | Uusi Työterveys Oy");
+        await page.FillAsync("#scopes", "system/*.cruds\nuser/*.cruds");
+        await page.ClickAsync("#propose-form button[type=submit]");
+        await page.WaitForSelectorAsync("[data-notice=operator-proposed]");
+        await _look.LookAsync(page, "44-operator-proposed");
+
+        var second = await SignInAsync(1);
+        await second.ClickAsync("[data-proposal] a");
+        await _look.LookAsync(second, "45-operator-proposal");
+        await second.ClickAsync("button[value=approve]");
+        await second.WaitForSelectorAsync("[data-client=uusi-klinikka][data-status=active]");
+        // What is in force stands in the form, to be changed.
+        await second.ClickAsync("[data-client=uusi-klinikka] a");
+        Assert.Equal("1.2.246.10.99000077", await second.InputValueAsync("#organisation_oid"));
+        await _look.ShootAsync(second, "46-operator-change", "fi");
+        _look.AssertFaultless();
+    }
+
+    [Fact]
+    public async Task Too_much_and_an_outage_are_told_in_plain_words()
+    {
+        const string Nothing = "/connect/authorize?client_id=none&request_uri=none";
+        foreach (var from in new[] { IPAddress.Loopback, IPAddress.IPv6Loopback })
+        {
+            var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            policy.CustomTrustStore.ImportFromPemFile(Path.Combine(_data, "state", "ca.pem"));
+            using var http = new HttpClient(new SocketsHttpHandler
+            {
+                AllowAutoRedirect = false,
+                SslOptions = { CertificateChainPolicy = policy },
+                ConnectCallback = async (context, cancel) =>
+                {
+                    var socket = new Socket(from.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+                    await socket.ConnectAsync(from, context.DnsEndPoint.Port, cancel);
+                    return new NetworkStream(socket, ownsSocket: true);
+                },
+            });
+            for (var i = 0; i < DevHostOptions.FailuresPerMinute; i++)
+                using (await http.GetAsync(new Uri(_host.Address + Nothing))) { }
+        }
+        var page = await _chromium.OpenAsync(_host.Address);
+        _look.Watch(page);
+        Assert.Equal(429, (await page.GotoAsync(Nothing))!.Status);
+        await _look.ShootAsync(page, "51-too-many", "fi");
+
+        page = await SignInAsync(0);
+        await StopRedisAsync();
+        Assert.Equal(503, (await page.GotoAsync("/operator"))!.Status);
+        await _look.ShootAsync(page, "52-outage", "fi");
+        _look.AssertFaultless();
+    }
+
+    private async Task<IPage> SignInAsync(int who)
+    {
+        var page = await _chromium.OpenAsync(_host.Address);
+        _look.Watch(page);
+        await page.GotoAsync("/operator/start");
+        await _look.ShootAsync(page, "40-operator-start", "fi");
+        await page.ClickAsync("#operator-sign-in");
+        await page.ClickAsync($"button[name=operator][value='{who}']");
+        await Assertions.Expect(page).ToHaveURLAsync("/operator", new() { Timeout = 60_000 });
+        return page;
+    }
+
+    private async Task StopRedisAsync()
+    {
+        if (_redis.HasExited)
+            return;
+        _redis.Kill();
+        await _redis.WaitForExitAsync();
+    }
+}
