@@ -74,7 +74,7 @@ sealed class Arena : IAsyncDisposable
             headers.Append(CultureInfo.InvariantCulture, $"X-Client-Cert: {Convert.ToBase64String(certificate.RawData)}\r\n");
         }
         return new(contestant.Workload.File, Workload.Chance.NextInt64(contestant.Workload.Requests.Count), tls ? contestant.TlsPort : contestant.Port, headers.ToString(),
-            tls ? identity : null, clinic.Folder.File("ca.pem"), connections, seconds, most);
+            tls ? identity : null, clinic.Folder.File("ca.pem"), connections, seconds, most, contestant.Connects, contestant.ShowsCertificate);
     }
 
     /// <summary>Until tiered compilation has come to its end.</summary>

@@ -26,9 +26,10 @@ sealed class House : IAsyncDisposable
     /// <summary>The clinic's system reads its own register.</summary>
     public Caller System => new(Clinic, c => Clinic.TokenAsync(c));
 
-    public static async Task<House> StartAsync(SeededFolder seeded, Ports ports, CancellationToken cancel)
+    /// <param name="what">See <see cref="ServeCommand"/>.</param>
+    public static async Task<House> StartAsync(SeededFolder seeded, Ports ports, CancellationToken cancel, string what = ServeCommand.Product)
     {
-        var server = await ServerProcess.StartAsync(ServeCommand.Product, seeded.Path, ports, cancel);
+        var server = await ServerProcess.StartAsync(what, seeded.Path, ports, cancel);
         try
         {
             return new(seeded, ports, server);
@@ -68,7 +69,9 @@ sealed record Caller(ClinicClient Clinic, Func<CancellationToken, Task<string?>>
 /// <summary>Somebody asking some server for something.</summary>
 /// <param name="Port">Plain; behind a TLS terminator.</param>
 /// <param name="House">Null for the servers that do nothing but pass on or answer.</param>
-sealed record Contestant(string Name, Workload Workload, Caller Who, ServerProcess Server, int Port, int TlsPort, House? House)
+/// <param name="Connects">Whether each request goes over a connection of its own.</param>
+/// <param name="ShowsCertificate">Whether the caller has a certificate in TLS.</param>
+sealed record Contestant(string Name, Workload Workload, Caller Who, ServerProcess Server, int Port, int TlsPort, House? House, bool Connects = false, bool ShowsCertificate = true)
 {
     public bool IsReference => House is null;
 }

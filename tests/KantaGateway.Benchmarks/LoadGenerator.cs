@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Net.Security;
@@ -22,7 +23,9 @@ sealed record LoadRequest(string Method, string Target, byte[] Body, string? Con
 /// <param name="Identity">Folder with the client's <c>tls.pem</c> and <c>tls.key</c>; null: without TLS.</param>
 /// <param name="Authority">File with the root that is trusted.</param>
 /// <param name="MaxRequests">Ends the load before its time; 0: never.</param>
-sealed record Load(string Requests, long Start, int Port, string Headers, string? Identity, string Authority, int Connections, double Seconds, long MaxRequests = 0);
+/// <param name="Connects">Each request over a connection of its own, with a full handshake.</param>
+/// <param name="ShowsCertificate">With TLS, whether that of the identity is shown.</param>
+sealed record Load(string Requests, long Start, int Port, string Headers, string? Identity, string Authority, int Connections, double Seconds, long MaxRequests = 0, bool Connects = false, bool ShowsCertificate = true);
 
 /// <summary>What the generator saw. Latencies in milliseconds.</summary>
 /// <param name="Failures">Connections that broke, answers that did not come, and statuses other than 2xx.</param>
@@ -37,6 +40,8 @@ sealed record LoadResult(long Requests, double Seconds, double P50, double P95, 
 static class LoadGenerator
 {
     private const int MaxAnswer = 64 << 20;
+
+    private static readonly ConcurrentDictionary<string, SslStreamCertificateContext> Identities = new();
 
     private static readonly Dictionary<string, (DateTime Written, byte[][] Requests)> Loaded = [];
 
@@ -90,31 +95,39 @@ static class LoadGenerator
         {
             var (times, failures) = (new List<int>(1 << 16), new List<string>());
             var (sent, received) = (new byte[64 << 10], new byte[64 << 10]);
-            await using (connection)
-                try
+            try
+            {
+                while (Stopwatch.GetTimestamp() < end && Interlocked.Increment(ref next) is var number && number <= last)
                 {
-                    while (Stopwatch.GetTimestamp() < end && Interlocked.Increment(ref next) is var number && number <= last)
+                    var request = requests[number % requests.Length];
+                    var headLength = BinaryPrimitives.ReadInt32LittleEndian(request);
+                    var length = request.Length - 4 + headers.Length;
+                    if (sent.Length < length)
+                        sent = new byte[length];
+                    request.AsSpan(4, headLength).CopyTo(sent);
+                    headers.CopyTo(sent.AsSpan(headLength));
+                    request.AsSpan(4 + headLength).CopyTo(sent.AsSpan(headLength + headers.Length));
+                    var start = Stopwatch.GetTimestamp();
+                    if (load.Connects)
                     {
-                        var request = requests[number % requests.Length];
-                        var headLength = BinaryPrimitives.ReadInt32LittleEndian(request);
-                        var length = request.Length - 4 + headers.Length;
-                        if (sent.Length < length)
-                            sent = new byte[length];
-                        request.AsSpan(4, headLength).CopyTo(sent);
-                        headers.CopyTo(sent.AsSpan(headLength));
-                        request.AsSpan(4 + headLength).CopyTo(sent.AsSpan(headLength + headers.Length));
-                        var start = Stopwatch.GetTimestamp();
-                        await connection.WriteAsync(sent.AsMemory(0, length), cancel);
-                        (var status, var from, received) = await ReceiveAsync(connection, received, cancel);
-                        times.Add((int)Stopwatch.GetElapsedTime(start).TotalMicroseconds);
-                        if (status is < 200 or > 299)
-                            failures.Add($"{status}: {Encoding.UTF8.GetString(received.AsSpan(from, Math.Min(400, received.Length - from))).TrimEnd('\0')}");
+                        await connection.DisposeAsync();
+                        connection = await ConnectAsync(load, cancel);
                     }
+                    await connection.WriteAsync(sent.AsMemory(0, length), cancel);
+                    (var status, var from, received) = await ReceiveAsync(connection, received, cancel);
+                    times.Add((int)Stopwatch.GetElapsedTime(start).TotalMicroseconds);
+                    if (status is < 200 or > 299)
+                        failures.Add($"{status}: {Encoding.UTF8.GetString(received.AsSpan(from, Math.Min(400, received.Length - from))).TrimEnd('\0')}");
                 }
-                catch (Exception e) when (e is IOException or SocketException or InvalidDataException)
-                {
-                    failures.Add($"{e.GetType().Name}: {e.Message}");
-                }
+            }
+            catch (Exception e) when (e is IOException or SocketException or InvalidDataException or System.Security.Authentication.AuthenticationException)
+            {
+                failures.Add($"{e.GetType().Name}: {e.Message}");
+            }
+            finally
+            {
+                await connection.DisposeAsync();
+            }
             return (times, failures);
         }
     }
@@ -179,7 +192,8 @@ static class LoadGenerator
         {
             TargetHost = "localhost",
             CertificateChainPolicy = policy,
-            ClientCertificateContext = Harness.Clients.Transport.Identity(Path.Combine(identity, "tls.pem"), Path.Combine(identity, "tls.key")),
+            ClientCertificateContext = load.ShowsCertificate ? Identities.GetOrAdd(identity, static at => Harness.Clients.Transport.Identity(Path.Combine(at, "tls.pem"), Path.Combine(at, "tls.key"))) : null,
+            AllowTlsResume = !load.Connects,
         }, cancel);
         return tls;
     }

@@ -12,7 +12,7 @@ sealed class Place
         DefaultValueFactory = _ => Artifact("data"),
     };
 
-    public Option<int> Port { get; } = new("--port") { Description = "First of ten loopback ports", DefaultValueFactory = _ => 18_440 };
+    public Option<int> Port { get; } = new("--port") { Description = "First of ten loopback ports; identify uses ten more", DefaultValueFactory = _ => 18_440 };
 
     public Option<int> Patients { get; } = new("--patients") { Description = "Patients to seed", DefaultValueFactory = _ => 10_000 };
 

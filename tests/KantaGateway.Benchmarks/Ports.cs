@@ -14,4 +14,10 @@ readonly record struct Ports(int Base)
     public int BareYarp => Base + 5;
     public int BareKestrelTls => Base + 6;
     public int BareKestrel => Base + 7;
+
+    /// <summary>As <see cref="BareKestrelTls"/>, and nobody is asked for a certificate.</summary>
+    public int KestrelWithoutCertificates => Base + 8;
+
+    /// <summary>Those of another gateway beside this one.</summary>
+    public Ports Others => new(Base + 10);
 }

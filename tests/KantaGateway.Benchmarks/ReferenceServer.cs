@@ -43,6 +43,7 @@ static class ReferenceServer
             options.ListenUnixSocket(socket);
             options.Listen(IPAddress.Loopback, ports.BareKestrel);
             options.Listen(IPAddress.Loopback, ports.BareKestrelTls, listen => Tls(listen, certificateFile, keyFile));
+            options.Listen(IPAddress.Loopback, ports.KestrelWithoutCertificates, listen => Tls(listen, certificateFile, keyFile, ClientCertificateMode.NoCertificate));
         });
         var app = builder.Build();
         app.Run(async context =>
@@ -90,7 +91,7 @@ static class ReferenceServer
     }
 
     // As Identification/Listeners has it: certificates asked for at TLS and judged later, which here nobody does.
-    private static void Tls(ListenOptions listen, string certificateFile, string keyFile) => listen.UseHttps(https =>
+    private static void Tls(ListenOptions listen, string certificateFile, string keyFile, ClientCertificateMode mode = ClientCertificateMode.AllowCertificate) => listen.UseHttps(https =>
     {
         using var pem = X509Certificate2.CreateFromPemFile(certificateFile, keyFile);
         var chain = new X509Certificate2Collection();
@@ -98,7 +99,7 @@ static class ReferenceServer
         https.ServerCertificate = X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null);
         https.ServerCertificateChain = chain;
         https.SslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13;
-        https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
+        https.ClientCertificateMode = mode;
         https.ClientCertificateValidation = static (_, _, _) => true;
     });
 

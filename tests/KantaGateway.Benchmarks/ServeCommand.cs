@@ -10,12 +10,12 @@ namespace KantaGateway.Benchmarks;
 /// </summary>
 static class ServeCommand
 {
-    public const string Name = "serve", Product = "product", Reference = "reference", Generator = "generator", Ready = "ready";
+    public const string Name = "serve", Product = "product", Unidentified = "unidentified", Reference = "reference", Generator = "generator", Ready = "ready";
 
     public static Command Create()
     {
-        var what = new Argument<string>("WHAT") { Description = $"{Product}, {Reference} or {Generator}" };
-        what.AcceptOnlyFromAmong(Product, Reference, Generator);
+        var what = new Argument<string>("WHAT") { Description = $"{Product}, {Unidentified}, {Reference} or {Generator}" };
+        what.AcceptOnlyFromAmong(Product, Unidentified, Reference, Generator);
         var data = new Option<string>("--data") { Required = true };
         var port = new Option<int>("--port") { Required = true };
         var command = new Command(Name, "Used by the benchmark itself: one server process") { what, data, port };
@@ -30,7 +30,7 @@ static class ServeCommand
             }
             var folder = parsed.GetRequiredValue(data);
             var ports = new Ports(parsed.GetRequiredValue(port));
-            await using var server = parsed.GetValue(what) == Product
+            await using var server = parsed.GetValue(what) is Product or Unidentified
                 ? await DevHost.StartAsync(new DevHostOptions
                 {
                     Port = ports.Gateway,
@@ -38,7 +38,12 @@ static class ServeCommand
                     DataFolder = folder,
                     Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
                     Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
-                    Configure = builder => builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft", LogLevel.Error),
+                    Configure = builder =>
+                    {
+                        builder.Logging.AddSimpleConsole().SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft", LogLevel.Error);
+                        if (parsed.GetValue(what) == Unidentified)
+                            builder.Host.UseServiceProviderFactory(new OneCallerOnly());
+                    },
                 })
                 : await ReferenceServer.StartAsync(ports, CannedAnswer.Load(Path.Combine(folder, "answer.json")),
                     Path.Combine(folder, "server", "tls.pem"), Path.Combine(folder, "server", "tls.key"),
