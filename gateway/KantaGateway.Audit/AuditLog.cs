@@ -3,7 +3,6 @@ using System.Security.Cryptography;
 using KantaGateway.Audit.Sealing;
 using KantaGateway.Audit.Storage;
 using KantaGateway.Audit.Tree;
-using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -14,13 +13,19 @@ namespace KantaGateway.Audit;
 /// Thread-safe.
 /// </summary>
 /// <remarks>
-/// Callers seal on their own threads; one thread writes. All that waits when it comes round shares one commit, so the
-/// more callers there are, the fewer disk flushes each costs (group commit; no artificial delay).
+/// Callers seal on their own threads; one thread writes. All that waits when it comes round shares one commit, one write and one flush, so
+/// the more callers there are, the fewer disk flushes each costs (group commit; no artificial delay).
 /// Law 1: <see cref="AppendAsync(AuditEntry, CancellationToken)"/> completes after the flush, never before.
 /// </remarks>
 public sealed class AuditLog : IAsyncDisposable
 {
     private static readonly TimeSpan LongestGathering = TimeSpan.FromMicroseconds(400);
+
+    /// <summary>Bytes of a commit beyond which no further append is let into it.</summary>
+    private const int FullCommit = 4 << 20;
+
+    /// <summary>Longest append of several entries, bytes at rest: they are one frame of one file.</summary>
+    private const long LongestAppend = 256 << 20;
 
     private readonly AuditLogOptions _options;
     private readonly ILogger _logger;
@@ -34,16 +39,18 @@ public sealed class AuditLog : IAsyncDisposable
     private bool _stopping;
     private TaskCompletionSource? _publishNow;
 
-    // Of the writer thread alone. Null after a failure: the store is opened anew, and its content decides what is true.
-    private LogStore? _store;
-    private TreeEdge _edge;
+    // Written by the writer thread alone; entries are found by any.
+    private readonly LogStore _store;
+
+    // After a failure: before anything else is written, the files are made what they are known to be.
+    private bool _failed;
 
     private volatile Published _published;
 
-    private AuditLog(AuditLogOptions options, NoteSigner signer, EntrySealer sealer, FileStream storeLock, LogStore store, TreeEdge edge,
-        Published published, ILogger logger)
+    private AuditLog(AuditLogOptions options, NoteSigner signer, EntrySealer sealer, FileStream storeLock, LogStore store, Published published,
+        ILogger logger)
     {
-        (_options, _signer, _sealer, _lock, _store, _edge, _published, _logger) = (options, signer, sealer, storeLock, store, edge, published, logger);
+        (_options, _signer, _sealer, _lock, _store, _published, _logger) = (options, signer, sealer, storeLock, store, published, logger);
         _writer = new Thread(Write) { IsBackground = true, Name = "audit log" };
         _writer.Start();
     }
@@ -61,6 +68,7 @@ public sealed class AuditLog : IAsyncDisposable
         var interval = options.CheckpointInterval;
         if (interval <= TimeSpan.Zero || interval > TimeSpan.FromSeconds(1))
             throw new ArgumentOutOfRangeException(nameof(options), "The checkpoint interval is more than 0 and at most 1 s.");
+        logger ??= NullLogger.Instance;
         var signer = new NoteSigner(options.Origin, options.LogKey);
         if (options.Create)
             OwnerOnly.CreateFolder(options.Folder);
@@ -72,10 +80,10 @@ public sealed class AuditLog : IAsyncDisposable
         {
             if (options.Create)
                 LogStore.Create(options.Folder, signer.Verifier, new Checkpoint(options.Origin, 0, Merkle.Empty).Sign(signer));
-            store = LogStore.Open(options.Folder, signer.Verifier);
-            var (edge, published) = Load(store, signer.Verifier);
+            store = LogStore.Open(options.Folder, signer.Verifier, options, logger);
+            var published = Load(options.Folder, store, signer.Verifier);
             var sealer = new EntrySealer(options.ReaderPublicKey, options.LogKey, time);
-            return new AuditLog(options, signer, sealer, storeLock, store, edge, published, logger ?? NullLogger.Instance);
+            return new AuditLog(options, signer, sealer, storeLock, store, published, logger);
         }
         catch
         {
@@ -115,10 +123,7 @@ public sealed class AuditLog : IAsyncDisposable
     /// <param name="beforeIndex">Only entries with a smaller index: that of the last one of the page before.</param>
     public IReadOnlyList<SealedEntry> ForSubject(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue)
     {
-        if (_sealer.TagOf(subject) is not { } tag)
-            return [];
-        using var reader = LogStore.OpenReader(_options.Folder, Verifier);
-        return StoreReads.OfSubject(reader, tag, limit, beforeIndex);
+        return _sealer.TagOf(subject) is { } tag ? _store.Index.OfSubject(tag, limit, beforeIndex) : [];
     }
 
     /// <summary>The proof that an entry is in the log, for whom it was received by; null to anybody else, and for an index that no entry has.</summary>
@@ -126,15 +131,13 @@ public sealed class AuditLog : IAsyncDisposable
     /// <exception cref="AuditUnavailableException">It is theirs and newer than the last checkpoint, and another could not be stored.</exception>
     public async ValueTask<InclusionProof?> ProveAsync(long index, string receiver)
     {
-        using var reader = LogStore.OpenReader(_options.Folder, Verifier);
-        if (StoreReads.Receivable(reader, index) is not (var leaf, var expected)
-            || !CryptographicOperations.FixedTimeEquals(_sealer.ReceiverOf(leaf.AsSpan(0, Merkle.HashLength), receiver), expected))
+        if (_store.Index.RowAt(index) is not { Receiver: { } expected } row
+            || !CryptographicOperations.FixedTimeEquals(_sealer.ReceiverOf(row.Commitment, receiver), expected))
             return null;
         if (index >= _published.Size)
             await PublishAsync().ConfigureAwait(false);
         var published = _published;
-        var tree = new TiledTree(published.Size, path => StoreReads.Tile(reader, path) ?? throw new AuditStoreException($"The store lacks the hashes of {path}."));
-        return new(index, leaf, tree.ProveInclusion(index), published.Note);
+        return new(index, row.Leaf, published.Tree(_options.Folder).ProveInclusion(index), published.Note);
     }
 
     /// <summary>The last published checkpoint, a signed note. Covers every entry that is older than <see cref="AuditLogOptions.CheckpointInterval"/>.</summary>
@@ -145,10 +148,8 @@ public sealed class AuditLog : IAsyncDisposable
     /// </summary>
     public byte[]? ReadTile(TilePath path)
     {
-        if (path.EndSize > _published.Size)
-            return null;
-        using var reader = LogStore.OpenReader(_options.Folder, Verifier);
-        return path.Level == TilePath.Entries ? StoreReads.EntryBundle(reader, path) : StoreReads.Tile(reader, path);
+        var published = _published;
+        return path.EndSize > published.Size ? null : published.Edge.Read(_options.Folder, path);
     }
 
     /// <summary>Publishes a checkpoint over everything appended so far, without waiting for the interval.</summary>
@@ -179,7 +180,6 @@ public sealed class AuditLog : IAsyncDisposable
         _sealer.Dispose();
         _signer.Dispose();
         _lock.Dispose();
-        LogStore.ReleaseReaders(_options.Folder);
     }
 
     private static AuditReceipt Receipt(long index, SealedRow row) => new(index, Convert.ToHexStringLower(row.Commitment[..16]));
@@ -187,6 +187,8 @@ public sealed class AuditLog : IAsyncDisposable
     private async Task<long> EnqueueAsync(SealedRow[] rows, CancellationToken cancel)
     {
         var waiting = new Waiting(rows);
+        if (rows.Length > 1 && waiting.Length > LongestAppend)
+            throw new ArgumentException("The entries of one append are too long together.", nameof(rows));
         lock (_gate)
         {
             if (_stopping || _waitingEntries + rows.Length > _options.MaxWaiting)
@@ -203,8 +205,6 @@ public sealed class AuditLog : IAsyncDisposable
     private void Write()
     {
         var batch = new List<Waiting>();
-        // A checkpoint signed over what the last commit made durable, to be stored with the next one.
-        Published? signed = null;
         var due = Environment.TickCount64;
         while (true)
         {
@@ -213,7 +213,7 @@ public sealed class AuditLog : IAsyncDisposable
             {
                 while (_waiting.Count == 0 && _publishNow is null && !_stopping)
                 {
-                    var behind = _store is null || _edge.Size > _published.Size;
+                    var behind = _failed || _store.Size > _published.Size;
                     var left = behind ? due - Environment.TickCount64 : Timeout.Infinite;
                     if (behind && left <= 0)
                         break;
@@ -233,29 +233,20 @@ public sealed class AuditLog : IAsyncDisposable
             var wanted = publishNow is not null || Environment.TickCount64 >= due;
             try
             {
-                _store ??= Reopen();
-                if (batch.Count > 0)
-                    Store(batch, signed);
-                // What Store has stored besides the batch, it has published.
-                signed = null;
-                if (wanted && _edge.Size > _published.Size)
+                if (_failed)
+                    Recover();
+                Store(batch);
+                if (wanted && _store.Size > _published.Size)
                 {
-                    signed = Sign();
+                    Publish();
                     due = Environment.TickCount64 + (long)_options.CheckpointInterval.TotalMilliseconds;
-                }
-                // Under load the checkpoint rides with the next batch; alone it takes a commit of its own.
-                if (signed is not null && (publishNow is not null || IsIdle()))
-                {
-                    Store([], signed);
-                    signed = null;
                 }
                 publishNow?.SetResult();
             }
             catch (Exception e)
             {
                 // Whatever it was, this round's callers must not believe that they were recorded, and the next round
-                // must not build on what this one may have left in memory.
-                signed = null;
+                // must not build on what this one may have left on disk.
                 due = Environment.TickCount64 + (long)_options.CheckpointInterval.TotalMilliseconds;
                 GiveUp(batch, publishNow, e);
             }
@@ -263,14 +254,16 @@ public sealed class AuditLog : IAsyncDisposable
         }
         try
         {
-            if (_store is not null && _edge.Size > _published.Size)
-                Store([], Sign());
+            if (_failed)
+                Recover();
+            if (_store.Size > _published.Size)
+                Publish();
         }
-        catch (Exception e) when (e is SqliteException or IOException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or AuditStoreException)
         {
             Log.CheckpointFailed(_logger, e.GetType().Name);
         }
-        _store?.Dispose();
+        _store.Dispose();
     }
 
     // A commit costs as much for one entry as for many: who is about to add one is let in first, for as long as others come. Where
@@ -287,91 +280,71 @@ public sealed class AuditLog : IAsyncDisposable
         }
     }
 
+    private void Store(List<Waiting> batch)
+    {
+        for (var next = 0; next < batch.Count;)
+        {
+            var from = next;
+            _options.OnStep?.Invoke(DurableStep.BeforeInsert);
+            var first = _store.Size;
+            _store.Begin();
+            do
+                foreach (var row in batch[next].Rows)
+                    _store.Insert(row);
+            while (++next < batch.Count && _store.Waiting + batch[next].Length <= FullCommit);
+            _options.OnStep?.Invoke(DurableStep.BeforeCommit);
+            _store.Commit();
+            // :: Durable from here on.
+            Commits++;
+            _options.OnStep?.Invoke(DurableStep.AfterCommit);
+            for (; from < next; from++)
+            {
+                batch[from].Stored.SetResult(first);
+                first += batch[from].Rows.Length;
+            }
+            // The tree is nobody's to wait for: a checkpoint says when it has grown.
+            _store.Grow();
+        }
+    }
+
     // A log never signs two histories of one size, so it signs only what is already on disk: after a crash between here
     // and the storing of the note, the tree still has these entries.
-    private Published Sign() => new(_edge.Size, new Checkpoint(_options.Origin, _edge.Size, _edge.Root()).Sign(_signer));
-
-    private void Store(List<Waiting> batch, Published? checkpoint)
+    private void Publish()
     {
-        var store = _store!;
-        var changes = new List<TileChange>();
-        var first = _edge.Size;
-        Span<byte> leafHash = stackalloc byte[Merkle.HashLength];
-        _options.OnStep?.Invoke(checkpoint is null ? DurableStep.BeforeInsert : DurableStep.BeforeCheckpoint);
-        store.Begin();
-        var index = first;
-        foreach (var waiting in batch)
-            foreach (var row in waiting.Rows)
-            {
-                store.Insert(index++, row);
-                Merkle.HashLeaf(row.Leaf, leafHash);
-                _edge.Append(leafHash, changes);
-            }
-        _edge.DrainPartialTiles(changes);
-        foreach (var tile in changes)
-            store.PutTile(tile);
-        if (checkpoint is not null)
-            store.PutCheckpoint(checkpoint.Note);
-        _options.OnStep?.Invoke(DurableStep.BeforeCommit);
-        store.Commit();
-        // :: Durable from here on.
-        Commits++;
-        _options.OnStep?.Invoke(checkpoint is null ? DurableStep.AfterCommit : DurableStep.AfterCheckpoint);
-        if (checkpoint is not null)
-            _published = checkpoint;
-        foreach (var waiting in batch)
-        {
-            waiting.Stored.SetResult(first);
-            first += waiting.Rows.Length;
-        }
+        var size = _store.Edge.Size;
+        var note = new Checkpoint(_options.Origin, size, _store.Edge.Root()).Sign(_signer);
+        _options.OnStep?.Invoke(DurableStep.BeforeCheckpoint);
+        _store.PutCheckpoint(note);
+        _options.OnStep?.Invoke(DurableStep.AfterCheckpoint);
+        _published = new(size, note, _store.EdgeTiles);
     }
 
     private void GiveUp(List<Waiting> batch, TaskCompletionSource? publishNow, Exception cause)
     {
-        Log.WriteFailed(_logger, batch.Count, cause.GetType().Name, (cause as SqliteException)?.SqliteExtendedErrorCode ?? 0);
-        // The commit may have landed. Appending again could record one disclosure twice, so the callers are told that it
-        // is not known; opening the store anew reads what is true.
+        Log.WriteFailed(_logger, batch.Count, cause.GetType().Name, cause.HResult);
+        // The commit may be on disk. Appending again could record one disclosure twice, so the callers are told that it is not known.
         foreach (var waiting in batch)
             waiting.Stored.TrySetException(new AuditUnavailableException("The audit log could not be written.", cause));
         publishNow?.TrySetException(new AuditUnavailableException("The audit checkpoint could not be written.", cause));
-        _store?.Dispose();
-        _store = null;
+        _failed = true;
     }
 
-    private LogStore Reopen()
+    private void Recover()
     {
-        var store = LogStore.Open(_options.Folder, Verifier);
-        try
-        {
-            var (edge, published) = Load(store, Verifier);
-            // A store that has lost what was already shown to the world is not continued.
-            if (published.Size < _published.Size)
-                throw new AuditStoreException("The audit store is older than a checkpoint that it has published.");
-            (_edge, _published) = (edge, published);
-            return store;
-        }
-        catch
-        {
-            store.Dispose();
-            throw;
-        }
+        _store.Recover();
+        if (_store.Note != _published.Note)
+            _published = Load(_options.Folder, _store, Verifier);
+        _failed = false;
     }
 
-    private static (TreeEdge Edge, Published Published) Load(LogStore store, NoteVerifier log)
+    private static Published Load(string folder, LogStore store, NoteVerifier log)
     {
-        var note = store.ReadCheckpoint();
-        if (!Checkpoint.TryOpen(note, log, out var checkpoint))
+        if (!Checkpoint.TryOpen(store.Note, log, out var checkpoint))
             throw new AuditStoreException("The stored checkpoint is not signed by this log.");
-        var edge = store.LoadEdge();
-        if (edge.Size < checkpoint.Size || !new TiledTree(checkpoint.Size, store.ReadTile).Root().AsSpan().SequenceEqual(checkpoint.Root))
+        var published = new Published(checkpoint.Size, store.Note, store.EdgeTiles);
+        if (store.Size < checkpoint.Size || !published.Tree(folder).Root().AsSpan().SequenceEqual(checkpoint.Root))
             throw new AuditStoreException("The audit store contradicts its own checkpoint.");
-        return (edge, new Published(checkpoint.Size, note));
-    }
-
-    private bool IsIdle()
-    {
-        lock (_gate)
-            return _waiting.Count == 0;
+        return published;
     }
 
     // An advisory lock that the system drops with the process, whatever kills it.
@@ -387,11 +360,20 @@ public sealed class AuditLog : IAsyncDisposable
         }
     }
 
-    private sealed record Published(long Size, string Note);
+    /// <summary>What is shown to the world.</summary>
+    /// <param name="Edge">Unfinished tiles of this tree or a later one.</param>
+    private sealed record Published(long Size, string Note, EdgeTiles Edge)
+    {
+        public TiledTree Tree(string folder) =>
+            new(Size, tile => Edge.Read(folder, tile) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}."));
+    }
 
     private sealed class Waiting(SealedRow[] rows)
     {
         public SealedRow[] Rows { get; } = rows;
+
+        /// <summary>Bytes at rest.</summary>
+        public long Length { get; } = rows.Length == 1 ? rows[0].StoredLength : rows.Sum(r => (long)r.StoredLength);
 
         /// <summary>Index of the first row, when they are on disk.</summary>
         public TaskCompletionSource<long> Stored { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -400,9 +382,12 @@ public sealed class AuditLog : IAsyncDisposable
 
 static partial class Log
 {
-    [LoggerMessage(1, LogLevel.Error, "Audit log: {Callers} callers refused, the store could not be written ({Cause}, SQLite {Code}).")]
+    [LoggerMessage(1, LogLevel.Error, "Audit log: {Callers} callers refused, the store could not be written ({Cause}, {Code}).")]
     public static partial void WriteFailed(ILogger logger, int callers, string cause, int code);
 
     [LoggerMessage(2, LogLevel.Warning, "Audit log: the last checkpoint could not be stored on closing ({Cause}).")]
     public static partial void CheckpointFailed(ILogger logger, string cause);
+
+    [LoggerMessage(3, LogLevel.Warning, "Audit log: a finished file of rows could not be settled and stays in memory until it can ({Cause}).")]
+    public static partial void SettlingFailed(ILogger logger, string cause);
 }

@@ -24,6 +24,12 @@ public sealed record AuditLogOptions
     /// <summary>Most entries that wait for the disk; beyond it appends are refused. Default 16,384.</summary>
     public int MaxWaiting { get; init; } = 16_384;
 
+    /// <summary>A file of rows that has this many bytes is followed by a new one. Default 64 MiB; at most 2 GiB.</summary>
+    internal int SegmentBytes { get; init; } = 64 << 20;
+
+    /// <summary>Finished files of rows whose index may still be in memory alone; with more the log waits for the disk, else its memory had no bound. Default 4.</summary>
+    internal int MostUnsettled { get; init; } = 4;
+
     /// <summary>Called at each durable step; tests throw from it.</summary>
     internal Action<DurableStep>? OnStep { get; init; }
 }
@@ -31,5 +37,8 @@ public sealed record AuditLogOptions
 /// <summary>Points between which a kill may fall.</summary>
 enum DurableStep
 {
-    BeforeInsert, BeforeCommit, AfterCommit, BeforeCheckpoint, AfterCheckpoint,
+    BeforeInsert, BeforeCommit, Written, AfterCommit, BeforeTiles, AfterTiles, BeforeCheckpoint, AfterCheckpoint, BeforeSegment, AfterSegment,
+
+    /// <summary>From here on beside the writer: of a finished segment.</summary>
+    BeforeSettling, BeforeRun, AfterRun, Merged,
 }

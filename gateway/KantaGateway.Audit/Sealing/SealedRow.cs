@@ -17,6 +17,60 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
 
     public ReadOnlySpan<byte> Commitment => Leaf.AsSpan(0, 32);
 
+    /// <summary>Bytes of the row in a file: <c>length of the envelope (4) | leaf (64) | envelope</c>.</summary>
+    public int StoredLength => StoredHeader + EnvelopeHeader(Tag, Receiver) + Sealed.Length;
+
+    /// <summary>Bytes before the envelope.</summary>
+    public const int StoredHeader = 4 + LeafLength;
+
+    /// <summary>Bit of the length of the tag that says that there is a receiver.</summary>
+    private const int HasReceiver = 0x80;
+
+    /// <summary>Bytes that the shortest stored row has, and of any row all that say how long it is.</summary>
+    public static int ShortestStored => StoredHeader + EnvelopeHeader(null, null);
+
+    /// <summary>Writes <see cref="StoredLength"/> bytes.</summary>
+    public void WriteTo(Span<byte> destination)
+    {
+        BinaryPrimitives.WriteInt32BigEndian(destination, StoredLength - StoredHeader);
+        Leaf.CopyTo(destination[4..]);
+        var envelope = destination[StoredHeader..];
+        WriteEnvelopeHeader(envelope, Time, Tag, Enc, Receiver);
+        Sealed.CopyTo(envelope[EnvelopeHeader(Tag, Receiver)..]);
+    }
+
+    /// <summary>Length of the stored row that begins here; 0 when there is no whole one.</summary>
+    public static int StoredLengthAt(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length < ShortestStored)
+            return 0;
+        var length = BinaryPrimitives.ReadUInt32BigEndian(bytes);
+        return length <= bytes.Length - StoredHeader && bytes[StoredHeader + 8] is 0 or EntrySealer.TagLength or HasReceiver or (EntrySealer.TagLength | HasReceiver)
+            && length >= CiphertextAt(bytes) - StoredHeader ? StoredHeader + (int)length : 0;
+    }
+
+    /// <summary>The leaf of a stored row.</summary>
+    public static ReadOnlySpan<byte> LeafOf(ReadOnlySpan<byte> stored) => stored.Slice(4, LeafLength);
+
+    /// <summary>The envelope of a stored row, of which its leaf has the digest.</summary>
+    public static ReadOnlySpan<byte> EnvelopeOf(ReadOnlySpan<byte> stored) => stored[StoredHeader..];
+
+    /// <summary>The subject tag of a stored row; empty without a subject.</summary>
+    public static ReadOnlySpan<byte> TagOf(ReadOnlySpan<byte> stored) => stored.Slice(StoredHeader + 9, stored[StoredHeader + 8] & ~HasReceiver);
+
+    private static int CiphertextAt(ReadOnlySpan<byte> stored) => StoredHeader + 9 + (stored[StoredHeader + 8] & ~HasReceiver) + Hpke.KeyLength
+        + ((stored[StoredHeader + 8] & HasReceiver) == 0 ? 0 : EntrySealer.TagLength);
+
+    /// <summary>Reads a stored row of exactly this length.</summary>
+    public static SealedRow Read(ReadOnlySpan<byte> stored)
+    {
+        var (tag, at) = (TagOf(stored).ToArray(), CiphertextAt(stored));
+        var enc = StoredHeader + 9 + tag.Length;
+        var receiver = stored[(enc + Hpke.KeyLength)..at];
+        return new(BinaryPrimitives.ReadInt64BigEndian(stored[StoredHeader..]), tag.Length == 0 ? null : tag, LeafOf(stored).ToArray(),
+            stored.Slice(enc, Hpke.KeyLength).ToArray(), stored[at..].ToArray(), receiver.IsEmpty ? null : receiver.ToArray());
+    }
+
     /// <summary>Length of what precedes the ciphertext in the digested envelope.</summary>
     private static int EnvelopeHeader(byte[]? tag, byte[]? receiver) => 8 + 1 + (tag?.Length ?? 0) + Hpke.KeyLength + (receiver?.Length ?? 0);
 
@@ -25,7 +79,7 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
     {
         BinaryPrimitives.WriteInt64BigEndian(destination, time);
         // Whether there is a receiver is told too: the first bytes of a ciphertext must not pass for one.
-        destination[8] = (byte)((tag?.Length ?? 0) | (receiver is null ? 0 : 0x80));
+        destination[8] = (byte)((tag?.Length ?? 0) | (receiver is null ? 0 : HasReceiver));
         tag?.CopyTo(destination[9..]);
         var at = 9 + (tag?.Length ?? 0);
         enc.CopyTo(destination[at..]);

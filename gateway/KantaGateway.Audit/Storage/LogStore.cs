@@ -1,237 +1,429 @@
+using System.Runtime.InteropServices;
+using System.Text;
 using KantaGateway.Audit.Sealing;
 using KantaGateway.Audit.Tree;
-using Microsoft.Data.Sqlite;
-using SQLitePCL;
+using Microsoft.Extensions.Logging;
 
 namespace KantaGateway.Audit.Storage;
 
 /// <summary>
-/// The log's SQLite file, written through one connection by one thread. A transaction that returns from
-/// <see cref="Commit"/> is on disk (WAL, synchronous=FULL).
+/// The log's files, written by one thread: rows to the end of one file, one write and one flush a commit. Everything else but the
+/// checkpoint follows from the rows: tiles are written once they are full, the subject index when a file of rows is.
 /// </summary>
 sealed class LogStore : IDisposable
 {
-    public const string FileName = "audit.db";
+    public const string IdentityFile = "log", CheckpointFile = "checkpoint";
 
-    // "KAud": tells this file from any other SQLite file.
-    private const int ApplicationId = 0x4B417564;
-    private const int SchemaVersion = 3;
+    // Length and place of blocks that are already on disk need no journal when they are overwritten: a flush takes half the time.
+    private static readonly byte[] Zeros = new byte[1 << 20];
 
-    /// <summary>The version before: its entries have no receiver.</summary>
-    private const int WithoutReceivers = 2;
+    private readonly string _folder;
+    private readonly AuditLogOptions _options;
+    private readonly ILogger _logger;
+    private readonly RowIndex _index;
+    private readonly TreeEdge _edge;
+    private readonly byte[] _bundle = new byte[EntryBundle.FullLength];
+    private readonly List<SealedRow> _inserted = [], _ahead = [];
+    private readonly List<TileChange> _tiles = [];
+    private readonly List<Posting> _postings = [];
+    private readonly List<uint> _places = [];
+    private byte[] _buffer = new byte[1 << 16];
+    private int _length;
+    private Task _settling = Task.CompletedTask;
 
-    private const string Schema = """
-        CREATE TABLE log (id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL, key BLOB NOT NULL, checkpoint TEXT NOT NULL) STRICT;
-        CREATE TABLE entries (idx INTEGER PRIMARY KEY, time INTEGER NOT NULL, tag BLOB, leaf BLOB NOT NULL, enc BLOB NOT NULL, sealed BLOB NOT NULL, receiver BLOB) STRICT;
-        CREATE INDEX entries_by_subject ON entries (tag) WHERE tag IS NOT NULL;
-        CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, idx)) STRICT;
-        """;
+    // The segment that is written: its file, its first row, where what is known to be durable ends, and how far zeros reach.
+    private FileStream _rows;
+    private long _segment, _end, _zeroed;
+    private RecentRows _recent;
+    // The last durable frame of it, by which the file is known again.
+    private FrameMark _last;
+    private string? _attempted;
 
-    private readonly SqliteConnection _connection;
-    private readonly sqlite3_stmt _begin, _commit, _rollback, _insert, _putTile, _putCheckpoint;
-
-    private LogStore(SqliteConnection connection)
+    private LogStore(string folder, AuditLogOptions options, ILogger logger, Opening opened)
     {
-        _connection = connection;
-        _begin = Prepare("BEGIN IMMEDIATE");
-        _commit = Prepare("COMMIT");
-        _rollback = Prepare("ROLLBACK");
-        _insert = Prepare("INSERT INTO entries (idx, time, tag, leaf, enc, sealed, receiver) VALUES (?, ?, ?, ?, ?, ?, ?)");
-        _putTile = Prepare("INSERT OR REPLACE INTO tiles (level, idx, hashes) VALUES (?, ?, ?)");
-        _putCheckpoint = Prepare("UPDATE log SET checkpoint = ? WHERE id = 1");
+        (_folder, _options, _logger) = (folder, options, logger);
+        (_index, _edge, _recent, _rows, _segment, _end, _last, Note) =
+            (opened.Index, opened.Edge, opened.Recent!, opened.Rows!, opened.Segment, opened.End, opened.Last, opened.Note);
+        opened.Bundle.CopyTo(_bundle, 0);
+        _zeroed = _end;
     }
+
+    /// <summary>Rows that are on disk.</summary>
+    public long Size => _edge.Size + _ahead.Count;
+
+    /// <summary>Bytes that the next commit will write.</summary>
+    public int Waiting => _length;
+
+    /// <summary>The stored checkpoint.</summary>
+    public string Note { get; private set; }
+
+    /// <summary>The tree; behind <see cref="Size"/> until <see cref="Grow"/>.</summary>
+    public TreeEdge Edge => _edge;
+
+    /// <summary>Finds entries; thread-safe.</summary>
+    public RowIndex Index => _index;
+
+    /// <summary>Its unfinished tiles as they stand.</summary>
+    public EdgeTiles EdgeTiles => EdgeTiles.Of(_edge, _bundle.AsSpan(0, Unfinished * EntryBundle.EntryLength));
+
+    private int Unfinished => (int)(_edge.Size % TilePath.FullWidth);
 
     /// <summary>Makes the store if there is none; a kill on the way leaves no store, and the next call makes it.</summary>
     /// <param name="checkpoint">Note of the empty tree.</param>
+    /// <exception cref="AuditStoreException">There are rows, and nothing says whose.</exception>
     public static void Create(string folder, NoteVerifier log, string checkpoint)
     {
-        // SQLite gives the -wal and -shm files the mode of the database. Only a missing file is opened here: closing one
-        // that SQLite has open would drop its locks.
-        var file = Path.Combine(folder, FileName);
-        if (!File.Exists(file))
-            OwnerOnly.OpenFile(file, FileShare.ReadWrite).Dispose();
-        using var connection = Connect(folder);
-        if (Scalar(connection, "PRAGMA user_version") is not 0L)
+        if (File.Exists(Path.Combine(folder, IdentityFile)))
             return;
-        Execute(connection, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-        using var transaction = connection.BeginTransaction();
-        Execute(connection, Schema);
-        using (var command = connection.CreateCommand())
-        {
-            command.CommandText = "INSERT INTO log (id, origin, key, checkpoint) VALUES (1, $origin, $key, $checkpoint)";
-            command.Parameters.AddWithValue("$origin", log.Name);
-            command.Parameters.AddWithValue("$key", log.PublicKey);
-            command.Parameters.AddWithValue("$checkpoint", checkpoint);
-            command.ExecuteNonQuery();
-        }
-        Execute(connection, $"PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {SchemaVersion}");
-        transaction.Commit();
+        if (File.Exists(Path.Combine(folder, "audit.db")))
+            throw new AuditStoreException("The configured folder holds an audit store of an earlier version, which this one does not read.");
+        var segments = Segments.List(folder);
+        if (segments.Exists(s => s != 0) || segments.Count > 0 && SegmentReader.TryOpen(Segments.FileOf(folder, 0)) is { } begun && HasRows(begun))
+            throw new AuditStoreException("The configured folder holds the rows of a log, but not what says whose they are.");
+        OwnerOnly.CreateFolder(Path.Combine(folder, Segments.Folder));
+        OwnerOnly.CreateFolder(Path.Combine(folder, TileFiles.Folder));
+        Segments.Create(folder, 0, [], out _).Dispose();
+        Disk.Put(Path.Combine(folder, CheckpointFile), Encoding.UTF8.GetBytes(checkpoint), flush: true);
+        Disk.FlushFolder(folder);
+        // Last: with it the store is one.
+        Disk.Put(Path.Combine(folder, IdentityFile), Encoding.UTF8.GetBytes(Identity(log)), flush: true);
+        Disk.FlushFolder(folder);
     }
 
-    /// <summary>Opens the store for its one writer.</summary>
-    /// <exception cref="AuditStoreException">There is none, or it is another log's.</exception>
-    /// <exception cref="SqliteException">It cannot be opened now.</exception>
-    public static LogStore Open(string folder, NoteVerifier log)
+    /// <summary>
+    /// Opens the store for its one writer. What a kill has left half done is undone or finished: an unfinished commit is cut off, tiles and runs
+    /// that are missing are made from the rows. Reads what is not settled, a few segments at most.
+    /// </summary>
+    /// <exception cref="AuditStoreException">There is none, it is another log's, or it contradicts itself.</exception>
+    /// <exception cref="IOException">It cannot be opened now.</exception>
+    public static LogStore Open(string folder, NoteVerifier log, AuditLogOptions options, ILogger logger)
     {
-        var connection = Connect(folder);
+        CheckIdentity(folder, log);
+        var opening = new Opening(folder);
         try
         {
-            Upgrade(connection);
-            CheckIdentity(connection, log);
-            Execute(connection, "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000");
-            return new LogStore(connection);
+            opening.Read();
+            return new LogStore(folder, options, logger, opening);
         }
         catch
         {
-            connection.Dispose();
+            opening.Rows?.Dispose();
             throw;
         }
     }
 
-    /// <summary>Opens a connection for reading; entries and full tiles that were once there never change.</summary>
-    public static SqliteConnection OpenReader(string folder, NoteVerifier log)
+    /// <exception cref="AuditStoreException">There is no store, or another log's.</exception>
+    public static void CheckIdentity(string folder, NoteVerifier log)
     {
-        var connection = Connect(folder, pooling: true);
-        try
+        var file = Path.Combine(folder, IdentityFile);
+        if (!File.Exists(file))
+            throw new AuditStoreException("There is no finished audit store of this version in the configured folder.");
+        // Another key would sign a second history under the same name.
+        if (File.ReadAllText(file) != Identity(log))
+            throw new AuditStoreException("The audit store was written under another origin or log key, or by another version.");
+    }
+
+    /// <summary>The stored note of a folder.</summary>
+    public static string ReadCheckpoint(string folder) => File.ReadAllText(Path.Combine(folder, CheckpointFile));
+
+    public void Begin()
+    {
+        _inserted.Clear();
+        _postings.Clear();
+        _places.Clear();
+        _length = Frame.HeaderLength;
+        if (_buffer.Length > 1 << 22)
+            _buffer = new byte[1 << 16];
+    }
+
+    public void Insert(SealedRow row)
+    {
+        var length = row.StoredLength;
+        if (_buffer.Length - _length < length)
+            Array.Resize(ref _buffer, (int)Math.Min(Math.Max((long)_length + length, 2L * _buffer.Length), Array.MaxLength));
+        row.WriteTo(_buffer.AsSpan(_length, length));
+        if (row.Tag is { } tag)
+            _postings.Add(new(Posting.TagOf(tag), Size + _inserted.Count, (uint)_length, (uint)length));
+        _places.Add((uint)_length);
+        _inserted.Add(row);
+        _length += length;
+    }
+
+    /// <summary>Now everything since <see cref="Begin"/> is on disk, and found by its subject.</summary>
+    /// <exception cref="IOException">It is not known to be. <see cref="Recover"/> comes next.</exception>
+    public void Commit()
+    {
+        if (_end >= _options.SegmentBytes)
+            BeginSegment();
+        var frame = _buffer.AsSpan(0, _length);
+        Frame.Close(frame, _inserted.Count, Size);
+        RandomAccess.Write(_rows.SafeFileHandle, frame, _end);
+        if (_end + _length > _zeroed)
         {
-            CheckIdentity(connection, log);
-            Execute(connection, "PRAGMA temp_store = MEMORY");
-            return connection;
+            var zeros = Math.Min(Zeros.Length, _options.SegmentBytes);
+            RandomAccess.Write(_rows.SafeFileHandle, Zeros.AsSpan(0, zeros), _end + _length);
+            _zeroed = _end + _length + zeros;
         }
-        catch
-        {
-            connection.Dispose();
-            throw;
-        }
+        _options.OnStep?.Invoke(DurableStep.Written);
+        Disk.Flush(_rows.SafeFileHandle);
+        // A file that was moved or deleted takes writes as before, and nobody would find them again.
+        if (new FileInfo(Segments.FileOf(_folder, _segment)) is not { Exists: true } file || file.Length < _end + _length)
+            throw new IOException("The file of rows is no longer in its place.");
+        // :: Durable from here on.
+        foreach (ref var posting in CollectionsMarshal.AsSpan(_postings))
+            posting = posting with { Offset = posting.Offset + (uint)_end };
+        foreach (ref var place in CollectionsMarshal.AsSpan(_places))
+            place += (uint)_end;
+        _recent.Add(CollectionsMarshal.AsSpan(_places), CollectionsMarshal.AsSpan(_postings));
+        _ahead.AddRange(_inserted);
+        _inserted.Clear();
+        _last = FrameMark.Of(frame);
+        _end += _length;
     }
 
-    /// <summary>Closes the idle reading connections of a folder.</summary>
-    public static void ReleaseReaders(string folder)
+    /// <summary>Carries what is durable into the tree, and puts the tiles on disk that it fills.</summary>
+    /// <exception cref="IOException">A tile could not be written; the next call tries again.</exception>
+    public void Grow()
     {
-        using var connection = new SqliteConnection(ConnectionString(folder, pooling: true));
-        SqliteConnection.ClearPool(connection);
+        Span<byte> leafHash = stackalloc byte[Merkle.HashLength];
+        foreach (var row in _ahead)
+            AddLeaf(row.Leaf, leafHash, _edge, _bundle, _tiles);
+        _ahead.Clear();
+        if (_tiles.Count == 0)
+            return;
+        _options.OnStep?.Invoke(DurableStep.BeforeTiles);
+        foreach (var tile in _tiles)
+            TileFiles.Put(_folder, tile.Level, tile.Index, tile.Hashes);
+        _tiles.Clear();
+        _options.OnStep?.Invoke(DurableStep.AfterTiles);
     }
 
-    public void Begin() => Run(_begin);
-
-    public void Insert(long index, SealedRow row)
-    {
-        Check(raw.sqlite3_bind_int64(_insert, 1, index));
-        Check(raw.sqlite3_bind_int64(_insert, 2, row.Time));
-        Check(row.Tag is null ? raw.sqlite3_bind_null(_insert, 3) : raw.sqlite3_bind_blob(_insert, 3, row.Tag));
-        Check(raw.sqlite3_bind_blob(_insert, 4, row.Leaf));
-        Check(raw.sqlite3_bind_blob(_insert, 5, row.Enc));
-        Check(raw.sqlite3_bind_blob(_insert, 6, row.Sealed));
-        Check(row.Receiver is null ? raw.sqlite3_bind_null(_insert, 7) : raw.sqlite3_bind_blob(_insert, 7, row.Receiver));
-        Run(_insert);
-    }
-
-    public void PutTile(TileChange tile)
-    {
-        Check(raw.sqlite3_bind_int64(_putTile, 1, tile.Level));
-        Check(raw.sqlite3_bind_int64(_putTile, 2, tile.Index));
-        Check(raw.sqlite3_bind_blob(_putTile, 3, tile.Hashes));
-        Run(_putTile);
-    }
-
+    /// <summary>Now the note is on disk in the place of the one before.</summary>
+    /// <exception cref="IOException">Which of the two is there is not known.</exception>
     public void PutCheckpoint(string note)
     {
-        Check(raw.sqlite3_bind_text(_putCheckpoint, 1, note));
-        Run(_putCheckpoint);
+        _attempted = note;
+        _options.OnStep?.Invoke(DurableStep.BeforeCommit);
+        Disk.Put(Path.Combine(_folder, CheckpointFile), Encoding.UTF8.GetBytes(note), flush: true);
+        Disk.FlushFolder(_folder);
+        Note = note;
     }
 
-    /// <summary>Now everything since <see cref="Begin"/> is on disk.</summary>
-    /// <exception cref="SqliteException">Whether it is on disk is not known.</exception>
-    public void Commit() => Run(_commit);
-
-    /// <summary>Gives up the transaction, if one is open. What could not be rolled back goes with the connection.</summary>
-    public void Rollback()
+    /// <summary>
+    /// After a failure: makes the files what they are known to be. A commit whose flush has failed is cut off, though all its bytes may be
+    /// readable: they may be in memory alone, and no later flush would say so.
+    /// </summary>
+    /// <exception cref="IOException">The disk is not back.</exception>
+    /// <exception cref="AuditStoreException">It is back without what it had acknowledged.</exception>
+    public void Recover()
     {
-        if (raw.sqlite3_get_autocommit(_connection.Handle) == 0)
-            Run(_rollback);
+        _rows.Dispose();
+        _rows = Disk.OpenExisting(Segments.FileOf(_folder, _segment));
+        var last = new byte[_last.Length];
+        if (_rows.Length < _end || RandomAccess.Read(_rows.SafeFileHandle, last, _end - last.Length) != last.Length || FrameMark.Of(last) != _last || Frame.LengthAt(last) != last.Length)
+            throw new AuditStoreException("The audit store lacks what it has acknowledged.");
+        var note = ReadCheckpoint(_folder);
+        if (note != Note && note != _attempted)
+            throw new AuditStoreException("The audit store has another checkpoint than the one it has published.");
+        _rows.SetLength(_end);
+        _zeroed = _end;
+        Disk.Flush(_rows.SafeFileHandle);
+        Disk.FlushFolder(_folder);
+        Note = note;
+        Grow();
     }
-
-    /// <summary>The stored note.</summary>
-    public string ReadCheckpoint() => StoreReads.Checkpoint(_connection);
-
-    /// <summary>The edge of the tree as the last transaction left it.</summary>
-    public TreeEdge LoadEdge() => TreeEdge.Restore(StoreReads.Size(_connection), ReadTile);
-
-    public byte[] ReadTile(TilePath path) => StoreReads.Tile(_connection, path)
-        ?? throw new AuditStoreException($"The store lacks the hashes of {path}.");
 
     public void Dispose()
     {
-        foreach (var statement in new[] { _begin, _commit, _rollback, _insert, _putTile, _putCheckpoint })
-            statement.Dispose();
-        _connection.Dispose();
+        _settling.Wait();
+        _rows.Dispose();
     }
 
-    private static SqliteConnection Connect(string folder, bool pooling = false)
+    // Between commits, with the tree up to date.
+    private void BeginSegment()
     {
-        if (!File.Exists(Path.Combine(folder, FileName)))
-            throw new AuditStoreException("There is no audit store in the configured folder.");
-        var connection = new SqliteConnection(ConnectionString(folder, pooling));
-        connection.Open();
-        return connection;
+        // Where the index cannot be written, its memory must not grow for ever.
+        if (_index.Unsettled >= _options.MostUnsettled)
+        {
+            _settling.Wait();
+            if (_index.Unsettled >= _options.MostUnsettled)
+                Settle();
+        }
+        _options.OnStep?.Invoke(DurableStep.BeforeSegment);
+        _rows.SetLength(_end);
+        _zeroed = _end;
+        var rows = Segments.Create(_folder, Size, _bundle.AsSpan(0, Unfinished * EntryBundle.EntryLength), out var length);
+        try
+        {
+            _options.OnStep?.Invoke(DurableStep.AfterSegment);
+        }
+        catch
+        {
+            rows.Dispose();
+            throw;
+        }
+        _rows.Dispose();
+        (_rows, _segment, _end, _zeroed, _last) = (rows, Size, length, length, default);
+        _recent = _index.Begin(_segment);
+        _settling = _settling.ContinueWith(_ => TrySettle(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
     }
 
-    private static string ConnectionString(string folder, bool pooling) => new SqliteConnectionStringBuilder
+    private void TrySettle()
     {
-        DataSource = Path.Combine(folder, FileName), Mode = SqliteOpenMode.ReadWrite, Pooling = pooling, DefaultTimeout = 5,
-    }.ConnectionString;
-
-    /// <summary>A store of the version before goes on as one of this: what it holds stays as it is, leaves and tree with it.</summary>
-    private static void Upgrade(SqliteConnection connection)
-    {
-        if (Scalar(connection, "PRAGMA application_id") is not (long)ApplicationId || Scalar(connection, "PRAGMA user_version") is not (long)WithoutReceivers)
-            return;
-        Execute(connection, "PRAGMA synchronous = FULL");
-        using var transaction = connection.BeginTransaction();
-        Execute(connection, $"ALTER TABLE entries ADD COLUMN receiver BLOB; PRAGMA user_version = {SchemaVersion}");
-        transaction.Commit();
+        try
+        {
+            Settle();
+        }
+        catch (Exception e)
+        {
+            // The rows and the postings in memory are still all there; the next finished segment tries again.
+            Log.SettlingFailed(_logger, e.GetType().Name);
+        }
     }
 
-    private static void CheckIdentity(SqliteConnection connection, NoteVerifier log)
+    private void Settle()
     {
-        if (Scalar(connection, "PRAGMA application_id") is not (long)ApplicationId || Scalar(connection, "PRAGMA user_version") is not (long)SchemaVersion)
-            throw new AuditStoreException("The configured folder holds no finished audit store of this version.");
-        using var command = connection.CreateCommand();
-        command.CommandText = "SELECT origin, key FROM log";
-        using var row = command.ExecuteReader();
-        // Another key would sign a second history under the same name.
-        if (!row.Read() || row.GetString(0) != log.Name || !row.GetFieldValue<byte[]>(1).AsSpan().SequenceEqual(log.PublicKey))
-            throw new AuditStoreException("The audit store was written under another origin or log key.");
+        while (_index.Unsettled > 0)
+        {
+            _options.OnStep?.Invoke(DurableStep.BeforeSettling);
+            var (from, to) = _index.OldestUnsettled;
+            TileFiles.Flush(_folder, from, to);
+            // With its run a segment is settled: opening the store reads neither it nor its tiles again.
+            _options.OnStep?.Invoke(DurableStep.BeforeRun);
+            _index.Settle();
+            _options.OnStep?.Invoke(DurableStep.AfterRun);
+            _index.Merge(() => _options.OnStep?.Invoke(DurableStep.Merged));
+        }
     }
 
-    private static object? Scalar(SqliteConnection connection, string sql)
+    /// <summary>Adds a leaf to a tree and to the bundle of its unfinished tile; tiles and the bundle that it fills go to <paramref name="tiles"/>.</summary>
+    public static void AddLeaf(ReadOnlySpan<byte> leaf, Span<byte> leafHash, TreeEdge edge, byte[] bundle, List<TileChange> tiles)
     {
-        using var command = connection.CreateCommand();
-        command.CommandText = sql;
-        return command.ExecuteScalar();
+        var (tile, within) = Math.DivRem(edge.Size, TilePath.FullWidth);
+        EntryBundle.Write(leaf, bundle.AsSpan((int)within * EntryBundle.EntryLength));
+        Merkle.HashLeaf(leaf, leafHash);
+        if (within == TilePath.FullWidth - 1)
+            tiles.Add(new(TilePath.Entries, tile, [.. bundle]));
+        edge.Append(leafHash, tiles);
     }
 
-    private static void Execute(SqliteConnection connection, string sql)
+    private static string Identity(NoteVerifier log) => $"KantaGateway audit store 4\n{log}\n";
+
+    private static bool HasRows(SegmentReader reader)
     {
-        using var command = connection.CreateCommand();
-        command.CommandText = sql;
-        command.ExecuteNonQuery();
+        using (reader)
+            return reader.Next() || reader.Rest() != SegmentEnd.Clean;
     }
 
-    private sqlite3_stmt Prepare(string sql)
+    /// <summary>What is found on opening.</summary>
+    private sealed class Opening(string folder)
     {
-        Check(raw.sqlite3_prepare_v2(_connection.Handle, sql, out var statement));
-        return statement;
-    }
+        public RowIndex Index = null!;
+        public TreeEdge Edge = new();
+        public RecentRows? Recent;
+        public FileStream? Rows;
+        public long Segment, End;
+        public FrameMark Last;
+        public byte[] Bundle = new byte[EntryBundle.FullLength];
+        public string Note = "";
 
-    private void Run(sqlite3_stmt statement)
-    {
-        var result = raw.sqlite3_step(statement);
-        var reset = raw.sqlite3_reset(statement);
-        if (result is not (raw.SQLITE_DONE or raw.SQLITE_ROW))
-            SqliteException.ThrowExceptionForRC(result, _connection.Handle);
-        Check(reset);
-    }
+        public void Read()
+        {
+            Note = ReadCheckpoint(folder);
+            var segments = Segments.List(folder);
+            DropUnfinished(segments);
+            if (segments is not [0, ..])
+                throw new AuditStoreException("The audit store lacks its first rows.");
+            Index = RowIndex.Open(folder, segments);
+            Index.Know(segments.Where(s => s < Index.Settled));
+            var unsettled = segments.FindAll(s => s >= Index.Settled);
+            foreach (var first in unsettled)
+                Read(first, isFirst: first == unsettled[0], isLast: first == unsettled[^1]);
+        }
 
-    private void Check(int result) => SqliteException.ThrowExceptionForRC(result, _connection.Handle);
+        private void Read(long first, bool isFirst, bool isLast)
+        {
+            using var reader = SegmentReader.TryOpen(Segments.FileOf(folder, first)) ?? throw new AuditStoreException($"The file of rows from {first} on is damaged.");
+            if (isFirst)
+            {
+                Edge = Restore(first, reader.Unfinished);
+                reader.Unfinished.CopyTo(Bundle, 0);
+            }
+            if (Edge.Size != first)
+                throw new AuditStoreException($"The rows from {Edge.Size} to {first - 1} are missing.");
+            Recent = Index.Begin(first);
+            if (!isFirst)
+                Settle(first);
+            var (tiles, places, postings, hash) = (new List<TileChange>(), new List<uint>(), new List<Posting>(), new byte[Merkle.HashLength]);
+            while (reader.Next())
+            {
+                foreach (var row in reader.Rows())
+                {
+                    if (row.Index != Edge.Size)
+                        throw new AuditStoreException($"The rows from {Edge.Size} to {row.Index - 1} are missing.");
+                    if (SealedRow.TagOf(row.Bytes.Span) is { IsEmpty: false } tag)
+                        postings.Add(new(Posting.TagOf(tag), row.Index, (uint)row.Offset, (uint)row.Bytes.Length));
+                    places.Add((uint)row.Offset);
+                    AddLeaf(SealedRow.LeafOf(row.Bytes.Span), hash, Edge, Bundle, tiles);
+                }
+                Recent.Add(CollectionsMarshal.AsSpan(places), CollectionsMarshal.AsSpan(postings));
+                foreach (var tile in tiles)
+                    TileFiles.Put(folder, tile.Level, tile.Index, tile.Hashes);
+                tiles.Clear();
+                places.Clear();
+                postings.Clear();
+            }
+            // Only the last commit of all may be unfinished: each begins when the one before is on disk.
+            var end = reader.Rest();
+            if (end != SegmentEnd.Clean && !(end == SegmentEnd.Torn && isLast))
+                throw new AuditStoreException($"The file of rows from {first} on is damaged after row {Edge.Size - 1}.");
+            if (!isLast)
+                return;
+            (Segment, End) = (first, reader.End);
+            Rows = Disk.OpenExisting(Segments.FileOf(folder, first));
+            Rows.SetLength(End);
+            var last = new byte[reader.LastLength];
+            RandomAccess.Read(Rows.SafeFileHandle, last, End - last.Length);
+            Last = FrameMark.Of(last);
+            // The last frame may have failed to reach the disk and be in memory alone; written again it cannot.
+            RandomAccess.Write(Rows.SafeFileHandle, last, End - last.Length);
+            Disk.Flush(Rows.SafeFileHandle);
+        }
+
+        private void Settle(long to)
+        {
+            var (from, _) = Index.OldestUnsettled;
+            TileFiles.Flush(folder, from, to);
+            Index.Settle();
+            Index.Merge(() => { });
+        }
+
+        // A kill while a segment was made leaves one without rows, and perhaps without its header.
+        private void DropUnfinished(List<long> segments)
+        {
+            if (segments.Count < 2)
+                return;
+            var file = Segments.FileOf(folder, segments[^1]);
+            using (var whole = SegmentReader.TryOpen(file))
+                if (whole is not null || new FileInfo(file).Length > Segments.HeaderLength(segments[^1]))
+                    return;
+            File.Delete(file);
+            segments.RemoveAt(segments.Count - 1);
+        }
+
+        private TreeEdge Restore(long size, byte[] unfinished) => TreeEdge.Restore(size, tile =>
+        {
+            var hashes = new byte[tile.Width * Merkle.HashLength];
+            for (var i = 0; i < tile.Width; i++)
+            {
+                var hash = hashes.AsSpan(i * Merkle.HashLength, Merkle.HashLength);
+                if (tile.Level == 0)
+                    Merkle.HashLeaf(unfinished.AsSpan(i * EntryBundle.EntryLength + 2, SealedRow.LeafLength), hash);
+                else
+                    TreeEdge.Subtree(TileFiles.Read(folder, new(tile.Level - 1, tile.Index * TilePath.FullWidth + i, TilePath.FullWidth))
+                        ?? throw new AuditStoreException($"The store lacks the hashes of {new TilePath(tile.Level - 1, tile.Index * TilePath.FullWidth + i, TilePath.FullWidth)}."), hash);
+            }
+            return hashes;
+        });
+    }
 }

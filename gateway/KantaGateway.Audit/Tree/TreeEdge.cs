@@ -85,6 +85,9 @@ sealed class TreeEdge
             }
     }
 
+    /// <summary>Hashes of the unfinished tile of each level, as they stand.</summary>
+    public byte[][] PartialTiles() => [.. _levels.Select(l => l.Hashes[..(l.Width * Merkle.HashLength)])];
+
     /// <summary>MTH of all leaves: the peaks folded from the right.</summary>
     public byte[] Root()
     {

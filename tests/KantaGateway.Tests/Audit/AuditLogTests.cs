@@ -88,6 +88,62 @@ public class AuditLogTests
     }
 
     [Fact]
+    public async Task A_persons_entries_are_found_in_many_files_of_rows_and_in_few_runs()
+    {
+        using var folder = new LogFolder();
+        await using (var log = folder.Open(segment: LogFolder.ShortSegment))
+        {
+            for (var i = 0; i < 1500; i += 10)
+                await log.AppendAsync([.. Enumerable.Range(i, 10).Select(n => LogFolder.Entry(n, (byte)(n % 7)))]);
+            Check(log);
+        }
+        await using var again = folder.Open(segment: LogFolder.ShortSegment);
+        Check(again);
+        Assert.True(Directory.GetFiles(folder.File("rows")).Length > 64);
+        // Eight of a level become one of the next.
+        Assert.True(Directory.GetFiles(folder.File("subjects")).Length < 8 * 3);
+        Assert.Empty(again.Verify().Faults);
+
+        void Check(AuditLog log)
+        {
+            Assert.Equal(Enumerable.Range(0, 1500).Where(i => i % 7 == 3).Select(i => $"{i}"), folder.Stored(log, 3));
+            for (var before = 1500L; before > 0;)
+            {
+                var page = log.ForSubject(LogFolder.Subject(5), 20, before).Select(e => e.Index).ToList();
+                Assert.Equal(Enumerable.Range(0, (int)before).Where(i => i % 7 == 5).TakeLast(20).Reverse().Select(i => (long)i), page);
+                before = page.Count == 0 ? 0 : page[^1];
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Entries_are_found_while_files_of_rows_are_begun_settled_and_merged()
+    {
+        using var folder = new LogFolder();
+        await using var log = folder.Open(segment: LogFolder.ShortSegment);
+        var last = -1;
+        using var done = new CancellationTokenSource();
+        var reader = Task.Run(() =>
+        {
+            while (!done.IsCancellationRequested)
+            {
+                var least = Volatile.Read(ref last);
+                var found = log.ForSubject(LogFolder.Subject(1), int.MaxValue).Select(e => e.Index).Reverse().ToList();
+                Assert.True(found.Count > least);
+                Assert.Equal(Enumerable.Range(0, found.Count).Select(i => (long)i), found);
+                Assert.Empty(log.Verify().Faults);
+            }
+        });
+        for (var i = 0; i < 400; i++)
+        {
+            await log.AppendAsync(LogFolder.Entry(i));
+            Volatile.Write(ref last, i);
+        }
+        await done.CancelAsync();
+        await reader;
+    }
+
+    [Fact]
     public async Task The_published_tiles_prove_every_published_entry()
     {
         using var folder = new LogFolder();
@@ -137,7 +193,7 @@ public class AuditLogTests
 
         void Check()
         {
-            // Read by copy, as a look into files that SQLite has open would drop its locks.
+            // Read by copy, which asks nobody for locks.
             using var copy = folder.Copy();
             foreach (var file in Directory.GetFiles(copy.Path, "*", SearchOption.AllDirectories))
             {

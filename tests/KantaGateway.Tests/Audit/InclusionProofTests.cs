@@ -1,4 +1,5 @@
 using KantaGateway.Audit;
+using KantaGateway.Audit.Storage;
 using KantaGateway.Audit.Tree;
 
 namespace KantaGateway.Tests.Audit;
@@ -60,8 +61,7 @@ public sealed class InclusionProofTests
         using var folder = new LogFolder();
         await using var log = folder.Open();
         await log.AppendAsync([.. Enumerable.Range(0, 20).Select(i => LogFolder.Entry(i))]);
-        using var connection = KantaGateway.Audit.Storage.LogStore.OpenReader(folder.Options().Folder, folder.Verifier);
-        Assert.Equal(20, KantaGateway.Audit.Storage.StoreReads.All(connection).Select(e => Convert.ToHexString(e.Row.Receiver!)).Distinct().Count());
+        Assert.Equal(20, Segments.Rows(folder.Store).Select(e => Convert.ToHexString(e.Row.Receiver!)).Distinct().Count());
     }
 
     [Fact]
@@ -95,19 +95,26 @@ public sealed class InclusionProofTests
         Assert.False(InclusionProof.TryParse(text.Replace("LEAF", Convert.ToBase64String(new byte[64]), StringComparison.Ordinal), out _));
 
     [Fact]
-    public async Task A_store_from_before_there_were_receivers_goes_on()
+    public async Task An_entry_in_any_file_of_rows_has_its_proof()
     {
         using var folder = new LogFolder();
-        await using (var log = folder.Open())
-            await log.AppendAsync([.. Enumerable.Range(0, 300).Select(i => LogFolder.Entry(i) with { Receiver = null })]);
-        folder.Sql("ALTER TABLE entries DROP COLUMN receiver; PRAGMA user_version = 2");
-        await using (var log = folder.Open())
+        await using (var log = folder.Open(segment: LogFolder.ShortSegment))
         {
-            var receipt = await log.AppendAsync(LogFolder.Entry(300));
-            Assert.Equal(300, receipt.Index);
-            Assert.True((await log.ProveAsync(300, LogFolder.ReceiverOf(1)))!.IsOf(folder.Verifier));
-            Assert.Null(await log.ProveAsync(7, LogFolder.ReceiverOf(1)));
+            for (var i = 0; i < 300; i += 5)
+                await log.AppendAsync([.. Enumerable.Range(i, 5).Select(n => LogFolder.Entry(n, (byte)(n % 3)))]);
+            await CheckAsync(log);
         }
-        Assert.Empty(folder.Verify().Faults);
+        await using var again = folder.Open(segment: LogFolder.ShortSegment);
+        await CheckAsync(again);
+
+        async Task CheckAsync(AuditLog log)
+        {
+            for (var i = 0; i < 300; i += 7)
+            {
+                Assert.True((await log.ProveAsync(i, LogFolder.ReceiverOf((byte)(i % 3))))!.IsOf(folder.Verifier));
+                Assert.Null(await log.ProveAsync(i, LogFolder.ReceiverOf((byte)((i + 1) % 3))));
+            }
+            Assert.Null(await log.ProveAsync(300, LogFolder.ReceiverOf(0)));
+        }
     }
 }

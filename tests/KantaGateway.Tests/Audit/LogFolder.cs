@@ -2,7 +2,8 @@ using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Audit;
-using Microsoft.Data.Sqlite;
+using KantaGateway.Audit.Sealing;
+using KantaGateway.Audit.Storage;
 
 namespace KantaGateway.Tests.Audit;
 
@@ -19,7 +20,8 @@ sealed class LogFolder : IDisposable
 
     public NoteVerifier Verifier => new NoteSigner("localhost/log", LogKey).Verifier;
 
-    private string Store => System.IO.Path.Combine(Path, "log");
+    /// <summary>Where the log's own files are.</summary>
+    public string Store => System.IO.Path.Combine(Path, "log");
 
     public static byte[] Subject(byte who) => [who, 0, 0, 0, 0, 0, 0, 0, 0, who];
 
@@ -28,14 +30,17 @@ sealed class LogFolder : IDisposable
 
     public static string ReceiverOf(byte who) => $"clinic {who}";
 
+    /// <summary>Bytes of a short file of rows: some twenty entries each, so that many are begun, settled and merged.</summary>
+    public const int ShortSegment = 4096;
+
     /// <summary>Options whose checkpoints are published only when asked for, or a second later.</summary>
-    public AuditLogOptions Options(Action<DurableStep>? onStep = null) => new()
+    public AuditLogOptions Options(Action<DurableStep>? onStep = null, int segment = 64 << 20) => new()
     {
         Folder = Store, Origin = "localhost/log", LogKey = LogKey, ReaderPublicKey = Reader.PublicKey, Create = true,
-        CheckpointInterval = TimeSpan.FromSeconds(1), OnStep = onStep,
+        CheckpointInterval = TimeSpan.FromSeconds(1), OnStep = onStep, SegmentBytes = segment,
     };
 
-    public AuditLog Open(Action<DurableStep>? onStep = null) => AuditLog.Open(Options(onStep), TimeProvider.System);
+    public AuditLog Open(Action<DurableStep>? onStep = null, int segment = 64 << 20) => AuditLog.Open(Options(onStep, segment), TimeProvider.System);
 
     public AuditVerification Verify(string? earlier = null) => AuditVerification.Of(Store, Verifier, earlier);
 
@@ -52,30 +57,47 @@ sealed class LogFolder : IDisposable
         return System.Text.Json.JsonDocument.Parse(opened.Record).RootElement.GetProperty("id").GetString()!;
     })];
 
-    public void Sql(string sql)
+    /// <summary>A file of the store by its path in it.</summary>
+    public string File(string path) => System.IO.Path.Combine([Store, .. path.Split('/')]);
+
+    /// <summary>The file of rows that is written, or was last.</summary>
+    public string LastRows => Directory.GetFiles(File("rows")).Max(StringComparer.Ordinal)!;
+
+    /// <summary>Writes all rows anew as somebody would who knows the format: whole frames, right checksums.</summary>
+    public void Rewrite(Func<List<(long Index, SealedRow Row)>, IEnumerable<(long Index, SealedRow Row)>> change)
     {
-        using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = System.IO.Path.Combine(Store, "audit.db"), Pooling = false }.ConnectionString);
-        connection.Open();
-        using var command = connection.CreateCommand();
-        command.CommandText = sql;
-        command.ExecuteNonQuery();
+        var rows = change([.. Segments.Rows(Store)]).ToList();
+        foreach (var file in Directory.GetFiles(File("rows")))
+            System.IO.File.Delete(file);
+        using var stream = Segments.Create(Store, 0, [], out var end);
+        stream.Position = end;
+        foreach (var (index, row) in rows)
+        {
+            var frame = new byte[Frame.HeaderLength + row.StoredLength];
+            row.WriteTo(frame.AsSpan(Frame.HeaderLength));
+            Frame.Close(frame, 1, index);
+            stream.Write(frame);
+        }
     }
 
-    /// <summary>The store as a kill of the process at this moment would leave it. By another process: to close a database file drops its locks.</summary>
+    /// <summary>The store as a kill of the process at this moment would leave it. By another process, which asks nobody for locks.</summary>
     public LogFolder Copy()
     {
         var copy = new LogFolder(LogKey, Reader);
-        using var cp = Process.Start("cp", ["-r", Store, copy.Store]);
-        cp.WaitForExit();
-        Assert.Equal(0, cp.ExitCode);
+        // Again where a file was renamed into its place under the copying.
+        for (var tries = 0; ; tries++)
+        {
+            using var cp = Process.Start("cp", ["-r", Store, copy.Store]);
+            cp.WaitForExit();
+            if (cp.ExitCode == 0)
+                break;
+            Assert.True(tries < 10, "The store could not be copied.");
+            Directory.Delete(copy.Store, recursive: true);
+        }
         return copy;
     }
 
     private LogFolder(byte[] logKey, AuditOpener reader) : this() => (LogKey, Reader) = (logKey, reader);
 
-    public void Dispose()
-    {
-        SqliteConnection.ClearAllPools();
-        Directory.Delete(Path, recursive: true);
-    }
+    public void Dispose() => Directory.Delete(Path, recursive: true);
 }

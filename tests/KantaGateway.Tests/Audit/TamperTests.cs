@@ -1,4 +1,6 @@
 using KantaGateway.Audit;
+using KantaGateway.Audit.Sealing;
+using KantaGateway.Audit.Storage;
 
 namespace KantaGateway.Tests.Audit;
 
@@ -6,32 +8,133 @@ public class TamperTests
 {
     private const int Entries = 300;
 
+    public static TheoryData<string, string> Changes => new()
+    {
+        { "sealed", "entry 7: its content" },
+        { "time", "entry 7: its content" },
+        { "another tag", "entry 7: its content" },
+        { "no tag", "entry 7: its content" },
+        { "enc", "entry 7: its content" },
+        { "another receiver", "entry 7: its content" },
+        { "no receiver", "entry 7: its content" },
+        { "receiver taken for ciphertext", "entry 7: its content" },
+        { "commitment", "fork: the stored checkpoint" },
+        { "dropped", "entries 7 to 7 are missing" },
+        { "first dropped", "entries 0 to 0 are missing" },
+        { "end dropped", "the stored checkpoint has 300 entries, the store 290" },
+        { "exchanged", "fork: the stored checkpoint" },
+        { "inserted", "fork: the stored checkpoint" },
+        { "twice", "entry 7 is there a second time" },
+    };
+
     [Theory]
-    [InlineData("UPDATE entries SET sealed = zeroblob(length(sealed)) WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET time = time + 1 WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET tag = zeroblob(16) WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET tag = NULL WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET enc = zeroblob(32) WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET receiver = zeroblob(16) WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET receiver = NULL WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET sealed = CAST(receiver || sealed AS BLOB), receiver = NULL WHERE idx = 7", "entry 7: its content")]
-    [InlineData("UPDATE entries SET leaf = CAST(zeroblob(32) || substr(leaf, 33) AS BLOB) WHERE idx = 7", "fork: the stored checkpoint")]
-    [InlineData("UPDATE entries SET leaf = zeroblob(63) WHERE idx = 7", "entry 7: its leaf has a wrong length")]
-    [InlineData("DELETE FROM entries WHERE idx = 7", "entries 7 to 7 are missing")]
-    [InlineData("DELETE FROM entries WHERE idx = 0", "entries 0 to 0 are missing")]
-    [InlineData("DELETE FROM entries WHERE idx >= 290", "the stored checkpoint has 300 entries, the store 290")]
-    [InlineData("UPDATE entries SET idx = -1 WHERE idx = 7; UPDATE entries SET idx = 7 WHERE idx = 8; UPDATE entries SET idx = 8 WHERE idx = -1", "fork: the stored checkpoint")]
-    [InlineData("UPDATE entries SET idx = -idx WHERE idx > 7; UPDATE entries SET idx = 1 - idx WHERE idx < 0; INSERT INTO entries SELECT 8, time, tag, leaf, enc, sealed, receiver FROM entries WHERE idx = 3", "fork: the stored checkpoint")]
-    [InlineData("UPDATE tiles SET hashes = zeroblob(8192) WHERE level = 0", "tile 0/0: its hashes do not follow")]
-    [InlineData("DELETE FROM tiles WHERE level = 1", "tile 1/0 is missing")]
-    [InlineData("INSERT INTO tiles VALUES (5, 0, zeroblob(32))", "tile 5/0: its hashes do not follow")]
-    [InlineData("UPDATE log SET checkpoint = replace(checkpoint, '300', '299')", "the stored checkpoint is not signed by this log")]
-    public async Task Whatever_is_done_to_the_store_is_found(string sql, string fault)
+    [MemberData(nameof(Changes))]
+    public async Task Whatever_is_done_to_the_rows_is_found(string change, string fault)
     {
         using var folder = await WrittenAsync();
         Assert.Empty(folder.Verify().Faults);
-        folder.Sql(sql);
+        folder.Rewrite(rows => rows);
+        Assert.Empty(folder.Verify().Faults);
+        folder.Rewrite(rows =>
+        {
+            var seventh = rows[7].Row;
+            (long, SealedRow) As(SealedRow row) => (7, row);
+            switch (change)
+            {
+                case "sealed": rows[7] = As(seventh with { Sealed = new byte[seventh.Sealed.Length] }); break;
+                case "time": rows[7] = As(seventh with { Time = seventh.Time + 1 }); break;
+                case "another tag": rows[7] = As(seventh with { Tag = new byte[16] }); break;
+                case "no tag": rows[7] = As(seventh with { Tag = null }); break;
+                case "enc": rows[7] = As(seventh with { Enc = new byte[32] }); break;
+                case "another receiver": rows[7] = As(seventh with { Receiver = new byte[16] }); break;
+                case "no receiver": rows[7] = As(seventh with { Receiver = null }); break;
+                case "receiver taken for ciphertext": rows[7] = As(seventh with { Receiver = null, Sealed = [.. seventh.Receiver!, .. seventh.Sealed] }); break;
+                case "commitment": rows[7] = As(seventh with { Leaf = [.. new byte[32], .. seventh.Leaf[32..]] }); break;
+                case "dropped": rows.RemoveAt(7); break;
+                case "first dropped": rows.RemoveAt(0); break;
+                case "end dropped": rows.RemoveRange(290, 10); break;
+                case "exchanged": (rows[7], rows[8]) = ((7, rows[8].Row), (8, seventh)); break;
+                case "inserted": return [.. rows[..8], (8, rows[3].Row), .. rows[8..].Select(r => (r.Index + 1, r.Row))];
+                case "twice": rows.Insert(8, rows[7]); break;
+                default: throw new ArgumentOutOfRangeException(nameof(change));
+            }
+            return rows;
+        });
         Assert.Contains(folder.Verify().Faults, f => f.StartsWith(fault, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("tile/0/000", "changed", "tile 0/0: it does not follow")]
+    [InlineData("tile/0/000", "cut", "tile 0/0 is missing or cut off")]
+    [InlineData("tile/0/000", "gone", "tile 0/0 is missing or cut off")]
+    [InlineData("tile/entries/000", "changed", "tile entries/0: it does not follow")]
+    [InlineData("tile/entries/000", "gone", "tile entries/0 is missing or cut off")]
+    [InlineData("tile/5/000", "new", "tile 5/0: it does not follow")]
+    [InlineData("tile/0/a", "new", "tile/0/a is no full tile")]
+    [InlineData("checkpoint", "changed", "the stored checkpoint is not signed by this log")]
+    public async Task Whatever_is_done_to_the_files_beside_the_rows_is_found(string path, string change, string fault)
+    {
+        using var folder = await WrittenAsync();
+        var file = folder.File(path);
+        if (change == "gone")
+            File.Delete(file);
+        else if (change == "new")
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+            await File.WriteAllBytesAsync(file, new byte[8192]);
+        }
+        else
+        {
+            var content = await File.ReadAllBytesAsync(file);
+            content[20] ^= 1;
+            await File.WriteAllBytesAsync(file, change == "cut" ? content[..^1] : content);
+        }
+        Assert.Contains(folder.Verify().Faults, f => f.StartsWith(fault, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_row_that_is_no_row_is_found()
+    {
+        using var folder = await WrittenAsync();
+        // A length that reaches beyond the commit, under a right checksum.
+        var rows = await File.ReadAllBytesAsync(folder.LastRows);
+        var frame = rows.AsSpan(20, Frame.LengthAt(rows.AsSpan(20)));
+        frame[Frame.HeaderLength] = 0x7F;
+        Frame.Close(frame, Entries, 0);
+        await File.WriteAllBytesAsync(folder.LastRows, rows);
+        Assert.Contains("entry 0: its row is malformed", folder.Verify().Faults);
+        Assert.Throws<AuditStoreException>(() => folder.Open());
+    }
+
+    [Fact]
+    public async Task A_subject_index_that_hides_an_entry_is_found()
+    {
+        using var folder = new LogFolder();
+        await using (var log = folder.Open(segment: LogFolder.ShortSegment))
+            for (var i = 0; i < 100; i++)
+                await log.AppendAsync(LogFolder.Entry(i));
+        Assert.Empty(folder.Verify().Faults);
+        var run = RowIndex.ListRuns(folder.Store).MinBy(r => r.From)!;
+        var postings = run.All().ToList();
+        (run with { Count = run.Count - 1 }).Write(postings[1..]);
+        Assert.Equal([$"the subject index from 0 to {run.To - 1} is not what the entries say"], folder.Verify().Faults);
+        // All of them, in an order in which a search does not find them.
+        run.Write(postings.AsEnumerable().Reverse());
+        Assert.Equal([$"the subject index from 0 to {run.To - 1} is not what the entries say"], folder.Verify().Faults);
+    }
+
+    [Theory]
+    [InlineData(true), InlineData(false)]
+    public async Task Places_that_lead_elsewhere_are_found(bool cut)
+    {
+        using var folder = new LogFolder();
+        await using (var log = folder.Open(segment: LogFolder.ShortSegment))
+            for (var i = 0; i < 100; i++)
+                await log.AppendAsync(LogFolder.Entry(i));
+        var file = folder.File("places/000000000000");
+        var places = await File.ReadAllBytesAsync(file);
+        await File.WriteAllBytesAsync(file, cut ? places[..^4] : [.. places[4..], .. places[..4]]);
+        Assert.Equal(["places of the rows from 0 on: they are not where they say"], folder.Verify().Faults);
     }
 
     [Fact]
@@ -39,7 +142,8 @@ public class TamperTests
     {
         // A thief with the disk but not the log key: drops an entry and recomputes nothing; drops it and everything signed.
         using var folder = await WrittenAsync();
-        folder.Sql("DELETE FROM entries; DELETE FROM tiles");
+        folder.Rewrite(_ => []);
+        Directory.Delete(folder.File("tile"), recursive: true);
         Assert.Contains(folder.Verify().Faults, f => f.Contains("the store 0"));
         Assert.Throws<AuditStoreException>(() => folder.Open());
     }

@@ -38,9 +38,7 @@ sealed class AuditOnDisk : IDisposable
     /// <summary>Opens the entries that came since the last call.</summary>
     public void Refresh()
     {
-        using var connection = LogStore.OpenReader(_folder, Log);
-        using var command = connection.CreateCommand();
-        foreach (var (index, row) in StoreReads.All(connection).Skip((int)_read))
+        foreach (var (index, row) in Segments.Rows(_folder, _read))
         {
             var entry = new SealedEntry(index, DateTimeOffset.UnixEpoch, row.Commitment.ToArray(), row.Enc, row.Sealed);
             Assert.True(_opener.TryOpen(entry, out var opened), $"entry {index} does not open");
