@@ -178,7 +178,9 @@ public sealed class SimulatedAuthorizations(string ClientId, string ApiKey, stri
         {
             if (SessionOf(context, session) is not { Chosen: { } chosen } known)
                 return Results.StatusCode(StatusCodes.Status401Unauthorized);
-            var other = Relations.First(r => r.Represented != chosen).Represented;
+            // One for whom the same right holds, if there is one.
+            var other = Relations.OrderByDescending(r => r.Representative == known.Person && !r.HasNonDisclosureOrder && r.IsCustodian == RelationsOf(known.Person, chosen).First().IsCustodian)
+                .First(r => r.Represented != chosen).Represented;
             string[] people = fault switch
             {
                 AuthorizationsFault.AnotherPerson => [other],
@@ -220,8 +222,8 @@ public sealed class SimulatedAuthorizations(string ClientId, string ApiKey, stri
 
     private IEnumerable<SimulatedRelation> RelationsOf(string representative, string represented) => Relations.Where(r => r.Representative == representative && r.Represented == represented);
 
-    private IEnumerable<string> RolesOf(string representative, string represented) =>
-        RelationsOf(representative, represented).Where(r => !(r.IsCustodian && r.HasNonDisclosureOrder)).Select(r => r.IsCustodian ? "ALL" : Theme);
+    private IEnumerable<string> RolesOf(string representative, string represented) => representative == represented ? ["ALL"]
+        : RelationsOf(representative, represented).Where(r => !(r.IsCustodian && r.HasNonDisclosureOrder)).Select(r => r.IsCustodian ? "ALL" : Theme);
 
     /// <summary>For a minor custody is enough; for an adult the theme of the mandate has to be asked about.</summary>
     private bool IsAllowed(string representative, string represented, string? issue) =>

@@ -181,6 +181,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                 [
                     new(TestCode, CodeOf("150315A902"), IsCustodian: true), new(TestCode, CodeOf("160316A903"), IsCustodian: true, HasNonDisclosureOrder: true),
                     new(TestCode, CodeOf("300341-904"), IsCustodian: false), new(CodeOf("020280-901"), CodeOf("300341-904"), IsCustodian: false),
+                    new(TestCode, CodeOf("170317A905"), IsCustodian: true),
                 ],
             },
             ProfessionalClient = new(signIn.ClientId, signIn.CertificateFile, issuer => address + ProfessionalSignIn.RedirectPathOf(issuer)),

@@ -183,8 +183,8 @@ public sealed class OnBehalfPagesTests : IAsyncLifetime
     private async Task ActAsync()
     {
         Assert.True(PersonalIdentityCode.TryParse(IdentificationWorld.TestCode, out var own));
-        var choice = await _representations.BeginAsync(PortalUnderTest.Citizen, own, "fi", CancellationToken.None);
-        var state = System.Web.HttpUtility.ParseQueryString(new Uri(choice).Query)["state"];
+        var choice = await _representations.BeginAsync(new DefaultHttpContext(), PortalUnderTest.Citizen, own, "fi");
+        var state = System.Web.HttpUtility.ParseQueryString(new Uri(choice!).Query)["state"];
         Assert.Equal(ChoiceEnd.Begun, await _representations.CompleteAsync(new DefaultHttpContext(), PortalUnderTest.Citizen, "code", state));
     }
 

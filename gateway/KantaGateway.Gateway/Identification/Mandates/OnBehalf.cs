@@ -48,7 +48,7 @@ internal static class OnBehalf
             if (context.RequestServices.GetRequiredService<PortalSessions>().OwnCodeOf(context) is not { } self)
                 return PagePath + "?acting=sign-in-again";
             var language = CultureInfo.CurrentUICulture.TwoLetterISOLanguageName;
-            return await representations.BeginAsync(citizen, self, language is "sv" or "en" ? language : "fi", context.RequestAborted).ConfigureAwait(false);
+            return await representations.BeginAsync(context, citizen, self, language is "sv" or "en" ? language : "fi").ConfigureAwait(false) ?? Unavailable;
         }).ConfigureAwait(false);
     }
 
@@ -74,7 +74,7 @@ internal static class OnBehalf
         {
             Lead(context, await act(citizen, context.RequestServices.GetRequiredService<Representations>()).ConfigureAwait(false));
         }
-        catch (Exception outage) when (outage is EAuthorizationsException or SharedStateException or FaultException)
+        catch (Exception outage) when (outage is SharedStateException or FaultException)
         {
             Lead(context, Unavailable);
         }

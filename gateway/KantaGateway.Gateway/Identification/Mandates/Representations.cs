@@ -68,11 +68,20 @@ internal sealed class Representations(
     /// <summary>Begins a choice. For whom the session was until then stays.</summary>
     /// <param name="self">The citizen's own code.</param>
     /// <param name="language">fi, sv or en.</param>
-    /// <returns>Where she chooses.</returns>
-    /// <exception cref="EAuthorizationsException">The service begins none.</exception>
-    public async Task<string> BeginAsync(Requester citizen, PersonalIdentityCode self, string language, CancellationToken cancel)
+    /// <returns>Where she chooses; null when the service begins nothing.</returns>
+    public async Task<string?> BeginAsync(HttpContext context, Requester citizen, PersonalIdentityCode self, string language)
     {
-        var choice = new Choice(Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32)), await service.RegisterAsync(self, cancel).ConfigureAwait(false));
+        WebApiSession session;
+        try
+        {
+            session = await service.RegisterAsync(self, context.RequestAborted).ConfigureAwait(false);
+        }
+        catch (EAuthorizationsException)
+        {
+            await RefuseAsync(context, citizen, ChoiceEnd.Unavailable, Unusable).ConfigureAwait(false);
+            return null;
+        }
+        var choice = new Choice(Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32)), session);
         await shared.SetAsync(NameOf("choice", citizen), Seal(choice), ChoiceLife).ConfigureAwait(false);
         return service.ChoiceAddress(choice.Session, choice.State, language);
     }
