@@ -64,6 +64,23 @@ public sealed class AttemptLimitsTests(IdentificationWorld world) : IAsyncLifeti
     }
 
     [Fact]
+    public async Task Choices_for_whom_to_act_wait_as_sign_ins_do_and_none_of_a_stranger_counts()
+    {
+        using var stranger = At(_address, world.Connect());
+        for (var i = 0; i <= Limit; i++)
+            Assert.Equal("/?acting=sign-in-first", (await stranger.PostAsync("/on-behalf/choose", null)).Headers.Location!.OriginalString);
+        var cookies = new CookieContainer();
+        // Counts as one.
+        await world.SignInAsync(cookies, 0, gateway: _address);
+        using var citizen = At(_address, world.Connect(cookies: cookies));
+        for (var i = 1; i < Limit; i++)
+            Assert.StartsWith(world.Outside.PublicAddress + "/oauth/authorize?", (await citizen.PostAsync("/on-behalf/choose", null)).Headers.Location!.OriginalString);
+        using var held = await citizen.PostAsync("/on-behalf/choose", null);
+        Assert.Equal("/on-behalf?acting=too-many", held.Headers.Location!.OriginalString);
+        Assert.NotNull(held.Headers.RetryAfter);
+    }
+
+    [Fact]
     public async Task Of_IPv6_a_network_counts_as_one_address()
     {
         for (var i = 0; i < Limit; i++)

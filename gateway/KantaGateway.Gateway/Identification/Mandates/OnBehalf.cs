@@ -33,24 +33,20 @@ internal static class OnBehalf
 
     private const string Unavailable = PagePath + "?acting=unavailable";
 
-    private static async Task ChooseAsync(HttpContext context)
+    private static Task ChooseAsync(HttpContext context) => TryAsync(context, async (citizen, representations) =>
     {
-        // Each asks the service something, so they are limited as sign-ins are.
+        // Each asks the service something, so they are limited as sign-ins are; only those of a session, for any page could else use them up.
         if (await context.RequestServices.GetRequiredService<AttemptLimits>().SignInAsync(context).ConfigureAwait(false) is { } wait)
         {
             _ = AttemptLimits.Refuse(context, wait);
-            Lead(context, PagePath + "?acting=too-many");
-            return;
+            return PagePath + "?acting=too-many";
         }
-        await TryAsync(context, async (citizen, representations) =>
-        {
-            // Of a session that began before there was such a service nothing is kept.
-            if (context.RequestServices.GetRequiredService<PortalSessions>().OwnCodeOf(context) is not { } self)
-                return PagePath + "?acting=sign-in-again";
-            var language = CultureInfo.CurrentUICulture.TwoLetterISOLanguageName;
-            return await representations.BeginAsync(context, citizen, self, language is "sv" or "en" ? language : "fi").ConfigureAwait(false) ?? Unavailable;
-        }).ConfigureAwait(false);
-    }
+        // Of a session that began before there was such a service nothing is kept.
+        if (context.RequestServices.GetRequiredService<PortalSessions>().OwnCodeOf(context) is not { } self)
+            return PagePath + "?acting=sign-in-again";
+        var language = CultureInfo.CurrentUICulture.TwoLetterISOLanguageName;
+        return await representations.BeginAsync(context, citizen, self, language is "sv" or "en" ? language : "fi").ConfigureAwait(false) ?? Unavailable;
+    });
 
     private static async Task TryAsync(HttpContext context, Func<Requester, Representations, Task<string>> act)
     {
