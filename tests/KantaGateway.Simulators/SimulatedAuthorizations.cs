@@ -179,7 +179,7 @@ public sealed class SimulatedAuthorizations(string ClientId, string ApiKey, stri
             if (SessionOf(context, session) is not { Chosen: { } chosen } known)
                 return Results.StatusCode(StatusCodes.Status401Unauthorized);
             // One for whom the same right holds, if there is one.
-            var other = Relations.OrderByDescending(r => r.Representative == known.Person && !r.HasNonDisclosureOrder && r.IsCustodian == RelationsOf(known.Person, chosen).First().IsCustodian)
+            var other = Relations.OrderByDescending(r => r.Representative == known.Person && !r.HasNonDisclosureOrder && RelationsOf(known.Person, chosen).Any(its => its.IsCustodian == r.IsCustodian))
                 .First(r => r.Represented != chosen).Represented;
             string[] people = fault switch
             {
