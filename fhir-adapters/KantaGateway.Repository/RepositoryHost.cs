@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
@@ -37,7 +38,9 @@ public static class RepositoryHost
         builder.Services.AddSingleton(_ => new IdentifierCipher(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(_ => new PageSeal(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
-            s.GetRequiredService<TimeProvider>(), options.OpenCompartments, options.OpenBytes, TimeSpan.FromSeconds(options.OpenSeconds)));
+            s.GetRequiredService<IdentifierCipher>(), s.GetRequiredService<TimeProvider>(), options.OpenCompartments, options.OpenBytes, TimeSpan.FromSeconds(options.OpenSeconds)));
+        // Read at the start: a table that cannot be read stops it, and does not leave entries without protection.
+        builder.Services.AddSingleton(ReadProtectionRules(options.ProtectedServicesFile));
         builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
             .AddSingleton<Changes>().AddSingleton<ArrivedContents>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
             .AddHostedService<ContentSweep>()
@@ -56,6 +59,14 @@ public static class RepositoryHost
     private static ICompartmentStore OpenStore(RepositoryOptions options) => options.Postgres is { } connection
         ? PostgresStore.OpenAsync(connection, options.CreateStores, CancellationToken.None).GetAwaiter().GetResult()
         : new SqliteStore(options.DatabaseFile, options.CreateStores);
+
+    private static ProtectionRules ReadProtectionRules(string? file)
+    {
+        if (file is null)
+            return ProtectionRules.Default;
+        using var stream = File.OpenRead(file);
+        return ProtectionRules.Read(stream);
+    }
 
     private static byte[] ReadServerKey(string file) => Convert.FromBase64String(File.ReadAllText(file).Trim());
 

@@ -46,6 +46,12 @@ public sealed record RepositoryOptions
     /// <summary>Largest content of a Binary, bytes, at least 1; default 200 MiB.</summary>
     public long MaxBinary { get; init; } = Fhir.Formats.RawContent.DefaultMax;
 
+    /// <summary>
+    /// Rules by which entries are told to be of a specially protected service, in the form of <c>protected-services.json</c>; null (default): those that
+    /// come with the product. What is stored keeps the labels it was written with.
+    /// </summary>
+    public string? ProtectedServicesFile { get; init; }
+
     /// <summary>Checks everything at once.</summary>
     /// <returns>Where to listen.</returns>
     /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
@@ -61,6 +67,8 @@ public sealed record RepositoryOptions
         foreach (var (name, file) in new[] { (nameof(IdentifierKeyFile), IdentifierKeyFile), (nameof(GatewayKeyFile), GatewayKeyFile) })
             if (!File.Exists(file))
                 wrong.Add($"{name}: no such file");
+        if (ProtectedServicesFile is not null && !File.Exists(ProtectedServicesFile))
+            wrong.Add($"{nameof(ProtectedServicesFile)}: no such file");
         if (OpenCompartments < 1)
             wrong.Add($"{nameof(OpenCompartments)}: at least 1");
         if (OpenMebibytes is < 16 or > 65_536)

@@ -10,7 +10,8 @@ namespace KantaGateway.Fhir.Grants;
 /// <param name="VersionId">Version id, UUID.</param>
 /// <param name="Controller">OID of its data controller.</param>
 /// <param name="Written">The request itself stored this version; false: it was there before and is disclosed.</param>
-public readonly record struct ManifestItem(string Type, string Id, string VersionId, string Controller, bool Written = false);
+/// <param name="Register">Which of the controller's registers it is in, as <see cref="Grants.Register"/> names it: logs are kept for each (Act 703/2023 §10).</param>
+public readonly record struct ManifestItem(string Type, string Id, string VersionId, string Controller, bool Written = false, string Register = Register.Patient);
 
 /// <summary>
 /// What the body of a repository answer really contains, so that the audit records the disclosure and not the question.
@@ -20,27 +21,27 @@ public readonly record struct ManifestItem(string Type, string Id, string Versio
 /// <param name="Digest">SHA-256 of the body, 32 bytes.</param>
 public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[] Digest)
 {
-    private const byte Format = 2;
+    private const byte Format = 3;
     private const int ItemSize = 37;
 
     public static DisclosureManifest Of(IReadOnlyList<ManifestItem> items, ReadOnlySpan<byte> body) => new(items, SHA256.HashData(body));
 
-    /// <summary>Base64url: format, digest, tables of types and controllers, then 37 bytes an item.</summary>
+    /// <summary>Base64url: format, digest, tables of types and of controllers with registers, then 37 bytes an item.</summary>
     public string Encode()
     {
         using var buffer = new MemoryStream(64 + Items.Count * ItemSize);
         using var writer = new BinaryWriter(buffer, Encoding.UTF8);
         writer.Write(Format);
         writer.Write(Digest);
-        var types = Table(writer, Items.Select(i => i.Type));
-        var controllers = Table(writer, Items.Select(i => i.Controller));
+        var types = Table(writer, Items.Select(i => i.Type), t => t);
+        var registers = Table(writer, Items.Select(i => (i.Controller, i.Register)), r => Register.Of(r.Controller, r.Register));
         writer.Write7BitEncodedInt(Items.Count);
         Span<byte> uuid = stackalloc byte[16];
         foreach (var item in Items)
         {
             writer.Write(item.Written);
             writer.Write((ushort)types[item.Type]);
-            writer.Write((ushort)controllers[item.Controller]);
+            writer.Write((ushort)registers[(item.Controller, item.Register)]);
             Guid.ParseExact(item.Id, "D").TryWriteBytes(uuid, bigEndian: true, out _);
             writer.Write(uuid);
             Guid.ParseExact(item.VersionId, "D").TryWriteBytes(uuid, bigEndian: true, out _);
@@ -61,7 +62,7 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
             if (reader.ReadByte() != Format || reader.ReadBytes(32) is not { Length: 32 } digest)
                 return null;
             var types = ReadTable(reader);
-            var controllers = ReadTable(reader);
+            var registers = ReadTable(reader).Select(Split).ToArray();
             var count = reader.Read7BitEncodedInt();
             if (count != (reader.BaseStream.Length - reader.BaseStream.Position) / ItemSize)
                 return null;
@@ -70,9 +71,9 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
             {
                 var written = reader.ReadByte() switch { 0 => false, 1 => true, _ => throw new FormatException() };
                 var type = types[reader.ReadUInt16()];
-                var controller = controllers[reader.ReadUInt16()];
+                var (controller, register) = registers[reader.ReadUInt16()];
                 var id = new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D");
-                items[i] = new(type, id, new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D"), controller, written);
+                items[i] = new(type, id, new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D"), controller, written, register);
             }
             return new(items, digest);
         }
@@ -82,14 +83,18 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
         }
     }
 
-    private static Dictionary<string, int> Table(BinaryWriter writer, IEnumerable<string> values)
+    // An OID has no space in it.
+    private static (string Controller, string Register) Split(string of) =>
+        of.IndexOf(' ') is >= 0 and var space ? (of[..space], of[(space + 1)..]) : throw new FormatException();
+
+    private static Dictionary<T, int> Table<T>(BinaryWriter writer, IEnumerable<T> values, Func<T, string> name) where T : notnull
     {
-        var table = new Dictionary<string, int>();
+        var table = new Dictionary<T, int>();
         foreach (var value in values)
             table.TryAdd(value, table.Count);
         writer.Write7BitEncodedInt(table.Count);
         foreach (var value in table.Keys)
-            writer.Write(value);
+            writer.Write(name(value));
         return table;
     }
 

@@ -42,6 +42,13 @@ public sealed record DisclosureScope
     [JsonPropertyName("g")]
     public string Register { get; init; } = Grants.Register.Patient;
 
+    /// <summary>
+    /// OIDs of other data controllers into whose registers a write may go, where an InformationCustodian Provenance says so: of a producer
+    /// of purchased services, those that buy from it.
+    /// </summary>
+    [JsonPropertyName("f")]
+    public IReadOnlyList<string> MayWriteFor { get; init; } = [];
+
     /// <summary>What of the record stays hidden although the breadth reaches it.</summary>
     [JsonPropertyName("w")]
     public Withheld Withheld { get; init; } = Withheld.Nothing;

@@ -15,8 +15,13 @@ public static class Register
     private const string OccupationalPrefix = "4:";
 
     /// <summary>The register that occupational care keeps for one employer.</summary>
-    /// <param name="employer">OID or business id of the employer, not empty.</param>
-    public static string Occupational(string employer) => OccupationalPrefix + employer;
+    /// <param name="employer">OID (1.2.246.10.n) or business id (0204819-8) of the employer, not empty; both name the same register.</param>
+    public static string Occupational(string employer) => OccupationalPrefix + OidOf(employer);
+
+    /// <summary>The OID that a business id makes: without hyphen and leading zeros (JHS 159); anything else as it is.</summary>
+    private static string OidOf(string employer) =>
+        employer is [.. { Length: 6 or 7 } number, '-', >= '0' and <= '9' and var check] && number.All(char.IsAsciiDigit)
+            ? "1.2.246.10." + (number.TrimStart('0') + check) : employer;
 
     /// <summary>The employer for whom an occupational register is kept; null of any other.</summary>
     public static string? EmployerOf(string register) => IsOccupational(register) ? register[OccupationalPrefix.Length..] : null;

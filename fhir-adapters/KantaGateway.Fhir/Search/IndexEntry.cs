@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using KantaGateway.Fhir.Protection;
 
 namespace KantaGateway.Fhir.Search;
 
@@ -37,6 +38,9 @@ public sealed record IndexHeader
     /// <summary>OID of the data controller, dotted.</summary>
     public required string Controller { get; init; }
 
+    /// <summary>Which of the controller's registers it is in, as <see cref="Grants.Register"/> names it (Act 703/2023 §18).</summary>
+    public string Register { get; init; } = Grants.Register.Patient;
+
     /// <summary>OID of the service event, dotted; null: none.</summary>
     public string? ServiceEvent { get; init; }
 
@@ -63,6 +67,18 @@ public sealed record IndexHeader
     /// the Patient not among them. Ascending, each once.
     /// </summary>
     public IReadOnlyList<int> Targets { get; init; } = [];
+
+    /// <summary>Who may be shown it; null where it says nothing of that.</summary>
+    public EntryLabels? Labels { get; init; }
+
+    /// <summary>It may hold a person's address or ways to reach them, see <see cref="ContactDetails"/>.</summary>
+    public bool HasContacts { get; init; }
+
+    /// <summary>A Patient record under a non-disclosure for personal safety (turvakielto).</summary>
+    public bool NonDisclosure { get; init; }
+
+    /// <summary>A Patient record in which something stands anew that decisions rest on; Consents, Encounters and Appointments always do.</summary>
+    public bool MovesPolicy { get; init; }
 }
 
 /// <summary>
@@ -71,21 +87,21 @@ public sealed record IndexHeader
 /// </summary>
 /// <remarks>
 /// Layout, little-endian: format (1), flags (1), resource sequence (8), row sequence (8), last updated as UTC ticks (8),
-/// body size (4), then type, controller, service event, each with its length (1) before it; the number of related events
+/// body size (4), then type, controller, register, service event, each with its length (1) before it; the number of related events
 /// (7-bit groups) and each of them likewise; where the flag says so, the content (56); where
-/// the flag says so, the number of targets and each target (7-bit groups); then search values to the end in the order of their codes, each parameter code
+/// the flag says so, the number of targets and each target (7-bit groups); where the flag says so, the labels; then search values to the end in the order of their codes, each parameter code
 /// (2), <see cref="ValueKind"/> (1), length (7-bit groups), payload as <see cref="ValueKind"/> says.
 /// </remarks>
 public readonly ref struct IndexEntry
 {
-    internal const byte Format = 3;
+    internal const byte Format = 4;
     internal const int TypeAt = 30;
 
     [Flags]
-    internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4, Content = 8, Targets = 16 }
+    internal enum Flags : byte { None = 0, Deleted = 1, Policy = 2, PerController = 4, Content = 8, Targets = 16, Labels = 32, Contacts = 64, NonDisclosure = 128 }
 
     private readonly ReadOnlySpan<byte> _bytes;
-    private readonly ReadOnlySpan<byte> _related, _targets;
+    private readonly ReadOnlySpan<byte> _related, _targets, _labels;
 
     /// <exception cref="InvalidDataException">Not an entry, or of a later format.</exception>
     public IndexEntry(ReadOnlySpan<byte> bytes)
@@ -96,6 +112,7 @@ public readonly ref struct IndexEntry
         var at = TypeAt;
         Type = Text(ref at);
         Controller = Text(ref at);
+        Register = Text(ref at);
         ServiceEvent = Text(ref at);
         var rest = bytes[at..];
         RelatedCount = SearchValues.ReadLength(ref rest);
@@ -108,14 +125,22 @@ public readonly ref struct IndexEntry
             Content = StoredContent.Read(bytes.Slice(end, StoredContent.Length));
             end += StoredContent.Length;
         }
-        Values = bytes[end..];
-        if ((FlagsOf & Flags.Targets) == 0)
-            return;
         rest = bytes[end..];
-        TargetCount = SearchValues.ReadLength(ref rest);
-        _targets = rest;
-        for (var i = 0; i < TargetCount; i++)
-            _ = SearchValues.ReadLength(ref rest);
+        if ((FlagsOf & Flags.Targets) != 0)
+        {
+            TargetCount = SearchValues.ReadLength(ref rest);
+            _targets = rest;
+            for (var i = 0; i < TargetCount; i++)
+                _ = SearchValues.ReadLength(ref rest);
+        }
+        if ((FlagsOf & Flags.Labels) != 0)
+        {
+            _labels = rest;
+            // Only their length: who wants them asks.
+            rest = rest[EntryLabels.FixedSize..];
+            for (var count = SearchValues.ReadLength(ref rest); count > 0; count--)
+                _ = SearchValues.ReadLength(ref rest);
+        }
         Values = rest;
     }
 
@@ -136,17 +161,36 @@ public readonly ref struct IndexEntry
 
     public bool IsDeleted => (FlagsOf & Flags.Deleted) != 0;
 
-    /// <summary>A Consent or an Encounter: writing it makes a new policy version.</summary>
+    /// <summary>A Consent, an Encounter, an Appointment, or a Patient record that tells something new: writing it makes a new policy version.</summary>
     public bool IsPolicyRelevant => (FlagsOf & Flags.Policy) != 0;
 
-    /// <summary>A Patient: every controller has its own record under the one id.</summary>
+    /// <summary>A Patient: every register has its own record under the one id.</summary>
     public bool IsPerController => (FlagsOf & Flags.PerController) != 0;
+
+    /// <inheritdoc cref="IndexHeader.HasContacts"/>
+    public bool HasContacts => (FlagsOf & Flags.Contacts) != 0;
+
+    /// <inheritdoc cref="IndexHeader.NonDisclosure"/>
+    public bool NonDisclosure => (FlagsOf & Flags.NonDisclosure) != 0;
+
+    /// <summary>Whether it says anything of who may be shown it.</summary>
+    public bool HasLabels => (FlagsOf & Flags.Labels) != 0;
+
+    /// <summary>Who may be shown it; null where it says nothing of that.</summary>
+    public EntryLabels? Labels()
+    {
+        var from = _labels;
+        return HasLabels ? EntryLabels.Read(ref from) : null;
+    }
 
     /// <summary>Resource type, UTF-8.</summary>
     public ReadOnlySpan<byte> Type { get; }
 
     /// <summary>OID of the controller, UTF-8.</summary>
     public ReadOnlySpan<byte> Controller { get; }
+
+    /// <summary>Name of the register, UTF-8.</summary>
+    public ReadOnlySpan<byte> Register { get; }
 
     /// <summary>OID of the service event, UTF-8; empty: none.</summary>
     public ReadOnlySpan<byte> ServiceEvent { get; }
@@ -194,6 +238,7 @@ public readonly ref struct IndexEntry
         ResourceSequence = ResourceSequence,
         RowSequence = RowSequence,
         Controller = Encoding.UTF8.GetString(Controller),
+        Register = Encoding.UTF8.GetString(Register),
         ServiceEvent = ServiceEvent.IsEmpty ? null : Encoding.UTF8.GetString(ServiceEvent),
         RelatedEvents = RelatedEvents(),
         BodySize = BodySize,
@@ -201,7 +246,43 @@ public readonly ref struct IndexEntry
         IsDeleted = IsDeleted,
         Content = Content,
         Targets = Targets(),
+        Labels = Labels(),
+        HasContacts = HasContacts,
+        NonDisclosure = NonDisclosure,
+        MovesPolicy = IsPerController && IsPolicyRelevant,
     };
+
+    /// <summary>Whether it has the same values of some parameters as another entry.</summary>
+    internal bool HasSameValues(in IndexEntry other, ReadOnlySpan<ushort> codes)
+    {
+        foreach (var code in codes)
+        {
+            var mine = new SearchValues(Values);
+            var theirs = new SearchValues(other.Values);
+            while (mine.Next(code))
+                if (!theirs.Next(code) || mine.Kind != theirs.Kind || !mine.Payload.SequenceEqual(theirs.Payload))
+                    return false;
+            if (theirs.Next(code))
+                return false;
+        }
+        return true;
+    }
+
+    /// <summary>A copy of the entry without the values of some parameters.</summary>
+    internal byte[] Without(ReadOnlySpan<ushort> codes)
+    {
+        var copy = new byte[_bytes.Length];
+        var length = _bytes.Length - Values.Length;
+        _bytes[..length].CopyTo(copy);
+        var values = new SearchValues(Values);
+        while (values.Next())
+            if (!codes.Contains(values.Code))
+            {
+                values.Whole.CopyTo(copy.AsSpan(length));
+                length += values.Whole.Length;
+            }
+        return copy[..length];
+    }
 
     private Flags FlagsOf => (Flags)_bytes[1];
 
@@ -273,16 +354,21 @@ ref struct SearchValues(ReadOnlySpan<byte> values)
 
     public ReadOnlySpan<byte> Payload { get; private set; }
 
+    /// <summary>The value as it is written, code and all.</summary>
+    public ReadOnlySpan<byte> Whole { get; private set; }
+
     public bool Next()
     {
         if (_rest.IsEmpty)
             return false;
+        var whole = _rest;
         Code = BinaryPrimitives.ReadUInt16LittleEndian(_rest);
         Kind = (ValueKind)_rest[2];
         _rest = _rest[3..];
         var length = ReadLength(ref _rest);
         Payload = _rest[..length];
         _rest = _rest[length..];
+        Whole = whole[..(whole.Length - _rest.Length)];
         return true;
     }
 

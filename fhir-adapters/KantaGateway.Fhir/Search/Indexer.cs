@@ -26,6 +26,7 @@ public static class Indexer
         buffer.Advance(IndexEntry.TypeAt);
         WriteHeaderText(buffer, header.Type);
         WriteHeaderText(buffer, header.Controller);
+        WriteHeaderText(buffer, header.Register);
         WriteHeaderText(buffer, header.ServiceEvent ?? "");
         buffer.WriteLength(header.RelatedEvents.Count);
         foreach (var related in header.RelatedEvents)
@@ -41,6 +42,7 @@ public static class Indexer
             foreach (var target in header.Targets)
                 buffer.WriteLength(target);
         }
+        header.Labels?.Write(buffer);
         if (resource is not null && !header.IsDeleted)
             ValueWriter.Write(buffer, resource);
         return buffer.WrittenSpan.ToArray();
@@ -48,10 +50,13 @@ public static class Indexer
 
     private static IndexEntry.Flags FlagsOf(IndexHeader header) =>
         (header.IsDeleted ? IndexEntry.Flags.Deleted : 0)
-        | (header.Type is "Consent" or "Encounter" ? IndexEntry.Flags.Policy : 0)
+        | (header.Type is "Consent" or "Encounter" or "Appointment" || (header.Type == "Patient" && header.MovesPolicy) ? IndexEntry.Flags.Policy : 0)
         | (header.Type is "Patient" ? IndexEntry.Flags.PerController : 0)
         | (header.Content is not null ? IndexEntry.Flags.Content : 0)
-        | (header.Targets.Count > 0 ? IndexEntry.Flags.Targets : 0);
+        | (header.Targets.Count > 0 ? IndexEntry.Flags.Targets : 0)
+        | (header.Labels is not null ? IndexEntry.Flags.Labels : 0)
+        | (header.HasContacts ? IndexEntry.Flags.Contacts : 0)
+        | (header.NonDisclosure ? IndexEntry.Flags.NonDisclosure : 0);
 
     private static void WriteHeaderText(ArrayBufferWriter<byte> buffer, string text)
     {

@@ -1,12 +1,14 @@
 using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
 
 /// <summary>
 /// Access to one compartment for one request. A compartment that does not exist has an empty lease: no key, head 0.
-/// Disposed when the answer is complete.
+/// Disposed when the answer is complete. Whoever reads a body says through which scope, and gets what that scope shows of it.
 /// </summary>
 sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, ICompartmentStore store) : IDisposable
 {
@@ -25,8 +27,9 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
     /// Body of a row of the view, read in one round trip that also tells whether the view is still the newest.
     /// </summary>
     /// <param name="row">Null: only the check.</param>
+    /// <param name="scope">Who reads.</param>
     /// <returns>Null when the database has gone on since: refresh and begin again.</returns>
-    public async ValueTask<ReadOnlyMemory<byte>?> TryReadAsync(CompartmentRow? row, CancellationToken cancel)
+    public async ValueTask<ReadOnlyMemory<byte>?> TryReadAsync(CompartmentRow? row, DisclosureScope scope, CancellationToken cancel)
     {
         // Opening it has just looked, and there was nothing.
         if (_opened is null)
@@ -36,7 +39,7 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
             throw new TamperedException("A compartment has lost committed rows.");
         if (stored.Head != View.Head)
             return null;
-        return row is null ? ReadOnlyMemory<byte>.Empty : Open(row, stored.Sealed);
+        return row is null ? ReadOnlyMemory<byte>.Empty : Open(row, scope, stored.Sealed);
     }
 
     /// <summary>Takes over rows that were just committed after a view, so that nobody need read them back.</summary>
@@ -47,21 +50,22 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
     }
 
     /// <summary>Bodies of rows of the view, in order.</summary>
-    public async ValueTask<ReadOnlyMemory<byte>[]> ReadAsync(IReadOnlyList<CompartmentRow> rows, CancellationToken cancel) =>
-        rows.Count == 0 ? [] : Open(rows, (await ReadSealedAsync(rows, cancel).ConfigureAwait(false)).Sealed);
+    public async ValueTask<ReadOnlyMemory<byte>[]> ReadAsync(IReadOnlyList<CompartmentRow> rows, DisclosureScope scope, CancellationToken cancel) =>
+        rows.Count == 0 ? [] : Open(rows, scope, (await ReadSealedAsync(rows, cancel).ConfigureAwait(false)).Sealed);
 
     /// <summary>
     /// Bodies of rows of the view, in order, read in one round trip that also tells whether the view is still the newest.
     /// </summary>
     /// <param name="rows">None: only the check.</param>
+    /// <param name="scope">Who reads.</param>
     /// <returns>Null when the database has gone on since: refresh and begin again.</returns>
-    public async ValueTask<ReadOnlyMemory<byte>[]?> TryReadAsync(IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
+    public async ValueTask<ReadOnlyMemory<byte>[]?> TryReadAsync(IReadOnlyList<CompartmentRow> rows, DisclosureScope scope, CancellationToken cancel)
     {
         // Opening it has just looked, and there was nothing.
         if (_opened is null)
             return [];
         var stored = await ReadSealedAsync(rows, cancel).ConfigureAwait(false);
-        return stored.Head == View.Head ? Open(rows, stored.Sealed) : null;
+        return stored.Head == View.Head ? Open(rows, scope, stored.Sealed) : null;
     }
 
     /// <summary>A cipher under the data key.</summary>
@@ -83,24 +87,27 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
         return stored.Head < View.Head ? throw new TamperedException("A compartment has lost committed rows.") : stored;
     }
 
-    private ReadOnlyMemory<byte>[] Open(IReadOnlyList<CompartmentRow> rows, byte[]?[] stored)
+    private ReadOnlyMemory<byte>[] Open(IReadOnlyList<CompartmentRow> rows, DisclosureScope scope, byte[]?[] stored)
     {
         var bodies = new ReadOnlyMemory<byte>[rows.Count];
         if (bodies.Length == 0)
             return bodies;
         using var cipher = Cipher();
         for (var i = 0; i < bodies.Length; i++)
-            bodies[i] = Open(cipher, rows[i], stored[i]);
+            bodies[i] = Open(cipher, rows[i], scope, stored[i]);
         return bodies;
     }
 
-    private ReadOnlyMemory<byte> Open(CompartmentRow row, byte[]? stored)
+    private ReadOnlyMemory<byte> Open(CompartmentRow row, DisclosureScope scope, byte[]? stored)
     {
         using var cipher = Cipher();
-        return Open(cipher, row, stored);
+        return Open(cipher, row, scope, stored);
     }
 
-    private ReadOnlyMemory<byte> Open(AesGcm cipher, CompartmentRow row, byte[]? stored) =>
-        RowSeal.OpenBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type,
+    private ReadOnlyMemory<byte> Open(AesGcm cipher, CompartmentRow row, DisclosureScope scope, byte[]? stored)
+    {
+        ReadOnlyMemory<byte> body = RowSeal.OpenBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type,
             stored ?? throw new TamperedException("A body of a compartment is missing."));
+        return View.HidesContacts(row, scope) ? ContactDetails.WithoutThem(body) : body;
+    }
 }

@@ -11,14 +11,14 @@ sealed class CompartmentView
 {
     private readonly RowTable _rows;
 
-    /// <summary>Head of the view of today, which denials are held against.</summary>
+    /// <summary>Head of the view of today, which withholding is held against.</summary>
     private readonly int _today;
 
     private CompartmentView(Pseudonym compartment, RowTable rows, int head, int today, long policyVersion) =>
         (Compartment, _rows, Head, _today, PolicyVersion) = (compartment, rows, head, today, policyVersion);
 
     /// <summary>Of a compartment that does not exist.</summary>
-    public static CompartmentView Empty(Pseudonym compartment) => new(compartment, new(_ => { }), 0, 0, 0);
+    public static CompartmentView Empty(Pseudonym compartment) => new(compartment, new(compartment, null, _ => { }), 0, 0, 0);
 
     /// <summary>All rows that a table has now.</summary>
     public static CompartmentView Of(Pseudonym compartment, RowTable rows) => new(compartment, rows, rows.Count, rows.Count, rows.PolicyVersion);
@@ -29,7 +29,7 @@ sealed class CompartmentView
     public int Head { get; }
 
     /// <summary>
-    /// Sequence of the last row that wrote something a decision rests on (Consent, Encounter); 0 for none. Of a view from
+    /// Sequence of the last row that wrote something a decision rests on (<see cref="CompartmentRow.DecidesPolicy"/>); 0 for none. Of a view from
     /// <see cref="At"/> it is that of the view it was made of: a decision rests on the policy of today.
     /// </summary>
     public long PolicyVersion { get; }
@@ -38,7 +38,7 @@ sealed class CompartmentView
     public IEnumerable<string> Types() => _rows.Types(Head).Order(StringComparer.Ordinal);
 
     /// <summary>
-    /// First version of each resource of a type, in the order of their creation; of Patient: of each controller's record.
+    /// First version of each resource of a type, in the order of their creation; of Patient: of each register's record.
     /// </summary>
     public IEnumerable<CompartmentRow> FirstsOf(string type)
     {
@@ -64,13 +64,12 @@ sealed class CompartmentView
         Row(resource) is { } first && first.Resource == resource ? Newest(first) : null;
 
     /// <summary>
-    /// The Patient record of a controller, be it a deletion. Every controller keeps its own record under the one Patient
-    /// id.
+    /// The Patient record of a register, be it a deletion. Every register keeps its own record under the one Patient id.
     /// </summary>
-    public CompartmentRow? PatientOf(string controller)
+    public CompartmentRow? PatientOf(string controller, string register)
     {
         foreach (var first in FirstsOf("Patient"))
-            if (first.Controller == controller)
+            if (first.Controller == controller && first.Register == register)
                 return Newest(first);
         return null;
     }
@@ -91,14 +90,31 @@ sealed class CompartmentView
     {
         ref readonly var facts = ref _rows.FactsOf(sequence);
         return (facts.Marks & RowTable.RowMarks.Deleted) == 0
-            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), Register.Patient, HiddenBy(scope, sequence));
+            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), WithheldBy(scope).Of(sequence));
     }
 
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
-    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, Register.Patient, HiddenBy(scope, (int)row.Sequence));
+    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, WithheldBy(scope).Of((int)row.Sequence));
 
-    private Hidden HiddenBy(DisclosureScope scope, int sequence) =>
-        scope.Withheld.ServiceEvents is { Count: > 0 } events && _rows.Denied(events, _today).Contains(sequence) ? Hidden.FromOthers : Hidden.None;
+    /// <summary>Whether what tells where the person lives is left out of a row (turvakielto): the gateway asks it, and the register is another one.</summary>
+    public bool HidesContacts(CompartmentRow row, DisclosureScope scope) => scope.HidesContacts && row.HasContacts && !scope.IsOwn(row.Controller, row.Register) && IsNonDisclosure;
+
+    /// <summary>Whether the person stands under a non-disclosure for personal safety (turvakielto), by whoever's record of them.</summary>
+    public bool IsNonDisclosure => _rows.IsNonDisclosure(_today);
+
+    private WithheldRows WithheldBy(DisclosureScope scope)
+    {
+        if (_last is { } last && ReferenceEquals(last.Scope, scope))
+            return last.Rows;
+        var rows = scope.Withheld.IsNothing ? WithheldRows.None : _rows.Withheld(scope.Withheld, _today);
+        _last = new(scope, rows);
+        return rows;
+    }
+
+    // One request asks of many rows in turn: what it asked last is asked next.
+    private sealed record Asked(DisclosureScope Scope, WithheldRows Rows);
+
+    private volatile Asked? _last;
 
     /// <summary>The decrypted entry of a row, where the compartment was opened with them.</summary>
     public ReadOnlySpan<byte> EntryOf(int sequence) => _rows.EntryOf(sequence);

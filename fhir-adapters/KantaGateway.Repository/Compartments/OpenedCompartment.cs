@@ -40,14 +40,15 @@ sealed class OpenedCompartment
     /// <param name="key">The data key; owned from here on.</param>
     /// <param name="wrapped">The same as the store has it.</param>
     /// <param name="grantChecked">When the key service checked the grant that it was opened with.</param>
+    /// <param name="identifiers">Reads the logical ids that a grant names.</param>
     /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
-    public OpenedCompartment(Pseudonym compartment, byte[] key, byte[] wrapped, DateTimeOffset grantChecked, Action<long> sizeChanged)
+    public OpenedCompartment(Pseudonym compartment, byte[] key, byte[] wrapped, DateTimeOffset grantChecked, IdentifierCipher identifiers, Action<long> sizeChanged)
     {
         _key = key;
         _wrapped = wrapped;
         _sizeChanged = sizeChanged;
         _checkedTicks = grantChecked.UtcTicks;
-        _rows = new(Grow);
+        _rows = new(compartment, identifiers, Grow);
         _view = CompartmentView.Of(compartment, _rows);
     }
 

@@ -16,6 +16,7 @@ sealed class OpenedCompartments : IDisposable
     private readonly SemaphoreSlim[] _opening = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1, 1))];
     private readonly ICompartmentStore _store;
     private readonly KeyClient _keys;
+    private readonly IdentifierCipher _identifiers;
     private readonly TimeProvider _time;
     private readonly int _maxCount;
     private readonly long _maxBytes;
@@ -27,9 +28,9 @@ sealed class OpenedCompartments : IDisposable
     /// <param name="maxCount">Compartments, at least 1.</param>
     /// <param name="maxBytes">Decrypted headers and entries, and what is kept beside them.</param>
     /// <param name="maxAge">At most 60 s.</param>
-    public OpenedCompartments(ICompartmentStore store, KeyClient keys, TimeProvider time, int maxCount, long maxBytes, TimeSpan maxAge)
+    public OpenedCompartments(ICompartmentStore store, KeyClient keys, IdentifierCipher identifiers, TimeProvider time, int maxCount, long maxBytes, TimeSpan maxAge)
     {
-        (_store, _keys, _time, _maxCount, _maxBytes, _maxAge) = (store, keys, time, maxCount, maxBytes, maxAge);
+        (_store, _keys, _identifiers, _time, _maxCount, _maxBytes, _maxAge) = (store, keys, identifiers, time, maxCount, maxBytes, maxAge);
         // An unused compartment must be zeroed too, and nobody's request does it.
         _sweep = time.CreateTimer(_ => Sweep(), null, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(5));
     }
@@ -110,7 +111,7 @@ sealed class OpenedCompartments : IDisposable
 
     private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored, IndexDepth depth)
     {
-        var opened = new OpenedCompartment(compartment, key, stored.WrappedKey, _time.GetUtcNow(), change => Interlocked.Add(ref _bytes, change));
+        var opened = new OpenedCompartment(compartment, key, stored.WrappedKey, _time.GetUtcNow(), _identifiers, change => Interlocked.Add(ref _bytes, change));
         try
         {
             opened.Load(stored, depth);

@@ -1,6 +1,9 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Search;
 
 namespace KantaGateway.Repository.Compartments;
@@ -13,8 +16,10 @@ namespace KantaGateway.Repository.Compartments;
 /// One thread at a time adds; the others read rows up to the head of their view meanwhile. Pages never move, so a
 /// row is one object however the table grows.
 /// </remarks>
+/// <param name="compartment">Whose rows they are.</param>
+/// <param name="identifiers">Reads the logical ids that a grant names.</param>
 /// <param name="grown">Told of bytes that reading has added: rows that became objects.</param>
-sealed class RowTable(Action<long> grown)
+sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Action<long> grown)
 {
     /// <summary>Bytes that a row object takes with its names.</summary>
     private const int ObjectSize = 400;
@@ -23,13 +28,14 @@ sealed class RowTable(Action<long> grown)
 
     private volatile Page[] _pages = [];
     private volatile TypeRows[] _types = [];
-    private readonly Growing<Name> _controllers = new(), _events = new();
+    private readonly Growing<RegisterName> _registers = new();
+    private readonly Growing<Name> _events = new();
     private readonly Growing<Extras> _extras = new();
 
     /// <summary>Of each row that refers to others: how many, then the first version of each.</summary>
     private readonly Growing<int> _targets = new();
 
-    private volatile DeniedRows[] _denied = [];
+    private volatile WithheldRows[] _withheld = [];
 
     private readonly List<byte[]> _slabs = [];
     private byte[] _slab = [];
@@ -67,7 +73,7 @@ sealed class RowTable(Action<long> grown)
         public int Latest;
 
         public int BodySize;
-        public int Controller;
+        public int Register;
 
         /// <summary>1-based; 0: none.</summary>
         public int Event;
@@ -83,9 +89,11 @@ sealed class RowTable(Action<long> grown)
     }
 
     [Flags]
-    public enum RowMarks : byte { None = 0, Deleted = 1, Patient = 2, Policy = 4 }
+    public enum RowMarks : byte { None = 0, Deleted = 1, Patient = 2, Policy = 4, Contacts = 8, NonDisclosure = 16 }
 
     private sealed record Name(byte[] Utf8, string Text);
+
+    private sealed record RegisterName(Name Controller, Name Register);
 
     /// <summary>Grows while others read what they know to be in it.</summary>
     private sealed class Growing<T>
@@ -125,9 +133,9 @@ sealed class RowTable(Action<long> grown)
     }
 
     /// <summary>What few rows have.</summary>
-    public sealed record Extras(string[] RelatedEvents, StoredContent? Content)
+    public sealed record Extras(string[] RelatedEvents, StoredContent? Content, EntryLabels? Labels)
     {
-        public static readonly Extras None = new([], null);
+        public static readonly Extras None = new([], null, null);
     }
 
     /// <param name="Firsts">First versions of the type's resources in the order of their creation.</param>
@@ -169,7 +177,9 @@ sealed class RowTable(Action<long> grown)
 
     public string TypeOf(in Facts facts) => _types[facts.Type].Name.Text;
 
-    public string ControllerOf(in Facts facts) => _controllers[facts.Controller].Text;
+    public string ControllerOf(in Facts facts) => _registers[facts.Register].Controller.Text;
+
+    public string RegisterOf(in Facts facts) => _registers[facts.Register].Register.Text;
 
     public string? EventOf(in Facts facts) => facts.Event == 0 ? null : _events[facts.Event - 1].Text;
 
@@ -188,19 +198,55 @@ sealed class RowTable(Action<long> grown)
         return newest;
     }
 
-    /// <summary>The rows up to a head that show something of denied service events.</summary>
-    public DeniedRows Denied(IReadOnlyList<string> serviceEvents, int head)
+    /// <summary>What is withheld of the rows up to a head.</summary>
+    public WithheldRows Withheld(Withheld withheld, int head)
     {
         const int kept = 8;
-        var known = _denied;
-        foreach (var denied in known)
-            if (denied.Head == head && ReferenceEquals(denied.ServiceEvents, serviceEvents))
-                return denied;
-        var found = known.FirstOrDefault(d => d.Head == head && d.ServiceEvents.SequenceEqual(serviceEvents, StringComparer.Ordinal))?.Under(serviceEvents)
-            ?? DeniedRows.Of(this, serviceEvents, head);
+        var known = _withheld;
+        foreach (var rows in known)
+            if (rows.Head == head && ReferenceEquals(rows.Withheld, withheld))
+                return rows;
+        // Releases begin at full hours: within one, the same is released.
+        var plain = WithheldRows.Plain(withheld);
+        var found = (known.FirstOrDefault(r => r.Head == head && WithheldRows.Plain(r.Withheld) == plain) ?? WithheldRows.Of(this, plain, head)).Under(withheld);
         // Who comes between loses a look-up and nothing else.
-        _denied = [found, .. known.Take(kept - 1)];
+        _withheld = [found, .. known.Take(kept - 1)];
         return found;
+    }
+
+    /// <summary>Sequences of the resources with these logical ids; ids of another compartment name nothing here.</summary>
+    public HashSet<int> ResourcesWith(IReadOnlyList<string> ids)
+    {
+        var sequences = new HashSet<int>();
+        foreach (var id in ids)
+            if (identifiers is not null && identifiers.TryReadResourceId(id, out var of, out var sequence) && of == compartment && sequence is > 0 and <= int.MaxValue)
+                sequences.Add((int)sequence);
+        return sequences;
+    }
+
+    /// <summary>Of each register by its number in <see cref="Facts.Register"/> whether it is one of these, as <see cref="Register.Of"/> writes them.</summary>
+    public bool[] RegistersAmong(HashSet<string> registers)
+    {
+        var names = _registers.Items;
+        var among = new bool[names.Count];
+        for (var i = 0; i < names.Count; i++)
+            among[i] = registers.Contains(Register.Of(names[i].Controller.Text, names[i].Register.Text));
+        return among;
+    }
+
+    /// <summary>Services of all rows together: what no row is of need not be looked for.</summary>
+    public ProtectedService Services { get; private set; }
+
+    /// <summary>Whether any row says when it is released.</summary>
+    public bool HasReleases { get; private set; }
+
+    /// <summary>Whether a Patient record stands, up to a head, under a non-disclosure for personal safety (turvakielto), whoever keeps it.</summary>
+    public bool IsNonDisclosure(int head)
+    {
+        foreach (var first in FirstsOf("Patient", head))
+            if ((FactsOf(NewestOf(first, head)).Marks & RowMarks.NonDisclosure) != 0)
+                return true;
+        return false;
     }
 
     /// <summary>Of each service event by its number in <see cref="Facts.Event"/> whether it is one of these; at 0, of none.</summary>
@@ -211,6 +257,17 @@ sealed class RowTable(Action<long> grown)
         for (var i = 0; i < events.Count; i++)
             among[i + 1] = serviceEvents.Contains(events[i].Text);
         return among;
+    }
+
+    /// <summary>What is said of each service event, by its number in <see cref="Facts.Event"/>.</summary>
+    public ProtectedService[] OfEvents(Dictionary<string, ProtectedService> services)
+    {
+        var events = _events.Items;
+        var of = new ProtectedService[events.Count + 1];
+        if (services.Count > 0)
+            for (var i = 0; i < events.Count; i++)
+                of[i + 1] = services.GetValueOrDefault(events[i].Text);
+        return of;
     }
 
     /// <summary>The decrypted entry of a row.</summary>
@@ -315,17 +372,21 @@ sealed class RowTable(Action<long> grown)
             Latest = (int)sequence,
             BodySize = index.BodySize,
             Type = (byte)type,
-            Controller = NameAt(_controllers, index.Controller, int.MaxValue),
+            Register = RegisterAt(index.Controller, index.Register),
             // Rows of one visit stand together; a name that comes again later may stand twice.
             Event = index.ServiceEvent.IsEmpty ? 0 : NameAt(_events, index.ServiceEvent, 8) + 1,
-            Marks = (index.IsDeleted ? RowMarks.Deleted : 0) | (index.IsPerController ? RowMarks.Patient : 0) | (index.IsPolicyRelevant ? RowMarks.Policy : 0),
+            Marks = (index.IsDeleted ? RowMarks.Deleted : 0) | (index.IsPerController ? RowMarks.Patient : 0) | (index.IsPolicyRelevant ? RowMarks.Policy : 0)
+                | (index.HasContacts ? RowMarks.Contacts : 0) | (index.NonDisclosure ? RowMarks.NonDisclosure : 0),
         };
         if (_events.Count > events)
             size += 300;
-        if (index.RelatedCount > 0 || index.Content is not null)
+        if (index.RelatedCount > 0 || index.Content is not null || index.HasLabels)
         {
-            facts.Extras = _extras.Add(new(index.RelatedEvents(), index.Content)) + 1;
-            size += 200 + 80 * index.RelatedCount;
+            var labels = index.Labels();
+            Services |= labels?.Services ?? 0;
+            HasReleases |= labels is { ReleasedAt: not null } or { IsDelayed: true };
+            facts.Extras = _extras.Add(new(index.RelatedEvents(), index.Content, labels)) + 1;
+            size += 200 + 80 * index.RelatedCount + (labels is null ? 0 : 64 + sizeof(int) * labels.About.Count);
         }
         if (index.TargetCount > 0)
         {
@@ -345,7 +406,7 @@ sealed class RowTable(Action<long> grown)
 
     private void Chain(ref Facts facts, int sequence, long resource, TypeRows type)
     {
-        var first = (facts.Marks & RowMarks.Patient) != 0 ? PatientOf(facts.Controller, type)
+        var first = (facts.Marks & RowMarks.Patient) != 0 ? PatientOf(facts.Register, type)
             : resource > 0 && resource < sequence && FactsOf((int)resource).First == resource && (FactsOf((int)resource).Marks & RowMarks.Patient) == 0 ? (int)resource
             : 0;
         if (first != 0)
@@ -362,10 +423,10 @@ sealed class RowTable(Action<long> grown)
         type.Firsts.Add(sequence);
     }
 
-    private int PatientOf(int controller, TypeRows type)
+    private int PatientOf(int register, TypeRows type)
     {
         foreach (var first in type.Firsts.Items)
-            if (FactsOf(first).Controller == controller)
+            if (FactsOf(first).Register == register)
                 return first;
         return 0;
     }
@@ -380,6 +441,16 @@ sealed class RowTable(Action<long> grown)
         // Types are few and no secret.
         _types = [.. _types, new(new(utf8.ToArray(), string.Intern(Encoding.UTF8.GetString(utf8))), new())];
         return _types.Length - 1;
+    }
+
+    private int RegisterAt(ReadOnlySpan<byte> controller, ReadOnlySpan<byte> register)
+    {
+        for (var i = 0; i < _registers.Count; i++)
+            if (controller.SequenceEqual(_registers[i].Controller.Utf8) && register.SequenceEqual(_registers[i].Register.Utf8))
+                return i;
+        return _registers.Add(new(NameOf(controller), NameOf(register)));
+
+        static Name NameOf(ReadOnlySpan<byte> utf8) => new(utf8.ToArray(), Encoding.UTF8.GetString(utf8));
     }
 
     /// <param name="back">How many of the last names to look at.</param>

@@ -16,7 +16,7 @@ sealed class RowNames(IdentifierCipher identifiers)
     public string VersionOf(Pseudonym compartment, CompartmentRow row) => row.VersionId ??= identifiers.VersionId(compartment, row.Sequence);
 
     public ManifestItem ItemOf(Pseudonym compartment, CompartmentRow row) =>
-        new(row.Type, IdOf(compartment, row), VersionOf(compartment, row), row.Controller);
+        new(row.Type, IdOf(compartment, row), VersionOf(compartment, row), row.Controller, Register: row.Register);
 }
 
 /// <summary>

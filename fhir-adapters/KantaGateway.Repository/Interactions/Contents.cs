@@ -187,7 +187,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
             throw new FaultException(Fault.Absent);
         if (row.Deleted)
             throw new FaultException(new Fault(FaultKind.Deleted, "The resource has been deleted; its earlier versions remain in its history."));
-        return (row, (await lease.ReadAsync([row], cancel).ConfigureAwait(false))[0]);
+        return (row, (await lease.ReadAsync([row], request.Scope, cancel).ConfigureAwait(false))[0]);
     }
 
     private CompartmentRow? Find(CompartmentView view, RepositoryRequest request, string type, string id) =>

@@ -53,9 +53,9 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
 
         // One more than the sequence: the Patient has 0, and a page may end behind it.
         var (shown, more) = Paging.Take(found.Where(r => r.Resource + 1 > (from?.After ?? 0)), asked.Count);
-        var bodies = await lease.ReadAsync(shown, cancel).ConfigureAwait(false);
+        var bodies = await lease.ReadAsync(shown, request.Scope, cancel).ConfigureAwait(false);
         var included = space.Directory is null ? [] : DirectoryEntries(space, bodies);
-        var ofDirectory = included.Count == 0 ? [] : await directory!.ReadAsync(included, cancel).ConfigureAwait(false);
+        var ofDirectory = included.Count == 0 ? [] : await directory!.ReadAsync(included, request.Directory!.Grant.Scope, cancel).ConfigureAwait(false);
 
         using var bundle = new BundleAnswer("searchset", bodies.Sum(b => b.Length) + ofDirectory.Sum(b => b.Length) + 250 * (shown.Count + included.Count) + 1024);
         bundle.Total(found.Count);

@@ -44,7 +44,7 @@ sealed class Histories(OpenedCompartments compartments, IdentifierCipher identif
         if (isOfOne && !select(view).Any())
             throw new FaultException(Fault.Absent);
         var (shown, more) = Paging.Take(versions.Where(v => from is null || v.Sequence < from.After), period.Count);
-        var bodies = await lease.ReadAsync([.. shown.Where(v => !v.Deleted)], cancel).ConfigureAwait(false);
+        var bodies = await lease.ReadAsync([.. shown.Where(v => !v.Deleted)], request.Scope, cancel).ConfigureAwait(false);
         var next = more ? Paging.Link(request, pages, new PageState(request.Compartment.Encode(), target, period.Form, shown[^1].Sequence, from?.Head ?? view.Head)) : null;
         return Write(request, view, $"{request.Base}/{target}?{period.Form}", next, versions.Count, shown, bodies);
     }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
@@ -8,13 +9,22 @@ using KantaGateway.Repository.Compartments;
 namespace KantaGateway.Repository.Interactions;
 
 /// <summary>
-/// What the gateway decides on: a person's declarations of will and the service events that are open, of every
-/// controller. Goes to the gateway only, under a grant of its own kind.
+/// What the gateway decides on: a person's declarations of will, the service events and appointments of every controller that may prove a care
+/// relationship, and of the person what the law asks for: day of birth, death, non-disclosure for personal safety. Goes to the gateway only,
+/// under a grant of its own kind.
 /// </summary>
+/// <remarks>
+/// JSON: <c>version</c>; <c>consents</c>; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
+/// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (names of <see cref="ProtectedService"/>), <c>status</c>,
+/// <c>start</c>, <c>end</c>; <c>person</c> with <c>birthDate</c>, <c>deceased</c> (a date) and <c>nonDisclosure</c>. What is not known is left out.
+/// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names)
 {
     // R4 EncounterStatus of an event that has not ended.
     private const string Open = "status=planned,arrived,triaged,in-progress,onleave";
+
+    // R4 AppointmentStatus of one that all have agreed to and that is not over; what is proposed or pending proves nothing.
+    private const string Agreed = "status=booked,arrived,checked-in";
 
     private static readonly DisclosureScope Everything = new() { Breadth = Breadth.WholePerson };
 
@@ -23,10 +33,12 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         request.Require(GrantUse.Policy);
         using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Entries, cancel).ConfigureAwait(false);
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
-        var open = SearchQuery.Parse("Encounter", Open, identifiers, request.Compartment, DateTimeOffset.UnixEpoch).Query!;
         var consents = Selection.OfType(view, Everything, "Consent").ToList();
-        var events = Selection.OfType(view, Everything, "Encounter", open).Where(e => e.ServiceEvent is not null).ToList();
-        var bodies = await lease.ReadAsync([.. consents, .. events], cancel).ConfigureAwait(false);
+        List<CompartmentRow> events = [.. Matching("Encounter", Open).Where(e => e.ServiceEvent is not null), .. Matching("Appointment", Agreed)];
+        // Newest first: the last to be written knows most.
+        List<CompartmentRow> patients = [.. view.FirstsOf("Patient").Select(view.Newest).Where(p => !p.Deleted).OrderByDescending(p => p.Sequence)];
+        var bodies = await lease.ReadAsync([.. consents, .. events, .. patients], Everything, cancel).ConfigureAwait(false);
+        var services = events.Where(e => e.ServiceEvent is not null).ToLookup(e => (e.Controller, e.Register, e.ServiceEvent), e => e.Labels?.Services ?? 0);
 
         var buffer = new ArrayBufferWriter<byte>(1024);
         using (var json = new Utf8JsonWriter(buffer))
@@ -39,25 +51,69 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
             json.WriteEndArray();
             json.WriteStartArray("serviceEvents"u8);
             for (var i = 0; i < events.Count; i++)
-                WriteEvent(json, events[i], names.IdOf(request.Compartment, events[i]), bodies[consents.Count + i]);
+            {
+                var (row, ofEvent) = (events[i], events[i].Labels?.Services ?? 0);
+                foreach (var its in services[(row.Controller, row.Register, row.ServiceEvent)])
+                    ofEvent |= its;
+                WriteEvent(json, row, names.IdOf(request.Compartment, row), ofEvent, bodies[consents.Count + i]);
+            }
             json.WriteEndArray();
+            json.WritePropertyName("person"u8);
+            WritePerson(json, view, patients, bodies.AsSpan(consents.Count + events.Count));
             json.WriteEndObject();
         }
         return new Answer(200, buffer.WrittenMemory, []) { ContentType = "application/json", HasManifest = false };
+
+        IEnumerable<CompartmentRow> Matching(string type, string criteria)
+        {
+            var query = SearchQuery.Parse(type, criteria, identifiers, request.Compartment, DateTimeOffset.UnixEpoch).Query!;
+            return Selection.OfType(view, Everything, type, query);
+        }
     }
 
-    private static void WriteEvent(Utf8JsonWriter json, CompartmentRow row, string id, ReadOnlyMemory<byte> body)
+    private static void WritePerson(Utf8JsonWriter json, CompartmentView view, List<CompartmentRow> patients, ReadOnlySpan<ReadOnlyMemory<byte>> bodies)
+    {
+        string? birthDate = null, deceased = null;
+        for (var i = 0; i < bodies.Length; i++)
+        {
+            using var document = JsonDocument.Parse(bodies[i]);
+            var patient = document.RootElement;
+            birthDate ??= patient.TryGetProperty("birthDate"u8, out var born) ? born.GetString() : null;
+            // Where only the fact is known, the day it was written down is the day it is known of.
+            deceased ??= patient.TryGetProperty("deceasedDateTime"u8, out var died) ? died.GetString()
+                : patient.TryGetProperty("deceasedBoolean"u8, out var isDead) && isDead.ValueKind == JsonValueKind.True
+                    ? patients[i].LastUpdated.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) : null;
+        }
+        json.WriteStartObject();
+        if (birthDate is not null)
+            json.WriteString("birthDate"u8, birthDate);
+        if (deceased is not null)
+            json.WriteString("deceased"u8, deceased);
+        json.WriteBoolean("nonDisclosure"u8, view.IsNonDisclosure);
+        json.WriteEndObject();
+    }
+
+    private static void WriteEvent(Utf8JsonWriter json, CompartmentRow row, string id, ProtectedService services, ReadOnlyMemory<byte> body)
     {
         using var document = JsonDocument.Parse(body);
-        var encounter = document.RootElement;
+        var resource = document.RootElement;
         json.WriteStartObject();
-        json.WriteString("oid"u8, row.ServiceEvent);
-        json.WriteString("encounter"u8, id);
+        json.WriteString("kind"u8, row.Type);
+        if (row.ServiceEvent is not null)
+            json.WriteString("oid"u8, row.ServiceEvent);
+        json.WriteString(row.Type == "Encounter" ? "encounter"u8 : "appointment"u8, id);
         json.WriteString("controller"u8, row.Controller);
-        json.WriteString("status"u8, encounter.GetProperty("status"u8).GetString());
-        if (encounter.TryGetProperty("period"u8, out var period))
+        json.WriteString("register"u8, row.Register);
+        json.WriteStartArray("services"u8);
+        foreach (var service in Enum.GetValues<ProtectedService>())
+            if (service != 0 && services.HasFlag(service))
+                json.WriteStringValue(service.ToString());
+        json.WriteEndArray();
+        json.WriteString("status"u8, resource.GetProperty("status"u8).GetString());
+        // An Encounter has a period; an Appointment its two ends.
+        if (row.Type == "Appointment" || resource.TryGetProperty("period"u8, out resource))
             foreach (var end in (ReadOnlySpan<string>)["start", "end"])
-                if (period.TryGetProperty(end, out var time))
+                if (resource.TryGetProperty(end, out var time))
                     json.WriteString(end, time.GetString());
         json.WriteEndObject();
     }

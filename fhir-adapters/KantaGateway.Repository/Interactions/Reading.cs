@@ -23,7 +23,7 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
                 : Selection.Version(view, request.Scope, type, resource, version);
             // One round trip for the body and the proof that the view is still the newest: the policy is checked in the
             // snapshot that is read.
-            if (await lease.TryReadAsync(row is { Deleted: false } ? row : null, cancel).ConfigureAwait(false) is not { } body)
+            if (await lease.TryReadAsync(row is { Deleted: false } ? row : null, request.Scope, cancel).ConfigureAwait(false) is not { } body)
             {
                 await lease.RefreshAsync(cancel).ConfigureAwait(false);
                 continue;

@@ -33,7 +33,7 @@ static class Selection
             var record = view.Newest(first);
             if (!view.Admits(record, scope))
                 continue;
-            if (record.Controller == scope.Controller && !record.Deleted)
+            if (scope.IsOwn(record.Controller, record.Register) && !record.Deleted)
                 return record;
             if (newest is null || (newest.Deleted && !record.Deleted) || (newest.Deleted == record.Deleted && record.Sequence > newest.Sequence))
                 newest = record;

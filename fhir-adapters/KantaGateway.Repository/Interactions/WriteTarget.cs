@@ -29,6 +29,10 @@ sealed class StagedRow
     /// <summary>Logical id.</summary>
     public required string Id { get; init; }
 
+    /// <summary>OID of the data controller, and which of its registers it goes to.</summary>
+    public required string Controller { get; init; }
+    public required string Register { get; init; }
+
     public string? ServiceEvent { get; set; }
     public bool HasServiceEvent { get; set; }
 
@@ -67,6 +71,9 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
     public CompartmentView View { get; } = lease.View;
 
     public string Controller => held.Grant.Scope.Controller;
+
+    /// <summary>The directory is one register.</summary>
+    public string Register => View.Compartment.IsDirectory ? Fhir.Grants.Register.Patient : held.Grant.Scope.Register;
 
     /// <summary>What may be referred to and changed.</summary>
     public DisclosureScope Scope { get; } = held.Grant.Scope.OfAnyType;

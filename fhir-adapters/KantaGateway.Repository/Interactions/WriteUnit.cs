@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Search;
@@ -20,15 +21,17 @@ sealed class WriteUnit : IDisposable
     private readonly bool _isBundle;
     private readonly DateTimeOffset _now;
     private readonly RowNames _names;
+    private readonly ProtectionRules _rules;
     private readonly List<object> _results = [];
     private SearchSpace? _space;
+    private WriteRegisters _registers = null!;
 
     /// <summary>Operations whose outcome is known without a row to write: reads, <c>If-None-Exist</c> with a match, deletions of nothing.</summary>
     private sealed record Unchanged(BundleOperation Operation, WriteTarget Target, CompartmentRow? Row);
 
-    private WriteUnit(RepositoryRequest request, IdentifierCipher identifiers, bool isBundle, DateTimeOffset now, WriteTarget own, WriteTarget? directory)
+    private WriteUnit(RepositoryRequest request, IdentifierCipher identifiers, ProtectionRules rules, bool isBundle, DateTimeOffset now, WriteTarget own, WriteTarget? directory)
     {
-        (_request, _identifiers, _names, _isBundle, _now) = (request, identifiers, new(identifiers), isBundle, now);
+        (_request, _identifiers, _names, _rules, _isBundle, _now) = (request, identifiers, new(identifiers), rules, isBundle, now);
         (Own, Directory) = (own, directory);
     }
 
@@ -51,7 +54,7 @@ sealed class WriteUnit : IDisposable
     public Dictionary<string, string> Links { get; } = new(StringComparer.Ordinal);
 
     /// <param name="now">Becomes <c>meta.lastUpdated</c>; the time of criteria too.</param>
-    public static async Task<WriteUnit> OpenAsync(RepositoryRequest request, OpenedCompartments compartments, IndexDepth depth, IdentifierCipher identifiers,
+    public static async Task<WriteUnit> OpenAsync(RepositoryRequest request, OpenedCompartments compartments, IndexDepth depth, IdentifierCipher identifiers, ProtectionRules rules,
         bool isBundle, DateTimeOffset now, CancellationToken cancel)
     {
         var own = await OpenAsync(request.Held).ConfigureAwait(false);
@@ -59,7 +62,7 @@ sealed class WriteUnit : IDisposable
         {
             // References to the directory are checked on every write.
             var directory = request.Directory is { } held && !request.Compartment.IsDirectory ? await OpenAsync(held).ConfigureAwait(false) : null;
-            return new(request, identifiers, isBundle, now, own, directory);
+            return new(request, identifiers, rules, isBundle, now, own, directory);
         }
         catch
         {
@@ -87,6 +90,7 @@ sealed class WriteUnit : IDisposable
     /// <exception cref="FaultException">One of them cannot be done; the first in the order of execution.</exception>
     public async ValueTask PlaceAsync(IReadOnlyList<BundleOperation> operations, CancellationToken cancel)
     {
+        _registers = new(Own.Held.Grant.Scope, operations, _request.Base, Root);
         foreach (var operation in operations)
         {
             var target = TargetOf(operation);
@@ -119,6 +123,7 @@ sealed class WriteUnit : IDisposable
     {
         var references = new WriteReferences(this, _request.Base, _identifiers);
         references.Check();
+        CheckRegisters();
         RequireNoIssues();
         var events = new WriteEvents(this, references.Referrers);
         events.Find();
@@ -130,6 +135,28 @@ sealed class WriteUnit : IDisposable
         {
             if (Issues.Count > 0)
                 throw new FaultException(new Fault(FaultKind.Unprocessable, [.. Issues.Take(ResourceParser.MaxIssues)]));
+        }
+    }
+
+    /// <summary>A register is named when an entry is stored, and for good: whatever a Provenance is about is in the one that it names.</summary>
+    private void CheckRegisters()
+    {
+        foreach (var staged in Staged())
+        {
+            if (staged.Content is not Provenance provenance || _registers.Read(provenance, Root(staged.Operation)) is not { } place)
+                continue;
+            if (place != (staged.Controller, staged.Register))
+                Issues.Add(new("The register that a stored Provenance names cannot be changed.", $"{Root(staged.Operation) ?? "Provenance"}.entity", "business-rule"));
+            for (var i = 0; i < provenance.Target.Count; i++)
+            {
+                if (References.Classify(provenance.Target[i].Reference, out var type, out var id) != ReferenceKind.Local)
+                    continue;
+                var isElsewhere = StagedById.TryGetValue($"{type}/{id}", out var other) ? place != (other.Controller, other.Register)
+                    : CurrentOf(type!, id!, Own) is { } stored && place != (stored.Controller, stored.Register) && type != "Patient";
+                if (isElsewhere)
+                    Issues.Add(new($"The {type} is in another register than the Provenance names: name it in the transaction that stores the {type}.",
+                        $"{Root(staged.Operation) ?? "Provenance"}.target[{i}]", "business-rule"));
+            }
         }
     }
 
@@ -160,7 +187,7 @@ sealed class WriteUnit : IDisposable
             {
                 StagedRow staged => new(staged.Operation, staged.Target.View.Compartment, staged.Row, staged.Body, true, staged.Creates),
                 Unchanged { Row: { Deleted: false } found } match when showsFound => new(match.Operation, match.Target.View.Compartment, found,
-                    (await match.Target.Lease.ReadAsync([found], CancellationToken.None).ConfigureAwait(false))[0], false, false),
+                    (await match.Target.Lease.ReadAsync([found], match.Target.Scope, CancellationToken.None).ConfigureAwait(false))[0], false, false),
                 Unchanged unchanged => new(unchanged.Operation, unchanged.Target.View.Compartment, unchanged.Row, default, false, false),
                 _ => throw new InvalidOperationException("Unknown result."),
             });
@@ -209,9 +236,12 @@ sealed class WriteUnit : IDisposable
     private void Create(BundleOperation operation, WriteTarget target)
     {
         // Registering a person again adds a version to the own record: the answer is the same 201, whether or not the
-        // nation or this controller knows them already.
+        // nation or this register knows them already.
         if (operation.Type == "Patient")
-            Stage(operation, target, target.View.PatientOf(target.Controller), creates: true, resource: 0);
+        {
+            var (controller, register) = PlaceOf(operation, target);
+            Stage(operation, target, target.View.PatientOf(controller, register), creates: true, resource: 0);
+        }
         else
             Stage(operation, target, null, creates: true);
     }
@@ -251,7 +281,7 @@ sealed class WriteUnit : IDisposable
         if (current.Deleted)
             throw Failed(operation, FaultKind.Deleted, "The resource has been deleted; create a new one.");
         RequireMatch(operation, target, current);
-        var body = (await target.Lease.ReadAsync([current], cancel).ConfigureAwait(false))[0];
+        var body = (await target.Lease.ReadAsync([current], target.Scope, cancel).ConfigureAwait(false))[0];
         var (patched, fault) = operation.Patch!.Apply(body);
         var changed = operation with { Resource = patched ?? throw new FaultException(fault!) };
         Writing.ValidatePatched(_request, changed, _isBundle);
@@ -313,9 +343,13 @@ sealed class WriteUnit : IDisposable
 
     private void RequireOwn(BundleOperation operation, WriteTarget target, CompartmentRow current)
     {
-        if (current.Controller != target.Controller)
+        if ((current.Controller, current.Register) != PlaceOf(operation, target))
             throw Failed(operation, FaultKind.Denied, "Only the organisation in whose register the resource is may change it.");
     }
+
+    /// <summary>Controller and register that an operation's row goes to.</summary>
+    private (string Controller, string Register) PlaceOf(BundleOperation operation, WriteTarget target) =>
+        target.View.Compartment.IsDirectory ? (target.Controller, target.Register) : _registers.Of(operation);
 
     private void RequireMatch(BundleOperation operation, WriteTarget target, CompartmentRow current)
     {
@@ -340,6 +374,7 @@ sealed class WriteUnit : IDisposable
     {
         var sequence = target.NextSequence;
         var of = resource ?? replaces?.Resource ?? sequence;
+        var (controller, register) = PlaceOf(operation, target);
         var staged = new StagedRow
         {
             Operation = operation,
@@ -350,6 +385,8 @@ sealed class WriteUnit : IDisposable
             Content = operation.Resource,
             Creates = creates,
             Id = _identifiers.ResourceId(target.View.Compartment, of),
+            Controller = controller,
+            Register = register,
         };
         // Two entries may come to the same resource by criteria, or by criteria and id.
         if (!StagedById.TryAdd($"{operation.Type}/{staged.Id}", staged))
@@ -394,12 +431,13 @@ sealed class WriteUnit : IDisposable
             content.Meta.LastUpdated = updated;
             staged.Body = ResourceParser.Serialize(content);
         }
-        staged.Row = CompartmentRow.Of(Indexer.Build(new()
+        var header = new IndexHeader
         {
             Type = staged.Operation.Type,
             ResourceSequence = staged.Resource,
             RowSequence = staged.Sequence,
-            Controller = staged.Target.Controller,
+            Controller = staged.Controller,
+            Register = staged.Register,
             ServiceEvent = staged.ServiceEvent,
             RelatedEvents = [.. staged.Shown.Where(e => e != staged.ServiceEvent).Order(StringComparer.Ordinal)],
             BodySize = staged.Body.Length,
@@ -408,7 +446,37 @@ sealed class WriteUnit : IDisposable
             // A patch leaves what it does not speak of, the content of a Binary too.
             Targets = WriteEvents.TargetsOf(staged),
             Content = staged.Operation.Content ?? (staged is { Operation.Method: BundleMethod.Patch, Content: Binary { Data: null } } ? staged.Replaces?.Content : null),
-        }, staged.Content));
+            Labels = LabelsOf(staged),
+            HasContacts = staged.Content is { } told && ContactDetails.MayBeIn(told),
+            // Whoever deletes a record takes no protection from the person.
+            NonDisclosure = staged.Content is { } labelled ? ContactDetails.AreLabelled(labelled) : staged.Replaces!.NonDisclosure,
+        };
+        var entry = Indexer.Build(header, staged.Content);
+        if (staged.Operation.Type == "Patient" && PersonFacts.Differ(entry, staged.Replaces is { } before ? before.Entry : []))
+            entry = Indexer.Build(header with { MovesPolicy = true }, staged.Content);
+        staged.Row = CompartmentRow.Of(entry);
+    }
+
+    /// <summary>Who may be shown a row, as it says itself and as the directory says of whom it names.</summary>
+    private EntryLabels? LabelsOf(StagedRow staged)
+    {
+        if (staged.Content is not { } content)
+            return staged.Replaces!.Labels; // a deletion tells of what it deleted
+        var services = ProtectedService.None;
+        if (!staged.Target.View.Compartment.IsDirectory && content is not Patient)
+            foreach (var reference in References.Of(content))
+                if (reference is { Kind: ReferenceKind.Local, Type: "PractitionerRole" or "HealthcareService", Type: { } type, Id: { } id })
+                    services |= StagedById.TryGetValue($"{type}/{id}", out var other) && other.Content is { } written ? _rules.LabelsOf(written)?.Services ?? 0
+                        : Directory is { } directory ? CurrentOf(type, id, directory)?.Labels?.Services ?? 0 : 0;
+        var labels = _rules.LabelsOf(content, services);
+        if (labels is null || content is not Provenance provenance || (labels.Custodians == CustodianAccess.Unstated && labels.ReleasedAt is null))
+            return labels;
+        var about = new SortedSet<int>();
+        foreach (var target in provenance.Target)
+            if (References.Classify(target.Reference, out var type, out var id) == ReferenceKind.Local
+                && (StagedById.TryGetValue($"{type}/{id}", out var other) ? other.Resource : CurrentOf(type!, id!, Own)?.Resource) is > 0 and var sequence)
+                about.Add((int)sequence);
+        return labels with { About = [.. about] };
     }
 
     // :: faults

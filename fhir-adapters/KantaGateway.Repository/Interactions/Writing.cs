@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Validation;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
@@ -34,7 +35,7 @@ sealed record WriteOutcome(IReadOnlyList<Written> Results, long PolicyVersion)
 /// what is to be patched is patched; 3. rewrite links to the new ids; 4. check references and find each resource's service event; 5. index, serialize,
 /// seal; 6. commit. A fault in any of them leaves nothing behind, since nothing is written before 6.
 /// </remarks>
-sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, KeyClient keys, IdentifierCipher identifiers, TimeProvider time)
+sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, KeyClient keys, IdentifierCipher identifiers, ProtectionRules rules, TimeProvider time)
 {
     /// <summary>Times that a write begins anew because another process wrote to the same compartment.</summary>
     private const int MaxAttempts = 16;
@@ -63,7 +64,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
 
             // 1.
             using var turn = await _turns.TakeAsync(request.Compartment, writesDirectory, cancel).ConfigureAwait(false);
-            using var unit = await WriteUnit.OpenAsync(request, compartments, DepthFor(operations), identifiers, bundle is not null, time.GetUtcNow(), cancel).ConfigureAwait(false);
+            using var unit = await WriteUnit.OpenAsync(request, compartments, DepthFor(operations), identifiers, rules, bundle is not null, time.GetUtcNow(), cancel).ConfigureAwait(false);
             request.RequirePolicy(unit.Own.View);
             // 2.
             await unit.PlaceAsync(operations, cancel).ConfigureAwait(false);

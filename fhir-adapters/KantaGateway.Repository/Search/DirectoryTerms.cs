@@ -21,7 +21,7 @@ static class DirectoryTerms
             if (row?.BodySize > Answer.MaxPage - terms.Size)
                 (row, why) = (null, TermAbsence.TooLarge);
             terms.Size += row?.BodySize ?? 0;
-            terms.Answer(wanted, row is null ? null : ResourceParser.Parse((await lease!.ReadAsync([row], cancel).ConfigureAwait(false))[0]).Resource, why);
+            terms.Answer(wanted, row is null ? null : ResourceParser.Parse((await lease!.ReadAsync([row], side!.Scope, cancel).ConfigureAwait(false))[0]).Resource, why);
         }
     }
 

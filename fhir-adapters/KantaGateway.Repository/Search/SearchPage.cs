@@ -76,7 +76,7 @@ sealed class SearchPage
             found.Sort(_run.Compare);
 
         // The last one shown stands where it stood then, whatever has become of it.
-        var anchor = after > 0 ? _space.Own.Then.Newest(_space.Own.Then.Row(after)!) : null;
+        var anchor = after > 0 ? _space.Own.Standing(after) : null;
         var (start, end) = (0, found.Count);
         if (anchor is not null && !isBefore)
             while (start < end && _run.Compare(found[start], anchor) <= 0)

@@ -2,6 +2,7 @@ using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
@@ -19,14 +20,36 @@ sealed record SearchSide(CompartmentView Then, CompartmentView Now, DisclosureSc
         ? throw new FaultException(new Fault(FaultKind.Invalid, "The page link is of another database. Search again from the beginning."))
         : new(head is { } then ? now.At((int)then) : now, now, scope);
 
+    // One object for each row, so that it stays the same one however it is found.
+    private readonly Dictionary<long, CompartmentRow> _withoutContacts = [];
+
     public Pseudonym Compartment => Now.Compartment;
 
-    public IEnumerable<CompartmentRow> OfType(string type, SearchQuery? query) => Selection.OfType(Then, Now, Scope, type, query);
+    public IEnumerable<CompartmentRow> OfType(string type, SearchQuery? query)
+    {
+        if (!Scope.HidesContacts || !ContactDetails.AreSearchedIn(type))
+            return Selection.OfType(Then, Now, Scope, type, query);
+        // What is left out of the entry may not decide whether it can match.
+        return Selection.OfType(Then, Now, Scope, type).Select(Shown);
+    }
 
     /// <param name="resource">Sequence from an id; 0 is the Patient.</param>
     public CompartmentRow? Find(string type, long resource) => resource == 0
-        ? type == "Patient" ? Selection.Patient(Then, Now, Scope) : null
-        : Then.Row(resource) is { } first && first.Resource == resource && first.Type == type ? Selection.Standing(Then, Now, Scope, first) : null;
+        ? type == "Patient" && Selection.Patient(Then, Now, Scope) is { } patient ? Shown(patient) : null
+        : Then.Row(resource) is { } first && first.Resource == resource && first.Type == type && Selection.Standing(Then, Now, Scope, first) is { } standing ? Shown(standing) : null;
+
+    /// <summary>A resource as it stood then, whatever has become of it.</summary>
+    public CompartmentRow Standing(long resource) => Shown(Then.Newest(Then.Row(resource)!));
+
+    /// <summary>A row as a search sees it: to whom addresses are not told, parameters find none (turvakielto).</summary>
+    private CompartmentRow Shown(CompartmentRow row)
+    {
+        if (!ContactDetails.AreSearchedIn(row.Type) || !Now.HidesContacts(row, Scope))
+            return row;
+        if (!_withoutContacts.TryGetValue(row.Sequence, out var without))
+            _withoutContacts[row.Sequence] = without = row.With(ContactDetails.WithoutThem(row.Entry));
+        return without;
+    }
 }
 
 /// <summary>The patient's compartment, or the directory, and beside a patient's the directory.</summary>

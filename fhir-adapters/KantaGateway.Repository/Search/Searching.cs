@@ -62,7 +62,7 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
             IReadOnlyList<CompartmentRow> rows = page.Included.Count == 0 ? page.Matches : [.. page.Matches, .. page.Included.Where(r => !space.IsInDirectory(r))];
 
             // 4. A view that was loaded during this request is a snapshot of it, even if others have written meanwhile.
-            var read = isFresh ? await lease.ReadAsync(rows, cancel).ConfigureAwait(false) : await lease.TryReadAsync(rows, cancel).ConfigureAwait(false);
+            var read = isFresh ? await lease.ReadAsync(rows, request.Scope, cancel).ConfigureAwait(false) : await lease.TryReadAsync(rows, request.Scope, cancel).ConfigureAwait(false);
             if (read is not { } bodies)
             {
                 await lease.RefreshAsync(cancel).ConfigureAwait(false);
@@ -74,7 +74,7 @@ sealed class Searching(OpenedCompartments compartments, IdentifierCipher identif
                 throw new FaultException(impossible);
             List<CompartmentRow> others = [.. page.Included.Where(space.IsInDirectory)];
             if (others.Count > 0)
-                (rows, bodies) = ([.. rows, .. others], [.. bodies, .. await directory!.ReadAsync(others, cancel).ConfigureAwait(false)]);
+                (rows, bodies) = ([.. rows, .. others], [.. bodies, .. await directory!.ReadAsync(others, request.Directory!.Grant.Scope, cancel).ConfigureAwait(false)]);
 
             // 5.
             return Write(request, query, space, page, from, lenient, form, rows, bodies);

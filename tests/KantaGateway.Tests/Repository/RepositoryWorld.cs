@@ -196,6 +196,8 @@ sealed record Caller(RepositoryWorld World, Grant Grant)
 
     public Caller WithPolicy(long version) => this with { Grant = Grant with { PolicyVersion = version } };
 
+    public Caller With(Func<DisclosureScope, DisclosureScope> scope) => this with { Grant = Grant with { Id = Guid.NewGuid().ToString("N"), Scope = scope(Grant.Scope) } };
+
     public Caller WithDirectory() => this with { Directory = World.DirectoryGrant(Grant.Scope.Controller) };
 
     public Task<Reply> GetAsync(string target) => World.SendToAsync(Node, Grant, Directory, "GET", "/fhir/" + target);

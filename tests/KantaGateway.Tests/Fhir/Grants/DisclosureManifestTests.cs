@@ -8,8 +8,8 @@ namespace KantaGateway.Tests.Fhir.Grants;
 public class DisclosureManifestTests
 {
     private static readonly Gen<ManifestItem> Item = Gen.Select(
-        Sample.OneOf("Observation", "Patient", "Encounter"), Gen.Guid, Gen.Guid, Sample.OneOf("1.2.246.10.1", "1.2.246.10.2"), Gen.Bool,
-        (type, id, version, controller, written) => new ManifestItem(type, id.ToString("D"), version.ToString("D"), controller, written));
+        Sample.OneOf("Observation", "Patient", "Encounter"), Gen.Guid, Gen.Guid, Sample.OneOf("1.2.246.10.1", "1.2.246.10.2"), Gen.Bool, Sample.OneOf(Register.Patient, Register.Occupational("0204819-8"), "4:an employer"),
+        (type, id, version, controller, written, register) => new ManifestItem(type, id.ToString("D"), version.ToString("D"), controller, written, register));
 
     [Fact]
     public void A_manifest_arrives_as_it_was_written() => Gen.Select(Item.Array[0, 40], Gen.Byte.Array[0, 50]).Sample((items, body) =>
@@ -30,7 +30,7 @@ public class DisclosureManifestTests
     [InlineData("")]
     [InlineData("AQ")]
     [InlineData("no base64!")]
-    [InlineData("AwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    [InlineData("BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
     public void Rejects_what_is_not_a_manifest(string? text) => Assert.Null(DisclosureManifest.Decode(text));
 
     [Fact]
@@ -44,18 +44,18 @@ public class DisclosureManifestTests
     [Fact]
     public void A_manifest_that_claims_billions_of_items_is_none_and_does_not_exhaust_memory()
     {
-        byte[] bytes = [2, .. new byte[32], 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x07];
+        byte[] bytes = [3, .. new byte[32], 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x07];
         Assert.Null(DisclosureManifest.Decode(Base64Url.EncodeToString(bytes)));
-        byte[] negative = [2, .. new byte[32], 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
+        byte[] negative = [3, .. new byte[32], 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
         Assert.Null(DisclosureManifest.Decode(Base64Url.EncodeToString(negative)));
-        byte[] types = [2, .. new byte[32], 0xFF, 0xFF, 0xFF, 0xFF, 0x07];
+        byte[] types = [3, .. new byte[32], 0xFF, 0xFF, 0xFF, 0xFF, 0x07];
         Assert.Null(DisclosureManifest.Decode(Base64Url.EncodeToString(types)));
     }
 
     [Fact]
     public void Random_bytes_are_no_manifest_and_do_not_throw() => Gen.Byte.Array[0, 200].Sample(bytes =>
     {
-        bytes = [2, .. bytes];
+        bytes = [3, .. bytes];
         _ = DisclosureManifest.Decode(Base64Url.EncodeToString(bytes));
     });
 }

@@ -1,28 +1,40 @@
 using CsCheck;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Search;
 
 namespace KantaGateway.Tests.Fhir.Search;
 
 public class IndexerTests
 {
+    private static readonly Gen<(string Register, EntryLabels? Labels, bool Mark)> Shown = Sample.OneOf<(string, EntryLabels?, bool)>(
+        (Register.Patient, null, false), (Register.Occupational("0204819-8"), new() { Services = ProtectedService.Psychiatry }, true),
+        (Register.Patient, new() { Custodians = CustodianAccess.Hidden, ReleasedAt = EntryLabels.Never, About = [1, 200, int.MaxValue] }, false),
+        (Register.Patient, new() { IsDelayed = true }, true));
+
     private static readonly Gen<IndexHeader> Headers = Gen.Select(
         Sample.OneOf("Observation", "Consent", "Patient", "Encounter"), Gen.Long[0, 1L << 47], Gen.Long[0, 1L << 47], Sample.OneOf("1.2.246.10.1", "1.2.246.10.2"),
-        Sample.OneOf(null, "1.2.246.10.2.14.1", "1.2.246.10.2.14.2"), Gen.Bool, Gen.Long[0, 100_000_000],
+        Sample.OneOf(null, "1.2.246.10.2.14.1", "1.2.246.10.2.14.2"), Gen.Select(Gen.Bool, Shown), Gen.Long[0, 100_000_000],
         Sample.OneOf<string[]>([], ["1.2.246.10.3.14.1"], [.. Enumerable.Range(0, 300).Select(i => $"1.2.246.10.3.14.{i}")]),
         Sample.OneOf<int[]>([], [1], [1, 127, 128, int.MaxValue], [.. Enumerable.Range(1, 300)]),
-        (type, first, row, controller, serviceEvent, deleted, second, related, targets) => new IndexHeader
+        (type, first, row, controller, serviceEvent, marks, second, related, targets) => new IndexHeader
         {
             Type = type,
             ResourceSequence = first,
             RowSequence = row,
             Controller = controller,
+            Register = marks.Item2.Register,
+            Labels = marks.Item2.Labels,
+            HasContacts = marks.Item2.Mark,
+            NonDisclosure = !marks.Item2.Mark,
+            MovesPolicy = type == "Patient" && marks.Item2.Mark,
             ServiceEvent = serviceEvent,
             RelatedEvents = related,
             Targets = targets,
             BodySize = (int)second,
-            IsDeleted = deleted,
+            IsDeleted = marks.Item1,
             LastUpdated = DateTimeOffset.UnixEpoch.AddMilliseconds(second),
         });
 
@@ -31,21 +43,23 @@ public class IndexerTests
     {
         var read = new IndexEntry(Indexer.Build(header, null)).ToHeader();
         return read.RelatedEvents.SequenceEqual(header.RelatedEvents) && read.Targets.SequenceEqual(header.Targets)
-            && read with { RelatedEvents = header.RelatedEvents, Targets = header.Targets } == header;
+            && (read.Labels is null) == (header.Labels is null)
+            && (read.Labels is not { } labels || (labels.About.SequenceEqual(header.Labels!.About) && labels with { About = header.Labels.About } == header.Labels))
+            && read with { RelatedEvents = header.RelatedEvents, Targets = header.Targets, Labels = header.Labels } == header;
     });
 
     [Fact]
     public void Consents_and_encounters_make_policy_and_patients_are_kept_per_controller() => Headers.Sample(header =>
     {
         var entry = new IndexEntry(Indexer.Build(header, null));
-        return entry.IsPolicyRelevant == header.Type is "Consent" or "Encounter" && entry.IsPerController == (header.Type == "Patient");
+        return entry.IsPolicyRelevant == (header.Type is "Consent" or "Encounter" || header.MovesPolicy) && entry.IsPerController == (header.Type == "Patient");
     });
 
     [Fact]
     public void A_broken_or_later_entry_is_an_error_and_not_an_empty_one()
     {
         var entry = Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 2, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch }, null);
-        entry[0] = 4;
+        entry[0]++;
         Assert.Throws<InvalidDataException>(() => new IndexEntry(entry).Type.Length);
         Assert.Throws<InvalidDataException>(() => new IndexEntry([]).Type.Length);
     }

@@ -198,7 +198,7 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     }
 
     private OpenedCompartments Compartments(int maxCount = 100, long maxBytes = 256 << 20) =>
-        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), _time, maxCount, maxBytes, TimeSpan.FromSeconds(60));
+        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), new IdentifierCipher(new byte[32]), _time, maxCount, maxBytes, TimeSpan.FromSeconds(60));
 
     private async Task<Pseudonym> SomebodyAsync()
     {

@@ -1,0 +1,82 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Search;
+
+namespace KantaGateway.Fhir.Protection;
+
+/// <summary>Whether a minor's custodians may be shown an entry (THL 1.2.246.537.5.40202).</summary>
+public enum CustodianAccess : byte
+{
+    /// <summary>Nothing is said.</summary>
+    Unstated = 0,
+
+    /// <summary>1, a minor not able to decide, or 2, one who allows it.</summary>
+    Shown = 1,
+
+    /// <summary>3, a minor who denies it, 4, it is not known, and whatever else is written there.</summary>
+    Hidden = 2,
+}
+
+/// <summary>
+/// What a resource version says about who may be shown it, read once when it is written. Of a Provenance custodians and release are
+/// those of what it is about.
+/// </summary>
+public sealed record EntryLabels
+{
+    /// <summary>A day of release that never comes.</summary>
+    public const long Never = long.MaxValue;
+
+    /// <summary>The specially protected services that it shows to be of.</summary>
+    public ProtectedService Services { get; init; }
+
+    public CustodianAccess Custodians { get; init; }
+
+    /// <summary>
+    /// First moment at which it may be shown to the person: a Finnish midnight in UTC ticks, so a full hour; <see cref="Never"/>: a day is
+    /// given and cannot be read; null: none is given.
+    /// </summary>
+    public long? ReleasedAt { get; init; }
+
+    /// <summary>It is marked as delayed: without a day of release it is not shown.</summary>
+    public bool IsDelayed { get; init; }
+
+    /// <summary>Of a Provenance: sequences of the resources that it is about. Ascending, each once.</summary>
+    public IReadOnlyList<int> About { get; init; } = [];
+
+    /// <summary>Whether it says nothing.</summary>
+    public bool IsNone => Services == 0 && Custodians == CustodianAccess.Unstated && ReleasedAt is null && !IsDelayed;
+
+    // Services (1), custodians (1), delayed (1), released at (8, 0: none), number of what it is about and each of them (7-bit groups).
+    internal const int FixedSize = 11;
+
+    internal void Write(ArrayBufferWriter<byte> buffer)
+    {
+        var to = buffer.GetSpan(FixedSize);
+        to[0] = (byte)Services;
+        to[1] = (byte)Custodians;
+        to[2] = IsDelayed ? (byte)1 : (byte)0;
+        BinaryPrimitives.WriteInt64LittleEndian(to[3..], ReleasedAt ?? 0);
+        buffer.Advance(FixedSize);
+        buffer.WriteLength(About.Count);
+        foreach (var about in About)
+            buffer.WriteLength(about);
+    }
+
+    internal static EntryLabels Read(ref ReadOnlySpan<byte> from)
+    {
+        var fixedPart = from[..FixedSize];
+        from = from[FixedSize..];
+        var about = new int[Search.SearchValues.ReadLength(ref from)];
+        for (var i = 0; i < about.Length; i++)
+            about[i] = Search.SearchValues.ReadLength(ref from);
+        return new()
+        {
+            Services = (ProtectedService)fixedPart[0],
+            Custodians = (CustodianAccess)fixedPart[1],
+            IsDelayed = fixedPart[2] != 0,
+            ReleasedAt = BinaryPrimitives.ReadInt64LittleEndian(fixedPart[3..]) is not 0 and var at ? at : null,
+            About = about,
+        };
+    }
+}

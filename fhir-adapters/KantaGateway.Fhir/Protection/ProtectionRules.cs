@@ -1,0 +1,177 @@
+using System.Collections.Frozen;
+using System.Text.Json;
+using Hl7.Fhir.Model;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Search;
+
+namespace KantaGateway.Fhir.Protection;
+
+/// <summary>
+/// By which codes an entry shows that it is of a specially protected service: a table that an operator may replace. Immutable; thread-safe.
+/// </summary>
+/// <remarks>
+/// Act 703/2023 §26.2, decree 457/2024 §26 say which services; the codes of each are rules, and each rule names its source. A label in
+/// <c>meta.security</c> that no rule and no neutral line names is protected as <see cref="ProtectedService.Unknown"/>: what is unknown is denied. Other
+/// codes of services, specialities and documents protect nothing, for there are thousands of them.
+/// </remarks>
+public sealed class ProtectionRules
+{
+    /// <summary>Where a rule looks.</summary>
+    private enum Place
+    {
+        /// <summary><c>meta.security</c>.</summary>
+        Label,
+
+        /// <summary>Kind of service: of an Encounter, Appointment, EpisodeOfCare or HealthcareService.</summary>
+        Service,
+
+        /// <summary>Speciality: of an Appointment, PractitionerRole or HealthcareService, practice setting of a DocumentReference.</summary>
+        Specialty,
+
+        /// <summary>Type and category of a DocumentReference or Composition.</summary>
+        Document,
+    }
+
+    private sealed record Rule(Place Where, ProtectedService Service, string System, FrozenSet<string> Codes);
+
+    private static readonly Lazy<ProtectionRules> Embedded = new(() =>
+    {
+        using var stream = typeof(ProtectionRules).Assembly.GetManifestResourceStream("protected-services.json") ?? throw new InvalidOperationException("The rules of protected services are not embedded.");
+        return Read(stream);
+    });
+
+    private readonly ILookup<Place, Rule> _rules;
+    private readonly Rule[] _neutral;
+
+    private ProtectionRules(IEnumerable<Rule> rules, Rule[] neutral) => (_rules, _neutral) = (rules.ToLookup(r => r.Where), neutral);
+
+    /// <summary>Those that come with the product.</summary>
+    public static ProtectionRules Default => Embedded.Value;
+
+    /// <summary>Reads a table of the form of <c>protected-services.json</c>.</summary>
+    /// <exception cref="InvalidDataException">It is not one; the message names the rule. A rule that cannot be read would protect nothing.</exception>
+    public static ProtectionRules Read(Stream json)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(json);
+            Rule[] rules = [.. document.RootElement.GetProperty("rules").EnumerateArray().Select((r, i) => ReadRule(r, i, isNeutral: false))];
+            return new(rules, [.. document.RootElement.GetProperty("neutral").EnumerateArray().Select((r, i) => ReadRule(r, i, isNeutral: true))]);
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            throw new InvalidDataException("The rules of protected services cannot be read: an object with rules and neutral is expected.", e);
+        }
+    }
+
+    /// <summary>What a resource says of who may be shown it.</summary>
+    /// <param name="resource">As it is stored.</param>
+    /// <param name="ofReferences">Services of the directory entries that it refers to: of a PractitionerRole or HealthcareService.</param>
+    /// <returns>Null: nothing. <see cref="EntryLabels.About"/> is left to the caller.</returns>
+    public EntryLabels? LabelsOf(Resource resource, ProtectedService ofReferences = ProtectedService.None)
+    {
+        var labels = new EntryLabels
+        {
+            Services = ServicesOf(resource) | ofReferences,
+            Custodians = CustodiansOf(resource),
+            ReleasedAt = ReleaseOf(resource),
+            IsDelayed = resource.Meta?.Security.Exists(s => s.System is { } system && system.EndsWith(ReleaseLabels, StringComparison.Ordinal) && s.Code != "2") == true,
+        };
+        return labels.IsNone ? null : labels;
+    }
+
+    private ProtectedService ServicesOf(Resource resource)
+    {
+        var services = ProtectedService.None;
+        foreach (var label in resource.Meta?.Security ?? [])
+            services |= OfLabel(label);
+        services |= resource switch
+        {
+            Encounter encounter => Of(Place.Service, [.. encounter.Type, encounter.ServiceType]),
+            Appointment appointment => Of(Place.Service, [.. appointment.ServiceCategory, .. appointment.ServiceType]) | Of(Place.Specialty, appointment.Specialty),
+            EpisodeOfCare episode => Of(Place.Service, episode.Type),
+            HealthcareService service => Of(Place.Service, [.. service.Category, .. service.Type]) | Of(Place.Specialty, service.Specialty),
+            PractitionerRole role => Of(Place.Specialty, role.Specialty),
+            DocumentReference reference => Of(Place.Document, [reference.Type, .. reference.Category]) | Of(Place.Specialty, [reference.Context?.PracticeSetting]),
+            Composition composition => Of(Place.Document, [composition.Type, .. composition.Category]),
+            _ => ProtectedService.None,
+        };
+        if (resource is DomainResource { Contained: { Count: > 0 } contained })
+            foreach (var inner in contained)
+                services |= ServicesOf(inner);
+        return services;
+    }
+
+    private ProtectedService OfLabel(Coding label)
+    {
+        var services = Of(Place.Label, label);
+        return services != 0 || Array.Exists(_neutral, n => InformationCustodian.IsOf(label.System, n.System) && label.Code is { } code && n.Codes.Contains(code)) ? services : ProtectedService.Unknown;
+    }
+
+    private ProtectedService Of(Place where, IEnumerable<CodeableConcept?> concepts)
+    {
+        var services = ProtectedService.None;
+        foreach (var concept in concepts)
+            foreach (var coding in concept?.Coding ?? [])
+                services |= Of(where, coding);
+        return services;
+    }
+
+    private ProtectedService Of(Place where, Coding coding)
+    {
+        var services = ProtectedService.None;
+        if (coding is { System: { } system, Code: { } code })
+            foreach (var rule in _rules[where])
+                if (rule.Codes.Contains(code) && InformationCustodian.IsOf(system, rule.System))
+                    services |= rule.Service;
+        return services;
+    }
+
+    // :: custodians and release
+
+    /// <summary>THL, disclosure of a minor's patient data to custodians; editions have a date as a further node.</summary>
+    private const string CustodianSystem = "urn:oid:1.2.246.537.5.40202";
+
+    private const string ReleaseLabels = "/fi-base-release-for-patient-viewing-cs";
+
+    // By their last part: they were published under several bases.
+    private const string RestrictionParent = "/RestrictionParent", ReleaseDate = "/ReleaseDateForPatientViewing";
+
+    private static CustodianAccess CustodiansOf(Resource resource)
+    {
+        Coding[] said = [.. (resource.Meta?.Security ?? []).Where(s => InformationCustodian.IsOf(s.System, CustodianSystem)),
+            .. ExtensionsOf(resource, RestrictionParent).Select(e => e.Value as Coding ?? new Coding())];
+        return said.Length == 0 ? CustodianAccess.Unstated
+            : Array.TrueForAll(said, s => InformationCustodian.IsOf(s.System, CustodianSystem) && s.Code is "1" or "2") ? CustodianAccess.Shown : CustodianAccess.Hidden;
+    }
+
+    private static long? ReleaseOf(Resource resource)
+    {
+        long? latest = null;
+        foreach (var extension in ExtensionsOf(resource, ReleaseDate))
+        {
+            // Of a month or a year, its end: the day is not known before.
+            var at = (extension.Value as PrimitiveType)?.JsonValue is not string text || !TimeRange.TryParse(text, out var range) ? EntryLabels.Never
+                : text.Length >= "2026-01-01".Length ? range.Start : range.End;
+            latest = Math.Max(latest ?? long.MinValue, Math.Max(at, 1));
+        }
+        return latest;
+    }
+
+    private static IEnumerable<Extension> ExtensionsOf(Resource resource, string name) => resource is Provenance or Appointment
+        ? ((DomainResource)resource).Extension.Where(e => e.Url?.EndsWith(name, StringComparison.Ordinal) == true) : [];
+
+    // :: the table
+
+    private static Rule ReadRule(JsonElement rule, int at, bool isNeutral)
+    {
+        var (where, service) = (Place.Label, ProtectedService.None);
+        var fits = isNeutral || (Enum.TryParse(Text("where"), ignoreCase: true, out where) && Enum.TryParse(Text("service"), out service) && int.PopCount((int)service) == 1);
+        if (!fits || Text("system") is not { Length: > 0 } system || Text("source") is not { Length: > 0 } || !rule.TryGetProperty("codes", out var listed) || listed.GetArrayLength() == 0)
+            throw new InvalidDataException($"The rules of protected services cannot be read: {(isNeutral ? "neutral" : "rules")}[{at}] needs {(isNeutral ? "" : "where (label, service, specialty or document), service (a name of ProtectedService), ")}system, codes and source.");
+        return new(where, service, system, listed.EnumerateArray().Select(c => c.GetString()!).ToFrozenSet(StringComparer.Ordinal));
+
+        string? Text(string name) => rule.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    }
+}

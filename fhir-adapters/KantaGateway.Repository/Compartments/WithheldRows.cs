@@ -1,0 +1,318 @@
+using System.Collections;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Protection;
+
+namespace KantaGateway.Repository.Compartments;
+
+/// <summary>
+/// What is withheld of the rows of a compartment, up to a head. Whatever refers to a withheld row, however many references away, or names a withheld
+/// visit by its OID, is withheld with it, for it would show that there is something. Immutable.
+/// </summary>
+/// <remarks>
+/// Three sets, each spread by itself. <b>Denied</b> (Act 703/2023 §59.2): rows that belong to a denied service event or were related to one when they were
+/// written, rows of a denied register, versions of a denied prescription. <b>Protected</b> (§26.2): see <see cref="IsExempt"/>. <b>Closed</b>: not for a minor's
+/// custodians (§34, §51), or not yet released to the person. A row spreads while it is its resource's newest version, so what others name may
+/// come into a set afterwards, and they are hidden with it. Labels, codes and dates are those of today: one that is written later binds in every read after it.
+/// </remarks>
+sealed class WithheldRows
+{
+    /// <summary>Nothing is withheld.</summary>
+    public static readonly WithheldRows None = new(Withheld.Nothing, 0, null, null);
+
+    private readonly BitArray? _fromOthers, _fromAll;
+
+    private WithheldRows(Withheld withheld, int head, BitArray? fromOthers, BitArray? fromAll) => (Withheld, Head, _fromOthers, _fromAll) = (withheld, head, fromOthers, fromAll);
+
+    public Withheld Withheld { get; }
+
+    public int Head { get; }
+
+    /// <summary>What is done to a row.</summary>
+    /// <param name="sequence">Up to the head.</param>
+    public Hidden Of(int sequence) => (Has(_fromOthers, sequence) ? Hidden.FromOthers : Hidden.None) | (Has(_fromAll, sequence) ? Hidden.FromAll : Hidden.None);
+
+    /// <summary>The same rows under another statement of the same.</summary>
+    public WithheldRows Under(Withheld withheld) => new(withheld, Head, _fromOthers, _fromAll);
+
+    /// <summary>The statement without what makes no difference: releases begin at full hours (<see cref="EntryLabels.ReleasedAt"/>).</summary>
+    public static Withheld Plain(Withheld withheld) => withheld.UnreleasedAt is { } at && at.UtcTicks % TimeSpan.TicksPerHour is > 0 and var since
+        ? withheld with { UnreleasedAt = new DateTimeOffset(at.UtcTicks - since, TimeSpan.Zero) } : withheld;
+
+    /// <summary>
+    /// Medication and risks are seen although a specially protected service wrote them, by whoever may see the rest of the record (Act
+    /// 703/2023 §26.2): who prescribes must know what is taken and what is not borne. So they are never in that set, and nothing is by
+    /// referring to them. A denial covers them all the same.
+    /// </summary>
+    public static bool IsExempt(string type) => type is "MedicationRequest" or "MedicationStatement" or "MedicationAdministration" or "MedicationDispense" or "Medication"
+        or "Immunization" or "AllergyIntolerance" or "Flag" or "RiskAssessment" or "DetectedIssue";
+
+    /// <summary>Finds them in time linear in rows and references.</summary>
+    public static WithheldRows Of(RowTable table, Withheld withheld, int head)
+    {
+        var finding = new Finding(table, withheld, head);
+        var (entries, patients) = finding.Protected();
+        return new(withheld, head, Union(finding.Denied(), patients), Union(entries, finding.Closed()));
+
+        static BitArray? Union(BitArray? one, BitArray? other) => one is null ? other : other is null ? one : one.Or(other);
+    }
+
+    private static bool Has(BitArray? rows, int sequence) => rows is not null && sequence < rows.Length && rows[sequence];
+
+    private sealed class Finding(RowTable table, Withheld withheld, int head)
+    {
+        private ILookup<int, int>? _referrers;
+
+        public BitArray? Denied()
+        {
+            if (withheld.ServiceEvents.Count == 0 && withheld.Registers.Count == 0 && withheld.Prescriptions.Count == 0)
+                return null;
+            var spreading = new Spreading(this, isExempt: null);
+            var registers = table.RegistersAmong(new(withheld.Registers, StringComparer.Ordinal));
+            var prescriptions = table.ResourcesWith(withheld.Prescriptions);
+            for (var sequence = 1; sequence <= head; sequence++)
+            {
+                ref readonly var facts = ref table.FactsOf(sequence);
+                if (registers[facts.Register] || (prescriptions.Count > 0 && prescriptions.Contains(facts.First) && table.TypeOf(facts) == "MedicationRequest"))
+                    spreading.Add(sequence);
+            }
+            AddOf(new(withheld.ServiceEvents, StringComparer.Ordinal), spreading);
+            return spreading.Done();
+        }
+
+        /// <summary>
+        /// Entries of specially protected services that are not seen: by their own labels, or because the Encounter of their service event has one
+        /// today (§26.2).
+        /// </summary>
+        /// <returns>
+        /// The entries, and Patient records that are labelled so: those are no entries, and their own register works with them, but from others
+        /// they are hidden.
+        /// </returns>
+        public (BitArray? Entries, BitArray? Patients) Protected()
+        {
+            if (!withheld.SpeciallyProtected || (table.Services & ~withheld.SeenServices) == 0)
+                return default;
+            var services = new Dictionary<string, ProtectedService>(StringComparer.Ordinal);
+            foreach (var (encounter, serviceEvent) in EncountersOfEvents())
+                if (table.ExtrasOf(table.FactsOf(encounter)).Labels is { Services: not 0 and var its })
+                    services[serviceEvent] = services.GetValueOrDefault(serviceEvent) | its;
+            var ofEvent = table.OfEvents(services);
+            var spreading = new Spreading(this, type => type == "Patient" || IsExempt(type));
+            BitArray? patients = null;
+            for (var sequence = 1; sequence <= head; sequence++)
+            {
+                ref readonly var facts = ref table.FactsOf(sequence);
+                var extras = table.ExtrasOf(facts);
+                if (!IsUnseen((extras.Labels?.Services ?? 0) | ofEvent[facts.Event]))
+                    continue;
+                if ((facts.Marks & RowTable.RowMarks.Patient) != 0)
+                    (patients ??= new(head + 1))[sequence] = true;
+                else
+                    spreading.Add(sequence);
+            }
+            return (spreading.Done(), patients);
+        }
+
+        // Of several services any that is seen opens it; a label that nothing is known of is opened by nothing else.
+        private bool IsUnseen(ProtectedService services) => services != 0
+            && ((services & withheld.SeenServices) == 0 || (services & ~withheld.SeenServices & ProtectedService.Unknown) != 0);
+
+        /// <summary>Entries that are closed to a minor's custodians (§34, §51), or not yet released to the person; never a Patient record.</summary>
+        public BitArray? Closed()
+        {
+            var now = withheld.UnreleasedAt?.UtcTicks;
+            if (!withheld.FromCustodians && (now is null || !table.HasReleases))
+                return null;
+            var said = SaidByProvenances();
+            var ofEvent = withheld.FromCustodians ? AccessOfEvents(said) : [];
+            var spreading = new Spreading(this, type => type == "Patient");
+            for (var sequence = 1; sequence <= head; sequence++)
+            {
+                ref readonly var facts = ref table.FactsOf(sequence);
+                var labels = table.ExtrasOf(facts).Labels;
+                var of = said.GetValueOrDefault(facts.First);
+                if ((now is { } at && IsUnreleased(facts, labels, of, at))
+                    || (withheld.FromCustodians && !IsShownToCustodians(facts, AccessOf(sequence, labels, of) is not CustodianAccess.Unstated and var access ? access
+                        : facts.Event == 0 ? CustodianAccess.Unstated : ofEvent.GetValueOrDefault((facts.Register, table.EventOf(facts)!)))))
+                    spreading.Add(sequence);
+            }
+            return spreading.Done();
+        }
+
+        private bool IsUnreleased(in RowTable.Facts facts, EntryLabels? labels, Said said, long now)
+        {
+            // Of a Provenance the day is that of what it is about, with which it is hidden.
+            var own = table.TypeOf(facts) == "Provenance" ? null : labels?.ReleasedAt;
+            return Math.Max(own ?? long.MinValue, said.ReleasedAt ?? long.MinValue) is not long.MinValue and var at ? at > now : labels?.IsDelayed == true;
+        }
+
+        private bool IsShownToCustodians(in RowTable.Facts facts, CustodianAccess access) => access == CustodianAccess.Shown
+            || (access == CustodianAccess.Unstated && withheld.UnknownShownBefore is { } before && table.FactsOf(facts.First).LastUpdatedTicks < before.UtcTicks);
+
+        /// <summary>What a row says itself; a Provenance says it where the row does not, and may close afterwards what the row opens.</summary>
+        private static CustodianAccess AccessOf(int sequence, EntryLabels? labels, Said said) => labels?.Custodians switch
+        {
+            null or CustodianAccess.Unstated => said.Access,
+            CustodianAccess.Shown when said is { Access: CustodianAccess.Hidden } && said.AccessSaidIn > sequence => CustodianAccess.Hidden,
+            var own => own.Value,
+        };
+
+        /// <summary>What the Encounters of service events say, by register and event. Only of the register's own events: nobody opens another's entries.</summary>
+        private Dictionary<(int Register, string Event), CustodianAccess> AccessOfEvents(Dictionary<int, Said> said)
+        {
+            var access = new Dictionary<(int, string), CustodianAccess>();
+            foreach (var (encounter, serviceEvent) in EncountersOfEvents())
+            {
+                ref readonly var facts = ref table.FactsOf(encounter);
+                var its = AccessOf(encounter, table.ExtrasOf(facts).Labels, said.GetValueOrDefault(facts.First));
+                var key = (facts.Register, serviceEvent);
+                access[key] = (CustodianAccess)Math.Max((byte)its, (byte)access.GetValueOrDefault(key));
+            }
+            return access;
+        }
+
+        /// <summary>What the newest Provenances say of resources, by the first version of each; of the resource's own register only.</summary>
+        private Dictionary<int, Said> SaidByProvenances()
+        {
+            var said = new Dictionary<int, Said>();
+            foreach (var first in table.FirstsOf("Provenance", head))
+            {
+                var newest = table.NewestOf(first, head);
+                ref readonly var facts = ref table.FactsOf(newest);
+                if ((facts.Marks & RowTable.RowMarks.Deleted) != 0 || table.ExtrasOf(facts).Labels is not { About.Count: > 0 } labels)
+                    continue;
+                foreach (var about in labels.About)
+                {
+                    if (about > head || table.FactsOf(about).Register != facts.Register)
+                        continue;
+                    var of = said.GetValueOrDefault(about);
+                    if (labels.Custodians != CustodianAccess.Unstated && newest > of.AccessSaidIn)
+                        of = of with { Access = labels.Custodians, AccessSaidIn = newest };
+                    if (labels.ReleasedAt is not null && newest > of.ReleaseSaidIn)
+                        of = of with { ReleasedAt = labels.ReleasedAt, ReleaseSaidIn = newest };
+                    said[about] = of;
+                }
+            }
+            return said;
+        }
+
+        private readonly record struct Said(CustodianAccess Access, int AccessSaidIn, long? ReleasedAt, int ReleaseSaidIn);
+
+        /// <summary>
+        /// Newest versions of the Encounters that service events are, with the event. One that is part of another of the same event is not the event: what it
+        /// says is said of itself and what refers to it. A deleted one still says what it last said.
+        /// </summary>
+        private IEnumerable<(int Encounter, string Event)> EncountersOfEvents()
+        {
+            foreach (var first in table.FirstsOf("Encounter", head))
+            {
+                var newest = table.NewestOf(first, head);
+                if (EventThatIs(newest) is { } serviceEvent)
+                    yield return (newest, serviceEvent);
+            }
+        }
+
+        /// <summary>The service event that an Encounter is; null for a part of one, and for every other row.</summary>
+        private string? EventThatIs(int newest)
+        {
+            ref readonly var facts = ref table.FactsOf(newest);
+            return facts.Event != 0 && table.TypeOf(facts) == "Encounter" && table.EventOf(facts) is { } serviceEvent && !IsPartOf(newest, serviceEvent) ? serviceEvent : null;
+        }
+
+        private bool IsPartOf(int encounter, string serviceEvent)
+        {
+            foreach (var target in table.TargetsOf(table.FactsOf(encounter)))
+                if (target <= head && table.TypeOf(table.FactsOf(target)) == "Encounter" && table.EventOf(table.FactsOf(table.NewestOf(target, head))) == serviceEvent)
+                    return true;
+            return false;
+        }
+
+        /// <summary>Rows that belong to one of the events, or were related to one when they were written.</summary>
+        private void AddOf(HashSet<string> events, Spreading spreading)
+        {
+            if (events.Count == 0)
+                return;
+            var among = table.EventsAmong(events);
+            for (var sequence = 1; sequence <= head; sequence++)
+            {
+                ref readonly var facts = ref table.FactsOf(sequence);
+                var row = sequence;
+                if (among[facts.Event] || (facts.Extras != 0 && Array.Exists(table.ExtrasOf(facts).RelatedEvents, e => events.Contains(e) && !spreading.ComesFromExempt(row, e))))
+                    spreading.Add(sequence);
+            }
+        }
+
+        /// <summary>From the first version of a resource to the rows that refer to it; made when something spreads.</summary>
+        private ILookup<int, int> Referrers
+        {
+            get
+            {
+                if (_referrers is not null)
+                    return _referrers;
+                var pairs = new List<(int Target, int Row)>();
+                for (var sequence = 1; sequence <= head; sequence++)
+                    foreach (var target in table.TargetsOf(table.FactsOf(sequence)))
+                        pairs.Add((target, sequence));
+                return _referrers = pairs.ToLookup(p => p.Target, p => p.Row);
+            }
+        }
+
+        /// <param name="isExempt">Types that are never in the set; null: all may be.</param>
+        private sealed class Spreading(Finding finding, Func<string, bool>? isExempt)
+        {
+            private readonly BitArray _rows = new(finding.Head + 1);
+            private readonly Stack<int> _open = new();
+            private readonly HashSet<string> _events = new(StringComparer.Ordinal);
+
+            public void Add(int sequence)
+            {
+                if (_rows[sequence] || isExempt?.Invoke(finding.Table.TypeOf(finding.Table.FactsOf(sequence))) == true)
+                    return;
+                _rows[sequence] = true;
+                if (finding.Table.NewestOf(sequence, finding.Head) != sequence)
+                    return;
+                _open.Push(finding.Table.FactsOf(sequence).First);
+                if (finding.EventThatIs(sequence) is { } serviceEvent)
+                    _events.Add(serviceEvent);
+            }
+
+            /// <summary>Whether a row is related to an event only because it refers to something exempt of it, at most four references away.</summary>
+            public bool ComesFromExempt(int sequence, string serviceEvent, int depth = 0)
+            {
+                if (isExempt is null || depth == 4)
+                    return false;
+                foreach (var target in finding.Table.TargetsOf(finding.Table.FactsOf(sequence)))
+                {
+                    if (target > finding.Head)
+                        continue;
+                    var newest = finding.Table.NewestOf(target, finding.Head);
+                    ref readonly var facts = ref finding.Table.FactsOf(newest);
+                    var isOfIt = finding.Table.EventOf(facts) == serviceEvent;
+                    if ((isOfIt || Array.IndexOf(finding.Table.ExtrasOf(facts).RelatedEvents, serviceEvent) >= 0)
+                        && (isExempt(finding.Table.TypeOf(facts)) || (!isOfIt && ComesFromExempt(newest, serviceEvent, depth + 1))))
+                        return true;
+                }
+                return false;
+            }
+
+            public BitArray Done()
+            {
+                for (var named = 0; _open.Count > 0 || _events.Count > named;)
+                {
+                    while (_open.TryPop(out var first))
+                        foreach (var referrer in finding.Referrers[first])
+                            Add(referrer);
+                    // Whoever names a hidden visit by its OID tells that there is one.
+                    if (_events.Count == named)
+                        continue;
+                    named = _events.Count;
+                    finding.AddOf(_events, this);
+                }
+                return _rows;
+            }
+        }
+
+        private RowTable Table => table;
+
+        private int Head => head;
+    }
+}

@@ -1,0 +1,137 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Protection;
+
+namespace KantaGateway.Tests.Repository;
+
+/// <summary>What the gateway decides on, and when it must decide anew.</summary>
+public sealed class PolicyReadingTests : IAsyncLifetime
+{
+    private const string Visit = "1.2.246.10.11111111.14.5";
+
+    private RepositoryWorld _world = null!;
+    private Caller _aurora = null!;
+
+    public async Task InitializeAsync()
+    {
+        _world = await RepositoryWorld.StartAsync();
+        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+    }
+
+    public async Task DisposeAsync() => await _world.DisposeAsync();
+
+    [Fact]
+    public async Task Visits_and_appointments_come_with_their_register_and_services()
+    {
+        await _aurora.StoreAsync(Some.Patient());
+        var care = _aurora.With(s => s with { Register = Register.Occupational("0204819-8") });
+        await care.StoreAsync(Some.Patient());
+        var encounter = Some.Encounter(_aurora.PatientId, Visit);
+        encounter["serviceType"] = Service("142");
+        var visit = await _aurora.StoreAsync(encounter);
+        var booked = await care.StoreAsync(Appointment("booked"));
+        foreach (var status in (string[])["proposed", "pending", "fulfilled", "cancelled", "noshow", "waitlist", "entered-in-error"])
+            await _aurora.StoreAsync(Appointment(status));
+        var events = (await PolicyAsync())["serviceEvents"]!.AsArray();
+        Assert.Equal(2, events.Count);
+        Assert.True(JsonNode.DeepEquals(new JsonObject
+        {
+            ["kind"] = "Encounter", ["oid"] = Visit, ["encounter"] = visit, ["controller"] = RepositoryWorld.Aurora, ["register"] = "2", ["services"] = new JsonArray("Psychology"),
+            ["status"] = "in-progress", ["start"] = "2026-01-05T08:00:00+02:00",
+        }, events[0]), events[0]!.ToJsonString());
+        Assert.True(JsonNode.DeepEquals(new JsonObject
+        {
+            ["kind"] = "Appointment", ["appointment"] = booked, ["controller"] = RepositoryWorld.Aurora, ["register"] = "4:1.2.246.10.2048198", ["services"] = new JsonArray(),
+            ["status"] = "booked", ["start"] = "2026-05-05T08:00:00+03:00", ["end"] = "2026-05-05T09:00:00+03:00",
+        }, events[1]), events[1]!.ToJsonString());
+        foreach (var status in (string[])["arrived", "checked-in"])
+            await _aurora.StoreAsync(Appointment(status));
+        Assert.Equal(4, (await PolicyAsync())["serviceEvents"]!.AsArray().Count);
+    }
+
+    [Fact]
+    public async Task Of_the_person_the_newest_record_that_knows_tells()
+    {
+        Assert.Equal("""{"nonDisclosure":false}""", (await PolicyAsync())["person"]!.ToJsonString());
+        var first = Some.Patient();
+        first["birthDate"] = "2015-02-03";
+        first["deceasedDateTime"] = "2026-01-02";
+        await _aurora.StoreAsync(first);
+        var third = _world.As(_aurora.Grant.Compartment, "1.2.246.10.33333333");
+        var labelled = Some.Patient();
+        labelled["meta"] = new JsonObject { ["security"] = new JsonArray(new JsonObject { ["system"] = ContactDetails.LabelSystem, ["code"] = "TURVAKIELTO" }) };
+        await third.StoreAsync(labelled);
+        Assert.Equal("""{"birthDate":"2015-02-03","deceased":"2026-01-02","nonDisclosure":true}""", (await PolicyAsync())["person"]!.ToJsonString());
+        var corrected = Some.Patient();
+        corrected["birthDate"] = "2015-02-04";
+        corrected["deceasedBoolean"] = true;
+        await _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli).StoreAsync(corrected);
+        var person = (await PolicyAsync())["person"]!;
+        Assert.Equal("2015-02-04", (string)person["birthDate"]!);
+        // Only the fact is known: the day it was written.
+        Assert.Matches(@"^20\d\d-\d\d-\d\d$", (string)person["deceased"]!);
+    }
+
+    [Fact]
+    public async Task The_version_moves_with_what_decisions_rest_on_and_with_nothing_else()
+    {
+        var patient = Some.Patient();
+        patient["birthDate"] = "2015-02-03";
+        var created = (await _aurora.CreateAsync(patient)).Is(HttpStatusCode.Created);
+        var version = await VersionAsync();
+        Assert.True(version > 0);
+
+        var stored = created.Json;
+        var etag = created.ETag;
+        foreach (var (change, moves) in new (Action<JsonNode>, bool)[]
+        {
+            (p => p["name"]![0]!["family"] = "Lepp\u00e4", false),
+            (p => p["birthDate"] = "2015-02-04", true),
+            (p => p["deceasedBoolean"] = false, false),
+            (p => p["deceasedBoolean"] = true, true),
+            (p => { p.AsObject().Remove("deceasedBoolean"); p["deceasedDateTime"] = "2026-01-02"; }, true),
+            (p => p["deceasedDateTime"] = "2026-01-03", true),
+            (p => p["gender"] = "female", false),
+            (p => p["meta"]!["security"] = new JsonArray(new JsonObject { ["system"] = ContactDetails.LabelSystem, ["code"] = "TURVAKIELTO" }), true),
+            (p => p["meta"]!["security"] = new JsonArray(new JsonObject { ["system"] = ContactDetails.LabelSystem, ["code"] = "TURVAKIELTO", ["display"] = "Turvakielto" }), false),
+            (p => p["meta"]!.AsObject().Remove("security"), true),
+        })
+        {
+            change(stored);
+            var updated = (await _aurora.UpdateAsync(stored, etag)).Is(HttpStatusCode.OK);
+            (stored, etag) = (updated.Json, updated.ETag);
+            Assert.Equal(moves, await MovedAsync());
+        }
+        await _aurora.StoreAsync(Some.Observation(_aurora.PatientId));
+        Assert.False(await MovedAsync());
+        await _aurora.StoreAsync(Appointment("booked"));
+        Assert.True(await MovedAsync());
+        (await _aurora.DeleteAsync("Patient/" + _aurora.PatientId)).Is(HttpStatusCode.NoContent);
+        Assert.True(await MovedAsync());
+        // A record that knows none of it.
+        await _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli).StoreAsync(Some.Patient());
+        Assert.False(await MovedAsync());
+
+        async Task<bool> MovedAsync()
+        {
+            var before = version;
+            version = await VersionAsync();
+            return version != before;
+        }
+    }
+
+    private async Task<JsonNode> PolicyAsync() => (await _aurora.PolicyAsync()).Is(HttpStatusCode.OK).Json;
+
+    private async Task<long> VersionAsync() => (long)(await PolicyAsync())["version"]!;
+
+    private static JsonObject Service(string code) =>
+        new() { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://terminology.hl7.org/CodeSystem/service-type", ["code"] = code }) };
+
+    private JsonObject Appointment(string status) => new()
+    {
+        ["resourceType"] = "Appointment", ["status"] = status,
+        ["participant"] = new JsonArray(new JsonObject { ["actor"] = Some.To("Patient/" + _aurora.PatientId), ["status"] = "accepted" }),
+        ["start"] = "2026-05-05T08:00:00+03:00", ["end"] = "2026-05-05T09:00:00+03:00",
+    };
+}

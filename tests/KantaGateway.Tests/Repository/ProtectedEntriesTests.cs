@@ -1,0 +1,195 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+
+namespace KantaGateway.Tests.Repository;
+
+/// <summary>Act 703/2023 §26.2, decree 457/2024 §26: entries of specially protected services, from every register until they are confirmed.</summary>
+public sealed class ProtectedEntriesTests : IAsyncLifetime
+{
+    private const string Visit = "1.2.246.10.11111111.14.5", ActCode = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+
+    private RepositoryWorld _world = null!;
+    private Caller _aurora = null!, _own = null!, _other = null!;
+
+    public async Task InitializeAsync()
+    {
+        _world = await RepositoryWorld.StartAsync();
+        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).WithDirectory();
+        _own = _aurora.With(s => s with { Withheld = new() { SpeciallyProtected = true } });
+        _other = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed).With(s => s with { Withheld = new() { SpeciallyProtected = true } });
+        await _aurora.StoreAsync(Some.Patient());
+    }
+
+    public async Task DisposeAsync() => await _world.DisposeAsync();
+
+    [Fact]
+    public async Task A_labelled_entry_is_withheld_from_every_register_with_what_refers_to_it()
+    {
+        var note = await StoreAsync(Labelled("PSY"));
+        var open = await StoreAsync(Some.Observation(_aurora.PatientId));
+        var referring = Some.Observation(_aurora.PatientId);
+        referring["derivedFrom"] = new JsonArray(Some.To(note));
+        await AssertWithheldAsync(note, await StoreAsync(referring));
+        await AssertSeenAsync(open);
+    }
+
+    [Fact]
+    public async Task What_is_seen_of_one_service_is_not_seen_of_another()
+    {
+        var psychiatry = await StoreAsync(Labelled("PSY"));
+        var addiction = await StoreAsync(Labelled("SUD"));
+        var strange = await StoreAsync(Labelled("HIV"));
+        var both = await StoreAsync(Labelled("PSY", "SUD"));
+        var unclear = await StoreAsync(Labelled("PSY", "HIV"));
+        var seeing = _own.With(s => s with { Withheld = s.Withheld with { SeenServices = ProtectedService.Psychiatry } });
+        (await seeing.GetAsync(psychiatry)).Is(HttpStatusCode.OK);
+        (await seeing.GetAsync(both)).Is(HttpStatusCode.OK);
+        foreach (var hidden in (string[])[addiction, strange, unclear])
+            (await seeing.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+        var all = _own.With(s => s with { Withheld = s.Withheld with { SeenServices = (ProtectedService)255 } });
+        foreach (var entry in (string[])[psychiatry, addiction, strange, both, unclear])
+            (await all.GetAsync(entry)).Is(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Every_entry_of_a_visit_to_a_protected_service_is_protected_also_when_the_visit_is_labelled_afterwards()
+    {
+        var encounter = Some.Encounter(_aurora.PatientId, Visit);
+        var created = (await _aurora.CreateAsync(encounter)).Is(HttpStatusCode.Created);
+        var id = (string)created.Json["id"]!;
+        var note = await StoreAsync(Some.Observation(_aurora.PatientId, encounterId: id));
+        // By its OID alone, from no address.
+        var naming = Some.Observation(_aurora.PatientId);
+        naming["encounter"] = new JsonObject { ["type"] = "Encounter", ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + Visit } };
+        var named = await StoreAsync(naming);
+        var order = await StoreAsync(Order(id));
+        await AssertSeenAsync(note, named, order, "Encounter/" + id);
+
+        var labelled = created.Json;
+        labelled["serviceType"] = Concept("http://terminology.hl7.org/CodeSystem/service-type", "142");
+        var updated = (await _aurora.UpdateAsync(labelled, created.ETag)).Is(HttpStatusCode.OK);
+        await AssertWithheldAsync(note, named, "Encounter/" + id);
+        // Medication is exempt, though it belongs to the visit and refers to it.
+        await AssertSeenAsync(order);
+        // And the way back, and a deletion, which takes no protection away.
+        var plain = updated.Json.AsObject();
+        plain.Remove("serviceType");
+        var unlabelled = (await _aurora.UpdateAsync(plain, updated.ETag)).Is(HttpStatusCode.OK);
+        await AssertSeenAsync(note);
+        var again = unlabelled.Json;
+        again["serviceType"] = Concept("http://terminology.hl7.org/CodeSystem/service-type", "142");
+        (await _aurora.UpdateAsync(again, unlabelled.ETag)).Is(HttpStatusCode.OK);
+        (await _aurora.DeleteAsync("Encounter/" + id)).Is(HttpStatusCode.NoContent);
+        await AssertWithheldAsync(note, named);
+    }
+
+    [Fact]
+    public async Task A_consultation_within_a_visit_protects_itself_and_not_the_visit()
+    {
+        var visit = await _aurora.StoreAsync(Some.Encounter(_aurora.PatientId, Visit));
+        var part = Some.Encounter(_aurora.PatientId);
+        part["partOf"] = Some.To("Encounter/" + visit);
+        part["serviceType"] = Concept("http://terminology.hl7.org/CodeSystem/service-type", "141");
+        var consultation = await _aurora.StoreAsync(part);
+        await AssertWithheldAsync("Encounter/" + consultation, await StoreAsync(Some.Observation(_aurora.PatientId, encounterId: consultation)));
+        await AssertSeenAsync("Encounter/" + visit, await StoreAsync(Some.Observation(_aurora.PatientId, encounterId: visit)));
+    }
+
+    [Fact]
+    public async Task Medication_and_risks_are_seen_and_hide_nothing_that_refers_to_them()
+    {
+        var encounter = Some.Encounter(_aurora.PatientId, Visit);
+        encounter["serviceType"] = Concept("http://terminology.hl7.org/CodeSystem/service-type", "141");
+        var order = Order(await _aurora.StoreAsync(encounter));
+        order["meta"] = Security("PSY");
+        var ordered = await StoreAsync(order);
+        var allergy = new JsonObject
+        {
+            ["resourceType"] = "AllergyIntolerance", ["meta"] = Security("PSY"), ["patient"] = Some.To("Patient/" + _aurora.PatientId), ["code"] = new JsonObject { ["text"] = "Pähkinä" },
+            ["clinicalStatus"] = Concept("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active"),
+        };
+        var related = Some.Observation(_aurora.PatientId);
+        related["focus"] = new JsonArray(Some.To(ordered));
+        await AssertSeenAsync(ordered, await StoreAsync(allergy), await StoreAsync(related));
+        // A denial of the visit covers them all the same.
+        var denied = _other.With(s => s with { Withheld = s.Withheld with { ServiceEvents = [Visit] } });
+        (await denied.GetAsync(ordered)).Is(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task A_practitioner_of_a_protected_speciality_protects_what_names_them()
+    {
+        var directory = new Caller(_world, _world.DirectoryGrant(RepositoryWorld.Aurora));
+        var role = await directory.StoreAsync(new JsonObject { ["resourceType"] = "PractitionerRole", ["specialty"] = new JsonArray(Concept("http://snomed.info/sct", "394913002")) });
+        var encounter = Some.Encounter(_aurora.PatientId, Visit);
+        encounter["participant"] = new JsonArray(new JsonObject { ["individual"] = Some.To("PractitionerRole/" + role) });
+        var id = await _aurora.StoreAsync(encounter);
+        await AssertWithheldAsync("Encounter/" + id, await StoreAsync(Some.Observation(_aurora.PatientId, encounterId: id)));
+        var seeing = _own.With(s => s with { Withheld = s.Withheld with { SeenServices = ProtectedService.Psychotherapy } });
+        (await seeing.GetAsync("Encounter/" + id)).Is(HttpStatusCode.OK);
+        // The directory itself tells everybody who works there.
+        (await directory.GetAsync("PractitionerRole/" + role)).Is(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task A_labelled_record_of_the_person_is_hidden_from_others_and_not_from_its_own_register()
+    {
+        var patient = Some.Patient();
+        patient["meta"] = Security("PSYTHPN");
+        (await _aurora.CreateAsync(patient)).Is(HttpStatusCode.Created);
+        (await _own.GetAsync("Patient/" + _aurora.PatientId)).Is(HttpStatusCode.OK);
+        (await _other.GetAsync("Patient/" + _aurora.PatientId)).Is(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task A_text_is_withheld_with_its_document()
+    {
+        const string text = "urn:uuid:00000000-0000-4000-8000-00000000000a";
+        var reply = (await _aurora.TransactAsync(Some.Transaction(
+            ("POST", "Binary", new JsonObject { ["resourceType"] = "Binary", ["contentType"] = "text/plain", ["data"] = "VGVrc3Rpw6Q=" }, text),
+            ("POST", "DocumentReference", new JsonObject
+            {
+                ["resourceType"] = "DocumentReference", ["status"] = "current", ["subject"] = Some.To("Patient/" + _aurora.PatientId), ["type"] = Concept("http://loinc.org", "34904-3"),
+                ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = text } }),
+            }, null)))).Is(HttpStatusCode.OK);
+        await AssertWithheldAsync([.. reply.Json["entry"]!.AsArray().Select(e => ((string)e!["response"]!["location"]!)[(RepositoryWorld.Base.Length + 1)..].Split("/_history/")[0])]);
+    }
+
+    private async Task AssertWithheldAsync(params string[] entries)
+    {
+        foreach (var entry in entries)
+        {
+            (await _own.GetAsync(entry)).Is(HttpStatusCode.NotFound);
+            (await _other.GetAsync(entry)).Is(HttpStatusCode.NotFound);
+            Assert.DoesNotContain(entry.Split('/')[1], (await _own.SearchAsync(entry.Split('/')[0])).Text);
+            (await _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed).GetAsync(entry)).Is(HttpStatusCode.OK);
+        }
+    }
+
+    private async Task AssertSeenAsync(params string[] entries)
+    {
+        foreach (var entry in entries)
+            foreach (var reader in (Caller[])[_own, _other])
+                (await reader.GetAsync(entry)).Is(HttpStatusCode.OK);
+    }
+
+    private async Task<string> StoreAsync(JsonObject resource) => $"{(string)resource["resourceType"]!}/{await _aurora.StoreAsync(resource)}";
+
+    private JsonObject Labelled(params string[] codes)
+    {
+        var observation = Some.Observation(_aurora.PatientId);
+        observation["meta"] = Security(codes);
+        return observation;
+    }
+
+    private JsonObject Order(string encounter) => new()
+    {
+        ["resourceType"] = "MedicationRequest", ["status"] = "active", ["intent"] = "order", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+        ["medicationCodeableConcept"] = new JsonObject { ["text"] = "Lääke" }, ["encounter"] = Some.To("Encounter/" + encounter),
+    };
+
+    private static JsonObject Security(params string[] codes) => new() { ["security"] = new JsonArray([.. codes.Select(c => new JsonObject { ["system"] = ActCode, ["code"] = c })]) };
+
+    private static JsonObject Concept(string system, string code) => new() { ["coding"] = new JsonArray(new JsonObject { ["system"] = system, ["code"] = code }) };
+}
