@@ -15,7 +15,7 @@ namespace KantaGateway.Repository.Interactions;
 /// </summary>
 /// <remarks>
 /// JSON: <c>version</c>; <c>consents</c>; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
-/// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (names of <see cref="ProtectedService"/>), <c>status</c>,
+/// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number), <c>status</c>,
 /// <c>start</c>, <c>end</c>; <c>person</c> with <c>birthDate</c>, <c>deceased</c> (a date) and <c>nonDisclosure</c>. What is not known is left out.
 /// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names)
@@ -104,11 +104,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         json.WriteString(row.Type == "Encounter" ? "encounter"u8 : "appointment"u8, id);
         json.WriteString("controller"u8, row.Controller);
         json.WriteString("register"u8, row.Register);
-        json.WriteStartArray("services"u8);
-        foreach (var service in Enum.GetValues<ProtectedService>())
-            if (service != 0 && services.HasFlag(service))
-                json.WriteStringValue(service.ToString());
-        json.WriteEndArray();
+        json.WriteNumber("services"u8, (byte)services);
         json.WriteString("status"u8, resource.GetProperty("status"u8).GetString());
         // An Encounter has a period; an Appointment its two ends.
         if (row.Type == "Appointment" || resource.TryGetProperty("period"u8, out resource))

@@ -37,12 +37,12 @@ public sealed class PolicyReadingTests : IAsyncLifetime
         Assert.Equal(2, events.Count);
         Assert.True(JsonNode.DeepEquals(new JsonObject
         {
-            ["kind"] = "Encounter", ["oid"] = Visit, ["encounter"] = visit, ["controller"] = RepositoryWorld.Aurora, ["register"] = "2", ["services"] = new JsonArray("Psychology"),
+            ["kind"] = "Encounter", ["oid"] = Visit, ["encounter"] = visit, ["controller"] = RepositoryWorld.Aurora, ["register"] = "2", ["services"] = (int)ProtectedService.Psychology,
             ["status"] = "in-progress", ["start"] = "2026-01-05T08:00:00+02:00",
         }, events[0]), events[0]!.ToJsonString());
         Assert.True(JsonNode.DeepEquals(new JsonObject
         {
-            ["kind"] = "Appointment", ["appointment"] = booked, ["controller"] = RepositoryWorld.Aurora, ["register"] = "4:1.2.246.10.2048198", ["services"] = new JsonArray(),
+            ["kind"] = "Appointment", ["appointment"] = booked, ["controller"] = RepositoryWorld.Aurora, ["register"] = "4:1.2.246.10.2048198", ["services"] = 0,
             ["status"] = "booked", ["start"] = "2026-05-05T08:00:00+03:00", ["end"] = "2026-05-05T09:00:00+03:00",
         }, events[1]), events[1]!.ToJsonString());
         foreach (var status in (string[])["arrived", "checked-in"])
