@@ -34,6 +34,9 @@ public sealed record DevHostOptions
     /// <summary>OTLP collector of spans and metrics; null: none.</summary>
     public string? Otlp { get; init; }
 
+    /// <summary>Repository and key service listen on Unix sockets in the data folder, where other processes of the same user reach them.</summary>
+    public bool Sockets { get; init; }
+
     /// <summary>Largest content of a Binary, bytes, in gateway and repository.</summary>
     public long MaxBinary { get; init; } = RawContent.DefaultMax;
 
@@ -49,6 +52,8 @@ public sealed class DevHost : IAsyncDisposable
 {
     private readonly List<WebApplication> _parts = [];
     private DevelopmentFolder? _folder;
+    private GatewayOptions? _gateway;
+    private Action<WebApplicationBuilder>? _configure;
 
     private DevHost(string address) => Address = address;
 
@@ -60,6 +65,9 @@ public sealed class DevHost : IAsyncDisposable
 
     /// <summary>The simulated e-Authorizations, for tests that have it misbehave.</summary>
     public SimulatedAuthorizations Authorizations { get; private set; } = null!;
+
+    /// <summary>Internal endpoint of the repository.</summary>
+    public string Repository => _gateway?.Repository ?? throw new InvalidOperationException("Not started.");
 
     /// <summary>Starts everything and returns when it answers.</summary>
     /// <param name="options">How.</param>
@@ -81,6 +89,54 @@ public sealed class DevHost : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Starts a gateway alone, over repository and key service of a host that runs on the same folder with <see cref="DevHostOptions.Sockets"/>.
+    /// </summary>
+    /// <param name="options">With a port of its own; its metrics are two after it.</param>
+    /// <param name="first">The host's port: both are known under its address, as behind a load balancer.</param>
+    public static async Task<DevHost> JoinAsync(DevHostOptions options, int first)
+    {
+        var address = $"https://localhost:{first}";
+        var host = new DevHost(address);
+        try
+        {
+            var root = Path.GetFullPath(options.DataFolder);
+            var folder = host._folder = DevelopmentFolder.Join(root);
+            var outside = $"https://localhost:{first + 1}";
+            var revocation = new RevocationResponder(folder.Authority);
+            host._gateway = OptionsOf(options, folder, Outside(folder, address, outside, first + 1, revocation), address, outside, revocation);
+            host._parts.Add(await host.StartFurtherGatewayAsync(options.Port));
+            return host;
+        }
+        catch
+        {
+            await host.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Starts another gateway over the same repository and key service, with a listener, caches and an audit log of its own; the caller ends it.</summary>
+    /// <param name="port">Of its TLS listener; metrics two after it.</param>
+    /// <param name="repository">Internal endpoint through which it reaches the repository; null: the repository's own.</param>
+    /// <param name="configure">As <see cref="DevHostOptions.Configure"/>, for this one; null: the host's.</param>
+    public async Task<WebApplication> StartFurtherGatewayAsync(int port, string? repository = null, Action<WebApplicationBuilder>? configure = null)
+    {
+        var first = _gateway ?? throw new InvalidOperationException("Not started.");
+        var gateway = GatewayHost.Build(first with
+        {
+            Port = port,
+            TerminatorListen = null,
+            MetricsListen = $"http://127.0.0.1:{port + 2}",
+            Repository = repository ?? first.Repository,
+            AuditFolder = $"{first.AuditFolder}-{port}",
+            AuditOrigin = $"{first.AuditOrigin}-{port}",
+            // One process keeps the operators' decisions.
+            Identification = first.Identification with { Operators = null },
+        }, configure ?? _configure);
+        await gateway.StartAsync();
+        return gateway;
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (var part in Enumerable.Reverse(_parts))
@@ -93,28 +149,16 @@ public sealed class DevHost : IAsyncDisposable
         var root = Path.GetFullPath(options.DataFolder);
         say($"state in {root}");
         var folder = _folder = DevelopmentFolder.Open(root);
-        var (keys, repository) = ($"process:{root}/keys", $"process:{root}/repository");
+        _configure = options.Configure;
         var outside = $"https://localhost:{options.Port + 1}";
         // The longest work of the start, for which repository and gateway wait: it is done beside the rest.
         _ = KnownProfiles.PrepareAsync();
 
         var revocation = new RevocationResponder(folder.Authority);
-        var simulators = new SimulatorOptions
-        {
-            Port = options.Port + 1,
-            PublicAddress = outside,
-            TlsCertificateFile = folder.ServerCertificateFile,
-            TlsKeyFile = folder.ServerKeyFile,
-            Revocation = revocation,
-            Register = new(folder.RegisterClientThumbprint),
-            Authorizations = Authorizations = new(DevelopmentFolder.MandatesClientId, File.ReadAllText(folder.MandatesApiKeyFile), File.ReadAllText(folder.MandatesPasswordFile), address + "/on-behalf/back") { Relations = DevelopmentFolder.Relations },
-            OperatorTenant = new(DevelopmentFolder.OperatorTenantId, DevelopmentFolder.OperatorClientId, folder.OperatorCertificateFile, address + "/signin-operator") { Operators = DevelopmentFolder.Operators },
-            Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
-            Professionals = DevelopmentFolder.Professionals,
-            Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
-            ProfessionalAudience = DevelopmentFolder.ProfessionalAudience,
-            ProfessionalClient = new(DevelopmentFolder.ProfessionalClientId, folder.ProfessionalCertificateFile, issuer => address + ProfessionalSignIn.RedirectPathOf(issuer)),
-        };
+        var simulators = Outside(folder, address, outside, options.Port + 1, revocation);
+        Authorizations = simulators.Authorizations!;
+        _gateway = OptionsOf(options, folder, simulators, address, outside, revocation);
+        var (keys, repository) = (_gateway.Keys, _gateway.Repository);
         say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
         folder.Publish(address, simulators);
 
@@ -136,7 +180,33 @@ public sealed class DevHost : IAsyncDisposable
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
         var behind = Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
-        var gatewayHost = GatewayHost.Build(new GatewayOptions
+        var gatewayHost = GatewayHost.Build(_gateway, options.Configure);
+        await File.WriteAllTextAsync(folder.AuditVerifierFile, gatewayHost.Services.GetRequiredService<AuditLog>().Verifier + "\n");
+        await behind;
+        await RunAsync(gatewayHost);
+    }
+
+    private static SimulatorOptions Outside(DevelopmentFolder folder, string address, string outside, int port, RevocationResponder revocation) => new()
+    {
+        Port = port,
+        PublicAddress = outside,
+        TlsCertificateFile = folder.ServerCertificateFile,
+        TlsKeyFile = folder.ServerKeyFile,
+        Revocation = revocation,
+        Register = new(folder.RegisterClientThumbprint),
+        Authorizations = new(DevelopmentFolder.MandatesClientId, File.ReadAllText(folder.MandatesApiKeyFile), File.ReadAllText(folder.MandatesPasswordFile), address + "/on-behalf/back") { Relations = DevelopmentFolder.Relations },
+        OperatorTenant = new(DevelopmentFolder.OperatorTenantId, DevelopmentFolder.OperatorClientId, folder.OperatorCertificateFile, address + "/signin-operator") { Operators = DevelopmentFolder.Operators },
+        Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
+        Professionals = DevelopmentFolder.Professionals,
+        Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
+        ProfessionalAudience = DevelopmentFolder.ProfessionalAudience,
+        ProfessionalClient = new(DevelopmentFolder.ProfessionalClientId, folder.ProfessionalCertificateFile, issuer => address + ProfessionalSignIn.RedirectPathOf(issuer)),
+    };
+
+    private static GatewayOptions OptionsOf(DevHostOptions options, DevelopmentFolder folder, SimulatorOptions simulators, string address, string outside, RevocationResponder revocation)
+    {
+        string Inside(string part) => options.Sockets ? $"unix:{Path.GetFullPath(options.DataFolder)}/{part}.sock" : $"process:{Path.GetFullPath(options.DataFolder)}/{part}";
+        return new()
         {
             PublicAddress = address,
             Port = options.Port,
@@ -146,8 +216,8 @@ public sealed class DevHost : IAsyncDisposable
             TerminatorListen = options.TerminatorPort is { } port ? $"http://127.0.0.1:{port}" : null,
             MetricsListen = $"http://127.0.0.1:{options.Port + 2}",
             Otlp = options.Otlp,
-            Repository = repository,
-            Keys = keys,
+            Repository = Inside("repository"),
+            Keys = Inside("keys"),
             GrantKeyFile = folder.GrantKeyFile,
             IdentifierKeyFile = folder.IdentifierKeyFile,
             AuditFolder = folder.AuditFolder,
@@ -179,7 +249,7 @@ public sealed class DevHost : IAsyncDisposable
                 },
                 Operators = new()
                 {
-                    Authority = simulators.OperatorTenant.IssuerUnder(outside),
+                    Authority = simulators.OperatorTenant!.IssuerUnder(outside),
                     Tenant = DevelopmentFolder.OperatorTenantId,
                     ClientId = DevelopmentFolder.OperatorClientId,
                     CertificateFile = folder.OperatorCertificateFile,
@@ -198,10 +268,7 @@ public sealed class DevHost : IAsyncDisposable
                     FurtherAcrs = simulators.FurtherAcrs,
                 },
             },
-        }, options.Configure);
-        await File.WriteAllTextAsync(folder.AuditVerifierFile, gatewayHost.Services.GetRequiredService<AuditLog>().Verifier + "\n");
-        await behind;
-        await RunAsync(gatewayHost);
+        };
     }
 
     private async Task RunAsync(WebApplication part)

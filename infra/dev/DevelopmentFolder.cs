@@ -54,9 +54,9 @@ public sealed class DevelopmentFolder : IDisposable
     private readonly string _root;
     private readonly DevelopmentAuthority _authority;
 
-    private readonly FileStream _lock;
+    private readonly FileStream? _lock;
 
-    private DevelopmentFolder(string root, DevelopmentAuthority authority, FileStream @lock) => (_root, _authority, _lock) = (root, authority, @lock);
+    private DevelopmentFolder(string root, DevelopmentAuthority authority, FileStream? @lock) => (_root, _authority, _lock) = (root, authority, @lock);
 
     /// <summary>The development certificate authority.</summary>
     public DevelopmentAuthority Authority => _authority;
@@ -165,6 +165,10 @@ public sealed class DevelopmentFolder : IDisposable
         return folder;
     }
 
+    /// <summary>Opens the folder of a host that runs: nothing is made, nothing is written.</summary>
+    public static DevelopmentFolder Join(string root) =>
+        new(root, DevelopmentAuthority.Load(File.ReadAllText(Path.Combine(root, "ca.pem")), File.ReadAllText(Path.Combine(root, "keys", "ca.key"))), null);
+
     /// <summary>Writes what depends on the addresses, and onboards the clinics.</summary>
     public void Publish(string publicAddress, SimulatorOptions simulators)
     {
@@ -191,7 +195,7 @@ public sealed class DevelopmentFolder : IDisposable
     public void Dispose()
     {
         _authority.Dispose();
-        _lock.Dispose();
+        _lock?.Dispose();
     }
 
     /// <summary>A second host on the same folder would take the first one's sockets away. The kernel frees the lock of a killed one.</summary>

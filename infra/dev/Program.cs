@@ -4,7 +4,9 @@ using KantaGateway.Dev;
 var port = new Option<int>("--port") { Description = "TLS port of the gateway; the two ports after it are used as well.", DefaultValueFactory = _ => 8443 };
 var data = new Option<string?>("--data") { Description = "Folder for all state; default $KANTA_DATA, else .dev beside the solution." };
 var terminator = new Option<int?>("--terminator-port") { Description = "Plain HTTP port for a trusted TLS terminator on this machine; default none." };
-var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator };
+var sockets = new Option<bool>("--sockets") { Description = "Repository and key service listen on Unix sockets in the data folder, so that further gateways can join." };
+var join = new Option<int?>("--join") { Description = "Runs a gateway alone, over the repository of the host that runs on the same folder with --sockets: that host's port." };
+var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, sockets, join };
 command.SetAction(async (parse, cancel) =>
 {
     var folder = parse.GetValue(data) ?? Environment.GetEnvironmentVariable("KANTA_DATA") ?? Path.Combine(SolutionFolder(), ".dev");
@@ -35,18 +37,22 @@ command.SetAction(async (parse, cancel) =>
 });
 return await command.Parse(args).InvokeAsync();
 
-Task<DevHost> StartAsync(ParseResult parse, string folder) =>
-    DevHost.StartAsync(new DevHostOptions
+Task<DevHost> StartAsync(ParseResult parse, string folder)
+{
+    var options = new DevHostOptions
     {
         Port = parse.GetValue(port),
         DataFolder = folder,
         Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
         Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
         TerminatorPort = parse.GetValue(terminator),
+        Sockets = parse.GetValue(sockets) || parse.GetValue(join) is not null,
         // Request logging writes paths, and paths carry ids. What keeps a host from starting is said below.
         Configure = builder => builder.Logging.AddSimpleConsole().AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.Critical),
-    }, line => Console.WriteLine("  " + line));
+    };
+    return parse.GetValue(join) is { } first ? DevHost.JoinAsync(options, first) : DevHost.StartAsync(options, line => Console.WriteLine("  " + line));
+}
 
 static string SolutionFolder()
 {

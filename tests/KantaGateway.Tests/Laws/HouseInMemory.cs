@@ -44,6 +44,13 @@ sealed class HouseInMemory : IAsyncDisposable
 
     public IServiceProvider Gateway => _host.Gateway.Services;
 
+    /// <summary>Internal endpoint of the repository.</summary>
+    public string Repository => _host.Repository;
+
+    /// <summary>Another gateway over the same repository; the caller ends it.</summary>
+    /// <param name="repository">Internal endpoint by which it reaches the repository.</param>
+    public Task<Microsoft.AspNetCore.Builder.WebApplication> StartFurtherGatewayAsync(int port, string repository) => _host.StartFurtherGatewayAsync(port, repository);
+
     /// <summary>The person of whom the house keeps records, set by <see cref="AdmitAsync"/>.</summary>
     public string PatientId { get; private set; } = "";
 
@@ -105,6 +112,10 @@ sealed class HouseInMemory : IAsyncDisposable
         Scopes = SmartScope.ParseAll(["patient/*.cruds"]),
         Expires = DateTimeOffset.UtcNow.AddHours(1),
     };
+
+    /// <summary>The person with this Patient id, signed in to the portal.</summary>
+    public Requester CitizenOf(string patient) =>
+        Gateway.GetRequiredService<IdentifierCipher>().TryReadResourceId(patient, out var self, out _) ? CitizenOf(self) : throw new ArgumentException("Not a Patient's id.", nameof(patient));
 
     /// <summary>A citizen declares; returns the id of the Consent.</summary>
     /// <param name="citizen">The admitted one by default.</param>

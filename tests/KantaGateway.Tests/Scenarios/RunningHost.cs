@@ -55,8 +55,9 @@ sealed class RunningHost : IAsyncDisposable
     /// <param name="logFile">Where its output is appended.</param>
     /// <param name="port">First of three free ports; null looks for some.</param>
     /// <param name="environment">Extra settings.</param>
+    /// <param name="further">Further arguments.</param>
     /// <exception cref="InvalidOperationException">It ended or did not become ready.</exception>
-    public static async Task<RunningHost> StartAsync(string data, string logFile, int? port = null, IReadOnlyDictionary<string, string>? environment = null)
+    public static async Task<RunningHost> StartAsync(string data, string logFile, int? port = null, IReadOnlyDictionary<string, string>? environment = null, string[]? further = null)
     {
         Directory.CreateDirectory(data);
         Directory.CreateDirectory(Path.GetDirectoryName(logFile)!);
@@ -68,6 +69,8 @@ sealed class RunningHost : IAsyncDisposable
             WorkingDirectory = Solution.Folder,
             ArgumentList = { Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data },
         };
+        foreach (var argument in further ?? [])
+            start.ArgumentList.Add(argument);
         // What the tests were given must not steer the host.
         foreach (var name in (string[])["KANTA_DATA", "KANTA_POSTGRES", "KANTA_REDIS"])
             start.Environment.Remove(name);

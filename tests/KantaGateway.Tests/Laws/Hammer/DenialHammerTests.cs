@@ -1,0 +1,157 @@
+#pragma warning disable CA5394 // The same seed gives the same faults; nothing here is a secret.
+using System.Globalization;
+using KantaGateway.Audit;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Tests.Scenarios;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Xunit.Abstractions;
+
+namespace KantaGateway.Tests.Laws.Hammer;
+
+/// <summary>
+/// Law 3 with several gateways over one repository, bad lines and gateways that die: no request that begins after the answer to a denial
+/// receives what it denies, and a permission works on the next request.
+/// </summary>
+/// <remarks><c>KANTA_HAMMER_ROUNDS</c>, <c>KANTA_HAMMER_KILLS</c> and <c>KANTA_HAMMER_SEED</c> make it a campaign, see <c>infra/hammer.sh</c>.</remarks>
+public sealed class DenialHammerTests(ITestOutputHelper output)
+{
+    private static readonly int Seed = Setting("KANTA_HAMMER_SEED") ?? 20261128;
+
+    [Fact]
+    public async Task Denials_and_permissions_bind_at_once_on_two_gateways_over_bad_lines_while_one_is_stopped_and_started()
+    {
+        var rounds = Setting("KANTA_HAMMER_ROUNDS") ?? 30;
+        await using var house = await HouseInMemory.OpenAsync();
+        string[] lines = [$"process:{house.Folder.Path}/line-1", $"process:{house.Folder.Path}/line-2"];
+        await using var first = await Middleman.StartAsync(lines[0], house.Repository, Seed);
+        await using var second = await Middleman.StartAsync(lines[1], house.Repository, Seed + 1);
+        int[] ports = [RunningHost.FreePorts(), RunningHost.FreePorts()];
+        WebApplication[] running = [await house.StartFurtherGatewayAsync(ports[0], lines[0]), await house.StartFurtherGatewayAsync(ports[1], lines[1])];
+        try
+        {
+            var record = await HammeredRecord.WriteAsync(house.Aurora, house.Revontuli, house.Folder.Citizens[1].IdentityCode);
+            var gateways = ports.Select((port, i) => Gateway($"gateway {i + 1}", house.Folder, port)).ToArray();
+            // The person's own road goes through the gateway with the good line too.
+            var road = new FhirRoad(() => [house.Gateway, .. running.Select(g => g.Services)], () => Task.WhenAll(first.SettledAsync(), second.SettledAsync()), house.CitizenOf(record.Patient), record.Patient, Seed);
+            await road.InformAsync();
+            var anvil = new Anvil(record, gateways, Seed);
+            var (restart, restarts) = (Task.CompletedTask, 0);
+            await anvil.StrikeAsync(road, rounds, async round =>
+            {
+                if (round % 10 != 5)
+                    return;
+                await restart;
+                restart = RestartAsync(restarts++ % 2);
+            });
+            await restart;
+            foreach (var gateway in gateways)
+                gateway.Client.Dispose();
+            Judge(anvil, [$"seed {Seed}: {first.Broken + second.Broken} connections to the repository broken, {first.Delayed + second.Delayed} delayed, {restarts} gateways stopped and started, {road.Repeated} declarations sent again"]);
+            Assert.True(first.Broken > 0 && second.Delayed > 0 && restarts > 0, "Nothing went wrong, so the test showed little.");
+            Assert.Equal([], running.SelectMany(g => g.Services.GetRequiredService<AuditLog>().Verify().Faults));
+
+            async Task RestartAsync(int which)
+            {
+                gateways[which].IsDown();
+                // Without grace: what is under way is cut off.
+                await running[which].StopAsync(new CancellationToken(canceled: true));
+                await running[which].DisposeAsync();
+                running[which] = await house.StartFurtherGatewayAsync(ports[which], lines[which]);
+                gateways[which].IsUp();
+            }
+        }
+        finally
+        {
+            foreach (var gateway in running)
+                await gateway.DisposeAsync();
+        }
+    }
+
+    [Fact]
+    public async Task Denials_and_permissions_bind_at_once_while_processes_are_killed()
+    {
+        var kills = Setting("KANTA_HAMMER_KILLS") ?? 1;
+        const int RoundsPerKill = 8;
+        using var folder = new TemporaryFolder();
+        int[] ports = [RunningHost.FreePorts(), RunningHost.FreePorts()];
+        var running = new RunningHost[2];
+        try
+        {
+            running[0] = await StartAsync(0);
+            running[1] = await StartAsync(1);
+            var dev = running[0].Folder;
+            var gateways = ports.Select((port, i) => Gateway(i == 0 ? "the host" : "the other gateway", dev, port)).ToArray();
+            using var archivist = ClinicClient.Open(dev, "aurora", running[0].Target);
+            var record = await HammeredRecord.WriteAsync(archivist, gateways[0].Client, dev.Citizens[1].IdentityCode);
+            var road = new PortalRoad(async () =>
+            {
+                await gateways[0].UpAsync(default);
+                var browser = new CitizenClient(dev, new Uri($"https://localhost:{ports[0]}"), 1);
+                await browser.SignInAsync();
+                await browser.BeInformedAsync();
+                return browser;
+            });
+            var random = new Random(Seed);
+            var anvil = new Anvil(record, gateways, Seed);
+            var (kill, killed) = (Task.CompletedTask, new int[2]);
+            await anvil.StrikeAsync(road, kills * RoundsPerKill, async round =>
+            {
+                if (round % RoundsPerKill != RoundsPerKill / 2)
+                    return;
+                await kill;
+                // The second one first, and then either.
+                kill = KillAsync(killed[1] == 0 ? 1 : random.Next(2));
+            });
+            await kill;
+            foreach (var gateway in gateways)
+                gateway.Client.Dispose();
+            Judge(anvil, [$"seed {Seed}: the host with the repository killed {killed[0]} times, the other gateway {killed[1]} times, {road.Repeated} declarations sent again"]);
+
+            async Task KillAsync(int which)
+            {
+                killed[which]++;
+                gateways[which].IsDown();
+                await running[which].KillAsync();
+                await running[which].DisposeAsync();
+                running[which] = await StartAsync(which);
+                gateways[which].IsUp();
+            }
+        }
+        finally
+        {
+            foreach (var host in running.Reverse())
+                if (host is not null)
+                    await host.DisposeAsync();
+        }
+
+        Task<RunningHost> StartAsync(int which) => RunningHost.StartAsync(folder.File("data"), folder.File($"logs/{which}.log"), ports[which],
+            further: which == 0 ? ["--sockets"] : ["--join", ports[0].ToString(CultureInfo.InvariantCulture)]);
+    }
+
+    private void Judge(Anvil anvil, IEnumerable<string> faults)
+    {
+        string[] report = [.. faults, .. anvil.Report()];
+        foreach (var line in report)
+            output.WriteLine(line);
+        if (Environment.GetEnvironmentVariable("KANTA_HAMMER_REPORT") is { Length: > 0 } file)
+            File.AppendAllLines(file, report);
+        Assert.Null(anvil.Explain());
+        foreach (var (road, (shown, _, _)) in anvil.Roads)
+            Assert.True(shown > 0, $"No {road} showed anything, so the test showed nothing of it.");
+        foreach (var road in (string[])["read", "read of the second", "search", "everything", "history", "history of the type"])
+            Assert.True(anvil.Roads[road].Hidden > 0, $"No {road} found anything hidden.");
+        Assert.True(anvil.Roads["open page link"].Shown > 0);
+        // What is slow cannot be judged by: the requests went on while the declarations were under way.
+        Assert.Contains(anvil.Writes, w => anvil.Reads.Any(r => r.Invoked < w.Returned && w.Invoked < r.Returned));
+    }
+
+    private static HammeredGateway Gateway(string name, DevFolder folder, int port)
+    {
+        var client = ClinicClient.Open(folder, "revontuli", new Uri($"https://localhost:{port}"));
+        return new(name, client, client.Professional(folder.ProfessionalOf("revontuli").Id));
+    }
+
+    private static int? Setting(string name) =>
+        int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out var value) ? value : null;
+}
