@@ -4,6 +4,7 @@ using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Formats;
@@ -73,6 +74,8 @@ public static class GatewayHost
         services.AddSingleton<IPractitioners, Practitioners>();
         services.AddCompression();
         services.AddHostedService<WarmUp>();
+        services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
+        builder.AddBreach(options);
         builder.AddTelemetry(options);
         builder.AddIdentification(options);
         builder.AddPortal(options);
@@ -88,6 +91,8 @@ public static class GatewayHost
 
         var app = builder.Build();
         _ = app.Services.GetRequiredService<AuditLog>();
+        // Cases that are not whole are no start.
+        _ = app.Services.GetService<BreachCases>();
         app.UseFaults();
         app.MapMetrics(options);
         app.UseFhirCompression();
@@ -100,6 +105,7 @@ public static class GatewayHost
         app.MapAuditLog();
         app.MapReceipts();
         app.MapOperatorClients(options);
+        app.MapOperatorBreachCases(options);
         app.MapHealth(options);
         app.MapPortal();
         return app;

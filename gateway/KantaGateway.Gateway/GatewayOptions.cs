@@ -77,6 +77,9 @@ public sealed record GatewayOptions
 
     public required Identification.IdentificationOptions Identification { get; init; }
 
+    /// <summary>Cases of breaches, and the live probes; null: neither.</summary>
+    public Breach.BreachOptions? Breach { get; init; }
+
     /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>
     public string NationalOrganisation { get; init; } = "1.2.246.10.99999990";
 

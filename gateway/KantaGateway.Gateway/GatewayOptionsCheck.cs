@@ -3,7 +3,9 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Audit;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Gateway.Identification.Mandates;
@@ -36,6 +38,8 @@ internal sealed class GatewayOptionsCheck
         }
         else
             check.Add(nameof(options.Identification), "missing");
+        if (options.Breach is { } breach)
+            check.CheckBreach(options, breach);
         return check._wrong;
     }
 
@@ -91,6 +95,45 @@ internal sealed class GatewayOptionsCheck
             Add(nameof(options.MaxBinary), "at least 1");
         if (!Oid.TryParse(options.NationalOrganisation, out _))
             Add(nameof(options.NationalOrganisation), "an OID");
+    }
+
+    private void CheckBreach(GatewayOptions options, BreachOptions breach)
+    {
+        static string Of(string name) => $"{nameof(GatewayOptions.Breach)}.{name}";
+        if (string.IsNullOrWhiteSpace(breach.CaseFolder) || (!options.CreateStores && !Directory.Exists(breach.CaseFolder)))
+            Add(Of(nameof(breach.CaseFolder)), "no such folder");
+        if (breach.Probes is not { } probes)
+            return;
+        static string OfProbes(string name) => Of($"{nameof(BreachOptions.Probes)}.{name}");
+        if (probes.IntervalSeconds is < 1 or > 30)
+            Add(OfProbes(nameof(probes.IntervalSeconds)), "1 to 30");
+        // A code of the 900 series is nobody's and none in production; there it has to be one that is kept for tests.
+        if (probes.IdentityCodes is not { Count: >= 1 and <= 10 } codes || codes.Distinct(StringComparer.Ordinal).Count() != codes.Count
+            || codes.Any(code => !PersonalIdentityCode.TryParse(code, out var parsed) || parsed.IsTemporary != options.Identification?.TestIdentityCodes))
+            Add(OfProbes(nameof(probes.IdentityCodes)), $"1 to 10 different identity codes, of the 900 series where {nameof(IdentificationOptions.TestIdentityCodes)} is set and else not");
+        if (string.IsNullOrWhiteSpace(probes.Professional))
+            Add(OfProbes(nameof(probes.Professional)), "missing");
+        if (!IsHttps(probes.SubjectTokenAddress))
+            Add(OfProbes(nameof(probes.SubjectTokenAddress)), "an https address");
+        if (probes.AuthorityFile is { } roots)
+            Exists(OfProbes(nameof(probes.AuthorityFile)), roots);
+        foreach (var (name, system) in new[] { (nameof(probes.Archivist), probes.Archivist), (nameof(probes.Reader), probes.Reader) })
+        {
+            if (system is null)
+            {
+                Add(OfProbes(name), "missing");
+                continue;
+            }
+            if (string.IsNullOrWhiteSpace(system.ClientId))
+                Add(OfProbes($"{name}.{nameof(system.ClientId)}"), "missing");
+            if (!Oid.TryParse(system.Organisation, out _))
+                Add(OfProbes($"{name}.{nameof(system.Organisation)}"), "an OID");
+            Exists(OfProbes($"{name}.{nameof(system.KeyFile)}"), system.KeyFile);
+            Exists(OfProbes($"{name}.{nameof(system.CertificateFile)}"), system.CertificateFile);
+            Exists(OfProbes($"{name}.{nameof(system.CertificateKeyFile)}"), system.CertificateKeyFile);
+        }
+        if (probes is { Archivist: { } one, Reader: { } other } && one.Organisation == other.Organisation)
+            Add(OfProbes(nameof(probes.Reader)), $"another organisation's than {nameof(probes.Archivist)}");
     }
 
     private void CheckIdentification(IdentificationOptions options)

@@ -34,6 +34,9 @@ public sealed record DevHostOptions
     /// <summary>OTLP collector of spans and metrics; null: none.</summary>
     public string? Otlp { get; init; }
 
+    /// <summary>Seconds between two rounds of the live probes, 1 to 30; null: none ask.</summary>
+    public int? ProbeInterval { get; init; }
+
     /// <summary>Repository and key service listen on Unix sockets in the data folder, where other processes of the same user reach them.</summary>
     public bool Sockets { get; init; }
 
@@ -130,6 +133,7 @@ public sealed class DevHost : IAsyncDisposable
             Repository = repository ?? first.Repository,
             AuditFolder = $"{first.AuditFolder}-{port}",
             AuditOrigin = $"{first.AuditOrigin}-{port}",
+            Breach = first.Breach is { } breach ? breach with { CaseFolder = $"{breach.CaseFolder}-{port}" } : null,
             // One process keeps the operators' decisions.
             Identification = first.Identification with { Operators = null },
         }, configure ?? _configure);
@@ -160,7 +164,7 @@ public sealed class DevHost : IAsyncDisposable
         _gateway = OptionsOf(options, folder, simulators, address, outside, revocation);
         var (keys, repository) = (_gateway.Keys, _gateway.Repository);
         say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
-        folder.Publish(address, simulators);
+        folder.Publish(address, simulators, options.ProbeInterval is not null);
 
         say("key service: wrapping key in a file of its owner");
         await RunAsync(KeysHost.Build(new KeysOptions { Listen = keys, KeyFile = folder.WrappingKeyFile, GatewayKeyFile = folder.GrantPublicKeyFile, CreateStores = true }, options.Configure));
@@ -197,7 +201,7 @@ public sealed class DevHost : IAsyncDisposable
         Authorizations = new(DevelopmentFolder.MandatesClientId, File.ReadAllText(folder.MandatesApiKeyFile), File.ReadAllText(folder.MandatesPasswordFile), address + "/on-behalf/back") { Relations = DevelopmentFolder.Relations },
         OperatorTenant = new(DevelopmentFolder.OperatorTenantId, DevelopmentFolder.OperatorClientId, folder.OperatorCertificateFile, address + "/signin-operator") { Operators = DevelopmentFolder.Operators },
         Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
-        Professionals = DevelopmentFolder.Professionals,
+        Professionals = [.. DevelopmentFolder.Professionals, DevelopmentFolder.ProbeProfessional],
         Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
         ProfessionalAudience = DevelopmentFolder.ProfessionalAudience,
         ProfessionalClient = new(DevelopmentFolder.ProfessionalClientId, folder.ProfessionalCertificateFile, issuer => address + ProfessionalSignIn.RedirectPathOf(issuer)),
@@ -225,6 +229,20 @@ public sealed class DevHost : IAsyncDisposable
             CreateStores = true,
             Redis = options.Redis,
             MaxBinary = options.MaxBinary,
+            Breach = new()
+            {
+                CaseFolder = folder.CaseFolder,
+                Probes = options.ProbeInterval is not { } interval ? null : new()
+                {
+                    IntervalSeconds = interval,
+                    IdentityCodes = DevelopmentFolder.ProbeCodes,
+                    Archivist = folder.ProbeSystemOf(DevelopmentFolder.ProbeArchivist),
+                    Reader = folder.ProbeSystemOf(DevelopmentFolder.ProbeReader),
+                    Professional = DevelopmentFolder.ProbeProfessional.Id,
+                    SubjectTokenAddress = simulators.SubjectTokenUrl(DevelopmentFolder.ProbeReader.Name),
+                    AuthorityFile = folder.CaFile,
+                },
+            },
             Identification = new IdentificationOptions
             {
                 ClientsFile = folder.ClientsFile,
@@ -236,7 +254,7 @@ public sealed class DevHost : IAsyncDisposable
                 UpstreamAuthorityFile = folder.CaFile,
                 RevocationSources = [new RevocationSource { Authority = folder.Authority.Fingerprint, CrlAddress = outside + revocation.ListPath, OcspAddress = outside + revocation.ResponderPath }],
                 RoleRegister = new() { Address = outside + SimulatedRoleRegister.Path, CertificateFile = folder.RegisterCertificateFile, KeyFile = folder.RegisterKeyFile },
-                ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid)
+                ProfessionalIssuers = [.. DevelopmentFolder.Clinics.Append(DevelopmentFolder.ProbeReader).Select(c => new ProfessionalIssuer(simulators.ClinicIssuer(c.Name), DevelopmentFolder.ProfessionalAudience, c.Oid)
                 {
                     SignIn = new(DevelopmentFolder.ProfessionalClientId, folder.ProfessionalCertificateFile, folder.ProfessionalKeyFile),
                 })],

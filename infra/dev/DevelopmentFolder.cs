@@ -4,6 +4,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Simulators;
 using Microsoft.IdentityModel.Tokens;
@@ -45,6 +46,15 @@ public sealed class DevelopmentFolder : IDisposable
 
     /// <summary>The gateway as the clinics' identity providers know it.</summary>
     public const string ProfessionalClientId = "kanta-apps";
+
+    /// <summary>Two clinics that exist for the live probes alone and look like any; their files are in <c>probes/</c>.</summary>
+    public static DevelopmentClinic ProbeArchivist { get; } = new("kuusikko", "Lääkärikeskus Kuusikko Oy", "1.2.246.10.99000077", ControllerKind.Private, "ES384");
+    public static DevelopmentClinic ProbeReader { get; } = new("koivisto", "Koiviston Terveyspalvelut Oy", "1.2.246.10.99000088", ControllerKind.Private, "ES384");
+
+    public static SimulatedProfessional ProbeProfessional { get; } = new("koivisto-laakari", "Tuomas Koivistolääkäri", "laakari", "koivisto");
+
+    /// <summary>Identity codes of the probes' synthetic people.</summary>
+    public static IReadOnlyList<string> ProbeCodes { get; } = [Person("060679", '-', "981", "", "").IdentityCode, Person("191288", '-', "982", "", "").IdentityCode];
 
     /// <summary>Nobody listens there: a test reads the answer off the redirect.</summary>
     public const string AppRedirect = "https://omakunto.example/paluu", ClinicAppRedirect = "https://vastaanotto.example/paluu";
@@ -93,6 +103,7 @@ public sealed class DevelopmentFolder : IDisposable
     public string WrappingKeyFile => At("keys/wrapping-keys.json");
     public string ClientsFile => At("keys/clients.json");
     public string AuditFolder => At("audit");
+    public string CaseFolder => At("breach");
     public string AuditVerifierFile => At("audit.vkey");
     public string DatabaseFile => At("repository/repository.db");
 
@@ -170,11 +181,18 @@ public sealed class DevelopmentFolder : IDisposable
         new(root, DevelopmentAuthority.Load(File.ReadAllText(Path.Combine(root, "ca.pem")), File.ReadAllText(Path.Combine(root, "keys", "ca.key"))), null);
 
     /// <summary>Writes what depends on the addresses, and onboards the clinics.</summary>
-    public void Publish(string publicAddress, SimulatorOptions simulators)
+    /// <param name="probes">Whether the clinics of the live probes are among them.</param>
+    public void Publish(string publicAddress, SimulatorOptions simulators, bool probes)
     {
         var registrations = new List<object>();
         foreach (var clinic in Clinics)
             registrations.Add(Onboard(clinic, publicAddress));
+        if (probes)
+        {
+            OwnerOnly.CreateFolder(At("probes"));
+            registrations.Add(Onboard(ProbeArchivist, publicAddress, "probes"));
+            registrations.Add(Onboard(ProbeReader, publicAddress, "probes"));
+        }
         OwnerOnly.CreateFolder(At("apps"));
         registrations.Add(OnboardApp(App, "app", "Omakunto", ["patient/*.rs", "openid", "fhirUser"], AppRedirect, publicAddress));
         registrations.Add(OnboardApp(KeyBoundApp, "app", "Taskukunto", ["patient/*.rs", "openid", "fhirUser"], AppRedirect, publicAddress));
@@ -263,9 +281,19 @@ public sealed class DevelopmentFolder : IDisposable
             }
     }
 
-    private object Onboard(DevelopmentClinic clinic, string publicAddress)
+    /// <summary>What the gateway is told of a client of the probes.</summary>
+    public ProbeSystem ProbeSystemOf(DevelopmentClinic clinic) => new()
     {
-        var (folder, key) = MakeKeys("clinics", clinic);
+        ClientId = clinic.Name,
+        Organisation = clinic.Oid,
+        KeyFile = At($"probes/{clinic.Name}/private_key.jwk"),
+        CertificateFile = At($"probes/{clinic.Name}/tls.pem"),
+        CertificateKeyFile = At($"probes/{clinic.Name}/tls.key"),
+    };
+
+    private object Onboard(DevelopmentClinic clinic, string publicAddress, string kind = "clinics")
+    {
+        var (folder, key) = MakeKeys(kind, clinic);
         string[] scopes = ["system/*.cruds", "user/*.cruds"];
         File.WriteAllText(Path.Combine(folder, "client.json"), JsonSerializer.Serialize(new
         {

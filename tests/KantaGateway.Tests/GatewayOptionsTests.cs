@@ -349,6 +349,38 @@ public sealed class GatewayOptionsTests : IDisposable
         Assert.All(wrong, error => Assert.StartsWith("Identification.RevocationSources", error));
     }
 
+    [Theory]
+    [InlineData("interval", "Breach.Probes.IntervalSeconds")]
+    [InlineData("code of the 900 series", "Breach.Probes.IdentityCodes")]
+    [InlineData("no code", "Breach.Probes.IdentityCodes")]
+    [InlineData("one organisation", "Breach.Probes.Reader")]
+    [InlineData("http", "Breach.Probes.SubjectTokenAddress")]
+    [InlineData("no key", "Breach.Probes.Reader.KeyFile")]
+    [InlineData("no folder", "Breach.CaseFolder")]
+    [InlineData("good", null)]
+    public void Probes_ask_about_nobody_real_and_often_enough(string what, string? wrong)
+    {
+        // One that the population register keeps free for examples.
+        var code = $"{"010203"}-898{KantaGateway.Fhir.Identifiers.PersonalIdentityCode.CheckCharacterOf("010203", "898")}";
+        KantaGateway.Gateway.Breach.ProbeSystem System(string organisation) => new() { ClientId = "probe", KeyFile = _file, CertificateFile = _file, CertificateKeyFile = _file, Organisation = organisation };
+        var probes = new KantaGateway.Gateway.Breach.ProbeOptions
+        {
+            IdentityCodes = [code], Archivist = System("1.2.246.10.1"), Reader = System("1.2.246.10.2"), Professional = "someone", SubjectTokenAddress = "https://idp.example/subject",
+        };
+        probes = what switch
+        {
+            "interval" => probes with { IntervalSeconds = 31 },
+            "code of the 900 series" => probes with { IdentityCodes = [KantaGateway.Dev.DevelopmentFolder.ProbeCodes[0]] },
+            "no code" => probes with { IdentityCodes = [] },
+            "one organisation" => probes with { Reader = System("1.2.246.10.1") },
+            "http" => probes with { SubjectTokenAddress = "http://idp.example/subject" },
+            "no key" => probes with { Reader = System("1.2.246.10.2") with { KeyFile = "/nowhere" } },
+            _ => probes,
+        };
+        var errors = GatewayOptionsCheck.Explain(Good() with { Breach = new() { CaseFolder = what == "no folder" ? "/nowhere" : _audit, Probes = probes } });
+        Assert.Equal(wrong is null ? [] : [wrong], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
+
     private GatewayOptions Good() => new()
     {
         PublicAddress = "https://localhost:8443", Port = 8443, TlsCertificateFile = _file, TlsKeyFile = _file, ClientAuthorityFile = _file,

@@ -62,14 +62,17 @@ public static class OperatorClients
         });
 
     /// <summary>What holds of each of them: an operator, no other site's page behind it, JSON in, nothing kept.</summary>
-    private static async Task AnswerAsync(HttpContext context, Func<IServiceProvider, Operator, ValueTask<IResult>> answer)
+    private static Task AnswerAsync(HttpContext context, Func<IServiceProvider, Operator, ValueTask<IResult>> answer) => AnswerAsync(context, OperatorRole.Onboarding, answer);
+
+    /// <param name="role">That the operator must have.</param>
+    internal static async Task AnswerAsync(HttpContext context, OperatorRole role, Func<IServiceProvider, Operator, ValueTask<IResult>> answer)
     {
         context.Response.Headers.CacheControl = "no-store";
         context.Response.Headers.XContentTypeOptions = "nosniff";
         IResult result;
         if (await OperatorSessions.OfAsync(context) is not { } who)
             result = Problem(context, 401, "Not signed in", [$"Sign in at {OperatorSession.SignInPath}."]);
-        else if (!who.Roles.Contains(OperatorRole.Onboarding))
+        else if (!who.Roles.Contains(role))
             result = Refuse(context, DecisionRefusal.NoRole);
         // A form of another site can neither send JSON nor hide where it comes from.
         else if (HttpMethods.IsPost(context.Request.Method) && (!OperatorSession.IsOwn(context.Request) || !context.Request.HasJsonContentType()))

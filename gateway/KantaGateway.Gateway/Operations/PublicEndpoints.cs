@@ -1,6 +1,7 @@
 using KantaGateway.Audit;
 using KantaGateway.Audit.Tree;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Breach;
 
 namespace KantaGateway.Gateway.Operations;
 
@@ -25,16 +26,22 @@ public static class PublicEndpoints
         });
     }
 
-    /// <summary><c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too; 503 says which does not.</summary>
+    /// <summary>
+    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, and no live probe has found a breach; 503 says
+    /// which does not hold.
+    /// </summary>
     public static void MapHealth(this WebApplication app, GatewayOptions options)
     {
         // The repository is ready when its database is; the key service has nothing behind it.
         var parts = new[] { ("repository", options.Repository, "/health/ready"), ("keys", options.Keys, "/health/live") }
             .Select(p => (p.Item1, Client: InternalEndpoint.Parse(p.Item2).CreateClient(TimeSpan.FromSeconds(2)), Path: new Uri(p.Item3, UriKind.Relative))).ToArray();
+        var watch = app.Services.GetService<BreachWatch>();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", async (CancellationToken cancel) =>
         {
             var down = new List<string>();
+            if (watch is { MayServe: false })
+                down.Add("probes");
             foreach (var (name, client, path) in parts)
                 try
                 {

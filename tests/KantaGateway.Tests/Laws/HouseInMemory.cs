@@ -49,7 +49,9 @@ sealed class HouseInMemory : IAsyncDisposable
 
     /// <summary>Another gateway over the same repository; the caller ends it.</summary>
     /// <param name="repository">Internal endpoint by which it reaches the repository.</param>
-    public Task<Microsoft.AspNetCore.Builder.WebApplication> StartFurtherGatewayAsync(int port, string repository) => _host.StartFurtherGatewayAsync(port, repository);
+    /// <param name="configure">Instead of the house's own logging.</param>
+    public Task<Microsoft.AspNetCore.Builder.WebApplication> StartFurtherGatewayAsync(int port, string repository, Action<Microsoft.AspNetCore.Builder.WebApplicationBuilder>? configure = null) =>
+        _host.StartFurtherGatewayAsync(port, repository, configure);
 
     /// <summary>The person of whom the house keeps records, set by <see cref="AdmitAsync"/>.</summary>
     public string PatientId { get; private set; } = "";
@@ -58,7 +60,8 @@ sealed class HouseInMemory : IAsyncDisposable
 
     /// <param name="maxBinary">Largest content of a Binary, bytes.</param>
     /// <param name="log">Told of errors that any part logs.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null)
+    /// <param name="probes">Whether there are live probes, which a test asks for its rounds before they come by themselves.</param>
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -66,6 +69,7 @@ sealed class HouseInMemory : IAsyncDisposable
             Port = RunningHost.FreePorts(),
             DataFolder = data,
             MaxBinary = maxBinary,
+            ProbeInterval = probes ? 30 : null,
             Configure = builder =>
             {
                 builder.Logging.ClearProviders();

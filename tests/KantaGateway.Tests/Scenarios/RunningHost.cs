@@ -67,7 +67,7 @@ sealed class RunningHost : IAsyncDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             WorkingDirectory = Solution.Folder,
-            ArgumentList = { Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data },
+            ArgumentList = { Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data, "--probes", "0" },
         };
         foreach (var argument in further ?? [])
             start.ArgumentList.Add(argument);

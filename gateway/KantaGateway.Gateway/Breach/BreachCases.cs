@@ -1,0 +1,153 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using KantaGateway.Audit;
+using KantaGateway.Audit.Balp;
+
+namespace KantaGateway.Gateway.Breach;
+
+/// <summary>What was seen.</summary>
+public enum BreachKind
+{
+    /// <summary>Somebody was shown what a denial covers.</summary>
+    DeniedDataShown,
+
+    /// <summary>Something was answered that does not stand in the audit log.</summary>
+    Unrecorded,
+}
+
+/// <summary>A breach, as the machine became aware of it.</summary>
+/// <param name="Number">From 1.</param>
+/// <param name="AwareAt">UTC: from here the 24 and 72 hours run (GDPR Art. 33, Act 124/2025 §11, Act 703/2023 §90).</param>
+/// <param name="What">A plain sentence without personal data.</param>
+/// <param name="Previous">SHA-256 of the file before, hexadecimal; empty for the first.</param>
+public sealed record BreachCase(long Number, BreachKind Kind, DateTimeOffset AwareAt, string What, string Previous);
+
+/// <summary>
+/// The cases of a gateway: a folder with one file a case, <c>00000001.json</c> and on, each naming the digest of the one before. Opened by the
+/// machine, durable when opened, never changed; nothing deletes one. Each opening stands in the audit log too, with the file's digest.
+/// Thread-safe.
+/// </summary>
+public sealed class BreachCases : IDisposable
+{
+    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) }, WriteIndented = true };
+
+    private readonly string _folder;
+    private readonly AuditLog _audit;
+    private readonly GatewayOptions _options;
+    private readonly TimeProvider _time;
+    private readonly FileStream _lock;
+    private readonly SemaphoreSlim _turn = new(1);
+    private volatile IReadOnlyList<BreachCase> _cases;
+    private string _last;
+
+    /// <summary>Opens the folder and follows the cases to the last one.</summary>
+    /// <exception cref="InvalidDataException">One has been changed or has gone.</exception>
+    /// <exception cref="IOException">Another process has the folder open.</exception>
+    public BreachCases(GatewayOptions options, AuditLog audit, TimeProvider time)
+    {
+        (_options, _audit, _time, _folder) = (options, audit, time, options.Breach!.CaseFolder);
+        if (options.CreateStores)
+            OwnerOnly.CreateFolder(_folder);
+        _lock = OwnerOnly.OpenFile(Path.Combine(_folder, "lock"), FileShare.None);
+        try
+        {
+            (_cases, _last) = Read();
+        }
+        catch
+        {
+            _lock.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>All, oldest first.</summary>
+    public IReadOnlyList<BreachCase> All => _cases;
+
+    /// <summary>Opens a case; it is on disk when this returns. Its entry in the audit log may have failed, which the log says by itself.</summary>
+    /// <param name="what">Without personal data.</param>
+    /// <exception cref="IOException">It could not be written.</exception>
+    public async Task<BreachCase> OpenAsync(BreachKind kind, string what)
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var opened = new BreachCase(_cases.Count + 1, kind, _time.GetUtcNow(), what, _last);
+            var bytes = JsonSerializer.SerializeToUtf8Bytes(opened, Format);
+            OwnerOnly.WriteWhole(PathOf(opened.Number), bytes);
+            // :: Durable from here on.
+            (_cases, _last) = ([.. _cases, opened], DigestOf(bytes));
+            await RecordAsync(opened, bytes).ConfigureAwait(false);
+            return opened;
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    public void Dispose()
+    {
+        _lock.Dispose();
+        _turn.Dispose();
+    }
+
+    private async Task RecordAsync(BreachCase opened, byte[] bytes)
+    {
+        var record = new DisclosureRecord
+        {
+            Kind = AuditKind.AuthorizationDecision,
+            Interaction = "operation",
+            Recorded = opened.AwareAt,
+            Server = _options.PublicAddress,
+            System = new("gateway", "inside"),
+            Organisation = new(_options.NationalOrganisation, "gateway"),
+            PurposeOfUse = "HSYSADMIN",
+            Outcome = AuditOutcome.SeriousFailure,
+            OutcomeDescription = string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"),
+            RequestId = Guid.NewGuid().ToString("D"),
+            Digest = SHA256.HashData(bytes),
+        };
+        try
+        {
+            await _audit.AppendAsync(new AuditEntry([], record.ToUtf8())).ConfigureAwait(false);
+        }
+        catch (AuditUnavailableException)
+        {
+            // The case is opened all the more: an audit log that fails may be what it is about.
+        }
+    }
+
+    private (IReadOnlyList<BreachCase>, string) Read()
+    {
+        var (cases, last) = (new List<BreachCase>(), "");
+        foreach (var file in Directory.EnumerateFiles(_folder, "*.json").Where(IsCase).Order(StringComparer.Ordinal))
+        {
+            var bytes = File.ReadAllBytes(file);
+            if (file != PathOf(cases.Count + 1) || ReadOne(bytes) is not { } one || one.Number != cases.Count + 1 || one.Previous != last)
+                throw new InvalidDataException($"The breach cases have lost or changed the one before {Path.GetFileName(file)}, or that one.");
+            cases.Add(one);
+            last = DigestOf(bytes);
+        }
+        return (cases, last);
+    }
+
+    private static BreachCase? ReadOne(byte[] bytes)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<BreachCase>(bytes, Format);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    private static bool IsCase(string file) => Path.GetFileNameWithoutExtension(file) is { Length: 8 } name && name.All(char.IsAsciiDigit);
+
+    private string PathOf(long number) => Path.Combine(_folder, number.ToString("D8", CultureInfo.InvariantCulture) + ".json");
+
+    private static string DigestOf(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
+}

@@ -1,0 +1,52 @@
+namespace KantaGateway.Gateway.Breach;
+
+/// <summary>Where cases of breaches are kept, and what watches for them.</summary>
+public sealed record BreachOptions
+{
+    /// <summary>Folder of the cases of this gateway, which are only added to; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
+    public required string CaseFolder { get; init; }
+
+    /// <summary>Live probes; null (default): none.</summary>
+    public ProbeOptions? Probes { get; init; }
+}
+
+/// <summary>Synthetic people with known denials, asked for through the public listener as two clinics would.</summary>
+public sealed record ProbeOptions
+{
+    /// <summary>Seconds between two rounds, 1 to 30; default 15. What leaks is to be seen within a minute.</summary>
+    public int IntervalSeconds { get; init; } = 15;
+
+    /// <summary>Identity codes of the synthetic people, 1 to 10. In production codes that are kept for tests and can be nobody's; elsewhere of the 900 series.</summary>
+    public required IReadOnlyList<string> IdentityCodes { get; init; }
+
+    /// <summary>The registered client whose organisation holds what is denied.</summary>
+    public required ProbeSystem Archivist { get; init; }
+
+    /// <summary>Another organisation's, for whose professional it is denied.</summary>
+    public required ProbeSystem Reader { get; init; }
+
+    /// <summary>The reader's professional, as the role register and the identity provider know it.</summary>
+    public required string Professional { get; init; }
+
+    /// <summary>Where the reader's identity provider gives a subject token for the professional: https; POST <c>{"professional": id}</c> answers <c>subject_token</c> and <c>subject_token_type</c>.</summary>
+    public required string SubjectTokenAddress { get; init; }
+
+    /// <summary>PEM file with the roots that the public listener's certificate and that address are checked by; null (default): the system's.</summary>
+    public string? AuthorityFile { get; init; }
+}
+
+/// <summary>A client of the probes: registered like any clinic's system, with a certificate like any.</summary>
+public sealed record ProbeSystem
+{
+    public required string ClientId { get; init; }
+
+    /// <summary>Private key (JWK with <c>alg</c> and <c>kid</c>) of its client assertions.</summary>
+    public required string KeyFile { get; init; }
+
+    /// <summary>PEM chain, and PKCS#8 key, of its organisation certificate.</summary>
+    public required string CertificateFile { get; init; }
+    public required string CertificateKeyFile { get; init; }
+
+    /// <summary>OID of its organisation, under which its service events are numbered.</summary>
+    public required string Organisation { get; init; }
+}

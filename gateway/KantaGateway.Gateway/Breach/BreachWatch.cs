@@ -1,0 +1,55 @@
+namespace KantaGateway.Gateway.Breach;
+
+/// <summary>
+/// Whether this gateway may serve. One breach that a probe has seen ends that for the life of the process; where there are cases, one that has been
+/// started anew serves when a round of probes was sound. Thread-safe.
+/// </summary>
+sealed class BreachWatch(BreachCases cases, GatewayOptions options, ILogger<BreachWatch> logger)
+{
+    private readonly HashSet<BreachKind> _seen = [];
+    private volatile bool _waits = options.Breach!.Probes is not null && cases.All.Count > 0;
+    private volatile bool _breached;
+
+    /// <summary>For readiness.</summary>
+    public bool MayServe => !_breached && !_waits;
+
+    public void RoundWasSound() => _waits = false;
+
+    /// <summary>The gateway serves no more; a case is opened, one for each kind in the life of the process.</summary>
+    public async Task BreachAsync(BreachKind kind, string what)
+    {
+        // Before anything that can fail.
+        _breached = true;
+        lock (_seen)
+            if (!_seen.Add(kind))
+                return;
+        try
+        {
+            var opened = await cases.OpenAsync(kind, what).ConfigureAwait(false);
+            Log.Opened(logger, opened.Number, opened.What);
+        }
+        catch
+        {
+            // A disk that does not take it: the next round tries again.
+            lock (_seen)
+                _seen.Remove(kind);
+            throw;
+        }
+    }
+}
+
+/// <summary>Puts cases and probes together.</summary>
+static class BreachSetup
+{
+    public static void AddBreach(this WebApplicationBuilder builder, GatewayOptions options)
+    {
+        if (options.Breach is not { } breach)
+            return;
+        builder.Services.AddSingleton<BreachCases>();
+        builder.Services.AddSingleton<BreachWatch>();
+        if (breach.Probes is null)
+            return;
+        builder.Services.AddSingleton<LiveProbe>();
+        builder.Services.AddHostedService<LiveProbeService>();
+    }
+}

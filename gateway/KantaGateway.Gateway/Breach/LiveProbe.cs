@@ -1,0 +1,198 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text.Json;
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Breach;
+
+/// <summary>How a round of probes ended.</summary>
+public enum ProbeOutcome
+{
+    /// <summary>What is denied did not come, what is not denied did, and everything stands in the log.</summary>
+    Sound,
+
+    /// <summary>Something did not answer, or did not show even what is not denied: the round says nothing.</summary>
+    Blind,
+
+    /// <summary>What is denied came, or something is not in the log.</summary>
+    Breached,
+}
+
+/// <summary>
+/// Asks as another clinic's professional for what synthetic people have denied, by several roads through the public listener. One success, or one
+/// answer that is not in the audit log, opens a case and takes the gateway out of service.
+/// </summary>
+sealed class LiveProbe : IDisposable
+{
+    private readonly SemaphoreSlim _turn = new(1);
+    private readonly GatewayOptions _options;
+    private readonly ProbeOptions _probes;
+    private readonly BreachWatch _watch;
+    private readonly AuditLog _log;
+    private readonly IPseudonyms _pseudonyms;
+    private readonly ILogger<LiveProbe> _logger;
+    private readonly ProbeClient _archivist, _reader;
+    private readonly SyntheticRecords _records;
+
+    public LiveProbe(GatewayOptions options, BreachWatch watch, AuditLog log, IPseudonyms pseudonyms, ISyntheticCitizen citizen, TimeProvider time, ILogger<LiveProbe> logger)
+    {
+        (_options, _probes, _watch, _log, _pseudonyms, _logger) = (options, options.Breach!.Probes!, watch, log, pseudonyms, logger);
+        _archivist = new(_probes.Archivist, options, _probes, time);
+        _reader = new(_probes.Reader, options, _probes, time);
+        _records = new(options.Breach, _archivist, _reader, citizen);
+    }
+
+    /// <summary>One round over all synthetic people, which are made first where they are not there.</summary>
+    public async Task<ProbeOutcome> AskAsync(CancellationToken cancel)
+    {
+        await _turn.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            var outcome = ProbeOutcome.Sound;
+            for (var i = 0; i < _probes.IdentityCodes.Count; i++)
+                outcome = (ProbeOutcome)Math.Max((int)outcome, (int)await AskAboutAsync(i, cancel).ConfigureAwait(false));
+            if (outcome == ProbeOutcome.Sound)
+                _watch.RoundWasSound();
+            return outcome;
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    public void Dispose()
+    {
+        _archivist.Dispose();
+        _reader.Dispose();
+        _turn.Dispose();
+    }
+
+    private async Task<ProbeOutcome> AskAboutAsync(int person, CancellationToken cancel)
+    {
+        try
+        {
+            var code = PersonalIdentityCode.TryParse(_probes.IdentityCodes[person], out var parsed) ? parsed : throw new InvalidOperationException("Checked at start.");
+            var self = await _pseudonyms.OfAsync(code, cancel).ConfigureAwait(false);
+            var record = await _records.OfAsync(person, code, self, cancel).ConfigureAwait(false);
+            var token = await _reader.ProfessionalTokenAsync(cancel).ConfigureAwait(false);
+            var outcome = ProbeOutcome.Sound;
+            var sighted = false;
+            foreach (var road in RoadsTo(record))
+            {
+                var (found, seesOpen) = await WalkAsync(road, record, self, token, cancel).ConfigureAwait(false);
+                outcome = (ProbeOutcome)Math.Max((int)outcome, (int)found);
+                sighted |= seesOpen;
+            }
+            if (sighted || outcome == ProbeOutcome.Breached)
+                return outcome;
+            // Nothing at all was shown: the visit may have come to its end. The next round tells.
+            await _records.OpenVisitAsync(record, cancel).ConfigureAwait(false);
+            Log.Blind(_logger, "what is not denied was not shown");
+            return ProbeOutcome.Blind;
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or JsonException or Fhir.Outcomes.FaultException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        {
+            Log.Blind(_logger, e.GetType().Name);
+            return ProbeOutcome.Blind;
+        }
+    }
+
+    private sealed record Road(string Name, HttpMethod Method, string Target, string? Body = null, bool Identified = true);
+
+    private static Road[] RoadsTo(SyntheticRecord record)
+    {
+        Road[] roads =
+        [
+            new("a read", HttpMethod.Get, "/fhir/Observation/" + record.Denied),
+            new("a history", HttpMethod.Get, $"/fhir/Observation/{record.Denied}/_history"),
+            new("a search", HttpMethod.Post, "/fhir/Observation/_search", $"patient={record.Patient}&_count=200"),
+            new("$everything", HttpMethod.Get, $"/fhir/Patient/{record.Patient}/$everything?_count=200"),
+            new("a request without a token", HttpMethod.Get, "/fhir/Observation/" + record.Open, Identified: false),
+        ];
+        RandomNumberGenerator.Shuffle(roads.AsSpan());
+        return roads;
+    }
+
+    /// <returns>What the answer tells, and whether it shows what is not denied.</returns>
+    private async Task<(ProbeOutcome, bool SeesOpen)> WalkAsync(Road road, SyntheticRecord record, Pseudonym self, string token, CancellationToken cancel)
+    {
+        var before = NewestOf(self);
+        var reply = await _reader.SendAsync(road.Method, road.Target, road.Identified ? token : null, road.Body, form: road.Body is not null, cancel).ConfigureAwait(false);
+        var seesOpen = reply.Status < 300 && reply.Body.Contains(record.Open, StringComparison.Ordinal);
+        // A read that is refused repeats the id that was asked for.
+        if (reply.Status < 400 && (reply.Body.Contains(record.Denied, StringComparison.Ordinal) || road.Target.Contains(record.Denied, StringComparison.Ordinal) || !road.Identified))
+        {
+            await _watch.BreachAsync(BreachKind.DeniedDataShown, $"{road.Name} through the public listener was shown what {(road.Identified ? "a synthetic person has denied" : "needs a token")}.").ConfigureAwait(false);
+            return (ProbeOutcome.Breached, seesOpen);
+        }
+        // Whatever concerns a record is recorded, found or not; nobody else asks about these people.
+        if (road.Identified && reply.Status is < 400 or 404 && NewestOf(self) <= before)
+            return await UnrecordedAsync("is not among the entries of its person", road, seesOpen).ConfigureAwait(false);
+        if (reply.Status < 400 && !await IsProvenAsync(reply.Receipt, token, cancel).ConfigureAwait(false))
+            return await UnrecordedAsync("has no receipt that the audit log proves", road, seesOpen).ConfigureAwait(false);
+        return (reply.Status is < 400 or 401 or 404 ? ProbeOutcome.Sound : ProbeOutcome.Blind, seesOpen);
+    }
+
+    private async Task<(ProbeOutcome, bool)> UnrecordedAsync(string why, Road road, bool seesOpen)
+    {
+        await _watch.BreachAsync(BreachKind.Unrecorded, $"The answer to {road.Name} about a synthetic person {why}.").ConfigureAwait(false);
+        return (ProbeOutcome.Breached, seesOpen);
+    }
+
+    /// <summary>Index of the newest entry about the person; -1: none.</summary>
+    private long NewestOf(Pseudonym self) => _log.ForSubject(self.ToArray(), 1) is [var newest] ? newest.Index : -1;
+
+    /// <summary>Whether the log proves the receipt, asked for as the clinic would.</summary>
+    /// <exception cref="HttpRequestException">It cannot be known now.</exception>
+    private async Task<bool> IsProvenAsync(string receipt, string token, CancellationToken cancel)
+    {
+        if (receipt.Split(";entry=") is not [var index, var entry] || !long.TryParse(index, NumberStyles.None, CultureInfo.InvariantCulture, out var at))
+            return false;
+        var proof = await _reader.SendAsync(HttpMethod.Get, "/audit/receipts/" + index, token, null, form: false, cancel).ConfigureAwait(false);
+        if (proof.Status is not (200 or 404))
+            throw new HttpRequestException($"The proof of a receipt was answered {proof.Status}.");
+        return proof.Status == 200 && InclusionProof.TryParse(proof.Body, out var read) && read.IsOf(_log.Verifier) && read.Index == at && $"\"{read.EntryId}\"" == entry;
+    }
+}
+
+/// <summary>Asks a round after every interval, from when the listener answers.</summary>
+sealed class LiveProbeService(LiveProbe probe, GatewayOptions options, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<LiveProbe> logger) : BackgroundService
+{
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await Task.Delay(Timeout.Infinite, lifetime.ApplicationStarted).WaitAsync(stoppingToken).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).ConfigureAwait(false);
+            using var timer = new PeriodicTimer(TimeSpan.FromSeconds(options.Breach!.Probes!.IntervalSeconds), time);
+            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+                try
+                {
+                    await probe.AskAsync(stoppingToken).ConfigureAwait(false);
+                }
+                catch (Exception e) when (e is not OperationCanceledException)
+                {
+                    // The next round must come whatever became of this one: who watches may not stop.
+                    Log.Failed(logger, e.GetType().Name, e.StackTrace);
+                }
+        }
+        catch (OperationCanceledException)
+        {
+            // The host stops.
+        }
+    }
+}
+
+static partial class Log
+{
+    [LoggerMessage(LogLevel.Warning, "A live probe was blind: {Why}.")]
+    public static partial void Blind(ILogger logger, string why);
+
+    [LoggerMessage(LogLevel.Error, "A live probe failed: {Type}\n{Stack}")]
+    public static partial void Failed(ILogger logger, string type, string? stack);
+
+    [LoggerMessage(LogLevel.Critical, "Breach case {Number} opened: {What} This gateway is not ready until it is started anew and a round of probes is sound.")]
+    public static partial void Opened(ILogger logger, long number, string what);
+}

@@ -1,0 +1,303 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Tests.Laws;
+using KantaGateway.Tests.Scenarios;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Yarp.ReverseProxy.Forwarder;
+
+namespace KantaGateway.Tests.Breach;
+
+/// <summary>The live probes: sound on a whole gateway, and whatever opens one trips them in the next round, a case opened and the gateway out of service.</summary>
+/// <remarks>A round is asked for here; in service one comes at least every 30 seconds, see <see cref="ProbeOptions.IntervalSeconds"/>.</remarks>
+public sealed class LiveProbeTests
+{
+    [Fact]
+    public async Task A_whole_gateway_is_sound_round_after_round_and_ready()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        var probe = house.Gateway.GetRequiredService<LiveProbe>();
+        for (var round = 0; round < 3; round++)
+            Assert.Equal(ProbeOutcome.Sound, await AskAsync(probe));
+        Assert.Empty(house.Gateway.GetRequiredService<BreachCases>().All);
+        Assert.Equal(200, (await house.Aurora.SendAsync(HttpMethod.Get, "/health/ready")).Status);
+    }
+
+    [Theory]
+    [InlineData(Opening.NoFilter, BreachKind.DeniedDataShown)]
+    [InlineData(Opening.FailsOpen, BreachKind.DeniedDataShown)]
+    [InlineData(Opening.NoReceipt, BreachKind.Unrecorded)]
+    [InlineData(Opening.ForeignReceipt, BreachKind.Unrecorded)]
+    [InlineData(Opening.NoRecord, BreachKind.Unrecorded)]
+    public async Task Whatever_opens_the_gateway_trips_the_next_round(Opening opening, BreachKind kind)
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        await using var world = await OpenedGateway.StartAsync(house, opening);
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        Assert.Equal(200, await world.ReadyAsync());
+
+        var before = DateTimeOffset.UtcNow;
+        world.IsOpen = true;
+        Assert.Equal(ProbeOutcome.Breached, await AskAsync(world.Probe));
+
+        Assert.Equal(503, await world.ReadyAsync());
+        var opened = Assert.Single(world.Cases);
+        Assert.Equal((1, kind, ""), (opened.Number, opened.Kind, opened.Previous));
+        Assert.InRange(opened.AwareAt, before, DateTimeOffset.UtcNow);
+
+        // Once is enough, and it is not over when it is not seen any more.
+        Assert.Equal(ProbeOutcome.Breached, await AskAsync(world.Probe));
+        world.IsOpen = false;
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        Assert.Equal(503, await world.ReadyAsync());
+        Assert.Single(world.Cases);
+        Assert.Equal(200, (await house.Aurora.SendAsync(HttpMethod.Get, "/health/ready")).Status); // the other gateway is whole
+    }
+
+    /// <summary>A policy that was put together whole is kept, so this one is without denials from its start.</summary>
+    [Fact]
+    public async Task A_gateway_that_folds_no_denials_trips_and_started_anew_it_keeps_the_case_and_serves_when_a_round_was_sound()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        await using var world = await OpenedGateway.StartAsync(house, Opening.NoDenialFold);
+        world.IsOpen = true;
+        Assert.Equal(200, await world.ReadyAsync());
+        Assert.Equal(ProbeOutcome.Breached, await AskAsync(world.Probe));
+        Assert.Equal(503, await world.ReadyAsync());
+        Assert.Equal(BreachKind.DeniedDataShown, Assert.Single(world.Cases).Kind);
+        world.IsOpen = false;
+        await world.RestartAsync();
+        Assert.Equal(503, await world.ReadyAsync());
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        Assert.Equal(200, await world.ReadyAsync());
+        Assert.Single(world.Cases);
+    }
+
+    [Fact]
+    public async Task A_gateway_that_does_not_answer_is_no_breach()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        await using var world = await OpenedGateway.StartAsync(house, Opening.Down);
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        world.IsOpen = true;
+        Assert.Equal(ProbeOutcome.Blind, await world.Probe.AskAsync(CancellationToken.None));
+        Assert.Empty(world.Cases);
+    }
+
+    [Fact]
+    public async Task Cases_follow_one_another_and_a_folder_in_which_one_was_changed_or_has_gone_does_not_open()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        using var folder = new TemporaryFolder();
+        var options = house.Gateway.GetRequiredService<KantaGateway.Gateway.GatewayOptions>() with { Breach = new() { CaseFolder = folder.File("cases") } };
+        BreachCases Open() => new(options, house.Gateway.GetRequiredService<KantaGateway.Audit.AuditLog>(), TimeProvider.System);
+        using (var cases = Open())
+        {
+            Assert.Throws<IOException>(Open);
+            for (var i = 1; i <= 3; i++)
+                Assert.Equal(i, (await cases.OpenAsync(BreachKind.Unrecorded, $"case {i}")).Number);
+        }
+        using (var cases = Open())
+            Assert.Equal(["case 1", "case 2", "case 3"], cases.All.Select(c => c.What));
+        var second = folder.File("cases/00000002.json");
+        var kept = await File.ReadAllTextAsync(second);
+        await File.WriteAllTextAsync(second, kept.Replace("case 2", "nothing", StringComparison.Ordinal));
+        Assert.Throws<InvalidDataException>(Open);
+        File.Delete(second);
+        Assert.Throws<InvalidDataException>(Open);
+        await File.WriteAllTextAsync(second, kept);
+        File.Delete(folder.File("cases/00000001.json"));
+        Assert.Throws<InvalidDataException>(Open);
+    }
+
+    /// <summary>Rounds until one says something: on a machine that is busy with other things an answer may be too late.</summary>
+    private static async Task<ProbeOutcome> AskAsync(LiveProbe probe)
+    {
+        var outcome = ProbeOutcome.Blind;
+        for (var round = 0; round < 10 && outcome == ProbeOutcome.Blind; round++)
+            outcome = await probe.AskAsync(CancellationToken.None);
+        return outcome;
+    }
+
+    /// <summary>How a gateway may come to show what it must not, or to keep no record.</summary>
+    public enum Opening
+    {
+        /// <summary>The scope reaches the repository as if nothing filtered.</summary>
+        NoFilter,
+
+        /// <summary>What is denied is left out where the policy is put together.</summary>
+        NoDenialFold,
+
+        /// <summary>Who is refused gets what the person herself would get.</summary>
+        FailsOpen,
+
+        /// <summary>Answers without a receipt, with one of another entry, and answers of which the log has nothing.</summary>
+        NoReceipt, ForeignReceipt, NoRecord,
+
+        /// <summary>Nothing is answered.</summary>
+        Down,
+    }
+
+    /// <summary>A further gateway of a house, whose line to the repository and whose front can be tampered with while it runs.</summary>
+    private sealed class OpenedGateway : IAsyncDisposable
+    {
+        private readonly HouseInMemory _house;
+        private readonly Opening _opening;
+        private readonly int _port = RunningHost.FreePorts();
+        private readonly HttpMessageInvoker _invoker;
+        private readonly GrantSigner _signer;
+        private readonly GrantVerifier _verifier;
+        private WebApplication _line = null!, _gateway = null!;
+        private ClinicClient _caller = null!;
+
+        private OpenedGateway(HouseInMemory house, Opening opening)
+        {
+            (_house, _opening) = (house, opening);
+            var handler = new SocketsHttpHandler { ActivityHeadersPropagator = null };
+            InternalEndpoint.Parse(house.Repository).Configure(handler);
+            _invoker = new(handler);
+            var key = ECDsa.Create();
+            key.ImportFromPem(File.ReadAllText(house.Folder.File("keys/grant.key")));
+            (_signer, _verifier) = (new(key, TimeProvider.System), new([key], TimeProvider.System));
+        }
+
+        public bool IsOpen { get; set; }
+
+        public LiveProbe Probe => _gateway.Services.GetRequiredService<LiveProbe>();
+
+        public IReadOnlyList<BreachCase> Cases => _gateway.Services.GetRequiredService<BreachCases>().All;
+
+        private string Line => $"process:{_house.Folder.Path}/opened";
+
+        public static async Task<OpenedGateway> StartAsync(HouseInMemory house, Opening opening)
+        {
+            var world = new OpenedGateway(house, opening);
+            var builder = WebApplication.CreateSlimBuilder();
+            builder.Logging.ClearProviders();
+            builder.ListenInternally(InternalEndpoint.Parse(world.Line));
+            builder.Services.AddHttpForwarder();
+            world._line = builder.Build();
+            world._line.Run(world.PassAsync);
+            await world._line.StartAsync();
+            await world.StartAsync();
+            return world;
+        }
+
+        public async Task RestartAsync()
+        {
+            await _gateway.DisposeAsync();
+            _caller.Dispose();
+            await StartAsync();
+        }
+
+        public async Task<int> ReadyAsync() => (await _caller.SendAsync(HttpMethod.Get, "/health/ready")).Status;
+
+        public async ValueTask DisposeAsync()
+        {
+            await _gateway.DisposeAsync();
+            await _line.DisposeAsync();
+            _caller.Dispose();
+            _invoker.Dispose();
+        }
+
+        private async Task StartAsync()
+        {
+            _gateway = await _house.StartFurtherGatewayAsync(_port, Line, builder =>
+            {
+                builder.Logging.ClearProviders();
+                builder.Services.AddSingleton<IStartupFilter>(new Front(this));
+            });
+            _caller = ClinicClient.Open(_house.Folder, "aurora", new Uri($"https://localhost:{_port}"));
+        }
+
+        private async Task PassAsync(HttpContext context)
+        {
+            if (IsOpen && _opening == Opening.NoDenialFold && context.Request.Path == "/policy")
+            {
+                using var question = new HttpRequestMessage(HttpMethod.Post, "http://localhost/policy");
+                question.Headers.TryAddWithoutValidation(InternalHeaders.Grant, context.Request.Headers[InternalHeaders.Grant].ToString());
+                using var answer = await _invoker.SendAsync(question, context.RequestAborted);
+                var policy = JsonNode.Parse(await answer.Content.ReadAsByteArrayAsync(context.RequestAborted))!;
+                policy["consents"] = new JsonArray([.. policy["consents"]!.AsArray().Where(c => !c!.ToJsonString().Contains("\"deny\"", StringComparison.Ordinal)).Select(c => c!.DeepClone())]);
+                await context.Response.WriteAsync(policy.ToJsonString(), Encoding.UTF8);
+                return;
+            }
+            if (IsOpen && _opening == Opening.NoFilter && await _verifier.VerifyAsync(context.Request.Headers[InternalHeaders.Grant]) is { Grant: { Use: GrantUse.Read } grant })
+                context.Request.Headers[InternalHeaders.Grant] = _signer.Sign(grant with { Scope = new DisclosureScope { Breadth = Breadth.WholePerson } });
+            await _line.Services.GetRequiredService<IHttpForwarder>().SendAsync(context, "http://localhost", _invoker, ForwarderRequestConfig.Empty);
+        }
+
+        private sealed class Front(OpenedGateway world) : IStartupFilter
+        {
+            public Action<IApplicationBuilder> Configure(Action<IApplicationBuilder> next) => app =>
+            {
+                app.Use(async (context, rest) =>
+                {
+                    if (!world.IsOpen || !context.Request.Path.StartsWithSegments("/fhir"))
+                    {
+                        await rest(context);
+                        return;
+                    }
+                    switch (world._opening)
+                    {
+                        case Opening.Down:
+                            context.Response.StatusCode = 503;
+                            break;
+                        case Opening.NoRecord:
+                            context.Response.StatusCode = 404;
+                            break;
+                        case Opening.NoReceipt or Opening.ForeignReceipt:
+                            context.Response.OnStarting(() =>
+                            {
+                                if (!context.Response.Headers.Remove("Kanta-Receipt"))
+                                    return Task.CompletedTask;
+                                if (world._opening == Opening.ForeignReceipt)
+                                    context.Response.Headers["Kanta-Receipt"] = "0;entry=\"00000000000000000000000000000000\"";
+                                return Task.CompletedTask;
+                            });
+                            await rest(context);
+                            break;
+                        case Opening.FailsOpen:
+                            await FailOpenAsync(context, rest);
+                            break;
+                        default:
+                            await rest(context);
+                            break;
+                    }
+                });
+                next(app);
+            };
+
+            private async Task FailOpenAsync(HttpContext context, RequestDelegate rest)
+            {
+                var (path, query, real) = (context.Request.Path.Value!["/fhir/".Length..], context.Request.QueryString, context.Response.Body);
+                using var held = new MemoryStream();
+                context.Response.Body = held;
+                await rest(context);
+                context.Response.Body = real;
+                if (context.Response.StatusCode != 404)
+                {
+                    await real.WriteAsync(held.ToArray());
+                    return;
+                }
+                var code = PersonalIdentityCode.TryParse(KantaGateway.Dev.DevelopmentFolder.ProbeCodes[0], out var parsed) ? parsed : default;
+                var person = world._house.CitizenOf(await context.RequestServices.GetRequiredService<IPseudonyms>().OfAsync(code, context.RequestAborted));
+                var answer = await context.RequestServices.GetRequiredService<IInnerRequests>().SendAsync(person, "GET", path + query);
+                context.Response.StatusCode = answer.Status;
+                context.Response.ContentLength = answer.Body.Length;
+                await real.WriteAsync(answer.Body);
+            }
+        }
+    }
+}
