@@ -248,6 +248,22 @@ public sealed class GatewayOptionsTests : IDisposable
         Assert.All(wrong, e => Assert.StartsWith("Identification.RoleRegister: ", e));
     }
 
+    [Fact]
+    public void A_sign_in_at_a_clinics_provider_has_a_client_and_its_certificate()
+    {
+        var options = Good();
+        IReadOnlyList<string> Explain(ProfessionalSignIn signIn) => GatewayOptionsCheck.Explain(options with
+        {
+            Identification = options.Identification with { ProfessionalIssuers = [options.Identification.ProfessionalIssuers[0] with { SignIn = signIn }] },
+        });
+        var file = options.TlsCertificateFile;
+        Assert.Empty(Explain(new("kanta-apps", file, file)));
+        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.ClientId: ", Assert.Single(Explain(new(" ", file, file))));
+        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.CertificateFile: ", Assert.Single(Explain(new("kanta-apps", "/nowhere", file))));
+        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.KeyFile: ", Assert.Single(Explain(new("kanta-apps", file, "/nowhere"))));
+        Assert.StartsWith("Identification.IdTokenKeyFiles: ", Assert.Single(GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { IdTokenKeyFiles = ["/nowhere"] } })));
+    }
+
     [Theory]
     [InlineData("https://login.microsoftonline.com/5f8a1c52-0000-4000-8000-000000000001/v2.0", "5f8a1c52-0000-4000-8000-000000000001", true)]
     [InlineData("https://login.microsoftonline.com/5f8a1c52-0000-4000-8000-000000000001/v2.0", "5f8a1c52-0000-4000-8000-000000000002", false)]

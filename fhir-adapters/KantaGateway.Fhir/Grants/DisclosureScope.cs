@@ -76,9 +76,40 @@ public sealed record DisclosureScope
     [JsonPropertyName("l")]
     public bool MayDeclare { get; init; }
 
+    /// <summary>
+    /// What the token narrows of some types, each of which has to hold for an entry of its type; null: nothing. A type that the token
+    /// reaches by one scope with search parameters and another without is not narrowed.
+    /// </summary>
+    [JsonPropertyName("f")]
+    public IReadOnlyList<ScopeFilter>? Filters { get; init; }
+
     /// <summary>The same scope over every type: for resources whose type the gateway has already found in the token.</summary>
     [JsonIgnore]
     public DisclosureScope OfAnyType => Types is null ? this : this with { Types = null };
+
+    /// <summary>Likewise for what is written by id: bounded by what may be written, and not by what may be found.</summary>
+    [JsonIgnore]
+    public DisclosureScope OfWrites => Filters is null ? OfAnyType : this with { Types = null, Filters = Filters.Any(static filter => !filter.Reads) ? [.. Filters.Where(static filter => !filter.Reads)] : null };
+
+    /// <summary>Whether the filters let a resource be seen, or be written.</summary>
+    /// <param name="type">FHIR resource type.</param>
+    /// <param name="entry">Its index entry, not that of a deletion.</param>
+    public bool Passes(string type, ReadOnlySpan<byte> entry)
+    {
+        foreach (var filter in Filters ?? [])
+            if (filter.Type == type && !filter.Admits(entry))
+                return false;
+        return true;
+    }
+
+    /// <summary>Whether there is a filter for a type.</summary>
+    public bool Narrows(string type)
+    {
+        foreach (var filter in Filters ?? [])
+            if (filter.Type == type)
+                return true;
+        return false;
+    }
 
     /// <summary>Whether an entry is of the own register: no denial reaches it (Act 703/2023 §59).</summary>
     /// <param name="controller">OID of the entry's data controller.</param>

@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Protection;
 
 namespace KantaGateway.Repository.Compartments;
 
@@ -90,11 +91,27 @@ sealed class CompartmentView
     {
         ref readonly var facts = ref _rows.FactsOf(sequence);
         return (facts.Marks & RowTable.RowMarks.Deleted) == 0
-            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), WithheldBy(scope).Of(sequence));
+            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), WithheldBy(scope).Of(sequence)) && Passes(sequence, scope);
     }
 
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
-    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, WithheldBy(scope).Of((int)row.Sequence));
+    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, WithheldBy(scope).Of((int)row.Sequence)) && Passes((int)row.Sequence, scope);
+
+    /// <summary>Whether a row passes the token's filters; a deletion where what it deleted does.</summary>
+    private bool Passes(int sequence, DisclosureScope scope)
+    {
+        if (scope.Filters is null)
+            return true;
+        var type = _rows.TypeOf(_rows.FactsOf(sequence));
+        if (!scope.Narrows(type))
+            return true;
+        while ((_rows.FactsOf(sequence).Marks & RowTable.RowMarks.Deleted) != 0)
+            if ((sequence = _rows.FactsOf(sequence).Previous) == 0)
+                return false;
+        var entry = _rows.EntryOf(sequence);
+        // To whom addresses are not told, no filter tells of them (turvakielto).
+        return scope.Passes(type, scope.HidesContacts && ContactDetails.AreSearchedIn(type) && HidesContacts(_rows.Row(sequence), scope) ? ContactDetails.WithoutThem(entry) : entry);
+    }
 
     /// <summary>Whether what tells where the person lives is left out of a row (turvakielto): the gateway asks it, and the register is another one.</summary>
     public bool HidesContacts(CompartmentRow row, DisclosureScope scope) => scope.HidesContacts && row.HasContacts && !scope.IsOwn(row.Controller, row.Register) && IsNonDisclosure;

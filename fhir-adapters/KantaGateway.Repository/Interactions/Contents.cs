@@ -47,7 +47,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
         request.Require(GrantUse.Write);
         if (contentType.Length > MaxMediaType || contentType.Any(c => c is < ' ' or > '~'))
             throw new FaultException(new Fault(FaultKind.UnsupportedMediaType, "The Content-Type of the content is not a media type.", "http.Content-Type"));
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, request.LeastDepth, cancel).ConfigureAwait(false);
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
         request.RequirePolicy(view);
         if (id is not null && (ifMatch is null || Find(view, request, "Binary", id) is not { Deleted: false }))
@@ -115,7 +115,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
     /// <param name="accept">Media ranges.</param>
     public async Task<Answer> ReadAsync(RepositoryRequest request, string id, string? versionId, string accept, CancellationToken cancel)
     {
-        CompartmentLease? lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+        CompartmentLease? lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, request.LeastDepth, cancel).ConfigureAwait(false);
         try
         {
             var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
@@ -150,7 +150,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
     /// <summary>A Binary as a FHIR resource; one whose content lies apart gets it as <c>data</c>.</summary>
     public async Task<Answer> ReadAsResourceAsync(RepositoryRequest request, Answer read, CancellationToken cancel)
     {
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, request.LeastDepth, cancel).ConfigureAwait(false);
         // The very version that was read, by its id: rows never change.
         var version = read.Items[0].VersionId;
         if (!identifiers.TryReadVersionId(version, out _, out var sequence))

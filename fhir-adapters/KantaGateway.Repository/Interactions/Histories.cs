@@ -37,7 +37,7 @@ sealed class Histories(OpenedCompartments compartments, IdentifierCipher identif
     {
         var from = Paging.StateIn(request, pages, target, form);
         var period = Period.Read(from?.Query ?? form, isOfOne);
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, request.LeastDepth, cancel).ConfigureAwait(false);
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
         request.RequirePolicy(view);
         var versions = Select(select(view), view, from?.Head ?? view.Head, period);

@@ -14,7 +14,7 @@ sealed class Reading(OpenedCompartments compartments, IdentifierCipher identifie
     public async Task<Answer> ReadAsync(RepositoryRequest request, string type, string id, string? versionId, CancellationToken cancel)
     {
         var (resource, version) = Locate(request, id, versionId);
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, request.LeastDepth, cancel).ConfigureAwait(false);
         while (true)
         {
             var view = lease.View;

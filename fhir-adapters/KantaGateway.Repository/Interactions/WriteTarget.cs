@@ -75,8 +75,11 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
     /// <summary>The directory is one register.</summary>
     public string Register => View.Compartment.IsDirectory ? Fhir.Grants.Register.Patient : held.Grant.Scope.Register;
 
-    /// <summary>What may be referred to and changed.</summary>
-    public DisclosureScope Scope { get; } = held.Grant.Scope.OfAnyType;
+    /// <summary>What may be changed, and into what.</summary>
+    public DisclosureScope Scope { get; } = held.Grant.Scope.OfWrites;
+
+    /// <summary>What may be referred to: of any type, and what the token narrows too.</summary>
+    public DisclosureScope Referable { get; } = held.Grant.Scope.OfWrites with { Filters = null };
 
     /// <summary>What may be found by criteria: a search is bounded by the token's types.</summary>
     public DisclosureScope Searchable => held.Grant.Scope;

@@ -325,16 +325,18 @@ sealed class WriteUnit : IDisposable
     private CompartmentRow? Existing(BundleOperation operation, WriteTarget target)
     {
         RequireType(operation, target);
-        var current = operation.Query is { } criteria ? FindOne(operation, target, criteria) : CurrentOf(operation.Type, operation.Id!, target);
+        var current = operation.Query is { } criteria ? FindOne(operation, target, criteria) : CurrentOf(operation.Type, operation.Id!, target, target.Scope);
         if (current is not null)
             RequireOwn(operation, target, current);
         return current;
     }
 
     /// <summary>Newest version of a resource, be it a deletion; null when there is none that this request may refer to.</summary>
-    public CompartmentRow? CurrentOf(string type, string id, WriteTarget target) =>
+    public CompartmentRow? CurrentOf(string type, string id, WriteTarget target) => CurrentOf(type, id, target, target.Referable);
+
+    private CompartmentRow? CurrentOf(string type, string id, WriteTarget target, DisclosureScope scope) =>
         _identifiers.TryReadResourceId(id, out var compartment, out var resource) && compartment == target.View.Compartment
-            ? Selection.Current(target.View, target.Scope, type, resource) : null;
+            ? Selection.Current(target.View, scope, type, resource) : null;
 
     /// <summary>Newest version of a resource of the patient, whoever may see it: for what no answer depends on.</summary>
     public CompartmentRow? AnyOf(string type, string id) =>
@@ -455,6 +457,8 @@ sealed class WriteUnit : IDisposable
         if (staged.Operation.Type == "Patient" && PersonFacts.Differ(entry, staged.Replaces is { } before ? before.Entry : []))
             entry = Indexer.Build(header with { MovesPolicy = true }, staged.Content);
         staged.Row = CompartmentRow.Of(entry);
+        if (staged.Content is not null && !staged.Target.Scope.Passes(staged.Operation.Type, entry))
+            throw Failed(staged.Operation, FaultKind.Denied, "What is written is not what the token's scope describes by its search parameters.");
     }
 
     /// <summary>Who may be shown a row, as it says itself and as the directory says of whom it names.</summary>

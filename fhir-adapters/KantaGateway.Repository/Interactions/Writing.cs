@@ -64,7 +64,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
 
             // 1.
             using var turn = await _turns.TakeAsync(request.Compartment, writesDirectory, cancel).ConfigureAwait(false);
-            using var unit = await WriteUnit.OpenAsync(request, compartments, DepthFor(operations), identifiers, rules, bundle is not null, time.GetUtcNow(), cancel).ConfigureAwait(false);
+            using var unit = await WriteUnit.OpenAsync(request, compartments, DepthFor(request, operations), identifiers, rules, bundle is not null, time.GetUtcNow(), cancel).ConfigureAwait(false);
             request.RequirePolicy(unit.Own.View);
             // 2.
             await unit.PlaceAsync(operations, cancel).ConfigureAwait(false);
@@ -88,9 +88,9 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
     }
 
     /// <summary>Whether anything is to be found by what stands in it: criteria, the identity code that a Patient keeps, what a patch may refer to.</summary>
-    private static IndexDepth DepthFor(IReadOnlyList<BundleOperation> operations) => operations.Any(o => !o.IsRead
+    private static IndexDepth DepthFor(RepositoryRequest request, IReadOnlyList<BundleOperation> operations) => operations.Any(o => !o.IsRead
         && (o.IsConditional || o.Type == "Patient" || o.Method == BundleMethod.Patch
-            || (o.Resource is { } resource && References.Of(resource).Any(r => r.Kind == ReferenceKind.Conditional)))) ? IndexDepth.Entries : IndexDepth.Headers;
+            || (o.Resource is { } resource && References.Of(resource).Any(r => r.Kind == ReferenceKind.Conditional)))) ? IndexDepth.Entries : request.LeastDepth;
 
     /// <summary>Holds what is to be stored to the specification and to the profiles that it claims, before anybody has to wait for it.</summary>
     /// <returns>Warnings: what is accepted unchecked.</returns>

@@ -32,6 +32,14 @@ public static partial class ConsentDecision
     /// <remarks>Act 703/2023 §9, §13, §18, §24, §26, §50-51, §54, §57, §58, §59, §68; decree 457/2024 §3-9, §26. Pure, total, does not throw.</remarks>
     public static Decision Decide(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
+        var decision = DecideBreadth(requester, interaction, policy, relationship, now);
+        // Of whatever is permitted, what the token's scopes describe by search parameters.
+        return decision is Decision.Permit permit && TokenReach.Of(requester).Filters(requester, interaction) is { } filters
+            ? permit with { Scope = permit.Scope with { Filters = filters } } : decision;
+    }
+
+    private static Decision DecideBreadth(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
+    {
         if (now >= requester.Expires || requester.Kind is not (RequesterKind.System or RequesterKind.Professional or RequesterKind.Citizen))
             return Decision.Deny.Of(DenyReason.NoLegalBasis);
         var reach = TokenReach.Of(requester);
@@ -54,7 +62,10 @@ public static partial class ConsentDecision
 
     /// <summary>The directory as this interaction may see it beside a patient's record: to check references, to chain, to include.</summary>
     public static DisclosureScope DirectoryBeside(Requester requester, Interaction interaction) =>
-        (interaction.IsWrite ? DirectoryWrite(requester) : DirectoryRead.Scope) with { Types = TokenReach.Of(requester).Types(requester, interaction.ReadsBy) };
+        (interaction.IsWrite ? DirectoryWrite(requester) : DirectoryRead.Scope) with
+        {
+            Types = TokenReach.Of(requester).Types(requester, interaction.ReadsBy), Filters = TokenReach.Of(requester).Filters(requester, interaction),
+        };
 
     private static bool IsDeclaring(Interaction interaction)
     {

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Professionals;
 
@@ -80,7 +81,10 @@ sealed class TokenReach
     private readonly IReadOnlyList<SmartScope> _scopes;
     private readonly ByLevel?[] _byLevel = new ByLevel?[3];
 
-    private TokenReach(IReadOnlyList<SmartScope> scopes) => _scopes = scopes;
+    /// <summary>Whether any of the scopes has search parameters.</summary>
+    private readonly bool _isNarrowed;
+
+    private TokenReach(IReadOnlyList<SmartScope> scopes) => (_scopes, _isNarrowed) = (scopes, scopes.Any(static scope => scope.Query is not null));
 
     /// <summary>The permits that rest on no policy.</summary>
     public PermitMemo Permits { get; } = new();
@@ -109,6 +113,27 @@ sealed class TokenReach
                 return false;
         }
         return true;
+    }
+
+    /// <summary>What the token narrows of the types that the interaction may meet; null: nothing.</summary>
+    /// <remarks>
+    /// For each permission letter that the interaction needs of a type, and for that of what it meets besides, the resources that a scope with
+    /// the letter describes. A transaction's entries are bounded together: what any of its letters narrows is narrowed for all of them.
+    /// </remarks>
+    public IReadOnlyList<ScopeFilter>? Filters(Requester requester, Interaction interaction)
+    {
+        if (!_isNarrowed)
+            return null;
+        List<ScopeFilter>? filters = null;
+        var level = LevelOf(requester).Name;
+        foreach (var type in _scopes.Where(scope => scope.Query is not null && scope.Level == level).Select(static scope => scope.Type).Distinct())
+            foreach (var letter in interaction.Needs.Where(need => need.Type == type).Select(static need => need.Letter).Append(interaction.ReadsBy).Distinct())
+            {
+                var permitting = _scopes.Where(scope => scope.Permits(level, type, letter)).ToArray();
+                if (permitting.Length > 0 && permitting.All(static scope => scope.Query is not null))
+                    (filters ??= []).Add(new(type, [.. permitting.Select(static scope => scope.Query!).Distinct().Order(StringComparer.Ordinal)], reads: letter is 'r' or 's'));
+            }
+        return filters;
     }
 
     private ByLevel LevelOf(Requester requester)

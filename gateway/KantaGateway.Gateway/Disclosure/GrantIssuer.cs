@@ -16,7 +16,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 
     private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });
 
-    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, string Register, Withheld Withheld, Names Types, Names TypesOfOthers, bool HidesContacts, bool MayDeclare);
+    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, string Register, Withheld Withheld, Names Types, Names Filters, Names TypesOfOthers, bool HidesContacts, bool MayDeclare);
 
     /// <summary>A list compared by what is in it: two requests of one token make two lists.</summary>
     private readonly struct Names(IReadOnlyList<string>? names) : IEquatable<Names>
@@ -44,7 +44,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     /// <param name="policyVersion">Version that the decision rests on; null: on none.</param>
     public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion)
     {
-        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, scope.Register, scope.Withheld, new(scope.Types), new(scope.TypesOfOthers), scope.HidesContacts, scope.MayDeclare);
+        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, scope.Register, scope.Withheld, new(scope.Types), new(scope.Filters?.Select(static filter => filter.Key).ToArray()), new(scope.TypesOfOthers), scope.HidesContacts, scope.MayDeclare);
         if (_kept.TryGetValue(key, out string? kept))
             return kept!;
         var signed = signer.Sign(new Grant

@@ -264,8 +264,10 @@ internal sealed class ClientDirectory
 
         var scopes = new List<SmartScope>();
         foreach (var text in registration.Scopes)
-            if (SmartScope.TryParse(text, out var scope))
+            if (SmartScope.TryParse(text, out var scope, out var query))
                 scopes.Add(scope);
+            else if (query is not null)
+                Wrong("scopes", RegistrationRule.Scope, $"the search parameters of a scope cannot be used: {query}");
             else if (registration.Kind == ClientKind.System || !IdTokens.Scopes.Contains(text))
                 Wrong("scopes", RegistrationRule.Scope, "a scope is not a SMART v2 scope");
         if (IdTokens.Explain(registration.Scopes) is { } identity)

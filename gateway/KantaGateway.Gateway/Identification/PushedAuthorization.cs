@@ -172,9 +172,11 @@ internal static class PushedAuthorization
                 identity.Add(text);
                 continue;
             }
-            if (!SmartScope.TryParse(text, out var scope) || scope.Level != level)
-                return Refuse(Errors.InvalidScope, isClinic ? "An app of a clinic asks for user/ scopes such as user/Observation.rs."
-                    : $"An app of citizens asks for {LaunchScope} and for patient/ scopes such as patient/Observation.rs.");
+            if (text is Scopes.OfflineAccess or "online_access")
+                return Refuse(Errors.InvalidScope, "There are no refresh tokens here: the person is asked each time. Leave offline_access and online_access out.");
+            if (!SmartScope.TryParse(text, out var scope, out var query) || scope.Level != level)
+                return Refuse(Errors.InvalidScope, query ?? (isClinic ? "An app of a clinic asks for user/ scopes such as user/Observation.rs."
+                    : $"An app of citizens asks for {LaunchScope} and for patient/ scopes such as patient/Observation.rs."));
             if (!client.Scopes.Any(registered => registered.Covers(scope)))
                 return Refuse(Errors.InvalidScope, "A requested scope goes beyond what the client has registered.");
             scopes.Add(scope.ToString());

@@ -6,7 +6,9 @@ namespace KantaGateway.Gateway.Identification;
 internal static class SmartConfiguration
 {
     /// <summary>What apps and systems may be granted, at most.</summary>
-    public static readonly IReadOnlyList<string> Scopes = ["openid", "fhirUser", "launch/patient", "patient/*.rs", "user/*.cruds", "system/*.cruds"];
+    public static readonly IReadOnlyList<string> Scopes = ["openid", "fhirUser", "launch/patient", "patient/*.rs", "user/*.cruds", "system/*.cruds",
+        // One of many: any search parameters of the type itself narrow a scope.
+        "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"];
 
     public static void Map(IEndpointRouteBuilder endpoints, GatewayOptions options)
     {

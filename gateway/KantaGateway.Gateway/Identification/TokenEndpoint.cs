@@ -558,8 +558,8 @@ internal static class TokenEndpoint
         var level = LevelOf(request);
         foreach (var text in request.GetScopes())
         {
-            if (!SmartScope.TryParse(text, out var scope))
-                return "A requested scope is not a SMART v2 scope such as system/Observation.rs.";
+            if (!SmartScope.TryParse(text, out var scope, out var query))
+                return query ?? "A requested scope is not a SMART v2 scope such as system/Observation.rs.";
             if (scope.Level != level)
                 return $"This grant gives {level}/ scopes only.";
             if (!client.Scopes.Any(registered => registered.Covers(scope)))

@@ -30,7 +30,8 @@ public sealed class GrantIssuerTests : IDisposable
     [Fact]
     public void Another_type_or_denial_makes_another_grant()
     {
-        string[] grants = [Grant(Scope(null)), Grant(Scope([])), Grant(Scope(["Observation"])), Grant(Scope(["Patient"])), Grant(Scope(["Observation", "Patient"])), Grant(Scope(null, "1.2.3"))];
+        DisclosureScope Filtered(string query, bool reads) => Scope(null) with { Filters = [new("Observation", [query], reads)] };
+        string[] grants = [Grant(Filtered("status=final", true)), Grant(Filtered("status=final", false)), Grant(Filtered("status=amended", true)), Grant(Scope(null)), Grant(Scope([])), Grant(Scope(["Observation"])), Grant(Scope(["Patient"])), Grant(Scope(["Observation", "Patient"])), Grant(Scope(null, "1.2.3"))];
         Assert.Equal(grants.Length, grants.Distinct().Count());
     }
 }

@@ -267,7 +267,7 @@ public sealed class BackendServicesTests(IdentificationWorld world)
     [InlineData("user/*.cruds", "system/ scopes only")]
     [InlineData("system/*.read", "not a SMART v2 scope")]
     [InlineData("openid", "not a SMART v2 scope")]
-    [InlineData("system/Observation.rs?category=laboratory", "not a SMART v2 scope")]
+    [InlineData("system/Observation.rs?_id=laboratory", "not by _id")]
     public async Task Rejects_a_scope(string scope, string reason)
     {
         var form = world.ClientCredentials(world.Aurora);

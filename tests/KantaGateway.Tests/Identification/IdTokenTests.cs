@@ -44,7 +44,7 @@ public sealed class IdTokenTests : IClassFixture<IdentificationWorld>
         Assert.Equal(Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(token.GetProperty("access_token").GetString()!)).AsSpan(0, 16)), id.GetClaim("at_hash").Value);
         Assert.InRange((id.ValidTo - id.IssuedAt).TotalSeconds, 1, 300);
         // Nothing that is for the server, or somebody else.
-        Assert.Equal(["acr", "at_hash", "aud", "exp", "fhirUser", "iat", "iss", "nonce", "sub"], JsonNode.Parse(Base64Url.DecodeFromChars(id.EncodedPayload))!.AsObject().Select(claim => claim.Key).Order(StringComparer.Ordinal));
+        Assert.Equal(["acr", "at_hash", "aud", "azp", "exp", "fhirUser", "iat", "iss", "nonce", "sub"], JsonNode.Parse(Base64Url.DecodeFromChars(id.EncodedPayload))!.AsObject().Select(claim => claim.Key).Order(StringComparer.Ordinal));
         Assert.Equal($"\"{world.Aurora.ClientId}\"", JsonNode.Parse(Base64Url.DecodeFromChars(id.EncodedPayload))!["aud"]!.ToJsonString());
     }
 
@@ -79,6 +79,8 @@ public sealed class IdTokenTests : IClassFixture<IdentificationWorld>
     [InlineData("scope", "fhirUser patient/Observation.rs", "invalid_scope")]
     [InlineData("scope", "openid", "invalid_scope")]
     [InlineData("scope", "openid profile patient/Observation.rs", "invalid_scope")]
+    [InlineData("scope", "openid offline_access patient/Observation.rs", "invalid_scope")]
+    [InlineData("scope", "online_access patient/Observation.rs", "invalid_scope")]
     [InlineData("prompt", "none", "invalid_request")]
     [InlineData("prompt", "login none", "invalid_request")]
     [InlineData("max_age", "60", "invalid_request")]

@@ -11,6 +11,8 @@ public sealed class SmartScopeTests
     [InlineData("system/*.cruds")]
     [InlineData("user/Observation.rs")]
     [InlineData("patient/Patient.r")]
+    [InlineData("patient/Observation.rs?category=laboratory")]
+    [InlineData("user/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory&status=final")]
     public void Accepts_a_scope(string text)
     {
         Assert.True(SmartScope.TryParse(text, out var scope));
@@ -29,7 +31,13 @@ public sealed class SmartScopeTests
     [InlineData("admin/*.r")]
     [InlineData("system/Obs ervation.r")]
     [InlineData("system.x/Observation")]
-    [InlineData("system/Observation.rs?category=laboratory")]
+    [InlineData("system/Observation.rs?")]
+    [InlineData("system/Observation.rs?category")]
+    [InlineData("system/Observation.rs?_id=1")]
+    [InlineData("system/Observation.rs?category=a b")]
+    [InlineData("system/Observation.rs?category=\"a\"")]
+    [InlineData("system/*.rs?category=laboratory")]
+    [InlineData("system/Observation?category=laboratory")]
     public void Rejects_a_scope(string? text) => Assert.False(SmartScope.TryParse(text, out _));
 
     [Theory]
@@ -39,6 +47,16 @@ public sealed class SmartScopeTests
     [InlineData("system/Observation.rs", "system/Observation.d", false)]
     [InlineData("system/Observation.rs", "system/Condition.r", false)]
     [InlineData("system/*.cruds", "user/Observation.r", false)]
+    [InlineData("system/*.cruds", "system/Observation.rs?status=final", true)]
+    [InlineData("system/Observation.rs", "system/Observation.rs?status=final", true)]
+    [InlineData("system/Observation.rs?status=final", "system/Observation.rs", false)]
+    [InlineData("system/Observation.rs?status=final", "system/Observation.r?status=final", true)]
+    [InlineData("system/Observation.rs?status=final", "system/Observation.rs?status=final&code=1", true)]
+    [InlineData("system/Observation.rs?status=final&code=1", "system/Observation.rs?code=1&status=final", true)]
+    [InlineData("system/Observation.rs?status=final&code=1", "system/Observation.rs?status=final", false)]
+    [InlineData("system/Observation.rs?status=final", "system/Observation.rs?status=final,amended", false)]
+    [InlineData("system/Observation.rs?code=a|1", "system/Observation.rs?code=a%7C1", true)]
+    [InlineData("system/Observation.rs?code=1", "system/Condition.rs?code=1", false)]
     public void Covers_what_it_contains(string wide, string narrow, bool covers)
     {
         Assert.True(SmartScope.TryParse(wide, out var a) && SmartScope.TryParse(narrow, out var b) && a.Covers(b) == covers);

@@ -14,7 +14,8 @@ public class SmartScopePermissionTests
     [InlineData("system/Observation.read", "system", "Observation", 's', false)]
     [InlineData("other/Observation.rs", "other", "Observation", 'r', false)]
     [InlineData("system/Observation.sr", "system", "Observation", 'r', false)]
-    [InlineData("system/Observation.rs?category=laboratory", "system", "Observation", 'r', false)]
+    [InlineData("system/Observation.rs?category=laboratory", "system", "Observation", 'r', true)]
+    [InlineData("system/Observation.rs?_id=laboratory", "system", "Observation", 'r', false)]
     [InlineData("system/Observation.", "system", "Observation", 'r', false)]
     [InlineData("openid", "system", "Observation", 'r', false)]
     public void Permits(string scope, string level, string type, char letter, bool permits) =>

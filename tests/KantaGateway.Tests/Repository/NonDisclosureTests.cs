@@ -109,6 +109,17 @@ public sealed class NonDisclosureTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_search_parameters_of_a_scope_find_as_if_it_were_not_written()
+    {
+        Caller Narrow(Caller caller) => caller.With(s => s with { Filters = [new("RelatedPerson", ["address=Salatie"], reads: true)] });
+        (await Narrow(_reader).GetAsync(_related)).Is(HttpStatusCode.OK);
+        await LabelAsync();
+        (await Narrow(_reader).GetAsync(_related)).Is(HttpStatusCode.NotFound);
+        Assert.Equal(0, (int)(await Narrow(_reader).SearchAsync("RelatedPerson")).Is(HttpStatusCode.OK).Json["total"]!);
+        (await Narrow(_aurora).GetAsync(_related)).Is(HttpStatusCode.OK);
+    }
+
+    [Fact]
     public async Task The_order_of_pages_tells_nothing_of_it()
     {
         await LabelAsync();

@@ -337,7 +337,7 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
     [InlineData("scope", "system/*.rs", "invalid_scope")]
     [InlineData("scope", "user/Observation.rs", "invalid_scope")]
     [InlineData("scope", "patient/Observation.rs patient/Consent.c", "invalid_scope")]
-    [InlineData("scope", "patient/Observation.rs?code=x", "invalid_scope")]
+    [InlineData("scope", "patient/Observation.rs?code", "invalid_scope")]
     [InlineData("client_id", "aurora", "invalid_client")]
     [InlineData("client_assertion", "a.b.c", "invalid_client")]
     public async Task A_request_is_not_kept_with(string parameter, string value, string error)

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Diagnostics.CodeAnalysis;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
@@ -118,5 +119,11 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         return Page();
     }
 
-    private string Word(string scope) => SmartScope.TryParse(scope, out var asked) && asked.Type != "*" ? texts.Find("type." + asked.Type) ?? asked.Type : texts["authorize.everything"];
+    private string Word(string scope)
+    {
+        if (!SmartScope.TryParse(scope, out var asked) || asked.Type == "*")
+            return texts["authorize.everything"];
+        var type = texts.Find("type." + asked.Type) ?? asked.Type;
+        return asked.Query is { } query ? texts["authorize.part", type, WebUtility.UrlDecode(query)] : type;
+    }
 }
