@@ -68,7 +68,11 @@ internal static class ConnectForms
             await AnswerAsync(context, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, wait).Issues[0].Diagnostics)).ConfigureAwait(false);
             return;
         }
-        services.GetRequiredService<IdentificationMetrics>().RefusedToken(Errors.InvalidRequest);
+        var metrics = services.GetRequiredService<IdentificationMetrics>();
+        if (context.Request.Path.StartsWithSegments(PushedAuthorization.Path))
+            metrics.RefusedPush(Errors.InvalidRequest);
+        else if (!context.Request.Path.StartsWithSegments(CitizenSession.BackChannelPath))
+            metrics.RefusedToken(Errors.InvalidRequest);
         await limits.FailedAsync(context).ConfigureAwait(false);
         await services.GetRequiredService<IIdentificationObserver>().RefusedAsync(context, "", problem, context.RequestAborted).ConfigureAwait(false);
         context.Response.StatusCode = StatusCodes.Status400BadRequest;
