@@ -89,7 +89,7 @@ public abstract class ReadingTests : IAsyncLifetime
         var person = RepositoryWorld.NewPerson();
         var aurora = _world.As(person, RepositoryWorld.Aurora);
         var revontuli = _world.As(person, RepositoryWorld.Revontuli);
-        Assert.Equal("""{"version":0,"consents":[],"serviceEvents":[]}""", (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Text);
+        Assert.Equal("""{"version":0,"consents":[],"serviceEvents":[],"person":{"nonDisclosure":false}}""", (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Text);
 
         var open = await aurora.StoreAsync(Some.Encounter(aurora.PatientId, "1.2.246.10.11111111.14.1"));
         await revontuli.StoreAsync(Some.Encounter(aurora.PatientId, "1.2.246.10.22222222.14.1", "finished"));
