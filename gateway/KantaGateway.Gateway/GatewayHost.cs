@@ -63,6 +63,7 @@ public static class GatewayHost
         services.AddSingleton<IOperatorObserver, OperatorAudit>();
         services.AddSingleton<GrantIssuer>();
         services.AddSingleton<PolicyLookup>();
+        services.AddSingleton<PolicyPreview>();
         services.AddSingleton<AccessLog>();
         services.AddSingleton<InteractionReader>();
         services.AddHttpForwarder();

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 
@@ -68,6 +69,63 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         {
             var query = SearchQuery.Parse(type, criteria, identifiers, request.Compartment, DateTimeOffset.UnixEpoch).Query!;
             return Selection.OfType(view, Everything, type, query);
+        }
+    }
+
+    /// <summary>Most scopes in one preview.</summary>
+    private const int MaxScopes = 8;
+
+    /// <summary>
+    /// How many entries several scopes would admit, for the preview of a choice: by type, controller, register and service event. Admitted
+    /// is here what <see cref="CompartmentView.Shows"/> says, as to a request with such a grant.
+    /// </summary>
+    /// <param name="request">With a policy grant of the person.</param>
+    /// <param name="body">JSON: at most eight scopes.</param>
+    /// <param name="cancel">Stops the call.</param>
+    public async Task<Answer> PreviewAsync(RepositoryRequest request, ReadOnlyMemory<byte> body, CancellationToken cancel)
+    {
+        request.Require(GrantUse.Policy);
+        if (ScopesIn(body) is not { Length: > 0 and <= MaxScopes } scopes)
+            throw new FaultException(new Fault(FaultKind.Invalid, $"A preview takes one to {MaxScopes} scopes."));
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+        var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
+        var groups = new Dictionary<(string Type, string Controller, string Register, string? Event), int[]>();
+        for (var i = 0; i < scopes.Length; i++)
+            foreach (var type in view.Types())
+                foreach (var first in view.FirstSequencesOf(type))
+                {
+                    var sequence = view.NewestOf(first);
+                    var row = view.Row(sequence)!;
+                    if (row.Deleted)
+                        continue;
+                    var key = (row.Type, row.Controller, row.Register, row.ServiceEvent);
+                    if (!groups.TryGetValue(key, out var counts))
+                        groups.Add(key, counts = new int[scopes.Length + 1]);
+                    if (i == 0)
+                        counts[0]++;
+                    if (view.Shows(sequence, scopes[i]))
+                        counts[i + 1]++;
+                }
+        return new Answer(200, JsonSerializer.SerializeToUtf8Bytes(groups.Select(g => new
+        {
+            type = g.Key.Type,
+            controller = g.Key.Controller,
+            register = g.Key.Register,
+            serviceEvent = g.Key.Event,
+            count = g.Value[0],
+            seen = g.Value[1..],
+        })), []) { ContentType = "application/json", HasManifest = false };
+    }
+
+    private static DisclosureScope[]? ScopesIn(ReadOnlyMemory<byte> body)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<DisclosureScope[]>(body.Span);
+        }
+        catch (JsonException)
+        {
+            return null;
         }
     }
 

@@ -23,11 +23,15 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         app.MapGet("/health/live", () => Results.Text("alive"));
         app.MapGet("/health/ready", ReadyAsync);
         app.MapPost("/policy", PolicyAsync);
+        app.MapPost("/preview", PreviewAsync);
         // Not by route patterns: the path of a FHIR request is a dozen bytes to look at, and every odd one gets a FHIR answer.
         app.Map("/fhir/{**path}", FhirAsync);
     }
 
     private Task PolicyAsync(HttpContext context) => AnswerAsync(context, (request, c) => policy.ReadAsync(request, c.RequestAborted));
+
+    private Task PreviewAsync(HttpContext context) =>
+        AnswerAsync(context, async (request, c) => await policy.PreviewAsync(request, await BodyAsync(c).ConfigureAwait(false), c.RequestAborted).ConfigureAwait(false));
 
     private Task FhirAsync(HttpContext context) => AnswerAsync(context, InteractAsync);
 

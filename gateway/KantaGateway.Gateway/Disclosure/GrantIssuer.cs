@@ -11,7 +11,7 @@ namespace KantaGateway.Gateway.Disclosure;
 /// <remarks>The key is everything the grant says, so a kept one never reaches further than a new one would.</remarks>
 public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 {
-    private static readonly DisclosureScope PolicyScope = new() { Breadth = Breadth.WholePerson, Types = ["Consent", "Encounter"] };
+    private static readonly DisclosureScope PolicyScope = new() { Breadth = Breadth.WholePerson, Types = ["Appointment", "Consent", "Encounter", "Patient"] };
     private static readonly DisclosureScope Trail = new() { Breadth = Breadth.None };
 
     private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });

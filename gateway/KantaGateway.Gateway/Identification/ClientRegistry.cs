@@ -76,6 +76,11 @@ internal sealed class ClientDirectory
         _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.OrganisationName
         ?? _clients.Values.SelectMany(static c => c.Requesters).FirstOrDefault(r => r.Organisation.ToString() == oid)?.Name;
 
+    /// <summary>The public controllers, each once, by name.</summary>
+    public IReadOnlyList<(string Oid, string Name)> PublicControllers() =>
+        [.. _clients.Values.SelectMany(static c => c.Requesters).Where(r => r.Kind == ControllerKind.Public && r.Status == ClientStatus.Active)
+            .Select(r => (r.Organisation.ToString(), r.Name)).DistinctBy(r => r.Item1).OrderBy(r => r.Name, StringComparer.Ordinal)];
+
     /// <summary>Kind of the data controller with this dotted OID; null when none such has joined.</summary>
     public ControllerKind? KindOfOrganisation(string oid) =>
         _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.ControllerKind

@@ -62,8 +62,8 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
     public Task PermitAsync(Requester citizen, CancellationToken cancel) =>
         CreateAsync(citizen, Declarations.Permit(PatientId(citizen), time.GetUtcNow()), cancel);
 
-    public Task DenyAsync(Requester citizen, DenialTarget target, CancellationToken cancel) =>
-        CreateAsync(citizen, Declarations.Denial(PatientId(citizen), target, time.GetUtcNow()), cancel);
+    public Task DenyAsync(Requester citizen, DenialTarget target, bool allowsEmergency, CancellationToken cancel) =>
+        CreateAsync(citizen, Declarations.Denial(PatientId(citizen), target, time.GetUtcNow(), allowsEmergency), cancel);
 
     /// <summary>Withdraws a permission or a denial; one that is withdrawn already stays so.</summary>
     /// <exception cref="RefusedException">It does not exist, or has changed in between: nothing was withdrawn.</exception>

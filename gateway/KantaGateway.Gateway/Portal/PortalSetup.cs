@@ -63,6 +63,7 @@ public static class PortalSetup
         builder.Services.AddSingleton<EntryLines>();
         builder.Services.AddSingleton<OwnRecords>();
         builder.Services.AddSingleton<OwnDeclarations>();
+        builder.Services.AddSingleton<IWhoSeesWhat, WhoSeesWhat>();
         builder.Services.AddSingleton<Visits>();
     }
 

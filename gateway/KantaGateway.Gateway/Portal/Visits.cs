@@ -11,7 +11,7 @@ namespace KantaGateway.Gateway.Portal;
 internal sealed record Visit(string Id, string ServiceEvent, string Title);
 
 /// <summary>The citizen's visits as things to choose and to name.</summary>
-internal sealed class Visits(OwnRecords records, EntryLines lines, Texts texts)
+internal sealed class Visits(OwnRecords records, EntryLines lines, OrganisationNames names, Texts texts)
 {
     /// <summary>Those with a service event, newest first.</summary>
     public async Task<IReadOnlyList<Visit>> ReadAsync(Requester citizen, CancellationToken cancel)
@@ -28,6 +28,8 @@ internal sealed class Visits(OwnRecords records, EntryLines lines, Texts texts)
         DenialTarget.OfServiceEvent(var oid) => known.FirstOrDefault(v => v.ServiceEvent == oid) is { } visit
             ? texts["consent.denial.event", visit.Title]
             : texts["consent.denial.event.unknown"],
+        DenialTarget.OfRegister(var controller, _) => texts["consent.denial.register", names.Of(controller)],
+        DenialTarget.OfPrescription => texts["consent.denial.prescription"],
         _ => texts["consent.denial.other"],
     };
 

@@ -21,13 +21,12 @@ namespace KantaGateway.Tests.Fuzzing;
 public sealed class TokenEntryTests : IDisposable
 {
     /// <summary>That of RFC 7515 A.3, so that the same numbers give the same inputs.</summary>
-    private const string Key = """
-        -----BEGIN PRIVATE KEY-----
-        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+YBIff
-        H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp
-        7xO6z248e9FURcfxRM0bvZt+hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt
-        -----END PRIVATE KEY-----
-        """;
+    private static readonly ECParameters Key = new()
+    {
+        Curve = ECCurve.NamedCurves.nistP256,
+        D = Base64Url.DecodeFromChars("jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"),
+        Q = new() { X = Base64Url.DecodeFromChars("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"), Y = Base64Url.DecodeFromChars("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0") },
+    };
 
     private const string Jwk = """{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}""";
 
@@ -51,14 +50,14 @@ public sealed class TokenEntryTests : IDisposable
     public TokenEntryTests(ITestOutputHelper output)
     {
         _output = output;
-        _key.ImportFromPem(Key);
+        _key.ImportParameters(Key);
         string Write(string name, string text)
         {
             var file = Path.Combine(_folder, name);
             File.WriteAllText(file, text);
             return file;
         }
-        var (pem, tokenKey) = (Write("ca.pem", _authority.CertificatePem), Write("token.key", Key));
+        var (pem, tokenKey) = (Write("ca.pem", _authority.CertificatePem), Write("token.key", _key.ExportPkcs8PrivateKeyPem()));
         var source = new RevocationSource { Authority = _authority.Fingerprint, Unchecked = true };
         var options = new GatewayOptions
         {

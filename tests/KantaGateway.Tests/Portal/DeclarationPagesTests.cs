@@ -61,6 +61,34 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_preview_shows_who_would_see_what_and_declares_nothing()
+    {
+        await InformAsync();
+        Assert.Contains("data-now=\"0\"", await ConsentAsync());
+        var (status, html, _) = await _portal.PostAsync("/consent/deny", new() { ["target"] = "all", ["emergency"] = "yes", ["preview"] = "yes" });
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Contains("Who would see what if you save this", html);
+        Assert.Contains("data-now=\"0\" data-then=\"1\"", html);
+        // What was chosen stays chosen.
+        Assert.Matches("id=\"target-all\"[^>]*checked", html);
+        Assert.Matches("id=\"emergency\"[^>]*checked", html);
+        Assert.Single(_portal.Record.Of("Consent"));
+    }
+
+    [Fact]
+    public async Task A_denial_says_whether_it_holds_in_an_emergency()
+    {
+        await InformAsync();
+        await _portal.PostAsync("/consent/deny", new() { ["target"] = "all" });
+        Assert.Null(_portal.Record.Of("Consent").Last()["provision"]!["provision"]);
+        await _portal.PostAsync("/consent/deny", new() { ["target"] = "all", ["emergency"] = "yes" });
+        Assert.Equal("ETREAT", (string?)_portal.Record.Of("Consent").Last()["provision"]!["provision"]![0]!["purpose"]![0]!["code"]);
+        var (status, html, _) = await _portal.PostAsync("/consent/deny", new() { ["target"] = "register", ["register"] = "1.2.3" });
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, status);
+        Assert.Contains("data-error", html);
+    }
+
+    [Fact]
     public async Task A_denial_names_its_visit_and_can_be_withdrawn()
     {
         await InformAsync();

@@ -1,3 +1,4 @@
+using KantaGateway.Gateway.Consent;
 using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -56,6 +57,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         await File.WriteAllTextAsync(clients, "[]");
         builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
         builder.AddPortal(options);
+        builder.Services.AddSingleton<IWhoSeesWhat>(new SeenByNobody());
         var app = builder.Build();
         // The public listener speaks TLS; its cookies refuse anything else.
         app.Use((context, next) =>
@@ -135,6 +137,13 @@ internal sealed class PortalUnderTest : IAsyncDisposable
 }
 
 /// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, reads, creates and updates.</summary>
+/// <summary>Nobody sees anything of anybody; with a choice at hand everybody sees one of two entries.</summary>
+internal sealed class SeenByNobody : IWhoSeesWhat
+{
+    public Task<IReadOnlyList<SeenOfController>> OfAsync(Requester citizen, Declaration? about, CancellationToken cancel) =>
+        Task.FromResult<IReadOnlyList<SeenOfController>>([new("1.2.246.10.1234567", "2", 2, [0, 0], about is null ? null : [1, 0])]);
+}
+
 internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
 {
     private readonly List<(JsonObject Resource, string Controller)> _resources = [];

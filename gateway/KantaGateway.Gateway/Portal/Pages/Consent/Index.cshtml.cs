@@ -3,9 +3,9 @@ using KantaGateway.Gateway.Consent;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>What is in force.</summary>
-internal sealed class ConsentModel(OwnDeclarations declarations, Visits visits, Texts texts) : CitizenPage
+internal sealed class ConsentModel(OwnDeclarations declarations, Visits visits, IWhoSeesWhat sees, Texts texts) : CitizenPage
 {
-    /// <param name="Target"><c>all</c>, <c>event</c> or <c>other</c>.</param>
+    /// <param name="Target"><c>all</c>, <c>event</c>, <c>register</c>, <c>prescription</c> or <c>other</c>.</param>
     /// <param name="Since">Null for one that nobody can read, so it cannot be withdrawn here.</param>
     public sealed record Line(string Id, string Target, string ServiceEvent, string Title, DateTimeOffset? Since);
 
@@ -13,14 +13,18 @@ internal sealed class ConsentModel(OwnDeclarations declarations, Visits visits, 
 
     public IReadOnlyList<Line> Denials { get; private set; } = [];
 
+    /// <summary>Who sees what as things are.</summary>
+    public IReadOnlyList<SeenOfController> Seen { get; private set; } = [];
+
     public async Task OnGetAsync(CancellationToken cancel)
     {
         State = await declarations.ReadAsync(Citizen, cancel);
         var named = State.Denials.Any(d => d.Target is DenialTarget.OfServiceEvent) ? await visits.ReadAsync(Citizen, cancel) : [];
+        Seen = await sees.OfAsync(Citizen, null, cancel);
         Denials =
         [
             .. State.Denials.Select(d => new Line(d.Id,
-                d.Target is DenialTarget.All ? "all" : "event", d.Target is DenialTarget.OfServiceEvent(var oid) ? oid : "", visits.Describe(d.Target, named), d.At)),
+                d.Target switch { DenialTarget.All => "all", DenialTarget.OfServiceEvent => "event", DenialTarget.OfRegister => "register", _ => "prescription" }, d.Target is DenialTarget.OfServiceEvent(var oid) ? oid : "", visits.Describe(d.Target, named), d.At)),
             .. State.Unreadable.Select(id => new Line(id, "other", "", texts["consent.denial.other"], null)),
         ];
     }

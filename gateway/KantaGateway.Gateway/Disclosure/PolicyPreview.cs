@@ -1,0 +1,51 @@
+using System.Text.Json;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Disclosure;
+
+/// <summary>Entries of one kind and place in a record, and how many of them each viewer would see.</summary>
+/// <param name="Type">FHIR resource type.</param>
+/// <param name="Controller">OID of the data controller.</param>
+/// <param name="Register">As <see cref="Fhir.Grants.Register"/> names it.</param>
+/// <param name="ServiceEvent">OID; null: of none.</param>
+/// <param name="Count">How many there are.</param>
+/// <param name="Seen">How many are seen, for each viewer in turn.</param>
+public sealed record PreviewedEntries(string Type, string Controller, string Register, string? ServiceEvent, int Count, IReadOnlyList<int> Seen);
+
+/// <summary>Asks the repository what would be seen of a record, for the person whose record it is.</summary>
+/// <remarks>The scopes are those of <see cref="Preview"/>, and what admits an entry there is what admits it to a real request.</remarks>
+public sealed class PolicyPreview(GatewayOptions options, GrantIssuer grants)
+{
+    private readonly HttpClient _repository = InternalEndpoint.Parse(options.Repository).CreateClient(TimeSpan.FromSeconds(10));
+
+    /// <summary>How many entries of each kind and place each scope admits.</summary>
+    /// <param name="citizen">The person, or who represents them.</param>
+    /// <param name="person">Whose record it is.</param>
+    /// <param name="scopes">At most eight.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <exception cref="FaultException">The repository cannot be reached.</exception>
+    public async Task<IReadOnlyList<PreviewedEntries>> CountAsync(Requester citizen, Pseudonym person, IReadOnlyList<DisclosureScope> scopes, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/preview") { Content = JsonContent.Create(scopes, options: JsonSerializerOptions.Default) };
+        request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(citizen, person));
+        try
+        {
+            using var response = await _repository.SendAsync(request, cancel);
+            if (!response.IsSuccessStatusCode)
+                throw Unavailable();
+            return await response.Content.ReadFromJsonAsync<PreviewedEntries[]>(JsonSerializerOptions.Web, cancel) ?? throw Unavailable();
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
+        {
+            throw Unavailable();
+        }
+    }
+
+    private static FaultException Unavailable() =>
+        new(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));
+}

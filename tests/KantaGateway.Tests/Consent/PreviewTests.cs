@@ -1,0 +1,103 @@
+using System.Net;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using CsCheck;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Tests.Repository;
+using static KantaGateway.Tests.Consent.ConsentModel;
+
+namespace KantaGateway.Tests.Consent;
+
+/// <summary>What the preview says is what would happen: the same decisions, counted by the repository, beside what searches really give.</summary>
+public sealed class PreviewTests : IAsyncLifetime
+{
+    private const int Policies = 140;
+
+    private static readonly string[] Types = ["Observation", "Encounter"];
+
+    private readonly Dictionary<string, (string Controller, string? Event)> _entries = [];
+    private readonly Pseudonym _person = RepositoryWorld.NewPerson();
+    private RepositoryWorld _world = null!;
+
+    public async Task InitializeAsync()
+    {
+        _world = await RepositoryWorld.StartAsync();
+        foreach (var controller in (string[])[Aurora, Revontuli, Hospital])
+        {
+            var caller = _world.As(_person, controller);
+            (await caller.CreateAsync(Some.Patient())).Is(HttpStatusCode.Created);
+            for (var number = 0; number <= 2; number++)
+            {
+                string? oid = number == 0 ? null : $"{controller}.14.2026.{number}", encounter = null;
+                if (oid is not null)
+                {
+                    var visit = Some.Encounter(caller.PatientId, oid);
+                    if (number == 2)
+                        visit["meta"] = JsonNode.Parse("""{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}]}""");
+                    _entries["Encounter/" + (encounter = await caller.StoreAsync(visit))] = (controller, oid);
+                }
+                for (var i = 0; i < 10; i++)
+                    _entries["Observation/" + await caller.StoreAsync(Some.Observation(caller.PatientId, encounterId: encounter))] = (controller, oid);
+            }
+        }
+    }
+
+    public async Task DisposeAsync() => await _world.DisposeAsync();
+
+    [Fact]
+    public async Task The_preview_counts_exactly_what_a_search_would_show()
+    {
+        var cases = 0;
+        var reader = _world.As(_person, Aurora);
+        foreach (var (person, denial) in Gen.Select(People, Denials).Array[Policies].Single(_ => true, "0000KaNtA123"))
+        {
+            var policy = person.Policy;
+            DisclosureScope[] scopes =
+            [
+                .. Enum.GetValues<Viewer>().Select(v => Preview.Of(v, policy, Now).Scope),
+                .. Enum.GetValues<Viewer>().Select(v => Preview.Of(v, policy.With(denial), Now).Scope),
+            ];
+            var reply = (await _world.SendAsync(reader.Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", JsonSerializer.Serialize(scopes), "application/json")).Is(HttpStatusCode.OK);
+            var previewed = JsonSerializer.Deserialize<PreviewedEntries[]>(reply.Text, JsonSerializerOptions.Web)!;
+            Assert.Equal(_entries.Count, previewed.Where(p => Types.Contains(p.Type)).Sum(p => p.Count));
+            for (var i = 0; i < scopes.Length; i++)
+                foreach (var type in Types)
+                {
+                    var shown = (await reader.With(_ => scopes[i]).SearchAsync(type, "_count=1000")).Is(HttpStatusCode.OK).Ids.Select(id => _entries[$"{type}/{id}"]).ToLookup(e => e);
+                    foreach (var group in _entries.Where(e => e.Key.StartsWith(type, StringComparison.Ordinal)).GroupBy(e => e.Value))
+                    {
+                        var line = previewed.Single(p => p.Type == type && p.Controller == group.Key.Controller && p.ServiceEvent == group.Key.Event);
+                        Assert.Equal((shown[group.Key].Count(), group.Count()), (line.Seen[i], line.Count));
+                        cases += group.Count();
+                    }
+                }
+        }
+        Assert.True(cases >= 10_000, $"only {cases} cases");
+    }
+
+    [Fact]
+    public async Task A_preview_is_given_to_the_gateway_alone()
+    {
+        var reader = _world.As(_person, Aurora);
+        foreach (var use in (GrantUse[])[GrantUse.Read, GrantUse.Write])
+            (await _world.SendAsync(reader.Grant with { Use = use }, null, "POST", "/preview", "[]", "application/json")).Is(HttpStatusCode.Forbidden);
+        foreach (var bad in (string[])["", "[]", "{}", "[1]", $"[{string.Join(',', Enumerable.Repeat("""{"b":1}""", 9))}]"])
+            (await _world.SendAsync(reader.Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", bad, "application/json")).Is(HttpStatusCode.BadRequest);
+    }
+
+    [Fact]
+    public void Nobody_in_the_preview_is_permitted_more_than_a_real_professional() => Gen.Select(People, Entries, Gen.Bool)
+        .Sample((person, entry, isEmergency) =>
+        {
+            var policy = person.Policy;
+            var seen = entry.IsSeenUnder(Preview.Of(isEmergency ? Viewer.InEmergency : Viewer.Treating, policy, Now).Scope);
+            var real = Sees(Asker("professional", "2.999.1", "preview", null, isEmergency ? "ETREAT" : "TREAT"),
+                new ModelPerson(
+                    [.. person.Declared, .. isEmergency ? [new EmergencyAccess { At = Now, Until = Now.AddMinutes(30), Professional = "preview", Organisation = "2.999.1", Reason = EmergencyReason.CannotBeAsked }] : Array.Empty<Declaration>()],
+                    [new ServiceEvent("2.999.1.14.1", "2.999.1", "in-progress", null, null)], person.Facts), entry);
+            return seen == real;
+        });
+}
