@@ -80,7 +80,7 @@ public sealed record DisclosureScope
     /// What the token narrows of some types, each of which has to hold for an entry of its type; null: nothing. A type that the token
     /// reaches by one scope with search parameters and another without is not narrowed.
     /// </summary>
-    [JsonPropertyName("f")]
+    [JsonPropertyName("q")]
     public IReadOnlyList<ScopeFilter>? Filters { get; init; }
 
     /// <summary>The same scope over every type: for resources whose type the gateway has already found in the token.</summary>
