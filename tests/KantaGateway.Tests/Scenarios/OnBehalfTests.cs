@@ -64,24 +64,32 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
         await helmi.SignInAsync();
         await ActForAsync(helmi, "Onni Koe");
         Assert.Equal(403, (await helmi.GetAsync("/access-log")).Status);
+        // First the informing, on which it rests.
+        var page = await helmi.GetAsync("/consent/permit");
+        page = await helmi.SubmitAsync(page.Form("permit-form")!, new() { ["permit"] = "yes" });
+        Assert.Equal(("/consent/inform", "inform-first"), (page.Address.AbsolutePath, page.With("data-notice").Single()["data-notice"]));
         await helmi.BeInformedAsync();
         await helmi.PermitAsync();
-        var page = await helmi.GetAsync("/consent");
-        Assert.NotNull((await helmi.ConsentAsync()).Permission);
-        // Past the page that does not offer it: the decision refuses.
+        page = await helmi.GetAsync("/consent");
+        Assert.Empty(page.With("data-consent-state"));
         var form = page.Form("sign-out")!;
-        var refused = await helmi.SubmitAsync(form with { Action = new(helmi.Target, "/consent/deny") }, new() { ["target"] = "all" });
-        Assert.Equal(403, refused.Status);
-        Assert.Empty((await helmi.ConsentAsync()).Denials);
+        async Task RefusesAsync(string path, string name, string value)
+        {
+            var refused = await helmi.SubmitAsync(form with { Action = new(helmi.Target, path) }, new() { [name] = value });
+            Assert.Equal(("/consent", "custodian-no-denials"), (refused.Address.AbsolutePath, refused.With("data-notice").Single()["data-notice"]));
+        }
+        await RefusesAsync("/consent/deny", "target", "all");
 
         using var onni = world.Citizen("minor");
         await onni.SignInAsync();
         Assert.NotNull((await onni.ConsentAsync()).Permission);
+        Assert.Empty((await onni.ConsentAsync()).Denials);
         await onni.DenyAllAsync();
         var denial = Assert.Single((await onni.ConsentAsync()).Denials);
-        refused = await helmi.SubmitAsync(form with { Action = new(helmi.Target, "/consent/withdraw") }, new() { ["id"] = denial.Id });
-        Assert.Equal(403, refused.Status);
+        await RefusesAsync("/consent/withdraw", "id", denial.Id);
         Assert.Single((await onni.ConsentAsync()).Denials);
+        // Nor does she see it.
+        Assert.Equal(404, (await helmi.GetAsync($"/records/entry/Consent/{denial.Id}")).Status);
         await onni.WithdrawEverythingAsync();
     }
 
@@ -217,11 +225,15 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
         {
             var person = Folder.Citizens[IndexOf(role)];
             var patient = await ArchivedVisit.RegisterAsync(clinic.System, person.IdentityCode, person.Name);
-            var reply = await clinic.System.CreateAsync("Observation", Some.Bytes(new JsonObject
+            var observation = new JsonObject
             {
                 ["resourceType"] = "Observation", ["status"] = "final", ["code"] = new JsonObject { ["text"] = what },
                 ["subject"] = new JsonObject { ["reference"] = $"Patient/{patient}" },
-            }));
+            };
+            // Shown to custodians (1): what does not say so of a minor who may be able to decide is not.
+            if (role == "minor")
+                observation["meta"] = new JsonObject { ["security"] = new JsonArray(new JsonObject { ["system"] = "urn:oid:1.2.246.537.5.40202", ["code"] = "1" }) };
+            var reply = await clinic.System.CreateAsync("Observation", Some.Bytes(observation));
             Assert.Equal(201, reply.Status);
             return (patient, reply.Json.GetProperty("id").GetString()!);
         }

@@ -49,6 +49,8 @@ internal sealed class DenyModel(OwnDeclarations declarations, Visits visits, IWh
     public async Task<IActionResult> OnPostAsync(
         [FromForm] string? target, [FromForm(Name = "event")] string? serviceEvent, [FromForm] string? register, [FromForm] string? emergency, [FromForm] string? preview, CancellationToken cancel)
     {
+        if (IsCustodian)
+            return Done("/consent", "custodian-no-denials");
         var state = await declarations.ReadAsync(Citizen, cancel);
         if (state.Informed is null)
             return Done("/consent/inform", "inform-first");

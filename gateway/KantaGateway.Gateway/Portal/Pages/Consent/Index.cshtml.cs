@@ -18,6 +18,9 @@ internal sealed class ConsentModel(OwnDeclarations declarations, Visits visits, 
 
     public async Task OnGetAsync(CancellationToken cancel)
     {
+        // What a child has declared is not shown to custodians (§51): the page offers what they may do and states nothing.
+        if (IsCustodian)
+            return;
         State = await declarations.ReadAsync(Citizen, cancel);
         var named = State.Denials.Any(d => d.Target is DenialTarget.OfServiceEvent) ? await visits.ReadAsync(Citizen, cancel) : [];
         Seen = await sees.OfAsync(Citizen, null, cancel);

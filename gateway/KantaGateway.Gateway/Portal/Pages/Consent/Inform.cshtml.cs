@@ -19,8 +19,8 @@ internal sealed class InformModel(OwnDeclarations declarations) : CitizenPage
             : null;
         if (Problem is not null)
             return Rejected();
-        var state = await declarations.ReadAsync(Citizen, cancel);
-        if (state.Informed is not null)
+        // What a child has declared is not shown to custodians, so it is not known here.
+        if (!IsCustodian && (await declarations.ReadAsync(Citizen, cancel)).Informed is not null)
             return Done("/consent", "nothing-changed");
         await declarations.InformedAsync(Citizen, cancel);
         return Done("/consent", "informed");

@@ -9,6 +9,8 @@ internal sealed class PermitModel(OwnDeclarations declarations) : CitizenPage
 
     public async Task<IActionResult> OnGetAsync(CancellationToken cancel)
     {
+        if (IsCustodian)
+            return Page();
         var state = await declarations.ReadAsync(Citizen, cancel);
         Already = state.Permission is not null;
         return state.Informed is null ? Done("/consent/inform", "inform-first") : Page();
@@ -16,6 +18,8 @@ internal sealed class PermitModel(OwnDeclarations declarations) : CitizenPage
 
     public async Task<IActionResult> OnPostAsync([FromForm] string? permit, CancellationToken cancel)
     {
+        if (IsCustodian)
+            return await PermitForChildAsync(permit, cancel);
         var state = await declarations.ReadAsync(Citizen, cancel);
         if (state.Informed is null)
             return Done("/consent/inform", "inform-first");
@@ -24,6 +28,22 @@ internal sealed class PermitModel(OwnDeclarations declarations) : CitizenPage
         if (state.Permission is not null)
             return Done("/consent", "nothing-changed");
         await declarations.PermitAsync(Citizen, cancel);
+        return Done("/consent", "permitted");
+    }
+
+    /// <summary>A custodian is not shown what the child has declared: whether it rests on informing the decision alone knows.</summary>
+    private async Task<IActionResult> PermitForChildAsync(string? permit, CancellationToken cancel)
+    {
+        if (permit != "yes")
+            return Rejected();
+        try
+        {
+            await declarations.PermitAsync(Citizen, cancel);
+        }
+        catch (RefusedException refused) when (refused.Status == StatusCodes.Status403Forbidden)
+        {
+            return Done("/consent/inform", "inform-first");
+        }
         return Done("/consent", "permitted");
     }
 }

@@ -18,11 +18,11 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, Visits visits)
 
     public async Task<IActionResult> OnGetAsync([FromQuery] Guid id, CancellationToken cancel)
     {
+        if (IsCustodian)
+            return Done("/consent", "custodian-no-denials");
         var (state, declaration) = await FindAsync(id, cancel);
         if (declaration is null)
             return Done("/consent", "nothing-changed");
-        if (IsCustodian && declaration is DisclosureDenial)
-            return Done("/consent", "custodian-no-denials");
         Id = declaration.Id;
         IsPermit = declaration is DisclosurePermit;
         if (declaration is DisclosureDenial denial)
@@ -33,6 +33,8 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, Visits visits)
 
     public async Task<IActionResult> OnPostAsync([FromForm] Guid id, CancellationToken cancel)
     {
+        if (IsCustodian)
+            return Done("/consent", "custodian-no-denials");
         var (_, declaration) = await FindAsync(id, cancel);
         if (declaration is null)
             return Done("/consent", "nothing-changed");
