@@ -143,6 +143,24 @@ public sealed class ChangeTests : IAsyncLifetime
         }
     }
 
+    /// <summary>What reaches beyond one person is not given, and the refusal is of use.</summary>
+    [Theory]
+    [InlineData("GET", "Observation?code=8867-4", "patient=[id]")]
+    [InlineData("POST", "Observation/_search", "patient=[id]")]
+    [InlineData("GET", "Patient?family=Koivu", "POST Patient/_search")]
+    [InlineData("POST", "_search", "POST [Type]/_search")]
+    [InlineData("GET", "_history", "_history?patient=[id]")]
+    [InlineData("GET", "Observation/_history", "[Type]/_history?patient=[id]")]
+    [InlineData("GET", "Patient/_history", "[Type]/_history?patient=[id]")]
+    public async Task What_reaches_beyond_one_person_is_refused_with_what_to_do_instead(string method, string target, string instead)
+    {
+        var form = method == "POST" ? Encoding.UTF8.GetBytes("code=8867-4") : null;
+        var reply = await _house.Aurora.System.SendAsync(new(method), target, form, contentType: "application/x-www-form-urlencoded");
+        Assert.True(reply.Status is >= 400 and < 500, reply.ToString());
+        Assert.Contains(instead, reply.Json.GetProperty("issue")[0].GetProperty("diagnostics").GetString(), StringComparison.Ordinal);
+        Assert.DoesNotContain(_note, reply.Text, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Criteria_concern_one_patient_who_is_the_one_of_the_body()
     {

@@ -65,6 +65,20 @@ public abstract class ChangeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_deletion_holds_to_the_version_that_it_names()
+    {
+        var created = await _clinic.CreateAsync(Some.Observation(_clinic.PatientId));
+        var target = "Observation/" + (string)created.Json["id"]!;
+        var resource = created.Json;
+        resource["status"] = "amended";
+        var updated = (await _clinic.UpdateAsync(resource, created.ETag)).Is(HttpStatusCode.OK);
+        (await _clinic.DeleteAsync(target, ("If-Match", created.ETag))).Is(HttpStatusCode.PreconditionFailed);
+        Assert.Equal(updated.Body, (await _clinic.GetAsync(target)).Is(HttpStatusCode.OK).Body);
+        (await _clinic.DeleteAsync(target, ("If-Match", updated.ETag))).Is(HttpStatusCode.NoContent);
+        (await _clinic.GetAsync(target)).Is(HttpStatusCode.Gone);
+    }
+
+    [Fact]
     public async Task Only_the_controller_changes_its_entries()
     {
         var created = await _clinic.CreateAsync(Some.Observation(_clinic.PatientId));

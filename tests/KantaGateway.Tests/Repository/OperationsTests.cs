@@ -43,6 +43,7 @@ public sealed class OperationsTests : IAsyncLifetime
         var target = $"Patient/{clinic.PatientId}/$everything";
         Assert.Equal([stored], (await clinic.GetAsync(target + "?_type=Observation,Condition")).Is(HttpStatusCode.OK).Ids);
         Assert.Empty((await clinic.GetAsync(target + "?_since=2099")).Is(HttpStatusCode.OK).Ids);
+        Assert.Equal((await clinic.GetAsync(target)).Ids, (await clinic.GetAsync(target + "?_since=2000-01-01T00:00:00Z")).Is(HttpStatusCode.OK).Ids);
         var parameters = new JsonObject
         {
             ["resourceType"] = "Parameters",

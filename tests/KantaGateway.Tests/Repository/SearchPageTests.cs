@@ -51,6 +51,8 @@ public sealed class SearchPageTests : IAsyncLifetime
     [InlineData("_sort=-_lastUpdated")]
     [InlineData("_sort=code,-_lastUpdated")]
     [InlineData("_total=none")]
+    [InlineData("_total=accurate")]
+    [InlineData("_total=estimate")]
     [InlineData("code=8867-1,8867-2")]
     public async Task Every_match_is_on_one_page_in_one_order_and_previous_links_lead_back(string query)
     {

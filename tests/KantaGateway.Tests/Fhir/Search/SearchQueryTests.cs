@@ -88,6 +88,7 @@ public sealed class SearchQueryTests
     [InlineData("_lastUpdated=2030-13", "Observation?_lastUpdated", "value")]
     [InlineData("_count=-1", "Observation?_count", "value")]
     [InlineData("_count=many", "Observation?_count", "value")]
+    [InlineData("_total=some", "Observation?_total", "value")]
     [InlineData("encounter=Encounter/a/b", "Observation?encounter", "value")]
     [InlineData("encounter=Encounter?x=y", "Observation?encounter", "value")]
     [InlineData("patient:Patient=Group/1", "Observation?patient:Patient", "value")]
