@@ -22,7 +22,7 @@ static class DecideCommand
         command.SetAction(async (parsed, cancel) =>
         {
             Place.RequireRelease();
-            var config = ManualConfig.CreateEmpty().AddJob(Job.ShortRun.WithToolchain(InProcessNoEmitToolchain.Default))
+            var config = ManualConfig.CreateEmpty().AddJob(Job.ShortRun.WithToolchain(InProcessNoEmitToolchain.Instance))
                 .AddDiagnoser(MemoryDiagnoser.Default).AddLogger(NullLogger.Instance).AddColumnProvider(BenchmarkDotNet.Columns.DefaultColumnProviders.Instance);
             var summary = BenchmarkRunner.Run<Decisions>(config);
             var results = summary.Reports.ToDictionary(r => r.BenchmarkCase.Descriptor.WorkloadMethod.Name, r => (
