@@ -113,8 +113,8 @@ public class Decisions
     public PolicySnapshot Compile()
     {
         var policy = PolicySnapshot.Compile(1, _declarations, _events);
-        // What is in force is found at the first decision, so it belongs to it.
-        return policy.PermissionAt(Now) is null ? throw new InvalidOperationException("The permission is not in force.") : policy;
+        // What is in force and what of one organisation is open are found at the first decision, so they belong to it.
+        return policy.PermissionAt(Now) is null || policy.RelationshipOf(Names[3], null, Now) is null ? throw new InvalidOperationException("The permission is not in force.") : policy;
     }
 
     private Decision Decide(Requester requester, Interaction interaction) =>

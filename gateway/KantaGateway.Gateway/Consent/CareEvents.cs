@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using KantaGateway.Fhir.Grants;
 
 namespace KantaGateway.Gateway.Consent;
@@ -61,52 +62,55 @@ sealed class CareEvents
 {
     private static readonly ProtectedService[] Services = [.. Enum.GetValues<ProtectedService>().Where(s => s != ProtectedService.None)];
 
-    private readonly Dictionary<string, OfOrganisation> _byOrganisation = new(StringComparer.Ordinal);
+    private readonly IReadOnlyList<ServiceEvent> _events;
 
-    public CareEvents(IReadOnlyList<ServiceEvent> events)
-    {
-        OfOrganisation? last = null;
-        foreach (var e in events)
-        {
-            if (!e.CanProve)
-                continue;
-            // Events of one visit, and mostly of one organisation, come one after another.
-            if (last is null || (!ReferenceEquals(last.Organisation, e.Controller) && last.Organisation != e.Controller))
-                if (!_byOrganisation.TryGetValue(e.Controller, out last))
-                    _byOrganisation.Add(e.Controller, last = new(e.Controller));
-            last.Events.Add(e);
-        }
-        foreach (var of in _byOrganisation.Values)
-            of.Build();
-    }
+    /// <summary>Those without an event are kept too; who asks beyond this number is looked up each time.</summary>
+    private const int MaxOrganisations = 64;
+
+    /// <summary>Made when the organisation first asks: of most that treat a person only one does.</summary>
+    private readonly ConcurrentDictionary<string, OfOrganisation> _byOrganisation = new(StringComparer.Ordinal);
+
+    public CareEvents(IReadOnlyList<ServiceEvent> events) => _events = events;
 
     /// <inheritdoc cref="PolicySnapshot.RelationshipOf"/>
-    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) =>
-        _byOrganisation.TryGetValue(organisation, out var of) ? of.RelationshipAt(oid, at) : null;
+    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at)
+    {
+        if (!_byOrganisation.TryGetValue(organisation, out var of))
+        {
+            of = new(organisation, _events);
+            if (_byOrganisation.Count < MaxOrganisations)
+                of = _byOrganisation.GetOrAdd(organisation, of);
+        }
+        return of.RelationshipAt(oid, at);
+    }
 
-    private sealed class OfOrganisation(string organisation)
+    private sealed class OfOrganisation
     {
         private readonly List<(ProtectedService Service, Timeline Events)> _protected = [];
-        private Timeline _all = null!;
+        private readonly Timeline _all;
+        private readonly List<ServiceEvent> _events = [];
         private Dictionary<string, ServiceEvent[]>? _byOid;
 
         /// <summary>The last one given, for the next request mostly asks for the same.</summary>
         private CareRelationship? _given;
 
-        public string Organisation { get; } = organisation;
-
-        public List<ServiceEvent> Events { get; } = [];
-
-        public void Build()
+        public OfOrganisation(string organisation, IReadOnlyList<ServiceEvent> events)
         {
-            _all = new(Events);
+            Organisation = organisation;
             var present = ProtectedService.None;
-            foreach (var e in Events)
-                present |= e.Services;
+            for (var i = 0; i < events.Count; i++)
+                if (events[i] is { CanProve: true } e && e.Controller == organisation)
+                {
+                    _events.Add(e);
+                    present |= e.Services;
+                }
+            _all = new(_events);
             foreach (var service in Services)
                 if ((present & service) != 0)
-                    _protected.Add((service, new(Events.FindAll(e => (e.Services & service) != 0))));
+                    _protected.Add((service, new(_events.FindAll(e => (e.Services & service) != 0))));
         }
+
+        public string Organisation { get; }
 
         public CareRelationship? RelationshipAt(string? oid, DateTimeOffset at)
         {
@@ -132,7 +136,7 @@ sealed class CareEvents
         /// <summary>An Encounter and its booking may bear one OID: each that is open counts.</summary>
         private (ServiceEvent?, ProtectedService) Named(string oid, DateTimeOffset at)
         {
-            var byOid = _byOid ??= Events.Where(e => e.Oid is not null).GroupBy(e => e.Oid!).ToDictionary(g => g.Key, g => g.ToArray());
+            var byOid = _byOid ??= _events.Where(e => e.Oid is not null).GroupBy(e => e.Oid!).ToDictionary(g => g.Key, g => g.ToArray());
             var (proof, services) = ((ServiceEvent?)null, ProtectedService.None);
             if (byOid.TryGetValue(oid, out var named))
                 foreach (var e in named)

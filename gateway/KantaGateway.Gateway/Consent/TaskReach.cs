@@ -149,14 +149,27 @@ sealed class TokenReach
 
     private sealed class ByLevel(IReadOnlyList<SmartScope> scopes, string level)
     {
-        private readonly Dictionary<(char, string[]?), string[]?> _types = [];
+        // A token asks with few letters: looking through them costs less than a hash, and makes nothing.
+        private volatile Found[] _found = [];
+
+        private sealed record Found(char Letter, string[]? Bound, string[]? Types);
 
         public string Name => level;
 
         public IReadOnlyList<string>? Types(char letter, string[]? bound)
         {
-            lock (_types)
-                return _types.TryGetValue((letter, bound), out var known) ? known : _types[(letter, bound)] = Find(letter, bound);
+            foreach (var known in _found)
+                if (known.Letter == letter && ReferenceEquals(known.Bound, bound))
+                    return known.Types;
+            lock (scopes)
+            {
+                foreach (var known in _found)
+                    if (known.Letter == letter && ReferenceEquals(known.Bound, bound))
+                        return known.Types;
+                var found = new Found(letter, bound, Find(letter, bound));
+                _found = [.. _found, found];
+                return found.Types;
+            }
         }
 
         private string[]? Find(char letter, string[]? bound)
