@@ -25,7 +25,7 @@ public enum Breadth
 /// The part of one compartment that a permit opens: a filter over entries which the repository applies inside its
 /// search, before limits, totals, includes and history.
 /// </summary>
-/// <remarks>Act 703/2023 §9 (own register), §54 (permission), §59 (denials). Immutable.</remarks>
+/// <remarks>Act 703/2023 §9 (own register), §54 (permission), §59 (denials). Immutable, compared by what is in it: a kept grant serves exactly the scope it was made for.</remarks>
 public sealed record DisclosureScope
 {
     public static readonly DisclosureScope Nothing = new() { Breadth = Breadth.None };
@@ -141,6 +141,16 @@ public sealed record DisclosureScope
             && (IsOwn(controller, register) || ((hidden & Hidden.FromOthers) == 0 && ReachesOfOthers(type))),
         _ => false,
     };
+
+    public bool Equals(DisclosureScope? other) => ReferenceEquals(this, other) || (other is not null
+        && Breadth == other.Breadth && Controller == other.Controller && Register == other.Register && HidesContacts == other.HidesContacts && MayDeclare == other.MayDeclare
+        && Withheld == other.Withheld && NameLists.Same(MayWriteFor, other.MayWriteFor) && NameLists.Same(Types, other.Types) && NameLists.Same(TypesOfOthers, other.TypesOfOthers)
+        && (ReferenceEquals(Filters, other.Filters) || NameLists.Same(KeysOf(Filters), KeysOf(other.Filters))));
+
+    public override int GetHashCode() => HashCode.Combine(
+        HashCode.Combine(Breadth, Controller, Register, HidesContacts, MayDeclare, Withheld), NameLists.Hash(MayWriteFor), NameLists.Hash(Types), NameLists.Hash(TypesOfOthers), Filters?.Count);
+
+    private static string[]? KeysOf(IReadOnlyList<ScopeFilter>? filters) => filters?.Select(static filter => filter.Key).ToArray();
 
     private bool Reaches(string type) => Types is null || Types.Contains(type);
 

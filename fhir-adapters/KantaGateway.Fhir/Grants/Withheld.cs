@@ -103,25 +103,9 @@ public sealed record Withheld
     public bool Equals(Withheld? other) => ReferenceEquals(this, other) || (other is not null
         && SpeciallyProtected == other.SpeciallyProtected && FromCustodians == other.FromCustodians
         && UnknownShownBefore == other.UnknownShownBefore && UnreleasedAt == other.UnreleasedAt
-        && Same(ServiceEvents, other.ServiceEvents) && Same(Registers, other.Registers)
-        && SeenServices == other.SeenServices && Same(Prescriptions, other.Prescriptions));
+        && NameLists.Same(ServiceEvents, other.ServiceEvents) && NameLists.Same(Registers, other.Registers)
+        && SeenServices == other.SeenServices && NameLists.Same(Prescriptions, other.Prescriptions));
 
-    public override int GetHashCode()
-    {
-        var hash = new HashCode();
-        hash.Add(SpeciallyProtected);
-        hash.Add(SeenServices);
-        hash.Add(FromCustodians);
-        hash.Add(UnknownShownBefore);
-        hash.Add(UnreleasedAt);
-        foreach (var list in (ReadOnlySpan<IReadOnlyList<string>>)[ServiceEvents, Registers, Prescriptions])
-        {
-            hash.Add(list.Count);
-            if (list.Count > 0)
-                hash.Add(list[0]);
-        }
-        return hash.ToHashCode();
-    }
-
-    private static bool Same(IReadOnlyList<string> one, IReadOnlyList<string> other) => ReferenceEquals(one, other) || one.SequenceEqual(other);
+    public override int GetHashCode() => HashCode.Combine(SpeciallyProtected, SeenServices, FromCustodians, UnknownShownBefore, UnreleasedAt,
+        NameLists.Hash(ServiceEvents), NameLists.Hash(Registers), NameLists.Hash(Prescriptions));
 }

@@ -16,25 +16,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 
     private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });
 
-    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, Breadth Breadth, string Controller, string Register, Withheld Withheld, Names Types, Names Filters, Names TypesOfOthers, bool HidesContacts, bool MayDeclare);
-
-    /// <summary>A list compared by what is in it: two requests of one token make two lists.</summary>
-    private readonly struct Names(IReadOnlyList<string>? names) : IEquatable<Names>
-    {
-        private readonly IReadOnlyList<string>? _names = names;
-
-        public bool Equals(Names other) => ReferenceEquals(_names, other._names) || (_names is not null && other._names is not null && _names.SequenceEqual(other._names));
-
-        public override bool Equals(object? other) => other is Names names && Equals(names);
-
-        public override int GetHashCode()
-        {
-            var hash = new HashCode();
-            foreach (var name in _names ?? [])
-                hash.Add(name);
-            return hash.ToHashCode();
-        }
-    }
+    private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, DisclosureScope Scope);
 
     /// <summary>A grant for what a decision permits.</summary>
     /// <param name="requester">Whose request it is.</param>
@@ -44,7 +26,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     /// <param name="policyVersion">Version that the decision rests on; null: on none.</param>
     public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion)
     {
-        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope.Breadth, scope.Controller, scope.Register, scope.Withheld, new(scope.Types), new(scope.Filters?.Select(static filter => filter.Key).ToArray()), new(scope.TypesOfOthers), scope.HidesContacts, scope.MayDeclare);
+        var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope);
         if (_kept.TryGetValue(key, out string? kept))
             return kept!;
         var signed = signer.Sign(new Grant

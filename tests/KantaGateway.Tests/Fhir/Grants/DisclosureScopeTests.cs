@@ -118,5 +118,27 @@ public class DisclosureScopeTests
                 Assert.Equal(i == j, all[i].Equals(all[j] with { }));
     }
 
+    [Fact]
+    public void A_scope_is_compared_by_each_of_its_values()
+    {
+        DisclosureScope[] all =
+        [
+            Scope(Breadth.Disclosed), Scope(Breadth.OwnRegister), Scope(Breadth.Disclosed) with { Controller = Other }, Scope(Breadth.Disclosed) with { Register = OfEmployer },
+            Scope(Breadth.Disclosed) with { MayWriteFor = [Other] }, Scope(Breadth.Disclosed) with { Withheld = new() { SpeciallyProtected = true } },
+            Scope(Breadth.Disclosed) with { Types = [] }, Scope(Breadth.Disclosed) with { Types = ["Observation"] }, Scope(Breadth.Disclosed) with { TypesOfOthers = ["Observation"] },
+            Scope(Breadth.Disclosed) with { HidesContacts = true }, Scope(Breadth.Disclosed) with { MayDeclare = true },
+            Scope(Breadth.Disclosed) with { Filters = [new("Observation", ["code=1"], true)] }, Scope(Breadth.Disclosed) with { Filters = [new("Observation", ["code=1"], false)] },
+            Scope(Breadth.Disclosed) with { Filters = [new("Observation", ["code=1", "code=2"], true)] },
+        ];
+        for (var i = 0; i < all.Length; i++)
+            for (var j = 0; j < all.Length; j++)
+            {
+                // Written and read, so that no list is the same object.
+                var other = JsonSerializer.Deserialize<DisclosureScope>(JsonSerializer.Serialize(all[j]))!;
+                Assert.Equal(i == j, all[i].Equals(other));
+                Assert.True(i != j || all[i].GetHashCode() == other.GetHashCode());
+            }
+    }
+
     private static DisclosureScope Scope(Breadth breadth) => new() { Breadth = breadth, Controller = Own };
 }
