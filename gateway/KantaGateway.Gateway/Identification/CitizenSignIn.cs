@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
@@ -42,8 +41,8 @@ internal sealed class CitizenSignIn(
     private static readonly JsonWebTokenHandler Tokens = new() { SetDefaultTimesOnTokenCreation = false };
 
     private readonly CitizenIdentification _citizens = options.Identification.Citizens;
-    private readonly SigningCredentials _signing = new(ReadKey(options.Identification.Citizens.SigningKeyFile), SecurityAlgorithms.RsaSha256);
-    private readonly RsaSecurityKey _decryption = ReadKey(options.Identification.Citizens.EncryptionKeyFile);
+    private readonly SigningCredentials _signing = new(RsaKeyFile.Read(options.Identification.Citizens.SigningKeyFile), SecurityAlgorithms.RsaSha256);
+    private readonly RsaSecurityKey _decryption = RsaKeyFile.Read(options.Identification.Citizens.EncryptionKeyFile);
 
     public void Configure(OpenIdConnectOptions oidc, HttpMessageHandler upstream)
     {
@@ -205,24 +204,6 @@ internal sealed class CitizenSignIn(
         claims["iat"] = now.ToUnixTimeSeconds();
         claims["exp"] = (now + life).ToUnixTimeSeconds();
         return Tokens.CreateToken(new SecurityTokenDescriptor { Claims = claims, SigningCredentials = _signing, TokenType = type });
-    }
-
-    private static RsaSecurityKey ReadKey(string file)
-    {
-        var rsa = RSA.Create();
-        try
-        {
-            rsa.ImportFromPem(File.ReadAllText(file));
-        }
-        catch (Exception wrong) when (wrong is ArgumentException or CryptographicException)
-        {
-            throw new InvalidDataException($"{file}: not a PKCS#8 PEM RSA private key.", wrong);
-        }
-        if (rsa.KeySize < 2048)
-            throw new InvalidDataException($"{file}: the RSA key must have 2048 bits or more.");
-        var key = new RsaSecurityKey(rsa);
-        key.KeyId = Base64UrlEncoder.Encode(key.ComputeJwkThumbprint());
-        return key;
     }
 
     private static void Refuse(TokenValidatedContext context, string reason) => context.Fail(new UnacceptableIdentificationException(reason));

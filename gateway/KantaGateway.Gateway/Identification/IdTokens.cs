@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
 using static OpenIddict.Server.OpenIddictServerEvents;
@@ -26,23 +25,8 @@ internal static class IdTokens
         scopes.Contains(FhirUser) && !scopes.Contains(OpenIddictConstants.Scopes.OpenId) ? "fhirUser goes with openid." : null;
 
     /// <exception cref="InvalidDataException">A file holds no RSA key of 2048 bits or more.</exception>
-    public static IReadOnlyList<SigningCredentials> ReadKeys(IdentificationOptions options) => [.. options.IdTokenKeyFiles.Select(static file =>
-    {
-        var rsa = RSA.Create();
-        try
-        {
-            rsa.ImportFromPem(File.ReadAllText(file));
-        }
-        catch (Exception wrong) when (wrong is ArgumentException or CryptographicException)
-        {
-            throw new InvalidDataException($"{file}: not a PKCS#8 PEM RSA private key.", wrong);
-        }
-        if (rsa.KeySize < 2048)
-            throw new InvalidDataException($"{file}: the RSA key must have 2048 bits or more.");
-        var key = new RsaSecurityKey(rsa);
-        key.KeyId = Base64UrlEncoder.Encode(key.ComputeJwkThumbprint());
-        return new SigningCredentials(key, SecurityAlgorithms.RsaSsaPssSha256);
-    })];
+    public static IReadOnlyList<SigningCredentials> ReadKeys(IdentificationOptions options) =>
+        [.. options.IdTokenKeyFiles.Select(static file => new SigningCredentials(RsaKeyFile.Read(file), SecurityAlgorithms.RsaSsaPssSha256))];
 
     /// <summary>Signs with what the client has registered, and leaves out what OpenIddict adds for its own use.</summary>
     public static void Complete(GenerateTokenContext context, RegisteredClient client)

@@ -45,15 +45,7 @@ internal sealed partial class EAuthorizations
     /// <summary>A token is not used in its last seconds: it would end on the way.</summary>
     private static readonly TimeSpan Margin = TimeSpan.FromSeconds(10);
 
-    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
-    {
-        PropertyNameCaseInsensitive = false,
-        NumberHandling = JsonNumberHandling.Strict,
-        RespectNullableAnnotations = true,
-        RespectRequiredConstructorParameters = true,
-        AllowDuplicateProperties = false,
-        MaxDepth = 8,
-    };
+    private static readonly JsonSerializerOptions Format = ServiceAnswers.Format(maxDepth: 8);
 
     private readonly MandateOptions _options;
     private readonly HttpClient _http;

@@ -21,15 +21,7 @@ internal sealed partial class RoleRegister : IProfessionalRights
     /// <summary>A register that has failed is left alone for this long: its silence must not keep threads.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web)
-    {
-        PropertyNameCaseInsensitive = false,
-        NumberHandling = JsonNumberHandling.Strict,
-        RespectNullableAnnotations = true,
-        RespectRequiredConstructorParameters = true,
-        AllowDuplicateProperties = false,
-        MaxDepth = 4,
-    };
+    private static readonly JsonSerializerOptions Format = ServiceAnswers.Format(maxDepth: 4);
 
     private readonly HttpClient _http;
     private readonly Uri _address;
