@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using System.Net;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -170,26 +170,6 @@ public sealed record OperatorTenant(string Tenant, string ClientId, string Certi
 
     private static string Random() => Base64UrlEncoder.Encode(RandomNumberGenerator.GetBytes(24));
 
-    private string Page(string ticket)
-    {
-        var buttons = new StringBuilder();
-        foreach (var (index, who) in Operators.Index())
-            buttons.AppendLine($"""<li><button name="operator" value="{index}">{WebUtility.HtmlEncode(who.Name)} <small>{WebUtility.HtmlEncode(string.Join(", ", who.Roles))}</small></button></li>""");
-        return $$"""
-            <!doctype html>
-            <html lang="en">
-            <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Test sign-in of operators</title></head>
-            <body>
-            <h1>Test sign-in of operators</h1>
-            <p>Everyone here is fictional. Choose who you are.</p>
-            <form method="post" action="{{Path}}/{{Tenant}}/oauth2/v2.0/authorize">
-            <input type="hidden" name="ticket" value="{{ticket}}">
-            <ul>
-            {{buttons}}</ul>
-            <button name="cancel" value="1">Cancel</button>
-            </form>
-            </body>
-            </html>
-            """;
-    }
+    private string Page(string ticket) => ChoicePage.Html("Test sign-in of operators", $"{Path}/{Tenant}/oauth2/v2.0/authorize", ticket, "operator",
+        Operators.Index().Select(o => (o.Index.ToString(CultureInfo.InvariantCulture), o.Item.Name, string.Join(", ", o.Item.Roles))));
 }

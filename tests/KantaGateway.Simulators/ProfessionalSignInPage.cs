@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -92,26 +91,6 @@ internal sealed class ProfessionalSignInPage(
 
     private static string Random() => Base64UrlEncoder.Encode(RandomNumberGenerator.GetBytes(24));
 
-    private string Page(string ticket)
-    {
-        var buttons = new StringBuilder();
-        foreach (var who in People)
-            buttons.AppendLine($"""<li><button name="professional" value="{WebUtility.HtmlEncode(who.Id)}">{WebUtility.HtmlEncode(who.Name)} <small>{WebUtility.HtmlEncode(who.Profession)}</small></button></li>""");
-        return $$"""
-            <!doctype html>
-            <html lang="en">
-            <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Test sign-in of a clinic</title></head>
-            <body>
-            <h1>Test sign-in of a clinic</h1>
-            <p>Everyone here is fictional. Choose who you are.</p>
-            <form method="post" action="{{address}}">
-            <input type="hidden" name="ticket" value="{{ticket}}">
-            <ul>
-            {{buttons}}</ul>
-            <button name="cancel" value="1">Cancel</button>
-            </form>
-            </body>
-            </html>
-            """;
-    }
+    private string Page(string ticket) =>
+        ChoicePage.Html("Test sign-in of a clinic", address, ticket, "professional", People.Select(who => (who.Id, who.Name, who.Profession)));
 }

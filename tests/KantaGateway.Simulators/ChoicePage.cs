@@ -1,0 +1,36 @@
+using System.Net;
+using System.Text;
+
+namespace KantaGateway.Simulators;
+
+/// <summary>The page on which a simulated identity provider lets choose who signs in.</summary>
+static class ChoicePage
+{
+    /// <param name="title">Of the page.</param>
+    /// <param name="address">Where the choice is posted.</param>
+    /// <param name="ticket">Goes with it.</param>
+    /// <param name="field">Name of the chosen value.</param>
+    /// <param name="people">Value, name and what is said of each.</param>
+    public static string Html(string title, string address, string ticket, string field, IEnumerable<(string Value, string Name, string About)> people)
+    {
+        var buttons = new StringBuilder();
+        foreach (var (value, name, about) in people)
+            buttons.AppendLine($"""<li><button name="{field}" value="{WebUtility.HtmlEncode(value)}">{WebUtility.HtmlEncode(name)} <small>{WebUtility.HtmlEncode(about)}</small></button></li>""");
+        return $$"""
+            <!doctype html>
+            <html lang="en">
+            <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{title}}</title></head>
+            <body>
+            <h1>{{title}}</h1>
+            <p>Everyone here is fictional. Choose who you are.</p>
+            <form method="post" action="{{address}}">
+            <input type="hidden" name="ticket" value="{{ticket}}">
+            <ul>
+            {{buttons}}</ul>
+            <button name="cancel" value="1">Cancel</button>
+            </form>
+            </body>
+            </html>
+            """;
+    }
+}
