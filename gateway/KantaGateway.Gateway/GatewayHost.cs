@@ -62,6 +62,7 @@ public static class GatewayHost
         services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
         services.AddSingleton<IOperatorObserver, OperatorAudit>();
         services.AddSingleton<GrantIssuer>();
+        services.AddSingleton<PolicyRequests>();
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<PolicyPreview>();
         services.AddSingleton<AccessLog>();

@@ -59,8 +59,7 @@ public static partial class ConsentDecision
     private static (Rule, DenyReason?) DecideRecord(
         Requester requester, AccessRecord record, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
-        if (requester.Kind != RequesterKind.Professional || requester.ProfessionalId is null || record.Professional != requester.ProfessionalId
-            || record.Organisation != organisation || !record.IsActive)
+        if (requester.Kind != RequesterKind.Professional || requester.ProfessionalId is null || !record.IsOf(requester.ProfessionalId, organisation) || !record.IsActive)
             return (Rule.RecordsAccess, DenyReason.DeclarationByAnother);
         var state = policy.At(now);
         switch (record)

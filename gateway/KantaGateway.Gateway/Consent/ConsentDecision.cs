@@ -32,17 +32,17 @@ public static partial class ConsentDecision
     /// <remarks>Act 703/2023 §9, §13, §18, §24, §26, §50-51, §54, §57, §58, §59, §68; decree 457/2024 §3-9, §26. Pure, total, does not throw.</remarks>
     public static Decision Decide(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
-        var decision = DecideBreadth(requester, interaction, policy, relationship, now);
+        var reach = TokenReach.Of(requester);
+        var decision = DecideBreadth(requester, interaction, policy, relationship, reach, now);
         // Of whatever is permitted, what the token's scopes describe by search parameters.
-        return decision is Decision.Permit permit && TokenReach.Of(requester).Filters(requester, interaction) is { } filters
+        return decision is Decision.Permit permit && reach.Filters(requester, interaction) is { } filters
             ? permit with { Scope = permit.Scope with { Filters = filters } } : decision;
     }
 
-    private static Decision DecideBreadth(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
+    private static Decision DecideBreadth(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, TokenReach reach, DateTimeOffset now)
     {
         if (now >= requester.Expires || requester.Kind is not (RequesterKind.System or RequesterKind.Professional or RequesterKind.Citizen))
             return Decision.Deny.Of(DenyReason.NoLegalBasis);
-        var reach = TokenReach.Of(requester);
         if (!reach.Covers(requester, interaction))
             return Decision.Deny.Of(DenyReason.ScopeTooNarrow);
         if (interaction.Compartment.IsDirectory)
@@ -61,11 +61,11 @@ public static partial class ConsentDecision
     }
 
     /// <summary>The directory as this interaction may see it beside a patient's record: to check references, to chain, to include.</summary>
-    public static DisclosureScope DirectoryBeside(Requester requester, Interaction interaction) =>
-        (interaction.IsWrite ? DirectoryWrite(requester) : DirectoryRead.Scope) with
-        {
-            Types = TokenReach.Of(requester).Types(requester, interaction.ReadsBy), Filters = TokenReach.Of(requester).Filters(requester, interaction),
-        };
+    public static DisclosureScope DirectoryBeside(Requester requester, Interaction interaction)
+    {
+        var reach = TokenReach.Of(requester);
+        return (interaction.IsWrite ? DirectoryWrite(requester) : DirectoryRead.Scope) with { Types = reach.Types(requester, interaction.ReadsBy), Filters = reach.Filters(requester, interaction) };
+    }
 
     private static bool IsDeclaring(Interaction interaction)
     {
@@ -169,7 +169,7 @@ public static partial class ConsentDecision
                 rules.Add(Rule.DenialOfRegisters);
             if (denials.Prescriptions.Count > 0)
                 rules.Add(Rule.DenialOfPrescriptions);
-            if (TaskReach.Others(requester.Tasks) is not null)
+            if (others is not null)
                 rules.Add(Rule.TaskBound);
             sight.AddTo(rules);
             rules.Add(Rule.NonDisclosure);

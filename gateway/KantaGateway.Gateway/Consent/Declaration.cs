@@ -96,6 +96,9 @@ public abstract record AccessRecord : Declaration
 
     /// <summary>OID of the professional's unit; null: none named.</summary>
     public string? Unit { get; init; }
+
+    /// <summary>Whether it is this professional's, acting for this organisation.</summary>
+    public bool IsOf(string? professional, string organisation) => Professional == professional && Organisation == organisation;
 }
 
 /// <summary>The separate confirmation without which specially protected entries stay hidden (§26.2): of one professional, one purpose, some hours.</summary>

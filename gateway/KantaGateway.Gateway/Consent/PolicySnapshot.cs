@@ -106,8 +106,11 @@ public sealed class PolicySnapshot
     public EmergencyAccess? EmergencyOf(string? professional, string organisation, DateTimeOffset now) => At(now).EmergencyOf(professional, organisation, now);
 
     /// <summary>What of the person's declarations is in force: the permission, and the denials newest first.</summary>
-    public (bool IsInformed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials) InForceAt(DateTimeOffset now) =>
-        At(now) is var state ? (state.IsInformed, state.Permission, state.Denials) : default;
+    public (DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials) InForceAt(DateTimeOffset now)
+    {
+        var state = At(now);
+        return (state.Permission, state.Denials);
+    }
 
     /// <summary>The care relationship (hoitosuhde) that an open service event or booking of the organisation proves; null: none.</summary>
     /// <param name="organisation">OID of the requester's organisation.</param>

@@ -99,7 +99,7 @@ sealed class PolicyState
     {
         var services = ProtectedService.None;
         for (var i = 0; i < Records.Count; i++)
-            if (Records[i] is ProtectedConfirmation confirmed && confirmed.Professional == professional && confirmed.Organisation == organisation
+            if (Records[i] is ProtectedConfirmation confirmed && confirmed.IsOf(professional, organisation)
                 && confirmed.Purpose == purpose && !confirmed.IsOver(now))
                 services |= confirmed.Services;
         return services;
@@ -109,7 +109,7 @@ sealed class PolicyState
     public EmergencyAccess? EmergencyOf(string? professional, string organisation, DateTimeOffset now)
     {
         for (var i = 0; i < Records.Count; i++)
-            if (Records[i] is EmergencyAccess emergency && emergency.Professional == professional && emergency.Organisation == organisation && !emergency.IsOver(now))
+            if (Records[i] is EmergencyAccess emergency && emergency.IsOf(professional, organisation) && !emergency.IsOver(now))
                 return emergency;
         return null;
     }
@@ -118,7 +118,7 @@ sealed class PolicyState
     public bool RestsFor(string? professional, string organisation, DateTimeOffset now)
     {
         for (var i = 0; i < Records.Count; i++)
-            if (Records[i] is EmergencyAccess emergency && emergency.Professional == professional && emergency.Organisation == organisation
+            if (Records[i] is EmergencyAccess emergency && emergency.IsOf(professional, organisation)
                 && (ReviewOf(emergency.Id) is { } review ? !review.IsJustified : emergency.At + EmergencyAccess.ReviewedWithin <= now))
                 return true;
         return false;

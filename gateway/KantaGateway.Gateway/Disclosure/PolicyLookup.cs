@@ -1,9 +1,7 @@
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
-using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Search;
-using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
 using Microsoft.Extensions.Caching.Memory;
@@ -15,9 +13,8 @@ namespace KantaGateway.Gateway.Disclosure;
 /// A kept snapshot may be out of date; that is harmless, since the repository checks the version in the snapshot that it
 /// reads (law 3) and the pipeline then calls <see cref="Forget"/> and asks again. At most 20,000 are kept, each for 5 minutes of disuse.
 /// </remarks>
-public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
+public sealed class PolicyLookup(PolicyRequests requests)
 {
-    private readonly HttpClient _repository = InternalEndpoint.Parse(options.Repository).CreateClient(TimeSpan.FromSeconds(10));
     private readonly MemoryCache _snapshots = new(new MemoryCacheOptions { SizeLimit = 20_000 });
 
     /// <summary>The policy in force when this is called, or a kept one that the repository will vouch for or refuse.</summary>
@@ -27,22 +24,9 @@ public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
     /// <summary>The policy as the repository has it now; for the person's own pages, which show it.</summary>
     public async Task<PolicySnapshot> FetchAsync(Requester requester, Pseudonym compartment, CancellationToken cancel)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/policy");
-        request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(requester, compartment));
-        try
-        {
-            using var response = await _repository.SendAsync(request, cancel);
-            if (!response.IsSuccessStatusCode)
-                throw Unavailable();
-            using var document = await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);
-            var snapshot = Compile(document.RootElement);
-            _snapshots.Set(compartment, new Kept(snapshot), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(5) });
-            return snapshot;
-        }
-        catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
-        {
-            throw Unavailable();
-        }
+        var snapshot = await requests.AskAsync(requester, compartment, "/policy", null, Compile, cancel);
+        _snapshots.Set(compartment, new Kept(snapshot), new MemoryCacheEntryOptions { Size = 1, SlidingExpiration = TimeSpan.FromMinutes(5) });
+        return snapshot;
     }
 
     /// <summary>Drops a kept policy: the repository has said that it moved on, or a refusal would rest on it.</summary>
@@ -97,7 +81,4 @@ public sealed class PolicyLookup(GatewayOptions options, GrantIssuer grants)
         : TimeRange.TryParse(text, out var range) ? At(range.End) : DateTimeOffset.MinValue;
 
     private static DateTimeOffset At(long utcTicks) => new(Math.Clamp(utcTicks, 0, DateTime.MaxValue.Ticks), TimeSpan.Zero);
-
-    private static FaultException Unavailable() =>
-        new(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));
 }

@@ -1,8 +1,6 @@
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
-using KantaGateway.Fhir.Outcomes;
-using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
 
@@ -19,33 +17,15 @@ public sealed record PreviewedEntries(string Type, string Controller, string Reg
 
 /// <summary>Asks the repository what would be seen of a record, for the person whose record it is.</summary>
 /// <remarks>The scopes are those of <see cref="Preview"/>, and what admits an entry there is what admits it to a real request.</remarks>
-public sealed class PolicyPreview(GatewayOptions options, GrantIssuer grants)
+public sealed class PolicyPreview(PolicyRequests requests)
 {
-    private readonly HttpClient _repository = InternalEndpoint.Parse(options.Repository).CreateClient(TimeSpan.FromSeconds(10));
-
     /// <summary>How many entries of each kind and place each scope admits.</summary>
     /// <param name="citizen">The person, or who represents them.</param>
     /// <param name="person">Whose record it is.</param>
     /// <param name="scopes">At most eight.</param>
     /// <param name="cancel">Stops the call.</param>
-    /// <exception cref="FaultException">The repository cannot be reached.</exception>
-    public async Task<IReadOnlyList<PreviewedEntries>> CountAsync(Requester citizen, Pseudonym person, IReadOnlyList<DisclosureScope> scopes, CancellationToken cancel)
-    {
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/preview") { Content = JsonContent.Create(scopes, options: JsonSerializerOptions.Default) };
-        request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(citizen, person));
-        try
-        {
-            using var response = await _repository.SendAsync(request, cancel);
-            if (!response.IsSuccessStatusCode)
-                throw Unavailable();
-            return await response.Content.ReadFromJsonAsync<PreviewedEntries[]>(JsonSerializerOptions.Web, cancel) ?? throw Unavailable();
-        }
-        catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
-        {
-            throw Unavailable();
-        }
-    }
-
-    private static FaultException Unavailable() =>
-        new(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));
+    /// <exception cref="Fhir.Outcomes.FaultException">The repository cannot be reached.</exception>
+    public async Task<IReadOnlyList<PreviewedEntries>> CountAsync(Requester citizen, Pseudonym person, IReadOnlyList<DisclosureScope> scopes, CancellationToken cancel) =>
+        await requests.AskAsync(citizen, person, "/preview", JsonContent.Create(scopes, options: JsonSerializerOptions.Default),
+            static answer => answer.Deserialize<PreviewedEntries[]>(JsonSerializerOptions.Web) ?? throw new JsonException(), cancel);
 }

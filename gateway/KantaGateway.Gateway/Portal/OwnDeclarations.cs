@@ -52,7 +52,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
                 break;
             answer = await requests.SendAsync(citizen, "GET", next, cancel: cancel);
         }
-        var (_, permission, denials) = PolicySnapshot.Compile(0, declarations, []).InForceAt(time.GetUtcNow());
+        var (permission, denials) = PolicySnapshot.Compile(0, declarations, []).InForceAt(time.GetUtcNow());
         return new(declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.At), permission, denials, unreadable);
     }
 

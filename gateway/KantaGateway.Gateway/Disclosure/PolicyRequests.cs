@@ -1,0 +1,42 @@
+using System.Text.Json;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Disclosure;
+
+/// <summary>What the gateway asks the repository for its own decisions, under a grant of that kind.</summary>
+public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
+{
+    private readonly HttpClient _repository = InternalEndpoint.Parse(options.Repository).CreateClient(TimeSpan.FromSeconds(10));
+
+    /// <summary>Posts a question about one person and reads the JSON answer.</summary>
+    /// <param name="requester">Whose request it is asked for.</param>
+    /// <param name="person">Whose record it is about.</param>
+    /// <param name="path">Of the repository.</param>
+    /// <param name="content">Null: none.</param>
+    /// <param name="read">Makes something of the answer, which does not outlive the call; a JsonException of it counts as no answer.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <exception cref="FaultException">The repository cannot be reached, or does not answer as agreed.</exception>
+    public async Task<T> AskAsync<T>(Requester requester, Pseudonym person, string path, HttpContent? content, Func<JsonElement, T> read, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
+        request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(requester, person));
+        try
+        {
+            using var response = await _repository.SendAsync(request, cancel);
+            if (!response.IsSuccessStatusCode)
+                throw Unavailable();
+            using var document = await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);
+            return read(document.RootElement);
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
+        {
+            throw Unavailable();
+        }
+    }
+
+    private static FaultException Unavailable() =>
+        new(new Fault(FaultKind.StoreUnavailable, "The repository cannot be reached. Nothing was disclosed or stored; try again."));
+}
