@@ -66,6 +66,7 @@ public static class GatewayHost
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<PolicyPreview>();
         services.AddSingleton<AccessLog>();
+        services.AddSingleton<IAccessLog>(static s => s.GetRequiredService<AccessLog>());
         services.AddSingleton<InteractionReader>();
         services.AddHttpForwarder();
         services.AddHttpContextAccessor();

@@ -51,7 +51,7 @@ public static partial class ConsentDecision
 
     /// <summary>At the desk: recorded by the organisation that asks, signed by the person, and of a person who is treated there, for a permission opens the record.</summary>
     private static DenyReason? ObjectionAtDesk(Declaration declaration, string organisation, CareRelationship? relationship) =>
-        declaration.RecordedBy != organisation ? DenyReason.DeclarationByAnother
+        declaration.RecordedBy != organisation || declaration is Acknowledgement ? DenyReason.DeclarationByAnother
         : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
         : relationship is null && declaration is DisclosurePermit { IsActive: true } or Informing && relationship is null ? DenyReason.NoOpenServiceEvent
         : null;
@@ -107,9 +107,10 @@ public static partial class ConsentDecision
         return declaration is DisclosurePermit or DisclosureDenial && declaration.IsActive && !policy.At(now).IsInformed ? DenyReason.NotInformed : null;
     }
 
-    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place.</summary>
+    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place. Nor does one
+    /// read the child's notices for the child.</summary>
     private static bool IsACustodians(Declaration declaration, Interaction interaction, PolicySnapshot policy) =>
-        declaration is not DisclosureDenial
+        declaration is not (DisclosureDenial or Acknowledgement)
         && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id));
 
     /// <summary>Whether an update would replace what a professional has recorded.</summary>

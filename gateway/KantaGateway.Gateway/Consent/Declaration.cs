@@ -65,9 +65,9 @@ public abstract record Declaration
 public sealed record Informing : Declaration
 {
     /// <summary>The informing text now in force. When it changes, permissions and denials need a new informing (§58).</summary>
-    public const string CurrentTextVersion = "2026-1";
+    public const string CurrentTextVersion = "2026-2";
 
-    /// <summary>Version of the informing text, such as <c>2026-1</c>.</summary>
+    /// <summary>Version of the informing text, such as <c>2026-2</c>.</summary>
     public required string TextVersion { get; init; }
 
     public bool IsCurrent => IsActive && TextVersion == CurrentTextVersion;
@@ -83,6 +83,16 @@ public sealed record DisclosureDenial : Declaration
 
     /// <summary>The person lets the data be used in an emergency (kanta.fi, denial of consent): a nested permit of purpose ETREAT.</summary>
     public bool AllowsEmergency { get; init; }
+}
+
+/// <summary>
+/// The person has read the notice of an emergency (EHDS Art. 9, 11(5)). The emergency's own Consent is the notice, written in one commit with what it opens and
+/// seen by the person as new until this is there: none can go unnoticed.
+/// </summary>
+public sealed record Acknowledgement : Declaration
+{
+    /// <summary>Logical id of the emergency's Consent.</summary>
+    public required string Emergency { get; init; }
 }
 
 /// <summary>What a professional records about the own access to a person's data.</summary>

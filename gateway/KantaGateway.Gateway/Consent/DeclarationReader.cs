@@ -25,6 +25,7 @@ public static class DeclarationReader
         var read = (KindOf(consent), provision) switch
         {
             (Declarations.InformingKind, null) when InformingVersionOf(consent) is { } text => new Informing { At = default, TextVersion = text },
+            (Declarations.AcknowledgementKind, null) when EmergencyOf(consent) is { } emergency => new Acknowledgement { At = default, Emergency = emergency },
             (Declarations.PermissionKind, { } permit) => Permission(permit),
             (Declarations.DenialKind, { } deny) => Denial(deny),
             (Declarations.ConfirmationKind, { } access) => Confirmation(consent, access),
@@ -120,7 +121,7 @@ public static class DeclarationReader
     private static object Emergency(JsonElement consent, JsonElement access)
     {
         if (Text(access, "type") != "permit" || !HasOnly(access, "type", "period", "actor", "purpose") || PurposeOf(access) != "ETREAT"
-            || Who(consent, access) is not var (professional, organisation, unit) || ReasonOf(consent) is not { } reason)
+            || Who(consent, access) is not var (professional, organisation, unit) || ReasonOf(consent) is not var (reason, _))
             return DenyReason.UnknownDeclaration;
         return new EmergencyAccess { At = default, Professional = professional, Organisation = organisation, Unit = unit, Reason = reason };
     }
@@ -128,8 +129,7 @@ public static class DeclarationReader
     private static object Review(JsonElement consent, JsonElement access)
     {
         if (Text(access, "type") is not ("permit" or "deny") || !HasOnly(access, "type", "actor") || Who(consent, access) is not var (professional, organisation, unit)
-            || !consent.TryGetProperty("sourceReference", out var source) || Text(source, "reference") is not { } reference
-            || !reference.StartsWith("Consent/", StringComparison.Ordinal) || !Guid.TryParseExact(reference["Consent/".Length..], "D", out var emergency))
+            || EmergencyOf(consent) is not { } emergency)
             return DenyReason.UnknownDeclaration;
         return new EmergencyReview
         {
@@ -137,7 +137,7 @@ public static class DeclarationReader
             Professional = professional,
             Organisation = organisation,
             Unit = unit,
-            Emergency = emergency.ToString("D"),
+            Emergency = emergency,
             IsJustified = Text(access, "type") == "permit",
         };
     }
@@ -153,14 +153,20 @@ public static class DeclarationReader
         return (professional, organisation, rest.FirstOrDefault());
     }
 
-    private static EmergencyReason? ReasonOf(JsonElement consent)
+    /// <summary>The emergency that a Consent names as its source.</summary>
+    private static string? EmergencyOf(JsonElement consent) =>
+        TryGet(consent, "sourceReference", out var source) && Text(source, "reference") is { } reference && reference.StartsWith("Consent/", StringComparison.Ordinal)
+        && Guid.TryParseExact(reference["Consent/".Length..], "D", out var emergency) ? emergency.ToString("D") : null;
+
+    /// <summary>Why there was an emergency; null where it is not said, by code and in words.</summary>
+    internal static (EmergencyReason Reason, string Text)? ReasonOf(JsonElement consent)
     {
         foreach (var extension in Items(consent, "extension"))
             if (Text(extension, "url") == Declarations.ReasonUrl && TryGet(extension, "valueCodeableConcept", out var concept)
                 && Text(concept, "text") is { } text && !string.IsNullOrWhiteSpace(text))
                 foreach (var coding in Items(concept, "coding"))
                     if (Text(coding, "system") == Declarations.ReasonSystem && Text(coding, "code") is { } code && Declarations.ReasonCodes.TryGetValue(code, out var reason))
-                        return reason;
+                        return (reason, text);
         return null;
     }
 

@@ -11,7 +11,7 @@ namespace KantaGateway.Gateway.Consent;
 /// </summary>
 /// <remarks>
 /// <list type="table">
-/// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial, protected-confirmation, emergency-access, emergency-review</description></item>
+/// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial, protected-confirmation, emergency-access, emergency-review, emergency-acknowledgement</description></item>
 /// <item><term>in force</term><description><c>status</c> active, within <c>provision.period</c> where there is one; inactive withdraws</description></item>
 /// <item><term>order</term><description><c>dateTime</c>: of two about the same thing the later decides</description></item>
 /// <item><term>recorded at a desk</term><description><c>organization</c> by its OID, and <c>source[x]</c> or <c>verification</c> for the signed form (§58)</description></item>
@@ -25,6 +25,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <item><term>allowed in an emergency</term><description>one nested <c>provision</c> of type permit and purpose ETREAT</description></item>
 /// <item><term>confirmation, emergency, review</term><description><c>provision.actor</c> the Practitioner by identifier, <c>organization</c> its organisation and then its unit, <c>period</c>, <c>purpose</c>;
 /// protected services as <c>securityLabel</c>; the reason of an emergency in <see cref="ReasonUrl"/>; a review names the emergency in <c>sourceReference</c></description></item>
+/// <item><term>acknowledgement</term><description>no <c>provision</c>; the emergency in <c>sourceReference</c></description></item>
 /// </list>
 /// </remarks>
 public static class Declarations
@@ -36,7 +37,8 @@ public static class Declarations
     public const string InformingUri = "https://kantagateway.fi/informing/";
 
     internal const string InformingKind = "informing", PermissionKind = "disclosure-permission", DenialKind = "disclosure-denial",
-        ConfirmationKind = "protected-confirmation", EmergencyKind = "emergency-access", ReviewKind = "emergency-review";
+        ConfirmationKind = "protected-confirmation", EmergencyKind = "emergency-access", ReviewKind = "emergency-review",
+        AcknowledgementKind = "emergency-acknowledgement";
 
     internal const string ActReason = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
     internal const string RegisterSystem = "urn:oid:1.2.246.537.5.40150";
@@ -106,7 +108,7 @@ public static class Declarations
         var provision = Access(confirmation, "permit");
         provision["purpose"] = new JsonArray(Coding(ActReason, confirmation.Purpose));
         if (confirmation.Services != EveryService)
-            provision["securityLabel"] = new JsonArray([.. ServiceCodes.Where(s => (confirmation.Services & s.Value) != 0).Select(s => (JsonNode)Coding(ServiceSystem, s.Key))]);
+            provision["securityLabel"] = new JsonArray([.. NamesOf(confirmation.Services).Select(s => (JsonNode)Coding(ServiceSystem, s))]);
         return Bytes(Record(patientId, confirmation, ConfirmationKind, Act + "#26", provision));
     }
 
@@ -138,6 +140,24 @@ public static class Declarations
         consent["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + review.Emergency };
         return Bytes(consent);
     }
+
+    /// <summary>The person has read the notice of an emergency.</summary>
+    /// <param name="patientId">Logical id of the Patient.</param>
+    /// <param name="emergency">Logical id of the emergency's Consent.</param>
+    /// <param name="at">When, UTC.</param>
+    public static byte[] Acknowledged(string patientId, string emergency, DateTimeOffset at)
+    {
+        var consent = Consent(patientId, at, AcknowledgementKind, Act + "#54", null);
+        consent["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + emergency };
+        return Bytes(consent);
+    }
+
+    /// <summary>Codes of protected services; none of a confirmation that opens every service.</summary>
+    public static IEnumerable<string> NamesOf(ProtectedService services) =>
+        services == EveryService ? [] : ServiceCodes.Where(s => (services & s.Value) != 0).Select(s => s.Key);
+
+    /// <summary>Why an emergency was recorded, in the professional's words; null where the Consent says nothing of it.</summary>
+    public static string? ReasonTextOf(JsonElement consent) => DeclarationReader.ReasonOf(consent)?.Text;
 
     /// <summary>The same Consent with status inactive: how a permission or denial is withdrawn (§58), as a new version.</summary>
     /// <param name="consent">The stored resource.</param>

@@ -19,16 +19,19 @@ namespace KantaGateway.Gateway.Disclosure;
 /// <param name="BySelf">The person's own visit to the portal: nobody else's eyes.</param>
 /// <param name="AppName">The app that the person had let at her records; null when it was none.</param>
 /// <param name="Representative">Who acted for the person, by name (§74); null when nobody did.</param>
+/// <param name="Profession">Of the professional who received it, as the role register writes it; null when it was none, or is not known.</param>
+/// <param name="ConsentId">Id of the permission or the emergency on which a disclosure rests.</param>
 public sealed record AccessLine(long Index, DateTimeOffset When, string OrganisationName, string OrganisationOid, string Interaction, string PurposeOfUse,
-    string LegalBasis, IReadOnlyList<AuditItem> Items, bool BySelf, string? AppName, AuditPerson? Representative = null);
+    string LegalBasis, IReadOnlyList<AuditItem> Items, bool BySelf, string? AppName, AuditPerson? Representative = null,
+    string? Profession = null, string? ConsentId = null);
 
 /// <summary>A stretch of the log.</summary>
 /// <param name="Lines">Newest first; fewer than were looked through, for refusals and empty answers disclosed nothing.</param>
 /// <param name="Before">Where the next stretch begins; null when there is no older entry.</param>
 public sealed record AccessStretch(IReadOnlyList<AccessLine> Lines, long? Before);
 
-/// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
-public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants)
+/// <summary>"Who has read my data."</summary>
+public interface IAccessLog
 {
     /// <summary>Newest first: every access that disclosed or changed something.</summary>
     /// <param name="citizen">The person, or who acts for the person by a mandate.</param>
@@ -36,6 +39,13 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
     /// <param name="beforeIndex">Where the stretch before ended.</param>
     /// <param name="cancel">Stops the call.</param>
     /// <exception cref="FaultException">The key service cannot be reached, or a custodian asks: a child's disclosure log is not shown to custodians (§51).</exception>
+    Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default);
+}
+
+/// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
+public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants) : IAccessLog
+{
+    /// <inheritdoc />
     public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
     {
         if (citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian })
@@ -50,7 +60,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
         foreach (var opened in answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [])
             if (DisclosureRecord.TryRead(opened.Record, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
                 lines.Add(new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
-                    record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record)));
+                    record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record), record.Professional?.Role, record.ConsentId));
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
         return new(lines, entries.Count < limit ? null : entries[^1].Index);
     }

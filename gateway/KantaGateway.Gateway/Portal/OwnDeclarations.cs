@@ -14,9 +14,12 @@ namespace KantaGateway.Gateway.Portal;
 /// <param name="Permission">The disclosure permission in force.</param>
 /// <param name="Denials">Those in force, newest first.</param>
 /// <param name="Unreadable">Ids of Consents that are no declaration of ours; each is taken for a denial of everything.</param>
+/// <param name="Accesses">What professionals have recorded of their own access, newest first.</param>
 internal sealed record DeclarationState(
-    Informing? Informed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials, IReadOnlyList<string> Unreadable)
+    Informing? Informed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials, IReadOnlyList<string> Unreadable, IReadOnlyList<RecordedAccess> Accesses)
 {
+    public static readonly DeclarationState None = new(null, null, [], [], []);
+
     public bool DeniesAll => Unreadable.Count > 0 || Denials.Any(d => d.Target is DenialTarget.All);
 
     /// <summary>Key of the sentence that sums it up. Follows the order of the decision: whatever is missing leaves the own register.</summary>
@@ -29,6 +32,12 @@ internal sealed record DeclarationState(
     };
 }
 
+/// <summary>What a professional has recorded of the own access to the citizen's data: a confirmation (§26.2) or an emergency (§54.2).</summary>
+/// <param name="Reason">Of an emergency, in the professional's words.</param>
+/// <param name="Review">How an emergency was settled; null: not yet, or it is none.</param>
+/// <param name="IsNew">An emergency whose notice the citizen has not acknowledged.</param>
+internal sealed record RecordedAccess(AccessRecord Record, string? Reason, EmergencyReview? Review, bool IsNew);
+
 /// <summary>The citizen's declarations of will, read and written as FHIR Consents through the same steps as every request.</summary>
 /// <remarks>Act 703/2023 §54, §58, §59, §68. Whether a declaration is allowed is decided in step 3, not here.</remarks>
 internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher ids, TimeProvider time)
@@ -38,6 +47,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
     {
         var declarations = new List<Declaration>();
         var unreadable = new List<string>();
+        var reasons = new Dictionary<string, string?>(StringComparer.Ordinal);
         var form = Encoding.ASCII.GetBytes($"patient={PatientId(citizen)}&_count=200");
         var answer = await requests.SendAsync(citizen, "POST", "Consent/_search", form, "application/x-www-form-urlencoded", cancel: cancel);
         while (true)
@@ -45,15 +55,26 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
             var bundle = FhirAnswers.Success(answer);
             foreach (var consent in bundle.Each("entry").Select(e => e.At("resource")).OfType<JsonElement>())
                 if (Declarations.Read(consent) is { } declaration)
+                {
                     declarations.Add(declaration);
+                    if (declaration is EmergencyAccess)
+                        reasons[declaration.Id] = Declarations.ReasonTextOf(consent);
+                }
                 else
                     unreadable.Add(consent.String("id") ?? "");
             if (FhirAnswers.NextPage(bundle) is not { } next)
                 break;
             answer = await requests.SendAsync(citizen, "GET", next, cancel: cancel);
         }
-        var (permission, denials) = PolicySnapshot.Compile(0, declarations, []).InForceAt(time.GetUtcNow());
-        return new(declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.At), permission, denials, unreadable);
+        var now = time.GetUtcNow();
+        var policy = PolicySnapshot.Compile(0, declarations, []);
+        var (permission, denials) = policy.InForceAt(now);
+        var acknowledged = declarations.OfType<Acknowledgement>().Where(a => a.IsActive).Select(a => a.Emergency).ToHashSet(StringComparer.Ordinal);
+        return new(declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.At), permission, denials, unreadable,
+        [
+            .. declarations.OfType<AccessRecord>().Where(r => r is not EmergencyReview).OrderByDescending(r => r.At).Select(r => new RecordedAccess(
+                r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? policy.At(now).ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
+        ]);
     }
 
     public Task InformedAsync(Requester citizen, CancellationToken cancel) =>
@@ -64,6 +85,10 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
 
     public Task DenyAsync(Requester citizen, DenialTarget target, bool allowsEmergency, CancellationToken cancel) =>
         CreateAsync(citizen, Declarations.Denial(PatientId(citizen), target, time.GetUtcNow(), allowsEmergency), cancel);
+
+    /// <summary>The citizen has read the notice of an emergency.</summary>
+    public Task AcknowledgeAsync(Requester citizen, EmergencyAccess emergency, CancellationToken cancel) =>
+        CreateAsync(citizen, Declarations.Acknowledged(PatientId(citizen), emergency.Id, time.GetUtcNow()), cancel);
 
     /// <summary>Withdraws a permission or a denial; one that is withdrawn already stays so.</summary>
     /// <exception cref="RefusedException">It does not exist, or has changed in between: nothing was withdrawn.</exception>

@@ -64,7 +64,8 @@ public static class PortalSetup
         builder.Services.AddSingleton<OwnRecords>();
         builder.Services.AddSingleton<OwnDeclarations>();
         builder.Services.AddSingleton<IWhoSeesWhat, WhoSeesWhat>();
-        builder.Services.AddSingleton<Visits>();
+        builder.Services.AddSingleton<DenialChoices>();
+        builder.Services.AddSingleton<SpecialAccesses>();
     }
 
     /// <summary>Adds the pages, their assets and the language switch. Call after <c>MapIdentification</c>.</summary>

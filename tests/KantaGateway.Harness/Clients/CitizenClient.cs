@@ -9,7 +9,7 @@ namespace KantaGateway.Harness.Clients;
 /// <param name="Permission">FHIR id of the disclosure permission, null when there is none.</param>
 public sealed record ConsentState(string? Informed, string? Permission, IReadOnlyList<DenialInForce> Denials);
 
-/// <param name="Target"><c>all</c>, <c>event</c> or <c>other</c>.</param>
+/// <param name="Target"><c>all</c>, <c>register</c>, <c>occupational</c>, <c>event</c>, <c>prescription</c> or <c>other</c>.</param>
 /// <param name="ServiceEvent">OID, empty for a denial of everything.</param>
 public sealed record DenialInForce(string Id, string Target, string ServiceEvent);
 

@@ -160,6 +160,15 @@ public class DeskDeclarationsTests
             ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: review), PolicySnapshot.Compile(7, declared, []));
     }
 
+    [Fact]
+    public void Only_the_person_acknowledges_the_notice_of_an_emergency()
+    {
+        var read = new Acknowledgement { At = Now, Emergency = EmergencyId };
+        Assert.IsType<Decision.Permit>(Decide("citizen", read, declared: []));
+        foreach (var other in (string[])["system", "professional"])
+            Assert.Equal(DenyReason.DeclarationByAnother, Reason(other, read with { RecordedBy = Own, IsSigned = true }));
+    }
+
     // :: The FHIR form
 
     [Fact]
@@ -171,6 +180,7 @@ public class DeskDeclarationsTests
             (Declarations.Confirmation(PatientId, Confirmation with { Services = (ProtectedService)255, Unit = Unit }), Confirmation with { Services = (ProtectedService)255, Unit = Unit }),
             (Declarations.Emergency(PatientId, Emergency, "Löytynyt tajuttomana."), Emergency),
             (Declarations.Review(PatientId, Review with { IsJustified = false }), Review with { IsJustified = false, IsSigned = true }),
+            (Declarations.Acknowledged(PatientId, EmergencyId, Now), new Acknowledgement { At = Now, Emergency = EmergencyId, IsSigned = true }),
             (Declarations.Denial(PatientId, new DenialTarget.OfPrescription(EmergencyId), Now, allowsEmergency: true), new DisclosureDenial { At = Now, Target = new DenialTarget.OfPrescription(EmergencyId), AllowsEmergency = true }),
             (Declarations.Denial(PatientId, new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient), Now), new DisclosureDenial { At = Now, Target = new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient) }),
             (Declarations.Denial(PatientId, new DenialTarget.OfRegister("1.2.246.10.99000044", Register.Occupational("1.2.246.10.99000055")), Now), new DisclosureDenial { At = Now, Target = new DenialTarget.OfRegister("1.2.246.10.99000044", Register.Occupational("1.2.246.10.99000055")) }),

@@ -46,6 +46,15 @@ public sealed class RepresentationTests
         Assert.IsType<Decision.Permit>(ConsentWorld.Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy(["informed", "deny-all"], false)));
     }
 
+    /// <summary>A notice is the child's to read; who holds a mandate reads the person's.</summary>
+    [Fact]
+    public void A_custodian_acknowledges_no_emergency_of_the_child()
+    {
+        var write = ConsentWorld.Interaction(InteractionKind.Create, "Consent") with { Declares = new Acknowledgement { At = ConsentWorld.Now, Emergency = "e" } };
+        Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write));
+        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy([], false)));
+    }
+
     [Theory]
     [InlineData("permit")]
     [InlineData("informed")]

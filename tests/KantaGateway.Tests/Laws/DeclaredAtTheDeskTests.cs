@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Harness.Clients;
 
 namespace KantaGateway.Tests.Laws;
 
@@ -53,6 +54,40 @@ public class DeclaredAtTheDeskTests
         Assert.Contains(HouseInMemory.Secret, (await reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
         // For treatment without permission the record stays closed.
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
+    }
+
+    /// <summary>EHDS Art. 9 and 11(5): the person is told at once, and nobody else can take the notice away.</summary>
+    [Fact]
+    public async Task The_person_is_told_of_an_emergency_until_she_says_that_she_has_read_it()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        var professional = house.Folder.ProfessionalOf("revontuli");
+        var reader = house.Revontuli.Professional(professional.Id, "ETREAT");
+        var now = DateTimeOffset.UtcNow;
+        var recorded = await reader.CreateAsync("Consent", Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = now, Until = now.AddMinutes(20), Professional = professional.Id, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."));
+        Assert.Equal(201, recorded.Status);
+        var emergency = recorded.Stored!.Value.Id;
+        Assert.Equal(200, (await reader.ReadAsync("Observation", note)).Status);
+        var silenced = AtDesk(Declarations.Acknowledged(house.PatientId, emergency, now));
+        Assert.Equal(403, (await house.Revontuli.System.CreateAsync("Consent", silenced)).Status);
+        Assert.Equal(403, (await reader.CreateAsync("Consent", silenced)).Status);
+
+        using var citizen = new CitizenClient(house.Folder, house.Target, 0);
+        await citizen.SignInAsync();
+        var page = await citizen.GetAsync("/");
+        Assert.Equal("1", page.With("data-emergencies").Single()["data-emergencies"]);
+        Assert.Equal(emergency, page.With("data-special-access").Single()["data-special-access"]);
+        Assert.Contains("Löytynyt tajuttomana.", page.Text, StringComparison.Ordinal);
+        // What was given, by the log: one measurement.
+        Assert.Contains("Mittaus tai tutkimustulos", page.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain(professional.Name, page.Text, StringComparison.Ordinal);
+
+        page = await citizen.SubmitAsync(page.Forms.Single(f => f.Action.AbsolutePath == "/access-log/special"), []);
+        Assert.Equal("acknowledged", page.With("data-notice").Single()["data-notice"]);
+        Assert.Equal(emergency, page.With("data-special-access").Single()["data-special-access"]);
+        Assert.Empty((await citizen.GetAsync("/")).With("data-emergencies"));
     }
 
     /// <summary>As a clinic's system records it: with its organisation and the signed form.</summary>

@@ -28,9 +28,9 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("2026-1", null)]
+    [InlineData("2026-2", null)]
     [InlineData("2025-1", "yes")]
-    [InlineData("2026-1", "no")]
+    [InlineData("2026-2", "no")]
     public async Task Being_informed_takes_the_confirmation_of_the_text_now_in_force(string version, string? informed)
     {
         var fields = new Dictionary<string, string> { ["version"] = version };
@@ -52,7 +52,7 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.Contains("__Host-kanta-notice=permitted", string.Join(' ', response.Headers.GetValues("Set-Cookie")));
 
         var permit = (string)_portal.Record.Of("Consent").Last()["id"]!;
-        Assert.Contains($"data-informed=\"2026-1\" data-permission=\"{permit}\" data-denials=\"0\"", await ConsentAsync());
+        Assert.Contains($"data-informed=\"2026-2\" data-permission=\"{permit}\" data-denials=\"0\"", await ConsentAsync());
         Assert.Contains("Those who treat you may also see", await ConsentAsync());
 
         await _portal.PostAsync("/consent/withdraw", new() { ["id"] = permit }, page: $"/consent/withdraw?id={permit}");
@@ -115,14 +115,18 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
     [InlineData("event", "not an oid")]
     [InlineData("everything", "1.2.3")]
     [InlineData("event", "1.2.246.10.1234567.14.99")]
-    public async Task A_denial_of_nothing_in_particular_is_asked_again(string? target, string? serviceEvent)
+    [InlineData("register", "1.2.246.10.99000044")]
+    [InlineData("occupational", "1.2.246.10.1 4:1.2.246.10.2048198")]
+    [InlineData("occupational", "1.2.246.10.99000044 4:1.2.3")]
+    [InlineData("prescription", "4f6c0b3e-1111-4000-8000-0000000000e1")]
+    public async Task A_denial_of_nothing_in_particular_is_asked_again(string? target, string? named)
     {
         await InformAsync();
         var fields = new Dictionary<string, string>();
         if (target is not null)
             fields["target"] = target;
-        if (serviceEvent is not null)
-            fields["event"] = serviceEvent;
+        if (named is not null)
+            fields[target is null or "everything" ? "event" : target] = named;
         var (status, html, _) = await _portal.PostAsync("/consent/deny", fields);
         Assert.Equal(HttpStatusCode.UnprocessableEntity, status);
         Assert.Contains("data-error", html);
@@ -145,6 +149,62 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
             var (status, _, _) = await _portal.PostAsync("/consent/deny", new() { ["target"] = "event", ["event"] = oid });
             Assert.Equal(oid == expected ? HttpStatusCode.SeeOther : HttpStatusCode.UnprocessableEntity, status);
         }
+    }
+
+    /// <summary>Act 703/2023 §59.2: a private provider is no scope, so it is not offered.</summary>
+    [Fact]
+    public async Task Registers_that_the_law_names_can_be_denied_and_no_others()
+    {
+        await InformAsync();
+        var (_, html, _) = await _portal.GetAsync("/consent/deny");
+        Assert.Contains($"<option value=\"{PortalUnderTest.Hospital}\"", html);
+        Assert.Contains($"<option value=\"{PortalUnderTest.OccupationalCare} 4:1.2.246.10.2048198\"", html);
+        Assert.Contains("Työterveys Tuisku, occupational health care (employer 0204819-8)", html);
+        Assert.Equal(2, html.Split("<option value=\"1.").Length - 1);
+
+        await DenyAsync("register", PortalUnderTest.Hospital);
+        var denial = _portal.Record.Of("Consent").Last()["provision"]!;
+        Assert.Equal("authoredby", (string?)denial["data"]![0]!["meaning"]);
+        await DenyAsync("occupational", $"{PortalUnderTest.OccupationalCare} 4:1.2.246.10.2048198");
+        denial = _portal.Record.Of("Consent").Last()["provision"]!;
+        Assert.Equal("4", (string?)denial["class"]![0]!["code"]);
+        Assert.Equal("urn:oid:1.2.246.10.2048198", (string?)denial["data"]![1]!["reference"]!["identifier"]!["value"]);
+        html = await ConsentAsync();
+        Assert.Contains("data-target=\"register\"", html);
+        Assert.Contains("data-target=\"occupational\"", html);
+        Assert.Contains("<h3>The records of Keskussairaala</h3>", html);
+    }
+
+    [Fact]
+    public async Task A_prescription_of_ones_own_can_be_denied_from_its_entry()
+    {
+        await InformAsync();
+        var id = _portal.Record.Add("""{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationCodeableConcept":{"text":"Sertraliini 50 mg"},"authoredOn":"2026-03-12"}""");
+        Assert.Contains($"href=\"/consent/deny?prescription={id}\"", (await _portal.GetAsync($"/records/entry/MedicationRequest/{id}")).Html);
+        var (_, html, _) = await _portal.GetAsync($"/consent/deny?prescription={id}");
+        Assert.Matches("id=\"target-prescription\"[^>]*checked", html);
+        Assert.Matches($"<option value=\"{id}\" selected", html);
+        await DenyAsync("prescription", id);
+        Assert.Equal($"MedicationRequest/{id}", (string?)_portal.Record.Of("Consent").Last()["provision"]!["data"]![0]!["reference"]!["reference"]);
+        html = await ConsentAsync();
+        Assert.Contains("data-target=\"prescription\"", html);
+        Assert.Contains("One prescription: 12 March 2026, Sertraliini 50 mg", html);
+        var denial = (string)_portal.Record.Of("Consent").Last()["id"]!;
+        (_, html, _) = await _portal.GetAsync($"/consent/withdraw?id={denial}");
+        Assert.Contains("One prescription: 12 March 2026, Sertraliini 50 mg", html);
+        Assert.Contains("Who would see what afterwards", html);
+        Assert.Contains("data-then=\"1\"", html);
+        await _portal.PostAsync("/consent/withdraw", new() { ["id"] = denial }, page: $"/consent/withdraw?id={denial}");
+        Assert.Contains("data-denials=\"0\"", await ConsentAsync());
+    }
+
+    [Fact]
+    public async Task A_permission_says_beforehand_who_would_see_what()
+    {
+        await InformAsync();
+        Assert.Contains("data-then=\"1\"", (await _portal.GetAsync("/consent/permit")).Html);
+        await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        Assert.DoesNotContain("data-preview", (await _portal.GetAsync("/consent/permit")).Html);
     }
 
     [Fact]
@@ -170,8 +230,14 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
 
     private async Task InformAsync()
     {
-        var (status, _, _) = await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-1", ["informed"] = "yes" });
+        var (status, _, _) = await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-2", ["informed"] = "yes" });
         Assert.Equal(HttpStatusCode.SeeOther, status);
+    }
+
+    private async Task DenyAsync(string target, string named)
+    {
+        var (status, _, response) = await _portal.PostAsync("/consent/deny", new() { ["target"] = target, [target] = named });
+        Assert.Equal((HttpStatusCode.SeeOther, "/consent"), (status, response.Headers.Location?.OriginalString));
     }
 
     private async Task<string> ConsentAsync() => (await _portal.GetAsync("/consent")).Html;

@@ -146,7 +146,7 @@ public sealed class OnBehalfPagesTests : IAsyncLifetime
         var cookie = page.Headers.GetValues("Set-Cookie").First(c => c.StartsWith("__Host-kanta-form=", StringComparison.Ordinal)).Split(';')[0];
         HttpRequestMessage Post() => new(HttpMethod.Post, "/consent/inform")
         {
-            Content = new FormUrlEncodedContent([new("version", "2026-1"), new("informed", "yes"), new("__RequestVerificationToken", token)]),
+            Content = new FormUrlEncodedContent([new("version", "2026-2"), new("informed", "yes"), new("__RequestVerificationToken", token)]),
         };
         await TurnAsync(!isActingFirst);
         Assert.Equal(HttpStatusCode.BadRequest, (await _portal.SendAsync(Post(), "en", $"{PortalUnderTest.SessionCookie}; {cookie}")).Status);
@@ -160,7 +160,7 @@ public sealed class OnBehalfPagesTests : IAsyncLifetime
     public async Task A_custodian_is_offered_neither_denials_nor_the_disclosure_list()
     {
         await ActAsync();
-        await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-1", ["informed"] = "yes" });
+        await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-2", ["informed"] = "yes" });
         var (_, consent, _) = await _portal.GetAsync("/consent");
         Assert.DoesNotContain("/consent/deny", consent);
         Assert.DoesNotContain("/access-log", consent);

@@ -14,7 +14,7 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _portal.DisposeAsync();
 
-    public static TheoryData<string> Pages => ["/records", "/records/timeline", "/records/kind/results", "/consent", "/consent/inform", "/consent/permit", "/consent/deny"];
+    public static TheoryData<string> Pages => ["/records", "/records/timeline", "/records/kind/results", "/consent", "/consent/inform", "/consent/permit", "/consent/deny", "/access-log/special"];
 
     [Theory]
     [MemberData(nameof(Pages))]
@@ -70,11 +70,12 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     [InlineData("/consent/permit")]
     [InlineData("/consent/deny")]
     [InlineData("/consent/withdraw")]
+    [InlineData("/access-log/special")]
     public async Task A_form_without_its_token_changes_nothing(string path)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, path)
         {
-            Content = new FormUrlEncodedContent([new("version", "2026-1"), new("informed", "yes"), new("permit", "yes"), new("target", "all")]),
+            Content = new FormUrlEncodedContent([new("version", "2026-2"), new("informed", "yes"), new("permit", "yes"), new("target", "all")]),
         };
         var (status, html, _) = await _portal.SendAsync(request, "en", PortalUnderTest.SessionCookie);
         Assert.Equal(HttpStatusCode.BadRequest, status);
@@ -102,7 +103,7 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     [Fact]
     public async Task Every_cookie_is_bound_to_this_host_and_encrypted_connections()
     {
-        await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-1", ["informed"] = "yes" });
+        await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-2", ["informed"] = "yes" });
         var (_, _, page) = await _portal.GetAsync("/consent/permit");
         var (_, _, language) = await _portal.GetAsync("/language/sv?back=/about");
         var (_, _, away) = await _portal.GetAsync("/records", cookies: null);

@@ -6,6 +6,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Portal;
@@ -21,6 +22,10 @@ namespace KantaGateway.Tests.Portal;
 internal sealed class PortalUnderTest : IAsyncDisposable
 {
     public static readonly Pseudonym Self = Pseudonym.Read("portal-one"u8);
+
+    /// <summary>A public controller that has joined, and one of occupational care.</summary>
+    public const string Hospital = "1.2.246.10.99000033", OccupationalCare = "1.2.246.10.99000044";
+
     public const string SessionCookie = "__Host-kanta=session";
 
     private readonly WebApplication _app;
@@ -54,10 +59,10 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
         var clients = Path.GetTempFileName();
-        await File.WriteAllTextAsync(clients, "[]");
+        await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")}]");
         builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
         builder.AddPortal(options);
-        builder.Services.AddSingleton<IWhoSeesWhat>(new SeenByNobody());
+        builder.Services.AddSingleton<IWhoSeesWhat>(new SeenByNobody()).AddSingleton<IAccessLog>(record.Log);
         var app = builder.Build();
         // The public listener speaks TLS; its cookies refuse anything else.
         app.Use((context, next) =>
@@ -127,6 +132,10 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         Expires = DateTimeOffset.UtcNow.AddMinutes(15),
     };
 
+    private static string Controller(string oid, string name, string kind) => $$"""
+        {"client_id":"{{oid}}","organisation_oid":"{{oid}}","organisation_name":"{{name}}","controller_kind":"{{kind}}","scopes":["system/*.cruds"],"jwks_uri":"https://clinic.example/jwks","token_endpoint_auth_signing_alg":["ES384"]}
+        """;
+
     private sealed class CookieIsCitizen(bool always) : IIdentification
     {
         public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context) => throw new NotSupportedException();
@@ -136,18 +145,37 @@ internal sealed class PortalUnderTest : IAsyncDisposable
     }
 }
 
-/// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, reads, creates and updates.</summary>
 /// <summary>Nobody sees anything of anybody; with a choice at hand everybody sees one of two entries.</summary>
 internal sealed class SeenByNobody : IWhoSeesWhat
 {
     public Task<IReadOnlyList<SeenOfController>> OfAsync(Requester citizen, Declaration? about, CancellationToken cancel) =>
-        Task.FromResult<IReadOnlyList<SeenOfController>>([new("1.2.246.10.1234567", "2", 2, [0, 0], about is null ? null : [1, 0])]);
+        Task.FromResult<IReadOnlyList<SeenOfController>>(
+        [
+            new("1.2.246.10.1234567", Register.Patient, 2, [0, 0], about is null ? null : [1, 0]),
+            new(PortalUnderTest.OccupationalCare, Register.Occupational("0204819-8"), 1, [0, 0], about is null ? null : [0, 0]),
+            // Of a controller that has left.
+            new("1.2.246.10.1", Register.Occupational("0204819-8"), 1, [0, 0], about is null ? null : [0, 0]),
+        ]);
 }
 
+/// <summary>The audit log as a list.</summary>
+internal sealed class LogInMemory : IAccessLog
+{
+    public List<AccessLine> Lines { get; } = [];
+
+    public bool IsAway { get; set; }
+
+    public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, CancellationToken cancel) => IsAway
+        ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached.")) : Task.FromResult(new AccessStretch(Lines, null));
+}
+
+/// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, reads, creates and updates.</summary>
 internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
 {
     private readonly List<(JsonObject Resource, string Controller)> _resources = [];
     private long _sequence = 1;
+
+    public LogInMemory Log { get; } = new();
 
     /// <summary>Every request, method and target.</summary>
     public List<string> Asked { get; } = [];

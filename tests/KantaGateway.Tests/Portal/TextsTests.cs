@@ -1,6 +1,9 @@
 using System.Globalization;
 using System.Resources;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.RegularExpressions;
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Portal;
 using KantaGateway.Tests.Scenarios;
 
@@ -41,6 +44,17 @@ public sealed partial class TextsTests
     [Fact]
     public void Every_notice_has_its_sentences() =>
         Assert.Equal([], Notices.Codes.SelectMany(code => (string[])[$"notice.{code}", $"notice.{code}.title"]).Except(ByLanguage[""].Keys));
+
+    /// <summary>Act 703/2023 §58: a permission rests on the informing in force, so nobody may have been informed with other words under the same version.</summary>
+    [Fact]
+    public void The_informing_text_changes_with_its_version_only()
+    {
+        var said = ByLanguage.OrderBy(t => t.Key, StringComparer.Ordinal).SelectMany(language => language.Value.Where(t => t.Key.StartsWith("inform.", StringComparison.Ordinal) && !t.Key.StartsWith("inform.error.", StringComparison.Ordinal))
+            .OrderBy(t => t.Key, StringComparer.Ordinal).Select(t => $"{language.Key} {t.Key} {t.Value}"));
+        // Another text needs another version: then both change here.
+        Assert.Equal(("2026-2", "855e0ef464e71d9a"),
+            (Informing.CurrentTextVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', said))))[..16]));
+    }
 
     private static string Places(string text) => string.Join(' ', Place().Matches(text).Select(m => m.Value).Distinct().Order());
 

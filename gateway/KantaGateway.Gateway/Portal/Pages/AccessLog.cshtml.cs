@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Mvc;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>Who has received the citizen's data (Act 703/2023 §11, §74; EHDS Art. 9).</summary>
-internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts texts) : CitizenPage
+internal sealed class AccessLogModel(IAccessLog log, EntryLines entries, Texts texts) : CitizenPage
 {
     /// <summary>Lines on a page, more or less: an event is not cut in two by it.</summary>
     private const int Wanted = 50;
@@ -69,8 +69,7 @@ internal sealed class AccessLogModel(AccessLog log, EntryLines entries, Texts te
     private Deed Tell(string deed, IEnumerable<AccessLine> lines)
     {
         var items = lines.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).ToArray();
-        var types = items.GroupBy(i => entries.Reader.TypeName(i.Type)).Select(t => t.Count() == 1 ? t.Key : $"{t.Key} ({t.Count()})");
-        return new(texts[$"access.did.{deed}", string.Join(", ", types)], items.Length, lines.First());
+        return new(texts[$"access.did.{deed}", entries.Kinds(items.Select(i => i.Type))], items.Length, lines.First());
     }
 
     private (string Type, string Id, string Name)[] Opened(List<AccessLine> lines)

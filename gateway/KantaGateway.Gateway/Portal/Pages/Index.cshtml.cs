@@ -7,10 +7,13 @@ namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>The start page: sign-in, or what a signed-in citizen can do.</summary>
 [OpenToAll]
-internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
+internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses accesses) : PageModel
 {
     /// <summary>Null while nobody is signed in.</summary>
     public DeclarationState? State { get; private set; }
+
+    /// <summary>Emergencies whose notice the citizen has not acknowledged, newest first.</summary>
+    public IReadOnlyList<SpecialAccess> Emergencies { get; private set; } = [];
 
     public string? Name { get; private set; }
 
@@ -45,6 +48,8 @@ internal sealed class IndexModel(OwnDeclarations declarations) : PageModel
             Name = citizen.CitizenName;
             IsCustodian = citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian };
             State = await declarations.ReadAsync(citizen, cancel);
+            if (!IsCustodian)
+                Emergencies = await accesses.TellAsync(citizen, [.. State.Accesses.Where(a => a.IsNew)], cancel);
         }
         else if (Request.Cookies.ContainsKey(PortalSessions.CookieName))
         {

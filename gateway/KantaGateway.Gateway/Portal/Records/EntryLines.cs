@@ -14,6 +14,11 @@ internal sealed class EntryLines(Texts texts, OrganisationNames names)
     /// <summary>Under the kind's own heading only the rarer types need a name.</summary>
     public IReadOnlyList<EntryLine> OfKind(EntryKind kind, IEnumerable<Entry> entries) => [.. entries.Select(e => Of(e, withKind: e.Type != kind.Types[0]))];
 
+    /// <summary>Kinds of entries in words, with how many there are of each: <c>Diagnosis or health problem, Measurement or test result (3)</c>.</summary>
+    /// <param name="types">FHIR type of each.</param>
+    public string Kinds(IEnumerable<string> types) =>
+        string.Join(", ", types.GroupBy(Reader.TypeName).Select(t => t.Count() == 1 ? t.Key : $"{t.Key} ({t.Count()})"));
+
     /// <summary>A list is to be looked through: the whole text is on the entry's own page.</summary>
     private static string? Short(string? gist) => gist is { Length: > 200 } ? string.Concat(gist.AsSpan(0, 199), "…") : gist;
 }

@@ -3,20 +3,16 @@ using Microsoft.AspNetCore.Mvc;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
-/// <summary>Denies disclosure (kielto, Act 703/2023 §58-59) of everything or of one service event.</summary>
-internal sealed class DenyModel(OwnDeclarations declarations, Visits visits, IWhoSeesWhat sees, OrganisationNames names, TimeProvider time) : CitizenPage
+/// <summary>Denies disclosure (kielto, Act 703/2023 §58-59): of everything, a public or an occupational register, one service event, one prescription.</summary>
+internal sealed class DenyModel(OwnDeclarations declarations, DenialChoices choices, IWhoSeesWhat sees, TimeProvider time) : CitizenPage
 {
-    public IReadOnlyList<Visit> Choices { get; private set; } = [];
+    /// <summary>What is chosen of each kind, as the form sent it.</summary>
+    private readonly Dictionary<string, string?> _chosen = [];
 
+    public IReadOnlyList<DenialChoice> Choices { get; private set; } = [];
+
+    /// <summary><c>all</c>, or a kind of <see cref="DenialChoices.Kinds"/>.</summary>
     public string? Target { get; private set; }
-
-    public string? Event { get; private set; }
-
-    /// <summary>OID of the public controller whose register is chosen.</summary>
-    public string? Register { get; private set; }
-
-    /// <summary>Public controllers that have joined, by OID and name: theirs are the registers that can be denied (§59.2).</summary>
-    public IReadOnlyList<(string Oid, string Name)> Registers { get; } = names.OfPublicControllers();
 
     /// <summary>Whether the denied records may be used in an emergency.</summary>
     public bool AllowsEmergency { get; private set; }
@@ -26,55 +22,47 @@ internal sealed class DenyModel(OwnDeclarations declarations, Visits visits, IWh
 
     public FormProblem? Problem { get; private set; }
 
+    /// <summary>What can be chosen of a kind.</summary>
+    public IReadOnlyList<DenialChoice> Of(string kind) => [.. Choices.Where(c => c.Kind == kind)];
+
+    /// <summary>What is chosen of a kind; null: nothing that there is.</summary>
+    public DenialChoice? Chosen(string kind) => Choices.FirstOrDefault(c => c.Kind == kind && c.Value == _chosen.GetValueOrDefault(kind));
+
     /// <param name="visit">FHIR id of a visit to choose beforehand. Not the service event's OID: an address stays in the browser's history.</param>
-    public async Task<IActionResult> OnGetAsync([FromQuery] Guid? visit, CancellationToken cancel)
+    /// <param name="prescription">Likewise of a prescription.</param>
+    public async Task<IActionResult> OnGetAsync([FromQuery] Guid? visit, [FromQuery] Guid? prescription, CancellationToken cancel)
     {
-        if (IsCustodian)
-            return Done("/consent", "custodian-no-denials");
-        var state = await declarations.ReadAsync(Citizen, cancel);
-        if (state.Informed is null)
-            return Done("/consent/inform", "inform-first");
-        Choices = await visits.ReadAsync(Citizen, cancel);
-        if (visit is { } id && Choices.FirstOrDefault(v => v.Id == id.ToString("D")) is { } chosen)
-            (Target, Event) = ("event", chosen.ServiceEvent);
+        if (await OpenAsync(cancel) is (_, { } instead))
+            return instead;
+        if ((visit ?? prescription)?.ToString("D") is { } id && Choices.FirstOrDefault(c => c.Entry == id && c.Kind == (visit is null ? DenialChoices.Prescription : DenialChoices.Visit)) is { } chosen)
+            (Target, _chosen[chosen.Kind]) = (chosen.Kind, chosen.Value);
         return Page();
     }
 
-    /// <param name="target">all, register or event.</param>
-    /// <param name="serviceEvent">OID of the visit's service event.</param>
+    /// <param name="target">all, register, occupational, event or prescription.</param>
     /// <param name="register">OID of the public controller.</param>
+    /// <param name="occupational">The occupational register, as the form has it.</param>
+    /// <param name="serviceEvent">OID of the visit's service event.</param>
+    /// <param name="prescription">FHIR id of the MedicationRequest.</param>
     /// <param name="emergency">yes: may be used in an emergency.</param>
     /// <param name="preview">Anything: only show who would see what.</param>
     /// <param name="cancel">Stops the call.</param>
-    public async Task<IActionResult> OnPostAsync(
-        [FromForm] string? target, [FromForm(Name = "event")] string? serviceEvent, [FromForm] string? register, [FromForm] string? emergency, [FromForm] string? preview, CancellationToken cancel)
+    public async Task<IActionResult> OnPostAsync([FromForm] string? target, [FromForm] string? register, [FromForm] string? occupational, [FromForm(Name = "event")] string? serviceEvent,
+        [FromForm] string? prescription, [FromForm] string? emergency, [FromForm] string? preview, CancellationToken cancel)
     {
-        if (IsCustodian)
-            return Done("/consent", "custodian-no-denials");
-        var state = await declarations.ReadAsync(Citizen, cancel);
-        if (state.Informed is null)
-            return Done("/consent/inform", "inform-first");
-        (Target, Event, Register, AllowsEmergency) = (target, serviceEvent, register, emergency == "yes");
-        Choices = await visits.ReadAsync(Citizen, cancel);
-        DenialTarget? denied = null;
-        if (target == "all")
-            denied = new DenialTarget.All();
-        else if (target == "register")
-        {
-            if (Registers.Any(r => r.Oid == register))
-                denied = new DenialTarget.OfRegister(register!, Fhir.Grants.Register.Patient);
-            else
-                Problem = new("register", "deny.error.register");
-        }
-        else if (target != "event")
-            Problem = new("target-all", "deny.error.target");
-        // Only a visit of one's own: a denial of any other OID would be declared and bind nothing.
-        else if (Choices.FirstOrDefault(v => v.ServiceEvent == serviceEvent) is { } chosen)
-            denied = new DenialTarget.OfServiceEvent(chosen.ServiceEvent);
-        else
-            Problem = new("event", "deny.error.event");
+        var (state, instead) = await OpenAsync(cancel);
+        if (instead is not null)
+            return instead;
+        (Target, AllowsEmergency) = (target, emergency == "yes");
+        foreach (var (kind, value) in (ReadOnlySpan<(string, string?)>)[(DenialChoices.PublicRegister, register), (DenialChoices.OccupationalRegister, occupational), (DenialChoices.Visit, serviceEvent), (DenialChoices.Prescription, prescription)])
+            _chosen[kind] = value;
+        // Only what is one's own: a denial of anything else would be declared and bind nothing.
+        var denied = target == "all" ? new DenialTarget.All() : target is null ? null : Chosen(target)?.Target;
         if (denied is null)
+        {
+            Problem = target is not null && Of(target).Count > 0 ? new(target, $"deny.error.{target}") : new("target-all", "deny.error.target");
             return Rejected();
+        }
         if (preview is not null)
         {
             Preview = await sees.OfAsync(Citizen, new DisclosureDenial { At = time.GetUtcNow(), Target = denied, AllowsEmergency = AllowsEmergency }, cancel);
@@ -84,5 +72,17 @@ internal sealed class DenyModel(OwnDeclarations declarations, Visits visits, IWh
             return Done("/consent", "nothing-changed");
         await declarations.DenyAsync(Citizen, denied, AllowsEmergency, cancel);
         return Done("/consent", "denied");
+    }
+
+    /// <returns>What is in force; and where the page is not for this citizen now, where to instead.</returns>
+    private async Task<(DeclarationState State, IActionResult? Instead)> OpenAsync(CancellationToken cancel)
+    {
+        if (IsCustodian)
+            return (DeclarationState.None, Done("/consent", "custodian-no-denials"));
+        var state = await declarations.ReadAsync(Citizen, cancel);
+        if (state.Informed is null)
+            return (state, Done("/consent/inform", "inform-first"));
+        Choices = await choices.ReadAsync(Citizen, cancel);
+        return (state, null);
     }
 }

@@ -3,13 +3,13 @@ using KantaGateway.Gateway.Consent;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>What is in force.</summary>
-internal sealed class ConsentModel(OwnDeclarations declarations, Visits visits, IWhoSeesWhat sees, Texts texts) : CitizenPage
+internal sealed class ConsentModel(OwnDeclarations declarations, DenialChoices choices, IWhoSeesWhat sees, Texts texts) : CitizenPage
 {
-    /// <param name="Target"><c>all</c>, <c>event</c>, <c>register</c>, <c>prescription</c> or <c>other</c>.</param>
+    /// <param name="Target"><c>all</c>, a kind of <see cref="DenialChoices.Kinds"/>, or <c>other</c>.</param>
     /// <param name="Since">Null for one that nobody can read, so it cannot be withdrawn here.</param>
-    public sealed record Line(string Id, string Target, string ServiceEvent, string Title, DateTimeOffset? Since);
+    public sealed record Line(string Id, string Target, string ServiceEvent, string Title, DateTimeOffset? Since, bool AllowsEmergency);
 
-    public DeclarationState State { get; private set; } = new(null, null, [], []);
+    public DeclarationState State { get; private set; } = DeclarationState.None;
 
     public IReadOnlyList<Line> Denials { get; private set; } = [];
 
@@ -22,13 +22,13 @@ internal sealed class ConsentModel(OwnDeclarations declarations, Visits visits, 
         if (IsCustodian)
             return;
         State = await declarations.ReadAsync(Citizen, cancel);
-        var named = State.Denials.Any(d => d.Target is DenialTarget.OfServiceEvent) ? await visits.ReadAsync(Citizen, cancel) : [];
+        var named = await choices.NamingAsync(Citizen, State.Denials.Select(d => d.Target), cancel);
         Seen = await sees.OfAsync(Citizen, null, cancel);
         Denials =
         [
-            .. State.Denials.Select(d => new Line(d.Id,
-                d.Target switch { DenialTarget.All => "all", DenialTarget.OfServiceEvent => "event", DenialTarget.OfRegister => "register", _ => "prescription" }, d.Target is DenialTarget.OfServiceEvent(var oid) ? oid : "", visits.Describe(d.Target, named), d.At)),
-            .. State.Unreadable.Select(id => new Line(id, "other", "", texts["consent.denial.other"], null)),
+            .. State.Denials.Select(d => new Line(
+                d.Id, DenialChoices.KindOf(d.Target), d.Target is DenialTarget.OfServiceEvent(var oid) ? oid : "", choices.Describe(d.Target, named), d.At, d.AllowsEmergency)),
+            .. State.Unreadable.Select(id => new Line(id, "other", "", texts["consent.denial.other"], null, false)),
         ];
     }
 }

@@ -1,11 +1,15 @@
+using KantaGateway.Gateway.Consent;
 using Microsoft.AspNetCore.Mvc;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>Gives the disclosure permission (luovutuslupa, Act 703/2023 §54), which has to rest on the informing now in force (§58).</summary>
-internal sealed class PermitModel(OwnDeclarations declarations) : CitizenPage
+internal sealed class PermitModel(OwnDeclarations declarations, IWhoSeesWhat sees, TimeProvider time) : CitizenPage
 {
     public bool Already { get; private set; }
+
+    /// <summary>Who would see what with the permission; null for custodians, who are not shown what is denied, and where it is given already.</summary>
+    public IReadOnlyList<SeenOfController>? Preview { get; private set; }
 
     public async Task<IActionResult> OnGetAsync(CancellationToken cancel)
     {
@@ -13,7 +17,11 @@ internal sealed class PermitModel(OwnDeclarations declarations) : CitizenPage
             return Page();
         var state = await declarations.ReadAsync(Citizen, cancel);
         Already = state.Permission is not null;
-        return state.Informed is null ? Done("/consent/inform", "inform-first") : Page();
+        if (state.Informed is null)
+            return Done("/consent/inform", "inform-first");
+        if (!Already)
+            Preview = await sees.OfAsync(Citizen, new DisclosurePermit { At = time.GetUtcNow() }, cancel);
+        return Page();
     }
 
     public async Task<IActionResult> OnPostAsync([FromForm] string? permit, CancellationToken cancel)

@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Mvc;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>Withdraws the permission or a denial (Act 703/2023 §58), after saying what follows.</summary>
-internal sealed class WithdrawModel(OwnDeclarations declarations, Visits visits) : CitizenPage
+internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices choices, IWhoSeesWhat sees) : CitizenPage
 {
     public string Id { get; private set; } = "";
 
@@ -16,6 +16,9 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, Visits visits)
     /// <summary>Key of the text that says what follows.</summary>
     public string Effect { get; private set; } = "";
 
+    /// <summary>Who would see what afterwards.</summary>
+    public IReadOnlyList<SeenOfController>? Preview { get; private set; }
+
     public async Task<IActionResult> OnGetAsync([FromQuery] Guid id, CancellationToken cancel)
     {
         if (IsCustodian)
@@ -26,8 +29,9 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, Visits visits)
         Id = declaration.Id;
         IsPermit = declaration is DisclosurePermit;
         if (declaration is DisclosureDenial denial)
-            What = visits.Describe(denial.Target, denial.Target is DenialTarget.All ? [] : await visits.ReadAsync(Citizen, cancel));
+            What = choices.Describe(denial.Target, await choices.NamingAsync(Citizen, [denial.Target], cancel));
         Effect = IsPermit ? "withdraw.permit.text" : state.Permission is null ? "withdraw.denial.text.nopermit" : "withdraw.denial.text.permit";
+        Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false }, cancel);
         return Page();
     }
 
