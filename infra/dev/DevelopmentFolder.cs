@@ -194,9 +194,9 @@ public sealed class DevelopmentFolder : IDisposable
             registrations.Add(Onboard(ProbeReader, publicAddress, "probes"));
         }
         OwnerOnly.CreateFolder(At("apps"));
-        registrations.Add(OnboardApp(App, "app", "Omakunto", ["patient/*.rs", "openid", "fhirUser"], AppRedirect, publicAddress));
-        registrations.Add(OnboardApp(KeyBoundApp, "app", "Taskukunto", ["patient/*.rs", "openid", "fhirUser"], AppRedirect, publicAddress));
-        registrations.Add(OnboardApp(ClinicApp, "clinic_app", "Vastaanotto", ["user/*.cruds", "openid", "fhirUser"], ClinicAppRedirect, publicAddress));
+        registrations.Add(OnboardApp(App, "app", "Omakunto", ["patient/*.rs", "openid", "fhirUser", "offline_access", "online_access"], AppRedirect, publicAddress));
+        registrations.Add(OnboardApp(KeyBoundApp, "app", "Taskukunto", ["patient/*.rs", "openid", "fhirUser", "offline_access", "online_access"], AppRedirect, publicAddress));
+        registrations.Add(OnboardApp(ClinicApp, "clinic_app", "Vastaanotto", ["user/*.cruds", "openid", "fhirUser", "online_access"], ClinicAppRedirect, publicAddress));
         File.WriteAllText(ClientsFile, JsonSerializer.Serialize(registrations, Readable));
         File.WriteAllText(At("professionals.json"), JsonSerializer.Serialize(Professionals.Select(p => new
         {

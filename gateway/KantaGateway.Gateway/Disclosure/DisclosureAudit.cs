@@ -99,6 +99,15 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         });
 
     /// <inheritdoc />
+    public async ValueTask RefreshedAsync(HttpContext context, Requester app, CancellationToken cancel) =>
+        await AppendAsync(app.Self, Record(context, app, null, AuditKind.AuthorizationDecision) with
+        {
+            PatientId = app.Self is { } self ? ids.PatientId(self) : null,
+            LegalBasis = app.Self is null ? null : NameOf(LegalBasis.OwnData),
+            OutcomeDescription = $"The app goes on with {string.Join(' ', app.Scopes)}.",
+        });
+
+    /// <inheritdoc />
     public ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
         RefusedAsync(new DefaultHttpContext { Connection = { RemoteIpAddress = address } }, clientIdOrEmpty, reason, cancel);
 

@@ -21,6 +21,9 @@ internal sealed record PushedRequest(string ClientId, string RedirectUri, string
     /// <summary>Given back in the ID token as it came; null: none.</summary>
     public string? Nonce { get; init; }
 
+    /// <summary>One of <see cref="AppGrants.Scopes"/> that it asks for; null: the person is asked again each time.</summary>
+    public string? Access { get; init; }
+
     /// <summary>Of a clinic's app: OID of the organisation that it asks for. Null for a citizen's.</summary>
     public string? Organisation { get; init; }
 
@@ -35,6 +38,9 @@ internal sealed record AllowedRequest(PushedRequest Request, string? Patient, st
 {
     /// <summary>Who has signed in to a clinic's app; null where it is a citizen.</summary>
     public VouchedProfessional? Professional { get; init; }
+
+    /// <summary>Digest of the citizen's session (<see cref="TicketSessions.DigestBroughtBy"/>), with which <see cref="AppGrants.OnlineAccess"/> ends.</summary>
+    public string? Session { get; init; }
 }
 
 /// <summary>
@@ -42,7 +48,7 @@ internal sealed record AllowedRequest(PushedRequest Request, string? Patient, st
 /// in the shared store, sealed, so that both end after their time, serve once, and say nothing.
 /// </summary>
 /// <remarks>Throws <see cref="SharedStateException"/> when the store does not answer.</remarks>
-internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProvider protection, Revocations revocations, TimeProvider time)
+internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProvider protection, AppGrants grants, TimeProvider time)
 {
     /// <summary>Between the push and the person's arrival.</summary>
     public static readonly TimeSpan RequestLife = TimeSpan.FromSeconds(60);
@@ -51,9 +57,6 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
     private static readonly TimeSpan ThinkingTime = TimeSpan.FromMinutes(15);
 
     private static readonly TimeSpan CodeLife = TimeSpan.FromSeconds(60);
-
-    /// <summary>As long as a token that a code was turned into may live, and a little more.</summary>
-    private static readonly TimeSpan UsedCodeLife = TimeSpan.FromMinutes(7);
 
     private const string UrnPrefix = "urn:ietf:params:oauth:request_uri:";
     private const int SecretLength = 43;
@@ -104,7 +107,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
         return code;
     }
 
-    /// <summary>Takes what a code stands for. A code that comes twice has been stolen from somebody: the token that it was turned into is revoked.</summary>
+    /// <summary>Takes what a code stands for. A code that comes twice has been stolen from somebody: what it was turned into ends.</summary>
     /// <param name="thumbprint">Of the key that the app has proven; null: none.</param>
     /// <returns>What was allowed, or a plain sentence why not; exactly one of the two.</returns>
     public async Task<(AllowedRequest? Allowed, string? Problem)> RedeemAsync(string? code, string clientId, string? redirectUri, string? verifier, string? thumbprint)
@@ -124,18 +127,15 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
         if (allowed.Request.KeyThumbprint is { } bound && bound != thumbprint)
             return (null, "The code is bound to another key than the one of the DPoP proof (dpop_jkt).");
         // Of all that come at the same time exactly one.
-        if (!await shared.AddAsync(NameOf("used", code), UsedCodeLife).ConfigureAwait(false))
+        if (!await shared.AddAsync(NameOf("used", code), AppGrants.LifeOfTokens).ConfigureAwait(false))
             return await RefuseUsedAsync(code).ConfigureAwait(false);
         await shared.RemoveAsync(NameOf("code", code)).ConfigureAwait(false);
         return (allowed, null);
     }
 
-    /// <summary>Id of the token that a code is turned into: whoever brings the code again names by it what is to be revoked.</summary>
-    public static string TokenIdOf(string code) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes("token of code\0" + code)).AsSpan(0, 16));
-
     private async Task<(AllowedRequest? Allowed, string? Problem)> RefuseUsedAsync(string code)
     {
-        await revocations.RevokeAsync(RevokedName.Token(TokenIdOf(code)), time.GetUtcNow() + UsedCodeLife).ConfigureAwait(false);
+        await grants.EndAsync(AppGrants.IdOf(code)).ConfigureAwait(false);
         return (null, NoCode);
     }
 

@@ -135,7 +135,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             return Refuse(context, "invalid_token", "The access token is not of the kind that the client is registered for.", RefusalReason.Client);
         var verified = new VerifiedToken(requester, thumbprint, toKey.ValueKind == System.Text.Json.JsonValueKind.String,
             client.NeedsCertificate ? client.Organisation : null, directory,
-            RevokedName.OfToken(jwt.Id, client, registered, requester.ProfessionalId, requester.Self));
+            RevokedName.OfToken(jwt.Id, client, registered, requester.ProfessionalId, requester.Self, jwt.TryGetPayloadValue<string>(TokenEndpoint.GrantClaim, out var grant) ? grant : null));
         if (requester.Expires > time.GetUtcNow())
             _verified.Set(digest, verified);
         return await CheckAgainAsync(context, verified, token).ConfigureAwait(false);

@@ -84,7 +84,10 @@ internal static class CitizenSession
             var session = context.Features.Get<IAuthenticateResultFeature>()?.AuthenticateResult?.Properties;
             var self = PortalSessions.SelfOf(context.User);
             if (everywhere && self is not null)
+            {
                 await context.RequestServices.GetRequiredService<SessionEnds>().EndAsync(self.Value, context.RequestAborted).ConfigureAwait(false);
+                await context.RequestServices.GetRequiredService<AppGrants>().EndAllAsync(self.Value, context.RequestAborted).ConfigureAwait(false);
+            }
             if (context.RequestServices.GetService<Representations>() is { } representations && context.RequestServices.GetRequiredService<IIdentification>().PortalRequester(context) is { } citizen)
                 await representations.EndAsync(citizen).ConfigureAwait(false);
             await context.SignOutAsync(PortalSessions.Scheme).ConfigureAwait(false);

@@ -124,7 +124,7 @@ public sealed record ClientRegistration
 
     /// <summary>
     /// SMART v2 scopes it may be granted, such as <c>system/*.cruds</c>; a request may narrow them. An app may have <c>openid</c> among them, and then
-    /// <c>fhirUser</c>.
+    /// <c>fhirUser</c>; a citizen's <c>offline_access</c> and <c>online_access</c>, a clinic's the latter (<see cref="AppGrants"/>).
     /// </summary>
     public required IReadOnlyList<string> Scopes { get; init; }
 

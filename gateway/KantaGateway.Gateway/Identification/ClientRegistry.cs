@@ -273,7 +273,7 @@ internal sealed class ClientDirectory
                 scopes.Add(scope);
             else if (query is not null)
                 Wrong("scopes", RegistrationRule.Scope, $"the search parameters of a scope cannot be used: {query}");
-            else if (registration.Kind == ClientKind.System || !IdTokens.Scopes.Contains(text))
+            else if (registration.Kind == ClientKind.System || !IdTokens.Scopes.Concat(AppGrants.Scopes).Contains(text))
                 Wrong("scopes", RegistrationRule.Scope, "a scope is not a SMART v2 scope");
         if (IdTokens.Explain(registration.Scopes) is { } identity)
             Wrong("scopes", RegistrationRule.IdentityScopes, identity);
@@ -294,8 +294,8 @@ internal sealed class ClientDirectory
         if (registration.Kind == ClientKind.System && registration.RedirectUris.Count > 0)
             Wrong("redirect_uris", RegistrationRule.SystemRedirects, "redirect_uris are for kind app and kind clinic_app");
         // Without its professional it is nobody.
-        if (registration.Kind == ClientKind.ClinicApp && scopes.Any(scope => scope.Level != SmartScope.User))
-            Wrong("scopes", RegistrationRule.ClinicAppScopes, "a clinic's app has user/ scopes only");
+        if (registration.Kind == ClientKind.ClinicApp && (scopes.Any(scope => scope.Level != SmartScope.User) || registration.Scopes.Contains(AppGrants.OfflineAccess)))
+            Wrong("scopes", RegistrationRule.ClinicAppScopes, "a clinic's app has user/ scopes only, and not offline_access");
         if (registration.Kind != ClientKind.ClinicApp && registration.ProfessionalIssuer is not null)
             Wrong("professional_issuer", RegistrationRule.IssuerOfClinicApps, "professional_issuer is for kind clinic_app");
         return new(registration, organisation, requesters, keys, scopes, subjects);
@@ -346,6 +346,7 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
     /// <summary>The app of a pushed request, where what it asks for is still registered: a registration may have changed since. Null otherwise.</summary>
     public RegisteredClient? AppOf(PushedRequest request) =>
         Current.Find(request.ClientId) is { IsActive: true } app && app.Registration.RedirectUris.Contains(request.RedirectUri, StringComparer.Ordinal) && app.Covers(request.Scopes) && request.Identity.All(app.Registration.Scopes.Contains)
+            && (request.Access is null || app.Registration.Scopes.Contains(request.Access))
             && (app.Registration.Kind == ClientKind.ClinicApp) == (request.Organisation is not null) && (request.Organisation is null || app.RequesterOf(request.Organisation) is not null)
             ? app : null;
 

@@ -37,6 +37,11 @@ public interface IIdentificationObserver
     /// <param name="refusal">A plain sentence without personal data; null when nothing was refused.</param>
     ValueTask RepresentationAsync(HttpContext context, Requester citizen, Pseudonym person, Mandates.RepresentationKind? kind, string? refusal, CancellationToken cancel);
 
+    /// <summary>Told that an app is about to get a new access token on what a person has allowed or signed in for before.</summary>
+    /// <param name="app">Who the token will speak for, and its scopes.</param>
+    /// <exception cref="FaultException">It is not recorded; there is no token.</exception>
+    ValueTask RefreshedAsync(HttpContext context, Requester app, CancellationToken cancel);
+
     /// <summary>Told of attempts that were refused unexamined because there were too many, as a number and not one by one.</summary>
     /// <param name="address">From where; null when it is not known.</param>
     ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel);
@@ -50,4 +55,6 @@ internal sealed class NoIdentificationObserver : IIdentificationObserver
     public ValueTask HeldAsync(System.Net.IPAddress? address, string clientIdOrEmpty, string reason, CancellationToken cancel) => default;
 
     public ValueTask RepresentationAsync(HttpContext context, Requester citizen, Pseudonym person, Mandates.RepresentationKind? kind, string? refusal, CancellationToken cancel) => default;
+
+    public ValueTask RefreshedAsync(HttpContext context, Requester app, CancellationToken cancel) => default;
 }

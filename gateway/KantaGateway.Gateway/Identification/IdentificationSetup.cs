@@ -74,6 +74,8 @@ public static class IdentificationSetup
         services.AddSingleton<CitizenSignIn>();
         services.AddSingleton<SessionEnds>();
         services.AddSingleton<AppAuthorizations>();
+        services.AddSingleton<AppGrants>();
+        services.AddSingleton<AppStanding>();
         services.AddSingleton<LogoutTokens>();
         services.AddSingleton<PortalSessions>();
         if (identification.Mandates is { } mandates)

@@ -29,6 +29,8 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
 
     private static readonly object Away = new();
 
+    private readonly TimeProvider _time = time;
+
     public static void Configure(CookieAuthenticationOptions cookie)
     {
         Configure(cookie, CookieName, static (context, now) => StartOf(context.Properties) is not { } started || now - started > Longest);
@@ -96,6 +98,12 @@ internal sealed class PortalSessions(ISharedState shared, SessionEnds ends, IDat
             && DateTimeOffset.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var started) ? started : null;
 
     protected override bool HasEnded(AuthenticationTicket ticket) => SelfOf(ticket.Principal) is not { } self || ends.HasEnded(ticket.Properties, self);
+
+    /// <summary>Whether a citizen is still signed in, without prolonging it.</summary>
+    /// <param name="digest">By <see cref="TicketSessions.DigestBroughtBy"/>.</param>
+    /// <exception cref="SharedStateException">The shared store does not answer.</exception>
+    public async Task<bool> LastsAsync(string digest) =>
+        await ReadAsync(digest).ConfigureAwait(false) is { } ticket && StartOf(ticket.Properties) is { } started && _time.GetUtcNow() - started <= Longest;
 
     /// <summary>For a request: where sessions cannot be looked up it has none, and <see cref="AreAway"/> says so.</summary>
     public async Task<AuthenticationTicket?> RetrieveAsync(string key, HttpContext httpContext, CancellationToken cancellationToken)

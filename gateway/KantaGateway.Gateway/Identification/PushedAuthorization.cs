@@ -161,6 +161,7 @@ internal static class PushedAuthorization
         if (One(form, Parameters.Nonce) is { Length: > LongestState })
             return Refuse(Errors.InvalidRequest, $"nonce has more than {LongestState} characters.");
         var (scopes, identity) = (new List<string>(), new List<string>());
+        string? access = null;
         foreach (var text in (One(form, Parameters.Scope) ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries))
         {
             if (text == LaunchScope && !isClinic)
@@ -172,8 +173,15 @@ internal static class PushedAuthorization
                 identity.Add(text);
                 continue;
             }
-            if (text is Scopes.OfflineAccess or "online_access")
-                return Refuse(Errors.InvalidScope, "There are no refresh tokens here: the person is asked each time. Leave offline_access and online_access out.");
+            if (AppGrants.Scopes.Contains(text))
+            {
+                if (!client.Registration.Scopes.Contains(text))
+                    return Refuse(Errors.InvalidScope, "A requested scope goes beyond what the client has registered.");
+                if (access is not null && access != text)
+                    return Refuse(Errors.InvalidScope, "Ask for one of offline_access and online_access.");
+                access = text;
+                continue;
+            }
             if (!SmartScope.TryParse(text, out var scope, out var query) || scope.Level != level)
                 return Refuse(Errors.InvalidScope, query ?? (isClinic ? "An app of a clinic asks for user/ scopes such as user/Observation.rs."
                     : $"An app of citizens asks for {LaunchScope} and for patient/ scopes such as patient/Observation.rs."));
@@ -189,9 +197,24 @@ internal static class PushedAuthorization
             return Refuse(Errors.InvalidScope, "This server has no key for ID tokens of the algorithm that the client has registered (id_token_signed_response_alg).");
         var request = new PushedRequest(client.ClientId, redirect, One(form, Parameters.State), challenge, [.. scopes.Distinct(StringComparer.Ordinal)])
         {
-            Identity = [.. identity.Distinct(StringComparer.Ordinal)], Nonce = One(form, Parameters.Nonce),
+            Identity = [.. identity.Distinct(StringComparer.Ordinal)], Nonce = One(form, Parameters.Nonce), Access = access,
         };
         return isClinic ? AskForClinic(client, form, request, clinics) : (request, null);
+    }
+
+    /// <summary>What is left of a request where a part of it is asked for anew (RFC 6749 §6): SMART scopes alone, for nobody has been identified anew.</summary>
+    /// <param name="scopes">Empty: all.</param>
+    /// <returns>Null when they go beyond it, or nothing is left.</returns>
+    public static PushedRequest? Narrow(PushedRequest request, IReadOnlyCollection<string> scopes)
+    {
+        var (left, allowed) = (new List<string>(), SmartScope.ParseAll(request.Scopes));
+        foreach (var text in scopes)
+            if (SmartScope.TryParse(text, out var scope) && allowed.Any(one => one.Covers(scope)))
+                left.Add(scope.ToString());
+            else if (text != LaunchScope && text != request.Access && !request.Identity.Contains(text))
+                return null;
+        return scopes.Count > 0 && left.Count == 0 ? null
+            : request with { Scopes = scopes.Count == 0 ? request.Scopes : [.. left.Distinct(StringComparer.Ordinal)], Identity = [], Nonce = null };
     }
 
     /// <summary>For whom and what for, as at the token endpoint.</summary>

@@ -26,6 +26,9 @@ internal readonly record struct RevokedName
     /// <summary>One session of a citizen.</summary>
     public static RevokedName Session(string session) => new("session", session);
 
+    /// <param name="id">Of an <see cref="AppGrant"/>, or of what a code was turned into without one: every access token of it.</param>
+    public static RevokedName Grant(string id) => new("grant", id);
+
     /// <summary>The tokens that apps have been given by a citizen.</summary>
     public static RevokedName AppsOf(Pseudonym person) => new("apps", person.Encode());
 
@@ -42,14 +45,22 @@ internal readonly record struct RevokedName
     /// <param name="requester">The organisation that the token is for.</param>
     /// <param name="professional">Id of the professional; null in a system's own token.</param>
     /// <param name="person">The citizen; null in any token but an app's.</param>
-    public static RevokedName[] OfToken(string jti, RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person)
+    /// <param name="grant">What it came of; null in any token but an app's.</param>
+    public static RevokedName[] OfToken(string jti, RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person, string? grant) =>
+        [Token(jti), .. Of(client, requester, professional, person), .. grant is null ? (ReadOnlySpan<RevokedName>)[] : [Grant(grant)]];
+
+    /// <summary>The names that a refresh token bears.</summary>
+    /// <inheritdoc cref="OfToken"/>
+    public static RevokedName[] OfGrant(string grant, RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person) =>
+        [Grant(grant), .. Of(client, requester, professional, person)];
+
+    private static IEnumerable<RevokedName> Of(RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person)
     {
-        var names = new List<RevokedName> { Token(jti), Client(client.ClientId) };
+        yield return Client(client.ClientId);
         if (professional is not null)
-            names.Add(Professional(requester.Organisation.ToString(), professional));
+            yield return Professional(requester.Organisation.ToString(), professional);
         if (person is { } self)
-            names.Add(AppsOf(self));
-        return [.. names];
+            yield return AppsOf(self);
     }
 }
 

@@ -15,16 +15,8 @@ internal sealed class SessionEnds(Revocations revocations, TimeProvider time)
     private const string BrokerSession = "broker-session";
     private const string BrokerSubject = "broker-subject";
 
-    /// <summary>Longer than a code of an app and the token that it is turned into live together.</summary>
-    private static readonly TimeSpan LifeOfApps = TimeSpan.FromMinutes(7);
-
-    /// <summary>Ends everything of a person: sessions, and what apps were given.</summary>
-    public async ValueTask EndAsync(Pseudonym person, CancellationToken cancel)
-    {
-        await EndAsync(RevokedName.Person(person), cancel).ConfigureAwait(false);
-        // By name alone, without a mark: tokens outlive the process that counts marks. Apps are out for these minutes.
-        await revocations.RevokeAsync(RevokedName.AppsOf(person), time.GetUtcNow() + LifeOfApps, cancel).ConfigureAwait(false);
-    }
+    /// <summary>Ends all sessions of a person; what apps were given is ended by <see cref="AppGrants.EndAllAsync"/>.</summary>
+    public ValueTask EndAsync(Pseudonym person, CancellationToken cancel) => EndAsync(RevokedName.Person(person), cancel);
 
     /// <summary>OpenID Connect Back-Channel Logout 1.0 §2.7: what a session of the broker began, or where none is named all of its subject.</summary>
     public ValueTask EndAsync(EndedAtBroker ended, CancellationToken cancel) =>

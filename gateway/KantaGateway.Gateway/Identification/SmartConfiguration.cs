@@ -6,7 +6,7 @@ namespace KantaGateway.Gateway.Identification;
 internal static class SmartConfiguration
 {
     /// <summary>What apps and systems may be granted, at most.</summary>
-    public static readonly IReadOnlyList<string> Scopes = ["openid", "fhirUser", "launch/patient", "patient/*.rs", "user/*.cruds", "system/*.cruds",
+    public static readonly IReadOnlyList<string> Scopes = ["openid", "fhirUser", "launch/patient", AppGrants.OfflineAccess, AppGrants.OnlineAccess, "patient/*.rs", "user/*.cruds", "system/*.cruds",
         // One of many: any search parameters of the type itself narrow a scope.
         "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"];
 
@@ -41,7 +41,7 @@ internal static class SmartConfiguration
             ["pushed_authorization_request_endpoint"] = options.PublicAddress + PushedAuthorization.Path,
             ["require_pushed_authorization_requests"] = true,
             ["authorization_response_iss_parameter_supported"] = true,
-            ["grant_types_supported"] = List("authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ["grant_types_supported"] = List("authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ["scopes_supported"] = List(Scopes),
             ["response_types_supported"] = List("code"),
             ["code_challenge_methods_supported"] = List("S256"),
@@ -49,7 +49,7 @@ internal static class SmartConfiguration
             ["dpop_signing_alg_values_supported"] = List(Dpop.DpopProofs.Algorithms),
             // RFC 8705 §3.3
             ["tls_client_certificate_bound_access_tokens"] = true,
-            ["capabilities"] = List("launch-standalone", "client-confidential-asymmetric", "context-standalone-patient", "permission-patient", "permission-user", "permission-v2"),
+            ["capabilities"] = List("launch-standalone", "client-confidential-asymmetric", "context-standalone-patient", "permission-patient", "permission-user", "permission-v2", "permission-offline", "permission-online"),
         }.ToJsonString());
     }
 }

@@ -109,21 +109,34 @@ internal abstract class TicketSessions(string scheme, string kind, ISharedState 
     {
         try
         {
-            if (await shared.GetAsync(NameOf(key)).ConfigureAwait(false) is not { } stored)
+            return await ReadAsync(NameOf(key)).ConfigureAwait(false);
+        }
+        catch (SharedStateException)
+        {
+            throw new FaultException(new Fault(FaultKind.IdentificationUnavailable, "Sessions cannot be looked up at the moment. Try again."));
+        }
+    }
+
+    /// <summary>The digest by which the store knows the session that the browser brought, and nobody can open it; null when it brought none.</summary>
+    public string? DigestBroughtBy(HttpContext context) => NameBroughtBy(context) is { } key ? NameOf(key) : null;
+
+    /// <returns>Null when the session is over.</returns>
+    /// <exception cref="SharedStateException">The shared store does not answer.</exception>
+    protected async Task<AuthenticationTicket?> ReadAsync(string digest)
+    {
+        try
+        {
+            if (await shared.GetAsync(digest).ConfigureAwait(false) is not { } stored)
                 return null;
             if (TicketSerializer.Default.Deserialize(protector.Unprotect(stored)) is { } ticket && !HasEnded(ticket))
                 return ticket;
-            await RemoveAsync(key).ConfigureAwait(false);
+            await shared.RemoveAsync(digest).ConfigureAwait(false);
             return null;
         }
         catch (CryptographicException)
         {
             // Sealed under a token key that has been replaced since: the session is over.
             return null;
-        }
-        catch (SharedStateException)
-        {
-            throw new FaultException(new Fault(FaultKind.IdentificationUnavailable, "Sessions cannot be looked up at the moment. Try again."));
         }
     }
 

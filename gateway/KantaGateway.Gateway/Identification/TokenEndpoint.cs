@@ -4,6 +4,7 @@ using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Identification.Professionals;
 using KantaGateway.Gateway.Identification.Dpop;
 using Microsoft.AspNetCore;
@@ -18,7 +19,7 @@ namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
 /// The authorization server's token endpoint on OpenIddict: <c>client_credentials</c> for clinic systems (SMART Backend
-/// Services), token exchange (RFC 8693) for professionals, and <c>authorization_code</c> for apps of citizens and of clinics.
+/// Services), token exchange (RFC 8693) for professionals, and <c>authorization_code</c> and <c>refresh_token</c> for apps of citizens and of clinics.
 /// </summary>
 /// <remarks>
 /// OpenIddict runs in its degraded mode: it has no client or token store, and the authentication of clients is
@@ -44,6 +45,9 @@ internal static class TokenEndpoint
 
     /// <summary>Of a citizen's app: id of her Patient (SMART App Launch 2.2, launch context).</summary>
     public const string PatientClaim = "patient";
+
+    /// <summary>Of an app: what the token came of, to be ended with it (<see cref="AppGrant"/>).</summary>
+    public const string GrantClaim = "grant";
     private const string ActorClaim = "act";
     private const string ConfirmationClaim = "cnf";
 
@@ -72,6 +76,15 @@ internal static class TokenEndpoint
     private static readonly object KeyKey = new();
     private static readonly object AllowedKey = new();
     private static readonly object TokenIdKey = new();
+
+    /// <summary>Id of the grant that the token comes of.</summary>
+    private static readonly object GrantKey = new();
+
+    /// <summary>The refresh token that goes with it.</summary>
+    private static readonly object RefreshTokenKey = new();
+
+    /// <summary>What the refresh token stands for whose standing or end is asked for.</summary>
+    internal static readonly object AskedGrantKey = new();
 
     /// <summary>Address of the resource for who is signed in.</summary>
     private static readonly object FhirUserKey = new();
@@ -147,6 +160,7 @@ internal static class TokenEndpoint
         services.PostConfigure<OpenIddictServerOptions>(static it =>
         {
             it.GrantTypes.Add(GrantTypes.AuthorizationCode);
+            it.GrantTypes.Add(GrantTypes.RefreshToken);
             it.CodeChallengeMethods.Clear();
             it.CodeChallengeMethods.Add(CodeChallengeMethods.Sha256);
         });
@@ -171,6 +185,7 @@ internal static class TokenEndpoint
             context.Scopes.UnionWith(SmartConfiguration.Scopes);
             context.Claims.UnionWith([Claims.Nonce, Claims.AccessTokenHash, AcrClaim, IdTokens.FhirUser]);
             context.GrantTypes.Add(GrantTypes.AuthorizationCode);
+            context.GrantTypes.Add(GrantTypes.RefreshToken);
             context.ResponseTypes.Add(ResponseTypes.Code);
             context.ResponseModes.Add(ResponseModes.Query);
             return default;
@@ -182,8 +197,27 @@ internal static class TokenEndpoint
     {
         context.ValidateClientAssertion = context.ValidateSubjectToken = false;
         context.ExtractActorToken = context.ValidateActorToken = false;
-        // A code is none of OpenIddict's tokens; it checks once more what AuthenticateCaller has found behind it.
-        if (HttpOf(context.Transaction).Items[AllowedKey] is AllowedRequest { Request: var asked })
+        var http = HttpOf(context.Transaction);
+        // Codes and refresh tokens are none of OpenIddict's tokens; it checks once more what AuthenticateCaller has found behind them.
+        if (http.Items[AskedGrantKey] is AppGrant grant)
+        {
+            context.ExtractGenericToken = context.ValidateGenericToken = context.RequireGenericToken = false;
+            context.GenericTokenPrincipal = new ClaimsPrincipal(new ClaimsIdentity("grant"))
+                .SetTokenType(TokenTypeIdentifiers.RefreshToken)
+                .SetPresenters(grant.Allowed.Request.ClientId)
+                .SetClaim(Claims.Subject, grant.Allowed.Professional?.Id ?? grant.Allowed.Patient)
+                .SetClaim(GrantClaim, grant.Id)
+                .SetScopes([.. grant.Allowed.Request.Identity, .. grant.Allowed.Request.Scopes, grant.Allowed.Request.Access!])
+                .SetCreationDate(grant.Began).SetExpirationDate(grant.Ends);
+        }
+        if (http.Items[AllowedKey] is not AllowedRequest { Request: var asked })
+            return default;
+        if (context.Request.IsRefreshTokenGrantType())
+        {
+            context.ExtractRefreshToken = context.ValidateRefreshToken = context.RequireRefreshToken = false;
+            context.RefreshTokenPrincipal = new ClaimsPrincipal(new ClaimsIdentity("grant")).SetPresenters(asked.ClientId).SetScopes(context.Request.GetScopes());
+        }
+        else
         {
             context.ExtractAuthorizationCode = context.ValidateAuthorizationCode = context.RequireAuthorizationCode = false;
             context.AuthorizationCodePrincipal = new ClaimsPrincipal(new ClaimsIdentity("code"))
@@ -230,9 +264,11 @@ internal static class TokenEndpoint
     private static ValueTask ShortenTokenId(GenerateTokenContext context)
     {
         if (context.SecurityTokenDescriptor.Claims is { } claims && context.TokenType == TokenTypeIdentifiers.AccessToken)
-            claims[Claims.JwtId] = HttpOf(context.Transaction).Items[TokenIdKey] as string ?? Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
+            claims[Claims.JwtId] = HttpOf(context.Transaction).Items[TokenIdKey] as string ?? NewTokenId();
         return default;
     }
+
+    private static string NewTokenId() => Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
 
     /// <summary>An outage is ours, not the client's mistake, and who failed too often has to wait: OpenIddict would answer 400, which nobody tries again.</summary>
     internal static ValueTask TellOutage(BaseRequestContext context)
@@ -287,8 +323,8 @@ internal static class TokenEndpoint
     private static string? ClaimedIn(OpenIddictRequest? request) => request?.ClientId ?? ClientAuthentication.ClaimedIn(request?.ClientAssertion);
 
     /// <summary>Who is asking, and for whom.</summary>
-    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AppAuthorizations apps, DpopProofs proofs, AttemptLimits limits, GatewayOptions options, TimeProvider time,
-        IPractitioners? practitioners = null) : IOpenIddictServerHandler<ValidateTokenRequestContext>
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, SubjectTokens subjects, AppAuthorizations apps, AppGrants grants, AppStanding standings, DpopProofs proofs, AttemptLimits limits,
+        IIdentificationObserver observer, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IPractitioners? practitioners = null) : IOpenIddictServerHandler<ValidateTokenRequestContext>
     {
         public async ValueTask HandleAsync(ValidateTokenRequestContext context)
         {
@@ -314,31 +350,26 @@ internal static class TokenEndpoint
                         context.Reject(Errors.InvalidGrant, problem);
                         return;
                     }
-                    if (!client.Covers(allowed.Request.Scopes) || !allowed.Request.Identity.All(client.Registration.Scopes.Contains))
+                    var (standing, fallen) = await standings.OfAsync(allowed, client, http.RequestAborted).ConfigureAwait(false);
+                    if (standing is null)
                     {
-                        context.Reject(Errors.InvalidGrant, "The registration has become narrower than what was allowed; ask anew.");
+                        context.Reject(fallen!.Error, fallen.Description);
                         return;
                     }
-                    // A citizen's app asks for nobody but the citizen.
-                    if ((allowed.Request.Organisation is { } organisation ? client.RequesterOf(organisation) : client.Requesters[0]) is not { } asking)
-                    {
-                        context.Reject(Errors.InvalidGrant, "The client may no longer ask for the organisation; ask anew.");
-                        return;
-                    }
-                    if (allowed.Professional is { } signedIn)
-                    {
-                        var (valid, ended) = await subjects.LookUpAgainAsync(signedIn, http.RequestAborted).ConfigureAwait(false);
-                        if (valid is null || valid.Until <= time.GetUtcNow())
-                        {
-                            context.Reject(ended is { Error: Errors.TemporarilyUnavailable } ? ended.Error : Errors.InvalidGrant, ended?.Description ?? "The professional's sign-in has expired; ask anew.");
-                            return;
-                        }
-                        http.Items[ProfessionalKey] = valid;
-                    }
-                    http.Items[TokenIdKey] = AppAuthorizations.TokenIdOf(request.Code!);
-                    http.Items[FhirUserKey] = await FhirUserOfAsync(http, client, allowed, asking).ConfigureAwait(false);
-                    http.Items[AllowedKey] = allowed;
-                    http.Items[RequesterKey] = asking;
+                    var id = AppGrants.IdOf(request.Code!);
+                    Allow(http, allowed, standing, id);
+                    http.Items[FhirUserKey] = await FhirUserOfAsync(http, client, allowed, standing).ConfigureAwait(false);
+                    if (allowed.Request.Access is not null)
+                        if (await grants.BeginAsync(allowed, id, thumbprint, CertificateOf(http)).ConfigureAwait(false) is { } token)
+                            http.Items[RefreshTokenKey] = token;
+                        else
+                            context.Reject(Errors.InvalidGrant, "The code has been used.");
+                    return;
+                }
+                if (request.IsRefreshTokenGrantType())
+                {
+                    if (await RefreshAsync(http, client, request, thumbprint).ConfigureAwait(false) is { } refused)
+                        context.Reject(refused.Error, refused.Description);
                     return;
                 }
                 // A clinic's app is not a system that vouches for its users: they sign in.
@@ -389,28 +420,78 @@ internal static class TokenEndpoint
             }
         }
 
+        /// <summary>RFC 6749 §6: a new access token on what was allowed, no wider, and recorded before it is issued.</summary>
+        /// <returns>Why not; null when it is to be issued.</returns>
+        private async ValueTask<TokenRefusal?> RefreshAsync(HttpContext http, RegisteredClient client, OpenIddictRequest request, string? thumbprint)
+        {
+            if (string.IsNullOrEmpty(request.RefreshToken))
+                return new(Errors.InvalidRequest, "Send refresh_token.");
+            if (await grants.FindAsync(request.RefreshToken).ConfigureAwait(false) is not { } grant || grant.Allowed.Request.ClientId != client.ClientId)
+                return new(Errors.InvalidGrant, "The refresh token has ended, was revoked, is another client's or never was; ask anew.");
+            if (grant.Key != thumbprint || (grant.Key is null && grant.Certificate != CertificateOf(http)))
+                return new(Errors.InvalidGrant, "The refresh token is bound to another key or certificate than the one of the request.");
+            var (standing, fallen) = await standings.OfAsync(grant, client, http.RequestAborted).ConfigureAwait(false);
+            if (standing is null)
+            {
+                if (fallen!.Error == Errors.InvalidGrant)
+                    await grants.EndAsync(grant.Id, http.RequestAborted).ConfigureAwait(false);
+                return fallen;
+            }
+            if (PushedAuthorization.Narrow(grant.Allowed.Request, request.GetScopes()) is not { } asked)
+                return new(Errors.InvalidScope, "A refreshed token has scopes that were allowed, one SMART scope at least, and no wider ones.");
+            Allow(http, grant.Allowed with { Request = asked }, standing, grant.Id);
+            try
+            {
+                await observer.RefreshedAsync(http, SpeakerOf(http, client, grant.Allowed, standing, SmartScope.ParseAll(asked.Scopes)), http.RequestAborted).ConfigureAwait(false);
+            }
+            catch (FaultException)
+            {
+                return new(Errors.TemporarilyUnavailable, "The access could not be recorded, so no token was issued; try again with a new assertion.");
+            }
+            return null;
+        }
+
+        private static void Allow(HttpContext http, AllowedRequest allowed, StandingRequest standing, string grant)
+        {
+            http.Items[AllowedKey] = allowed;
+            http.Items[RequesterKey] = standing.Requester;
+            http.Items[ProfessionalKey] = standing.Professional;
+            http.Items[GrantKey] = grant;
+            // The audit names the token before it is there.
+            http.Items[TokenIdKey] = NewTokenId();
+        }
+
+        /// <summary>RFC 8705 §3.1.</summary>
+        private static string? CertificateOf(HttpContext http) =>
+            http.Connection.ClientCertificate is { } certificate ? Base64Url.EncodeToString(certificate.GetCertHash(HashAlgorithmName.SHA256)) : null;
+
         /// <summary>SMART App Launch 2.2: address of the resource for who is signed in; null when it is not asked for, or there is none.</summary>
-        private async ValueTask<string?> FhirUserOfAsync(HttpContext http, RegisteredClient client, AllowedRequest allowed, RegisteredRequester requester)
+        private async ValueTask<string?> FhirUserOfAsync(HttpContext http, RegisteredClient client, AllowedRequest allowed, StandingRequest standing)
         {
             if (!allowed.Request.Identity.Contains(IdTokens.FhirUser))
                 return null;
             if (allowed.Patient is not null)
                 return $"{AudienceOf(options)}/Patient/{allowed.Patient}";
-            if (practitioners is null || allowed.Professional is not { } professional)
+            if (practitioners is null || standing.Professional is null)
                 return null;
-            var id = await practitioners.FindAsync(new Requester
-            {
-                Kind = RequesterKind.Professional, ClientId = client.ClientId, Organisation = requester.Organisation, OrganisationName = requester.Name, ControllerKind = requester.Kind,
-                Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
-                ProfessionalId = professional.Id, ProfessionalName = professional.Name, Profession = professional.Profession, Tasks = professional.Tasks, Unit = professional.Unit,
-                PurposeOfUse = allowed.Request.Purpose ?? DefaultPurpose, Acr = professional.Acr, TokenId = TokenIdOfCode(http), Scopes = SmartScope.ParseAll(["user/Practitioner.s"]),
-                Expires = time.GetUtcNow().AddSeconds(options.Identification.AccessTokenSeconds),
-            }, http.RequestAborted).ConfigureAwait(false);
+            var id = await practitioners.FindAsync(SpeakerOf(http, client, allowed, standing, SmartScope.ParseAll(["user/Practitioner.s"])), http.RequestAborted).ConfigureAwait(false);
             return id is null ? null : $"{AudienceOf(options)}/Practitioner/{id}";
         }
 
-        private static string TokenIdOfCode(HttpContext http) => http.Items[TokenIdKey] as string ?? "";
+        /// <summary>Who the token that is to be issued will speak for.</summary>
+        private Requester SpeakerOf(HttpContext http, RegisteredClient client, AllowedRequest allowed, StandingRequest standing, IReadOnlyList<SmartScope> scopes) => new()
+        {
+            Kind = standing.Professional is null ? RequesterKind.Citizen : RequesterKind.Professional, ClientId = client.ClientId, AppName = client.AppName,
+            Organisation = standing.Requester.Organisation, OrganisationName = standing.Requester.Name, ControllerKind = standing.Requester.Kind,
+            Subscriber = standing.Requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
+            Self = PersonOf(allowed.Patient, ids),
+            ProfessionalId = standing.Professional?.Id, ProfessionalName = standing.Professional?.Name, Profession = standing.Professional?.Profession, Tasks = standing.Professional?.Tasks,
+            Unit = standing.Professional?.Unit, PurposeOfUse = PurposeOf(allowed), Acr = standing.Professional?.Acr ?? allowed.Acr, TokenId = (string)http.Items[TokenIdKey]!, Scopes = scopes,
+            Expires = time.GetUtcNow().AddSeconds(options.Identification.AccessTokenSeconds),
+        };
     }
+
+    private static string PurposeOf(AllowedRequest allowed) => allowed.Request.Purpose ?? (allowed.Patient is null ? DefaultPurpose : PatientRequest);
 
     /// <summary>The scopes that a token of a code has: without <c>fhirUser</c> where there is no resource for who it is.</summary>
     private static ImmutableArray<string> ScopesOf(HttpContext http, AllowedRequest allowed) =>
@@ -432,7 +513,8 @@ internal static class TokenEndpoint
             identity.SetClaim(OrganisationClaim, requester.Organisation.ToString());
             if (requester.Organisation != client.Organisation)
                 identity.SetClaim(SubscriberClaim, client.Organisation.ToString());
-            identity.SetClaim(PurposeClaim, allowed is null ? PurposeOf((string?)context.Request[PurposeClaim]) : allowed.Request.Purpose ?? PatientRequest);
+            identity.SetClaim(PurposeClaim, allowed is null ? PurposeOf((string?)context.Request[PurposeClaim]) : PurposeOf(allowed));
+            identity.SetClaim(GrantClaim, http.Items[GrantKey] as string);
             if (allowed?.Patient is not null)
             {
                 identity.SetClaim(PatientClaim, allowed.Patient);
@@ -486,7 +568,8 @@ internal static class TokenEndpoint
                 var allowed = HttpOf(context.Transaction).Items[AllowedKey] as AllowedRequest;
                 if (KeyOf(context.Transaction) is not null)
                     context.Response.TokenType = DpopProofs.TokenType;
-                context.Response.Scope = string.Join(' ', allowed is null ? ScopesOf(client, request) : ScopesOf(HttpOf(context.Transaction), allowed));
+                context.Response.Scope = string.Join(' ', allowed is null ? ScopesOf(client, request) : [.. ScopesOf(HttpOf(context.Transaction), allowed), .. allowed.Request.Access is { } access ? (string[])[access] : []]);
+                context.Response.RefreshToken = HttpOf(context.Transaction).Items[RefreshTokenKey] as string;
                 if (allowed?.Patient is not null)
                     context.Response[PatientClaim] = allowed.Patient;
             }

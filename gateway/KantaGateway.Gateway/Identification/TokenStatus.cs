@@ -9,7 +9,7 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
-/// What becomes of an access token after it was issued: introspection (RFC 7662) and revocation (RFC 7009), both for the client
+/// What becomes of an access or refresh token after it was issued: introspection (RFC 7662) and revocation (RFC 7009), both for the client
 /// that it was issued to and authenticated as at the token endpoint.
 /// </summary>
 /// <remarks>
@@ -44,7 +44,7 @@ internal static class TokenStatus
     private const string Unknown = "What has been revoked is not known at the moment; try again with a new assertion.";
 
     /// <summary>RFC 7662 §2.1, RFC 7009 §2.1: the caller is authenticated before its token is looked at.</summary>
-    internal sealed class AuthenticateCaller(ClientAuthentication clients, AttemptLimits limits) :
+    internal sealed class AuthenticateCaller(ClientAuthentication clients, AppGrants grants, AttemptLimits limits) :
         IOpenIddictServerHandler<ValidateIntrospectionRequestContext>, IOpenIddictServerHandler<ValidateRevocationRequestContext>
     {
         public ValueTask HandleAsync(ValidateIntrospectionRequestContext context) => AuthenticateAsync(context);
@@ -61,7 +61,8 @@ internal static class TokenStatus
             }
             try
             {
-                await TokenEndpoint.AuthenticateAsync(context, clients, limits).ConfigureAwait(false);
+                if (await TokenEndpoint.AuthenticateAsync(context, clients, limits).ConfigureAwait(false) is not null)
+                    TokenEndpoint.HttpOf(context.Transaction).Items[TokenEndpoint.AskedGrantKey] = await grants.FindAsync(context.Transaction.Request!.Token).ConfigureAwait(false);
             }
             catch (SharedStateException)
             {
@@ -70,22 +71,31 @@ internal static class TokenStatus
         }
     }
 
-    /// <summary>RFC 7662 §2.2: what FHIR requests would not accept is not active.</summary>
-    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations, IdentifierCipher ids, IProfessionalRights? rights = null) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
+    /// <summary>RFC 7662 §2.2: what FHIR requests, or of a refresh token the token endpoint, would not accept is not active.</summary>
+    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations, AppStanding standings, IdentifierCipher ids, IProfessionalRights? rights = null) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
     {
         public async ValueTask HandleAsync(ValidateIntrospectionRequestContext context)
         {
             try
             {
+                var http = TokenEndpoint.HttpOf(context.Transaction);
+                if (http.Items[TokenEndpoint.AskedGrantKey] is AppGrant grant)
+                {
+                    if (registry.Current.Find(grant.Allowed.Request.ClientId) is not { } owner)
+                        context.Reject(Errors.InvalidToken);
+                    else if ((await standings.OfAsync(grant, owner, http.RequestAborted).ConfigureAwait(false)).Refusal is { } fallen)
+                        context.Reject(fallen.Error == Errors.InvalidGrant ? Errors.InvalidToken : fallen.Error, fallen.Description);
+                    return;
+                }
                 // Without a name or a client there is nothing of this gateway's.
                 if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti
                     || registry.Current.Find(context.Request.ClientId!) is not { IsActive: true } client
                     || client.RequesterOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.OrganisationClaim)) is not { } requester
                     || RevokedName.OfToken(jti, client, requester, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim),
-                        TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids)).Any(revocations.IsRevoked))
+                        TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids), context.GenericTokenPrincipal.GetClaim(TokenEndpoint.GrantClaim)).Any(revocations.IsRevoked))
                     context.Reject(Errors.InvalidToken);
                 else if (rights is not null && context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim) is { } professional
-                    && !(await rights.AskAsync(professional, TokenEndpoint.HttpOf(context.Transaction).RequestAborted).ConfigureAwait(false))
+                    && !(await rights.AskAsync(professional, http.RequestAborted).ConfigureAwait(false))
                         .StillGives(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionClaim), TaskClasses.Read(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.TaskClassClaim))))
                     context.Reject(Errors.InvalidToken);
             }
@@ -104,6 +114,8 @@ internal static class TokenStatus
     private static ValueTask Describe(HandleIntrospectionRequestContext context)
     {
         context.Scopes.UnionWith(context.GenericTokenPrincipal!.GetScopes());
+        if (TokenEndpoint.HttpOf(context.Transaction).Items[TokenEndpoint.AskedGrantKey] is AppGrant grant)
+            context.Claims["cnf"] = new OpenIddictParameter(grant.Key is null ? new System.Text.Json.Nodes.JsonObject { ["x5t#S256"] = grant.Certificate } : new System.Text.Json.Nodes.JsonObject { ["jkt"] = grant.Key });
         // RFC 9449 §6.2
         if (context.GenericTokenPrincipal!.GetClaim("cnf") is { } confirmation && System.Text.Json.JsonElement.Parse(confirmation).TryGetProperty("jkt", out var thumbprint))
         {
@@ -114,18 +126,20 @@ internal static class TokenStatus
     }
 
     /// <summary>Answered when no gateway takes the token any more.</summary>
-    internal sealed class Revoke(Revocations revocations) : IOpenIddictServerHandler<HandleRevocationRequestContext>
+    internal sealed class Revoke(Revocations revocations, AppGrants grants) : IOpenIddictServerHandler<HandleRevocationRequestContext>
     {
         public async ValueTask HandleAsync(HandleRevocationRequestContext context)
         {
-            if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti || context.GenericTokenPrincipal.GetExpirationDate() is not { } end)
-            {
-                context.Reject(Errors.UnsupportedTokenType, "Only access tokens can be revoked.");
-                return;
-            }
+            var http = TokenEndpoint.HttpOf(context.Transaction);
             try
             {
-                await revocations.RevokeAsync(RevokedName.Token(jti), end, TokenEndpoint.HttpOf(context.Transaction).RequestAborted).ConfigureAwait(false);
+                // RFC 7009 §2.1: a refresh token goes with every access token of it.
+                if (http.Items[TokenEndpoint.AskedGrantKey] is AppGrant grant)
+                    await grants.EndAsync(grant.Id, http.RequestAborted).ConfigureAwait(false);
+                else if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is { Length: > 0 } jti && context.GenericTokenPrincipal.GetExpirationDate() is { } end)
+                    await revocations.RevokeAsync(RevokedName.Token(jti), end, http.RequestAborted).ConfigureAwait(false);
+                else
+                    context.Reject(Errors.UnsupportedTokenType, "Only access and refresh tokens can be revoked.");
             }
             catch (SharedStateException)
             {

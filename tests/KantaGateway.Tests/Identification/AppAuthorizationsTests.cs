@@ -17,13 +17,15 @@ public sealed class AppAuthorizationsTests
     private readonly ShiftedClock _clock = new();
     private readonly MemoryState _shared;
     private readonly Revocations _revocations;
+    private readonly AppGrants _grants;
     private readonly AppAuthorizations _apps;
 
     public AppAuthorizationsTests()
     {
         _shared = new(_clock);
         _revocations = new(null, _clock);
-        _apps = new(_shared, new EphemeralDataProtectionProvider(), _revocations, _clock);
+        _grants = new(_shared, new EphemeralDataProtectionProvider(), _revocations, _clock);
+        _apps = new(_shared, new EphemeralDataProtectionProvider(), _grants, _clock);
     }
 
     /// <summary>PARAttemptToUseExpiredRequestUri.</summary>
@@ -64,7 +66,7 @@ public sealed class AppAuthorizationsTests
     public async Task Who_looks_at_a_request_while_it_is_answered_does_not_bring_it_back()
     {
         var shared = new SeenState(_shared);
-        var apps = new AppAuthorizations(shared, new EphemeralDataProtectionProvider(), _revocations, _clock);
+        var apps = new AppAuthorizations(shared, new EphemeralDataProtectionProvider(), _grants, _clock);
         var request = await apps.PushAsync(Asked);
         shared.AfterGet("app-request:", async () => Assert.True(await apps.AnswerAsync(request)));
         Assert.Null(await apps.ArriveAsync(request, "app"));
@@ -95,33 +97,32 @@ public sealed class AppAuthorizationsTests
     }
 
     [Fact]
-    public async Task A_code_that_comes_again_revokes_the_token_that_it_was_turned_into()
+    public async Task A_code_that_comes_again_revokes_what_it_was_turned_into()
     {
         var code = await _apps.AllowAsync(new(Asked, "patient", null));
-        var token = RevokedName.Token(AppAuthorizations.TokenIdOf(code));
+        var token = RevokedName.Grant(AppGrants.IdOf(code));
         Assert.NotNull((await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed);
         Assert.False(_revocations.IsRevoked(token));
         Assert.Null((await _apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed);
         Assert.True(_revocations.IsRevoked(token));
-        Assert.InRange(AppAuthorizations.TokenIdOf(code).Length, 20, 32);
     }
 
     [Fact]
     public async Task Who_brings_a_code_while_it_is_redeemed_revokes_the_token_too()
     {
         var shared = new SeenState(_shared);
-        var apps = new AppAuthorizations(shared, new EphemeralDataProtectionProvider(), _revocations, _clock);
+        var apps = new AppAuthorizations(shared, new EphemeralDataProtectionProvider(), _grants, _clock);
         var code = await apps.AllowAsync(new(Asked, "patient", null));
         shared.AfterGet("app-code:", async () => Assert.NotNull((await apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed));
         Assert.Null((await apps.RedeemAsync(code, "app", Asked.RedirectUri, Verifier, null)).Allowed);
-        Assert.True(_revocations.IsRevoked(RevokedName.Token(AppAuthorizations.TokenIdOf(code))));
+        Assert.True(_revocations.IsRevoked(RevokedName.Grant(AppGrants.IdOf(code))));
     }
 
     [Fact]
     public async Task The_store_sees_neither_secret_nor_content()
     {
         var seen = new SeenState(_shared);
-        var apps = new AppAuthorizations(seen, new EphemeralDataProtectionProvider(), _revocations, _clock);
+        var apps = new AppAuthorizations(seen, new EphemeralDataProtectionProvider(), _grants, _clock);
         var request = await apps.PushAsync(Asked);
         var code = await apps.AllowAsync(new(Asked, "the-patient", null));
         foreach (var secret in new[] { request[^43..], code, "the-patient", "app.example", "Observation" })
@@ -156,34 +157,5 @@ public sealed class AppAuthorizationsTests
         Assert.Equal(ClientKind.App, ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{entry}]"), true).Find("app")!.Registration.Kind);
         entry[member] = JsonNode.Parse(value);
         Assert.Contains(reason, Assert.Throws<InvalidDataException>(() => ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{entry}]"), true)).Message);
-    }
-
-    /// <summary>Everything that was written, names and values; something may happen between a read and what follows it.</summary>
-    private sealed class SeenState(ISharedState inner) : ISharedState
-    {
-        private readonly StringBuilder _seen = new();
-
-        private string? _awaited;
-        private Func<Task>? _then;
-
-        public string Text => _seen.ToString();
-
-        /// <summary>Once, after the next read of a key that begins so.</summary>
-        public void AfterGet(string beginning, Func<Task> then) => (_awaited, _then) = (beginning, then);
-
-        public ValueTask<bool> AddAsync(string key, TimeSpan life) { _seen.AppendLine(key); return inner.AddAsync(key, life); }
-        public ValueTask SetAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.SetAsync(key, value, life); }
-        public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.ReplaceAsync(key, value, life); }
-        public async ValueTask<byte[]?> GetAsync(string key)
-        {
-            var value = await inner.GetAsync(key);
-            if (_awaited is null || !key.StartsWith(_awaited, StringComparison.Ordinal))
-                return value;
-            _awaited = null;
-            await _then!();
-            return value;
-        }
-        public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
-        public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);
     }
 }

@@ -468,6 +468,20 @@ internal sealed class SeenRefusals : IIdentificationObserver
     /// <summary>Who came to act for whom, or did not.</summary>
     public IReadOnlyList<(Pseudonym? Who, Pseudonym For, RepresentationKind? Kind, string? Refusal)> Represented { get { lock (_seen) return [.. _represented]; } }
 
+    private readonly List<Requester> _refreshed = [];
+
+    /// <summary>What apps went on with.</summary>
+    public IReadOnlyList<Requester> Refreshed { get { lock (_seen) return [.. _refreshed]; } }
+
+    public ValueTask RefreshedAsync(HttpContext context, Requester app, CancellationToken cancel)
+    {
+        if (IsAway)
+            throw new FaultException(new Fault(FaultKind.AuditUnavailable, "The audit cannot be written."));
+        lock (_seen)
+            _refreshed.Add(app);
+        return default;
+    }
+
     public ValueTask RepresentationAsync(HttpContext context, Requester citizen, Pseudonym person, RepresentationKind? kind, string? refusal, CancellationToken cancel)
     {
         if (IsAway)

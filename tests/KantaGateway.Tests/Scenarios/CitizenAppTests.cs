@@ -364,7 +364,7 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
 
     [Theory]
     [InlineData("client_credentials", "invalid_scope")]
-    [InlineData("refresh_token", "unsupported_grant_type")]
+    [InlineData("refresh_token", "invalid_request")]
     [InlineData("password", "unsupported_grant_type")]
     public async Task An_app_gets_a_token_from_its_citizen_only(string grant, string error)
     {
@@ -373,16 +373,79 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         Assert.Equal((HttpStatusCode.BadRequest, error), (status, body.GetProperty("error").GetString()));
     }
 
+    [Theory]
+    [InlineData("offline_access", "fi", "30 päivää", "kirjaudu ulos kaikkialta")]
+    [InlineData("offline_access", "sv", "30 dagar", "logga ut överallt")]
+    [InlineData("offline_access", "en", "30 days", "sign out everywhere")]
+    [InlineData("online_access", "fi", "niin kauan kuin olet kirjautuneena", "neljä tuntia")]
+    [InlineData("online_access", "sv", "så länge du är inloggad", "fyra timmar")]
+    [InlineData("online_access", "en", "as long as you are signed in", "four hours")]
+    [InlineData("launch/patient", "fi", "viisi minuuttia", "joka kerta uudelleen")]
+    [InlineData("launch/patient", "sv", "fem minuter", "på nytt varje gång")]
+    [InlineData("launch/patient", "en", "five minutes", "each time")]
+    public async Task She_is_told_how_long_the_app_may_go_on(string access, string language, params string[] said)
+    {
+        var app = new App(world);
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin");
+        using var switched = await browser.GetAsync("/language/" + language);
+        var page = await world.OpenAsync(browser, app.AuthorizeUrl(await app.PushAsync(access + " patient/Observation.rs")));
+        Assert.All(said, text => Assert.Contains(text, page.Text, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Online_an_app_goes_on_as_long_as_she_is_signed_in()
+    {
+        var app = new App(world);
+        using var browser = world.NewBrowser();
+        var page = await world.SignInAsync(browser, "/signin?back=" + Uri.EscapeDataString(app.AuthorizeUrl(await app.PushAsync("online_access patient/Patient.r"))));
+        var (_, token) = await app.RedeemAsync((await world.AnswerAsync(browser, page, "allow"))["code"]!);
+        var refresh = token.GetProperty("refresh_token").GetString()!;
+        var (status, refreshed) = await app.RefreshAsync(refresh);
+        Assert.True(status == HttpStatusCode.OK, refreshed.ToString());
+        Assert.Equal(HttpStatusCode.OK, (await app.SendAsync(refreshed.GetProperty("access_token").GetString(), HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+        // Another session of hers is not the one that she answered in.
+        using var other = world.NewBrowser();
+        await world.SignInAsync(other, "/signin");
+        using var left = await browser.PostAsync("/signout", null);
+        Assert.Equal("invalid_grant", (await app.RefreshAsync(refresh)).Body.GetProperty("error").GetString());
+    }
+
+    [Fact]
+    public async Task Offline_an_app_goes_on_without_her_and_each_time_stands_in_her_log()
+    {
+        var app = new App(world);
+        using var browser = world.NewBrowser();
+        var page = await world.SignInAsync(browser, "/signin?back=" + Uri.EscapeDataString(app.AuthorizeUrl(await app.PushAsync("offline_access patient/Patient.r patient/Observation.rs"))));
+        var (_, token) = await app.RedeemAsync((await world.AnswerAsync(browser, page, "allow"))["code"]!);
+        using var left = await browser.PostAsync("/signout", null);
+        var (status, refreshed) = await app.RefreshAsync(token.GetProperty("refresh_token").GetString()!, "patient/Patient.r");
+        Assert.True(status == HttpStatusCode.OK, refreshed.ToString());
+        var bearer = refreshed.GetProperty("access_token").GetString()!;
+        Assert.Equal(HttpStatusCode.OK, (await app.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + world.Patient)).StatusCode);
+        Assert.Equal(HttpStatusCode.Forbidden, (await app.SearchAsync(bearer, "Observation")).StatusCode);
+
+        using var audit = new AuditOnDisk(world.Data);
+        audit.Refresh();
+        var jti = new JsonWebToken(bearer).Id;
+        var entry = Assert.Single(audit.All, one => one.TryGetProperty("outcomeDesc", out var said) && said.GetString() == "The app goes on with patient/Patient.r." && one.GetRawText().Contains(jti, StringComparison.Ordinal));
+        foreach (var part in new[] { "Patient/" + world.Patient, "\"omakunto\"", "Omakunto Sovellukset Oy" })
+            Assert.Contains(part, entry.GetRawText());
+        Assert.Contains(audit.All, one => one.TryGetProperty("outcomeDesc", out var said) && said.GetString() == "The citizen allowed patient/Patient.r patient/Observation.rs offline_access.");
+    }
+
     [Fact]
     public async Task Signing_out_everywhere_ends_what_apps_were_given()
     {
         var app = new App(world, citizen: 1);
-        var bearer = await app.TokenAsync();
+        var (_, granted) = await app.RedeemAsync(await app.CodeAsync("offline_access launch/patient patient/Observation.rs"));
+        var bearer = granted.GetProperty("access_token").GetString()!;
         using var browser = world.NewBrowser();
         await world.SignInAsync(browser, "/signin", 1);
         Assert.Equal(HttpStatusCode.OK, (await app.SearchAsync(bearer, "Observation", patient: world.AnotherPatient)).StatusCode);
         using var left = await browser.PostAsync("/signout/everywhere", null);
         Assert.Equal(HttpStatusCode.Unauthorized, (await app.SearchAsync(bearer, "Observation", patient: world.AnotherPatient)).StatusCode);
+        Assert.Equal("invalid_grant", (await app.RefreshAsync(granted.GetProperty("refresh_token").GetString()!)).Body.GetProperty("error").GetString());
     }
 
     [Theory]
@@ -401,7 +464,6 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         Assert.Contains("authorization_code", described.GetProperty("grant_types_supported").EnumerateArray().Select(m => m.GetString()));
     }
 
-    /// <summary>The app's own server: its key, its certificate, one attempt's verifier.</summary>
     /// <summary>EnsureDpopProofAtParEndpointBindingSuccess, EnsureTokenEndpointFailsWithMismatchedDpopProofJkt.</summary>
     [Fact]
     public async Task A_request_pushed_with_a_proof_is_fetched_with_the_same_key_and_no_other()
@@ -454,6 +516,7 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         Assert.Equal(HttpStatusCode.OK, (await app.RedeemAsync(code)).Status);
     }
 
+    /// <summary>The app's own server: its key, its certificate, one attempt's verifier.</summary>
     internal sealed class App : IDisposable
     {
         private readonly World _world;
@@ -520,6 +583,15 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
             var form = Redemption(code);
             change?.Invoke(form);
             using var response = await PostAsync("/connect/token", form.Where(p => p.Value.Length > 0));
+            return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>());
+        }
+
+        public async Task<(HttpStatusCode Status, JsonElement Body)> RefreshAsync(string token, string? scope = null)
+        {
+            var form = new Dictionary<string, string> { ["grant_type"] = "refresh_token", ["refresh_token"] = token, ["client_assertion_type"] = AssertionType, ["client_assertion"] = Assertion() };
+            if (scope is not null)
+                form["scope"] = scope;
+            using var response = await PostAsync("/connect/token", form);
             return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>());
         }
 

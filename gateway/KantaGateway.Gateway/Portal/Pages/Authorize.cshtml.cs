@@ -11,11 +11,11 @@ using Microsoft.AspNetCore.Mvc.RazorPages;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>
-/// An app asks the citizen for her own records (SMART App Launch, standalone): who asks, for what, and her answer. Asked each time: of her answer
-/// nothing is kept but its entry in the log. A professional is sent on to sign in at the clinic.
+/// An app asks the citizen for her own records (SMART App Launch, standalone): who asks, for what and how long, and her answer. Of her answer nothing is
+/// kept but its entry in the log, and where the app may go on, that it may (<see cref="AppGrants"/>). A professional is sent on to sign in at the clinic.
 /// </summary>
 [OpenToAll]
-internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, ClinicSignIn clinics, DisclosureAudit audit, IdentifierCipher ids, GatewayOptions options, Texts texts) : PageModel
+internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, ClinicSignIn clinics, PortalSessions sessions, DisclosureAudit audit, IdentifierCipher ids, GatewayOptions options, Texts texts, TimeProvider time) : PageModel
 {
     /// <summary>Null when there is nothing to answer.</summary>
     public PushedRequest? Asked { get; private set; }
@@ -30,6 +30,14 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
     public string? Name => HttpContext.Features.Get<IRequesterFeature>()?.Requester.CitizenName;
 
     /// <summary>Kinds of entries, in words.</summary>
+    /// <summary>How long the app may go on, in words.</summary>
+    public string HowLong => Asked!.Access switch
+    {
+        AppGrants.OfflineAccess => texts["authorize.means.offline", AppGrants.OfflineLife.Days, Dates.Day(time.GetUtcNow() + AppGrants.OfflineLife)],
+        AppGrants.OnlineAccess => texts["authorize.means.online"],
+        _ => texts["authorize.means"],
+    };
+
     public IEnumerable<string> What => Asked!.Scopes.Select(Word).Distinct();
 
     public async Task<IActionResult> OnGetAsync([FromQuery(Name = "client_id")] string? client, [FromQuery(Name = "request_uri")] string? request)
@@ -71,13 +79,13 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
             return await NothingAsync();
         var asked = Asked!;
         // No entry, no code.
-        await audit.AnswerAsync(HttpContext, citizen, self, app, asked.Scopes, isAllowed: answer == "allow");
+        await audit.AnswerAsync(HttpContext, citizen, self, app, asked.Access is { } access ? [.. asked.Scopes, access] : asked.Scopes, isAllowed: answer == "allow");
         if (answer == "deny")
         {
             metrics.RefusedAnswer("denied");
             return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, ("error", "access_denied")));
         }
-        var code = await authorizations.AllowAsync(new(asked, ids.PatientId(self), citizen.Acr));
+        var code = await authorizations.AllowAsync(new(asked, ids.PatientId(self), citizen.Acr) { Session = sessions.DigestBroughtBy(HttpContext) });
         metrics.AcceptedAnswer();
         return new SeeOtherResult(PushedAuthorization.BackTo(asked, options, ("code", code)));
     }

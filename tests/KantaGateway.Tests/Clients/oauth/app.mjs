@@ -26,7 +26,7 @@ const over = dispatcher => async (url, options) => {
 };
 
 const issuer = new URL(given.issuer);
-const scope = 'openid fhirUser launch/patient patient/Observation.rs patient/Patient.r';
+const scope = 'openid fhirUser launch/patient offline_access patient/Observation.rs patient/Patient.r';
 // Both packages hold an ID token to this algorithm, and expect RS256 where nothing is said.
 const registered = { redirect_uris: [given.redirect], id_token_signed_response_alg: 'ES256' };
 const bound = { certificate: { use_mtls_endpoint_aliases: true, tls_client_certificate_bound_access_tokens: true }, key: { dpop_bound_access_tokens: true } };
@@ -52,6 +52,7 @@ const packages = {
         const answer = await oidc.authorizationCodeGrant(config, back, { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true }, undefined, { DPoP: key });
         return { answer, claims: answer.claims() };
       },
+      refresh: (token, scope, key = own) => oidc.refreshTokenGrant(config, token, { scope }, { DPoP: key }),
       fetch: (token, url, key = own) => oidc.fetchProtectedResource(config, token, new URL(url), 'GET', undefined, undefined, { DPoP: key ?? undefined }),
       introspect: token => oidc.tokenIntrospection(config, token),
       revoke: token => oidc.tokenRevocation(config, token),
@@ -93,6 +94,8 @@ const packages = {
           return { answer, claims: oauth.getValidatedIdTokenClaims(answer) };
         });
       },
+      refresh: (token, scope, key = own) => withNonce(async () => oauth.processRefreshTokenResponse(server, client,
+        await oauth.refreshTokenGrantRequest(server, client, authentication, token, { ...options, DPoP: key, additionalParameters: { scope } }))),
       fetch: (token, url, key = own) => withNonce(() => oauth.protectedResourceRequest(token, 'GET', new URL(url), undefined, undefined, { ...options, DPoP: key ?? undefined })),
       introspect: async token => oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, authentication, token, options)),
       revoke: async token => oauth.processRevocationResponse(await oauth.revocationRequest(server, client, authentication, token, options)),
@@ -125,10 +128,30 @@ const changed = (url, name, value) => {
 const statusOf = async promise => (await promise.catch(error => error.response ?? error.cause?.response ?? { status: error.status })).status;
 const refused = (promise, about) => assert.rejects(promise, error => about.test(`${error.code} ${error.message} ${error.cause?.message ?? ''} ${error.error ?? ''}`) || assert.fail(`refused for another reason: ${error.code} ${error.message} ${error.error}`));
 
+/** Without the citizen, on the refresh token. */
+async function goOn(name, app, refresh) {
+  let less;
+  await step(`${name}: the refresh token gives a new access token, with less where less is asked for`, async () => {
+    less = await app.refresh(refresh(), 'patient/Patient.r');
+    assert.equal(less.scope, 'patient/Patient.r offline_access');
+    assert.equal(less.refresh_token, undefined);
+    assert.equal((await app.fetch(less.access_token, patient)).status, 200);
+    assert.equal((await app.refresh(refresh(), 'patient/Patient.r patient/Observation.rs')).scope, 'patient/Patient.r patient/Observation.rs offline_access');
+  });
+  await step(`${name}: it gives no more than was allowed`, () => refused(app.refresh(refresh(), 'patient/Condition.r'), /invalid_scope/));
+  await step(`${name}: revoked it is of no more use, nor is what it gave`, async () => {
+    assert.equal((await app.introspect(refresh())).active, true);
+    await app.revoke(refresh());
+    assert.equal((await app.introspect(refresh())).active, false);
+    await refused(app.refresh(refresh(), 'patient/Patient.r'), /invalid_grant/);
+    assert.equal(await statusOf(app.fetch(less.access_token, patient)), 401);
+  });
+}
+
 /** One app's whole way, with tokens bound to its TLS certificate (RFC 8705). */
 async function boundToCertificate(name, app) {
   const [verifier, state, nonce] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), oauth.generateRandomNonce()];
-  let back, token;
+  let back, token, refresh;
   await step(`${name}: the citizen is asked and the browser comes back with a code`, async () => {
     assert.equal(app.server.require_pushed_authorization_requests, true);
     back = await browse(await app.ask(verifier, state, nonce));
@@ -148,10 +171,10 @@ async function boundToCertificate(name, app) {
     const { answer, claims } = await app.redeem(back, verifier, state, nonce);
     assert.equal(answer.token_type, 'bearer');
     assert.equal(answer.patient, given.patient);
-    assert.equal(answer.scope, 'openid fhirUser patient/Observation.rs patient/Patient.r');
+    assert.equal(answer.scope, 'openid fhirUser patient/Observation.rs patient/Patient.r offline_access');
     assert.equal(claims.fhirUser, patient);
     assert.ok(answer.expires_in <= 300);
-    token = answer.access_token;
+    ({ access_token: token, refresh_token: refresh } = answer);
   });
   await step(`${name}: the token reads what was allowed and nothing else`, async () => {
     const read = await app.fetch(token, patient);
@@ -170,6 +193,7 @@ async function boundToCertificate(name, app) {
     assert.equal((await app.introspect(token)).active, false);
     assert.equal(await statusOf(app.fetch(token, patient)), 401);
   });
+  await goOn(name, app, () => refresh);
   await step(`${name}: what the app may not ask for is told by its code`, async () => {
     await refused(app.ask(verifier, state, nonce, { scope: 'patient/Observation.cruds' }), /invalid_scope/);
     await refused(app.ask(verifier, state, nonce, { redirect_uri: 'https://elsewhere.example/' }), /invalid_request/);
@@ -184,7 +208,7 @@ async function boundToCertificate(name, app) {
 /** One app's way with tokens bound to a key that it proves at each request (DPoP, RFC 9449), nonces included. */
 async function boundToKey(name, app) {
   const [verifier, state, nonce] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), oauth.generateRandomNonce()];
-  let back, token;
+  let back, token, refresh;
   await step(`${name}: the push proves the key, and comes again with the nonce that it is told`, async () => {
     nonces = 0;
     back = await browse(await app.ask(verifier, state, nonce));
@@ -197,7 +221,7 @@ async function boundToKey(name, app) {
     assert.equal(answer.token_type, 'dpop');
     assert.equal(claims.fhirUser, patient);
     assert.equal(answer.patient, given.patient);
-    token = answer.access_token;
+    ({ access_token: token, refresh_token: refresh } = answer);
   });
   await step(`${name}: the token reads what was allowed and nothing else`, async () => {
     const read = await app.fetch(token, patient);
@@ -218,6 +242,8 @@ async function boundToKey(name, app) {
     assert.equal((await app.introspect(token)).active, false);
     assert.equal(await statusOf(app.fetch(token, patient)), 401);
   });
+  await step(`${name}: another key refreshes nothing`, async () => refused(app.refresh(refresh, 'patient/Patient.r', await app.newKey()), /invalid_grant/));
+  await goOn(name, app, () => refresh);
 }
 
 for (const [name, make] of Object.entries(packages))
