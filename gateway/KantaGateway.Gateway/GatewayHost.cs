@@ -59,12 +59,14 @@ public static class GatewayHost
             Create = options.CreateStores,
         }, TimeProvider.System, s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
         services.AddSingleton<DisclosureAudit>();
+        services.AddSingleton<DecisionMetrics>();
         services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
         services.AddSingleton<IOperatorObserver, OperatorAudit>();
         services.AddSingleton<GrantIssuer>();
         services.AddSingleton<PolicyRequests>();
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<PolicyPreview>();
+        services.AddSingleton(s => new EmergencyTrail(options, identifierKey, s.GetRequiredService<PolicyLookup>(), s.GetRequiredService<TimeProvider>()));
         services.AddSingleton<AccessLog>();
         services.AddSingleton<IAccessLog>(static s => s.GetRequiredService<AccessLog>());
         services.AddSingleton<InteractionReader>();

@@ -80,8 +80,20 @@ public sealed record GatewayOptions
     /// <summary>Cases of breaches, and the live probes; null: neither.</summary>
     public Breach.BreachOptions? Breach { get; init; }
 
+    /// <summary>
+    /// Folder that all gateways share, which says of whom each professional has recorded emergencies; null: none can be recorded, so nobody
+    /// discloses by one (Act 703/2023 §54.2).
+    /// </summary>
+    public string? EmergencyFolder { get; init; }
+
     /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>
     public string NationalOrganisation { get; init; } = "1.2.246.10.99999990";
+
+    /// <summary>
+    /// OIDs of the public controllers that reach each other's patient registers without a disclosure permission, though not over a denial: those
+    /// of Uusimaa (Act 703/2023 §54.1, from 1.1.2026). Empty: none.
+    /// </summary>
+    public IReadOnlyList<string> JointControllers { get; init; } = [];
 
     /// <summary>Checks everything at once, the files included, before anything is opened.</summary>
     /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be, never its value.</exception>

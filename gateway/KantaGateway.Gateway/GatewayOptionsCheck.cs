@@ -93,6 +93,10 @@ internal sealed class GatewayOptionsCheck
             Add(nameof(options.AuditOrigin), "a name without spaces and plus signs");
         if (options.MaxBinary < 1)
             Add(nameof(options.MaxBinary), "at least 1");
+        if (options.EmergencyFolder is { } emergencies && (string.IsNullOrWhiteSpace(emergencies) || (!options.CreateStores && !Directory.Exists(emergencies))))
+            Add(nameof(options.EmergencyFolder), "no such folder");
+        if (options.JointControllers is not { } joint || joint.Any(oid => !Oid.TryParse(oid, out _)) || joint.Distinct(StringComparer.Ordinal).Count() != joint.Count)
+            Add(nameof(options.JointControllers), "OIDs, each once");
         if (!Oid.TryParse(options.NationalOrganisation, out _))
             Add(nameof(options.NationalOrganisation), "an OID");
     }

@@ -229,6 +229,7 @@ public sealed class DevHost : IAsyncDisposable
             CreateStores = true,
             Redis = options.Redis,
             MaxBinary = options.MaxBinary,
+            EmergencyFolder = folder.EmergencyFolder,
             Breach = new()
             {
                 CaseFolder = folder.CaseFolder,

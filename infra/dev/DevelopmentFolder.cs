@@ -104,6 +104,7 @@ public sealed class DevelopmentFolder : IDisposable
     public string ClientsFile => At("keys/clients.json");
     public string AuditFolder => At("audit");
     public string CaseFolder => At("breach");
+    public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
     public string DatabaseFile => At("repository/repository.db");
 

@@ -41,7 +41,7 @@ public sealed class GatewayOptionsTests : IDisposable
             PublicAddress = "http://localhost:8443/", Port = 70_000, ListenAddress = "everywhere",
             TlsCertificateFile = none, TlsKeyFile = none, ClientAuthorityFile = none,
             TerminatorListen = "http://10.0.0.1:8080", TerminatorHeader = "X-Cert", TerminatorAddresses = ["10.0.0.1"], TerminatorCertificates = ["AB"], MetricsListen = "http://0.0.0.0:9090", Repository = "http://10.0.0.2:5000", Keys = "/run/keys",
-            GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
+            GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", EmergencyFolder = none, Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
             NationalOrganisation = "national", MaxBinary = 0,
             Identification = new()
             {
@@ -55,7 +55,7 @@ public sealed class GatewayOptionsTests : IDisposable
         var named = GatewayOptionsCheck.Explain(wrong).Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]).Distinct().Order(StringComparer.Ordinal);
         Assert.Equal(
         [
-            "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "GrantKeyFile", "Identification.AccessTokenSeconds",
+            "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "EmergencyFolder", "GrantKeyFile", "Identification.AccessTokenSeconds",
             "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.BrokerJwksFile", "Identification.Citizens.BrokerSignedJwksKeyFile",
             "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",

@@ -66,6 +66,19 @@ public sealed record DisclosureScope
     public IReadOnlyList<string>? TypesOfOthers { get; init; }
 
     /// <summary>
+    /// What of some of those types the task reaches in registers other than the own one; null: no further bound. A Binary there is reached by a
+    /// document that is.
+    /// </summary>
+    /// <remarks>Decree 457/2024 §6: what concerns the own profession, speciality or service.</remarks>
+    [JsonPropertyName("y")]
+    public IReadOnlyList<ScopeFilter>? FiltersOfOthers { get; init; }
+
+    /// <summary>OIDs of the other controllers whose registers it reaches; null: of all.</summary>
+    /// <remarks>Act 703/2023 §54.1: the public providers of Uusimaa reach each other's without a permission.</remarks>
+    [JsonPropertyName("u")]
+    public IReadOnlyList<string>? OnlyOf { get; init; }
+
+    /// <summary>
     /// Whether addresses and ways to reach a person under a non-disclosure for personal safety (turvakielto) are left out of all
     /// but the own register's records.
     /// </summary>
@@ -94,22 +107,36 @@ public sealed record DisclosureScope
     /// <summary>Whether the filters let a resource be seen, or be written.</summary>
     /// <param name="type">FHIR resource type.</param>
     /// <param name="entry">Its index entry, not that of a deletion.</param>
-    public bool Passes(string type, ReadOnlySpan<byte> entry)
+    public bool Passes(string type, ReadOnlySpan<byte> entry) => Passes(Filters, type, entry);
+
+    /// <summary>Whether the filters let a resource of another register be seen.</summary>
+    /// <inheritdoc cref="Passes(string, ReadOnlySpan{byte})"/>
+    public bool PassesOfOthers(string type, ReadOnlySpan<byte> entry) => Passes(Filters, type, entry) && Passes(FiltersOfOthers, type, entry);
+
+    private static bool Passes(IReadOnlyList<ScopeFilter>? filters, string type, ReadOnlySpan<byte> entry)
     {
-        foreach (var filter in Filters ?? [])
+        foreach (var filter in filters ?? [])
             if (filter.Type == type && !filter.Admits(entry))
                 return false;
         return true;
     }
 
     /// <summary>Whether there is a filter for a type.</summary>
-    public bool Narrows(string type)
+    /// <param name="type">FHIR resource type.</param>
+    /// <param name="isOwn">Of the own register.</param>
+    public bool Narrows(string type, bool isOwn) => Narrows(Filters, type) || (!isOwn && Narrows(FiltersOfOthers, type));
+
+    private static bool Narrows(IReadOnlyList<ScopeFilter>? filters, string type)
     {
-        foreach (var filter in Filters ?? [])
+        foreach (var filter in filters ?? [])
             if (filter.Type == type)
                 return true;
         return false;
     }
+
+    /// <summary>Whether any entry has to be looked into before it can be seen.</summary>
+    [JsonIgnore]
+    public bool HasFilters => Filters is not null || FiltersOfOthers is not null;
 
     /// <summary>Whether an entry is of the own register: no denial reaches it (Act 703/2023 §59).</summary>
     /// <param name="controller">OID of the entry's data controller.</param>
@@ -138,17 +165,20 @@ public sealed record DisclosureScope
         _ when type == "Consent" => false,
         Breadth.OwnRegister => IsOwn(controller, register) && Reaches(type),
         Breadth.Disclosed => Reaches(type)
-            && (IsOwn(controller, register) || ((hidden & Hidden.FromOthers) == 0 && ReachesOfOthers(type))),
+            && (IsOwn(controller, register) || ((hidden & Hidden.FromOthers) == 0 && ReachesOfOthers(type) && (OnlyOf is null || OnlyOf.Contains(controller)))),
         _ => false,
     };
 
     public bool Equals(DisclosureScope? other) => ReferenceEquals(this, other) || (other is not null
         && Breadth == other.Breadth && Controller == other.Controller && Register == other.Register && HidesContacts == other.HidesContacts && MayDeclare == other.MayDeclare
-        && Withheld == other.Withheld && NameLists.Same(MayWriteFor, other.MayWriteFor) && NameLists.Same(Types, other.Types) && NameLists.Same(TypesOfOthers, other.TypesOfOthers)
-        && (ReferenceEquals(Filters, other.Filters) || NameLists.Same(KeysOf(Filters), KeysOf(other.Filters))));
+        && Withheld == other.Withheld && NameLists.Same(MayWriteFor, other.MayWriteFor) && NameLists.Same(Types, other.Types) && NameLists.Same(TypesOfOthers, other.TypesOfOthers) && NameLists.Same(OnlyOf, other.OnlyOf)
+        && SameFilters(Filters, other.Filters) && SameFilters(FiltersOfOthers, other.FiltersOfOthers));
 
     public override int GetHashCode() => HashCode.Combine(
-        HashCode.Combine(Breadth, Controller, Register, HidesContacts, MayDeclare, Withheld), NameLists.Hash(MayWriteFor), NameLists.Hash(Types), NameLists.Hash(TypesOfOthers), Filters?.Count);
+        HashCode.Combine(Breadth, Controller, Register, HidesContacts, MayDeclare, Withheld), NameLists.Hash(MayWriteFor), NameLists.Hash(Types), NameLists.Hash(TypesOfOthers), NameLists.Hash(OnlyOf), Filters?.Count);
+
+    private static bool SameFilters(IReadOnlyList<ScopeFilter>? one, IReadOnlyList<ScopeFilter>? other) =>
+        ReferenceEquals(one, other) || NameLists.Same(KeysOf(one), KeysOf(other));
 
     private static string[]? KeysOf(IReadOnlyList<ScopeFilter>? filters) => filters?.Select(static filter => filter.Key).ToArray();
 

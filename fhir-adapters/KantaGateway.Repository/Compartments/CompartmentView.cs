@@ -97,20 +97,38 @@ sealed class CompartmentView
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
     public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, WithheldBy(scope).Of((int)row.Sequence)) && Passes((int)row.Sequence, scope);
 
-    /// <summary>Whether a row passes the token's filters; a deletion where what it deleted does.</summary>
+    /// <summary>Whether a row passes the token's filters, and of another register those of the task; a deletion where what it deleted does.</summary>
     private bool Passes(int sequence, DisclosureScope scope)
     {
-        if (scope.Filters is null)
+        if (!scope.HasFilters)
             return true;
-        var type = _rows.TypeOf(_rows.FactsOf(sequence));
-        if (!scope.Narrows(type))
+        ref readonly var facts = ref _rows.FactsOf(sequence);
+        var type = _rows.TypeOf(facts);
+        var isOwn = scope.IsOwn(_rows.ControllerOf(facts), _rows.RegisterOf(facts));
+        if (type == "Binary" && !isOwn && scope.FiltersOfOthers is not null && !IsOfDocument(facts.First, scope))
+            return false;
+        if (!scope.Narrows(type, isOwn))
             return true;
         while ((_rows.FactsOf(sequence).Marks & RowTable.RowMarks.Deleted) != 0)
             if ((sequence = _rows.FactsOf(sequence).Previous) == 0)
                 return false;
         var entry = _rows.EntryOf(sequence);
         // To whom addresses are not told, no filter tells of them (turvakielto).
-        return scope.Passes(type, scope.HidesContacts && ContactDetails.AreSearchedIn(type) && HidesContacts(_rows.Row(sequence), scope) ? ContactDetails.WithoutThem(entry) : entry);
+        if (scope.HidesContacts && ContactDetails.AreSearchedIn(type) && HidesContacts(_rows.Row(sequence), scope))
+            entry = ContactDetails.WithoutThem(entry);
+        return isOwn ? scope.Passes(type, entry) : scope.PassesOfOthers(type, entry);
+    }
+
+    /// <summary>Whether a content is that of a document which the scope shows.</summary>
+    private bool IsOfDocument(int content, DisclosureScope scope)
+    {
+        foreach (var first in _rows.FirstsOf("DocumentReference", Head))
+        {
+            var newest = _rows.NewestOf(first, Head);
+            if (_rows.TargetsOf(_rows.FactsOf(newest)).Contains(content) && Shows(newest, scope))
+                return true;
+        }
+        return false;
     }
 
     /// <summary>Whether what tells where the person lives is left out of a row (turvakielto): the gateway asks it, and the register is another one.</summary>

@@ -24,8 +24,8 @@ sealed record RepositoryRequest(HeldGrant Held, HeldGrant? Directory, string Bas
 
     public Pseudonym Compartment => Held.Grant.Compartment;
 
-    /// <summary>How much of a compartment is to be opened for what needs headers alone: the token's filters look at the whole entry.</summary>
-    public IndexDepth LeastDepth => Scope.Filters is null && Directory?.Grant.Scope.Filters is null ? IndexDepth.Headers : IndexDepth.Entries;
+    /// <summary>How much of a compartment is to be opened for what needs headers alone: filters look at the whole entry.</summary>
+    public IndexDepth LeastDepth => Scope.HasFilters || Directory?.Grant.Scope.HasFilters is true ? IndexDepth.Entries : IndexDepth.Headers;
 
     /// <exception cref="FaultException">The grant is for something else.</exception>
     public void Require(params ReadOnlySpan<GrantUse> uses)

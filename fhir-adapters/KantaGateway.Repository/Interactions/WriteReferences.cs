@@ -106,6 +106,13 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
                 staged.BelongsToPatient = true;
                 staged.Targets.Add((stored, expression));
             }
+            // A review names the emergency that it settles, which nobody but the person reads: one that the reviewer's own organisation recorded.
+            else if (type == "Consent" && staged.Operation.Type == "Consent" && staged.Target.Scope is { MayDeclare: true } scope
+                && unit.AnyOf(type, id) is { Deleted: false } recorded && recorded.Controller == scope.Controller)
+            {
+                staged.BelongsToPatient = true;
+                staged.Mentions.Add(recorded);
+            }
             else
                 Wrong($"The reference names no {type} that this request may refer to.", expression, "not-found");
         }

@@ -91,10 +91,11 @@ sealed class WriteUnit : IDisposable
     public async ValueTask PlaceAsync(IReadOnlyList<BundleOperation> operations, CancellationToken cancel)
     {
         _registers = new(Own.Held.Grant.Scope, operations, _request.Base, Root);
+        var isTransaction = _isBundle && !ResourceRules.IsDeclaration(operations.Select(static o => ((string?)o.Type, (string?)o.Method.ToString().ToUpperInvariant())));
         foreach (var operation in operations)
         {
             var target = TargetOf(operation);
-            if (ResourceRules.Refusal(operation.Type, operation.Method.ToString().ToUpperInvariant(), operation.IsConditional, _isBundle) is { } refusal)
+            if (ResourceRules.Refusal(operation.Type, operation.Method.ToString().ToUpperInvariant(), operation.IsConditional, isTransaction) is { } refusal)
                 throw Failed(operation, refusal, "method");
             switch (operation.Method)
             {

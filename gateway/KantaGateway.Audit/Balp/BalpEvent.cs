@@ -32,7 +32,7 @@ public static class BalpEvent
     internal const string ResourceTypes = "http://hl7.org/fhir/resource-types";
     internal const string LegalBasisPolicy = "urn:kanta:legal-basis:";
     internal const string TokenPolicy = "urn:ietf:params:oauth:jti:";
-    internal const string ControllerDetail = "controller", DigestDetail = "sha-256", RequestDetail = "X-Request-Id",
+    internal const string ControllerDetail = "controller", RegisterDetail = "register", RulesDetail = "rules", DigestDetail = "sha-256", RequestDetail = "X-Request-Id",
         InteractionDetail = "interaction", QueryDetail = "query";
 
     private const int MaxString = 2048;
@@ -344,13 +344,18 @@ public static class BalpEvent
         json.WriteStartObject();
         WriteWhatIdentifier(json, record.RequestId);
         WriteType(json, EntityTypes, "XrequestId", concept: false);
-        if (record.Digest is { } digest)
+        if (record.Digest is not null || record.Rules is not null)
         {
             json.WriteStartArray("detail");
-            json.WriteStartObject();
-            json.WriteString("type", DigestDetail);
-            json.WriteBase64String("valueBase64Binary", digest);
-            json.WriteEndObject();
+            if (record.Digest is { } digest)
+            {
+                json.WriteStartObject();
+                json.WriteString("type", DigestDetail);
+                json.WriteBase64String("valueBase64Binary", digest);
+                json.WriteEndObject();
+            }
+            if (record.Rules is { } rules)
+                WriteDetail(json, RulesDetail, rules);
             json.WriteEndArray();
         }
         json.WriteEndObject();
@@ -361,6 +366,8 @@ public static class BalpEvent
         json.WriteStartArray("detail");
         WriteDetail(json, RequestDetail, record.RequestId);
         WriteDetail(json, InteractionDetail, record.Interaction);
+        if (record.Rules is { } rules)
+            WriteDetail(json, RulesDetail, rules);
         if (record.Query is { Length: > 0 } query)
         {
             json.WriteStartObject();
@@ -399,6 +406,8 @@ public static class BalpEvent
         {
             json.WriteStartArray("detail");
             WriteDetail(json, ControllerDetail, controller);
+            if (item.Register is { } register)
+                WriteDetail(json, RegisterDetail, register);
             json.WriteEndArray();
         }
         json.WriteEndObject();

@@ -64,7 +64,8 @@ public sealed record AuditPerson(string Id, string? Name, string? Role)
 /// <summary>A resource that was disclosed, written or asked for.</summary>
 /// <param name="VersionId">Null where none is known.</param>
 /// <param name="Controller">OID of its data controller, the origin of the data (EHDS Annex II 3.3).</param>
-public readonly record struct AuditItem(string Type, string Id, string? VersionId, string? Controller);
+/// <param name="Register">Which of the controller's registers it is in, where that is not the patient register (Act 703/2023 §10, §18).</param>
+public readonly record struct AuditItem(string Type, string Id, string? VersionId, string? Controller, string? Register = null);
 
 /// <summary>
 /// One line of the use or disclosure log (käyttöloki, luovutusloki; Act 703/2023 §10): who, for which organisation and
@@ -106,6 +107,9 @@ public sealed record DisclosureRecord
 
     /// <summary>Name of the rule that permitted it, such as <c>own-register</c>; null for a refusal.</summary>
     public string? LegalBasis { get; init; }
+
+    /// <summary>Names of the rules that took part in the decision, with spaces between them; null where none did.</summary>
+    public string? Rules { get; init; }
 
     public AuditOutcome Outcome { get; init; } = AuditOutcome.Success;
 

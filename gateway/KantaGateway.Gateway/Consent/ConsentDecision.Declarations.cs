@@ -10,7 +10,8 @@ public static partial class ConsentDecision
     /// <summary>The person, an app of theirs, or who represents them (§50, §58).</summary>
     private static Decision DecideDeclarationOfPerson(Requester requester, Interaction interaction, PolicySnapshot policy, DateTimeOffset now)
     {
-        if (interaction.Type != "Consent" || interaction.Kind is not (InteractionKind.Create or InteractionKind.Update))
+        // How it was made the portal knows; what a clinic adds to one of its desk no person does.
+        if (interaction.Type != "Consent" || interaction.Kind is not (InteractionKind.Create or InteractionKind.Update) || interaction.Needs.Any(static need => need.Type == "Provenance"))
             return Decision.Deny.Of(DenyReason.NoLegalBasis);
         if (interaction.Declares is not { } declaration)
             return Decision.Deny.Of(interaction.Objection);
@@ -72,9 +73,9 @@ public static partial class ConsentDecision
             case EmergencyAccess:
                 return (Rule.RecordsAccess,
                     requester.PurposeOfUse != "ETREAT" || IsTooLong(record, EmergencyAccess.MaxLength, now) ? DenyReason.RecordTooWide
-                    : TaskReach.Others(requester.Tasks) is { Length: 0 } ? DenyReason.NoLegalBasis
+                    : TaskReach.Others(requester.Tasks, requester.Profession).IsNothing ? DenyReason.NoLegalBasis
                     : relationship is null ? DenyReason.NoOpenServiceEvent
-                    : state.RestsFor(requester.ProfessionalId, organisation, now) ? DenyReason.EmergenciesRest
+                    : EmergenciesRest(requester, state, now) ? DenyReason.EmergenciesRest
                     : null);
             case EmergencyReview review:
                 var emergency = state.Emergency(review.Emergency);

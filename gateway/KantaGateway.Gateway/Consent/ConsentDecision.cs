@@ -34,9 +34,14 @@ public static partial class ConsentDecision
     {
         var reach = TokenReach.Of(requester);
         var decision = DecideBreadth(requester, interaction, policy, relationship, reach, now);
+        if (decision is not Decision.Permit permit)
+            return decision;
         // Of whatever is permitted, what the token's scopes describe by search parameters.
-        return decision is Decision.Permit permit && reach.Filters(requester, interaction) is { } filters
-            ? permit with { Scope = permit.Scope with { Filters = filters } } : decision;
+        if (reach.Filters(requester, interaction) is { } filters)
+            permit = permit with { Scope = permit.Scope with { Filters = filters } };
+        // Purchased services are archived in the register of who bought them (§13).
+        return requester.ProducesFor.Count > 0 && interaction.IsWrite && permit.Scope is { MayDeclare: false, Breadth: Breadth.OwnRegister or Breadth.Disclosed }
+            ? permit with { Scope = permit.Scope with { MayWriteFor = requester.ProducesFor }, Rules = [.. permit.Rules, Rule.PurchasedServices] } : permit;
     }
 
     private static Decision DecideBreadth(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, TokenReach reach, DateTimeOffset now)
@@ -117,27 +122,27 @@ public static partial class ConsentDecision
             state.ConfirmedBy(requester.ProfessionalId, organisation, requester.PurposeOfUse, now));
 
         // Own register (§9): no permission needed. Whatever is missing below leaves exactly this.
-        var others = TaskReach.Others(requester.Tasks);
-        if (others is { Length: 0 })
+        var others = TaskReach.Others(requester.Tasks, requester.Profession);
+        if (others.IsNothing)
             return Own(Rule.TaskTooNarrow);
         if (isEmergency)
             return DecideInEmergency();
-        if (!state.IsInformed)
-            return Own(Rule.NotInformed);
-        if (state.Permission is null)
-            return Own(Rule.NoPermission);
+        var isPermitted = state.IsInformed && state.Permission is not null;
+        if (!isPermitted && requester.JointWith.Count == 0)
+            return Own(state.IsInformed ? Rule.NoPermission : Rule.NotInformed);
         if (state.Denied.DeniesAll)
             return Own(Rule.DenialOfAll);
         if (relationship is null)
             return Own(Rule.NoCareRelationship);
 
-        // Permission in force (§54), minus the denials (§59.2).
-        return Disclosed(LegalBasis.DisclosurePermission, Rule.Permission, state.Denied, others);
+        // Permission in force (§54), or the controllers among whom none is needed (§54.1), minus the denials (§59.2).
+        return isPermitted ? Disclosed(LegalBasis.DisclosurePermission, Rule.Permission, state.Denied, others.Types, others.Filters, null)
+            : Disclosed(LegalBasis.JointRegister, Rule.JointRegister, state.Denied, others.Types, others.Filters, requester.JointWith);
 
         // §54.2: without permission what is necessary, for some minutes; §57 still asks for the care relationship, and a denial for its exception.
         Decision DecideInEmergency()
         {
-            if (state.RestsFor(requester.ProfessionalId, organisation, now))
+            if (EmergenciesRest(requester, state, now))
                 return Decision.Deny.Of(DenyReason.EmergenciesRest);
             if (state.EmergencyOf(requester.ProfessionalId, organisation, now) is null)
                 return Decision.Deny.Of(DenyReason.NoEmergency);
@@ -145,15 +150,16 @@ public static partial class ConsentDecision
                 return Own(Rule.NoCareRelationship);
             if (state.DeniedInEmergency.DeniesAll)
                 return Own(Rule.DenialOfAll);
-            return Disclosed(LegalBasis.Emergency, Rule.Emergency, state.DeniedInEmergency, TaskReach.EmergencyOf(others));
+            return Disclosed(LegalBasis.Emergency, Rule.Emergency, state.DeniedInEmergency, others.InEmergency, null, null);
         }
 
         Decision.Permit Own(Rule missing) => OwnRegister(requester, interaction, sight.Register, state.Permits, reach, missing, sight);
 
-        Decision.Permit Disclosed(LegalBasis basis, Rule path, DenialsInForce denials, IReadOnlyList<string>? typesOfOthers)
+        Decision.Permit Disclosed(LegalBasis basis, Rule path, DenialsInForce denials, IReadOnlyList<string>? typesOfOthers, IReadOnlyList<ScopeFilter>? filtersOfOthers,
+            IReadOnlyList<string>? onlyOf)
         {
             var types = reach.Types(requester, interaction.ReadsBy);
-            var key = new PermitKey(path, interaction.IsWrite, organisation, sight.Register, types, typesOfOthers, sight.OfService, sight.Confirmed);
+            var key = new PermitKey(path, interaction.IsWrite, organisation, sight.Register, types, typesOfOthers, sight.OfService, sight.Confirmed, onlyOf);
             if (state.Permits.Find(key) is { } known)
                 return known;
             var rules = new List<Rule> { interaction.IsWrite ? Rule.Archive : Rule.OwnRegister, path, Rule.CareRelationship };
@@ -169,7 +175,7 @@ public static partial class ConsentDecision
                 rules.Add(Rule.DenialOfRegisters);
             if (denials.Prescriptions.Count > 0)
                 rules.Add(Rule.DenialOfPrescriptions);
-            if (others is not null)
+            if (others.Types is not null)
                 rules.Add(Rule.TaskBound);
             sight.AddTo(rules);
             rules.Add(Rule.NonDisclosure);
@@ -181,9 +187,18 @@ public static partial class ConsentDecision
                 Withheld = denials.WithheldFrom(sight.Seen),
                 Types = types,
                 TypesOfOthers = typesOfOthers,
+                FiltersOfOthers = filtersOfOthers,
+                OnlyOf = onlyOf,
                 HidesContacts = true,
             }, rules, RestsOnPolicy: true));
         }
+    }
+
+    /// <summary>Whether the professional has lost the right to emergencies: for all until every overdue review is made, for one who was misused for good.</summary>
+    private static bool EmergenciesRest(Requester requester, PolicyState state, DateTimeOffset now)
+    {
+        var organisation = requester.Organisation.ToString();
+        return requester.EmergencyIsOverdue || state.HasOverdue(requester.ProfessionalId, organisation, now) || state.WasMisused(requester.ProfessionalId, organisation);
     }
 
     /// <summary>How a professional looks at protected entries, and in which register.</summary>

@@ -11,6 +11,9 @@ public enum LegalBasis
     /// <summary>Disclosure permission (luovutuslupa, §54) within the denials (§59).</summary>
     DisclosurePermission,
 
+    /// <summary>The registers that the public controllers of Uusimaa reach without permission, within the denials (§54.1, §59).</summary>
+    JointRegister,
+
     /// <summary>Emergency without permission, or over a denial that allows it (§54.2; EHDS Art. 11(5)).</summary>
     Emergency,
 
@@ -95,7 +98,7 @@ public enum Rule
     NotInformed, NoPermission, Permission, DenialOfAll, DenialOfServiceEvents, NoCareRelationship, CareRelationship, TaskTooNarrow,
     DenialOfRegisters, DenialOfPrescriptions, TaskBound, SpeciallyProtected, OwnService, Confirmation,
     Emergency, EmergencyOverDenial, EmergencyTypes, NonDisclosure, ReleaseDelay, MinorsOwn, RetentionOver,
-    DeskDeclares, RecordsAccess, ReviewsEmergency,
+    DeskDeclares, RecordsAccess, ReviewsEmergency, PurchasedServices, JointRegister,
 }
 
 /// <summary>What the gateway may do with one request. There is no third case.</summary>

@@ -106,6 +106,9 @@ public sealed class PolicySnapshot
     /// <summary>The emergency that a professional has recorded and that is not over (§54.2); null: none.</summary>
     public EmergencyAccess? EmergencyOf(string? professional, string organisation, DateTimeOffset now) => At(now).EmergencyOf(professional, organisation, now);
 
+    /// <summary>Whether an emergency that a professional recorded of this person has waited too long for its review (§54.2).</summary>
+    public bool HasOverdueEmergency(string? professional, string organisation, DateTimeOffset now) => At(now).HasOverdue(professional, organisation, now);
+
     /// <summary>What of the person's declarations is in force: the permission, and the denials newest first.</summary>
     public (DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials) InForceAt(DateTimeOffset now)
     {

@@ -114,12 +114,21 @@ sealed class PolicyState
         return null;
     }
 
-    /// <summary>Whether an emergency of the professional has waited too long for its review, or was found to be none: the right to emergencies rests.</summary>
-    public bool RestsFor(string? professional, string organisation, DateTimeOffset now)
+    /// <summary>Whether an emergency of the professional has waited too long for its review: the right to emergencies rests, whoever they are of.</summary>
+    public bool HasOverdue(string? professional, string organisation, DateTimeOffset now)
     {
         for (var i = 0; i < Records.Count; i++)
             if (Records[i] is EmergencyAccess emergency && emergency.IsOf(professional, organisation)
-                && (ReviewOf(emergency.Id) is { } review ? !review.IsJustified : emergency.At + EmergencyAccess.ReviewedWithin <= now))
+                && emergency.At + EmergencyAccess.ReviewedWithin <= now && ReviewOf(emergency.Id) is null)
+                return true;
+        return false;
+    }
+
+    /// <summary>Whether an emergency of the professional was found to be none: of this person there is no other.</summary>
+    public bool WasMisused(string? professional, string organisation)
+    {
+        for (var i = 0; i < Records.Count; i++)
+            if (Records[i] is EmergencyAccess emergency && emergency.IsOf(professional, organisation) && ReviewOf(emergency.Id) is { IsJustified: false })
                 return true;
         return false;
     }
@@ -247,5 +256,7 @@ sealed class PermitMemo
 /// <param name="TypesOfOthers">Types that the task reaches of others; one list for each task.</param>
 /// <param name="OfService">Protected services that are seen since the organisation treats in them.</param>
 /// <param name="Confirmed">Protected services that are seen by confirmation.</param>
+/// <param name="OnlyOf">Other controllers that are reached; one list for each deployment.</param>
 readonly record struct PermitKey(
-    Rule Path, bool IsWrite, string Controller, string Register, IReadOnlyList<string>? Types, IReadOnlyList<string>? TypesOfOthers, ProtectedService OfService, ProtectedService Confirmed);
+    Rule Path, bool IsWrite, string Controller, string Register, IReadOnlyList<string>? Types, IReadOnlyList<string>? TypesOfOthers, ProtectedService OfService, ProtectedService Confirmed,
+    IReadOnlyList<string>? OnlyOf = null);

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Runtime.CompilerServices;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
@@ -43,13 +44,18 @@ static class TaskReach
         "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation", "Patient", "Procedure", "Provenance", "RiskAssessment",
     ];
 
-    private static readonly string[] EmergencyOfSummary = [.. Emergency.Intersect(Summary)], EmergencyOfMedicines = [.. Emergency.Intersect(Medicines)];
+    private static readonly OthersReach All = new(null, Emergency), OfSummary = Within(Summary), OfMedicines = Within(Medicines), Nothing = new([], []);
 
-    /// <summary>What of <see cref="Others"/> is necessary in an emergency.</summary>
-    public static string[] EmergencyOf(string[]? others) => others is null ? Emergency
-        : ReferenceEquals(others, Summary) ? EmergencyOfSummary
-        : ReferenceEquals(others, Medicines) ? EmergencyOfMedicines
-        : [];
+    /// <summary>§6: with the summary the documents of the own speciality, by profession.</summary>
+    private static readonly FrozenDictionary<string, OthersReach> OfSpeciality = Specialities.Settings.ToFrozenDictionary(static its => its.Key,
+        static its => Within([.. Summary, "Binary", "DocumentReference"]) with { Filters = [new("DocumentReference", [.. its.Value.Select(static code => "setting=" + Uri.EscapeDataString(code))], reads: true)] },
+        StringComparer.Ordinal);
+
+    private static OthersReach Within(string[] types)
+    {
+        types = [.. types.Order(StringComparer.Ordinal)];
+        return new(types, [.. Emergency.Intersect(types)]);
+    }
 
     /// <summary>Types of the own register.</summary>
     /// <param name="tasks">Null: no role register is configured, and the provider answers for whom it lets in (§9).</param>
@@ -60,15 +66,27 @@ static class TaskReach
         _ => null,
     };
 
-    /// <summary>Types of other registers; empty: the task reaches none.</summary>
-    /// <inheritdoc cref="Own"/>
-    public static string[]? Others(TaskClass? tasks) => tasks switch
+    /// <summary>What is reached of other registers.</summary>
+    /// <param name="tasks">Null: no role register is configured, and the provider answers for whom it lets in (§9).</param>
+    /// <param name="profession">As the role register writes it; null: not known, so of no speciality.</param>
+    public static OthersReach Others(TaskClass? tasks, string? profession) => tasks switch
     {
-        null or TaskClass.BroadCare => null,
-        TaskClass.LimitedCare => Summary,
-        TaskClass.Medication => Medicines,
-        _ => [],
+        null or TaskClass.BroadCare => All,
+        TaskClass.LimitedCare => profession is not null && OfSpeciality.TryGetValue(profession, out var its) ? its : OfSummary,
+        TaskClass.Medication => OfMedicines,
+        _ => Nothing,
     };
+}
+
+/// <summary>What a task reaches of other registers.</summary>
+/// <param name="Types">Resource types; null: every one, empty: none.</param>
+/// <param name="InEmergency">What of it is necessary in an emergency (§54.2).</param>
+sealed record OthersReach(string[]? Types, string[] InEmergency)
+{
+    /// <summary>What of some of those types alone, outside emergencies; null: all of them.</summary>
+    public IReadOnlyList<ScopeFilter>? Filters { get; init; }
+
+    public bool IsNothing => Types is { Length: 0 };
 }
 
 /// <summary>What the scopes of one token reach, found once for each token: the lists are the same objects for the same token.</summary>
@@ -120,10 +138,12 @@ sealed class TokenReach
     /// For each permission letter that the interaction needs of a type, and for that of what it meets besides, the resources that a scope with
     /// the letter describes. A transaction's entries are bounded together: what any of its letters narrows is narrowed for all of them.
     /// </remarks>
-    public IReadOnlyList<ScopeFilter>? Filters(Requester requester, Interaction interaction)
+    public IReadOnlyList<ScopeFilter>? Filters(Requester requester, Interaction interaction) =>
+        _isNarrowed ? FindFilters(requester, interaction) : null;
+
+    // By itself: what its lambdas capture would be made for every token otherwise.
+    private List<ScopeFilter>? FindFilters(Requester requester, Interaction interaction)
     {
-        if (!_isNarrowed)
-            return null;
         List<ScopeFilter>? filters = null;
         var level = LevelOf(requester).Name;
         foreach (var type in _scopes.Where(scope => scope.Query is not null && scope.Level == level).Select(static scope => scope.Type).Distinct())

@@ -23,7 +23,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     /// <summary>Step 5 for writes: that the write was permitted and will be tried.</summary>
     /// <exception cref="FaultException">It is not on disk; don't go on.</exception>
     public Task IntentAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit) => AppendAsync(interaction.Compartment,
-        Record(context, requester, interaction, AuditKind.AuthorizationDecision) with { LegalBasis = NameOf(permit.Basis) });
+        Record(context, requester, interaction, AuditKind.AuthorizationDecision) with { LegalBasis = Explanation.NameOf(permit.Basis), Rules = Explanation.Of(permit.Rules) });
 
     /// <summary>Step 5 for refusals, of identified callers and others.</summary>
     /// <exception cref="FaultException">It is not on disk.</exception>
@@ -35,17 +35,19 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         });
 
     /// <summary>Step 8: what the repository's answer really discloses or has written.</summary>
+    /// <param name="decidedAt">When it was permitted: by what was in force then, however long the answer took.</param>
     /// <returns>The answer's <see cref="Receipt"/>; null for one that gives nothing.</returns>
     /// <exception cref="FaultException">It is not on disk; no byte may leave.</exception>
-    public async Task<string?> OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, PolicySnapshot policy, int status, DisclosureManifest? manifest)
+    public async Task<string?> OutcomeAsync(HttpContext context, Requester requester, Interaction interaction, Decision.Permit permit, PolicySnapshot policy, DateTimeOffset decidedAt, int status, DisclosureManifest? manifest)
     {
         var record = Record(context, requester, interaction, KindOf(interaction.Kind)) with
         {
-            LegalBasis = NameOf(permit.Basis),
+            LegalBasis = Explanation.NameOf(permit.Basis),
+            Rules = Explanation.Of(permit.Rules),
             Outcome = status < 400 ? AuditOutcome.Success : status < 500 ? AuditOutcome.MinorFailure : AuditOutcome.SeriousFailure,
             OutcomeDescription = status < 400 ? null : status.ToString(CultureInfo.InvariantCulture),
             Digest = manifest?.Digest,
-            ConsentId = ConsentOf(requester, permit.Basis, policy),
+            ConsentId = ConsentOf(requester, permit.Basis, policy, decidedAt),
             Query = interaction.Query,
         };
         var written = ItemsOf(manifest, written: true);
@@ -64,7 +66,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     }
 
     private static AuditItem[] ItemsOf(DisclosureManifest? manifest, bool written) =>
-        manifest is null ? [] : [.. manifest.Items.Where(i => i.Written == written).Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller))];
+        manifest is null ? [] : [.. manifest.Items.Where(i => i.Written == written).Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller, i.Register == Register.Patient ? null : i.Register))];
 
     /// <summary>What the citizen has answered to an app that asks for her records.</summary>
     /// <exception cref="FaultException">It is not on disk; the app gets no code.</exception>
@@ -74,7 +76,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             System = new(app.ClientId, AddressOf(context), app.AppName),
             Organisation = new(app.Organisation.ToString(), app.Registration.OrganisationName),
             PatientId = ids.PatientId(self),
-            LegalBasis = isAllowed ? NameOf(LegalBasis.OwnData) : null,
+            LegalBasis = isAllowed ? Explanation.NameOf(LegalBasis.OwnData) : null,
             Outcome = isAllowed ? AuditOutcome.Success : AuditOutcome.MinorFailure,
             OutcomeDescription = $"The citizen {(isAllowed ? "allowed" : "did not allow")} {string.Join(' ', scopes)}.",
         });
@@ -93,7 +95,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         await AppendAsync(person, Record(context, kind is { } right ? citizen with { OnBehalfOf = new(person, right, "") } : citizen, null, AuditKind.AuthorizationDecision) with
         {
             PatientId = ids.PatientId(person),
-            LegalBasis = kind is null ? null : NameOf(LegalBasis.OnBehalf),
+            LegalBasis = kind is null ? null : Explanation.NameOf(LegalBasis.OnBehalf),
             Outcome = refusal is null ? AuditOutcome.Success : AuditOutcome.SeriousFailure,
             OutcomeDescription = refusal ?? "The citizen acts for the person from now on.",
         });
@@ -103,7 +105,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         await AppendAsync(app.Self, Record(context, app, null, AuditKind.AuthorizationDecision) with
         {
             PatientId = app.Self is { } self ? ids.PatientId(self) : null,
-            LegalBasis = app.Self is null ? null : NameOf(LegalBasis.OwnData),
+            LegalBasis = app.Self is null ? null : Explanation.NameOf(LegalBasis.OwnData),
             OutcomeDescription = $"The app goes on with {string.Join(' ', app.Scopes)}.",
         });
 
@@ -146,10 +148,10 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     };
 
     /// <summary>The declaration or record on which a disclosure rests (§10: legal basis or permission).</summary>
-    private string? ConsentOf(Requester requester, LegalBasis basis, PolicySnapshot policy) => basis switch
+    private static string? ConsentOf(Requester requester, LegalBasis basis, PolicySnapshot policy, DateTimeOffset decidedAt) => basis switch
     {
-        LegalBasis.DisclosurePermission => policy.PermissionAt(time.GetUtcNow())?.Id,
-        LegalBasis.Emergency => policy.EmergencyOf(requester.ProfessionalId, requester.Organisation.ToString(), time.GetUtcNow())?.Id,
+        LegalBasis.DisclosurePermission => policy.PermissionAt(decidedAt)?.Id,
+        LegalBasis.Emergency => policy.EmergencyOf(requester.ProfessionalId, requester.Organisation.ToString(), decidedAt)?.Id,
         _ => null,
     };
 
@@ -182,15 +184,5 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         InteractionKind.Patch => "patch",
         InteractionKind.Delete => "delete",
         _ => "transaction",
-    };
-
-    private static string NameOf(LegalBasis basis) => basis switch
-    {
-        LegalBasis.OwnRegister => "own-register",
-        LegalBasis.DisclosurePermission => "disclosure-permission",
-        LegalBasis.Emergency => "emergency",
-        LegalBasis.OwnData => "own-data",
-        LegalBasis.OnBehalf => "on-behalf",
-        _ => "directory",
     };
 }

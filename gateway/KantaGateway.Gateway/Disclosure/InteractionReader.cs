@@ -359,6 +359,7 @@ public sealed class InteractionReader
             return Refuse(FaultKind.Invalid, "Bundle.type must be transaction or batch here.", "Bundle.type");
 
         var needs = new List<(string, char)>();
+        var isDeclaration = ResourceRules.IsDeclaration(scan.Entries.Select(static entry => (entry.TargetType, entry.Method)));
         foreach (var entry in scan.Entries)
         {
             var type = entry.TargetType;
@@ -380,19 +381,40 @@ public sealed class InteractionReader
             };
             if (letters.Length == 0)
                 return Refuse(FaultKind.Unprocessable, "The method must be POST, PUT, PATCH, DELETE, GET or HEAD.", $"Bundle.entry[{entry.Index}].request.method");
-            if (ResourceRules.Refusal(type, entry.Method!, entry.IsConditional, isInTransaction: true) is { } refusal)
+            if (ResourceRules.Refusal(type, entry.Method!, entry.IsConditional, isInTransaction: !isDeclaration) is { } refusal)
                 return new Reading.Refused(refusal with { Issues = [refusal.Issues[0] with { Expression = $"Bundle.entry[{entry.Index}].request.method" }] });
             needs.AddRange(letters.Select(l => (type!, l)));
         }
         needs.AddRange(SearchesOf(scan));
         var (compartment, refused) = await _written.OfAsync(scan, null, body, cancel);
-        return refused is not null ? new Reading.Refused(refused) : new Reading.Single(new Interaction
+        if (refused is not null)
+            return new Reading.Refused(refused);
+        var interaction = new Interaction
         {
             Kind = InteractionKind.Transaction,
             Compartment = compartment,
             Needs = [.. needs.Distinct()],
             WritesDirectory = scan.TouchesDirectory,
-        }, body);
+        };
+        return isDeclaration ? DeclaringTransaction(interaction, scan, body) : new Reading.Single(interaction, body);
+    }
+
+    /// <summary>A declaration with the Provenance of its making is judged as the declaration.</summary>
+    private Reading DeclaringTransaction(Interaction interaction, RequestScan scan, ReadOnlyMemory<byte> body)
+    {
+        var consent = scan.Entries.First(static entry => entry.TargetType == "Consent");
+        foreach (var provenance in scan.Entries)
+            if (provenance.TargetType == "Provenance" && !TellsOnlyOf(consent.FullUrl, body[provenance.Resource]))
+                return Refuse(FaultKind.Unprocessable, "A Provenance that comes with a Consent tells of that Consent alone: name the fullUrl of its entry in Provenance.target.", $"Bundle.entry[{provenance.Index}].resource.target");
+        return new Reading.Single(Declaring(interaction with { Kind = InteractionKind.Create, Type = "Consent" }, body[consent.Resource]), body);
+    }
+
+    private static bool TellsOnlyOf(string? fullUrl, ReadOnlyMemory<byte> provenance)
+    {
+        using var document = JsonDocument.Parse(provenance);
+        return fullUrl is not null && document.RootElement.TryGetProperty("target", out var targets) && targets.ValueKind == JsonValueKind.Array && targets.GetArrayLength() > 0
+            && targets.EnumerateArray().All(target => target.ValueKind == JsonValueKind.Object && target.TryGetProperty("reference", out var reference)
+                && reference.ValueKind == JsonValueKind.String && reference.GetString() == fullUrl);
     }
 
     private async ValueTask<Reading> SearchAsync(string type, IEnumerable<KeyValuePair<string, StringValues>> parameters, CancellationToken cancel)

@@ -33,7 +33,7 @@ public sealed record DisclosedFeature(DisclosureManifest Manifest);
 /// </list>
 /// </summary>
 public sealed class GatewayPipeline(
-    IIdentification identification, InteractionReader interactions, PolicyLookup policies, GrantIssuer grants,
+    IIdentification identification, InteractionReader interactions, PolicyLookup policies, EmergencyTrail emergencies, DecisionMetrics metrics, GrantIssuer grants,
     DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time)
 {
     /// <summary>A request from outside: steps 1 to 9.</summary>
@@ -87,7 +87,7 @@ public sealed class GatewayPipeline(
             await RefuseAsync(context, requester, interaction, decision);
             return;
         }
-        context.Response.Headers[Receipt.Header] = await audit.OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, StatusCodes.Status200OK, null);
+        context.Response.Headers[Receipt.Header] = await audit.OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, time.GetUtcNow(), StatusCodes.Status200OK, null);
         context.Response.Headers.CacheControl = "no-store";
         await FaultWriter.WriteAsync(context, FaultTable.ToOperationOutcome(new(FaultKind.Unprocessable, validation.Issues), Correlation.Of(context),
             OutcomeLanguages.Of(context.Request.Headers.AcceptLanguage)));
@@ -98,6 +98,9 @@ public sealed class GatewayPipeline(
         var interaction = single.Interaction;
         var now = time.GetUtcNow();
         var intended = false;
+        // An emergency of anybody that nobody has reviewed in time bars them all.
+        if (requester is { Kind: RequesterKind.Professional, PurposeOfUse: "ETREAT" } && !interaction.Compartment.IsDirectory && await emergencies.IsOverdueAsync(requester, context.RequestAborted))
+            requester = requester with { EmergencyIsOverdue = true };
         var content = single.IsStreamed ? new StreamedContent(context.Request) : null;
         // Twice: a policy that moved between decision and reading is decided again, once.
         for (var attempt = 1; attempt <= 2; attempt++)
@@ -120,9 +123,12 @@ public sealed class GatewayPipeline(
                 // The repository vouches for the policy behind a permit, nobody does for the one behind a refusal: ask anew, once.
                 if (attempt == 1 && policies.Forget(interaction.Compartment, policy))
                     continue;
+                metrics.Count(decision);
                 await RefuseAsync(context, requester, interaction, decision);
                 return;
             }
+
+            metrics.Count(permit);
 
             // :: Step 4
             var use = interaction.IsWrite ? GrantUse.Write : GrantUse.Read;
@@ -135,6 +141,8 @@ public sealed class GatewayPipeline(
             if (interaction.IsWrite && !intended)
             {
                 await audit.IntentAsync(context, requester, interaction, permit);
+                if (interaction.Declares is EmergencyAccess)
+                    emergencies.Mark(requester, interaction.Compartment);
                 intended = true;
             }
 
@@ -142,7 +150,7 @@ public sealed class GatewayPipeline(
             if (content is null)
                 context.Request.Body = new ReadOnlyMemoryStream(single.Body);
             var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant, interaction.IsWrite, content,
-                (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, status, disclosed));
+                (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, now, status, disclosed));
             switch (end)
             {
                 case ForwardEnd.Answered:

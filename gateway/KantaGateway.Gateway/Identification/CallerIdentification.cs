@@ -252,6 +252,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             OrganisationName = requester.Name,
             Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
             ControllerKind = requester.Kind,
+            ProducesFor = client.Registration.ProducesFor,
+            JointWith = requester.Kind == ControllerKind.Public && options.JointControllers.Contains(requester.Organisation.ToString()) ? options.JointControllers : [],
             ProfessionalId = professional,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),

@@ -75,6 +75,12 @@ public sealed record ClientRegistration
     /// </summary>
     public IReadOnlyList<ServiceRequester>? ServiceRequesters { get; init; }
 
+    /// <summary>
+    /// OIDs of the controllers for whom the organisation produces purchased services: into their patient registers it may write, saying so in an
+    /// InformationCustodian Provenance (Act 703/2023 §13). Not of a joint connection, whose tenants ask for themselves.
+    /// </summary>
+    public IReadOnlyList<string> ProducesFor { get; init; } = [];
+
     /// <summary>Name of the information system, at most 128 characters.</summary>
     public string? SystemName { get; init; }
 

@@ -223,6 +223,9 @@ internal sealed class ClientDirectory
             : [new(organisation, registration.OrganisationName, registration.ControllerKind, ClientStatus.Active)];
         if (requesters.Length == 0 || requesters.DistinctBy(static one => one.Organisation).Count() != requesters.Length)
             Wrong("service_requesters", RegistrationRule.Requesters, "service_requesters must name one organisation or more, each once; without them the client asks for its own");
+        var buyers = registration.ProducesFor.Select(oid => ReadOrganisation(oid, "produces_for")).ToList();
+        if (buyers.Contains(organisation) || buyers.Distinct().Count() != buyers.Count || (buyers.Count > 0 && (registration.ServiceRequesters is not null || registration.Kind == ClientKind.App)))
+            Wrong("produces_for", RegistrationRule.Buyers, "produces_for names other organisations, each once, and goes neither with service_requesters nor with kind app");
         if (registration.SystemName is { Length: 0 or > 128 })
             Wrong("system_name", RegistrationRule.System, "system_name must have 1 to 128 characters");
         if (registration.SystemVersion is { Length: 0 or > 64 })

@@ -35,6 +35,14 @@ public sealed record Requester
 
     public required ControllerKind ControllerKind { get; init; }
 
+    /// <summary>OIDs of controllers for whom the organisation produces purchased services, and into whose patient registers it may write (§13).</summary>
+    public IReadOnlyList<string> ProducesFor { get; init; } = [];
+
+    /// <summary>
+    /// OIDs of the public controllers of whom the requester's is one and that need no permission among each other (§54.1); empty: it is of none.
+    /// </summary>
+    public IReadOnlyList<string> JointWith { get; init; } = [];
+
     /// <summary>Unique id of the professional (Terhikki number or the clinic provider's subject); null for systems and citizens.</summary>
     public string? ProfessionalId { get; init; }
 
@@ -47,6 +55,9 @@ public sealed record Requester
 
     /// <summary>OID of the service unit in which the professional acts; null when none was named.</summary>
     public string? Unit { get; init; }
+
+    /// <summary>An emergency that the professional recorded of anybody has waited too long for its review (Act 703/2023 §54.2).</summary>
+    public bool EmergencyIsOverdue { get; init; }
 
     /// <summary>The citizen's own compartment; null otherwise.</summary>
     public Pseudonym? Self { get; init; }

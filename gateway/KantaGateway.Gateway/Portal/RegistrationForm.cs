@@ -25,6 +25,7 @@ internal sealed class RegistrationForm
         ("organisation",
         [
             new("organisation_oid", FieldShape.Line), new("organisation_name", FieldShape.Line), new("controller_kind", FieldShape.Choice, Kinds), new("service_requesters", FieldShape.Lines),
+            new("produces_for", FieldShape.Lines),
         ]),
         ("system", [new("system_name", FieldShape.Line), new("system_version", FieldShape.Line), new("certification_class", FieldShape.Choice, "", "A1", "A2", "A3", "B")]),
         ("keys",

@@ -55,6 +55,7 @@ static class BalpReader
             PatientId = After("Patient/", Text(patientEntity, "what", "reference")),
             PurposeOfUse = root.TryGetProperty("purposeOfEvent", out var purposes) ? Required(purposes[0].GetProperty("coding")[0], "code") : "",
             LegalBasis = After(BalpEvent.LegalBasisPolicy, basis) is { } rule ? Uri.UnescapeDataString(rule) : null,
+            Rules = Detail(transaction, BalpEvent.RulesDetail, "valueString") ?? Detail(patientEntity, BalpEvent.RulesDetail, "valueString"),
             Outcome = (AuditOutcome)int.Parse(Required(root, "outcome"), CultureInfo.InvariantCulture),
             OutcomeDescription = Text(root, "outcomeDesc"),
             RequestId = Text(transaction, "what", "identifier", "value") ?? Detail(patientEntity, BalpEvent.RequestDetail, "valueString") ?? "",
@@ -80,7 +81,8 @@ static class BalpReader
     private static AuditItem Item(JsonElement entity)
     {
         var parts = Required(entity, "what", "reference").Split('/');
-        return new(parts[0], parts[1], parts.Length > 3 ? parts[3] : null, Detail(entity, BalpEvent.ControllerDetail, "valueString"));
+        return new(parts[0], parts[1], parts.Length > 3 ? parts[3] : null, Detail(entity, BalpEvent.ControllerDetail, "valueString"),
+            Detail(entity, BalpEvent.RegisterDetail, "valueString"));
     }
 
     private static IEnumerable<string> Policies(JsonElement agent) =>

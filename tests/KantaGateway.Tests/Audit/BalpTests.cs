@@ -62,6 +62,8 @@ public class BalpTests
         ["refusal of a caller nobody knows"] = (Read with { Kind = AuditKind.AuthorizationDecision, Interaction = "operation", System = new("unknown", "inside"),
             Organisation = new("unknown", "not identified"), PurposeOfUse = "", Outcome = AuditOutcome.SeriousFailure, OutcomeDescription = "no token",
             LegalBasis = null, PatientId = null, TokenId = null, Items = [], Digest = null }, null),
+        ["decision with its rules"] = (Read with { Kind = AuditKind.AuthorizationDecision, Interaction = "create", Rules = "archive specially-protected", Items = [], Digest = null }, "AuthZconsent"),
+        ["read by rules, from an occupational register"] = (Read with { Rules = "own-register disclosure-permission care-relationship", Items = [Item("Observation") with { Register = "4:1.2.246.10.99000055" }] }, "PatientRead"),
         ["disclosure of another controller's data"] = (Read with { Kind = AuditKind.PrivacyDisclosure, Interaction = "search-type", ConsentId = "c1",
             Professional = Professional, LegalBasis = "disclosure permission", Items = [Item("Observation"), Item("Condition")] }, "PrivacyDisclosure.Source"),
     };

@@ -44,6 +44,9 @@ static class ConsentModel
     public const string Aurora = "1.2.246.10.99000011", Revontuli = "1.2.246.10.99000022", Hospital = "1.2.246.10.99000033", Occupational = "1.2.246.10.99000044",
         Employer = "1.2.246.10.99000055", OtherEmployer = "1.2.246.10.99000066";
 
+    /// <summary>Those that need no permission among each other.</summary>
+    private static readonly string[] Joint = [Revontuli, Hospital];
+
     private static readonly string[] Controllers = [Aurora, Revontuli, Hospital, Occupational];
     private static readonly string[] Prescriptions = ["4f6c0b3e-1111-4000-8000-000000000001", "4f6c0b3e-1111-4000-8000-000000000002"];
     private static readonly string[] Types = ["Observation", "MedicationRequest", "DocumentReference", "Appointment", "Condition"];
@@ -129,10 +132,10 @@ static class ConsentModel
 
     public static readonly Gen<ModelAsker> Askers = Gen.Select(OneOf("system", "professional", "professional", "professional", "citizen", "custodian", "mandate", "stranger"),
             Organisations, Professionals, OneOf<TaskClass?>(null, null, TaskClass.BroadCare, TaskClass.LimitedCare, TaskClass.Support, TaskClass.Medication, TaskClass.Administration),
-            OneOf("TREAT", "TREAT", "TREAT", "ETREAT", "HRESCH"), Gen.Select(OneOf(null, null, Employer, OtherEmployer), Gen.Int[0, 5]))
-        .Select((kind, organisation, who, tasks, purpose, rest) => Asker(kind, organisation, who, tasks, purpose, rest.Item1, rest.Item2 == 0 ? EventOf(organisation, 1) : null));
+            OneOf("TREAT", "TREAT", "TREAT", "ETREAT", "HRESCH"), Gen.Select(OneOf(null, null, Employer, OtherEmployer), Gen.Int[0, 5], Gen.Int[0, 3], Gen.Int[0, 9]))
+        .Select((kind, organisation, who, tasks, purpose, rest) => Asker(kind, organisation, who, tasks, purpose, rest.Item1, rest.Item2 == 0 ? EventOf(organisation, 1) : null, rest.Item3 == 0, rest.Item4 == 0));
 
-    public static ModelAsker Asker(string kind, string organisation = Revontuli, string who = "pro-1", TaskClass? tasks = null, string purpose = "TREAT", string? employer = null, string? serviceEvent = null)
+    public static ModelAsker Asker(string kind, string organisation = Revontuli, string who = "pro-1", TaskClass? tasks = null, string purpose = "TREAT", string? employer = null, string? serviceEvent = null, bool isJoint = false, bool isOverdue = false)
     {
         var isCitizen = kind is "citizen" or "custodian" or "mandate" or "stranger";
         var requester = ConsentWorld.Requester(isCitizen ? (kind == "citizen" ? "citizen" : "another citizen") : kind, isCitizen ? "PATRQT" : purpose) with
@@ -141,6 +144,8 @@ static class ConsentModel
             ControllerKind = organisation == Occupational ? ControllerKind.Occupational : ControllerKind.Private,
             ProfessionalId = kind == "professional" ? who : null,
             Tasks = kind == "professional" ? tasks : null,
+            JointWith = isJoint && organisation == Revontuli ? Joint : [],
+            EmergencyIsOverdue = isOverdue,
             OnBehalfOf = kind switch
             {
                 "custodian" => new(ConsentWorld.Person, RepresentationKind.Custodian, "Lapsi"),

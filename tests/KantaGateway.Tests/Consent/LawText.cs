@@ -65,6 +65,8 @@ static class LawText
 
         if (isEmergency && reachesOthers)
         {
+            if (who.EmergencyIsOverdue)
+                yield return "EHDS 11(5): an emergency of somebody else is not settled";
             var reviews = person.Declared.OfType<EmergencyReview>().Where(r => r.IsActive && Begun(r, now)).ToList();
             foreach (var emergency in ownRecords.OfType<EmergencyAccess>())
             {
@@ -104,7 +106,7 @@ static class LawText
             if (entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
                 yield return "§54.2: not necessary";
         }
-        else
+        else if (!who.JointWith.Contains(entry.Controller)) // §54.1: the public providers of Uusimaa need none among each other
         {
             var informed = person.Declared.OfType<Informing>().Where(i => Begun(i, now)).OrderBy(i => i.At).ThenByDescending(i => i.IsCurrent).LastOrDefault();
             if (informed is not { IsCurrent: true })

@@ -300,6 +300,9 @@ public sealed class ClientDirectoryTests
     [InlineData("\"service_requesters\":[]", "one organisation or more")]
     [InlineData("\"service_requesters\":[{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"},{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"}]", "each once")]
     [InlineData("\"service_requesters\":[{\"organisation_oid\":\"B\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"}]", "organisation_oid is not an OID")]
+    [InlineData("\"produces_for\":[\"B\"]", "organisation_oid is not an OID")]
+    [InlineData("\"produces_for\":[\"1.2.3\",\"1.2.3\"]", "each once")]
+    [InlineData("\"produces_for\":[\"1.2.4\"],\"service_requesters\":[{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"}]", "neither with service_requesters")]
     [InlineData("\"certification_class\":\"C\"", "")]
     [InlineData("\"system_name\":\"\"", "system_name")]
     public void Rejects_a_registration_with(string member, string reason)

@@ -137,6 +137,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
             PublicAddress = address, Port = port, TlsCertificateFile = tls, TlsKeyFile = tlsKey, ClientAuthorityFile = ca,
             TerminatorListen = $"http://127.0.0.1:{terminator}",
             Repository = "unix:/nowhere", Keys = "unix:/nowhere", GrantKeyFile = "", IdentifierKeyFile = "", AuditFolder = "", AuditOrigin = "test",
+            JointControllers = [Aurora.Organisation, "1.2.246.10.90000008"],
             Identification = new IdentificationOptions
             {
                 ClientsFile = Path.Combine(_folder, "clients.json"),
@@ -280,7 +281,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
     private static object Describe(Requester r) => new
     {
-        kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, subscriber = r.Subscriber?.Organisation.ToString(), r.Caller, controllerKind = r.ControllerKind.ToString(),
+        kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, subscriber = r.Subscriber?.Organisation.ToString(), r.Caller, controllerKind = r.ControllerKind.ToString(), r.ProducesFor, r.JointWith,
         r.ProfessionalId, r.ProfessionalName, r.Profession, tasks = r.Tasks?.ToString(), r.Unit, self = r.Self?.Encode(), r.CitizenName, r.PurposeOfUse, r.Acr, r.TokenId, r.Scopes,
     };
 

@@ -139,6 +139,27 @@ public sealed class RegistrationTests(IdentificationWorld world)
     }
 
     [Fact]
+    public async Task Whom_a_client_produces_services_for_and_shares_registers_with_comes_from_its_registration()
+    {
+        static string[] Names(JsonElement who, string name) => [.. who.GetProperty(name).EnumerateArray().Select(oid => oid.GetString()!)];
+        async Task<JsonElement> WhoAsync() => (await world.WhoAmIAsync(await TokenForAsync(null), world.Aurora.Certificate)).Body;
+
+        await WithAsync(client => client with { ProducesFor = ["1.2.246.10.90000044"] }, async () =>
+        {
+            var me = await WhoAsync();
+            Assert.Equal(["1.2.246.10.90000044"], Names(me, "producesFor"));
+            // A private one is of no joint register, whatever the list says.
+            Assert.Empty(Names(me, "jointWith"));
+        });
+        await WithAsync(client => client with { ControllerKind = ControllerKind.Public }, async () =>
+        {
+            var me = await WhoAsync();
+            Assert.Empty(Names(me, "producesFor"));
+            Assert.Equal([world.Aurora.Organisation, "1.2.246.10.90000008"], Names(me, "jointWith"));
+        });
+    }
+
+    [Fact]
     public async Task Who_has_no_tenants_asks_for_itself()
     {
         var (_, me, _) = await world.WhoAmIAsync(await TokenForAsync(null), world.Aurora.Certificate);

@@ -1,7 +1,12 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Harness.Clients;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace KantaGateway.Tests.Laws;
 
@@ -89,6 +94,112 @@ public class DeclaredAtTheDeskTests
         Assert.Equal(emergency, page.With("data-special-access").Single()["data-special-access"]);
         Assert.Empty((await citizen.GetAsync("/")).With("data-emergencies"));
     }
+
+    [Fact]
+    public async Task An_emergency_that_nobody_reviewed_in_time_bars_its_professional_from_those_of_everybody_until_it_is_reviewed()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var reader = house.Revontuli.Professional(professional, "ETREAT");
+        var now = DateTimeOffset.UtcNow;
+        byte[] Record(DateTimeOffset at) => Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = at, Until = at.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+
+        await house.AdmitAsync();
+        var old = await reader.CreateAsync("Consent", Record(now - EmergencyAccess.ReviewedWithin - TimeSpan.FromHours(1)));
+        Assert.Equal(201, old.Status);
+        var (first, itsPerson) = (old.Stored!.Value.Id, house.PatientId);
+
+        var note = await house.AdmitAsync(1);
+        Assert.NotEqual(itsPerson, house.PatientId);
+        var refused = await reader.CreateAsync("Consent", Record(now));
+        Assert.Equal(403, refused.Status);
+        Assert.Contains("reviewed in time", refused.Text, StringComparison.Ordinal);
+        Assert.Equal(403, (await reader.ReadAsync("Observation", note)).Status);
+
+        var review = Declarations.Review(itsPerson, new EmergencyReview
+        { At = now, Professional = "reviewer", Organisation = Revontuli, Unit = OtherUnit, Emergency = first, IsJustified = true });
+        var settled = await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(Reviewer, "POST", "Consent", review);
+        Assert.True(settled.Status == 201, Encoding.UTF8.GetString(settled.Body));
+        Assert.Equal(201, (await reader.CreateAsync("Consent", Record(now))).Status);
+        Assert.Contains(HouseInMemory.Secret, (await reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task No_emergency_is_stored_that_could_not_be_marked_for_its_review()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var reader = house.Revontuli.Professional(professional, "ETREAT");
+        var marks = house.Gateway.GetRequiredService<GatewayOptions>().EmergencyFolder!;
+        Directory.Delete(marks, recursive: true);
+        await File.WriteAllTextAsync(marks, "");
+        var now = DateTimeOffset.UtcNow;
+        var record = Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+        Assert.Equal(503, (await reader.CreateAsync("Consent", record)).Status);
+        Assert.Equal(403, (await reader.ReadAsync("Observation", note)).Status);
+
+        File.Delete(marks);
+        Directory.CreateDirectory(marks);
+        Assert.Equal(201, (await reader.CreateAsync("Consent", record)).Status);
+    }
+
+    [Fact]
+    public async Task A_permission_comes_with_the_provenance_of_its_making_in_one_transaction()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow), isSigned: false))).Status);
+        var permit = AtDesk(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+
+        Task<FhirReply> SendAsync(JsonObject bundle) => house.Revontuli.System.BundleAsync(HouseInMemory.Json(bundle));
+
+        // What does not tell of the Consent alone, or brings anything else, is refused whole.
+        var astray = Pair(permit, "urn:uuid:6f1c0b3e-0000-4000-8000-000000000009");
+        Assert.Equal(422, (await SendAsync(astray)).Status);
+        var more = Pair(permit, FullUrl);
+        more["entry"]!.AsArray().Add(new JsonObject { ["resource"] = house.Observation("muuta"), ["request"] = new JsonObject { ["method"] = "POST", ["url"] = "Observation" } });
+        Assert.Equal(405, (await SendAsync(more)).Status);
+        Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
+        // A declaration that may not be made may not be made in a bundle either.
+        Assert.Equal(403, (await SendAsync(Pair(AtDesk(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow), isSigned: false), FullUrl))).Status);
+
+        var stored = await SendAsync(Pair(permit, FullUrl));
+        Assert.True(stored.Status == 200, stored.Text);
+        Assert.Contains(HouseInMemory.Secret, (await house.Reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
+    }
+
+    private const string FullUrl = "urn:uuid:6f1c0b3e-0000-4000-8000-000000000001";
+
+    private static JsonObject Pair(byte[] consent, string target) => new()
+    {
+        ["resourceType"] = "Bundle",
+        ["type"] = "transaction",
+        ["entry"] = new JsonArray(
+            new JsonObject { ["fullUrl"] = FullUrl, ["resource"] = JsonNode.Parse(consent), ["request"] = new JsonObject { ["method"] = "POST", ["url"] = "Consent" } },
+            new JsonObject
+            {
+                ["fullUrl"] = "urn:uuid:6f1c0b3e-0000-4000-8000-000000000002",
+                ["resource"] = new JsonObject
+                {
+                    ["resourceType"] = "Provenance",
+                    ["target"] = new JsonArray(new JsonObject { ["reference"] = target }),
+                    ["recorded"] = "2026-11-25T10:00:00Z",
+                    ["agent"] = new JsonArray(new JsonObject { ["who"] = new JsonObject { ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + Revontuli } } }),
+                },
+                ["request"] = new JsonObject { ["method"] = "POST", ["url"] = "Provenance" },
+            }),
+    };
+
+    private const string Unit = "1.2.246.10.99000022.10.1", OtherUnit = "1.2.246.10.99000022.10.2";
+
+    private static readonly Requester Reviewer = new()
+    {
+        Kind = RequesterKind.Professional, ClientId = "revontuli", Organisation = Oid.Parse(Revontuli), OrganisationName = "Revontuli", ControllerKind = ControllerKind.Private,
+        ProfessionalId = "reviewer", Unit = OtherUnit, PurposeOfUse = "TREAT", TokenId = "review", Scopes = SmartScope.ParseAll(["user/*.cruds"]), Expires = DateTimeOffset.UtcNow.AddHours(1),
+    };
 
     /// <summary>As a clinic's system records it: with its organisation and the signed form.</summary>
     private static byte[] AtDesk(byte[] consent, bool isSigned = true)

@@ -88,10 +88,4 @@ public static class TaskClasses
 
     /// <summary>Null when it is none.</summary>
     public static TaskClass? Read(string? name) => name is not null && Names.TryGetValue(name, out var tasks) ? tasks : null;
-
-    /// <summary>
-    /// Whether the task reaches what other controllers recorded. §5 alone gives all that is needed; what §6-8 give of others (the summary, the
-    /// own speciality's entries) cannot be told apart here yet, and §9 gives the provider's own, so these stay in the own register.
-    /// </summary>
-    public static bool ReachesOthers(TaskClass tasks) => tasks == TaskClass.BroadCare;
 }
