@@ -77,35 +77,32 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
 
     /// <summary>
     /// How many entries several scopes would admit, for the preview of a choice: by type, controller, register and service event. Admitted
-    /// is here what <see cref="CompartmentView.Shows"/> says, as to a request with such a grant.
+    /// is here what <see cref="CompartmentView.Shows"/> says, as to a request with such a grant. What the asker does not see is not counted at all.
     /// </summary>
     /// <param name="request">With a policy grant of the person.</param>
-    /// <param name="body">JSON: at most eight scopes.</param>
+    /// <param name="body">JSON: a <see cref="PreviewQuestion"/> of at most eight scopes.</param>
     /// <param name="cancel">Stops the call.</param>
     public async Task<Answer> PreviewAsync(RepositoryRequest request, ReadOnlyMemory<byte> body, CancellationToken cancel)
     {
         request.Require(GrantUse.Policy);
-        if (ScopesIn(body) is not { Length: > 0 and <= MaxScopes } scopes)
-            throw new FaultException(new Fault(FaultKind.Invalid, $"A preview takes one to {MaxScopes} scopes."));
-        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+        if (QuestionIn(body) is not { Scopes: { Count: > 0 and <= MaxScopes } scopes } question)
+            throw new FaultException(new Fault(FaultKind.Invalid, $"A preview takes one to {MaxScopes} scopes, and the one of who asks."));
+        var depth = question.Within.HasFilters || scopes.Any(static scope => scope.HasFilters) ? IndexDepth.Entries : IndexDepth.Headers;
+        using var lease = await compartments.OpenAsync(request.Compartment, request.Held.Token, depth, cancel).ConfigureAwait(false);
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
+        var seen = SequencesOf(view, question, request.Compartment).Where(sequence => view.Shows(sequence, question.Within)).ToList();
         var groups = new Dictionary<(string Type, string Controller, string Register, string? Event), int[]>();
-        for (var i = 0; i < scopes.Length; i++)
-            foreach (var type in view.Types())
-                foreach (var first in view.FirstSequencesOf(type))
-                {
-                    var sequence = view.NewestOf(first);
-                    var row = view.Row(sequence)!;
-                    if (row.Deleted)
-                        continue;
-                    var key = (row.Type, row.Controller, row.Register, row.ServiceEvent);
-                    if (!groups.TryGetValue(key, out var counts))
-                        groups.Add(key, counts = new int[scopes.Length + 1]);
-                    if (i == 0)
-                        counts[0]++;
-                    if (view.Shows(sequence, scopes[i]))
-                        counts[i + 1]++;
-                }
+        // Scope by scope: what one withholds is found once.
+        for (var i = -1; i < scopes.Count; i++)
+            foreach (var sequence in seen)
+            {
+                var row = view.Row(sequence)!;
+                var key = (row.Type, row.Controller, row.Register, row.ServiceEvent);
+                if (!groups.TryGetValue(key, out var counts))
+                    groups.Add(key, counts = new int[scopes.Count + 1]);
+                if (i < 0 || view.Shows(sequence, scopes[i]))
+                    counts[i + 1]++;
+            }
         return new Answer(200, JsonSerializer.SerializeToUtf8Bytes(groups.Select(g => new
         {
             type = g.Key.Type,
@@ -117,11 +114,20 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         })), []) { ContentType = "application/json", HasManifest = false };
     }
 
-    private static DisclosureScope[]? ScopesIn(ReadOnlyMemory<byte> body)
+    /// <summary>Newest versions of what is asked about: of one entry, or of all.</summary>
+    private IEnumerable<int> SequencesOf(CompartmentView view, PreviewQuestion question, Pseudonym person)
+    {
+        if (question.Only is not { } only)
+            return view.Types().SelectMany(type => view.FirstSequencesOf(type)).Select(view.NewestOf);
+        return identifiers.TryReadResourceId(only.Id, out var compartment, out var first) && compartment == person
+            ? view.FirstSequencesOf(only.Type).Where(sequence => sequence == first).Select(view.NewestOf) : [];
+    }
+
+    private static PreviewQuestion? QuestionIn(ReadOnlyMemory<byte> body)
     {
         try
         {
-            return JsonSerializer.Deserialize<DisclosureScope[]>(body.Span);
+            return JsonSerializer.Deserialize<PreviewQuestion>(body.Span);
         }
         catch (JsonException)
         {

@@ -14,6 +14,23 @@ public enum Viewer
     InEmergency,
 }
 
+/// <summary>A professional of whom a person asks what they see, and why.</summary>
+/// <param name="Organisation">Null: some other provider.</param>
+/// <param name="Kind">What kind of controller the organisation is.</param>
+/// <param name="Tasks">Bounds what is reached (decree 457/2024 §3).</param>
+/// <param name="IsEmergency">Has recorded an emergency.</param>
+/// <param name="IsTreating">Assumes that the organisation treats the person; false: only where its open service events prove it.</param>
+public sealed record Onlooker(Oid? Organisation, ControllerKind Kind, TaskClass Tasks, bool IsEmergency, bool IsTreating)
+{
+    /// <summary>As the role register writes it: of which speciality the documents are its own (decree §6); null: not said.</summary>
+    public string? Profession { get; init; }
+
+    /// <inheritdoc cref="Requester.JointWith"/>
+    public IReadOnlyList<string> JointWith { get; init; } = [];
+
+    public static Onlooker Of(Viewer viewer) => new(null, ControllerKind.Private, TaskClass.BroadCare, viewer == Viewer.InEmergency, IsTreating: true);
+}
+
 /// <summary>Who would see what, if something were declared: the very decision of a request, about somebody made up.</summary>
 /// <remarks>Pure. That the scope is also what the repository enforces is one code: it is asked with these scopes (Act 703/2023 §58, EHDS Art. 8: the person is told what a restriction means).</remarks>
 public static class Preview
@@ -32,32 +49,43 @@ public static class Preview
     /// <param name="viewer">Who.</param>
     /// <param name="policy">As it is, or <see cref="PolicySnapshot.With"/> what is about to be declared.</param>
     /// <param name="now">UTC.</param>
-    public static Decision.Permit Of(Viewer viewer, PolicySnapshot policy, DateTimeOffset now)
+    public static Decision.Permit Of(Viewer viewer, PolicySnapshot policy, DateTimeOffset now) =>
+        // Nobody's organisation is refused nothing: it has its own register at least, which is empty.
+        (Decision.Permit)Of(Onlooker.Of(viewer), policy, now);
+
+    /// <summary>What a professional would be answered under a policy.</summary>
+    /// <param name="onlooker">Who; it has confirmed nothing, and recorded no emergency but the assumed one.</param>
+    /// <param name="policy">As it is, or <see cref="PolicySnapshot.With"/> what is about to be declared.</param>
+    /// <param name="now">UTC.</param>
+    public static Decision Of(Onlooker onlooker, PolicySnapshot policy, DateTimeOffset now)
     {
+        var organisation = onlooker.Organisation ?? Nobody;
         var requester = new Requester
         {
             Kind = RequesterKind.Professional,
             ClientId = Professional,
-            Organisation = Nobody,
+            Organisation = organisation,
             OrganisationName = Professional,
-            ControllerKind = ControllerKind.Private,
+            ControllerKind = onlooker.Kind,
             ProfessionalId = Professional,
-            Tasks = TaskClass.BroadCare,
-            PurposeOfUse = viewer == Viewer.InEmergency ? "ETREAT" : "TREAT",
+            Profession = onlooker.Profession,
+            Tasks = onlooker.Tasks,
+            JointWith = onlooker.JointWith,
+            PurposeOfUse = onlooker.IsEmergency ? "ETREAT" : "TREAT",
             TokenId = Professional,
             Scopes = Scopes,
             Expires = DateTimeOffset.MaxValue,
         };
-        if (viewer == Viewer.InEmergency)
+        if (onlooker.IsEmergency)
             policy = policy.With(new EmergencyAccess
             {
                 At = now,
                 Until = now + EmergencyAccess.MaxLength,
                 Professional = Professional,
-                Organisation = Nobody.ToString(),
+                Organisation = organisation.ToString(),
                 Reason = EmergencyReason.CannotBeAsked,
             });
-        return (Decision.Permit)ConsentDecision.Decide(requester, Everything, policy, new(Nobody.ToString(), null), now);
+        var relationship = policy.RelationshipOf(organisation.ToString(), null, now) ?? (onlooker.IsTreating ? new(organisation.ToString(), null) : null);
+        return ConsentDecision.Decide(requester, Everything, policy, relationship, now);
     }
-
 }

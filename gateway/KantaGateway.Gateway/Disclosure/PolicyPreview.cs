@@ -19,13 +19,13 @@ public sealed record PreviewedEntries(string Type, string Controller, string Reg
 /// <remarks>The scopes are those of <see cref="Preview"/>, and what admits an entry there is what admits it to a real request.</remarks>
 public sealed class PolicyPreview(PolicyRequests requests)
 {
-    /// <summary>How many entries of each kind and place each scope admits.</summary>
-    /// <param name="citizen">The person, or who represents them.</param>
+    /// <summary>How many entries of each kind and place each scope admits, of those that the asker sees.</summary>
+    /// <param name="citizen">The person, who represents them, or an app of theirs.</param>
     /// <param name="person">Whose record it is.</param>
-    /// <param name="scopes">At most eight.</param>
+    /// <param name="question">At most eight scopes.</param>
     /// <param name="cancel">Stops the call.</param>
     /// <exception cref="Fhir.Outcomes.FaultException">The repository cannot be reached.</exception>
-    public async Task<IReadOnlyList<PreviewedEntries>> CountAsync(Requester citizen, Pseudonym person, IReadOnlyList<DisclosureScope> scopes, CancellationToken cancel) =>
-        await requests.AskAsync(citizen, person, "/preview", JsonContent.Create(scopes, options: JsonSerializerOptions.Default),
+    public async Task<IReadOnlyList<PreviewedEntries>> CountAsync(Requester citizen, Pseudonym person, PreviewQuestion question, CancellationToken cancel) =>
+        await requests.AskAsync(citizen, person, "/preview", JsonContent.Create(question, options: JsonSerializerOptions.Default),
             static answer => answer.Deserialize<PreviewedEntries[]>(JsonSerializerOptions.Web) ?? throw new JsonException(), cancel);
 }

@@ -91,6 +91,7 @@ public static class PortalSetup
         var marker = new PortalEndpoint();
         app.MapRazorPages().WithMetadata(marker);
         app.MapPortalAssets().WithMetadata(marker);
+        app.MapWhoSeesWhat(marker);
         app.MapGet("/language/{code}", SwitchLanguage).WithMetadata(marker);
         // What no endpoint answers gets a page a person can read; the FHIR paths and the protocols map their own.
         app.MapFallbackToPage("/NotFound").WithMetadata(marker);

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
+using System.Text;
 
 namespace KantaGateway.Harness.Clients;
 
@@ -157,6 +158,13 @@ public sealed class CitizenClient : IDisposable
     /// <summary>Fetches a page of the portal, or any absolute address, following redirects.</summary>
     public Task<Page> GetAsync(string address, CancellationToken cancel = default) =>
         FollowAsync(new HttpRequestMessage(HttpMethod.Get, new Uri(Target, address)), cancel);
+
+    /// <summary>Asks one of the portal's JSON addresses.</summary>
+    /// <param name="path">Such as <c>/consent/v1/preview</c>.</param>
+    /// <param name="json">The body.</param>
+    /// <param name="contentType">Of the body.</param>
+    public Task<Page> AskAsync(string path, string json, string contentType = "application/json", CancellationToken cancel = default) => FollowAsync(
+        new HttpRequestMessage(HttpMethod.Post, new Uri(Target, path)) { Content = new StringContent(json, Encoding.UTF8, contentType) }, cancel);
 
     /// <summary>Sends a form with its hidden fields and the given ones.</summary>
     public async Task<Page> SubmitAsync(PageForm form, Dictionary<string, string> fields, CancellationToken cancel = default)

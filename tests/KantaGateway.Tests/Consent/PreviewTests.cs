@@ -6,6 +6,8 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Professionals;
 using KantaGateway.Tests.Repository;
 using static KantaGateway.Tests.Consent.ConsentModel;
 
@@ -15,6 +17,8 @@ namespace KantaGateway.Tests.Consent;
 public sealed class PreviewTests : IAsyncLifetime
 {
     private const int Policies = 140;
+
+    private static readonly DisclosureScope Whole = new() { Breadth = Breadth.WholePerson };
 
     private static readonly string[] Types = ["Observation", "Encounter"];
 
@@ -60,7 +64,7 @@ public sealed class PreviewTests : IAsyncLifetime
                 .. Enum.GetValues<Viewer>().Select(v => Preview.Of(v, policy, Now).Scope),
                 .. Enum.GetValues<Viewer>().Select(v => Preview.Of(v, policy.With(denial), Now).Scope),
             ];
-            var reply = (await _world.SendAsync(reader.Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", JsonSerializer.Serialize(scopes), "application/json")).Is(HttpStatusCode.OK);
+            var reply = (await _world.SendAsync(reader.Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", JsonSerializer.Serialize(new PreviewQuestion { Within = Whole, Scopes = scopes }), "application/json")).Is(HttpStatusCode.OK);
             var previewed = JsonSerializer.Deserialize<PreviewedEntries[]>(reply.Text, JsonSerializerOptions.Web)!;
             Assert.Equal(_entries.Count, previewed.Where(p => Types.Contains(p.Type)).Sum(p => p.Count));
             for (var i = 0; i < scopes.Length; i++)
@@ -78,6 +82,70 @@ public sealed class PreviewTests : IAsyncLifetime
         Assert.True(cases >= 10_000, $"only {cases} cases");
     }
 
+    /// <summary>What is hidden from a custodian is hidden from the custodian's question too; likewise what an app may not read.</summary>
+    [Fact]
+    public async Task What_the_asker_does_not_see_is_not_counted()
+    {
+        var aurora = Whole with { Breadth = Breadth.OwnRegister, Controller = Aurora };
+        var custodian = Whole with { Withheld = new() { FromCustodians = true } };
+        var app = Whole with { Types = ["Encounter"] };
+        foreach (var (within, expected) in new[] { (aurora, _entries.Values.Count(e => e.Controller == Aurora)), (custodian, 0), (app, _entries.Keys.Count(k => k.StartsWith("Encounter", StringComparison.Ordinal))) })
+        {
+            var counted = (await AskAsync(new() { Within = within, Scopes = [Whole] })).Where(p => Types.Contains(p.Type)).ToList();
+            Assert.Equal((expected, expected), (counted.Sum(p => p.Count), counted.Sum(p => p.Seen[0])));
+        }
+    }
+
+    /// <summary>The parts of a scope explain it: whether an entry is seen is what a search shows, and each reason is one that the policy gives.</summary>
+    [Fact]
+    public async Task An_explanation_says_of_an_entry_what_a_search_would_show()
+    {
+        var reader = _world.As(_person, Revontuli);
+        var (seen, hidden) = (0, new HashSet<Why>());
+        foreach (var person in Gen.Select(People, Denials).Array[40].Single(_ => true, "0000KaNtA456").Select(p => p.Item1.Policy.With(p.Item2)))
+            foreach (var onlooker in (Onlooker[])
+                [
+                    Onlooker.Of(Viewer.Treating), Onlooker.Of(Viewer.InEmergency), new(Oid.Parse(Aurora), ControllerKind.Private, TaskClass.BroadCare, false, false),
+                    new(Oid.Parse(Hospital), ControllerKind.Public, TaskClass.Support, false, true),
+                ])
+            {
+                var permit = Assert.IsType<Decision.Permit>(Preview.Of(onlooker, person, Now));
+                var shownBySearch = (await reader.With(_ => permit.Scope).SearchAsync("Observation", "_count=1000")).Is(HttpStatusCode.OK).Ids.ToHashSet();
+                foreach (var (entry, (controller, serviceEvent)) in _entries.Where(e => e.Key.StartsWith("Observation", StringComparison.Ordinal)).Where((_, i) => i % 10 == 0))
+                {
+                    var id = entry.Split('/')[1];
+                    var found = Assert.Single(await AskAsync(new() { Within = Whole, Scopes = EntryExplanation.PartsOf(permit.Scope), Only = new("Observation", id) }));
+                    Assert.Equal((1, controller, serviceEvent), (found.Count, found.Controller, found.ServiceEvent));
+                    var because = EntryExplanation.Of(permit, new("Observation", id, controller, Register.Patient, serviceEvent), [.. found.Seen.Select(count => count > 0)], person, onlooker.IsEmergency, Now);
+                    Assert.NotEmpty(because);
+                    var isSeen = because.All(b => b.Why is Why.OwnRegister or Why.Permission or Why.Emergency);
+                    Assert.Equal(shownBySearch.Contains(id), isSeen);
+                    if (isSeen)
+                        seen++;
+                    else
+                        hidden.UnionWith(because.Select(b => b.Why));
+                    Assert.Equal(because.Any(b => b.Why == Why.OwnRegister), isSeen && controller == onlooker.Organisation?.ToString());
+                }
+            }
+        Assert.True(seen > 0);
+        Assert.Superset(new HashSet<Why> { Why.NotInformed, Why.NoPermission, Why.DenialOfAll, Why.NoCareRelationship, Why.Task, Why.SpeciallyProtected, Why.DenialOfServiceEvent, Why.DenialOfRegister }, hidden);
+    }
+
+    [Fact]
+    public async Task Of_one_entry_of_another_person_or_type_nothing_is_counted()
+    {
+        var id = _entries.Keys.First(k => k.StartsWith("Observation", StringComparison.Ordinal)).Split('/')[1];
+        var stranger = _world.As(RepositoryWorld.NewPerson(), Aurora);
+        (await stranger.CreateAsync(Some.Patient())).Is(HttpStatusCode.Created);
+        var theirs = await stranger.StoreAsync(Some.Observation(stranger.PatientId));
+        Assert.Single(await AskAsync(new() { Within = Whole, Scopes = [Whole], Only = new("Observation", id) }));
+        foreach (var only in (PreviewedEntry[])[new("Encounter", id), new("Observation", theirs), new("Observation", "no-id"), new("Observation", Guid.NewGuid().ToString())])
+            Assert.Empty(await AskAsync(new() { Within = Whole, Scopes = [Whole], Only = only }));
+    }
+
+    private async Task<PreviewedEntries[]> AskAsync(PreviewQuestion question) => JsonSerializer.Deserialize<PreviewedEntries[]>(
+        (await _world.SendAsync(_world.As(_person, Aurora).Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", JsonSerializer.Serialize(question), "application/json")).Is(HttpStatusCode.OK).Text, JsonSerializerOptions.Web)!;
+
     [Fact]
     public void A_withdrawal_in_the_preview_takes_the_place_of_what_it_withdraws()
     {
@@ -93,8 +161,8 @@ public sealed class PreviewTests : IAsyncLifetime
     {
         var reader = _world.As(_person, Aurora);
         foreach (var use in (GrantUse[])[GrantUse.Read, GrantUse.Write])
-            (await _world.SendAsync(reader.Grant with { Use = use }, null, "POST", "/preview", "[]", "application/json")).Is(HttpStatusCode.Forbidden);
-        foreach (var bad in (string[])["", "[]", "{}", "[1]", $"[{string.Join(',', Enumerable.Repeat("""{"b":1}""", 9))}]"])
+            (await _world.SendAsync(reader.Grant with { Use = use }, null, "POST", "/preview", JsonSerializer.Serialize(new PreviewQuestion { Within = Whole, Scopes = [Whole] }), "application/json")).Is(HttpStatusCode.Forbidden);
+        foreach (var bad in (string[])["", "[]", "{}", "[1]", """{"w":{"b":3},"s":[]}""", """{"s":[{"b":1}]}""", $$"""{"w":{"b":3},"s":[{{string.Join(',', Enumerable.Repeat("""{"b":1}""", 9))}}]}"""])
             (await _world.SendAsync(reader.Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", bad, "application/json")).Is(HttpStatusCode.BadRequest);
     }
 

@@ -148,14 +148,16 @@ internal sealed class PortalUnderTest : IAsyncDisposable
 /// <summary>Nobody sees anything of anybody; with a choice at hand everybody sees one of two entries.</summary>
 internal sealed class SeenByNobody : IWhoSeesWhat
 {
-    public Task<IReadOnlyList<SeenOfController>> OfAsync(Requester citizen, Declaration? about, CancellationToken cancel) =>
-        Task.FromResult<IReadOnlyList<SeenOfController>>(
+    public Task<(SeenEntry, Asked)> ExplainAsync(Requester citizen, string type, string id, Onlooker onlooker, CancellationToken cancel) => throw new NotSupportedException();
+
+    public Task<(IReadOnlyList<SeenOfController>, Asked)> PreviewAsync(Requester citizen, Declaration? about, CancellationToken cancel) =>
+        Task.FromResult<(IReadOnlyList<SeenOfController>, Asked)>((
         [
             new("1.2.246.10.1234567", Register.Patient, 2, [0, 0], about is null ? null : [1, 0]),
             new(PortalUnderTest.OccupationalCare, Register.Occupational("0204819-8"), 1, [0, 0], about is null ? null : [0, 0]),
             // Of a controller that has left.
             new("1.2.246.10.1", Register.Occupational("0204819-8"), 1, [0, 0], about is null ? null : [0, 0]),
-        ]);
+        ], null!));
 }
 
 /// <summary>The audit log as a list.</summary>

@@ -63,6 +63,26 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         Assert.Equal(1, (await found.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("total").GetInt32());
     }
 
+    /// <summary>The answers rest on her declarations, so an app asks by leave to read those, and is told of the types that it may read.</summary>
+    [Fact]
+    public async Task An_app_that_may_read_her_declarations_asks_who_sees_what_of_what_it_may_read()
+    {
+        var app = new App(world);
+        using var refused = await app.SendAsync(await app.TokenAsync("patient/Observation.rs"), HttpMethod.Post, "/consent/v1/preview", "{}", "application/json");
+        Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
+        var token = await app.TokenAsync("patient/Observation.rs patient/Consent.r");
+        async Task<JsonElement> AskAsync(string path, string body, HttpStatusCode expected = HttpStatusCode.OK)
+        {
+            using var response = await app.SendAsync(token, HttpMethod.Post, path, body, "application/json");
+            Assert.Equal(expected, response.StatusCode);
+            return await response.Content.ReadFromJsonAsync<JsonElement>();
+        }
+        var row = Assert.Single((await AskAsync("/consent/v1/preview", "{}")).GetProperty("registers").EnumerateArray().ToList());
+        Assert.Equal(1, row.GetProperty("entries").GetInt32());
+        Assert.False((await AskAsync("/consent/v1/explain", $$$"""{"entry":{"type":"Observation","id":"{{{world.Observation}}}"}}""")).GetProperty("sees").GetBoolean());
+        await AskAsync("/consent/v1/explain", $$$"""{"entry":{"type":"Condition","id":"{{{world.Condition}}}"}}""", HttpStatusCode.Forbidden);
+    }
+
     /// <summary>UserRejectsAuthentication.</summary>
     [Fact]
     public async Task What_she_does_not_allow_gives_no_code_and_is_not_asked_again()
@@ -627,11 +647,11 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
             return _http.SendAsync(request);
         }
 
-        public Task<HttpResponseMessage> SendAsync(string? bearer, HttpMethod method, string path, string? body = null)
+        public Task<HttpResponseMessage> SendAsync(string? bearer, HttpMethod method, string path, string? body = null, string contentType = "application/fhir+json")
         {
             var request = new HttpRequestMessage(method, path);
             if (body is not null)
-                request.Content = new StringContent(body, Encoding.UTF8, "application/fhir+json");
+                request.Content = new StringContent(body, Encoding.UTF8, contentType);
             if (bearer is not null)
                 request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
             return _http.SendAsync(request);

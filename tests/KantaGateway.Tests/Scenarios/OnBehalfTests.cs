@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using KantaGateway.Dev;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
@@ -91,6 +92,28 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
         // Nor does she see it.
         Assert.Equal(404, (await helmi.GetAsync($"/records/entry/Consent/{denial.Id}")).Status);
         await onni.WithdrawEverythingAsync();
+    }
+
+    /// <summary>§51: what a child has denied is not to be found out by asking who would see what.</summary>
+    [Fact]
+    public async Task A_guardian_who_asks_who_sees_what_is_told_the_same_whatever_the_child_has_denied()
+    {
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        var (preview, explain) = ("/consent/v1/preview", $$$"""{"entry":{"type":"Observation","id":"{{{world.OfChild}}}"}}""");
+        Assert.Equal(404, (await helmi.AskAsync("/consent/v1/explain", explain)).Status);
+        await ActForAsync(helmi, "Onni Koe");
+        async Task<string[]> AskedAsync() => [.. (await Task.WhenAll(helmi.AskAsync(preview, "{}"), helmi.AskAsync("/consent/v1/explain", explain))).Select(p => $"{p.Status} {Regex.Replace(p.Html, "\"(correlationId|traceId)\":\"[^\"]*\"", "")}")];
+        var before = await AskedAsync();
+        Assert.All(before, answer => Assert.StartsWith("403 ", answer));
+        using var onni = world.Citizen("minor");
+        await onni.SignInAsync();
+        await onni.BeInformedAsync();
+        await onni.DenyAllAsync();
+        Assert.Equal(before, await AskedAsync());
+        Assert.Equal(200, (await onni.AskAsync("/consent/v1/explain", explain)).Status);
+        await onni.WithdrawEverythingAsync();
+        Assert.Equal(403, (await helmi.GetAsync("/access-log/special")).Status);
     }
 
     [Fact]

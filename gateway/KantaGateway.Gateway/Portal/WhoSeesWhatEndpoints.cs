@@ -1,0 +1,224 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using KantaGateway.Fhir.Compartment;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
+using KantaGateway.Gateway.Identification.Professionals;
+using Microsoft.Net.Http.Headers;
+
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>
+/// <c>POST /consent/v1/preview</c> and <c>POST /consent/v1/explain</c>: what the consent pages tell, as JSON, to the signed-in citizen (session cookie) or to an app of hers
+/// (access token with <c>patient/Consent.r</c>). Same code as the pages; refusals are ProblemDetails (RFC 9457), and every answer is on record before it leaves.
+/// </summary>
+/// <remarks>README.md beside this file describes bodies and answers. A new version gets a new address; members may be added to answers of this one.</remarks>
+internal static class WhoSeesWhatEndpoints
+{
+    /// <summary>Largest body, bytes: a Consent with a signed form is for saving, not for asking.</summary>
+    private const int MaxBody = 64 * 1024;
+
+    private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict) { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+
+    private static readonly JsonSerializerOptions Answers = new(JsonSerializerOptions.Web) { Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) } };
+
+    /// <param name="Consent">What would be saved; absent: as things are.</param>
+    private sealed record PreviewBody(JsonElement? Consent = null);
+
+    private sealed record ExplainBody(EntryBody Entry, ViewerBody? Viewer = null);
+
+    private sealed record EntryBody(string Type, string Id);
+
+    /// <param name="Organisation">OID; absent: some other provider.</param>
+    /// <param name="Profession">As the role register writes it.</param>
+    /// <param name="Task">Task class of the decree; absent: the widest of the profession.</param>
+    /// <param name="Purpose">TREAT or ETREAT.</param>
+    /// <param name="Treating">Absent: assumed of some provider, of a named one as its service events prove.</param>
+    private sealed record ViewerBody(string? Organisation = null, string? Profession = null, string? Task = null, string? Purpose = null, bool? Treating = null);
+
+    public static void MapWhoSeesWhat(this IEndpointRouteBuilder app, PortalEndpoint marker)
+    {
+        app.MapPost("/consent/v1/preview", static context => AnswerAsync(context, PreviewAsync)).WithMetadata(marker, PassesDecision.Instance);
+        app.MapPost("/consent/v1/explain", static context => AnswerAsync(context, ExplainAsync)).WithMetadata(marker, PassesDecision.Instance);
+    }
+
+    private static async Task<(object Answer, Asked Asked)> PreviewAsync(HttpContext context, Requester citizen, ReadOnlyMemory<byte> body)
+    {
+        var services = context.RequestServices;
+        var about = Read<PreviewBody>(body).Consent is { } consent ? DeclarationIn(consent, services.GetRequiredService<IdentifierCipher>().PatientId(citizen.Person!.Value)) : null;
+        var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().PreviewAsync(citizen, about, context.RequestAborted);
+        var names = services.GetRequiredService<OrganisationNames>();
+        return (new
+        {
+            asOf = services.GetRequiredService<TimeProvider>().GetUtcNow(),
+            registers = seen.Select(s => new { controller = Organisation(s.Controller, names), register = RegisterOf(s.Register), employer = Register.EmployerOf(s.Register), entries = s.Count, now = Counts(s.Now), then = s.Then is { } then ? Counts(then) : null }),
+        }, asked with { Interaction = asked.Interaction with { Query = "preview" } });
+    }
+
+    private static async Task<(object Answer, Asked Asked)> ExplainAsync(HttpContext context, Requester citizen, ReadOnlyMemory<byte> body)
+    {
+        var services = context.RequestServices;
+        var (entry, viewer) = Read<ExplainBody>(body);
+        if (!ResourceTypes.IsServed(entry.Type) || ResourceTypes.PlaceOf(entry.Type) == ResourcePlace.Directory || entry.Type == "Patient")
+            throw Invalid("entry.type is no type of entry of a person's record.");
+        var onlooker = OnlookerIn(viewer ?? new(), services.GetRequiredService<IControllers>(), services.GetRequiredService<GatewayOptions>().JointControllers);
+        var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().ExplainAsync(citizen, entry.Type, entry.Id, onlooker, context.RequestAborted);
+        var (names, texts) = (services.GetRequiredService<OrganisationNames>(), services.GetRequiredService<Texts>());
+        return (new
+        {
+            asOf = services.GetRequiredService<TimeProvider>().GetUtcNow(),
+            entry = new
+            {
+                seen.Entry.Type, seen.Entry.Id, controller = Organisation(seen.Entry.Controller, names), register = RegisterOf(seen.Entry.Register), employer = Register.EmployerOf(seen.Entry.Register), seen.Entry.ServiceEvent,
+            },
+            viewer = new
+            {
+                organisation = onlooker.Organisation is { } oid ? Organisation(oid.ToString(), names) : null, task = TaskClasses.NameOf(onlooker.Tasks), purpose = onlooker.IsEmergency ? "ETREAT" : "TREAT", treats = seen.Treats,
+            },
+            seen.Sees,
+            because = seen.Because.Select(b => new { code = b.Why, text = texts[$"why.{JsonNamingPolicy.KebabCaseLower.ConvertName(b.Why.ToString())}"], declarations = b.Declarations.Select(id => "Consent/" + id) }),
+            legalBasis = seen.Basis,
+            seen.Rules,
+        }, asked with { Interaction = asked.Interaction with { Query = $"explain {seen.Entry.Type}/{seen.Entry.Id}" } });
+    }
+
+    /// <summary>Identifies the citizen, answers, and has on disk what was told before the first byte leaves (law 1).</summary>
+    private static async Task AnswerAsync(HttpContext context, Func<HttpContext, Requester, ReadOnlyMemory<byte>, Task<(object, Asked)>> ask)
+    {
+        var audit = context.RequestServices.GetRequiredService<DisclosureAudit>();
+        Requester? citizen = null;
+        try
+        {
+            citizen = await CitizenAsync(context);
+            context.Features.Set<IRequesterFeature>(new RequesterFeature(citizen));
+            var (answer, asked) = await ask(context, citizen, await BodyAsync(context.Request));
+            var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, Answers);
+            var national = context.RequestServices.GetRequiredService<GatewayOptions>().NationalOrganisation;
+            var told = DisclosureManifest.Of([.. asked.Policy.Declarations.Select(d => new ManifestItem("Consent", d.Id, d.VersionId, d.RecordedBy ?? national))], bytes);
+            context.Response.Headers[Receipt.Header] = await audit.OutcomeAsync(context, citizen, asked.Interaction, asked.Permit, asked.Policy, asked.At, StatusCodes.Status200OK, told);
+            context.Response.ContentType = "application/json";
+            context.Response.ContentLength = bytes.Length;
+            await context.Response.Body.WriteAsync(bytes, context.RequestAborted);
+        }
+        catch (FaultException refused) when (!context.Response.HasStarted)
+        {
+            var fault = refused.Fault;
+            // That there were too many was recorded when it began.
+            if (fault.Kind != FaultKind.TooMany)
+                try
+                {
+                    await audit.RefusalAsync(context, citizen, null, fault, fault.Kind.ToString());
+                }
+                catch (FaultException unrecorded)
+                {
+                    fault = unrecorded.Fault;
+                }
+            await FaultWriter.WriteAsync(context, fault);
+        }
+    }
+
+    /// <summary>The citizen by access token where one is sent, else by her session, which may be for another.</summary>
+    private static async Task<Requester> CitizenAsync(HttpContext context)
+    {
+        var services = context.RequestServices;
+        var identification = services.GetRequiredService<IIdentification>();
+        if (context.Request.Headers.Authorization.Count > 0)
+        {
+            var (requester, fault) = await identification.IdentifyAsync(context);
+            return requester switch
+            {
+                null => throw new FaultException(fault ?? new(FaultKind.NotIdentified, "The caller is not identified.")),
+                { Kind: RequesterKind.Citizen } => requester,
+                _ => throw new FaultException(new(FaultKind.Denied, "This is told to the person alone: at the portal, or through an app that the person lets ask.")),
+            };
+        }
+        if (identification.PortalRequester(context) is not { } citizen)
+            throw new FaultException(PortalSessions.AreAway(context) ? new(FaultKind.IdentificationUnavailable, "Sessions cannot be read at the moment. Try again.")
+                : new(FaultKind.NotIdentified, "Sign in at the portal, or send the access token of an app that the person lets ask."));
+        if (services.GetService<Representations>() is not { } representations)
+            return citizen;
+        return await representations.OfAsync(context, citizen) switch
+        {
+            Standing.Oneself => citizen,
+            Standing.For(var person) => citizen with { OnBehalfOf = person },
+            Standing.Ended => throw new FaultException(new(FaultKind.NotIdentified, "The session was for another person and is so no longer. Open the portal to choose anew.")),
+            _ => throw new FaultException(new(FaultKind.IdentificationUnavailable, "For whom the session is cannot be told at the moment. Try again.")),
+        };
+    }
+
+    private static async Task<ReadOnlyMemory<byte>> BodyAsync(HttpRequest request)
+    {
+        // A browser sends this from another site only after asking, and it is not let.
+        if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type) || type.MediaType is not { HasValue: true } media || !media.Equals("application/json", StringComparison.OrdinalIgnoreCase))
+            throw new FaultException(new(FaultKind.UnsupportedMediaType, "Send application/json."));
+        using var body = new MemoryStream();
+        var buffer = new byte[8 * 1024];
+        for (int read; (read = await request.Body.ReadAsync(buffer, request.HttpContext.RequestAborted)) > 0;)
+        {
+            body.Write(buffer, 0, read);
+            if (body.Length > MaxBody)
+                throw new FaultException(new(FaultKind.TooLarge, $"The body is larger than {MaxBody / 1024} KiB."));
+        }
+        return body.ToArray();
+    }
+
+    private static T Read<T>(ReadOnlyMemory<byte> body) where T : class
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<T>(body.Span, Strict) ?? throw Invalid("The body is null.");
+        }
+        catch (JsonException wrong)
+        {
+            throw Invalid($"The body is not as it should be at {(wrong.Path is { Length: <= 60 } path ? path : "$")}: the members are described in the portal's README.");
+        }
+    }
+
+    /// <summary>What a Consent would declare, were it sent to be saved.</summary>
+    private static Declaration DeclarationIn(JsonElement consent, string patientId)
+    {
+        if (ResourceParser.Parse(JsonSerializer.SerializeToUtf8Bytes(consent)) is (null, var malformed))
+            throw new FaultException(malformed!);
+        if (!consent.TryGetProperty("patient", out var patient) || !patient.TryGetProperty("reference", out var reference) || reference.GetString() != "Patient/" + patientId)
+            throw new FaultException(Fault.Absent);
+        var (declaration, objection) = DeclarationReader.Read(consent);
+        return declaration ?? throw new FaultException(Refusals.FaultOf(objection));
+    }
+
+    private static Onlooker OnlookerIn(ViewerBody viewer, IControllers controllers, IReadOnlyList<string> joint)
+    {
+        Oid? organisation = null;
+        var kind = ControllerKind.Private;
+        if (viewer.Organisation is { } text)
+        {
+            if (!Oid.TryParse(text, out var oid) || controllers.KindOf(oid.ToString()) is not { } joined)
+                throw Invalid("viewer.organisation is not the OID of an organisation that has joined.");
+            (organisation, kind) = (oid, joined);
+        }
+        var most = viewer.Profession is { } profession ? TaskClasses.Of(profession) ?? throw Invalid("viewer.profession is not known.") : TaskClass.BroadCare;
+        var tasks = TaskClasses.Narrow(most, viewer.Task) ?? throw Invalid("viewer.task is none that the profession may have.");
+        if (viewer.Purpose is not (null or "TREAT" or "ETREAT"))
+            throw Invalid("viewer.purpose is TREAT or ETREAT.");
+        return new(organisation, kind, tasks, viewer.Purpose == "ETREAT", viewer.Treating ?? organisation is null)
+        {
+            Profession = viewer.Profession,
+            JointWith = kind == ControllerKind.Public && joint.Contains(organisation?.ToString() ?? "") ? joint : [],
+        };
+    }
+
+    private static FaultException Invalid(string what) => new(new(FaultKind.Invalid, what));
+
+    private static object Organisation(string oid, OrganisationNames names) => new { oid, name = names.Of(oid) };
+
+    private static string RegisterOf(string register) => Register.IsOccupational(register) ? "occupational" : "patient";
+
+    private static object Counts(IReadOnlyList<int> seen) => new { treating = seen[(int)Viewer.Treating], inEmergency = seen[(int)Viewer.InEmergency] };
+}
