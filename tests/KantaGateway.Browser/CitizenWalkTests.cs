@@ -4,6 +4,8 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using System.Web;
 using KantaGateway.Dev;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
 using Microsoft.Playwright;
@@ -181,6 +183,83 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/records");
         await Expect(page, "#sign-in");
 
+        _look.AssertFaultless();
+    }
+
+    [Fact]
+    public async Task A_citizen_denies_a_prescription_is_told_of_an_emergency_and_prints_what_she_declared()
+    {
+        var (visit, _) = await ArchiveAsync();
+        var page = await _chromium.OpenAsync(_host.Address);
+        Watch(page);
+        await page.GotoAsync("/signin");
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await ExpectStartAsync(page);
+        await page.GotoAsync("/consent/inform");
+        await page.CheckAsync("#informed");
+        await page.ClickAsync("#inform-form button");
+        await page.GotoAsync("/consent/permit");
+        await Expect(page, "[data-preview] [data-then]");
+        await LookAsync(page, "40-permit-preview");
+        await page.ClickAsync("#permit-form button");
+        await Expect(page, "[data-notice=permitted]");
+
+        // From the prescription itself; what belongs to another choice is out of sight.
+        await page.GotoAsync("/records/kind/medication");
+        await page.ClickAsync("[data-entry-type=MedicationRequest] a");
+        await page.ClickAsync("a[href^='/consent/deny?prescription']");
+        await Assertions.Expect(page.Locator("#prescription")).ToBeVisibleAsync();
+        await Assertions.Expect(page.Locator("#event")).ToBeHiddenAsync();
+        await LookAsync(page, "41-deny-prescription");
+        await page.CheckAsync("#emergency");
+        await page.ClickAsync("#deny-form button[name=preview]");
+        await Expect(page, "[data-preview] [data-then]");
+        await ShootAsync(page, "42-deny-preview", "fi");
+        await page.ClickAsync("#deny-form .actions button:not([name])");
+        await Expect(page, "[data-denial][data-target=prescription]");
+        await page.GotoAsync("/consent/deny");
+        await page.CheckAsync("#target-register");
+        await page.SelectOptionAsync("#register", new SelectOptionValue { Index = 1 });
+        await page.ClickAsync("#deny-form .actions button:not([name])");
+        await Expect(page, "[data-denial][data-target=register]");
+        await LookAsync(page, "43-denials");
+        await page.ClickAsync("[data-denial][data-target=prescription] a");
+        await Expect(page, "[data-preview] [data-then]");
+        await LookAsync(page, "44-withdraw-preview");
+
+        // An emergency and a confirmation, recorded by the other clinic.
+        var professional = _folder.ProfessionalOf("revontuli").Id;
+        var now = DateTimeOffset.UtcNow;
+        var emergency = Declarations.Emergency(visit.Patient, new()
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = _reader.Client.OrganisationOid, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana kotoaan.");
+        var rescuer = _reader.Professional(professional, "ETREAT");
+        Assert.Equal(201, (await rescuer.CreateAsync("Consent", emergency)).Status);
+        Assert.Equal(200, (await rescuer.SearchAsync("AllergyIntolerance", $"patient={visit.Patient}")).Status);
+        var confirmation = Declarations.Confirmation(visit.Patient, new()
+        { At = now, Until = now.AddHours(2), Professional = professional, Organisation = _reader.Client.OrganisationOid, Purpose = "TREAT", Services = ProtectedService.Psychotherapy });
+        Assert.Equal(201, (await _reader.Professional(professional).CreateAsync("Consent", confirmation)).Status);
+        await page.GotoAsync("/");
+        await Expect(page, "[data-emergencies='1']");
+        await LookAsync(page, "45-emergency");
+        await page.GotoAsync("/access-log/special");
+        await Expect(page, "[data-special-access][data-kind=confirmation]");
+        await LookAsync(page, "46-special-accesses");
+        await page.ClickAsync("[data-acknowledge] button");
+        await Expect(page, "[data-notice=acknowledged]");
+        await ShootAsync(page, "47-acknowledged", "fi");
+        await page.GotoAsync("/");
+        Assert.Equal(0, await page.Locator("[data-emergencies]").CountAsync());
+
+        // On paper: what is declared, without what belongs to the screen.
+        await page.GotoAsync("/consent");
+        await page.ClickAsync("a[href='/consent/print']");
+        await Expect(page, "[data-printed]");
+        await Assertions.Expect(page.Locator("[data-print]")).ToBeVisibleAsync();
+        await LookAsync(page, "48-print");
+        await page.EmulateMediaAsync(new() { Media = Media.Print });
+        await Assertions.Expect(page.Locator(".site-footer")).ToBeHiddenAsync();
+        await Assertions.Expect(page.Locator("[data-print]")).ToBeHiddenAsync();
+        await ShootAsync(page, "49-on-paper", "fi");
         _look.AssertFaultless();
     }
 

@@ -159,12 +159,23 @@ public static class Declarations
     /// <summary>Why an emergency was recorded, in the professional's words; null where the Consent says nothing of it.</summary>
     public static string? ReasonTextOf(JsonElement consent) => DeclarationReader.ReasonOf(consent)?.Text;
 
-    /// <summary>The same Consent with status inactive: how a permission or denial is withdrawn (§58), as a new version.</summary>
+    /// <summary>The same Consent with its printable form (§58), which it keeps as it was shown.</summary>
+    /// <param name="consent">Of this class.</param>
+    /// <param name="xhtml">FHIR narrative: a <c>div</c>.</param>
+    public static byte[] Printable(byte[] consent, string xhtml)
+    {
+        var printable = JsonNode.Parse(consent)!.AsObject();
+        printable["text"] = new JsonObject { ["status"] = "generated", ["div"] = xhtml };
+        return Bytes(printable);
+    }
+
+    /// <summary>The same Consent with status inactive: how a permission or denial is withdrawn (§58), as a new version. Its printed form was of what it declared.</summary>
     /// <param name="consent">The stored resource.</param>
     public static byte[] Withdrawn(JsonElement consent)
     {
         var withdrawn = JsonObject.Create(consent)!;
         withdrawn.Remove("meta");
+        withdrawn.Remove("text");
         withdrawn["status"] = "inactive";
         return Bytes(withdrawn);
     }

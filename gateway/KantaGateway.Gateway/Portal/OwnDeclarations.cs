@@ -15,10 +15,12 @@ namespace KantaGateway.Gateway.Portal;
 /// <param name="Denials">Those in force, newest first.</param>
 /// <param name="Unreadable">Ids of Consents that are no declaration of ours; each is taken for a denial of everything.</param>
 /// <param name="Accesses">What professionals have recorded of their own access, newest first.</param>
+/// <param name="All">Everything that can be read, in force or not.</param>
 internal sealed record DeclarationState(
-    Informing? Informed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials, IReadOnlyList<string> Unreadable, IReadOnlyList<RecordedAccess> Accesses)
+    Informing? Informed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials, IReadOnlyList<string> Unreadable, IReadOnlyList<RecordedAccess> Accesses,
+    IReadOnlyList<Declaration> All)
 {
-    public static readonly DeclarationState None = new(null, null, [], [], []);
+    public static readonly DeclarationState None = new(null, null, [], [], [], []);
 
     public bool DeniesAll => Unreadable.Count > 0 || Denials.Any(d => d.Target is DenialTarget.All);
 
@@ -40,7 +42,7 @@ internal sealed record RecordedAccess(AccessRecord Record, string? Reason, Emerg
 
 /// <summary>The citizen's declarations of will, read and written as FHIR Consents through the same steps as every request.</summary>
 /// <remarks>Act 703/2023 §54, §58, §59, §68. Whether a declaration is allowed is decided in step 3, not here.</remarks>
-internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher ids, TimeProvider time)
+internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher ids, PrintedDeclarations prints, TimeProvider time)
 {
     /// <exception cref="RefusedException">The declarations could not be read.</exception>
     public async Task<DeclarationState> ReadAsync(Requester citizen, CancellationToken cancel)
@@ -74,32 +76,47 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
         [
             .. declarations.OfType<AccessRecord>().Where(r => r is not EmergencyReview).OrderByDescending(r => r.At).Select(r => new RecordedAccess(
                 r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? policy.At(now).ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
-        ]);
+        ], declarations);
     }
 
-    public Task InformedAsync(Requester citizen, CancellationToken cancel) =>
-        CreateAsync(citizen, Declarations.Informing(PatientId(citizen), time.GetUtcNow()), cancel);
+    public Task InformedAsync(Requester citizen, CancellationToken cancel)
+    {
+        var informing = new Informing { At = time.GetUtcNow(), TextVersion = Informing.CurrentTextVersion };
+        return CreateAsync(citizen, Printable(citizen, Declarations.Informing(PatientId(citizen), informing.At), informing, null), cancel);
+    }
 
-    public Task PermitAsync(Requester citizen, CancellationToken cancel) =>
-        CreateAsync(citizen, Declarations.Permit(PatientId(citizen), time.GetUtcNow()), cancel);
+    public Task PermitAsync(Requester citizen, CancellationToken cancel)
+    {
+        var permit = new DisclosurePermit { At = time.GetUtcNow() };
+        return CreateAsync(citizen, Printable(citizen, Declarations.Permit(PatientId(citizen), permit.At), permit, null), cancel);
+    }
 
-    public Task DenyAsync(Requester citizen, DenialTarget target, bool allowsEmergency, CancellationToken cancel) =>
-        CreateAsync(citizen, Declarations.Denial(PatientId(citizen), target, time.GetUtcNow(), allowsEmergency), cancel);
+    /// <param name="what">The target in words, for its printed form.</param>
+    public Task DenyAsync(Requester citizen, DenialTarget target, bool allowsEmergency, string what, CancellationToken cancel)
+    {
+        var denial = new DisclosureDenial { At = time.GetUtcNow(), Target = target, AllowsEmergency = allowsEmergency };
+        return CreateAsync(citizen, Printable(citizen, Declarations.Denial(PatientId(citizen), target, denial.At, allowsEmergency), denial, what), cancel);
+    }
 
     /// <summary>The citizen has read the notice of an emergency.</summary>
     public Task AcknowledgeAsync(Requester citizen, EmergencyAccess emergency, CancellationToken cancel) =>
         CreateAsync(citizen, Declarations.Acknowledged(PatientId(citizen), emergency.Id, time.GetUtcNow()), cancel);
 
     /// <summary>Withdraws a permission or a denial; one that is withdrawn already stays so.</summary>
+    /// <param name="what">What a denial covers, in words, for its printed form.</param>
     /// <exception cref="RefusedException">It does not exist, or has changed in between: nothing was withdrawn.</exception>
-    public async Task WithdrawAsync(Requester citizen, Declaration declaration, CancellationToken cancel)
+    public async Task WithdrawAsync(Requester citizen, Declaration declaration, string? what, CancellationToken cancel)
     {
         var read = await requests.SendAsync(citizen, "GET", $"Consent/{declaration.Id}", cancel: cancel);
         var consent = FhirAnswers.Success(read);
         var headers = new HeaderDictionary { [HeaderNames.IfMatch] = read.Headers.ETag };
-        var answer = await requests.SendAsync(citizen, "PUT", $"Consent/{declaration.Id}", Declarations.Withdrawn(consent), headers: headers, cancel: cancel);
+        var answer = await requests.SendAsync(citizen, "PUT", $"Consent/{declaration.Id}", Printable(citizen, Declarations.Withdrawn(consent), declaration with { IsActive = false }, what), headers: headers, cancel: cancel);
         FhirAnswers.RequireSuccess(answer);
     }
+
+    /// <summary>With the form in which it can be printed (§58), in the language in which it was declared.</summary>
+    private byte[] Printable(Requester citizen, byte[] consent, Declaration declaration, string? what) => Declarations.Printable(consent, prints.Narrative(
+        prints.Of(declaration, what, Informing.CurrentTextVersion, time.GetUtcNow())!, citizen.OnBehalfOf?.Name ?? citizen.CitizenName, citizen.OnBehalfOf is null ? null : citizen.CitizenName));
 
     private async Task CreateAsync(Requester citizen, byte[] consent, CancellationToken cancel) =>
         FhirAnswers.RequireSuccess(await requests.SendAsync(citizen, "POST", "Consent", consent, cancel: cancel));

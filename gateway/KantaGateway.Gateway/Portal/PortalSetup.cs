@@ -62,6 +62,7 @@ public static class PortalSetup
         builder.Services.AddSingleton<OrganisationNames>();
         builder.Services.AddSingleton<EntryLines>();
         builder.Services.AddSingleton<OwnRecords>();
+        builder.Services.AddSingleton<PrintedDeclarations>();
         builder.Services.AddSingleton<OwnDeclarations>();
         builder.Services.AddSingleton<IWhoSeesWhat, WhoSeesWhat>();
         builder.Services.AddSingleton<DenialChoices>();
@@ -92,6 +93,7 @@ public static class PortalSetup
         app.MapRazorPages().WithMetadata(marker);
         app.MapPortalAssets().WithMetadata(marker);
         app.MapWhoSeesWhat(marker);
+        app.MapDeskForms(marker);
         app.MapGet("/language/{code}", SwitchLanguage).WithMetadata(marker);
         // What no endpoint answers gets a page a person can read; the FHIR paths and the protocols map their own.
         app.MapFallbackToPage("/NotFound").WithMetadata(marker);

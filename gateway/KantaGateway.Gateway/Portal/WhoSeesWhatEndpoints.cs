@@ -4,15 +4,13 @@ using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
-using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
-using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Professionals;
-using Microsoft.Net.Http.Headers;
+using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal;
 
@@ -23,11 +21,6 @@ namespace KantaGateway.Gateway.Portal;
 /// <remarks>README.md beside this file describes bodies and answers. A new version gets a new address; members may be added to answers of this one.</remarks>
 internal static class WhoSeesWhatEndpoints
 {
-    /// <summary>Largest body, bytes: a Consent with a signed form is for saving, not for asking.</summary>
-    private const int MaxBody = 64 * 1024;
-
-    private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict) { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
-
     private static readonly JsonSerializerOptions Answers = new(JsonSerializerOptions.Web) { Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) } };
 
     /// <param name="Consent">What would be saved; absent: as things are.</param>
@@ -53,7 +46,7 @@ internal static class WhoSeesWhatEndpoints
     private static async Task<(object Answer, Asked Asked)> PreviewAsync(HttpContext context, Requester citizen, ReadOnlyMemory<byte> body)
     {
         var services = context.RequestServices;
-        var about = Read<PreviewBody>(body).Consent is { } consent ? DeclarationIn(consent, services.GetRequiredService<IdentifierCipher>().PatientId(citizen.Person!.Value)) : null;
+        var about = JsonRequests.Read<PreviewBody>(body).Consent is { } consent ? DeclarationIn(consent, services.GetRequiredService<IdentifierCipher>().PatientId(citizen.Person!.Value)) : null;
         var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().PreviewAsync(citizen, about, context.RequestAborted);
         var names = services.GetRequiredService<OrganisationNames>();
         return (new
@@ -66,9 +59,9 @@ internal static class WhoSeesWhatEndpoints
     private static async Task<(object Answer, Asked Asked)> ExplainAsync(HttpContext context, Requester citizen, ReadOnlyMemory<byte> body)
     {
         var services = context.RequestServices;
-        var (entry, viewer) = Read<ExplainBody>(body);
+        var (entry, viewer) = JsonRequests.Read<ExplainBody>(body);
         if (!ResourceTypes.IsServed(entry.Type) || ResourceTypes.PlaceOf(entry.Type) == ResourcePlace.Directory || entry.Type == "Patient")
-            throw Invalid("entry.type is no type of entry of a person's record.");
+            throw JsonRequests.Invalid("entry.type is no type of entry of a person's record.");
         var onlooker = OnlookerIn(viewer ?? new(), services.GetRequiredService<IControllers>(), services.GetRequiredService<GatewayOptions>().JointControllers);
         var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().ExplainAsync(citizen, entry.Type, entry.Id, onlooker, context.RequestAborted);
         var (names, texts) = (services.GetRequiredService<OrganisationNames>(), services.GetRequiredService<Texts>());
@@ -99,7 +92,7 @@ internal static class WhoSeesWhatEndpoints
         {
             citizen = await CitizenAsync(context);
             context.Features.Set<IRequesterFeature>(new RequesterFeature(citizen));
-            var (answer, asked) = await ask(context, citizen, await BodyAsync(context.Request));
+            var (answer, asked) = await ask(context, citizen, await JsonRequests.BodyAsync(context.Request));
             var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, Answers);
             var national = context.RequestServices.GetRequiredService<GatewayOptions>().NationalOrganisation;
             var told = DisclosureManifest.Of([.. asked.Policy.Declarations.Select(d => new ManifestItem("Consent", d.Id, d.VersionId, d.RecordedBy ?? national))], bytes);
@@ -110,18 +103,7 @@ internal static class WhoSeesWhatEndpoints
         }
         catch (FaultException refused) when (!context.Response.HasStarted)
         {
-            var fault = refused.Fault;
-            // That there were too many was recorded when it began.
-            if (fault.Kind != FaultKind.TooMany)
-                try
-                {
-                    await audit.RefusalAsync(context, citizen, null, fault, fault.Kind.ToString());
-                }
-                catch (FaultException unrecorded)
-                {
-                    fault = unrecorded.Fault;
-                }
-            await FaultWriter.WriteAsync(context, fault);
+            await JsonRequests.RefuseAsync(context, citizen, refused.Fault);
         }
     }
 
@@ -154,43 +136,12 @@ internal static class WhoSeesWhatEndpoints
         };
     }
 
-    private static async Task<ReadOnlyMemory<byte>> BodyAsync(HttpRequest request)
-    {
-        // A browser sends this from another site only after asking, and it is not let.
-        if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type) || type.MediaType is not { HasValue: true } media || !media.Equals("application/json", StringComparison.OrdinalIgnoreCase))
-            throw new FaultException(new(FaultKind.UnsupportedMediaType, "Send application/json."));
-        using var body = new MemoryStream();
-        var buffer = new byte[8 * 1024];
-        for (int read; (read = await request.Body.ReadAsync(buffer, request.HttpContext.RequestAborted)) > 0;)
-        {
-            body.Write(buffer, 0, read);
-            if (body.Length > MaxBody)
-                throw new FaultException(new(FaultKind.TooLarge, $"The body is larger than {MaxBody / 1024} KiB."));
-        }
-        return body.ToArray();
-    }
-
-    private static T Read<T>(ReadOnlyMemory<byte> body) where T : class
-    {
-        try
-        {
-            return JsonSerializer.Deserialize<T>(body.Span, Strict) ?? throw Invalid("The body is null.");
-        }
-        catch (JsonException wrong)
-        {
-            throw Invalid($"The body is not as it should be at {(wrong.Path is { Length: <= 60 } path ? path : "$")}: the members are described in the portal's README.");
-        }
-    }
-
     /// <summary>What a Consent would declare, were it sent to be saved.</summary>
     private static Declaration DeclarationIn(JsonElement consent, string patientId)
     {
-        if (ResourceParser.Parse(JsonSerializer.SerializeToUtf8Bytes(consent)) is (null, var malformed))
-            throw new FaultException(malformed!);
-        if (!consent.TryGetProperty("patient", out var patient) || !patient.TryGetProperty("reference", out var reference) || reference.GetString() != "Patient/" + patientId)
-            throw new FaultException(Fault.Absent);
-        var (declaration, objection) = DeclarationReader.Read(consent);
-        return declaration ?? throw new FaultException(Refusals.FaultOf(objection));
+        var declaration = JsonRequests.DeclarationIn(consent);
+        // Somebody else's looks like nobody's.
+        return consent.At("patient")?.String("reference") == "Patient/" + patientId ? declaration : throw new FaultException(Fault.Absent);
     }
 
     private static Onlooker OnlookerIn(ViewerBody viewer, IControllers controllers, IReadOnlyList<string> joint)
@@ -200,21 +151,19 @@ internal static class WhoSeesWhatEndpoints
         if (viewer.Organisation is { } text)
         {
             if (!Oid.TryParse(text, out var oid) || controllers.KindOf(oid.ToString()) is not { } joined)
-                throw Invalid("viewer.organisation is not the OID of an organisation that has joined.");
+                throw JsonRequests.Invalid("viewer.organisation is not the OID of an organisation that has joined.");
             (organisation, kind) = (oid, joined);
         }
-        var most = viewer.Profession is { } profession ? TaskClasses.Of(profession) ?? throw Invalid("viewer.profession is not known.") : TaskClass.BroadCare;
-        var tasks = TaskClasses.Narrow(most, viewer.Task) ?? throw Invalid("viewer.task is none that the profession may have.");
+        var most = viewer.Profession is { } profession ? TaskClasses.Of(profession) ?? throw JsonRequests.Invalid("viewer.profession is not known.") : TaskClass.BroadCare;
+        var tasks = TaskClasses.Narrow(most, viewer.Task) ?? throw JsonRequests.Invalid("viewer.task is none that the profession may have.");
         if (viewer.Purpose is not (null or "TREAT" or "ETREAT"))
-            throw Invalid("viewer.purpose is TREAT or ETREAT.");
+            throw JsonRequests.Invalid("viewer.purpose is TREAT or ETREAT.");
         return new(organisation, kind, tasks, viewer.Purpose == "ETREAT", viewer.Treating ?? organisation is null)
         {
             Profession = viewer.Profession,
             JointWith = kind == ControllerKind.Public && joint.Contains(organisation?.ToString() ?? "") ? joint : [],
         };
     }
-
-    private static FaultException Invalid(string what) => new(new(FaultKind.Invalid, what));
 
     private static object Organisation(string oid, OrganisationNames names) => new { oid, name = names.Of(oid) };
 

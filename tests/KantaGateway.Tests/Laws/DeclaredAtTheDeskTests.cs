@@ -1,5 +1,7 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using System.Xml;
+using System.Xml.Linq;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Consent;
@@ -200,6 +202,38 @@ public class DeclaredAtTheDeskTests
         Kind = RequesterKind.Professional, ClientId = "revontuli", Organisation = Oid.Parse(Revontuli), OrganisationName = "Revontuli", ControllerKind = ControllerKind.Private,
         ProfessionalId = "reviewer", Unit = OtherUnit, PurposeOfUse = "TREAT", TokenId = "review", Scopes = SmartScope.ParseAll(["user/*.cruds"]), Expires = DateTimeOffset.UtcNow.AddHours(1),
     };
+
+    [Theory]
+    [InlineData("fi", "Luovutuslupa", "Allekirjoitus ja nimenselvennys", "Miten voit valvoa tietojesi käyttöä")]
+    [InlineData("sv", "Utlämningstillstånd", "Underskrift och namnförtydligande", "Hur du kan övervaka")]
+    [InlineData("en", "Disclosure permission", "Signature and name in block letters", "How you can watch over the use of your records")]
+    public async Task A_desk_prints_the_form_that_the_person_signs(string language, string title, string signature, string informing)
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var token = await house.Revontuli.TokenAsync();
+        async Task<FhirReply> PrintAsync(byte[] consent)
+        {
+            using var body = new StringContent($$"""{"consent":{{Encoding.UTF8.GetString(consent)}}}""", Encoding.UTF8, "application/json");
+            return await house.Revontuli.SendAsync(HttpMethod.Post, "/consent/v1/print", token, body, [("Accept-Language", language)]);
+        }
+        var form = await PrintAsync(AtDesk(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow), isSigned: false));
+        Assert.Equal(200, form.Status);
+        foreach (var said in (string[])[title, signature, informing, Informing.CurrentTextVersion, "Revontuli Terveys Oy"])
+            Assert.Contains(said, form.Text, StringComparison.Ordinal);
+        using (var reader = XmlReader.Create(new StringReader(form.Text), new() { DtdProcessing = DtdProcessing.Ignore }))
+            Assert.Equal("html", XDocument.Load(reader).Root!.Name.LocalName);
+
+        // What is signed by nobody has no form, and what is no declaration of the Act neither.
+        Assert.Equal(422, (await PrintAsync(Declarations.Acknowledged(house.PatientId, Guid.NewGuid().ToString(), DateTimeOffset.UtcNow))).Status);
+        Assert.Equal(422, (await PrintAsync(Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow)).Replace("\"permit\"", "\"deny\"", StringComparison.Ordinal)))).Status);
+        Assert.InRange((await PrintAsync("[]"u8.ToArray())).Status, 400, 422);
+        using var citizen = new CitizenClient(house.Folder, house.Target, 0);
+        await citizen.SignInAsync();
+        Assert.Equal(401, (await citizen.AskAsync("/consent/v1/print", "{}")).Status);
+        // It was a form, and nothing was declared by it.
+        Assert.Null((await citizen.ConsentAsync()).Permission);
+    }
 
     /// <summary>As a clinic's system records it: with its organisation and the signed form.</summary>
     private static byte[] AtDesk(byte[] consent, bool isSigned = true)

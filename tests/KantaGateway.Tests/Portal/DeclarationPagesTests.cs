@@ -1,4 +1,6 @@
 using System.Net;
+using System.Text;
+using KantaGateway.Fhir.Profiles;
 
 namespace KantaGateway.Tests.Portal;
 
@@ -196,6 +198,49 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.Contains("data-then=\"1\"", html);
         await _portal.PostAsync("/consent/withdraw", new() { ["id"] = denial }, page: $"/consent/withdraw?id={denial}");
         Assert.Contains("data-denials=\"0\"", await ConsentAsync());
+    }
+
+    /// <summary>Act 703/2023 §58: what is declared can be printed, by whatever system has the Consent.</summary>
+    [Theory]
+    [InlineData("fi", "Luovutuslupa", "Peruttu")]
+    [InlineData("sv", "Utlämningstillstånd", "Återkallat")]
+    [InlineData("en", "Disclosure permission", "Withdrawn")]
+    public async Task Every_declaration_carries_its_printable_form(string language, string title, string withdrawn)
+    {
+        await InformAsync();
+        await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" }, language: language);
+        var permit = _portal.Record.Of("Consent").Last();
+        var div = (string)permit["text"]!["div"]!;
+        Assert.Contains($"<h1>{title}</h1>", div);
+        Assert.Contains("<td>2026-2</td>", div);
+        Assert.Contains($"lang=\"{language}\"", div);
+        Assert.DoesNotContain(withdrawn, div);
+        Assert.All(_portal.Record.Of("Consent"), consent => Assert.Null(ResourceParser.Parse(Encoding.UTF8.GetBytes(consent.ToJsonString())).Fault));
+
+        var id = (string)permit["id"]!;
+        await _portal.PostAsync("/consent/withdraw", new() { ["id"] = id }, page: $"/consent/withdraw?id={id}", language: language);
+        Assert.Contains($"<td>{withdrawn}</td>", (string)_portal.Record.Of("Consent").Last()["text"]!["div"]!);
+    }
+
+    [Fact]
+    public async Task The_printed_page_says_what_was_declared_when_on_which_text_and_how_to_revoke_it()
+    {
+        await InformAsync();
+        await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        await DenyAsync("register", PortalUnderTest.Hospital);
+        string[] ids = [.. _portal.Record.Of("Consent").Select(c => (string)c["id"]!)];
+        var (_, html, _) = await _portal.GetAsync("/consent/print");
+        Assert.Equal(ids, html.Split("data-printed=\"")[1..].Select(part => part.Split('"')[0]));
+        foreach (var said in (string[])["The records of Keskussairaala", "In the citizen&#x27;s service, after strong identification", "<dd>2026-2</dd>", "<dd>In force</dd>", "This can be withdrawn at any time",
+            "The informing text", "How you can watch over the use of your records", "In force in an emergency too."])
+            Assert.Contains(said, html);
+
+        // One alone, withdrawn or not; and nothing that is not there.
+        await _portal.PostAsync("/consent/withdraw", new() { ["id"] = ids[2] }, page: $"/consent/withdraw?id={ids[2]}");
+        (_, html, _) = await _portal.GetAsync($"/consent/print?id={ids[2]}");
+        Assert.Equal([ids[2]], html.Split("data-printed=\"")[1..].Select(part => part.Split('"')[0]));
+        Assert.Contains("<dd>Withdrawn</dd>", html);
+        Assert.Equal(HttpStatusCode.NotFound, (await _portal.GetAsync("/consent/print?id=4f6c0b3e-1111-4000-8000-0000000000e1")).Status);
     }
 
     [Fact]

@@ -70,7 +70,7 @@ internal sealed class DenyModel(OwnDeclarations declarations, DenialChoices choi
         }
         if (state.Denials.Any(d => d.Target == denied && d.AllowsEmergency == AllowsEmergency))
             return Done("/consent", "nothing-changed");
-        await declarations.DenyAsync(Citizen, denied, AllowsEmergency, cancel);
+        await declarations.DenyAsync(Citizen, denied, AllowsEmergency, choices.Describe(denied, Choices), cancel);
         return Done("/consent", "denied");
     }
 

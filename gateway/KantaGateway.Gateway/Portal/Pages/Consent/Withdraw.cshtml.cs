@@ -28,8 +28,7 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
             return Done("/consent", "nothing-changed");
         Id = declaration.Id;
         IsPermit = declaration is DisclosurePermit;
-        if (declaration is DisclosureDenial denial)
-            What = choices.Describe(denial.Target, await choices.NamingAsync(Citizen, [denial.Target], cancel));
+        What = await DescribeAsync(declaration, cancel) ?? "";
         Effect = IsPermit ? "withdraw.permit.text" : state.Permission is null ? "withdraw.denial.text.nopermit" : "withdraw.denial.text.permit";
         Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false }, cancel);
         return Page();
@@ -42,9 +41,12 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
         var (_, declaration) = await FindAsync(id, cancel);
         if (declaration is null)
             return Done("/consent", "nothing-changed");
-        await declarations.WithdrawAsync(Citizen, declaration, cancel);
+        await declarations.WithdrawAsync(Citizen, declaration, await DescribeAsync(declaration, cancel), cancel);
         return Done("/consent", declaration is DisclosurePermit ? "permit-withdrawn" : "denial-withdrawn");
     }
+
+    private async Task<string?> DescribeAsync(Declaration declaration, CancellationToken cancel) =>
+        declaration is DisclosureDenial denial ? choices.Describe(denial.Target, await choices.NamingAsync(Citizen, [denial.Target], cancel)) : null;
 
     /// <summary>The permission or denial in force with that id. The informing is no choice and is not withdrawn.</summary>
     private async Task<(DeclarationState State, Declaration? Declaration)> FindAsync(Guid id, CancellationToken cancel)

@@ -1,0 +1,78 @@
+using System.Text.Json;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Profiles;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Identification;
+using Microsoft.Net.Http.Headers;
+
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>Bodies of the addresses under <c>/consent/v1</c>, and their refusals.</summary>
+internal static class JsonRequests
+{
+    /// <summary>Largest body, bytes: a Consent with a signed form is for saving, not for asking.</summary>
+    private const int MaxBody = 64 * 1024;
+
+    private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict) { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+
+    /// <exception cref="FaultException">It is no JSON, or too long.</exception>
+    public static async Task<ReadOnlyMemory<byte>> BodyAsync(HttpRequest request)
+    {
+        // A browser sends this from another site only after asking, and it is not let.
+        if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type) || !type.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase))
+            throw new FaultException(new(FaultKind.UnsupportedMediaType, "Send application/json."));
+        using var body = new MemoryStream();
+        var buffer = new byte[8 * 1024];
+        for (int read; (read = await request.Body.ReadAsync(buffer, request.HttpContext.RequestAborted)) > 0;)
+        {
+            body.Write(buffer, 0, read);
+            if (body.Length > MaxBody)
+                throw new FaultException(new(FaultKind.TooLarge, $"The body is larger than {MaxBody / 1024} KiB."));
+        }
+        return body.ToArray();
+    }
+
+    /// <exception cref="FaultException">The body has other members than this.</exception>
+    public static T Read<T>(ReadOnlyMemory<byte> body) where T : class
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<T>(body.Span, Strict) ?? throw Invalid("The body is null.");
+        }
+        catch (JsonException wrong)
+        {
+            throw Invalid($"The body is not as it should be at {(wrong.Path is { Length: > 0 and <= 60 } path ? path : "$")}: the members are described in the portal's README.");
+        }
+    }
+
+    /// <summary>What a Consent would declare, were it sent to be saved.</summary>
+    /// <exception cref="FaultException">It would be refused as a resource, or is no declaration that the Act knows.</exception>
+    public static Declaration DeclarationIn(JsonElement consent)
+    {
+        if (ResourceParser.Parse(JsonSerializer.SerializeToUtf8Bytes(consent)).Fault is { } malformed)
+            throw new FaultException(malformed);
+        var (declaration, objection) = DeclarationReader.Read(consent);
+        return declaration ?? throw new FaultException(Refusals.FaultOf(objection));
+    }
+
+    public static FaultException Invalid(string what) => new(new(FaultKind.Invalid, what));
+
+    /// <summary>Records the refusal and answers with it; where it cannot be recorded the answer says only that.</summary>
+    /// <param name="requester">Null: not identified.</param>
+    public static async Task RefuseAsync(HttpContext context, Requester? requester, Fault fault)
+    {
+        // That there were too many was recorded when it began.
+        if (fault.Kind != FaultKind.TooMany)
+            try
+            {
+                await context.RequestServices.GetRequiredService<DisclosureAudit>().RefusalAsync(context, requester, null, fault, fault.Kind.ToString());
+            }
+            catch (FaultException unrecorded)
+            {
+                fault = unrecorded.Fault;
+            }
+        await FaultWriter.WriteAsync(context, fault);
+    }
+}
