@@ -32,7 +32,7 @@ static class TaskReach
     private static readonly string[] Orders =
     [
         "Appointment", "AppointmentResponse", "CommunicationRequest", "DeviceRequest", "Encounter", "NutritionOrder", "Patient", "Provenance", "ServiceRequest",
-        "Specimen", "Task", "VisionPrescription",
+        "Specimen", "VisionPrescription",
     ];
 
     /// <summary>
