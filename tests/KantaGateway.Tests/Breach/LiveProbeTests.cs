@@ -14,13 +14,17 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
 using Yarp.ReverseProxy.Forwarder;
 
 namespace KantaGateway.Tests.Breach;
 
 /// <summary>The live probes: sound on a whole gateway, and whatever opens one trips them in the next round, a case opened and the gateway out of service.</summary>
-/// <remarks>A round is asked for here; in service one comes at least every 30 seconds, see <see cref="ProbeOptions.IntervalSeconds"/>.</remarks>
+/// <remarks>A round is asked for here, but where the clock of the service itself is turned: <see cref="ProbeOptions.IntervalSeconds"/>.</remarks>
 public sealed class LiveProbeTests
 {
     [Fact]
@@ -84,6 +88,46 @@ public sealed class LiveProbeTests
         Assert.Single(world.Cases);
     }
 
+    /// <summary>The service's own rounds, by a clock that the test turns: the gateway is opened at the worst moment, when an interval has just begun.</summary>
+    [Theory]
+    [InlineData(Opening.NoFilter, null)]
+    [InlineData(Opening.NoDenialFold, null)]
+    [InlineData(Opening.FailsOpen, null)]
+    [InlineData(Opening.NoFilter, MostSeconds)]
+    public async Task An_opened_gateway_is_out_of_service_and_has_a_case_within_a_minute(Opening opening, int? intervalSeconds)
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        await using var world = await OpenedGateway.StartAsync(house, opening);
+        await world.EndRoundsAsync();
+        if (opening != Opening.NoDenialFold)
+            Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        Assert.Equal(200, await world.ReadyAsync());
+
+        var clock = new RoundClock();
+        using var rounds = world.RoundsBy(clock, intervalSeconds);
+        await rounds.StartAsync(CancellationToken.None);
+        var interval = await clock.Interval;
+        using var guard = new CancellationTokenSource(TimeSpan.FromMinutes(2));
+        world.Log.Clear();
+        world.IsOpen = true;
+        var opened = clock.GetUtcNow();
+        await using var said = world.Log.GetLogsAsync(guard.Token).GetAsyncEnumerator(guard.Token);
+        // A round that was blind, for this machine is busy with other things, says so; the next one tells.
+        do
+        {
+            clock.Advance(interval);
+            do
+                Assert.True(await said.MoveNextAsync());
+            while (said.Current.Category != typeof(LiveProbe).FullName && said.Current.Category != typeof(BreachWatch).FullName);
+        }
+        while (said.Current.Category == typeof(LiveProbe).FullName);
+
+        Assert.InRange(clock.GetUtcNow() - opened, TimeSpan.Zero, TimeSpan.FromMinutes(1));
+        Assert.Equal(503, await world.ReadyAsync());
+        Assert.Equal(BreachKind.DeniedDataShown, Assert.Single(world.Cases).Kind);
+        await rounds.StopAsync(CancellationToken.None);
+    }
+
     [Fact]
     public async Task A_gateway_that_does_not_answer_is_no_breach()
     {
@@ -128,6 +172,24 @@ public sealed class LiveProbeTests
         for (var round = 0; round < 10 && outcome == ProbeOutcome.Blind; round++)
             outcome = await probe.AskAsync(CancellationToken.None);
         return outcome;
+    }
+
+    /// <summary>The longest interval that options may say, seconds.</summary>
+    private const int MostSeconds = 30;
+
+    /// <summary>A clock that stands still until the test turns it, and tells by what interval somebody waits on it.</summary>
+    private sealed class RoundClock : FakeTimeProvider
+    {
+        private readonly TaskCompletionSource<TimeSpan> _interval = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task<TimeSpan> Interval => _interval.Task;
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            var timer = base.CreateTimer(callback, state, dueTime, period);
+            _interval.TrySetResult(period);
+            return timer;
+        }
     }
 
     /// <summary>How a gateway may come to show what it must not, or to keep no record.</summary>
@@ -178,6 +240,8 @@ public sealed class LiveProbeTests
 
         public IReadOnlyList<BreachCase> Cases => _gateway.Services.GetRequiredService<BreachCases>().All;
 
+        public FakeLogCollector Log { get; } = new();
+
         private string Line => $"process:{_house.Folder.Path}/opened";
 
         public static async Task<OpenedGateway> StartAsync(HouseInMemory house, Opening opening)
@@ -201,6 +265,22 @@ public sealed class LiveProbeTests
             await StartAsync();
         }
 
+        /// <summary>No rounds come by themselves any more.</summary>
+        public Task EndRoundsAsync() => Assert.Single(_gateway.Services.GetServices<IHostedService>().OfType<LiveProbeService>()).StopAsync(CancellationToken.None);
+
+        /// <summary>The service's rounds, by another clock.</summary>
+        /// <param name="intervalSeconds">Null: as options are by default.</param>
+        public LiveProbeService RoundsBy(TimeProvider clock, int? intervalSeconds)
+        {
+            var options = _gateway.Services.GetRequiredService<KantaGateway.Gateway.GatewayOptions>();
+            var probes = options.Breach!.Probes!;
+            var usual = new ProbeOptions
+            {
+                IdentityCodes = probes.IdentityCodes, Archivist = probes.Archivist, Reader = probes.Reader, Professional = probes.Professional, SubjectTokenAddress = probes.SubjectTokenAddress,
+            };
+            return new(Probe, options with { Breach = options.Breach with { Probes = intervalSeconds is { } seconds ? usual with { IntervalSeconds = seconds } : usual } }, _gateway.Lifetime, clock, NullLogger<LiveProbe>.Instance);
+        }
+
         public async Task<int> ReadyAsync() => (await _caller.SendAsync(HttpMethod.Get, "/health/ready")).Status;
 
         public async ValueTask DisposeAsync()
@@ -215,7 +295,7 @@ public sealed class LiveProbeTests
         {
             _gateway = await _house.StartFurtherGatewayAsync(_port, Line, builder =>
             {
-                builder.Logging.ClearProviders();
+                builder.Logging.ClearProviders().AddProvider(new FakeLoggerProvider(Log));
                 builder.Services.AddSingleton<IStartupFilter>(new Front(this));
             });
             _caller = ClinicClient.Open(_house.Folder, "aurora", new Uri($"https://localhost:{_port}"));
