@@ -1,11 +1,15 @@
+using CsCheck;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Consent;
 
 namespace KantaGateway.Tests.Consent;
 
-/// <summary>When a service event proves treatment (Act 703/2023 §9, §57).</summary>
+/// <summary>When a service event or a booking proves treatment (Act 703/2023 §9, §57).</summary>
 public class CareRelationshipTests
 {
     private static readonly string Own = ConsentWorld.Revontuli.ToString();
+    private static readonly DateTimeOffset Now = ConsentWorld.Now;
+    private static readonly TimeSpan Tick = TimeSpan.FromTicks(1);
 
     [Theory]
     [InlineData("in-progress", -60, null, true)]
@@ -14,35 +18,161 @@ public class CareRelationshipTests
     [InlineData("onleave", -60, null, true)]
     [InlineData("in-progress", null, null, true)]
     [InlineData("in-progress", -60, 60, true)]
+    [InlineData("in-progress", 0, null, true)]
     [InlineData("planned", -60, null, false)]
     [InlineData("finished", -60, null, false)]
     [InlineData("cancelled", -60, null, false)]
     [InlineData("entered-in-error", -60, null, false)]
     [InlineData("unknown", -60, null, false)]
+    [InlineData("booked", -60, null, false)]
+    [InlineData("checked-in", -60, null, false)]
+    [InlineData("", -60, null, false)]
     [InlineData("in-progress", 1, null, false)]
     [InlineData("in-progress", -60, 0, false)]
     [InlineData("in-progress", -60, -1, false)]
-    public void A_service_event_proves_treatment_while_it_is_open(string status, int? startMinutes, int? endMinutes, bool proves)
+    public void A_service_event_proves_treatment_while_it_is_open(string status, int? startMinutes, int? endMinutes, bool proves) =>
+        Assert.Equal(proves, Proves(new("1.2.3", Own, status, Minutes(startMinutes), Minutes(endMinutes))));
+
+    /// <summary>A booking proves treatment from 24 hours before its start until 24 hours after its end.</summary>
+    [Theory]
+    [InlineData("booked", 0, 1, true)]
+    [InlineData("arrived", 0, 1, true)]
+    [InlineData("checked-in", 0, 1, true)]
+    [InlineData("proposed", 0, 1, false)]
+    [InlineData("pending", 0, 1, false)]
+    [InlineData("fulfilled", 0, 1, false)]
+    [InlineData("cancelled", 0, 1, false)]
+    [InlineData("noshow", 0, 1, false)]
+    [InlineData("waitlist", 0, 1, false)]
+    [InlineData("in-progress", 0, 1, false)]
+    [InlineData("booked", 24, 25, true)]
+    [InlineData("booked", 25, 26, false)]
+    [InlineData("booked", -25, -23, true)]
+    [InlineData("booked", -25, -24, false)]
+    [InlineData("booked", -23, null, true)]
+    [InlineData("booked", -24, null, false)]
+    [InlineData("booked", null, 1, false)]
+    [InlineData("booked", null, null, false)]
+    public void A_booking_proves_treatment_around_its_time(string status, int? startHours, int? endHours, bool proves) =>
+        Assert.Equal(proves, Proves(Booking(status, Hours(startHours), Hours(endHours))));
+
+    [Fact]
+    public void Both_ends_of_an_event_are_exact_to_the_tick()
     {
-        var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", Own, status, At(startMinutes), At(endMinutes))]);
-        Assert.Equal(proves, policy.RelationshipOf(Own, null, ConsentWorld.Now) is not null);
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", Now, Now.AddHours(1));
+        Assert.Equal([false, true, true, false], new[] { Now - Tick, Now, Now.AddHours(1) - Tick, Now.AddHours(1) }.Select(at => Proves(visit, at)));
+        var booking = Booking("booked", Now, Now.AddHours(1));
+        Assert.Equal([false, true, true, false], new[] { Now.AddHours(-24) - Tick, Now.AddHours(-24), Now.AddHours(25) - Tick, Now.AddHours(25) }.Select(at => Proves(booking, at)));
+    }
+
+    /// <summary>What is stated but cannot be read comes as the earliest time: it is over.</summary>
+    [Fact]
+    public void Times_at_the_ends_of_the_calendar_open_nothing_by_overflow()
+    {
+        Assert.False(Proves(new("1.2.3", Own, "in-progress", null, DateTimeOffset.MinValue)));
+        Assert.False(Proves(Booking("booked", DateTimeOffset.MinValue, DateTimeOffset.MinValue)));
+        Assert.False(Proves(Booking("booked", DateTimeOffset.MinValue, null)));
+        Assert.False(Proves(Booking("booked", Now, DateTimeOffset.MinValue)));
+        Assert.False(Proves(Booking("booked", DateTimeOffset.MaxValue, DateTimeOffset.MaxValue)));
+        Assert.True(Proves(Booking("booked", Now, DateTimeOffset.MaxValue)));
+        Assert.True(Proves(Booking("booked", DateTimeOffset.MinValue, Now)));
+        Assert.True(Proves(Booking("booked", DateTimeOffset.MinValue.AddHours(24), Now)));
+        Assert.True(Proves(Booking("booked", Now, DateTimeOffset.MaxValue.AddHours(-24))));
+        Assert.True(Proves(new("1.2.3", Own, "in-progress", DateTimeOffset.MinValue, DateTimeOffset.MaxValue)));
+        Assert.False(Proves(new("1.2.3", Own, "in-progress", DateTimeOffset.MaxValue, null)));
     }
 
     [Fact]
     public void Another_organisations_service_event_proves_nothing()
     {
         var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", "1.2.246.10.99000011", "in-progress", null, null)]);
-        Assert.Null(policy.RelationshipOf(Own, null, ConsentWorld.Now));
-        Assert.Null(policy.RelationshipOf(Own, "1.2.3", ConsentWorld.Now));
+        Assert.Null(policy.RelationshipOf(Own, null, Now));
+        Assert.Null(policy.RelationshipOf(Own, "1.2.3", Now));
     }
 
     [Fact]
     public void A_named_service_event_must_be_the_open_one()
     {
-        var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", Own, "in-progress", null, null), new ServiceEvent("1.2.4", Own, "planned", null, null)]);
-        Assert.NotNull(policy.RelationshipOf(Own, "1.2.3", ConsentWorld.Now));
-        Assert.Null(policy.RelationshipOf(Own, "1.2.4", ConsentWorld.Now));
+        var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", Own, "in-progress", null, null), new ServiceEvent("1.2.4", Own, "planned", null, null), new ServiceEvent("1.2.5", Own, "in-progress", null, Now)]);
+        Assert.NotNull(policy.RelationshipOf(Own, "1.2.3", Now));
+        Assert.Null(policy.RelationshipOf(Own, "1.2.4", Now));
+        Assert.Null(policy.RelationshipOf(Own, "1.2.5", Now));
+        Assert.NotNull(policy.RelationshipOf(Own, "1.2.5", Now - Tick));
+        Assert.Null(policy.RelationshipOf(Own, "1.2.9", Now));
     }
 
-    private static DateTimeOffset? At(int? minutes) => minutes is { } m ? ConsentWorld.Now.AddMinutes(m) : null;
+    [Fact]
+    public void A_relationship_names_its_organisation_event_register_and_services()
+    {
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Register = "4:1.2.9", Services = ProtectedService.Psychiatry };
+        var policy = PolicySnapshot.Compile(1, [], [visit]);
+        foreach (var named in new[] { null, "1.2.3" })
+            Assert.Equal(new CareRelationship(Own, "1.2.3") { Register = "4:1.2.9", Services = ProtectedService.Psychiatry }, policy.RelationshipOf(Own, named, Now));
+    }
+
+    /// <summary>§26.2: entries of a protected service are seen in events of that service, in all that are open, and of a named one in that one alone.</summary>
+    [Fact]
+    public void Services_are_those_of_the_open_events()
+    {
+        var policy = PolicySnapshot.Compile(1, [],
+        [
+            new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry },
+            new ServiceEvent("1.2.4", Own, "in-progress", null, null) { Services = ProtectedService.Genetics | ProtectedService.Psychology },
+            new ServiceEvent("1.2.5", Own, "in-progress", null, Now) { Services = ProtectedService.Addiction },
+            new ServiceEvent("1.2.6", Own, "finished", null, null) { Services = ProtectedService.Psychotherapy },
+            new ServiceEvent("1.2.7", "1.2.246.10.99000011", "in-progress", null, null) { Services = ProtectedService.SexualTherapy },
+            new ServiceEvent(null, Own, "in-progress", null, null) { Services = ProtectedService.Unknown },
+        ]);
+        Assert.Equal(ProtectedService.Psychiatry | ProtectedService.Genetics | ProtectedService.Psychology | ProtectedService.Unknown, policy.RelationshipOf(Own, null, Now)!.Services);
+        Assert.Equal(ProtectedService.Psychiatry, policy.RelationshipOf(Own, "1.2.3", Now)!.Services);
+        Assert.Equal(ProtectedService.Addiction, policy.RelationshipOf(Own, "1.2.5", Now - Tick)!.Services);
+    }
+
+    [Fact]
+    public void An_encounter_and_its_booking_may_bear_one_number()
+    {
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Register = "4:1.2.9", Services = ProtectedService.Psychiatry };
+        var booking = Booking("booked", Now, null) with { Services = ProtectedService.Genetics };
+        var policy = PolicySnapshot.Compile(1, [], [visit, booking]);
+        // The first that is open is told, the services are those of both.
+        Assert.Equal(new CareRelationship(Own, "1.2.3") { Register = "4:1.2.9", Services = ProtectedService.Psychiatry | ProtectedService.Genetics }, policy.RelationshipOf(Own, "1.2.3", Now));
+        Assert.Equal(new CareRelationship(Own, "1.2.3") { Register = "4:1.2.9", Services = ProtectedService.Psychiatry }, policy.RelationshipOf(Own, "1.2.3", Now.AddDays(2)));
+    }
+
+    [Fact]
+    public void Of_many_events_the_open_one_is_found()
+    {
+        var events = Gen.Select(Gen.Int[-50, 50], Gen.Int[0, 60], Gen.Int[0, 9], Gen.Bool).Array[0, 12].Select(all => all.Select((e, i) =>
+            e.Item4 ? Booking("booked", Now.AddHours(e.Item1), Now.AddHours(e.Item1 + e.Item2)) with { Oid = $"1.2.{i}" }
+                : new ServiceEvent($"1.2.{i}", Own, "in-progress", e.Item3 == 0 ? null : Now.AddHours(e.Item1), e.Item3 == 1 ? null : Now.AddHours(e.Item1 + e.Item2))).ToArray());
+        Gen.Select(events, Gen.Int[-110, 110].Array[1, 20]).Sample((all, hours) =>
+        {
+            var policy = PolicySnapshot.Compile(1, [], all);
+            foreach (var at in hours.Select(h => Now.AddHours(h / 2.0)))
+            {
+                var open = all.Where(e => e.IsOpenAt(at)).Select(e => e.Oid).ToArray();
+                var found = policy.RelationshipOf(Own, null, at);
+                if (found is null ? open.Length > 0 : !open.Contains(found.ServiceEvent))
+                    return false;
+                foreach (var e in all)
+                    if ((policy.RelationshipOf(Own, e.Oid, at) is not null) != e.IsOpenAt(at))
+                        return false;
+            }
+            return true;
+        });
+    }
+
+    private static bool Proves(ServiceEvent e, DateTimeOffset? at = null)
+    {
+        var proves = PolicySnapshot.Compile(1, [], [e]).RelationshipOf(Own, null, at ?? Now) is not null;
+        Assert.Equal(e.IsOpenAt(at ?? Now), proves);
+        Assert.Equal(proves, PolicySnapshot.Compile(1, [], [e]).RelationshipOf(Own, e.Oid, at ?? Now) is not null);
+        return proves;
+    }
+
+    private static ServiceEvent Booking(string status, DateTimeOffset? start, DateTimeOffset? end) => new("1.2.3", Own, status, start, end) { Kind = CareEventKind.Appointment };
+
+    private static DateTimeOffset? Minutes(int? minutes) => minutes is { } m ? Now.AddMinutes(m) : null;
+
+    private static DateTimeOffset? Hours(int? hours) => hours is { } h ? Now.AddHours(h) : null;
 }

@@ -55,9 +55,9 @@ static class ConsentWorld
         "confirmed-over" => Confirmed with { Until = Now },
         "confirmed-by-another" => Confirmed with { Professional = "another" },
         "confirmed-for-another-purpose" => Confirmed with { Purpose = "ETREAT" },
+        _ when name.Contains("-but-emergency:", StringComparison.Ordinal) =>
+            (DisclosureDenial)Declared(name.Replace("-but-emergency:", ":", StringComparison.Ordinal))! with { AllowsEmergency = true },
         _ when name.StartsWith("deny-event:", StringComparison.Ordinal) => Denial(new DenialTarget.OfServiceEvent(name["deny-event:".Length..])),
-        _ when name.StartsWith("deny-event-but-emergency:", StringComparison.Ordinal) =>
-            Denial(new DenialTarget.OfServiceEvent(name["deny-event-but-emergency:".Length..])) with { AllowsEmergency = true },
         _ when name.StartsWith("deny-register:", StringComparison.Ordinal) => Denial(new DenialTarget.OfRegister(name["deny-register:".Length..], Register.Patient)),
         _ when name.StartsWith("deny-occupational:", StringComparison.Ordinal) && name.Split(':') is [_, var keeper, var employer] =>
             Denial(new DenialTarget.OfRegister(keeper, Register.Occupational(employer))),

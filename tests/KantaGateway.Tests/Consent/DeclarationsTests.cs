@@ -1,67 +1,242 @@
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
 
 namespace KantaGateway.Tests.Consent;
 
-/// <summary>The FHIR form of declarations: what is written is read back, and nothing else is a declaration.</summary>
+/// <summary>The FHIR form of declarations, from the vector file: what is written is exactly that and read back, and nothing else is a declaration.</summary>
 public class DeclarationsTests
 {
     private const string PatientId = "0b0a55d2-799a-45f5-a161-6a4a5faad1f8";
-    private const string Event = "1.2.246.10.99000011.14.2026.1";
+    private static readonly DateTimeOffset Now = ConsentWorld.Now;
 
-    [Fact]
-    public void What_is_written_is_valid_FHIR_and_read_back()
+    private static readonly JsonElement Vectors =
+        JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Vectors", "declarations.json"))).RootElement;
+
+    private static readonly Dictionary<string, Declaration> Expected = Written().ToDictionary(w => w.Name, w => w.Declaration);
+
+    public static TheoryData<string> Names => [.. Vectors.GetProperty("cases").EnumerateArray().Select(c => c.GetProperty("name").GetString()!)];
+
+    public static TheoryData<string> Spoilings => [.. Vectors.GetProperty("spoilings").EnumerateArray().Select(c => c.GetProperty("is").GetString()!)];
+
+    [Theory, MemberData(nameof(Names))]
+    public void What_is_written_is_valid_FHIR_of_the_shape_that_is_documented(string name)
     {
-        var informing = Assert.IsType<Informing>(Read(Declarations.Informing(PatientId, ConsentWorld.Now)));
-        Assert.True(informing.IsCurrent);
-        Assert.Equal(ConsentWorld.Now, informing.At);
-        Assert.True(Assert.IsType<DisclosurePermit>(Read(Declarations.Permit(PatientId, ConsentWorld.Now))).IsActive);
-        Assert.IsType<DenialTarget.All>(Assert.IsType<DisclosureDenial>(Read(Declarations.Denial(PatientId, new DenialTarget.All(), ConsentWorld.Now))).Target);
-        Assert.Equal(new DenialTarget.OfServiceEvent(Event), Assert.IsType<DisclosureDenial>(Read(Declarations.Denial(PatientId, new DenialTarget.OfServiceEvent(Event), ConsentWorld.Now))).Target);
+        var written = Written().Single(w => w.Name == name).Consent;
+        var (resource, fault) = ResourceParser.Parse(written);
+        Assert.True(resource is not null, fault?.ToString());
+        Assert.Equal(CaseOf(name).ToJsonString(), Sorted(JsonNode.Parse(written))!.ToJsonString());
+    }
+
+    [Theory, MemberData(nameof(Names))]
+    public void What_is_written_is_read_back_as_it_was(string name)
+    {
+        var (read, _) = Read(CaseOf(name));
+        Assert.Equal(Expected[name], read);
+    }
+
+    [Theory, MemberData(nameof(Spoilings))]
+    public void Anything_else_is_no_declaration(string what)
+    {
+        var spoiling = Vectors.GetProperty("spoilings").EnumerateArray().Single(s => s.GetProperty("is").GetString() == what);
+        var consent = CaseOf(spoiling.GetProperty("of").GetString()!);
+        Change(consent, spoiling.GetProperty("at").GetString()!, spoiling.TryGetProperty("value", out var value) ? JsonNode.Parse(value.GetRawText()) : null);
+        Assert.Equal((null, Enum.Parse<DenyReason>(spoiling.GetProperty("expect").GetString()!)), Read(consent));
+        using var document = JsonDocument.Parse(consent.ToJsonString());
+        Assert.Null(Declarations.Read(document.RootElement));
     }
 
     [Fact]
     public void A_withdrawn_declaration_is_the_same_one_out_of_force()
     {
-        using var stored = JsonDocument.Parse(Declarations.Permit(PatientId, ConsentWorld.Now));
-        Assert.False(Assert.IsType<DisclosurePermit>(Read(Declarations.Withdrawn(stored.RootElement))).IsActive);
+        var stored = CaseOf("denial of a service event");
+        (stored["id"], stored["meta"]) = ("c7", JsonNode.Parse("""{"versionId":"v3"}"""));
+        using var document = JsonDocument.Parse(stored.ToJsonString());
+        var withdrawn = JsonNode.Parse(Declarations.Withdrawn(document.RootElement))!.AsObject();
+        Assert.False(withdrawn.ContainsKey("meta"));
+        Assert.Equal(Expected["denial of a service event"] with { Id = "c7", IsActive = false }, Read(withdrawn).Declaration);
     }
 
-    public static TheoryData<string, Action<JsonNode>> Changes => new()
+    [Fact]
+    public void A_stored_declaration_is_known_by_its_id_and_version()
     {
-        { "another status", c => c["status"] = "draft" },
-        { "no kind", c => c["category"]!.AsArray().RemoveAt(1) },
-        { "an unknown kind", c => c["category"]![1]!["coding"]![0]!["code"] = "research" },
-        { "a narrower deny: by actor", c => c["provision"]!["actor"] = JsonNode.Parse("""[{"role":{"text":"x"},"reference":{"display":"x"}}]""") },
-        { "a period that cannot be read", c => c["provision"]!["period"] = JsonNode.Parse("""{"end":"soon"}""") },
-        { "a modifier that nobody knows", c => c["modifierExtension"] = JsonNode.Parse("""[{"url":"https://example.org/not","valueBoolean":true}]""") },
-        { "a nested exception of another purpose", c => c["provision"]!["provision"] = JsonNode.Parse("""[{"type":"permit","purpose":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActReason","code":"HRESCH"}]}]""") },
-        { "a permit that is called denial", c => c["provision"]!["type"] = "permit" },
-        { "a single document", c => c["provision"]!["data"]![0]!["reference"]!["type"] = "DocumentReference" },
-        { "another meaning", c => c["provision"]!["data"]![0]!["meaning"] = "instance" },
-        { "two service events in one", c => c["provision"]!["data"]!.AsArray().Add(c["provision"]!["data"]![0]!.DeepClone()) },
-        { "no OID", c => c["provision"]!["data"]![0]!["reference"]!["identifier"]!["value"] = "visit 1" },
-        { "no date", c => c.AsObject().Remove("dateTime") },
+        var stored = CaseOf("permission");
+        (stored["id"], stored["meta"]) = ("c7", JsonNode.Parse("""{"versionId":"v3"}"""));
+        Assert.Equal(("c7", "v3"), (Read(stored).Declaration!.Id, Read(stored).Declaration!.VersionId));
+        stored["meta"] = JsonNode.Parse("{}");
+        Assert.Equal("", Read(stored).Declaration!.VersionId);
+    }
+
+    /// <summary>A day lasts to its end in Finland, a moment to itself; a day begins when it begins there.</summary>
+    [Theory]
+    [InlineData("""{"start":"2026-11-25T10:00:00Z"}""", "2026-11-25T10:00Z", null)]
+    [InlineData("""{"start":"2026-11-25"}""", "2026-11-24T22:00Z", null)]
+    [InlineData("""{"end":"2026-11-25T10:00:00Z"}""", null, "2026-11-25T10:00Z")]
+    [InlineData("""{"end":"2026-11-25"}""", null, "2026-11-25T22:00Z")]
+    [InlineData("""{"end":"2026-07"}""", null, "2026-07-31T21:00Z")]
+    [InlineData("""{"start":"2026-07-01","end":"2026-07-01"}""", "2026-06-30T21:00Z", "2026-07-01T21:00Z")]
+    [InlineData("{}", null, null)]
+    public void A_period_holds_from_its_start_until_its_end(string period, string? from, string? until)
+    {
+        var consent = CaseOf("permission");
+        consent["provision"]!["period"] = JsonNode.Parse(period);
+        var read = Read(consent).Declaration!;
+        Assert.Equal((At(from), At(until)), (read.From, read.Until));
+
+        static DateTimeOffset? At(string? text) => text is null ? null : DateTimeOffset.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+    }
+
+    [Theory]
+    [InlineData("/sourceAttachment", """{"data":"JVBERi0="}""", true)]
+    [InlineData("/sourceAttachment", """{"url":"Binary/1"}""", true)]
+    [InlineData("/sourceAttachment", """{"title":"form"}""", false)]
+    [InlineData("/sourceAttachment", """{"data":"","url":""}""", false)]
+    [InlineData("/sourceReference", """{"reference":"DocumentReference/1"}""", true)]
+    [InlineData("/sourceReference", """{"reference":""}""", false)]
+    [InlineData("/sourceReference", """{"display":"form"}""", false)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/1"}}]""", true)]
+    [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/1"}},{"verified":true,"verifiedWith":{"reference":"Patient/1"}}]""", true)]
+    [InlineData("/verification", """[{"verified":true}]""", false)]
+    [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/1"}}]""", false)]
+    [InlineData("/verification", """[{"verifiedWith":{"reference":"Patient/1"}}]""", false)]
+    [InlineData("/verification", """{"verified":true,"verifiedWith":{"reference":"Patient/1"}}""", false)]
+    public void A_signed_form_or_a_verification_of_the_person_is_a_signature(string at, string value, bool isSigned)
+    {
+        var consent = CaseOf("permission");
+        Assert.False(Read(consent).Declaration!.IsSigned);
+        Change(consent, at, JsonNode.Parse(value));
+        Assert.Equal(isSigned, Read(consent).Declaration!.IsSigned);
+    }
+
+    [Theory]
+    [InlineData("""[{"type":"Organization","identifier":{"value":"urn:oid:1.2.246.10.99000022"}}]""", "1.2.246.10.99000022")]
+    [InlineData("""[{"type":"Organization","identifier":{"value":"urn:oid:1.2.246.10.99000022"}},{"type":"Organization","identifier":{"value":"urn:oid:1.2.246.10.99000022.10.1"}}]""", "1.2.246.10.99000022")]
+    [InlineData("""[{"type":"Organization","identifier":{"value":"urn:oid:1.2.246.10.99000022"}},{"display":"desk"}]""", null)]
+    [InlineData("""[{"type":"Practitioner","identifier":{"value":"urn:oid:1.2.246.10.99000022"}}]""", null)]
+    [InlineData("""[{"type":"Organization"}]""", null)]
+    [InlineData("[]", null)]
+    public void Who_recorded_a_declaration_is_the_first_organisation_where_each_has_an_OID(string organisations, string? recordedBy)
+    {
+        var consent = CaseOf("permission");
+        consent["organization"] = JsonNode.Parse(organisations);
+        Assert.Equal(recordedBy, Read(consent).Declaration!.RecordedBy);
+    }
+
+    [Fact]
+    public void Other_categories_codings_policies_and_extensions_may_stand_beside()
+    {
+        var informing = CaseOf("informing");
+        informing["policy"] = JsonNode.Parse("""[{"authority":"https://example.org"},{"uri":"https://example.org/other"},{"uri":"https://kantagateway.fi/informing/2019-1"}]""");
+        informing["category"]![1]!["coding"]!.AsArray().Insert(0, JsonNode.Parse("""{"system":"https://example.org/kind","code":"research"}"""));
+        informing["category"]!.AsArray().Insert(0, JsonNode.Parse("""{"text":"without codings"}"""));
+        Assert.Equal((true, false, "2019-1"), Read(informing).Declaration is Informing told ? (told.IsActive, told.IsCurrent, told.TextVersion) : default);
+
+        var emergency = CaseOf("emergency");
+        emergency["extension"]!.AsArray().Insert(0, JsonNode.Parse("""{"url":"https://example.org/other","valueString":"x"}"""));
+        emergency["extension"]![1]!["valueCodeableConcept"]!["coding"]!.AsArray().Insert(0, JsonNode.Parse("""{"system":"https://example.org/reason","code":"fall"}"""));
+        Assert.Equal(Expected["emergency"], Read(emergency).Declaration);
+    }
+
+    [Fact]
+    public void Ids_that_declarations_name_are_compared_as_the_repository_writes_them()
+    {
+        var prescription = CaseOf("denial of a prescription");
+        prescription["provision"]!["data"]![0]!["reference"]!["reference"] = "MedicationRequest/4F6C0B3E-1111-4000-8000-000000000001";
+        Assert.Equal(Expected["denial of a prescription"], Read(prescription).Declaration);
+
+        var review = CaseOf("review that finds none");
+        review["sourceReference"]!["reference"] = "Consent/4F6C0B3E-1111-4000-8000-0000000000E1";
+        Assert.Equal(Expected["review that finds none"], Read(review).Declaration);
+    }
+
+    private static IEnumerable<(string Name, byte[] Consent, Declaration Declaration)> Written()
+    {
+        yield return ("informing", Declarations.Informing(PatientId, Now), new Informing { At = Now, TextVersion = Informing.CurrentTextVersion });
+        yield return ("permission", Declarations.Permit(PatientId, Now), new DisclosurePermit { At = Now });
+        foreach (var (name, target, allowsEmergency) in new (string, DenialTarget, bool)[]
+        {
+            ("denial of all", new DenialTarget.All(), false),
+            ("denial of all but in an emergency", new DenialTarget.All(), true),
+            ("denial of a service event", new DenialTarget.OfServiceEvent("1.2.246.10.99000011.14.2026.1"), false),
+            ("denial of a public register", new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient), false),
+            ("denial of an occupational register", new DenialTarget.OfRegister("1.2.246.10.99000044", Register.Occupational("1.2.246.10.99000055")), false),
+            ("denial of a prescription", new DenialTarget.OfPrescription("4f6c0b3e-1111-4000-8000-000000000001"), false),
+        })
+            yield return (name, Declarations.Denial(PatientId, target, Now, allowsEmergency), new DisclosureDenial { At = Now, Target = target, AllowsEmergency = allowsEmergency });
+
+        const string Own = "1.2.246.10.99000022";
+        var confirmation = new ProtectedConfirmation
+        {
+            At = Now, From = Now, Until = Now.AddHours(8), Professional = "revontuli-laakari", Organisation = Own, RecordedBy = Own, Purpose = "TREAT",
+            Services = ProtectedService.Psychotherapy | ProtectedService.Psychiatry | ProtectedService.Psychology | ProtectedService.MentalHealth
+                | ProtectedService.Addiction | ProtectedService.SexualTherapy | ProtectedService.Genetics,
+        };
+        yield return ("confirmation", Declarations.Confirmation(PatientId, confirmation), confirmation);
+        // It began an hour ago; what it opens are services too whose label nobody knows.
+        var everything = confirmation with { From = Now.AddHours(-1), Until = Now.AddHours(7), Unit = Own + ".10.1", Purpose = "ETREAT", Services = (ProtectedService)byte.MaxValue };
+        yield return ("confirmation of everything", Declarations.Confirmation(PatientId, everything), everything);
+        var emergency = new EmergencyAccess
+        { At = Now, From = Now, Until = Now.AddMinutes(30), Professional = "revontuli-laakari", Organisation = Own, RecordedBy = Own, Unit = Own + ".10.1", Reason = EmergencyReason.CannotBeAsked };
+        yield return ("emergency", Declarations.Emergency(PatientId, emergency with { From = null }, "Löytynyt tajuttomana."), emergency);
+        yield return ("emergency of who cannot assess", Declarations.Emergency(PatientId, emergency with { Unit = null, Reason = EmergencyReason.CannotAssess }, "Sekava."),
+            emergency with { Unit = null, Reason = EmergencyReason.CannotAssess });
+        var review = new EmergencyReview
+        { At = Now, Professional = "reviewer", Organisation = Own, RecordedBy = Own, Unit = Own + ".10.2", Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1", IsJustified = true, IsSigned = true };
+        yield return ("review that finds an emergency", Declarations.Review(PatientId, review), review);
+        yield return ("review that finds none", Declarations.Review(PatientId, review with { IsJustified = false }), review with { IsJustified = false });
+        yield return ("acknowledgement", Declarations.Acknowledged(PatientId, "4f6c0b3e-1111-4000-8000-0000000000e1", Now), new Acknowledgement { At = Now, Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1", IsSigned = true });
+    }
+
+    private static JsonObject CaseOf(string name)
+    {
+        var vector = Vectors.GetProperty("cases").EnumerateArray().Single(c => c.GetProperty("name").GetString() == name);
+        var consent = JsonNode.Parse(Vectors.GetProperty("common").GetRawText())!.AsObject();
+        consent["category"]![1]!["coding"]![0]!["code"] = vector.GetProperty("kind").GetString();
+        consent["policy"]![0]!["uri"] = vector.GetProperty("policy").GetString();
+        foreach (var member in vector.GetProperty("with").EnumerateObject())
+            consent[member.Name] = JsonNode.Parse(member.Value.GetRawText());
+        return Sorted(consent)!.AsObject();
+    }
+
+    /// <summary>Members by name: their order says nothing.</summary>
+    private static JsonNode? Sorted(JsonNode? node) => node switch
+    {
+        JsonObject its => new JsonObject(its.OrderBy(m => m.Key, StringComparer.Ordinal).Select(m => KeyValuePair.Create(m.Key, Sorted(m.Value)))),
+        JsonArray its => new JsonArray([.. its.Select(Sorted)]),
+        _ => node?.DeepClone(),
     };
 
-    [Theory, MemberData(nameof(Changes))]
-    public void Anything_else_is_no_declaration(string what, Action<JsonNode> change)
+    /// <summary>Sets or, where there is no value, removes what an RFC 6901 pointer names.</summary>
+    private static void Change(JsonNode consent, string at, JsonNode? value)
     {
-        Assert.NotEmpty(what);
-        var consent = JsonNode.Parse(Declarations.Denial(PatientId, new DenialTarget.OfServiceEvent(Event), ConsentWorld.Now))!;
-        change(consent);
-        using var document = JsonDocument.Parse(consent.ToJsonString());
-        Assert.Null(Declarations.Read(document.RootElement));
+        var steps = at[1..].Split('/');
+        foreach (var step in steps[..^1])
+            consent = consent is JsonArray list ? list[int.Parse(step, System.Globalization.CultureInfo.InvariantCulture)]! : consent[step]!;
+        switch (consent)
+        {
+            case JsonArray list when steps[^1] == "-":
+                list.Add(value);
+                break;
+            case JsonArray list when int.Parse(steps[^1], System.Globalization.CultureInfo.InvariantCulture) is var index:
+                list.RemoveAt(index);
+                if (value is not null)
+                    list.Insert(index, value);
+                break;
+            case JsonObject its when value is null:
+                Assert.True(its.Remove(steps[^1]));
+                break;
+            default:
+                consent[steps[^1]] = value;
+                break;
+        }
     }
 
-    private static Declaration? Read(byte[] consent)
+    private static (Declaration? Declaration, DenyReason Objection) Read(JsonNode consent)
     {
-        var (resource, fault) = ResourceParser.Parse(consent);
-        Assert.True(resource is not null, Encoding.UTF8.GetString(consent) + fault);
-        using var document = JsonDocument.Parse(consent);
-        return Declarations.Read(document.RootElement);
+        using var document = JsonDocument.Parse(consent.ToJsonString());
+        var (declaration, objection) = DeclarationReader.Read(document.RootElement);
+        return (declaration, objection);
     }
 }

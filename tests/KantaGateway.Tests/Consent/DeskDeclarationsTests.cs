@@ -1,9 +1,7 @@
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
-using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Tests.Consent;
 
@@ -169,58 +167,167 @@ public class DeskDeclarationsTests
             Assert.Equal(DenyReason.DeclarationByAnother, Reason(other, read with { RecordedBy = Own, IsSigned = true }));
     }
 
-    // :: The FHIR form
+    // :: Edges of time
 
     [Fact]
-    public void Each_kind_is_valid_FHIR_and_read_back_as_it_was()
+    public void A_declaration_may_be_dated_five_minutes_ahead_and_has_to_last()
     {
-        (byte[] Consent, Declaration Expected)[] kinds =
-        [
-            (Declarations.Confirmation(PatientId, Confirmation), Confirmation),
-            (Declarations.Confirmation(PatientId, Confirmation with { Services = (ProtectedService)255, Unit = Unit }), Confirmation with { Services = (ProtectedService)255, Unit = Unit }),
-            (Declarations.Emergency(PatientId, Emergency, "Löytynyt tajuttomana."), Emergency),
-            (Declarations.Review(PatientId, Review with { IsJustified = false }), Review with { IsJustified = false, IsSigned = true }),
-            (Declarations.Acknowledged(PatientId, EmergencyId, Now), new Acknowledgement { At = Now, Emergency = EmergencyId, IsSigned = true }),
-            (Declarations.Denial(PatientId, new DenialTarget.OfPrescription(EmergencyId), Now, allowsEmergency: true), new DisclosureDenial { At = Now, Target = new DenialTarget.OfPrescription(EmergencyId), AllowsEmergency = true }),
-            (Declarations.Denial(PatientId, new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient), Now), new DisclosureDenial { At = Now, Target = new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient) }),
-            (Declarations.Denial(PatientId, new DenialTarget.OfRegister("1.2.246.10.99000044", Register.Occupational("1.2.246.10.99000055")), Now), new DisclosureDenial { At = Now, Target = new DenialTarget.OfRegister("1.2.246.10.99000044", Register.Occupational("1.2.246.10.99000055")) }),
-        ];
-        foreach (var (consent, expected) in kinds)
+        var tick = TimeSpan.FromTicks(1);
+        Assert.Null(Reason("system", Permit with { At = Now.AddMinutes(5) }));
+        Assert.Equal(DenyReason.WrongTime, Reason("system", Permit with { At = Now.AddMinutes(5) + tick }));
+        Assert.Null(Reason("system", Permit with { Until = Now + tick }));
+        Assert.Equal(DenyReason.WrongTime, Reason("system", Permit with { From = Now.AddDays(1), Until = Now.AddDays(1) }));
+        Assert.Null(Reason("system", Permit with { From = Now.AddDays(1), Until = Now.AddDays(1) + tick }));
+        Assert.Null(Reason("system", Permit with { From = Now.AddDays(-2), Until = Now.AddDays(-1) }));
+    }
+
+    [Fact]
+    public void A_confirmation_lasts_a_shift_from_its_start_and_begins_about_now()
+    {
+        var tick = TimeSpan.FromTicks(1);
+        Assert.Null(Reason("professional", Confirmation with { From = Now.AddHours(-1), Until = Now.AddHours(7) }));
+        Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Confirmation with { From = Now.AddHours(-1), Until = Now.AddHours(7) + tick }));
+        Assert.Null(Reason("professional", Confirmation with { From = Now.AddMinutes(5), Until = Now.AddHours(8).AddMinutes(5) }));
+        Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Confirmation with { From = Now.AddMinutes(5) + tick, Until = Now.AddHours(8).AddMinutes(5) + tick }));
+        Assert.Equal(TimeSpan.FromHours(8), ProtectedConfirmation.MaxLength);
+    }
+
+    [Fact]
+    public void An_emergency_lasts_half_an_hour_from_its_start()
+    {
+        var tick = TimeSpan.FromTicks(1);
+        Assert.Null(Reason("professional", Emergency with { From = Now.AddMinutes(-1), Until = Now.AddMinutes(29) }, purpose: "ETREAT"));
+        Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Emergency with { From = Now.AddMinutes(-1), Until = Now.AddMinutes(29) + tick }, purpose: "ETREAT"));
+        Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Emergency with { Until = null }, purpose: "ETREAT"));
+        Assert.Equal(TimeSpan.FromMinutes(30), EmergencyAccess.MaxLength);
+    }
+
+    // :: Who declares what
+
+    [Fact]
+    public void An_informing_of_an_outdated_text_is_refused_but_to_withdraw_it()
+    {
+        var outdated = new Informing { At = Now, RecordedBy = Own, TextVersion = "2019-1" };
+        Assert.Equal(DenyReason.UnknownDeclaration, Reason("system", outdated));
+        Assert.Null(Reason("system", outdated with { IsActive = false }));
+        Assert.Null(Reason("citizen", outdated with { IsActive = false }, declared: []));
+    }
+
+    [Fact]
+    public void A_named_service_event_must_prove_treatment_for_what_is_declared_too()
+    {
+        Assert.Equal(DenyReason.NoOpenServiceEvent, Reason("system", new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, Target = new DenialTarget.All() }, serviceEvent: "1.2.246.10.99000022.14.2026.9"));
+        Assert.Null(Reason("system", Permit, serviceEvent: ConsentWorld.OwnEvent));
+    }
+
+    [Fact]
+    public void What_is_no_declaration_is_refused_for_its_own_reason()
+    {
+        foreach (var kind in new[] { "system", "professional", "citizen" })
         {
-            var (resource, fault) = ResourceParser.Parse(consent);
-            Assert.True(resource is not null, fault?.ToString());
-            using var document = JsonDocument.Parse(consent);
-            var read = Declarations.Read(document.RootElement)!;
-            Assert.Equal(expected, read with { From = null, RecordedBy = null });
+            var write = ConsentWorld.InteractionOf(InteractionKind.Create, "Consent") with { Objection = DenyReason.DocumentIsNoScope };
+            Assert.Equal(DenyReason.DocumentIsNoScope, (ConsentWorld.Decide(ConsentWorld.Requester(kind), write, ConsentWorld.Policy(["informed"], true)) as Decision.Deny)?.Reason);
         }
     }
 
-    public static TheoryData<string, Action<JsonNode>> NoEmergencies => new()
+    [Fact]
+    public void The_person_declares_by_making_and_changing_a_Consent_and_in_no_other_way()
     {
-        { "no reason", c => c.AsObject().Remove("extension") },
-        { "an unknown reason", c => c["extension"]![0]!["valueCodeableConcept"]!["coding"]![0]!["code"] = "curious" },
-        { "no words", c => c["extension"]![0]!["valueCodeableConcept"]!["text"] = "  " },
-        { "another purpose", c => c["provision"]!["purpose"]![0]!["code"] = "TREAT" },
-        { "nobody", c => c["provision"]!.AsObject().Remove("actor") },
-        { "two people", c => c["provision"]!["actor"]!.AsArray().Add(c["provision"]!["actor"]![0]!.DeepClone()) },
-        { "no organisation", c => c.AsObject().Remove("organization") },
-    };
-
-    [Theory, MemberData(nameof(NoEmergencies))]
-    public void An_emergency_without_its_parts_is_none(string what, Action<JsonNode> change)
-    {
-        Assert.NotEmpty(what);
-        var consent = JsonNode.Parse(Declarations.Emergency(PatientId, Emergency, "Löytynyt tajuttomana."))!;
-        change(consent);
-        using var document = JsonDocument.Parse(consent.ToJsonString());
-        Assert.Null(Declarations.Read(document.RootElement));
+        Assert.Null(Reason("citizen", Permit, kind: InteractionKind.Create));
+        Assert.Null(Reason("citizen", Permit, kind: InteractionKind.Update));
+        foreach (var kind in new[] { InteractionKind.Patch, InteractionKind.Delete, InteractionKind.Transaction })
+            Assert.Equal(DenyReason.NoLegalBasis, Reason("citizen", Permit, kind: kind));
+        Assert.Equal(DenyReason.NoLegalBasis, (ConsentWorld.Decide(ConsentWorld.Requester("citizen"), ConsentWorld.InteractionOf(InteractionKind.Create, "Observation", declares: Permit), ConsentWorld.Policy(["informed"], true)) as Decision.Deny)?.Reason);
     }
 
-    private static DenyReason? Reason(string requester, Declaration declares, bool open = true, string purpose = "TREAT", string[]? declared = null, InteractionKind kind = InteractionKind.Create) =>
-        (Decide(requester, declares, open, purpose, declared, kind) as Decision.Deny)?.Reason;
+    [Theory]
+    [InlineData("system")]
+    [InlineData("professional")]
+    public void A_clinic_declares_by_making_a_Consent_alone(string kind)
+    {
+        var write = ConsentWorld.InteractionOf(InteractionKind.Create, "Observation", declares: Permit) with { Needs = [("Consent", 'c')] };
+        Assert.Equal(DenyReason.DeclarationByAnother, (ConsentWorld.Decide(ConsentWorld.Requester(kind), write, ConsentWorld.Policy(["informed"], true)) as Decision.Deny)?.Reason);
+    }
 
-    private static Decision Decide(string kind, Declaration declares, bool open = true, string purpose = "TREAT", string[]? declared = null, InteractionKind interaction = InteractionKind.Create) =>
+    [Fact]
+    public void The_person_replaces_nothing_that_a_professional_has_recorded()
+    {
+        var write = ConsentWorld.InteractionOf(InteractionKind.Update, "Consent", declares: new DisclosurePermit { Id = "e1", At = Now });
+        Assert.Equal(DenyReason.DeclarationByAnother, Refused(write, "informed", "emergency"));
+        Assert.Null(Refused(write with { Declares = new DisclosurePermit { Id = "c2", At = Now } }, "informed", "permit", "emergency"));
+        // A new one has no id that could be another's.
+        Assert.Null(Refused(write with { Kind = InteractionKind.Create }, "informed", "emergency"));
+
+        static DenyReason? Refused(Interaction write, params string[] declared) =>
+            (ConsentWorld.Decide(ConsentWorld.Requester("citizen"), write, ConsentWorld.Policy(declared, false)) as Decision.Deny)?.Reason;
+    }
+
+    [Fact]
+    public void Of_the_person_the_whole_record_is_the_scope_of_what_she_declares()
+    {
+        var permit = Assert.IsType<Decision.Permit>(Decide("citizen", Permit));
+        Assert.Equal((LegalBasis.OwnData, Breadth.WholePerson, Own, false), (permit.Basis, permit.Scope.Breadth, permit.Scope.Controller, permit.Scope.MayDeclare));
+    }
+
+    [Fact]
+    public void What_is_declared_at_a_desk_goes_into_the_register_in_which_the_person_is_treated()
+    {
+        Assert.Equal(Register.Patient, Into(ControllerKind.Private, null));
+        Assert.Equal(Register.Patient, Into(ControllerKind.Occupational, null));
+        Assert.Equal(Register.Occupational("1.2.246.10.99000055"), Into(ControllerKind.Occupational, "1.2.246.10.99000055"));
+
+        static string Into(ControllerKind kind, string? employer) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("system") with { ControllerKind = kind },
+            ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Permit) with { Employer = employer }, ConsentWorld.Policy(["informed"], true))).Scope.Register;
+    }
+
+    [Fact]
+    public void A_register_that_is_denied_may_be_given_free_again_by_the_same_rules()
+    {
+        var denial = new DisclosureDenial { At = Now, IsActive = false, Target = new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient) };
+        var write = ConsentWorld.InteractionOf(InteractionKind.Update, "Consent", declares: denial) with { DeniedController = ControllerKind.Public };
+        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("citizen"), write, ConsentWorld.Policy([], false)));
+    }
+
+    [Fact]
+    public void A_record_of_access_is_never_made_out_of_force()
+    {
+        Assert.Equal(DenyReason.DeclarationByAnother, Reason("professional", Confirmation with { IsActive = false }));
+        Assert.Equal(DenyReason.DeclarationByAnother, Reason("professional", Emergency with { IsActive = false }, purpose: "ETREAT"));
+    }
+
+    [Fact]
+    public void Who_has_no_id_records_no_access()
+    {
+        var decision = ConsentWorld.Decide(ConsentWorld.Requester("professional") with { ProfessionalId = null },
+            ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Confirmation with { Professional = null! }), ConsentWorld.Policy([], true));
+        Assert.Equal(DenyReason.DeclarationByAnother, (decision as Decision.Deny)?.Reason);
+    }
+
+    [Theory]
+    [InlineData(TaskClass.Support, DenyReason.NoLegalBasis)]
+    [InlineData(TaskClass.Administration, DenyReason.NoLegalBasis)]
+    [InlineData(TaskClass.LimitedCare, null)]
+    [InlineData(TaskClass.BroadCare, null)]
+    public void An_emergency_is_for_tasks_that_reach_others(TaskClass task, DenyReason? refused)
+    {
+        var decision = ConsentWorld.Decide(ConsentWorld.Requester("professional", "ETREAT") with { Tasks = task }, ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Emergency), ConsentWorld.Policy([], true));
+        Assert.Equal(refused, (decision as Decision.Deny)?.Reason);
+    }
+
+    [Fact]
+    public void A_reviewer_settles_what_the_own_organisation_recorded()
+    {
+        var stored = Emergency with { Id = EmergencyId, At = Now.AddDays(-1), Until = Now.AddDays(-1).AddMinutes(20), Organisation = "1.2.246.10.99000011" };
+        var decision = ConsentWorld.Decide(ConsentWorld.Requester("professional") with { ProfessionalId = "reviewer", Unit = OtherUnit },
+            ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Review), PolicySnapshot.Compile(7, [stored], []));
+        Assert.Equal(DenyReason.NoReview, (decision as Decision.Deny)?.Reason);
+    }
+
+    private static DenyReason? Reason(string requester, Declaration declares, bool open = true, string purpose = "TREAT", string[]? declared = null, InteractionKind kind = InteractionKind.Create, string? serviceEvent = null) =>
+        (Decide(requester, declares, open, purpose, declared, kind, serviceEvent) as Decision.Deny)?.Reason;
+
+    private static Decision Decide(string kind, Declaration declares, bool open = true, string purpose = "TREAT", string[]? declared = null, InteractionKind interaction = InteractionKind.Create, string? serviceEvent = null) =>
         ConsentWorld.Decide(ConsentWorld.Requester(kind, kind == "citizen" ? "PATRQT" : purpose) with { Unit = kind == "professional" ? Unit : null },
-            ConsentWorld.InteractionOf(interaction, "Consent", declares: declares) with { Needs = [("Consent", 'c')] },
+            ConsentWorld.InteractionOf(interaction, "Consent", serviceEvent: serviceEvent, declares: declares) with { Needs = [("Consent", 'c')] },
             ConsentWorld.Policy(declared ?? ["informed"], open));
 }

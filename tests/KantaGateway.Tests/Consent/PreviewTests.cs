@@ -165,17 +165,4 @@ public sealed class PreviewTests : IAsyncLifetime
         foreach (var bad in (string[])["", "[]", "{}", "[1]", """{"w":{"b":3},"s":[]}""", """{"s":[{"b":1}]}""", $$"""{"w":{"b":3},"s":[{{string.Join(',', Enumerable.Repeat("""{"b":1}""", 9))}}]}"""])
             (await _world.SendAsync(reader.Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", bad, "application/json")).Is(HttpStatusCode.BadRequest);
     }
-
-    [Fact]
-    public void Nobody_in_the_preview_is_permitted_more_than_a_real_professional() => Gen.Select(People, Entries, Gen.Bool)
-        .Sample((person, entry, isEmergency) =>
-        {
-            var policy = person.Policy;
-            var seen = entry.IsSeenUnder(Preview.Of(isEmergency ? Viewer.InEmergency : Viewer.Treating, policy, Now).Scope);
-            var real = Sees(Asker("professional", "2.999.1", "preview", null, isEmergency ? "ETREAT" : "TREAT"),
-                new ModelPerson(
-                    [.. person.Declared, .. isEmergency ? [new EmergencyAccess { At = Now, Until = Now.AddMinutes(30), Professional = "preview", Organisation = "2.999.1", Reason = EmergencyReason.CannotBeAsked }] : Array.Empty<Declaration>()],
-                    [new ServiceEvent("2.999.1.14.1", "2.999.1", "in-progress", null, null)], person.Facts), entry);
-            return seen == real;
-        });
 }

@@ -1,0 +1,261 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Consent;
+
+namespace KantaGateway.Tests.Consent;
+
+/// <summary>What of contradicting, overlapping, expired and future-dated declarations is in force (§58: of one thing the latest; of one moment what gives less).</summary>
+public sealed class InForceTests
+{
+    private const string Event = "1.2.246.10.99000011.14.2026.1", OtherEvent = "1.2.246.10.99000011.14.2026.2", Me = "revontuli-laakari";
+    private static readonly string Own = ConsentWorld.Revontuli.ToString();
+    private static readonly DateTimeOffset Now = ConsentWorld.Now;
+    private static readonly DisclosurePermit Permit = new() { Id = "c2", At = Now.AddDays(-1) };
+    private static readonly Informing Informed = new() { Id = "c1", At = Now.AddDays(-9), TextVersion = Informing.CurrentTextVersion };
+    private static readonly DisclosureDenial DenialOfAll = new() { Id = "c3", At = Now.AddDays(-1), Target = new DenialTarget.All() };
+    private static readonly TimeSpan Tick = TimeSpan.FromTicks(1);
+
+    // :: Permissions
+
+    [Fact]
+    public void Of_two_permissions_the_later_decides()
+    {
+        Assert.True(Discloses(Informed, Permit with { IsActive = false, At = Now.AddDays(-2) }, Permit));
+        Assert.True(Discloses(Informed, Permit, Permit with { IsActive = false, At = Now.AddDays(-2) }));
+        Assert.False(Discloses(Informed, Permit, Permit with { IsActive = false, At = Permit.At + Tick }));
+    }
+
+    [Fact]
+    public void Of_two_permissions_of_one_moment_the_one_that_gives_less_decides()
+    {
+        foreach (var less in new[] { Permit with { IsActive = false }, Permit with { Until = Now } })
+        {
+            Assert.False(Discloses(Informed, Permit, less));
+            Assert.False(Discloses(Informed, less, Permit));
+        }
+        var (shorter, longer) = (Permit with { Until = Now + Tick }, Permit with { Until = Now + 2 * Tick });
+        foreach (var policy in new[] { Policy(Informed, shorter, longer), Policy(Informed, longer, shorter), Policy(Informed, longer, shorter, Permit) })
+        {
+            Assert.Equal(shorter, policy.PermissionAt(Now));
+            Assert.Null(policy.PermissionAt(Now + Tick));
+        }
+        // Withdrawn at that moment stays withdrawn, however short the other.
+        foreach (var policy in new[] { Policy(Informed, Permit with { IsActive = false }, shorter), Policy(Informed, shorter, Permit with { IsActive = false }) })
+            Assert.Null(policy.PermissionAt(Now));
+    }
+
+    [Fact]
+    public void A_permission_holds_from_its_start_until_its_end()
+    {
+        var policy = Policy(Informed, Permit with { From = Now, Until = Now.AddHours(1) });
+        Assert.Null(policy.PermissionAt(Now - Tick));
+        Assert.NotNull(policy.PermissionAt(Now));
+        Assert.NotNull(policy.PermissionAt(Now.AddHours(1) - Tick));
+        Assert.Null(policy.PermissionAt(Now.AddHours(1)));
+        // And back again: what was found for one time does not serve another.
+        Assert.NotNull(policy.PermissionAt(Now));
+        Assert.Null(policy.PermissionAt(Now - Tick));
+    }
+
+    /// <summary>Clocks may be five minutes apart; what is dated further ahead gives nothing yet.</summary>
+    [Fact]
+    public void A_permission_dated_ahead_gives_nothing_yet()
+    {
+        var policy = Policy(Informed, Permit with { At = Now.AddMinutes(5) });
+        Assert.NotNull(policy.PermissionAt(Now));
+        Assert.Null(policy.PermissionAt(Now - Tick));
+        Assert.Null(Policy(Informed, Permit with { At = Now.AddMinutes(5) + Tick }).PermissionAt(Now));
+    }
+
+    // :: Informing
+
+    [Fact]
+    public void The_last_informing_decides_and_of_one_moment_the_outdated_one()
+    {
+        var outdated = Informed with { TextVersion = "2019-1" };
+        Assert.True(Discloses(outdated with { At = Informed.At - Tick }, Informed, Permit));
+        Assert.True(Discloses(Informed, outdated with { At = Informed.At - Tick }, Permit));
+        Assert.False(Discloses(Informed, outdated with { At = Informed.At + Tick }, Permit));
+        Assert.False(Discloses(Informed, outdated, Permit));
+        Assert.False(Discloses(outdated, Informed, Permit));
+    }
+
+    [Fact]
+    public void An_informing_that_is_withdrawn_over_or_dated_ahead_informs_nobody()
+    {
+        Assert.False(Discloses(Informed with { IsActive = false }, Permit));
+        Assert.False(Discloses(Informed with { Until = Now }, Permit));
+        Assert.True(Discloses(Informed with { Until = Now + Tick }, Permit));
+        Assert.False(Discloses(Informed with { At = Now.AddMinutes(5) + Tick }, Permit));
+    }
+
+    // :: Denials
+
+    [Fact]
+    public void Of_two_denials_of_one_thing_the_later_decides_and_of_one_moment_both_hold()
+    {
+        var withdrawn = DenialOfAll with { IsActive = false };
+        Assert.False(Discloses(Informed, Permit, withdrawn with { At = DenialOfAll.At - Tick }, DenialOfAll));
+        Assert.False(Discloses(Informed, Permit, DenialOfAll, withdrawn with { At = DenialOfAll.At - Tick }));
+        Assert.True(Discloses(Informed, Permit, DenialOfAll, withdrawn with { At = DenialOfAll.At + Tick }));
+        Assert.True(Discloses(Informed, Permit, withdrawn with { At = DenialOfAll.At + Tick }, DenialOfAll));
+        Assert.False(Discloses(Informed, Permit, DenialOfAll, withdrawn));
+        Assert.False(Discloses(Informed, Permit, withdrawn, DenialOfAll));
+    }
+
+    [Fact]
+    public void Withdrawing_the_denial_of_one_thing_withdraws_no_other()
+    {
+        var (one, other) = (DenialOfAll with { Target = new DenialTarget.OfServiceEvent(Event) }, DenialOfAll with { Target = new DenialTarget.OfServiceEvent(OtherEvent) });
+        var permit = Decided("TREAT", Informed, Permit, one, other, one with { IsActive = false, At = Now });
+        Assert.Equal([OtherEvent], permit.Scope.Withheld.ServiceEvents);
+    }
+
+    [Fact]
+    public void Overlapping_denials_are_listed_once_and_in_order()
+    {
+        DisclosureDenial Of(DenialTarget target) => DenialOfAll with { Target = target };
+        var withheld = Decided("TREAT", Informed, Permit, Of(new DenialTarget.OfServiceEvent(OtherEvent)), Of(new DenialTarget.OfServiceEvent(Event)), Of(new DenialTarget.OfServiceEvent(Event)),
+            Of(new DenialTarget.OfRegister("1.2.4", Register.Patient)), Of(new DenialTarget.OfRegister("1.2.3", Register.Patient)), Of(new DenialTarget.OfPrescription("b")), Of(new DenialTarget.OfPrescription("a"))).Scope.Withheld;
+        Assert.Equal([Event, OtherEvent], withheld.ServiceEvents);
+        Assert.Equal(["1.2.3 2", "1.2.4 2"], withheld.Registers);
+        Assert.Equal(["a", "b"], withheld.Prescriptions);
+    }
+
+    [Fact]
+    public void A_denial_holds_from_its_start_until_its_end_and_waits_for_no_clock()
+    {
+        Assert.False(Discloses(Informed, Permit, DenialOfAll with { Until = Now + Tick }));
+        Assert.True(Discloses(Informed, Permit, DenialOfAll with { Until = Now }));
+        Assert.False(Discloses(Informed, Permit, DenialOfAll with { From = Now }));
+        Assert.True(Discloses(Informed, Permit, DenialOfAll with { From = Now + Tick }));
+        // Dated by a clock that is ahead it binds at once.
+        Assert.False(Discloses(Informed, Permit, DenialOfAll with { At = Now.AddYears(1) }));
+    }
+
+    [Fact]
+    public void What_is_in_force_is_told_newest_first()
+    {
+        var denials = Enumerable.Range(1, 3).Select(i => DenialOfAll with { Id = $"d{i}", At = Now.AddDays(-i), Target = new DenialTarget.OfServiceEvent($"1.2.{i}") }).ToArray();
+        var (permission, inForce) = Policy(Informed, denials[1], Permit, denials[0], denials[2], DenialOfAll with { IsActive = false }).InForceAt(Now);
+        Assert.Equal(Permit, permission);
+        Assert.Equal(["d1", "d2", "d3"], inForce.Select(d => d.Id));
+    }
+
+    [Fact]
+    public void An_unreadable_declaration_denies_all_and_lists_nothing()
+    {
+        var policy = PolicySnapshot.Compile(1, [Informed, null, Permit], []);
+        Assert.Equal(2, policy.Declarations.Count);
+        Assert.Equal(Permit, policy.InForceAt(Now).Permission);
+        Assert.Empty(policy.InForceAt(Now).Denials);
+        Assert.False(Discloses(policy.Declarations.Append(null).ToArray()));
+    }
+
+    // :: Confirmations (§26.2)
+
+    private static readonly ProtectedConfirmation Confirmed = (ProtectedConfirmation)ConsentWorld.Declared("confirmed")!;
+
+    [Fact]
+    public void Every_confirmation_in_force_counts()
+    {
+        Assert.Equal(ProtectedService.Psychiatry | ProtectedService.Genetics, Seen(Confirmed, Confirmed with { Services = ProtectedService.Genetics }));
+        Assert.Equal(ProtectedService.Psychiatry, Seen(Confirmed, Confirmed with { Services = ProtectedService.Genetics, IsActive = false }));
+        Assert.Equal(ProtectedService.Psychiatry, Seen(Confirmed, Confirmed with { Services = ProtectedService.Genetics, Until = Now }));
+        Assert.Equal(ProtectedService.Psychiatry, Seen(Confirmed with { Until = Now + Tick }));
+        Assert.Equal(ProtectedService.None, Seen(Confirmed with { From = Now + Tick }));
+    }
+
+    /// <summary>Bound to the professional, the organisation, the purpose and the time: nobody else's serves.</summary>
+    [Fact]
+    public void A_confirmation_is_of_one_professional_in_one_organisation_for_one_purpose()
+    {
+        Assert.Equal(ProtectedService.None, Seen(Confirmed with { Professional = "another" }));
+        Assert.Equal(ProtectedService.None, Seen(Confirmed with { Organisation = "1.2.246.10.99000011" }));
+        Assert.Equal(ProtectedService.None, Seen(Confirmed with { Purpose = "ETREAT" }));
+    }
+
+    // :: Emergencies (§54.2, EHDS Art. 11(5))
+
+    private static readonly EmergencyAccess Emergency = (EmergencyAccess)ConsentWorld.Declared("emergency")!;
+
+    [Fact]
+    public void An_emergency_is_open_for_its_professional_until_its_end()
+    {
+        var policy = Policy(Emergency);
+        Assert.Equal(Emergency, policy.EmergencyOf(Me, Own, Now));
+        Assert.Equal(Emergency, policy.EmergencyOf(Me, Own, Emergency.Until!.Value - Tick));
+        Assert.Null(policy.EmergencyOf(Me, Own, Emergency.Until.Value));
+        Assert.Null(policy.EmergencyOf("another", Own, Now));
+        Assert.Null(policy.EmergencyOf(Me, "1.2.246.10.99000011", Now));
+        Assert.Null(policy.EmergencyOf(null, Own, Now));
+        Assert.Null(Policy(Emergency with { IsActive = false }).EmergencyOf(Me, Own, Now));
+        Assert.Equal("e2", Policy(Emergency with { Until = Now }, Emergency with { Id = "e2" }).EmergencyOf(Me, Own, Now)!.Id);
+    }
+
+    [Fact]
+    public void An_emergency_waits_three_days_for_its_review()
+    {
+        var old = Emergency with { Id = "e0", At = Now - EmergencyAccess.ReviewedWithin, Until = Now.AddDays(-2) };
+        Assert.Equal(TimeSpan.FromDays(3), EmergencyAccess.ReviewedWithin);
+        Assert.Equal(DenyReason.EmergenciesRest, Refused(Emergency, old));
+        Assert.Null(Refused(Emergency, old with { At = old.At + Tick }));
+        Assert.Null(Refused(Emergency, old with { Professional = "another" }));
+        Assert.Null(Refused(Emergency, old with { Organisation = "1.2.246.10.99000011" }));
+        // The same policy, a moment before and at the third day's end.
+        var policy = Policy(Informed, old with { Id = "e1" }, Emergency with { Until = Now.AddHours(1) });
+        Assert.IsType<Decision.Permit>(Decide("ETREAT", policy, Now - Tick));
+        Assert.IsType<Decision.Deny>(Decide("ETREAT", policy, Now));
+    }
+
+    [Fact]
+    public void The_first_review_stands()
+    {
+        var review = (EmergencyReview)ConsentWorld.Declared("emergency-unjustified")!;
+        Assert.Equal(DenyReason.EmergenciesRest, Refused(Emergency, review));
+        Assert.Null(Refused(Emergency, review, review with { IsJustified = true, At = review.At - Tick }));
+        Assert.Null(Refused(Emergency, review with { IsJustified = true, At = review.At - Tick }, review));
+        Assert.Equal(DenyReason.EmergenciesRest, Refused(Emergency, review, review with { IsJustified = true, At = review.At + Tick }));
+        Assert.Equal(DenyReason.EmergenciesRest, Refused(Emergency, review with { IsJustified = true, At = review.At + Tick }, review));
+        // Of another emergency it settles nothing, and withdrawn neither.
+        Assert.Null(Refused(Emergency, review with { Emergency = "e9" }));
+        Assert.Null(Refused(Emergency, review with { IsActive = false }));
+    }
+
+    // :: The preview's people
+
+    [Fact]
+    public void What_is_about_to_be_declared_changes_the_preview_and_not_the_policy()
+    {
+        var policy = PolicySnapshot.Compile(7, [Informed, null], [], new(new(2000, 1, 1), null));
+        var with = policy.With(Permit);
+        Assert.Null(policy.PermissionAt(Now));
+        Assert.Equal(Permit, with.PermissionAt(Now));
+        Assert.Equal((7L, policy.Person, 2), (with.Version, with.Person, with.Declarations.Count));
+        // What nobody can read denies in the preview too.
+        Assert.Equal(Breadth.OwnRegister, Preview.Of(Viewer.Treating, with, Now).Scope.Breadth);
+        Assert.Equal(Breadth.Disclosed, Preview.Of(Viewer.Treating, Policy(Informed).With(Permit), Now).Scope.Breadth);
+    }
+
+    [Fact]
+    public void A_preview_of_an_emergency_is_of_one_that_was_just_recorded()
+    {
+        Assert.Equal(LegalBasis.Emergency, Preview.Of(Viewer.InEmergency, PolicySnapshot.Empty, Now).Basis);
+        Assert.Equal(Breadth.OwnRegister, Preview.Of(Viewer.InEmergency, Policy(DenialOfAll), Now).Scope.Breadth);
+        Assert.Equal(LegalBasis.Emergency, Preview.Of(Viewer.InEmergency, Policy(DenialOfAll with { AllowsEmergency = true }), Now).Basis);
+        Assert.Equal(LegalBasis.OwnRegister, Preview.Of(Viewer.Treating, PolicySnapshot.Empty, Now).Basis);
+    }
+
+    private static PolicySnapshot Policy(params Declaration?[] declared) =>
+        PolicySnapshot.Compile(7, declared, [new ServiceEvent(ConsentWorld.OwnEvent, Own, "in-progress", Now.AddHours(-1), null)]);
+
+    private static bool Discloses(params Declaration?[] declared) => Decided("TREAT", declared).Scope.Breadth == Breadth.Disclosed;
+
+    private static ProtectedService Seen(params Declaration?[] declared) => Decided("TREAT", [Informed, Permit, .. declared]).Scope.Withheld.SeenServices;
+
+    private static DenyReason? Refused(params Declaration?[] declared) => (Decide("ETREAT", Policy(declared), Now) as Decision.Deny)?.Reason;
+
+    private static Decision.Permit Decided(string purpose, params Declaration?[] declared) => Assert.IsType<Decision.Permit>(Decide(purpose, Policy(declared), Now));
+
+    private static Decision Decide(string purpose, PolicySnapshot policy, DateTimeOffset now) => ConsentDecision.Decide(ConsentWorld.Requester("professional", purpose),
+        ConsentWorld.Interaction(InteractionKind.Search, "Observation"), policy, policy.RelationshipOf(Own, null, now), now);
+}

@@ -1,0 +1,131 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification.Mandates;
+
+namespace KantaGateway.Tests.Consent;
+
+/// <summary>What age and death begin and end: retention (§24, Annex), representation (§50), what custodians see (§34).</summary>
+public sealed class PersonFactsTests
+{
+    private static readonly DateTimeOffset Now = ConsentWorld.Now;
+
+    [Theory]
+    [InlineData("2014-11-25T12:00:00Z", true)]
+    [InlineData("2014-11-25T12:00:01Z", false)]
+    public void Nothing_is_shown_twelve_years_after_death(string died, bool isOver) => Assert.Equal(isOver, IsOver(new(new(1990, 1, 1), At(died))));
+
+    [Theory]
+    [InlineData("1906-11-25", true)]
+    [InlineData("1906-11-26", false)]
+    public void Nothing_is_shown_a_hundred_and_twenty_years_from_birth(string born, bool isOver) => Assert.Equal(isOver, IsOver(new(Day(born), null)));
+
+    [Fact]
+    public void Death_decides_where_it_is_known()
+    {
+        Assert.False(IsOver(new(new(1900, 1, 1), Now.AddYears(-1))));
+        Assert.False(IsOver(PersonFacts.Unknown));
+    }
+
+    [Fact]
+    public void What_ends_after_the_last_day_that_there_is_does_not_end()
+    {
+        Assert.Equal(DateTimeOffset.MaxValue, new PersonFacts(null, DateTimeOffset.MaxValue).KeptUntil);
+        Assert.Equal(DateTimeOffset.MaxValue, new PersonFacts(DateOnly.MaxValue, null).KeptUntil);
+        Assert.Equal(DateTimeOffset.MaxValue, new PersonFacts(DateOnly.MaxValue, null).TwelfthBirthday);
+        Assert.Equal(new DateTimeOffset(9999, 1, 1, 0, 0, 0, TimeSpan.Zero), new PersonFacts(new(9987, 1, 1), null).TwelfthBirthday);
+    }
+
+    [Fact]
+    public void What_is_kept_no_longer_is_not_written_into_the_past()
+    {
+        // What an update would show of a record is decided as any write is: it may be corrected until it is destroyed.
+        var policy = ConsentWorld.Policy([], false, person: new(null, Now.AddYears(-13)));
+        Assert.Equal(Breadth.OwnRegister, Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Create, "Observation"), policy)).Scope.Breadth);
+    }
+
+    [Theory]
+    [InlineData("2008-11-26", true)]
+    [InlineData("2008-11-25", false)]
+    [InlineData("2008-11-24", false)]
+    [InlineData("2008-12-01", true)]
+    [InlineData("2007-12-01", false)]
+    public void Custody_ends_with_majority(string born, bool represents)
+    {
+        Assert.Equal(represents, Represents(RepresentationKind.Custodian, new(Day(born), null)));
+        Assert.True(Represents(RepresentationKind.Mandate, new(Day(born), null)));
+    }
+
+    /// <summary>Who was born on a leap day comes of age on 28 February where there is none.</summary>
+    [Theory]
+    [InlineData("2026-02-27T12:00Z", 17)]
+    [InlineData("2026-02-28T12:00Z", 18)]
+    [InlineData("2028-02-28T12:00Z", 19)]
+    [InlineData("2028-02-29T12:00Z", 20)]
+    public void Age_is_counted_in_completed_years(string at, int age) => Assert.Equal(age, new PersonFacts(new(2008, 2, 29), null).AgeAt(At(at)));
+
+    [Fact]
+    public void Of_whom_no_birth_date_is_known_no_age_is()
+    {
+        Assert.Null(PersonFacts.Unknown.AgeAt(Now));
+        Assert.Null(PersonFacts.Unknown.TwelfthBirthday);
+        Assert.True(Represents(RepresentationKind.Custodian, PersonFacts.Unknown));
+    }
+
+    [Theory]
+    [InlineData(RepresentationKind.Custodian)]
+    [InlineData(RepresentationKind.Mandate)]
+    public void Representation_ends_at_the_moment_of_death(RepresentationKind kind)
+    {
+        Assert.False(Represents(kind, new(new(2015, 1, 1), Now)));
+        Assert.True(Represents(kind, new(new(2015, 1, 1), Now.AddTicks(1))));
+    }
+
+    /// <summary>§34, §51: 40202 codes decide; what has none is seen if it was written before the child was twelve, and never where that is not known.</summary>
+    [Fact]
+    public void A_custodian_is_withheld_what_is_the_minors_own()
+    {
+        Assert.Equal((true, new DateTimeOffset(2025, 3, 5, 0, 0, 0, TimeSpan.Zero)), Withheld(RepresentationKind.Custodian, new(new(2013, 3, 5), null)));
+        Assert.Equal((true, null), Withheld(RepresentationKind.Custodian, PersonFacts.Unknown));
+        Assert.Equal((false, null), Withheld(RepresentationKind.Mandate, new(new(2013, 3, 5), null)));
+    }
+
+    /// <summary>Release days begin at midnight in Finland, so the hour is as exact as the second.</summary>
+    [Theory]
+    [InlineData("2026-11-25T11:59:59.9999999Z", "2026-11-25T11:00Z")]
+    [InlineData("2026-11-25T12:00:00Z", "2026-11-25T12:00Z")]
+    [InlineData("2026-11-25T12:00:00.0000001Z", "2026-11-25T12:00Z")]
+    [InlineData("2026-11-25T14:30:00+02:00", "2026-11-25T12:00Z")]
+    public void What_is_not_yet_released_is_withheld_from_the_person(string now, string unreleasedAt)
+    {
+        foreach (var requester in new[] { ConsentWorld.Requester("citizen"), For(RepresentationKind.Mandate), For(RepresentationKind.Custodian) })
+            // One after the other, so that what was kept of an hour does not serve another.
+            foreach (var moment in new[] { At(now), At(now).AddHours(5), At(now) })
+                Assert.Equal(At(unreleasedAt) + (moment - At(now)), Decided(requester with { Expires = DateTimeOffset.MaxValue }, PersonFacts.Unknown, moment).Scope.Withheld.UnreleasedAt);
+    }
+
+    private static bool IsOver(PersonFacts facts) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"),
+        ConsentWorld.Interaction(InteractionKind.Search, "Observation"), ConsentWorld.Policy([], true, person: facts))).Scope.Breadth == Breadth.None;
+
+    private static bool Represents(RepresentationKind kind, PersonFacts facts)
+    {
+        var decision = ConsentWorld.Decide(For(kind), ConsentWorld.Interaction(InteractionKind.Search, "Observation"), ConsentWorld.Policy([], false, person: facts));
+        Assert.True(decision is Decision.Permit || ((Decision.Deny)decision).Reason == DenyReason.NotOwnData);
+        return decision is Decision.Permit;
+    }
+
+    private static (bool, DateTimeOffset?) Withheld(RepresentationKind kind, PersonFacts facts)
+    {
+        var withheld = Decided(For(kind), facts, Now).Scope.Withheld;
+        return (withheld.FromCustodians, withheld.UnknownShownBefore);
+    }
+
+    private static Decision.Permit Decided(KantaGateway.Gateway.Identification.Requester requester, PersonFacts facts, DateTimeOffset now) => Assert.IsType<Decision.Permit>(
+        ConsentDecision.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), ConsentWorld.Policy([], false, person: facts), null, now));
+
+    private static KantaGateway.Gateway.Identification.Requester For(RepresentationKind kind) =>
+        ConsentWorld.Requester("another citizen", "PATRQT") with { OnBehalfOf = new(ConsentWorld.Person, kind, "Onni Koe") };
+
+    private static DateOnly Day(string text) => DateOnly.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+
+    private static DateTimeOffset At(string text) => DateTimeOffset.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,83 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Tests.Consent;
+
+/// <summary>What a policy and a token remember of decisions is bounded, and serves exactly the question that it was made for.</summary>
+public sealed class RememberedDecisionTests
+{
+    private const int Bound = 256;
+
+    /// <summary>A token is remembered as long as it lives: who asks with it for every organisation in the world gets answers, and no memory grows.</summary>
+    [Fact]
+    public void Permits_are_remembered_up_to_a_bound_and_made_anew_beyond_it()
+    {
+        var system = ConsentWorld.Requester("system");
+        var search = ConsentWorld.Interaction(InteractionKind.Search, "Observation");
+        var remembered = Enumerable.Range(1, Bound + 2).Count(i =>
+        {
+            var requester = system with { Organisation = Oid.Parse($"1.2.246.10.{i}") };
+            var (once, again) = (Decide(requester, search, PolicySnapshot.Empty), Decide(requester, search, PolicySnapshot.Empty));
+            Assert.Equal($"1.2.246.10.{i}", once.Scope.Controller);
+            Assert.Equal(once.Scope, again.Scope);
+            return ReferenceEquals(once, again);
+        });
+        Assert.Equal(Bound, remembered);
+    }
+
+    [Fact]
+    public void Relationships_are_remembered_of_so_many_organisations()
+    {
+        string[] organisations = [.. Enumerable.Range(1, 66).Select(i => $"1.2.246.10.{i}")];
+        var policy = PolicySnapshot.Compile(1, [], [.. organisations.Select(o => new ServiceEvent(o + ".14.1", o, "in-progress", null, null))]);
+        var remembered = organisations.Count(o =>
+        {
+            var (once, again) = (policy.RelationshipOf(o, null, ConsentWorld.Now), policy.RelationshipOf(o, null, ConsentWorld.Now));
+            Assert.Equal(new CareRelationship(o, o + ".14.1"), once);
+            Assert.Equal(once, again);
+            return ReferenceEquals(once, again);
+        });
+        Assert.Equal(64, remembered);
+    }
+
+    /// <summary>One policy, asked by many in every way: each gets what a policy that nobody had asked before would give.</summary>
+    [Fact]
+    public void What_was_decided_for_one_answers_for_nobody_else()
+    {
+        string[] declared = ["informed", "permit", "confirmed", "emergency", "deny-event:1.2.246.10.99000011.14.2026.1", "deny-register-but-emergency:1.2.246.10.99000033"];
+        var events = new[] { ConsentWorld.Revontuli.ToString(), "1.2.246.10.99000011", "1.2.246.10.99000044" }.Select((o, i) =>
+            new ServiceEvent(o + ".14.2026.1", o, "in-progress", null, null) { Services = (ProtectedService)(i * 8), Register = i == 2 ? Register.Occupational("1.2.246.10.99000055") : Register.Patient }).ToArray();
+        PolicySnapshot Fresh() => PolicySnapshot.Compile(1, declared.Select(ConsentWorld.Declared), events);
+        var kept = Fresh();
+        var scopes = SmartScope.ParseAll(["system/*.cruds", "user/*.cruds", "patient/*.cruds"]);
+        var asked = 0;
+        foreach (var organisation in events.Select(e => e.Controller))
+            foreach (var who in new[] { "revontuli-laakari", "another" })
+                foreach (var purpose in new[] { "TREAT", "ETREAT" })
+                    foreach (var tasks in Enum.GetValues<KantaGateway.Gateway.Identification.Professionals.TaskClass>())
+                        foreach (var kind in new[] { InteractionKind.Read, InteractionKind.Search, InteractionKind.Create })
+                            foreach (var (employer, serviceEvent) in new[] { (null, null), ("1.2.246.10.99000055", null), ("1.2.246.10.99000066", organisation + ".14.2026.1") })
+                            {
+                                Requester Asker(IReadOnlyList<SmartScope> scopes) => ConsentWorld.Requester("professional", purpose) with
+                                {
+                                    Organisation = Oid.Parse(organisation), ProfessionalId = who, Tasks = tasks, Scopes = scopes,
+                                    ControllerKind = organisation.EndsWith("44", StringComparison.Ordinal) ? ControllerKind.Occupational : ControllerKind.Private,
+                                };
+                                var interaction = ConsentWorld.Interaction(kind, "Appointment", serviceEvent: serviceEvent) with { Employer = employer };
+                                var fresh = ConsentWorld.Decide(Asker([.. scopes]), interaction, Fresh());
+                                var again = ConsentWorld.Decide(Asker(scopes), interaction, kept);
+                                Assert.Equal(fresh.GetType(), again.GetType());
+                                if (fresh is Decision.Deny)
+                                    Assert.Equal(fresh, again);
+                                if (fresh is Decision.Permit permit)
+                                    Assert.Equal((permit.Basis, permit.Scope, string.Join(' ', permit.Rules), permit.RestsOnPolicy),
+                                        again is Decision.Permit its ? (its.Basis, its.Scope, string.Join(' ', its.Rules), its.RestsOnPolicy) : default);
+                                asked++;
+                            }
+        Assert.Equal(540, asked);
+    }
+
+    private static Decision.Permit Decide(Requester requester, Interaction interaction, PolicySnapshot policy) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, interaction, policy));
+}
