@@ -140,6 +140,17 @@ public class DeclarationsTests
     }
 
     [Fact]
+    public void Services_and_reasons_are_told_by_their_names_and_words()
+    {
+        Assert.Equal(["psychiatry", "genetics"], Declarations.NamesOf(ProtectedService.Genetics | ProtectedService.Psychiatry));
+        Assert.Empty(Declarations.NamesOf((ProtectedService)byte.MaxValue));
+        using var emergency = JsonDocument.Parse(CaseOf("emergency").ToJsonString());
+        Assert.Equal("Löytynyt tajuttomana.", Declarations.ReasonTextOf(emergency.RootElement));
+        using var review = JsonDocument.Parse(CaseOf("review that finds none").ToJsonString());
+        Assert.Null(Declarations.ReasonTextOf(review.RootElement));
+    }
+
+    [Fact]
     public void Ids_that_declarations_name_are_compared_as_the_repository_writes_them()
     {
         var prescription = CaseOf("denial of a prescription");

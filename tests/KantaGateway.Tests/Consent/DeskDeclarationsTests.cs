@@ -240,6 +240,15 @@ public class DeskDeclarationsTests
         Assert.Equal(DenyReason.NoLegalBasis, (ConsentWorld.Decide(ConsentWorld.Requester("citizen"), ConsentWorld.InteractionOf(InteractionKind.Create, "Observation", declares: Permit), ConsentWorld.Policy(["informed"], true)) as Decision.Deny)?.Reason);
     }
 
+    [Fact]
+    public void The_person_says_nothing_of_how_a_declaration_was_made()
+    {
+        var write = ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Permit) with { Needs = [("Consent", 'c'), ("Provenance", 'c')] };
+        Assert.Equal(DenyReason.NoLegalBasis, (ConsentWorld.Decide(ConsentWorld.Requester("citizen"), write, ConsentWorld.Policy(["informed"], true)) as Decision.Deny)?.Reason);
+        // A clinic does of its desk.
+        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("system"), write, ConsentWorld.Policy(["informed"], true)));
+    }
+
     [Theory]
     [InlineData("system")]
     [InlineData("professional")]

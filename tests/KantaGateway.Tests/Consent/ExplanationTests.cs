@@ -60,6 +60,39 @@ public sealed class ExplanationTests
         Assert.Equal("OwnRegister NoCareRelationship SpeciallyProtected", Rules(ConsentWorld.Requester("professional", "ETREAT"), InteractionKind.Search, "emergency", false));
 
     [Theory]
+    [InlineData("", true, "OwnRegister JointRegister CareRelationship SpeciallyProtected NonDisclosure")]
+    [InlineData("informed", true, "OwnRegister JointRegister CareRelationship SpeciallyProtected NonDisclosure")]
+    [InlineData("permit", true, "OwnRegister JointRegister CareRelationship SpeciallyProtected NonDisclosure")]
+    [InlineData("informed permit", true, "OwnRegister Permission CareRelationship SpeciallyProtected NonDisclosure")]
+    [InlineData("deny-event:" + Event, true, "OwnRegister JointRegister CareRelationship DenialOfServiceEvents SpeciallyProtected NonDisclosure")]
+    [InlineData("deny-all", true, "OwnRegister DenialOfAll SpeciallyProtected")]
+    [InlineData("", false, "OwnRegister NoCareRelationship SpeciallyProtected")]
+    public void Of_controllers_that_need_no_permission_among_each_other(string declared, bool open, string rules)
+    {
+        var requester = ConsentWorld.Requester("professional") with { JointWith = [ConsentWorld.Revontuli.ToString(), Aurora] };
+        Assert.Equal(rules, Rules(requester, InteractionKind.Search, declared, open));
+        var joint = rules.Contains("Joint", StringComparison.Ordinal);
+        var decided = Decided(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), declared, open);
+        Assert.Equal(joint ? requester.JointWith : null, decided.Scope.OnlyOf);
+        Assert.Equal(joint, decided.Basis == LegalBasis.JointRegister);
+    }
+
+    [Fact]
+    public void Of_who_writes_for_those_who_buy_its_services()
+    {
+        var professional = ConsentWorld.Requester("professional") with { ProducesFor = [Aurora] };
+        Assert.Equal("Archive NotInformed SpeciallyProtected PurchasedServices", Rules(professional, InteractionKind.Create, "", true));
+        Assert.Equal("Archive Permission CareRelationship SpeciallyProtected NonDisclosure PurchasedServices", Rules(professional, InteractionKind.Create, "informed permit", true));
+        Assert.Equal("Archive PurchasedServices", Rules(professional with { Kind = RequesterKind.System }, InteractionKind.Create, "", true));
+        // What is declared at a desk, the directory and a person's own declarations are nobody's purchase.
+        var confirmation = ConsentWorld.Interaction(InteractionKind.Create, "Consent", declares: "confirmed");
+        Assert.Equal("RecordsAccess", Rules(professional, confirmation, "", true));
+        Assert.Empty(Decided(professional, confirmation, "", true).Scope.MayWriteFor);
+        Assert.Equal("Directory", Rules(professional, ConsentWorld.Interaction(InteractionKind.Create, "Organization", directory: true), "", true));
+        Assert.Equal("SelfDeclares", Rules(ConsentWorld.Requester("citizen") with { ProducesFor = [Aurora] }, ConsentWorld.Interaction(InteractionKind.Create, "Consent", declares: "permit"), "informed", true));
+    }
+
+    [Theory]
     [InlineData(InteractionKind.Search, "OwnRegister")]
     [InlineData(InteractionKind.Create, "Archive")]
     public void Of_a_system(InteractionKind kind, string rules) => Assert.Equal(rules, Rules(ConsentWorld.Requester("system"), kind, "informed permit", true));
@@ -127,6 +160,17 @@ public sealed class ExplanationTests
             Assert.True(Decided(For(kind), ConsentWorld.Interaction(InteractionKind.Search, "Patient"), "", false).Scope.HidesContacts);
         Assert.False(Decided(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Search, "Patient"), "", true).Scope.HidesContacts);
         Assert.False(Decided(ConsentWorld.Requester("citizen"), ConsentWorld.Interaction(InteractionKind.Search, "Patient"), "", false).Scope.HidesContacts);
+    }
+
+    [Fact]
+    public void Every_rule_reason_and_basis_has_a_name_in_words()
+    {
+        Assert.Equal("denial-of-service-events", Explanation.NameOf(Rule.DenialOfServiceEvents));
+        Assert.Equal("no-open-service-event", Explanation.NameOf(DenyReason.NoOpenServiceEvent));
+        Assert.Equal("disclosure-permission", Explanation.NameOf(LegalBasis.DisclosurePermission));
+        Assert.Equal("permit own-register: own-register not-informed specially-protected",
+            Explanation.Of(Decided(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Search, "Observation"), "", true)));
+        Assert.Equal(Enum.GetValues<Rule>().Length, Enum.GetValues<Rule>().Select(Explanation.NameOf).Distinct().Count(name => name.Length > 0));
     }
 
     private static Requester For(RepresentationKind kind) => ConsentWorld.Requester("another citizen", "PATRQT") with { OnBehalfOf = new(ConsentWorld.Person, kind, "Onni Koe") };

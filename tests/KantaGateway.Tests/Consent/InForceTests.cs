@@ -207,6 +207,29 @@ public sealed class InForceTests
         Assert.IsType<Decision.Deny>(Decide("ETREAT", policy, Now));
     }
 
+    /// <summary>Overdue of one person it rests for all: the policy of that one says so, and the requester of everybody's.</summary>
+    [Fact]
+    public void An_overdue_review_bars_from_emergencies_of_everybody()
+    {
+        var old = Emergency with { At = Now - EmergencyAccess.ReviewedWithin };
+        var policy = Policy(old);
+        Assert.False(policy.HasOverdueEmergency(Me, Own, Now - Tick));
+        Assert.True(policy.HasOverdueEmergency(Me, Own, Now));
+        Assert.False(policy.HasOverdueEmergency("another", Own, Now));
+        Assert.False(policy.HasOverdueEmergency(Me, "1.2.246.10.99000011", Now));
+        foreach (var isJustified in new[] { true, false })
+            Assert.False(Policy(old, (EmergencyReview)ConsentWorld.Declared("emergency-unjustified")! with { IsJustified = isJustified }).HasOverdueEmergency(Me, Own, Now));
+
+        var others = Policy(Emergency);
+        var requester = ConsentWorld.Requester("professional", "ETREAT");
+        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), others));
+        Assert.Equal(Decision.Deny.Of(DenyReason.EmergenciesRest), ConsentWorld.Decide(requester with { EmergencyIsOverdue = true }, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), others));
+        Assert.Equal(Decision.Deny.Of(DenyReason.EmergenciesRest), ConsentWorld.Decide(requester with { EmergencyIsOverdue = true },
+            ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Emergency with { At = Now, Until = Now.AddMinutes(30) }), others));
+        // In treatment it bars nobody.
+        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional") with { EmergencyIsOverdue = true }, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), others));
+    }
+
     [Fact]
     public void The_first_review_stands()
     {
@@ -234,6 +257,18 @@ public sealed class InForceTests
         // What nobody can read denies in the preview too.
         Assert.Equal(Breadth.OwnRegister, Preview.Of(Viewer.Treating, with, Now).Scope.Breadth);
         Assert.Equal(Breadth.Disclosed, Preview.Of(Viewer.Treating, Policy(Informed).With(Permit), Now).Scope.Breadth);
+    }
+
+    [Fact]
+    public void A_withdrawal_in_the_preview_takes_the_place_of_what_it_withdraws()
+    {
+        var policy = Policy(Informed, Permit, DenialOfAll, DenialOfAll with { Id = "", At = Now.AddDays(-3), Target = new DenialTarget.OfServiceEvent(Event) });
+        Assert.Equal(LegalBasis.OwnRegister, Preview.Of(Viewer.Treating, policy, Now).Basis);
+        var withdrawn = policy.With(DenialOfAll with { IsActive = false });
+        Assert.Equal(LegalBasis.DisclosurePermission, Preview.Of(Viewer.Treating, withdrawn, Now).Basis);
+        Assert.Equal(4, withdrawn.Declarations.Count);
+        // What is not stored yet has no id, and takes nothing's place.
+        Assert.Equal(5, policy.With(DenialOfAll with { Id = "" }).Declarations.Count);
     }
 
     [Fact]

@@ -147,16 +147,6 @@ public sealed class PreviewTests : IAsyncLifetime
         (await _world.SendAsync(_world.As(_person, Aurora).Grant with { Use = GrantUse.Policy }, null, "POST", "/preview", JsonSerializer.Serialize(question), "application/json")).Is(HttpStatusCode.OK).Text, JsonSerializerOptions.Web)!;
 
     [Fact]
-    public void A_withdrawal_in_the_preview_takes_the_place_of_what_it_withdraws()
-    {
-        var denial = new DisclosureDenial { Id = "denial", At = Now.AddDays(-1), Target = new DenialTarget.All() };
-        var policy = PolicySnapshot.Compile(1,
-            [new Informing { At = Now.AddDays(-3), TextVersion = Informing.CurrentTextVersion }, new DisclosurePermit { Id = "permit", At = Now.AddDays(-2) }, denial], []);
-        Assert.Equal(LegalBasis.OwnRegister, Preview.Of(Viewer.Treating, policy, Now).Basis);
-        Assert.Equal(LegalBasis.DisclosurePermission, Preview.Of(Viewer.Treating, policy.With(denial with { IsActive = false }), Now).Basis);
-    }
-
-    [Fact]
     public async Task A_preview_is_given_to_the_gateway_alone()
     {
         var reader = _world.As(_person, Aurora);

@@ -12,16 +12,30 @@ public sealed class TaskReachTests
     private static readonly JsonElement[] Vectors =
         [.. JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Vectors", "task-reach.json"))).RootElement.GetProperty("tasks").EnumerateArray()];
 
-    public static TheoryData<string?> Tasks => [.. Vectors.Select(v => v.GetProperty("task").GetString())];
+    public static TheoryData<string?, string?> Tasks
+    {
+        get
+        {
+            var tasks = new TheoryData<string?, string?>();
+            foreach (var vector in Vectors)
+                tasks.Add(vector.GetProperty("task").GetString(), ProfessionOf(vector));
+            return tasks;
+        }
+    }
 
     [Theory, MemberData(nameof(Tasks))]
-    public void A_task_reaches_exactly_the_types_of_its_section(string? task)
+    public void A_task_reaches_exactly_the_types_of_its_section(string? task, string? profession)
     {
-        var vector = Vectors.Single(v => v.GetProperty("task").GetString() == task);
-        Assert.Equal(Types(vector, "own"), Decided(task, "TREAT").Types);
-        Assert.Equal(Types(vector, "own"), Decided(task, "ETREAT").Types);
-        Assert.Equal(Types(vector, "others"), OfOthers(Decided(task, "TREAT")));
-        Assert.Equal(Types(vector, "emergency"), OfOthers(Decided(task, "ETREAT")));
+        var vector = Vectors.Single(v => v.GetProperty("task").GetString() == task && ProfessionOf(v) == profession);
+        var (treating, inEmergency) = (Decided(task, profession, "TREAT"), Decided(task, profession, "ETREAT"));
+        Assert.Equal(Types(vector, "own"), treating.Types);
+        Assert.Equal(Types(vector, "own"), inEmergency.Types);
+        Assert.Equal(Types(vector, "others"), OfOthers(treating));
+        Assert.Equal(Types(vector, "emergency"), OfOthers(inEmergency));
+        Assert.Null(inEmergency.FiltersOfOthers);
+        var narrowed = treating.FiltersOfOthers is [var only] ? only : null;
+        Assert.Equal(vector.TryGetProperty("documents", out _) ? ("DocumentReference", true) : default, narrowed is null ? default : (narrowed.Type, narrowed.Reads));
+        Assert.Equal(vector.TryGetProperty("documents", out _) ? Types(vector, "documents") : null, narrowed?.AnyOf);
     }
 
     [Fact]
@@ -51,8 +65,10 @@ public sealed class TaskReachTests
             ConsentWorld.Interaction(InteractionKind.Search, "Specimen"), PolicySnapshot.Empty)).Scope.Types);
     }
 
-    private static DisclosureScope Decided(string? task, string purpose) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(
-        ConsentWorld.Requester("professional", purpose) with { Tasks = task is null ? null : TaskClasses.Read(task)!.Value },
+    private static string? ProfessionOf(JsonElement vector) => vector.TryGetProperty("profession", out var profession) ? profession.GetString() : null;
+
+    private static DisclosureScope Decided(string? task, string? profession, string purpose) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(
+        ConsentWorld.Requester("professional", purpose) with { Tasks = task is null ? null : TaskClasses.Read(task)!.Value, Profession = profession },
         ConsentWorld.Interaction(InteractionKind.Search, task == "support" ? "Appointment" : "Observation"), ConsentWorld.Policy(["informed", "permit", "emergency"], open: true))).Scope;
 
     private static IEnumerable<string>? OfOthers(DisclosureScope scope) => scope.Breadth == Breadth.OwnRegister ? [] : scope.TypesOfOthers;
