@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Claims;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using Microsoft.AspNetCore.Authentication;
@@ -32,6 +33,7 @@ internal sealed class CitizenSignIn(
     /// <summary>The level that a sign-in asks for, in its state.</summary>
     private const string AskedLevel = "acr";
 
+    private const string NoIdentityCode = "The identification carries no Finnish personal identity code.";
     private const string Unavailable = "The broker, the key service or the shared store does not answer.";
 
     private const int LongestToken = 32 * 1024;
@@ -64,7 +66,8 @@ internal sealed class CitizenSignIn(
         {
             OnRedirectToIdentityProvider = SendRequestObject,
             OnAuthorizationCodeReceived = AuthenticateSelf,
-            OnTokenValidated = AdmitAsync,
+            // Not earlier: the nonce is looked at after the ID token, and until then nothing has been proven (OpenID Connect Core §3.1.3.7).
+            OnTicketReceived = AdmitAsync,
             OnRemoteFailure = RefuseAsync,
             OnAccessDenied = CancelAsync,
         };
@@ -131,63 +134,69 @@ internal sealed class CitizenSignIn(
         context.TokenEndpointRequest.ClientAssertion = Sign(broker.TokenEndpoint, AssertionLife, new Dictionary<string, object> { ["sub"] = _citizens.ClientId }, "JWT");
     }
 
-    private async Task AdmitAsync(TokenValidatedContext context)
+    private async Task AdmitAsync(TicketReceivedContext context)
     {
         var claims = context.Principal!;
-        // Never "at least": the level that was asked for is the level that was billed, shown and agreed on.
-        if (claims.FindFirst(Claims.AuthenticationContextReference)?.Value is not { } acr || acr != context.Properties!.Items[AskedLevel])
-        {
-            Refuse(context, "The identification was not made at the level that was asked for (acr).");
-            return;
-        }
-        // Foreign means of identification (eIDAS) carry no code: who uses them is identified, but nothing here can be found by it.
-        if (claims.FindFirst(IdentityCodeClaim)?.Value is not { Length: > 0 } stated)
-        {
-            context.Fail(new NoIdentityCodeException());
-            return;
-        }
-        if (!PersonalIdentityCode.TryParse(stated, out var code))
-        {
-            Refuse(context, "The identification carries no valid Finnish personal identity code.");
-            return;
-        }
-        if (code.IsTemporary != options.Identification.TestIdentityCodes)
-        {
-            Refuse(context, code.IsTemporary ? "The identity code is a temporary one, which this service does not accept." : "This test service accepts identity codes of the 900 series only.");
-            return;
-        }
-        var name = claims.FindFirst(DisplayNameClaim)?.Value
-            ?? $"{claims.FindFirst(GivenNamesClaim)?.Value} {claims.FindFirst(SurnameClaim)?.Value}".Trim();
-        var self = await pseudonyms.OfAsync(code, context.HttpContext.RequestAborted).ConfigureAwait(false);
-        await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
-        // From here on the code is known to nobody but Keys and the broker, and to the citizen's browser where she may act for others.
-        if (options.Identification.Mandates is not null)
-            PortalSessions.Keep(context.Properties!, code);
-        context.Principal = PortalSessions.CreatePrincipal(self, name, acr);
-        PortalSessions.Begin(context.Properties!, time.GetUtcNow());
-        ends.Begin(context.Properties!, claims.FindFirst("sid")?.Value, claims.FindFirst(Claims.Subject)?.Value ?? "");
-        metrics.AcceptedSignIn();
-    }
-
-    private async Task RefuseAsync(RemoteFailureContext context)
-    {
-        // Messages of the framework may quote what came in; only these are passed on.
-        if (context.Failure is NoIdentityCodeException foreign)
+        var (code, acr, problem) = Examine(claims, context.Properties!.Items[AskedLevel]);
+        if (problem == NoIdentityCode)
         {
             // Not counted as a failure: it is no attack, and who comes from abroad may share the address of many.
-            await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, foreign.Message, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            await observer.RefusedAsync(context.HttpContext, _citizens.ClientId, problem, context.HttpContext.RequestAborted).ConfigureAwait(false);
             metrics.RefusedSignIn("no-code");
             context.Response.Redirect(WithoutCodePath);
             context.HandleResponse();
             return;
         }
+        if (problem is not null)
+        {
+            await failures.EndAsync(context, _citizens.ClientId, problem, "refused", "/").ConfigureAwait(false);
+            return;
+        }
+        try
+        {
+            var name = claims.FindFirst(DisplayNameClaim)?.Value
+                ?? $"{claims.FindFirst(GivenNamesClaim)?.Value} {claims.FindFirst(SurnameClaim)?.Value}".Trim();
+            var self = await pseudonyms.OfAsync(code, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
+            // From here on the code is known to nobody but Keys and the broker, and to the citizen's browser where she may act for others.
+            if (options.Identification.Mandates is not null)
+                PortalSessions.Keep(context.Properties, code);
+            context.Principal = PortalSessions.CreatePrincipal(self, name, acr);
+            PortalSessions.Begin(context.Properties, time.GetUtcNow());
+            ends.Begin(context.Properties, claims.FindFirst("sid")?.Value, claims.FindFirst(Claims.Subject)?.Value ?? "");
+            metrics.AcceptedSignIn();
+        }
+        catch (Exception outage) when (outage is HttpRequestException or FaultException or SharedStateException)
+        {
+            await failures.EndAsync(context, _citizens.ClientId, Unavailable, "unavailable", "/").ConfigureAwait(false);
+        }
+    }
+
+    /// <param name="asked">The level that was asked for.</param>
+    /// <returns>The identity code and the level, or why not.</returns>
+    private (PersonalIdentityCode Code, string Acr, string? Problem) Examine(ClaimsPrincipal claims, string? asked)
+    {
+        // Never "at least": the level that was asked for is the level that was billed, shown and agreed on.
+        if (claims.FindFirst(Claims.AuthenticationContextReference)?.Value is not { } acr || acr != asked)
+            return (default, "", "The identification was not made at the level that was asked for (acr).");
+        // Foreign means of identification (eIDAS) carry no code: who uses them is identified, but nothing here can be found by it.
+        if (claims.FindFirst(IdentityCodeClaim)?.Value is not { Length: > 0 } stated)
+            return (default, acr, NoIdentityCode);
+        if (!PersonalIdentityCode.TryParse(stated, out var code))
+            return (default, acr, "The identification carries no valid Finnish personal identity code.");
+        return code.IsTemporary == options.Identification.TestIdentityCodes ? (code, acr, null)
+            : (default, acr, code.IsTemporary ? "The identity code is a temporary one, which this service does not accept." : "This test service accepts identity codes of the 900 series only.");
+    }
+
+    private async Task RefuseAsync(RemoteFailureContext context)
+    {
+        // Messages of the framework may quote what came in; only these are passed on.
         var reason = context.Failure switch
         {
-            UnacceptableIdentificationException known => known.Message,
             OpenIdConnectProtocolInvalidNonceException => "The ID token answers another sign-in (nonce).",
             SecurityTokenDecryptionFailedException or UnencryptedIdTokenException => "The ID token is not encrypted as agreed.",
             SecurityTokenException => "The ID token could not be verified.",
-            HttpRequestException or FaultException or SharedStateException => Unavailable,
+            HttpRequestException => Unavailable,
             _ => "The sign-in could not be completed.",
         };
         await failures.EndAsync(context, _citizens.ClientId, reason, reason == Unavailable ? "unavailable" : "refused", "/").ConfigureAwait(false);
@@ -205,13 +214,6 @@ internal sealed class CitizenSignIn(
         claims["exp"] = (now + life).ToUnixTimeSeconds();
         return Tokens.CreateToken(new SecurityTokenDescriptor { Claims = claims, SigningCredentials = _signing, TokenType = type });
     }
-
-    private static void Refuse(TokenValidatedContext context, string reason) => context.Fail(new UnacceptableIdentificationException(reason));
-
-    /// <param name="reason">A plain sentence of this class, without anything from outside.</param>
-    private sealed class UnacceptableIdentificationException(string reason) : Exception(reason);
-
-    private sealed class NoIdentityCodeException() : Exception("The identification carries no Finnish personal identity code.");
 
     private sealed class UnencryptedIdTokenException() : SecurityTokenException("The ID token is not encrypted as agreed.");
 

@@ -206,6 +206,30 @@ public sealed class CitizenSignInTests(IdentificationWorld world)
         }
     }
 
+    /// <summary>OpenID Connect Core §3.1.3.7: until the nonce has been looked at it may be anybody's token.</summary>
+    [Fact]
+    public async Task An_id_token_of_another_sign_in_asks_for_nobody_and_ends_no_session()
+    {
+        var cookies = new CookieContainer();
+        await SignInAsync(cookies, Adult);
+        using var seen = new SeenMetrics();
+        seen.Listen(world.Services);
+        var asked = world.Pseudonyms.Asked;
+        world.Outside.IssuedNonce = "another";
+        try
+        {
+            Assert.Equal("/?signin=refused", (await SignInAsync(cookies, AnotherAdult)).PathAndQuery);
+        }
+        finally
+        {
+            world.Outside.IssuedNonce = null;
+        }
+        Assert.Equal(asked, world.Pseudonyms.Asked);
+        Assert.Equal((0, 1), (seen.Count("kanta.identification.accepted", "sign-in"), seen.Count("kanta.identification.refused", "sign-in", "refused")));
+        using var http = world.Connect(cookies: cookies);
+        Assert.Contains("Aino", await http.GetStringAsync("/whoami"));
+    }
+
     [Fact]
     public async Task Rejects_a_callback_in_a_browser_that_did_not_begin_it()
     {

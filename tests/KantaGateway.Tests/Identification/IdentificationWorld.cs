@@ -84,6 +84,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     internal SimulatedRoleRegister Register { get; private set; } = null!;
     internal OperatorTenant Entra { get; private set; } = null!;
     internal SimulatedAuthorizations Authorizations { get; private set; } = null!;
+    internal SomePseudonyms Pseudonyms { get; } = new();
     internal SeenActs Acts { get; } = new();
     internal GatewayOptions Options { get; private set; } = null!;
     internal SimulatorOptions Outside { get; private set; } = null!;
@@ -229,7 +230,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().AddProvider(Logs).SetMinimumLevel(LogLevel.Trace);
         builder.Services.AddSingleton<TimeProvider>(Clock);
-        builder.Services.AddSingleton<IPseudonyms>(new SomePseudonyms());
+        builder.Services.AddSingleton<IPseudonyms>(Pseudonyms);
         builder.Services.AddSingleton(new IdentifierCipher(new byte[IdentifierCipher.KeySize]));
         builder.Services.AddSingleton<IIdentificationObserver>(Refusals);
         builder.Services.AddSingleton<IOperatorObserver>(Acts);
@@ -411,10 +412,17 @@ public sealed class IdentificationWorld : IAsyncLifetime
         return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
-    private sealed class SomePseudonyms : IPseudonyms
+    internal sealed class SomePseudonyms : IPseudonyms
     {
-        public ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel) =>
-            new(Pseudonym.Read(SHA256.HashData(Encoding.ASCII.GetBytes(code.Reveal()))));
+        private int _asked;
+
+        public int Asked => Volatile.Read(ref _asked);
+
+        public ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel)
+        {
+            Interlocked.Increment(ref _asked);
+            return new(Pseudonym.Read(SHA256.HashData(Encoding.ASCII.GetBytes(code.Reveal()))));
+        }
     }
 }
 

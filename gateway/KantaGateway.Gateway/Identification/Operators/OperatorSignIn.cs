@@ -83,7 +83,8 @@ internal sealed class OperatorSignIn(
         {
             OnRedirectToIdentityProvider = Ask,
             OnAuthorizationCodeReceived = _own.AuthenticateAsync,
-            OnTokenValidated = AdmitAsync,
+            // Not earlier: the nonce is looked at after the ID token, and until then nothing has been proven (OpenID Connect Core §3.1.3.7).
+            OnTicketReceived = AdmitAsync,
             OnRemoteFailure = RefuseAsync,
             OnAccessDenied = CancelAsync,
         };
@@ -99,18 +100,25 @@ internal sealed class OperatorSignIn(
         return Task.CompletedTask;
     }
 
-    private async Task AdmitAsync(TokenValidatedContext context)
+    private async Task AdmitAsync(TicketReceivedContext context)
     {
         var (who, reason) = Examine(context.Principal!);
         if (who is null)
         {
-            context.Fail(new UnacceptableOperatorException(reason));
+            await failures.EndAsync(context, operators.ClientId, reason, "refused", StartPath).ConfigureAwait(false);
             return;
         }
-        await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
-        await observer.ActedAsync(context.HttpContext, who, "Signed in.", null, null).ConfigureAwait(false);
-        context.Principal = OperatorSessions.CreatePrincipal(who.Tenant, who.Id, who.Name, who.Roles, who.SignedIn);
-        metrics.AcceptedSignIn();
+        try
+        {
+            await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
+            await observer.ActedAsync(context.HttpContext, who, "Signed in.", null, null).ConfigureAwait(false);
+            context.Principal = OperatorSessions.CreatePrincipal(who.Tenant, who.Id, who.Name, who.Roles, who.SignedIn);
+            metrics.AcceptedSignIn();
+        }
+        catch (Exception outage) when (outage is FaultException or SharedStateException)
+        {
+            await failures.EndAsync(context, operators.ClientId, Unavailable, "unavailable", StartPath).ConfigureAwait(false);
+        }
     }
 
     private (Operator? Who, string Reason) Examine(ClaimsPrincipal claims)
@@ -146,19 +154,15 @@ internal sealed class OperatorSignIn(
         // Messages of the framework may quote what came in; only these are passed on.
         var reason = context.Failure switch
         {
-            UnacceptableOperatorException known => known.Message,
             OpenIdConnectProtocolInvalidNonceException => "The operator's ID token answers another sign-in (nonce).",
             SecurityTokenInvalidAudienceException => "The operator's ID token was issued for another audience.",
             SecurityTokenInvalidIssuerException => "The operator's ID token was issued by another tenant.",
             SecurityTokenException => "The operator's ID token could not be verified.",
-            HttpRequestException or FaultException or SharedStateException => Unavailable,
+            HttpRequestException => Unavailable,
             _ => "The operator's sign-in could not be completed.",
         };
         await failures.EndAsync(context, operators.ClientId, reason, reason == Unavailable ? "unavailable" : "refused", StartPath).ConfigureAwait(false);
     }
 
     private Task CancelAsync(AccessDeniedContext context) => failures.EndAsync(context, operators.ClientId, "The operator cancelled the sign-in.", "cancelled", StartPath);
-
-    /// <param name="reason">A plain sentence of this class, without anything from outside.</param>
-    private sealed class UnacceptableOperatorException(string reason) : Exception(reason);
 }

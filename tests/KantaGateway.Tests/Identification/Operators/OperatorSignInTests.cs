@@ -88,6 +88,27 @@ public sealed class OperatorSignInTests(IdentificationWorld world)
         Assert.DoesNotContain("__Host-kanta-operator", cookies.GetCookieHeader(new Uri(world.Options.PublicAddress)));
     }
 
+    /// <summary>OpenID Connect Core §3.1.3.7: until the nonce has been looked at it may be anybody's token.</summary>
+    [Fact]
+    public async Task An_id_token_of_another_sign_in_is_no_act_and_ends_no_session()
+    {
+        var cookies = new CookieContainer();
+        await world.SignInOperatorAsync(cookies, Olga);
+        var acts = world.Acts.All.Count;
+        world.Entra.Change = static claims => claims["nonce"] = "another";
+        try
+        {
+            Assert.Equal("/operator/start?signin=refused", (await world.SignInOperatorAsync(cookies, Heikki)).PathAndQuery);
+        }
+        finally
+        {
+            world.Entra.Change = null;
+        }
+        Assert.Equal(acts, world.Acts.All.Count);
+        using var http = world.Connect(cookies: cookies);
+        Assert.Contains("Olga", await http.GetStringAsync("/operator-whoami"));
+    }
+
     [Fact]
     public async Task Rejects_a_token_that_another_key_signed()
     {
