@@ -25,8 +25,6 @@ internal static class CitizenSession
     /// <summary>It is not known whose sessions to end.</summary>
     private const string SignInFirst = "/?signout=sign-in-first";
 
-    private const int LongestForm = 64 * 1024;
-
     public static void Map(IEndpointRouteBuilder endpoints)
     {
         endpoints.MapGet("/signin", static async (HttpContext context, CitizenSignIn citizens, AttemptLimits limits, string? back, string? level) =>
@@ -132,23 +130,18 @@ internal static class CitizenSession
     {
         var services = context.RequestServices;
         var limits = services.GetRequiredService<AttemptLimits>();
-        context.Response.Headers.CacheControl = "no-store";
         if (limits.Wait(context) is { } wait)
         {
             _ = AttemptLimits.Refuse(context, wait);
             context.Response.StatusCode = StatusCodes.Status429TooManyRequests;
             return;
         }
-        string? problem = "Send logout_token as application/x-www-form-urlencoded.";
+        string? problem = "Send logout_token.";
         try
         {
-            if (context.Request.HasFormContentType && context.Request.ContentLength is <= LongestForm
-                && (await context.Request.ReadFormAsync(context.RequestAborted).ConfigureAwait(false))["logout_token"] is [{ Length: > 0 } token])
+            // Read before, by ConnectForms.
+            if (context.Request.Form["logout_token"] is [{ Length: > 0 } token])
                 problem = await services.GetRequiredService<LogoutTokens>().HeedAsync(token, context.RequestAborted).ConfigureAwait(false);
-        }
-        catch (InvalidDataException)
-        {
-            problem = "The form has too many fields or too long ones.";
         }
         catch (Exception outage) when (outage is SharedStateException or InvalidOperationException or HttpRequestException or IOException)
         {

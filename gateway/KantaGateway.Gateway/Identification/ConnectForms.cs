@@ -23,6 +23,8 @@ internal static class ConnectForms
         static context => HttpMethods.IsPost(context.Request.Method) && Array.Exists(Paths, path => path.Equals((context.Request.Path.Value ?? "").TrimEnd('/'))),
         static branch => branch.Use(static async (context, next) =>
         {
+            // RFC 6749 §5.1; whatever becomes of it.
+            context.Response.Headers.CacheControl = "no-store";
             if (await ExplainAsync(context).ConfigureAwait(false) is { } problem)
                 await RefuseAsync(context, problem).ConfigureAwait(false);
             else
@@ -59,26 +61,9 @@ internal static class ConnectForms
 
     private static async Task RefuseAsync(HttpContext context, string problem)
     {
-        var services = context.RequestServices;
-        var limits = services.GetRequiredService<AttemptLimits>();
-        context.Response.Headers.CacheControl = "no-store";
-        if (limits.Wait(context) is { } wait)
-        {
-            context.Response.StatusCode = StatusCodes.Status429TooManyRequests;
-            await AnswerAsync(context, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, wait).Issues[0].Diagnostics)).ConfigureAwait(false);
-            return;
-        }
-        var metrics = services.GetRequiredService<IdentificationMetrics>();
-        if (context.Request.Path.StartsWithSegments(PushedAuthorization.Path))
-            metrics.RefusedPush(Errors.InvalidRequest);
-        else if (!context.Request.Path.StartsWithSegments(CitizenSession.BackChannelPath))
-            metrics.RefusedToken(Errors.InvalidRequest);
-        await limits.FailedAsync(context).ConfigureAwait(false);
-        await services.GetRequiredService<IIdentificationObserver>().RefusedAsync(context, "", problem, context.RequestAborted).ConfigureAwait(false);
-        context.Response.StatusCode = StatusCodes.Status400BadRequest;
-        await AnswerAsync(context, new(Errors.InvalidRequest, problem)).ConfigureAwait(false);
+        var callers = context.RequestServices.GetRequiredService<ConnectCallers>();
+        var refusal = callers.RefuseUnread(context, problem);
+        await callers.RefusedAsync(context, refusal, null).ConfigureAwait(false);
+        await ConnectCallers.AnswerAsync(context, refusal).ConfigureAwait(false);
     }
-
-    private static Task AnswerAsync(HttpContext context, TokenRefusal refusal) =>
-        context.Response.WriteAsJsonAsync(new { error = refusal.Error, error_description = refusal.Description }, context.RequestAborted);
 }

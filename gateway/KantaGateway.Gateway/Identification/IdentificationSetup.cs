@@ -55,6 +55,7 @@ public static class IdentificationSetup
         services.AddHostedService<HeldReports>();
         services.AddSingleton(provider => new ClientKeys(new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientKeys>>()));
         services.AddSingleton<ClientAuthentication>();
+        services.AddSingleton<ConnectCallers>();
         services.AddSingleton<DpopNonces>();
         services.AddSingleton(provider => new DpopProofs(provider.GetRequiredService<DpopNonces>(), provider.GetRequiredService<ISharedState>(), options.PublicAddress,
             provider.GetRequiredService<TimeProvider>()));

@@ -19,7 +19,6 @@ internal static class PushedAuthorization
     /// <summary>Page of the portal at which the citizen answers, and from which a professional is sent to sign in at the clinic.</summary>
     public const string AuthorizePath = "/connect/authorize";
 
-    private const int LongestForm = 64 * 1024;
     private const int LongestState = 1024;
 
     /// <summary>Asks for the patient in context, which an app of a citizen always gets (SMART App Launch 2.2, launch/patient).</summary>
@@ -41,75 +40,39 @@ internal static class PushedAuthorization
     private static async Task PushAsync(HttpContext context)
     {
         var services = context.RequestServices;
-        var limits = services.GetRequiredService<AttemptLimits>();
-        var metrics = services.GetRequiredService<IdentificationMetrics>();
-        context.Response.Headers.CacheControl = "no-store";
-        if (limits.Wait(context) is { } wait)
-        {
-            await WaitAsync(context, wait).ConfigureAwait(false);
-            return;
-        }
-        RegisteredClient? client = null;
-        TokenRefusal? refusal;
-        try
-        {
-            if (!context.Request.HasFormContentType || context.Request.ContentLength is not <= LongestForm)
-                refusal = new(Errors.InvalidRequest, "Send the parameters as application/x-www-form-urlencoded.");
-            else
+        var callers = services.GetRequiredService<ConnectCallers>();
+        // Read before, by ConnectForms.
+        var form = context.Request.Form.ToDictionary(StringComparer.Ordinal);
+        var (clientId, assertion) = (One(form, Parameters.ClientId), One(form, Parameters.ClientAssertion));
+        var refusal = await callers.IdentifyAsync(context, clientId, One(form, Parameters.ClientAssertionType), assertion).ConfigureAwait(false);
+        if (refusal is null)
+            try
             {
-                var form = (await context.Request.ReadFormAsync(context.RequestAborted).ConfigureAwait(false)).ToDictionary(StringComparer.Ordinal);
-                if (limits.WaitForTokens(context, () => One(form, Parameters.ClientId) ?? ClientAuthentication.ClaimedIn(One(form, Parameters.ClientAssertion))) is { } held)
+                (var address, refusal) = await KeepAsync(context, ConnectRequest.Of(context).Client!, form).ConfigureAwait(false);
+                if (address is not null)
                 {
-                    await WaitAsync(context, held).ConfigureAwait(false);
+                    services.GetRequiredService<IdentificationMetrics>().AcceptedPush();
+                    context.Response.StatusCode = StatusCodes.Status201Created;
+                    await context.Response.WriteAsJsonAsync(new { request_uri = address, expires_in = (int)AppAuthorizations.RequestLife.TotalSeconds }, context.RequestAborted).ConfigureAwait(false);
                     return;
                 }
-                (client, refusal) = await services.GetRequiredService<ClientAuthentication>().AuthenticateAsync(
-                    context, One(form, Parameters.ClientId), One(form, Parameters.ClientAssertionType), One(form, Parameters.ClientAssertion)).ConfigureAwait(false);
-                if (client is not null)
-                {
-                    // A push costs what a token does, and is counted as one.
-                    if (await limits.AskedAsync(context, client).ConfigureAwait(false) is { } flood)
-                    {
-                        await WaitAsync(context, flood).ConfigureAwait(false);
-                        return;
-                    }
-                    (var request, refusal) = Read(client, form, TokenEndpoint.AudienceOf(services.GetRequiredService<GatewayOptions>()),
-                        services.GetRequiredService<IOptions<OpenIddictServerOptions>>().Value.SigningCredentials.Select(static key => key.Algorithm), services.GetRequiredService<ClinicSignIn>());
-                    if (request is { } read)
-                        (request, refusal) = await BindAsync(context, client, form, read).ConfigureAwait(false);
-                    if (request is not null)
-                    {
-                        var address = await services.GetRequiredService<AppAuthorizations>().PushAsync(request).ConfigureAwait(false);
-                        metrics.AcceptedPush();
-                        context.Response.StatusCode = StatusCodes.Status201Created;
-                        await context.Response.WriteAsJsonAsync(new { request_uri = address, expires_in = (int)AppAuthorizations.RequestLife.TotalSeconds }, context.RequestAborted).ConfigureAwait(false);
-                        return;
-                    }
-                }
             }
-        }
-        catch (InvalidDataException)
-        {
-            // More fields than a form may have.
-            refusal = new(Errors.InvalidRequest, "The form cannot be read: it has too many parameters, or too long ones.");
-        }
-        catch (SharedStateException)
-        {
-            metrics.RefusedPush(Errors.TemporarilyUnavailable);
-            context.Response.Headers.RetryAfter = "5";
-            await AnswerAsync(context, StatusCodes.Status503ServiceUnavailable, new(Errors.TemporarilyUnavailable, "Requests cannot be kept at the moment; try again with a new assertion.")).ConfigureAwait(false);
-            return;
-        }
-        metrics.RefusedPush(refusal!.Error);
-        // A wish that goes too far or an outage of ours is no failure to identify.
-        var outage = refusal.Error == Errors.TemporarilyUnavailable;
-        if (client is null && !outage)
-            await limits.FailedAsync(context).ConfigureAwait(false);
-        if (refusal.Error != DpopProofs.UseNonce || await limits.SlippedAsync(context).ConfigureAwait(false))
-            await services.GetRequiredService<IIdentificationObserver>().RefusedAsync(context, client?.ClientId ?? "", refusal.Description, context.RequestAborted).ConfigureAwait(false);
-        if (outage)
-            context.Response.Headers.RetryAfter = "5";
-        await AnswerAsync(context, outage ? StatusCodes.Status503ServiceUnavailable : refusal.Error == Errors.InvalidClient ? StatusCodes.Status401Unauthorized : StatusCodes.Status400BadRequest, refusal).ConfigureAwait(false);
+            catch (SharedStateException)
+            {
+                refusal = new(Errors.TemporarilyUnavailable, "Requests cannot be kept at the moment; try again with a new assertion.");
+            }
+        await callers.RefusedAsync(context, refusal!, ConnectCallers.ClaimedIn(clientId, assertion)).ConfigureAwait(false);
+        await ConnectCallers.AnswerAsync(context, refusal!).ConfigureAwait(false);
+    }
+
+    private static async Task<(string? Address, TokenRefusal? Refusal)> KeepAsync(HttpContext context, RegisteredClient client, Dictionary<string, StringValues> form)
+    {
+        var services = context.RequestServices;
+        var (request, refusal) = Read(client, form, TokenEndpoint.AudienceOf(services.GetRequiredService<GatewayOptions>()),
+            services.GetRequiredService<IOptions<OpenIddictServerOptions>>().Value.SigningCredentials.Select(static key => key.Algorithm), services.GetRequiredService<ClinicSignIn>());
+        if (request is { } read)
+            (request, refusal) = await BindAsync(context, client, form, read).ConfigureAwait(false);
+        return request is null ? (null, refusal) : (await services.GetRequiredService<AppAuthorizations>().PushAsync(request).ConfigureAwait(false), null);
     }
 
     /// <summary>RFC 9449 §10: to the key that is named, or proven, already here.</summary>
@@ -129,7 +92,7 @@ internal static class PushedAuthorization
     /// <param name="keys">Algorithms that this server has keys for.</param>
     private static (PushedRequest? Request, TokenRefusal? Refusal) Read(RegisteredClient client, Dictionary<string, StringValues> form, string audience, IEnumerable<string> keys, ClinicSignIn clinics)
     {
-        // RFC 6749 §3.1: each at most once.
+        // RFC 6749 §3.1: each at most once, those too that may stand more often in a token exchange.
         if (form.Any(parameter => parameter.Value.Count != 1))
             return Refuse(Errors.InvalidRequest, "A parameter stands more than once.");
         if (client.Registration.Kind == ClientKind.System)
@@ -232,13 +195,4 @@ internal static class PushedAuthorization
     private static string? One(Dictionary<string, StringValues> form, string name) => form.TryGetValue(name, out var values) && values is [{ Length: > 0 } one] ? one : null;
 
     private static (PushedRequest?, TokenRefusal?) Refuse(string error, string description) => (null, new(error, description));
-
-    private static Task WaitAsync(HttpContext context, Waiting wait) =>
-        AnswerAsync(context, StatusCodes.Status429TooManyRequests, new(Errors.TemporarilyUnavailable, AttemptLimits.Refuse(context, wait).Issues[0].Diagnostics));
-
-    private static Task AnswerAsync(HttpContext context, int status, TokenRefusal refusal)
-    {
-        context.Response.StatusCode = status;
-        return context.Response.WriteAsJsonAsync(new { error = refusal.Error, error_description = refusal.Description }, context.RequestAborted);
-    }
 }

@@ -2,7 +2,6 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification.Professionals;
 using OpenIddict.Abstractions;
 using OpenIddict.Server;
-using OpenIddict.Server.AspNetCore;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
@@ -10,7 +9,7 @@ namespace KantaGateway.Gateway.Identification;
 
 /// <summary>
 /// What becomes of an access or refresh token after it was issued: introspection (RFC 7662) and revocation (RFC 7009), both for the client
-/// that it was issued to and authenticated as at the token endpoint.
+/// that it was issued to.
 /// </summary>
 /// <remarks>
 /// OpenIddict reads the token and knows whose it is; without a token store it neither revokes nor knows what was revoked, so
@@ -20,53 +19,37 @@ internal static class TokenStatus
 {
     public static void Add(OpenIddictServerBuilder server)
     {
-        server.AddEventHandler<ValidateIntrospectionRequestContext>(handler => handler.UseScopedHandler<AuthenticateCaller>()
+        server.AddEventHandler<ValidateIntrospectionRequestContext>(static handler => handler.UseSingletonHandler<FindGrant>()
             .SetOrder(OpenIddictServerHandlers.Introspection.ValidateTokenParameter.Descriptor.Order + 500));
-        server.AddEventHandler<ValidateIntrospectionRequestContext>(handler => handler.UseSingletonHandler<RejectRevoked>()
+        server.AddEventHandler<ValidateIntrospectionRequestContext>(static handler => handler.UseSingletonHandler<RejectRevoked>()
             .SetOrder(OpenIddictServerHandlers.Introspection.ValidateAuthorizedParty.Descriptor.Order + 500));
-        server.AddEventHandler<HandleIntrospectionRequestContext>(handler => handler.UseInlineHandler(Describe)
+        server.AddEventHandler<HandleIntrospectionRequestContext>(static handler => handler.UseInlineHandler(Describe)
             .SetOrder(OpenIddictServerHandlers.Introspection.AttachMetadataClaims.Descriptor.Order + 500));
-        server.AddEventHandler<ApplyIntrospectionResponseContext>(handler => handler.UseScopedHandler<TokenEndpoint.CompleteResponse>()
-            .SetOrder(OpenIddictServerHandlers.Introspection.NormalizeErrorResponse.Descriptor.Order + 500));
-        server.AddEventHandler<ApplyIntrospectionResponseContext>(handler => handler.UseInlineHandler(TokenEndpoint.TellOutage)
-            .SetOrder(OpenIddictServerAspNetCoreHandlers.AttachHttpResponseCode<ApplyIntrospectionResponseContext>.Descriptor.Order + 500));
 
-        server.AddEventHandler<ValidateRevocationRequestContext>(handler => handler.UseScopedHandler<AuthenticateCaller>()
+        server.AddEventHandler<ValidateRevocationRequestContext>(static handler => handler.UseSingletonHandler<FindGrant>()
             .SetOrder(OpenIddictServerHandlers.Revocation.ValidateTokenParameter.Descriptor.Order + 500));
-        server.AddEventHandler<HandleRevocationRequestContext>(handler => handler.UseSingletonHandler<Revoke>()
+        server.AddEventHandler<HandleRevocationRequestContext>(static handler => handler.UseSingletonHandler<Revoke>()
             .SetOrder(OpenIddictServerHandlers.Revocation.AttachPrincipal.Descriptor.Order + 500));
-        server.AddEventHandler<ApplyRevocationResponseContext>(handler => handler.UseScopedHandler<TokenEndpoint.CompleteResponse>()
-            .SetOrder(OpenIddictServerHandlers.Revocation.NormalizeErrorResponse.Descriptor.Order + 500));
-        server.AddEventHandler<ApplyRevocationResponseContext>(handler => handler.UseInlineHandler(TokenEndpoint.TellOutage)
-            .SetOrder(OpenIddictServerAspNetCoreHandlers.AttachHttpResponseCode<ApplyRevocationResponseContext>.Descriptor.Order + 500));
     }
 
     private const string Unknown = "What has been revoked is not known at the moment; try again with a new assertion.";
 
-    /// <summary>RFC 7662 §2.1, RFC 7009 §2.1: the caller is authenticated before its token is looked at.</summary>
-    internal sealed class AuthenticateCaller(ClientAuthentication clients, AppGrants grants, AttemptLimits limits) :
-        IOpenIddictServerHandler<ValidateIntrospectionRequestContext>, IOpenIddictServerHandler<ValidateRevocationRequestContext>
+    /// <summary>What OpenIddict cannot read: a refresh token is none of its own.</summary>
+    internal sealed class FindGrant(AppGrants grants) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>, IOpenIddictServerHandler<ValidateRevocationRequestContext>
     {
-        public ValueTask HandleAsync(ValidateIntrospectionRequestContext context) => AuthenticateAsync(context);
+        public ValueTask HandleAsync(ValidateIntrospectionRequestContext context) => FindAsync(context);
 
-        public ValueTask HandleAsync(ValidateRevocationRequestContext context) => AuthenticateAsync(context);
+        public ValueTask HandleAsync(ValidateRevocationRequestContext context) => FindAsync(context);
 
-        private async ValueTask AuthenticateAsync(BaseValidatingContext context)
+        private async ValueTask FindAsync(BaseValidatingContext context)
         {
-            // A token does not belong into a URL.
-            if (!HttpMethods.IsPost(TokenEndpoint.HttpOf(context.Transaction).Request.Method))
-            {
-                context.Reject(Errors.InvalidRequest, "Send the request with POST.");
-                return;
-            }
             try
             {
-                if (await TokenEndpoint.AuthenticateAsync(context, clients, limits).ConfigureAwait(false) is not null)
-                    TokenEndpoint.HttpOf(context.Transaction).Items[TokenEndpoint.AskedGrantKey] = await grants.FindAsync(context.Transaction.Request!.Token).ConfigureAwait(false);
+                ConnectRequest.Of(context.Transaction).AskedGrant = await grants.FindAsync(context.Transaction.Request!.Token).ConfigureAwait(false);
             }
             catch (SharedStateException)
             {
-                context.Reject(Errors.TemporarilyUnavailable, "Client assertions cannot be checked for replay at the moment; try again with a new assertion.");
+                context.Reject(Errors.TemporarilyUnavailable, Unknown);
             }
         }
     }
@@ -78,8 +61,8 @@ internal static class TokenStatus
         {
             try
             {
-                var http = TokenEndpoint.HttpOf(context.Transaction);
-                if (http.Items[TokenEndpoint.AskedGrantKey] is AppGrant grant)
+                var http = ConnectRequest.HttpOf(context.Transaction);
+                if (ConnectRequest.Of(http).AskedGrant is { } grant)
                 {
                     if (registry.Current.Find(grant.Allowed.Request.ClientId) is not { } owner)
                         context.Reject(Errors.InvalidToken);
@@ -114,7 +97,7 @@ internal static class TokenStatus
     private static ValueTask Describe(HandleIntrospectionRequestContext context)
     {
         context.Scopes.UnionWith(context.GenericTokenPrincipal!.GetScopes());
-        if (TokenEndpoint.HttpOf(context.Transaction).Items[TokenEndpoint.AskedGrantKey] is AppGrant grant)
+        if (ConnectRequest.Of(context.Transaction).AskedGrant is { } grant)
             context.Claims["cnf"] = new OpenIddictParameter(grant.Key is null ? new System.Text.Json.Nodes.JsonObject { ["x5t#S256"] = grant.Certificate } : new System.Text.Json.Nodes.JsonObject { ["jkt"] = grant.Key });
         // RFC 9449 §6.2
         if (context.GenericTokenPrincipal!.GetClaim("cnf") is { } confirmation && System.Text.Json.JsonElement.Parse(confirmation).TryGetProperty("jkt", out var thumbprint))
@@ -130,11 +113,11 @@ internal static class TokenStatus
     {
         public async ValueTask HandleAsync(HandleRevocationRequestContext context)
         {
-            var http = TokenEndpoint.HttpOf(context.Transaction);
+            var http = ConnectRequest.HttpOf(context.Transaction);
             try
             {
                 // RFC 7009 §2.1: a refresh token goes with every access token of it.
-                if (http.Items[TokenEndpoint.AskedGrantKey] is AppGrant grant)
+                if (ConnectRequest.Of(http).AskedGrant is { } grant)
                     await grants.EndAsync(grant.Id, http.RequestAborted).ConfigureAwait(false);
                 else if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is { Length: > 0 } jti && context.GenericTokenPrincipal.GetExpirationDate() is { } end)
                     await revocations.RevokeAsync(RevokedName.Token(jti), end, http.RequestAborted).ConfigureAwait(false);
