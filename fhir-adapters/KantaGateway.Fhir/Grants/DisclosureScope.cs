@@ -73,7 +73,7 @@ public sealed record DisclosureScope
     [JsonPropertyName("y")]
     public IReadOnlyList<ScopeFilter>? FiltersOfOthers { get; init; }
 
-    /// <summary>OIDs of the other controllers whose registers it reaches; null: of all.</summary>
+    /// <summary>OIDs of the other controllers whose patient registers it reaches, and no other register; null: every register of all.</summary>
     /// <remarks>Act 703/2023 §54.1: the public providers of Uusimaa reach each other's without a permission.</remarks>
     [JsonPropertyName("u")]
     public IReadOnlyList<string>? OnlyOf { get; init; }
@@ -138,6 +138,10 @@ public sealed record DisclosureScope
     [JsonIgnore]
     public bool HasFilters => Filters is not null || FiltersOfOthers is not null;
 
+    /// <summary>Whether Consents are shown, and what tells that there is one: to the person alone, and who holds a mandate (EHDS Art. 8).</summary>
+    [JsonIgnore]
+    public bool ShowsConsents => Breadth == Breadth.WholePerson && !Withheld.FromCustodians;
+
     /// <summary>Whether an entry is of the own register: no denial reaches it (Act 703/2023 §59).</summary>
     /// <param name="controller">OID of the entry's data controller.</param>
     /// <param name="register">Its register, as <see cref="Grants.Register"/> names it.</param>
@@ -160,12 +164,12 @@ public sealed record DisclosureScope
     {
         _ when (hidden & Hidden.FromAll) != 0 => false,
         _ when type == "AuditEvent" => Breadth is Breadth.OwnRegister or Breadth.Disclosed && IsOwn(controller, register) && Reaches(type),
-        Breadth.WholePerson => Reaches(type) && (type != "Consent" || !Withheld.FromCustodians),
+        Breadth.WholePerson => Reaches(type) && (type != "Consent" || ShowsConsents),
         Breadth.Directory => Reaches(type),
         _ when type == "Consent" => false,
         Breadth.OwnRegister => IsOwn(controller, register) && Reaches(type),
         Breadth.Disclosed => Reaches(type)
-            && (IsOwn(controller, register) || ((hidden & Hidden.FromOthers) == 0 && ReachesOfOthers(type) && (OnlyOf is null || OnlyOf.Contains(controller)))),
+            && (IsOwn(controller, register) || ((hidden & Hidden.FromOthers) == 0 && ReachesOfOthers(type) && (OnlyOf is null || (register == Grants.Register.Patient && OnlyOf.Contains(controller))))),
         _ => false,
     };
 

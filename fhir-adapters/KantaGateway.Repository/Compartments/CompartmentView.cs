@@ -91,11 +91,22 @@ sealed class CompartmentView
     {
         ref readonly var facts = ref _rows.FactsOf(sequence);
         return (facts.Marks & RowTable.RowMarks.Deleted) == 0
-            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), WithheldBy(scope).Of(sequence)) && Passes(sequence, scope);
+            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), WithheldBy(scope).Of(sequence)) && !TellsOfConsents(facts, scope) && Passes(sequence, scope);
+    }
+
+    /// <summary>Whether a row is the Provenance of a Consent, which says that something was declared: hidden with it.</summary>
+    private bool TellsOfConsents(in RowTable.Facts facts, DisclosureScope scope)
+    {
+        if (scope.ShowsConsents || _rows.TypeOf(facts) != "Provenance")
+            return false;
+        foreach (var target in _rows.TargetsOf(facts))
+            if (target <= Head && _rows.TypeOf(_rows.FactsOf(target)) == "Consent")
+                return true;
+        return false;
     }
 
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
-    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, WithheldBy(scope).Of((int)row.Sequence)) && Passes((int)row.Sequence, scope);
+    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, WithheldBy(scope).Of((int)row.Sequence)) && !TellsOfConsents(_rows.FactsOf((int)row.Sequence), scope) && Passes((int)row.Sequence, scope);
 
     /// <summary>Whether a row passes the token's filters, and of another register those of the task; a deletion where what it deleted does.</summary>
     private bool Passes(int sequence, DisclosureScope scope)
@@ -125,7 +136,8 @@ sealed class CompartmentView
         foreach (var first in _rows.FirstsOf("DocumentReference", Head))
         {
             var newest = _rows.NewestOf(first, Head);
-            if (_rows.TargetsOf(_rows.FactsOf(newest)).Contains(content) && Shows(newest, scope))
+            // Only a document of the same register is the content's own: anybody's may name it.
+            if (_rows.FactsOf(newest).Register == _rows.FactsOf(content).Register && _rows.TargetsOf(_rows.FactsOf(newest)).Contains(content) && Shows(newest, scope))
                 return true;
         }
         return false;

@@ -259,17 +259,6 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
         return among;
     }
 
-    /// <summary>What is said of each service event, by its number in <see cref="Facts.Event"/>.</summary>
-    public ProtectedService[] OfEvents(Dictionary<string, ProtectedService> services)
-    {
-        var events = _events.Items;
-        var of = new ProtectedService[events.Count + 1];
-        if (services.Count > 0)
-            for (var i = 0; i < events.Count; i++)
-                of[i + 1] = services.GetValueOrDefault(events[i].Text);
-        return of;
-    }
-
     /// <summary>The decrypted entry of a row.</summary>
     /// <exception cref="InvalidOperationException">The compartment was opened for reading by id only.</exception>
     public ReadOnlySpan<byte> EntryOf(int sequence)

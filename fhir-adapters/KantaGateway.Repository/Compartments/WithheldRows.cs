@@ -91,18 +91,18 @@ sealed class WithheldRows
         {
             if (!withheld.SpeciallyProtected || (table.Services & ~withheld.SeenServices) == 0)
                 return default;
-            var services = new Dictionary<string, ProtectedService>(StringComparer.Ordinal);
+            // Of the register's own Encounters only: nobody closes another's entries with an OID of theirs.
+            var services = new Dictionary<(int Register, string Event), ProtectedService>();
             foreach (var (encounter, serviceEvent) in EncountersOfEvents())
                 if (table.ExtrasOf(table.FactsOf(encounter)).Labels is { Services: not 0 and var its })
-                    services[serviceEvent] = services.GetValueOrDefault(serviceEvent) | its;
-            var ofEvent = table.OfEvents(services);
+                    services[(table.FactsOf(encounter).Register, serviceEvent)] = services.GetValueOrDefault((table.FactsOf(encounter).Register, serviceEvent)) | its;
             var spreading = new Spreading(this, type => type == "Patient" || IsExempt(type));
             BitArray? patients = null;
             for (var sequence = 1; sequence <= head; sequence++)
             {
                 ref readonly var facts = ref table.FactsOf(sequence);
                 var extras = table.ExtrasOf(facts);
-                if (!IsUnseen((extras.Labels?.Services ?? 0) | ofEvent[facts.Event]))
+                if (!IsUnseen((extras.Labels?.Services ?? 0) | (facts.Event == 0 || services.Count == 0 ? ProtectedService.None : services.GetValueOrDefault((facts.Register, table.EventOf(facts)!)))))
                     continue;
                 if ((facts.Marks & RowTable.RowMarks.Patient) != 0)
                     (patients ??= new(head + 1))[sequence] = true;
@@ -116,7 +116,10 @@ sealed class WithheldRows
         private bool IsUnseen(ProtectedService services) => services != 0
             && ((services & withheld.SeenServices) == 0 || (services & ~withheld.SeenServices & ProtectedService.Unknown) != 0);
 
-        /// <summary>Entries that are closed to a minor's custodians (§34, §51), or not yet released to the person; never a Patient record.</summary>
+        /// <summary>
+        /// Entries that are closed to a minor's custodians (§34, §51), or not yet released to the person; never a Patient record, and never a Consent: nobody
+        /// delays what the person has declared, or is to be told of (§58, EHDS Art. 9).
+        /// </summary>
         public BitArray? Closed()
         {
             var now = withheld.UnreleasedAt?.UtcTicks;
@@ -124,7 +127,7 @@ sealed class WithheldRows
                 return null;
             var said = SaidByProvenances();
             var ofEvent = withheld.FromCustodians ? AccessOfEvents(said) : [];
-            var spreading = new Spreading(this, type => type == "Patient");
+            var spreading = new Spreading(this, static type => type is "Patient" or "Consent");
             for (var sequence = 1; sequence <= head; sequence++)
             {
                 ref readonly var facts = ref table.FactsOf(sequence);

@@ -11,13 +11,13 @@ namespace KantaGateway.Repository.Interactions;
 
 /// <summary>
 /// What the gateway decides on: a person's declarations of will, the service events and appointments of every controller that may prove a care
-/// relationship, and of the person what the law asks for: day of birth, death, non-disclosure for personal safety. Goes to the gateway only,
+/// relationship, and of the person what the law asks for: day of birth and death. Goes to the gateway only,
 /// under a grant of its own kind.
 /// </summary>
 /// <remarks>
-/// JSON: <c>version</c>; <c>consents</c>; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
+/// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
 /// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number), <c>status</c>,
-/// <c>start</c>, <c>end</c>; <c>person</c> with <c>birthDate</c>, <c>deceased</c> (a date) and <c>nonDisclosure</c>. What is not known is left out.
+/// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date). What is not known is left out.
 /// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names)
 {
@@ -36,8 +36,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         var view = await lease.RefreshAsync(cancel).ConfigureAwait(false);
         var consents = Selection.OfType(view, Everything, "Consent").ToList();
         List<CompartmentRow> events = [.. Matching("Encounter", Open).Where(e => e.ServiceEvent is not null), .. Matching("Appointment", Agreed)];
-        // Newest first: the last to be written knows most.
-        List<CompartmentRow> patients = [.. view.FirstsOf("Patient").Select(view.Newest).Where(p => !p.Deleted).OrderByDescending(p => p.Sequence)];
+        List<CompartmentRow> patients = [.. view.FirstsOf("Patient").Select(view.Newest).Where(p => !p.Deleted)];
         var bodies = await lease.ReadAsync([.. consents, .. events, .. patients], Everything, cancel).ConfigureAwait(false);
         var services = events.Where(e => e.ServiceEvent is not null).ToLookup(e => (e.Controller, e.Register, e.ServiceEvent), e => e.Labels?.Services ?? 0);
 
@@ -50,6 +49,11 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
             for (var i = 0; i < consents.Count; i++)
                 json.WriteRawValue(bodies[i].Span, skipInputValidation: true);
             json.WriteEndArray();
+            // Rows are numbered in the order of their commits, whatever anybody's clock says.
+            json.WriteStartArray("order"u8);
+            foreach (var consent in consents)
+                json.WriteNumberValue(consent.Sequence);
+            json.WriteEndArray();
             json.WriteStartArray("serviceEvents"u8);
             for (var i = 0; i < events.Count; i++)
             {
@@ -59,8 +63,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
                 WriteEvent(json, row, names.IdOf(request.Compartment, row), ofEvent, bodies[consents.Count + i]);
             }
             json.WriteEndArray();
-            json.WritePropertyName("person"u8);
-            WritePerson(json, view, patients, bodies.AsSpan(consents.Count + events.Count));
+            WritePeople(json, patients, bodies.AsSpan(consents.Count + events.Count));
             json.WriteEndObject();
         }
         return new Answer(200, buffer.WrittenMemory, []) { ContentType = "application/json", HasManifest = false };
@@ -135,26 +138,24 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         }
     }
 
-    private static void WritePerson(Utf8JsonWriter json, CompartmentView view, List<CompartmentRow> patients, ReadOnlySpan<ReadOnlyMemory<byte>> bodies)
+    private static void WritePeople(Utf8JsonWriter json, List<CompartmentRow> patients, ReadOnlySpan<ReadOnlyMemory<byte>> bodies)
     {
-        string? birthDate = null, deceased = null;
+        json.WriteStartArray("people"u8);
         for (var i = 0; i < bodies.Length; i++)
         {
             using var document = JsonDocument.Parse(bodies[i]);
             var patient = document.RootElement;
-            birthDate ??= patient.TryGetProperty("birthDate"u8, out var born) ? born.GetString() : null;
+            json.WriteStartObject();
+            if (patient.TryGetProperty("birthDate"u8, out var born))
+                json.WriteString("birthDate"u8, born.GetString());
+            if (patient.TryGetProperty("deceasedDateTime"u8, out var died))
+                json.WriteString("deceased"u8, died.GetString());
             // Where only the fact is known, the day it was written down is the day it is known of.
-            deceased ??= patient.TryGetProperty("deceasedDateTime"u8, out var died) ? died.GetString()
-                : patient.TryGetProperty("deceasedBoolean"u8, out var isDead) && isDead.ValueKind == JsonValueKind.True
-                    ? patients[i].LastUpdated.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) : null;
+            else if (patient.TryGetProperty("deceasedBoolean"u8, out var isDead) && isDead.ValueKind == JsonValueKind.True)
+                json.WriteString("deceased"u8, patients[i].LastUpdated.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture));
+            json.WriteEndObject();
         }
-        json.WriteStartObject();
-        if (birthDate is not null)
-            json.WriteString("birthDate"u8, birthDate);
-        if (deceased is not null)
-            json.WriteString("deceased"u8, deceased);
-        json.WriteBoolean("nonDisclosure"u8, view.IsNonDisclosure);
-        json.WriteEndObject();
+        json.WriteEndArray();
     }
 
     private static void WriteEvent(Utf8JsonWriter json, CompartmentRow row, string id, ProtectedService services, ReadOnlyMemory<byte> body)

@@ -60,6 +60,8 @@ sealed class WriteRegisters
         // A custodian without an OID is the writer: nobody writes for others by leaving out whom.
         var controller = custodian.Controller is null || custodian.IsOf(_scope.Controller) ? _scope.Controller : _scope.MayWriteFor.FirstOrDefault(custodian.IsOf)
             ?? throw new FaultException(new Fault(FaultKind.Denied, "The Provenance names another organisation as the custodian, and this one may not write for it.", $"{expression}.agent"));
+        if (controller != _scope.Controller && custodian.Register is not (null or Register.Patient))
+            throw new FaultException(new Fault(FaultKind.Denied, "Purchased services go into the patient register of who bought them.", $"{expression}.agent"));
         return (controller, custodian.Register ?? (controller == _scope.Controller ? _scope.Register : Register.Patient));
     }
 

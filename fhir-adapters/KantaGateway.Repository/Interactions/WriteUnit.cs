@@ -378,6 +378,9 @@ sealed class WriteUnit : IDisposable
         var sequence = target.NextSequence;
         var of = resource ?? replaces?.Resource ?? sequence;
         var (controller, register) = PlaceOf(operation, target);
+        // A producer of services adds to the buyer's register what it has produced, and changes nothing that is there.
+        if (controller != target.Scope.Controller && (!creates || replaces is not null))
+            throw Failed(operation, FaultKind.Denied, "Into the register of another organisation only new entries are written.");
         var staged = new StagedRow
         {
             Operation = operation,

@@ -51,7 +51,7 @@ public sealed record CareRelationship(string Organisation, string? ServiceEvent)
     /// <summary>The register in which it is treated.</summary>
     public string Register { get; init; } = Fhir.Grants.Register.Patient;
 
-    /// <summary>The specially protected services in which the organisation treats the person now (§26.2).</summary>
+    /// <summary>The specially protected services in which the organisation treats the person now: of the event that is named, else of every open one (§26.2).</summary>
     public ProtectedService Services { get; init; }
 }
 
@@ -73,7 +73,12 @@ sealed class CareEvents
     public CareEvents(IReadOnlyList<ServiceEvent> events) => _events = events;
 
     /// <inheritdoc cref="PolicySnapshot.RelationshipOf"/>
-    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at)
+    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) => Of(organisation).RelationshipAt(oid, at);
+
+    /// <inheritdoc cref="PolicySnapshot.IsTreatedIn"/>
+    public bool IsTreatedIn(string organisation, string register, DateTimeOffset at) => Of(organisation).IsTreatedIn(register, at);
+
+    private OfOrganisation Of(string organisation)
     {
         if (!_byOrganisation.TryGetValue(organisation, out var of))
         {
@@ -81,12 +86,13 @@ sealed class CareEvents
             if (_byOrganisation.Count < MaxOrganisations)
                 of = _byOrganisation.GetOrAdd(organisation, of);
         }
-        return of.RelationshipAt(oid, at);
+        return of;
     }
 
     private sealed class OfOrganisation
     {
-        private readonly List<(ProtectedService Service, Timeline Events)> _protected = [];
+        /// <summary>Of each service that some event is of: those, and those that are not of it.</summary>
+        private readonly List<(ProtectedService Service, Timeline Of, Timeline Others)> _protected = [];
         private readonly Timeline _all;
         private readonly List<ServiceEvent> _events = [];
         private Dictionary<string, ServiceEvent[]>? _byOid;
@@ -107,7 +113,7 @@ sealed class CareEvents
             _all = new(_events);
             foreach (var service in Services)
                 if ((present & service) != 0)
-                    _protected.Add((service, new(_events.FindAll(e => (e.Services & service) != 0))));
+                    _protected.Add((service, new(_events.FindAll(e => (e.Services & service) != 0)), new(_events.FindAll(e => (e.Services & service) == 0))));
         }
 
         public string Organisation { get; }
@@ -121,8 +127,9 @@ sealed class CareEvents
             else
             {
                 proof = _all.OpenAt(at);
-                foreach (var (service, events) in _protected)
-                    if (events.OpenAt(at) is not null)
+                // Which event it is treated in is not said: only a service of all that are open is surely its own (§26.2).
+                foreach (var (service, of, others) in _protected)
+                    if (of.OpenAt(at) is not null && others.OpenAt(at) is null)
                         services |= service;
             }
             if (proof is null)
@@ -131,6 +138,14 @@ sealed class CareEvents
             if (given is not null && given.ServiceEvent == proof.Oid && given.Register == proof.Register && given.Services == services)
                 return given;
             return _given = new(Organisation, proof.Oid) { Register = proof.Register, Services = services };
+        }
+
+        public bool IsTreatedIn(string register, DateTimeOffset at)
+        {
+            for (var i = 0; i < _events.Count; i++)
+                if (_events[i].Register == register && _events[i].IsOpenAt(at))
+                    return true;
+            return false;
         }
 
         /// <summary>An Encounter and its booking may bear one OID: each that is open counts.</summary>

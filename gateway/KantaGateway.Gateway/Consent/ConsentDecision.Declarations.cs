@@ -33,6 +33,9 @@ public static partial class ConsentDecision
             return Decision.Deny.Of(DenyReason.DeclarationByAnother);
         if (interaction.Declares is not { } declaration)
             return Decision.Deny.Of(interaction.Objection);
+        // What is looked for on the way would be shown by whether it is found.
+        if (interaction.Needs.Any(static need => need.Letter != 'c'))
+            return Decision.Deny.Of(DenyReason.UnknownDeclaration);
         if (interaction.ServiceEvent is not null && relationship is null)
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
         var organisation = requester.Organisation.ToString();
@@ -46,21 +49,32 @@ public static partial class ConsentDecision
             Breadth = Breadth.OwnRegister,
             Controller = organisation,
             Register = RegisterOf(requester, interaction, relationship) ?? Register.Patient,
+            Withheld = new() { SpeciallyProtected = true },
             MayDeclare = true,
         }, [rule], RestsOnPolicy: true);
     }
 
-    /// <summary>At the desk: recorded by the organisation that asks, signed by the person, and of a person who is treated there, for a permission opens the record.</summary>
+    /// <summary>At the desk: recorded by the organisation that asks, signed by the person, and where it may open the record of a person who is treated there.</summary>
     private static DenyReason? ObjectionAtDesk(Declaration declaration, string organisation, CareRelationship? relationship) =>
         declaration.RecordedBy != organisation || declaration is Acknowledgement ? DenyReason.DeclarationByAnother
         : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
-        : relationship is null && declaration is DisclosurePermit { IsActive: true } or Informing && relationship is null ? DenyReason.NoOpenServiceEvent
+        : relationship is null && MayOpen(declaration) ? DenyReason.NoOpenServiceEvent
         : null;
+
+    /// <summary>
+    /// Whether somebody may be shown more after it. A denial too: a withdrawn one, and one with an exception or an end, which takes the place of a stricter one.
+    /// </summary>
+    private static bool MayOpen(Declaration declaration) => declaration switch
+    {
+        DisclosurePermit permit => permit.IsActive,
+        DisclosureDenial denial => !denial.IsActive || denial.AllowsEmergency || denial.Until is not null || denial.From is not null,
+        _ => true,
+    };
 
     private static (Rule, DenyReason?) DecideRecord(
         Requester requester, AccessRecord record, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
-        if (requester.Kind != RequesterKind.Professional || requester.ProfessionalId is null || !record.IsOf(requester.ProfessionalId, organisation) || !record.IsActive)
+        if (requester.Kind != RequesterKind.Professional || requester.ProfessionalId is null || !record.IsOf(requester.ProfessionalId, organisation) || record.Unit != requester.Unit || !record.IsActive)
             return (Rule.RecordsAccess, DenyReason.DeclarationByAnother);
         var state = policy.At(now);
         switch (record)
@@ -80,7 +94,7 @@ public static partial class ConsentDecision
             case EmergencyReview review:
                 var emergency = state.Emergency(review.Emergency);
                 var isAnothers = emergency is not null && emergency.Organisation == organisation && emergency.Professional != requester.ProfessionalId
-                    && requester.Unit is { } unit && unit == review.Unit && unit != emergency.Unit;
+                    && requester.Unit is { } unit && unit != emergency.Unit;
                 return (Rule.ReviewsEmergency, isAnothers && state.ReviewOf(review.Emergency) is null ? null : DenyReason.NoReview);
             default:
                 return (Rule.RecordsAccess, DenyReason.UnknownDeclaration);
@@ -101,7 +115,8 @@ public static partial class ConsentDecision
         {
             if (interaction.DeniedController is not { } kind)
                 return DenyReason.UnknownRegister;
-            if (!(Register.IsOccupational(target.Register) ? kind == ControllerKind.Occupational : kind == ControllerKind.Public))
+            // A private provider may keep registers of occupational care too (§18).
+            if (!(Register.IsOccupational(target.Register) ? kind is ControllerKind.Occupational or ControllerKind.Private : kind == ControllerKind.Public))
                 return DenyReason.PrivateProviderIsNoScope;
         }
         // Withdrawing needs no new informing: nobody is held to a permission by a changed text.

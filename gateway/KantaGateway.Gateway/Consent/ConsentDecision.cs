@@ -114,6 +114,12 @@ public static partial class ConsentDecision
         var register = RegisterOf(requester, interaction, relationship);
         if (register is null && interaction.IsWrite)
             return Decision.Deny.Of(DenyReason.EmployerMissing);
+        // The register of one employer is not own to who treats for another (§18).
+        if (register is not null && Register.IsOccupational(register) && !policy.IsTreatedIn(requester.Organisation.ToString(), register, now))
+            return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
+        // A search leaves out what the task does not reach; a write names its types itself.
+        if (interaction.IsWrite && !TaskReach.Covers(requester.Tasks, interaction.Needs))
+            return Decision.Deny.Of(DenyReason.TaskTooNarrow);
 
         // What protected entries are seen (§26.2): in events of the same service, or after a confirmation.
         var state = policy.At(now);

@@ -87,6 +87,9 @@ public enum DenyReason
     /// <summary>The emergency is not there, is settled, or is the reviewer's own or of the reviewer's own unit.</summary>
     NoReview,
 
+    /// <summary>The professional's task does not reach a type that is written, or read within a transaction (decree 457/2024 §7, §8).</summary>
+    TaskTooNarrow,
+
     /// <summary>Occupational care keeps a register for each employer (§18) and has to say for which one it writes.</summary>
     EmployerMissing,
 }

@@ -33,7 +33,13 @@ public abstract record Declaration
     /// <summary>Its version; empty for one not yet stored.</summary>
     public string VersionId { get; init; } = "";
 
-    /// <summary>When it was declared, UTC (Consent.dateTime).</summary>
+    /// <summary>
+    /// Place among the person's declarations in the order in which the repository stored their versions; of one not yet stored it is the last. Of two about
+    /// the same thing the later decides: no clock of who declares does (law 3).
+    /// </summary>
+    public long Order { get; init; } = long.MaxValue;
+
+    /// <summary>When it was declared, UTC (Consent.dateTime): what the person is shown.</summary>
     public required DateTimeOffset At { get; init; }
 
     /// <summary>Consent.status is active; otherwise it withdraws what it names.</summary>
@@ -56,6 +62,9 @@ public abstract record Declaration
 
     /// <summary>Whether it has begun. What is dated later gives nothing yet; a denial waits for no clock, only for a period that says so (law 3).</summary>
     public bool HasBegun(DateTimeOffset now) => (From is null || From <= now) && (At - Skew <= now || this is DisclosureDenial);
+
+    /// <summary>Whether it was stored after another; of two that nothing is known of in that, the one that is dated later.</summary>
+    public int CompareOrder(Declaration other) => Order == other.Order ? At.CompareTo(other.At) : Order.CompareTo(other.Order);
 
     /// <summary>Whether its time is over.</summary>
     public bool IsOver(DateTimeOffset now) => Until is { } until && until <= now;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
@@ -17,7 +18,9 @@ public static class DeclarationReader
     public static ReadDeclaration Read(JsonElement consent)
     {
         if (Text(consent, "resourceType") != "Consent" || Text(consent, "status") is not ("active" or "inactive")
-            || Text(consent, "dateTime") is not { } dateTime || !TimeRange.TryParse(dateTime, out var at) || consent.TryGetProperty("modifierExtension", out _))
+            || Text(consent, "dateTime") is not { } dateTime || !TimeRange.TryParse(dateTime, out var at) || consent.TryGetProperty("modifierExtension", out _)
+            // A label could only keep it from somebody, and whom a Consent is shown to is the law's matter.
+            || (TryGet(consent, "meta", out var labelled) && labelled.TryGetProperty("security", out _)))
             return new(null, DenyReason.UnknownDeclaration);
         var provision = consent.TryGetProperty("provision", out var p) ? p : (JsonElement?)null;
         if (provision is { ValueKind: not JsonValueKind.Object } || !TryReadPeriod(provision, out var from, out var until))
@@ -39,6 +42,7 @@ public static class DeclarationReader
         {
             Id = Text(consent, "id") ?? "",
             VersionId = consent.TryGetProperty("meta", out var meta) ? Text(meta, "versionId") ?? "" : "",
+            Order = OrderOf(consent),
             At = Start(at),
             IsActive = Text(consent, "status") == "active",
             From = from,
@@ -47,6 +51,10 @@ public static class DeclarationReader
             IsSigned = IsSigned(consent),
         }, default);
     }
+
+    /// <summary>When its version was stored, by the repository's clock; last where it is not stored.</summary>
+    private static long OrderOf(JsonElement consent) => consent.TryGetProperty("meta", out var meta) && Text(meta, "versionId") is not null
+        && Text(meta, "lastUpdated") is { } text && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, out var stored) ? stored.UtcTicks : long.MaxValue;
 
     private static object Permission(JsonElement permit) =>
         Text(permit, "type") != "permit" ? DenyReason.UnknownDeclaration

@@ -12,14 +12,34 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
 
     private const int YearsAfterDeath = 12, YearsFromBirth = 120, AbleFrom = 12;
 
+    private readonly DateTimeOffset? _keptUntil = EndOf(BirthDate, Deceased);
+
+    /// <summary>What follows from the records that several registers keep of one person, none of which is surer than another.</summary>
+    /// <remarks>
+    /// A birth date that they do not agree on is not known. A death that any states ends mandates and custody. Nobody makes the others' entries
+    /// vanish: retention ends when it ends by every record, and by none that says neither birth nor death.
+    /// </remarks>
+    public static PersonFacts Of(IReadOnlyList<PersonFacts> records)
+    {
+        if (records.Count < 2)
+            return records.Count == 0 ? Unknown : records[0];
+        var births = records.Select(static record => record.BirthDate).OfType<DateOnly>().Distinct().ToArray();
+        return new(births is [var agreed] ? agreed : null, records.Min(static record => record.Deceased))
+        {
+            KeptUntil = records.Any(static record => record.KeptUntil is null) ? null : records.Max(static record => record.KeptUntil),
+        };
+    }
+
     /// <summary>Until when a child counts as not able to decide where nothing is recorded (§34); null where the birth date is not known.</summary>
     public DateTimeOffset? TwelfthBirthday => BirthDate is { } born ? Later(new(born.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero), AbleFrom) : null;
 
     /// <summary>From when on nothing may be shown any more: 12 years after death, or 120 from birth where no death is known.</summary>
     /// <remarks>Act 703/2023, Annex (care entries) and §24: they are destroyed then; until that is done nobody is given them.</remarks>
-    public DateTimeOffset? KeptUntil =>
-        Deceased is { } died ? Later(died, YearsAfterDeath)
-        : BirthDate is { } born ? Later(new(born.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero), YearsFromBirth)
+    public DateTimeOffset? KeptUntil { get => _keptUntil; init => _keptUntil = value; }
+
+    private static DateTimeOffset? EndOf(DateOnly? birthDate, DateTimeOffset? deceased) =>
+        deceased is { } died ? Later(died, YearsAfterDeath)
+        : birthDate is { } born ? Later(new(born.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero), YearsFromBirth)
         : null;
 
     /// <summary>Completed years of age; null where the birth date is not known.</summary>
@@ -106,8 +126,14 @@ public sealed class PolicySnapshot
     /// <summary>The emergency that a professional has recorded and that is not over (§54.2); null: none.</summary>
     public EmergencyAccess? EmergencyOf(string? professional, string organisation, DateTimeOffset now) => At(now).EmergencyOf(professional, organisation, now);
 
+    /// <summary>Whether an open service event or booking of the organisation is in this of its registers.</summary>
+    internal bool IsTreatedIn(string organisation, string register, DateTimeOffset at) => _events.IsTreatedIn(organisation, register, at);
+
     /// <summary>Whether an emergency that a professional recorded of this person has waited too long for its review (§54.2).</summary>
-    public bool HasOverdueEmergency(string? professional, string organisation, DateTimeOffset now) => At(now).HasOverdue(professional, organisation, now);
+    /// <param name="professional">Unique id.</param>
+    /// <param name="organisation">For which it was recorded; null: for any.</param>
+    /// <param name="now">UTC.</param>
+    public bool HasOverdueEmergency(string? professional, string? organisation, DateTimeOffset now) => At(now).HasOverdue(professional, organisation, now);
 
     /// <summary>What of the person's declarations is in force: the permission, and the denials newest first.</summary>
     public (DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials) InForceAt(DateTimeOffset now)
@@ -118,7 +144,7 @@ public sealed class PolicySnapshot
 
     /// <summary>The care relationship (hoitosuhde) that an open service event or booking of the organisation proves; null: none.</summary>
     /// <param name="organisation">OID of the requester's organisation.</param>
-    /// <param name="oid">A particular service event; null: any open one, with the services of all of them.</param>
+    /// <param name="oid">A particular service event; null: any open one, with the services that all open ones are of.</param>
     /// <param name="at">Time of the request, UTC.</param>
     public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) => _events.RelationshipOf(organisation, oid, at);
 }

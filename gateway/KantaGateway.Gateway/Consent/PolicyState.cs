@@ -7,8 +7,8 @@ namespace KantaGateway.Gateway.Consent;
 /// What of a policy is in force during one stretch of time, in the form in which decisions need it.
 /// </summary>
 /// <remarks>
-/// Of declarations about the same thing the one declared last decides (§58: until further notice, revocable); of two of the same
-/// moment the one that gives less.
+/// Of declarations about the same thing the one stored last decides (§58: until further notice, revocable), whatever it is dated; where that is not
+/// known, the one dated last, and of two of the same moment the one that gives less.
 /// </remarks>
 sealed class PolicyState
 {
@@ -18,7 +18,7 @@ sealed class PolicyState
     {
         Informing? informed = null;
         DisclosurePermit? permit = null;
-        Dictionary<DenialTarget, DateTimeOffset>? denied = null;
+        Dictionary<DenialTarget, DisclosureDenial>? denied = null;
         List<DisclosureDenial>? denials = null;
         List<AccessRecord>? records = null;
         foreach (var declaration in declarations)
@@ -30,16 +30,16 @@ sealed class PolicyState
                 continue;
             switch (declaration)
             {
-                case Informing told when informed is null || told.At > informed.At || (told.At == informed.At && !told.IsCurrent):
+                case Informing told when informed is null || told.CompareOrder(informed) > 0 || (told.CompareOrder(informed) == 0 && !told.IsCurrent):
                     informed = told;
                     break;
-                case DisclosurePermit given when permit is null || given.At > permit.At || (given.At == permit.At && GivesLess(given, permit)):
+                case DisclosurePermit given when permit is null || given.CompareOrder(permit) > 0 || (given.CompareOrder(permit) == 0 && GivesLess(given, permit)):
                     permit = given;
                     break;
                 case DisclosureDenial denial:
                     (denials ??= []).Add(denial);
-                    if (!(denied ??= []).TryGetValue(denial.Target, out var latest) || latest < denial.At)
-                        denied[denial.Target] = denial.At;
+                    if (!(denied ??= []).TryGetValue(denial.Target, out var latest) || latest.CompareOrder(denial) < 0)
+                        denied[denial.Target] = denial;
                     break;
                 case AccessRecord { IsActive: true } record:
                     if (record is EmergencyAccess)
@@ -52,8 +52,8 @@ sealed class PolicyState
         Permission = permit is { IsActive: true } && !permit.IsOver(now) ? permit : null;
         Records = records ?? [];
         // Of two denials of the same moment both hold.
-        denials?.RemoveAll(d => !d.IsActive || d.IsOver(now) || d.At < denied![d.Target]);
-        denials?.Sort(static (one, other) => other.At.CompareTo(one.At));
+        denials?.RemoveAll(d => !d.IsActive || d.IsOver(now) || d.CompareOrder(denied![d.Target]) < 0);
+        denials?.Sort(static (one, other) => other.CompareOrder(one));
         Denials = denials ?? [];
         // A declaration nobody can read might be a denial of everything, so it is one, and one without an exception.
         Denied = new(Denials, unreadable, inEmergency: false);
@@ -115,10 +115,10 @@ sealed class PolicyState
     }
 
     /// <summary>Whether an emergency of the professional has waited too long for its review: the right to emergencies rests, whoever they are of.</summary>
-    public bool HasOverdue(string? professional, string organisation, DateTimeOffset now)
+    public bool HasOverdue(string? professional, string? organisation, DateTimeOffset now)
     {
         for (var i = 0; i < Records.Count; i++)
-            if (Records[i] is EmergencyAccess emergency && emergency.IsOf(professional, organisation)
+            if (Records[i] is EmergencyAccess emergency && emergency.Professional == professional && (organisation is null || emergency.Organisation == organisation)
                 && emergency.At + EmergencyAccess.ReviewedWithin <= now && ReviewOf(emergency.Id) is null)
                 return true;
         return false;
@@ -147,7 +147,7 @@ sealed class PolicyState
     {
         EmergencyReview? first = null;
         for (var i = 0; i < Records.Count; i++)
-            if (Records[i] is EmergencyReview review && review.Emergency == emergency && (first is null || review.At < first.At))
+            if (Records[i] is EmergencyReview review && review.Emergency == emergency && (first is null || review.CompareOrder(first) < 0))
                 first = review;
         return first;
     }

@@ -66,6 +66,18 @@ static class TaskReach
         _ => null,
     };
 
+    /// <summary>Whether the task reaches every type that is needed in the own register; the directory is everybody's.</summary>
+    /// <inheritdoc cref="Own"/>
+    public static bool Covers(TaskClass? tasks, IReadOnlyList<(string Type, char Letter)> needs)
+    {
+        if (Own(tasks) is not { } own)
+            return true;
+        for (var i = 0; i < needs.Count; i++)
+            if (!own.Contains(needs[i].Type) && ResourceTypes.PlaceOf(needs[i].Type) != ResourcePlace.Directory)
+                return false;
+        return true;
+    }
+
     /// <summary>What is reached of other registers.</summary>
     /// <param name="tasks">Null: no role register is configured, and the provider answers for whom it lets in (§9).</param>
     /// <param name="profession">As the role register writes it; null: not known, so of no speciality.</param>

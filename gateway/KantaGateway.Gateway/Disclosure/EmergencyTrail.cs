@@ -26,6 +26,7 @@ public sealed class EmergencyTrail
 
     private static readonly Fault Unavailable = new(FaultKind.StoreUnavailable, "Emergencies cannot be recorded or looked up at the moment. Nothing was disclosed or stored; try again.");
 
+    private readonly bool _isNational;
     private readonly string? _folder;
     private readonly byte[] _key;
     private readonly PolicyLookup _policies;
@@ -39,6 +40,8 @@ public sealed class EmergencyTrail
     public EmergencyTrail(GatewayOptions options, byte[] identifierKey, PolicyLookup policies, TimeProvider time)
     {
         (_folder, _policies, _time) = (options.EmergencyFolder, policies, time);
+        // Ids that the role register knows are the same wherever the professional works; others are their organisation's own.
+        _isNational = options.Identification.RoleRegister is not null;
         _key = HKDF.DeriveKey(HashAlgorithmName.SHA256, identifierKey, 32, info: "kanta emergency trail"u8.ToArray());
         if (_folder is not null && options.CreateStores)
             OwnerOnly.CreateFolder(_folder);
@@ -78,7 +81,7 @@ public sealed class EmergencyTrail
             if (!Pseudonym.TryDecode(Path.GetFileName(mark), out var person))
                 continue;
             var policy = await _policies.FetchAsync(professional, person, cancel);
-            if (policy.HasOverdueEmergency(professional.ProfessionalId, professional.Organisation.ToString(), now))
+            if (policy.HasOverdueEmergency(professional.ProfessionalId, _isNational ? null : professional.Organisation.ToString(), now))
                 return true;
             if (now - Try(() => File.GetLastWriteTimeUtc(mark)) > KeptFor)
                 Try(() => { File.Delete(mark); return true; });
@@ -88,7 +91,7 @@ public sealed class EmergencyTrail
     }
 
     private string NameOf(Requester professional) =>
-        Convert.ToHexStringLower(HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes($"{professional.Organisation}|{professional.ProfessionalId}")).AsSpan(0, 16));
+        Convert.ToHexStringLower(HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes(_isNational ? professional.ProfessionalId! : $"{professional.Organisation}|{professional.ProfessionalId}")).AsSpan(0, 16));
 
     private static T Try<T>(Func<T> access)
     {

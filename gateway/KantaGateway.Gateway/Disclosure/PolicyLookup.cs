@@ -55,7 +55,8 @@ public sealed class PolicyLookup(PolicyRequests requests)
 
     private static PolicySnapshot Compile(JsonElement policy) => PolicySnapshot.Compile(
         policy.GetProperty("version").GetInt64(),
-        policy.GetProperty("consents").EnumerateArray().Select(Declarations.Read),
+        policy.GetProperty("consents").EnumerateArray().Zip(policy.GetProperty("order").EnumerateArray(),
+            static (consent, order) => Declarations.Read(consent) is { } declaration ? declaration with { Order = order.GetInt64() } : null),
         [.. policy.GetProperty("serviceEvents").EnumerateArray().Select(e => new ServiceEvent(
             Text(e, "oid"), string.Intern(Text(e, "controller") ?? ""), Text(e, "status") ?? "", Start(e), End(e))
         {
@@ -63,7 +64,7 @@ public sealed class PolicyLookup(PolicyRequests requests)
             Register = Text(e, "register") ?? Register.Patient,
             Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
         })],
-        policy.TryGetProperty("person", out var person) ? PersonOf(person) : null);
+        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(PersonOf)]));
 
     private static PersonFacts PersonOf(JsonElement person) => new(
         TimeRange.TryParse(Text(person, "birthDate"), out var born) ? DateOnly.FromDateTime(At((born.Start + born.End) / 2).UtcDateTime) : null,

@@ -70,7 +70,7 @@ public sealed class BatchSplitter(IServiceScopeFactory scopes)
             headers.IfModifiedSince = ifModifiedSince.ToString("R", CultureInfo.InvariantCulture);
         if (entry.IfNoneExist is { } ifNoneExist)
             headers["If-None-Exist"] = ifNoneExist;
-        foreach (var name in new[] { InteractionReader.ServiceEventHeader, "Prefer", "Accept-Language" })
+        foreach (var name in new[] { InteractionReader.ServiceEventHeader, InteractionReader.EmployerHeader, "Prefer", "Accept-Language" })
             if (outer.Request.Headers.TryGetValue(name, out var value))
                 headers[name] = value;
         return await InnerRequestSender.AnswerOf(context, serve);

@@ -72,7 +72,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
         var policy = PolicySnapshot.Compile(0, declarations, []);
         var (permission, denials) = policy.InForceAt(now);
         var acknowledged = declarations.OfType<Acknowledgement>().Where(a => a.IsActive).Select(a => a.Emergency).ToHashSet(StringComparer.Ordinal);
-        return new(declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.At), permission, denials, unreadable,
+        return new(policy.At(now).IsInformed ? declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.Order) : null, permission, denials, unreadable,
         [
             .. declarations.OfType<AccessRecord>().Where(r => r is not EmergencyReview).OrderByDescending(r => r.At).Select(r => new RecordedAccess(
                 r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? policy.At(now).ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
@@ -102,11 +102,21 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
     public Task AcknowledgeAsync(Requester citizen, EmergencyAccess emergency, CancellationToken cancel) =>
         CreateAsync(citizen, Declarations.Acknowledged(PatientId(citizen), emergency.Id, time.GetUtcNow()), cancel);
 
-    /// <summary>Withdraws a permission or a denial; one that is withdrawn already stays so.</summary>
+    /// <summary>
+    /// Withdraws a permission or a denial; one that is withdrawn already stays so. What was recorded at a desk lies in that organisation's register, which nobody
+    /// else writes to: there a new declaration withdraws it (§58: revocable, in the citizen's own service).
+    /// </summary>
     /// <param name="what">What a denial covers, in words, for its printed form.</param>
     /// <exception cref="RefusedException">It does not exist, or has changed in between: nothing was withdrawn.</exception>
     public async Task WithdrawAsync(Requester citizen, Declaration declaration, string? what, CancellationToken cancel)
     {
+        if (declaration.RecordedBy is not null)
+        {
+            var now = time.GetUtcNow();
+            using var anew = JsonDocument.Parse(declaration is DisclosureDenial denial ? Declarations.Denial(PatientId(citizen), denial.Target, now, denial.AllowsEmergency) : Declarations.Permit(PatientId(citizen), now));
+            await CreateAsync(citizen, Printable(citizen, Declarations.Withdrawn(anew.RootElement), declaration with { IsActive = false, At = now }, what), cancel);
+            return;
+        }
         var read = await requests.SendAsync(citizen, "GET", $"Consent/{declaration.Id}", cancel: cancel);
         var consent = FhirAnswers.Success(read);
         var headers = new HeaderDictionary { [HeaderNames.IfMatch] = read.Headers.ETag };

@@ -110,7 +110,7 @@ public class CareRelationshipTests
             Assert.Equal(new CareRelationship(Own, "1.2.3") { Register = "4:1.2.9", Services = ProtectedService.Psychiatry }, policy.RelationshipOf(Own, named, Now));
     }
 
-    /// <summary>§26.2: entries of a protected service are seen in events of that service, in all that are open, and of a named one in that one alone.</summary>
+    /// <summary>§26.2: entries of a protected service are seen in events of that service: of a named one, else where every open one is of it.</summary>
     [Fact]
     public void Services_are_those_of_the_open_events()
     {
@@ -123,9 +123,29 @@ public class CareRelationshipTests
             new ServiceEvent("1.2.7", "1.2.246.10.99000011", "in-progress", null, null) { Services = ProtectedService.SexualTherapy },
             new ServiceEvent(null, Own, "in-progress", null, null) { Services = ProtectedService.Unknown },
         ]);
-        Assert.Equal(ProtectedService.Psychiatry | ProtectedService.Genetics | ProtectedService.Psychology | ProtectedService.Unknown, policy.RelationshipOf(Own, null, Now)!.Services);
+        Assert.Equal(ProtectedService.None, policy.RelationshipOf(Own, null, Now)!.Services);
         Assert.Equal(ProtectedService.Psychiatry, policy.RelationshipOf(Own, "1.2.3", Now)!.Services);
         Assert.Equal(ProtectedService.Addiction, policy.RelationshipOf(Own, "1.2.5", Now - Tick)!.Services);
+        var both = PolicySnapshot.Compile(1, [],
+        [
+            new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry | ProtectedService.Genetics },
+            new ServiceEvent("1.2.4", Own, "in-progress", Now, null) { Services = ProtectedService.Psychiatry },
+        ]);
+        Assert.Equal(ProtectedService.Psychiatry, both.RelationshipOf(Own, null, Now)!.Services);
+        Assert.Equal(ProtectedService.Psychiatry | ProtectedService.Genetics, both.RelationshipOf(Own, null, Now - Tick)!.Services);
+    }
+
+    [Fact]
+    public void Whether_a_person_is_treated_in_a_register_is_told_by_the_open_events_in_it()
+    {
+        var policy = PolicySnapshot.Compile(1, [],
+        [
+            new ServiceEvent("1.2.3", Own, "in-progress", null, Now) { Register = "4:1.2.9" }, new ServiceEvent("1.2.4", Own, "in-progress", null, null),
+            new ServiceEvent("1.2.5", "1.2.246.10.99000011", "in-progress", null, null) { Register = "4:1.2.8" },
+        ]);
+        Assert.True(policy.IsTreatedIn(Own, "4:1.2.9", Now - Tick));
+        Assert.False(policy.IsTreatedIn(Own, "4:1.2.9", Now));
+        Assert.False(policy.IsTreatedIn(Own, "4:1.2.8", Now));
     }
 
     [Fact]

@@ -32,7 +32,8 @@ public class ConsentDecisionTests
         var policy = ConsentWorld.Policy(vector.GetProperty("declared").EnumerateArray().Select(d => d.GetString()!), vector.GetProperty("open").GetBoolean(),
             Text("eventServices") is { } services ? Enum.Parse<ProtectedService>(services) : ProtectedService.None,
             new(Text("born") is { } born ? DateOnly.Parse(born, CultureInfo.InvariantCulture) : null,
-                Text("died") is { } died ? DateTimeOffset.Parse(died + "T00:00Z", CultureInfo.InvariantCulture) : null));
+                Text("died") is { } died ? DateTimeOffset.Parse(died + "T00:00Z", CultureInfo.InvariantCulture) : null),
+            Text("treatedFor") is { } employer ? Register.Occupational(employer) : Register.Patient);
 
         var decision = ConsentWorld.Decide(requester, interaction, policy);
 

@@ -123,12 +123,13 @@ static class ConsentModel
         new PersonFacts(DateOnly.FromDateTime(Now.AddYears(-age).UtcDateTime), dead is { } years ? Now.AddYears(-years) : null));
 
     /// <summary>Half of the declarations unreadable would hide everything; one in some people is.</summary>
-    public static readonly Gen<ModelPerson> People = Gen.Select(AnyDeclaration.Array[0, 7], Events.Array[0, 4], Facts, Gen.Int[0, 12], Gen.Bool)
-        .Select((declared, events, facts, unreadable, begins) => new ModelPerson(
+    public static readonly Gen<ModelPerson> People = Gen.Select(AnyDeclaration.Array[0, 7], Events.Array[0, 4], Facts, Gen.Int[0, 12], Gen.Bool, Gen.Bool)
+        .Select((declared, events, facts, unreadable, begins, isStored) => new ModelPerson(
             // Half of the people begin informed and permitting, or nothing would ever be disclosed.
             [.. unreadable == 0 ? [null] : Array.Empty<Declaration?>(),
-             .. begins ? [new Informing { Id = "i", At = Now.AddYears(-3), TextVersion = Informing.CurrentTextVersion }, new DisclosurePermit { Id = "p", At = Now.AddYears(-2) }] : Array.Empty<Declaration?>(),
-             .. declared], events, facts));
+             .. begins ? [new Informing { Id = "i", Order = isStored ? 0 : long.MaxValue, At = Now.AddYears(-3), TextVersion = Informing.CurrentTextVersion }, new DisclosurePermit { Id = "p", Order = isStored ? 0 : long.MaxValue, At = Now.AddYears(-2) }] : Array.Empty<Declaration?>(),
+             // In the order of their storing, which need not be that of their dates; or not stored yet.
+             .. declared.Select((d, i) => isStored ? d with { Order = i + 1 } : d)], events, facts));
 
     public static readonly Gen<ModelAsker> Askers = Gen.Select(OneOf("system", "professional", "professional", "professional", "citizen", "custodian", "mandate", "stranger"),
             Organisations, Professionals, OneOf<TaskClass?>(null, null, TaskClass.BroadCare, TaskClass.LimitedCare, TaskClass.Support, TaskClass.Medication, TaskClass.Administration),

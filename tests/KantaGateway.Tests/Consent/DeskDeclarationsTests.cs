@@ -51,10 +51,28 @@ public class DeskDeclarationsTests
     }
 
     [Fact]
-    public void A_denial_and_a_withdrawal_are_taken_from_whoever_comes_to_the_desk()
+    public void What_closes_is_taken_from_whoever_comes_to_the_desk_and_what_may_open_from_who_is_treated_there()
     {
-        Assert.IsType<Decision.Permit>(Decide("system", new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, Target = new DenialTarget.All() }, open: false));
+        var denial = new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, Target = new DenialTarget.All() };
+        Assert.IsType<Decision.Permit>(Decide("system", denial, open: false));
         Assert.IsType<Decision.Permit>(Decide("system", Permit with { IsActive = false }, open: false, declared: []));
+        // Of one target the last decides: each of these would take the place of a stricter denial.
+        foreach (var opening in new[] { denial with { IsActive = false }, denial with { AllowsEmergency = true }, denial with { Until = Now.AddDays(1) }, denial with { From = Now.AddDays(1) } })
+        {
+            Assert.Equal(DenyReason.NoOpenServiceEvent, Reason("system", opening, open: false));
+            Assert.IsType<Decision.Permit>(Decide("system", opening));
+        }
+    }
+
+    [Fact]
+    public void A_declaration_looks_for_nothing_on_its_way()
+    {
+        foreach (var needs in new (string, char)[][] { [("Consent", 'c'), ("DocumentReference", 's')], [("Consent", 'c'), ("Provenance", 's'), ("Provenance", 'r')] })
+            foreach (var kind in (string[])["system", "professional"])
+                Assert.Equal(Decision.Deny.Of(DenyReason.UnknownDeclaration), ConsentWorld.Decide(ConsentWorld.Requester(kind) with { Scopes = SmartScope.ParseAll([kind == "system" ? "system/*.cruds" : "user/*.cruds"]) },
+                    ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Permit) with { Needs = needs }, ConsentWorld.Policy(["informed"], true)));
+        // And shows no protected entry of the own register to who refers to one.
+        Assert.True(Assert.IsType<Decision.Permit>(Decide("professional", Permit)).Scope.Withheld is { SpeciallyProtected: true, SeenServices: ProtectedService.None });
     }
 
     [Fact]
@@ -99,7 +117,7 @@ public class DeskDeclarationsTests
     // :: Confirmations
 
     private static readonly ProtectedConfirmation Confirmation = new()
-    { At = Now, Until = Now.AddHours(8), Professional = Me, Organisation = Own, Purpose = "TREAT", Services = ProtectedService.Psychiatry };
+    { At = Now, Until = Now.AddHours(8), Professional = Me, Organisation = Own, Unit = Unit, Purpose = "TREAT", Services = ProtectedService.Psychiatry };
 
     [Fact]
     public void A_professional_confirms_the_own_need_for_some_hours()
@@ -145,8 +163,10 @@ public class DeskDeclarationsTests
         Assert.Equal(DenyReason.NoReview, (DecideReview(Review with { Emergency = PatientId }) as Decision.Deny)?.Reason);
         Assert.Equal(DenyReason.NoReview, (DecideReview(Review, settled: true) as Decision.Deny)?.Reason);
         Assert.Equal(DenyReason.NoReview, (DecideReview(Review with { Unit = Unit }, unit: Unit) as Decision.Deny)?.Reason);
-        Assert.Equal(DenyReason.NoReview, (DecideReview(Review with { Unit = OtherUnit }, unit: Unit) as Decision.Deny)?.Reason);
-        Assert.Equal(DenyReason.NoReview, (DecideReview(Review, unit: null) as Decision.Deny)?.Reason);
+        Assert.Equal(DenyReason.NoReview, (DecideReview(Review with { Unit = null }, unit: null) as Decision.Deny)?.Reason);
+        // The unit is the token's, not what the record says.
+        Assert.Equal(DenyReason.DeclarationByAnother, (DecideReview(Review with { Unit = OtherUnit }, unit: Unit) as Decision.Deny)?.Reason);
+        Assert.Equal(DenyReason.DeclarationByAnother, (DecideReview(Review, unit: null) as Decision.Deny)?.Reason);
         Assert.Equal(DenyReason.NoReview, (DecideReview(Review with { Professional = Me }, who: Me) as Decision.Deny)?.Reason);
     }
 
@@ -319,7 +339,7 @@ public class DeskDeclarationsTests
     [InlineData(TaskClass.BroadCare, null)]
     public void An_emergency_is_for_tasks_that_reach_others(TaskClass task, DenyReason? refused)
     {
-        var decision = ConsentWorld.Decide(ConsentWorld.Requester("professional", "ETREAT") with { Tasks = task }, ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Emergency), ConsentWorld.Policy([], true));
+        var decision = ConsentWorld.Decide(ConsentWorld.Requester("professional", "ETREAT") with { Tasks = task, Unit = Unit }, ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Emergency), ConsentWorld.Policy([], true));
         Assert.Equal(refused, (decision as Decision.Deny)?.Reason);
     }
 

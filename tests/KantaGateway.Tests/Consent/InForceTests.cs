@@ -221,7 +221,7 @@ public sealed class InForceTests
             Assert.False(Policy(old, (EmergencyReview)ConsentWorld.Declared("emergency-unjustified")! with { IsJustified = isJustified }).HasOverdueEmergency(Me, Own, Now));
 
         var others = Policy(Emergency);
-        var requester = ConsentWorld.Requester("professional", "ETREAT");
+        var requester = ConsentWorld.Requester("professional", "ETREAT") with { Unit = Emergency.Unit };
         Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), others));
         Assert.Equal(Decision.Deny.Of(DenyReason.EmergenciesRest), ConsentWorld.Decide(requester with { EmergencyIsOverdue = true }, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), others));
         Assert.Equal(Decision.Deny.Of(DenyReason.EmergenciesRest), ConsentWorld.Decide(requester with { EmergencyIsOverdue = true },
@@ -293,4 +293,24 @@ public sealed class InForceTests
 
     private static Decision Decide(string purpose, PolicySnapshot policy, DateTimeOffset now) => ConsentDecision.Decide(ConsentWorld.Requester("professional", purpose),
         ConsentWorld.Interaction(InteractionKind.Search, "Observation"), policy, policy.RelationshipOf(Own, null, now), now);
+
+    /// <summary>Law 3: what was answered last binds, whatever the clock of who declared it said.</summary>
+    [Fact]
+    public void What_was_stored_last_decides_whatever_it_is_dated()
+    {
+        var all = new DenialTarget.All();
+        var withdrawn = new DisclosureDenial { Id = "1", Order = 7, At = Now.AddMinutes(4), Target = all, IsActive = false };
+        var denied = new DisclosureDenial { Id = "2", Order = 8, At = Now, Target = all };
+        Assert.True(Policy(withdrawn, denied).At(Now).Denied.DeniesAll);
+        Assert.False(Policy(denied with { Order = 6 }, withdrawn).At(Now).Denied.DeniesAll);
+
+        var given = new DisclosurePermit { Id = "3", Order = 1, At = Now.AddMinutes(4) };
+        Assert.Null(Policy(given, new DisclosurePermit { Id = "4", Order = 2, At = Now.AddDays(-1), IsActive = false }).PermissionAt(Now));
+        Assert.Equal("3", Policy(given with { Order = 3 }, new DisclosurePermit { Id = "4", Order = 2, At = Now.AddMinutes(5), IsActive = false }).PermissionAt(Now)?.Id);
+
+        var told = new Informing { Id = "5", Order = 1, At = Now, TextVersion = Informing.CurrentTextVersion };
+        Assert.False(Policy(told, told with { Id = "6", Order = 2, At = Now.AddDays(-1), IsActive = false }).At(Now).IsInformed);
+        // What is not stored yet comes last: that is what a preview asks.
+        Assert.True(Policy(withdrawn).With(denied with { Order = long.MaxValue, At = Now.AddDays(-9) }).At(Now).Denied.DeniesAll);
+    }
 }

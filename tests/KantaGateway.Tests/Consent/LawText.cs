@@ -59,6 +59,10 @@ static class LawText
         if (asker.Interaction.ServiceEvent is not null && open.Count == 0)
             yield return "§57: the named service event proves nothing";
 
+        if (asker.Requester.ControllerKind == ControllerKind.Occupational && asker.Interaction.Employer is { } employer
+            && !person.Events.Any(e => e.Controller == who.Organisation.ToString() && e.Register == "4:" + employer && IsOpen(e, now)))
+            yield return "§18: the register of an employer for whom the person is not treated";
+
         var isEmergency = who.PurposeOfUse == "ETREAT";
         var ownRecords = person.Declared.OfType<AccessRecord>().Where(r => r.IsActive && Begun(r, now) && r.Professional == who.ProfessionalId && r.Organisation == who.Organisation.ToString()).ToList();
         var reachesOthers = who.Tasks is not (TaskClass.Support or TaskClass.Administration);
@@ -70,7 +74,7 @@ static class LawText
             var reviews = person.Declared.OfType<EmergencyReview>().Where(r => r.IsActive && Begun(r, now)).ToList();
             foreach (var emergency in ownRecords.OfType<EmergencyAccess>())
             {
-                var review = reviews.Where(r => r.Emergency == emergency.Id).OrderBy(r => r.At).FirstOrDefault();
+                var review = reviews.Where(r => r.Emergency == emergency.Id).OrderBy(r => r.Order).ThenBy(r => r.At).FirstOrDefault();
                 if (review is { IsJustified: false } || (review is null && now - emergency.At >= TimeSpan.FromDays(3)))
                     yield return "EHDS 11(5): an emergency is not settled";
             }
@@ -80,7 +84,7 @@ static class LawText
 
         // §26.2, own register or not.
         if (entry.Services != ProtectedService.None && !ConsentModel.IsMedicationOrRisk(entry.Type)
-            && !open.Any(e => (e.Services & entry.Services) != 0)
+            && !IsOfService(asker, open, entry.Services)
             && !ownRecords.OfType<ProtectedConfirmation>().Any(c => (c.Until is null || now < c.Until) && c.Purpose == who.PurposeOfUse && (c.Services & entry.Services) != 0))
             yield return "§26.2: not confirmed";
 
@@ -106,13 +110,13 @@ static class LawText
             if (entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
                 yield return "§54.2: not necessary";
         }
-        else if (!who.JointWith.Contains(entry.Controller)) // §54.1: the public providers of Uusimaa need none among each other
+        else if (!who.JointWith.Contains(entry.Controller) || entry.Register != "2") // §54.1: the public providers of Uusimaa need none among each other
         {
-            var informed = person.Declared.OfType<Informing>().Where(i => Begun(i, now)).OrderBy(i => i.At).ThenByDescending(i => i.IsCurrent).LastOrDefault();
+            var informed = person.Declared.OfType<Informing>().Where(i => Begun(i, now)).OrderBy(i => i.Order).ThenBy(i => i.At).ThenByDescending(i => i.IsCurrent).LastOrDefault();
             if (informed is not { IsCurrent: true })
                 yield return "§58, §68: not informed with the text in force";
             var permit = person.Declared.OfType<DisclosurePermit>().Where(p => Begun(p, now)).ToList();
-            if (permit.Count == 0 || permit.Where(p => p.At == permit.Max(other => other.At)).Any(p => !p.IsActive || p.Until <= now))
+            if (permit.Count == 0 || Latest(permit).Any(p => !p.IsActive || p.Until <= now))
                 yield return "§54.1: no permission";
         }
 
@@ -120,14 +124,27 @@ static class LawText
             yield return "§59.2: something that nobody can read";
         foreach (var about in person.Declared.OfType<DisclosureDenial>().Where(d => d.From is null || d.From <= now).GroupBy(d => d.Target))
         {
-            var last = about.Where(d => d.At == about.Max(other => other.At)).ToList();
+            var last = Latest([.. about]);
             if (last.Any(d => d.IsActive && !(d.Until <= now) && !(isEmergency && d.AllowsEmergency)) && Covers(about.Key, entry))
                 yield return "§59.2: denied";
         }
     }
 
+    /// <summary>§26.2: in an event of the same service; where none is named, all that are open have to be of it.</summary>
+    private static bool IsOfService(ModelAsker asker, List<ServiceEvent> open, ProtectedService services) => asker.Interaction.ServiceEvent is not null
+        ? open.Any(e => (e.Services & services) != 0)
+        : Enum.GetValues<ProtectedService>().Any(s => s != 0 && (s & services) != 0 && open.Count > 0 && open.All(e => (e.Services & s) != 0));
+
     /// <summary>Clocks differ by minutes; what is dated further ahead gives nothing yet.</summary>
     private static bool Begun(Declaration declaration, DateTimeOffset now) => declaration.At <= now.AddMinutes(5) && (declaration.From is null || declaration.From <= now);
+
+    /// <summary>§58: what was said last; of two at once, both.</summary>
+    private static List<T> Latest<T>(List<T> declared) where T : Declaration
+    {
+        var order = declared.Max(d => d.Order);
+        var at = declared.Where(d => d.Order == order).Max(d => d.At);
+        return declared.FindAll(d => d.Order == order && d.At == at);
+    }
 
     private static bool Covers(DenialTarget target, ModelEntry entry) => target switch
     {

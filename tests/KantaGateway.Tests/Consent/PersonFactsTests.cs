@@ -128,4 +128,23 @@ public sealed class PersonFactsTests
     private static DateOnly Day(string text) => DateOnly.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
 
     private static DateTimeOffset At(string text) => DateTimeOffset.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <summary>Nobody's record of a person is surer than another's.</summary>
+    [Fact]
+    public void What_registers_do_not_agree_on_is_not_known_and_no_single_one_ends_the_retention_of_all()
+    {
+        var born = new DateOnly(2015, 2, 3);
+        var died = new DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero);
+        Assert.Equal(PersonFacts.Unknown, PersonFacts.Of([]));
+        Assert.Equal(born, PersonFacts.Of([new(born, null), new(null, null), new(born, null)]).BirthDate);
+        var disputed = PersonFacts.Of([new(born, null), new(born.AddYears(-115), null)]);
+        Assert.Null(disputed.BirthDate);
+        Assert.Equal(born.Year + 120, disputed.KeptUntil!.Value.Year);
+        var dead = PersonFacts.Of([new(born, null), new(born, died)]);
+        // It ends mandates, and hides nothing.
+        Assert.Equal(died, dead.Deceased);
+        Assert.Equal(born.Year + 120, dead.KeptUntil!.Value.Year);
+        Assert.Null(PersonFacts.Of([new(null, null), new(born, died)]).KeptUntil);
+        Assert.Equal(2012, PersonFacts.Of([new(born, died), new(born, died)]).KeptUntil!.Value.Year);
+    }
 }

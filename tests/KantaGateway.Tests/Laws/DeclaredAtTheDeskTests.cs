@@ -105,7 +105,7 @@ public class DeclaredAtTheDeskTests
         var reader = house.Revontuli.Professional(professional, "ETREAT");
         var now = DateTimeOffset.UtcNow;
         byte[] Record(DateTimeOffset at) => Declarations.Emergency(house.PatientId, new EmergencyAccess
-        { At = at, Until = at.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+        { At = at, Until = at.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
 
         await house.AdmitAsync();
         var old = await reader.CreateAsync("Consent", Record(now - EmergencyAccess.ReviewedWithin - TimeSpan.FromHours(1)));
@@ -170,7 +170,57 @@ public class DeclaredAtTheDeskTests
 
         var stored = await SendAsync(Pair(permit, FullUrl));
         Assert.True(stored.Status == 200, stored.Text);
+        // That there is a declaration its Provenance would tell: to nobody, not to who wrote it.
+        foreach (var other in (FhirSession[])[house.Reader, house.Revontuli.System, house.Aurora.System])
+            Assert.DoesNotContain("\"Provenance\"", (await other.SearchAsync("Provenance", $"patient={house.PatientId}")).Text, StringComparison.Ordinal);
         Assert.Contains(HouseInMemory.Secret, (await house.Reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
+    }
+
+    /// <summary>Law 3: the person's word of now is not undone by a clock that goes ahead.</summary>
+    [Fact]
+    public async Task A_denial_binds_although_an_earlier_withdrawal_is_dated_after_it()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        var now = DateTimeOffset.UtcNow;
+        foreach (var declared in (byte[][])[AtDesk(Declarations.Informing(house.PatientId, now), isSigned: false), AtDesk(Declarations.Permit(house.PatientId, now))])
+            Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", declared)).Status);
+        Assert.Equal(200, (await house.Reader.ReadAsync("Observation", note)).Status);
+        var withdrawal = JsonNode.Parse(AtDesk(Declarations.Denial(house.PatientId, new DenialTarget.All(), now.AddMinutes(4))))!;
+        withdrawal["status"] = "inactive";
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", HouseInMemory.Json(withdrawal))).Status);
+        await house.DeclareAsync(Declarations.Denial(house.PatientId, new DenialTarget.All(), now));
+        Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
+    }
+
+    [Fact]
+    public async Task Nobody_delays_what_the_person_is_to_be_told_of()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var now = DateTimeOffset.UtcNow;
+        var record = JsonNode.Parse(Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."))!;
+        record["meta"] = JsonNode.Parse("""{"security":[{"system":"https://hl7.fi/fhir/finnish-base-profiles/CodeSystem/fi-base-release-for-patient-viewing-cs","code":"1"}]}""");
+        Assert.Equal(422, (await house.Revontuli.Professional(professional, "ETREAT").CreateAsync("Consent", HouseInMemory.Json(record))).Status);
+    }
+
+    [Fact]
+    public async Task What_was_given_at_a_desk_is_withdrawn_in_the_portal()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var note = await house.AdmitAsync();
+        var now = DateTimeOffset.UtcNow;
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Informing(house.PatientId, now), isSigned: false))).Status);
+        var permission = (await house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Permit(house.PatientId, now)))).Stored!.Value.Id;
+        Assert.Equal(200, (await house.Reader.ReadAsync("Observation", note)).Status);
+        using var citizen = new CitizenClient(house.Folder, house.Target, 0);
+        await citizen.SignInAsync();
+        var page = await citizen.GetAsync($"/consent/withdraw?id={permission}");
+        page = await citizen.SubmitAsync(page.Forms.First(f => f.Action.AbsolutePath.StartsWith("/consent/withdraw", StringComparison.Ordinal)), []);
+        Assert.Equal("permit-withdrawn", page.With("data-notice").Single()["data-notice"]);
+        Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
     }
 
     private const string FullUrl = "urn:uuid:6f1c0b3e-0000-4000-8000-000000000001";
@@ -195,7 +245,7 @@ public class DeclaredAtTheDeskTests
             }),
     };
 
-    private const string Unit = "1.2.246.10.99000022.10.1", OtherUnit = "1.2.246.10.99000022.10.2";
+    private const string OtherUnit = "1.2.246.10.99000022.10.2";
 
     private static readonly Requester Reviewer = new()
     {

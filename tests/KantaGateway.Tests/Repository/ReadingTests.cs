@@ -89,7 +89,7 @@ public abstract class ReadingTests : IAsyncLifetime
         var person = RepositoryWorld.NewPerson();
         var aurora = _world.As(person, RepositoryWorld.Aurora);
         var revontuli = _world.As(person, RepositoryWorld.Revontuli);
-        Assert.Equal("""{"version":0,"consents":[],"serviceEvents":[],"person":{"nonDisclosure":false}}""", (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Text);
+        Assert.Equal("""{"version":0,"consents":[],"order":[],"serviceEvents":[],"people":[]}""", (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Text);
 
         var open = await aurora.StoreAsync(Some.Encounter(aurora.PatientId, "1.2.246.10.11111111.14.1"));
         await revontuli.StoreAsync(Some.Encounter(aurora.PatientId, "1.2.246.10.22222222.14.1", "finished"));
@@ -98,6 +98,7 @@ public abstract class ReadingTests : IAsyncLifetime
         var policy = (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Json;
         Assert.Equal(3, (long)policy["version"]!);
         Assert.Equal(consent, (string)Assert.Single(policy["consents"]!.AsArray())!["id"]!);
+        Assert.Equal(3, (long)Assert.Single(policy["order"]!.AsArray())!);
         var serviceEvent = Assert.Single(policy["serviceEvents"]!.AsArray())!;
         Assert.Equal(("1.2.246.10.11111111.14.1", open, RepositoryWorld.Aurora, "in-progress"),
             ((string)serviceEvent["oid"]!, (string)serviceEvent["encounter"]!, (string)serviceEvent["controller"]!, (string)serviceEvent["status"]!));
