@@ -96,6 +96,34 @@ public class WhoSeesWhatTests
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
     }
 
+    /// <summary>Of prescriptions a single one can be denied (kanta.fi, sharing of prescription data), from the form to the edge; and an emergency opens it where the person chose so.</summary>
+    [Fact]
+    public async Task A_prescription_that_is_denied_in_the_portal_is_hidden_from_the_next_request_on()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var prescription = JsonNode.Parse($$$"""{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationCodeableConcept":{"text":"Sertraliini 50 mg"},"authoredOn":"2026-03-12","subject":{"reference":"Patient/{{{house.PatientId}}}"}}""")!;
+        var id = (await house.Aurora.System.CreateAsync("MedicationRequest", HouseInMemory.Json(prescription))).Stored!.Value.Id;
+        using var citizen = await SignedInAsync(house, 0);
+        await citizen.BeInformedAsync();
+        await citizen.PermitAsync();
+        Assert.Equal(200, (await house.Reader.ReadAsync("MedicationRequest", id)).Status);
+
+        var page = await citizen.GetAsync($"/consent/deny?prescription={id}");
+        await citizen.SubmitAsync(page.Form("deny-form")!, new() { ["target"] = "prescription", ["prescription"] = id, ["emergency"] = "yes" });
+        Assert.Equal("prescription", Assert.Single((await citizen.ConsentAsync()).Denials).Target);
+        Assert.Equal(404, (await house.Reader.ReadAsync("MedicationRequest", id)).Status);
+        using var answer = Read(await citizen.AskAsync(Explain, Asking("MedicationRequest", id, Revontuli)));
+        Assert.Equal("denial-of-prescription", answer.RootElement.GetProperty("because")[0].GetProperty("code").GetString());
+
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var rescuer = house.Revontuli.Professional(professional, "ETREAT");
+        var now = DateTimeOffset.UtcNow;
+        Assert.Equal(201, (await rescuer.CreateAsync("Consent", Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."))).Status);
+        Assert.Equal(200, (await rescuer.ReadAsync("MedicationRequest", id)).Status);
+    }
+
     [Fact]
     public async Task Whoever_is_not_the_person_is_told_nothing()
     {
