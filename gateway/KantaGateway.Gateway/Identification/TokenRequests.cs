@@ -48,7 +48,7 @@ internal sealed class TokenRequests(SubjectTokens subjects, AppAuthorizations ap
         var client = found.Client!;
         // A clinic's app is not a system that vouches for its users: they sign in.
         if (client.Registration.Kind == ClientKind.ClinicApp)
-            return new(Errors.UnauthorizedClient, "An app of a clinic gets tokens by authorization_code only.");
+            return new(Errors.UnauthorizedClient, "An app of a clinic gets tokens by authorization_code and refresh_token only.");
         if (TokenEndpoint.RequesterOf(client, (string?)request[TokenEndpoint.RequesterParameter], out var unnamed) is not { } requester)
             return new(Errors.InvalidRequest, unnamed);
         found.Requester = requester;
