@@ -312,6 +312,10 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync(await app.AskAsync("patient/*.rs"));
         await Expect(page, "#authorize-form");
         await LookAsync(page, "31-authorize-everything");
+        await page.GotoAsync(await app.AskAsync("offline_access patient/Observation.rs"));
+        await Expect(page, "#authorize-form");
+        Assert.Contains("30 päivää", await page.InnerTextAsync("#authorize-how-long"));
+        await LookAsync(page, "31-authorize-offline");
         var code = await AnswerAsync(page, "allow", "code");
 
         // The same address again: nothing to answer.
@@ -322,6 +326,29 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/access-log");
         await Expect(page, "[data-access][data-app=Omakunto]");
         await LookAsync(page, "33-access-log-app");
+        _look.AssertFaultless();
+    }
+
+    [Fact]
+    public async Task A_session_that_nears_its_end_says_so_and_then_leaves_the_screen()
+    {
+        var page = await _chromium.OpenAsync(_host.Address);
+        Watch(page);
+        await page.GotoAsync("/");
+        await page.ClickAsync("#sign-in");
+        await page.Clock.InstallAsync();
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await ExpectStartAsync(page);
+        await page.GotoAsync("/records");
+        await Expect(page, "[data-session-ends]");
+        await page.Clock.FastForwardAsync("12:00");
+        await Assertions.Expect(page.Locator("#session-warning")).ToBeHiddenAsync();
+        // Two minutes before the fifteen are over.
+        await page.Clock.FastForwardAsync("01:30");
+        await Assertions.Expect(page.Locator("#session-warning")).ToBeVisibleAsync();
+        await _look.ShootAsync(page, "40-session-warning", "fi");
+        await page.Clock.FastForwardAsync("16:00");
+        await ExpectStartAsync(page);
         _look.AssertFaultless();
     }
 

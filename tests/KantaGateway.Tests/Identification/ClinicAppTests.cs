@@ -238,6 +238,20 @@ public sealed partial class ClinicAppTests : IClassFixture<IdentificationWorld>,
         Assert.Equal((HttpStatusCode.BadRequest, "invalid_grant"), (status, body.GetProperty("error").GetString()));
     }
 
+    [Fact]
+    public async Task A_provider_that_is_no_longer_the_apps_own_gives_no_code()
+    {
+        Register(issuer: TenantIssuer);
+        var request = await PushAsync(world.Aurora);
+        var cookies = new CookieContainer();
+        var callback = await ReachCallbackAsync(cookies, request, "90001");
+        Register(issuer: ProviderIssuer);
+        using var browser = world.Connect(cookies: cookies);
+        using var answered = await browser.GetAsync(callback);
+        var back = HttpUtility.ParseQueryString(answered.Headers.Location!.Query);
+        Assert.Equal(("access_denied", null), (back["error"], back["code"]));
+    }
+
     /// <summary>EnsureAuthorizationCodeIsBoundToClient, PARIncorrectPKCECodeVerifierRejected.</summary>
     [Fact]
     public async Task A_code_is_its_apps_alone_and_serves_once()

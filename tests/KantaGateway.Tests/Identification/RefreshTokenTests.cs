@@ -103,6 +103,7 @@ public sealed class RefreshTokenTests : IClassFixture<IdentificationWorld>, IDis
         var (_, granted) = await RedeemAsync(isKey: isKey);
         var refresh = granted.GetProperty("refresh_token").GetString()!;
         using var other = new DpopKey();
+        var told = world.Refusals.Refreshed.Count;
         var (status, body) = what switch
         {
             "another client" or "another client of its own key" => await SendAsync("/connect/token", Refresh(refresh), world.Revontuli, key: isKey ? _key : null),
@@ -117,6 +118,7 @@ public sealed class RefreshTokenTests : IClassFixture<IdentificationWorld>, IDis
         };
         Assert.Equal((error == "invalid_client" ? HttpStatusCode.Unauthorized : HttpStatusCode.BadRequest, error), (status, body.GetProperty("error").GetString()));
         Assert.False(body.TryGetProperty("access_token", out _));
+        Assert.Equal(told, world.Refusals.Refreshed.Count);
         Assert.Equal(HttpStatusCode.OK, (await RefreshAsync(refresh, isKey)).Status);
     }
 
@@ -269,6 +271,18 @@ public sealed class RefreshTokenTests : IClassFixture<IdentificationWorld>, IDis
         Assert.Null(await grants.BeginAsync(allowed, id, null, "certificate"));
         clock.Ahead += TimeSpan.FromMinutes(8);
         Assert.NotNull(await grants.BeginAsync(allowed, id, null, "certificate"));
+    }
+
+    [Fact]
+    public async Task It_ends_in_a_store_too_that_forgets_late()
+    {
+        var clock = new ShiftedClock();
+        var grants = new AppGrants(new MemoryState(TimeProvider.System), new EphemeralDataProtectionProvider(), new Revocations(null, clock), clock);
+        var token = await grants.BeginAsync(new(Asked("offline_access"), Patient, null), AppGrants.IdOf("code"), null, "certificate");
+        clock.Ahead = TimeSpan.FromDays(29.99);
+        Assert.NotNull(await grants.FindAsync(token));
+        clock.Ahead = TimeSpan.FromDays(30.01);
+        Assert.Null(await grants.FindAsync(token));
     }
 
     [Fact]
