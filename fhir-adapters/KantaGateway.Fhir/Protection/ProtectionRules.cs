@@ -31,6 +31,9 @@ public sealed class ProtectionRules
 
         /// <summary>Type and category of a DocumentReference or Composition.</summary>
         Document,
+
+        /// <summary>The data controller, by its OID: of a practice that does nothing else, whatever its system labels.</summary>
+        Controller,
     }
 
     private sealed record Rule(Place Where, ProtectedService Service, string System, FrozenSet<string> Codes);
@@ -65,9 +68,20 @@ public sealed class ProtectionRules
         }
     }
 
+    /// <summary>What everything is of that a controller records.</summary>
+    /// <param name="oid">Dotted.</param>
+    public ProtectedService OfController(string oid)
+    {
+        var services = ProtectedService.None;
+        foreach (var rule in _rules[Place.Controller])
+            if (rule.Codes.Contains(oid))
+                services |= rule.Service;
+        return services;
+    }
+
     /// <summary>What a resource says of who may be shown it.</summary>
     /// <param name="resource">As it is stored.</param>
-    /// <param name="ofReferences">Services of the directory entries that it refers to: of a PractitionerRole or HealthcareService.</param>
+    /// <param name="ofReferences">Services of the directory entries that it refers to, a PractitionerRole or HealthcareService, and of its controller.</param>
     /// <returns>Null: nothing. <see cref="EntryLabels.About"/> is left to the caller.</returns>
     public EntryLabels? LabelsOf(Resource resource, ProtectedService ofReferences = ProtectedService.None)
     {
@@ -169,7 +183,7 @@ public sealed class ProtectionRules
         var (where, service) = (Place.Label, ProtectedService.None);
         var fits = isNeutral || (Enum.TryParse(Text("where"), ignoreCase: true, out where) && Enum.TryParse(Text("service"), out service) && int.PopCount((int)service) == 1);
         if (!fits || Text("system") is not { Length: > 0 } system || Text("source") is not { Length: > 0 } || !rule.TryGetProperty("codes", out var listed) || listed.GetArrayLength() == 0)
-            throw new InvalidDataException($"The rules of protected services cannot be read: {(isNeutral ? "neutral" : "rules")}[{at}] needs {(isNeutral ? "" : "where (label, service, specialty or document), service (a name of ProtectedService), ")}system, codes and source.");
+            throw new InvalidDataException($"The rules of protected services cannot be read: {(isNeutral ? "neutral" : "rules")}[{at}] needs {(isNeutral ? "" : "where (label, service, specialty, document or controller), service (a name of ProtectedService), ")}system, codes and source.");
         return new(where, service, system, listed.EnumerateArray().Select(c => c.GetString()!).ToFrozenSet(StringComparer.Ordinal));
 
         string? Text(string name) => rule.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

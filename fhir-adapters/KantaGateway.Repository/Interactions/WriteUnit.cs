@@ -470,7 +470,7 @@ sealed class WriteUnit : IDisposable
     {
         if (staged.Content is not { } content)
             return staged.Replaces!.Labels; // a deletion tells of what it deleted
-        var services = ProtectedService.None;
+        var services = staged.Target.View.Compartment.IsDirectory ? ProtectedService.None : _rules.OfController(PlaceOf(staged.Operation, staged.Target).Controller);
         if (!staged.Target.View.Compartment.IsDirectory && content is not Patient)
             foreach (var reference in References.Of(content))
                 if (reference is { Kind: ReferenceKind.Local, Type: "PractitionerRole" or "HealthcareService", Type: { } type, Id: { } id })

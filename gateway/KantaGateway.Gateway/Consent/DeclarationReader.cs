@@ -201,11 +201,15 @@ public static class DeclarationReader
         return true;
     }
 
+    /// <summary>Whether a reference is to a form that is stored here; that it is there, and the desk's own, is looked at where references are.</summary>
+    private static bool IsForm(string? reference) => reference is not null
+        && new[] { "Binary/", "DocumentReference/", "QuestionnaireResponse/", "Contract/" }.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
+
     private static bool IsSigned(JsonElement consent)
     {
-        if (TryGet(consent, "sourceAttachment", out var attachment) && (Text(attachment, "data") is { Length: > 0 } || Text(attachment, "url") is { Length: > 0 }))
+        if (TryGet(consent, "sourceAttachment", out var attachment) && (Text(attachment, "data") is { Length: > 0 } || IsForm(Text(attachment, "url"))))
             return true;
-        if (TryGet(consent, "sourceReference", out var source) && Text(source, "reference") is { Length: > 0 })
+        if (TryGet(consent, "sourceReference", out var source) && IsForm(Text(source, "reference")))
             return true;
         foreach (var verification in Items(consent, "verification"))
             if (TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && TryGet(verification, "verifiedWith", out _))

@@ -12,6 +12,9 @@ public enum Viewer
 
     /// <summary>The same, who has recorded an emergency.</summary>
     InEmergency,
+
+    /// <summary>A professional of broad care of a public provider of Uusimaa, while it treats the person (§54.1).</summary>
+    Joint,
 }
 
 /// <summary>A professional of whom a person asks what they see, and why.</summary>
@@ -28,7 +31,10 @@ public sealed record Onlooker(Oid? Organisation, ControllerKind Kind, TaskClass 
     /// <inheritdoc cref="Requester.JointWith"/>
     public IReadOnlyList<string> JointWith { get; init; } = [];
 
-    public static Onlooker Of(Viewer viewer) => new(null, ControllerKind.Private, TaskClass.BroadCare, viewer == Viewer.InEmergency, IsTreating: true);
+    /// <param name="viewer">Who.</param>
+    /// <param name="joint">The controllers that need no permission among each other.</param>
+    public static Onlooker Of(Viewer viewer, IReadOnlyList<string> joint) => new(null, viewer == Viewer.Joint ? ControllerKind.Public : ControllerKind.Private, TaskClass.BroadCare,
+        viewer == Viewer.InEmergency, IsTreating: true) { JointWith = viewer == Viewer.Joint ? joint : [] };
 }
 
 /// <summary>Who would see what, if something were declared: the very decision of a request, about somebody made up.</summary>
@@ -49,9 +55,10 @@ public static class Preview
     /// <param name="viewer">Who.</param>
     /// <param name="policy">As it is, or <see cref="PolicySnapshot.With"/> what is about to be declared.</param>
     /// <param name="now">UTC.</param>
-    public static Decision.Permit Of(Viewer viewer, PolicySnapshot policy, DateTimeOffset now) =>
+    /// <param name="joint">The controllers that need no permission among each other.</param>
+    public static Decision.Permit Of(Viewer viewer, PolicySnapshot policy, DateTimeOffset now, IReadOnlyList<string>? joint = null) =>
         // Nobody's organisation is refused nothing: it has its own register at least, which is empty.
-        (Decision.Permit)Of(Onlooker.Of(viewer), policy, now);
+        (Decision.Permit)Of(Onlooker.Of(viewer, joint ?? []), policy, now);
 
     /// <summary>What a professional would be answered under a policy.</summary>
     /// <param name="onlooker">Who; it has confirmed nothing, and recorded no emergency but the assumed one.</param>

@@ -11,7 +11,7 @@ namespace KantaGateway.Gateway.Portal;
 /// <param name="Controller">OID of the data controller.</param>
 /// <param name="Register">As <see cref="Fhir.Grants.Register"/> names it.</param>
 /// <param name="Count">How many entries there are.</param>
-/// <param name="Now">How many are seen as things are, for each <see cref="Viewer"/> in turn.</param>
+/// <param name="Now">How many are seen as things are, for each <see cref="Viewer"/> in turn, the last one only where public providers share registers.</param>
 /// <param name="Then">How many would be seen, likewise; null where nothing is about to change.</param>
 internal sealed record SeenOfController(string Controller, string Register, int Count, IReadOnlyList<int> Now, IReadOnlyList<int>? Then);
 
@@ -55,9 +55,10 @@ internal interface IWhoSeesWhat
 }
 
 /// <summary>The decisions about made-up professionals, held against the person's own record.</summary>
-internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, IControllers controllers, TimeProvider time) : IWhoSeesWhat
+internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, IControllers controllers, GatewayOptions options, TimeProvider time) : IWhoSeesWhat
 {
-    private static readonly Viewer[] Viewers = Enum.GetValues<Viewer>();
+    /// <summary>In the order of their numbers; the public providers of Uusimaa where there are any.</summary>
+    private readonly Viewer[] _viewers = [.. Enum.GetValues<Viewer>().Where(viewer => viewer != Viewer.Joint || options.JointControllers.Count > 0)];
 
     /// <inheritdoc />
     public async Task<(IReadOnlyList<SeenOfController>, Asked)> PreviewAsync(Requester citizen, Declaration? about, CancellationToken cancel)
@@ -66,15 +67,15 @@ internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, 
         var (policy, now) = (asked.Policy, asked.At);
         if (about is not null)
             RequireSavable(citizen, person, about, policy, now);
-        var scopes = Viewers.Select(v => Preview.Of(v, policy, now).Scope).ToList();
+        var scopes = _viewers.Select(v => Preview.Of(v, policy, now, options.JointControllers).Scope).ToList();
         if (about is not null)
-            scopes.AddRange(Viewers.Select(v => Preview.Of(v, policy.With(about), now).Scope));
+            scopes.AddRange(_viewers.Select(v => Preview.Of(v, policy.With(about), now, options.JointControllers).Scope));
         var counted = await preview.CountAsync(citizen, person, new() { Within = asked.Permit.Scope, Scopes = scopes }, cancel);
         // Declarations are nobody else's, and a Patient is known to whoever treats them.
         return (
         [
             .. counted.Where(c => c.Type is not ("Consent" or "Patient" or "AuditEvent")).GroupBy(c => (c.Controller, c.Register)).Select(g => new SeenOfController(
-                g.Key.Controller, g.Key.Register, g.Sum(c => c.Count), Sum(g, 0), about is null ? null : Sum(g, Viewers.Length))),
+                g.Key.Controller, g.Key.Register, g.Sum(c => c.Count), Sum(g, 0), about is null ? null : Sum(g, _viewers.Length))),
         ], asked);
     }
 
@@ -131,5 +132,5 @@ internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, 
             throw new FaultException(Refusals.FaultOf(deny.Reason));
     }
 
-    private static int[] Sum(IEnumerable<PreviewedEntries> entries, int from) => [.. Viewers.Select((_, i) => entries.Sum(e => e.Seen[from + i]))];
+    private int[] Sum(IEnumerable<PreviewedEntries> entries, int from) => [.. _viewers.Select((_, i) => entries.Sum(e => e.Seen[from + i]))];
 }

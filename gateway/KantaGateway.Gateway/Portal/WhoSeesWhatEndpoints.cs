@@ -169,5 +169,8 @@ internal static class WhoSeesWhatEndpoints
 
     private static string RegisterOf(string register) => Register.IsOccupational(register) ? "occupational" : "patient";
 
-    private static object Counts(IReadOnlyList<int> seen) => new { treating = seen[(int)Viewer.Treating], inEmergency = seen[(int)Viewer.InEmergency] };
+    /// <summary>The third only where public providers share registers (§54.1).</summary>
+    private static object Counts(IReadOnlyList<int> seen) => seen.Count > (int)Viewer.Joint
+        ? new { treating = seen[(int)Viewer.Treating], inEmergency = seen[(int)Viewer.InEmergency], inUusimaa = seen[(int)Viewer.Joint] }
+        : new { treating = seen[(int)Viewer.Treating], inEmergency = seen[(int)Viewer.InEmergency] };
 }

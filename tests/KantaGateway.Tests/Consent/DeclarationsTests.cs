@@ -94,6 +94,9 @@ public class DeclarationsTests
     [InlineData("/sourceAttachment", """{"title":"form"}""", false)]
     [InlineData("/sourceAttachment", """{"data":"","url":""}""", false)]
     [InlineData("/sourceReference", """{"reference":"DocumentReference/1"}""", true)]
+    [InlineData("/sourceAttachment", """{"url":"https://example.org/form"}""", false)]
+    [InlineData("/sourceReference", """{"reference":"Consent/1"}""", false)]
+    [InlineData("/sourceReference", """{"reference":"DocumentReference/"}""", false)]
     [InlineData("/sourceReference", """{"reference":""}""", false)]
     [InlineData("/sourceReference", """{"display":"form"}""", false)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/1"}}]""", true)]
@@ -194,10 +197,10 @@ public class DeclarationsTests
         yield return ("emergency of who cannot assess", Declarations.Emergency(PatientId, emergency with { Unit = null, Reason = EmergencyReason.CannotAssess }, "Sekava."),
             emergency with { Unit = null, Reason = EmergencyReason.CannotAssess });
         var review = new EmergencyReview
-        { At = Now, Professional = "reviewer", Organisation = Own, RecordedBy = Own, Unit = Own + ".10.2", Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1", IsJustified = true, IsSigned = true };
+        { At = Now, Professional = "reviewer", Organisation = Own, RecordedBy = Own, Unit = Own + ".10.2", Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1", IsJustified = true };
         yield return ("review that finds an emergency", Declarations.Review(PatientId, review), review);
         yield return ("review that finds none", Declarations.Review(PatientId, review with { IsJustified = false }), review with { IsJustified = false });
-        yield return ("acknowledgement", Declarations.Acknowledged(PatientId, "4f6c0b3e-1111-4000-8000-0000000000e1", Now), new Acknowledgement { At = Now, Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1", IsSigned = true });
+        yield return ("acknowledgement", Declarations.Acknowledged(PatientId, "4f6c0b3e-1111-4000-8000-0000000000e1", Now), new Acknowledgement { At = Now, Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1" });
     }
 
     private static JsonObject CaseOf(string name)

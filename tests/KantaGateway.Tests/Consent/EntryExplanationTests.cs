@@ -19,7 +19,7 @@ public sealed class EntryExplanationTests
 
     private static readonly ModelEntry Note = new("DocumentReference", Aurora, Register.Patient, Event, "note", ProtectedService.None, null, 40, null);
 
-    private static readonly Onlooker Other = Onlooker.Of(Viewer.Treating), InEmergency = Onlooker.Of(Viewer.InEmergency),
+    private static readonly Onlooker Other = Onlooker.Of(Viewer.Treating, []), InEmergency = Onlooker.Of(Viewer.InEmergency, []),
         Joint = new(Oid.Parse("1.2.246.10.99000077"), ControllerKind.Public, TaskClass.BroadCare, false, true) { JointWith = [Hospital, "1.2.246.10.99000077"] };
 
     public static TheoryData<string, Why, string> Cases => new()

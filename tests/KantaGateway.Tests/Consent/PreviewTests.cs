@@ -105,7 +105,7 @@ public sealed class PreviewTests : IAsyncLifetime
         foreach (var person in Gen.Select(People, Denials).Array[40].Single(_ => true, "0000KaNtA456").Select(p => p.Item1.Policy.With(p.Item2)))
             foreach (var onlooker in (Onlooker[])
                 [
-                    Onlooker.Of(Viewer.Treating), Onlooker.Of(Viewer.InEmergency), new(Oid.Parse(Aurora), ControllerKind.Private, TaskClass.BroadCare, false, false),
+                    Onlooker.Of(Viewer.Treating, []), Onlooker.Of(Viewer.InEmergency, []), new(Oid.Parse(Aurora), ControllerKind.Private, TaskClass.BroadCare, false, false),
                     new(Oid.Parse(Hospital), ControllerKind.Public, TaskClass.Support, false, true),
                 ])
             {

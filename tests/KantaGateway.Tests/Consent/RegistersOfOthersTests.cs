@@ -41,6 +41,18 @@ public class RegistersOfOthersTests
     }
 
     [Fact]
+    public void They_reach_no_occupational_register() =>
+        Assert.False(Decide([]).Scope.Admits("Observation", Hospital, Register.Occupational("1.2.246.10.99000055"), Hidden.None));
+
+    [Fact]
+    public void A_preview_tells_of_them_too()
+    {
+        string[] joint = [Hospital];
+        Assert.Equal([Hospital], Preview.Of(Viewer.Joint, PolicySnapshot.Empty, ConsentWorld.Now, joint).Scope.OnlyOf);
+        Assert.Equal(Breadth.OwnRegister, Preview.Of(Viewer.Treating, PolicySnapshot.Empty, ConsentWorld.Now, joint).Scope.Breadth);
+    }
+
+    [Fact]
     public void They_too_need_a_care_relationship() => Assert.False(Sees(Decide([], open: false), Hospital));
 
     [Fact]

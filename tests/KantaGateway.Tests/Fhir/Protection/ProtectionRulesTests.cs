@@ -136,4 +136,15 @@ public class ProtectionRulesTests
         new Hl7.Fhir.Serialization.FhirJsonDeserializer().TryDeserializeResource(ref reader, out var resource, out _);
         return resource ?? throw new InvalidOperationException(json);
     }
+
+    [Fact]
+    public void A_controller_may_be_of_a_service_with_everything_that_it_records()
+    {
+        var rules = ProtectionRules.Read(new MemoryStream("""
+            {"rules":[{"service":"Psychotherapy","where":"controller","system":"urn:ietf:rfc:3986","codes":["1.2.246.10.99000044"],"source":"the practice's own register"}],"neutral":[]}
+            """u8.ToArray()));
+        Assert.Equal(ProtectedService.Psychotherapy, rules.OfController("1.2.246.10.99000044"));
+        Assert.Equal(ProtectedService.None, rules.OfController("1.2.246.10.9900004"));
+        Assert.Equal(ProtectedService.None, ProtectionRules.Default.OfController("1.2.246.10.99000044"));
+    }
 }
