@@ -154,6 +154,26 @@ public class ConsentDecisionTests
         Assert.Null(Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), PolicySnapshot.Empty)).Scope.Types);
     }
 
+    /// <summary>§59: a denial blocks other controllers and other registers, never the register that it was written in.</summary>
+    [Theory]
+    [InlineData("deny-all")]
+    [InlineData("deny-event:" + ConsentWorld.OwnEvent)]
+    [InlineData("deny-register:" + ConsentModel.Revontuli)]
+    [InlineData("deny-prescription:4f6c0b3e-1111-4000-8000-000000000001")]
+    public void No_denial_reaches_the_own_register(string denial)
+    {
+        var own = new ModelEntry("MedicationRequest", ConsentModel.Revontuli, Register.Patient, ConsentWorld.OwnEvent, "4f6c0b3e-1111-4000-8000-000000000001", ProtectedService.None, null, 0, null);
+        var person = new ModelPerson([.. new[] { "informed", "permit", "emergency", denial }.Select(ConsentWorld.Declared)],
+            [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", null, null)], PersonFacts.Unknown);
+        foreach (var purpose in new[] { "TREAT", "ETREAT" })
+        {
+            var asker = ConsentModel.Asker("professional", who: "revontuli-laakari", purpose: purpose);
+            Assert.True(ConsentModel.Sees(asker, person, own));
+            // The same entry in any other register is hidden by it.
+            Assert.Equal(denial.StartsWith("deny-register", StringComparison.Ordinal), ConsentModel.Sees(asker, person, own with { Controller = ConsentModel.Aurora }));
+        }
+    }
+
     [Fact]
     public void Nobody_but_the_person_sees_declarations()
     {
