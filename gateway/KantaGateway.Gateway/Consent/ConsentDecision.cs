@@ -282,7 +282,7 @@ public static partial class ConsentDecision
             return DecideDeclarationOfPerson(requester, interaction, policy, now);
         var hour = ReleaseHour.Of(now);
         var types = reach.Types(requester, interaction.ReadsBy);
-        var key = new PermitKey(requester.OnBehalfOf is null ? Rule.SelfRead : Rule.Represents, false, hour.Name, Register.Patient, types, null, ProtectedService.None, ProtectedService.None);
+        var key = new PermitKey(Rule.SelfRead, IsWrite: false, hour.Name, Register.Patient, types, null, ProtectedService.None, ProtectedService.None);
         if (requester.OnBehalfOf is null)
             return reach.Permits.Find(key) ?? reach.Permits.Keep(key, new(LegalBasis.OwnData,
                 new DisclosureScope { Breadth = Breadth.WholePerson, Withheld = hour.Withheld, Types = types }, [Rule.SelfRead, Rule.ReleaseDelay], RestsOnPolicy: false));

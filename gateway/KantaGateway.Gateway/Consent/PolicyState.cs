@@ -42,8 +42,6 @@ sealed class PolicyState
                         denied[denial.Target] = denial;
                     break;
                 case AccessRecord { IsActive: true } record:
-                    if (record is EmergencyAccess)
-                        Bound(record.At + EmergencyAccess.ReviewedWithin);
                     (records ??= []).Add(record);
                     break;
             }

@@ -149,6 +149,26 @@ public class CareRelationshipTests
     }
 
     [Fact]
+    public void Two_events_of_one_service_are_of_it()
+    {
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry };
+        Assert.Equal(ProtectedService.Psychiatry, PolicySnapshot.Compile(1, [], [visit, visit with { Oid = "1.2.4" }]).RelationshipOf(Own, null, Now)!.Services);
+    }
+
+    /// <summary>Of events that open at the very moment of the request, most of which are over in it, the one that lasts is found wherever it stands.</summary>
+    [Fact]
+    public void Of_events_that_open_at_one_moment_the_one_that_lasts_is_found()
+    {
+        for (var count = 1; count <= 6; count++)
+            for (var lasting = 0; lasting < count; lasting++)
+            {
+                var events = Enumerable.Range(0, count).Select(i => new ServiceEvent($"1.2.{i}", Own, "in-progress", Now, i == lasting ? Now.AddHours(1) : Now));
+                // A sequence will do: it is read once.
+                Assert.Equal($"1.2.{lasting}", PolicySnapshot.Compile(1, [], events.Append(new("1.2.9", Own, "in-progress", Now + Tick, null))).RelationshipOf(Own, null, Now)?.ServiceEvent);
+            }
+    }
+
+    [Fact]
     public void An_encounter_and_its_booking_may_bear_one_number()
     {
         var visit = new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Register = "4:1.2.9", Services = ProtectedService.Psychiatry };

@@ -154,6 +154,20 @@ public class ConsentDecisionTests
         Assert.Null(Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), PolicySnapshot.Empty)).Scope.Types);
     }
 
+    /// <summary>§18: of occupational care a system too says for which employer it writes; a professional who names none writes where the person is treated.</summary>
+    [Fact]
+    public void Occupational_care_writes_into_one_employers_register()
+    {
+        var write = ConsentWorld.Interaction(InteractionKind.Create, "Observation");
+        var system = ConsentWorld.Requester("system") with { ControllerKind = ControllerKind.Occupational };
+        Assert.Equal(Decision.Deny.Of(DenyReason.EmployerMissing), ConsentWorld.Decide(system, write, PolicySnapshot.Empty));
+        Assert.Equal(Register.Occupational(ConsentModel.Employer),
+            Assert.IsType<Decision.Permit>(ConsentWorld.Decide(system, write with { Employer = ConsentModel.Employer }, PolicySnapshot.Empty)).Scope.Register);
+        var treated = PolicySnapshot.Compile(1, [], [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.Employer) }]);
+        Assert.Equal(Register.Occupational(ConsentModel.Employer),
+            Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional") with { ControllerKind = ControllerKind.Occupational }, write, treated)).Scope.Register);
+    }
+
     /// <summary>§59: a denial blocks other controllers and other registers, never the register that it was written in.</summary>
     [Theory]
     [InlineData("deny-all")]

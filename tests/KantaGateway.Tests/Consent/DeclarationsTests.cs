@@ -80,10 +80,13 @@ public class DeclarationsTests
     [InlineData("{}", null, null)]
     public void A_period_holds_from_its_start_until_its_end(string period, string? from, string? until)
     {
-        var consent = CaseOf("permission");
-        consent["provision"]!["period"] = JsonNode.Parse(period);
-        var read = Read(consent).Declaration!;
-        Assert.Equal((At(from), At(until)), (read.From, read.Until));
+        foreach (var name in new[] { "permission", "denial of all", "confirmation" })
+        {
+            var consent = CaseOf(name);
+            consent["provision"]!["period"] = JsonNode.Parse(period);
+            var read = Read(consent).Declaration!;
+            Assert.Equal((At(from), At(until)), (read.From, read.Until));
+        }
 
         static DateTimeOffset? At(string? text) => text is null ? null : DateTimeOffset.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
     }
@@ -140,6 +143,14 @@ public class DeclarationsTests
         emergency["extension"]!.AsArray().Insert(0, JsonNode.Parse("""{"url":"https://example.org/other","valueString":"x"}"""));
         emergency["extension"]![1]!["valueCodeableConcept"]!["coding"]!.AsArray().Insert(0, JsonNode.Parse("""{"system":"https://example.org/reason","code":"fall"}"""));
         Assert.Equal(Expected["emergency"], Read(emergency).Declaration);
+    }
+
+    [Fact]
+    public void A_service_that_a_confirmation_names_twice_is_named()
+    {
+        var confirmation = CaseOf("confirmation");
+        confirmation["provision"]!["securityLabel"]!.AsArray().Add(confirmation["provision"]!["securityLabel"]![0]!.DeepClone());
+        Assert.Equal(Expected["confirmation"], Read(confirmation).Declaration);
     }
 
     [Fact]

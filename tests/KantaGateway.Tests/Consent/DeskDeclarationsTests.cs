@@ -240,6 +240,14 @@ public class DeskDeclarationsTests
         Assert.Null(Reason("system", Permit, serviceEvent: ConsentWorld.OwnEvent));
     }
 
+    /// <summary>Whether a person is informed is for who treats her and records it for her.</summary>
+    [Fact]
+    public void Who_may_not_declare_is_not_told_whether_the_person_is_informed()
+    {
+        Assert.Equal(DenyReason.DeclarationByAnother, Reason("system", Permit with { RecordedBy = "1.2.246.10.99000011" }, declared: []));
+        Assert.Equal(DenyReason.NoOpenServiceEvent, Reason("system", Permit, open: false, declared: []));
+    }
+
     [Fact]
     public void What_is_no_declaration_is_refused_for_its_own_reason()
     {

@@ -159,6 +159,7 @@ public sealed class InForceTests
     public void Every_confirmation_in_force_counts()
     {
         Assert.Equal(ProtectedService.Psychiatry | ProtectedService.Genetics, Seen(Confirmed, Confirmed with { Services = ProtectedService.Genetics }));
+        Assert.Equal(ProtectedService.Psychiatry, Seen(Confirmed, Confirmed with { Id = "p2" }));
         Assert.Equal(ProtectedService.Psychiatry, Seen(Confirmed, Confirmed with { Services = ProtectedService.Genetics, IsActive = false }));
         Assert.Equal(ProtectedService.Psychiatry, Seen(Confirmed, Confirmed with { Services = ProtectedService.Genetics, Until = Now }));
         Assert.Equal(ProtectedService.Psychiatry, Seen(Confirmed with { Until = Now + Tick }));

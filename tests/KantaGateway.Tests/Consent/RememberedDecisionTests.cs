@@ -79,5 +79,27 @@ public sealed class RememberedDecisionTests
         Assert.Equal(540, asked);
     }
 
+    /// <summary>A visit ends while no declaration begins or ends: what its service was shown is not shown any more.</summary>
+    [Fact]
+    public void What_a_service_was_shown_is_not_shown_when_its_visit_is_over()
+    {
+        var policy = PolicySnapshot.Compile(1, [],
+            [new ServiceEvent("1.2.3", ConsentWorld.Revontuli.ToString(), "in-progress", null, ConsentWorld.Now) { Services = ProtectedService.Psychiatry }, new ServiceEvent("1.2.4", ConsentWorld.Revontuli.ToString(), "in-progress", ConsentWorld.Now, null)]);
+        var requester = ConsentWorld.Requester("professional");
+        foreach (var (at, seen) in new[] { (ConsentWorld.Now.AddTicks(-1), ProtectedService.Psychiatry), (ConsentWorld.Now, ProtectedService.None) })
+            Assert.Equal(seen, Assert.IsType<Decision.Permit>(ConsentDecision.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), policy,
+                policy.RelationshipOf(ConsentWorld.Revontuli.ToString(), null, at), at)).Scope.Withheld.SeenServices);
+    }
+
+    [Fact]
+    public void Why_something_is_missing_is_told_of_each()
+    {
+        var policy = ConsentWorld.Policy(["informed", "permit"], open: false);
+        var requester = ConsentWorld.Requester("professional");
+        var search = ConsentWorld.Interaction(InteractionKind.Search, "Observation");
+        Assert.Contains(Rule.NoCareRelationship, Decide(requester, search, policy).Rules);
+        Assert.Contains(Rule.TaskTooNarrow, Decide(requester with { Tasks = KantaGateway.Gateway.Identification.Professionals.TaskClass.Administration }, search, policy).Rules);
+    }
+
     private static Decision.Permit Decide(Requester requester, Interaction interaction, PolicySnapshot policy) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, interaction, policy));
 }
