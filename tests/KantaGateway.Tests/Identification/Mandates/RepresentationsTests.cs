@@ -50,6 +50,25 @@ public sealed class RepresentationsTests(IdentificationWorld world) : IClassFixt
         Assert.NotNull(refusal);
     }
 
+    /// <summary>As at the sign-in: who has a code of the register is nobody in a test service.</summary>
+    [Fact]
+    public async Task Nobody_comes_to_act_for_a_person_whose_code_is_outside_the_test_series()
+    {
+        var relations = world.Authorizations.Relations;
+        world.Authorizations.Relations = [new(IdentificationWorld.TestCode, "131052-308T", IsCustodian: false), .. relations];
+        try
+        {
+            await SignInAsync();
+            Assert.Equal("/on-behalf?acting=refused", await world.ActForAsync(_cookies, 0));
+            Assert.Equal("oneself", await world.StandingAsync(_cookies));
+            Assert.Contains("of a kind that is not accepted here", world.Refusals.All[^1].Reason);
+        }
+        finally
+        {
+            world.Authorizations.Relations = relations;
+        }
+    }
+
     public static TheoryData<AuthorizationsStep, AuthorizationsFault> EveryMisbehaviour
     {
         get
