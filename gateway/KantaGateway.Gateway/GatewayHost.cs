@@ -111,6 +111,7 @@ public static class GatewayHost
         app.MapReceipts();
         app.MapOperatorClients(options);
         app.MapOperatorBreachCases(options);
+        app.MapOperatorActs(options);
         app.MapHealth(options);
         app.MapPortal();
         return app;

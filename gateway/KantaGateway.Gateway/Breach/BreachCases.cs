@@ -24,10 +24,18 @@ public enum BreachKind
 /// <param name="Previous">SHA-256 of the file before, hexadecimal; empty for the first.</param>
 public sealed record BreachCase(long Number, BreachKind Kind, DateTimeOffset AwareAt, string What, string Previous);
 
+/// <summary>How a case ended: by two persons, and what they found.</summary>
+/// <param name="Number">Of the case.</param>
+/// <param name="EndedAt">UTC.</param>
+/// <param name="Finding">What was found and done, without personal data.</param>
+/// <param name="Approval">Digest of the proposal that a second person has approved.</param>
+/// <param name="Of">SHA-256 of the case's file, hexadecimal.</param>
+public sealed record BreachCaseEnd(long Number, DateTimeOffset EndedAt, string Finding, string Approval, string Of);
+
 /// <summary>
 /// The cases of a gateway: a folder with one file a case, <c>00000001.json</c> and on, each naming the digest of the one before. Opened by the
-/// machine, durable when opened, never changed; nothing deletes one. Each opening stands in the audit log too, with the file's digest.
-/// Thread-safe.
+/// machine, durable when opened, never changed; nothing deletes one. Its end, which two persons decide, is a file beside it, <c>00000001.end</c>. Each opening
+/// and each end stands in the audit log too, with the file's digest. Thread-safe.
 /// </summary>
 public sealed class BreachCases : IDisposable
 {
@@ -40,6 +48,7 @@ public sealed class BreachCases : IDisposable
     private readonly FileStream _lock;
     private readonly SemaphoreSlim _turn = new(1);
     private volatile IReadOnlyList<BreachCase> _cases;
+    private volatile IReadOnlyList<BreachCaseEnd> _ends;
     private string _last;
 
     /// <summary>Opens the folder and follows the cases to the last one.</summary>
@@ -54,6 +63,7 @@ public sealed class BreachCases : IDisposable
         try
         {
             (_cases, _last) = Read();
+            _ends = [.. _cases.Select(ReadEnd).OfType<BreachCaseEnd>()];
         }
         catch
         {
@@ -64,6 +74,36 @@ public sealed class BreachCases : IDisposable
 
     /// <summary>All, oldest first.</summary>
     public IReadOnlyList<BreachCase> All => _cases;
+
+    /// <summary>Of those that have ended, how.</summary>
+    public IReadOnlyList<BreachCaseEnd> Ends => _ends;
+
+    /// <summary>Ends a case; it is on disk when this returns. That two persons have decided so is the caller's to know.</summary>
+    /// <param name="number">Of the case.</param>
+    /// <param name="finding">Without personal data.</param>
+    /// <param name="approval">Digest of the approved proposal.</param>
+    /// <returns>False: there is no such case, or it has ended before.</returns>
+    /// <exception cref="IOException">It could not be written.</exception>
+    public async Task<bool> EndAsync(long number, string finding, string approval)
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (number < 1 || number > _cases.Count || _ends.Any(end => end.Number == number))
+                return false;
+            var ended = new BreachCaseEnd(number, _time.GetUtcNow(), finding, approval, DigestOf(await File.ReadAllBytesAsync(PathOf(number)).ConfigureAwait(false)));
+            var bytes = JsonSerializer.SerializeToUtf8Bytes(ended, Format);
+            OwnerOnly.WriteWhole(EndOf(number), bytes);
+            // :: Durable from here on.
+            _ends = [.. _ends, ended];
+            await RecordAsync(ended.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {number}: {finding}"), bytes).ConfigureAwait(false);
+            return true;
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
 
     /// <summary>Opens a case; it is on disk when this returns. Its entry in the audit log may have failed, which the log says by itself.</summary>
     /// <param name="what">Without personal data.</param>
@@ -78,7 +118,7 @@ public sealed class BreachCases : IDisposable
             OwnerOnly.WriteWhole(PathOf(opened.Number), bytes);
             // :: Durable from here on.
             (_cases, _last) = ([.. _cases, opened], DigestOf(bytes));
-            await RecordAsync(opened, bytes).ConfigureAwait(false);
+            await RecordAsync(opened.AwareAt, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes).ConfigureAwait(false);
             return opened;
         }
         finally
@@ -93,19 +133,19 @@ public sealed class BreachCases : IDisposable
         _turn.Dispose();
     }
 
-    private async Task RecordAsync(BreachCase opened, byte[] bytes)
+    private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes)
     {
         var record = new DisclosureRecord
         {
             Kind = AuditKind.AuthorizationDecision,
             Interaction = "operation",
-            Recorded = opened.AwareAt,
+            Recorded = at,
             Server = _options.PublicAddress,
             System = new("gateway", "inside"),
             Organisation = new(_options.NationalOrganisation, "gateway"),
             PurposeOfUse = "HSYSADMIN",
             Outcome = AuditOutcome.SeriousFailure,
-            OutcomeDescription = string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"),
+            OutcomeDescription = what,
             RequestId = Guid.NewGuid().ToString("D"),
             Digest = SHA256.HashData(bytes),
         };
@@ -115,7 +155,7 @@ public sealed class BreachCases : IDisposable
         }
         catch (AuditUnavailableException)
         {
-            // The case is opened all the more: an audit log that fails may be what it is about.
+            // The case is written all the more: an audit log that fails may be what it is about.
         }
     }
 
@@ -125,7 +165,7 @@ public sealed class BreachCases : IDisposable
         foreach (var file in Directory.EnumerateFiles(_folder, "*.json").Where(IsCase).Order(StringComparer.Ordinal))
         {
             var bytes = File.ReadAllBytes(file);
-            if (file != PathOf(cases.Count + 1) || ReadOne(bytes) is not { } one || one.Number != cases.Count + 1 || one.Previous != last)
+            if (file != PathOf(cases.Count + 1) || ReadOne<BreachCase>(bytes) is not { } one || one.Number != cases.Count + 1 || one.Previous != last)
                 throw new InvalidDataException($"The breach cases have lost or changed the one before {Path.GetFileName(file)}, or that one.");
             cases.Add(one);
             last = DigestOf(bytes);
@@ -133,11 +173,21 @@ public sealed class BreachCases : IDisposable
         return (cases, last);
     }
 
-    private static BreachCase? ReadOne(byte[] bytes)
+    /// <summary>How a case ended; null where it has not.</summary>
+    /// <exception cref="InvalidDataException">The end is not this case's.</exception>
+    private BreachCaseEnd? ReadEnd(BreachCase of)
+    {
+        if (!File.Exists(EndOf(of.Number)))
+            return null;
+        return ReadOne<BreachCaseEnd>(File.ReadAllBytes(EndOf(of.Number))) is { } end && end.Number == of.Number && end.Of == DigestOf(File.ReadAllBytes(PathOf(of.Number)))
+            ? end : throw new InvalidDataException($"The end of breach case {of.Number} has been changed, or is another case's.");
+    }
+
+    private static T? ReadOne<T>(byte[] bytes) where T : class
     {
         try
         {
-            return JsonSerializer.Deserialize<BreachCase>(bytes, Format);
+            return JsonSerializer.Deserialize<T>(bytes, Format);
         }
         catch (JsonException)
         {
@@ -148,6 +198,8 @@ public sealed class BreachCases : IDisposable
     private static bool IsCase(string file) => Path.GetFileNameWithoutExtension(file) is { Length: 8 } name && name.All(char.IsAsciiDigit);
 
     private string PathOf(long number) => Path.Combine(_folder, number.ToString("D8", CultureInfo.InvariantCulture) + ".json");
+
+    private string EndOf(long number) => Path.ChangeExtension(PathOf(number), ".end");
 
     private static string DigestOf(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
 }

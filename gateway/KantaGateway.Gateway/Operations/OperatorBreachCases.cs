@@ -11,9 +11,16 @@ public static class OperatorBreachCases
         if (options.Identification.Operators is null || options.Breach is null)
             return;
         app.MapGet("/operator/breach-cases", static context => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, static (services, _) =>
-            new(Results.Json(new
+        {
+            var cases = services.GetRequiredService<BreachCases>();
+            return new(Results.Json(new
             {
-                cases = services.GetRequiredService<BreachCases>().All.Select(static one => new { number = one.Number, kind = one.Kind == BreachKind.Unrecorded ? "unrecorded" : "denied-data-shown", aware_at = one.AwareAt, what = one.What }),
-            }))));
+                cases = cases.All.Select(one => new
+                {
+                    number = one.Number, kind = one.Kind == BreachKind.Unrecorded ? "unrecorded" : "denied-data-shown", aware_at = one.AwareAt, what = one.What,
+                    ended_at = cases.Ends.FirstOrDefault(end => end.Number == one.Number)?.EndedAt, finding = cases.Ends.FirstOrDefault(end => end.Number == one.Number)?.Finding,
+                }),
+            }));
+        }));
     }
 }

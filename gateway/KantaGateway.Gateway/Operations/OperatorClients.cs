@@ -64,15 +64,15 @@ public static class OperatorClients
     /// <summary>What holds of each of them: an operator, no other site's page behind it, JSON in, nothing kept.</summary>
     private static Task AnswerAsync(HttpContext context, Func<IServiceProvider, Operator, ValueTask<IResult>> answer) => AnswerAsync(context, OperatorRole.Onboarding, answer);
 
-    /// <param name="role">That the operator must have.</param>
-    internal static async Task AnswerAsync(HttpContext context, OperatorRole role, Func<IServiceProvider, Operator, ValueTask<IResult>> answer)
+    /// <param name="role">That the operator must have; null: the one that the act itself asks for.</param>
+    internal static async Task AnswerAsync(HttpContext context, OperatorRole? role, Func<IServiceProvider, Operator, ValueTask<IResult>> answer)
     {
         context.Response.Headers.CacheControl = "no-store";
         context.Response.Headers.XContentTypeOptions = "nosniff";
         IResult result;
         if (await OperatorSessions.OfAsync(context) is not { } who)
             result = Problem(context, 401, "Not signed in", [$"Sign in at {OperatorSession.SignInPath}."]);
-        else if (!who.Roles.Contains(role))
+        else if (role is { } needed && !who.Roles.Contains(needed))
             result = Refuse(context, DecisionRefusal.NoRole);
         // A form of another site can neither send JSON nor hide where it comes from.
         else if (HttpMethods.IsPost(context.Request.Method) && (!OperatorSession.IsOwn(context.Request) || !context.Request.HasJsonContentType()))
@@ -100,7 +100,7 @@ public static class OperatorClients
         ["registration"] = JsonNode.Parse(proposal.Content),
     };
 
-    private static IResult Refuse(HttpContext context, DecisionRefusal refusal)
+    internal static IResult Refuse(HttpContext context, DecisionRefusal refusal)
     {
         var (status, text) = refusal switch
         {
@@ -109,7 +109,7 @@ public static class OperatorClients
             DecisionRefusal.AlreadyDecided => (409, "The proposal has been decided already."),
             DecisionRefusal.TooLate => (409, "The proposal was open for 24 hours, which are over. Propose it anew."),
             DecisionRefusal.OtherContent => (409, "The digest is not the proposal's. Look at it again."),
-            DecisionRefusal.ChangedMeanwhile => (409, "The registration that the proposal would change is not in force any more. Propose the change anew."),
+            DecisionRefusal.ChangedMeanwhile => (409, "What the proposal would change is not as it was any more. Look at it, and propose the change anew."),
             DecisionRefusal.SamePerson => (403, "Whoever proposes does not approve. Somebody else has to."),
             DecisionRefusal.SignInAgain => (403, $"You signed in too long ago to decide this. Sign in again at {OperatorSession.SignInPath}."),
             DecisionRefusal.NoRole => (403, "You have not the role that this needs."),
@@ -118,7 +118,7 @@ public static class OperatorClients
         return Problem(context, status, refusal.ToString(), [text]);
     }
 
-    private static IResult Problem(HttpContext context, int status, string title, IReadOnlyList<string> errors) =>
+    internal static IResult Problem(HttpContext context, int status, string title, IReadOnlyList<string> errors) =>
         Results.Problem(errors.Count == 1 ? errors[0] : $"{errors.Count} things are wrong.", statusCode: status, title: title,
             extensions: new Dictionary<string, object?> { ["errors"] = errors, ["correlationId"] = Correlation.Of(context) });
 
@@ -131,7 +131,7 @@ public static class OperatorClients
     }
 
     /// <returns>Null when it is not that.</returns>
-    private static async ValueTask<T?> ReadAsync<T>(HttpContext context) where T : class
+    internal static async ValueTask<T?> ReadAsync<T>(HttpContext context) where T : class
     {
         try
         {

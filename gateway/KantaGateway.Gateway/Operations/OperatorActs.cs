@@ -1,0 +1,91 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Identification.Operators;
+
+namespace KantaGateway.Gateway.Operations;
+
+/// <summary>
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, bulk exports, the end of a breach case. One
+/// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
+/// a case is carried out here; a ceremony and an export are carried out where the keys and the data are, by who shows that it began.
+/// </summary>
+public static class OperatorActs
+{
+    private const int LongestSubject = 128, LongestContent = 2_000;
+
+    private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
+    {
+        ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
+    };
+
+    private sealed record Act(string? Kind, string? Subject, string? Content);
+    private sealed record Decided(string? Digest);
+
+    /// <summary>Adds the addresses under <c>/operator/acts</c>.</summary>
+    public static void MapOperatorActs(this WebApplication app, GatewayOptions options)
+    {
+        if (options.Identification.Operators is null)
+            return;
+        app.MapGet("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, static (services, who) =>
+        {
+            var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
+            var acts = services.GetRequiredService<Approvals>().Current.Proposals.Values
+                .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && one.Status is ProposalStatus.Open or ProposalStatus.Approved && one.Until > now).OrderBy(static one => one.At);
+            return new(Results.Json(new JsonObject { ["acts"] = new JsonArray([.. acts.Select(Describe)]) }));
+        }));
+        app.MapPost("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
+        {
+            if (await OperatorClients.ReadAsync<Act>(context) is not { Kind: { } name, Subject: { Length: > 0 and <= LongestSubject } subject, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind))
+                return OperatorClients.Problem(context, 422, "Not understood",
+                    [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
+            if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
+                return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
+            var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content);
+            return proposal is not null ? Results.Json(Describe(proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
+        }));
+        app.MapPost("/operator/acts/{id}/approve", static context => DecideAsync(context, static (approvals, services, context, who, id, digest) =>
+            approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind != ApprovalKind.BreachCaseEnd || IsOpen(services, one.Subject))));
+        app.MapPost("/operator/acts/{id}/reject", static context => DecideAsync(context, static (approvals, _, context, who, id, digest) => approvals.RejectAsync(context, who, id, digest, IsOne)));
+        app.MapPost("/operator/acts/{id}/carry-out", static context => DecideAsync(context, static async (approvals, services, context, who, id, digest) =>
+        {
+            if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act))
+                return DecisionRefusal.NoSuchProposal;
+            if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
+                return DecisionRefusal.ChangedMeanwhile;
+            if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal)
+                return refusal;
+            return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
+        }));
+    }
+
+    private static Task DecideAsync(HttpContext context, Func<Approvals, IServiceProvider, HttpContext, Operator, string, string, ValueTask<DecisionRefusal?>> decide) =>
+        OperatorClients.AnswerAsync(context, null, async (services, who) =>
+        {
+            if (await OperatorClients.ReadAsync<Decided>(context) is not { Digest: { } digest })
+                return OperatorClients.Problem(context, 400, "Not understood", ["Send {\"digest\": ...}, the digest of the act that you have looked at."]);
+            return await decide(services.GetRequiredService<Approvals>(), services, context, who, (string)context.Request.RouteValues["id"]!, digest) is { } refusal
+                ? OperatorClients.Refuse(context, refusal) : Results.NoContent();
+        });
+
+    private static bool IsOne(Proposal proposal) => Kinds.ContainsValue(proposal.Kind);
+
+    /// <summary>Whether a breach case of this gateway has that number and has not ended.</summary>
+    private static bool IsOpen(IServiceProvider services, string subject) =>
+        services.GetService<BreachCases>() is { } cases && NumberOf(subject) is var number && cases.All.Any(one => one.Number == number) && cases.Ends.All(end => end.Number != number);
+
+    private static long NumberOf(string subject) => long.TryParse(subject, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+
+    private static JsonObject Describe(Proposal act) => new()
+    {
+        ["id"] = act.Id,
+        ["kind"] = Kinds.First(kind => kind.Value == act.Kind).Key,
+        ["subject"] = act.Subject,
+        ["content"] = act.Content,
+        ["digest"] = act.Digest,
+        ["status"] = act.Status == ProposalStatus.Approved ? "approved" : "open",
+        ["proposed_by"] = act.By.Name,
+        ["proposed_at"] = act.At,
+        ["until"] = act.Until,
+    };
+}

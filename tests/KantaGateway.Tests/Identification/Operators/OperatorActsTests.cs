@@ -1,0 +1,135 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using KantaGateway.Audit;
+using KantaGateway.Gateway;
+using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Operations;
+using KantaGateway.Tests.Audit;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
+
+namespace KantaGateway.Tests.Identification.Operators;
+
+/// <summary>Key ceremonies, bulk exports and the end of a breach case take two persons, over HTTP.</summary>
+[Collection(IdentificationCollection.Name)]
+public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetime
+{
+    private readonly LogFolder _audit = new();
+    private readonly string _cases = Directory.CreateTempSubdirectory("kanta-cases-").FullName;
+    private WebApplication _gateway = null!;
+    private AuditLog _log = null!;
+    private Uri _address = null!;
+    private GatewayOptions _options = null!;
+
+    public async Task InitializeAsync()
+    {
+        _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases } };
+        _log = AuditLog.Open(_audit.Options(), TimeProvider.System);
+        _gateway = world.BuildGateway(_options, builder => builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock)), app =>
+        {
+            app.MapGet("/", () => "start");
+            app.MapOperatorActs(_options);
+            app.MapOperatorBreachCases(_options);
+        });
+        await _gateway.StartAsync();
+        _address = new Uri($"https://localhost:{_options.Port}");
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _gateway.DisposeAsync();
+        await _log.DisposeAsync();
+        _audit.Dispose();
+        Directory.Delete(_cases, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_breach_case_ends_by_two_persons_once_and_stays_ended_after_a_restart()
+    {
+        await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var act = await ProposedAsync(tiina, "breach-case-end", "1", "A disk was full; nothing had left.");
+        // Nobody ends it alone, nor before the other has approved.
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Empty(Cases.Ends);
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "carry-out"));
+
+        var shown = (await tero.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/breach-cases"))).GetProperty("cases")[0];
+        Assert.Equal("A disk was full; nothing had left.", shown.GetProperty("finding").GetString());
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "breach-case-end", "1", "Once more.")).Status);
+        Cases.Dispose();
+        using (var again = new BreachCases(_options, _log, world.Clock))
+            Assert.Equal((1L, act.GetProperty("digest").GetString()), again.Ends.Select(end => (end.Number, (string?)end.Approval)).Single());
+        // An end that was written for another case, or changed, is no start.
+        var end = Path.Combine(_cases, "00000001.end");
+        await File.WriteAllTextAsync(end, (await File.ReadAllTextAsync(end)).Replace("\"number\": 1", "\"number\": 2", StringComparison.Ordinal));
+        Assert.Throws<InvalidDataException>(() => new BreachCases(_options, _log, world.Clock));
+    }
+
+    [Theory]
+    [InlineData("bulk-export")]
+    [InlineData("breach-case-end")]
+    [InlineData("key-ceremony")]
+    public async Task Each_act_is_for_those_with_its_role(string kind)
+    {
+        await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        using var olga = await SignedInAsync(Olga);
+        Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, "1", "Something.")).Status);
+        using var its = await SignedInAsync(kind == "key-ceremony" ? KeyKeeper : Tiina);
+        var act = await ProposedAsync(its, kind, "1", "Something.");
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(olga, act, "approve"));
+        Assert.Equal(0, (await olga.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/acts"))).GetProperty("acts").EnumerateArray().Count(one => one.GetProperty("id").GetString() == act.GetProperty("id").GetString()));
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(its, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(its, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(its, act, "reject"));
+    }
+
+    [Theory]
+    [InlineData("""{"kind":"onboarding","subject":"1","content":"x"}""")]
+    [InlineData("""{"kind":"bulk-export","subject":"","content":"x"}""")]
+    [InlineData("""{"kind":"bulk-export","subject":"1"}""")]
+    [InlineData("""{"kind":"breach-case-end","subject":"99","content":"x"}""")]
+    [InlineData("""{"kind":"breach-case-end","subject":"one","content":"x"}""")]
+    [InlineData("[]")]
+    public async Task What_is_no_act_is_refused(string body)
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        using var answer = await tiina.PostAsync(new Uri(_address, "/operator/acts"), new StringContent(body, System.Text.Encoding.UTF8, "application/json"));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, answer.StatusCode);
+        Assert.Equal("application/problem+json", answer.Content.Headers.ContentType?.MediaType);
+    }
+
+    private BreachCases Cases => _gateway.Services.GetRequiredService<BreachCases>();
+
+    private async Task<HttpClient> SignedInAsync(int who)
+    {
+        var cookies = new CookieContainer();
+        Assert.Equal("/operator", (await world.SignInOperatorAsync(cookies, who, gateway: _address)).PathAndQuery);
+        return world.Connect(cookies: cookies);
+    }
+
+    private async Task<(HttpStatusCode Status, JsonElement Body)> ProposeAsync(HttpClient http, string kind, string subject, string content)
+    {
+        using var answer = await http.PostAsJsonAsync(new Uri(_address, "/operator/acts"), new { kind, subject, content });
+        return (answer.StatusCode, await answer.Content.ReadFromJsonAsync<JsonElement>());
+    }
+
+    private async Task<JsonElement> ProposedAsync(HttpClient http, string kind, string subject, string content)
+    {
+        var (status, body) = await ProposeAsync(http, kind, subject, content);
+        Assert.True(status == HttpStatusCode.Created, body.ToString());
+        return body;
+    }
+
+    private async Task<HttpStatusCode> DecideAsync(HttpClient http, JsonElement act, string how)
+    {
+        using var answer = await http.PostAsJsonAsync(new Uri(_address, $"/operator/acts/{act.GetProperty("id")}/{how}"), new { digest = act.GetProperty("digest").GetString() });
+        return answer.StatusCode;
+    }
+}
