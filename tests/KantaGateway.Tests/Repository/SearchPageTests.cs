@@ -124,8 +124,11 @@ public sealed class SearchPageTests : IAsyncLifetime
         var start = await StoreAsync(40);
         var deleted = new HashSet<string>();
         using var stop = new CancellationTokenSource();
+        var firstIsRead = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var writers = Enumerable.Range(0, 2).Select(writer => Task.Run(async () =>
         {
+            // What is written before the first page is on it.
+            await firstIsRead.Task;
             // Each has its own resources: one to change and to delete, the rest stays.
             for (var i = writer; !stop.IsCancellationRequested; i += 2)
             {
@@ -150,6 +153,7 @@ public sealed class SearchPageTests : IAsyncLifetime
         {
             lock (deleted)
                 goneBefore.Add((deleted.ToHashSet(), ++page));
+            firstIsRead.TrySetResult();
             return Task.CompletedTask;
         });
         await stop.CancelAsync();
