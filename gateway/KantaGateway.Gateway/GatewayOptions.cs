@@ -1,3 +1,5 @@
+using KantaGateway.Gateway.Identification;
+
 namespace KantaGateway.Gateway;
 
 /// <summary>Everything the gateway must be told. Validated at start, all errors at once; unknown keys refuse to start.</summary>
@@ -94,6 +96,11 @@ public sealed record GatewayOptions
     /// of Uusimaa (Act 703/2023 §54.1, from 1.1.2026). Empty: none.
     /// </summary>
     public IReadOnlyList<string> JointControllers { get; init; } = [];
+
+    /// <summary>The controllers among whom an organisation needs no permission; empty: it is of none. A private one never is, whatever the list says.</summary>
+    /// <param name="organisation">OID, dotted; null: not one in particular.</param>
+    internal IReadOnlyList<string> JointWith(string? organisation, ControllerKind kind) =>
+        kind == ControllerKind.Public && organisation is not null && JointControllers.Contains(organisation) ? JointControllers : [];
 
     /// <summary>Checks everything at once, the files included, before anything is opened.</summary>
     /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be, never its value.</exception>

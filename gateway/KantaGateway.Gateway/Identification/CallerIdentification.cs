@@ -253,7 +253,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
             ControllerKind = requester.Kind,
             ProducesFor = client.Registration.ProducesFor,
-            JointWith = requester.Kind == ControllerKind.Public && options.JointControllers.Contains(requester.Organisation.ToString()) ? options.JointControllers : [],
+            JointWith = options.JointWith(requester.Organisation.ToString(), requester.Kind),
             ProfessionalId = professional,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),

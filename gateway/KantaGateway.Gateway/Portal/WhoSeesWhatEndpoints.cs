@@ -62,7 +62,7 @@ internal static class WhoSeesWhatEndpoints
         var (entry, viewer) = JsonRequests.Read<ExplainBody>(body);
         if (!ResourceTypes.IsServed(entry.Type) || ResourceTypes.PlaceOf(entry.Type) == ResourcePlace.Directory || entry.Type == "Patient")
             throw JsonRequests.Invalid("entry.type is no type of entry of a person's record.");
-        var onlooker = OnlookerIn(viewer ?? new(), services.GetRequiredService<IControllers>(), services.GetRequiredService<GatewayOptions>().JointControllers);
+        var onlooker = OnlookerIn(viewer ?? new(), services.GetRequiredService<IControllers>(), services.GetRequiredService<GatewayOptions>());
         var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().ExplainAsync(citizen, entry.Type, entry.Id, onlooker, context.RequestAborted);
         var (names, texts) = (services.GetRequiredService<OrganisationNames>(), services.GetRequiredService<Texts>());
         return (new
@@ -144,7 +144,7 @@ internal static class WhoSeesWhatEndpoints
         return consent.At("patient")?.String("reference") == "Patient/" + patientId ? declaration : throw new FaultException(Fault.Absent);
     }
 
-    private static Onlooker OnlookerIn(ViewerBody viewer, IControllers controllers, IReadOnlyList<string> joint)
+    private static Onlooker OnlookerIn(ViewerBody viewer, IControllers controllers, GatewayOptions options)
     {
         Oid? organisation = null;
         var kind = ControllerKind.Private;
@@ -161,7 +161,7 @@ internal static class WhoSeesWhatEndpoints
         return new(organisation, kind, tasks, viewer.Purpose == "ETREAT", viewer.Treating ?? organisation is null)
         {
             Profession = viewer.Profession,
-            JointWith = kind == ControllerKind.Public && joint.Contains(organisation?.ToString() ?? "") ? joint : [],
+            JointWith = options.JointWith(organisation?.ToString(), kind),
         };
     }
 
