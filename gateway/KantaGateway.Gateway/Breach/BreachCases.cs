@@ -78,6 +78,12 @@ public sealed class BreachCases : IDisposable
     /// <summary>Of those that have ended, how.</summary>
     public IReadOnlyList<BreachCaseEnd> Ends => _ends;
 
+    /// <summary>How a case ended; null where it has not, or there is none of that number.</summary>
+    public BreachCaseEnd? EndOf(long number) => _ends.FirstOrDefault(end => end.Number == number);
+
+    /// <summary>Whether there is a case of that number and it has not ended.</summary>
+    public bool IsOpen(long number) => number >= 1 && number <= _cases.Count && EndOf(number) is null;
+
     /// <summary>Ends a case; it is on disk when this returns. That two persons have decided so is the caller's to know.</summary>
     /// <param name="number">Of the case.</param>
     /// <param name="finding">Without personal data.</param>
@@ -89,11 +95,11 @@ public sealed class BreachCases : IDisposable
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            if (number < 1 || number > _cases.Count || _ends.Any(end => end.Number == number))
+            if (!IsOpen(number))
                 return false;
             var ended = new BreachCaseEnd(number, _time.GetUtcNow(), finding, approval, DigestOf(await File.ReadAllBytesAsync(PathOf(number)).ConfigureAwait(false)));
             var bytes = JsonSerializer.SerializeToUtf8Bytes(ended, Format);
-            OwnerOnly.WriteWhole(EndOf(number), bytes);
+            OwnerOnly.WriteWhole(EndPathOf(number), bytes);
             // :: Durable from here on.
             _ends = [.. _ends, ended];
             await RecordAsync(ended.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {number}: {finding}"), bytes).ConfigureAwait(false);
@@ -177,9 +183,9 @@ public sealed class BreachCases : IDisposable
     /// <exception cref="InvalidDataException">The end is not this case's.</exception>
     private BreachCaseEnd? ReadEnd(BreachCase of)
     {
-        if (!File.Exists(EndOf(of.Number)))
+        if (!File.Exists(EndPathOf(of.Number)))
             return null;
-        return ReadOne<BreachCaseEnd>(File.ReadAllBytes(EndOf(of.Number))) is { } end && end.Number == of.Number && end.Of == DigestOf(File.ReadAllBytes(PathOf(of.Number)))
+        return ReadOne<BreachCaseEnd>(File.ReadAllBytes(EndPathOf(of.Number))) is { } end && end.Number == of.Number && end.Of == DigestOf(File.ReadAllBytes(PathOf(of.Number)))
             ? end : throw new InvalidDataException($"The end of breach case {of.Number} has been changed, or is another case's.");
     }
 
@@ -199,7 +205,7 @@ public sealed class BreachCases : IDisposable
 
     private string PathOf(long number) => Path.Combine(_folder, number.ToString("D8", CultureInfo.InvariantCulture) + ".json");
 
-    private string EndOf(long number) => Path.ChangeExtension(PathOf(number), ".end");
+    private string EndPathOf(long number) => Path.ChangeExtension(PathOf(number), ".end");
 
     private static string DigestOf(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
 }

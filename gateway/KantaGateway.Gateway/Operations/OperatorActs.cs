@@ -20,7 +20,6 @@ public static class OperatorActs
     };
 
     private sealed record Act(string? Kind, string? Subject, string? Content);
-    private sealed record Decided(string? Digest);
 
     /// <summary>Adds the addresses under <c>/operator/acts</c>.</summary>
     public static void MapOperatorActs(this WebApplication app, GatewayOptions options)
@@ -44,11 +43,12 @@ public static class OperatorActs
             var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content);
             return proposal is not null ? Results.Json(Describe(proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
         }));
-        app.MapPost("/operator/acts/{id}/approve", static context => DecideAsync(context, static (approvals, services, context, who, id, digest) =>
-            approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind != ApprovalKind.BreachCaseEnd || IsOpen(services, one.Subject))));
-        app.MapPost("/operator/acts/{id}/reject", static context => DecideAsync(context, static (approvals, _, context, who, id, digest) => approvals.RejectAsync(context, who, id, digest, IsOne)));
-        app.MapPost("/operator/acts/{id}/carry-out", static context => DecideAsync(context, static async (approvals, services, context, who, id, digest) =>
+        app.MapPost("/operator/acts/{id}/approve", static context => OperatorClients.DecideAsync(context, null, static (services, context, who, id, digest) =>
+            services.GetRequiredService<Approvals>().ApproveAsync(context, who, id, digest, IsOne, one => one.Kind != ApprovalKind.BreachCaseEnd || IsOpen(services, one.Subject))));
+        app.MapPost("/operator/acts/{id}/reject", static context => OperatorClients.DecideAsync(context, null, static (services, context, who, id, digest) => services.GetRequiredService<Approvals>().RejectAsync(context, who, id, digest, IsOne)));
+        app.MapPost("/operator/acts/{id}/carry-out", static context => OperatorClients.DecideAsync(context, null, static async (services, context, who, id, digest) =>
         {
+            var approvals = services.GetRequiredService<Approvals>();
             if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act))
                 return DecisionRefusal.NoSuchProposal;
             if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
@@ -59,20 +59,11 @@ public static class OperatorActs
         }));
     }
 
-    private static Task DecideAsync(HttpContext context, Func<Approvals, IServiceProvider, HttpContext, Operator, string, string, ValueTask<DecisionRefusal?>> decide) =>
-        OperatorClients.AnswerAsync(context, null, async (services, who) =>
-        {
-            if (await OperatorClients.ReadAsync<Decided>(context) is not { Digest: { } digest })
-                return OperatorClients.Problem(context, 400, "Not understood", ["Send {\"digest\": ...}, the digest of the act that you have looked at."]);
-            return await decide(services.GetRequiredService<Approvals>(), services, context, who, (string)context.Request.RouteValues["id"]!, digest) is { } refusal
-                ? OperatorClients.Refuse(context, refusal) : Results.NoContent();
-        });
-
     private static bool IsOne(Proposal proposal) => Kinds.ContainsValue(proposal.Kind);
 
     /// <summary>Whether a breach case of this gateway has that number and has not ended.</summary>
     private static bool IsOpen(IServiceProvider services, string subject) =>
-        services.GetService<BreachCases>() is { } cases && NumberOf(subject) is var number && cases.All.Any(one => one.Number == number) && cases.Ends.All(end => end.Number != number);
+        services.GetService<BreachCases>()?.IsOpen(NumberOf(subject)) is true;
 
     private static long NumberOf(string subject) => long.TryParse(subject, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
 

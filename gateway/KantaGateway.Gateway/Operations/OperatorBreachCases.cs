@@ -15,10 +15,10 @@ public static class OperatorBreachCases
             var cases = services.GetRequiredService<BreachCases>();
             return new(Results.Json(new
             {
-                cases = cases.All.Select(one => new
+                cases = cases.All.Select(one => (one, End: cases.EndOf(one.Number))).Select(static its => new
                 {
-                    number = one.Number, kind = one.Kind == BreachKind.Unrecorded ? "unrecorded" : "denied-data-shown", aware_at = one.AwareAt, what = one.What,
-                    ended_at = cases.Ends.FirstOrDefault(end => end.Number == one.Number)?.EndedAt, finding = cases.Ends.FirstOrDefault(end => end.Number == one.Number)?.Finding,
+                    number = its.one.Number, kind = its.one.Kind == BreachKind.Unrecorded ? "unrecorded" : "denied-data-shown", aware_at = its.one.AwareAt, what = its.one.What,
+                    ended_at = its.End?.EndedAt, finding = its.End?.Finding,
                 }),
             }));
         }));

@@ -42,8 +42,8 @@ public static class OperatorClients
                 : refusal is { } reason ? Refuse(context, reason)
                 : Problem(context, 422, "The registration is not valid", [.. faults.Select(static fault => fault.ToString())]);
         }));
-        app.MapPost("/operator/clients/proposals/{id}/approve", static context => DecideAsync(context, static (onboarding, context, who, id, digest) => onboarding.ApproveAsync(context, who, id, digest)));
-        app.MapPost("/operator/clients/proposals/{id}/reject", static context => DecideAsync(context, static (onboarding, context, who, id, digest) => onboarding.RejectAsync(context, who, id, digest)));
+        app.MapPost("/operator/clients/proposals/{id}/approve", static context => DecideAsync(context, OperatorRole.Onboarding, static (services, context, who, id, digest) => services.GetRequiredService<Onboarding>().ApproveAsync(context, who, id, digest)));
+        app.MapPost("/operator/clients/proposals/{id}/reject", static context => DecideAsync(context, OperatorRole.Onboarding, static (services, context, who, id, digest) => services.GetRequiredService<Onboarding>().RejectAsync(context, who, id, digest)));
         app.MapPost("/operator/clients/suspend", static context => AnswerAsync(context, async (services, who) =>
         {
             if (await ReadAsync<Suspended>(context) is not { ClientId: { } client })
@@ -52,13 +52,14 @@ public static class OperatorClients
         }));
     }
 
-    private static Task DecideAsync(HttpContext context, Func<Onboarding, HttpContext, Operator, string, string, ValueTask<DecisionRefusal?>> decide) =>
-        AnswerAsync(context, async (services, who) =>
+    /// <summary>A step about the proposal that the address names, with the digest of what the operator has looked at in the body.</summary>
+    /// <param name="role">As in <see cref="AnswerAsync(HttpContext, OperatorRole?, Func{IServiceProvider, Operator, ValueTask{IResult}})"/>.</param>
+    internal static Task DecideAsync(HttpContext context, OperatorRole? role, Func<IServiceProvider, HttpContext, Operator, string, string, ValueTask<DecisionRefusal?>> decide) =>
+        AnswerAsync(context, role, async (services, who) =>
         {
             if (await ReadAsync<Decided>(context) is not { Digest: { } digest })
                 return Problem(context, 400, "Not understood", ["Send {\"digest\": ...}, the digest of the proposal that you have looked at."]);
-            return await decide(services.GetRequiredService<Onboarding>(), context, who, (string)context.Request.RouteValues["id"]!, digest) is { } refusal
-                ? Refuse(context, refusal) : Results.NoContent();
+            return await decide(services, context, who, (string)context.Request.RouteValues["id"]!, digest) is { } refusal ? Refuse(context, refusal) : Results.NoContent();
         });
 
     /// <summary>What holds of each of them: an operator, no other site's page behind it, JSON in, nothing kept.</summary>
