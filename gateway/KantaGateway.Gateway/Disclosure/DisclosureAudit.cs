@@ -34,6 +34,20 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             OutcomeDescription = reason,
         });
 
+    /// <summary>Records a refusal and answers with it: nothing is refused unrecorded, and where it cannot be recorded the answer says only that.</summary>
+    public async Task RefuseAsync(HttpContext context, Requester? requester, Interaction? interaction, Fault fault, string reason)
+    {
+        try
+        {
+            await RefusalAsync(context, requester, interaction, fault, reason);
+        }
+        catch (FaultException unrecorded)
+        {
+            fault = unrecorded.Fault;
+        }
+        await FaultWriter.WriteAsync(context, fault);
+    }
+
     /// <summary>Step 8: what the repository's answer really discloses or has written.</summary>
     /// <param name="decidedAt">When it was permitted: by what was in force then, however long the answer took.</param>
     /// <returns>The answer's <see cref="Receipt"/>; null for one that gives nothing.</returns>

@@ -183,17 +183,6 @@ public sealed class GatewayPipeline(
         return RefuseAsync(context, requester, interaction, Refusals.FaultOf(reason), reason.ToString());
     }
 
-    private async Task RefuseAsync(HttpContext context, Requester? requester, Interaction? interaction, Fault fault, string reason)
-    {
-        // :: Step 5. Nothing is refused unrecorded; when it can't be recorded, the answer says only that.
-        try
-        {
-            await audit.RefusalAsync(context, requester, interaction, fault, reason);
-        }
-        catch (FaultException unrecorded)
-        {
-            fault = unrecorded.Fault;
-        }
-        await FaultWriter.WriteAsync(context, fault);
-    }
+    // :: Step 5
+    private Task RefuseAsync(HttpContext context, Requester? requester, Interaction? interaction, Fault fault, string reason) => audit.RefuseAsync(context, requester, interaction, fault, reason);
 }

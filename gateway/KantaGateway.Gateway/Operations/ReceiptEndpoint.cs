@@ -24,9 +24,10 @@ public static class ReceiptEndpoint
         {
             fault ??= new(FaultKind.NotIdentified, "The caller is not identified.");
             // That there were too many was recorded when it began.
-            if (fault.Kind != FaultKind.TooMany)
-                await services.GetRequiredService<DisclosureAudit>().RefusalAsync(context, null, null, fault, "not identified");
-            await FaultWriter.WriteAsync(context, fault);
+            if (fault.Kind == FaultKind.TooMany)
+                await FaultWriter.WriteAsync(context, fault);
+            else
+                await services.GetRequiredService<DisclosureAudit>().RefuseAsync(context, null, null, fault, "not identified");
         }
         else if (await ProofAsync(services.GetRequiredService<AuditLog>(), index, requester.Receiver) is { } proof)
         {

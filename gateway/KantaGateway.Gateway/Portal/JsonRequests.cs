@@ -61,18 +61,8 @@ internal static class JsonRequests
 
     /// <summary>Records the refusal and answers with it; where it cannot be recorded the answer says only that.</summary>
     /// <param name="requester">Null: not identified.</param>
-    public static async Task RefuseAsync(HttpContext context, Requester? requester, Fault fault)
-    {
+    public static Task RefuseAsync(HttpContext context, Requester? requester, Fault fault) =>
         // That there were too many was recorded when it began.
-        if (fault.Kind != FaultKind.TooMany)
-            try
-            {
-                await context.RequestServices.GetRequiredService<DisclosureAudit>().RefusalAsync(context, requester, null, fault, fault.Kind.ToString());
-            }
-            catch (FaultException unrecorded)
-            {
-                fault = unrecorded.Fault;
-            }
-        await FaultWriter.WriteAsync(context, fault);
-    }
+        fault.Kind == FaultKind.TooMany ? FaultWriter.WriteAsync(context, fault)
+            : context.RequestServices.GetRequiredService<DisclosureAudit>().RefuseAsync(context, requester, null, fault, fault.Kind.ToString());
 }
