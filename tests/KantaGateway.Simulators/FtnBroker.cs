@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using System.Net;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -302,34 +302,6 @@ internal sealed class FtnBroker
 
     private static string Random() => Base64UrlEncoder.Encode(RandomNumberGenerator.GetBytes(24));
 
-    private string Page(string ticket, PendingSignIn signIn)
-    {
-        var buttons = new StringBuilder();
-        foreach (var (index, citizen) in _options.Citizens.Index())
-            buttons.AppendLine($"""<li><button name="citizen" value="{index}">{WebUtility.HtmlEncode(citizen.Name)} <small>{WebUtility.HtmlEncode(citizen.Role)}</small></button></li>""");
-        return $$"""
-            <!doctype html>
-            <html lang="en">
-            <head>
-            <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-            <title>Test bank identification</title>
-            <style>
-            body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}
-            ul{list-style:none;padding:0}button{font:inherit;width:100%;text-align:left;padding:.8rem 1rem;margin:.3rem 0;background:#fff;border:2px solid #2a6ebb;border-radius:.3rem;cursor:pointer}
-            button:hover,button:focus{background:#eaf2fa}small{color:#555}
-            </style>
-            </head>
-            <body>
-            <h1>Test bank identification</h1>
-            <p>You are signing in to <strong>{{WebUtility.HtmlEncode(signIn.ServiceName)}}</strong>. Everyone here is fictional. Choose who you are.</p>
-            <form method="post" action="/ftn/authorize">
-            <input type="hidden" name="ticket" value="{{ticket}}">
-            <ul>
-            {{buttons}}</ul>
-            <button name="cancel" value="1">Cancel</button>
-            </form>
-            </body>
-            </html>
-            """;
-    }
+    private string Page(string ticket, PendingSignIn signIn) => ChoicePage.Html("Test bank identification", "/ftn/authorize", ticket, "citizen",
+        _options.Citizens.Index().Select(static one => (one.Index.ToString(CultureInfo.InvariantCulture), one.Item.Name, one.Item.Role)), signIn.ServiceName);
 }
