@@ -201,9 +201,10 @@ public static class DeclarationReader
         return true;
     }
 
+    private static readonly string[] Forms = ["Binary/", "DocumentReference/", "QuestionnaireResponse/", "Contract/"];
+
     /// <summary>Whether a reference is to a form that is stored here; that it is there, and the desk's own, is looked at where references are.</summary>
-    private static bool IsForm(string? reference) => reference is not null
-        && new[] { "Binary/", "DocumentReference/", "QuestionnaireResponse/", "Contract/" }.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
+    private static bool IsForm(string? reference) => reference is not null && Forms.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
 
     private static bool IsSigned(JsonElement consent)
     {
