@@ -1,7 +1,8 @@
 using System.Buffers.Binary;
-using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys.Backends;
+using KantaGateway.Keys.Ceremonies;
 
 namespace KantaGateway.Keys;
 
@@ -9,58 +10,52 @@ namespace KantaGateway.Keys;
 /// Makes and unwraps the data keys of compartments (envelope encryption): AES-256-GCM under a versioned wrapping key,
 /// bound to the compartment, so that one person's wrapped key cannot be passed off as another's. Thread-safe.
 /// </summary>
-/// <remarks>Wrapped form: format (1), wrapping key version (4, big-endian), nonce (12), ciphertext (32), tag (16).</remarks>
-sealed class DataKeys(IReadOnlyList<WrappingKey> wrappingKeys)
+/// <remarks>Wrapped form: format (1), wrapping key version (4, big-endian), nonce (12), ciphertext (32), tag (16). Throws <see cref="KeyBackendException"/> while the backend is silent.</remarks>
+sealed class DataKeys(IKeyBackend backend, WrappingVersions versions)
 {
     public const int KeyLength = 32;
-    public const int WrappedLength = 1 + 4 + NonceLength + KeyLength + TagLength;
+    public const int WrappedLength = HeaderLength + IKeyBackend.SealedLength;
 
+    private const int HeaderLength = 5;
     private const byte Format = 1;
-    private const int NonceLength = 12, TagLength = 16;
-
-    private readonly Dictionary<uint, byte[]> _keys = wrappingKeys.ToDictionary(k => k.Version, k => k.Key);
-    private readonly uint _current = wrappingKeys.Max(k => k.Version);
 
     /// <summary>A new random data key and its wrapped form.</summary>
-    public (byte[] Key, byte[] Wrapped) Create(Pseudonym compartment)
+    public async ValueTask<(byte[] Key, byte[] Wrapped)> CreateAsync(Pseudonym compartment, CancellationToken cancel)
     {
         var key = RandomNumberGenerator.GetBytes(KeyLength);
-        return (key, Wrap(key, compartment));
+        return (key, await WrapAsync(key, compartment, versions.Current, cancel).ConfigureAwait(false));
     }
 
-    /// <summary>The data key; false when it was wrapped for another compartment, was changed, or its wrapping key is gone.</summary>
-    public bool TryUnwrap(ReadOnlySpan<byte> wrapped, Pseudonym compartment, [NotNullWhen(true)] out byte[]? key)
+    /// <summary>The data key; null when it was wrapped for another compartment, was changed, or its wrapping key does not serve.</summary>
+    public ValueTask<byte[]?> UnwrapAsync(ReadOnlyMemory<byte> wrapped, Pseudonym compartment, CancellationToken cancel) => VersionOf(wrapped.Span) is { } version && versions.Serves(version)
+        ? backend.OpenAsync(version, wrapped[HeaderLength..], AssociatedData(wrapped.Span[..HeaderLength], compartment), cancel) : default;
+
+    /// <summary>The same data key wrapped with the current wrapping key; null as of <see cref="UnwrapAsync"/>.</summary>
+    public async ValueTask<byte[]?> RewrapAsync(ReadOnlyMemory<byte> wrapped, Pseudonym compartment, CancellationToken cancel)
     {
-        key = null;
-        if (wrapped.Length != WrappedLength || wrapped[0] != Format
-            || !_keys.TryGetValue(BinaryPrimitives.ReadUInt32BigEndian(wrapped[1..]), out var wrappingKey))
-            return false;
-        var plain = new byte[KeyLength];
+        if (await UnwrapAsync(wrapped, compartment, cancel).ConfigureAwait(false) is not { } key)
+            return null;
         try
         {
-            using var aes = new AesGcm(wrappingKey, TagLength);
-            aes.Decrypt(wrapped.Slice(5, NonceLength), wrapped.Slice(5 + NonceLength, KeyLength), wrapped[^TagLength..], plain,
-                AssociatedData(wrapped[..5], compartment));
+            var current = versions.Current;
+            return VersionOf(wrapped.Span) == current ? wrapped.ToArray() : await WrapAsync(key, compartment, current, cancel).ConfigureAwait(false);
         }
-        catch (AuthenticationTagMismatchException)
+        finally
         {
-            return false;
+            CryptographicOperations.ZeroMemory(key);
         }
-        key = plain;
-        return true;
     }
 
-    private byte[] Wrap(byte[] key, Pseudonym compartment)
+    /// <summary>Version of the wrapping key; null where it is no wrapped key.</summary>
+    public static uint? VersionOf(ReadOnlySpan<byte> wrapped) =>
+        wrapped.Length == WrappedLength && wrapped[0] == Format && BinaryPrimitives.ReadUInt32BigEndian(wrapped[1..]) is > 0 and var version ? version : null;
+
+    private async ValueTask<byte[]> WrapAsync(byte[] key, Pseudonym compartment, uint version, CancellationToken cancel)
     {
-        var wrapped = new byte[WrappedLength];
-        wrapped[0] = Format;
-        BinaryPrimitives.WriteUInt32BigEndian(wrapped.AsSpan(1), _current);
-        // A random nonce: 2^32 keys under one wrapping key keep a collision below 2^-32 (SP 800-38D §8.3).
-        RandomNumberGenerator.Fill(wrapped.AsSpan(5, NonceLength));
-        using var aes = new AesGcm(_keys[_current], TagLength);
-        aes.Encrypt(wrapped.AsSpan(5, NonceLength), key, wrapped.AsSpan(5 + NonceLength, KeyLength), wrapped.AsSpan(^TagLength..),
-            AssociatedData(wrapped.AsSpan(0, 5), compartment));
-        return wrapped;
+        var header = new byte[HeaderLength];
+        header[0] = Format;
+        BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(1), version);
+        return [.. header, .. await backend.SealAsync(version, key, AssociatedData(header, compartment), cancel).ConfigureAwait(false)];
     }
 
     private static byte[] AssociatedData(ReadOnlySpan<byte> header, Pseudonym compartment) => [.. header, .. compartment.ToArray()];

@@ -4,6 +4,9 @@ using System.Text.Json.Serialization;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys.Backends;
+using KantaGateway.Keys.Ceremonies;
+using KantaGateway.Keys.Custody;
 
 namespace KantaGateway.Keys;
 
@@ -15,6 +18,7 @@ static class KeyEndpoints
         app.MapPost("/v1/pseudonym", PseudonymAsync);
         app.MapPost("/v1/keys/create", CreateAsync);
         app.MapPost("/v1/keys/unwrap", UnwrapAsync);
+        app.MapPost("/v1/ceremonies", HoldAsync);
         app.MapPost("/v1/audit/open", OpenAsync);
         app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
         app.MapGet("/health/live", () => Results.Text("live"));
@@ -27,21 +31,31 @@ static class KeyEndpoints
         var request = await ReadAsync(http, Wire.Default.PseudonymRequest).ConfigureAwait(false);
         if (!PersonalIdentityCode.TryParse(request?.IdentityCode, out var code))
             return Refuse(metrics, "pseudonym", 400, "identityCode is not a valid personal identity code.");
-        metrics.Served("pseudonym");
-        return Results.Json(new PseudonymAnswer(pseudonyms.Of(code).Encode()), Wire.Default.PseudonymAnswer);
+        try
+        {
+            var pseudonym = await pseudonyms.OfAsync(code, http.RequestAborted).ConfigureAwait(false);
+            metrics.Served("pseudonym");
+            return Results.Json(new PseudonymAnswer(pseudonym.Encode()), Wire.Default.PseudonymAnswer);
+        }
+        catch (KeyBackendException)
+        {
+            return Refuse(metrics, "pseudonym", 503, Silent);
+        }
     }
 
-    private static async Task<IResult> CreateAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyMetrics metrics)
+    private const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
+
+    private static async Task<IResult> CreateAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, KeyMetrics metrics)
     {
         var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "create", use => use == GrantUse.Write).ConfigureAwait(false);
-        if (grant is null)
-            return refusal!;
-        var (key, wrapped) = keys.Create(grant.Compartment);
-        metrics.Served("create");
-        return new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped, key), key);
+        return grant is null ? refusal! : await GiveAsync(http, KeyOperation.Create, "create", grant, custody, metrics, async () =>
+        {
+            var (key, wrapped) = await keys.CreateAsync(grant.Compartment, http.RequestAborted).ConfigureAwait(false);
+            return (new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped, key), key), key);
+        }).ConfigureAwait(false);
     }
 
-    private static async Task<IResult> UnwrapAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyMetrics metrics)
+    private static async Task<IResult> UnwrapAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, KeyMetrics metrics)
     {
         // An audit trail grant opens audit entries, not records.
         var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "unwrap",
@@ -50,10 +64,54 @@ static class KeyEndpoints
             return refusal!;
         if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Wrapped: { } wrapped })
             return Refuse(metrics, "unwrap", 400, "The body is {\"wrapped\": base64}.");
-        if (!keys.TryUnwrap(wrapped, grant.Compartment, out var key))
-            return Refuse(metrics, "unwrap", 403, "The wrapped key is not of the compartment that the grant is for.");
-        metrics.Served("unwrap");
-        return new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(key), key);
+        return await GiveAsync(http, KeyOperation.Unwrap, "unwrap", grant, custody, metrics, async () =>
+            await keys.UnwrapAsync(wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false) is { } key
+                ? (new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(key), key), key) : (null, null)).ConfigureAwait(false);
+    }
+
+    /// <summary>Gives out a key: counted before it is made, and recorded before it leaves.</summary>
+    /// <param name="make">Null: the wrapped key is not of the compartment that the grant is for.</param>
+    private static async Task<IResult> GiveAsync(HttpContext http, KeyOperation operation, string name, Grant grant, KeyCustody custody, KeyMetrics metrics, Func<Task<(IResult? Answer, byte[]? Key)>> make)
+    {
+        byte[]? key = null;
+        try
+        {
+            if (custody.Spend(grant) is { } exceeded)
+            {
+                await custody.RecordAsync(operation, grant, 429).ConfigureAwait(false);
+                http.Response.Headers.RetryAfter = Math.Max(1, (long)Math.Ceiling(exceeded.RetryAfter.TotalSeconds)).ToString(System.Globalization.CultureInfo.InvariantCulture);
+                return Refuse(metrics, name, 429, "As many people have been opened as may be in this time. Nobody new is opened until it is over.");
+            }
+            (var answer, key) = await make().ConfigureAwait(false);
+            await custody.RecordAsync(operation, grant, answer is null ? 403 : 200).ConfigureAwait(false);
+            if (answer is null)
+                return Refuse(metrics, name, 403, "The wrapped key is not of the compartment that the grant is for.");
+            metrics.Served(name);
+            return answer;
+        }
+        catch (Exception failure) when (failure is KeyBackendException or IOException)
+        {
+            if (key is not null)
+                CryptographicOperations.ZeroMemory(key);
+            return Refuse(metrics, name, 503, Silent);
+        }
+    }
+
+    private static async Task<IResult> HoldAsync(HttpContext http, GrantVerifier verifier, KeyCeremonies ceremonies, KeyMetrics metrics)
+    {
+        if (await verifier.VerifyCeremonyAsync(Bearer(http)).ConfigureAwait(false) is not { } ceremony)
+            return Refuse(metrics, "ceremony", 401, "A ceremony that the gateway has signed, and two persons have approved of, is required.");
+        try
+        {
+            if (await ceremonies.HoldAsync(ceremony, http.RequestAborted).ConfigureAwait(false) != CeremonyOutcome.Done)
+                return Refuse(metrics, "ceremony", 409, "The version is not the next one, or one before it has not come to its end.");
+            metrics.Served("ceremony");
+            return Results.Json(new CeremonyAnswer(ceremony.Version), Wire.Default.CeremonyAnswer);
+        }
+        catch (KeyBackendException)
+        {
+            return Refuse(metrics, "ceremony", 503, "The ceremony could not be brought to its end. Ask for it again: it goes on where it stopped.");
+        }
     }
 
     private static async Task<IResult> OpenAsync(HttpContext http, VerifiedGrants grants, AuditOpener opener, KeyMetrics metrics)
@@ -129,9 +187,10 @@ sealed record CreateAnswer(byte[] Wrapped, byte[] Key);
 sealed record UnwrapRequest(byte[]? Wrapped);
 sealed record UnwrapAnswer(byte[] Key);
 sealed record ReaderAnswer(byte[] PublicKey);
+sealed record CeremonyAnswer(uint Version);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
-[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
+[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

@@ -12,27 +12,31 @@ sealed record WrappingKey(uint Version, byte[] Key);
 /// <summary>
 /// The secrets of the key service, in one JSON file that only its owner may open.
 /// </summary>
-/// <param name="PseudonymKey">HMAC key over identity codes, 32 bytes. Can never change: compartments are named by it.</param>
+/// <param name="PseudonymKey">HMAC key over identity codes, 32 bytes. Can never change: compartments are named by it. Null where the backend has it.</param>
 /// <param name="AuditReaderKey">X25519 private key that opens audit entries, 32 bytes.</param>
-/// <param name="WrappingKeys">Every version still in use; new data keys are wrapped with the highest.</param>
-sealed record KeyFile(byte[] PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<WrappingKey> WrappingKeys)
+/// <param name="WrappingKeys">Every version that is there; which of them serve, the ceremonies say. Null where the backend has them.</param>
+sealed record KeyFile(byte[]? PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<WrappingKey>? WrappingKeys)
 {
     private const UnixFileMode OwnerMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
-        WriteIndented = true, UnmappedMemberHandling = System.Text.Json.Serialization.JsonUnmappedMemberHandling.Disallow,
+        WriteIndented = true, DefaultIgnoreCondition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull, UnmappedMemberHandling = System.Text.Json.Serialization.JsonUnmappedMemberHandling.Disallow,
     };
 
     /// <summary>Reads the file, or makes one where <paramref name="create"/> allows it.</summary>
+    /// <param name="path">0600.</param>
+    /// <param name="create">Whether a missing one is made.</param>
+    /// <param name="isBackend">Whether the wrapping keys and the pseudonym key are in it too, or in another backend; then they may not be in it.</param>
     /// <exception cref="InvalidOperationException">Missing, readable by others, or without a usable key.</exception>
-    public static KeyFile Open(string path, bool create)
+    public static KeyFile Open(string path, bool create, bool isBackend)
     {
         if (!File.Exists(path))
         {
             if (!create)
                 throw new InvalidOperationException($"There is no key file at {path}.");
-            Write(path, new KeyFile(RandomNumberGenerator.GetBytes(32), AuditOpener.GeneratePrivateKey(), [new(1, RandomNumberGenerator.GetBytes(32))]));
+            (isBackend ? new KeyFile(RandomNumberGenerator.GetBytes(32), AuditOpener.GeneratePrivateKey(), [new(1, RandomNumberGenerator.GetBytes(32))])
+                : new KeyFile(null, AuditOpener.GeneratePrivateKey(), null)).Write(path, overwrite: false);
         }
         if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(path) & ~OwnerMode) != 0)
             throw new InvalidOperationException($"The key file {path} must be readable by its owner alone (chmod 600).");
@@ -47,6 +51,9 @@ sealed record KeyFile(byte[] PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<
                 // The exception of the parser may quote the file.
                 throw new InvalidOperationException($"The key file {path} is not valid JSON of this form (line {e.LineNumber + 1}).");
             }
+        if (!isBackend)
+            return keys is { PseudonymKey: null, AuditReaderKey.Length: 32, WrappingKeys: null } ? keys
+                : throw new InvalidOperationException($"The key file {path} must hold the audit reader key of 32 bytes and, beside another backend, nothing else.");
         if (keys is not { PseudonymKey.Length: 32, AuditReaderKey.Length: 32, WrappingKeys.Count: > 0 }
             || keys.WrappingKeys.Any(k => k is not { Version: > 0, Key.Length: 32 })
             || keys.WrappingKeys.DistinctBy(k => k.Version).Count() != keys.WrappingKeys.Count)
@@ -54,11 +61,13 @@ sealed record KeyFile(byte[] PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<
         return keys;
     }
 
-    private static void Write(string path, KeyFile keys)
+    /// <summary>Writes the file, whole or not at all.</summary>
+    /// <exception cref="IOException">It cannot be written, or is there and may not be replaced.</exception>
+    public void Write(string path, bool overwrite)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-        var json = JsonSerializer.SerializeToUtf8Bytes(keys, Json);
-        OwnerOnly.WriteWhole(path, json);
+        var json = JsonSerializer.SerializeToUtf8Bytes(this, Json);
+        OwnerOnly.WriteWhole(path, json, overwrite);
         CryptographicOperations.ZeroMemory(json);
     }
 }

@@ -10,6 +10,11 @@ sealed class KeyMetrics(IMeterFactory meters)
     private readonly Counter<long> _served = meters.Create(Meter).CreateCounter<long>("kanta.keys.served", "{request}", "Requests that the key service served.");
     private readonly Counter<long> _refused = meters.Create(Meter).CreateCounter<long>("kanta.keys.refused", "{request}", "Requests that the key service refused.");
 
+    private readonly Counter<long> _exceeded = meters.Create(Meter).CreateCounter<long>("kanta.keys.budget.exceeded", "{request}", "Requests that found a budget of people used up.");
+
+    /// <param name="isTotal">The budget of all requesters, or else that of one.</param>
+    public void Exceeded(bool isTotal) => _exceeded.Add(1, new KeyValuePair<string, object?>("budget", isTotal ? "total" : "requester"));
+
     public void Served(string operation) => _served.Add(1, new KeyValuePair<string, object?>("operation", operation));
 
     public void Refused(string operation, int status) => _refused.Add(1, new("operation", operation), new("status", status));

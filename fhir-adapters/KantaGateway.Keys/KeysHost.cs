@@ -1,7 +1,11 @@
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Keys.Backends;
+using KantaGateway.Keys.Ceremonies;
+using KantaGateway.Keys.Custody;
 
 namespace KantaGateway.Keys;
 
@@ -15,8 +19,9 @@ public static class KeysHost
     /// <exception cref="InvalidOperationException">Everything that is wrong with the options or the files that they name.</exception>
     public static WebApplication Build(KeysOptions options, Action<WebApplicationBuilder>? configure = null)
     {
+        options.Validate();
         var endpoint = InternalEndpoint.Parse(options.Listen);
-        var keys = KeyFile.Open(options.KeyFile, options.CreateStores);
+        var keys = KeyFile.Open(options.KeyFile, options.CreateStores, isBackend: options is { Pkcs11: null, Transit: null });
         var gateway = ECDsa.Create();
         gateway.ImportFromPem(File.ReadAllText(options.GatewayKeyFile));
 
@@ -31,14 +36,53 @@ public static class KeysHost
         builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<VerifiedGrants>();
         builder.Services.AddSingleton<KeyMetrics>();
-        builder.Services.AddSingleton(new DataKeys(keys.WrappingKeys));
-        builder.Services.AddSingleton(new Pseudonyms(keys.PseudonymKey));
+        builder.Services.AddSingleton(_ => BackendOf(options, keys));
+        builder.Services.AddSingleton<WrappingVersions>();
+        builder.Services.AddSingleton<DataKeys>();
+        builder.Services.AddSingleton<Pseudonyms>();
+        builder.Services.AddSingleton(_ => new CustodyLog(options.CustodyFolder, options.CreateStores));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCeremonies>(services, options.CustodyFolder, DerivedKey(services, "kanta key ceremonies v1")));
         builder.Services.AddSingleton(_ => new AuditOpener(keys.AuditReaderKey));
         configure?.Invoke(builder);
 
         var app = builder.Build();
+        try
+        {
+            // The lock of the custody log comes first: no other key service is at work in the folder.
+            app.Services.GetRequiredService<KeyCustody>().Restore(options.CustodyFolder);
+            app.Services.GetRequiredService<KeyCeremonies>().OpenAsync(CancellationToken.None).GetAwaiter().GetResult();
+        }
+        catch
+        {
+            ((IDisposable)app).Dispose();
+            throw;
+        }
         KeyEndpoints.Map(app);
         app.RestrictSocket(endpoint);
         return app;
+    }
+
+    private static IKeyBackend BackendOf(KeysOptions options, KeyFile keys) =>
+        options.Pkcs11 is { } hsm ? new Pkcs11Backend(hsm)
+        : options.Transit is { } transit ? new TransitBackend(transit, ClientOf(transit))
+        : new FileBackend(options.KeyFile, keys);
+
+    /// <summary>A key made by the pseudonym key, which every backend has and none gives out.</summary>
+    private static byte[] DerivedKey(IServiceProvider services, string label) =>
+        services.GetRequiredService<IKeyBackend>().MacAsync(System.Text.Encoding.ASCII.GetBytes(label), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+
+    private static HttpClient ClientOf(TransitOptions options)
+    {
+        var handler = new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, PooledConnectionLifetime = TimeSpan.FromMinutes(5) };
+        if (options.AuthorityFile is { } file)
+        {
+            var roots = new X509Certificate2Collection();
+            roots.ImportFromPemFile(file);
+            var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            policy.CustomTrustStore.AddRange(roots);
+            handler.SslOptions.CertificateChainPolicy = policy;
+        }
+        return new HttpClient(handler);
     }
 }

@@ -1,19 +1,27 @@
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys.Backends;
 
 namespace KantaGateway.Keys;
 
 /// <summary>Names people: the first 80 bits of HMAC-SHA-256 over all eleven characters of the identity code. Thread-safe.</summary>
-sealed class Pseudonyms(byte[] key)
+sealed class Pseudonyms(IKeyBackend backend)
 {
-    public Pseudonym Of(PersonalIdentityCode code)
+    /// <exception cref="KeyBackendException">The backend does not answer.</exception>
+    public async ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel)
     {
         var text = Encoding.ASCII.GetBytes(code.Reveal());
-        var mac = HMACSHA256.HashData(key, text);
-        CryptographicOperations.ZeroMemory(text);
-        var pseudonym = Pseudonym.Read(mac);
-        // All zeros is the shared directory; nobody gets it, though the chance is 2^-80.
-        return pseudonym.IsDirectory ? Pseudonym.Read(mac.AsSpan(Pseudonym.Size)) : pseudonym;
+        try
+        {
+            var mac = await backend.MacAsync(text, cancel).ConfigureAwait(false);
+            var pseudonym = Pseudonym.Read(mac);
+            // All zeros is the shared directory; nobody gets it, though the chance is 2^-80.
+            return pseudonym.IsDirectory ? Pseudonym.Read(mac.AsSpan(Pseudonym.Size)) : pseudonym;
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(text);
+        }
     }
 }

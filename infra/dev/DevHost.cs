@@ -37,6 +37,9 @@ public sealed record DevHostOptions
     /// <summary>Seconds between two rounds of the live probes, 1 to 30; null: none ask.</summary>
     public int? ProbeInterval { get; init; }
 
+    /// <summary>People whom one client, or person, may open within an hour, 1 or more; null: as many as the key service allows by itself.</summary>
+    public int? PeopleAnHour { get; init; }
+
     /// <summary>Repository and key service listen on Unix sockets in the data folder, where other processes of the same user reach them.</summary>
     public bool Sockets { get; init; }
 
@@ -167,7 +170,15 @@ public sealed class DevHost : IAsyncDisposable
         folder.Publish(address, simulators, options.ProbeInterval is not null);
 
         say("key service: wrapping key in a file of its owner");
-        await RunAsync(KeysHost.Build(new KeysOptions { Listen = keys, KeyFile = folder.WrappingKeyFile, GatewayKeyFile = folder.GrantPublicKeyFile, CreateStores = true }, options.Configure));
+        await RunAsync(KeysHost.Build(new KeysOptions
+        {
+            Listen = keys,
+            KeyFile = folder.WrappingKeyFile,
+            CustodyFolder = folder.CustodyFolder,
+            GatewayKeyFile = folder.GrantPublicKeyFile,
+            CreateStores = true,
+            Budgets = options.PeopleAnHour is { } most ? [new() { Seconds = 3_600, PerRequester = most, Total = int.MaxValue }] : KeysOptions.DefaultBudgets,
+        }, options.Configure));
         say(options.Postgres is null ? "repository: SQLite" : "repository: PostgreSQL");
         var repositoryHost = RepositoryHost.Build(new RepositoryOptions
         {

@@ -101,6 +101,7 @@ public sealed class DevelopmentFolder : IDisposable
     public string DecisionLogFolder => At("operators");
     public string DecisionLogKeyFile => At("keys/decisions.key");
     public string WrappingKeyFile => At("keys/wrapping-keys.json");
+    public string CustodyFolder => At("keys/custody");
     public string ClientsFile => At("keys/clients.json");
     public string AuditFolder => At("audit");
     public string CaseFolder => At("breach");
@@ -140,10 +141,10 @@ public sealed class DevelopmentFolder : IDisposable
 
     public const string MandatesClientId = "kanta001";
 
-    /// <summary>Fictional operators of the tenant <see cref="OperatorTenantId"/>; two, since one does not onboard alone.</summary>
+    /// <summary>Fictional operators of the tenant <see cref="OperatorTenantId"/>; two, since one neither onboards nor changes keys alone.</summary>
     public static IReadOnlyList<SimulatedOperator> Operators { get; } =
     [
-        new("00000000-0000-0000-0000-0000000000a1", "Olga Operaattori", "Kanta.Onboarding"),
+        new("00000000-0000-0000-0000-0000000000a1", "Olga Operaattori", "Kanta.Onboarding", "Kanta.Keys"),
         new("00000000-0000-0000-0000-0000000000a2", "Heikki Hyväksyjä", "Kanta.Onboarding", "Kanta.Keys", "Kanta.DataProtection"),
     ];
 

@@ -7,7 +7,8 @@ var terminator = new Option<int?>("--terminator-port") { Description = "Plain HT
 var sockets = new Option<bool>("--sockets") { Description = "Repository and key service listen on Unix sockets in the data folder, so that further gateways can join." };
 var join = new Option<int?>("--join") { Description = "Runs a gateway alone, over the repository of the host that runs on the same folder with --sockets: that host's port." };
 var probes = new Option<int>("--probes") { Description = "Seconds between two rounds of the live probes, 1 to 30; 0 for none.", DefaultValueFactory = _ => 15 };
-var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, sockets, join, probes };
+var people = new Option<int?>("--people") { Description = "People whom one client, or person, may open within an hour before it is told to wait (429); default that of the key service." };
+var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, sockets, join, probes, people };
 command.SetAction(async (parse, cancel) =>
 {
     var folder = parse.GetValue(data) ?? Environment.GetEnvironmentVariable("KANTA_DATA") ?? Path.Combine(SolutionFolder(), ".dev");
@@ -48,6 +49,7 @@ Task<DevHost> StartAsync(ParseResult parse, string folder)
         Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
         TerminatorPort = parse.GetValue(terminator),
         ProbeInterval = parse.GetValue(probes) is > 0 and var interval ? interval : null,
+        PeopleAnHour = parse.GetValue(people),
         Sockets = parse.GetValue(sockets) || parse.GetValue(join) is not null,
         // Request logging writes paths, and paths carry ids. What keeps a host from starting is said below.
         Configure = builder => builder.Logging.AddSimpleConsole().AddFilter("Microsoft", LogLevel.Warning)

@@ -4,6 +4,8 @@ using KantaGateway.Dev;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
+using KantaGateway.Keys.Backends;
+using KantaGateway.Keys.Ceremonies;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
 
@@ -72,18 +74,22 @@ sealed class SeededFolder
     {
         var clock = Stopwatch.StartNew();
         using var folder = DevelopmentFolder.Open(path);
-        var keyFile = KeyFile.Open(folder.WrappingKeyFile, create: true);
-        var (keys, pseudonyms) = (new DataKeys(keyFile.WrappingKeys), new Pseudonyms(keyFile.PseudonymKey));
+        using var backend = new FileBackend(folder.WrappingKeyFile, KeyFile.Open(folder.WrappingKeyFile, create: true, isBackend: true));
+        var versions = new WrappingVersions();
+        versions.Set(await backend.VersionsAsync(cancel));
+        var (keys, pseudonyms) = (new DataKeys(backend, versions), new Pseudonyms(backend));
         using var ids = new IdentifierCipher(Convert.FromBase64String(await File.ReadAllTextAsync(folder.IdentifierKeyFile, cancel)));
         var controller = DevelopmentFolder.Clinics[0].Oid;
-        var people = Enumerable.Range(0, patients).Select(i => FictionalIdentityCode.Of($"seeded/{i}"))
-            .Select(code => (Code: code, Compartment: pseudonyms.Of(code))).DistinctBy(p => p.Compartment).ToArray();
+        var people = new Dictionary<Pseudonym, PersonalIdentityCode>();
         // Few of so many hashes fall on the same code; the next ones take their places.
-        for (var attempt = 1; people.Length < patients; attempt++)
-            people = [.. people.Concat(Enumerable.Range(0, patients - people.Length).Select(i => FictionalIdentityCode.Of($"seeded/{i}", attempt))
-                .Select(code => (Code: code, Compartment: pseudonyms.Of(code)))).DistinctBy(p => p.Compartment)];
+        for (var attempt = 0; people.Count < patients; attempt++)
+            foreach (var i in Enumerable.Range(0, patients - people.Count))
+            {
+                var code = FictionalIdentityCode.Of($"seeded/{i}", attempt);
+                people.TryAdd(await pseudonyms.OfAsync(code, cancel), code);
+            }
         // In the order of the key: pages of the database are written once.
-        people = [.. people.OrderBy(p => Convert.ToHexString(p.Compartment.ToArray()), StringComparer.Ordinal)];
+        var ordered = people.OrderBy(p => Convert.ToHexString(p.Key.ToArray()), StringComparer.Ordinal).ToArray();
         var (updated, rows) = (DateTimeOffset.FromUnixTimeMilliseconds(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()), 0L);
         var reported = 0L;
         await using (var store = Environment.GetEnvironmentVariable("KANTA_POSTGRES") is { Length: > 0 } postgres
@@ -91,8 +97,8 @@ sealed class SeededFolder
         using (var records = new ThreadLocal<SeededRecord>(() => new()))
             await Parallel.ForEachAsync(Enumerable.Range(0, patients), new ParallelOptions { MaxDegreeOfParallelism = InFlight, CancellationToken = cancel }, async (i, stop) =>
             {
-                var (code, compartment) = people[i];
-                var (key, wrapped) = keys.Create(compartment);
+                var (compartment, code) = ordered[i];
+                var (key, wrapped) = await keys.CreateAsync(compartment, stop);
                 using var cipher = new System.Security.Cryptography.AesGcm(key, 16);
                 var sealedRows = new SealedRow[sizes[i % sizes.Length]];
                 for (var at = 0; at < sealedRows.Length; at++)
@@ -109,7 +115,7 @@ sealed class SeededFolder
                 if (done - last >= 200_000 && Interlocked.CompareExchange(ref reported, done, last) == last)
                     say($"{done:N0} rows, {done / clock.Elapsed.TotalSeconds:N0} rows/s");
             });
-        return new(sizes, [.. people.Select(p => p.Compartment.Encode())], rows, clock.Elapsed.TotalSeconds,
+        return new(sizes, [.. ordered.Select(p => p.Key.Encode())], rows, clock.Elapsed.TotalSeconds,
             new DirectoryInfo(path).EnumerateFiles("*", SearchOption.AllDirectories).Sum(f => f.Length));
     }
 }

@@ -14,11 +14,15 @@ static class GrantFormat
     public const string KeysAudience = "kanta-keys";
     public const string GrantType = "kanta-grant+jwt";
     public const string ServiceType = "kanta-service+jwt";
+    public const string CeremonyType = "kanta-ceremony+jwt";
     public const string Use = "use";
     public const string PolicyVersion = "pv";
     public const string Scope = "scp";
     public const string Caller = "cal";
     public const string Purpose = "pou";
+    public const string ProposedBy = "pro";
+    public const string ApprovedBy = "apr";
+    public const string Version = "ver";
 }
 
 /// <summary>Signs grants and the gateway's own service tokens with ES256 (RFC 7515, RFC 7518 §3.4). Thread-safe.</summary>
@@ -71,6 +75,19 @@ public sealed class GrantSigner
             new() { [JwtRegisteredClaimNames.Jti] = Guid.NewGuid().ToString("N") }, now, now + Grant.MaxLifetime);
     }
 
+    /// <summary>Signs that a key ceremony was approved of by two.</summary>
+    public string Sign(KeyCeremony ceremony)
+    {
+        var now = _time.GetUtcNow();
+        return Create(GrantFormat.CeremonyType, GrantFormat.KeysAudience, new()
+        {
+            [JwtRegisteredClaimNames.Jti] = ceremony.Act,
+            [GrantFormat.Version] = (long)ceremony.Version,
+            [GrantFormat.ProposedBy] = ceremony.ProposedBy,
+            [GrantFormat.ApprovedBy] = ceremony.ApprovedBy,
+        }, now, now + Grant.MaxLifetime);
+    }
+
     private string Create(string type, string audience, Dictionary<string, object> claims, DateTimeOffset now, DateTimeOffset expires) =>
         _handler.CreateToken(new SecurityTokenDescriptor
         {
@@ -91,6 +108,7 @@ public sealed class GrantVerifier
     private readonly JsonWebTokenHandler _handler = new() { MapInboundClaims = false };
     private readonly TokenValidationParameters _grants;
     private readonly TokenValidationParameters _service;
+    private readonly TokenValidationParameters _ceremonies;
 
     /// <param name="publicKeys">The gateways' P-256 public keys.</param>
     public GrantVerifier(IEnumerable<ECDsa> publicKeys, TimeProvider time)
@@ -98,6 +116,7 @@ public sealed class GrantVerifier
         SecurityKey[] keys = [.. publicKeys.Select(k => new ECDsaSecurityKey(k) { KeyId = GrantSigner.KeyIdOf(k) })];
         _grants = Parameters(GrantFormat.GrantType, GrantFormat.Audience, keys, time);
         _service = Parameters(GrantFormat.ServiceType, GrantFormat.KeysAudience, keys, time);
+        _ceremonies = Parameters(GrantFormat.CeremonyType, GrantFormat.KeysAudience, keys, time);
     }
 
     /// <summary>The grant, or null when anything about it is not right; the reason is for logs, without data.</summary>
@@ -150,6 +169,17 @@ public sealed class GrantVerifier
     /// <summary>Whether this is a gateway's own service token.</summary>
     public async Task<bool> IsServiceTokenAsync(string? token) =>
         !string.IsNullOrEmpty(token) && (await _handler.ValidateTokenAsync(token, _service).ConfigureAwait(false)).IsValid;
+
+    /// <summary>The approved ceremony, or null when this is none: not the gateway's, over, or approved of by who proposed it.</summary>
+    public async Task<KeyCeremony?> VerifyCeremonyAsync(string? token)
+    {
+        if (string.IsNullOrEmpty(token) || await _handler.ValidateTokenAsync(token, _ceremonies).ConfigureAwait(false) is not { IsValid: true, SecurityToken: JsonWebToken jwt })
+            return null;
+        return jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Version, out var version) && version is > 1 and <= uint.MaxValue
+            && jwt.TryGetPayloadValue<string>(GrantFormat.ProposedBy, out var proposed) && jwt.TryGetPayloadValue<string>(GrantFormat.ApprovedBy, out var approved)
+            && !string.IsNullOrEmpty(proposed) && !string.IsNullOrEmpty(approved) && proposed != approved
+            ? new(act, (uint)version, proposed, approved) : null;
+    }
 
     private static TokenValidationParameters Parameters(string type, string audience, SecurityKey[] keys, TimeProvider time) => new()
     {

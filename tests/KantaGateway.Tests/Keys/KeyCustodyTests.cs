@@ -71,21 +71,6 @@ public class KeyCustodyTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_new_wrapping_key_version_wraps_what_is_new_and_the_old_one_still_unwraps()
-    {
-        var old = await CreateAsync();
-        await _keys.StopAsync();
-        var file = JsonNode.Parse(await File.ReadAllTextAsync(_keys.Options.KeyFile))!;
-        file["wrappingKeys"]!.AsArray().Add(new JsonObject { ["version"] = 2, ["key"] = Convert.ToBase64String(new byte[32]) });
-        await File.WriteAllTextAsync(_keys.Options.KeyFile, file.ToJsonString());
-        await _keys.StartAsync();
-        var rotated = await CreateAsync();
-        Assert.Equal((1, 2), (old.Wrapped[4], rotated.Wrapped[4]));
-        Assert.Equal(old.Key, (await UnwrapAsync(old.Wrapped)).Key);
-        Assert.Equal(rotated.Key, (await UnwrapAsync(rotated.Wrapped)).Key);
-    }
-
-    [Fact]
     public async Task A_grant_that_was_verified_before_ends_when_it_says()
     {
         var created = await CreateAsync();

@@ -28,11 +28,15 @@ public sealed class RunningKeys : IAsyncLifetime
 
     public HttpClient Client { get; private set; } = null!;
 
-    public KeysOptions Options => new()
+    /// <summary>Changes what it is told; before it starts.</summary>
+    public Func<KeysOptions, KeysOptions> Change { get; set; } = static options => options;
+
+    public KeysOptions Options => Change(new()
     {
         Listen = $"unix:{Path.Combine(Folder, "keys.sock")}", KeyFile = Path.Combine(Folder, "keys.json"),
         GatewayKeyFile = Path.Combine(Folder, "gateway.pem"), CreateStores = true,
-    };
+        CustodyFolder = Path.Combine(Folder, "custody"),
+    });
 
     public async Task InitializeAsync()
     {
@@ -64,9 +68,9 @@ public sealed class RunningKeys : IAsyncLifetime
     }
 
     /// <summary>A grant of the gateway for a compartment, valid for a minute.</summary>
-    public string Grant(GrantUse use, Pseudonym compartment, GrantSigner? signer = null) => (signer ?? Gateway).Sign(new Grant
+    public string Grant(GrantUse use, Pseudonym compartment, GrantSigner? signer = null, string caller = "aurora", string? id = null) => (signer ?? Gateway).Sign(new Grant
     {
-        Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = compartment, Scope = DisclosureScope.Nothing, Caller = "aurora",
+        Id = id ?? Guid.NewGuid().ToString("N"), Use = use, Compartment = compartment, Scope = DisclosureScope.Nothing, Caller = caller,
         PurposeOfUse = "TREAT", Expires = Time.GetUtcNow() + TimeSpan.FromSeconds(60),
     });
 

@@ -59,7 +59,7 @@ sealed class RepositoryWorld : IAsyncDisposable
     {
         _keys = KeysHost.Build(new()
         {
-            Listen = "unix:" + Path("keys.sock"), KeyFile = Path("keys.json"), GatewayKeyFile = Path("gateway.pem"), CreateStores = true,
+            Listen = "unix:" + Path("keys.sock"), KeyFile = Path("keys.json"), GatewayKeyFile = Path("gateway.pem"), CustodyFolder = Path("custody"), CreateStores = true,
         }, b => b.Logging.ClearProviders());
         await _keys.StartAsync();
     }

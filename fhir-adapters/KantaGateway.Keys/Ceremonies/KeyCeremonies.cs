@@ -1,0 +1,131 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Keys.Backends;
+
+namespace KantaGateway.Keys.Ceremonies;
+
+/// <summary>What became of a ceremony.</summary>
+enum CeremonyOutcome { Done, NotNext }
+
+/// <summary>
+/// Puts versions of the wrapping key into service, each by the approval of two operators, and keeps by whose: a key that came into the backend by another
+/// way serves nobody. Thread-safe.
+/// </summary>
+/// <remarks>
+/// <c>ceremonies.json</c> in the custody folder: the ceremonies in their order and an HMAC over them, whose key is made by the pseudonym key. A ceremony is
+/// written as decided, the key is made, it is written as done: one that a kill or a silent backend cut off is brought to its end at the next start, or
+/// when it is asked for again.
+/// </remarks>
+sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingVersions versions, byte[] macKey, TimeProvider time, ILogger<KeyCeremonies> logger) : IDisposable
+{
+    private readonly SemaphoreSlim _turn = new(1);
+    private readonly string _path = Path.Combine(folder, "ceremonies.json");
+    private List<Ceremony> _held = [];
+
+    /// <summary>Reads what was held, founds the service where nothing was, and ends what was cut off.</summary>
+    /// <exception cref="InvalidOperationException">The file is not as this service left it, or the keys are not those of the ceremonies; says what to do.</exception>
+    /// <exception cref="KeyBackendException">The backend does not answer.</exception>
+    public async Task OpenAsync(CancellationToken cancel)
+    {
+        var there = await backend.VersionsAsync(cancel).ConfigureAwait(false);
+        if (File.Exists(_path))
+            _held = Read();
+        else if (there is [1])
+            Write([new(1, "founding", null, null, time.GetUtcNow(), IsDone: true)]);
+        else
+            throw new InvalidOperationException($"There is no {_path}, and the backend has versions {string.Join(", ", there)} of the wrapping key: a service is founded with version 1 alone, and one that was founded keeps this file.");
+        if (_held.Where(static one => one.IsDone).Select(static one => one.Version).Except(there).ToList() is { Count: > 0 } missing)
+            throw new InvalidOperationException($"The backend has lost the wrapping key of version {string.Join(", ", missing)}, which data keys are wrapped with.");
+        if (_held[^1] is { IsDone: false } begun)
+            await EndAsync(begun, cancel).ConfigureAwait(false);
+        Serve();
+        foreach (var version in there.Except(versions.All))
+            LogStranger(version);
+    }
+
+    /// <summary>Holds an approved ceremony; it is in force, and lasts, when this returns.</summary>
+    /// <returns><see cref="CeremonyOutcome.Done"/> also for one that was held before.</returns>
+    /// <exception cref="KeyBackendException">The key could not be made or the ceremony not be kept. Ask again: it goes on where it stopped.</exception>
+    public async Task<CeremonyOutcome> HoldAsync(KeyCeremony ceremony, CancellationToken cancel)
+    {
+        await _turn.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            var known = _held.Find(one => one.Act == ceremony.Act);
+            if (known is null ? ceremony.Version != _held[^1].Version + 1 || !_held[^1].IsDone : known.Version != ceremony.Version)
+                return CeremonyOutcome.NotNext;
+            if (known is null)
+                Write([.. _held, known = new(ceremony.Version, ceremony.Act, ceremony.ProposedBy, ceremony.ApprovedBy, time.GetUtcNow(), IsDone: false)]);
+            if (!known.IsDone)
+                await EndAsync(known, cancel).ConfigureAwait(false);
+            Serve();
+            return CeremonyOutcome.Done;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new KeyBackendException("The ceremony cannot be kept.", failure);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    public void Dispose() => _turn.Dispose();
+
+    private void Serve() => versions.Set(_held.Where(static one => one.IsDone).Select(static one => one.Version));
+
+    private async Task EndAsync(Ceremony begun, CancellationToken cancel)
+    {
+        await backend.MakeAsync(begun.Version, cancel).ConfigureAwait(false);
+        Write([.. _held[..^1], begun with { IsDone = true }]);
+        LogHeld(begun.Version, begun.Act);
+    }
+
+    private List<Ceremony> Read()
+    {
+        CeremonyFile? file;
+        try
+        {
+            file = JsonSerializer.Deserialize(File.ReadAllBytes(_path), CeremonyJson.Default.CeremonyFile);
+        }
+        catch (JsonException)
+        {
+            file = null;
+        }
+        return file is { Ceremonies: { Count: > 0 } held, Mac: { } mac } && CryptographicOperations.FixedTimeEquals(mac, MacOf(held)) ? held
+            : throw new InvalidOperationException($"{_path} is not as this key service wrote it: bring it back from where it was kept.");
+    }
+
+    private void Write(List<Ceremony> held)
+    {
+        OwnerOnly.WriteWhole(_path, JsonSerializer.SerializeToUtf8Bytes(new(held, MacOf(held)), CeremonyJson.Default.CeremonyFile), overwrite: true);
+        _held = held;
+    }
+
+    private byte[] MacOf(List<Ceremony> held) => HMACSHA256.HashData(macKey, JsonSerializer.SerializeToUtf8Bytes(held, CeremonyJson.Default.ListCeremony));
+
+    [LoggerMessage(1302, LogLevel.Warning, "Wrapping key version {Version} serves now, by the act {Act}.")]
+    private partial void LogHeld(uint version, string act);
+
+    [LoggerMessage(1303, LogLevel.Critical, "The backend has a wrapping key of version {Version} that no ceremony has put into service: nothing is wrapped with it. Two operators do so by an act of the kind key-ceremony.")]
+    private partial void LogStranger(uint version);
+}
+
+/// <summary>One ceremony as it is kept.</summary>
+/// <param name="Version">Of the wrapping key that it put into service.</param>
+/// <param name="Act">Id of the approved act; the first is the founding of the service.</param>
+/// <param name="ProposedBy">Opaque; null of the founding.</param>
+/// <param name="ApprovedBy">Opaque; null of the founding.</param>
+/// <param name="At">When it was decided here.</param>
+/// <param name="IsDone">Whether the key is made.</param>
+sealed record Ceremony(uint Version, string Act, string? ProposedBy, string? ApprovedBy, DateTimeOffset At, bool IsDone);
+
+sealed record CeremonyFile(List<Ceremony> Ceremonies, byte[] Mac);
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(CeremonyFile)), JsonSerializable(typeof(List<Ceremony>))]
+sealed partial class CeremonyJson : JsonSerializerContext;

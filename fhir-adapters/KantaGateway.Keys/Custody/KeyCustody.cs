@@ -1,0 +1,49 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Fhir.Grants;
+
+namespace KantaGateway.Keys.Custody;
+
+/// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
+sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log)
+{
+    /// <summary>Counts back what a former process gave out.</summary>
+    public void Restore(string folder)
+    {
+        var now = time.GetUtcNow();
+        foreach (var record in CustodyLog.ReadSince(folder, now - budgets.Longest))
+            if (record is { Status: 200, Operation: KeyOperation.Create or KeyOperation.Unwrap })
+                budgets.Restore(record.Requester, record.Person, record.At, now);
+    }
+
+    /// <summary>Whether a grant's requester may have this person's key now; counted if so.</summary>
+    /// <returns>Null: it may.</returns>
+    public BudgetExceeded? Spend(Grant grant)
+    {
+        // The directory is nobody's.
+        if (grant.Compartment.IsDirectory || budgets.Spend(DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode()), time.GetUtcNow()) is not { } exceeded)
+            return null;
+        metrics.Exceeded(exceeded.IsTotal);
+        LogExceeded(exceeded.IsTotal ? "all requesters" : "one requester", exceeded.IsTotal ? exceeded.Budget.Total : exceeded.Budget.PerRequester, exceeded.Budget.Seconds);
+        return exceeded;
+    }
+
+    /// <summary>Records how a request ended; on disk when this returns.</summary>
+    /// <exception cref="IOException">It is not; give nothing out.</exception>
+    public ValueTask RecordAsync(KeyOperation operation, Grant grant, int status) =>
+        log.AppendAsync(new(operation, status, time.GetUtcNow(), GrantDigestOf(grant.Id), DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode())));
+
+    /// <summary>What a grant is recorded under: its id is random, so its digest needs no key, and the gateway can make it too.</summary>
+    public static Digest GrantDigestOf(string id) => new(BinaryPrimitives.ReadUInt128BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes(id))));
+
+    private Digest DigestOf(string kind, string name)
+    {
+        Span<byte> mac = stackalloc byte[HMACSHA256.HashSizeInBytes];
+        HMACSHA256.HashData(digestKey, Encoding.UTF8.GetBytes($"{kind}\n{name}"), mac);
+        return new(BinaryPrimitives.ReadUInt128BigEndian(mac));
+    }
+
+    [LoggerMessage(1301, LogLevel.Critical, "ALARM: the key budget of {Whom} is used up: {People} people within {Seconds} s. Nobody new is opened until the window ends.")]
+    private partial void LogExceeded(string whom, int people, int seconds);
+}

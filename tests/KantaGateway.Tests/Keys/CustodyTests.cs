@@ -1,0 +1,129 @@
+using System.Net;
+using System.Text;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys;
+using KantaGateway.Keys.Custody;
+
+namespace KantaGateway.Tests.Keys;
+
+/// <summary>What the key service counts, records and refuses (law 5), over its own contract.</summary>
+public sealed class CustodyTests : IAsyncLifetime
+{
+    private readonly RunningKeys _keys = new();
+
+    public async Task InitializeAsync()
+    {
+        _keys.Change = static options => options with { Budgets = [new() { Seconds = 3600, PerRequester = 3, Total = 5 }] };
+        await _keys.InitializeAsync();
+    }
+
+    public Task DisposeAsync() => _keys.DisposeAsync();
+
+    [Fact]
+    public async Task Past_the_budget_of_a_requester_nobody_new_is_opened_until_the_window_ends()
+    {
+        foreach (var number in Enumerable.Range(1, 3))
+            await CreateAsync(number, HttpStatusCode.OK);
+        using var refused = await SendAsync(4);
+        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
+        Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
+        await CreateAsync(1, HttpStatusCode.OK);
+        // Others have their own, until all together have used theirs up; the directory is nobody's.
+        await CreateAsync(4, HttpStatusCode.OK, "revontuli");
+        await CreateAsync(5, HttpStatusCode.OK, "revontuli");
+        await CreateAsync(6, HttpStatusCode.TooManyRequests, "keskussairaala");
+        using var directory = await _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, Pseudonym.Directory), new { });
+        Assert.Equal(HttpStatusCode.OK, directory.StatusCode);
+
+        _keys.Time.Advance(TimeSpan.FromHours(1));
+        await CreateAsync(6, HttpStatusCode.OK, "keskussairaala");
+    }
+
+    [Fact]
+    public async Task A_budget_outlives_the_process()
+    {
+        foreach (var number in Enumerable.Range(1, 3))
+            await CreateAsync(number, HttpStatusCode.OK);
+        await _keys.StopAsync();
+        await _keys.StartAsync();
+        await CreateAsync(4, HttpStatusCode.TooManyRequests);
+        await CreateAsync(2, HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Every_key_given_out_made_or_refused_is_recorded_without_naming_anybody()
+    {
+        var grant = _keys.Grant(GrantUse.Write, Person(1), id: "0123456789abcdef0123456789abcdef");
+        var wrapped = (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", grant, new { })).Wrapped;
+        var reading = _keys.Grant(GrantUse.Read, Person(1));
+        await _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", reading, new { wrapped });
+        using (await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Person(2)), new { wrapped })) { }
+        await CreateAsync(3, HttpStatusCode.OK);
+        await CreateAsync(4, HttpStatusCode.TooManyRequests);
+
+        var folder = _keys.Options.CustodyFolder!;
+        var records = CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).ToList();
+        Assert.Equal([(KeyOperation.Create, 200), (KeyOperation.Unwrap, 200), (KeyOperation.Unwrap, 403), (KeyOperation.Create, 200), (KeyOperation.Create, 429)],
+            records.Select(r => (r.Operation, r.Status)));
+        // By the grant's id the gateway's own record is found.
+        Assert.Equal(KeyCustody.GrantDigestOf("0123456789abcdef0123456789abcdef"), records[0].Grant);
+        Assert.Equal(records[0].Person, records[1].Person);
+        Assert.NotEqual(records[0].Person, records[2].Person);
+        Assert.All(records, r => Assert.Equal(records[0].Requester, r.Requester));
+        var bytes = Encoding.Latin1.GetString(File.ReadAllBytes(Directory.GetFiles(folder, "*.custody").Single()));
+        Assert.DoesNotContain("aurora", bytes, StringComparison.Ordinal);
+        Assert.DoesNotContain(Encoding.Latin1.GetString(Person(1).ToArray()), bytes, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_cannot_be_recorded_is_not_given_out_and_is_again_when_it_can()
+    {
+        var folder = _keys.Options.CustodyFolder!;
+        await CreateAsync(1, HttpStatusCode.OK);
+        // The next day's file cannot be made: there is a folder in its place.
+        _keys.Time.Advance(TimeSpan.FromDays(1));
+        var place = Path.Combine(folder, _keys.Time.GetUtcNow().ToString("yyyyMMdd") + ".custody");
+        Directory.CreateDirectory(place);
+        await CreateAsync(1, HttpStatusCode.ServiceUnavailable);
+        Directory.Delete(place);
+        await CreateAsync(1, HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task A_record_that_a_kill_cut_off_is_no_record_and_the_next_one_begins_whole()
+    {
+        await CreateAsync(1, HttpStatusCode.OK);
+        await _keys.StopAsync();
+        var file = Directory.GetFiles(_keys.Options.CustodyFolder!, "*.custody").Single();
+        await File.AppendAllTextAsync(file, "a part of a record");
+        Assert.Single(CustodyLog.ReadSince(_keys.Options.CustodyFolder!, DateTimeOffset.MinValue));
+        await _keys.StartAsync();
+        await CreateAsync(2, HttpStatusCode.OK);
+        Assert.Equal(2, CustodyLog.ReadSince(_keys.Options.CustodyFolder!, DateTimeOffset.MinValue).Count());
+    }
+
+    [Fact]
+    public void Wrong_settings_are_named_all_at_once()
+    {
+        var wrong = _keys.Options with
+        {
+            Pkcs11 = new() { Library = "/nowhere.so", Token = "t", PinFile = "/nowhere", Sessions = 0 },
+            Transit = new() { Address = "http://vault.example", TokenFile = "/nowhere", TimeoutSeconds = 0 },
+            Budgets = [new() { Seconds = 0, PerRequester = 2, Total = 1 }], CustodyFolder = "/nowhere", CreateStores = false,
+        };
+        var message = Assert.Throws<InvalidOperationException>(() => KeysHost.Build(wrong)).Message;
+        foreach (var name in (string[])["Pkcs11, Transit", "Pkcs11.Library", "Pkcs11.PinFile", "Pkcs11.Sessions", "Transit.Address", "Transit.TokenFile", "Transit.TimeoutSeconds", "Budgets", "CustodyFolder"])
+            Assert.Contains(name, message, StringComparison.Ordinal);
+    }
+
+    private static Pseudonym Person(int number) => Pseudonym.Read([9, 8, 7, 6, 5, 4, 3, 2, 1, (byte)number]);
+
+    private Task<HttpResponseMessage> SendAsync(int person, string caller = "aurora") => _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, Person(person), caller: caller), new { });
+
+    private async Task CreateAsync(int person, HttpStatusCode expected, string caller = "aurora")
+    {
+        using var response = await SendAsync(person, caller);
+        Assert.Equal(expected, response.StatusCode);
+    }
+}

@@ -1,0 +1,168 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys;
+using KantaGateway.Keys.Backends;
+
+namespace KantaGateway.Tests.Keys;
+
+/// <summary>No wrapping key serves but by the approval of two operators, over the key service's own contract.</summary>
+public sealed class KeyCeremoniesTests : IAsyncLifetime
+{
+    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+
+    private readonly RunningKeys _keys = new();
+
+    public Task InitializeAsync() => _keys.InitializeAsync();
+
+    public Task DisposeAsync() => _keys.DisposeAsync();
+
+    [Fact]
+    public async Task An_approved_version_wraps_what_is_new_at_once_and_after_a_restart_and_the_old_one_still_opens()
+    {
+        var old = await CreateAsync();
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        var first = await CreateAsync();
+        await RestartAsync();
+        var second = await CreateAsync();
+        Assert.Equal((1, 2, 2), (old.Wrapped[4], first.Wrapped[4], second.Wrapped[4]));
+        foreach (var created in (CreateAnswer[])[old, first, second])
+            Assert.Equal(created.Key, (await UnwrapAsync(created.Wrapped)).Key);
+        var kept = await File.ReadAllTextAsync(Ceremonies);
+        foreach (var part in (string[])["one", "proposer", "approver"])
+            Assert.Contains($"\"{part}\"", kept, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task It_is_held_once_however_often_it_is_asked_for_and_no_version_is_left_out()
+    {
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("two", 2));
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("two", 4));
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("one", 3));
+        Assert.Equal(2, (await CreateAsync()).Wrapped[4]);
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("two", 3));
+        Assert.Equal(3, (await CreateAsync()).Wrapped[4]);
+    }
+
+    [Fact]
+    public async Task Nothing_but_the_gateways_word_that_two_persons_want_it_holds_one()
+    {
+        using var another = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var ceremony = new KeyCeremony("one", 2, "proposer", "approver");
+        foreach (var bearer in (string?[])[null, "x", _keys.Gateway.SignServiceToken(), _keys.Grant(GrantUse.Write, Maija), new GrantSigner(another, _keys.Time).Sign(ceremony),
+            _keys.Gateway.Sign(ceremony with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(ceremony with { ApprovedBy = "" }), _keys.Gateway.Sign(ceremony with { Version = 1 })])
+            Assert.Equal(HttpStatusCode.Unauthorized, await HoldAsync(bearer));
+        var late = _keys.Gateway.Sign(ceremony);
+        _keys.Time.Advance(TimeSpan.FromSeconds(61));
+        Assert.Equal(HttpStatusCode.Unauthorized, await HoldAsync(late));
+        Assert.Equal(1, (await CreateAsync()).Wrapped[4]);
+        // And it opens nothing else.
+        using var name = await _keys.PostAsync("/v1/pseudonym", _keys.Gateway.Sign(ceremony), new { identityCode = "010190-900P" });
+        Assert.Equal(HttpStatusCode.Unauthorized, name.StatusCode);
+    }
+
+    [Fact]
+    public async Task A_key_that_somebody_put_into_the_file_serves_nobody_until_two_want_it()
+    {
+        await _keys.StopAsync();
+        var file = JsonNode.Parse(await File.ReadAllTextAsync(_keys.Options.KeyFile))!;
+        var put = RandomNumberGenerator.GetBytes(32);
+        file["wrappingKeys"]!.AsArray().Add(new JsonObject { ["version"] = 2, ["key"] = Convert.ToBase64String(put) });
+        await File.WriteAllTextAsync(_keys.Options.KeyFile, file.ToJsonString());
+        await _keys.StartAsync();
+        var created = await CreateAsync();
+        Assert.Equal(1, created.Wrapped[4]);
+        // What was wrapped with it opens no more than it wraps.
+        var stranger = created.Wrapped.ToArray();
+        stranger[4] = 2;
+        using (var refused = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped = stranger }))
+            Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        Assert.Equal(2, (await CreateAsync()).Wrapped[4]);
+    }
+
+    [Fact]
+    public async Task What_is_kept_of_the_ceremonies_can_be_neither_changed_nor_taken_away()
+    {
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        await _keys.StopAsync();
+        var kept = await File.ReadAllTextAsync(Ceremonies);
+        foreach (var changed in (string[])[kept.Replace("approver", "somebody", StringComparison.Ordinal), kept.Replace("\"version\":2", "\"version\":3", StringComparison.Ordinal), kept[..^10], "null", "{}"])
+        {
+            await File.WriteAllTextAsync(Ceremonies, changed);
+            Assert.Contains("not as this key service wrote it", await RefusesToStartAsync(), StringComparison.Ordinal);
+        }
+        File.Delete(Ceremonies);
+        Assert.Contains("founded with version 1 alone", await RefusesToStartAsync(), StringComparison.Ordinal);
+        await File.WriteAllTextAsync(Ceremonies, kept);
+        var file = JsonNode.Parse(await File.ReadAllTextAsync(_keys.Options.KeyFile))!;
+        file["wrappingKeys"]!.AsArray().RemoveAt(1);
+        var whole = await File.ReadAllTextAsync(_keys.Options.KeyFile);
+        await File.WriteAllTextAsync(_keys.Options.KeyFile, file.ToJsonString());
+        Assert.Contains("lost the wrapping key of version 2", await RefusesToStartAsync(), StringComparison.Ordinal);
+        await File.WriteAllTextAsync(_keys.Options.KeyFile, whole);
+        await _keys.StartAsync();
+    }
+
+    [Theory]
+    [InlineData(true), InlineData(false)]
+    public async Task One_that_was_cut_off_before_its_key_was_made_comes_to_its_end(bool atStart)
+    {
+        // The key file cannot be written: a folder is where it is made.
+        var beside = _keys.Options.KeyFile + ".new";
+        Directory.CreateDirectory(beside);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await HoldAsync("one", 2));
+        Assert.Equal(1, (await CreateAsync()).Wrapped[4]);
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("two", 3));
+        Directory.Delete(beside);
+        if (atStart)
+            await RestartAsync();
+        else
+            Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        var created = await CreateAsync();
+        Assert.Equal(2, created.Wrapped[4]);
+        await RestartAsync();
+        Assert.Equal(created.Key, (await UnwrapAsync(created.Wrapped)).Key);
+    }
+
+    [Fact]
+    public async Task One_that_was_cut_off_after_its_key_was_made_makes_no_second_key()
+    {
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        var file = await File.ReadAllTextAsync(_keys.Options.KeyFile);
+        // The ceremony cannot be written as done: nor as decided, so nothing of it happens.
+        Directory.CreateDirectory(Ceremonies + ".new");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await HoldAsync("two", 3));
+        Assert.Equal(file, await File.ReadAllTextAsync(_keys.Options.KeyFile));
+        Directory.Delete(Ceremonies + ".new");
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("two", 3));
+        using var keys = new FileBackend(_keys.Options.KeyFile, KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true));
+        Assert.Equal([1, 2, 3], await keys.VersionsAsync(default));
+    }
+
+    private string Ceremonies => Path.Combine(_keys.Options.CustodyFolder, "ceremonies.json");
+
+    private async Task RestartAsync()
+    {
+        await _keys.StopAsync();
+        await _keys.StartAsync();
+    }
+
+    private async Task<string> RefusesToStartAsync() => (await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync)).Message;
+
+    private Task<HttpStatusCode> HoldAsync(string act, uint version) => HoldAsync(_keys.Gateway.Sign(new KeyCeremony(act, version, "proposer", "approver")));
+
+    private async Task<HttpStatusCode> HoldAsync(string? bearer)
+    {
+        using var answer = await _keys.PostAsync("/v1/ceremonies", bearer, new { });
+        return answer.StatusCode;
+    }
+
+    private Task<CreateAnswer> CreateAsync() => _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Maija), new { });
+
+    private Task<UnwrapAnswer> UnwrapAsync(byte[] wrapped) => _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped });
+}
