@@ -40,7 +40,15 @@ public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issu
     public static Fault NoIfMatch { get; } = new(FaultKind.PreconditionRequired,
         new FaultIssue("An update needs If-Match with the version that was read, such as W/\"…\", so that nobody's change is lost. A new resource goes to POST [Type].") { Message = "no-version" });
 
+    /// <summary>Of <see cref="FaultKind.TooMany"/>: when it may be tried again, in whole seconds; null: it is not known.</summary>
+    public TimeSpan? RetryAfter { get; init; }
+
     public Fault(FaultKind kind, string diagnostics, string? expression = null) : this(kind, new FaultIssue(diagnostics, expression)) { }
+
+    /// <summary>The one answer when as many people as may be have been opened within a time (law 5); every part gives this one.</summary>
+    /// <param name="retryAfter">Until the key service opens somebody new.</param>
+    public static Fault BudgetUsedUp(TimeSpan? retryAfter) => new(FaultKind.TooMany,
+        "As many people's records as may be have been opened in this time. Records of people who were opened before stay open to you; for others wait as long as Retry-After says, and tell the operator of this service if your work needs more.") { RetryAfter = retryAfter };
 }
 
 /// <summary>Carries a <see cref="Fault"/> out of deep code to the one writer at the edge of a part.</summary>

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -8,7 +9,7 @@ namespace KantaGateway.Repository.Compartments;
 
 /// <summary>
 /// Asks the key service to make and unwrap data keys, each time with the grant of the request that needs it (law 5).
-/// Any answer but a key is <see cref="FaultKind.KeyUnavailable"/>; the next request asks anew. Thread-safe.
+/// Any answer but a key is <see cref="FaultKind.KeyUnavailable"/>, or a budget that is used up; the next request asks anew. Thread-safe.
 /// </summary>
 sealed class KeyClient(HttpClient http) : IDisposable
 {
@@ -39,6 +40,8 @@ sealed class KeyClient(HttpClient http) : IDisposable
         try
         {
             using var response = await http.SendAsync(request, cancel).ConfigureAwait(false);
+            if (response.StatusCode == HttpStatusCode.TooManyRequests)
+                throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
             if (!response.IsSuccessStatusCode)
                 throw Refused();
             var answer = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);

@@ -268,6 +268,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             context.Abort();
             return;
         }
+        if (fault.RetryAfter is { } wait)
+            context.Response.Headers.RetryAfter = ((long)wait.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
         var outcome = FaultTable.ToOperationOutcome(fault, CorrelationId(context), OutcomeLanguages.Of(context.Request.Headers[InternalHeaders.Language]));
         await new Answer(FaultTable.Of(fault.Kind).Status, outcome, []) { HasManifest = false }.WriteAsync(context).ConfigureAwait(false);
     }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
@@ -18,7 +19,7 @@ public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
     /// <param name="content">Null: none.</param>
     /// <param name="read">Makes something of the answer, which does not outlive the call; a JsonException of it counts as no answer.</param>
     /// <param name="cancel">Stops the call.</param>
-    /// <exception cref="FaultException">The repository cannot be reached, or does not answer as agreed.</exception>
+    /// <exception cref="FaultException">The repository cannot be reached, or does not answer as agreed; or the key service opens nobody new.</exception>
     public async Task<T> AskAsync<T>(Requester requester, Pseudonym person, string path, HttpContent? content, Func<JsonElement, T> read, CancellationToken cancel)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
@@ -26,6 +27,8 @@ public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
         try
         {
             using var response = await _repository.SendAsync(request, cancel);
+            if (response.StatusCode == HttpStatusCode.TooManyRequests)
+                throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
             if (!response.IsSuccessStatusCode)
                 throw Unavailable();
             using var document = await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);

@@ -42,7 +42,9 @@ public static class FaultWriter
         response.StatusCode = status;
         response.Headers[InternalHeaders.CorrelationId] = correlation;
         response.Headers.CacheControl = "no-store";
-        if (status == StatusCodes.Status503ServiceUnavailable)
+        if (fault.RetryAfter is { } wait)
+            response.Headers.RetryAfter = ((long)wait.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
+        else if (status == StatusCodes.Status503ServiceUnavailable)
             response.Headers.RetryAfter = "1";
         if (!context.Request.Path.StartsWithSegments("/fhir"))
             return Results.Problem(fault.Issues.Count > 0 ? fault.Issues[0].Diagnostics : null, statusCode: status,

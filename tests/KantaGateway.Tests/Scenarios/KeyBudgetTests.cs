@@ -1,0 +1,58 @@
+using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Loading;
+using KantaGateway.Harness.Verification;
+
+namespace KantaGateway.Tests.Scenarios;
+
+/// <summary>Whoever opens more people than its budget allows is stopped at the key service, and is told so at the edge (law 5).</summary>
+public sealed class KeyBudgetTests : IAsyncLifetime
+{
+    private const int Most = 3;
+
+    private readonly string _data = Directory.CreateTempSubdirectory("kanta-budget-").FullName;
+    private RunningHost _host = null!;
+
+    public async Task InitializeAsync() => _host = await RunningHost.StartAsync(_data, Path.Combine(_data, "host.log"), further: ["--people", $"{Most}"]);
+
+    public async Task DisposeAsync()
+    {
+        await _host.DisposeAsync();
+        Directory.Delete(_data, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_client_opens_nobody_new_past_its_budget_and_goes_on_with_those_it_has_opened_after_a_restart_too()
+    {
+        using (var clinic = ClinicClient.Open(_host.Folder, "aurora", _host.Target))
+        {
+            var known = new List<string>();
+            for (var i = 0; i < Most; i++)
+                known.Add(await ArchivedVisit.RegisterAsync(clinic.System, Code(i), "Testi Henkilö"));
+            await AssertWaitsAsync(clinic.System, Code(Most));
+            foreach (var patient in known)
+                Assert.Equal(200, (await clinic.System.SearchAsync("Observation", $"patient={patient}")).Status);
+        }
+        // Another client has a budget of its own.
+        using (var other = ClinicClient.Open(_host.Folder, "revontuli", _host.Target))
+            await ArchivedVisit.RegisterAsync(other.System, Code(Most), "Testi Henkilö");
+
+        await _host.KillAsync();
+        await _host.DisposeAsync();
+        _host = await RunningHost.StartAsync(_data, Path.Combine(_data, "host.log"), further: ["--people", $"{Most}"]);
+        using var again = ClinicClient.Open(_host.Folder, "aurora", _host.Target);
+        await AssertWaitsAsync(again.System, Code(Most + 1));
+        await ArchivedVisit.RegisterAsync(again.System, Code(0), "Testi Henkilö");
+    }
+
+    private static string Code(int person) => FictionalIdentityCode.Of($"budget/{person}").Reveal();
+
+    private static async Task AssertWaitsAsync(FhirSession system, string code)
+    {
+        var reply = await system.CreateAsync("Patient", Some.Patient(code, "Testi Henkilö"));
+        Assert.Equal(429, reply.Status);
+        Assert.Contains("\"throttled\"", reply.Text, StringComparison.Ordinal);
+        Assert.Contains("Retry-After", reply.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain(code, reply.Text, StringComparison.Ordinal);
+        Assert.InRange(int.Parse(reply.Headers["Retry-After"], System.Globalization.CultureInfo.InvariantCulture), 1, 3_600);
+    }
+}
