@@ -21,6 +21,20 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
             ? pseudonym : throw Unavailable();
     }
 
+    /// <summary>Has a key ceremony held that two operators have approved of.</summary>
+    /// <returns>False: the version is not the next one.</returns>
+    /// <exception cref="FaultException">It may not be held to its end. Ask again: the key service holds it once.</exception>
+    public async Task<bool> HoldAsync(KeyCeremony ceremony, CancellationToken cancel)
+    {
+        using var answer = await SendAsync("/v1/ceremonies", signer.Sign(ceremony), new { }, cancel);
+        return answer.StatusCode switch
+        {
+            HttpStatusCode.OK => true,
+            HttpStatusCode.Conflict => false,
+            _ => throw Unavailable("The key service could not bring the ceremony to its end. Carry it out again."),
+        };
+    }
+
     /// <summary>Opens audit entries about the person that the grant names.</summary>
     /// <param name="grant">Signed grant with <see cref="GrantUse.AuditTrail"/>.</param>
     /// <param name="entries">As the key service's contract has them.</param>
@@ -36,21 +50,32 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
 
     private async Task<JsonDocument> PostAsync(string path, string bearer, object body, CancellationToken cancel)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) };
-        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+        using var response = await SendAsync(path, bearer, body, cancel);
         try
         {
-            using var response = await _client.SendAsync(request, cancel);
-            if (response.StatusCode != HttpStatusCode.OK)
-                throw Unavailable();
-            return await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);
+            return response.StatusCode == HttpStatusCode.OK ? await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel) : throw Unavailable();
         }
-        catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
+        catch (JsonException)
         {
             throw Unavailable();
         }
     }
 
-    private static FaultException Unavailable() =>
-        new(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached. Nothing was disclosed or stored; try again."));
+    /// <summary>The whole answer.</summary>
+    private async Task<HttpResponseMessage> SendAsync(string path, string bearer, object body, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) };
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+        try
+        {
+            return await _client.SendAsync(request, cancel);
+        }
+        catch (Exception e) when (e is HttpRequestException || (e is TaskCanceledException && !cancel.IsCancellationRequested))
+        {
+            throw Unavailable();
+        }
+    }
+
+    private static FaultException Unavailable(string diagnostics = "The key service cannot be reached. Nothing was disclosed or stored; try again.") =>
+        new(new Fault(FaultKind.KeyUnavailable, diagnostics));
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
 
 namespace KantaGateway.Gateway.Operations;
@@ -8,10 +9,12 @@ namespace KantaGateway.Gateway.Operations;
 /// <summary>
 /// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, bulk exports, the end of a breach case. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
-/// a case is carried out here; a ceremony and an export are carried out where the keys and the data are, by who shows that it began.
+/// a case is carried out here, a ceremony by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
+/// because the key service was silent, is carried out again by the same approval: it is held once.
 /// </summary>
 public static class OperatorActs
 {
+    private const string WrappingKey = "wrapping-key/", Begin = "begin";
     private const int LongestSubject = 128, LongestContent = 2_000;
 
     private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
@@ -40,6 +43,8 @@ public static class OperatorActs
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
+            if (kind == ApprovalKind.KeyCeremony && !TryReadVersion(subject, content, out _))
+                return OperatorClients.Problem(context, 422, "No such ceremony", [$"The subject of a key ceremony is {WrappingKey}2, or a later version of the wrapping key, and its content is {Begin}: the version begins its service."]);
             var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content);
             return proposal is not null ? Results.Json(Describe(proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
         }));
@@ -53,10 +58,19 @@ public static class OperatorActs
                 return DecisionRefusal.NoSuchProposal;
             if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
                 return DecisionRefusal.ChangedMeanwhile;
-            if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal)
+            if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal && !(refusal == DecisionRefusal.AlreadyDecided && act is { Kind: ApprovalKind.KeyCeremony, Status: ProposalStatus.CarriedOut }))
                 return refusal;
+            if (act.Kind == ApprovalKind.KeyCeremony)
+                return TryReadVersion(act.Subject, act.Content, out var version) && act.ApprovedBy is { } approver
+                    && await services.GetRequiredService<KeyServiceClient>().HoldAsync(new(act.Id, version, act.By.OpaqueName, approver.OpaqueName), context.RequestAborted) ? null : DecisionRefusal.ChangedMeanwhile;
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
         }));
+    }
+
+    private static bool TryReadVersion(string subject, string content, out uint version)
+    {
+        version = 0;
+        return content == Begin && subject.StartsWith(WrappingKey, StringComparison.Ordinal) && uint.TryParse(subject.AsSpan(WrappingKey.Length), NumberStyles.None, CultureInfo.InvariantCulture, out version) && version > 1;
     }
 
     private static bool IsOne(Proposal proposal) => Kinds.ContainsValue(proposal.Kind);

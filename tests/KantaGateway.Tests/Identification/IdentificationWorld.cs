@@ -195,6 +195,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
                     new("00000000-0000-0000-0000-0000000000a1", "Olga Operaattori", "Kanta.Onboarding"), new("00000000-0000-0000-0000-0000000000a2", "Heikki Hyväksyjä", "Kanta.Onboarding"),
                     new("00000000-0000-0000-0000-0000000000a3", "Aatu Avaintenhoitaja", "Kanta.Keys"), new("00000000-0000-0000-0000-0000000000a4", "Ville Vieras"),
                     new("00000000-0000-0000-0000-0000000000a5", "Tiina Tietosuoja", "Kanta.DataProtection"), new("00000000-0000-0000-0000-0000000000a6", "Tero Tietosuoja", "Kanta.DataProtection"),
+                    new("00000000-0000-0000-0000-0000000000a7", "Aino Avaintenhoitaja", "Kanta.Keys"),
                 ],
             },
             Port = outsidePort, PublicAddress = outside, TlsCertificateFile = tls, TlsKeyFile = tlsKey, Acr = Acr, ProfessionalAudience = "kanta",

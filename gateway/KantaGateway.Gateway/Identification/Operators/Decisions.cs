@@ -21,6 +21,9 @@ internal sealed record Decider(string Tenant, string Id, string Name, DateTimeOf
 
     /// <summary>Whether both are one person. Ids that differ in case only are one: the doubt goes against the approver.</summary>
     public bool Is(Decider other) => string.Equals(Tenant, other.Tenant, StringComparison.OrdinalIgnoreCase) && string.Equals(Id, other.Id, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>What those are told of her who only have to know one operator from another: a SHA-256 (base64url); two whom <see cref="Is"/> takes for one have one.</summary>
+    public string OpaqueName => Base64Url.EncodeToString(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes((string[])[Tenant.ToUpperInvariant(), Id.ToUpperInvariant()])));
 }
 
 /// <summary>One entry of the log.</summary>
@@ -65,7 +68,9 @@ internal sealed record Proposal(string Id, ApprovalKind Kind, string Subject, st
     public static readonly TimeSpan OpenFor = TimeSpan.FromHours(24);
 
     public ProposalStatus Status { get; init; }
-    public Decider? DecidedBy { get; init; }
+
+    /// <summary>Null until somebody has.</summary>
+    public Decider? ApprovedBy { get; init; }
     public DateTimeOffset Until => At + OpenFor;
 }
 
@@ -110,7 +115,7 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
         if (decision.Step == DecisionStep.Approved && decision.By.Is(proposal.By))
             return (null, DecisionRefusal.SamePerson);
         var status = decision.Step switch { DecisionStep.Approved => ProposalStatus.Approved, DecisionStep.Rejected => ProposalStatus.Rejected, _ => ProposalStatus.CarriedOut };
-        next = next with { Proposals = Proposals.SetItem(id, proposal with { Status = status, DecidedBy = decision.By }) };
+        next = next with { Proposals = Proposals.SetItem(id, proposal with { Status = status, ApprovedBy = status == ProposalStatus.Approved ? decision.By : proposal.ApprovedBy }) };
         // A registration needs nobody to carry it out: it is in force with the approval.
         return (status == ProposalStatus.Approved && proposal.Kind is (ApprovalKind.Onboarding or ApprovalKind.ScopeWidening)
             ? next with { Clients = Clients.SetItem(proposal.Subject, new(proposal.Content, false)) } : next, null);

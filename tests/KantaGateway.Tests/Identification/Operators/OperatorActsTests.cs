@@ -2,10 +2,15 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using KantaGateway.Audit;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
+using KantaGateway.Keys;
 using KantaGateway.Tests.Audit;
+using KantaGateway.Tests.Keys;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
@@ -17,6 +22,7 @@ namespace KantaGateway.Tests.Identification.Operators;
 public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetime
 {
     private readonly LogFolder _audit = new();
+    private readonly RunningKeys _keys = new();
     private readonly string _cases = Directory.CreateTempSubdirectory("kanta-cases-").FullName;
     private WebApplication _gateway = null!;
     private AuditLog _log = null!;
@@ -26,8 +32,13 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     public async Task InitializeAsync()
     {
         _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases } };
+        await _keys.InitializeAsync();
         _log = AuditLog.Open(_audit.Options(), TimeProvider.System);
-        _gateway = world.BuildGateway(_options, builder => builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock)), app =>
+        _gateway = world.BuildGateway(_options, builder =>
+        {
+            builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock));
+            builder.Services.AddSingleton(new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway));
+        }, app =>
         {
             app.MapGet("/", () => "start");
             app.MapOperatorActs(_options);
@@ -41,6 +52,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         await _gateway.DisposeAsync();
         await _log.DisposeAsync();
+        await _keys.DisposeAsync();
         _audit.Dispose();
         Directory.Delete(_cases, recursive: true);
     }
@@ -72,6 +84,48 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Throws<InvalidDataException>(() => new BreachCases(_options, _log, world.Clock));
     }
 
+    [Fact]
+    public async Task A_key_ceremony_is_held_by_the_key_service_when_two_persons_want_it_and_not_before()
+    {
+        using var aatu = await SignedInAsync(KeyKeeper);
+        using var aino = await SignedInAsync(OtherKeyKeeper);
+        var act = await ProposedAsync(aatu, "key-ceremony", "wrapping-key/2", "begin");
+        // Nobody holds it alone, nor before the other has approved.
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(aatu, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(aatu, act, "carry-out"));
+        Assert.Equal(1, await WrappedWithAsync());
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, act, "approve"));
+        Assert.Equal(1, await WrappedWithAsync());
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, act, "carry-out"));
+        Assert.Equal(2, await WrappedWithAsync());
+        // Once more holds nothing new; a version that is not the next one cannot be held.
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, act, "carry-out"));
+        Assert.Equal(2, await WrappedWithAsync());
+        var far = await ProposedAsync(aino, "key-ceremony", "wrapping-key/9", "begin");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, far, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(aino, far, "carry-out"));
+        // The key service keeps by whose approval, and names nobody.
+        var kept = await File.ReadAllTextAsync(Path.Combine(_keys.Options.CustodyFolder, "ceremonies.json"));
+        Assert.Contains(act.GetProperty("id").GetString()!, kept, StringComparison.Ordinal);
+        Assert.DoesNotContain("Avaintenhoitaja", kept, StringComparison.Ordinal);
+        Assert.DoesNotContain("0000000000a3", kept, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_ceremony_whose_key_service_was_silent_is_carried_out_again_by_the_same_approval()
+    {
+        using var aatu = await SignedInAsync(KeyKeeper);
+        using var aino = await SignedInAsync(OtherKeyKeeper);
+        var act = await ProposedAsync(aatu, "key-ceremony", "wrapping-key/2", "begin");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, act, "approve"));
+        await _keys.StopAsync();
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(aatu, act, "carry-out"));
+        await _keys.StartAsync();
+        Assert.Equal(1, await WrappedWithAsync());
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, act, "carry-out"));
+        Assert.Equal(2, await WrappedWithAsync());
+    }
+
     [Theory]
     [InlineData("bulk-export")]
     [InlineData("breach-case-end")]
@@ -80,9 +134,10 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
         using var olga = await SignedInAsync(Olga);
-        Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, "1", "Something.")).Status);
+        var (subject, content) = kind == "key-ceremony" ? ("wrapping-key/2", "begin") : ("1", "Something.");
+        Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, subject, content)).Status);
         using var its = await SignedInAsync(kind == "key-ceremony" ? KeyKeeper : Tiina);
-        var act = await ProposedAsync(its, kind, "1", "Something.");
+        var act = await ProposedAsync(its, kind, subject, content);
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(olga, act, "approve"));
         Assert.Equal(0, (await olga.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/acts"))).GetProperty("acts").EnumerateArray().Count(one => one.GetProperty("id").GetString() == act.GetProperty("id").GetString()));
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(its, act, "approve"));
@@ -96,6 +151,9 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [InlineData("""{"kind":"bulk-export","subject":"1"}""")]
     [InlineData("""{"kind":"breach-case-end","subject":"99","content":"x"}""")]
     [InlineData("""{"kind":"breach-case-end","subject":"one","content":"x"}""")]
+    [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/1","content":"begin"}""")]
+    [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/2","content":"Begin it."}""")]
+    [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/two","content":"begin"}""")]
     [InlineData("[]")]
     public async Task What_is_no_act_is_refused(string body)
     {
@@ -104,6 +162,10 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(HttpStatusCode.UnprocessableEntity, answer.StatusCode);
         Assert.Equal("application/problem+json", answer.Content.Headers.ContentType?.MediaType);
     }
+
+    /// <summary>Version of the wrapping key that a new data key is wrapped with.</summary>
+    private async Task<int> WrappedWithAsync() =>
+        (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), new { })).Wrapped[4];
 
     private BreachCases Cases => _gateway.Services.GetRequiredService<BreachCases>();
 

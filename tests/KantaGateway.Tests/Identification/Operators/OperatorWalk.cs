@@ -7,7 +7,7 @@ namespace KantaGateway.Tests.Identification.Operators;
 /// <summary>Through the operators' tenant as a browser goes.</summary>
 internal static partial class OperatorWalk
 {
-    public const int Olga = 0, Heikki = 1, KeyKeeper = 2, WithoutRole = 3, Tiina = 4, Tero = 5;
+    public const int Olga = 0, Heikki = 1, KeyKeeper = 2, WithoutRole = 3, Tiina = 4, Tero = 5, OtherKeyKeeper = 6;
 
     /// <param name="who">Index on the tenant's page; null cancels.</param>
     /// <param name="gateway">Another gateway than the world's, which shares its public address.</param>
