@@ -48,8 +48,8 @@ public sealed record ServiceEvent(string? Oid, string Controller, string Status,
 /// <param name="ServiceEvent">OID of the event; null when it carries none.</param>
 public sealed record CareRelationship(string Organisation, string? ServiceEvent)
 {
-    /// <summary>The register in which it is treated.</summary>
-    public string Register { get; init; } = Fhir.Grants.Register.Patient;
+    /// <summary>The register in which it is treated; null: in those of several employers, and none of them is named (§18).</summary>
+    public string? Register { get; init; } = Fhir.Grants.Register.Patient;
 
     /// <summary>The specially protected services in which the organisation treats the person now: of the event that is named, else of every open one (§26.2).</summary>
     public ProtectedService Services { get; init; }
@@ -93,6 +93,9 @@ sealed class CareEvents
     {
         /// <summary>Of each service that some event is of: those, and those that are not of it.</summary>
         private readonly List<(ProtectedService Service, Timeline Of, Timeline Others)> _protected = [];
+
+        /// <summary>The events of each employer's register (§18).</summary>
+        private readonly List<(string Register, Timeline Of)> _occupational = [];
         private readonly Timeline _all;
         private readonly List<ServiceEvent> _events = [];
         private Dictionary<string, ServiceEvent[]>? _byOid;
@@ -111,6 +114,8 @@ sealed class CareEvents
                     present |= e.Services;
                 }
             _all = new(_events);
+            foreach (var register in _events.Select(static e => e.Register).Where(Register.IsOccupational).Distinct(StringComparer.Ordinal))
+                _occupational.Add((register, new(_events.FindAll(e => e.Register == register))));
             foreach (var service in Services)
                 if ((present & service) != 0)
                     _protected.Add((service, new(_events.FindAll(e => (e.Services & service) != 0)), new(_events.FindAll(e => (e.Services & service) == 0))));
@@ -122,11 +127,15 @@ sealed class CareEvents
         {
             ServiceEvent? proof;
             var services = ProtectedService.None;
+            string? register = Register.Patient;
             if (oid is not null)
-                (proof, services) = Named(oid, at);
+                (proof, register, services) = Named(oid, at);
             else
             {
                 proof = _all.OpenAt(at);
+                foreach (var (its, of) in _occupational)
+                    if (of.OpenAt(at) is not null)
+                        register = Among(register, its);
                 // Which event it is treated in is not said: only a service of all that are open is surely its own (§26.2).
                 foreach (var (service, of, others) in _protected)
                     if (of.OpenAt(at) is not null && others.OpenAt(at) is null)
@@ -135,9 +144,9 @@ sealed class CareEvents
             if (proof is null)
                 return null;
             var given = _given;
-            if (given is not null && given.ServiceEvent == proof.Oid && given.Register == proof.Register && given.Services == services)
+            if (given is not null && given.ServiceEvent == proof.Oid && given.Register == register && given.Services == services)
                 return given;
-            return _given = new(Organisation, proof.Oid) { Register = proof.Register, Services = services };
+            return _given = new(Organisation, proof.Oid) { Register = register, Services = services };
         }
 
         public bool IsTreatedIn(string register, DateTimeOffset at)
@@ -149,16 +158,20 @@ sealed class CareEvents
         }
 
         /// <summary>An Encounter and its booking may bear one OID: each that is open counts.</summary>
-        private (ServiceEvent?, ProtectedService) Named(string oid, DateTimeOffset at)
+        private (ServiceEvent?, string?, ProtectedService) Named(string oid, DateTimeOffset at)
         {
             var byOid = _byOid ??= _events.Where(e => e.Oid is not null).GroupBy(e => e.Oid!).ToDictionary(g => g.Key, g => g.ToArray());
-            var (proof, services) = ((ServiceEvent?)null, ProtectedService.None);
+            var (proof, register, services) = ((ServiceEvent?)null, (string?)Register.Patient, ProtectedService.None);
             if (byOid.TryGetValue(oid, out var named))
                 foreach (var e in named)
                     if (e.IsOpenAt(at))
-                        (proof, services) = (proof ?? e, services | e.Services);
-            return (proof, services);
+                        (proof, register, services) = (proof ?? e, Among(register, e.Register), services | e.Services);
+            return (proof, register, services);
         }
+
+        /// <summary>The one employer's register among those of open events; null once there are two.</summary>
+        private static string? Among(string? found, string register) =>
+            !Register.IsOccupational(register) || found == register ? found : found == Register.Patient ? register : null;
     }
 
     /// <summary>Events sorted by their opening; with each, which of those up to it closes last.</summary>

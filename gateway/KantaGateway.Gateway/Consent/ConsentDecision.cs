@@ -258,11 +258,11 @@ public static partial class ConsentDecision
         }, rules, RestsOnPolicy: missing is not null && !interaction.IsWrite));
     }
 
-    /// <summary>Which register of the requester's organisation is meant; null: occupational care that has not said for which employer (§18).</summary>
+    /// <summary>Which register of the requester's organisation is meant; null: occupational care that has not said for which employer, and does not treat for just one (§18).</summary>
     private static string? RegisterOf(Requester requester, Interaction interaction, CareRelationship? relationship) =>
         requester.ControllerKind != ControllerKind.Occupational ? Register.Patient
         : interaction.Employer is { } employer ? Register.Occupational(employer)
-        : relationship is not null && Register.IsOccupational(relationship.Register) ? relationship.Register
+        : relationship?.Register is { } its && Register.IsOccupational(its) ? its
         : null;
 
     // :: The person

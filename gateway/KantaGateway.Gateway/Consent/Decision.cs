@@ -90,7 +90,7 @@ public enum DenyReason
     /// <summary>The professional's task does not reach a type that is written, or read within a transaction (decree 457/2024 §7, §8).</summary>
     TaskTooNarrow,
 
-    /// <summary>Occupational care keeps a register for each employer (§18) and has to say for which one it writes.</summary>
+    /// <summary>Occupational care keeps a register for each employer (§18) and has to say for which one it writes, where it does not treat the person for just one.</summary>
     EmployerMissing,
 }
 

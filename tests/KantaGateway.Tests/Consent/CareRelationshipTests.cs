@@ -110,6 +110,26 @@ public class CareRelationshipTests
             Assert.Equal(new CareRelationship(Own, "1.2.3") { Register = "4:1.2.9", Services = ProtectedService.Psychiatry }, policy.RelationshipOf(Own, named, Now));
     }
 
+    /// <summary>§18: in two employers' registers at once the person is treated in neither, until one of the events is named or over.</summary>
+    [Fact]
+    public void A_relationship_for_two_employers_names_no_register()
+    {
+        ServiceEvent[] visits =
+        [
+            new("1.2.3", Own, "in-progress", null, Now.AddHours(1)) { Register = "4:1.2.8" },
+            new("1.2.4", Own, "in-progress", null, Now.AddHours(2)) { Register = "4:1.2.9" },
+            new("1.2.5", Own, "in-progress", null, null),
+        ];
+        var policy = PolicySnapshot.Compile(1, [], visits);
+        Assert.Null(policy.RelationshipOf(Own, null, Now)!.Register);
+        Assert.Equal("4:1.2.8", policy.RelationshipOf(Own, "1.2.3", Now)!.Register);
+        Assert.Equal("4:1.2.9", policy.RelationshipOf(Own, null, Now.AddHours(1))!.Register);
+        Assert.Equal(Register.Patient, policy.RelationshipOf(Own, null, Now.AddHours(2))!.Register);
+        // A booking of one employer and its visit of another bear one OID; two of one employer are no two.
+        Assert.Null(PolicySnapshot.Compile(1, [], [.. visits.Select(e => e with { Oid = "1.2.3" })]).RelationshipOf(Own, "1.2.3", Now)!.Register);
+        Assert.Equal("4:1.2.8", PolicySnapshot.Compile(1, [], [visits[0], visits[0] with { Oid = "1.2.6" }]).RelationshipOf(Own, null, Now)!.Register);
+    }
+
     /// <summary>§26.2: entries of a protected service are seen in events of that service: of a named one, else where every open one is of it.</summary>
     [Fact]
     public void Services_are_those_of_the_open_events()

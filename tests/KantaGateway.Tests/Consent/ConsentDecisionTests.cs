@@ -168,6 +168,25 @@ public class ConsentDecisionTests
             Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional") with { ControllerKind = ControllerKind.Occupational }, write, treated)).Scope.Register);
     }
 
+    /// <summary>§18: who treats for two employers and names neither writes nowhere, and reads neither's entries as its own.</summary>
+    [Fact]
+    public void Occupational_care_that_treats_for_two_employers_names_one_to_write()
+    {
+        var requester = ConsentWorld.Requester("professional") with { ControllerKind = ControllerKind.Occupational };
+        var write = ConsentWorld.Interaction(InteractionKind.Create, "Observation");
+        var treated = PolicySnapshot.Compile(1, [],
+        [
+            new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.Employer) },
+            new ServiceEvent("1.2.246.10.99000022.14.2026.2", ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.OtherEmployer) },
+        ]);
+        Assert.Equal(Decision.Deny.Of(DenyReason.EmployerMissing), ConsentWorld.Decide(requester, write, treated));
+        Assert.Equal(Register.Patient, RegisterOf(ConsentWorld.Interaction(InteractionKind.Search, "Observation")));
+        Assert.Equal(Register.Occupational(ConsentModel.OtherEmployer), RegisterOf(write with { Employer = ConsentModel.OtherEmployer }));
+        Assert.Equal(Register.Occupational(ConsentModel.Employer), RegisterOf(write with { ServiceEvent = ConsentWorld.OwnEvent }));
+
+        string RegisterOf(Interaction interaction) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, interaction, treated)).Scope.Register;
+    }
+
     /// <summary>§59: a denial blocks other controllers and other registers, never the register that it was written in.</summary>
     [Theory]
     [InlineData("deny-all")]

@@ -155,11 +155,11 @@ static class LawText
         _ => true,
     };
 
-    /// <summary>§18: occupational care keeps one for each employer.</summary>
-    private static string? RegisterMeant(ModelAsker asker, List<ServiceEvent> open) =>
+    /// <summary>§18: occupational care keeps one for each employer, and of two for whom it treats means neither.</summary>
+    private static string RegisterMeant(ModelAsker asker, List<ServiceEvent> open) =>
         asker.Requester.ControllerKind != ControllerKind.Occupational ? "2"
         : asker.Interaction.Employer is { } employer ? "4:" + employer
-        : open.Count > 0 ? "4:?" : "2";
+        : open.Select(e => e.Register).Where(r => r[0] == '4').Distinct().ToList() is [var only] ? only : "2";
 
     private static bool IsOpen(ServiceEvent e, DateTimeOffset now) => e.Kind == CareEventKind.Encounter
         ? e.Status is "arrived" or "triaged" or "in-progress" or "onleave" && (e.Start is null || e.Start <= now) && (e.End is null || now < e.End)
