@@ -1,8 +1,10 @@
+using KantaGateway.Fhir.Search;
+
 namespace KantaGateway.Gateway.Consent;
 
-/// <summary>What of the person themselves decisions rest on.</summary>
-/// <param name="BirthDate">Null: not known.</param>
-/// <param name="Deceased">When the person died, UTC; null: alive, or not known to be dead.</param>
+/// <summary>What of the person themselves decisions rest on. Days are those of the Finnish calendar.</summary>
+/// <param name="BirthDate">Where only a year or a month is stated its first day, see <see cref="Stated"/>; null: not known.</param>
+/// <param name="Deceased">When the person died at the earliest, UTC; null: alive, or not known to be dead.</param>
 public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
 {
     public static readonly PersonFacts Unknown = new(null, null);
@@ -12,48 +14,73 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
 
     private const int YearsAfterDeath = 12, YearsFromBirth = 120, AbleFrom = 12;
 
-    private readonly DateTimeOffset? _keptUntil = EndOf(BirthDate, Deceased);
+    /// <summary>The last day on which the person may have been born.</summary>
+    public DateOnly? BornBy { get; init; } = BirthDate;
+
+    /// <summary>From when on nothing may be shown any more: 12 years after death, or 120 from birth where no death is known.</summary>
+    /// <remarks>Act 703/2023, Annex (care entries) and §24: they are destroyed then; until that is done nobody is given them.</remarks>
+    public DateTimeOffset? KeptUntil { get; init; } = EndOf(BirthDate, Deceased);
+
+    /// <summary>What one register's Patient record states. A day, a month or a year of birth and death may be known; each use takes the end that hides.</summary>
+    /// <remarks>
+    /// Who was born in 2008 counts as born on its first day: custody ends as soon as it may have ended (§50), and entries count as those of a child able to decide as soon
+    /// as it may have been twelve (§34). A mandate ends as soon as the person may have died. Retention alone (§24) is counted from the last day: it hides nothing from who must
+    /// not see it, and to end it too soon would keep a living person's record from those who treat them.
+    /// </remarks>
+    /// <param name="birthDate">FHIR date; null, and what cannot be read: not known.</param>
+    /// <param name="deceased">FHIR date or dateTime; null: not known to be dead. What cannot be read is a death of unknown time: it ends mandates, and no retention.</param>
+    public static PersonFacts Stated(string? birthDate, string? deceased)
+    {
+        var born = TimeRange.TryParse(birthDate, out var birth) ? birth : (TimeRange?)null;
+        var died = deceased is null ? (TimeRange?)null : TimeRange.TryParse(deceased, out var death) ? death : new(long.MinValue, long.MaxValue);
+        var bornBy = born is { } last ? FinnishTime.DayOf(At(last.End - 1)) : (DateOnly?)null;
+        return new(born is { } first ? FinnishTime.DayOf(At(first.Start)) : null, died is { } earliest ? At(earliest.Start) : null)
+        {
+            BornBy = bornBy,
+            KeptUntil = EndOf(bornBy, died is { } latest ? At(latest.End - 1) : null),
+        };
+    }
 
     /// <summary>What follows from the records that several registers keep of one person, none of which is surer than another.</summary>
     /// <remarks>
-    /// A birth date that they do not agree on is not known. A death that any states ends mandates and custody. Nobody makes the others' entries
-    /// vanish: retention ends when it ends by every record, and by none that says neither birth nor death.
+    /// A birth date that they do not agree on is not known; of those that agree the most exact counts. A death that any states ends mandates and custody. Nobody makes the
+    /// others' entries vanish: retention ends when it ends by every record, and by none that says neither birth nor death.
     /// </remarks>
     public static PersonFacts Of(IReadOnlyList<PersonFacts> records)
     {
         if (records.Count < 2)
             return records.Count == 0 ? Unknown : records[0];
-        var births = records.Select(static record => record.BirthDate).OfType<DateOnly>().Distinct().ToArray();
-        return new(births is [var agreed] ? agreed : null, records.Min(static record => record.Deceased))
+        var (born, bornBy) = (records.Max(static record => record.BirthDate), records.Min(static record => record.BornBy));
+        var agree = born <= bornBy;
+        return new(agree ? born : null, records.Min(static record => record.Deceased))
         {
+            BornBy = agree ? bornBy : null,
             KeptUntil = records.Any(static record => record.KeptUntil is null) ? null : records.Max(static record => record.KeptUntil),
         };
     }
 
-    /// <summary>Until when a child counts as not able to decide where nothing is recorded (§34); null where the birth date is not known.</summary>
-    public DateTimeOffset? TwelfthBirthday => BirthDate is { } born ? Later(new(born.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero), AbleFrom) : null;
+    /// <summary>Until when a child counts as not able to decide where nothing is recorded (§34): midnight in Finland; null where the birth date is not known.</summary>
+    public DateTimeOffset? TwelfthBirthday => BirthDate is { } born ? Birthday(born, AbleFrom) : null;
 
-    /// <summary>From when on nothing may be shown any more: 12 years after death, or 120 from birth where no death is known.</summary>
-    /// <remarks>Act 703/2023, Annex (care entries) and §24: they are destroyed then; until that is done nobody is given them.</remarks>
-    public DateTimeOffset? KeptUntil { get => _keptUntil; init => _keptUntil = value; }
-
-    private static DateTimeOffset? EndOf(DateOnly? birthDate, DateTimeOffset? deceased) =>
-        deceased is { } died ? Later(died, YearsAfterDeath)
-        : birthDate is { } born ? Later(new(born.ToDateTime(TimeOnly.MinValue), TimeSpan.Zero), YearsFromBirth)
-        : null;
-
-    /// <summary>Completed years of age; null where the birth date is not known.</summary>
+    /// <summary>Completed years of age on the day that it is in Finland; null where the birth date is not known.</summary>
     public int? AgeAt(DateTimeOffset at)
     {
         if (BirthDate is not { } born)
             return null;
-        var day = DateOnly.FromDateTime(at.UtcDateTime);
+        var day = FinnishTime.DayOf(at);
         var age = day.Year - born.Year;
         return born.AddYears(age) > day ? age - 1 : age;
     }
 
-    private static DateTimeOffset Later(DateTimeOffset from, int years) =>
-        from.Year + years > DateTimeOffset.MaxValue.Year ? DateTimeOffset.MaxValue : from.AddYears(years);
+    private static DateTimeOffset? EndOf(DateOnly? bornBy, DateTimeOffset? diedBy) =>
+        diedBy is { } died ? died.Year + YearsAfterDeath > DateTimeOffset.MaxValue.Year ? DateTimeOffset.MaxValue : died.AddYears(YearsAfterDeath)
+        : bornBy is { } born ? Birthday(born, YearsFromBirth)
+        : null;
+
+    private static DateTimeOffset Birthday(DateOnly born, int years) =>
+        born.Year + years > DateOnly.MaxValue.Year ? DateTimeOffset.MaxValue : FinnishTime.Midnight(born.AddYears(years));
+
+    private static DateTimeOffset At(long utcTicks) => new(Math.Clamp(utcTicks, 0, DateTime.MaxValue.Ticks), TimeSpan.Zero);
 }
 
 /// <summary>

@@ -64,11 +64,7 @@ public sealed class PolicyLookup(PolicyRequests requests)
             Register = Text(e, "register") ?? Register.Patient,
             Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
         })],
-        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(PersonOf)]));
-
-    private static PersonFacts PersonOf(JsonElement person) => new(
-        TimeRange.TryParse(Text(person, "birthDate"), out var born) ? DateOnly.FromDateTime(At((born.Start + born.End) / 2).UtcDateTime) : null,
-        Text(person, "deceased") is not { } died ? null : TimeRange.TryParse(died, out var when) ? At(when.Start) : DateTimeOffset.MinValue);
+        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(Text(person, "birthDate"), Text(person, "deceased")))]));
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

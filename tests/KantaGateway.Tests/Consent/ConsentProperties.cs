@@ -179,7 +179,7 @@ public class ConsentProperties
     {
         var moments = new List<DateTimeOffset?> { Now, person.Facts.Deceased, person.Facts.Deceased?.AddYears(12) };
         foreach (var years in new[] { 12, 18, 120 })
-            moments.Add(new(person.Facts.BirthDate!.Value.AddYears(years).ToDateTime(default), TimeSpan.Zero));
+            moments.Add(LawText.Birthday(person.Facts, years));
         foreach (var declared in person.Declared.OfType<Declaration>())
             moments.AddRange([declared.At, declared.At - Declaration.Skew, declared.From, declared.Until, declared.At + EmergencyAccess.ReviewedWithin]);
         foreach (var e in person.Events)

@@ -34,12 +34,12 @@ static class LawText
                     yield return "§50: representation ends with death";
                 if (who.OnBehalfOf is { Kind: RepresentationKind.Custodian })
                 {
-                    if (YearsOf(person.Facts.BirthDate!.Value, now) >= 18)
+                    if (Birthday(person.Facts, 18) <= now)
                         yield return "§50: custody ends with majority";
                     var isShown = entry.MinorsCode switch
                     {
                         1 or 2 => true,
-                        null => ConsentModel.WrittenAt(entry) < new DateTimeOffset(person.Facts.BirthDate!.Value.AddYears(12).ToDateTime(default), TimeSpan.Zero),
+                        null => ConsentModel.WrittenAt(entry) < Birthday(person.Facts, 12),
                         _ => false,
                     };
                     if (!isShown)
@@ -166,13 +166,12 @@ static class LawText
         : e.Status is "booked" or "arrived" or "checked-in" && e.Start is { } start && start.AddHours(-24) <= now && now < (e.End ?? start).AddHours(24);
 
     private static bool IsPastRetention(PersonFacts facts, DateTimeOffset now) => facts.Deceased is { } died ? died.AddYears(12) <= now
-        : facts.BirthDate is { } born && new DateTimeOffset(born.AddYears(120).ToDateTime(default), TimeSpan.Zero) <= now;
+        : facts.BirthDate is not null && Birthday(facts, 120) <= now;
 
-    private static int YearsOf(DateOnly born, DateTimeOffset now)
+    /// <summary>A birthday begins when it does where the person lives.</summary>
+    public static DateTimeOffset Birthday(PersonFacts facts, int years)
     {
-        var years = 0;
-        while (new DateTimeOffset(born.AddYears(years + 1).ToDateTime(default), TimeSpan.Zero) <= now)
-            years++;
-        return years;
+        var midnight = facts.BirthDate!.Value.AddYears(years).ToDateTime(default);
+        return new(midnight, TimeZoneInfo.FindSystemTimeZoneById("Europe/Helsinki").GetUtcOffset(midnight));
     }
 }

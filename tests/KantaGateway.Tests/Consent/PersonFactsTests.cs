@@ -32,7 +32,7 @@ public sealed class PersonFactsTests
         Assert.Equal(DateTimeOffset.MaxValue, new PersonFacts(null, DateTimeOffset.MaxValue).KeptUntil);
         Assert.Equal(DateTimeOffset.MaxValue, new PersonFacts(DateOnly.MaxValue, null).KeptUntil);
         Assert.Equal(DateTimeOffset.MaxValue, new PersonFacts(DateOnly.MaxValue, null).TwelfthBirthday);
-        Assert.Equal(new DateTimeOffset(9999, 1, 1, 0, 0, 0, TimeSpan.Zero), new PersonFacts(new(9987, 1, 1), null).TwelfthBirthday);
+        Assert.Equal(At("9998-12-31T22:00Z"), new PersonFacts(new(9987, 1, 1), null).TwelfthBirthday);
     }
 
     [Fact]
@@ -53,6 +53,56 @@ public sealed class PersonFactsTests
     {
         Assert.Equal(represents, Represents(RepresentationKind.Custodian, new(Day(born), null)));
         Assert.True(Represents(RepresentationKind.Mandate, new(Day(born), null)));
+    }
+
+    /// <summary>A birthday begins at midnight in Finland, in summer three hours before UTC's and in winter two.</summary>
+    [Theory]
+    [InlineData("2008-11-25", "2026-11-24T21:59:59.9999999Z", 17)]
+    [InlineData("2008-11-25", "2026-11-24T22:00Z", 18)]
+    [InlineData("2008-07-01", "2026-06-30T20:59:59.9999999Z", 17)]
+    [InlineData("2008-07-01", "2026-06-30T21:00Z", 18)]
+    public void Age_changes_at_midnight_in_Finland(string born, string at, int age)
+    {
+        var facts = new PersonFacts(Day(born), null);
+        Assert.Equal(age, facts.AgeAt(At(at)));
+        Assert.Equal(age >= 18, facts.AgeAt(At(at).AddYears(-6)) >= 12);
+        Assert.Equal(age >= 18, facts.TwelfthBirthday <= At(at).AddYears(-6));
+        Assert.Equal(age >= 18, facts.KeptUntil <= At(at).AddYears(102));
+    }
+
+    /// <summary>What hides: custody and the time before twelve end as soon as they may have ended, and so do mandates. Retention ends when it surely has.</summary>
+    [Theory]
+    [InlineData("2008", "2008-01-01", "2008-12-31")]
+    [InlineData("2008-02", "2008-02-01", "2008-02-29")]
+    [InlineData("2008-02-03", "2008-02-03", "2008-02-03")]
+    public void Of_a_birth_date_that_is_not_exact_each_use_takes_the_end_that_hides(string stated, string first, string last)
+    {
+        var facts = PersonFacts.Stated(stated, null);
+        Assert.Equal((Day(first), Day(last)), (facts.BirthDate, facts.BornBy));
+        Assert.Equal(new PersonFacts(Day(first), null).TwelfthBirthday, facts.TwelfthBirthday);
+        Assert.Equal(18, facts.AgeAt(At(first + "T12:00Z").AddYears(18)));
+        Assert.Equal(new PersonFacts(Day(last), null).KeptUntil, facts.KeptUntil);
+    }
+
+    [Fact]
+    public void Of_a_death_that_is_not_exact_the_first_moment_ends_mandates_and_the_last_begins_the_twelve_years()
+    {
+        var facts = PersonFacts.Stated("1990-01-01", "2014");
+        Assert.Equal(At("2013-12-31T22:00Z"), facts.Deceased);
+        Assert.Equal(At("2026-12-31T21:59:59.9999999Z"), facts.KeptUntil);
+        // One that nobody can read ends mandates and hides nothing.
+        var unreadable = PersonFacts.Stated("1990-01-01", "soon");
+        Assert.Equal((DateTimeOffset.MinValue, DateTimeOffset.MaxValue), (unreadable.Deceased!.Value, unreadable.KeptUntil!.Value));
+        Assert.Equal(PersonFacts.Unknown, PersonFacts.Stated(null, null));
+        Assert.Equal(PersonFacts.Unknown, PersonFacts.Stated("2008-13", null));
+    }
+
+    [Fact]
+    public void A_year_and_a_day_in_it_agree()
+    {
+        var (year, day, another) = (PersonFacts.Stated("2008", null), PersonFacts.Stated("2008-05-06", null), PersonFacts.Stated("2009", null));
+        Assert.Equal((day.BirthDate, day.BornBy), (PersonFacts.Of([year, day]).BirthDate, PersonFacts.Of([day, PersonFacts.Unknown, year]).BornBy));
+        Assert.Equal((null, null), (PersonFacts.Of([year, another]).BirthDate, PersonFacts.Of([year, another]).BornBy));
     }
 
     /// <summary>Who was born on a leap day comes of age on 28 February where there is none.</summary>
@@ -84,7 +134,7 @@ public sealed class PersonFactsTests
     [Fact]
     public void A_custodian_is_withheld_what_is_the_minors_own()
     {
-        Assert.Equal((true, new DateTimeOffset(2025, 3, 5, 0, 0, 0, TimeSpan.Zero)), Withheld(RepresentationKind.Custodian, new(new(2013, 3, 5), null)));
+        Assert.Equal((true, At("2025-03-04T22:00Z")), Withheld(RepresentationKind.Custodian, new(new(2013, 3, 5), null)));
         Assert.Equal((true, null), Withheld(RepresentationKind.Custodian, PersonFacts.Unknown));
         Assert.Equal((false, null), Withheld(RepresentationKind.Mandate, new(new(2013, 3, 5), null)));
     }

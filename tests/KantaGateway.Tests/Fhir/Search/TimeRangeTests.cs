@@ -76,6 +76,23 @@ public class TimeRangeTests
     }
 
     [Fact]
+    public void A_day_begins_at_its_midnight_and_a_tick_earlier_it_is_the_day_before() => Gen.Int[1, DateOnly.MaxValue.DayNumber].Select(DateOnly.FromDayNumber).Sample(day =>
+        FinnishTime.DayOf(FinnishTime.Midnight(day)) == day && FinnishTime.DayOf(FinnishTime.Midnight(day).AddTicks(-1)) == day.AddDays(-1)
+        && TimeRange.TryParse(day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture), out var range) && range.Start == FinnishTime.Midnight(day).UtcTicks);
+
+    [Fact]
+    public void The_day_is_the_one_of_the_zone_database_at_any_time() => Gen.DateTime[new DateTime(1983, 1, 1), new DateTime(2099, 12, 31)].Select(d => new DateTimeOffset(d.Ticks, TimeSpan.Zero))
+        .Sample(at => FinnishTime.DayOf(at) == DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(at, TimeZoneInfo.FindSystemTimeZoneById("Europe/Helsinki")).DateTime), iter: 20_000);
+
+    [Fact]
+    public void At_the_ends_of_the_calendar_there_are_days_too()
+    {
+        Assert.Equal(DateTimeOffset.MinValue, FinnishTime.Midnight(DateOnly.MinValue));
+        Assert.Equal(DateOnly.MinValue, FinnishTime.DayOf(DateTimeOffset.MinValue));
+        Assert.Equal(DateOnly.MaxValue, FinnishTime.DayOf(DateTimeOffset.MaxValue));
+    }
+
+    [Fact]
     public void Whatever_a_literal_is_cut_to_contains_it() => Literals.Sample(literal =>
     {
         Assert.True(TimeRange.TryParse(literal, out var exact));
