@@ -113,10 +113,10 @@ public static partial class ConsentDecision
             return DenyReason.UnknownDeclaration;
         if (declaration is DisclosureDenial { Target: DenialTarget.OfRegister target })
         {
-            if (interaction.DeniedController is not { } kind)
+            if (interaction.KindsOfDenied is { Count: 0 })
                 return DenyReason.UnknownRegister;
             // A private provider may keep registers of occupational care too (§18).
-            if (!(Register.IsOccupational(target.Register) ? kind is ControllerKind.Occupational or ControllerKind.Private : kind == ControllerKind.Public))
+            if (!interaction.KindsOfDenied.Any(kind => Register.IsOccupational(target.Register) ? kind is ControllerKind.Occupational or ControllerKind.Private : kind == ControllerKind.Public))
                 return DenyReason.PrivateProviderIsNoScope;
         }
         // Withdrawing needs no new informing: nobody is held to a permission by a changed text.

@@ -41,8 +41,8 @@ public sealed record Interaction
     /// <summary>Why what a Consent write carries is no declaration that the Act knows.</summary>
     public DenyReason Objection { get; init; } = DenyReason.UnknownDeclaration;
 
-    /// <summary>What kind of controller the register belongs to that is being denied; null: of none that has joined, or none is named.</summary>
-    public ControllerKind? DeniedController { get; init; }
+    /// <summary>What kinds of controller the organisation is whose register is being denied: one may have clients of several; empty: it has not joined, or none is named.</summary>
+    public IReadOnlyList<ControllerKind> KindsOfDenied { get; init; } = [];
 
     /// <summary>OID of the employer whose occupational register is meant (X-Employer, §18); null: none named.</summary>
     public string? Employer { get; init; }

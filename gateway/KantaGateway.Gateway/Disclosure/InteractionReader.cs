@@ -503,7 +503,7 @@ public sealed class InteractionReader
         {
             Declares = declaration,
             Objection = objection,
-            DeniedController = declaration is DisclosureDenial { Target: DenialTarget.OfRegister target } ? _controllers.KindOf(target.Controller) : null,
+            KindsOfDenied = declaration is DisclosureDenial { Target: DenialTarget.OfRegister target } ? _controllers.KindsOf(target.Controller) : [],
         };
     }
 

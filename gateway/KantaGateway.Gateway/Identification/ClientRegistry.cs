@@ -81,10 +81,10 @@ internal sealed class ClientDirectory
         [.. _clients.Values.SelectMany(static c => c.Requesters).Where(r => r.Kind == ControllerKind.Public && r.Status == ClientStatus.Active)
             .Select(r => (r.Organisation.ToString(), r.Name)).DistinctBy(r => r.Item1).OrderBy(r => r.Name, StringComparer.Ordinal)];
 
-    /// <summary>Kind of the data controller with this dotted OID; null when none such has joined.</summary>
-    public ControllerKind? KindOfOrganisation(string oid) =>
-        _clients.Values.FirstOrDefault(c => c.Organisation.ToString() == oid)?.Registration.ControllerKind
-        ?? _clients.Values.SelectMany(static c => c.Requesters).FirstOrDefault(r => r.Organisation.ToString() == oid)?.Kind;
+    /// <inheritdoc cref="IControllers.KindsOf"/>
+    public IReadOnlyList<ControllerKind> KindsOfOrganisation(string oid) =>
+        [.. _clients.Values.SelectMany(static c => c.Requesters.Select(static r => (r.Organisation, r.Kind)).Prepend((c.Organisation, c.Registration.ControllerKind)))
+            .Where(its => its.Organisation.ToString() == oid).Select(static its => its.Item2).Distinct().Order()];
 
     /// <param name="isTest">Whether any OID will do for an organisation: made-up ones have no check digit. Otherwise the SOTE register's form is demanded.</param>
     /// <param name="decisions">What operators have decided, by client id: their word goes before the file's, but what either suspends is suspended.</param>
@@ -326,7 +326,7 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
     private long _lookedAt = time.GetUtcNow().Ticks;
 
     /// <inheritdoc />
-    public ControllerKind? KindOf(string oid) => Current.KindOfOrganisation(oid);
+    public IReadOnlyList<ControllerKind> KindsOf(string oid) => Current.KindsOfOrganisation(oid);
 
     /// <summary>The directory now. The instance changes exactly when the file or a decision has: what was derived from another instance is stale.</summary>
     /// <exception cref="FaultException">What operators have decided has been unknown for too long (<see cref="Approvals.IsCurrent"/>).</exception>

@@ -3,7 +3,7 @@ namespace KantaGateway.Gateway.Identification;
 /// <summary>The data controllers that have joined.</summary>
 public interface IControllers
 {
-    /// <summary>Kind of a controller; null when none such has joined.</summary>
+    /// <summary>What kinds of controller an organisation is, each once, in their order: its clients may be of several; empty when it has not joined.</summary>
     /// <param name="oid">Dotted OID.</param>
-    ControllerKind? KindOf(string oid);
+    IReadOnlyList<ControllerKind> KindsOf(string oid);
 }

@@ -126,7 +126,7 @@ internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, 
             Compartment = person,
             Needs = [("Consent", isNew ? 'c' : 'u')],
             Declares = about,
-            DeniedController = about is DisclosureDenial { Target: DenialTarget.OfRegister target } ? controllers.KindOf(target.Controller) : null,
+            KindsOfDenied = about is DisclosureDenial { Target: DenialTarget.OfRegister target } ? controllers.KindsOf(target.Controller) : [],
         };
         if (ConsentDecision.Decide(citizen, interaction, policy, null, now) is Decision.Deny deny)
             throw new FaultException(Refusals.FaultOf(deny.Reason));

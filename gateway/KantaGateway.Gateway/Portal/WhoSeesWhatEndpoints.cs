@@ -150,7 +150,7 @@ internal static class WhoSeesWhatEndpoints
         var kind = ControllerKind.Private;
         if (viewer.Organisation is { } text)
         {
-            if (!Oid.TryParse(text, out var oid) || controllers.KindOf(oid.ToString()) is not { } joined)
+            if (!Oid.TryParse(text, out var oid) || controllers.KindsOf(oid.ToString()) is not [var joined, ..])
                 throw JsonRequests.Invalid("viewer.organisation is not the OID of an organisation that has joined.");
             (organisation, kind) = (oid, joined);
         }

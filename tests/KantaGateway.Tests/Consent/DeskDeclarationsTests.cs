@@ -92,17 +92,23 @@ public class DeskDeclarationsTests
     }
 
     [Theory]
-    [InlineData(ControllerKind.Public, false, null)]
-    [InlineData(ControllerKind.Private, false, DenyReason.PrivateProviderIsNoScope)]
-    [InlineData(ControllerKind.Independent, false, DenyReason.PrivateProviderIsNoScope)]
-    [InlineData(ControllerKind.Occupational, false, DenyReason.PrivateProviderIsNoScope)]
-    [InlineData(ControllerKind.Occupational, true, null)]
-    [InlineData(ControllerKind.Public, true, DenyReason.PrivateProviderIsNoScope)]
-    [InlineData(null, false, DenyReason.UnknownRegister)]
-    public void Only_public_and_occupational_registers_can_be_denied(ControllerKind? kind, bool isOccupational, DenyReason? refused)
+    [InlineData(false, null, ControllerKind.Public)]
+    [InlineData(false, DenyReason.PrivateProviderIsNoScope, ControllerKind.Private)]
+    [InlineData(false, DenyReason.PrivateProviderIsNoScope, ControllerKind.Independent)]
+    [InlineData(false, DenyReason.PrivateProviderIsNoScope, ControllerKind.Occupational)]
+    [InlineData(true, null, ControllerKind.Occupational)]
+    [InlineData(true, null, ControllerKind.Private)]
+    [InlineData(true, DenyReason.PrivateProviderIsNoScope, ControllerKind.Public)]
+    [InlineData(true, DenyReason.PrivateProviderIsNoScope, ControllerKind.Independent)]
+    [InlineData(false, null, ControllerKind.Public, ControllerKind.Occupational)]
+    [InlineData(true, null, ControllerKind.Public, ControllerKind.Occupational)]
+    [InlineData(false, DenyReason.PrivateProviderIsNoScope, ControllerKind.Private, ControllerKind.Occupational)]
+    [InlineData(false, DenyReason.UnknownRegister)]
+    [InlineData(true, DenyReason.UnknownRegister)]
+    public void Only_public_and_occupational_registers_can_be_denied(bool isOccupational, DenyReason? refused, params ControllerKind[] kinds)
     {
         var denial = new DisclosureDenial { At = Now, Target = new DenialTarget.OfRegister("1.2.246.10.99000033", isOccupational ? Register.Occupational("1.2.246.10.99000055") : Register.Patient) };
-        var interaction = ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: denial) with { DeniedController = kind };
+        var interaction = ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: denial) with { KindsOfDenied = kinds };
         var decision = ConsentWorld.Decide(ConsentWorld.Requester("citizen"), interaction, ConsentWorld.Policy(["informed"], open: false));
         Assert.Equal(refused, (decision as Decision.Deny)?.Reason);
     }
@@ -321,7 +327,7 @@ public class DeskDeclarationsTests
     public void A_register_that_is_denied_may_be_given_free_again_by_the_same_rules()
     {
         var denial = new DisclosureDenial { At = Now, IsActive = false, Target = new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient) };
-        var write = ConsentWorld.InteractionOf(InteractionKind.Update, "Consent", declares: denial) with { DeniedController = ControllerKind.Public };
+        var write = ConsentWorld.InteractionOf(InteractionKind.Update, "Consent", declares: denial) with { KindsOfDenied = [ControllerKind.Public] };
         Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("citizen"), write, ConsentWorld.Policy([], false)));
     }
 

@@ -268,6 +268,18 @@ public sealed class ClientDirectoryTests
         """;
 
     [Fact]
+    public void An_organisation_is_of_every_kind_that_its_clients_are_of()
+    {
+        var another = Valid.Replace("\"client_id\":\"a\"", "\"client_id\":\"b\"").Replace("\"private\"", "\"public\"");
+        var forAnother = Valid.Replace("\"client_id\":\"a\"", "\"client_id\":\"c\"").Replace("\"organisation_oid\":\"1.2.246.10.1\"", "\"organisation_oid\":\"1.2.246.10.2\"")
+            .Replace("\"scopes\":", "\"service_requesters\":[{\"organisation_oid\":\"1.2.246.10.1\",\"organisation_name\":\"A\",\"controller_kind\":\"occupational\"}],\"scopes\":");
+        var directory = ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{string.Join(',', new[] { Valid, another, forAnother }.Select(one => one.Trim()[1..^1]))}]"), true);
+        Assert.Equal([ControllerKind.Public, ControllerKind.Private, ControllerKind.Occupational], directory.KindsOfOrganisation("1.2.246.10.1"));
+        Assert.Equal([ControllerKind.Private], directory.KindsOfOrganisation("1.2.246.10.2"));
+        Assert.Empty(directory.KindsOfOrganisation("1.2.246.10.9"));
+    }
+
+    [Fact]
     public void Accepts_a_registration() => Assert.NotNull(ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid), true).Find("a"));
 
     [Theory]
