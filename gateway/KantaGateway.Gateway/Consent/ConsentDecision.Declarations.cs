@@ -15,9 +15,10 @@ public static partial class ConsentDecision
             return Decision.Deny.Of(DenyReason.NoLegalBasis);
         if (interaction.Declares is not { } declaration)
             return Decision.Deny.Of(interaction.Objection);
-        if (declaration is AccessRecord || IsOfAccess(interaction, policy, declaration.Id))
+        var isCustodian = requester.OnBehalfOf is { Kind: RepresentationKind.Custodian };
+        if (declaration is AccessRecord || IsOfAccess(interaction, policy, declaration.Id) || declaration.ByCustodian != isCustodian)
             return Decision.Deny.Of(DenyReason.DeclarationByAnother);
-        if (requester.OnBehalfOf is { Kind: RepresentationKind.Custodian } && !IsACustodians(declaration, interaction, policy))
+        if (isCustodian && !IsACustodians(declaration, interaction, policy))
             return Decision.Deny.Of(DenyReason.NotForCustodians);
         if (Objection(declaration, interaction, policy, now) is { } objection)
             return Decision.Deny.Of(objection);
@@ -123,11 +124,11 @@ public static partial class ConsentDecision
         return declaration is DisclosurePermit or DisclosureDenial && declaration.IsActive && !policy.At(now).IsInformed ? DenyReason.NotInformed : null;
     }
 
-    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place. Nor does one
-    /// read the child's notices for the child.</summary>
+    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place, or in that of a
+    /// permission that a minor able to decide has given or withdrawn. Nor does one read the child's notices for the child.</summary>
     private static bool IsACustodians(Declaration declaration, Interaction interaction, PolicySnapshot policy) =>
         declaration is not (DisclosureDenial or Acknowledgement)
-        && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id));
+        && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id && !known.IsOfMinor(policy.Person)));
 
     /// <summary>Whether an update would replace what a professional has recorded.</summary>
     private static bool IsOfAccess(Interaction interaction, PolicySnapshot policy, string id) =>

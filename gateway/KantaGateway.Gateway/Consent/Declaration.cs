@@ -54,6 +54,9 @@ public abstract record Declaration
     /// <summary>OID of the organisation at whose desk it was recorded; null: the person declared it in the portal (§58).</summary>
     public string? RecordedBy { get; init; }
 
+    /// <summary>A custodian declared it for the child (§50): Consent.performer is a RelatedPerson.</summary>
+    public bool ByCustodian { get; init; }
+
     /// <summary>A signed form stands behind it: Consent.source, or Consent.verification of the person.</summary>
     public bool IsSigned { get; init; }
 
@@ -65,6 +68,9 @@ public abstract record Declaration
 
     /// <summary>Whether it was stored after another; of two that nothing is known of in that, the one that is dated later.</summary>
     public int CompareOrder(Declaration other) => Order == other.Order ? At.CompareTo(other.At) : Order.CompareTo(other.Order);
+
+    /// <summary>Whether the person declared it at an age at which they count as able to decide, twelve where nothing else is recorded (§34).</summary>
+    internal bool IsOfMinor(PersonFacts person) => !ByCustodian && (person.TwelfthBirthday is not { } able || At >= able);
 
     /// <summary>Whether its time is over.</summary>
     public bool IsOver(DateTimeOffset now) => Until is { } until && until <= now;
@@ -82,7 +88,10 @@ public sealed record Informing : Declaration
     public bool IsCurrent => IsActive && TextVersion == CurrentTextVersion;
 }
 
-/// <summary>Disclosure permission (luovutuslupa, §54): one for all data, until further notice. The latest one decides.</summary>
+/// <summary>
+/// Disclosure permission (luovutuslupa, §54): one for all data, until further notice. The latest one decides; a custodian's gives nothing after a minor able to
+/// decide has withdrawn it (§50, §51).
+/// </summary>
 public sealed record DisclosurePermit : Declaration;
 
 /// <summary>Denial (kielto, §58-59): covers existing and future entries, never the owning register. Of one target the latest decides.</summary>

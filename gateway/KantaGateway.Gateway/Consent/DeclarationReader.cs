@@ -48,6 +48,8 @@ public static class DeclarationReader
             From = from,
             Until = until,
             RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
+            ByCustodian = Items(consent, "performer").Any(static by => Text(by, "type") == Declarations.CustodianType
+                || Text(by, "reference")?.StartsWith(Declarations.CustodianType + "/", StringComparison.Ordinal) == true),
             IsSigned = IsSigned(consent),
         }, default);
     }

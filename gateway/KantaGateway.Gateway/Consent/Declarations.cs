@@ -15,6 +15,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <item><term>in force</term><description><c>status</c> active, within <c>provision.period</c> where there is one; inactive withdraws</description></item>
 /// <item><term>order</term><description><c>dateTime</c>: of two about the same thing the later decides</description></item>
 /// <item><term>recorded at a desk</term><description><c>organization</c> by its OID, and <c>source[x]</c> or <c>verification</c> for the signed form (§58)</description></item>
+/// <item><term>declared by a custodian</term><description><c>performer</c> a RelatedPerson; of everybody else the Patient, or whom the desk names</description></item>
 /// <item><term>informing text</term><description><c>policy.uri</c>: <see cref="InformingUri"/> + version</description></item>
 /// <item><term>permission</term><description>root <c>provision.type</c> permit, and at most a period: it covers all data (§54.1)</description></item>
 /// <item><term>denial of all</term><description>root <c>provision.type</c> deny</description></item>
@@ -39,6 +40,8 @@ public static class Declarations
     internal const string InformingKind = "informing", PermissionKind = "disclosure-permission", DenialKind = "disclosure-denial",
         ConfirmationKind = "protected-confirmation", EmergencyKind = "emergency-access", ReviewKind = "emergency-review",
         AcknowledgementKind = "emergency-acknowledgement";
+
+    internal const string CustodianType = "RelatedPerson";
 
     internal const string ActReason = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
     internal const string RegisterSystem = "urn:oid:1.2.246.537.5.40150";
@@ -159,12 +162,15 @@ public static class Declarations
     /// <summary>Why an emergency was recorded, in the professional's words; null where the Consent says nothing of it.</summary>
     public static string? ReasonTextOf(JsonElement consent) => DeclarationReader.ReasonOf(consent)?.Text;
 
-    /// <summary>The same Consent with its printable form (§58), which it keeps as it was shown.</summary>
-    /// <param name="consent">Of this class.</param>
+    /// <summary>The same Consent with who declares it, and its printable form (§58), which it keeps as it was shown.</summary>
+    /// <param name="consent">Of this class, or one withdrawn.</param>
     /// <param name="xhtml">FHIR narrative: a <c>div</c>.</param>
-    public static byte[] Printable(byte[] consent, string xhtml)
+    /// <param name="custodian">Name of the custodian who declares it for the child; null: the person does, or who holds a mandate.</param>
+    public static byte[] Printable(byte[] consent, string xhtml, string? custodian = null)
     {
         var printable = JsonNode.Parse(consent)!.AsObject();
+        printable["performer"] = new JsonArray(custodian is null ? new JsonObject { ["reference"] = (string?)printable["patient"]?["reference"] }
+            : new JsonObject { ["type"] = CustodianType, ["display"] = custodian });
         printable["text"] = new JsonObject { ["status"] = "generated", ["div"] = xhtml };
         return Bytes(printable);
     }

@@ -142,7 +142,7 @@ public sealed class PolicySnapshot
         var state = Volatile.Read(ref _state);
         if (state is not null && state.HoldsAt(now))
             return state;
-        state = new(Declarations, _unreadable, now);
+        state = new(Declarations, _unreadable, Person, now);
         Volatile.Write(ref _state, state);
         return state;
     }

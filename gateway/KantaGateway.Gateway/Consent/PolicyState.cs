@@ -14,10 +14,10 @@ sealed class PolicyState
 {
     private long _from = long.MinValue, _until = long.MaxValue;
 
-    public PolicyState(IReadOnlyList<Declaration> declarations, bool unreadable, DateTimeOffset now)
+    public PolicyState(IReadOnlyList<Declaration> declarations, bool unreadable, PersonFacts person, DateTimeOffset now)
     {
         Informing? informed = null;
-        DisclosurePermit? permit = null;
+        DisclosurePermit? permit = null, ofMinor = null;
         Dictionary<DenialTarget, DisclosureDenial>? denied = null;
         List<DisclosureDenial>? denials = null;
         List<AccessRecord>? records = null;
@@ -33,8 +33,10 @@ sealed class PolicyState
                 case Informing told when informed is null || told.CompareOrder(informed) > 0 || (told.CompareOrder(informed) == 0 && !told.IsCurrent):
                     informed = told;
                     break;
-                case DisclosurePermit given when permit is null || given.CompareOrder(permit) > 0 || (given.CompareOrder(permit) == 0 && GivesLess(given, permit)):
-                    permit = given;
+                case DisclosurePermit given:
+                    permit = LaterOf(given, permit);
+                    if (given.IsOfMinor(person))
+                        ofMinor = LaterOf(given, ofMinor);
                     break;
                 case DisclosureDenial denial:
                     (denials ??= []).Add(denial);
@@ -47,7 +49,9 @@ sealed class PolicyState
             }
         }
         IsInformed = informed is { IsCurrent: true } && !informed.IsOver(now);
-        Permission = permit is { IsActive: true } && !permit.IsOver(now) ? permit : null;
+        // What a minor able to decide has withdrawn no custodian gives anew (§51); nor is one told of it, so the declaration is taken.
+        var isUndone = permit is { ByCustodian: true } && ofMinor is { IsActive: false };
+        Permission = permit is { IsActive: true } && !isUndone && !permit.IsOver(now) ? permit : null;
         Records = records ?? [];
         // Of two denials of the same moment both hold.
         denials?.RemoveAll(d => !d.IsActive || d.IsOver(now) || d.CompareOrder(denied![d.Target]) < 0);
@@ -149,6 +153,9 @@ sealed class PolicyState
                 first = review;
         return first;
     }
+
+    private static DisclosurePermit LaterOf(DisclosurePermit given, DisclosurePermit? known) =>
+        known is null || given.CompareOrder(known) > 0 || (given.CompareOrder(known) == 0 && GivesLess(given, known)) ? given : known;
 
     private static bool GivesLess(DisclosurePermit given, DisclosurePermit known) =>
         known.IsActive && (!given.IsActive || (given.Until ?? DateTimeOffset.MaxValue) < (known.Until ?? DateTimeOffset.MaxValue));

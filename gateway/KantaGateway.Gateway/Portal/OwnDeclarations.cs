@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.Net.Http.Headers;
 
@@ -124,9 +125,10 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
         FhirAnswers.RequireSuccess(answer);
     }
 
-    /// <summary>With the form in which it can be printed (§58), in the language in which it was declared.</summary>
+    /// <summary>With who declares it and the form in which it can be printed (§58), in the language in which it was declared.</summary>
     private byte[] Printable(Requester citizen, byte[] consent, Declaration declaration, string? what) => Declarations.Printable(consent, prints.Narrative(
-        prints.Of(declaration, what, Informing.CurrentTextVersion, time.GetUtcNow())!, citizen.OnBehalfOf?.Name ?? citizen.CitizenName, citizen.OnBehalfOf is null ? null : citizen.CitizenName));
+        prints.Of(declaration, what, Informing.CurrentTextVersion, time.GetUtcNow())!, citizen.OnBehalfOf?.Name ?? citizen.CitizenName, citizen.OnBehalfOf is null ? null : citizen.CitizenName),
+        citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian } ? citizen.CitizenName ?? "" : null);
 
     private async Task CreateAsync(Requester citizen, byte[] consent, CancellationToken cancel) =>
         FhirAnswers.RequireSuccess(await requests.SendAsync(citizen, "POST", "Consent", consent, cancel: cancel));

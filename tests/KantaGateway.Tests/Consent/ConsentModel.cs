@@ -87,8 +87,8 @@ static class ConsentModel
         .Select((target, at, until, allows, how) => new DisclosureDenial
         { Id = "d", At = at, Until = until, Target = target, AllowsEmergency = allows, IsActive = how % 4 > 0, From = how == 3 ? Now.AddTicks(1) : how == 7 ? Now : null });
 
-    private static readonly Gen<Declaration> Permits = Gen.Select(Times, Ends, Gen.Int[0, 3])
-        .Select((at, until, active) => (Declaration)new DisclosurePermit { Id = "p", At = at, Until = until, IsActive = active > 0 });
+    private static readonly Gen<Declaration> Permits = Gen.Select(Times, Ends, Gen.Int[0, 3], Gen.Int[0, 2])
+        .Select((at, until, active, by) => (Declaration)new DisclosurePermit { Id = "p", At = at, Until = until, IsActive = active > 0, ByCustodian = by == 0 });
 
     private static readonly Gen<Declaration> Informings = Gen.Select(Times, Gen.Int[0, 4])
         .Select((at, current) => (Declaration)new Informing { Id = "i", At = at, TextVersion = current > 0 ? Informing.CurrentTextVersion : "2019-1" });

@@ -59,6 +59,26 @@ public class DeclarationsTests
         Assert.Equal(Expected["denial of a service event"] with { Id = "c7", IsActive = false }, Read(withdrawn).Declaration);
     }
 
+    /// <summary>Who declares it stands in the Consent, and in each of its versions who made that one.</summary>
+    [Fact]
+    public void A_custodians_declaration_names_a_related_person_as_its_performer()
+    {
+        byte[] Consent(string? custodian) => Declarations.Printable(Declarations.Permit(PatientId, Now), "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>", custodian);
+        var (custodians, own) = (Consent("Helmi Koe"), Consent(null));
+        Assert.Equal((true, false), (Read(JsonNode.Parse(custodians)!.AsObject()).Declaration!.ByCustodian, Read(JsonNode.Parse(own)!.AsObject()).Declaration!.ByCustodian));
+        Assert.Equal("Patient/" + PatientId, (string?)JsonNode.Parse(own)!["performer"]![0]!["reference"]);
+        Assert.Equal("Helmi Koe", (string?)JsonNode.Parse(custodians)!["performer"]![0]!["display"]);
+        var (resource, fault) = ResourceParser.Parse(custodians);
+        Assert.True(resource is not null, fault?.ToString());
+        using var stored = JsonDocument.Parse(custodians);
+        var withdrawn = Declarations.Printable(Declarations.Withdrawn(stored.RootElement), "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>");
+        Assert.Equal((false, false), (Read(JsonNode.Parse(withdrawn)!.AsObject()).Declaration!.ByCustodian, Read(JsonNode.Parse(withdrawn)!.AsObject()).Declaration!.IsActive));
+        // As a desk may send it.
+        var byReference = JsonNode.Parse(own)!.AsObject();
+        byReference["performer"]![0]!["reference"] = "RelatedPerson/" + PatientId;
+        Assert.True(Read(byReference).Declaration!.ByCustodian);
+    }
+
     [Fact]
     public void A_stored_declaration_is_known_by_its_id_and_version()
     {

@@ -66,6 +66,28 @@ public sealed class InForceTests
         Assert.Null(Policy(Informed, Permit with { At = Now.AddMinutes(5) + Tick }).PermissionAt(Now));
     }
 
+    /// <summary>§50, §51: a custodian's permission counts for nothing after a minor able to decide has withdrawn it, until the minor gives it anew.</summary>
+    [Theory]
+    [InlineData(16, true)]
+    [InlineData(12, true)]
+    [InlineData(11, false)]
+    [InlineData(null, true)]
+    public void A_custodians_permission_does_not_undo_what_a_minor_has_withdrawn(int? age, bool stands)
+    {
+        var person = new PersonFacts(age is { } years ? DateOnly.FromDateTime(Now.AddDays(-9).AddYears(-years).UtcDateTime) : null, null);
+        DisclosurePermit withdrawn = Permit with { Order = 2, IsActive = false, At = Now.AddDays(-8) }, custodians = Permit with { Id = "c4", Order = 3, ByCustodian = true };
+        Assert.Equal(!stands, Gives(withdrawn, custodians));
+        // Nor when the custodian has withdrawn it too in between, whatever the order in which they are read.
+        Assert.Equal(!stands, Gives(custodians with { Order = 5 }, custodians with { Id = "c5", Order = 4, IsActive = false }, withdrawn));
+        // What the minor gives counts, and a custodian's after it, as one does that no minor's came before.
+        Assert.True(Gives(withdrawn, custodians, Permit with { Id = "c5", Order = 4 }));
+        Assert.True(Gives(withdrawn, custodians with { Order = 5 }, Permit with { Id = "c5", Order = 4, At = Now.AddDays(-7) }));
+        Assert.True(Gives(Permit with { IsActive = false, ByCustodian = true, Order = 2 }, custodians));
+        Assert.False(Gives(custodians, Permit with { Id = "c5", Order = 4, IsActive = false }));
+
+        bool Gives(params Declaration[] declared) => PolicySnapshot.Compile(1, declared, [], person).PermissionAt(Now) is not null;
+    }
+
     // :: Informing
 
     [Fact]

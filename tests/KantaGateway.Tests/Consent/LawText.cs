@@ -118,6 +118,8 @@ static class LawText
             var permit = person.Declared.OfType<DisclosurePermit>().Where(p => Begun(p, now)).ToList();
             if (permit.Count == 0 || Latest(permit).Any(p => !p.IsActive || p.Until <= now))
                 yield return "§54.1: no permission";
+            else if (Latest(permit).Any(p => p.ByCustodian) && permit.FindAll(p => !p.ByCustodian && p.At >= Birthday(person.Facts, 12)) is { Count: > 0 } minors && Latest(minors).Any(p => !p.IsActive))
+                yield return "§50, §51: a minor able to decide has withdrawn it";
         }
 
         if (person.Declared.Contains(null))

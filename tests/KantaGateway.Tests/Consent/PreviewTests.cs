@@ -102,7 +102,7 @@ public sealed class PreviewTests : IAsyncLifetime
     {
         var reader = _world.As(_person, Revontuli);
         var (seen, hidden) = (0, new HashSet<Why>());
-        foreach (var person in Gen.Select(People, Denials).Array[40].Single(_ => true, "0000KaNtA456").Select(p => p.Item1.Policy.With(p.Item2)))
+        foreach (var person in Gen.Select(People, Denials).Array[60].Single(_ => true, "0000KaNtA456").Select(p => p.Item1.Policy.With(p.Item2)))
             foreach (var onlooker in (Onlooker[])
                 [
                     Onlooker.Of(Viewer.Treating, []), Onlooker.Of(Viewer.InEmergency, []), new(Oid.Parse(Aurora), ControllerKind.Private, TaskClass.BroadCare, false, false),

@@ -43,7 +43,7 @@ public sealed class RepresentationTests
         var write = ConsentWorld.Interaction(kind, "Consent", declares: declaration);
         Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "deny-all"]));
         // What the person may do, who holds her mandate may do.
-        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy(["informed", "deny-all"], false)));
+        Assert.IsType<Decision.Permit>(Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy(["informed", "deny-all"], false)));
     }
 
     /// <summary>A notice is the child's to read; who holds a mandate reads the person's.</summary>
@@ -52,7 +52,7 @@ public sealed class RepresentationTests
     {
         var write = ConsentWorld.Interaction(InteractionKind.Create, "Consent") with { Declares = new Acknowledgement { At = ConsentWorld.Now, Emergency = "e" } };
         Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write));
-        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy([], false)));
+        Assert.IsType<Decision.Permit>(Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy([], false)));
     }
 
     [Theory]
@@ -76,10 +76,42 @@ public sealed class RepresentationTests
             (InteractionKind.Create, "informed", Array.Empty<string>()), (InteractionKind.Create, "permit", Informed), (InteractionKind.Update, "permit-withdrawn", ["informed", "permit"]),
         })
         {
-            var permit = Assert.IsType<Decision.Permit>(ConsentWorld.Decide(representative, ConsentWorld.Interaction(interaction, "Consent", declares: declaration), ConsentWorld.Policy(before, false)));
+            var known = PolicySnapshot.Compile(7, before.Select(name => ConsentWorld.Declared(name)! with { ByCustodian = kind == RepresentationKind.Custodian }), []);
+            var permit = Assert.IsType<Decision.Permit>(Decide(representative, ConsentWorld.Interaction(interaction, "Consent", declares: declaration), known));
             Assert.Equal((LegalBasis.OnBehalf, true), (permit.Basis, permit.RestsOnPolicy));
         }
         Assert.Equal(DenyReason.NotInformed, Refused(representative, ConsentWorld.Interaction(InteractionKind.Create, "Consent", declares: "permit")));
+    }
+
+    /// <summary>Who declared it decides what it is worth, so nobody says of it what is not so.</summary>
+    [Fact]
+    public void A_declaration_names_a_custodian_when_one_makes_it_and_only_then()
+    {
+        var write = ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: new DisclosurePermit { At = ConsentWorld.Now });
+        var byCustodian = write with { Declares = write.Declares! with { ByCustodian = true } };
+        foreach (var (requester, wrong) in new[]
+        {
+            (For(ConsentWorld.Person, RepresentationKind.Custodian), write), (For(ConsentWorld.Person, RepresentationKind.Mandate), byCustodian), (ConsentWorld.Requester("citizen"), byCustodian),
+        })
+            Assert.Equal(Decision.Deny.Of(DenyReason.DeclarationByAnother), ConsentWorld.Decide(requester, wrong, ConsentWorld.Policy(Informed, false)));
+    }
+
+    /// <summary>§50, §51: what a minor able to decide has said of the permission stands where it is; of a younger child's it is the custodian's to change.</summary>
+    [Fact]
+    public void A_custodian_writes_nothing_in_the_place_of_a_permission_that_a_minor_gave_or_withdrew()
+    {
+        var custodian = For(ConsentWorld.Person, RepresentationKind.Custodian);
+        foreach (var isActive in new[] { true, false })
+        {
+            var write = ConsentWorld.InteractionOf(InteractionKind.Update, "Consent", declares: new DisclosurePermit { Id = "c2", At = ConsentWorld.Now, IsActive = isActive });
+            foreach (var (born, isMinors) in new[] { (ConsentWorld.Now.AddYears(-16), true), (ConsentWorld.Now.AddYears(-11), false) })
+            {
+                var person = new PersonFacts(DateOnly.FromDateTime(born.UtcDateTime), null);
+                Assert.Equal(isMinors ? DenyReason.NotForCustodians : null, (Decide(custodian, write, ConsentWorld.Policy(["informed", "permit-withdrawn"], false, person: person)) as Decision.Deny)?.Reason);
+            }
+            var own = (DisclosurePermit)ConsentWorld.Declared("permit")! with { ByCustodian = true };
+            Assert.IsType<Decision.Permit>(Decide(custodian, write, PolicySnapshot.Compile(7, [ConsentWorld.Declared("informed"), own], [], new(DateOnly.FromDateTime(ConsentWorld.Now.AddYears(-16).UtcDateTime), null))));
+        }
     }
 
     [Theory, MemberData(nameof(Kinds))]
@@ -107,6 +139,10 @@ public sealed class RepresentationTests
         ClientId = "portal", Self = ConsentWorld.PseudonymOf("representative"), OnBehalfOf = new(represented, kind, "Onni Koe"),
     };
 
+    /// <summary>With who declares it as the portal writes it.</summary>
+    private static Decision Decide(Requester requester, Interaction interaction, PolicySnapshot policy) => ConsentWorld.Decide(requester,
+        interaction.Declares is { } declared ? interaction with { Declares = declared with { ByCustodian = requester.OnBehalfOf is { Kind: RepresentationKind.Custodian } } } : interaction, policy);
+
     private static DenyReason Refused(Requester requester, Interaction interaction, string[]? declared = null) =>
-        Assert.IsType<Decision.Deny>(ConsentWorld.Decide(requester, interaction, ConsentWorld.Policy(declared ?? [], false))).Reason;
+        Assert.IsType<Decision.Deny>(Decide(requester, interaction, ConsentWorld.Policy(declared ?? [], false))).Reason;
 }
