@@ -95,13 +95,104 @@ public enum DenyReason
 }
 
 /// <summary>A rule that took part in a decision, for the audit, operators and the person's own preview.</summary>
+/// <remarks>Each fires in a case of <c>Vectors/consent-decisions.json</c>, which cites the section too.</remarks>
 public enum Rule
 {
-    Directory, OwnRegister, Archive, SelfRead, SelfDeclares, Represents,
-    NotInformed, NoPermission, Permission, DenialOfAll, DenialOfServiceEvents, NoCareRelationship, CareRelationship, TaskTooNarrow,
-    DenialOfRegisters, DenialOfPrescriptions, TaskBound, SpeciallyProtected, OwnService, Confirmation,
-    Emergency, EmergencyOverDenial, EmergencyTypes, NonDisclosure, ReleaseDelay, MinorsOwn, RetentionOver,
-    DeskDeclares, RecordsAccess, ReviewsEmergency, PurchasedServices, JointRegister,
+    /// <summary>The directory is nobody's data (Act 703/2023 §65).</summary>
+    Directory,
+
+    /// <summary>The requester's own register, read (§9, §13).</summary>
+    OwnRegister,
+
+    /// <summary>The requester's own register, written (§13, §69).</summary>
+    Archive,
+
+    /// <summary>The person's own record (§74; GDPR Art. 15).</summary>
+    SelfRead,
+
+    /// <summary>The person's own declaration (§58).</summary>
+    SelfDeclares,
+
+    /// <summary>In the person's name, by custody or mandate (§50).</summary>
+    Represents,
+
+    /// <summary>Not informed with the text in force, so no permission counts (§58, §68).</summary>
+    NotInformed,
+
+    /// <summary>No disclosure permission in force (§54.1).</summary>
+    NoPermission,
+
+    /// <summary>The disclosure permission (§54.1, §58).</summary>
+    Permission,
+
+    /// <summary>All is denied (§59.2), or something declared cannot be read.</summary>
+    DenialOfAll,
+
+    /// <summary>Service events are denied (§59.2).</summary>
+    DenialOfServiceEvents,
+
+    /// <summary>No open service event proves treatment (§57).</summary>
+    NoCareRelationship,
+
+    /// <summary>One does (§9, §57).</summary>
+    CareRelationship,
+
+    /// <summary>The task stays in the own register (decree 457/2024 §7, §9).</summary>
+    TaskTooNarrow,
+
+    /// <summary>Public or occupational registers are denied (§59.2, §18).</summary>
+    DenialOfRegisters,
+
+    /// <summary>Prescriptions are denied (§59.2; kanta.fi, sharing of prescription data).</summary>
+    DenialOfPrescriptions,
+
+    /// <summary>The task reaches some types of others only (decree §6, §8).</summary>
+    TaskBound,
+
+    /// <summary>Specially protected entries are withheld (§26.2, decree §26).</summary>
+    SpeciallyProtected,
+
+    /// <summary>But those of the service in which the person is treated (§26.2).</summary>
+    OwnService,
+
+    /// <summary>But those that the professional has confirmed the need of (§26.2).</summary>
+    Confirmation,
+
+    /// <summary>An emergency that the professional has recorded (§54.2).</summary>
+    Emergency,
+
+    /// <summary>It reaches over denials that allow it (§54.2; kanta.fi, denial of consent).</summary>
+    EmergencyOverDenial,
+
+    /// <summary>It reaches what is necessary (§54.2).</summary>
+    EmergencyTypes,
+
+    /// <summary>Addresses are hidden under a non-disclosure order (turvakielto, Finnish base profiles).</summary>
+    NonDisclosure,
+
+    /// <summary>What is not yet released is hidden from the person (§74).</summary>
+    ReleaseDelay,
+
+    /// <summary>What a minor has denied or nobody knows is hidden from custodians (§34, §51).</summary>
+    MinorsOwn,
+
+    /// <summary>Kept no longer (§24, Annex).</summary>
+    RetentionOver,
+
+    /// <summary>A declaration of the person, recorded at a desk (§58).</summary>
+    DeskDeclares,
+
+    /// <summary>A confirmation or an emergency, recorded by the professional whose it is (§26.2, §54.2).</summary>
+    RecordsAccess,
+
+    /// <summary>The review of an emergency by another unit (EHDS Art. 11(5)).</summary>
+    ReviewsEmergency,
+
+    /// <summary>A producer may write for who buys its services (§13).</summary>
+    PurchasedServices,
+
+    /// <summary>Public controllers of Uusimaa, who need no permission among each other (§54.1).</summary>
+    JointRegister,
 }
 
 /// <summary>What the gateway may do with one request. There is no third case.</summary>

@@ -2,8 +2,10 @@ using System.Globalization;
 using System.Text.Json;
 using CsCheck;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Tests.Consent;
@@ -20,22 +22,8 @@ public class ConsentDecisionTests
     public void Decides_as_the_law_says(string name)
     {
         var vector = Cases.Single(c => c.GetProperty("name").GetString() == name);
-        var requester = ConsentWorld.Requester(vector.GetProperty("requester").GetString()!, Text("purpose") ?? "TREAT",
-            vector.TryGetProperty("scopes", out var scopes) ? [.. scopes.EnumerateArray().Select(s => s.GetString()!)] : null,
-            vector.TryGetProperty("expired", out _)) with
-        {
-            Tasks = Text("tasks") is { } tasks ? Enum.Parse<TaskClass>(tasks) : null,
-            ControllerKind = Text("controllerKind") is { } controller ? Enum.Parse<ControllerKind>(controller) : ControllerKind.Private,
-        };
-        var interaction = ConsentWorld.Interaction(Enum.Parse<InteractionKind>(Text("interaction")!, ignoreCase: true), Text("type") ?? "Observation",
-            vector.TryGetProperty("directory", out _), Text("serviceEvent"), Text("declares")) with { Employer = Text("employer") };
-        var policy = ConsentWorld.Policy(vector.GetProperty("declared").EnumerateArray().Select(d => d.GetString()!), vector.GetProperty("open").GetBoolean(),
-            Text("eventServices") is { } services ? Enum.Parse<ProtectedService>(services) : ProtectedService.None,
-            new(Text("born") is { } born ? DateOnly.Parse(born, CultureInfo.InvariantCulture) : null,
-                Text("died") is { } died ? DateTimeOffset.Parse(died + "T00:00Z", CultureInfo.InvariantCulture) : null),
-            Text("treatedFor") is { } employer ? Register.Occupational(employer) : Register.Patient);
-
-        var decision = ConsentWorld.Decide(requester, interaction, policy);
+        Assert.NotEqual("", vector.GetProperty("section").GetString());
+        var decision = Decided(vector);
 
         var expect = vector.GetProperty("expect");
         if (expect.TryGetProperty("deny", out var reason))
@@ -45,18 +33,19 @@ public class ConsentDecisionTests
             var permit = Assert.IsType<Decision.Permit>(decision);
             Assert.Equal(expect.GetProperty("breadth").GetString(), permit.Scope.Breadth.ToString());
             Assert.Equal(expect.GetProperty("basis").GetString(), permit.Basis.ToString());
-            if (expect.TryGetProperty("denied", out var denied))
-                Assert.Equal(denied.EnumerateArray().Select(d => d.GetString()), permit.Scope.Withheld.ServiceEvents);
-            if (expect.TryGetProperty("registers", out var registers))
-                Assert.Equal(registers.EnumerateArray().Select(d => d.GetString()), permit.Scope.Withheld.Registers);
-            if (expect.TryGetProperty("prescriptions", out var prescriptions))
-                Assert.Equal(prescriptions.EnumerateArray().Select(d => d.GetString()), permit.Scope.Withheld.Prescriptions);
+            IsList("denied", permit.Scope.Withheld.ServiceEvents);
+            IsList("registers", permit.Scope.Withheld.Registers);
+            IsList("prescriptions", permit.Scope.Withheld.Prescriptions);
+            IsList("onlyOf", permit.Scope.OnlyOf ?? []);
+            IsList("mayWriteFor", permit.Scope.MayWriteFor);
             if (expect.TryGetProperty("seen", out var seen))
                 Assert.Equal((true, seen.GetString()), (permit.Scope.Withheld.SpeciallyProtected, permit.Scope.Withheld.SeenServices.ToString()));
             if (expect.TryGetProperty("rule", out var rule))
                 Assert.Contains(Enum.Parse<Rule>(rule.GetString()!), permit.Rules);
             if (expect.TryGetProperty("register", out var register))
                 Assert.Equal(register.GetString(), permit.Scope.Register);
+            if (expect.TryGetProperty("unknownShownBefore", out var before))
+                Assert.Equal((true, before.GetDateTimeOffset()), (permit.Scope.Withheld.FromCustodians, permit.Scope.Withheld.UnknownShownBefore));
             if (expect.TryGetProperty("others", out _))
             {
                 Assert.DoesNotContain("DocumentReference", Assert.IsAssignableFrom<IReadOnlyList<string>>(permit.Scope.TypesOfOthers));
@@ -64,7 +53,47 @@ public class ConsentDecisionTests
             }
         }
 
+        void IsList(string property, IReadOnlyList<string> actual)
+        {
+            if (expect.TryGetProperty(property, out var expected))
+                Assert.Equal(expected.EnumerateArray().Select(e => e.GetString()), actual);
+        }
+    }
+
+    [Fact]
+    public void Every_rule_fires_in_some_case() =>
+        Assert.Empty(Enum.GetValues<Rule>().Except(Cases.Select(Decided).OfType<Decision.Permit>().SelectMany(p => p.Rules)));
+
+    private static Decision Decided(JsonElement vector)
+    {
+        var requester = ConsentWorld.Requester(vector.GetProperty("requester").GetString()!, Text("purpose") ?? "TREAT",
+            vector.TryGetProperty("scopes", out var scopes) ? [.. scopes.EnumerateArray().Select(s => s.GetString()!)] : null,
+            vector.TryGetProperty("expired", out _)) with
+        {
+            Tasks = Text("tasks") is { } tasks ? Enum.Parse<TaskClass>(tasks) : null,
+            ControllerKind = Text("controllerKind") is { } controller ? Enum.Parse<ControllerKind>(controller) : ControllerKind.Private,
+            JointWith = List("joint"),
+            ProducesFor = List("producesFor"),
+            OnBehalfOf = Text("onBehalf") is { } kind ? new(ConsentWorld.Person, Enum.Parse<RepresentationKind>(kind), "Onni Koe") : null,
+            Unit = Text("unit"),
+        };
+        if (Text("who") is { } who)
+            requester = requester with { ProfessionalId = who };
+        var interaction = ConsentWorld.Interaction(Enum.Parse<InteractionKind>(Text("interaction")!, ignoreCase: true), Text("type") ?? "Observation",
+            vector.TryGetProperty("directory", out _), Text("serviceEvent"), Text("declares")) with { Employer = Text("employer") };
+        if (interaction.Declares is { } declared)
+            interaction = interaction with { Declares = declared with { ByCustodian = requester.OnBehalfOf is { Kind: RepresentationKind.Custodian } } };
+        var policy = ConsentWorld.Policy(vector.GetProperty("declared").EnumerateArray().Select(d => d.GetString()!), vector.GetProperty("open").GetBoolean(),
+            Text("eventServices") is { } services ? Enum.Parse<ProtectedService>(services) : ProtectedService.None,
+            new(Text("born") is { } born ? DateOnly.Parse(born, CultureInfo.InvariantCulture) : null,
+                Text("died") is { } died ? DateTimeOffset.Parse(died + "T00:00Z", CultureInfo.InvariantCulture) : null),
+            Text("treatedFor") is { } employer ? Register.Occupational(employer) : Register.Patient);
+
+        return ConsentWorld.Decide(requester, interaction, policy);
+
         string? Text(string property) => vector.TryGetProperty(property, out var value) ? value.GetString() : null;
+
+        string[] List(string property) => vector.TryGetProperty(property, out var list) ? [.. list.EnumerateArray().Select(e => e.GetString()!)] : [];
     }
 
     private static readonly string[] Events = ["1.2.246.10.99000011.14.2026.1", "1.2.246.10.99000011.14.2026.2", "1.2.246.10.99000033.14.2026.1"];
@@ -144,7 +173,7 @@ public class ConsentDecisionTests
         Assert.Equal(types?.Split(' '), permit.Scope.Types);
         Assert.Equal(types?.Split(' '), ConsentDecision.DirectoryBeside(requester, interaction).Types);
         Assert.Equal(types?.Split(' '), Assert.IsType<Decision.Permit>(
-            ConsentWorld.Decide(requester, interaction with { Compartment = KantaGateway.Fhir.Identifiers.Pseudonym.Directory }, PolicySnapshot.Empty)).Scope.Types);
+            ConsentWorld.Decide(requester, interaction with { Compartment = Pseudonym.Directory }, PolicySnapshot.Empty)).Scope.Types);
     }
 
     [Fact]

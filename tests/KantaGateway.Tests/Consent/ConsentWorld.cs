@@ -40,6 +40,8 @@ static class ConsentWorld
         "permit-withdrawn" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), IsActive = false },
         "permit-expired" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), Until = Now },
         "permit-later" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), From = Now.AddTicks(1) },
+        "permit-by-custodian" => new DisclosurePermit { Id = "c4", VersionId = "v1", At = Now.AddHours(-1), ByCustodian = true },
+        "permit-at-desk" => new DisclosurePermit { Id = "", At = Now, RecordedBy = Revontuli.ToString(), IsSigned = true },
         "deny-all" => Denial(new DenialTarget.All()),
         "deny-all-but-emergency" => Denial(new DenialTarget.All()) with { AllowsEmergency = true },
         "deny-all-withdrawn" => Denial(new DenialTarget.All()) with { IsActive = false },
