@@ -13,12 +13,19 @@ using static KantaGateway.Tests.Consent.ConsentModel;
 
 namespace KantaGateway.Tests.Consent;
 
-/// <summary>What the preview says is what would happen: the same decisions, counted by the repository, beside what searches really give.</summary>
+/// <summary>What the preview counts is what would be shown: the repository's counting under many policies, beside what its searches give. That the decisions are those of
+/// real requests, <see cref="ConsentProperties.The_preview_is_what_is_enforced"/> says.</summary>
 public sealed class PreviewTests : IAsyncLifetime
 {
     private const int Policies = 140;
 
     private static readonly DisclosureScope Whole = new() { Breadth = Breadth.WholePerson };
+
+    /// <summary>A permission narrowed by a visit and a register.</summary>
+    private static readonly PolicySnapshot Narrowed = PolicySnapshot.Compile(1,
+    [
+        ConsentWorld.Declared("informed"), ConsentWorld.Declared("permit"), ConsentWorld.Declared($"deny-event:{Aurora}.14.2026.1"), ConsentWorld.Declared("deny-register:" + Hospital),
+    ], []);
 
     private static readonly string[] Types = ["Observation", "Encounter"];
 
@@ -54,7 +61,6 @@ public sealed class PreviewTests : IAsyncLifetime
     [Fact]
     public async Task The_preview_counts_exactly_what_a_search_would_show()
     {
-        var cases = 0;
         var reader = _world.As(_person, Aurora);
         foreach (var (person, denial) in Gen.Select(People, Denials).Array[Policies].Single(_ => true, "0000KaNtA123"))
         {
@@ -75,11 +81,9 @@ public sealed class PreviewTests : IAsyncLifetime
                     {
                         var line = previewed.Single(p => p.Type == type && p.Controller == group.Key.Controller && p.ServiceEvent == group.Key.Event);
                         Assert.Equal((shown[group.Key].Count(), group.Count()), (line.Seen[i], line.Count));
-                        cases += group.Count();
                     }
                 }
         }
-        Assert.True(cases >= 10_000, $"only {cases} cases");
     }
 
     /// <summary>What is hidden from a custodian is hidden from the custodian's question too; likewise what an app may not read.</summary>
@@ -102,7 +106,7 @@ public sealed class PreviewTests : IAsyncLifetime
     {
         var reader = _world.As(_person, Revontuli);
         var (seen, hidden) = (0, new HashSet<Why>());
-        foreach (var person in Gen.Select(People, Denials).Array[60].Single(_ => true, "0000KaNtA456").Select(p => p.Item1.Policy.With(p.Item2)))
+        foreach (var person in Gen.Select(People, Denials).Array[40].Single(_ => true, "0000KaNtA456").Select(p => p.Item1.Policy.With(p.Item2)).Append(Narrowed))
             foreach (var onlooker in (Onlooker[])
                 [
                     Onlooker.Of(Viewer.Treating, []), Onlooker.Of(Viewer.InEmergency, []), new(Oid.Parse(Aurora), ControllerKind.Private, TaskClass.BroadCare, false, false),
