@@ -13,6 +13,8 @@ namespace KantaGateway.Repository.Compartments;
 /// written, rows of a denied register, versions of a denied prescription. <b>Protected</b> (§26.2): see <see cref="IsExempt"/>. <b>Closed</b>: not for a minor's
 /// custodians (§34, §51), or not yet released to the person. A row spreads while it is its resource's newest version, so what others name may
 /// come into a set afterwards, and they are hidden with it. Labels, codes and dates are those of today: one that is written later binds in every read after it.
+/// A visit is known by register and OID: another register's Encounter of the same OID is another visit and hides nothing of this one. A register
+/// that keeps no Encounter of that OID has no such visit, it only names one: that is hidden from other registers and from custodians, as it tells of it.
 /// </remarks>
 sealed class WithheldRows
 {
@@ -50,23 +52,24 @@ sealed class WithheldRows
     public static WithheldRows Of(RowTable table, Withheld withheld, int head)
     {
         var finding = new Finding(table, withheld, head);
-        var (entries, patients) = finding.Protected();
-        return new(withheld, head, Union(finding.Denied(), patients), Union(entries, finding.Closed()));
-
-        static BitArray? Union(BitArray? one, BitArray? other) => one is null ? other : other is null ? one : one.Or(other);
+        var (entries, fromOthers) = finding.Protected();
+        return new(withheld, head, Union(finding.Denied(), fromOthers), Union(entries, finding.Closed()));
     }
+
+    private static BitArray? Union(BitArray? one, BitArray? other) => one is null ? other : other is null ? one : one.Or(other);
 
     private static bool Has(BitArray? rows, int sequence) => rows is not null && sequence < rows.Length && rows[sequence];
 
     private sealed class Finding(RowTable table, Withheld withheld, int head)
     {
         private ILookup<int, int>? _referrers;
+        private HashSet<(int, string)>? _visits;
 
         public BitArray? Denied()
         {
             if (withheld.ServiceEvents.Count == 0 && withheld.Registers.Count == 0 && withheld.Prescriptions.Count == 0)
                 return null;
-            var spreading = new Spreading(this, isExempt: null);
+            var spreading = new Spreading(this, isExempt: null, takesNaming: true);
             var registers = table.RegistersAmong(new(withheld.Registers, StringComparer.Ordinal));
             var prescriptions = table.ResourcesWith(withheld.Prescriptions);
             for (var sequence = 1; sequence <= head; sequence++)
@@ -84,10 +87,10 @@ sealed class WithheldRows
         /// today (§26.2).
         /// </summary>
         /// <returns>
-        /// The entries, and Patient records that are labelled so: those are no entries, and their own register works with them, but from others
-        /// they are hidden.
+        /// The entries, and what is hidden from others only: Patient records that are labelled so, which are no entries and which their own register
+        /// works with, and what another register than the visit's tells of the visit.
         /// </returns>
-        public (BitArray? Entries, BitArray? Patients) Protected()
+        public (BitArray? Entries, BitArray? FromOthers) Protected()
         {
             if (!withheld.SpeciallyProtected || (table.Services & ~withheld.SeenServices) == 0)
                 return default;
@@ -96,7 +99,7 @@ sealed class WithheldRows
             foreach (var (encounter, serviceEvent) in EncountersOfEvents())
                 if (table.ExtrasOf(table.FactsOf(encounter)).Labels is { Services: not 0 and var its })
                     services[(table.FactsOf(encounter).Register, serviceEvent)] = services.GetValueOrDefault((table.FactsOf(encounter).Register, serviceEvent)) | its;
-            var spreading = new Spreading(this, type => type == "Patient" || IsExempt(type));
+            var spreading = new Spreading(this, IsExemptOrPatient, takesNaming: false);
             BitArray? patients = null;
             for (var sequence = 1; sequence <= head; sequence++)
             {
@@ -109,7 +112,11 @@ sealed class WithheldRows
                 else
                     spreading.Add(sequence);
             }
-            return (spreading.Done(), patients);
+            var entries = spreading.Done();
+            var naming = spreading.Visits.Count == 0 ? null : new Spreading(this, IsExemptOrPatient, takesNaming: true, spreading.Visits).Done();
+            return (entries, Union(patients, naming));
+
+            static bool IsExemptOrPatient(string type) => type == "Patient" || IsExempt(type);
         }
 
         // Of several services any that is seen opens it; a label that nothing is known of is opened by nothing else.
@@ -127,7 +134,8 @@ sealed class WithheldRows
                 return null;
             var said = SaidByProvenances();
             var ofEvent = withheld.FromCustodians ? AccessOfEvents(said) : [];
-            var spreading = new Spreading(this, static type => type is "Patient" or "Consent");
+            // Nobody who names a visit tells the person what they do not know themselves.
+            var spreading = new Spreading(this, static type => type is "Patient" or "Consent", takesNaming: withheld.FromCustodians);
             for (var sequence = 1; sequence <= head; sequence++)
             {
                 ref readonly var facts = ref table.FactsOf(sequence);
@@ -229,7 +237,30 @@ sealed class WithheldRows
             return false;
         }
 
-        /// <summary>Rows that belong to one of the events, or were related to one when they were written.</summary>
+        /// <summary>The visits that there are: those of which a register keeps the Encounter.</summary>
+        private HashSet<(int Register, string Event)> Visits => _visits ??= [.. EncountersOfEvents().Select(e => (table.FactsOf(e.Encounter).Register, e.Event))];
+
+        /// <summary>
+        /// Rows of a visit's register that belong to it or were related to it when they were written, and those of registers that have no such visit
+        /// and name it.
+        /// </summary>
+        private void AddOf(HashSet<(int Register, string Event)> visits, bool takesNaming, Spreading spreading)
+        {
+            HashSet<string> events = new(visits.Select(static v => v.Event), StringComparer.Ordinal);
+            var among = table.EventsAmong(events);
+            for (var sequence = 1; sequence <= head; sequence++)
+            {
+                ref readonly var facts = ref table.FactsOf(sequence);
+                var (row, register) = (sequence, facts.Register);
+                if ((among[facts.Event] && IsOf(register, table.EventOf(facts)!))
+                    || (facts.Extras != 0 && Array.Exists(table.ExtrasOf(facts).RelatedEvents, e => events.Contains(e) && IsOf(register, e) && !spreading.ComesFromExempt(row, e))))
+                    spreading.Add(sequence);
+            }
+
+            bool IsOf(int register, string serviceEvent) => visits.Contains((register, serviceEvent)) || (takesNaming && !Visits.Contains((register, serviceEvent)));
+        }
+
+        /// <summary>Rows that belong to one of the events in whatever register, or were related to one when they were written: a denial names no register.</summary>
         private void AddOf(HashSet<string> events, Spreading spreading)
         {
             if (events.Count == 0)
@@ -259,12 +290,18 @@ sealed class WithheldRows
             }
         }
 
+        /// <param name="finding">Of whose rows.</param>
         /// <param name="isExempt">Types that are never in the set; null: all may be.</param>
-        private sealed class Spreading(Finding finding, Func<string, bool>? isExempt)
+        /// <param name="takesNaming">Whether rows of registers that have no such visit come into it by naming one.</param>
+        /// <param name="visits">Those that are in the set beforehand; null: none.</param>
+        private sealed class Spreading(Finding finding, Func<string, bool>? isExempt, bool takesNaming, IEnumerable<(int Register, string Event)>? visits = null)
         {
             private readonly BitArray _rows = new(finding.Head + 1);
             private readonly Stack<int> _open = new();
-            private readonly HashSet<string> _events = new(StringComparer.Ordinal);
+            private readonly HashSet<(int Register, string Event)> _visits = [.. visits ?? []];
+
+            /// <summary>The visits whose Encounters have come into the set.</summary>
+            public IReadOnlyCollection<(int Register, string Event)> Visits => _visits;
 
             public void Add(int sequence)
             {
@@ -275,7 +312,7 @@ sealed class WithheldRows
                     return;
                 _open.Push(finding.Table.FactsOf(sequence).First);
                 if (finding.EventThatIs(sequence) is { } serviceEvent)
-                    _events.Add(serviceEvent);
+                    _visits.Add((finding.Table.FactsOf(sequence).Register, serviceEvent));
             }
 
             /// <summary>Whether a row is related to an event only because it refers to something exempt of it, at most four references away.</summary>
@@ -299,16 +336,16 @@ sealed class WithheldRows
 
             public BitArray Done()
             {
-                for (var named = 0; _open.Count > 0 || _events.Count > named;)
+                for (var named = 0; _open.Count > 0 || _visits.Count > named;)
                 {
                     while (_open.TryPop(out var first))
                         foreach (var referrer in finding.Referrers[first])
                             Add(referrer);
                     // Whoever names a hidden visit by its OID tells that there is one.
-                    if (_events.Count == named)
+                    if (_visits.Count == named)
                         continue;
-                    named = _events.Count;
-                    finding.AddOf(_events, this);
+                    named = _visits.Count;
+                    finding.AddOf(_visits, takesNaming, this);
                 }
                 return _rows;
             }

@@ -144,6 +144,63 @@ public sealed class CitizenViewTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Another_register_s_visit_of_the_same_name_delays_nothing_for_the_person()
+    {
+        var mine = await _aurora.StoreAsync(Some.Encounter(_aurora.PatientId, Visit));
+        var entry = await StoreAsync(Some.Observation(_aurora.PatientId, encounterId: mine));
+        var other = await RevontuliAsync();
+        var delayed = Some.Encounter(_aurora.PatientId, Visit);
+        delayed["meta"] = new JsonObject { ["security"] = new JsonArray(new JsonObject { ["system"] = Profiles + "CodeSystem/fi-base-release-for-patient-viewing-cs", ["code"] = "1" }) };
+        var theirs = await other.StoreAsync(delayed);
+        var ofTheirs = await other.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: theirs));
+        var person = PersonAt("2026-03-01T00:00:00Z");
+        await AssertAsync();
+        // A deletion delays what it delayed, and no more.
+        (await other.DeleteAsync("Observation/" + ofTheirs)).Is(HttpStatusCode.NoContent);
+        (await other.DeleteAsync("Encounter/" + theirs)).Is(HttpStatusCode.NoContent);
+        await AssertAsync();
+
+        async Task AssertAsync()
+        {
+            foreach (var shown in (string[])["Encounter/" + mine, entry])
+                (await person.GetAsync(shown)).Is(HttpStatusCode.OK);
+            foreach (var hidden in (string[])["Encounter/" + theirs, "Observation/" + ofTheirs])
+                (await person.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+        }
+    }
+
+    [Fact]
+    public async Task Another_register_s_visit_of_the_same_name_closes_nothing_to_custodians()
+    {
+        var open = Some.Encounter(_aurora.PatientId, Visit);
+        open["meta"] = Security("1");
+        var mine = await _aurora.StoreAsync(open);
+        var ofVisit = await StoreAsync(Some.Observation(_aurora.PatientId, encounterId: mine));
+        var own = Some.Observation(_aurora.PatientId, encounterId: mine);
+        own["meta"] = Security("1");
+        var entry = await StoreAsync(own);
+        var other = await RevontuliAsync();
+        var theirs = await other.StoreAsync(Some.Encounter(_aurora.PatientId, Visit));
+        await AssertShownAsync(true, "Encounter/" + mine, ofVisit, entry);
+        await AssertShownAsync(false, "Encounter/" + theirs, "Observation/" + await other.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: theirs)));
+    }
+
+    [Fact]
+    public async Task Who_only_names_a_closed_visit_tells_custodians_nothing_of_it_and_the_person_what_they_know()
+    {
+        var closed = Some.Encounter(_aurora.PatientId, Visit);
+        closed["meta"] = Security("3");
+        closed["meta"]!["security"]!.AsArray().Add((JsonNode)new JsonObject { ["system"] = Profiles + "CodeSystem/fi-base-release-for-patient-viewing-cs", ["code"] = "1" });
+        await _aurora.StoreAsync(closed);
+        var naming = Some.Observation(_aurora.PatientId);
+        naming["meta"] = Security("1");
+        naming["encounter"] = new JsonObject { ["type"] = "Encounter", ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + Visit } };
+        var named = "Observation/" + await (await RevontuliAsync()).StoreAsync(naming);
+        await AssertShownAsync(false, named);
+        (await PersonAt("2026-03-01T00:00:00Z").GetAsync(named)).Is(HttpStatusCode.OK);
+    }
+
+    [Fact]
     public async Task What_refers_to_a_closed_entry_is_closed_with_it()
     {
         var closed = await StoreAsync(Observation("3"));
@@ -197,6 +254,13 @@ public sealed class CitizenViewTests : IAsyncLifetime
         await StoreAsync(Provenance(entry, Release("2026-02-01")));
         (await PersonAt("2026-03-01T00:00:00Z").GetAsync(entry)).Is(HttpStatusCode.OK);
         (await PersonAt("2026-01-01T00:00:00Z").GetAsync(entry)).Is(HttpStatusCode.NotFound);
+    }
+
+    private async Task<Caller> RevontuliAsync()
+    {
+        var other = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli);
+        await other.StoreAsync(Some.Patient());
+        return other;
     }
 
     private Caller PersonAt(string utc) => _world.AsPerson(_aurora.Grant.Compartment)

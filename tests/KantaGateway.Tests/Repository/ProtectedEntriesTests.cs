@@ -97,6 +97,36 @@ public sealed class ProtectedEntriesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Another_register_s_visit_of_the_same_name_protects_nothing()
+    {
+        var mine = await _aurora.StoreAsync(Some.Encounter(_aurora.PatientId, Visit));
+        var note = await StoreAsync(Some.Observation(_aurora.PatientId, encounterId: mine));
+        var revontuli = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli);
+        await revontuli.StoreAsync(Some.Patient());
+        var psychiatric = Some.Encounter(_aurora.PatientId, Visit);
+        psychiatric["serviceType"] = Concept("http://terminology.hl7.org/CodeSystem/service-type", "141");
+        var theirs = await revontuli.StoreAsync(psychiatric);
+        var ofTheirs = await revontuli.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: theirs));
+        await AssertSeenAsync("Encounter/" + mine, note);
+        await AssertWithheldAsync("Encounter/" + theirs, "Observation/" + ofTheirs);
+    }
+
+    [Fact]
+    public async Task Who_only_names_a_protected_visit_works_with_it_and_tells_others_nothing_of_it()
+    {
+        var psychiatric = Some.Encounter(_aurora.PatientId, Visit);
+        psychiatric["serviceType"] = Concept("http://terminology.hl7.org/CodeSystem/service-type", "141");
+        await _aurora.StoreAsync(psychiatric);
+        var revontuli = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli);
+        await revontuli.StoreAsync(Some.Patient());
+        var naming = Some.Observation(_aurora.PatientId);
+        naming["encounter"] = new JsonObject { ["type"] = "Encounter", ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + Visit } };
+        var named = "Observation/" + await revontuli.StoreAsync(naming);
+        (await _other.GetAsync(named)).Is(HttpStatusCode.OK);
+        (await _own.With(s => s with { Breadth = Breadth.Disclosed }).GetAsync(named)).Is(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
     public async Task Medication_and_risks_are_seen_and_hide_nothing_that_refers_to_them()
     {
         var encounter = Some.Encounter(_aurora.PatientId, Visit);

@@ -97,6 +97,26 @@ public sealed class RegisterTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_denied_register_s_visit_of_the_same_name_hides_nothing_of_another_register()
+    {
+        const string visit = "1.2.246.10.11111111.14.5";
+        var mine = await _aurora.StoreAsync(Some.Encounter(_aurora.PatientId, visit));
+        var entry = await _aurora.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: mine));
+        var theirs = await _care.StoreAsync(Some.Encounter(_aurora.PatientId, visit));
+        var ofTheirs = await _care.StoreAsync(Some.Observation(_aurora.PatientId, encounterId: theirs));
+        var third = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed)
+            .With(s => s with { Withheld = new() { Registers = [Register.Of(RepositoryWorld.Aurora, Occupational)] } });
+        foreach (var shown in (string[])["Encounter/" + mine, "Observation/" + entry])
+            (await third.GetAsync(shown)).Is(HttpStatusCode.OK);
+        foreach (var hidden in (string[])["Encounter/" + theirs, "Observation/" + ofTheirs])
+            (await third.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+        // A denial of the visit names no register: it covers both.
+        var ofVisit = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed, visit);
+        foreach (var hidden in (string[])["Encounter/" + mine, "Observation/" + entry, "Encounter/" + theirs, "Observation/" + ofTheirs])
+            (await ofVisit.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
     public async Task A_register_cannot_be_named_afterwards()
     {
         var observation = "Observation/" + await _aurora.StoreAsync(Some.Observation(_aurora.PatientId));
