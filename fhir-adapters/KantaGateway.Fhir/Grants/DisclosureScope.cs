@@ -156,13 +156,14 @@ public sealed record DisclosureScope
     /// <param name="hidden">What <see cref="Withheld"/> does to it.</param>
     /// <remarks>
     /// Consents are the person's declarations of will: nobody else reads them, for a denial's existence may not be
-    /// visible to providers (EHDS Art. 8). AuditEvents are the use log of the controller that wrote them (§70): no disclosure
+    /// visible to providers (EHDS Art. 8); the signed form that stands behind one, the register that keeps it and nobody else. AuditEvents are the use log of the controller that wrote them (§70): no disclosure
     /// permission reaches them, and since they name employees, the person is told from the access log in the portal, by
     /// organisation.
     /// </remarks>
     public bool Admits(string type, string controller, string register, Hidden hidden) => Breadth switch
     {
         _ when (hidden & Hidden.FromAll) != 0 => false,
+        _ when (hidden & Hidden.AsForm) != 0 && !ShowsConsents && !(Breadth is Breadth.OwnRegister or Breadth.Disclosed && IsOwn(controller, register)) => false,
         _ when type == "AuditEvent" => Breadth is Breadth.OwnRegister or Breadth.Disclosed && IsOwn(controller, register) && Reaches(type),
         Breadth.WholePerson => Reaches(type) && (type != "Consent" || ShowsConsents),
         Breadth.Directory => Reaches(type),

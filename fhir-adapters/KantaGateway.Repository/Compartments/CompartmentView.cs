@@ -91,7 +91,7 @@ sealed class CompartmentView
     {
         ref readonly var facts = ref _rows.FactsOf(sequence);
         return (facts.Marks & RowTable.RowMarks.Deleted) == 0
-            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), WithheldBy(scope).Of(sequence)) && !TellsOfConsents(facts, scope) && Passes(sequence, scope);
+            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), HiddenFrom(scope, sequence)) && !TellsOfConsents(facts, scope) && Passes(sequence, scope);
     }
 
     /// <summary>Whether a row is the Provenance of a Consent, which says that something was declared: hidden with it.</summary>
@@ -106,7 +106,7 @@ sealed class CompartmentView
     }
 
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
-    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, WithheldBy(scope).Of((int)row.Sequence)) && !TellsOfConsents(_rows.FactsOf((int)row.Sequence), scope) && Passes((int)row.Sequence, scope);
+    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, HiddenFrom(scope, (int)row.Sequence)) && !TellsOfConsents(_rows.FactsOf((int)row.Sequence), scope) && Passes((int)row.Sequence, scope);
 
     /// <summary>Whether a row passes the token's filters, and of another register those of the task; a deletion where what it deleted does.</summary>
     private bool Passes(int sequence, DisclosureScope scope)
@@ -148,6 +148,9 @@ sealed class CompartmentView
 
     /// <summary>Whether the person stands under a non-disclosure for personal safety (turvakielto), by whoever's record of them.</summary>
     public bool IsNonDisclosure => _rows.IsNonDisclosure(_today);
+
+    private Hidden HiddenFrom(DisclosureScope scope, int sequence) =>
+        WithheldBy(scope).Of(sequence) | (_rows.Forms(_today) is { } forms && sequence < forms.Length && forms[sequence] ? Hidden.AsForm : Hidden.None);
 
     private WithheldRows WithheldBy(DisclosureScope scope)
     {

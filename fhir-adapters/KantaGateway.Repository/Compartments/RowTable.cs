@@ -224,6 +224,22 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
         return sequences;
     }
 
+    /// <summary>Rows up to a head that are signed forms behind Consents, or tell of one; null: there are none.</summary>
+    public System.Collections.BitArray? Forms(int head)
+    {
+        if (!HasSources)
+            return null;
+        var known = _forms;
+        return known?.Head == head ? known.Rows : (_forms = new(head, WithheldRows.FormsOf(this, head))).Rows;
+    }
+
+    private sealed record FormRows(int Head, System.Collections.BitArray? Rows);
+
+    private volatile FormRows? _forms;
+
+    /// <summary>Whether any Consent refers to something.</summary>
+    private bool HasSources { get; set; }
+
     /// <summary>Of each register by its number in <see cref="Facts.Register"/> whether it is one of these, as <see cref="Register.Of"/> writes them.</summary>
     public bool[] RegistersAmong(HashSet<string> registers)
     {
@@ -379,6 +395,7 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
         }
         if (index.TargetCount > 0)
         {
+            HasSources |= index.Type.SequenceEqual("Consent"u8);
             facts.Targets = _targets.Add(index.TargetCount) + 1;
             foreach (var target in index.Targets())
                 _targets.Add(target);

@@ -48,6 +48,19 @@ sealed class WithheldRows
     public static bool IsExempt(string type) => type is "MedicationRequest" or "MedicationStatement" or "MedicationAdministration" or "MedicationDispense" or "Medication"
         or "Immunization" or "AllergyIntolerance" or "Flag" or "RiskAssessment" or "DetectedIssue";
 
+    /// <summary>
+    /// The signed forms that stand behind Consents (Act 703/2023 §58), with what lies in them and what refers to them: who sees one knows that something
+    /// was declared.
+    /// </summary>
+    /// <remarks>
+    /// A form is named by a Consent of its own controller: nobody hides another's entry by naming it. It stays one whatever becomes of the Consent.
+    /// </remarks>
+    /// <returns>Null: there are none.</returns>
+    public static BitArray? FormsOf(RowTable table, int head) => new Finding(table, Withheld.Nothing, head).Forms();
+
+    /// <summary>Types that a signed form may have; a Contract is not stored here.</summary>
+    private static bool IsForm(string type) => type is "DocumentReference" or "Binary" or "QuestionnaireResponse";
+
     /// <summary>Finds them in time linear in rows and references.</summary>
     public static WithheldRows Of(RowTable table, Withheld withheld, int head)
     {
@@ -80,6 +93,35 @@ sealed class WithheldRows
             }
             AddOf(new(withheld.ServiceEvents, StringComparer.Ordinal), spreading);
             return spreading.Done();
+        }
+
+        public BitArray? Forms()
+        {
+            var forms = new HashSet<int>();
+            for (var sequence = 1; sequence <= head; sequence++)
+            {
+                ref readonly var facts = ref table.FactsOf(sequence);
+                if (table.TypeOf(facts) == "Consent")
+                    AddForms(facts, forms);
+            }
+            // What lies in a form may have been stored before it.
+            foreach (var form in forms.ToArray())
+                for (var version = table.NewestOf(form, head); version > 0; version = table.FactsOf(version).Previous)
+                    AddForms(table.FactsOf(version), forms);
+            if (forms.Count == 0)
+                return null;
+            var spreading = new Spreading(this, static type => type is "Patient" or "Consent", takesNaming: false);
+            for (var sequence = 1; sequence <= head; sequence++)
+                if (forms.Contains(table.FactsOf(sequence).First))
+                    spreading.Add(sequence);
+            return spreading.Done();
+        }
+
+        private void AddForms(in RowTable.Facts of, HashSet<int> forms)
+        {
+            foreach (var target in table.TargetsOf(of))
+                if (target <= head && table.ControllerOf(table.FactsOf(target)) == table.ControllerOf(of) && IsForm(table.TypeOf(table.FactsOf(target))))
+                    forms.Add(target);
         }
 
         /// <summary>

@@ -1,0 +1,169 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+
+namespace KantaGateway.Tests.Repository;
+
+/// <summary>Act 703/2023 §58, EHDS Art. 8: the signed form behind a Consent is for the person and for the register that keeps it, for nobody else.</summary>
+public sealed class SignedFormTests : IAsyncLifetime
+{
+    private const string Text = "urn:uuid:00000000-0000-4000-8000-00000000000a";
+
+    private RepositoryWorld _world = null!;
+    private Caller _aurora = null!, _desk = null!, _other = null!, _person = null!, _custodian = null!;
+
+    public async Task InitializeAsync()
+    {
+        _world = await RepositoryWorld.StartAsync();
+        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _desk = _aurora.With(s => s with { MayDeclare = true });
+        _other = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed);
+        _person = _world.AsPerson(_aurora.Grant.Compartment);
+        _custodian = _person.With(s => s with { Withheld = new() { FromCustodians = true, UnknownShownBefore = DateTimeOffset.MaxValue } });
+        await _aurora.StoreAsync(Some.Patient());
+    }
+
+    public async Task DisposeAsync() => await _world.DisposeAsync();
+
+    [Theory]
+    [InlineData("DocumentReference")]
+    [InlineData("Binary")]
+    [InlineData("QuestionnaireResponse")]
+    public async Task A_form_is_hidden_on_every_road_from_the_moment_at_which_a_consent_names_it(string type)
+    {
+        var form = await FormAsync(type);
+        var listed = new JsonObject
+        {
+            ["resourceType"] = "List", ["status"] = "current", ["mode"] = "working", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+            ["entry"] = new JsonArray(new JsonObject { ["item"] = Some.To(form) }),
+        };
+        var telling = new[] { "List/" + await _aurora.StoreAsync(listed), "Provenance/" + await _aurora.StoreAsync(ProvenanceOf(form)) };
+        var version = (string)(await _other.GetAsync(form)).Is(HttpStatusCode.OK).Json["meta"]!["versionId"]!;
+        for (var i = 0; i < 3; i++)
+            await _aurora.StoreAsync(Another(listed));
+        var page = (await _other.GetAsync("List?_count=1&_sort=-_lastUpdated")).Is(HttpStatusCode.OK).Link("next")!;
+        (await _other.GetAsync("List?_include=List:item")).Is(HttpStatusCode.OK);
+
+        await _desk.StoreAsync(Naming(form));
+
+        foreach (var hidden in (string[])[form, $"{form}/_history", $"{form}/_history/{version}", .. telling])
+            (await _other.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+        for (var next = page; next is not null;)
+        {
+            var reply = (await _other.GetAsync(next)).Is(HttpStatusCode.OK);
+            Assert.Empty(reply.Ids);
+            next = reply.Link("next");
+        }
+        foreach (var road in (string[])[type, "List?_include=List:item", $"{type}?_summary=count"])
+        {
+            var reply = (await _other.GetAsync(road)).Is(HttpStatusCode.OK);
+            AssertTellsNothing(reply);
+            Assert.Equal(0, (int)reply.Json["total"]!);
+        }
+        foreach (var road in (string[])[$"_history?patient={_other.PatientId}", $"Patient/{_other.PatientId}/$everything"])
+            AssertTellsNothing((await _other.GetAsync(road)).Is(HttpStatusCode.OK));
+        AssertTellsNothing((await _other.TransactAsync(Some.Transaction(("GET", form, null, null), ("POST", "Observation", Some.Observation(_other.PatientId), null)))).Is(HttpStatusCode.OK));
+        // A reference to it fails as one to nothing.
+        var referring = Another(listed);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await _other.CreateAsync(referring)).Status);
+
+        foreach (var road in (string[])[form, $"{form}/_history/{version}", .. telling])
+        {
+            (await _aurora.GetAsync(road)).Is(HttpStatusCode.OK);
+            (await _person.GetAsync(road)).Is(HttpStatusCode.OK);
+            // A child's declarations are the child's.
+            (await _custodian.GetAsync(road)).Is(HttpStatusCode.NotFound);
+        }
+
+        void AssertTellsNothing(Reply reply)
+        {
+            foreach (var name in (string[])[form, .. telling])
+                Assert.DoesNotContain(name.Split('/')[1], reply.Text);
+        }
+    }
+
+    [Fact]
+    public async Task What_lies_in_a_form_is_hidden_with_it_also_when_it_was_stored_before()
+    {
+        var scan = await _aurora.StoreAsync(Binary());
+        var form = "DocumentReference/" + await _aurora.StoreAsync(Document("Binary/" + scan));
+        var other = "Binary/" + await _aurora.StoreAsync(Binary());
+        await _desk.StoreAsync(Naming(form));
+        (await _other.GetAsync("Binary/" + scan)).Is(HttpStatusCode.NotFound);
+        (await _aurora.GetAsync("Binary/" + scan)).Is(HttpStatusCode.OK);
+        (await _other.GetAsync(other)).Is(HttpStatusCode.OK);
+
+        var together = (await _aurora.TransactAsync(Some.Transaction(("POST", "Binary", Binary(), Text), ("POST", "DocumentReference", Document(Text), null)))).Is(HttpStatusCode.OK);
+        string[] stored = [.. together.Json["entry"]!.AsArray().Select(e => ((string)e!["response"]!["location"]!)[(RepositoryWorld.Base.Length + 1)..].Split("/_history/")[0])];
+        await _desk.StoreAsync(Naming(stored[1]));
+        foreach (var each in stored)
+            (await _other.GetAsync(each)).Is(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task A_form_stays_one_when_its_consent_is_withdrawn_and_when_it_is_deleted()
+    {
+        var form = await FormAsync("DocumentReference");
+        await _desk.StoreAsync(Naming(form));
+        var withdrawn = Some.Consent(_aurora.PatientId);
+        withdrawn["status"] = "inactive";
+        await _desk.StoreAsync(withdrawn);
+        (await _aurora.DeleteAsync(form)).Is(HttpStatusCode.NoContent);
+        (await _other.GetAsync(form)).Is(HttpStatusCode.NotFound);
+        Assert.DoesNotContain(form.Split('/')[1], (await _other.GetAsync("DocumentReference/_history?patient=" + _other.PatientId)).Is(HttpStatusCode.OK).Text);
+        (await _aurora.GetAsync(form)).Is(HttpStatusCode.Gone);
+    }
+
+    [Fact]
+    public async Task A_consent_hides_no_entry_of_another_controller_and_none_that_is_no_form()
+    {
+        // A single document is no scope of a denial (§59.1), by no detour either.
+        var document = await FormAsync("DocumentReference");
+        await _person.StoreAsync(Naming(document));
+        (await _other.GetAsync(document)).Is(HttpStatusCode.OK);
+        var observation = "Observation/" + await _aurora.StoreAsync(Some.Observation(_aurora.PatientId));
+        var consent = Some.Consent(_aurora.PatientId);
+        consent["provision"] = new JsonObject { ["data"] = new JsonArray(new JsonObject { ["meaning"] = "instance", ["reference"] = Some.To(observation) }) };
+        await _desk.StoreAsync(consent);
+        (await _other.GetAsync(observation)).Is(HttpStatusCode.OK);
+    }
+
+    private async Task<string> FormAsync(string type) => $"{type}/" + await _aurora.StoreAsync(type switch
+    {
+        "Binary" => Binary(),
+        "DocumentReference" => Document(null),
+        _ => new() { ["resourceType"] = type, ["status"] = "completed", ["subject"] = Some.To("Patient/" + _aurora.PatientId) },
+    });
+
+    private JsonObject Binary() => new()
+    {
+        ["resourceType"] = "Binary", ["contentType"] = "text/plain", ["securityContext"] = Some.To("Patient/" + _aurora.PatientId), ["data"] = "S2llbHRvbG9tYWtl",
+    };
+
+    private JsonObject Document(string? content) => new()
+    {
+        ["resourceType"] = "DocumentReference", ["status"] = "current", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+        ["content"] = new JsonArray(new JsonObject
+        {
+            ["attachment"] = content is null ? new JsonObject { ["contentType"] = "text/plain", ["title"] = "Kieltolomake" } : new JsonObject { ["contentType"] = "text/plain", ["url"] = content },
+        }),
+    };
+
+    private JsonObject Naming(string form)
+    {
+        var consent = Some.Consent(_aurora.PatientId);
+        if (form.StartsWith("Binary/", StringComparison.Ordinal))
+            consent["sourceAttachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = form };
+        else
+            consent["sourceReference"] = Some.To(form);
+        return consent;
+    }
+
+    private static JsonObject ProvenanceOf(string target) => new()
+    {
+        ["resourceType"] = "Provenance", ["recorded"] = "2026-01-05T08:10:00+02:00", ["target"] = new JsonArray(Some.To(target)),
+        ["agent"] = new JsonArray(new JsonObject { ["who"] = new JsonObject { ["display"] = "Klinikka Aurora" } }),
+    };
+
+    private static JsonObject Another(JsonObject resource) => resource.DeepClone().AsObject();
+}
