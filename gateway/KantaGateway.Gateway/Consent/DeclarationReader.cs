@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
@@ -42,7 +41,6 @@ public static class DeclarationReader
         {
             Id = Text(consent, "id") ?? "",
             VersionId = consent.TryGetProperty("meta", out var meta) ? Text(meta, "versionId") ?? "" : "",
-            Order = OrderOf(consent),
             At = Start(at),
             IsActive = Text(consent, "status") == "active",
             From = from,
@@ -53,10 +51,6 @@ public static class DeclarationReader
             IsSigned = IsSigned(consent),
         }, default);
     }
-
-    /// <summary>When its version was stored, by the repository's clock; last where it is not stored.</summary>
-    private static long OrderOf(JsonElement consent) => consent.TryGetProperty("meta", out var meta) && Text(meta, "versionId") is not null
-        && Text(meta, "lastUpdated") is { } text && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, out var stored) ? stored.UtcTicks : long.MaxValue;
 
     private static object Permission(JsonElement permit) =>
         Text(permit, "type") != "permit" ? DenyReason.UnknownDeclaration

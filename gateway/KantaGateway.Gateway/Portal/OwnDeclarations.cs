@@ -14,16 +14,15 @@ namespace KantaGateway.Gateway.Portal;
 /// <param name="Informed">The confirmation of the informing text now in force; null when there is none, or one of an older text only.</param>
 /// <param name="Permission">The disclosure permission in force.</param>
 /// <param name="Denials">Those in force, newest first.</param>
+/// <param name="DeniesAll">Whether everything is denied, by a denial or by what nobody can read.</param>
 /// <param name="Unreadable">Ids of Consents that are no declaration of ours; each is taken for a denial of everything.</param>
 /// <param name="Accesses">What professionals have recorded of their own access, newest first.</param>
 /// <param name="All">Everything that can be read, in force or not.</param>
 internal sealed record DeclarationState(
-    Informing? Informed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials, IReadOnlyList<string> Unreadable, IReadOnlyList<RecordedAccess> Accesses,
+    Informing? Informed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials, bool DeniesAll, IReadOnlyList<string> Unreadable, IReadOnlyList<RecordedAccess> Accesses,
     IReadOnlyList<Declaration> All)
 {
-    public static readonly DeclarationState None = new(null, null, [], [], [], []);
-
-    public bool DeniesAll => Unreadable.Count > 0 || Denials.Any(d => d.Target is DenialTarget.All);
+    public static readonly DeclarationState None = new(null, null, [], false, [], [], []);
 
     /// <summary>Key of the sentence that sums it up. Follows the order of the decision: whatever is missing leaves the own register.</summary>
     public string Sentence => (DeniesAll, Informed is not null && Permission is not null, Denials.Count) switch
@@ -43,12 +42,18 @@ internal sealed record RecordedAccess(AccessRecord Record, string? Reason, Emerg
 
 /// <summary>The citizen's declarations of will, read and written as FHIR Consents through the same steps as every request.</summary>
 /// <remarks>Act 703/2023 §54, §58, §59, §68. Whether a declaration is allowed is decided in step 3, not here.</remarks>
-internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher ids, PrintedDeclarations prints, TimeProvider time)
+internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees, IdentifierCipher ids, PrintedDeclarations prints, TimeProvider time)
 {
+    /// <summary>
+    /// What is declared and what of it is in force: by the very policy that decisions rest on, so that a page never says another thing than what is done. The Consents
+    /// themselves are read for their words, and so that it is on record that they were shown.
+    /// </summary>
+    /// <returns>Nothing for custodians, to whom declarations are not shown (§51).</returns>
     /// <exception cref="RefusedException">The declarations could not be read.</exception>
     public async Task<DeclarationState> ReadAsync(Requester citizen, CancellationToken cancel)
     {
-        var declarations = new List<Declaration>();
+        if (citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian })
+            return DeclarationState.None;
         var unreadable = new List<string>();
         var reasons = new Dictionary<string, string?>(StringComparer.Ordinal);
         var form = Encoding.ASCII.GetBytes($"patient={PatientId(citizen)}&_count=200");
@@ -59,7 +64,6 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
             foreach (var consent in bundle.Each("entry").Select(e => e.At("resource")).OfType<JsonElement>())
                 if (Declarations.Read(consent) is { } declaration)
                 {
-                    declarations.Add(declaration);
                     if (declaration is EmergencyAccess)
                         reasons[declaration.Id] = Declarations.ReasonTextOf(consent);
                 }
@@ -70,13 +74,13 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IdentifierCipher 
             answer = await requests.SendAsync(citizen, "GET", next, cancel: cancel);
         }
         var now = time.GetUtcNow();
-        var policy = PolicySnapshot.Compile(0, declarations, []);
-        var (permission, denials) = policy.InForceAt(now);
+        var policy = await sees.PolicyAsync(citizen, cancel);
+        var (state, declarations) = (policy.At(now), policy.Declarations);
         var acknowledged = declarations.OfType<Acknowledgement>().Where(a => a.IsActive).Select(a => a.Emergency).ToHashSet(StringComparer.Ordinal);
-        return new(policy.At(now).IsInformed ? declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.Order) : null, permission, denials, unreadable,
+        return new(state.IsInformed ? declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.Order) : null, state.Permission, state.Denials, state.Denied.DeniesAll, unreadable,
         [
             .. declarations.OfType<AccessRecord>().Where(r => r is not EmergencyReview).OrderByDescending(r => r.At).Select(r => new RecordedAccess(
-                r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? policy.At(now).ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
+                r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? state.ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
         ], declarations);
     }
 

@@ -41,6 +41,12 @@ internal interface IWhoSeesWhat
     /// <exception cref="FaultException">The asker may not know, may not declare this, or the repository cannot be reached.</exception>
     async Task<IReadOnlyList<SeenOfController>> OfAsync(Requester citizen, Declaration? about, CancellationToken cancel) => (await PreviewAsync(citizen, about, cancel)).Seen;
 
+    /// <summary>What decisions about the person's record rest on, as the repository has it now.</summary>
+    /// <param name="citizen">The person, or who holds a mandate of theirs.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <exception cref="FaultException">The asker may not know, or the repository cannot be reached.</exception>
+    Task<PolicySnapshot> PolicyAsync(Requester citizen, CancellationToken cancel);
+
     /// <inheritdoc cref="OfAsync"/>
     Task<(IReadOnlyList<SeenOfController> Seen, Asked Asked)> PreviewAsync(Requester citizen, Declaration? about, CancellationToken cancel);
 
@@ -59,6 +65,9 @@ internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, 
 {
     /// <summary>In the order of their numbers; the public providers of Uusimaa where there are any.</summary>
     private readonly Viewer[] _viewers = [.. Enum.GetValues<Viewer>().Where(viewer => viewer != Viewer.Joint || options.JointControllers.Count > 0)];
+
+    /// <inheritdoc />
+    public async Task<PolicySnapshot> PolicyAsync(Requester citizen, CancellationToken cancel) => (await AskAsync(citizen, [], cancel)).Asked.Policy;
 
     /// <inheritdoc />
     public async Task<(IReadOnlyList<SeenOfController>, Asked)> PreviewAsync(Requester citizen, Declaration? about, CancellationToken cancel)

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Text;
+using System.Text.Json;
 using KantaGateway.Fhir.Profiles;
+using KantaGateway.Gateway.Consent;
 
 namespace KantaGateway.Tests.Portal;
 
@@ -250,6 +252,19 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.Contains("data-then=\"1\"", (await _portal.GetAsync("/consent/permit")).Html);
         await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
         Assert.DoesNotContain("data-preview", (await _portal.GetAsync("/consent/permit")).Html);
+    }
+
+    [Fact]
+    public async Task What_decisions_rest_on_is_what_the_page_says_whatever_the_consents_are_dated()
+    {
+        await InformAsync();
+        var stored = DateTimeOffset.UtcNow;
+        // The one stored last is dated before the one that it withdraws.
+        _portal.Record.Add(Encoding.UTF8.GetString(Declarations.Denial(_portal.Record.PatientId, new DenialTarget.All(), stored)));
+        Assert.Contains("data-denials=\"1\"", await ConsentAsync());
+        using var earlier = JsonDocument.Parse(Declarations.Denial(_portal.Record.PatientId, new DenialTarget.All(), stored.AddDays(-1)));
+        _portal.Record.Add(Encoding.UTF8.GetString(Declarations.Withdrawn(earlier.RootElement)));
+        Assert.Contains("data-denials=\"0\"", await ConsentAsync());
     }
 
     [Fact]

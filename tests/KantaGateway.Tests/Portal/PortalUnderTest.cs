@@ -1,6 +1,7 @@
 using KantaGateway.Gateway.Consent;
 using System.Net;
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
@@ -62,7 +63,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")}]");
         builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
         builder.AddPortal(options);
-        builder.Services.AddSingleton<IWhoSeesWhat>(new SeenByNobody()).AddSingleton<IAccessLog>(record.Log);
+        builder.Services.AddSingleton<IWhoSeesWhat>(new SeenByNobody(record)).AddSingleton<IAccessLog>(record.Log);
         var app = builder.Build();
         // The public listener speaks TLS; its cookies refuse anything else.
         app.Use((context, next) =>
@@ -145,9 +146,11 @@ internal sealed class PortalUnderTest : IAsyncDisposable
     }
 }
 
-/// <summary>Nobody sees anything of anybody; with a choice at hand everybody sees one of two entries.</summary>
-internal sealed class SeenByNobody : IWhoSeesWhat
+/// <summary>Nobody sees anything of anybody; with a choice at hand everybody sees one of two entries. What is in force follows from the record.</summary>
+internal sealed class SeenByNobody(RecordInMemory record) : IWhoSeesWhat
 {
+    public Task<PolicySnapshot> PolicyAsync(Requester citizen, CancellationToken cancel) => Task.FromResult(record.Policy);
+
     public Task<(SeenEntry, Asked)> ExplainAsync(Requester citizen, string type, string id, Onlooker onlooker, CancellationToken cancel) => throw new NotSupportedException();
 
     public Task<(IReadOnlyList<SeenOfController>, Asked)> PreviewAsync(Requester citizen, Declaration? about, CancellationToken cancel) =>
@@ -175,7 +178,12 @@ internal sealed class LogInMemory : IAccessLog
 internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
 {
     private readonly List<(JsonObject Resource, string Controller)> _resources = [];
+    private readonly Dictionary<string, long> _stored = [];
     private long _sequence = 1;
+
+    /// <summary>As the repository would give it: in the order of storing, whatever the Consents are dated.</summary>
+    public PolicySnapshot Policy => PolicySnapshot.Compile(_sequence, Of("Consent").Select(c =>
+        Declarations.Read(JsonElement.Parse(c.ToJsonString())) is { } declaration ? declaration with { Order = _stored[declaration.Id] } : null), []);
 
     public LogInMemory Log { get; } = new();
 
@@ -219,6 +227,7 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
         resource["id"] = id;
         resource["meta"] = new JsonObject { ["versionId"] = ids.VersionId(PortalUnderTest.Self, sequence), ["lastUpdated"] = "2026-03-12T10:00:00Z" };
         _resources.Add((resource, controller));
+        _stored[id] = sequence;
         return id;
     }
 
@@ -234,6 +243,7 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
             return new(412, new HeaderDictionary(), []);
         resource["meta"] = new JsonObject { ["versionId"] = ids.VersionId(PortalUnderTest.Self, _sequence++), ["lastUpdated"] = "2026-03-12T11:00:00Z" };
         _resources[at] = (resource, controller);
+        _stored[id] = _sequence - 1;
         return new(200, new HeaderDictionary(), []);
     }
 
