@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
+using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Consent;
 
@@ -94,13 +95,17 @@ public static partial class ConsentDecision
                     : null);
             case EmergencyReview review:
                 var emergency = state.Emergency(review.Emergency);
-                var isAnothers = emergency is not null && emergency.Organisation == organisation && emergency.Professional != requester.ProfessionalId
-                    && requester.Unit is { } unit && unit != emergency.Unit;
-                return (Rule.ReviewsEmergency, isAnothers && state.ReviewOf(review.Emergency) is null ? null : DenyReason.NoReview);
+                return (Rule.ReviewsEmergency, emergency is not null && MayReview(requester, emergency) && state.ReviewOf(review.Emergency) is null ? null : DenyReason.NoReview);
             default:
                 return (Rule.RecordsAccess, DenyReason.UnknownDeclaration);
         }
     }
+
+    /// <summary>Whether a professional may settle an emergency: one that somebody else of another unit of the own organisation recorded (EHDS Art. 11(5)).</summary>
+    /// <remarks>Not in a task of support, which is for bookings and orders (decree 457/2024 §7). Who may settle it may find it too.</remarks>
+    public static bool MayReview(Requester requester, EmergencyAccess emergency) =>
+        requester is { Kind: RequesterKind.Professional, ProfessionalId: { } self, Unit: { } unit, Tasks: not TaskClass.Support }
+        && emergency.Organisation == requester.Organisation.ToString() && emergency.Professional != self && emergency.Unit != unit;
 
     private static bool IsTooLong(AccessRecord record, TimeSpan most, DateTimeOffset now) =>
         record.Until is not { } until || until - (record.From ?? record.At) > most || until > now + most + Declaration.Skew;

@@ -282,10 +282,12 @@ public static partial class ConsentDecision
             return DecideDeclarationOfPerson(requester, interaction, policy, now);
         var hour = ReleaseHour.Of(now);
         var types = reach.Types(requester, interaction.ReadsBy);
-        var key = new PermitKey(Rule.SelfRead, IsWrite: false, hour.Name, Register.Patient, types, null, ProtectedService.None, ProtectedService.None);
         if (requester.OnBehalfOf is null)
+        {
+            var key = new PermitKey(Rule.SelfRead, IsWrite: false, hour.Name, Register.Patient, types, null, ProtectedService.None, ProtectedService.None);
             return reach.Permits.Find(key) ?? reach.Permits.Keep(key, new(LegalBasis.OwnData,
                 new DisclosureScope { Breadth = Breadth.WholePerson, Withheld = hour.Withheld, Types = types }, [Rule.SelfRead, Rule.ReleaseDelay], RestsOnPolicy: false));
+        }
 
         // §34, §51: what a minor able to decide has denied, or nobody knows, is not for custodians.
         var isCustodian = requester.OnBehalfOf.Kind == RepresentationKind.Custodian;

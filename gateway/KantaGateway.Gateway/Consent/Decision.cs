@@ -84,7 +84,7 @@ public enum DenyReason
     /// <summary>An emergency of the professional has not been reviewed in time, or was found to be none.</summary>
     EmergenciesRest,
 
-    /// <summary>The emergency is not there, is settled, or is the reviewer's own or of the reviewer's own unit.</summary>
+    /// <summary>The emergency is not there, is settled, is the reviewer's own or of the reviewer's own unit, or the task is none that reviews.</summary>
     NoReview,
 
     /// <summary>The professional's task does not reach a type that is written, or read within a transaction (decree 457/2024 §7, §8).</summary>

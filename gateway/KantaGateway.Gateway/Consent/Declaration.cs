@@ -104,13 +104,13 @@ public sealed record DisclosureDenial : Declaration
 }
 
 /// <summary>
-/// The person has read the notice of an emergency (EHDS Art. 9, 11(5)). The emergency's own Consent is the notice, written in one commit with what it opens and
-/// seen by the person as new until this is there: none can go unnoticed.
+/// The person has read the notice of an emergency (EHDS Art. 9, 11(5)), or of what a desk has recorded for them (§58). The Consent itself is the notice, written in one
+/// commit with what it opens and seen by the person as new until this is there: none can go unnoticed.
 /// </summary>
 public sealed record Acknowledgement : Declaration
 {
-    /// <summary>Logical id of the emergency's Consent.</summary>
-    public required string Emergency { get; init; }
+    /// <summary>Logical id of the Consent that was read of.</summary>
+    public required string Notice { get; init; }
 }
 
 /// <summary>What a professional records about the own access to a person's data.</summary>

@@ -27,7 +27,7 @@ public static class DeclarationReader
         var read = (KindOf(consent), provision) switch
         {
             (Declarations.InformingKind, null) when InformingVersionOf(consent) is { } text => new Informing { At = default, TextVersion = text },
-            (Declarations.AcknowledgementKind, null) when EmergencyOf(consent) is { } emergency => new Acknowledgement { At = default, Emergency = emergency },
+            (Declarations.AcknowledgementKind, null) when SourceOf(consent) is { } notice => new Acknowledgement { At = default, Notice = notice },
             (Declarations.PermissionKind, { } permit) => Permission(permit),
             (Declarations.DenialKind, { } deny) => Denial(deny),
             (Declarations.ConfirmationKind, { } access) => Confirmation(consent, access),
@@ -133,7 +133,7 @@ public static class DeclarationReader
     private static object Review(JsonElement consent, JsonElement access)
     {
         if (Text(access, "type") is not ("permit" or "deny") || !HasOnly(access, "type", "actor") || Who(consent, access) is not var (professional, organisation, unit)
-            || EmergencyOf(consent) is not { } emergency)
+            || SourceOf(consent) is not { } emergency)
             return DenyReason.UnknownDeclaration;
         return new EmergencyReview
         {
@@ -157,10 +157,10 @@ public static class DeclarationReader
         return (professional, organisation, rest.FirstOrDefault());
     }
 
-    /// <summary>The emergency that a Consent names as its source.</summary>
-    private static string? EmergencyOf(JsonElement consent) =>
+    /// <summary>The Consent that a Consent names as its source: an emergency, or what was read of.</summary>
+    private static string? SourceOf(JsonElement consent) =>
         TryGet(consent, "sourceReference", out var source) && Text(source, "reference") is { } reference && reference.StartsWith("Consent/", StringComparison.Ordinal)
-        && Guid.TryParseExact(reference["Consent/".Length..], "D", out var emergency) ? emergency.ToString("D") : null;
+        && Guid.TryParseExact(reference["Consent/".Length..], "D", out var id) ? id.ToString("D") : null;
 
     /// <summary>Why there was an emergency; null where it is not said, by code and in words.</summary>
     internal static (EmergencyReason Reason, string Text)? ReasonOf(JsonElement consent)

@@ -26,7 +26,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <item><term>allowed in an emergency</term><description>one nested <c>provision</c> of type permit and purpose ETREAT</description></item>
 /// <item><term>confirmation, emergency, review</term><description><c>provision.actor</c> the Practitioner by identifier, <c>organization</c> its organisation and then its unit, <c>period</c>, <c>purpose</c>;
 /// protected services as <c>securityLabel</c>; the reason of an emergency in <see cref="ReasonUrl"/>; a review names the emergency in <c>sourceReference</c></description></item>
-/// <item><term>acknowledgement</term><description>no <c>provision</c>; the emergency in <c>sourceReference</c></description></item>
+/// <item><term>acknowledgement</term><description>no <c>provision</c>; what was read of in <c>sourceReference</c>, an emergency or what a desk recorded</description></item>
 /// </list>
 /// </remarks>
 public static class Declarations
@@ -144,14 +144,14 @@ public static class Declarations
         return Bytes(consent);
     }
 
-    /// <summary>The person has read the notice of an emergency.</summary>
+    /// <summary>The person has read the notice of an emergency, or of what a desk recorded.</summary>
     /// <param name="patientId">Logical id of the Patient.</param>
-    /// <param name="emergency">Logical id of the emergency's Consent.</param>
+    /// <param name="notice">Logical id of its Consent.</param>
     /// <param name="at">When, UTC.</param>
-    public static byte[] Acknowledged(string patientId, string emergency, DateTimeOffset at)
+    public static byte[] Acknowledged(string patientId, string notice, DateTimeOffset at)
     {
         var consent = Consent(patientId, at, AcknowledgementKind, Act + "#54", null);
-        consent["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + emergency };
+        consent["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + notice };
         return Bytes(consent);
     }
 

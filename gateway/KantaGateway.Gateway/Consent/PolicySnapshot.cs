@@ -162,6 +162,13 @@ public sealed class PolicySnapshot
     /// <param name="now">UTC.</param>
     public bool HasOverdueEmergency(string? professional, string? organisation, DateTimeOffset now) => At(now).HasOverdue(professional, organisation, now);
 
+    /// <summary>The emergencies that nobody has settled yet, over or not (EHDS Art. 11(5)).</summary>
+    public IReadOnlyList<EmergencyAccess> UnsettledAt(DateTimeOffset now)
+    {
+        var state = At(now);
+        return [.. state.Records.OfType<EmergencyAccess>().Where(emergency => state.ReviewOf(emergency.Id) is null)];
+    }
+
     /// <summary>What of the person's declarations is in force: the permission, and the denials newest first.</summary>
     public (DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials) InForceAt(DateTimeOffset now)
     {

@@ -76,7 +76,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
         var now = time.GetUtcNow();
         var policy = await sees.PolicyAsync(citizen, cancel);
         var (state, declarations) = (policy.At(now), policy.Declarations);
-        var acknowledged = declarations.OfType<Acknowledgement>().Where(a => a.IsActive).Select(a => a.Emergency).ToHashSet(StringComparer.Ordinal);
+        var acknowledged = declarations.OfType<Acknowledgement>().Where(a => a.IsActive).Select(a => a.Notice).ToHashSet(StringComparer.Ordinal);
         return new(state.IsInformed ? declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.Order) : null, state.Permission, state.Denials, state.Denied.DeniesAll, unreadable,
         [
             .. declarations.OfType<AccessRecord>().Where(r => r is not EmergencyReview).OrderByDescending(r => r.At).Select(r => new RecordedAccess(

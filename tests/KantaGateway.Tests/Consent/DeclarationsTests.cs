@@ -231,7 +231,7 @@ public class DeclarationsTests
         { At = Now, Professional = "reviewer", Organisation = Own, RecordedBy = Own, Unit = Own + ".10.2", Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1", IsJustified = true };
         yield return ("review that finds an emergency", Declarations.Review(PatientId, review), review);
         yield return ("review that finds none", Declarations.Review(PatientId, review with { IsJustified = false }), review with { IsJustified = false });
-        yield return ("acknowledgement", Declarations.Acknowledged(PatientId, "4f6c0b3e-1111-4000-8000-0000000000e1", Now), new Acknowledgement { At = Now, Emergency = "4f6c0b3e-1111-4000-8000-0000000000e1" });
+        yield return ("acknowledgement", Declarations.Acknowledged(PatientId, "4f6c0b3e-1111-4000-8000-0000000000e1", Now), new Acknowledgement { At = Now, Notice = "4f6c0b3e-1111-4000-8000-0000000000e1" });
     }
 
     private static JsonObject CaseOf(string name)

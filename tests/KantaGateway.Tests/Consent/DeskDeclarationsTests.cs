@@ -174,20 +174,33 @@ public class DeskDeclarationsTests
         Assert.Equal(DenyReason.DeclarationByAnother, (DecideReview(Review with { Unit = OtherUnit }, unit: Unit) as Decision.Deny)?.Reason);
         Assert.Equal(DenyReason.DeclarationByAnother, (DecideReview(Review, unit: null) as Decision.Deny)?.Reason);
         Assert.Equal(DenyReason.NoReview, (DecideReview(Review with { Professional = Me }, who: Me) as Decision.Deny)?.Reason);
+        // Bookings and orders are no reviewing (decree §7); to look after the provider's own data is (§9).
+        Assert.Equal(DenyReason.NoReview, (DecideReview(Review, tasks: TaskClass.Support) as Decision.Deny)?.Reason);
+        Assert.IsType<Decision.Permit>(DecideReview(Review, tasks: TaskClass.Administration));
     }
 
-    private static Decision DecideReview(EmergencyReview review, string who = "reviewer", string? unit = OtherUnit, bool settled = false)
+    [Fact]
+    public void Who_may_settle_an_emergency_is_a_professional_alone()
+    {
+        var reviewer = ConsentWorld.Requester("professional") with { ProfessionalId = "reviewer", Unit = OtherUnit };
+        Assert.True(ConsentDecision.MayReview(reviewer, Emergency));
+        Assert.False(ConsentDecision.MayReview(reviewer with { Kind = KantaGateway.Gateway.Identification.RequesterKind.System }, Emergency));
+        Assert.False(ConsentDecision.MayReview(reviewer with { ProfessionalId = null }, Emergency));
+        Assert.False(ConsentDecision.MayReview(reviewer, Emergency with { Organisation = "1.2.246.10.99000011" }));
+    }
+
+    private static Decision DecideReview(EmergencyReview review, string who = "reviewer", string? unit = OtherUnit, bool settled = false, TaskClass? tasks = null)
     {
         var stored = Emergency with { Id = EmergencyId, At = Now.AddDays(-1), Until = Now.AddDays(-1).AddMinutes(20) };
         Declaration[] declared = settled ? [stored, Review with { At = Now.AddHours(-1) }] : [stored];
-        return ConsentWorld.Decide(ConsentWorld.Requester("professional") with { ProfessionalId = who, Unit = unit },
+        return ConsentWorld.Decide(ConsentWorld.Requester("professional") with { ProfessionalId = who, Unit = unit, Tasks = tasks },
             ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: review), PolicySnapshot.Compile(7, declared, []));
     }
 
     [Fact]
     public void Only_the_person_acknowledges_the_notice_of_an_emergency()
     {
-        var read = new Acknowledgement { At = Now, Emergency = EmergencyId };
+        var read = new Acknowledgement { At = Now, Notice = EmergencyId };
         Assert.IsType<Decision.Permit>(Decide("citizen", read, declared: []));
         foreach (var other in (string[])["system", "professional"])
             Assert.Equal(DenyReason.DeclarationByAnother, Reason(other, read with { RecordedBy = Own, IsSigned = true }));

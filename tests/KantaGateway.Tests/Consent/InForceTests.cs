@@ -254,6 +254,19 @@ public sealed class InForceTests
     }
 
     [Fact]
+    public void An_emergency_is_unsettled_until_its_review_over_or_not()
+    {
+        EmergencyAccess over = Emergency(Now.AddDays(-2), "e1"), open = Emergency(Now, "e2");
+        Assert.Equal(["e1", "e2"], Policy(over, open).UnsettledAt(Now).Select(e => e.Id));
+        Assert.Equal(["e2"], Policy(over, open, Reviewed("e1")).UnsettledAt(Now).Select(e => e.Id));
+        Assert.Empty(Policy(over, Reviewed("e1")).UnsettledAt(Now));
+
+        static EmergencyAccess Emergency(DateTimeOffset at, string id) =>
+            new() { Id = id, At = at, Until = at.AddMinutes(20), Professional = Me, Organisation = Own, Reason = EmergencyReason.CannotBeAsked };
+        static EmergencyReview Reviewed(string id) => new() { Id = "r", At = Now.AddHours(-1), Professional = "reviewer", Organisation = Own, Emergency = id, IsJustified = true };
+    }
+
+    [Fact]
     public void The_first_review_stands()
     {
         var review = (EmergencyReview)ConsentWorld.Declared("emergency-unjustified")!;

@@ -50,7 +50,7 @@ public sealed class RepresentationTests
     [Fact]
     public void A_custodian_acknowledges_no_emergency_of_the_child()
     {
-        var write = ConsentWorld.Interaction(InteractionKind.Create, "Consent") with { Declares = new Acknowledgement { At = ConsentWorld.Now, Emergency = "e" } };
+        var write = ConsentWorld.Interaction(InteractionKind.Create, "Consent") with { Declares = new Acknowledgement { At = ConsentWorld.Now, Notice = "e" } };
         Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write));
         Assert.IsType<Decision.Permit>(Decide(For(ConsentWorld.Person, RepresentationKind.Mandate), write, ConsentWorld.Policy([], false)));
     }
