@@ -57,6 +57,9 @@ public enum DenyReason
     /// <summary>The Consent is not a declaration that the Act knows (§54, §59).</summary>
     UnknownDeclaration,
 
+    /// <summary>Consent.patient does not name, by a literal reference, the person whose record it would be stored in.</summary>
+    PatientNotNamed,
+
     /// <summary>A permission covers all patient data and is narrowed by denials only (§54.1).</summary>
     PermissionIsForAll,
 

@@ -14,7 +14,10 @@ public readonly record struct ReadDeclaration(Declaration? Declaration, DenyReas
 public static class DeclarationReader
 {
     /// <summary>Reads a Consent. One that is not exactly one of the known shapes is no declaration: writing it is refused, and one already stored counts as a denial of all.</summary>
-    public static ReadDeclaration Read(JsonElement consent)
+    /// <param name="consent">The resource.</param>
+    /// <param name="patient">Of one that is about to be written, the references by which it may name the Patient whose record it goes into; none: it is stored, where they were looked at.</param>
+    /// <remarks>Consent.patient names the person herself: what names her in another way would bind, and never be found among hers.</remarks>
+    public static ReadDeclaration Read(JsonElement consent, params ReadOnlySpan<string> patient)
     {
         if (Text(consent, "resourceType") != "Consent" || Text(consent, "status") is not ("active" or "inactive")
             || Text(consent, "dateTime") is not { } dateTime || !TimeRange.TryParse(dateTime, out var at) || consent.TryGetProperty("modifierExtension", out _)
@@ -37,6 +40,8 @@ public static class DeclarationReader
         };
         if (read is not Declaration declaration)
             return new(null, read is DenyReason reason ? reason : DenyReason.UnknownDeclaration);
+        if (!Names(consent, patient))
+            return new(null, DenyReason.PatientNotNamed);
         return new(declaration with
         {
             Id = Text(consent, "id") ?? "",
@@ -51,6 +56,10 @@ public static class DeclarationReader
             IsSigned = IsSigned(consent),
         }, default);
     }
+
+    private static bool Names(JsonElement consent, ReadOnlySpan<string> patient) =>
+        TryGet(consent, "patient", out var its) && Text(its, "reference") is { } reference
+        && (patient.IsEmpty ? reference.StartsWith("Patient/", StringComparison.Ordinal) && Guid.TryParseExact(reference["Patient/".Length..], "D", out _) : patient.Contains(reference));
 
     private static object Permission(JsonElement permit) =>
         Text(permit, "type") != "permit" ? DenyReason.UnknownDeclaration

@@ -186,7 +186,7 @@ public static class Declarations
         return Bytes(withdrawn);
     }
 
-    /// <inheritdoc cref="DeclarationReader.Read(JsonElement)"/>
+    /// <inheritdoc cref="DeclarationReader.Read"/>
     public static Declaration? Read(JsonElement consent) => DeclarationReader.Read(consent).Declaration;
 
     private static JsonObject Record(string patientId, AccessRecord record, string kind, string policy, JsonObject provision)

@@ -498,7 +498,8 @@ public sealed class InteractionReader
         if (interaction.Type != "Consent")
             return interaction;
         using var document = JsonDocument.Parse(body);
-        var (declaration, objection) = DeclarationReader.Read(document.RootElement);
+        var patient = "Patient/" + _ids.PatientId(interaction.Compartment);
+        var (declaration, objection) = DeclarationReader.Read(document.RootElement, patient, $"{_options.PublicAddress}/fhir/{patient}");
         return interaction with
         {
             Declares = declaration,

@@ -48,6 +48,22 @@ public class DeclarationsTests
         Assert.Null(Declarations.Read(document.RootElement));
     }
 
+    /// <summary>Where it is about to be written is known, and by which references the Patient of that record is named.</summary>
+    [Theory]
+    [InlineData("Patient/0b0a55d2-799a-45f5-a161-6a4a5faad1f8", true)]
+    [InlineData("https://kanta.example/fhir/Patient/0b0a55d2-799a-45f5-a161-6a4a5faad1f8", true)]
+    [InlineData("https://another.example/fhir/Patient/0b0a55d2-799a-45f5-a161-6a4a5faad1f8", false)]
+    [InlineData("Patient/4f6c0b3e-1111-4000-8000-000000000001", false)]
+    [InlineData(null, false)]
+    public void What_is_written_names_the_person_whose_record_it_goes_into(string? reference, bool isNamed)
+    {
+        var consent = CaseOf("permission");
+        consent["patient"] = new JsonObject { ["reference"] = reference };
+        using var document = JsonDocument.Parse(consent.ToJsonString());
+        var (declaration, objection) = DeclarationReader.Read(document.RootElement, "Patient/" + PatientId, "https://kanta.example/fhir/Patient/" + PatientId);
+        Assert.Equal((isNamed, isNamed ? default : DenyReason.PatientNotNamed), (declaration is not null, objection));
+    }
+
     [Fact]
     public void A_withdrawn_declaration_is_the_same_one_out_of_force()
     {

@@ -176,6 +176,28 @@ public class DeclaredAtTheDeskTests
         Assert.Contains(HouseInMemory.Secret, (await house.Reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
     }
 
+    /// <summary>EHDS Art. 9: what bound and did not name her she would never be shown.</summary>
+    [Fact]
+    public async Task What_does_not_name_the_person_whose_it_is_does_not_bind()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var now = DateTimeOffset.UtcNow;
+        foreach (var nobody in (string?[])[null, """{"display":"potilas"}""", """{"type":"Patient","identifier":{"value":"x"}}""", $$"""{"reference":"Patient/{{house.PatientId}}/_history/1"}"""])
+        {
+            var consent = JsonNode.Parse(AtDesk(Declarations.Informing(house.PatientId, now), isSigned: false))!;
+            consent["patient"] = nobody is null ? null : JsonNode.Parse(nobody);
+            if (nobody is null)
+                consent.AsObject().Remove("patient");
+            var answer = await house.Revontuli.System.CreateAsync("Consent", HouseInMemory.Json(consent));
+            Assert.Equal(422, answer.Status);
+            Assert.Contains("Consent.patient.reference", answer.Text, StringComparison.Ordinal);
+        }
+        var absolute = JsonNode.Parse(AtDesk(Declarations.Informing(house.PatientId, now), isSigned: false))!;
+        absolute["patient"] = new JsonObject { ["reference"] = $"{house.Gateway.GetRequiredService<GatewayOptions>().PublicAddress}/fhir/Patient/{house.PatientId}" };
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", HouseInMemory.Json(absolute))).Status);
+    }
+
     /// <summary>Law 3: the person's word of now is not undone by a clock that goes ahead.</summary>
     [Fact]
     public async Task A_denial_binds_although_an_earlier_withdrawal_is_dated_after_it()
