@@ -35,9 +35,12 @@ public abstract record Declaration
 
     /// <summary>
     /// Place among the person's declarations in the order in which the repository stored their versions; of one not yet stored it is the last. Of two about
-    /// the same thing the later decides: no clock of who declares does (law 3).
+    /// the same thing the later decides where it closes, whatever a clock says (law 3); where it opens, if it is not the older will (<see cref="SaidAt"/>).
     /// </summary>
     public long Order { get; init; } = long.MaxValue;
+
+    /// <summary>When its version was stored, UTC, by the repository's clock; null: it is not, or that is not known.</summary>
+    public DateTimeOffset? StoredAt { get; init; }
 
     /// <summary>When it was declared, UTC (Consent.dateTime): what the person is shown.</summary>
     public required DateTimeOffset At { get; init; }
@@ -71,6 +74,9 @@ public abstract record Declaration
 
     /// <summary>Whether the person declared it at an age at which they count as able to decide, twelve where nothing else is recorded (§34).</summary>
     internal bool IsOfMinor(PersonFacts person) => !ByCustodian && (person.TwelfthBirthday is not { } able || At >= able);
+
+    /// <summary>When it was said: by the person herself as it is stored; on a form when that is dated, which is no later, whatever the clock of the desk says.</summary>
+    internal DateTimeOffset SaidAt => StoredAt is { } stored && (RecordedBy is null || stored < At) ? stored : At;
 
     /// <summary>Whether its time is over.</summary>
     public bool IsOver(DateTimeOffset now) => Until is { } until && until <= now;

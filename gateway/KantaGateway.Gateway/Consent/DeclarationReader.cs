@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
@@ -46,6 +47,7 @@ public static class DeclarationReader
         {
             Id = Text(consent, "id") ?? "",
             VersionId = consent.TryGetProperty("meta", out var meta) ? Text(meta, "versionId") ?? "" : "",
+            StoredAt = StoredAt(consent),
             At = Start(at),
             IsActive = Text(consent, "status") == "active",
             From = from,
@@ -60,6 +62,9 @@ public static class DeclarationReader
     private static bool Names(JsonElement consent, ReadOnlySpan<string> patient) =>
         TryGet(consent, "patient", out var its) && Text(its, "reference") is { } reference
         && (patient.IsEmpty ? reference.StartsWith("Patient/", StringComparison.Ordinal) && Guid.TryParseExact(reference["Patient/".Length..], "D", out _) : patient.Contains(reference));
+
+    private static DateTimeOffset? StoredAt(JsonElement consent) => TryGet(consent, "meta", out var meta) && Text(meta, "versionId") is not null
+        && Text(meta, "lastUpdated") is { } text && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, out var stored) ? stored.ToUniversalTime() : null;
 
     private static object Permission(JsonElement permit) =>
         Text(permit, "type") != "permit" ? DenyReason.UnknownDeclaration

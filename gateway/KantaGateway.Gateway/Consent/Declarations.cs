@@ -13,7 +13,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <list type="table">
 /// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial, protected-confirmation, emergency-access, emergency-review, emergency-acknowledgement</description></item>
 /// <item><term>in force</term><description><c>status</c> active, within <c>provision.period</c> where there is one; inactive withdraws</description></item>
-/// <item><term>order</term><description><c>dateTime</c>: of two about the same thing the later decides</description></item>
+/// <item><term>order</term><description>by the repository's numbering of versions: of two about the same thing the later decides where it closes; where it opens, if it is the person's own, or a form whose <c>dateTime</c>, and at the latest <c>meta.lastUpdated</c>, is not before anything said earlier</description></item>
 /// <item><term>recorded at a desk</term><description><c>organization</c> by its OID, and <c>source[x]</c> or <c>verification</c> for the signed form (§58)</description></item>
 /// <item><term>declared by a custodian</term><description><c>performer</c> a RelatedPerson; of everybody else the Patient, or whom the desk names</description></item>
 /// <item><term>informing text</term><description><c>policy.uri</c>: <see cref="InformingUri"/> + version</description></item>

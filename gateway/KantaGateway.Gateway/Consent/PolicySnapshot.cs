@@ -131,7 +131,7 @@ public sealed class PolicySnapshot
 
     /// <summary>The same person had they declared this too, in the place of its former version where it has one: for the preview before it is saved.</summary>
     public PolicySnapshot With(Declaration declared) =>
-        new(Version, [.. Declarations.Where(d => declared.Id.Length == 0 || d.Id != declared.Id), declared with { Order = long.MaxValue }], _unreadable, _events, Person);
+        new(Version, [.. Declarations.Where(d => declared.Id.Length == 0 || d.Id != declared.Id), declared with { Order = long.MaxValue, StoredAt = null }], _unreadable, _events, Person);
 
     private PolicySnapshot(long version, IReadOnlyList<Declaration> declarations, bool unreadable, CareEvents events, PersonFacts person) =>
         (Version, Declarations, _unreadable, _events, Person) = (version, declarations, unreadable, events, person);

@@ -7,8 +7,8 @@ namespace KantaGateway.Gateway.Consent;
 /// What of a policy is in force during one stretch of time, in the form in which decisions need it.
 /// </summary>
 /// <remarks>
-/// Of declarations about the same thing the one stored last decides (§58: until further notice, revocable), whatever it is dated; where that is not
-/// known, the one dated last, and of two of the same moment the one that gives less.
+/// Declarations about the same thing are heard in the order in which they were stored, and the last one heard decides (§58: until further notice, revocable). An older
+/// form that is typed in later is heard only where it gives less than what holds: it undoes nothing newer.
 /// </remarks>
 sealed class PolicyState
 {
@@ -16,10 +16,7 @@ sealed class PolicyState
 
     public PolicyState(IReadOnlyList<Declaration> declarations, bool unreadable, PersonFacts person, DateTimeOffset now)
     {
-        Informing? informed = null;
-        DisclosurePermit? permit = null, ofMinor = null;
-        Dictionary<DenialTarget, DisclosureDenial>? denied = null;
-        List<DisclosureDenial>? denials = null;
+        List<Declaration>? wills = null;
         List<AccessRecord>? records = null;
         foreach (var declaration in declarations)
         {
@@ -28,35 +25,42 @@ sealed class PolicyState
             Bound(declaration.Until);
             if (!declaration.HasBegun(now))
                 continue;
-            switch (declaration)
-            {
-                case Informing told when informed is null || told.CompareOrder(informed) > 0 || (told.CompareOrder(informed) == 0 && !told.IsCurrent):
-                    informed = told;
-                    break;
-                case DisclosurePermit given:
-                    permit = LaterOf(given, permit);
-                    if (given.IsOfMinor(person))
-                        ofMinor = LaterOf(given, ofMinor);
-                    break;
-                case DisclosureDenial denial:
-                    (denials ??= []).Add(denial);
-                    if (!(denied ??= []).TryGetValue(denial.Target, out var latest) || latest.CompareOrder(denial) < 0)
-                        denied[denial.Target] = denial;
-                    break;
-                case AccessRecord { IsActive: true } record:
-                    (records ??= []).Add(record);
-                    break;
-            }
+            if (declaration is not AccessRecord record)
+                (wills ??= []).Add(declaration);
+            else if (record.IsActive)
+                (records ??= []).Add(record);
         }
-        IsInformed = informed is { IsCurrent: true } && !informed.IsOver(now);
+        var informed = new Heard<Informing>();
+        var (permit, ofMinor) = (new Heard<DisclosurePermit>(), new Heard<DisclosurePermit>());
+        Dictionary<DenialTarget, Heard<DisclosureDenial>>? denied = null;
+        if (wills is not null)
+        {
+            // Of one moment the one that gives less is heard last.
+            wills.Sort((one, other) => one.CompareOrder(other) is var order and not 0 ? order : Gives(other, now).CompareTo(Gives(one, now)));
+            foreach (var declaration in wills)
+                switch (declaration)
+                {
+                    case Informing told:
+                        informed.Hear(told, now);
+                        break;
+                    case DisclosurePermit given:
+                        permit.Hear(given, now);
+                        if (given.IsOfMinor(person))
+                            ofMinor.Hear(given, now);
+                        break;
+                    case DisclosureDenial denial:
+                        if (!(denied ??= []).TryGetValue(denial.Target, out var ofTarget))
+                            denied.Add(denial.Target, ofTarget = new());
+                        ofTarget.Hear(denial, now);
+                        break;
+                }
+        }
+        IsInformed = informed.Last is { IsCurrent: true } && !informed.Last.IsOver(now);
         // What a minor able to decide has withdrawn no custodian gives anew (§51); nor is one told of it, so the declaration is taken.
-        var isUndone = permit is { ByCustodian: true } && ofMinor is { IsActive: false };
-        Permission = permit is { IsActive: true } && !isUndone && !permit.IsOver(now) ? permit : null;
+        var isUndone = ofMinor.Last is { IsActive: false };
+        Permission = permit.Last is { IsActive: true } && !isUndone && !permit.Last.IsOver(now) ? permit.Last : null;
         Records = records ?? [];
-        // Of two denials of the same moment both hold.
-        denials?.RemoveAll(d => !d.IsActive || d.IsOver(now) || d.CompareOrder(denied![d.Target]) < 0);
-        denials?.Sort(static (one, other) => other.CompareOrder(one));
-        Denials = denials ?? [];
+        Denials = denied is null ? [] : [.. denied.Values.Select(static its => its.Last!).Where(d => d.IsActive && !d.IsOver(now)).OrderDescending(Comparer<DisclosureDenial>.Create(static (one, other) => one.CompareOrder(other)))];
         // A declaration nobody can read might be a denial of everything, so it is one, and one without an exception.
         Denied = new(Denials, unreadable, inEmergency: false);
         DeniedInEmergency = new(Denials, unreadable, inEmergency: true);
@@ -154,11 +158,36 @@ sealed class PolicyState
         return first;
     }
 
-    private static DisclosurePermit LaterOf(DisclosurePermit given, DisclosurePermit? known) =>
-        known is null || given.CompareOrder(known) > 0 || (given.CompareOrder(known) == 0 && GivesLess(given, known)) ? given : known;
+    /// <summary>How much a declaration leaves open: comparable among those about one thing.</summary>
+    private static long Gives(Declaration said, DateTimeOffset now) => said switch
+    {
+        Informing told => told.IsCurrent && !told.IsOver(now) ? 1 : 0,
+        DisclosurePermit permit => !permit.IsActive ? 0 : permit.IsOver(now) ? 1 : (permit.Until ?? DateTimeOffset.MaxValue).UtcTicks,
+        DisclosureDenial denial => !denial.IsActive || denial.IsOver(now) ? 2 : denial.AllowsEmergency ? 1 : 0,
+        _ => 0,
+    };
 
-    private static bool GivesLess(DisclosurePermit given, DisclosurePermit known) =>
-        known.IsActive && (!given.IsActive || (given.Until ?? DateTimeOffset.MaxValue) < (known.Until ?? DateTimeOffset.MaxValue));
+    /// <summary>What is declared about one thing, told in the order of storing.</summary>
+    private sealed class Heard<T> where T : Declaration
+    {
+        private DateTimeOffset _newest = DateTimeOffset.MinValue;
+
+        /// <summary>What holds; null: nothing was declared.</summary>
+        public T? Last { get; private set; }
+
+        /// <summary>
+        /// What closes is heard whatever it is dated (law 3). What opens is the person's own word of now, or a form that is no older than anything that was said
+        /// before: one typed in late undoes no newer will (§58).
+        /// </summary>
+        public void Hear(T said, DateTimeOffset now)
+        {
+            var isNew = Last is null || (said.CompareOrder(Last) != 0 && (said.RecordedBy is null || said.SaidAt >= _newest));
+            if (isNew || Gives(said, now) < Gives(Last!, now))
+                Last = said;
+            if (said.SaidAt > _newest)
+                _newest = said.SaidAt;
+        }
+    }
 }
 
 /// <summary>Denials that hold for one kind of request.</summary>

@@ -128,8 +128,16 @@ static class ConsentModel
             // Half of the people begin informed and permitting, or nothing would ever be disclosed.
             [.. unreadable == 0 ? [null] : Array.Empty<Declaration?>(),
              .. begins ? [new Informing { Id = "i", Order = isStored ? 0 : long.MaxValue, At = Now.AddYears(-3), TextVersion = Informing.CurrentTextVersion }, new DisclosurePermit { Id = "p", Order = isStored ? 0 : long.MaxValue, At = Now.AddYears(-2) }] : Array.Empty<Declaration?>(),
-             // In the order of their storing, which need not be that of their dates; or not stored yet.
-             .. declared.Select((d, i) => isStored ? d with { Order = i + 1 } : d)], events, facts));
+             // In the order of their storing, which need not be that of their dates, by the person or typed in at a desk; or not stored yet.
+             .. declared.Select((d, i) => isStored ? Stored(d, i) : d)], events, facts));
+
+    /// <summary>A day after the other, up to yesterday; every second of what a person declares is a form.</summary>
+    private static Declaration Stored(Declaration declared, int place) => declared with
+    {
+        Order = place + 1,
+        StoredAt = Now.AddDays(place - 8),
+        RecordedBy = declared is AccessRecord || (declared.At.Day + place) % 2 == 0 ? declared.RecordedBy : Aurora,
+    };
 
     public static readonly Gen<ModelAsker> Askers = Gen.Select(OneOf("system", "professional", "professional", "professional", "citizen", "custodian", "mandate", "stranger"),
             Organisations, Professionals, OneOf<TaskClass?>(null, null, TaskClass.BroadCare, TaskClass.LimitedCare, TaskClass.Support, TaskClass.Medication, TaskClass.Administration),

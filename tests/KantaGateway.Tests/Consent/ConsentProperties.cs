@@ -51,7 +51,7 @@ public class ConsentProperties
         });
 
     [Fact]
-    public void The_order_in_which_declarations_are_stored_decides_nothing() => Gen.Select(People, Askers, Entries)
+    public void The_order_in_which_declarations_are_read_decides_nothing() => Gen.Select(People, Askers, Entries)
         .Where((person, _, _) => person.Declared.OfType<AccessRecord>().Select(r => r.Id).Distinct().Count() == person.Declared.OfType<AccessRecord>().Count())
         .Sample((person, asker, entry) => Sees(asker, person, entry) == Sees(asker, person with { Declared = [.. person.Declared.Reverse()] }, entry));
 
@@ -62,6 +62,34 @@ public class ConsentProperties
             var before = person with { Declared = [.. person.Declared.Where(d => d is not DisclosureDenial denial || !denial.Target.Equals(target))] };
             var (earlier, later) = (Denial(target, -2, !last), Denial(target, -1, last));
             return Sees(asker, before with { Declared = [.. before.Declared, later, earlier] }, entry) == Sees(asker, before with { Declared = [.. before.Declared, later] }, entry);
+        });
+
+    private static readonly Gen<ModelPerson> StoredPeople = People.Where(p => p.Declared.All(d => d is null || d.Order < long.MaxValue));
+
+    private static Declaration TypedIn(Declaration declared) => declared with { Order = 99, StoredAt = Now, RecordedBy = Aurora };
+
+    [Fact]
+    public void An_older_form_that_is_typed_in_last_never_shows_more() => Gen.Select(StoredPeople, Askers, Entries, Gen.OneOf(Denials.Select(d => (Declaration)d), AnyDeclaration))
+        .Where((person, _, _, form) => form is not AccessRecord && person.Declared.Any(d => d is not null && d.GetType() == form.GetType() && d.HasBegun(Now) && (d is not DisclosureDenial denial || denial.Target.Equals(((DisclosureDenial)form).Target))))
+        .Sample((person, asker, entry, form) => !Sees(asker, person with { Declared = [.. person.Declared, TypedIn(form) with { At = Now.AddYears(-9) }] }, entry) || Sees(asker, person, entry));
+
+    [Fact]
+    public void What_closes_binds_however_old_its_form() => Gen.Select(StoredPeople, ProfessionalsAlone, Entries, Targets)
+        .Sample((person, asker, entry, target) =>
+        {
+            Declaration old(Declaration declared) => TypedIn(declared) with { At = Now.AddYears(-9) };
+            return Sees(asker, person with { Declared = [.. person.Declared, old(new DisclosurePermit { At = Now, IsActive = false })] }, entry) == Sees(asker, Without<DisclosurePermit>(person), entry)
+                && Sees(asker, person with { Declared = [.. person.Declared, old(Denial(target, 0, true))] }, entry)
+                    == Sees(asker, person with { Declared = [.. person.Declared.Where(d => d is not DisclosureDenial its || !its.Target.Equals(target)), Denial(target, 0, true)] }, entry);
+        });
+
+    [Fact]
+    public void What_the_person_says_last_is_heard() => Gen.Select(StoredPeople, ProfessionalsAlone, Entries, Denials)
+        .Where((_, _, _, denial) => denial.From is null)
+        .Sample((person, asker, entry, denial) =>
+        {
+            var (own, others) = (denial with { Order = 99, StoredAt = Now }, person.Declared.Where(d => d is not DisclosureDenial its || !its.Target.Equals(denial.Target)));
+            return Sees(asker, person with { Declared = [.. person.Declared, own] }, entry) == Sees(asker, person with { Declared = [.. others, own] }, entry);
         });
 
     [Fact]

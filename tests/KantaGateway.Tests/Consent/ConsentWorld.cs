@@ -32,10 +32,15 @@ static class ConsentWorld
     };
 
     /// <summary>A declaration by its short name in the vectors; null stands for a Consent that nobody can read.</summary>
+    /// <remarks><c>form:</c> before it: typed in at a desk, from a form of three days ago; <c>@2</c> after it: stored second, hours ago. What says no place is stored last.</remarks>
     public static Declaration? Declared(string name) => name switch
     {
+        _ when name.Split('@') is [var its, var place] && int.Parse(place, System.Globalization.CultureInfo.InvariantCulture) is var order =>
+            Declared(its)! with { Order = order, StoredAt = Now.AddHours(order - 20) },
+        _ when name.StartsWith("form:", StringComparison.Ordinal) => Declared(name["form:".Length..])! with { At = Now.AddDays(-3), RecordedBy = Revontuli.ToString() },
         "informed" => new Informing { Id = "c1", VersionId = "v1", At = Now.AddDays(-2), TextVersion = Informing.CurrentTextVersion },
         "informed-old" => new Informing { Id = "c1", VersionId = "v1", At = Now.AddDays(-900), TextVersion = "2019-1" },
+        "informed-withdrawn" => new Informing { Id = "c1", VersionId = "v2", At = Now.AddDays(-2), TextVersion = Informing.CurrentTextVersion, IsActive = false },
         "permit" => new DisclosurePermit { Id = "c2", VersionId = "v1", At = Now.AddDays(-1) },
         "permit-withdrawn" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), IsActive = false },
         "permit-expired" => new DisclosurePermit { Id = "c2", VersionId = "v2", At = Now.AddDays(-1), Until = Now },

@@ -316,6 +316,59 @@ public sealed class InForceTests
         Assert.Equal(LegalBasis.OwnRegister, Preview.Of(Viewer.Treating, PolicySnapshot.Empty, Now).Basis);
     }
 
+    // :: Forms that are typed in late (§58)
+
+    private static T Form<T>(T declared, int order, int days) where T : Declaration => declared with { Order = order, At = Now.AddDays(days), StoredAt = Now.AddHours(order - 20), RecordedBy = Own };
+
+    private static T Said<T>(T declared, int order) where T : Declaration => declared with { Order = order, StoredAt = Now.AddHours(order - 20) };
+
+    [Fact]
+    public void A_form_opens_if_it_is_no_older_than_anything_said_before()
+    {
+        DisclosurePermit withdrawn = Permit with { IsActive = false };
+        // On the very moment of what it opens again, and a tick before; two days are between the withdrawals, of which the first stored is the later said.
+        Assert.Equal("late", Given(Form(withdrawn, 1, -1), Form(Permit with { Id = "late" }, 2, -1)));
+        Assert.Null(Given(Form(withdrawn, 1, -1), Form(Permit, 2, -1) with { At = Now.AddDays(-1) - Tick }));
+        Assert.Null(Given(Form(withdrawn, 1, -1), Form(withdrawn, 2, -3), Form(Permit, 3, -2)));
+        // What the person said was said as it was stored, whatever it is dated.
+        Assert.Null(Given(Said(withdrawn with { At = Now.AddDays(-9) }, 1), Form(Permit, 2, -1)));
+        Assert.Equal("late", Given(Said(withdrawn with { At = Now.AddDays(-9) }, 1), Form(Permit with { Id = "late" }, 2, 0)));
+        // A desk's clock ahead makes nothing later than its storing: what came after that is heard.
+        Assert.Equal("late", Given(Form(withdrawn, 1, 0) with { At = Now.AddMinutes(4) }, Form(Permit with { Id = "late" }, 2, 0)));
+        // Not heard, it leaves what held before it.
+        Assert.Equal("c2", Given(Said(Permit, 1), Form(Permit with { Id = "late" }, 2, -9)));
+        // One with an end gives less than what holds, and is heard.
+        Assert.Equal("late", Given(Said(Permit, 1), Form(Permit with { Id = "late", Until = Now + Tick }, 2, -9)));
+        Assert.Null(Given(Said(Permit, 1), Form(Permit with { Id = "late", Until = Now }, 2, -9)));
+
+        static string? Given(params Declaration[] declared) => Policy(declared).PermissionAt(Now)?.Id;
+    }
+
+    [Fact]
+    public void A_wider_denial_that_is_typed_in_late_takes_no_stricter_ones_place()
+    {
+        var exception = DenialOfAll with { Id = "late", AllowsEmergency = true };
+        Assert.Equal((true, true), Denies(Said(DenialOfAll, 1), Form(exception, 2, -2)));
+        Assert.Equal((true, false), Denies(Said(DenialOfAll, 1), Form(exception, 2, 0)));
+        Assert.Equal((true, false), Denies(Said(DenialOfAll, 1), Said(exception, 2)));
+        Assert.Equal((true, true), Denies(Said(exception, 1), Form(DenialOfAll, 2, -2)));
+        Assert.Equal((true, true), Denies(Said(DenialOfAll, 1), Form(DenialOfAll with { Until = Now }, 2, -2)));
+        Assert.Equal((false, false), Denies(Said(DenialOfAll, 1), Form(DenialOfAll with { Until = Now }, 2, 0)));
+        // Of another thing it says nothing.
+        Assert.Equal((true, true), Denies(Said(DenialOfAll with { Target = new DenialTarget.OfServiceEvent(Event) }, 1), Form(DenialOfAll, 2, -9)));
+
+        static (bool, bool) Denies(params Declaration[] declared) => (Policy(declared).At(Now).Denied.DeniesAll, Policy(declared).At(Now).DeniedInEmergency.DeniesAll);
+    }
+
+    [Fact]
+    public void The_first_word_about_a_thing_is_heard_however_old_its_form()
+    {
+        Assert.NotNull(Policy(Form(Permit, 1, -900)).PermissionAt(Now));
+        Assert.True(Policy(Form(Informed, 1, -900)).At(Now).IsInformed);
+        Assert.False(Policy(Said(Informed with { IsActive = false }, 1), Form(Informed, 2, -2)).At(Now).IsInformed);
+        Assert.True(Policy(Said(Informed with { IsActive = false }, 1), Form(Informed, 2, 0)).At(Now).IsInformed);
+    }
+
     private static PolicySnapshot Policy(params Declaration?[] declared) =>
         PolicySnapshot.Compile(7, declared, [new ServiceEvent(ConsentWorld.OwnEvent, Own, "in-progress", Now.AddHours(-1), null)]);
 

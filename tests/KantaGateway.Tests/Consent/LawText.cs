@@ -112,13 +112,13 @@ static class LawText
         }
         else if (!who.JointWith.Contains(entry.Controller) || entry.Register != "2") // §54.1: the public providers of Uusimaa need none among each other
         {
-            var informed = person.Declared.OfType<Informing>().Where(i => Begun(i, now)).OrderBy(i => i.Order).ThenBy(i => i.At).ThenByDescending(i => i.IsCurrent).LastOrDefault();
-            if (informed is not { IsCurrent: true })
+            var informed = LastWords(person.Declared.OfType<Informing>().Where(i => Begun(i, now)));
+            if (informed.Count == 0 || informed.Any(i => !i.IsCurrent))
                 yield return "§58, §68: not informed with the text in force";
             var permit = person.Declared.OfType<DisclosurePermit>().Where(p => Begun(p, now)).ToList();
-            if (permit.Count == 0 || Latest(permit).Any(p => !p.IsActive || p.Until <= now))
+            if (permit.Count == 0 || LastWords(permit).Any(p => !p.IsActive || p.Until <= now))
                 yield return "§54.1: no permission";
-            else if (Latest(permit).Any(p => p.ByCustodian) && permit.FindAll(p => !p.ByCustodian && p.At >= Birthday(person.Facts, 12)) is { Count: > 0 } minors && Latest(minors).Any(p => !p.IsActive))
+            else if (LastWords(permit.Where(p => !p.ByCustodian && p.At >= Birthday(person.Facts, 12))).Any(p => !p.IsActive))
                 yield return "§50, §51: a minor able to decide has withdrawn it";
         }
 
@@ -126,8 +126,7 @@ static class LawText
             yield return "§59.2: something that nobody can read";
         foreach (var about in person.Declared.OfType<DisclosureDenial>().Where(d => d.From is null || d.From <= now).GroupBy(d => d.Target))
         {
-            var last = Latest([.. about]);
-            if (last.Any(d => d.IsActive && !(d.Until <= now) && !(isEmergency && d.AllowsEmergency)) && Covers(about.Key, entry))
+            if (LastWords(about).Any(d => d.IsActive && !(d.Until <= now) && !(isEmergency && d.AllowsEmergency)) && Covers(about.Key, entry))
                 yield return "§59.2: denied";
         }
     }
@@ -140,13 +139,21 @@ static class LawText
     /// <summary>Clocks differ by minutes; what is dated further ahead gives nothing yet.</summary>
     private static bool Begun(Declaration declaration, DateTimeOffset now) => declaration.At <= now.AddMinutes(5) && (declaration.From is null || declaration.From <= now);
 
-    /// <summary>§58: what was said last; of two at once, both.</summary>
-    private static List<T> Latest<T>(List<T> declared) where T : Declaration
+    /// <summary>
+    /// §58: the last word that was new when it was stored, and the older ones that were typed in after it: those still close. New is what the person says herself, and a form
+    /// that is no older than all that was said before; of two at once both count.
+    /// </summary>
+    private static List<T> LastWords<T>(IEnumerable<T> declared) where T : Declaration
     {
-        var order = declared.Max(d => d.Order);
-        var at = declared.Where(d => d.Order == order).Max(d => d.At);
-        return declared.FindAll(d => d.Order == order && d.At == at);
+        var told = declared.OrderBy(d => d.Order).ThenBy(d => d.At).ToList();
+        var since = told.FindLastIndex(d => told.TakeWhile(other => !IsOfOneMoment(other, d)).All(earlier => d.RecordedBy is null || SaidOn(d) >= SaidOn(earlier)));
+        return since < 0 ? [] : [.. told.SkipWhile(d => !IsOfOneMoment(d, told[since]))];
     }
+
+    private static bool IsOfOneMoment(Declaration one, Declaration other) => one.Order == other.Order && one.At == other.At;
+
+    private static DateTimeOffset SaidOn(Declaration declared) => declared.StoredAt is not { } stored ? declared.At
+        : declared.RecordedBy is null ? stored : new[] { stored, declared.At }.Min();
 
     private static bool Covers(DenialTarget target, ModelEntry entry) => target switch
     {

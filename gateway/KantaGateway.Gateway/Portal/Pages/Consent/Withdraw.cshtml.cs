@@ -30,7 +30,7 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
         IsPermit = declaration is DisclosurePermit;
         What = await DescribeAsync(declaration, cancel) ?? "";
         Effect = IsPermit ? "withdraw.permit.text" : state.Permission is null ? "withdraw.denial.text.nopermit" : "withdraw.denial.text.permit";
-        Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false, ByCustodian = false }, cancel);
+        Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false, ByCustodian = false, RecordedBy = null }, cancel);
         return Page();
     }
 
