@@ -52,8 +52,9 @@ public static partial class ConsentDecision
             return Decision.Deny.Of(DenyReason.ScopeTooNarrow);
         if (interaction.Compartment.IsDirectory)
             return DecideForDirectory(requester, interaction, reach);
-        if (policy.Person.KeptUntil is { } end && end <= now && !interaction.IsWrite)
-            return Expired;
+        // Nor does a transaction, a patch or a conditional write find any of it. A write that reads nothing may still be made.
+        if (policy.Person.KeptUntil is { } end && end <= now && interaction.Reads)
+            return interaction.IsWrite ? Decision.Deny.Of(DenyReason.NoLegalBasis) : Expired;
         return requester.Kind switch
         {
             RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy, reach, now),

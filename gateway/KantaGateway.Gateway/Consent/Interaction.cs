@@ -65,5 +65,17 @@ public sealed record Interaction
     /// </summary>
     public char ReadsBy => Kind == InteractionKind.Search || IsWrite ? 's' : 'r';
 
+    /// <summary>Whether it may show something that is stored, or act by it: all but a write that looks for nothing and answers with nothing but what it brought.</summary>
+    public bool Reads
+    {
+        get
+        {
+            var reads = !IsWrite;
+            for (var i = 0; i < Needs.Count; i++)
+                reads |= Needs[i].Letter is 'r' or 's';
+            return reads;
+        }
+    }
+
     public bool IsWrite => Kind is InteractionKind.Create or InteractionKind.Update or InteractionKind.Patch or InteractionKind.Delete or InteractionKind.Transaction;
 }
