@@ -46,12 +46,14 @@ public static partial class ConsentDecision
             : (Rule.DeskDeclares, ObjectionAtDesk(declaration, organisation, relationship));
         if ((reason ?? Objection(declaration, interaction, policy, now)) is { } objection)
             return Decision.Deny.Of(objection);
+        var register = RegisterOf(requester, interaction, relationship) ?? Register.Patient;
         return new Decision.Permit(LegalBasis.OwnRegister, new DisclosureScope
         {
             Breadth = Breadth.OwnRegister,
             Controller = organisation,
-            Register = RegisterOf(requester, interaction, relationship) ?? Register.Patient,
-            Withheld = new() { SpeciallyProtected = true },
+            Register = register,
+            // The form may be a protected entry itself, as all that a practice of psychotherapy stores.
+            Withheld = requester.Kind == RequesterKind.Professional ? SightOf(requester, register, relationship, policy.At(now), now).WithheldFromOwn : Withheld.Nothing,
             MayDeclare = true,
         }, [rule], RestsOnPolicy: true);
     }

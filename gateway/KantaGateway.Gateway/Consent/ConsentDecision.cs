@@ -125,8 +125,7 @@ public static partial class ConsentDecision
         // What protected entries are seen (§26.2): in events of the same service, or after a confirmation.
         var state = policy.At(now);
         var organisation = requester.Organisation.ToString();
-        var sight = new Sight(register ?? Register.Patient, relationship?.Services ?? ProtectedService.None,
-            state.ConfirmedBy(requester.ProfessionalId, organisation, requester.PurposeOfUse, now));
+        var sight = SightOf(requester, register, relationship, state, now);
 
         // Own register (§9): no permission needed. Whatever is missing below leaves exactly this.
         var others = TaskReach.Others(requester.Tasks, requester.Profession);
@@ -208,6 +207,9 @@ public static partial class ConsentDecision
         return requester.EmergencyIsOverdue || state.HasOverdue(requester.ProfessionalId, organisation, now) || state.WasMisused(requester.ProfessionalId, organisation);
     }
 
+    private static Sight SightOf(Requester requester, string? register, CareRelationship? relationship, PolicyState state, DateTimeOffset now) =>
+        new(register ?? Register.Patient, relationship?.Services ?? ProtectedService.None, state.ConfirmedBy(requester.ProfessionalId, requester.Organisation.ToString(), requester.PurposeOfUse, now));
+
     /// <summary>How a professional looks at protected entries, and in which register.</summary>
     /// <param name="Register">The own register of this request.</param>
     /// <param name="OfService">Services in which the organisation treats the person now.</param>
@@ -215,6 +217,9 @@ public static partial class ConsentDecision
     private readonly record struct Sight(string Register, ProtectedService OfService, ProtectedService Confirmed)
     {
         public ProtectedService Seen => OfService | Confirmed;
+
+        /// <summary>What of the own register is withheld.</summary>
+        public Withheld WithheldFromOwn => new() { SpeciallyProtected = true, SeenServices = Seen };
 
         public void AddTo(List<Rule> rules)
         {
@@ -254,7 +259,7 @@ public static partial class ConsentDecision
             Breadth = Breadth.OwnRegister,
             Controller = requester.Organisation.ToString(),
             Register = register,
-            Withheld = sight is { } seen ? new() { SpeciallyProtected = true, SeenServices = seen.Seen } : Withheld.Nothing,
+            Withheld = sight?.WithheldFromOwn ?? Withheld.Nothing,
             Types = types,
         }, rules, RestsOnPolicy: missing is not null && !interaction.IsWrite));
     }
