@@ -55,6 +55,19 @@ public sealed record CareRelationship(string Organisation, string? ServiceEvent)
     public ProtectedService Services { get; init; }
 }
 
+/// <summary>For which employer occupational care treats the person now (§18).</summary>
+enum Treatment
+{
+    /// <summary>For none.</summary>
+    None,
+
+    /// <summary>An open event is in the register that is asked about.</summary>
+    Here,
+
+    /// <summary>Open events are in those of others only.</summary>
+    ForAnother,
+}
+
 /// <summary>
 /// The events of one person by organisation and time, so that finding an open one costs the logarithm of their number. Immutable.
 /// </summary>
@@ -75,8 +88,8 @@ sealed class CareEvents
     /// <inheritdoc cref="PolicySnapshot.RelationshipOf"/>
     public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) => Of(organisation).RelationshipAt(oid, at);
 
-    /// <inheritdoc cref="PolicySnapshot.IsTreatedIn"/>
-    public bool IsTreatedIn(string organisation, string register, DateTimeOffset at) => Of(organisation).IsTreatedIn(register, at);
+    /// <inheritdoc cref="PolicySnapshot.TreatmentIn"/>
+    public Treatment TreatmentIn(string organisation, string register, DateTimeOffset at) => Of(organisation).TreatmentIn(register, at);
 
     private OfOrganisation Of(string organisation)
     {
@@ -149,12 +162,17 @@ sealed class CareEvents
             return _given = new(Organisation, proof.Oid) { Register = register, Services = services };
         }
 
-        public bool IsTreatedIn(string register, DateTimeOffset at)
+        public Treatment TreatmentIn(string register, DateTimeOffset at)
         {
-            for (var i = 0; i < _events.Count; i++)
-                if (_events[i].Register == register && _events[i].IsOpenAt(at))
-                    return true;
-            return false;
+            var treatment = Treatment.None;
+            foreach (var (its, of) in _occupational)
+                if (of.OpenAt(at) is not null)
+                {
+                    if (its == register)
+                        return Treatment.Here;
+                    treatment = Treatment.ForAnother;
+                }
+            return treatment;
         }
 
         /// <summary>An Encounter and its booking may bear one OID: each that is open counts.</summary>

@@ -115,8 +115,9 @@ public static partial class ConsentDecision
         var register = RegisterOf(requester, interaction, relationship);
         if (register is null && interaction.IsWrite)
             return Decision.Deny.Of(DenyReason.EmployerMissing);
-        // The register of one employer is not own to who treats for another (§18).
-        if (register is not null && Register.IsOccupational(register) && !policy.IsTreatedIn(requester.Organisation.ToString(), register, now))
+        // The register of one employer is not own to who treats for another (§18). Before and after the visit it is written all the same: somebody registers, and finishes the note.
+        if (register is not null && Register.IsOccupational(register) && policy.TreatmentIn(requester.Organisation.ToString(), register, now) is var treatment
+            && (interaction.Reads ? treatment != Treatment.Here : treatment == Treatment.ForAnother))
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
         // A search leaves out what the task does not reach; a write names its types itself.
         if (interaction.IsWrite && !TaskReach.Covers(requester.Tasks, interaction.Needs))

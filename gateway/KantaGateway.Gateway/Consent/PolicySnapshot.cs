@@ -153,8 +153,8 @@ public sealed class PolicySnapshot
     /// <summary>The emergency that a professional has recorded and that is not over (§54.2); null: none.</summary>
     public EmergencyAccess? EmergencyOf(string? professional, string organisation, DateTimeOffset now) => At(now).EmergencyOf(professional, organisation, now);
 
-    /// <summary>Whether an open service event or booking of the organisation is in this of its registers.</summary>
-    internal bool IsTreatedIn(string organisation, string register, DateTimeOffset at) => _events.IsTreatedIn(organisation, register, at);
+    /// <summary>Whether the organisation treats the person in this of its registers for employers (§18).</summary>
+    internal Treatment TreatmentIn(string organisation, string register, DateTimeOffset at) => _events.TreatmentIn(organisation, register, at);
 
     /// <summary>Whether an emergency that a professional recorded of this person has waited too long for its review (§54.2).</summary>
     /// <param name="professional">Unique id.</param>
