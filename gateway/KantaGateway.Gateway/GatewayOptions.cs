@@ -88,6 +88,12 @@ public sealed record GatewayOptions
     /// </summary>
     public string? EmergencyFolder { get; init; }
 
+    /// <summary>
+    /// The rules of specially protected services, of the form of <c>protected-services.json</c>: the same file as the repository's. Null (default): those that come
+    /// with the product.
+    /// </summary>
+    public string? ProtectedServicesFile { get; init; }
+
     /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>
     public string NationalOrganisation { get; init; } = "1.2.246.10.99999990";
 

@@ -95,6 +95,8 @@ internal sealed class GatewayOptionsCheck
             Add(nameof(options.MaxBinary), "at least 1");
         if (options.EmergencyFolder is { } emergencies && (string.IsNullOrWhiteSpace(emergencies) || (!options.CreateStores && !Directory.Exists(emergencies))))
             Add(nameof(options.EmergencyFolder), "no such folder");
+        if (options.ProtectedServicesFile is { } rules)
+            Exists(nameof(options.ProtectedServicesFile), rules);
         if (options.JointControllers is not { } joint || joint.Any(oid => !Oid.TryParse(oid, out _)) || joint.Distinct(StringComparer.Ordinal).Count() != joint.Count)
             Add(nameof(options.JointControllers), "OIDs, each once");
         if (!Oid.TryParse(options.NationalOrganisation, out _))

@@ -41,7 +41,7 @@ public sealed class GatewayOptionsTests : IDisposable
             PublicAddress = "http://localhost:8443/", Port = 70_000, ListenAddress = "everywhere",
             TlsCertificateFile = none, TlsKeyFile = none, ClientAuthorityFile = none,
             TerminatorListen = "http://10.0.0.1:8080", TerminatorHeader = "X-Cert", TerminatorAddresses = ["10.0.0.1"], TerminatorCertificates = ["AB"], MetricsListen = "http://0.0.0.0:9090", Repository = "http://10.0.0.2:5000", Keys = "/run/keys",
-            GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", EmergencyFolder = none, Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
+            GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", EmergencyFolder = none, ProtectedServicesFile = none, Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
             NationalOrganisation = "national", MaxBinary = 0,
             Identification = new()
             {
@@ -66,7 +66,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Operators.OnboardingRole", "Identification.Operators.Tenant",
             "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
             "Identification.ProfessionalIssuers[0].Organisation", "Identification.RoleRegister", "Identification.SignInsPerMinute", "Identification.TokenKeyFile", "Identification.TokenRequestsPerMinute", "Identification.UpstreamAuthorityFile",
-            "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "PublicAddress",
+            "Identification.VerifiedTokens", "IdentifierKeyFile", "Keys", "ListenAddress", "MaxBinary", "MetricsListen", "NationalOrganisation", "Otlp", "Port", "ProtectedServicesFile", "PublicAddress",
             "Redis", "Repository", "TerminatorAddresses", "TerminatorCertificates", "TerminatorHeader", "TerminatorListen", "TlsCertificateFile", "TlsKeyFile",
         ], named);
     }

@@ -53,7 +53,7 @@ public static partial class ConsentDecision
             Controller = organisation,
             Register = register,
             // The form may be a protected entry itself, as all that a practice of psychotherapy stores.
-            Withheld = requester.Kind == RequesterKind.Professional ? SightOf(requester, register, relationship, policy.At(now), now).WithheldFromOwn : Withheld.Nothing,
+            Withheld = requester.Kind == RequesterKind.Professional ? SightOf(requester, register, relationship, policy.At(now), now).Within(requester).WithheldFromOwn : Withheld.Nothing,
             MayDeclare = true,
         }, [rule], RestsOnPolicy: true);
     }
@@ -84,10 +84,8 @@ public static partial class ConsentDecision
         switch (record)
         {
             case ProtectedConfirmation confirmation:
-                return (Rule.RecordsAccess,
-                    confirmation.Purpose != requester.PurposeOfUse || IsTooLong(record, ProtectedConfirmation.MaxLength, now) ? DenyReason.RecordTooWide
-                    : relationship is null ? DenyReason.NoOpenServiceEvent
-                    : null);
+                // Between visits it opens the own register: for a statement, a correction. §26.2 asks for the separate step; of others' registers §57 asks for more.
+                return (Rule.RecordsAccess, confirmation.Purpose != requester.PurposeOfUse || IsTooLong(record, ProtectedConfirmation.MaxLength, now) ? DenyReason.RecordTooWide : null);
             case EmergencyAccess:
                 return (Rule.RecordsAccess,
                     requester.PurposeOfUse != "ETREAT" || IsTooLong(record, EmergencyAccess.MaxLength, now) ? DenyReason.RecordTooWide

@@ -160,7 +160,7 @@ public static partial class ConsentDecision
             return Disclosed(LegalBasis.Emergency, Rule.Emergency, state.DeniedInEmergency, others.InEmergency, null, null);
         }
 
-        Decision.Permit Own(Rule missing) => OwnRegister(requester, interaction, sight.Register, state.Permits, reach, missing, sight);
+        Decision.Permit Own(Rule missing) => OwnRegister(requester, interaction, sight.Register, state.Permits, reach, missing, sight.Within(requester));
 
         Decision.Permit Disclosed(LegalBasis basis, Rule path, DenialsInForce denials, IReadOnlyList<string>? typesOfOthers, IReadOnlyList<ScopeFilter>? filtersOfOthers,
             IReadOnlyList<string>? onlyOf)
@@ -218,6 +218,9 @@ public static partial class ConsentDecision
     private readonly record struct Sight(string Register, ProtectedService OfService, ProtectedService Confirmed)
     {
         public ProtectedService Seen => OfService | Confirmed;
+
+        /// <summary>The same in the own register alone: what a controller that is wholly of one service has recorded is seen as in an event of it (§26.2), before and after the visit too.</summary>
+        public Sight Within(Requester requester) => this with { OfService = OfService | requester.OwnServices };
 
         /// <summary>What of the own register is withheld.</summary>
         public Withheld WithheldFromOwn => new() { SpeciallyProtected = true, SeenServices = Seen };

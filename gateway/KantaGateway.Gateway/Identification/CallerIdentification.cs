@@ -1,7 +1,9 @@
 using System.Security.Cryptography;
 using System.Text;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Identification.Dpop;
 using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.IdentityModel.JsonWebTokens;
@@ -19,7 +21,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKeys keys, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKeys keys, IdentifierCipher ids, ProtectionRules protection, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
 {
     private const string Scheme = "Bearer ", ProofScheme = DpopProofs.TokenType + " ";
     private const int LongestToken = 8 * 1024;
@@ -254,6 +256,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             ControllerKind = requester.Kind,
             ProducesFor = client.Registration.ProducesFor,
             JointWith = options.JointWith(requester.Organisation.ToString(), requester.Kind),
+            OwnServices = professional is null ? ProtectedService.None : protection.OfController(requester.Organisation.ToString()),
             ProfessionalId = professional,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),

@@ -1,4 +1,5 @@
 using System.Security.Cryptography.X509Certificates;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Identification.Dpop;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
@@ -70,6 +71,7 @@ public static class IdentificationSetup
         }
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<ClinicSignIn>();
+        services.AddSingleton(ReadProtectionRules(options.ProtectedServicesFile));
         services.AddSingleton<IIdentification, CallerIdentification>();
         services.AddSingleton<BrokerKeys>();
         services.AddSingleton<CitizenSignIn>();
@@ -185,5 +187,13 @@ public static class IdentificationSetup
             handler.SslOptions.ClientCertificates = [X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null)];
         }
         return handler;
+    }
+
+    private static ProtectionRules ReadProtectionRules(string? file)
+    {
+        if (file is null)
+            return ProtectionRules.Default;
+        using var stream = File.OpenRead(file);
+        return ProtectionRules.Read(stream);
     }
 }

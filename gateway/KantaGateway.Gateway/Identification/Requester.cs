@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway.Identification.Mandates;
@@ -42,6 +43,9 @@ public sealed record Requester
     /// OIDs of the public controllers of whom the requester's is one and that need no permission among each other (§54.1); empty: it is of none.
     /// </summary>
     public IReadOnlyList<string> JointWith { get; init; } = [];
+
+    /// <summary>The specially protected services that all the organisation records is of, by the rule about its controller (§26.2); none: no rule makes it wholly one.</summary>
+    public ProtectedService OwnServices { get; init; }
 
     /// <summary>Unique id of the professional (Terhikki number or the clinic provider's subject); null for systems and citizens.</summary>
     public string? ProfessionalId { get; init; }
