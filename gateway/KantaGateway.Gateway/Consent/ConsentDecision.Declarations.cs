@@ -117,7 +117,8 @@ public static partial class ConsentDecision
             return DenyReason.WrongTime;
         if (declaration is Informing { IsCurrent: false, IsActive: true })
             return DenyReason.UnknownDeclaration;
-        if (declaration is DisclosureDenial { Target: DenialTarget.OfRegister target })
+        // What was denied may be given free whatever has become of its controller since.
+        if (declaration is DisclosureDenial { IsActive: true, Target: DenialTarget.OfRegister target })
         {
             if (interaction.KindsOfDenied is { Count: 0 })
                 return DenyReason.UnknownRegister;
