@@ -37,7 +37,7 @@ public static partial class ConsentDecision
             return Decision.Deny.Of(interaction.Objection);
         // What is looked for on the way would be shown by whether it is found.
         if (interaction.Needs.Any(static need => need.Letter != 'c'))
-            return Decision.Deny.Of(DenyReason.UnknownDeclaration);
+            return Decision.Deny.Of(DenyReason.DeclarationByCriteria);
         if (interaction.ServiceEvent is not null && relationship is null)
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
         var organisation = requester.Organisation.ToString();

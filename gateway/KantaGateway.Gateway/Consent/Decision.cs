@@ -57,6 +57,9 @@ public enum DenyReason
     /// <summary>The Consent is not a declaration that the Act knows (§54, §59).</summary>
     UnknownDeclaration,
 
+    /// <summary>A desk's declaration comes with criteria: If-None-Exist, or a conditional reference, which would show what they find.</summary>
+    DeclarationByCriteria,
+
     /// <summary>Consent.patient does not name, by a literal reference, the person whose record it would be stored in.</summary>
     PatientNotNamed,
 

@@ -69,7 +69,7 @@ public class DeskDeclarationsTests
     {
         foreach (var needs in new (string, char)[][] { [("Consent", 'c'), ("DocumentReference", 's')], [("Consent", 'c'), ("Provenance", 's'), ("Provenance", 'r')] })
             foreach (var kind in (string[])["system", "professional"])
-                Assert.Equal(Decision.Deny.Of(DenyReason.UnknownDeclaration), ConsentWorld.Decide(ConsentWorld.Requester(kind) with { Scopes = SmartScope.ParseAll([kind == "system" ? "system/*.cruds" : "user/*.cruds"]) },
+                Assert.Equal(Decision.Deny.Of(DenyReason.DeclarationByCriteria), ConsentWorld.Decide(ConsentWorld.Requester(kind) with { Scopes = SmartScope.ParseAll([kind == "system" ? "system/*.cruds" : "user/*.cruds"]) },
                     ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Permit) with { Needs = needs }, ConsentWorld.Policy(["informed"], true)));
         // And shows no protected entry of the own register to who refers to one.
         Assert.True(Assert.IsType<Decision.Permit>(Decide("professional", Permit)).Scope.Withheld is { SpeciallyProtected: true, SeenServices: ProtectedService.None });
