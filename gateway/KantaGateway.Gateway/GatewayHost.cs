@@ -13,6 +13,7 @@ using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Portal;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace KantaGateway.Gateway;
 
@@ -66,7 +67,7 @@ public static class GatewayHost
         services.AddSingleton<PolicyRequests>();
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<PolicyPreview>();
-        services.AddSingleton(s => new EmergencyTrail(options, identifierKey, s.GetRequiredService<PolicyLookup>(), s.GetRequiredService<TimeProvider>()));
+        services.TryAddSingleton(s => new EmergencyTrail(options, identifierKey, s.GetRequiredService<PolicyLookup>(), s.GetRequiredService<TimeProvider>()));
         services.AddSingleton<AccessLog>();
         services.AddSingleton<IAccessLog>(static s => s.GetRequiredService<AccessLog>());
         services.AddSingleton<InteractionReader>();

@@ -111,12 +111,16 @@ public sealed class DevelopmentFolder : IDisposable
 
     public static IReadOnlyList<SimulatedProfessional> Professionals { get; } =
     [
-        new("aurora-laakari", "Ilona Testilääkäri", "laakari", "aurora"),
-        new("aurora-hoitaja", "Eero Testihoitaja", "sairaanhoitaja", "aurora"),
-        new("revontuli-laakari", "Kaisa Mallilääkäri", "laakari", "revontuli"),
-        new("keskussairaala-laakari", "Olavi Sairaalalääkäri", "laakari", "keskussairaala"),
-        new("terapia-terapeutti", "Marjatta Saari", "psykoterapeutti", "terapia"),
+        Professional("aurora-laakari", "Ilona Testilääkäri", "laakari", "aurora", 1),
+        Professional("aurora-hoitaja", "Eero Testihoitaja", "sairaanhoitaja", "aurora", 2),
+        Professional("revontuli-laakari", "Kaisa Mallilääkäri", "laakari", "revontuli", 1),
+        Professional("keskussairaala-laakari", "Olavi Sairaalalääkäri", "laakari", "keskussairaala", 1),
+        Professional("terapia-terapeutti", "Marjatta Saari", "psykoterapeutti", "terapia", 1),
     ];
+
+    /// <param name="unit">Of the clinic's service units, counted from 1.</param>
+    private static SimulatedProfessional Professional(string id, string name, string profession, string clinic, int unit) =>
+        new(id, name, profession, clinic) { Unit = $"{Clinics.First(c => c.Name == clinic).Oid}.10.{unit}" };
 
     /// <summary>Fictional people; every code has an individual number of 900-999, which no register has.</summary>
     public static IReadOnlyList<SimulatedCitizen> Citizens { get; } =
@@ -206,6 +210,7 @@ public sealed class DevelopmentFolder : IDisposable
             name = p.Name,
             profession = p.Profession,
             clinic = p.Clinic,
+            unit = p.Unit,
             subject_token_url = simulators.SubjectTokenUrl(p.Clinic),
         }), Readable));
         File.WriteAllText(At("citizens.json"), JsonSerializer.Serialize(Citizens.Select(c => new { identity_code = c.IdentityCode, name = c.Name, role = c.Role }), Readable));

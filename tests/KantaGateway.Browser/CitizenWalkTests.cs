@@ -228,15 +228,15 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await LookAsync(page, "44-withdraw-preview");
 
         // An emergency and a confirmation, recorded by the other clinic.
-        var professional = _folder.ProfessionalOf("revontuli").Id;
+        var (professional, unit) = (_folder.ProfessionalOf("revontuli").Id, _folder.ProfessionalOf("revontuli").Unit);
         var now = DateTimeOffset.UtcNow;
         var emergency = Declarations.Emergency(visit.Patient, new()
-        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = _reader.Client.OrganisationOid, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana kotoaan.");
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = _reader.Client.OrganisationOid, Unit = unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana kotoaan.");
         var rescuer = _reader.Professional(professional, "ETREAT");
         Assert.Equal(201, (await rescuer.CreateAsync("Consent", emergency)).Status);
         Assert.Equal(200, (await rescuer.SearchAsync("AllergyIntolerance", $"patient={visit.Patient}")).Status);
         var confirmation = Declarations.Confirmation(visit.Patient, new()
-        { At = now, Until = now.AddHours(2), Professional = professional, Organisation = _reader.Client.OrganisationOid, Purpose = "TREAT", Services = ProtectedService.Psychotherapy });
+        { At = now, Until = now.AddHours(2), Professional = professional, Organisation = _reader.Client.OrganisationOid, Unit = unit, Purpose = "TREAT", Services = ProtectedService.Psychotherapy });
         Assert.Equal(201, (await _reader.Professional(professional).CreateAsync("Consent", confirmation)).Status);
         await page.GotoAsync("/");
         await Expect(page, "[data-emergencies='1']");

@@ -69,6 +69,8 @@ internal sealed class ClinicIdentityProvider(SimulatorOptions options, string cl
             ["profession"] = professional.Profession,
             ["acr"] = "urn:kanta:professional-card",
         };
+        if (professional.Unit is { } unit)
+            claims["unit"] = unit;
         foreach (var (name, value) in further)
             claims[name] = value;
         return Tokens.CreateToken(new SecurityTokenDescriptor

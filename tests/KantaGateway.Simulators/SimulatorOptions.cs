@@ -101,7 +101,11 @@ public sealed record SimulatorOptions
 public sealed record SimulatedCitizen(string IdentityCode, string Name, string Role);
 
 /// <param name="Clinic">Folder name of the clinic, such as <c>aurora</c>.</param>
-public sealed record SimulatedProfessional(string Id, string Name, string Profession, string Clinic);
+public sealed record SimulatedProfessional(string Id, string Name, string Profession, string Clinic)
+{
+    /// <summary>OID of the service unit that the identity provider names; null: none.</summary>
+    public string? Unit { get; init; }
+}
 
 /// <param name="Jwks">Public keys as a JWK set: RSA with <c>use</c> sig and enc.</param>
 public sealed record BrokerClient(string ClientId, string RedirectUri, string Jwks)

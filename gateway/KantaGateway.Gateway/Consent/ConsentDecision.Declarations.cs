@@ -78,8 +78,14 @@ public static partial class ConsentDecision
     private static (Rule, DenyReason?) DecideRecord(
         Requester requester, AccessRecord record, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
+        // Another unit reviews it, so it is of one.
+        if (requester.Kind == RequesterKind.Professional && record is EmergencyAccess && requester.Unit is null)
+            return (Rule.RecordsAccess, DenyReason.UnitMissing);
         if (requester.Kind != RequesterKind.Professional || requester.ProfessionalId is null || !record.IsOf(requester.ProfessionalId, organisation) || record.Unit != requester.Unit || !record.IsActive)
             return (Rule.RecordsAccess, DenyReason.DeclarationByAnother);
+        // The person is told when it was; whoever reads or reviews it orders by that.
+        if (record is not EmergencyReview && record.At < now - Declaration.Skew)
+            return (Rule.RecordsAccess, DenyReason.WrongTime);
         var state = policy.At(now);
         switch (record)
         {

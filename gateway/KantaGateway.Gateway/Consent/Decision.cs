@@ -75,7 +75,7 @@ public enum DenyReason
     /// <summary>The denied register is of no controller that has joined.</summary>
     UnknownRegister,
 
-    /// <summary>A declaration dated later than now, or over before it began.</summary>
+    /// <summary>A declaration dated later than now, or over before it began; an access that is not recorded as it is had.</summary>
     WrongTime,
 
     /// <summary>A custodian may not set the child's denials (kanta.fi, acting on behalf of a minor).</summary>
@@ -86,6 +86,9 @@ public enum DenyReason
 
     /// <summary>Purpose ETREAT, and the professional has recorded no emergency that is still open (§54.2).</summary>
     NoEmergency,
+
+    /// <summary>An emergency is of a unit, so that another may review it, and the access token names none.</summary>
+    UnitMissing,
 
     /// <summary>An emergency of the professional has not been reviewed in time, or was found to be none.</summary>
     EmergenciesRest,

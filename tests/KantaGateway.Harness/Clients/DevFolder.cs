@@ -19,6 +19,7 @@ public sealed record ProfessionalEntry(
     [property: JsonPropertyName("name")] string Name,
     [property: JsonPropertyName("profession")] string Profession,
     [property: JsonPropertyName("clinic")] string Clinic,
+    [property: JsonPropertyName("unit")] string? Unit,
     [property: JsonPropertyName("subject_token_url")] Uri SubjectTokenUrl);
 
 /// <summary>A clinic system's <c>client.json</c>.</summary>

@@ -216,6 +216,51 @@ public class ConsentDecisionTests
         string RegisterOf(Interaction interaction) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, interaction, treated)).Scope.Register;
     }
 
+    /// <summary>§18: who reads an employer's register treats the person for that employer; who writes into it does not treat her for others alone.</summary>
+    [Theory]
+    [InlineData(ConsentModel.Employer, true, true)]
+    [InlineData(ConsentModel.OtherEmployer, false, false)]
+    [InlineData(null, false, true)]
+    public void Occupational_care_begins_and_finishes_a_visit_as_a_professional(string? treatedFor, bool reads, bool writes)
+    {
+        var requester = ConsentWorld.Requester("professional") with { ControllerKind = ControllerKind.Occupational };
+        var policy = ConsentWorld.Policy([], treatedFor is not null, register: Register.Occupational(treatedFor ?? "none"));
+        foreach (var (kind, type, letters, isPermitted) in new[]
+        {
+            (InteractionKind.Search, "Observation", "s", reads), (InteractionKind.Read, "Observation", "r", reads), (InteractionKind.Create, "Encounter", "csr", reads),
+            (InteractionKind.Patch, "Observation", "ur", reads), (InteractionKind.Transaction, "Observation", "cr", reads),
+            (InteractionKind.Create, "Patient", "c", writes), (InteractionKind.Create, "Encounter", "c", writes), (InteractionKind.Update, "Observation", "u", writes), (InteractionKind.Transaction, "Observation", "cu", writes),
+        })
+        {
+            var decision = ConsentWorld.Decide(requester, ConsentWorld.Interaction(kind, type) with { Employer = ConsentModel.Employer, Needs = [.. letters.Select(letter => (type, letter))] }, policy);
+            Assert.Equal((kind, letters, isPermitted ? null : DenyReason.NoOpenServiceEvent), (kind, letters, (decision as Decision.Deny)?.Reason));
+            if (isPermitted)
+                Assert.Equal((Register.Occupational(ConsentModel.Employer), Breadth.OwnRegister), (((Decision.Permit)decision).Scope.Register, ((Decision.Permit)decision).Scope.Breadth));
+        }
+        // Of two, one is enough; an event in no employer's register contradicts nothing.
+        ServiceEvent other = new(null, ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.OtherEmployer) };
+        var write = ConsentWorld.Interaction(InteractionKind.Create, "Observation") with { Employer = ConsentModel.Employer };
+        foreach (var events in new ServiceEvent[][] { [other, other with { Register = Register.Occupational(ConsentModel.Employer) }], [other with { Register = Register.Patient }], [other with { Status = "finished" }], [other with { Controller = ConsentModel.Aurora }] })
+            Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, write, PolicySnapshot.Compile(1, [], events)));
+    }
+
+    /// <summary>§26.2: a practice that is wholly of one service sees what it recorded, before and after the visit, and of others nothing more by it.</summary>
+    [Fact]
+    public void A_practice_of_one_service_sees_its_own_entries_of_it_between_visits()
+    {
+        var therapist = ConsentWorld.Requester("professional") with { OwnServices = ProtectedService.Psychotherapy };
+        foreach (var kind in new[] { InteractionKind.Search, InteractionKind.Update })
+        {
+            Withheld withheld(Requester requester, bool open, params string[] declared) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, ConsentWorld.Interaction(kind, "Observation"), ConsentWorld.Policy(declared, open))).Scope.Withheld;
+            Assert.Equal((true, ProtectedService.Psychotherapy), (withheld(therapist, false).SpeciallyProtected, withheld(therapist, false).SeenServices));
+            Assert.Equal(ProtectedService.Psychotherapy, withheld(therapist, true).SeenServices);
+            Assert.Equal(ProtectedService.Psychotherapy | ProtectedService.Psychiatry, withheld(therapist, true, "confirmed").SeenServices);
+            Assert.Equal(ProtectedService.None, withheld(ConsentWorld.Requester("professional"), false).SeenServices);
+            // Where others' entries are shown too, only what the open event is of.
+            Assert.Equal(ProtectedService.None, withheld(therapist, true, "informed", "permit").SeenServices);
+        }
+    }
+
     /// <summary>§59: a denial blocks other controllers and other registers, never the register that it was written in.</summary>
     [Theory]
     [InlineData("deny-all")]

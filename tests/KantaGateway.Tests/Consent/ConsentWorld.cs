@@ -80,7 +80,7 @@ static class ConsentWorld
 
     private static readonly ProtectedConfirmation Confirmed = new()
     {
-        Id = "p1", At = Now.AddHours(-1), Until = Now.AddHours(1), Professional = "revontuli-laakari", Organisation = Revontuli.ToString(),
+        Id = "p1", At = Now.AddMinutes(-5), From = Now.AddHours(-1), Until = Now.AddHours(1), Professional = "revontuli-laakari", Organisation = Revontuli.ToString(),
         Purpose = "TREAT", Services = ProtectedService.Psychiatry,
     };
 

@@ -71,8 +71,21 @@ public class DeskDeclarationsTests
             foreach (var kind in (string[])["system", "professional"])
                 Assert.Equal(Decision.Deny.Of(DenyReason.DeclarationByCriteria), ConsentWorld.Decide(ConsentWorld.Requester(kind) with { Scopes = SmartScope.ParseAll([kind == "system" ? "system/*.cruds" : "user/*.cruds"]) },
                     ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Permit) with { Needs = needs }, ConsentWorld.Policy(["informed"], true)));
-        // And shows no protected entry of the own register to who refers to one.
+        // And shows no protected entry of the own register to who refers to one and would not be shown it.
         Assert.True(Assert.IsType<Decision.Permit>(Decide("professional", Permit)).Scope.Withheld is { SpeciallyProtected: true, SeenServices: ProtectedService.None });
+    }
+
+    /// <summary>All that a psychiatric clinic stores is a protected entry, the signed form too.</summary>
+    [Fact]
+    public void A_declaration_refers_to_what_its_maker_sees_of_the_own_register()
+    {
+        var declares = ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Permit);
+        Withheld refersTo(Requester requester, ProtectedService ofEvent, params string[] declared) =>
+            Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, declares, ConsentWorld.Policy(["informed", .. declared], true, ofEvent))).Scope.Withheld;
+        Assert.Equal(Withheld.Nothing, refersTo(ConsentWorld.Requester("system"), ProtectedService.None));
+        Assert.Equal(ProtectedService.Psychiatry, refersTo(ConsentWorld.Requester("professional"), ProtectedService.Psychiatry).SeenServices);
+        Assert.Equal(ProtectedService.Psychiatry, refersTo(ConsentWorld.Requester("professional"), ProtectedService.None, "confirmed").SeenServices);
+        Assert.Equal(ProtectedService.Psychotherapy, refersTo(ConsentWorld.Requester("professional") with { OwnServices = ProtectedService.Psychotherapy }, ProtectedService.None).SeenServices);
     }
 
     [Fact]
@@ -132,7 +145,20 @@ public class DeskDeclarationsTests
         Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Confirmation with { Until = Now.AddHours(8).AddTicks(1) }));
         Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Confirmation with { Until = null }));
         Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Confirmation with { Purpose = "ETREAT" }));
-        Assert.Equal(DenyReason.NoOpenServiceEvent, Reason("professional", Confirmation, open: false));
+        foreach (var at in new[] { Now.AddMinutes(-5), Now, Now.AddMinutes(5) })
+            Assert.Null(Reason("professional", Confirmation with { At = at, From = Now }));
+        Assert.Equal(DenyReason.WrongTime, Reason("professional", Confirmation with { At = Now.AddMinutes(-5).AddTicks(-1), From = Now }));
+    }
+
+    /// <summary>§26.2 asks for a step, not for a visit: between visits the step opens the own register, and no other.</summary>
+    [Fact]
+    public void Between_visits_a_confirmation_opens_the_own_register_alone()
+    {
+        Assert.IsType<Decision.Permit>(Decide("professional", Confirmation, open: false));
+        var read = Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Search, "Observation"), ConsentWorld.Policy(["informed", "permit", "confirmed"], open: false)));
+        Assert.Equal((Breadth.OwnRegister, ProtectedService.Psychiatry), (read.Scope.Breadth, read.Scope.Withheld.SeenServices));
+        // One that names a visit names one that is open.
+        Assert.Equal(DenyReason.NoOpenServiceEvent, Reason("professional", Confirmation, open: false, serviceEvent: ConsentWorld.OwnEvent));
     }
 
     [Fact]
@@ -160,6 +186,22 @@ public class DeskDeclarationsTests
         Assert.Equal(DenyReason.RecordTooWide, Reason("professional", Emergency with { Until = Now.AddMinutes(31) }, purpose: "ETREAT"));
         Assert.Equal(DenyReason.NoOpenServiceEvent, Reason("professional", Emergency, purpose: "ETREAT", open: false));
         Assert.Equal(DenyReason.EmergenciesRest, Reason("professional", Emergency, purpose: "ETREAT", declared: ["emergency-unsettled"]));
+        Assert.Null(Reason("professional", Emergency with { At = Now.AddMinutes(-5), From = Now }, purpose: "ETREAT"));
+        Assert.Equal(DenyReason.WrongTime, Reason("professional", Emergency with { At = Now.AddMinutes(-5).AddTicks(-1), From = Now }, purpose: "ETREAT"));
+    }
+
+    /// <summary>EHDS Art. 11(5): another unit reviews it, so it is of one.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData(Unit)]
+    public void An_emergency_needs_the_unit_that_the_token_names(string? said)
+    {
+        Decision record(string? unit) => ConsentWorld.Decide(ConsentWorld.Requester("professional", "ETREAT") with { Unit = unit }, ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Emergency with { Unit = said }), ConsentWorld.Policy([], true));
+        Assert.Equal(Decision.Deny.Of(DenyReason.UnitMissing), record(null));
+        Assert.Equal(Decision.Deny.Of(DenyReason.DeclarationByAnother), record(OtherUnit));
+        Assert.Equal(said is null ? Decision.Deny.Of(DenyReason.DeclarationByAnother) : null, record(Unit) as Decision.Deny);
+        // A confirmation is reviewed by nobody.
+        Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: Confirmation with { Unit = null }), ConsentWorld.Policy([], true)));
     }
 
     [Fact]
@@ -342,6 +384,21 @@ public class DeskDeclarationsTests
         var denial = new DisclosureDenial { At = Now, IsActive = false, Target = new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient) };
         var write = ConsentWorld.InteractionOf(InteractionKind.Update, "Consent", declares: denial) with { KindsOfDenied = [ControllerKind.Public] };
         Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("citizen"), write, ConsentWorld.Policy([], false)));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_denial_of_a_register_is_withdrawn_whatever_its_controller_has_become(bool isKnown)
+    {
+        var denial = new DisclosureDenial { At = Now, Target = new DenialTarget.OfRegister("1.2.246.10.99000033", Register.Patient) };
+        foreach (var kind in new[] { InteractionKind.Create, InteractionKind.Update })
+            foreach (var isActive in new[] { true, false })
+            {
+                var write = ConsentWorld.InteractionOf(kind, "Consent", declares: denial with { IsActive = isActive }) with { KindsOfDenied = isKnown ? [ControllerKind.Private] : [] };
+                Assert.Equal(!isActive ? null : isKnown ? DenyReason.PrivateProviderIsNoScope : DenyReason.UnknownRegister,
+                    (ConsentWorld.Decide(ConsentWorld.Requester("citizen"), write, ConsentWorld.Policy(["informed"], false)) as Decision.Deny)?.Reason);
+            }
     }
 
     [Fact]

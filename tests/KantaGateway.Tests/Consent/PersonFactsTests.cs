@@ -43,6 +43,23 @@ public sealed class PersonFactsTests
         Assert.Equal(Breadth.OwnRegister, Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Create, "Observation"), policy)).Scope.Breadth);
     }
 
+    /// <summary>A transaction of reads, a patch and what criteria choose show what is there, or act by it: as little as a read.</summary>
+    [Theory]
+    [InlineData(InteractionKind.Transaction, "r")]
+    [InlineData(InteractionKind.Transaction, "cs")]
+    [InlineData(InteractionKind.Patch, "ur")]
+    [InlineData(InteractionKind.Create, "csr")]
+    [InlineData(InteractionKind.Update, "ucs")]
+    [InlineData(InteractionKind.Delete, "ds")]
+    public void A_write_that_reads_finds_nothing_that_is_kept_no_longer(InteractionKind kind, string letters)
+    {
+        var write = ConsentWorld.Interaction(kind, "Observation") with { Needs = [.. letters.Select(letter => ("Observation", letter))] };
+        Assert.Equal(Decision.Deny.Of(DenyReason.NoLegalBasis), ConsentWorld.Decide(ConsentWorld.Requester("professional"), write, ConsentWorld.Policy(["informed", "permit"], true, person: new(null, Now.AddYears(-12)))));
+        var plain = write with { Needs = [("Observation", kind == InteractionKind.Delete ? 'd' : 'u')] };
+        foreach (var (decided, died) in new[] { (write, Now.AddYears(-12).AddTicks(1)), (plain, Now.AddYears(-12)) })
+            Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"), decided, ConsentWorld.Policy(["informed", "permit"], true, person: new(null, died))));
+    }
+
     [Theory]
     [InlineData("2008-11-26", true)]
     [InlineData("2008-11-25", false)]

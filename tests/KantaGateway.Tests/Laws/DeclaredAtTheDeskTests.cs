@@ -55,7 +55,7 @@ public class DeclaredAtTheDeskTests
 
         var now = DateTimeOffset.UtcNow;
         byte[] Record(string who) => Declarations.Emergency(house.PatientId, new EmergencyAccess
-        { At = now, Until = now.AddMinutes(20), Professional = who, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+        { At = now, Until = now.AddMinutes(20), Professional = who, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
         Assert.Equal(403, (await reader.CreateAsync("Consent", Record("another"))).Status);
         Assert.Equal(201, (await reader.CreateAsync("Consent", Record(professional))).Status);
         Assert.Contains(HouseInMemory.Secret, (await reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
@@ -73,7 +73,7 @@ public class DeclaredAtTheDeskTests
         var reader = house.Revontuli.Professional(professional.Id, "ETREAT");
         var now = DateTimeOffset.UtcNow;
         var recorded = await reader.CreateAsync("Consent", Declarations.Emergency(house.PatientId, new EmergencyAccess
-        { At = now, Until = now.AddMinutes(20), Professional = professional.Id, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."));
+        { At = now, Until = now.AddMinutes(20), Professional = professional.Id, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."));
         Assert.Equal(201, recorded.Status);
         var emergency = recorded.Stored!.Value.Id;
         Assert.Equal(200, (await reader.ReadAsync("Observation", note)).Status);
@@ -100,17 +100,21 @@ public class DeclaredAtTheDeskTests
     [Fact]
     public async Task An_emergency_that_nobody_reviewed_in_time_bars_its_professional_from_those_of_everybody_until_it_is_reviewed()
     {
-        await using var house = await HouseInMemory.OpenAsync();
+        var clock = new ClockAhead();
+        await using var house = await HouseInMemory.OpenAsync(reviews: clock);
         var professional = house.Folder.ProfessionalOf("revontuli").Id;
         var reader = house.Revontuli.Professional(professional, "ETREAT");
         var now = DateTimeOffset.UtcNow;
         byte[] Record(DateTimeOffset at) => Declarations.Emergency(house.PatientId, new EmergencyAccess
-        { At = at, Until = at.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+        { At = at, Until = at.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
 
         await house.AdmitAsync();
-        var old = await reader.CreateAsync("Consent", Record(now - EmergencyAccess.ReviewedWithin - TimeSpan.FromHours(1)));
+        // Nobody dates one back, so that it would be told as of then, or be overdue at once.
+        Assert.Equal(422, (await reader.CreateAsync("Consent", Record(now - EmergencyAccess.ReviewedWithin - TimeSpan.FromHours(1)))).Status);
+        var old = await reader.CreateAsync("Consent", Record(now));
         Assert.Equal(201, old.Status);
         var (first, itsPerson) = (old.Stored!.Value.Id, house.PatientId);
+        clock.By = EmergencyAccess.ReviewedWithin + TimeSpan.FromHours(1);
 
         var note = await house.AdmitAsync(1);
         Assert.NotEqual(itsPerson, house.PatientId);
@@ -124,7 +128,29 @@ public class DeclaredAtTheDeskTests
         var settled = await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(Reviewer, "POST", "Consent", review);
         Assert.True(settled.Status == 201, Encoding.UTF8.GetString(settled.Body));
         Assert.Equal(201, (await reader.CreateAsync("Consent", Record(now))).Status);
+        clock.By = TimeSpan.Zero;
         Assert.Contains(HouseInMemory.Secret, (await reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
+    }
+
+    private sealed class ClockAhead : TimeProvider
+    {
+        public TimeSpan By { get; set; }
+
+        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + By;
+    }
+
+    /// <summary>EHDS Art. 11(5): one of no unit any other would review, or none could.</summary>
+    [Fact]
+    public async Task Who_signed_in_without_a_unit_is_told_how_to_record_an_emergency()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var now = DateTimeOffset.UtcNow;
+        var unitless = Reviewer with { ProfessionalId = "by-card", Unit = null, PurposeOfUse = "ETREAT" };
+        var answer = await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(unitless, "POST", "Consent", Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = now, Until = now.AddMinutes(20), Professional = "by-card", Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."));
+        Assert.Equal(403, answer.Status);
+        Assert.Contains("identity provider", Encoding.UTF8.GetString(answer.Body), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -139,7 +165,7 @@ public class DeclaredAtTheDeskTests
         await File.WriteAllTextAsync(marks, "");
         var now = DateTimeOffset.UtcNow;
         var record = Declarations.Emergency(house.PatientId, new EmergencyAccess
-        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
         Assert.Equal(503, (await reader.CreateAsync("Consent", record)).Status);
         Assert.Equal(403, (await reader.ReadAsync("Observation", note)).Status);
 
@@ -223,7 +249,7 @@ public class DeclaredAtTheDeskTests
         var professional = house.Folder.ProfessionalOf("revontuli").Id;
         var now = DateTimeOffset.UtcNow;
         var record = JsonNode.Parse(Declarations.Emergency(house.PatientId, new EmergencyAccess
-        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."))!;
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."))!;
         record["meta"] = JsonNode.Parse("""{"security":[{"system":"https://hl7.fi/fhir/finnish-base-profiles/CodeSystem/fi-base-release-for-patient-viewing-cs","code":"1"}]}""");
         Assert.Equal(422, (await house.Revontuli.Professional(professional, "ETREAT").CreateAsync("Consent", HouseInMemory.Json(record))).Status);
     }
@@ -267,7 +293,7 @@ public class DeclaredAtTheDeskTests
             }),
     };
 
-    private const string OtherUnit = "1.2.246.10.99000022.10.2";
+    private const string Unit = "1.2.246.10.99000022.10.1", OtherUnit = "1.2.246.10.99000022.10.2";
 
     private static readonly Requester Reviewer = new()
     {

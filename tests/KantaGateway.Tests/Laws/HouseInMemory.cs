@@ -3,7 +3,9 @@ using System.Text.Json.Nodes;
 using KantaGateway.Dev;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Harness.Clients;
@@ -61,7 +63,8 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <param name="maxBinary">Largest content of a Binary, bytes.</param>
     /// <param name="log">Told of errors that any part logs.</param>
     /// <param name="probes">Whether there are live probes, which a test asks for its rounds before they come by themselves.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false)
+    /// <param name="reviews">Clock by which reviews of emergencies are overdue; null: the system's.</param>
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -73,6 +76,9 @@ sealed class HouseInMemory : IAsyncDisposable
             Configure = builder =>
             {
                 builder.Logging.ClearProviders();
+                if (reviews is not null)
+                    builder.Services.AddSingleton(s => new EmergencyTrail(s.GetRequiredService<GatewayOptions>(), Convert.FromBase64String(File.ReadAllText(s.GetRequiredService<GatewayOptions>().IdentifierKeyFile).Trim()),
+                        s.GetRequiredService<PolicyLookup>(), reviews));
                 if (log is null)
                     return;
                 builder.Logging.AddProvider(log);

@@ -120,7 +120,7 @@ public class WhoSeesWhatTests
         var rescuer = house.Revontuli.Professional(professional, "ETREAT");
         var now = DateTimeOffset.UtcNow;
         Assert.Equal(201, (await rescuer.CreateAsync("Consent", Declarations.Emergency(house.PatientId, new EmergencyAccess
-        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."))).Status);
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Revontuli + ".10.1", Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."))).Status);
         Assert.Equal(200, (await rescuer.ReadAsync("MedicationRequest", id)).Status);
     }
 
