@@ -17,7 +17,7 @@ namespace KantaGateway.Repository.Interactions;
 /// <remarks>
 /// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
 /// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number), <c>status</c>,
-/// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date). What is not known is left out.
+/// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (when a record was stored that says so). What is not known is left out.
 /// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names)
 {
@@ -153,6 +153,8 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
             // Where only the fact is known, the day it was written down is the day it is known of.
             else if (patient.TryGetProperty("deceasedBoolean"u8, out var isDead) && isDead.ValueKind == JsonValueKind.True)
                 json.WriteString("deceased"u8, patients[i].LastUpdated.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture));
+            else if (isDead.ValueKind == JsonValueKind.False)
+                json.WriteString("alive"u8, patients[i].LastUpdated.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
             json.WriteEndObject();
         }
         json.WriteEndArray();

@@ -17,6 +17,12 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// <summary>The last day on which the person may have been born.</summary>
     public DateOnly? BornBy { get; init; } = BirthDate;
 
+    /// <summary>When the person died at the latest.</summary>
+    public DateTimeOffset? DiedBy { get; init; } = Deceased;
+
+    /// <summary>When a register stored that the person lives; null: it says nothing of that.</summary>
+    public DateTimeOffset? AliveAt { get; init; }
+
     /// <summary>From when on nothing may be shown any more: 12 years after death, or 120 from birth where no death is known.</summary>
     /// <remarks>Act 703/2023, Annex (care entries) and §24: they are destroyed then; until that is done nobody is given them.</remarks>
     public DateTimeOffset? KeptUntil { get; init; } = EndOf(BirthDate, Deceased);
@@ -29,7 +35,8 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// </remarks>
     /// <param name="birthDate">FHIR date; null, and what cannot be read: not known.</param>
     /// <param name="deceased">FHIR date or dateTime; null: not known to be dead. What cannot be read is a death of unknown time: it ends mandates, and no retention.</param>
-    public static PersonFacts Stated(string? birthDate, string? deceased)
+    /// <param name="alive">FHIR instant at which a record was stored that says that the person lives; null: it does not say so.</param>
+    public static PersonFacts Stated(string? birthDate, string? deceased, string? alive = null)
     {
         var born = TimeRange.TryParse(birthDate, out var birth) ? birth : (TimeRange?)null;
         var died = deceased is null ? (TimeRange?)null : TimeRange.TryParse(deceased, out var death) ? death : new(long.MinValue, long.MaxValue);
@@ -37,14 +44,17 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
         return new(born is { } first ? FinnishTime.DayOf(At(first.Start)) : null, died is { } earliest ? At(earliest.Start) : null)
         {
             BornBy = bornBy,
+            DiedBy = died is { } end ? At(end.End - 1) : null,
+            AliveAt = TimeRange.TryParse(alive, out var stored) ? At(stored.Start) : null,
             KeptUntil = EndOf(bornBy, died is { } latest ? At(latest.End - 1) : null),
         };
     }
 
     /// <summary>What follows from the records that several registers keep of one person, none of which is surer than another.</summary>
     /// <remarks>
-    /// A birth date that they do not agree on is not known; of those that agree the most exact counts. A death that any states ends mandates and custody. Nobody makes the
-    /// others' entries vanish: retention ends when it ends by every record, and by none that says neither birth nor death.
+    /// Of birth dates that agree the most exact counts; of those that do not, the earliest: by it a child is the soonest able to decide, and of age. A death that any states ends
+    /// mandates and custody, until another register stores after that day that the person lives (Patient.deceasedBoolean false): one mistake is put right by whoever knows better.
+    /// Nobody makes the others' entries vanish: retention ends when it ends by every record, and by none that says neither birth nor death.
     /// </remarks>
     public static PersonFacts Of(IReadOnlyList<PersonFacts> records)
     {
@@ -52,9 +62,11 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
             return records.Count == 0 ? Unknown : records[0];
         var (born, bornBy) = (records.Max(static record => record.BirthDate), records.Min(static record => record.BornBy));
         var agree = born <= bornBy;
-        return new(agree ? born : null, records.Min(static record => record.Deceased))
+        var deaths = records.Where(record => record.Deceased is not null && !records.Any(other => other.AliveAt > record.DiedBy)).ToList();
+        return new(agree ? born : records.Min(static record => record.BirthDate), deaths.Min(static record => record.Deceased))
         {
-            BornBy = agree ? bornBy : null,
+            BornBy = agree ? bornBy : records.Max(static record => record.BornBy),
+            DiedBy = deaths.Max(static record => record.DiedBy),
             KeptUntil = records.Any(static record => record.KeptUntil is null) ? null : records.Max(static record => record.KeptUntil),
         };
     }

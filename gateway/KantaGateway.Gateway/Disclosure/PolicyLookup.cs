@@ -64,7 +64,7 @@ public sealed class PolicyLookup(PolicyRequests requests)
             Register = Text(e, "register") ?? Register.Patient,
             Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
         })],
-        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(Text(person, "birthDate"), Text(person, "deceased")))]));
+        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(Text(person, "birthDate"), Text(person, "deceased"), Text(person, "alive")))]));
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

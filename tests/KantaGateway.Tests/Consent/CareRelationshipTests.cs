@@ -163,9 +163,10 @@ public class CareRelationshipTests
             new ServiceEvent("1.2.3", Own, "in-progress", null, Now) { Register = "4:1.2.9" }, new ServiceEvent("1.2.4", Own, "in-progress", null, null),
             new ServiceEvent("1.2.5", "1.2.246.10.99000011", "in-progress", null, null) { Register = "4:1.2.8" },
         ]);
-        Assert.True(policy.IsTreatedIn(Own, "4:1.2.9", Now - Tick));
-        Assert.False(policy.IsTreatedIn(Own, "4:1.2.9", Now));
-        Assert.False(policy.IsTreatedIn(Own, "4:1.2.8", Now));
+        Assert.Equal(Treatment.Here, policy.TreatmentIn(Own, "4:1.2.9", Now - Tick));
+        Assert.Equal(Treatment.None, policy.TreatmentIn(Own, "4:1.2.9", Now));
+        Assert.Equal(Treatment.ForAnother, policy.TreatmentIn(Own, "4:1.2.8", Now - Tick));
+        Assert.Equal(Treatment.None, policy.TreatmentIn(Own, "4:1.2.8", Now));
     }
 
     [Fact]

@@ -119,7 +119,43 @@ public sealed class PersonFactsTests
     {
         var (year, day, another) = (PersonFacts.Stated("2008", null), PersonFacts.Stated("2008-05-06", null), PersonFacts.Stated("2009", null));
         Assert.Equal((day.BirthDate, day.BornBy), (PersonFacts.Of([year, day]).BirthDate, PersonFacts.Of([day, PersonFacts.Unknown, year]).BornBy));
-        Assert.Equal((null, null), (PersonFacts.Of([year, another]).BirthDate, PersonFacts.Of([year, another]).BornBy));
+        Assert.Equal((Day("2008-01-01"), Day("2009-12-31")), (PersonFacts.Of([another, year]).BirthDate, PersonFacts.Of([another, year]).BornBy));
+    }
+
+    /// <summary>§34, §50: what closes the record to custodians the soonest, until the register that erred corrects its own.</summary>
+    [Fact]
+    public void Of_births_that_differ_the_earliest_counts()
+    {
+        var (right, typo) = (PersonFacts.Stated("2022-03-05", null), PersonFacts.Stated("2022-03-06", null));
+        foreach (var facts in new[] { PersonFacts.Of([right, typo]), PersonFacts.Of([typo, PersonFacts.Unknown, right]) })
+        {
+            Assert.Equal(right.TwelfthBirthday, facts.TwelfthBirthday);
+            Assert.Equal(4, facts.AgeAt(Now));
+        }
+        Assert.False(Represents(RepresentationKind.Custodian, PersonFacts.Of([right, PersonFacts.Stated("2002-03-05", null)])));
+    }
+
+    /// <summary>§50: a word of death ends mandates and custody, and is taken back by who stores later that the person lives.</summary>
+    [Theory]
+    [InlineData("2026-11-20", "2026-11-21T10:00:00.000Z", false)]
+    [InlineData("2026-11-20", "2026-11-20T21:59:59.000Z", true)]
+    [InlineData("2026-11-20", "2026-11-20T22:00:00.000Z", false)]
+    [InlineData("2026-11", "2026-11-24T10:00:00.000Z", true)]
+    [InlineData("2026-11-20", null, true)]
+    [InlineData("soon", "2026-11-24T10:00:00.000Z", true)]
+    public void A_death_is_believed_until_a_register_stores_later_that_the_person_lives(string died, string? alive, bool isDead)
+    {
+        var (death, life) = (PersonFacts.Stated("2015-01-01", died), PersonFacts.Stated("2015-01-01", null, alive));
+        foreach (var facts in new[] { PersonFacts.Of([death, life]), PersonFacts.Of([life, PersonFacts.Unknown, death]) })
+        {
+            Assert.Equal(isDead ? death.Deceased : null, facts.Deceased);
+            Assert.Equal(!isDead, Represents(RepresentationKind.Custodian, facts));
+            Assert.Equal(!isDead, Represents(RepresentationKind.Mandate, facts));
+        }
+        // Another death after that is another word, and nothing of it is about retention.
+        var again = PersonFacts.Of([death, life, PersonFacts.Stated("2015-01-01", "2026-11-25")]);
+        Assert.False(Represents(RepresentationKind.Mandate, again));
+        Assert.Equal(PersonFacts.Of([death, PersonFacts.Stated("2015-01-01", null)]).KeptUntil, PersonFacts.Of([death, life]).KeptUntil);
     }
 
     /// <summary>Who was born on a leap day comes of age on 28 February where there is none.</summary>
@@ -198,14 +234,14 @@ public sealed class PersonFactsTests
 
     /// <summary>Nobody's record of a person is surer than another's.</summary>
     [Fact]
-    public void What_registers_do_not_agree_on_is_not_known_and_no_single_one_ends_the_retention_of_all()
+    public void No_single_register_ends_the_retention_of_all()
     {
         var born = new DateOnly(2015, 2, 3);
         var died = new DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero);
         Assert.Equal(PersonFacts.Unknown, PersonFacts.Of([]));
         Assert.Equal(born, PersonFacts.Of([new(born, null), new(null, null), new(born, null)]).BirthDate);
         var disputed = PersonFacts.Of([new(born, null), new(born.AddYears(-115), null)]);
-        Assert.Null(disputed.BirthDate);
+        Assert.Equal(born.AddYears(-115), disputed.BirthDate);
         Assert.Equal(born.Year + 120, disputed.KeptUntil!.Value.Year);
         var dead = PersonFacts.Of([new(born, null), new(born, died)]);
         // It ends mandates, and hides nothing.

@@ -62,11 +62,15 @@ public sealed class PolicyReadingTests : IAsyncLifetime
         fact["deceasedBoolean"] = true;
         await _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli).StoreAsync(fact);
         await _world.As(_aurora.Grant.Compartment, "1.2.246.10.33333333").StoreAsync(Some.Patient());
+        var denial = Some.Patient();
+        denial["deceasedBoolean"] = false;
+        await _world.As(_aurora.Grant.Compartment, "1.2.246.10.44444444").StoreAsync(denial);
         var people = (await PolicyAsync())["people"]!.AsArray();
         Assert.Equal("""{"birthDate":"2015-02-03","deceased":"2026-01-02"}""", people[0]!.ToJsonString());
         // Only the fact is known: the day it was written.
         Assert.Matches(@"^20\d\d-\d\d-\d\d$", (string)people[1]!["deceased"]!);
         Assert.Equal("{}", people[2]!.ToJsonString());
+        Assert.Matches(@"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", (string)people[3]!["alive"]!);
     }
 
     [Fact]
