@@ -1,5 +1,5 @@
-using System.Buffers.Binary;
 using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Keys.Backends;
 using KantaGateway.Keys.Ceremonies;
@@ -14,10 +14,7 @@ namespace KantaGateway.Keys;
 sealed class DataKeys(IKeyBackend backend, WrappingVersions versions)
 {
     public const int KeyLength = 32;
-    public const int WrappedLength = HeaderLength + IKeyBackend.SealedLength;
-
-    private const int HeaderLength = 5;
-    private const byte Format = 1;
+    public const int WrappedLength = WrappedKey.Length;
 
     /// <summary>A new random data key and its wrapped form.</summary>
     public async ValueTask<(byte[] Key, byte[] Wrapped)> CreateAsync(Pseudonym compartment, CancellationToken cancel)
@@ -27,8 +24,8 @@ sealed class DataKeys(IKeyBackend backend, WrappingVersions versions)
     }
 
     /// <summary>The data key; null when it was wrapped for another compartment, was changed, or its wrapping key does not serve.</summary>
-    public ValueTask<byte[]?> UnwrapAsync(ReadOnlyMemory<byte> wrapped, Pseudonym compartment, CancellationToken cancel) => VersionOf(wrapped.Span) is { } version && versions.Serves(version)
-        ? backend.OpenAsync(version, wrapped[HeaderLength..], AssociatedData(wrapped.Span[..HeaderLength], compartment), cancel) : default;
+    public ValueTask<byte[]?> UnwrapAsync(ReadOnlyMemory<byte> wrapped, Pseudonym compartment, CancellationToken cancel) => WrappedKey.VersionOf(wrapped.Span) is { } version && versions.Serves(version)
+        ? backend.OpenAsync(version, wrapped[WrappedKey.HeaderLength..], AssociatedData(wrapped.Span[..WrappedKey.HeaderLength], compartment), cancel) : default;
 
     /// <summary>The same data key wrapped with the current wrapping key; null as of <see cref="UnwrapAsync"/>.</summary>
     public async ValueTask<byte[]?> RewrapAsync(ReadOnlyMemory<byte> wrapped, Pseudonym compartment, CancellationToken cancel)
@@ -38,7 +35,7 @@ sealed class DataKeys(IKeyBackend backend, WrappingVersions versions)
         try
         {
             var current = versions.Current;
-            return VersionOf(wrapped.Span) == current ? wrapped.ToArray() : await WrapAsync(key, compartment, current, cancel).ConfigureAwait(false);
+            return WrappedKey.VersionOf(wrapped.Span) == current ? wrapped.ToArray() : await WrapAsync(key, compartment, current, cancel).ConfigureAwait(false);
         }
         finally
         {
@@ -46,15 +43,9 @@ sealed class DataKeys(IKeyBackend backend, WrappingVersions versions)
         }
     }
 
-    /// <summary>Version of the wrapping key; null where it is no wrapped key.</summary>
-    public static uint? VersionOf(ReadOnlySpan<byte> wrapped) =>
-        wrapped.Length == WrappedLength && wrapped[0] == Format && BinaryPrimitives.ReadUInt32BigEndian(wrapped[1..]) is > 0 and var version ? version : null;
-
     private async ValueTask<byte[]> WrapAsync(byte[] key, Pseudonym compartment, uint version, CancellationToken cancel)
     {
-        var header = new byte[HeaderLength];
-        header[0] = Format;
-        BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(1), version);
+        var header = WrappedKey.HeaderOf(version);
         return [.. header, .. await backend.SealAsync(version, key, AssociatedData(header, compartment), cancel).ConfigureAwait(false)];
     }
 

@@ -18,6 +18,8 @@ static class KeyEndpoints
         app.MapPost("/v1/pseudonym", PseudonymAsync);
         app.MapPost("/v1/keys/create", CreateAsync);
         app.MapPost("/v1/keys/unwrap", UnwrapAsync);
+        app.MapGet("/v1/keys/versions", (WrappingVersions versions) => Results.Json(new VersionsAnswer(versions.Current, versions.All), Wire.Default.VersionsAnswer));
+        app.MapPost("/v1/keys/rewrap", RewrapAsync);
         app.MapPost("/v1/ceremonies", HoldAsync);
         app.MapPost("/v1/audit/open", OpenAsync);
         app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
@@ -42,6 +44,8 @@ static class KeyEndpoints
             return Refuse(metrics, "pseudonym", 503, Silent);
         }
     }
+
+    private const int MostRewrapped = 1_000;
 
     private const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
 
@@ -97,14 +101,40 @@ static class KeyEndpoints
         }
     }
 
+    /// <summary>Needs no grant: it takes what is sealed and gives what is sealed, for the same compartments; a ceremony has asked for it.</summary>
+    private static async Task<IResult> RewrapAsync(HttpContext http, DataKeys keys, KeyCustody custody, KeyMetrics metrics)
+    {
+        if (await ReadAsync(http, Wire.Default.RewrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostRewrapped } items } || items.Any(static item => item is not { Wrapped: not null } || !Pseudonym.TryDecode(item.Compartment, out _)))
+            return Refuse(metrics, "rewrap", 400, $"The body is {{\"keys\": [{{\"compartment\", \"wrapped\": base64}}]}}, 1 to {MostRewrapped} of them.");
+        var answer = new byte[]?[items.Count];
+        try
+        {
+            for (var i = 0; i < answer.Length; i++)
+            {
+                Pseudonym.TryDecode(items[i].Compartment, out var compartment);
+                answer[i] = await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted).ConfigureAwait(false);
+            }
+            await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] is null ? 403 : 200))).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is KeyBackendException or IOException)
+        {
+            return Refuse(metrics, "rewrap", 503, Silent);
+        }
+        metrics.Served("rewrap");
+        return Results.Json(new RewrapAnswer(answer), Wire.Default.RewrapAnswer);
+    }
+
     private static async Task<IResult> HoldAsync(HttpContext http, GrantVerifier verifier, KeyCeremonies ceremonies, KeyMetrics metrics)
     {
         if (await verifier.VerifyCeremonyAsync(Bearer(http)).ConfigureAwait(false) is not { } ceremony)
             return Refuse(metrics, "ceremony", 401, "A ceremony that the gateway has signed, and two persons have approved of, is required.");
         try
         {
-            if (await ceremonies.HoldAsync(ceremony, http.RequestAborted).ConfigureAwait(false) != CeremonyOutcome.Done)
-                return Refuse(metrics, "ceremony", 409, "The version is not the next one, or one before it has not come to its end.");
+            var outcome = await ceremonies.HoldAsync(ceremony, http.RequestAborted).ConfigureAwait(false);
+            if (outcome != CeremonyOutcome.Done)
+                return Refuse(metrics, "ceremony", 409, outcome == CeremonyOutcome.TooSoon
+                    ? $"The version after it began less than {KeyCeremonies.Overlap.TotalMinutes:0} minutes ago: a record whose key was made before may still be stored."
+                    : "The version is not the next one to begin, or not the oldest one, or a ceremony before it has not come to its end.");
             metrics.Served("ceremony");
             return Results.Json(new CeremonyAnswer(ceremony.Version), Wire.Default.CeremonyAnswer);
         }
@@ -188,9 +218,13 @@ sealed record UnwrapRequest(byte[]? Wrapped);
 sealed record UnwrapAnswer(byte[] Key);
 sealed record ReaderAnswer(byte[] PublicKey);
 sealed record CeremonyAnswer(uint Version);
+sealed record VersionsAnswer(uint Current, IReadOnlyList<uint> Serving);
+sealed record RewrapRequest(IReadOnlyList<RewrapItem>? Keys);
+sealed record RewrapItem(string? Compartment, byte[]? Wrapped);
+sealed record RewrapAnswer(byte[]?[] Wrapped);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
-[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
+[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

@@ -50,6 +50,7 @@ public static class GatewayHost
         services.AddSingleton(new GrantSigner(grantKey, TimeProvider.System));
 
         services.AddSingleton<KeyServiceClient>();
+        services.AddSingleton<WrappingRotation>();
         services.AddSingleton<IPseudonyms>(s => s.GetRequiredService<KeyServiceClient>());
         services.AddSingleton(s => AuditLog.Open(new AuditLogOptions
         {

@@ -13,6 +13,7 @@ public sealed class TransitService(string token)
 {
     private readonly Dictionary<string, List<byte[]>> _keys = [];
     private readonly Lock _turn = new();
+    private int _minEncryptionVersion;
 
     /// <summary>503, as while it is sealed.</summary>
     public bool IsSealed { get; set; }
@@ -38,6 +39,20 @@ public sealed class TransitService(string token)
         app.MapPost($"/v1/{mount}/keys/{{name}}/rotate", (HttpContext context, string name) => Answer(context, name, null, (keys, _) =>
         {
             Rotate(name);
+            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = MinDecryptionVersion };
+        }));
+        app.MapPost($"/v1/{mount}/keys/{{name}}/config", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>
+        {
+            (MinDecryptionVersion, _minEncryptionVersion) = ((int?)body["min_decryption_version"] ?? MinDecryptionVersion, (int?)body["min_encryption_version"] ?? _minEncryptionVersion);
+            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = MinDecryptionVersion };
+        }));
+        app.MapPost($"/v1/{mount}/keys/{{name}}/trim", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>
+        {
+            // "This value can at most be equal to the lesser of min_decryption_version and min_encryption_version", neither of them zero.
+            if ((int?)body["min_available_version"] is not { } first || first < 1 || first > Math.Min(MinDecryptionVersion, _minEncryptionVersion))
+                return null;
+            foreach (var key in keys.Take(first - 1))
+                CryptographicOperations.ZeroMemory(key);
             return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = MinDecryptionVersion };
         }));
         app.MapPost($"/v1/{mount}/encrypt/{{name}}", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>

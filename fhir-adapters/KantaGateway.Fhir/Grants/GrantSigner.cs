@@ -82,6 +82,7 @@ public sealed class GrantSigner
         return Create(GrantFormat.CeremonyType, GrantFormat.KeysAudience, new()
         {
             [JwtRegisteredClaimNames.Jti] = ceremony.Act,
+            [GrantFormat.Use] = ceremony.Step.ToString(),
             [GrantFormat.Version] = (long)ceremony.Version,
             [GrantFormat.ProposedBy] = ceremony.ProposedBy,
             [GrantFormat.ApprovedBy] = ceremony.ApprovedBy,
@@ -175,10 +176,11 @@ public sealed class GrantVerifier
     {
         if (string.IsNullOrEmpty(token) || await _handler.ValidateTokenAsync(token, _ceremonies).ConfigureAwait(false) is not { IsValid: true, SecurityToken: JsonWebToken jwt })
             return null;
-        return jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Version, out var version) && version is > 1 and <= uint.MaxValue
+        return jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Version, out var version) && version is > 0 and <= uint.MaxValue
+            && jwt.TryGetPayloadValue<string>(GrantFormat.Use, out var text) && Enum.TryParse<CeremonyStep>(text, out var step) && Enum.GetName(step) == text
             && jwt.TryGetPayloadValue<string>(GrantFormat.ProposedBy, out var proposed) && jwt.TryGetPayloadValue<string>(GrantFormat.ApprovedBy, out var approved)
             && !string.IsNullOrEmpty(proposed) && !string.IsNullOrEmpty(approved) && proposed != approved
-            ? new(act, (uint)version, proposed, approved) : null;
+            ? new(act, step, (uint)version, proposed, approved) : null;
     }
 
     private static TokenValidationParameters Parameters(string type, string audience, SecurityKey[] keys, TimeProvider time) => new()

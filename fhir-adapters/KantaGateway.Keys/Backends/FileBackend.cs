@@ -23,17 +23,35 @@ sealed class FileBackend(string path, KeyFile keys) : IKeyBackend
         {
             if (_keys.ContainsKey(version))
                 return default;
-            var made = new WrappingKey(version, RandomNumberGenerator.GetBytes(DataKeys.KeyLength));
-            try
-            {
-                (keys with { WrappingKeys = [.. _keys.Select(static key => new WrappingKey(key.Key, key.Value)).OrderBy(static key => key.Version), made] }).Write(path, overwrite: true);
-            }
-            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
-            {
-                throw new KeyBackendException("The key file cannot be written.", failure);
-            }
-            _keys[version] = made.Key;
+            var made = RandomNumberGenerator.GetBytes(DataKeys.KeyLength);
+            Write(_keys.Append(KeyValuePair.Create(version, made)));
+            _keys[version] = made;
             return default;
+        }
+    }
+
+    public ValueTask DestroyAsync(uint version, CancellationToken cancel)
+    {
+        lock (_making)
+        {
+            if (!_keys.ContainsKey(version))
+                return default;
+            Write(_keys.Where(key => key.Key != version));
+            if (_keys.TryRemove(version, out var gone))
+                CryptographicOperations.ZeroMemory(gone);
+            return default;
+        }
+    }
+
+    private void Write(IEnumerable<KeyValuePair<uint, byte[]>> wrapping)
+    {
+        try
+        {
+            (keys with { WrappingKeys = [.. wrapping.OrderBy(static key => key.Key).Select(static key => new WrappingKey(key.Key, key.Value))] }).Write(path, overwrite: true);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new KeyBackendException("The key file cannot be written.", failure);
         }
     }
 

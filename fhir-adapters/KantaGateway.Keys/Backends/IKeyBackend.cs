@@ -20,6 +20,12 @@ interface IKeyBackend : IDisposable
     /// <exception cref="KeyBackendException">The backend does not answer, or it made another version; asked again, it goes on.</exception>
     ValueTask MakeAsync(uint version, CancellationToken cancel);
 
+    /// <summary>Destroys the wrapping key of a version, unless it is gone already; nobody can bring it back when this returns.</summary>
+    /// <param name="version">The lowest that is there.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <exception cref="KeyBackendException">The backend does not answer; asked again, it goes on.</exception>
+    ValueTask DestroyAsync(uint version, CancellationToken cancel);
+
     /// <summary>Seals a data key.</summary>
     /// <param name="version">Of the wrapping key.</param>
     /// <param name="key">The data key, 32 bytes; not kept.</param>

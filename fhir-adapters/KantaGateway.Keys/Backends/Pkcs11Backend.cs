@@ -57,6 +57,18 @@ sealed class Pkcs11Backend : IKeyBackend
         return version;
     }, cancel).ConfigureAwait(false);
 
+    public async ValueTask DestroyAsync(uint version, CancellationToken cancel) => await UseAsync(session =>
+    {
+        lock (_connecting)
+            if ((session.Of.Keys = TokenKeys.Find(session.Open)).Wrapping.TryGetValue(version, out var key))
+            {
+                using var writing = session.Of.Slot.OpenSession(SessionType.ReadWrite);
+                writing.DestroyObject(key);
+                session.Of.Keys = TokenKeys.Find(session.Open);
+            }
+        return version;
+    }, cancel).ConfigureAwait(false);
+
     public ValueTask<byte[]> SealAsync(uint version, ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> associated, CancellationToken cancel) => UseAsync(session =>
     {
         var nonce = RandomNumberGenerator.GetBytes(NonceLength);

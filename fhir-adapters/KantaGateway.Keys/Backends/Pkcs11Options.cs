@@ -4,7 +4,7 @@ namespace KantaGateway.Keys.Backends;
 /// <remarks>
 /// The token holds AES-256 keys labelled <c>kanta-wrapping-1</c>, <c>-2</c> and on, and a generic secret of 32 bytes labelled
 /// <c>kanta-pseudonym</c>; all of them CKA_SENSITIVE and not CKA_EXTRACTABLE, which is checked at start and after each
-/// ceremony. A ceremony makes the next wrapping key where the token has it not yet, which the PIN's user has to be allowed to.
+/// ceremony. A ceremony makes the next wrapping key where the token has it not yet, and one destroys the oldest; the PIN's user has to be allowed to.
 /// </remarks>
 public sealed record Pkcs11Options
 {
@@ -25,7 +25,7 @@ public sealed record Pkcs11Options
 /// <remarks>
 /// The mount holds a key of type <c>aes256-gcm96</c> and one of type <c>hmac</c> for pseudonyms; neither exportable. The token's
 /// policy needs <c>update</c> on <c>encrypt/</c> and <c>decrypt/</c> of the one and <c>hmac/</c> of the other, <c>read</c> on <c>keys/</c> of both, and for ceremonies
-/// <c>update</c> on <c>keys/</c>, <c>/rotate</c>, of the first.
+/// <c>update</c> on <c>rotate</c>, <c>config</c> and <c>trim</c> of the first.
 /// </remarks>
 public sealed record TransitOptions
 {

@@ -36,6 +36,16 @@ sealed class TransitBackend : IKeyBackend
             throw new KeyBackendException("The Transit service made another version of the wrapping key.");
     }
 
+    public async ValueTask DestroyAsync(uint version, CancellationToken cancel)
+    {
+        // The service trims what neither may seal nor open any more (api-docs/secret/transit, "Trim key").
+        var first = version + 1;
+        await SendAsync(HttpMethod.Post, $"keys/{_options.WrappingKey}/config", new() { MinDecryptionVersion = first, MinEncryptionVersion = first }, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
+        await SendAsync(HttpMethod.Post, $"keys/{_options.WrappingKey}/trim", new() { MinAvailableVersion = first }, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
+        if ((await VersionsAsync(cancel).ConfigureAwait(false)).Any(there => there < first))
+            throw new KeyBackendException("The Transit service still has a version that was to be destroyed.");
+    }
+
     public async ValueTask<byte[]> SealAsync(uint version, ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> associated, CancellationToken cancel)
     {
         var answer = await SendAsync(HttpMethod.Post, $"encrypt/{_options.WrappingKey}",
@@ -104,6 +114,9 @@ sealed record TransitRequest
     public byte[]? AssociatedData { get; init; }
     public byte[]? Input { get; init; }
     public uint? KeyVersion { get; init; }
+    public uint? MinDecryptionVersion { get; init; }
+    public uint? MinEncryptionVersion { get; init; }
+    public uint? MinAvailableVersion { get; init; }
 }
 
 sealed record TransitAnswer<T>(T? Data);

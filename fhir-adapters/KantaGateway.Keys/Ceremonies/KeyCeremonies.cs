@@ -8,19 +8,24 @@ using KantaGateway.Keys.Backends;
 namespace KantaGateway.Keys.Ceremonies;
 
 /// <summary>What became of a ceremony.</summary>
-enum CeremonyOutcome { Done, NotNext }
+enum CeremonyOutcome { Done, NotNext, TooSoon }
 
 /// <summary>
-/// Puts versions of the wrapping key into service, each by the approval of two operators, and keeps by whose: a key that came into the backend by another
+/// Puts versions of the wrapping key into service and destroys them, each by the approval of two operators, and keeps by whose: a key that came into the backend by another
 /// way serves nobody. Thread-safe.
 /// </summary>
 /// <remarks>
 /// <c>ceremonies.json</c> in the custody folder: the ceremonies in their order and an HMAC over them, whose key is made by the pseudonym key. A ceremony is
-/// written as decided, the key is made, it is written as done: one that a kill or a silent backend cut off is brought to its end at the next start, or
+/// written as decided, the key is made or destroyed, it is written as done: one that a kill or a silent backend cut off is brought to its end at the next start, or
 /// when it is asked for again.
 /// </remarks>
 sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingVersions versions, byte[] macKey, TimeProvider time, ILogger<KeyCeremonies> logger) : IDisposable
 {
+    /// <summary>
+    /// How long a version stays when the next one has begun: a record may still be stored whose key was made before that. Longer than any write may take.
+    /// </summary>
+    public static readonly TimeSpan Overlap = TimeSpan.FromMinutes(10);
+
     private readonly SemaphoreSlim _turn = new(1);
     private readonly string _path = Path.Combine(folder, "ceremonies.json");
     private List<Ceremony> _held = [];
@@ -34,15 +39,15 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         if (File.Exists(_path))
             _held = Read();
         else if (there is [1])
-            Write([new(1, "founding", null, null, time.GetUtcNow(), IsDone: true)]);
+            Write([new(CeremonyStep.Begin, 1, "founding", null, null, time.GetUtcNow(), IsDone: true)]);
         else
             throw new InvalidOperationException($"There is no {_path}, and the backend has versions {string.Join(", ", there)} of the wrapping key: a service is founded with version 1 alone, and one that was founded keeps this file.");
-        if (_held.Where(static one => one.IsDone).Select(static one => one.Version).Except(there).ToList() is { Count: > 0 } missing)
+        if (Serving().Except(there).ToList() is { Count: > 0 } missing)
             throw new InvalidOperationException($"The backend has lost the wrapping key of version {string.Join(", ", missing)}, which data keys are wrapped with.");
         if (_held[^1] is { IsDone: false } begun)
             await EndAsync(begun, cancel).ConfigureAwait(false);
         Serve();
-        foreach (var version in there.Except(versions.All))
+        foreach (var version in (await backend.VersionsAsync(cancel).ConfigureAwait(false)).Except(versions.All))
             LogStranger(version);
     }
 
@@ -55,10 +60,12 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         try
         {
             var known = _held.Find(one => one.Act == ceremony.Act);
-            if (known is null ? ceremony.Version != _held[^1].Version + 1 || !_held[^1].IsDone : known.Version != ceremony.Version)
+            if (known is not null ? (known.Step, known.Version) != (ceremony.Step, ceremony.Version) : !_held[^1].IsDone || !IsNext(ceremony))
                 return CeremonyOutcome.NotNext;
+            if (known is null && ceremony.Step == CeremonyStep.Destroy && time.GetUtcNow() < _held.Last(one => one.Step == CeremonyStep.Begin && one.Version == ceremony.Version + 1).At + Overlap)
+                return CeremonyOutcome.TooSoon;
             if (known is null)
-                Write([.. _held, known = new(ceremony.Version, ceremony.Act, ceremony.ProposedBy, ceremony.ApprovedBy, time.GetUtcNow(), IsDone: false)]);
+                Write([.. _held, known = new(ceremony.Step, ceremony.Version, ceremony.Act, ceremony.ProposedBy, ceremony.ApprovedBy, time.GetUtcNow(), IsDone: false)]);
             if (!known.IsDone)
                 await EndAsync(known, cancel).ConfigureAwait(false);
             Serve();
@@ -76,13 +83,28 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
 
     public void Dispose() => _turn.Dispose();
 
-    private void Serve() => versions.Set(_held.Where(static one => one.IsDone).Select(static one => one.Version));
+    private void Serve() => versions.Set(Serving());
 
-    private async Task EndAsync(Ceremony begun, CancellationToken cancel)
+    /// <summary>The next version begins; the lowest is destroyed, and never the only one.</summary>
+    private bool IsNext(KeyCeremony ceremony) => Serving() is var serving && ceremony.Step == CeremonyStep.Begin
+        ? ceremony.Version == serving[^1] + 1 : serving.Count > 1 && ceremony.Version == serving[0];
+
+    /// <summary>What has begun and nobody has decided to destroy, in order.</summary>
+    private List<uint> Serving() => [.. _held.Where(static one => one is { Step: CeremonyStep.Begin, IsDone: true }).Select(static one => one.Version)
+        .Except(_held.Where(static one => one.Step == CeremonyStep.Destroy).Select(static one => one.Version)).Order()];
+
+    private async Task EndAsync(Ceremony decided, CancellationToken cancel)
     {
-        await backend.MakeAsync(begun.Version, cancel).ConfigureAwait(false);
-        Write([.. _held[..^1], begun with { IsDone = true }]);
-        LogHeld(begun.Version, begun.Act);
+        if (decided.Step == CeremonyStep.Begin)
+            await backend.MakeAsync(decided.Version, cancel).ConfigureAwait(false);
+        else
+        {
+            // From here on it opens nothing, whatever becomes of the rest.
+            Serve();
+            await backend.DestroyAsync(decided.Version, cancel).ConfigureAwait(false);
+        }
+        Write([.. _held[..^1], decided with { IsDone = true }]);
+        LogHeld(decided.Version, decided.Step, decided.Act);
     }
 
     private List<Ceremony> Read()
@@ -108,24 +130,25 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
 
     private byte[] MacOf(List<Ceremony> held) => HMACSHA256.HashData(macKey, JsonSerializer.SerializeToUtf8Bytes(held, CeremonyJson.Default.ListCeremony));
 
-    [LoggerMessage(1302, LogLevel.Warning, "Wrapping key version {Version} serves now, by the act {Act}.")]
-    private partial void LogHeld(uint version, string act);
+    [LoggerMessage(1302, LogLevel.Warning, "Key ceremony: version {Version} of the wrapping key, {Step}, by the act {Act}.")]
+    private partial void LogHeld(uint version, CeremonyStep step, string act);
 
     [LoggerMessage(1303, LogLevel.Critical, "The backend has a wrapping key of version {Version} that no ceremony has put into service: nothing is wrapped with it. Two operators do so by an act of the kind key-ceremony.")]
     private partial void LogStranger(uint version);
 }
 
 /// <summary>One ceremony as it is kept.</summary>
-/// <param name="Version">Of the wrapping key that it put into service.</param>
+/// <param name="Step">What was done.</param>
+/// <param name="Version">To which version of the wrapping key.</param>
 /// <param name="Act">Id of the approved act; the first is the founding of the service.</param>
 /// <param name="ProposedBy">Opaque; null of the founding.</param>
 /// <param name="ApprovedBy">Opaque; null of the founding.</param>
 /// <param name="At">When it was decided here.</param>
-/// <param name="IsDone">Whether the key is made.</param>
-sealed record Ceremony(uint Version, string Act, string? ProposedBy, string? ApprovedBy, DateTimeOffset At, bool IsDone);
+/// <param name="IsDone">Whether the key is made, or destroyed.</param>
+sealed record Ceremony(CeremonyStep Step, uint Version, string Act, string? ProposedBy, string? ApprovedBy, DateTimeOffset At, bool IsDone);
 
 sealed record CeremonyFile(List<Ceremony> Ceremonies, byte[] Mac);
 
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(CeremonyFile)), JsonSerializable(typeof(List<Ceremony>))]
 sealed partial class CeremonyJson : JsonSerializerContext;

@@ -34,6 +34,14 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     public ValueTask RecordAsync(KeyOperation operation, Grant grant, int status) =>
         log.AppendAsync(new(operation, status, time.GetUtcNow(), GrantDigestOf(grant.Id), DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode())));
 
+    /// <summary>Records which data keys were wrapped anew; on disk when this returns. No requester and no grant stand in it.</summary>
+    /// <exception cref="IOException">It is not.</exception>
+    public Task RecordRewrappedAsync(IEnumerable<(string Compartment, int Status)> keys)
+    {
+        var now = time.GetUtcNow();
+        return Task.WhenAll(keys.Select(key => log.AppendAsync(new(KeyOperation.Rewrap, key.Status, now, default, default, DigestOf("person", key.Compartment))).AsTask()));
+    }
+
     /// <summary>What a grant is recorded under: its id is random, so its digest needs no key, and the gateway can make it too.</summary>
     public static Digest GrantDigestOf(string id) => new(BinaryPrimitives.ReadUInt128BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes(id))));
 

@@ -2,8 +2,10 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
 
@@ -30,7 +32,34 @@ sealed class KeyClient(HttpClient http) : IDisposable
         return fields.Key is { Length: 32 } key ? key : throw Refused();
     }
 
+    /// <summary>Which versions of the wrapping key serve.</summary>
+    public Task<ServingVersions> VersionsAsync(CancellationToken cancel) => AskAsync(() => new HttpRequestMessage(HttpMethod.Get, "/v1/keys/versions"), KeyJson.Default.ServingVersions, cancel);
+
+    /// <summary>The same data keys, wrapped with the current wrapping key; null in the place of one that does not open. Nothing of them comes into the clear here.</summary>
+    public async Task<byte[]?[]> RewrapAsync(IReadOnlyList<StoredKey> stored, CancellationToken cancel)
+    {
+        var answer = await AskAsync(() => new HttpRequestMessage(HttpMethod.Post, "/v1/keys/rewrap")
+        {
+            Content = JsonContent.Create(new([.. stored.Select(key => new RewrapItem(key.Compartment.Encode(), key.Wrapped))]), KeyJson.Default.RewrapRequest),
+        }, KeyJson.Default.RewrapAnswer, cancel).ConfigureAwait(false);
+        return answer.Wrapped.Length == stored.Count ? answer.Wrapped : throw Refused();
+    }
+
     public void Dispose() => http.Dispose();
+
+    private async Task<T> AskAsync<T>(Func<HttpRequestMessage> make, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel) where T : class
+    {
+        using var request = make();
+        try
+        {
+            using var response = await http.SendAsync(request, cancel).ConfigureAwait(false);
+            return response.IsSuccessStatusCode && await response.Content.ReadFromJsonAsync(type, cancel).ConfigureAwait(false) is { } answer ? answer : throw Refused();
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        {
+            throw Refused();
+        }
+    }
 
     private async Task<(byte[]? Wrapped, byte[]? Key)> PostAsync(string path, string grant, byte[] body, CancellationToken cancel)
     {
@@ -83,3 +112,16 @@ sealed class KeyClient(HttpClient http) : IDisposable
     private static FaultException Refused() =>
         new(new Fault(FaultKind.KeyUnavailable, "The key service gave no key, so the data stays sealed. Nothing was read or stored; try again later."));
 }
+
+/// <summary>Versions of the wrapping key that serve.</summary>
+/// <param name="Current">Data keys are wrapped with it.</param>
+/// <param name="Serving">All that open.</param>
+sealed record ServingVersions(uint Current, uint[] Serving);
+
+sealed record RewrapItem(string Compartment, byte[] Wrapped);
+sealed record RewrapRequest(RewrapItem[] Keys);
+sealed record RewrapAnswer(byte[]?[] Wrapped);
+
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(ServingVersions)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotationProgress))]
+sealed partial class KeyJson : JsonSerializerContext;

@@ -25,7 +25,6 @@ sealed class OpenedCompartment
     private const int OwnSize = 1_500;
 
     private readonly byte[] _key;
-    private readonly byte[] _wrapped;
     private readonly Action<long> _sizeChanged;
     private readonly SemaphoreSlim _refreshing = new(1, 1);
     private readonly Lock _gate = new();
@@ -38,14 +37,12 @@ sealed class OpenedCompartment
     private int _renewing;
 
     /// <param name="key">The data key; owned from here on.</param>
-    /// <param name="wrapped">The same as the store has it.</param>
     /// <param name="grantChecked">When the key service checked the grant that it was opened with.</param>
     /// <param name="identifiers">Reads the logical ids that a grant names.</param>
     /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
-    public OpenedCompartment(Pseudonym compartment, byte[] key, byte[] wrapped, DateTimeOffset grantChecked, IdentifierCipher identifiers, Action<long> sizeChanged)
+    public OpenedCompartment(Pseudonym compartment, byte[] key, DateTimeOffset grantChecked, IdentifierCipher identifiers, Action<long> sizeChanged)
     {
         _key = key;
-        _wrapped = wrapped;
         _sizeChanged = sizeChanged;
         _checkedTicks = grantChecked.UtcTicks;
         _rows = new(compartment, identifiers, Grow);
@@ -104,13 +101,16 @@ sealed class OpenedCompartment
     /// <param name="now">When the check begins.</param>
     /// <exception cref="KantaGateway.Fhir.Outcomes.FaultException">The key service gives no key.</exception>
     /// <exception cref="TamperedException">It gives another key.</exception>
-    public async ValueTask RenewAsync(KeyClient keys, string grant, DateTimeOffset now, CancellationToken cancel)
+    public async ValueTask RenewAsync(ICompartmentStore store, KeyClient keys, string grant, DateTimeOffset now, CancellationToken cancel)
     {
         if (Interlocked.Exchange(ref _renewing, 1) != 0)
             return;
         try
         {
-            var key = await keys.UnwrapAsync(grant, _wrapped, cancel).ConfigureAwait(false);
+            // Wrapped anew meanwhile, perhaps, and the old wrapping key destroyed.
+            if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped })
+                throw new TamperedException("A compartment that is open is not in the store any more.");
+            var key = await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false);
             var isSame = CryptographicOperations.FixedTimeEquals(key, _key);
             CryptographicOperations.ZeroMemory(key);
             if (!isSame)

@@ -71,7 +71,7 @@ sealed class OpenedCompartments : IDisposable
     {
         try
         {
-            await opened.RenewAsync(_keys, grant, _time.GetUtcNow(), cancel).ConfigureAwait(false);
+            await opened.RenewAsync(_store, _keys, grant, _time.GetUtcNow(), cancel).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -111,7 +111,7 @@ sealed class OpenedCompartments : IDisposable
 
     private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored, IndexDepth depth)
     {
-        var opened = new OpenedCompartment(compartment, key, stored.WrappedKey, _time.GetUtcNow(), _identifiers, change => Interlocked.Add(ref _bytes, change));
+        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow(), _identifiers, change => Interlocked.Add(ref _bytes, change));
         try
         {
             opened.Load(stored, depth);

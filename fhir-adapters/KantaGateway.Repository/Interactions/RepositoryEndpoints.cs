@@ -13,7 +13,7 @@ namespace KantaGateway.Repository.Interactions;
 
 /// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
 sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Contents contents, Searching searching, Changes changes, PolicyReading policy,
-    ICompartmentStore store, ILogger<RepositoryEndpoints> log)
+    KeyRotation rotation, ICompartmentStore store, ILogger<RepositoryEndpoints> log)
 {
     /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
     public const int MaxBody = 32 << 20;
@@ -22,6 +22,12 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     {
         app.MapGet("/health/live", () => Results.Text("alive"));
         app.MapGet("/health/ready", ReadyAsync);
+        app.MapGet("/rotation", RotationAsync);
+        app.MapPost("/rotation", () =>
+        {
+            rotation.Begin();
+            return Results.Accepted();
+        });
         app.MapPost("/policy", PolicyAsync);
         app.MapPost("/preview", PreviewAsync);
         // Not by route patterns: the path of a FHIR request is a dozen bytes to look at, and every odd one gets a FHIR answer.
@@ -46,6 +52,18 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         {
             StoreFailed(log, e);
             return Results.Text("the database does not answer", statusCode: 503);
+        }
+    }
+
+    private async Task<IResult> RotationAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return Results.Json(await rotation.CountAsync(cancel).ConfigureAwait(false), KeyJson.Default.RotationProgress);
+        }
+        catch (Exception e) when (e is StoreException or FaultException)
+        {
+            return Results.Text("the database or the key service does not answer", statusCode: 503);
         }
     }
 

@@ -24,6 +24,16 @@ sealed record CompartmentAppend(Pseudonym Compartment, long ExpectedHead, byte[]
 /// <param name="Index">Sealed index entries after the sequence asked for, ascending and without gaps up to the head.</param>
 sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequence, byte[] Sealed)> Index);
 
+/// <summary>A compartment's data key as it is stored: wrapped.</summary>
+readonly record struct StoredKey(Pseudonym Compartment, byte[] Wrapped);
+
+/// <summary>The same data key wrapped anew.</summary>
+readonly record struct ReplacedKey(Pseudonym Compartment, byte[] Old, byte[] New);
+
+/// <param name="All">Compartments.</param>
+/// <param name="Others">Those whose data key is wrapped with another version than the one that was asked for.</param>
+readonly record struct StoredKeyCount(long All, long Others);
+
 /// <summary>One sealed body, and the head of its compartment in the same snapshot.</summary>
 /// <param name="Head">0 when the compartment does not exist.</param>
 /// <param name="Sealed">Null when there is no such row. The caller's own array: it may decrypt in place.</param>
@@ -77,6 +87,20 @@ interface ICompartmentStore : IAsyncDisposable
     /// <summary>Removes the parts of contents that no row has: of uploads that came to nothing and could not say so.</summary>
     /// <param name="before">UUID version 7: contents that began later are left alone, for they may be under way.</param>
     ValueTask SweepPartsAsync(Guid before, CancellationToken cancel);
+
+    /// <summary>Compartments, ascending, whose data key is wrapped with another version of the wrapping key.</summary>
+    /// <param name="version">Of the wrapping key.</param>
+    /// <param name="after">The last one of the page before; null: from the first.</param>
+    /// <param name="most">How many at most.</param>
+    /// <param name="cancel">Stops the call.</param>
+    ValueTask<IReadOnlyList<StoredKey>> ReadKeysAsync(uint version, Pseudonym? after, int most, CancellationToken cancel);
+
+    /// <summary>How many compartments there are, and of how many the data key is wrapped with another version of the wrapping key. Looks at each of them.</summary>
+    ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel);
+
+    /// <summary>Puts wrapped keys in the places of those that are still as they were; durable when it completes.</summary>
+    /// <returns>How many it has replaced.</returns>
+    ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel);
 
     /// <summary>Completes when the database answers.</summary>
     ValueTask PingAsync(CancellationToken cancel);

@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using Npgsql;
 using NpgsqlTypes;
@@ -172,6 +173,39 @@ sealed class PostgresStore : ICompartmentStore
         command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = before });
         return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
     }).ConfigureAwait(false);
+
+    public ValueTask<IReadOnlyList<StoredKey>> ReadKeysAsync(uint version, Pseudonym? after, int most, CancellationToken cancel) => Guard<IReadOnlyList<StoredKey>>(async () =>
+    {
+        await using var command = _database.CreateCommand("SELECT compartment, wrapped FROM compartment WHERE compartment > $1 AND substring(wrapped FOR 5) <> $2 ORDER BY compartment LIMIT $3");
+        command.Parameters.Add(Bytes(after?.ToArray() ?? []));
+        command.Parameters.Add(Bytes(WrappedKey.HeaderOf(version)));
+        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = most });
+        await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+        var found = new List<StoredKey>();
+        while (await reader.ReadAsync(cancel).ConfigureAwait(false))
+            found.Add(new(Pseudonym.Read(reader.GetFieldValue<byte[]>(0)), reader.GetFieldValue<byte[]>(1)));
+        return found;
+    });
+
+    public ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("SELECT count(*), count(*) FILTER (WHERE substring(wrapped FOR 5) <> $1) FROM compartment");
+        command.Parameters.Add(Bytes(WrappedKey.HeaderOf(version)));
+        await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+        await reader.ReadAsync(cancel).ConfigureAwait(false);
+        return new StoredKeyCount(reader.GetInt64(0), reader.GetInt64(1));
+    });
+
+    public ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("""
+            UPDATE compartment c SET wrapped = r.wrapped FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS r (compartment, old, wrapped)
+            WHERE c.compartment = r.compartment AND c.wrapped = r.old
+            """);
+        foreach (var column in (byte[][][])[[.. keys.Select(k => k.Compartment.ToArray())], [.. keys.Select(k => k.Old)], [.. keys.Select(k => k.New)]])
+            command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = column, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+        return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+    });
 
     public async ValueTask PingAsync(CancellationToken cancel) => await ReadBodyAsync(Pseudonym.Directory, 0, cancel).ConfigureAwait(false);
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using Microsoft.Data.Sqlite;
 
@@ -134,6 +135,26 @@ sealed class SqliteStore : ICompartmentStore
         // Looked for where nobody waits: the writer only removes what has been found.
         foreach (var (compartment, content) in Read(r => r.Unowned(before)))
             await DropPartsAsync(compartment, content, cancel).ConfigureAwait(false);
+    }
+
+    public ValueTask<IReadOnlyList<StoredKey>> ReadKeysAsync(uint version, Pseudonym? after, int most, CancellationToken cancel) =>
+        ValueTask.FromResult<IReadOnlyList<StoredKey>>(Read(r => r.Keys(version, after, most)));
+
+    public ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel) => ValueTask.FromResult(Read(r => r.CountKeys(version)));
+
+    public async ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel)
+    {
+        var replaced = 0;
+        await WriteAsync(connection =>
+        {
+            using var replace = new SqliteStatement(connection, "UPDATE compartment SET wrapped = ?3 WHERE compartment = ?1 AND wrapped = ?2 RETURNING head");
+            foreach (var key in keys)
+            {
+                replaced += replace.Bind(1, key.Compartment).Bind(2, key.Old).Bind(3, key.New).Step() ? 1 : 0;
+                replace.Reset();
+            }
+        }, cancel).ConfigureAwait(false);
+        return replaced;
     }
 
     private async ValueTask WriteAsync(Action<SqliteConnection> work, CancellationToken cancel)
@@ -398,6 +419,23 @@ sealed class SqliteReader : IDisposable
         while (unowned.Step())
             found.Add((Pseudonym.Read(unowned.Blob(0)), new(unowned.Blob(1), bigEndian: true)));
         return found;
+    }
+
+    public List<StoredKey> Keys(uint version, Pseudonym? after, int most)
+    {
+        using var keys = new SqliteStatement(_connection, "SELECT compartment, wrapped FROM compartment WHERE compartment > ?1 AND substr(wrapped, 1, 5) <> ?2 ORDER BY compartment LIMIT ?3");
+        keys.Bind(1, after?.ToArray() ?? []).Bind(2, WrappedKey.HeaderOf(version)).Bind(3, most);
+        var found = new List<StoredKey>();
+        while (keys.Step())
+            found.Add(new(Pseudonym.Read(keys.Blob(0)), keys.Blob(1).ToArray()));
+        return found;
+    }
+
+    public StoredKeyCount CountKeys(uint version)
+    {
+        using var count = new SqliteStatement(_connection, "SELECT count(*), count(*) FILTER (WHERE substr(wrapped, 1, 5) <> ?1) FROM compartment");
+        count.Bind(1, WrappedKey.HeaderOf(version)).Step();
+        return new(count.Long(0), count.Long(1));
     }
 
     public StoredBody Body(Pseudonym compartment, long sequence)

@@ -22,7 +22,7 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
     }
 
     /// <summary>Has a key ceremony held that two operators have approved of.</summary>
-    /// <returns>False: the version is not the next one.</returns>
+    /// <returns>False: not now; the version is not the next one or the oldest, or it is too soon.</returns>
     /// <exception cref="FaultException">It may not be held to its end. Ask again: the key service holds it once.</exception>
     public async Task<bool> HoldAsync(KeyCeremony ceremony, CancellationToken cancel)
     {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
@@ -14,7 +15,7 @@ namespace KantaGateway.Gateway.Operations;
 /// </summary>
 public static class OperatorActs
 {
-    private const string WrappingKey = "wrapping-key/", Begin = "begin";
+    private const string WrappingKey = "wrapping-key/";
     private const int LongestSubject = 128, LongestContent = 2_000;
 
     private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
@@ -24,7 +25,7 @@ public static class OperatorActs
 
     private sealed record Act(string? Kind, string? Subject, string? Content);
 
-    /// <summary>Adds the addresses under <c>/operator/acts</c>.</summary>
+    /// <summary>Adds the addresses under <c>/operator/acts</c>, and <c>/operator/keys</c>, which says how far a rotation is.</summary>
     public static void MapOperatorActs(this WebApplication app, GatewayOptions options)
     {
         if (options.Identification.Operators is null)
@@ -36,6 +37,8 @@ public static class OperatorActs
                 .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && one.Status is ProposalStatus.Open or ProposalStatus.Approved && one.Until > now).OrderBy(static one => one.At);
             return new(Results.Json(new JsonObject { ["acts"] = new JsonArray([.. acts.Select(Describe)]) }));
         }));
+        app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, OperatorRole.Keys, static async (services, _) =>
+            Results.Json(await services.GetRequiredService<WrappingRotation>().ProgressAsync(CancellationToken.None))));
         app.MapPost("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
             if (await OperatorClients.ReadAsync<Act>(context) is not { Kind: { } name, Subject: { Length: > 0 and <= LongestSubject } subject, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind))
@@ -43,8 +46,9 @@ public static class OperatorActs
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
-            if (kind == ApprovalKind.KeyCeremony && !TryReadVersion(subject, content, out _))
-                return OperatorClients.Problem(context, 422, "No such ceremony", [$"The subject of a key ceremony is {WrappingKey}2, or a later version of the wrapping key, and its content is {Begin}: the version begins its service."]);
+            if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
+                return OperatorClients.Problem(context, 422, "No such ceremony",
+                    [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
             var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content);
             return proposal is not null ? Results.Json(Describe(proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
         }));
@@ -58,19 +62,36 @@ public static class OperatorActs
                 return DecisionRefusal.NoSuchProposal;
             if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
                 return DecisionRefusal.ChangedMeanwhile;
-            if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal && !(refusal == DecisionRefusal.AlreadyDecided && act is { Kind: ApprovalKind.KeyCeremony, Status: ProposalStatus.CarriedOut }))
+            if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var step, out _) && step == CeremonyStep.Destroy && await services.GetRequiredService<WrappingRotation>().HasKeysLeftAsync(context.RequestAborted))
+                return DecisionRefusal.KeysLeft;
+            if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal && !(refusal == DecisionRefusal.AlreadyDecided && IsOnItsWay(act, services)))
                 return refusal;
             if (act.Kind == ApprovalKind.KeyCeremony)
-                return TryReadVersion(act.Subject, act.Content, out var version) && act.ApprovedBy is { } approver
-                    && await services.GetRequiredService<KeyServiceClient>().HoldAsync(new(act.Id, version, act.By.OpaqueName, approver.OpaqueName), context.RequestAborted) ? null : DecisionRefusal.ChangedMeanwhile;
+                return await HoldAsync(services, act, context.RequestAborted) ? null : DecisionRefusal.NotNow;
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
         }));
     }
 
-    private static bool TryReadVersion(string subject, string content, out uint version)
+    /// <summary>Whether it is a ceremony that has begun, and its approval still counts.</summary>
+    private static bool IsOnItsWay(Proposal act, IServiceProvider services) =>
+        act is { Kind: ApprovalKind.KeyCeremony, Status: ProposalStatus.CarriedOut } && services.GetRequiredService<TimeProvider>().GetUtcNow() < act.Until;
+
+    private static async Task<bool> HoldAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
+    {
+        if (!TryRead(act.Subject, act.Content, out var step, out var version) || act.ApprovedBy is not { } approver
+            || !await services.GetRequiredService<KeyServiceClient>().HoldAsync(new(act.Id, step, version, act.By.OpaqueName, approver.OpaqueName), cancel))
+            return false;
+        if (step == CeremonyStep.Begin)
+            await services.GetRequiredService<WrappingRotation>().BeginAsync(cancel);
+        return true;
+    }
+
+    private static bool TryRead(string subject, string content, out CeremonyStep step, out uint version)
     {
         version = 0;
-        return content == Begin && subject.StartsWith(WrappingKey, StringComparison.Ordinal) && uint.TryParse(subject.AsSpan(WrappingKey.Length), NumberStyles.None, CultureInfo.InvariantCulture, out version) && version > 1;
+        step = content switch { "begin" => CeremonyStep.Begin, "destroy" => CeremonyStep.Destroy, _ => default };
+        return step != default && subject.StartsWith(WrappingKey, StringComparison.Ordinal) && uint.TryParse(subject.AsSpan(WrappingKey.Length), NumberStyles.None, CultureInfo.InvariantCulture, out version)
+            && version >= (step == CeremonyStep.Begin ? 2 : 1);
     }
 
     private static bool IsOne(Proposal proposal) => Kinds.ContainsValue(proposal.Kind);

@@ -111,6 +111,8 @@ public static class OperatorClients
             DecisionRefusal.TooLate => (409, "The proposal was open for 24 hours, which are over. Propose it anew."),
             DecisionRefusal.OtherContent => (409, "The digest is not the proposal's. Look at it again."),
             DecisionRefusal.ChangedMeanwhile => (409, "What the proposal would change is not as it was any more. Look at it, and propose the change anew."),
+            DecisionRefusal.KeysLeft => (409, "Data keys are still wrapped with an older version of the wrapping key: wait until /operator/keys says that none is left."),
+            DecisionRefusal.NotNow => (409, "The key service does not hold it now: the version is not the next one or the oldest one, a ceremony before it has not come to its end, or the one after it began less than ten minutes ago. Carry it out again, or propose another."),
             DecisionRefusal.SamePerson => (403, "Whoever proposes does not approve. Somebody else has to."),
             DecisionRefusal.SignInAgain => (403, $"You signed in too long ago to decide this. Sign in again at {OperatorSession.SignInPath}."),
             DecisionRefusal.NoRole => (403, "You have not the role that this needs."),

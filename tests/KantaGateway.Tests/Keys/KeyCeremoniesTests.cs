@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Backends;
+using KantaGateway.Keys.Custody;
 
 namespace KantaGateway.Tests.Keys;
 
@@ -52,9 +53,9 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
     public async Task Nothing_but_the_gateways_word_that_two_persons_want_it_holds_one()
     {
         using var another = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var ceremony = new KeyCeremony("one", 2, "proposer", "approver");
+        var ceremony = new KeyCeremony("one", CeremonyStep.Begin, 2, "proposer", "approver");
         foreach (var bearer in (string?[])[null, "x", _keys.Gateway.SignServiceToken(), _keys.Grant(GrantUse.Write, Maija), new GrantSigner(another, _keys.Time).Sign(ceremony),
-            _keys.Gateway.Sign(ceremony with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(ceremony with { ApprovedBy = "" }), _keys.Gateway.Sign(ceremony with { Version = 1 })])
+            _keys.Gateway.Sign(ceremony with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(ceremony with { ApprovedBy = "" }), _keys.Gateway.Sign(ceremony with { Version = 0 }), _keys.Gateway.Sign(ceremony with { Step = default })])
             Assert.Equal(HttpStatusCode.Unauthorized, await HoldAsync(bearer));
         var late = _keys.Gateway.Sign(ceremony);
         _keys.Time.Advance(TimeSpan.FromSeconds(61));
@@ -144,6 +145,67 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         Assert.Equal([1, 2, 3], await keys.VersionsAsync(default));
     }
 
+    [Fact]
+    public async Task The_oldest_version_is_destroyed_when_two_want_it_and_what_only_it_opened_is_lost()
+    {
+        var old = await CreateAsync();
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("one", 1, CeremonyStep.Destroy));
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("two", 2));
+        // A record whose key was made just before may still be on its way into the store.
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("three", 1, CeremonyStep.Destroy));
+        _keys.Time.Advance(TimeSpan.FromMinutes(10));
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("three", 2, CeremonyStep.Destroy));
+        var moved = await RewrapAsync(old.Wrapped);
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("three", 1, CeremonyStep.Destroy));
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("three", 1, CeremonyStep.Destroy));
+        for (var i = 0; i < 2; i++)
+        {
+            using (var lost = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped = old.Wrapped }))
+                Assert.Equal(HttpStatusCode.Forbidden, lost.StatusCode);
+            Assert.Null(await RewrapAsync(old.Wrapped));
+            Assert.Equal(old.Key, (await UnwrapAsync(moved!)).Key);
+            await RestartAsync();
+        }
+        Assert.Equal([2u], KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true).WrappingKeys!.Select(key => key.Version));
+        // And neither is its number given again, nor the only one destroyed.
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("four", 1));
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("four", 2, CeremonyStep.Destroy));
+    }
+
+    [Fact]
+    public async Task A_destruction_that_was_cut_off_opens_nothing_more_and_comes_to_its_end()
+    {
+        var old = await CreateAsync();
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        _keys.Time.Advance(TimeSpan.FromMinutes(10));
+        Directory.CreateDirectory(_keys.Options.KeyFile + ".new");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await HoldAsync("two", 1, CeremonyStep.Destroy));
+        Assert.Null(await RewrapAsync(old.Wrapped));
+        Directory.Delete(_keys.Options.KeyFile + ".new");
+        await RestartAsync();
+        Assert.Equal([2u], KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true).WrappingKeys!.Select(key => key.Version));
+    }
+
+    [Fact]
+    public async Task A_data_key_is_wrapped_anew_for_its_own_compartment_only_and_never_shown()
+    {
+        var old = await CreateAsync();
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
+        Assert.Null(await RewrapAsync(old.Wrapped, Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 11])));
+        Assert.Null(await RewrapAsync(old.Wrapped[..^1]));
+        var moved = (await RewrapAsync(old.Wrapped))!;
+        Assert.Equal(2u, WrappedKey.VersionOf(moved));
+        Assert.Equal(-1, moved.AsSpan().IndexOf(old.Key));
+        Assert.Equal(old.Key, (await UnwrapAsync(moved)).Key);
+        Assert.Contains(CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue), record => record is { Operation: KeyOperation.Rewrap, Status: 200 });
+        foreach (var body in (object[])[new { keys = Array.Empty<object>() }, new { }, new { keys = new[] { new { compartment = "x", wrapped = old.Wrapped } } }])
+            using (var bad = await _keys.PostAsync("/v1/keys/rewrap", null, body))
+                Assert.Equal(HttpStatusCode.BadRequest, bad.StatusCode);
+    }
+
+    private async Task<byte[]?> RewrapAsync(byte[] wrapped, Pseudonym? of = null) =>
+        (await _keys.PostAsync<object, RewrapAnswer>("/v1/keys/rewrap", null, new { keys = new[] { new { compartment = (of ?? Maija).Encode(), wrapped } } })).Wrapped.Single();
+
     private string Ceremonies => Path.Combine(_keys.Options.CustodyFolder, "ceremonies.json");
 
     private async Task RestartAsync()
@@ -154,7 +216,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
 
     private async Task<string> RefusesToStartAsync() => (await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync)).Message;
 
-    private Task<HttpStatusCode> HoldAsync(string act, uint version) => HoldAsync(_keys.Gateway.Sign(new KeyCeremony(act, version, "proposer", "approver")));
+    private Task<HttpStatusCode> HoldAsync(string act, uint version, CeremonyStep step = CeremonyStep.Begin) => HoldAsync(_keys.Gateway.Sign(new KeyCeremony(act, step, version, "proposer", "approver")));
 
     private async Task<HttpStatusCode> HoldAsync(string? bearer)
     {

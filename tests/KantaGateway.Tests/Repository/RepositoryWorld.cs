@@ -9,6 +9,7 @@ using KantaGateway.Fhir.Transport;
 using KantaGateway.Keys;
 using KantaGateway.Repository;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace KantaGateway.Tests.Repository;
@@ -30,13 +31,14 @@ sealed class RepositoryWorld : IAsyncDisposable
     private readonly List<(WebApplication Host, HttpClient Http)> _repositories = [];
     private WebApplication? _keys;
 
-    private RepositoryWorld(string? postgres, Action<WebApplicationBuilder>? configure)
+    private RepositoryWorld(string? postgres, Action<WebApplicationBuilder>? configure, TimeProvider? time)
     {
+        Time = time ?? TimeProvider.System;
         _postgres = postgres;
         _configure = configure;
         Folder = Directory.CreateTempSubdirectory("kanta-").FullName;
         _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        Signer = new(_key, TimeProvider.System);
+        Signer = new(_key, Time);
         Identifiers = new(_identifierKey);
         File.WriteAllText(Path("identifier.key"), Convert.ToBase64String(_identifierKey));
         File.WriteAllText(Path("gateway.pem"), _key.ExportSubjectPublicKeyInfoPem());
@@ -44,12 +46,16 @@ sealed class RepositoryWorld : IAsyncDisposable
 
     public string Folder { get; }
     public GrantSigner Signer { get; }
+
+    /// <summary>The clock of all its parts.</summary>
+    public TimeProvider Time { get; }
+
     public IdentifierCipher Identifiers { get; }
     public string DatabaseFile => Path("repository.db");
 
-    public static async Task<RepositoryWorld> StartAsync(string? postgres = null, Action<WebApplicationBuilder>? configure = null)
+    public static async Task<RepositoryWorld> StartAsync(string? postgres = null, Action<WebApplicationBuilder>? configure = null, TimeProvider? time = null)
     {
-        var world = new RepositoryWorld(postgres, configure);
+        var world = new RepositoryWorld(postgres, configure, time);
         await world.StartKeysAsync();
         await world.StartRepositoryAsync();
         return world;
@@ -60,12 +66,33 @@ sealed class RepositoryWorld : IAsyncDisposable
         _keys = KeysHost.Build(new()
         {
             Listen = "unix:" + Path("keys.sock"), KeyFile = Path("keys.json"), GatewayKeyFile = Path("gateway.pem"), CustodyFolder = Path("custody"), CreateStores = true,
-        }, b => b.Logging.ClearProviders());
+        }, b =>
+        {
+            b.Logging.ClearProviders();
+            b.Services.AddSingleton(Time);
+        });
         await _keys.StartAsync();
+        KeyService = InternalEndpoint.Parse("unix:" + Path("keys.sock")).CreateClient(TimeSpan.FromSeconds(30));
     }
+
+    /// <summary>To the key service.</summary>
+    public HttpClient KeyService { get; private set; } = null!;
+
+    /// <summary>Has a key ceremony held.</summary>
+    public async Task<HttpStatusCode> HoldAsync(CeremonyStep step, uint version)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/ceremonies");
+        request.Headers.Authorization = new("Bearer", Signer.Sign(new KeyCeremony($"{step} {version}", step, version, "proposer", "approver")));
+        using var answer = await KeyService.SendAsync(request);
+        return answer.StatusCode;
+    }
+
+    /// <summary>A request of the gateway that is no interaction.</summary>
+    public Task<Reply> AskAsync(HttpMethod method, string path) => SendAsync(0, new HttpRequestMessage(method, path));
 
     public async Task StopKeysAsync()
     {
+        KeyService.Dispose();
         await _keys!.DisposeAsync();
         _keys = null;
     }
@@ -81,6 +108,7 @@ sealed class RepositoryWorld : IAsyncDisposable
         var host = RepositoryHost.Build(options, b =>
         {
             b.Logging.ClearProviders();
+            b.Services.AddSingleton(Time);
             _configure?.Invoke(b);
         });
         await host.StartAsync();
@@ -103,7 +131,7 @@ sealed class RepositoryWorld : IAsyncDisposable
     public Caller As(Pseudonym person, string controller, Breadth breadth = Breadth.OwnRegister, params string[] denied) => new(this, new()
     {
         Id = Guid.NewGuid().ToString("N"), Use = GrantUse.Write, Compartment = person, Caller = controller, PurposeOfUse = "TREAT",
-        Scope = new() { Breadth = breadth, Controller = controller, Withheld = new() { ServiceEvents = denied } }, Expires = DateTimeOffset.UtcNow.AddSeconds(50),
+        Scope = new() { Breadth = breadth, Controller = controller, Withheld = new() { ServiceEvents = denied } }, Expires = Time.GetUtcNow().AddSeconds(50),
     });
 
     /// <summary>The person themselves.</summary>
@@ -112,7 +140,7 @@ sealed class RepositoryWorld : IAsyncDisposable
     public Grant DirectoryGrant(string controller, GrantUse use = GrantUse.Write) => new()
     {
         Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = Pseudonym.Directory, Caller = controller, PurposeOfUse = "TREAT",
-        Scope = new() { Breadth = Breadth.Directory, Controller = controller }, Expires = DateTimeOffset.UtcNow.AddSeconds(50),
+        Scope = new() { Breadth = Breadth.Directory, Controller = controller }, Expires = Time.GetUtcNow().AddSeconds(50),
     };
 
     public async Task<Reply> SendAsync(Grant? grant, Grant? directory, string method, string target, string? body = null,

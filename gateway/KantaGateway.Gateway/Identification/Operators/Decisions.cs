@@ -12,7 +12,7 @@ public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, B
 internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended }
 
 /// <summary>Why a decision was not taken.</summary>
-internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient }
+internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient, KeysLeft, NotNow }
 
 /// <summary>Who decided, as the log keeps it.</summary>
 internal sealed record Decider(string Tenant, string Id, string Name, DateTimeOffset SignedIn)

@@ -12,7 +12,10 @@ using KantaGateway.Keys;
 using KantaGateway.Tests.Audit;
 using KantaGateway.Tests.Keys;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 
 namespace KantaGateway.Tests.Identification.Operators;
@@ -25,18 +28,31 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     private readonly RunningKeys _keys = new();
     private readonly string _cases = Directory.CreateTempSubdirectory("kanta-cases-").FullName;
     private WebApplication _gateway = null!;
+    private WebApplication _repository = null!;
+    private int _keysLeft;
+    private int _rotationsBegun;
     private AuditLog _log = null!;
     private Uri _address = null!;
     private GatewayOptions _options = null!;
 
     public async Task InitializeAsync()
     {
-        _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases } };
         await _keys.InitializeAsync();
+        // What the repository says of a rotation.
+        var socket = Path.Combine(_cases, "repository.sock");
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(socket));
+        _repository = builder.Build();
+        _repository.MapGet("/rotation", () => Results.Json(new { version = 2, all = 10, left = _keysLeft, percent = 10.0 * (10 - _keysLeft) }));
+        _repository.MapPost("/rotation", () => Interlocked.Increment(ref _rotationsBegun));
+        await _repository.StartAsync();
+        _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases }, Repository = "unix:" + socket };
         _log = AuditLog.Open(_audit.Options(), TimeProvider.System);
         _gateway = world.BuildGateway(_options, builder =>
         {
             builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock));
+            builder.Services.AddSingleton(new WrappingRotation(_options));
             builder.Services.AddSingleton(new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway));
         }, app =>
         {
@@ -52,6 +68,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         await _gateway.DisposeAsync();
         await _log.DisposeAsync();
+        await _repository.DisposeAsync();
         await _keys.DisposeAsync();
         _audit.Dispose();
         Directory.Delete(_cases, recursive: true);
@@ -97,7 +114,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, act, "approve"));
         Assert.Equal(1, await WrappedWithAsync());
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, act, "carry-out"));
-        Assert.Equal(2, await WrappedWithAsync());
+        Assert.Equal((2, 1), (await WrappedWithAsync(), _rotationsBegun));
         // Once more holds nothing new; a version that is not the next one cannot be held.
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, act, "carry-out"));
         Assert.Equal(2, await WrappedWithAsync());
@@ -109,6 +126,33 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Contains(act.GetProperty("id").GetString()!, kept, StringComparison.Ordinal);
         Assert.DoesNotContain("Avaintenhoitaja", kept, StringComparison.Ordinal);
         Assert.DoesNotContain("0000000000a3", kept, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_wrapping_key_is_destroyed_by_two_persons_when_no_data_key_is_left_under_it()
+    {
+        using var aatu = await SignedInAsync(KeyKeeper);
+        using var aino = await SignedInAsync(OtherKeyKeeper);
+        var begin = await ProposedAsync(aatu, "key-ceremony", "wrapping-key/2", "begin");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, begin, "approve"));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, begin, "carry-out"));
+        _keys.Time.Advance(TimeSpan.FromMinutes(10));
+        var destroy = await ProposedAsync(aino, "key-ceremony", "wrapping-key/1", "destroy");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, destroy, "approve"));
+        _keysLeft = 3;
+        using (var progress = await aatu.GetAsync(new Uri(_address, "/operator/keys")))
+        {
+            var said = await progress.Content.ReadFromJsonAsync<JsonElement>();
+            Assert.Equal((3, 70), (said.GetProperty("left").GetInt32(), said.GetProperty("percent").GetDouble()));
+        }
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(aatu, destroy, "carry-out"));
+        Assert.Equal([1u, 2u], ServingOf());
+        _keysLeft = 0;
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, destroy, "carry-out"));
+        Assert.Equal([2u], ServingOf());
+        using var tiina = await SignedInAsync(Tiina);
+        using var refused = await tiina.GetAsync(new Uri(_address, "/operator/keys"));
+        Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
     }
 
     [Fact]
@@ -166,6 +210,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     /// <summary>Version of the wrapping key that a new data key is wrapped with.</summary>
     private async Task<int> WrappedWithAsync() =>
         (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), new { })).Wrapped[4];
+
+    private IEnumerable<uint> ServingOf() => KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true).WrappingKeys!.Select(key => key.Version);
 
     private BreachCases Cases => _gateway.Services.GetRequiredService<BreachCases>();
 

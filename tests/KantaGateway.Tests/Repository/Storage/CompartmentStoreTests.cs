@@ -1,4 +1,6 @@
 using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Tests.Repository.Storage;
@@ -49,6 +51,27 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
         Assert.Equal([null], none.Sealed);
         Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
         Assert.Equal(new StoredBody(1, null), await Store.ReadBodyAsync(person, 2, default));
+    }
+
+    [Fact]
+    public async Task Keys_that_are_wrapped_with_another_version_are_found_and_replaced_where_nobody_has_changed_them()
+    {
+        static byte[] Wrapped(uint version, byte rest) => [.. WrappedKey.HeaderOf(version), .. Enumerable.Repeat(rest, 60)];
+        var people = Enumerable.Range(0, 5).Select(_ => RepositoryWorld.NewPerson()).OrderBy(person => Convert.ToHexString(person.ToArray()), StringComparer.Ordinal).ToList();
+        for (byte i = 0; i < 5; i++)
+            Assert.True(await Store.AppendAsync([new(people[i], 0, Wrapped(i == 2 ? 8u : 7u, i), Rows(1, 1))], default));
+
+        Assert.True((await Store.CountKeysAsync(8, default)) is { All: >= 5, Others: >= 4 });
+        var found = new List<StoredKey>();
+        for (Pseudonym? after = null; await Store.ReadKeysAsync(8, after, 2, default) is { Count: > 0 } page; after = page[^1].Compartment)
+            found.AddRange(page);
+        Assert.Equal([people[0], people[1], people[3], people[4]], found.Select(key => key.Compartment).Where(people.Contains));
+        Assert.Equal(Wrapped(7, 1), found.Single(key => key.Compartment == people[1]).Wrapped);
+
+        Assert.Equal(1, await Store.ReplaceKeysAsync([new(people[0], Wrapped(7, 0), Wrapped(8, 9)), new(people[1], Wrapped(7, 99), Wrapped(8, 9)), new(RepositoryWorld.NewPerson(), Wrapped(7, 0), Wrapped(8, 9))], default));
+        Assert.Equal(Wrapped(8, 9), (await Store.ReadIndexAsync(people[0], 1, default))!.WrappedKey);
+        Assert.Equal(Wrapped(7, 1), (await Store.ReadIndexAsync(people[1], 1, default))!.WrappedKey);
+        Assert.Equal(0, await Store.ReplaceKeysAsync([], default));
     }
 
     [Fact]

@@ -27,6 +27,12 @@ abstract class StoreInFront(ICompartmentStore real) : ICompartmentStore
 
     public virtual ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => real.SweepPartsAsync(before, cancel);
 
+    public ValueTask<IReadOnlyList<StoredKey>> ReadKeysAsync(uint version, Pseudonym? after, int most, CancellationToken cancel) => real.ReadKeysAsync(version, after, most, cancel);
+
+    public ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel) => real.CountKeysAsync(version, cancel);
+
+    public virtual ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => real.ReplaceKeysAsync(keys, cancel);
+
     public ValueTask PingAsync(CancellationToken cancel) => real.PingAsync(cancel);
 
     public ValueTask DisposeAsync() => real.DisposeAsync();

@@ -1,0 +1,143 @@
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Repository.Storage;
+
+namespace KantaGateway.Repository.Compartments;
+
+/// <summary>How far the wrapping of all data keys with the current wrapping key is.</summary>
+/// <param name="Version">The current wrapping key.</param>
+/// <param name="All">Data keys in the store.</param>
+/// <param name="Left">Those still wrapped with another version.</param>
+/// <param name="PerSecond">Of this process, in the run that is on or was last; 0 before the first.</param>
+/// <param name="SecondsLeft">At that rate; null where it is not known.</param>
+sealed record RotationProgress(uint Version, long All, long Left, double PerSecond, double? SecondsLeft)
+{
+    /// <summary>0 to 100, rounded down: 100 is all of them.</summary>
+    public double Percent => All == 0 ? 100 : Math.Floor((All - Left) * 1000.0 / All) / 10;
+}
+
+/// <summary>
+/// Has every data key wrapped with the current wrapping key while requests go on. What is left to do is what the store says, so a run that a kill cut off goes on
+/// where it stopped, and several repositories over one store take from each other's work.
+/// </summary>
+/// <remarks>
+/// It begins when it is told of a ceremony, and looks by itself at the start and every <see cref="Interval"/>. A record that was begun just before a ceremony
+/// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>.
+/// </remarks>
+sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
+{
+    public static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
+
+    /// <summary>Longer than any write may take from the making of its key to its commit.</summary>
+    public static readonly TimeSpan LongestWrite = TimeSpan.FromMinutes(5);
+
+    private const int AtOnce = 100;
+
+    private readonly SemaphoreSlim _told = new(0, 1);
+    private (uint Version, DateTimeOffset Seen) _current;
+    private (uint Version, DateTimeOffset Began) _clean;
+    private long _replaced;
+    private long _began, _ended;
+
+    /// <summary>Has it look now.</summary>
+    public void Begin()
+    {
+        try
+        {
+            _told.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // It has been told already.
+        }
+    }
+
+    /// <summary>Counts what is left: looks at every compartment.</summary>
+    /// <exception cref="FaultException">The key service does not answer.</exception>
+    /// <exception cref="StoreException">The database does not.</exception>
+    public async Task<RotationProgress> CountAsync(CancellationToken cancel)
+    {
+        var version = (await keys.VersionsAsync(cancel).ConfigureAwait(false)).Current;
+        var count = await store.CountKeysAsync(version, cancel).ConfigureAwait(false);
+        var took = time.GetElapsedTime(Volatile.Read(ref _began), Volatile.Read(ref _ended)).TotalSeconds;
+        var rate = took > 0 ? Volatile.Read(ref _replaced) / took : 0;
+        return new(version, count.All, count.Others, rate, count.Others == 0 ? 0 : rate > 0 ? count.Others / rate : null);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stopping)
+    {
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    await RotateAsync(stopping).ConfigureAwait(false);
+                }
+                catch (Exception failure) when (failure is StoreException or FaultException)
+                {
+                    // Whoever is down comes back; the store knows what is left.
+                    LogInterrupted(failure.Message);
+                }
+                using var wait = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+                await Task.WhenAny(_told.WaitAsync(wait.Token), Task.Delay(Interval, time, wait.Token)).ConfigureAwait(false);
+                await wait.CancelAsync().ConfigureAwait(false);
+                stopping.ThrowIfCancellationRequested();
+            }
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            // The host is being disposed: there is nobody to tell.
+        }
+    }
+
+    private async Task RotateAsync(CancellationToken cancel)
+    {
+        var version = (await keys.VersionsAsync(cancel).ConfigureAwait(false)).Current;
+        var now = time.GetUtcNow();
+        if (_current.Version != version)
+            _current = (version, now);
+        if (_clean.Version == version && (_clean.Began >= _current.Seen + LongestWrite || now < _current.Seen + LongestWrite))
+            return;
+        Volatile.Write(ref _replaced, 0);
+        Volatile.Write(ref _began, time.GetTimestamp());
+        var refused = 0;
+        Pseudonym? after = null;
+        while (true)
+        {
+            var page = await store.ReadKeysAsync(version, after, AtOnce, cancel).ConfigureAwait(false);
+            if (page.Count == 0)
+                break;
+            var wrapped = await keys.RewrapAsync(page, cancel).ConfigureAwait(false);
+            var changes = new List<ReplacedKey>(page.Count);
+            for (var i = 0; i < page.Count; i++)
+                if (wrapped[i] is { } anew)
+                    changes.Add(new(page[i].Compartment, page[i].Wrapped, anew));
+                else
+                    refused++;
+            Volatile.Write(ref _replaced, _replaced + await store.ReplaceKeysAsync(changes, cancel).ConfigureAwait(false));
+            Volatile.Write(ref _ended, time.GetTimestamp());
+            after = page[^1].Compartment;
+        }
+        if (_replaced > 0)
+            LogDone(_replaced, version);
+        if (refused > 0)
+            LogRefused(refused);
+        _clean = (version, now);
+    }
+
+    public override void Dispose()
+    {
+        _told.Dispose();
+        base.Dispose();
+    }
+
+    [LoggerMessage(2201, LogLevel.Warning, "{Count} data keys are wrapped with the wrapping key of version {Version} now.")]
+    private partial void LogDone(long count, uint version);
+
+    [LoggerMessage(2202, LogLevel.Critical, "{Count} data keys could not be wrapped anew: they are damaged, or their wrapping key does not serve. No version of the wrapping key can be destroyed while they are there.")]
+    private partial void LogRefused(int count);
+
+    [LoggerMessage(2203, LogLevel.Warning, "The wrapping of data keys with the current wrapping key stopped and goes on by itself: {Failure}")]
+    private partial void LogInterrupted(string failure);
+}
