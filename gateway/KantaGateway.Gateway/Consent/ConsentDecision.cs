@@ -204,8 +204,8 @@ public static partial class ConsentDecision
     /// <summary>Whether the professional has lost the right to emergencies: for all until every overdue review is made, for one who was misused for good.</summary>
     private static bool EmergenciesRest(Requester requester, PolicyState state, DateTimeOffset now)
     {
-        var organisation = requester.Organisation.ToString();
-        return requester.EmergencyIsOverdue || state.HasOverdue(requester.ProfessionalId, organisation, now) || state.WasMisused(requester.ProfessionalId, organisation);
+        var (organisation, ended) = (requester.Organisation.ToString(), requester.EmergencyBarEnded);
+        return requester.EmergencyIsOverdue || state.HasOverdue(requester.ProfessionalId, organisation, ended, now) || state.WasMisused(requester.ProfessionalId, organisation, ended);
     }
 
     private static Sight SightOf(Requester requester, string? register, CareRelationship? relationship, PolicyState state, DateTimeOffset now) =>

@@ -172,7 +172,8 @@ public sealed class PolicySnapshot
     /// <param name="professional">Unique id.</param>
     /// <param name="organisation">For which it was recorded; null: for any.</param>
     /// <param name="now">UTC.</param>
-    public bool HasOverdueEmergency(string? professional, string? organisation, DateTimeOffset now) => At(now).HasOverdue(professional, organisation, now);
+    /// <param name="ended">What was recorded before is settled by operators; null: nothing is.</param>
+    public bool HasOverdueEmergency(string? professional, string? organisation, DateTimeOffset now, DateTimeOffset? ended = null) => At(now).HasOverdue(professional, organisation, ended, now);
 
     /// <summary>The emergencies that nobody has settled yet, over or not (EHDS Art. 11(5)).</summary>
     public IReadOnlyList<EmergencyAccess> UnsettledAt(DateTimeOffset now)

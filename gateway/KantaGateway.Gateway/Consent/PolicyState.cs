@@ -121,20 +121,25 @@ sealed class PolicyState
     }
 
     /// <summary>Whether an emergency of the professional has waited too long for its review: the right to emergencies rests, whoever they are of.</summary>
-    public bool HasOverdue(string? professional, string? organisation, DateTimeOffset now)
+    /// <param name="professional">Unique id.</param>
+    /// <param name="organisation">For which it was recorded; null: for any.</param>
+    /// <param name="ended">What was recorded before is settled by operators; null: nothing is.</param>
+    /// <param name="now">UTC.</param>
+    public bool HasOverdue(string? professional, string? organisation, DateTimeOffset? ended, DateTimeOffset now)
     {
         for (var i = 0; i < Records.Count; i++)
             if (Records[i] is EmergencyAccess emergency && emergency.Professional == professional && (organisation is null || emergency.Organisation == organisation)
-                && emergency.At + EmergencyAccess.ReviewedWithin <= now && ReviewOf(emergency.Id) is null)
+                && !(emergency.At < ended) && emergency.At + EmergencyAccess.ReviewedWithin <= now && ReviewOf(emergency.Id) is null)
                 return true;
         return false;
     }
 
     /// <summary>Whether an emergency of the professional was found to be none: of this person there is no other.</summary>
-    public bool WasMisused(string? professional, string organisation)
+    /// <inheritdoc cref="HasOverdue"/>
+    public bool WasMisused(string? professional, string organisation, DateTimeOffset? ended)
     {
         for (var i = 0; i < Records.Count; i++)
-            if (Records[i] is EmergencyAccess emergency && emergency.IsOf(professional, organisation) && ReviewOf(emergency.Id) is { IsJustified: false })
+            if (Records[i] is EmergencyAccess emergency && emergency.IsOf(professional, organisation) && !(emergency.At < ended) && ReviewOf(emergency.Id) is { IsJustified: false })
                 return true;
         return false;
     }

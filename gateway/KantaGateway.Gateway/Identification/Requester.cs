@@ -63,6 +63,9 @@ public sealed record Requester
     /// <summary>An emergency that the professional recorded of anybody has waited too long for its review (Act 703/2023 §54.2).</summary>
     public bool EmergencyIsOverdue { get; init; }
 
+    /// <summary>When two operators found that the emergencies recorded under the professional's number until then bar from no other; null: nobody did.</summary>
+    public DateTimeOffset? EmergencyBarEnded { get; init; }
+
     /// <summary>The citizen's own compartment; null otherwise.</summary>
     public Pseudonym? Self { get; init; }
 

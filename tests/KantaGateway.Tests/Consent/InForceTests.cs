@@ -253,6 +253,20 @@ public sealed class InForceTests
         Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional") with { EmergencyIsOverdue = true }, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), others));
     }
 
+    /// <summary>Of a practice that has nobody to review, or a number that was abused: operators, two of them, end the bar.</summary>
+    [Fact]
+    public void What_was_recorded_before_operators_ended_the_bar_bars_no_more()
+    {
+        var old = Emergency with { At = Now - EmergencyAccess.ReviewedWithin - TimeSpan.FromHours(1) };
+        var misused = (EmergencyReview)ConsentWorld.Declared("emergency-unjustified")!;
+        var requester = ConsentWorld.Requester("professional", "ETREAT") with { Unit = Emergency.Unit };
+        foreach (var policy in new[] { Policy(old, Emergency with { Id = "e9" }), Policy(old, misused, Emergency with { Id = "e9" }) })
+            foreach (var (ended, isBarred) in new (DateTimeOffset?, bool)[] { (null, true), (old.At, true), (old.At + Tick, false) })
+                Assert.Equal(isBarred, ConsentWorld.Decide(requester with { EmergencyBarEnded = ended }, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), policy).Equals(Decision.Deny.Of(DenyReason.EmergenciesRest)));
+        Assert.True(Policy(old).HasOverdueEmergency(Me, null, Now, old.At));
+        Assert.False(Policy(old).HasOverdueEmergency(Me, null, Now, old.At + Tick));
+    }
+
     [Fact]
     public void An_emergency_is_unsettled_until_its_review_over_or_not()
     {
