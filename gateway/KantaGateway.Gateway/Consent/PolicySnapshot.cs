@@ -54,7 +54,8 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// <remarks>
     /// Of birth dates that agree the most exact counts; of those that do not, the earliest: by it a child is the soonest able to decide, and of age. A death that any states ends
     /// mandates and custody, until another register stores after that day that the person lives (Patient.deceasedBoolean false): one mistake is put right by whoever knows better.
-    /// Nobody makes the others' entries vanish: retention ends when it ends by every record, and by none that says neither birth nor death.
+    /// Nobody makes the others' entries vanish: retention ends when it ends by every record that says when, and by two of them at least where others say nothing. So a record
+    /// with nothing but a name reopens nothing of somebody whose end two registers know.
     /// </remarks>
     public static PersonFacts Of(IReadOnlyList<PersonFacts> records)
     {
@@ -63,11 +64,12 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
         var (born, bornBy) = (records.Max(static record => record.BirthDate), records.Min(static record => record.BornBy));
         var agree = born <= bornBy;
         var deaths = records.Where(record => record.Deceased is not null && !records.Any(other => other.AliveAt > record.DiedBy)).ToList();
+        var ends = records.Where(static record => record.KeptUntil is not null).ToList();
         return new(agree ? born : records.Min(static record => record.BirthDate), deaths.Min(static record => record.Deceased))
         {
             BornBy = agree ? bornBy : records.Max(static record => record.BornBy),
             DiedBy = deaths.Max(static record => record.DiedBy),
-            KeptUntil = records.Any(static record => record.KeptUntil is null) ? null : records.Max(static record => record.KeptUntil),
+            KeptUntil = ends.Count == records.Count || ends.Count > 1 ? ends.Max(static record => record.KeptUntil) : null,
         };
     }
 

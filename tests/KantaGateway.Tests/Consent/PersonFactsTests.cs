@@ -250,4 +250,15 @@ public sealed class PersonFactsTests
         Assert.Null(PersonFacts.Of([new(null, null), new(born, died)]).KeptUntil);
         Assert.Equal(2012, PersonFacts.Of([new(born, died), new(born, died)]).KeptUntil!.Value.Year);
     }
+
+    /// <summary>Annex: 12 years after death nothing is shown, and a record with a name alone does not change that.</summary>
+    [Fact]
+    public void A_record_that_says_neither_birth_nor_death_reopens_nothing_whose_end_two_registers_know()
+    {
+        var (born, died) = (new DateOnly(1950, 2, 3), new DateTimeOffset(2010, 1, 1, 0, 0, 0, TimeSpan.Zero));
+        foreach (var facts in new[] { PersonFacts.Of([new(born, died), PersonFacts.Unknown, new(born, died)]), PersonFacts.Of([PersonFacts.Unknown, new(born, died), new(born, died), PersonFacts.Unknown]) })
+            Assert.Equal(2022, facts.KeptUntil!.Value.Year);
+        Assert.Equal(born.Year + 120, PersonFacts.Of([new(born, died), PersonFacts.Unknown, new(born, null)]).KeptUntil!.Value.Year);
+        Assert.Null(PersonFacts.Of([PersonFacts.Unknown, PersonFacts.Unknown]).KeptUntil);
+    }
 }
