@@ -52,6 +52,12 @@ public sealed record RepositoryOptions
     /// </summary>
     public string? ProtectedServicesFile { get; init; }
 
+    /// <summary>
+    /// Rules beside those, in the same form; null (default): none. For the practices that do nothing but one protected service (<c>where</c>
+    /// <c>controller</c>), which come with onboarding: so that no copy of the product's table has to be kept for them.
+    /// </summary>
+    public string? ProtectedPracticesFile { get; init; }
+
     /// <summary>Checks everything at once.</summary>
     /// <returns>Where to listen.</returns>
     /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
@@ -67,8 +73,9 @@ public sealed record RepositoryOptions
         foreach (var (name, file) in new[] { (nameof(IdentifierKeyFile), IdentifierKeyFile), (nameof(GatewayKeyFile), GatewayKeyFile) })
             if (!File.Exists(file))
                 wrong.Add($"{name}: no such file");
-        if (ProtectedServicesFile is not null && !File.Exists(ProtectedServicesFile))
-            wrong.Add($"{nameof(ProtectedServicesFile)}: no such file");
+        foreach (var (name, file) in new[] { (nameof(ProtectedServicesFile), ProtectedServicesFile), (nameof(ProtectedPracticesFile), ProtectedPracticesFile) })
+            if (file is not null && !File.Exists(file))
+                wrong.Add($"{name}: no such file");
         if (OpenCompartments < 1)
             wrong.Add($"{nameof(OpenCompartments)}: at least 1");
         if (OpenMebibytes is < 16 or > 65_536)

@@ -94,6 +94,9 @@ public sealed record GatewayOptions
     /// </summary>
     public string? ProtectedServicesFile { get; init; }
 
+    /// <summary>Rules beside those, of the practices that do nothing but one protected service: the same file as the repository's. Null (default): none.</summary>
+    public string? ProtectedPracticesFile { get; init; }
+
     /// <summary>OID of the national declaration register, the controller of what citizens declare in the portal.</summary>
     public string NationalOrganisation { get; init; } = "1.2.246.10.99999990";
 

@@ -97,6 +97,8 @@ internal sealed class GatewayOptionsCheck
             Add(nameof(options.EmergencyFolder), "no such folder");
         if (options.ProtectedServicesFile is { } rules)
             Exists(nameof(options.ProtectedServicesFile), rules);
+        if (options.ProtectedPracticesFile is { } practices)
+            Exists(nameof(options.ProtectedPracticesFile), practices);
         if (options.JointControllers is not { } joint || joint.Any(oid => !Oid.TryParse(oid, out _)) || joint.Distinct(StringComparer.Ordinal).Count() != joint.Count)
             Add(nameof(options.JointControllers), "OIDs, each once");
         if (!Oid.TryParse(options.NationalOrganisation, out _))

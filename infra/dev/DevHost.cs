@@ -190,6 +190,7 @@ public sealed class DevHost : IAsyncDisposable
             GatewayKeyFile = folder.GrantPublicKeyFile,
             CreateStores = true,
             MaxBinary = options.MaxBinary,
+            ProtectedPracticesFile = folder.ProtectedPracticesFile,
         }, options.Configure);
         say("simulators: trust network broker, clinics' identity providers, revocation responder, role register, e-Authorizations, operators' tenant");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
@@ -241,6 +242,7 @@ public sealed class DevHost : IAsyncDisposable
             Redis = options.Redis,
             MaxBinary = options.MaxBinary,
             EmergencyFolder = folder.EmergencyFolder,
+            ProtectedPracticesFile = folder.ProtectedPracticesFile,
             Breach = new()
             {
                 CaseFolder = folder.CaseFolder,

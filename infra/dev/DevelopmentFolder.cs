@@ -108,6 +108,7 @@ public sealed class DevelopmentFolder : IDisposable
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
     public string DatabaseFile => At("repository/repository.db");
+    public string ProtectedPracticesFile => At("repository/protected-practices.json");
 
     public static IReadOnlyList<SimulatedProfessional> Professionals { get; } =
     [
@@ -121,6 +122,8 @@ public sealed class DevelopmentFolder : IDisposable
     /// <param name="unit">Of the clinic's service units, counted from 1.</param>
     private static SimulatedProfessional Professional(string id, string name, string profession, string clinic, int unit) =>
         new(id, name, profession, clinic) { Unit = $"{Clinics.First(c => c.Name == clinic).Oid}.10.{unit}" };
+
+    private static string OidOf(string clinic) => Clinics.Single(c => c.Name == clinic).Oid;
 
     /// <summary>Fictional people; every code has an individual number of 900-999, which no register has.</summary>
     public static IReadOnlyList<SimulatedCitizen> Citizens { get; } =
@@ -204,6 +207,11 @@ public sealed class DevelopmentFolder : IDisposable
         registrations.Add(OnboardApp(KeyBoundApp, "app", "Taskukunto", ["patient/*.rs", "openid", "fhirUser", "offline_access", "online_access"], AppRedirect, publicAddress));
         registrations.Add(OnboardApp(ClinicApp, "clinic_app", "Vastaanotto", ["user/*.cruds", "openid", "fhirUser", "online_access"], ClinicAppRedirect, publicAddress));
         File.WriteAllText(ClientsFile, JsonSerializer.Serialize(registrations, Readable));
+        File.WriteAllText(ProtectedPracticesFile, JsonSerializer.Serialize(new
+        {
+            rules = new[] { new { service = "Psychotherapy", where = "controller", system = "urn:ietf:rfc:3986", codes = new[] { OidOf("terapia") }, source = "onboarding: a psychotherapist's practice" } },
+            neutral = Array.Empty<object>(),
+        }, Readable));
         File.WriteAllText(At("professionals.json"), JsonSerializer.Serialize(Professionals.Select(p => new
         {
             id = p.Id,

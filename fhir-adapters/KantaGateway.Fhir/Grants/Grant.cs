@@ -48,5 +48,8 @@ public sealed record Grant
     /// <summary>v3-ActReason code, such as TREAT.</summary>
     public required string PurposeOfUse { get; init; }
 
+    /// <summary>OID of the organisation whose system writes in the name of the scope's controller; null: that controller itself.</summary>
+    public string? Writer { get; init; }
+
     public required DateTimeOffset Expires { get; init; }
 }

@@ -20,6 +20,7 @@ static class GrantFormat
     public const string Scope = "scp";
     public const string Caller = "cal";
     public const string Purpose = "pou";
+    public const string Writer = "wrt";
     public const string ProposedBy = "pro";
     public const string ApprovedBy = "apr";
     public const string Version = "ver";
@@ -62,6 +63,8 @@ public sealed class GrantSigner
         };
         if (grant.PolicyVersion is { } version)
             claims[GrantFormat.PolicyVersion] = version;
+        if (grant.Writer is { } writer)
+            claims[GrantFormat.Writer] = writer;
         return Create(GrantFormat.GrantType, GrantFormat.Audience, claims, now, grant.Expires);
     }
 
@@ -147,6 +150,7 @@ public sealed class GrantVerifier
             Scope = scope,
             Caller = caller,
             PurposeOfUse = purpose,
+            Writer = jwt.TryGetPayloadValue<string>(GrantFormat.Writer, out var writer) ? writer : null,
             Expires = jwt.ValidTo,
         }, null);
     }

@@ -32,7 +32,7 @@ public sealed class ProtectionRules
         /// <summary>Type and category of a DocumentReference or Composition.</summary>
         Document,
 
-        /// <summary>The data controller, by its OID: of a practice that does nothing else, whatever its system labels.</summary>
+        /// <summary>Who keeps the register or writes into it, by its OID: a practice that does nothing else, whatever its system labels.</summary>
         Controller,
     }
 
@@ -68,7 +68,10 @@ public sealed class ProtectionRules
         }
     }
 
-    /// <summary>What everything is of that a controller records.</summary>
+    /// <summary>These rules and others beside them.</summary>
+    public ProtectionRules And(ProtectionRules others) => new(_rules.Concat(others._rules).SelectMany(static r => r), [.. _neutral, .. others._neutral]);
+
+    /// <summary>What everything is of that an organisation records, in whosever register.</summary>
     /// <param name="oid">Dotted.</param>
     public ProtectedService OfController(string oid)
     {
@@ -81,7 +84,7 @@ public sealed class ProtectionRules
 
     /// <summary>What a resource says of who may be shown it.</summary>
     /// <param name="resource">As it is stored.</param>
-    /// <param name="ofReferences">Services of the directory entries that it refers to, a PractitionerRole or HealthcareService, and of its controller.</param>
+    /// <param name="ofReferences">Services of the directory entries that it refers to, a PractitionerRole or HealthcareService, of its controller and of who writes it.</param>
     /// <returns>Null: nothing. <see cref="EntryLabels.About"/> is left to the caller.</returns>
     public EntryLabels? LabelsOf(Resource resource, ProtectedService ofReferences = ProtectedService.None)
     {

@@ -465,12 +465,12 @@ sealed class WriteUnit : IDisposable
             throw Failed(staged.Operation, FaultKind.Denied, "What is written is not what the token's scope describes by its search parameters.");
     }
 
-    /// <summary>Who may be shown a row, as it says itself and as the directory says of whom it names.</summary>
+    /// <summary>Who may be shown a row, as it says itself, as the directory says of whom it names, and by whose it is.</summary>
     private EntryLabels? LabelsOf(StagedRow staged)
     {
         if (staged.Content is not { } content)
             return staged.Replaces!.Labels; // a deletion tells of what it deleted
-        var services = staged.Target.View.Compartment.IsDirectory ? ProtectedService.None : _rules.OfController(PlaceOf(staged.Operation, staged.Target).Controller);
+        var services = staged.Target.View.Compartment.IsDirectory ? ProtectedService.None : OfPractices(staged);
         if (!staged.Target.View.Compartment.IsDirectory && content is not Patient)
             foreach (var reference in References.Of(content))
                 if (reference is { Kind: ReferenceKind.Local, Type: "PractitionerRole" or "HealthcareService", Type: { } type, Id: { } id })
@@ -486,6 +486,13 @@ sealed class WriteUnit : IDisposable
                 about.Add((int)sequence);
         return labels with { About = [.. about] };
     }
+
+    /// <summary>
+    /// Of practices that do nothing else: who keeps the register, and who writes into it, be it as a producer of purchased services or by a system that a
+    /// buyer's name is used with (Act 703/2023 §26.2, §13).
+    /// </summary>
+    private ProtectedService OfPractices(StagedRow staged) => _rules.OfController(staged.Controller) | _rules.OfController(staged.Target.Controller)
+        | (staged.Target.Held.Grant.Writer is { } writer ? _rules.OfController(writer) : ProtectedService.None);
 
     // :: faults
 

@@ -38,6 +38,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
             Scope = scope,
             Caller = requester.Caller,
             PurposeOfUse = requester.PurposeOfUse,
+            Writer = use == GrantUse.Write ? requester.Subscriber?.Organisation.ToString() : null,
             Expires = time.GetUtcNow() + Grant.MaxLifetime,
         });
         return _kept.Set(key, signed, new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = Grant.MaxLifetime / 2 });

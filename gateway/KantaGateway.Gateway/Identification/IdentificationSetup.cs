@@ -71,7 +71,7 @@ public static class IdentificationSetup
         }
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<ClinicSignIn>();
-        services.AddSingleton(ReadProtectionRules(options.ProtectedServicesFile));
+        services.AddSingleton(ReadProtectionRules(options));
         services.AddSingleton<IIdentification, CallerIdentification>();
         services.AddSingleton<BrokerKeys>();
         services.AddSingleton<CitizenSignIn>();
@@ -189,11 +189,15 @@ public static class IdentificationSetup
         return handler;
     }
 
-    private static ProtectionRules ReadProtectionRules(string? file)
+    private static ProtectionRules ReadProtectionRules(GatewayOptions options)
     {
-        if (file is null)
-            return ProtectionRules.Default;
-        using var stream = File.OpenRead(file);
-        return ProtectionRules.Read(stream);
+        var rules = options.ProtectedServicesFile is { } file ? Read(file) : ProtectionRules.Default;
+        return options.ProtectedPracticesFile is { } practices ? rules.And(Read(practices)) : rules;
+
+        static ProtectionRules Read(string file)
+        {
+            using var stream = File.OpenRead(file);
+            return ProtectionRules.Read(stream);
+        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Tests.Consent;
 
 namespace KantaGateway.Tests.Disclosure;
@@ -25,6 +26,19 @@ public sealed class GrantIssuerTests : IDisposable
     {
         Assert.Equal(Grant(Scope(["Observation", "Patient"], "1.2.3")), Grant(Scope(["Observation", "Patient"], "1.2.3")));
         Assert.Equal(Grant(Scope(null)), Grant(Scope(null)));
+    }
+
+    [Fact]
+    public async Task A_grant_to_write_names_the_host_that_writes_for_a_tenant()
+    {
+        var verifier = new GrantVerifier([_key], TimeProvider.System);
+        var requester = ConsentWorld.Requester("professional");
+        var hosted = requester with { Subscriber = new(KantaGateway.Fhir.Identifiers.Oid.Parse("1.2.246.10.99000044"), "Psykoterapeutti Saari") };
+        Assert.Equal("1.2.246.10.99000044", await WriterAsync(hosted, GrantUse.Write));
+        Assert.Null(await WriterAsync(hosted, GrantUse.Read));
+        Assert.Null(await WriterAsync(requester with { TokenId = "another" }, GrantUse.Write));
+
+        async Task<string?> WriterAsync(Requester of, GrantUse use) => (await verifier.VerifyAsync(_issuer.For(of, ConsentWorld.Person, use, Scope(null), null))).Grant!.Writer;
     }
 
     [Fact]

@@ -1,6 +1,9 @@
 using System.Net;
+using System.Text;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Protection;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace KantaGateway.Tests.Repository;
 
@@ -160,6 +163,47 @@ public sealed class ProtectedEntriesTests : IAsyncLifetime
         (await seeing.GetAsync("Encounter/" + id)).Is(HttpStatusCode.OK);
         // The directory itself tells everybody who works there.
         (await directory.GetAsync("PractitionerRole/" + role)).Is(HttpStatusCode.OK);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_a_practice_of_one_service_produces_for_a_buyer_is_protected_in_the_buyer_s_register(bool isInTheBuyersName)
+    {
+        const string practice = "1.2.246.10.99000044", entry = "urn:uuid:00000000-0000-4000-8000-00000000000a";
+        using var rules = new MemoryStream(Encoding.UTF8.GetBytes($$"""{"rules":[{"service":"Psychotherapy","where":"controller","system":"urn:ietf:rfc:3986","codes":["{{practice}}"],"source":"test"}],"neutral":[]}"""));
+        var read = ProtectionRules.Read(rules);
+        await using var world = await RepositoryWorld.StartAsync(configure: b => b.Services.AddSingleton(ProtectionRules.Default.And(read)));
+        var person = RepositoryWorld.NewPerson();
+        var buyer = world.As(person, RepositoryWorld.Aurora);
+        await buyer.StoreAsync(Some.Patient());
+        string note;
+        if (isInTheBuyersName)
+            note = await (buyer with { Grant = buyer.Grant with { Writer = practice } }).StoreAsync(Some.Observation(buyer.PatientId));
+        else
+        {
+            var stored = (await world.As(person, practice).With(s => s with { MayWriteFor = [RepositoryWorld.Aurora] }).TransactAsync(Some.Transaction(
+                ("POST", "Observation", Some.Observation(buyer.PatientId), entry),
+                ("POST", "Provenance", new JsonObject
+                {
+                    ["resourceType"] = "Provenance", ["recorded"] = "2026-01-05T08:10:00+02:00", ["target"] = new JsonArray(Some.To(entry)),
+                    ["agent"] = new JsonArray(new JsonObject
+                    {
+                        ["type"] = Concept("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "CST"),
+                        ["who"] = new JsonObject { ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + RepositoryWorld.Aurora } },
+                    }),
+                }, null)))).Is(HttpStatusCode.OK);
+            Assert.Equal(RepositoryWorld.Aurora, stored.Manifest!.Items[0].Controller);
+            note = ((string)stored.Json["entry"]![0]!["response"]!["location"]!).Split('/')[^3];
+        }
+        var plain = await buyer.StoreAsync(Some.Observation(buyer.PatientId));
+        foreach (var reader in (Caller[])[buyer, world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed)])
+        {
+            var withheld = reader.With(s => s with { Withheld = new() { SpeciallyProtected = true } });
+            (await withheld.GetAsync("Observation/" + note)).Is(HttpStatusCode.NotFound);
+            (await withheld.GetAsync("Observation/" + plain)).Is(HttpStatusCode.OK);
+            (await withheld.With(s => s with { Withheld = s.Withheld with { SeenServices = ProtectedService.Psychotherapy } }).GetAsync("Observation/" + note)).Is(HttpStatusCode.OK);
+        }
     }
 
     [Fact]

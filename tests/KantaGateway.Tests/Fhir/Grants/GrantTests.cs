@@ -33,6 +33,7 @@ public sealed class GrantTests : IDisposable
         Scope = new() { Breadth = Breadth.Disclosed, Controller = "1.2.246.10.1", Withheld = new() { ServiceEvents = ["1.2.246.10.2.14.7"] }, Types = ["Observation"] },
         Caller = "client|person",
         PurposeOfUse = "TREAT",
+        Writer = "1.2.246.10.3",
         Expires = _time.GetUtcNow().AddSeconds(60),
     };
 

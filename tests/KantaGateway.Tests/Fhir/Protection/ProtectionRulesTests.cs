@@ -146,5 +146,10 @@ public class ProtectionRulesTests
         Assert.Equal(ProtectedService.Psychotherapy, rules.OfController("1.2.246.10.99000044"));
         Assert.Equal(ProtectedService.None, rules.OfController("1.2.246.10.9900004"));
         Assert.Equal(ProtectedService.None, ProtectionRules.Default.OfController("1.2.246.10.99000044"));
+        // Beside the product's table, which goes on holding.
+        var both = ProtectionRules.Default.And(rules);
+        Assert.Equal(ProtectedService.Psychotherapy, both.OfController("1.2.246.10.99000044"));
+        var labelled = new Observation { Meta = new() { Security = [new("http://terminology.hl7.org/CodeSystem/v3-ActCode", "SUD"), new("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "N")] } };
+        Assert.Equal(ProtectedService.Addiction, both.LabelsOf(labelled)!.Services);
     }
 }
