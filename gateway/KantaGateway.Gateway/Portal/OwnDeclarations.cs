@@ -117,9 +117,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
     {
         if (declaration.RecordedBy is not null)
         {
-            var now = time.GetUtcNow();
-            using var anew = JsonDocument.Parse(declaration is DisclosureDenial denial ? Declarations.Denial(PatientId(citizen), denial.Target, now, denial.AllowsEmergency) : Declarations.Permit(PatientId(citizen), now));
-            await CreateAsync(citizen, Printable(citizen, Declarations.Withdrawn(anew.RootElement), declaration with { IsActive = false, At = now }, what), cancel);
+            await WithdrawAnewAsync(citizen, declaration, what, cancel);
             return;
         }
         var read = await requests.SendAsync(citizen, "GET", $"Consent/{declaration.Id}", cancel: cancel);
@@ -127,6 +125,18 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
         var headers = new HeaderDictionary { [HeaderNames.IfMatch] = read.Headers.ETag };
         var answer = await requests.SendAsync(citizen, "PUT", $"Consent/{declaration.Id}", Printable(citizen, Declarations.Withdrawn(consent), declaration with { IsActive = false }, what), headers: headers, cancel: cancel);
         FhirAnswers.RequireSuccess(answer);
+    }
+
+    /// <summary>Withdraws the permission without looking whether there is one: for who is not shown what has been declared (§51), and may give it.</summary>
+    public Task WithdrawPermissionAsync(Requester citizen, CancellationToken cancel) => WithdrawAnewAsync(citizen, new DisclosurePermit { At = time.GetUtcNow() }, null, cancel);
+
+    /// <summary>By a declaration of its own, which is the citizen's and not the desk's that it withdraws something of.</summary>
+    private async Task WithdrawAnewAsync(Requester citizen, Declaration declaration, string? what, CancellationToken cancel)
+    {
+        var now = time.GetUtcNow();
+        var own = declaration with { Id = "", At = now, From = null, Until = null, RecordedBy = null, IsSigned = false, IsActive = false };
+        using var given = JsonDocument.Parse(declaration is DisclosureDenial denial ? Declarations.Denial(PatientId(citizen), denial.Target, now, denial.AllowsEmergency) : Declarations.Permit(PatientId(citizen), now));
+        await CreateAsync(citizen, Printable(citizen, Declarations.Withdrawn(given.RootElement), own, what), cancel);
     }
 
     /// <summary>With who declares it and the form in which it can be printed (§58), in the language in which it was declared.</summary>

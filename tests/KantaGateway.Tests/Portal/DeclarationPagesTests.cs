@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Gateway.Consent;
 
@@ -265,6 +266,29 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         using var earlier = JsonDocument.Parse(Declarations.Denial(_portal.Record.PatientId, new DenialTarget.All(), stored.AddDays(-1)));
         _portal.Record.Add(Encoding.UTF8.GetString(Declarations.Withdrawn(earlier.RootElement)));
         Assert.Contains("data-denials=\"0\"", await ConsentAsync());
+    }
+
+    /// <summary>Act 703/2023 §58: printable as it was, so a withdrawal in the portal is the person's and no desk's.</summary>
+    [Fact]
+    public async Task What_a_desk_recorded_is_withdrawn_and_printed_as_the_person_s_own()
+    {
+        await InformAsync();
+        var consent = JsonNode.Parse(Declarations.Denial(_portal.Record.PatientId, new DenialTarget.All(), DateTimeOffset.UtcNow))!.AsObject();
+        consent["organization"] = JsonNode.Parse("""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.99000033"}}]""");
+        consent["sourceAttachment"] = JsonNode.Parse("""{"contentType":"application/pdf","data":"QQ=="}""");
+        consent["provision"]!["period"] = JsonNode.Parse("""{"end":"2036-01-01"}""");
+        var desk = _portal.Record.Add(consent.ToJsonString());
+        Assert.Contains("Keskussairaala", (await _portal.GetAsync("/consent/print?id=" + desk)).Html);
+
+        var (status, _, _) = await _portal.PostAsync("/consent/withdraw", new() { ["id"] = desk }, page: $"/consent/withdraw?id={desk}");
+        Assert.Equal(HttpStatusCode.SeeOther, status);
+        var withdrawal = _portal.Record.Of("Consent").Last();
+        Assert.Equal("inactive", (string?)withdrawal["status"]);
+        var printed = (string)withdrawal["text"]!["div"]!;
+        foreach (var untrue in (string[])["Keskussairaala", "signed", desk, "2036"])
+            Assert.DoesNotContain(untrue, printed, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("service, after strong identification", printed, StringComparison.Ordinal);
+        Assert.DoesNotContain("Keskussairaala", (await _portal.GetAsync("/consent/print?id=" + (string)withdrawal["id"]!)).Html);
     }
 
     [Fact]

@@ -170,6 +170,40 @@ public sealed class OnBehalfPagesTests : IAsyncLifetime
         Assert.Equal((HttpStatusCode.SeeOther, "/consent"), (status, response.Headers.Location?.OriginalString));
     }
 
+    /// <summary>Act 703/2023 §50, §51, §58: who may give the child's permission may take it back, and is shown nothing of what there is.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_custodian_takes_the_child_s_permission_back_without_being_shown_whether_there_is_one(bool isGiven)
+    {
+        await ActAsync();
+        await _portal.PostAsync("/consent/inform", new() { ["version"] = "2026-2", ["informed"] = "yes" });
+        if (isGiven)
+            await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        var before = _portal.Record.Of("Consent").Count();
+        var given = isGiven ? (string?)_portal.Record.Of("Consent").Last()["id"] : null;
+        _portal.Record.Asked.Clear();
+
+        Assert.Contains("href=\"/consent/withdraw\"", (await _portal.GetAsync("/consent")).Html);
+        var (status, html, _) = await _portal.GetAsync("/consent/withdraw");
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Contains("If a disclosure permission has been given for the child", html);
+        Assert.DoesNotContain("name=\"id\"", html);
+        var (posted, _, answer) = await _portal.PostAsync("/consent/withdraw", []);
+        Assert.Equal((HttpStatusCode.SeeOther, "/consent"), (posted, answer.Headers.Location?.OriginalString));
+        Assert.Contains("__Host-kanta-notice=child-permit-withdrawn", string.Join(' ', answer.Headers.GetValues("Set-Cookie")));
+
+        Assert.Equal(["POST Consent"], _portal.Record.Asked);
+        Assert.Equal(before + 1, _portal.Record.Of("Consent").Count());
+        var withdrawal = _portal.Record.Of("Consent").Last();
+        Assert.Equal(("inactive", "permit", "RelatedPerson"), ((string?)withdrawal["status"], (string?)withdrawal["provision"]!["type"], (string?)withdrawal["performer"]![0]!["type"]));
+        Assert.Null(_portal.Record.Policy.PermissionAt(DateTimeOffset.UtcNow));
+        // By its id nothing is withdrawn: who is not shown it does not know it.
+        (status, _, answer) = await _portal.GetAsync("/consent/withdraw?id=" + (given ?? Guid.NewGuid().ToString()));
+        Assert.Equal(HttpStatusCode.SeeOther, status);
+        Assert.Contains("__Host-kanta-notice=custodian-no-denials", string.Join(' ', answer.Headers.GetValues("Set-Cookie")));
+    }
+
     [Fact]
     public async Task Where_there_is_no_such_service_nobody_is_offered_it()
     {

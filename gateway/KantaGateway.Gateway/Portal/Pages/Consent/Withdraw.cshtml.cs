@@ -3,7 +3,9 @@ using Microsoft.AspNetCore.Mvc;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
-/// <summary>Withdraws the permission or a denial (Act 703/2023 §58), after saying what follows.</summary>
+/// <summary>
+/// Withdraws the permission or a denial (Act 703/2023 §58), after saying what follows. A custodian withdraws the permission without being shown whether there is one.
+/// </summary>
 internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices choices, IWhoSeesWhat sees) : CitizenPage
 {
     public string Id { get; private set; } = "";
@@ -19,10 +21,15 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
     /// <summary>Who would see what afterwards.</summary>
     public IReadOnlyList<SeenOfController>? Preview { get; private set; }
 
-    public async Task<IActionResult> OnGetAsync([FromQuery] Guid id, CancellationToken cancel)
+    /// <param name="id">FHIR id of the Consent; null: a custodian means the permission.</param>
+    /// <param name="cancel">Stops the call.</param>
+    public async Task<IActionResult> OnGetAsync([FromQuery] Guid? id, CancellationToken cancel)
     {
         if (IsCustodian)
-            return Done("/consent", "custodian-no-denials");
+        {
+            (IsPermit, Effect) = (true, "withdraw.permit.child");
+            return id is null ? Page() : Done("/consent", "custodian-no-denials");
+        }
         var (state, declaration) = await FindAsync(id, cancel);
         if (declaration is null)
             return Done("/consent", "nothing-changed");
@@ -34,10 +41,16 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
         return Page();
     }
 
-    public async Task<IActionResult> OnPostAsync([FromForm] Guid id, CancellationToken cancel)
+    /// <inheritdoc cref="OnGetAsync"/>
+    public async Task<IActionResult> OnPostAsync([FromForm] Guid? id, CancellationToken cancel)
     {
         if (IsCustodian)
-            return Done("/consent", "custodian-no-denials");
+        {
+            if (id is not null)
+                return Done("/consent", "custodian-no-denials");
+            await declarations.WithdrawPermissionAsync(Citizen, cancel);
+            return Done("/consent", "child-permit-withdrawn");
+        }
         var (_, declaration) = await FindAsync(id, cancel);
         if (declaration is null)
             return Done("/consent", "nothing-changed");
@@ -49,10 +62,10 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
         declaration is DisclosureDenial denial ? choices.Describe(denial.Target, await choices.NamingAsync(Citizen, [denial.Target], cancel)) : null;
 
     /// <summary>The permission or denial in force with that id. The informing is no choice and is not withdrawn.</summary>
-    private async Task<(DeclarationState State, Declaration? Declaration)> FindAsync(Guid id, CancellationToken cancel)
+    private async Task<(DeclarationState State, Declaration? Declaration)> FindAsync(Guid? id, CancellationToken cancel)
     {
         var state = await declarations.ReadAsync(Citizen, cancel);
-        var text = id.ToString("D");
+        var text = id?.ToString("D");
         return (state, state.Permission?.Id == text ? state.Permission : state.Denials.FirstOrDefault(d => d.Id == text));
     }
 }
