@@ -18,9 +18,10 @@ namespace KantaGateway.Gateway.Portal;
 /// <param name="Unreadable">Ids of Consents that are no declaration of ours; each is taken for a denial of everything.</param>
 /// <param name="Accesses">What professionals have recorded of their own access, newest first.</param>
 /// <param name="All">Everything that can be read, in force or not.</param>
+/// <param name="HasJoint">Whether there are public providers that see each other's records without a permission (§54.1).</param>
 internal sealed record DeclarationState(
     Informing? Informed, DisclosurePermit? Permission, IReadOnlyList<DisclosureDenial> Denials, bool DeniesAll, IReadOnlyList<string> Unreadable, IReadOnlyList<RecordedAccess> Accesses,
-    IReadOnlyList<Declaration> All)
+    IReadOnlyList<Declaration> All, bool HasJoint = false)
 {
     public static readonly DeclarationState None = new(null, null, [], false, [], [], []);
 
@@ -28,7 +29,7 @@ internal sealed record DeclarationState(
     public string Sentence => (DeniesAll, Informed is not null && Permission is not null, Denials.Count) switch
     {
         (true, _, _) => "state.denied-all",
-        (_, false, _) => "state.own-only",
+        (_, false, _) => HasJoint ? "state.own-only.joint" : "state.own-only",
         (_, _, 0) => "state.permitted",
         _ => "state.permitted-some",
     };
@@ -42,8 +43,11 @@ internal sealed record RecordedAccess(AccessRecord Record, string? Reason, Emerg
 
 /// <summary>The citizen's declarations of will, read and written as FHIR Consents through the same steps as every request.</summary>
 /// <remarks>Act 703/2023 §54, §58, §59, §68. Whether a declaration is allowed is decided in step 3, not here.</remarks>
-internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees, IdentifierCipher ids, PrintedDeclarations prints, TimeProvider time)
+internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees, IdentifierCipher ids, PrintedDeclarations prints, GatewayOptions options, TimeProvider time)
 {
+    /// <inheritdoc cref="DeclarationState.HasJoint"/>
+    public bool HasJoint => options.JointControllers.Count > 0;
+
     /// <summary>
     /// What is declared and what of it is in force: by the very policy that decisions rest on, so that a page never says another thing than what is done. The Consents
     /// themselves are read for their words, and so that it is on record that they were shown.
@@ -81,7 +85,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
         [
             .. declarations.OfType<AccessRecord>().Where(r => r is not EmergencyReview).OrderByDescending(r => r.At).Select(r => new RecordedAccess(
                 r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? state.ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
-        ], declarations);
+        ], declarations, HasJoint);
     }
 
     public Task InformedAsync(Requester citizen, CancellationToken cancel)

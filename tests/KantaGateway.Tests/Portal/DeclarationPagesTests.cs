@@ -291,6 +291,23 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.DoesNotContain("Keskussairaala", (await _portal.GetAsync("/consent/print?id=" + (string)withdrawal["id"]!)).Html);
     }
 
+    /// <summary>Act 703/2023 §54.1: no page says that only the own register sees what public providers see of each other.</summary>
+    [Fact]
+    public async Task Where_public_providers_share_records_every_page_that_says_who_sees_says_so()
+    {
+        await InformAsync();
+        foreach (var page in (string[])["/", "/consent", "/consent/print", "/consent/permit"])
+            Assert.DoesNotContain("share their records by law", (await _portal.GetAsync(page)).Html);
+        await using var portal = await PortalUnderTest.StartAsync(joint: [PortalUnderTest.Hospital, "1.2.246.10.99000099"]);
+        await portal.PostAsync("/consent/inform", new() { ["version"] = "2026-2", ["informed"] = "yes" });
+        foreach (var page in (string[])["/", "/consent", "/consent/print", "/consent/permit"])
+            Assert.Contains("share their records by law", (await portal.GetAsync(page)).Html);
+        await portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        var permit = (string)portal.Record.Of("Consent").Last()["id"]!;
+        Assert.Contains("share their records by law", (await portal.GetAsync("/consent/withdraw?id=" + permit)).Html);
+        Assert.DoesNotContain("share their records by law", (await portal.GetAsync("/consent")).Html);
+    }
+
     [Fact]
     public async Task A_declaration_that_nobody_can_read_shows_as_a_denial_of_everything()
     {

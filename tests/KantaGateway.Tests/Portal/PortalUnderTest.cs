@@ -47,15 +47,17 @@ internal sealed class PortalUnderTest : IAsyncDisposable
     public HttpClient Browser { get; }
 
     /// <param name="alwaysSignedIn">Every request is the citizen's; for looking at pages.</param>
+    /// <param name="joint">Public controllers that need no permission among each other.</param>
     /// <param name="mandates">Registers what citizens act for others by; null: they do not.</param>
-    public static async Task<PortalUnderTest> StartAsync(bool alwaysSignedIn = false, string listen = "http://127.0.0.1:0", Action<IServiceCollection>? mandates = null)
+    public static async Task<PortalUnderTest> StartAsync(bool alwaysSignedIn = false, string listen = "http://127.0.0.1:0", Action<IServiceCollection>? mandates = null,
+        IReadOnlyList<string>? joint = null)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls(listen);
         var ids = new IdentifierCipher(new byte[32]);
         var record = new RecordInMemory(ids);
-        var options = Options(mandates is not null);
+        var options = Options(mandates is not null) with { JointControllers = joint ?? [] };
         mandates?.Invoke(builder.Services);
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));

@@ -11,6 +11,9 @@ internal sealed class PermitModel(OwnDeclarations declarations, IWhoSeesWhat see
     /// <summary>Who would see what with the permission; null for custodians, who are not shown what is denied, and where it is given already.</summary>
     public IReadOnlyList<SeenOfController>? Preview { get; private set; }
 
+    /// <inheritdoc cref="DeclarationState.HasJoint"/>
+    public bool HasJoint => declarations.HasJoint;
+
     public async Task<IActionResult> OnGetAsync(CancellationToken cancel)
     {
         if (IsCustodian)

@@ -21,6 +21,9 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
     /// <summary>Who would see what afterwards.</summary>
     public IReadOnlyList<SeenOfController>? Preview { get; private set; }
 
+    /// <inheritdoc cref="DeclarationState.HasJoint"/>
+    public bool HasJoint => declarations.HasJoint;
+
     /// <param name="id">FHIR id of the Consent; null: a custodian means the permission.</param>
     /// <param name="cancel">Stops the call.</param>
     public async Task<IActionResult> OnGetAsync([FromQuery] Guid? id, CancellationToken cancel)
