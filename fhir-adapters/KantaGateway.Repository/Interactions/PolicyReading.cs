@@ -16,7 +16,8 @@ namespace KantaGateway.Repository.Interactions;
 /// </summary>
 /// <remarks>
 /// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
-/// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number), <c>status</c>,
+/// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number),
+/// <c>unit</c> (OID of the Encounter's serviceProvider where that is another one than the controller; what an event has is that of all its rows), <c>status</c>,
 /// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (when a record was stored that says so). What is not known is left out.
 /// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names)
@@ -38,6 +39,9 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         List<CompartmentRow> events = [.. Matching("Encounter", Open).Where(e => e.ServiceEvent is not null), .. Matching("Appointment", Agreed)];
         List<CompartmentRow> patients = [.. view.FirstsOf("Patient").Select(view.Newest).Where(p => !p.Deleted)];
         var bodies = await lease.ReadAsync([.. consents, .. events, .. patients], Everything, cancel).ConfigureAwait(false);
+        var units = Enumerable.Range(0, events.Count).Where(i => events[i].ServiceEvent is not null && events[i].Type == "Encounter")
+            .Select(i => (Event: events[i], Unit: UnitOf(bodies[consents.Count + i], events[i].Controller))).Where(static u => u.Unit is not null)
+            .ToLookup(static u => (u.Event.Controller, u.Event.Register, u.Event.ServiceEvent), static u => u.Unit!);
         var services = events.Where(e => e.ServiceEvent is not null).ToLookup(e => (e.Controller, e.Register, e.ServiceEvent), e => e.Labels?.Services ?? 0);
 
         var buffer = new ArrayBufferWriter<byte>(1024);
@@ -60,7 +64,9 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
                 var (row, ofEvent) = (events[i], events[i].Labels?.Services ?? 0);
                 foreach (var its in services[(row.Controller, row.Register, row.ServiceEvent)])
                     ofEvent |= its;
-                WriteEvent(json, row, names.IdOf(request.Compartment, row), ofEvent, bodies[consents.Count + i]);
+                // Of two units it is in neither alone.
+                var unit = string.Join(' ', units[(row.Controller, row.Register, row.ServiceEvent)].Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal));
+                WriteEvent(json, row, names.IdOf(request.Compartment, row), ofEvent, unit, bodies[consents.Count + i]);
             }
             json.WriteEndArray();
             WritePeople(json, patients, bodies.AsSpan(consents.Count + events.Count));
@@ -160,7 +166,15 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         json.WriteEndArray();
     }
 
-    private static void WriteEvent(Utf8JsonWriter json, CompartmentRow row, string id, ProtectedService services, ReadOnlyMemory<byte> body)
+    /// <summary>The unit that an Encounter names by its OID; null: none, or the controller itself.</summary>
+    private static string? UnitOf(ReadOnlyMemory<byte> encounter, string controller)
+    {
+        using var document = JsonDocument.Parse(encounter);
+        return document.RootElement.TryGetProperty("serviceProvider"u8, out var provider) && provider.TryGetProperty("identifier"u8, out var identifier)
+            && identifier.TryGetProperty("value"u8, out var value) && Oid.TryParse(value.GetString(), out var oid) && oid.ToString() is var unit && unit != controller ? unit : null;
+    }
+
+    private static void WriteEvent(Utf8JsonWriter json, CompartmentRow row, string id, ProtectedService services, string unit, ReadOnlyMemory<byte> body)
     {
         using var document = JsonDocument.Parse(body);
         var resource = document.RootElement;
@@ -172,6 +186,8 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         json.WriteString("controller"u8, row.Controller);
         json.WriteString("register"u8, row.Register);
         json.WriteNumber("services"u8, (byte)services);
+        if (unit.Length > 0)
+            json.WriteString("unit"u8, unit);
         json.WriteString("status"u8, resource.GetProperty("status"u8).GetString());
         // An Encounter has a period; an Appointment its two ends.
         if (row.Type == "Appointment" || resource.TryGetProperty("period"u8, out resource))

@@ -25,6 +25,12 @@ public sealed record ServiceEvent(string? Oid, string Controller, string Status,
     /// <summary>The specially protected services that it is an event of.</summary>
     public ProtectedService Services { get; init; }
 
+    /// <summary>OID of the unit of the organisation to which it is (Encounter.serviceProvider); null: it names none.</summary>
+    public string? Unit { get; init; }
+
+    /// <summary>The event as a unit takes part in it: of a protected service to the unit that it names and to no other (§26.2); where it names none, to all of the organisation.</summary>
+    internal ServiceEvent SeenFrom(string? unit) => Unit is null || Unit == unit || Services == ProtectedService.None ? this : this with { Services = ProtectedService.None };
+
     /// <summary>Whether its status can prove treatment at all.</summary>
     public bool CanProve => Kind == CareEventKind.Encounter
         ? Status is "arrived" or "triaged" or "in-progress" or "onleave"
@@ -80,24 +86,33 @@ sealed class CareEvents
     /// <summary>Those without an event are kept too; who asks beyond this number is looked up each time.</summary>
     private const int MaxOrganisations = 64;
 
-    /// <summary>Made when the organisation first asks: of most that treat a person only one does.</summary>
-    private readonly ConcurrentDictionary<string, OfOrganisation> _byOrganisation = new(StringComparer.Ordinal);
+    /// <summary>Made when the organisation first asks, or a unit that some event names: of most that treat a person only one does.</summary>
+    private readonly ConcurrentDictionary<(string Organisation, string? Unit), OfOrganisation> _byOrganisation = new();
 
-    public CareEvents(IReadOnlyList<ServiceEvent> events) => _events = events;
+    private readonly HashSet<string>? _units;
+
+    public CareEvents(IReadOnlyList<ServiceEvent> events)
+    {
+        _events = events;
+        for (var i = 0; i < events.Count; i++)
+            if (events[i].Unit is { } unit)
+                (_units ??= new(StringComparer.Ordinal)).Add(unit);
+    }
 
     /// <inheritdoc cref="PolicySnapshot.RelationshipOf"/>
-    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) => Of(organisation).RelationshipAt(oid, at);
+    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at, string? unit) => Of(organisation, unit).RelationshipAt(oid, at);
 
     /// <inheritdoc cref="PolicySnapshot.TreatmentIn"/>
-    public Treatment TreatmentIn(string organisation, string register, DateTimeOffset at) => Of(organisation).TreatmentIn(register, at);
+    public Treatment TreatmentIn(string organisation, string register, DateTimeOffset at) => Of(organisation, null).TreatmentIn(register, at);
 
-    private OfOrganisation Of(string organisation)
+    private OfOrganisation Of(string organisation, string? unit)
     {
-        if (!_byOrganisation.TryGetValue(organisation, out var of))
+        var key = (organisation, unit is not null && _units?.Contains(unit) == true ? unit : null);
+        if (!_byOrganisation.TryGetValue(key, out var of))
         {
-            of = new(organisation, _events);
+            of = new(organisation, key.Item2, _events);
             if (_byOrganisation.Count < MaxOrganisations)
-                of = _byOrganisation.GetOrAdd(organisation, of);
+                of = _byOrganisation.GetOrAdd(key, of);
         }
         return of;
     }
@@ -116,15 +131,16 @@ sealed class CareEvents
         /// <summary>The last one given, for the next request mostly asks for the same.</summary>
         private CareRelationship? _given;
 
-        public OfOrganisation(string organisation, IReadOnlyList<ServiceEvent> events)
+        public OfOrganisation(string organisation, string? unit, IReadOnlyList<ServiceEvent> events)
         {
             Organisation = organisation;
             var present = ProtectedService.None;
             for (var i = 0; i < events.Count; i++)
                 if (events[i] is { CanProve: true } e && e.Controller == organisation)
                 {
-                    _events.Add(e);
-                    present |= e.Services;
+                    var seen = e.SeenFrom(unit);
+                    _events.Add(seen);
+                    present |= seen.Services;
                 }
             _all = new(_events);
             foreach (var register in _events.Select(static e => e.Register).Where(Register.IsOccupational).Distinct(StringComparer.Ordinal))

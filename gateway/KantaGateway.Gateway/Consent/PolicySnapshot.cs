@@ -195,5 +195,6 @@ public sealed class PolicySnapshot
     /// <param name="organisation">OID of the requester's organisation.</param>
     /// <param name="oid">A particular service event; null: any open one, with the services that all open ones are of.</param>
     /// <param name="at">Time of the request, UTC.</param>
-    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at) => _events.RelationshipOf(organisation, oid, at);
+    /// <param name="unit">OID of the unit in which the requester acts: an event that names its unit is of a protected service to that unit alone (§26.2). Null: none is known.</param>
+    public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at, string? unit = null) => _events.RelationshipOf(organisation, oid, at, unit);
 }

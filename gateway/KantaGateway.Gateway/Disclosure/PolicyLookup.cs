@@ -62,6 +62,7 @@ public sealed class PolicyLookup(PolicyRequests requests)
         {
             Kind = Text(e, "kind") == "Appointment" ? CareEventKind.Appointment : CareEventKind.Encounter,
             Register = Text(e, "register") ?? Register.Patient,
+            Unit = Text(e, "unit"),
             Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
         })],
         PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(Text(person, "birthDate"), Text(person, "deceased"), Text(person, "alive")))]));

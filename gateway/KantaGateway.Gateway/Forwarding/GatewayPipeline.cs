@@ -115,7 +115,7 @@ public sealed class GatewayPipeline(
                 policy = interaction.IsWrite
                     ? await policies.FetchAsync(requester, interaction.Compartment, context.RequestAborted)
                     : await policies.OfAsync(requester, interaction.Compartment, context.RequestAborted);
-                relationship = policy.RelationshipOf(requester.Organisation.ToString(), interaction.ServiceEvent, now);
+                relationship = policy.RelationshipOf(requester.Organisation.ToString(), interaction.ServiceEvent, now, requester.Unit);
             }
             var decision = ConsentDecision.Decide(requester, interaction, policy, relationship, now);
             if (decision is not Decision.Permit permit)

@@ -155,6 +155,30 @@ public class CareRelationshipTests
         Assert.Equal(ProtectedService.Psychiatry | ProtectedService.Genetics, both.RelationshipOf(Own, null, Now - Tick)!.Services);
     }
 
+    /// <summary>§26.2: outside the service's own events protected entries wait for a confirmation, also where a colleague's visit is named.</summary>
+    [Theory]
+    [InlineData("1.2.3", null, ProtectedService.None)]
+    [InlineData("1.2.3", OtherUnit, ProtectedService.None)]
+    [InlineData("1.2.3", Unit, ProtectedService.Psychiatry)]
+    [InlineData("1.2.4", OtherUnit, ProtectedService.Genetics)]
+    [InlineData("1.2.4", null, ProtectedService.None)]
+    public void A_visit_to_a_unit_is_of_its_service_to_that_unit_alone(string named, string? asking, ProtectedService seen)
+    {
+        var events = new[]
+        {
+            new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry, Unit = Unit },
+            new ServiceEvent("1.2.4", Own, "in-progress", null, null) { Services = ProtectedService.Genetics, Unit = OtherUnit },
+        };
+        var relationship = PolicySnapshot.Compile(1, [], events).RelationshipOf(Own, named, Now, asking);
+        // It proves treatment all the same: what is not protected is seen by whoever treats in the house.
+        Assert.Equal((named, seen), (relationship!.ServiceEvent, relationship.Services));
+        // Without a name too: the one visit that there is to another unit is not surely the own one.
+        var only = PolicySnapshot.Compile(1, [], [.. events.Where(e => e.Oid == named)]);
+        Assert.Equal(seen, only.RelationshipOf(Own, null, Now, asking)!.Services);
+    }
+
+    private const string Unit = "1.2.246.10.99000022.10.7", OtherUnit = "1.2.246.10.99000022.10.8";
+
     [Fact]
     public void Whether_a_person_is_treated_in_a_register_is_told_by_the_open_events_in_it()
     {

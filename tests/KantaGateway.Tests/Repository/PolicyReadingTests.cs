@@ -50,6 +50,27 @@ public sealed class PolicyReadingTests : IAsyncLifetime
         Assert.Equal(4, (await PolicyAsync())["serviceEvents"]!.AsArray().Count);
     }
 
+    [Theory]
+    [InlineData(RepositoryWorld.Aurora + ".10.7", null, RepositoryWorld.Aurora + ".10.7")]
+    [InlineData(RepositoryWorld.Aurora, null, null)]
+    [InlineData(RepositoryWorld.Aurora + ".10.8", RepositoryWorld.Aurora + ".10.7", RepositoryWorld.Aurora + ".10.7 " + RepositoryWorld.Aurora + ".10.8")]
+    public async Task A_visit_comes_with_the_unit_that_it_names_and_its_booking_with_it(string provider, string? another, string? expected)
+    {
+        await _aurora.StoreAsync(Some.Patient());
+        foreach (var its in new[] { provider, another }.OfType<string>())
+        {
+            var encounter = Some.Encounter(_aurora.PatientId, Visit);
+            encounter["serviceProvider"] = new JsonObject { ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + its } };
+            await _aurora.StoreAsync(encounter);
+        }
+        var booked = Appointment("booked");
+        booked["extension"] = new JsonArray(new JsonObject { ["url"] = KantaGateway.Fhir.Compartment.References.ServiceEventExtension, ["valueOid"] = "urn:oid:" + Visit });
+        await _aurora.StoreAsync(booked);
+        var events = (await PolicyAsync())["serviceEvents"]!.AsArray();
+        Assert.Equal(another is null ? 2 : 3, events.Count);
+        Assert.All(events, e => Assert.Equal((Visit, expected), ((string?)e!["oid"], (string?)e["unit"])));
+    }
+
     [Fact]
     public async Task Of_the_person_each_registers_record_tells_what_it_knows()
     {
