@@ -23,6 +23,8 @@ public static partial class ConsentDecision
             return Decision.Deny.Of(DenyReason.NotForCustodians);
         if (Objection(declaration, interaction, policy, now) is { } objection)
             return Decision.Deny.Of(objection);
+        if (IsBehind(declaration, policy))
+            return Decision.Deny.Of(DenyReason.DeclaredSince);
         return new Decision.Permit(requester.OnBehalfOf is null ? LegalBasis.OwnData : LegalBasis.OnBehalf,
             new DisclosureScope { Breadth = Breadth.WholePerson, Controller = requester.Organisation.ToString() },
             requester.OnBehalfOf is null ? [Rule.SelfDeclares] : [Rule.Represents, Rule.SelfDeclares], RestsOnPolicy: true);
@@ -135,6 +137,15 @@ public static partial class ConsentDecision
         // Withdrawing needs no new informing: nobody is held to a permission by a changed text.
         return declaration is DisclosurePermit or DisclosureDenial && declaration.IsActive && !policy.At(now).IsInformed ? DenyReason.NotInformed : null;
     }
+
+    /// <summary>
+    /// Whether a denial is withdrawn in whose place another has been declared since, in another window or at a desk. Only the person is told so: to a desk it
+    /// would tell that there is a denial. A permission may be withdrawn whatever came between: that closes.
+    /// </summary>
+    private static bool IsBehind(Declaration declaration, PolicySnapshot policy) =>
+        declaration is DisclosureDenial { IsActive: false } denial
+        && policy.Declarations.FirstOrDefault(known => known.Id == (denial.Withdraws ?? denial.Id)) is DisclosureDenial withdrawn
+        && policy.Declarations.Any(known => known is DisclosureDenial since && since.Target == withdrawn.Target && since.CompareOrder(withdrawn) > 0);
 
     /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place, or in that of a
     /// permission that a minor able to decide has given or withdrawn. Nor does one read the child's notices for the child.</summary>

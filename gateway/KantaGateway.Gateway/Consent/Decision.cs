@@ -78,6 +78,9 @@ public enum DenyReason
     /// <summary>A declaration dated later than now, or over before it began; an access that is not recorded as it is had.</summary>
     WrongTime,
 
+    /// <summary>Something else has been declared of the same target since what is to be withdrawn: the person would withdraw with it what they have not seen (§58).</summary>
+    DeclaredSince,
+
     /// <summary>A custodian may not set the child's denials (kanta.fi, acting on behalf of a minor).</summary>
     NotForCustodians,
 

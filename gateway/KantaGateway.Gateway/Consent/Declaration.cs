@@ -57,6 +57,9 @@ public abstract record Declaration
     /// <summary>OID of the organisation at whose desk it was recorded; null: the person declared it in the portal (§58).</summary>
     public string? RecordedBy { get; init; }
 
+    /// <summary>Of one that withdraws what another Consent declared, that one's logical id; null: it is its own next version, or names none.</summary>
+    public string? Withdraws { get; init; }
+
     /// <summary>A custodian declared it for the child (§50): Consent.performer is a RelatedPerson.</summary>
     public bool ByCustodian { get; init; }
 

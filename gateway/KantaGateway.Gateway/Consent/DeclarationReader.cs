@@ -50,6 +50,7 @@ public static class DeclarationReader
             StoredAt = StoredAt(consent),
             At = Start(at),
             IsActive = Text(consent, "status") == "active",
+            Withdraws = declaration is DisclosurePermit or DisclosureDenial && Text(consent, "status") == "inactive" ? SourceOf(consent) : null,
             From = from,
             Until = until,
             RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
@@ -171,7 +172,7 @@ public static class DeclarationReader
         return (professional, organisation, rest.FirstOrDefault());
     }
 
-    /// <summary>The Consent that a Consent names as its source: an emergency, or what was read of.</summary>
+    /// <summary>The Consent that a Consent names as its source: an emergency, what was read of, or what is withdrawn.</summary>
     private static string? SourceOf(JsonElement consent) =>
         TryGet(consent, "sourceReference", out var source) && Text(source, "reference") is { } reference && reference.StartsWith("Consent/", StringComparison.Ordinal)
         && Guid.TryParseExact(reference["Consent/".Length..], "D", out var id) ? id.ToString("D") : null;

@@ -13,6 +13,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <list type="table">
 /// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial, protected-confirmation, emergency-access, emergency-review, emergency-acknowledgement</description></item>
 /// <item><term>in force</term><description><c>status</c> active, within <c>provision.period</c> where there is one; inactive withdraws</description></item>
+/// <item><term>withdrawal of another's</term><description>a new one with <c>status</c> inactive; <c>sourceReference</c> names the Consent that it withdraws, so that nothing else of its target is withdrawn with it</description></item>
 /// <item><term>order</term><description>by the repository's numbering of versions: of two about the same thing the later decides where it closes; where it opens, if it is the person's own, or a form whose <c>dateTime</c>, and at the latest <c>meta.lastUpdated</c>, is not before anything said earlier</description></item>
 /// <item><term>recorded at a desk</term><description><c>organization</c> by its OID, and <c>source[x]</c> or <c>verification</c> for the signed form (§58)</description></item>
 /// <item><term>declared by a custodian</term><description><c>performer</c> a RelatedPerson; of everybody else the Patient, or whom the desk names</description></item>
@@ -176,13 +177,16 @@ public static class Declarations
     }
 
     /// <summary>The same Consent with status inactive: how a permission or denial is withdrawn (§58), as a new version. Its printed form was of what it declared.</summary>
-    /// <param name="consent">The stored resource.</param>
-    public static byte[] Withdrawn(JsonElement consent)
+    /// <param name="consent">The stored resource, or a new one like it.</param>
+    /// <param name="of">Logical id of the Consent that a new one withdraws; null: it is the next version of what it withdraws.</param>
+    public static byte[] Withdrawn(JsonElement consent, string? of = null)
     {
         var withdrawn = JsonObject.Create(consent)!;
         withdrawn.Remove("meta");
         withdrawn.Remove("text");
         withdrawn["status"] = "inactive";
+        if (of is not null)
+            withdrawn["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + of };
         return Bytes(withdrawn);
     }
 

@@ -21,6 +21,7 @@ public static class Refusals
         DenyReason.DocumentIsNoScope => new(FaultKind.Unprocessable, "A single document can be denied in social care only (Act 703/2023 §59.1); deny its service event. Of prescriptions give the MedicationRequest.", "Consent.provision.data"),
         DenyReason.PrivateProviderIsNoScope => new(FaultKind.Unprocessable, "A private provider cannot be denied as a whole: the registers of public controllers can, and those of occupational care (Act 703/2023 §59.2). Deny its service events.", "Consent.provision.data"),
         DenyReason.UnknownRegister => new(FaultKind.Unprocessable, "No controller with this OID has joined.", "Consent.provision.data"),
+        DenyReason.DeclaredSince => new(FaultKind.VersionConflict, "Something else has been declared of the same since. Read the declarations again, and withdraw the one that is in force.", "Consent"),
         DenyReason.WrongTime => new(FaultKind.Unprocessable, "A declaration is dated no later than now, and its period ends after it begins. An emergency and a confirmation are dated now, within five minutes.", "Consent.dateTime"),
         DenyReason.NotForCustodians => new(FaultKind.Denied, "A child's denials are the child's: no custodian sets or changes one (Act 703/2023 §51, §58).", "Consent.provision"),
         DenyReason.RecordTooWide => new(FaultKind.Unprocessable, "The period of this record is missing or too long (a confirmation holds at most 8 hours, an emergency 30 minutes), or its purpose is not that of the access token.", "Consent.provision.period"),

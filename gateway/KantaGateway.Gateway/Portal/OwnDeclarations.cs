@@ -140,7 +140,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
         var now = time.GetUtcNow();
         var own = declaration with { Id = "", At = now, From = null, Until = null, RecordedBy = null, IsSigned = false, IsActive = false };
         using var given = JsonDocument.Parse(declaration is DisclosureDenial denial ? Declarations.Denial(PatientId(citizen), denial.Target, now, denial.AllowsEmergency) : Declarations.Permit(PatientId(citizen), now));
-        await CreateAsync(citizen, Printable(citizen, Declarations.Withdrawn(given.RootElement), own, what), cancel);
+        await CreateAsync(citizen, Printable(citizen, Declarations.Withdrawn(given.RootElement, declaration.Id.Length == 0 ? null : declaration.Id), own, what), cancel);
     }
 
     /// <summary>With who declares it and the form in which it can be printed (§58), in the language in which it was declared.</summary>

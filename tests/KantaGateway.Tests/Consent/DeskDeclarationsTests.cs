@@ -95,6 +95,33 @@ public class DeskDeclarationsTests
         Assert.Equal(DenyReason.NotInformed, Reason("system", Permit, declared: ["informed-old"]));
     }
 
+    /// <summary>§58: what is withdrawn is what the person has seen to be in force.</summary>
+    [Theory]
+    [InlineData(InteractionKind.Create)]
+    [InlineData(InteractionKind.Update)]
+    public void A_person_withdraws_no_denial_along_that_came_after_the_one_they_mean(InteractionKind kind)
+    {
+        DisclosureDenial Stored(string id, long order, DenialTarget target) => new() { At = Now, Target = target, Id = id, Order = order };
+        var (seen, since, other) = (Stored("a", 2, new DenialTarget.All()), Stored("b", 3, new DenialTarget.All()), Stored("c", 4, new DenialTarget.OfServiceEvent("1.2.3")));
+        var withdrawal = seen with { IsActive = false, Order = long.MaxValue, Id = kind == InteractionKind.Update ? "a" : "", Withdraws = kind == InteractionKind.Update ? null : "a" };
+
+        Assert.Equal(DenyReason.DeclaredSince, Withdraw(withdrawal, seen, since));
+        Assert.Equal(DenyReason.DeclaredSince, Withdraw(withdrawal, seen, since with { IsActive = false }));
+        Assert.Null(Withdraw(withdrawal, seen, since with { Order = 1 }, other));
+        // What closes is done whatever came between.
+        var permit = new DisclosurePermit { At = Now, Id = "a", Order = 1 };
+        Assert.Null(Withdraw(permit with { IsActive = false, Order = long.MaxValue }, permit, permit with { Id = "b", Order = 2 }));
+        Assert.Null(Withdraw(withdrawal with { IsActive = true }, new Informing { At = Now, TextVersion = Informing.CurrentTextVersion, Order = 0 }, seen, since));
+        // A desk is not told that there is another.
+        Assert.Null((ConsentWorld.Decide(ConsentWorld.Requester("system"), ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: AtDesk(withdrawal with { Id = "", Withdraws = "a" })),
+            PolicySnapshot.Compile(1, [seen, since], [new("1.2.9", ConsentWorld.Revontuli.ToString(), "in-progress", null, null)])) as Decision.Deny)?.Reason);
+
+        DenyReason? Withdraw(Declaration declared, params Declaration[] stored) => (ConsentWorld.Decide(ConsentWorld.Requester("citizen"),
+            ConsentWorld.InteractionOf(kind, "Consent", declares: declared), PolicySnapshot.Compile(1, stored, [])) as Decision.Deny)?.Reason;
+
+        static Declaration AtDesk(Declaration declaration) => declaration with { RecordedBy = ConsentWorld.Revontuli.ToString(), IsSigned = true };
+    }
+
     [Fact]
     public void A_declaration_of_tomorrow_or_one_that_ends_before_it_begins_is_refused()
     {

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Xml;
 using System.Xml.Linq;
@@ -40,6 +41,35 @@ public class DeclaredAtTheDeskTests
         withdrawal["status"] = "inactive";
         Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", HouseInMemory.Json(withdrawal))).Status);
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
+    }
+
+    /// <summary>§58: what is withdrawn is what the person has seen to be in force.</summary>
+    [Fact]
+    public async Task A_withdrawal_takes_no_denial_along_that_was_declared_since()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
+        byte[] Denial() => Declarations.Denial(house.PatientId, new DenialTarget.All(), DateTimeOffset.UtcNow);
+        var desk = await house.Revontuli.System.CreateAsync("Consent", AtDesk(Denial()));
+        Assert.Equal(201, desk.Status);
+        var first = desk.Stored!.Value.Id;
+        var inner = house.Gateway.GetRequiredService<IInnerRequests>();
+        var own = await house.DeclareAsync(Denial());
+        Assert.Equal(412, await WithdrawAsync(first));
+        // By its next version too.
+        var last = await house.Revontuli.System.CreateAsync("Consent", AtDesk(Denial()));
+        var read = await inner.SendAsync(house.Citizen, "GET", "Consent/" + own);
+        using var stored = JsonDocument.Parse(read.Body);
+        Assert.Equal(412, (await inner.SendAsync(house.Citizen, "PUT", "Consent/" + own, Declarations.Withdrawn(stored.RootElement),
+            headers: new Microsoft.AspNetCore.Http.HeaderDictionary { ["If-Match"] = read.Headers.ETag })).Status);
+        Assert.Equal(201, await WithdrawAsync(last.Stored!.Value.Id));
+
+        async Task<int> WithdrawAsync(string id)
+        {
+            using var given = JsonDocument.Parse(Denial());
+            return (await inner.SendAsync(house.Citizen, "POST", "Consent", Declarations.Withdrawn(given.RootElement, id))).Status;
+        }
     }
 
     [Fact]

@@ -283,7 +283,7 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         var (status, _, _) = await _portal.PostAsync("/consent/withdraw", new() { ["id"] = desk }, page: $"/consent/withdraw?id={desk}");
         Assert.Equal(HttpStatusCode.SeeOther, status);
         var withdrawal = _portal.Record.Of("Consent").Last();
-        Assert.Equal("inactive", (string?)withdrawal["status"]);
+        Assert.Equal(("inactive", "Consent/" + desk), ((string?)withdrawal["status"], (string?)withdrawal["sourceReference"]!["reference"]));
         var printed = (string)withdrawal["text"]!["div"]!;
         foreach (var untrue in (string[])["Keskussairaala", "signed", desk, "2036"])
             Assert.DoesNotContain(untrue, printed, StringComparison.OrdinalIgnoreCase);
@@ -306,6 +306,19 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         var permit = (string)portal.Record.Of("Consent").Last()["id"]!;
         Assert.Contains("share their records by law", (await portal.GetAsync("/consent/withdraw?id=" + permit)).Html);
         Assert.DoesNotContain("share their records by law", (await portal.GetAsync("/consent")).Html);
+    }
+
+    [Fact]
+    public async Task A_withdrawal_that_something_newer_has_overtaken_withdraws_nothing_and_says_so()
+    {
+        await InformAsync();
+        await _portal.PostAsync("/consent/deny", new() { ["target"] = "all" });
+        var id = (string)_portal.Record.Of("Consent").Last()["id"]!;
+        _portal.Record.RefusesChanges = 412;
+        var (status, _, response) = await _portal.PostAsync("/consent/withdraw", new() { ["id"] = id }, page: $"/consent/withdraw?id={id}");
+        Assert.Equal((HttpStatusCode.SeeOther, "/consent"), (status, response.Headers.Location?.OriginalString));
+        Assert.Contains("__Host-kanta-notice=declared-since", string.Join(' ', response.Headers.GetValues("Set-Cookie")));
+        Assert.Contains("data-denials=\"1\"", await ConsentAsync());
     }
 
     [Fact]

@@ -195,6 +195,9 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
     /// <summary>When set, every request is answered with this status and nothing else.</summary>
     public int? Broken { get; set; }
 
+    /// <summary>The same of changes alone.</summary>
+    public int? RefusesChanges { get; set; }
+
     public string PatientId => ids.PatientId(PortalUnderTest.Self);
 
     public IEnumerable<JsonObject> Of(string type) => _resources.Select(r => r.Resource).Where(r => (string?)r["resourceType"] == type);
@@ -210,6 +213,8 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
             Asked.Add($"{method} {target}");
             if (Broken is { } status)
                 return Task.FromResult(new FhirAnswer(status, new HeaderDictionary(), []));
+            if (RefusesChanges is { } refusal && (method == "PUT" || target == "Consent"))
+                return Task.FromResult(new FhirAnswer(refusal, new HeaderDictionary(), []));
             var parts = target.Split('/');
             return Task.FromResult((method, parts) switch
             {

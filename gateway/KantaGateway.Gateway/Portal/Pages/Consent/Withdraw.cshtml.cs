@@ -57,7 +57,15 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
         var (_, declaration) = await FindAsync(id, cancel);
         if (declaration is null)
             return Done("/consent", "nothing-changed");
-        await declarations.WithdrawAsync(Citizen, declaration, await DescribeAsync(declaration, cancel), cancel);
+        try
+        {
+            await declarations.WithdrawAsync(Citizen, declaration, await DescribeAsync(declaration, cancel), cancel);
+        }
+        catch (RefusedException refused) when (refused.Status == StatusCodes.Status412PreconditionFailed)
+        {
+            // In another window, or at a desk: what is in force now has not been seen.
+            return Done("/consent", "declared-since");
+        }
         return Done("/consent", declaration is DisclosurePermit ? "permit-withdrawn" : "denial-withdrawn");
     }
 
