@@ -1,4 +1,6 @@
+using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
@@ -497,15 +499,39 @@ public sealed class InteractionReader
     {
         if (interaction.Type != "Consent")
             return interaction;
-        using var document = JsonDocument.Parse(body);
-        var patient = "Patient/" + _ids.PatientId(interaction.Compartment);
-        var (declaration, objection) = DeclarationReader.Read(document.RootElement, patient, $"{_options.PublicAddress}/fhir/{patient}");
+        using var document = JsonDocument.Parse(Relative(body));
+        var (declaration, objection) = DeclarationReader.Read(document.RootElement, "Patient/" + _ids.PatientId(interaction.Compartment));
         return interaction with
         {
             Declares = declaration,
             Objection = objection,
             KindsOfDenied = declaration is DisclosureDenial { Target: DenialTarget.OfRegister target } ? _controllers.KindsOf(target.Controller) : [],
         };
+    }
+
+    /// <summary>A Consent as it will be stored: references and addresses of what lies here without the server's own address.</summary>
+    private ReadOnlyMemory<byte> Relative(ReadOnlyMemory<byte> consent)
+    {
+        var publicBase = _options.PublicAddress + "/fhir";
+        if (consent.Span.IndexOf(Encoding.UTF8.GetBytes(publicBase)) < 0)
+            return consent;
+        var json = JsonNode.Parse(consent.Span);
+        MakeRelative(json);
+        return JsonSerializer.SerializeToUtf8Bytes(json);
+
+        void MakeRelative(JsonNode? node)
+        {
+            if (node is JsonArray array)
+                foreach (var item in array)
+                    MakeRelative(item);
+            if (node is not JsonObject element)
+                return;
+            foreach (var (name, value) in element.ToArray())
+                if (name is "reference" or "url" && value is JsonValue text && text.TryGetValue(out string? literal))
+                    element[name] = References.Relative(literal, publicBase);
+                else
+                    MakeRelative(value);
+        }
     }
 
     /// <param name="type">Null for everything of a patient, for which a token must at least reach the Patient.</param>

@@ -43,6 +43,46 @@ public class DeclaredAtTheDeskTests
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
     }
 
+    /// <summary>§58: the form is the person's and its register's, by whichever address of this server the Consent names it.</summary>
+    [Fact]
+    public async Task A_form_that_is_stored_here_is_named_by_its_whole_address_too_and_shown_to_no_other_clinic()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
+        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        foreach (var (type, isAttachment) in new[] { ("DocumentReference", false), ("Binary", true) })
+            await NameAsync(type, isAttachment);
+
+        async Task NameAsync(string type, bool isAttachment)
+        {
+            var form = await house.Aurora.System.CreateAsync(type, HouseInMemory.Json(isAttachment
+                ? new JsonObject { ["resourceType"] = type, ["contentType"] = "text/plain", ["securityContext"] = Reference("Patient/" + house.PatientId), ["data"] = "S2llbHRvbG9tYWtl" }
+                : new JsonObject
+                {
+                    ["resourceType"] = type, ["status"] = "current", ["subject"] = Reference("Patient/" + house.PatientId),
+                    ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["title"] = "Kieltolomake" } }),
+                }));
+            Assert.True(form.Status == 201, form.Text);
+            var id = form.Stored!.Value.Id;
+            Assert.Equal(200, (await house.Reader.ReadAsync(type, id)).Status);
+
+            var consent = JsonNode.Parse(Declarations.Denial(house.PatientId, new DenialTarget.OfServiceEvent("1.2.246.10.99000011.14.2026.7"), DateTimeOffset.UtcNow))!;
+            consent["organization"] = JsonNode.Parse("""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.99000011"}}]""");
+            var address = new Uri(house.Target, $"/fhir/{type}/{id}").ToString();
+            consent[isAttachment ? "sourceAttachment" : "sourceReference"] = isAttachment ? new JsonObject { ["url"] = address } : Reference(address);
+            // Of another server nobody here knows whether it is signed.
+            var elsewhere = JsonNode.Parse(consent.ToJsonString().Replace(house.Target.Authority, "example.org", StringComparison.Ordinal))!;
+            Assert.Equal(403, (await house.Aurora.System.CreateAsync("Consent", HouseInMemory.Json(elsewhere))).Status);
+            var declared = await house.Aurora.System.CreateAsync("Consent", HouseInMemory.Json(consent));
+            Assert.True(declared.Status == 201, declared.Text);
+            Assert.Equal(404, (await house.Reader.ReadAsync(type, id)).Status);
+            Assert.Equal(200, (await house.Aurora.System.ReadAsync(type, id)).Status);
+        }
+
+        static JsonObject Reference(string to) => new() { ["reference"] = to };
+    }
+
     /// <summary>§58: what is withdrawn is what the person has seen to be in force.</summary>
     [Fact]
     public async Task A_withdrawal_takes_no_denial_along_that_was_declared_since()
