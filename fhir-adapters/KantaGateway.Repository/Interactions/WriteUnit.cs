@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
@@ -241,7 +242,10 @@ sealed class WriteUnit : IDisposable
         if (operation.Type == "Patient")
         {
             var (controller, register) = PlaceOf(operation, target);
-            Stage(operation, target, target.View.PatientOf(controller, register), creates: true, resource: 0);
+            var known = target.View.PatientOf(controller, register);
+            // What a buyer of services keeps of the person is the buyer's, and no producer is told that there is something: the same 201, and the record stays.
+            var isKept = known is not null && controller != target.Scope.Controller;
+            Stage(operation, target, isKept ? null : known, creates: true, resource: 0, isKept);
         }
         else
             Stage(operation, target, null, creates: true);
@@ -373,14 +377,24 @@ sealed class WriteUnit : IDisposable
             throw Failed(operation, FaultKind.Denied, "This grant is not one to store a declaration of will with.");
     }
 
-    private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, bool creates = false, long? resource = null)
+    /// <summary>A sequence that no row gets, so that its version id looks like any other and names nothing.</summary>
+    private static long SequenceOfNone() => IdentifierCipher.MaxSequence - RandomNumberGenerator.GetInt32(int.MaxValue);
+
+    /// <param name="isKept">What is there stays: it is answered as stored, and is not.</param>
+    private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, bool creates = false, long? resource = null, bool isKept = false)
     {
-        var sequence = target.NextSequence;
+        var sequence = isKept ? SequenceOfNone() : target.NextSequence;
         var of = resource ?? replaces?.Resource ?? sequence;
         var (controller, register) = PlaceOf(operation, target);
         // A producer of services adds to the buyer's register what it has produced, and changes nothing that is there.
         if (controller != target.Scope.Controller && (!creates || replaces is not null))
             throw Failed(operation, FaultKind.Denied, "Into the register of another organisation only new entries are written.");
+        // Nor can it finish what it has begun there: a visit that stays open would prove treatment for good (§57).
+        if (controller != target.Scope.Controller && operation.Resource is Encounter { Status: Encounter.EncounterStatus.Arrived or Encounter.EncounterStatus.Triaged
+            or Encounter.EncounterStatus.InProgress or Encounter.EncounterStatus.Onleave, Period: null or { End: null } })
+            throw new FaultException(new Fault(FaultKind.Unprocessable, new FaultIssue(
+                "A visit in another organisation's register is finished or says when it ends, for this organisation cannot finish it there. One that is still open is written in that organisation's name (service_requester).",
+                $"{Root(operation) ?? operation.Type}.status", "business-rule")));
         var staged = new StagedRow
         {
             Operation = operation,
@@ -397,7 +411,8 @@ sealed class WriteUnit : IDisposable
         // Two entries may come to the same resource by criteria, or by criteria and id.
         if (!StagedById.TryAdd($"{operation.Type}/{staged.Id}", staged))
             throw Overlap(operation);
-        target.Rows.Add(staged);
+        if (!isKept)
+            target.Rows.Add(staged);
         _results.Add(staged);
         if (operation.FullUrl is { } url)
             Links[url] = $"{operation.Type}/{staged.Id}";

@@ -96,6 +96,65 @@ public sealed class RegisterTests : IAsyncLifetime
         (await producer.GetAsync(IdOf(reply, 1))).Is(HttpStatusCode.NotFound);
     }
 
+    /// <summary>No oracle of whether the buyer of services knows the person.</summary>
+    [Theory]
+    [InlineData("nothing")]
+    [InlineData("record")]
+    [InlineData("deleted")]
+    public async Task A_producer_is_answered_the_same_whatever_record_the_buyer_has_of_the_person(string has)
+    {
+        const string patient = "urn:uuid:00000000-0000-4000-8000-00000000000b";
+        var buyer = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli);
+        if (has != "nothing")
+            await buyer.StoreAsync(Some.Patient(family: "Ostajan"));
+        if (has == "deleted")
+            (await buyer.DeleteAsync("Patient/" + _aurora.PatientId)).Is(HttpStatusCode.NoContent);
+        var before = await buyer.GetAsync("Patient/" + _aurora.PatientId);
+        var producer = _aurora.With(s => s with { MayWriteFor = [RepositoryWorld.Revontuli] });
+        var versions = new HashSet<string>();
+        for (var i = 0; i < 2; i++)
+        {
+            var reply = (await producer.TransactAsync(Some.Transaction(
+                ("POST", "Patient", Some.Patient(family: "Tuottajan"), patient), ("POST", "Observation", Some.Observation(_aurora.PatientId), Entry),
+                ("POST", "Provenance", Custodian(RepositoryWorld.Revontuli, "2", null, Entry, patient), null)), ("Prefer", "return=representation"))).Is(HttpStatusCode.OK);
+            var registered = reply.Json["entry"]![0]!;
+            Assert.Equal("201 Created", (string?)registered["response"]!["status"]);
+            Assert.Equal("Tuottajan", (string?)registered["resource"]!["name"]![0]!["family"]);
+            var location = ((string)registered["response"]!["location"]!)[(RepositoryWorld.Base.Length + 1)..];
+            Assert.StartsWith($"Patient/{_aurora.PatientId}/_history/", location, StringComparison.Ordinal);
+            Assert.Equal($"W/\"{location.Split('/')[^1]}\"", (string?)registered["response"]!["etag"]);
+            Assert.True(Guid.TryParse(location.Split('/')[^1], out _));
+            Assert.True(versions.Add(location));
+            // Neither record is the producer's to read.
+            (await producer.GetAsync(location)).Is(HttpStatusCode.NotFound);
+            (await buyer.GetAsync(IdOf(reply, 1))).Is(HttpStatusCode.OK);
+        }
+        if (has != "nothing")
+            Assert.Equal(before.Body, (await buyer.GetAsync("Patient/" + _aurora.PatientId)).Is(before.Status).Body);
+    }
+
+    /// <summary>§57: what a producer cannot close it does not open.</summary>
+    [Theory]
+    [InlineData("in-progress", null, false)]
+    [InlineData("arrived", null, false)]
+    [InlineData("onleave", null, false)]
+    [InlineData("in-progress", "2026-01-05T09:00:00+02:00", true)]
+    [InlineData("finished", null, true)]
+    [InlineData("planned", null, true)]
+    public async Task A_producer_leaves_no_visit_open_in_the_buyer_s_register(string status, string? end, bool isTaken)
+    {
+        var encounter = Some.Encounter(_aurora.PatientId, "1.2.246.10.22222222.14.9", status);
+        if (end is not null)
+            encounter["period"]!["end"] = end;
+        var producer = _aurora.With(s => s with { MayWriteFor = [RepositoryWorld.Revontuli] });
+        var reply = await producer.TransactAsync(Some.Transaction(("POST", "Encounter", encounter.DeepClone().AsObject(), Entry), ("POST", "Provenance", Custodian(RepositoryWorld.Revontuli, "2", null, Entry), null)));
+        reply.Is(isTaken ? HttpStatusCode.OK : HttpStatusCode.UnprocessableEntity);
+        if (!isTaken)
+            Assert.Equal("Bundle.entry[0].resource.status", reply.Expression);
+        // In its own register it opens what it likes.
+        (await producer.CreateAsync(encounter)).Is(HttpStatusCode.Created);
+    }
+
     [Fact]
     public async Task A_denied_register_s_visit_of_the_same_name_hides_nothing_of_another_register()
     {
