@@ -33,6 +33,7 @@ public sealed class DevelopmentFolder : IDisposable
         new("revontuli", "Revontuli Terveys Oy", "1.2.246.10.99000022", ControllerKind.Private, "RS384"),
         new("keskussairaala", "Pohjolan keskussairaala", "1.2.246.10.99000033", ControllerKind.Public, "ES384"),
         new("terapia", "Psykoterapeutti Saari", "1.2.246.10.99000044", ControllerKind.Independent, "ES384"),
+        new("tuisku", "Työterveys Tuisku Oy", "1.2.246.10.99000099", ControllerKind.Occupational, "ES384"),
     ];
 
     /// <summary>A fictional app that citizens let at their own records; its files are in <c>apps/omakunto/</c>.</summary>
@@ -117,6 +118,7 @@ public sealed class DevelopmentFolder : IDisposable
         Professional("revontuli-laakari", "Kaisa Mallilääkäri", "laakari", "revontuli", 1),
         Professional("keskussairaala-laakari", "Olavi Sairaalalääkäri", "laakari", "keskussairaala", 1),
         Professional("terapia-terapeutti", "Marjatta Saari", "psykoterapeutti", "terapia", 1),
+        Professional("tuisku-laakari", "Aarne Työlääkäri", "laakari", "tuisku", 1),
     ];
 
     /// <param name="unit">Of the clinic's service units, counted from 1.</param>
