@@ -130,8 +130,8 @@ public static partial class ConsentDecision
         {
             if (interaction.KindsOfDenied is { Count: 0 })
                 return DenyReason.UnknownRegister;
-            // A private provider may keep registers of occupational care too (§18).
-            if (!interaction.KindsOfDenied.Any(kind => Register.IsOccupational(target.Register) ? kind is ControllerKind.Occupational or ControllerKind.Private : kind == ControllerKind.Public))
+            // Private and public providers keep registers of occupational care too (§18): what is denied is the register and not its keeper.
+            if (!Register.IsOccupational(target.Register) && !interaction.KindsOfDenied.Contains(ControllerKind.Public))
                 return DenyReason.PrivateProviderIsNoScope;
         }
         // Withdrawing needs no new informing: nobody is held to a permission by a changed text.

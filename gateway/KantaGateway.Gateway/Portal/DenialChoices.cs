@@ -24,14 +24,14 @@ internal sealed class DenialChoices(OwnRecords records, EntryLines lines, Organi
 
     /// <summary>
     /// Visits with a service event and prescriptions, newest first; public registers, first those that hold something, for a denial covers what is yet to come; and
-    /// occupational registers that hold something.
+    /// registers of occupational care that hold something, whatever else their keeper is.
     /// </summary>
     public async Task<IReadOnlyList<DenialChoice>> ReadAsync(Requester citizen, CancellationToken cancel)
     {
         var held = await sees.OfAsync(citizen, null, cancel);
         var publicRegisters = names.OfPublicControllers().OrderByDescending(c => held.Any(h => h.Controller == c.Oid))
             .Select(c => new DenialChoice(PublicRegister, c.Oid, c.Name, new DenialTarget.OfRegister(c.Oid, Register.Patient)));
-        var occupational = held.Where(h => Register.IsOccupational(h.Register) && names.IsOccupational(h.Controller)).Select(h => new DenialTarget.OfRegister(h.Controller, h.Register))
+        var occupational = held.Where(h => Register.IsOccupational(h.Register) && names.HasJoined(h.Controller)).Select(h => new DenialTarget.OfRegister(h.Controller, h.Register))
             .Select(r => new DenialChoice(OccupationalRegister, Register.Of(r.Controller, r.Register), names.OfRegister(r.Controller, r.Register), r)).OrderBy(c => c.Title, StringComparer.CurrentCulture);
         return [.. publicRegisters, .. occupational, .. await EntriesAsync(citizen, cancel)];
     }

@@ -12,9 +12,9 @@ internal sealed class OrganisationNames(ClientRegistry clients, GatewayOptions o
     /// <summary>Public controllers that have joined, by OID and name.</summary>
     public IReadOnlyList<(string Oid, string Name)> OfPublicControllers() => clients.Current.PublicControllers();
 
-    /// <summary>Whether an organisation that has joined gives occupational care, as a private provider may too (§18): its registers for employers can be denied.</summary>
+    /// <summary>Whether an organisation has joined: a denial names registers of those that have.</summary>
     /// <param name="oid">Dotted OID of the data controller.</param>
-    public bool IsOccupational(string oid) => clients.Current.KindsOfOrganisation(oid).Any(static kind => kind is ControllerKind.Occupational or ControllerKind.Private);
+    public bool HasJoined(string oid) => clients.Current.KindsOfOrganisation(oid).Count > 0;
 
     /// <summary>The name an organisation was onboarded with, else its OID in words.</summary>
     /// <param name="oid">Dotted OID of the data controller.</param>

@@ -165,7 +165,10 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.Contains($"<option value=\"{PortalUnderTest.Hospital}\"", html);
         Assert.Contains($"<option value=\"{PortalUnderTest.OccupationalCare} 4:1.2.246.10.2048198\"", html);
         Assert.Contains("Työterveys Tuisku, occupational health care (employer 0204819-8)", html);
-        Assert.Equal(2, html.Split("<option value=\"1.").Length - 1);
+        // By the register alone: a public or private provider keeps such registers too.
+        Assert.Contains($"<option value=\"{PortalUnderTest.Hospital} 4:1.2.246.10.2048198\"", html);
+        Assert.Contains($"<option value=\"{PortalUnderTest.Clinic} 4:1.2.246.10.15728600\"", html);
+        Assert.Equal(4, html.Split("<option value=\"1.").Length - 1);
 
         await DenyAsync("register", PortalUnderTest.Hospital);
         var denial = _portal.Record.Of("Consent").Last()["provision"]!;
@@ -174,6 +177,8 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         denial = _portal.Record.Of("Consent").Last()["provision"]!;
         Assert.Equal("4", (string?)denial["class"]![0]!["code"]);
         Assert.Equal("urn:oid:1.2.246.10.2048198", (string?)denial["data"]![1]!["reference"]!["identifier"]!["value"]);
+        foreach (var keeper in (string[])[PortalUnderTest.Hospital + " 4:1.2.246.10.2048198", PortalUnderTest.Clinic + " 4:1.2.246.10.15728600"])
+            await DenyAsync("occupational", keeper);
         html = await ConsentAsync();
         Assert.Contains("data-target=\"register\"", html);
         Assert.Contains("data-target=\"occupational\"", html);

@@ -24,8 +24,8 @@ internal sealed class PortalUnderTest : IAsyncDisposable
 {
     public static readonly Pseudonym Self = Pseudonym.Read("portal-one"u8);
 
-    /// <summary>A public controller that has joined, and one of occupational care.</summary>
-    public const string Hospital = "1.2.246.10.99000033", OccupationalCare = "1.2.246.10.99000044";
+    /// <summary>A public controller that has joined, one of occupational care, and a private one.</summary>
+    public const string Hospital = "1.2.246.10.99000033", OccupationalCare = "1.2.246.10.99000044", Clinic = "1.2.246.10.99000055";
 
     public const string SessionCookie = "__Host-kanta=session";
 
@@ -62,7 +62,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
         var clients = Path.GetTempFileName();
-        await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")}]");
+        await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")},{Controller(Clinic, "Lääkäriasema Aurora", "private")}]");
         builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
         builder.AddPortal(options);
         builder.Services.AddSingleton<IWhoSeesWhat>(new SeenByNobody(record)).AddSingleton<IAccessLog>(record.Log);
@@ -160,6 +160,9 @@ internal sealed class SeenByNobody(RecordInMemory record) : IWhoSeesWhat
         [
             new("1.2.246.10.1234567", Register.Patient, 2, [0, 0], about is null ? null : [1, 0]),
             new(PortalUnderTest.OccupationalCare, Register.Occupational("0204819-8"), 1, [0, 0], about is null ? null : [0, 0]),
+            // Occupational care of a public and of a private provider.
+            new(PortalUnderTest.Hospital, Register.Occupational("0204819-8"), 1, [0, 0], about is null ? null : [0, 0]),
+            new(PortalUnderTest.Clinic, Register.Occupational("1572860-0"), 1, [0, 0], about is null ? null : [0, 0]),
             // Of a controller that has left.
             new("1.2.246.10.1", Register.Occupational("0204819-8"), 1, [0, 0], about is null ? null : [0, 0]),
         ], null!));
