@@ -404,7 +404,7 @@ public class DeclaredAtTheDeskTests
     }
 
     /// <summary>As a clinic's system records it: with its organisation and the signed form.</summary>
-    private static byte[] AtDesk(byte[] consent, bool isSigned = true)
+    internal static byte[] AtDesk(byte[] consent, bool isSigned = true)
     {
         var recorded = JsonNode.Parse(Encoding.UTF8.GetString(consent))!;
         recorded["organization"] = JsonNode.Parse("""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.99000022"}}]""");

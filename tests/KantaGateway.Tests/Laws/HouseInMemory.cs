@@ -123,6 +123,20 @@ sealed class HouseInMemory : IAsyncDisposable
         Expires = DateTimeOffset.UtcNow.AddHours(1),
     };
 
+    /// <summary>The system at the desk of the clinic that only reads.</summary>
+    public static Requester DeskOfRevontuli { get; } = new()
+    {
+        Kind = RequesterKind.System,
+        ClientId = "revontuli",
+        Organisation = Oid.Parse(DevelopmentFolder.Clinics[1].Oid),
+        OrganisationName = DevelopmentFolder.Clinics[1].Name,
+        ControllerKind = DevelopmentFolder.Clinics[1].Kind,
+        PurposeOfUse = "TREAT",
+        TokenId = "desk",
+        Scopes = SmartScope.ParseAll(["system/*.cruds"]),
+        Expires = DateTimeOffset.UtcNow.AddHours(1),
+    };
+
     /// <summary>The person with this Patient id, signed in to the portal.</summary>
     public Requester CitizenOf(string patient) =>
         Gateway.GetRequiredService<IdentifierCipher>().TryReadResourceId(patient, out var self, out _) ? CitizenOf(self) : throw new ArgumentException("Not a Patient's id.", nameof(patient));

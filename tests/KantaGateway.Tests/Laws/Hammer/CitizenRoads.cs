@@ -1,5 +1,6 @@
 #pragma warning disable CA5394 // The same seed gives the same choices; nothing here is a secret.
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
@@ -12,42 +13,61 @@ namespace KantaGateway.Tests.Laws.Hammer;
 /// <summary>
 /// The FHIR road that the portal takes, at any of several gateways. What was not answered is sent again until it is: a declaration only if there
 /// is none of its moment and none is under way any more, a withdrawal only of the version that was looked at, so that nothing takes effect twice or late.
+/// A third of the declarations she signs at the desk of a clinic, whose system records them: a withdrawal there is a declaration too, and so is hers of what a desk has recorded.
 /// </summary>
 /// <param name="gateways">The services of the gateways that run now.</param>
 /// <param name="settled">Over when no declaration is on its way to the repository.</param>
-sealed class FhirRoad(Func<IReadOnlyList<IServiceProvider>> gateways, Func<Task> settled, Requester citizen, string patient, int seed) : ICitizenRoad
+/// <param name="citizen">Who declares.</param>
+/// <param name="desk">The system of a clinic where she has a visit open.</param>
+sealed class FhirRoad(Func<IReadOnlyList<IServiceProvider>> gateways, Func<Task> settled, Requester citizen, Requester desk, string patient, int seed) : ICitizenRoad
 {
     private readonly Random _random = new(seed);
-    private readonly Dictionary<Declared, string> _ids = [];
+    private readonly Dictionary<Declared, (string Id, bool AtDesk)> _inForce = [];
     private DateTimeOffset _last = DateTimeOffset.UtcNow;
 
     /// <summary>How often a declaration had to be sent again.</summary>
     public int Repeated { get; private set; }
 
-    public async Task InformAsync() => await CreateAsync(at => Declarations.Informing(patient, at));
+    /// <summary>How many declarations a desk has recorded.</summary>
+    public int AtDesk { get; private set; }
+
+    public async Task InformAsync() => await CreateAsync(at => Declarations.Informing(patient, at), atDesk: false);
 
     public async Task DeclareAsync(Declared what, bool inForce)
     {
+        var atDesk = _random.Next(3) == 0;
         if (inForce)
-            _ids[what] = await CreateAsync(at => what switch
-            {
-                Declared.Permission => Declarations.Permit(patient, at),
-                Declared.DenialOfAll => Declarations.Denial(patient, new DenialTarget.All(), at),
-                _ => Declarations.Denial(patient, new DenialTarget.OfServiceEvent(HammeredRecord.FirstEvent), at),
-            });
+            _inForce[what] = (await CreateAsync(at => Written(what, at), atDesk), atDesk);
+        else if (atDesk || _inForce[what].AtDesk)
+            await CreateAsync(at => Changed(Written(what, at), consent => consent["status"] = "inactive"), atDesk);
         else
-            await WithdrawAsync(_ids[what]);
+            await WithdrawAsync(_inForce[what].Id);
     }
 
-    private async Task<string> CreateAsync(Func<DateTimeOffset, byte[]> write)
+    private byte[] Written(Declared what, DateTimeOffset at) => what switch
     {
+        Declared.Permission => Declarations.Permit(patient, at),
+        Declared.DenialOfAll => Declarations.Denial(patient, new DenialTarget.All(), at),
+        _ => Declarations.Denial(patient, new DenialTarget.OfServiceEvent(HammeredRecord.FirstEvent), at),
+    };
+
+    private static byte[] Changed(byte[] consent, Action<JsonObject> change)
+    {
+        var changed = JsonNode.Parse(consent)!.AsObject();
+        change(changed);
+        return JsonSerializer.SerializeToUtf8Bytes(changed);
+    }
+
+    private async Task<string> CreateAsync(Func<DateTimeOffset, byte[]> write, bool atDesk)
+    {
+        AtDesk += atDesk ? 1 : 0;
         // A moment of its own for each.
         var now = DateTimeOffset.UtcNow;
         var at = _last = now.ToUnixTimeMilliseconds() > _last.ToUnixTimeMilliseconds() ? now : _last.AddMilliseconds(1);
-        var (body, moment) = (write(at), at.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", System.Globalization.CultureInfo.InvariantCulture));
+        var (body, moment) = (atDesk ? DeclaredAtTheDeskTests.AtDesk(write(at)) : write(at), at.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", System.Globalization.CultureInfo.InvariantCulture));
         while (true)
         {
-            var answer = await SendAsync("POST", "Consent", body);
+            var answer = await SendAsync("POST", "Consent", body, by: atDesk ? desk : citizen);
             if (answer is { Status: 201 })
                 return FhirReply.ParseLocation(answer.Headers.Location.ToString())!.Value.Id;
             Refused(answer);
@@ -99,12 +119,12 @@ sealed class FhirRoad(Func<IReadOnlyList<IServiceProvider>> gateways, Func<Task>
         Repeated++;
     }
 
-    private async Task<FhirAnswer?> SendAsync(string method, string target, byte[]? body = null, IHeaderDictionary? headers = null)
+    private async Task<FhirAnswer?> SendAsync(string method, string target, byte[]? body = null, IHeaderDictionary? headers = null, Requester? by = null)
     {
         var open = gateways();
         try
         {
-            return await open[_random.Next(open.Count)].GetRequiredService<IInnerRequests>().SendAsync(citizen, method, target, body, headers: headers);
+            return await open[_random.Next(open.Count)].GetRequiredService<IInnerRequests>().SendAsync(by ?? citizen, method, target, body, headers: headers);
         }
         catch (ObjectDisposedException)
         {

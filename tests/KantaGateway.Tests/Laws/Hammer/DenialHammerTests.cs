@@ -32,7 +32,7 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
             var record = await HammeredRecord.WriteAsync(house.Aurora, house.Revontuli, house.Folder.Citizens[1].IdentityCode);
             var gateways = ports.Select((port, i) => Gateway($"gateway {i + 1}", house.Folder, port)).ToArray();
             // The person's own road goes through the gateway with the good line too.
-            var road = new FhirRoad(() => [house.Gateway, .. running.Select(g => g.Services)], () => Task.WhenAll(first.SettledAsync(), second.SettledAsync()), house.CitizenOf(record.Patient), record.Patient, Seed);
+            var road = new FhirRoad(() => [house.Gateway, .. running.Select(g => g.Services)], () => Task.WhenAll(first.SettledAsync(), second.SettledAsync()), house.CitizenOf(record.Patient), HouseInMemory.DeskOfRevontuli, record.Patient, Seed);
             await road.InformAsync();
             var anvil = new Anvil(record, gateways, Seed);
             var (restart, restarts) = (Task.CompletedTask, 0);
@@ -46,7 +46,8 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
             await restart;
             foreach (var gateway in gateways)
                 gateway.Client.Dispose();
-            Judge(anvil, [$"seed {Seed}: {first.Broken + second.Broken} connections to the repository broken, {first.Delayed + second.Delayed} delayed, {restarts} gateways stopped and started, {road.Repeated} declarations sent again"]);
+            Judge(anvil, [$"seed {Seed}: {first.Broken + second.Broken} connections to the repository broken, {first.Delayed + second.Delayed} delayed, {restarts} gateways stopped and started, {road.Repeated} declarations sent again, {road.AtDesk} recorded at a desk"]);
+            Assert.True(road.AtDesk > 0, "No desk has recorded anything.");
             Assert.True(first.Broken > 0 && second.Delayed > 0 && restarts > 0, "Nothing went wrong, so the test showed little.");
             Assert.Equal([], running.SelectMany(g => g.Services.GetRequiredService<AuditLog>().Verify().Faults));
 
