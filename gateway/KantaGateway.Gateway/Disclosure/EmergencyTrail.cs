@@ -81,7 +81,7 @@ public sealed class EmergencyTrail
             if (!Pseudonym.TryDecode(Path.GetFileName(mark), out var person))
                 continue;
             var policy = await _policies.FetchAsync(professional, person, cancel);
-            if (policy.HasOverdueEmergency(professional.ProfessionalId, _isNational ? null : professional.Organisation.ToString(), now))
+            if (policy.HasOverdueEmergency(professional.ProfessionalId, _isNational ? null : professional.Organisation.ToString(), now, professional.EmergencyBarEnded))
                 return true;
             if (now - Try(() => File.GetLastWriteTimeUtc(mark)) > KeptFor)
                 Try(() => { File.Delete(mark); return true; });

@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Identification.Dpop;
+using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
@@ -21,7 +22,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKeys keys, IdentifierCipher ids, ProtectionRules protection, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKeys keys, IdentifierCipher ids, ProtectionRules protection, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null, Approvals? approvals = null) : IIdentification
 {
     private const string Scheme = "Bearer ", ProofScheme = DpopProofs.TokenType + " ";
     private const int LongestToken = 8 * 1024;
@@ -258,6 +259,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             JointWith = options.JointWith(requester.Organisation.ToString(), requester.Kind),
             OwnServices = professional is null ? ProtectedService.None : protection.OfController(requester.Organisation.ToString()),
             ProfessionalId = professional,
+            // A decision makes another directory, and with that the token is read anew.
+            EmergencyBarEnded = professional is not null && approvals?.Current.EmergencyBarEnds.TryGetValue(DecisionState.SubjectOf(rights is not null, requester.Organisation.ToString(), professional), out var ended) is true ? ended : null,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),
             Tasks = TaskClasses.Read(Claim(TokenEndpoint.TaskClassClaim)),

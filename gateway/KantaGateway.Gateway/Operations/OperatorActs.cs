@@ -1,14 +1,17 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
+using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, bulk exports, the end of a breach case. One
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, bulk exports, the end of a breach case, and of the bar that
+/// emergencies nobody could review, or that were recorded under an abused number, leave for a professional; this one is in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
 /// because the key service was silent, is carried out again by the same approval: it is held once.
@@ -21,6 +24,7 @@ public static class OperatorActs
     private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
     {
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
+        ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd,
     };
 
     private sealed record Act(string? Kind, string? Subject, string? Content);
@@ -34,7 +38,7 @@ public static class OperatorActs
         {
             var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
             var acts = services.GetRequiredService<Approvals>().Current.Proposals.Values
-                .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && one.Status is ProposalStatus.Open or ProposalStatus.Approved && one.Until > now).OrderBy(static one => one.At);
+                .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && (one.Status == ProposalStatus.Open || (one.Status == ProposalStatus.Approved && one.Kind != ApprovalKind.EmergencyBarEnd)) && one.Until > now).OrderBy(static one => one.At);
             return new(Results.Json(new JsonObject { ["acts"] = new JsonArray([.. acts.Select(Describe)]) }));
         }));
         app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, OperatorRole.Keys, static async (services, _) =>
@@ -46,6 +50,9 @@ public static class OperatorActs
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
+            if (kind == ApprovalKind.EmergencyBarEnd && !IsProfessional(services, subject))
+                return OperatorClients.Problem(context, 422, "Nobody's number",
+                    ["The subject of the end of an emergency bar is a professional's number in the role register; where none is configured, the OID of the organisation, a slash and the number there."]);
             if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
                     [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
@@ -60,6 +67,8 @@ public static class OperatorActs
             var approvals = services.GetRequiredService<Approvals>();
             if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act))
                 return DecisionRefusal.NoSuchProposal;
+            if (act.Kind == ApprovalKind.EmergencyBarEnd)
+                return act.Status == ProposalStatus.Open ? DecisionRefusal.NotApproved : DecisionRefusal.AlreadyDecided;
             if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
                 return DecisionRefusal.ChangedMeanwhile;
             if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var step, out _) && step == CeremonyStep.Destroy && await services.GetRequiredService<WrappingRotation>().HasKeysLeftAsync(context.RequestAborted))
@@ -71,6 +80,9 @@ public static class OperatorActs
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
         }));
     }
+
+    private static bool IsProfessional(IServiceProvider services, string subject) => !subject.Any(char.IsWhiteSpace)
+        && (services.GetService<IProfessionalRights>() is not null || (subject.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _)));
 
     /// <summary>Whether it is a ceremony that has begun, and its approval still counts.</summary>
     private static bool IsOnItsWay(Proposal act, IServiceProvider services) =>

@@ -8,7 +8,9 @@ using KantaGateway.Gateway;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Harness.Clients;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace KantaGateway.Tests.Laws;
@@ -198,6 +200,35 @@ public class DeclaredAtTheDeskTests
         var settled = await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(Reviewer, "POST", "Consent", review);
         Assert.True(settled.Status == 201, Encoding.UTF8.GetString(settled.Body));
         Assert.Equal(201, (await reader.CreateAsync("Consent", Record(now))).Status);
+        clock.By = TimeSpan.Zero;
+        Assert.Contains(HouseInMemory.Secret, (await reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
+    }
+
+    /// <summary>In a practice of one unit nobody else reviews, and a number may be abused: two operators end the bar, for what they have looked at.</summary>
+    [Fact]
+    public async Task Two_operators_end_the_bar_that_an_emergency_leaves()
+    {
+        var clock = new ClockAhead();
+        await using var house = await HouseInMemory.OpenAsync(reviews: clock);
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var reader = house.Revontuli.Professional(professional, "ETREAT");
+        byte[] Record() => Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = DateTimeOffset.UtcNow, Until = DateTimeOffset.UtcNow.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana.");
+        await house.AdmitAsync();
+        Assert.Equal(201, (await reader.CreateAsync("Consent", Record())).Status);
+        clock.By = EmergencyAccess.ReviewedWithin + TimeSpan.FromHours(1);
+        var note = await house.AdmitAsync(1);
+        Assert.Equal(403, (await reader.CreateAsync("Consent", Record())).Status);
+
+        var approvals = house.Gateway.GetRequiredService<Approvals>();
+        var context = new DefaultHttpContext();
+        Operator officer(string id) => new("tenant", id, id, new HashSet<OperatorRole> { OperatorRole.DataProtection }, DateTimeOffset.UtcNow, "session");
+        var (act, _) = await approvals.ProposeAsync(context, officer("tiina"), ApprovalKind.EmergencyBarEnd, professional, null, "A practice of one unit; looked at with the chief physician.");
+        Assert.Equal(403, (await reader.CreateAsync("Consent", Record())).Status);
+        Assert.Null(await approvals.ApproveAsync(context, officer("tero"), act!.Id, act.Digest));
+        Assert.Equal(201, (await reader.CreateAsync("Consent", Record())).Status);
+        // That one was recorded after it, and bars again once it is overdue.
+        Assert.Equal(403, (await reader.ReadAsync("Observation", note)).Status);
         clock.By = TimeSpan.Zero;
         Assert.Contains(HouseInMemory.Secret, (await reader.ReadAsync("Observation", note)).Text, StringComparison.Ordinal);
     }

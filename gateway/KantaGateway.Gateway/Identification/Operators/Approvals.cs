@@ -176,6 +176,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.ScopeWidening => "a change to the registration",
         ApprovalKind.KeyCeremony => "a key ceremony",
         ApprovalKind.BulkExport => "a bulk export",
+        ApprovalKind.EmergencyBarEnd => "the end of an emergency bar",
         _ => "the end of a breach case",
     };
 

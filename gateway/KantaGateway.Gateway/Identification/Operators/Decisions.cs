@@ -6,7 +6,7 @@ using System.Text.Json;
 namespace KantaGateway.Gateway.Identification.Operators;
 
 /// <summary>What takes effect only when a second person approves of it.</summary>
-public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd }
+public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd }
 
 /// <summary>What an entry of the log of decisions says.</summary>
 internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended }
@@ -81,6 +81,15 @@ internal sealed record ClientDecision(string? Registration, bool IsSuspended);
 /// <summary>What all decisions up to one come to. Immutable.</summary>
 internal sealed record DecisionState(long Number, string Previous, ImmutableDictionary<string, Proposal> Proposals, ImmutableDictionary<string, ClientDecision> Clients)
 {
+    /// <summary>Until when the emergencies under a professional's number bar from no other, by the subject of the act. What was recorded after the proposal nobody has looked at.</summary>
+    public ImmutableDictionary<string, DateTimeOffset> EmergencyBarEnds { get; init; } = ImmutableDictionary<string, DateTimeOffset>.Empty;
+
+    /// <summary>Whom the end of a bar is about.</summary>
+    /// <param name="isNational">Whether the number is the role register's; otherwise it is the organisation's own.</param>
+    /// <param name="organisation">OID, dotted.</param>
+    /// <param name="professional">The number.</param>
+    public static string SubjectOf(bool isNational, string organisation, string professional) => isNational ? professional : $"{organisation}/{professional}";
+
     /// <summary>Who decides has proven herself at most this long ago.</summary>
     public static readonly TimeSpan Recent = TimeSpan.FromMinutes(15);
 
@@ -116,7 +125,9 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
             return (null, DecisionRefusal.SamePerson);
         var status = decision.Step switch { DecisionStep.Approved => ProposalStatus.Approved, DecisionStep.Rejected => ProposalStatus.Rejected, _ => ProposalStatus.CarriedOut };
         next = next with { Proposals = Proposals.SetItem(id, proposal with { Status = status, ApprovedBy = status == ProposalStatus.Approved ? decision.By : proposal.ApprovedBy }) };
-        // A registration needs nobody to carry it out: it is in force with the approval.
+        // Neither needs anybody to carry it out: it is in force with the approval.
+        if (status == ProposalStatus.Approved && proposal.Kind == ApprovalKind.EmergencyBarEnd)
+            next = next with { EmergencyBarEnds = EmergencyBarEnds.SetItem(proposal.Subject, proposal.At) };
         return (status == ProposalStatus.Approved && proposal.Kind is (ApprovalKind.Onboarding or ApprovalKind.ScopeWidening)
             ? next with { Clients = Clients.SetItem(proposal.Subject, new(proposal.Content, false)) } : next, null);
     }

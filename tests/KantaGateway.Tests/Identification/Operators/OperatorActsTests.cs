@@ -102,6 +102,23 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     }
 
     [Fact]
+    public async Task An_emergency_bar_ends_by_two_persons_with_the_approval_of_what_was_there_to_look_at()
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var act = await ProposedAsync(tiina, "emergency-bar-end", "12345678901", "The number was abused by another organisation, case 7.");
+        var ends = () => _gateway.Services.GetRequiredService<KantaGateway.Gateway.Identification.Operators.Approvals>().Current.EmergencyBarEnds;
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
+        Assert.Empty(ends());
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        Assert.Equal(act.GetProperty("proposed_at").GetDateTimeOffset(), Assert.Single(ends(), end => end.Key == "12345678901").Value);
+        // Nothing waits for being carried out.
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "carry-out"));
+        Assert.DoesNotContain(act.GetProperty("id").GetString()!, await tero.GetStringAsync(new Uri(_address, "/operator/acts")), StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "emergency-bar-end", "123 456", "Whose?")).Status);
+    }
+
+    [Fact]
     public async Task A_key_ceremony_is_held_by_the_key_service_when_two_persons_want_it_and_not_before()
     {
         using var aatu = await SignedInAsync(KeyKeeper);
@@ -173,6 +190,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [Theory]
     [InlineData("bulk-export")]
     [InlineData("breach-case-end")]
+    [InlineData("emergency-bar-end")]
     [InlineData("key-ceremony")]
     public async Task Each_act_is_for_those_with_its_role(string kind)
     {
