@@ -15,7 +15,7 @@ namespace KantaGateway.Gateway.Portal;
 /// <param name="Permission">The disclosure permission in force.</param>
 /// <param name="Denials">Those in force, newest first.</param>
 /// <param name="DeniesAll">Whether everything is denied, by a denial or by what nobody can read.</param>
-/// <param name="Unreadable">Ids of Consents that are no declaration of ours; each is taken for a denial of everything.</param>
+/// <param name="Unreadable">Ids of Consents that are no declaration of ours, empty of one that no search finds; each is taken for a denial of everything.</param>
 /// <param name="Accesses">What professionals have recorded of their own access, newest first.</param>
 /// <param name="All">Everything that can be read, in force or not.</param>
 /// <param name="HasJoint">Whether there are public providers that see each other's records without a permission (§54.1).</param>
@@ -80,6 +80,9 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
         var now = time.GetUtcNow();
         var policy = await sees.PolicyAsync(citizen, cancel);
         var (state, declarations) = (policy.At(now), policy.Declarations);
+        // What names nobody as its patient denies all like anything unreadable, and no search for this person finds it.
+        if (state.Denied.DeniesAll && unreadable.Count == 0 && !state.Denials.Any(static denial => denial.Target is DenialTarget.All))
+            unreadable.Add("");
         var acknowledged = declarations.OfType<Acknowledgement>().Where(a => a.IsActive).Select(a => a.Notice).ToHashSet(StringComparer.Ordinal);
         return new(state.IsInformed ? declarations.OfType<Informing>().Where(i => i.IsCurrent).MaxBy(i => i.Order) : null, state.Permission, state.Denials, state.Denied.DeniesAll, unreadable,
         [

@@ -331,9 +331,24 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
     {
         await InformAsync();
         await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
-        var id = _portal.Record.Add("""{"resourceType":"Consent","status":"active","scope":{},"category":[{}]}""");
+        var id = _portal.Record.Add($$"""{"resourceType":"Consent","status":"active","scope":{},"category":[{}],"patient":{"reference":"Patient/{{_portal.Record.PatientId}}"} }""");
         var html = await ConsentAsync();
         Assert.Contains($"data-denial=\"{id}\" data-target=\"other\"", html);
+        Assert.Contains("You have denied the disclosure of all your records", html);
+    }
+
+    /// <summary>EHDS Art. 8: whatever closes the record is told, also what no search by the person finds.</summary>
+    [Fact]
+    public async Task What_names_nobody_shows_as_a_denial_of_everything_too()
+    {
+        await InformAsync();
+        await _portal.PostAsync("/consent/permit", new() { ["permit"] = "yes" });
+        Assert.DoesNotContain("data-target=\"other\"", await ConsentAsync());
+        var consent = JsonNode.Parse(Declarations.Permit(_portal.Record.PatientId, DateTimeOffset.UnixEpoch))!.AsObject();
+        consent.Remove("patient");
+        _portal.Record.Add(consent.ToJsonString());
+        var html = await ConsentAsync();
+        Assert.Contains("data-denial=\"\" data-target=\"other\"", html);
         Assert.Contains("You have denied the disclosure of all your records", html);
     }
 

@@ -267,7 +267,8 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
 
     private FhirAnswer Search(string type)
     {
-        var found = _resources.Where(r => (string?)r.Resource["resourceType"] == type).ToArray();
+        // By patient, as the portal asks: what names nobody is not found.
+        var found = _resources.Where(r => (string?)r.Resource["resourceType"] == type && (type != "Consent" || (string?)r.Resource["patient"]?["reference"] == "Patient/" + PatientId)).ToArray();
         var bundle = new JsonObject
         {
             ["resourceType"] = "Bundle", ["type"] = "searchset", ["total"] = found.Length,
