@@ -6,6 +6,7 @@ using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Loggers;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.NoEmit;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
@@ -38,6 +39,7 @@ static class DecideCommand
                     [
                         Row("a professional of another clinic, by permission, with the care relationship found", nameof(Decisions.Permitted)),
                         Row("the same in a named service event", nameof(Decisions.InNamedEvent)),
+                        Row("one of occupational care, for one of four employers", nameof(Decisions.OccupationalCare)),
                         Row("a professional without a care relationship", nameof(Decisions.WithoutRelationship)),
                         Row("the person", nameof(Decisions.ThePerson)),
                         Row("one look-up of an OID among two thousand, the reference", nameof(Decisions.LookUp)),
@@ -45,6 +47,7 @@ static class DecideCommand
                     ])],
                     [
                         new("one decision, ns", results[nameof(Decisions.Permitted)].Nanoseconds, 1000, AtLeast: false),
+                        new("the same of occupational care, ns", results[nameof(Decisions.OccupationalCare)].Nanoseconds, 1000, AtLeast: false),
                         new("bytes allocated by it", results[nameof(Decisions.Permitted)].Bytes, 0, AtLeast: false),
                         new("compiling the policy, µs", results[nameof(Decisions.Compile)].Nanoseconds / 1000, 50, AtLeast: false),
                     ], []).PublishAsync(parsed.GetRequiredValue(json), cancel);
@@ -67,6 +70,11 @@ public class Decisions
 
     private static readonly DateTimeOffset Now = new(2026, 11, 25, 12, 0, 0, TimeSpan.Zero);
     private static readonly Pseudonym Somebody = Pseudonym.Read([1, .. new byte[Pseudonym.Size - 1]]);
+
+    /// <summary>Which of the organisations gives occupational care.</summary>
+    private const int Occupational = 5;
+
+    private static readonly string[] Employers = [.. Enumerable.Range(0, 4).Select(e => $"1.2.246.10.9900002{e}")];
     private static readonly string[] Names = [.. Enumerable.Range(0, Organisations).Select(o => $"1.2.246.10.9900001{o}")];
 
     private readonly Declaration[] _declarations =
@@ -77,12 +85,15 @@ public class Decisions
     ];
 
     private readonly ServiceEvent[] _events =
-        [.. Enumerable.Range(0, Events).Select(i => new ServiceEvent($"{Names[i % Organisations]}.14.2026.{i}", Names[i % Organisations], "in-progress", Now.AddMinutes(i - 2 * Events), null))];
+        [.. Enumerable.Range(0, Events).Select(i => new ServiceEvent($"{Names[i % Organisations]}.14.2026.{i}", Names[i % Organisations], "in-progress", Now.AddMinutes(i - 2 * Events), null)
+        { Register = i % Organisations == Occupational ? Register.Occupational(Employers[i / Organisations % Employers.Length]) : Register.Patient })];
 
     private readonly Requester _professional = Asker(RequesterKind.Professional, Names[3], null);
+    private readonly Requester _occupational = Asker(RequesterKind.Professional, Names[Occupational], null) with { ControllerKind = ControllerKind.Occupational };
     private readonly Requester _stranger = Asker(RequesterKind.Professional, "1.2.246.10.99000099", null);
     private readonly Requester _person = Asker(RequesterKind.Citizen, Names[3], Somebody);
     private readonly Interaction _search = new() { Kind = InteractionKind.Search, Type = "Observation", Compartment = Somebody, Needs = [("Observation", 's')] };
+    private readonly Interaction _ofEmployer;
     private readonly string _named = $"{Names[3]}.14.2026.{Organisations * 100 + 3}";
     private readonly HashSet<string> _oids;
     private readonly PolicySnapshot _policy;
@@ -90,6 +101,7 @@ public class Decisions
     public Decisions()
     {
         _policy = Compile();
+        _ofEmployer = _search with { Employer = Employers[^1] };
         _oids = [.. _events.Select(e => e.Oid!)];
     }
 
@@ -99,6 +111,9 @@ public class Decisions
     [Benchmark]
     public Decision InNamedEvent() =>
         ConsentDecision.Decide(_professional, _search, _policy, _policy.RelationshipOf(Names[3], _named, Now), Now);
+
+    [Benchmark]
+    public Decision OccupationalCare() => Decide(_occupational, _ofEmployer);
 
     [Benchmark]
     public Decision WithoutRelationship() => Decide(_stranger, _search);
