@@ -115,6 +115,8 @@ internal sealed class GatewayOptionsCheck
         static string OfProbes(string name) => Of($"{nameof(BreachOptions.Probes)}.{name}");
         if (probes.IntervalSeconds is < 1 or > 30)
             Add(OfProbes(nameof(probes.IntervalSeconds)), "1 to 30");
+        if (probes.BlindRounds is < 1 or > 20)
+            Add(OfProbes(nameof(probes.BlindRounds)), "1 to 20");
         // A code of the 900 series is nobody's and none in production; there it has to be one that is kept for tests.
         if (probes.IdentityCodes is not { Count: >= 1 and <= 10 } codes || codes.Distinct(StringComparer.Ordinal).Count() != codes.Count
             || codes.Any(code => !PersonalIdentityCode.TryParse(code, out var parsed) || parsed.IsTemporary != options.Identification?.TestIdentityCodes))

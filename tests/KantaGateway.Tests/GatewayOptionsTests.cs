@@ -367,6 +367,8 @@ public sealed class GatewayOptionsTests : IDisposable
 
     [Theory]
     [InlineData("interval", "Breach.Probes.IntervalSeconds")]
+    [InlineData("no blind round", "Breach.Probes.BlindRounds")]
+    [InlineData("blind for long", "Breach.Probes.BlindRounds")]
     [InlineData("code of the 900 series", "Breach.Probes.IdentityCodes")]
     [InlineData("no code", "Breach.Probes.IdentityCodes")]
     [InlineData("one organisation", "Breach.Probes.Reader")]
@@ -386,6 +388,8 @@ public sealed class GatewayOptionsTests : IDisposable
         probes = what switch
         {
             "interval" => probes with { IntervalSeconds = 31 },
+            "no blind round" => probes with { BlindRounds = 0 },
+            "blind for long" => probes with { BlindRounds = 21 },
             "code of the 900 series" => probes with { IdentityCodes = [KantaGateway.Dev.DevelopmentFolder.ProbeCodes[0]] },
             "no code" => probes with { IdentityCodes = [] },
             "one organisation" => probes with { Reader = System("1.2.246.10.1") },

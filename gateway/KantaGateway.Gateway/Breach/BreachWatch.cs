@@ -2,18 +2,35 @@ namespace KantaGateway.Gateway.Breach;
 
 /// <summary>
 /// Whether this gateway may serve. One breach that a probe has seen ends that for the life of the process; where there are cases, one that has been
-/// started anew serves when a round of probes was sound. Thread-safe.
+/// started anew serves when a round of probes was sound. So does one whose probes saw nothing for some rounds: who watches blindly proves nothing. Thread-safe.
 /// </summary>
 sealed class BreachWatch(BreachCases cases, GatewayOptions options, ILogger<BreachWatch> logger)
 {
     private readonly HashSet<BreachKind> _seen = [];
     private volatile bool _waits = options.Breach!.Probes is not null && cases.All.Count > 0;
     private volatile bool _breached;
+    private volatile int _blind;
 
     /// <summary>For readiness.</summary>
-    public bool MayServe => !_breached && !_waits;
+    public bool MayServe => !_breached && !_waits && !IsBlind;
 
-    public void RoundWasSound() => _waits = false;
+    private bool IsBlind => options.Breach!.Probes is { } probes && _blind >= probes.BlindRounds;
+
+    public void RoundWasSound()
+    {
+        if (IsBlind)
+            Log.Sighted(logger);
+        (_blind, _waits) = (0, false);
+    }
+
+    /// <summary>A round that says nothing. Rounds come one after another: nobody else counts meanwhile.</summary>
+    public void RoundWasBlind()
+    {
+        var was = IsBlind;
+        _blind++;
+        if (!was && IsBlind)
+            Log.BlindTooLong(logger, _blind);
+    }
 
     /// <summary>The gateway serves no more; a case is opened, one for each kind in the life of the process.</summary>
     public async Task BreachAsync(BreachKind kind, string what)

@@ -36,6 +36,9 @@ sealed class LiveProbe : IDisposable
     private readonly ProbeClient _archivist, _reader;
     private readonly SyntheticRecords _records;
 
+    /// <summary>Those of whom nothing was seen and for whom what may have ended was made anew since.</summary>
+    private readonly HashSet<int> _mended = [];
+
     public LiveProbe(GatewayOptions options, BreachWatch watch, AuditLog log, IPseudonyms pseudonyms, ISyntheticCitizen citizen, TimeProvider time, ILogger<LiveProbe> logger)
     {
         (_options, _probes, _watch, _log, _pseudonyms, _logger) = (options, options.Breach!.Probes!, watch, log, pseudonyms, logger);
@@ -55,7 +58,14 @@ sealed class LiveProbe : IDisposable
                 outcome = (ProbeOutcome)Math.Max((int)outcome, (int)await AskAboutAsync(i, cancel).ConfigureAwait(false));
             if (outcome == ProbeOutcome.Sound)
                 _watch.RoundWasSound();
+            else if (outcome == ProbeOutcome.Blind)
+                _watch.RoundWasBlind();
             return outcome;
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            _watch.RoundWasBlind();
+            throw;
         }
         finally
         {
@@ -86,10 +96,16 @@ sealed class LiveProbe : IDisposable
                 outcome = (ProbeOutcome)Math.Max((int)outcome, (int)found);
                 sighted |= seesOpen;
             }
+            if (sighted)
+                _mended.Remove(person);
             if (sighted || outcome == ProbeOutcome.Breached)
                 return outcome;
-            // Nothing at all was shown: the visit may have come to its end. The next round tells.
-            await _records.OpenVisitAsync(record, cancel).ConfigureAwait(false);
+            // Nothing at all was shown: the visit may have come to its end, or somebody have withdrawn the permission. The next round tells; once for each time of blindness.
+            if (!_mended.Contains(person))
+            {
+                await _records.MendAsync(record, self, cancel).ConfigureAwait(false);
+                _mended.Add(person);
+            }
             Log.Blind(_logger, "what is not denied was not shown");
             return ProbeOutcome.Blind;
         }
@@ -189,6 +205,12 @@ static partial class Log
 {
     [LoggerMessage(LogLevel.Warning, "A live probe was blind: {Why}.")]
     public static partial void Blind(ILogger logger, string why);
+
+    [LoggerMessage(LogLevel.Critical, "{Rounds} rounds of live probes in a row saw nothing. This gateway is not ready until one is sound.")]
+    public static partial void BlindTooLong(ILogger logger, int rounds);
+
+    [LoggerMessage(LogLevel.Warning, "The live probes see again.")]
+    public static partial void Sighted(ILogger logger);
 
     [LoggerMessage(LogLevel.Error, "A live probe failed: {Type}\n{Stack}")]
     public static partial void Failed(ILogger logger, string type, string? stack);

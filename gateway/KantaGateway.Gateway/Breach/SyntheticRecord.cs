@@ -17,7 +17,7 @@ sealed record SyntheticRecord(string Patient, string Denied, string Open, string
 /// <summary>Declares for a synthetic person what she would declare in the portal, by the road that the portal takes.</summary>
 public interface ISyntheticCitizen
 {
-    /// <summary>Informed, disclosure permitted, one service event denied. Whatever of it is in force already is left as it is.</summary>
+    /// <summary>Informed, disclosure permitted, one service event denied: declared anew, so that no other word of a desk comes later. A denial in force is left as it is.</summary>
     /// <param name="isNew">Nothing is declared yet: a record that holds declarations is somebody's, and is not touched.</param>
     /// <exception cref="HttpRequestException">It could not be declared, or the record is somebody's.</exception>
     Task DeclareAsync(Pseudonym self, string patient, string deniedServiceEvent, bool isNew, CancellationToken cancel);
@@ -48,8 +48,15 @@ sealed class SyntheticRecords(BreachOptions options, ProbeClient archivist, Prob
         return record;
     }
 
-    /// <summary>The reader's visit goes on: opened anew where it has come to an end.</summary>
-    public async Task OpenVisitAsync(SyntheticRecord record, CancellationToken cancel) =>
+    /// <summary>What the reader's sight rests on, made anew: its visit, and what the person has declared.</summary>
+    /// <exception cref="HttpRequestException">It could not be made.</exception>
+    public async Task MendAsync(SyntheticRecord record, Pseudonym self, CancellationToken cancel)
+    {
+        await OpenVisitAsync(record, cancel).ConfigureAwait(false);
+        await citizen.DeclareAsync(self, record.Patient, record.DeniedEvent, isNew: false, cancel).ConfigureAwait(false);
+    }
+
+    private async Task OpenVisitAsync(SyntheticRecord record, CancellationToken cancel) =>
         await StoreAsync(reader, "Encounter", Visit(record.Patient, ServiceEventOf(_probes.Reader), "in-progress"), cancel).ConfigureAwait(false);
 
     private async Task<SyntheticRecord> WriteAsync(PersonalIdentityCode code, CancellationToken cancel)

@@ -27,7 +27,7 @@ public static class PublicEndpoints
     }
 
     /// <summary>
-    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, and no live probe has found a breach; 503 says
+    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, and no live probe has found a breach or been blind for long; 503 says
     /// which does not hold.
     /// </summary>
     public static void MapHealth(this WebApplication app, GatewayOptions options)

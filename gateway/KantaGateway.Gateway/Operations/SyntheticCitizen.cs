@@ -34,12 +34,10 @@ sealed class SyntheticCitizen(IInnerRequests inner, GatewayOptions options, Time
         var declared = bundle.RootElement.TryGetProperty("entry", out var entries) ? entries.EnumerateArray().Select(e => Declarations.Read(e.GetProperty("resource"))).ToList() : [];
         if (isNew && declared.Count > 0)
             throw new HttpRequestException("A configured identity code is somebody's whose record holds declarations; no probe touches it.");
-        if (!declared.OfType<Informing>().Any(d => d.IsCurrent))
-            await SendAsync(Declarations.Informing(patient, now));
+        await SendAsync(Declarations.Informing(patient, now));
         if (!declared.OfType<DisclosureDenial>().Any(d => d.IsActive))
             await SendAsync(Declarations.Denial(patient, new DenialTarget.OfServiceEvent(deniedServiceEvent), now));
-        if (!declared.OfType<DisclosurePermit>().Any(d => d.IsActive))
-            await SendAsync(Declarations.Permit(patient, now));
+        await SendAsync(Declarations.Permit(patient, now));
 
         async Task SendAsync(byte[] consent)
         {

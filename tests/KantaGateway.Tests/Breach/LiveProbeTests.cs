@@ -128,15 +128,66 @@ public sealed class LiveProbeTests
         await rounds.StopAsync(CancellationToken.None);
     }
 
+    /// <summary>An outage is no breach, but a probe that sees nothing proves nothing: the third blind round in a row ends service until one is sound.</summary>
     [Fact]
-    public async Task A_gateway_that_does_not_answer_is_no_breach()
+    public async Task A_gateway_that_does_not_answer_is_no_breach_and_out_of_service_after_three_rounds()
     {
         await using var house = await HouseInMemory.OpenAsync(probes: true);
         await using var world = await OpenedGateway.StartAsync(house, Opening.Down);
+        await world.EndRoundsAsync();
+        for (var time = 0; time < 2; time++)
+        {
+            Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+            world.IsOpen = true;
+            foreach (var ready in new[] { 200, 200, 503, 503 })
+            {
+                Assert.Equal(ProbeOutcome.Blind, await world.Probe.AskAsync(CancellationToken.None));
+                Assert.Equal(ready, await world.ReadyAsync());
+            }
+            Assert.Empty(world.Cases);
+            world.IsOpen = false;
+        }
         Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        Assert.Equal(200, await world.ReadyAsync());
+    }
+
+    /// <summary>Every answer is as it should be, and shows nothing: the visit and the permission are made anew once, and then it counts.</summary>
+    [Fact]
+    public async Task A_gateway_that_shows_nothing_at_all_is_out_of_service_after_three_rounds()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        await using var world = await OpenedGateway.StartAsync(house, Opening.NoPermission);
+        await world.EndRoundsAsync();
         world.IsOpen = true;
-        Assert.Equal(ProbeOutcome.Blind, await world.Probe.AskAsync(CancellationToken.None));
+        for (var round = 0; round < 5; round++)
+        {
+            Assert.Equal(ProbeOutcome.Blind, await world.Probe.AskAsync(CancellationToken.None));
+            Assert.Equal(round < 2 ? 200 : 503, await world.ReadyAsync());
+        }
+        // Of each person two of the archivist, the reader's of the beginning, and the one that was opened anew.
+        Assert.Equal(4 * KantaGateway.Dev.DevelopmentFolder.ProbeCodes.Count, world.Visits);
         Assert.Empty(world.Cases);
+        world.IsOpen = false;
+        await world.RestartAsync();
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        Assert.Equal(200, await world.ReadyAsync());
+    }
+
+    /// <summary>Whoever withdraws the synthetic person's permission blinds the probe for a round and not for good.</summary>
+    [Fact]
+    public async Task A_probe_whose_person_is_made_to_withdraw_the_permission_sees_again()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        var probe = house.Gateway.GetRequiredService<LiveProbe>();
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(probe));
+        var code = PersonalIdentityCode.TryParse(KantaGateway.Dev.DevelopmentFolder.ProbeCodes[0], out var parsed) ? parsed : default;
+        var person = house.CitizenOf(await house.Gateway.GetRequiredService<IPseudonyms>().OfAsync(code, CancellationToken.None));
+        var patient = house.Gateway.GetRequiredService<IdentifierCipher>().PatientId(person.Self!.Value);
+        using var permit = System.Text.Json.JsonDocument.Parse(KantaGateway.Gateway.Consent.Declarations.Permit(patient, DateTimeOffset.UtcNow));
+        await house.DeclareAsync(KantaGateway.Gateway.Consent.Declarations.Withdrawn(permit.RootElement), person);
+        Assert.Equal(ProbeOutcome.Blind, await probe.AskAsync(CancellationToken.None));
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(probe));
+        Assert.Equal(200, (await house.Aurora.SendAsync(HttpMethod.Get, "/health/ready")).Status);
     }
 
     [Fact]
@@ -201,6 +252,9 @@ public sealed class LiveProbeTests
         /// <summary>What is denied is left out where the policy is put together.</summary>
         NoDenialFold,
 
+        /// <summary>No permission is ever seen, so nothing of others is shown.</summary>
+        NoPermission,
+
         /// <summary>Who is refused gets what the person herself would get.</summary>
         FailsOpen,
 
@@ -241,6 +295,9 @@ public sealed class LiveProbeTests
         public IReadOnlyList<BreachCase> Cases => _gateway.Services.GetRequiredService<BreachCases>().All;
 
         public FakeLogCollector Log { get; } = new();
+
+        /// <summary>Encounters that were sent.</summary>
+        public int Visits;
 
         private string Line => $"process:{_house.Folder.Path}/opened";
 
@@ -303,13 +360,13 @@ public sealed class LiveProbeTests
 
         private async Task PassAsync(HttpContext context)
         {
-            if (IsOpen && _opening == Opening.NoDenialFold && context.Request.Path == "/policy")
+            if (IsOpen && _opening is Opening.NoDenialFold or Opening.NoPermission && context.Request.Path == "/policy")
             {
                 using var question = new HttpRequestMessage(HttpMethod.Post, "http://localhost/policy");
                 question.Headers.TryAddWithoutValidation(InternalHeaders.Grant, context.Request.Headers[InternalHeaders.Grant].ToString());
                 using var answer = await _invoker.SendAsync(question, context.RequestAborted);
                 var policy = JsonNode.Parse(await answer.Content.ReadAsByteArrayAsync(context.RequestAborted))!;
-                policy["consents"] = new JsonArray([.. policy["consents"]!.AsArray().Where(c => !c!.ToJsonString().Contains("\"deny\"", StringComparison.Ordinal)).Select(c => c!.DeepClone())]);
+                policy["consents"] = new JsonArray([.. policy["consents"]!.AsArray().Where(c => !c!.ToJsonString().Contains(_opening == Opening.NoPermission ? "disclosure-permission" : "\"deny\"", StringComparison.Ordinal)).Select(c => c!.DeepClone())]);
                 await context.Response.WriteAsync(policy.ToJsonString(), Encoding.UTF8);
                 return;
             }
@@ -324,6 +381,8 @@ public sealed class LiveProbeTests
             {
                 app.Use(async (context, rest) =>
                 {
+                    if (context.Request is { Method: "POST", Path.Value: "/fhir/Encounter" })
+                        Interlocked.Increment(ref world.Visits);
                     if (!world.IsOpen || !context.Request.Path.StartsWithSegments("/fhir"))
                     {
                         await rest(context);
