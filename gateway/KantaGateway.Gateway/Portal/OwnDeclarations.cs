@@ -25,6 +25,9 @@ internal sealed record DeclarationState(
 {
     public static readonly DeclarationState None = new(null, null, [], false, [], [], []);
 
+    /// <summary>What desks have recorded for the citizen (§58) and the citizen has not acknowledged, newest first.</summary>
+    public IReadOnlyList<Declaration> NewAtDesks { get; init; } = [];
+
     /// <summary>Key of the sentence that sums it up. Follows the order of the decision: whatever is missing leaves the own register.</summary>
     public string Sentence => (DeniesAll, Informed is not null && Permission is not null, Denials.Count) switch
     {
@@ -88,7 +91,10 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
         [
             .. declarations.OfType<AccessRecord>().Where(r => r is not EmergencyReview).OrderByDescending(r => r.At).Select(r => new RecordedAccess(
                 r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? state.ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
-        ], declarations, HasJoint);
+        ], declarations, HasJoint)
+        {
+            NewAtDesks = [.. declarations.Where(d => d is Informing or DisclosurePermit or DisclosureDenial && d.RecordedBy is not null && !acknowledged.Contains(d.Id)).OrderByDescending(d => d.Order)],
+        };
     }
 
     public Task InformedAsync(Requester citizen, CancellationToken cancel)
@@ -110,9 +116,9 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
         return CreateAsync(citizen, Printable(citizen, Declarations.Denial(PatientId(citizen), target, denial.At, allowsEmergency), denial, what), cancel);
     }
 
-    /// <summary>The citizen has read the notice of an emergency.</summary>
-    public Task AcknowledgeAsync(Requester citizen, EmergencyAccess emergency, CancellationToken cancel) =>
-        CreateAsync(citizen, Declarations.Acknowledged(PatientId(citizen), emergency.Id, time.GetUtcNow()), cancel);
+    /// <summary>The citizen has read the notice of an emergency, or of what a desk recorded.</summary>
+    public Task AcknowledgeAsync(Requester citizen, Declaration notice, CancellationToken cancel) =>
+        CreateAsync(citizen, Declarations.Acknowledged(PatientId(citizen), notice.Id, time.GetUtcNow()), cancel);
 
     /// <summary>
     /// Withdraws a permission or a denial; one that is withdrawn already stays so. What was recorded at a desk lies in that organisation's register, which nobody

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using System.Text.Json.Nodes;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Consent;
@@ -120,6 +121,48 @@ public sealed class SpecialAccessPagesTests : IAsyncLifetime
         await _portal.PostAsync("/access-log/special", new() { ["id"] = id });
         Assert.Equal(3, _portal.Record.Of("Consent").Count());
         Assert.Contains(emergency, (await _portal.GetAsync("/")).Html);
+    }
+
+    /// <summary>§58: what a desk records for the person is told to the person, whether it gives or takes.</summary>
+    [Theory]
+    [InlineData("fi", "Uutta: hoitopaikka on kirjannut", "Kielto")]
+    [InlineData("sv", "Nytt: en vårdplats har antecknat", "Förbud")]
+    [InlineData("en", "New: a place of care has recorded", "Denial")]
+    public async Task What_a_desk_recorded_is_new_on_the_start_page_until_it_is_acknowledged(string language, string title, string denial)
+    {
+        var patient = _portal.Record.PatientId;
+        // What the person declared in the portal is no news.
+        _portal.Record.Add(Encoding.UTF8.GetString(Declarations.Informing(patient, Now.AddDays(-3))));
+        _portal.Record.Add(Encoding.UTF8.GetString(Declarations.Permit(patient, Now.AddDays(-2))));
+        Assert.DoesNotContain("data-recorded", (await _portal.GetAsync("/", language)).Html);
+        var permit = AtDesk(Declarations.Permit(patient, Now.AddDays(-1)));
+        var withdrawn = AtDesk(Declarations.Denial(patient, new DenialTarget.All(), Now.AddHours(-1)), isActive: false);
+        var (_, html, _) = await _portal.GetAsync("/", language);
+        Assert.Contains("data-recorded=\"2\"", html);
+        foreach (var said in (string[])[title, denial, $"data-recorded-declaration=\"{permit}\"", $"data-recorded-declaration=\"{withdrawn}\"", "Keskussairaala"])
+            Assert.Contains(said, html);
+        // Newest first.
+        Assert.True(html.IndexOf(withdrawn, StringComparison.Ordinal) < html.IndexOf(permit, StringComparison.Ordinal));
+
+        var (status, _, response) = await _portal.PostAsync("/consent", new() { ["id"] = withdrawn }, page: "/");
+        Assert.Equal((HttpStatusCode.SeeOther, "/consent"), (status, response.Headers.Location?.OriginalString));
+        var (_, left, _) = await _portal.GetAsync("/", language);
+        Assert.Contains("data-recorded=\"1\"", left);
+        Assert.DoesNotContain(withdrawn, left);
+        // Once, and of nothing else.
+        var declared = _portal.Record.Of("Consent").Count();
+        foreach (var other in (string[])[withdrawn, Emergency(Now.AddMinutes(-5)), Guid.NewGuid().ToString("D")])
+            await _portal.PostAsync("/consent", new() { ["id"] = other }, page: "/");
+        Assert.Equal(declared + 1, _portal.Record.Of("Consent").Count());
+    }
+
+    /// <returns>Id of its Consent.</returns>
+    private string AtDesk(byte[] declaration, bool isActive = true)
+    {
+        var consent = JsonNode.Parse(declaration)!.AsObject();
+        consent["status"] = isActive ? "active" : "inactive";
+        consent["organization"] = JsonNode.Parse("""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.99000033"}}]""");
+        return _portal.Record.Add(consent.ToJsonString());
     }
 
     /// <returns>Id of its Consent.</returns>

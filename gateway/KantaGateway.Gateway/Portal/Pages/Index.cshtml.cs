@@ -1,3 +1,4 @@
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
 using Microsoft.AspNetCore.Mvc;
@@ -7,13 +8,16 @@ namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>The start page: sign-in, or what a signed-in citizen can do.</summary>
 [OpenToAll]
-internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses accesses) : PageModel
+internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses accesses, DenialChoices choices, PrintedDeclarations prints, TimeProvider time) : PageModel
 {
     /// <summary>Null while nobody is signed in.</summary>
     public DeclarationState? State { get; private set; }
 
     /// <summary>Emergencies whose notice the citizen has not acknowledged, newest first.</summary>
     public IReadOnlyList<SpecialAccess> Emergencies { get; private set; } = [];
+
+    /// <summary>What desks have recorded for the citizen and the citizen has not acknowledged, newest first.</summary>
+    public IReadOnlyList<PrintedDeclaration> Recorded { get; private set; } = [];
 
     public string? Name { get; private set; }
 
@@ -49,7 +53,12 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
             IsCustodian = citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian };
             State = await declarations.ReadAsync(citizen, cancel);
             if (!IsCustodian)
+            {
                 Emergencies = await accesses.TellAsync(citizen, [.. State.Accesses.Where(a => a.IsNew)], cancel);
+                var named = await choices.NamingAsync(citizen, State.NewAtDesks.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
+                var now = time.GetUtcNow();
+                Recorded = [.. State.NewAtDesks.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, null, now)).OfType<PrintedDeclaration>()];
+            }
         }
         else if (Request.Cookies.ContainsKey(PortalSessions.CookieName))
         {

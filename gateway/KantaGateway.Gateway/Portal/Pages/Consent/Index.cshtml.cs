@@ -1,8 +1,9 @@
 using KantaGateway.Gateway.Consent;
+using Microsoft.AspNetCore.Mvc;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
-/// <summary>What is in force.</summary>
+/// <summary>What is in force; and that the citizen has read the notice of what a desk recorded.</summary>
 internal sealed class ConsentModel(OwnDeclarations declarations, DenialChoices choices, IWhoSeesWhat sees, Texts texts) : CitizenPage
 {
     /// <param name="Target"><c>all</c>, a kind of <see cref="DenialChoices.Kinds"/>, or <c>other</c>.</param>
@@ -30,5 +31,17 @@ internal sealed class ConsentModel(OwnDeclarations declarations, DenialChoices c
                 d.Id, DenialChoices.KindOf(d.Target), d.Target is DenialTarget.OfServiceEvent(var oid) ? oid : "", choices.Describe(d.Target, named), d.At, d.AllowsEmergency)),
             .. State.Unreadable.Select(id => new Line(id, "other", "", texts["consent.denial.other"], null, false)),
         ];
+    }
+
+    /// <param name="id">FHIR id of the Consent that a desk recorded.</param>
+    /// <param name="cancel">Stops the call.</param>
+    public async Task<IActionResult> OnPostAsync([FromForm] Guid id, CancellationToken cancel)
+    {
+        if (IsCustodian)
+            throw new RefusedException(StatusCodes.Status403Forbidden);
+        if ((await declarations.ReadAsync(Citizen, cancel)).NewAtDesks.FirstOrDefault(d => d.Id == id.ToString("D")) is not { } recorded)
+            return Done("/consent", "nothing-changed");
+        await declarations.AcknowledgeAsync(Citizen, recorded, cancel);
+        return Done("/consent", "recorded-acknowledged");
     }
 }
