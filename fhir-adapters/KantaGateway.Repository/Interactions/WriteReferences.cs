@@ -106,15 +106,21 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
                 staged.BelongsToPatient = true;
                 staged.Targets.Add((stored, expression));
             }
+            // A desk takes the denial of a prescription of any register (§59.2), and is not told whether there is one.
+            else if (IsDeclared("MedicationRequest", ".provision.data["))
+                return;
             // A review names the emergency that it settles, which nobody but the person reads: one that the reviewer's own organisation recorded.
-            else if (type == "Consent" && staged.Operation.Type == "Consent" && staged.Target.Scope is { MayDeclare: true } scope
-                && unit.AnyOf(type, id) is { Deleted: false } recorded && recorded.Controller == scope.Controller)
+            else if (IsDeclared("Consent", ".source") && unit.AnyOf(type, id) is { Deleted: false } recorded && recorded.Controller == staged.Target.Scope.Controller)
             {
                 staged.BelongsToPatient = true;
                 staged.Mentions.Add(recorded);
             }
             else
                 Wrong($"The reference names no {type} that this request may refer to.", expression, "not-found");
+
+            // Of what a clinic declares, a reference to this type at this place.
+            bool IsDeclared(string target, string place) => type == target && staged.Operation.Type == "Consent" && staged.Target.Scope.MayDeclare
+                && expression.Contains(place, StringComparison.Ordinal);
         }
 
         void Wrong(string sentence, string expression, string? code = null) => unit.Issues.Add(new(sentence, expression, code));

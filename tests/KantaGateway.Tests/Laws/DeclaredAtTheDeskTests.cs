@@ -372,6 +372,35 @@ public class DeclaredAtTheDeskTests
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
     }
 
+    /// <summary>§59.2: a prescription is denied at any desk; whether there is one of that id, and whose, the desk is not told.</summary>
+    [Fact]
+    public async Task A_desk_takes_the_denial_of_another_clinics_prescription_without_telling_whether_there_is_one()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var now = DateTimeOffset.UtcNow;
+        var medicine = HouseInMemory.Json(new JsonObject
+        {
+            ["resourceType"] = "MedicationRequest", ["status"] = "active", ["intent"] = "order", ["subject"] = new JsonObject { ["reference"] = "Patient/" + house.PatientId },
+            ["medicationCodeableConcept"] = new JsonObject { ["text"] = "Testilääke" },
+        });
+        var prescription = (await house.Aurora.System.CreateAsync("MedicationRequest", medicine)).Stored!.Value.Id;
+        foreach (var declared in (byte[][])[AtDesk(Declarations.Informing(house.PatientId, now), isSigned: false), AtDesk(Declarations.Permit(house.PatientId, now))])
+            Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", declared)).Status);
+        Assert.Equal(200, (await house.Reader.ReadAsync("MedicationRequest", prescription)).Status);
+
+        FhirReply[] replies = [.. await Task.WhenAll(new[] { Guid.NewGuid().ToString("D"), prescription }.Select(id =>
+            house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Denial(house.PatientId, new DenialTarget.OfPrescription(id), now)))))];
+        Assert.All(replies, reply => Assert.Equal(201, reply.Status));
+        Assert.Equal(replies[0].Text.Length, replies[1].Text.Length);
+        Assert.Equal(404, (await house.Reader.ReadAsync("MedicationRequest", prescription)).Status);
+        // Elsewhere what is referred to has to be there.
+        var astray = JsonNode.Parse(AtDesk(Declarations.Permit(house.PatientId, now)))!;
+        astray["sourceReference"] = new JsonObject { ["reference"] = "DocumentReference/" + Guid.NewGuid().ToString("D") };
+        astray.AsObject().Remove("sourceAttachment");
+        Assert.Equal(422, (await house.Revontuli.System.CreateAsync("Consent", HouseInMemory.Json(astray))).Status);
+    }
+
     private const string FullUrl = "urn:uuid:6f1c0b3e-0000-4000-8000-000000000001";
 
     private static JsonObject Pair(byte[] consent, string target) => new()
