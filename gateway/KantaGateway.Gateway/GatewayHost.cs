@@ -68,7 +68,7 @@ public static class GatewayHost
         services.AddSingleton<PolicyRequests>();
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<PolicyPreview>();
-        services.TryAddSingleton(s => new EmergencyTrail(options, identifierKey, s.GetRequiredService<PolicyLookup>(), s.GetRequiredService<TimeProvider>()));
+        services.TryAddSingleton(s => new EmergencyTrail(options, identifierKey, s.GetRequiredService<PolicyLookup>(), s.GetRequiredService<DisclosureAudit>(), s.GetRequiredService<TimeProvider>()));
         services.AddSingleton<AccessLog>();
         services.AddSingleton<IAccessLog>(static s => s.GetRequiredService<AccessLog>());
         services.AddSingleton<InteractionReader>();

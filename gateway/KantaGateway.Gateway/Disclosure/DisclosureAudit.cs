@@ -79,6 +79,31 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         DisclosureRecord Shown() => record with { Kind = AuditKind.Rest, Interaction = "read", Items = shown };
     }
 
+    /// <summary>That records are about to be looked into for emergencies that wait for their review. What is found there decides, and leaves by <see cref="ReviewableAsync"/> alone.</summary>
+    /// <exception cref="FaultException">It is not on disk; look into none.</exception>
+    public Task LookAsync(HttpContext context, Requester professional, IEnumerable<Pseudonym> people) => AppendAsync(null, Record(context, professional, null, AuditKind.AuthorizationDecision) with
+    {
+        OutcomeDescription = "Looked whether emergencies wait for their review.",
+        Items = [.. people.Select(person => new AuditItem("Patient", ids.PatientId(person), null, null))],
+    });
+
+    /// <summary>What a reviewer is told of emergencies that wait: an entry for each person, who finds it among who has looked.</summary>
+    /// <returns>The answer's <see cref="Receipt"/>.</returns>
+    /// <exception cref="FaultException">It is not on disk; no byte may leave.</exception>
+    public async Task<string> ReviewableAsync(HttpContext context, Requester reviewer, IEnumerable<(Pseudonym Person, IReadOnlyList<EmergencyAccess> Emergencies)> told)
+    {
+        var record = Record(context, reviewer, null, AuditKind.Query) with
+        { Interaction = "search-type", LegalBasis = Explanation.NameOf(LegalBasis.OwnRegister), Rules = Explanation.NameOf(Rule.ReviewsEmergency), Query = context.Request.Path };
+        return Receipt.Of(await AppendAsync(
+        [
+            .. told.Select(one => new AuditEntry(one.Person.ToArray(), (record with
+            {
+                PatientId = ids.PatientId(one.Person),
+                Items = [.. one.Emergencies.Select(emergency => new AuditItem("Consent", emergency.Id, emergency.VersionId, emergency.Organisation))],
+            }).ToUtf8(), reviewer.Receiver)),
+        ]));
+    }
+
     private static AuditItem[] ItemsOf(DisclosureManifest? manifest, bool written) =>
         manifest is null ? [] : [.. manifest.Items.Where(i => i.Written == written).Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller, i.Register == Register.Patient ? null : i.Register))];
 
@@ -132,9 +157,14 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(Pseudonym? compartment, string? receiver, params DisclosureRecord[] records)
     {
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
+        return await AppendAsync([.. records.Select(r => new AuditEntry(subject, r.ToUtf8(), receiver))]);
+    }
+
+    private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(AuditEntry[] entries)
+    {
         try
         {
-            return await log.AppendAsync([.. records.Select(r => new AuditEntry(subject, r.ToUtf8(), receiver))]);
+            return await log.AppendAsync(entries);
         }
         catch (AuditUnavailableException)
         {

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Audit;
@@ -9,20 +10,27 @@ using KantaGateway.Gateway.Identification;
 namespace KantaGateway.Gateway.Disclosure;
 
 /// <summary>
-/// Of whom each professional has recorded emergencies, so that one which nobody reviewed in time is found when the professional asks about
-/// somebody else (Act 703/2023 §54.2; EHDS Art. 11(5)). Only says where to look: what was recorded and settled stands in those people's records.
-/// Thread-safe.
+/// Of whom each professional and each organisation has recorded emergencies: so that one which nobody reviewed in time is found when its professional asks about
+/// somebody else (Act 703/2023 §54.2; EHDS Art. 11(5)), and those that wait by who may settle them. Only says where to look: what was recorded and settled stands in
+/// those people's records. Thread-safe.
 /// </summary>
 /// <remarks>
-/// A folder that all gateways share, with one for each professional and in it an empty file for each person, named by keyed digests and
-/// pseudonyms. A mark is on disk before the emergency is stored, and goes when it is a day past the time for reviews and nothing waits.
+/// A folder that all gateways share, with one for each professional and each organisation and in it a file for each person, named by keyed digests and pseudonyms, which holds
+/// when it was made. A mark is on disk before the emergency is stored, and goes an hour later or more, when nothing of that person waits.
 /// </remarks>
 public sealed class EmergencyTrail
 {
     /// <summary>How long an answer that nothing waits is relied on.</summary>
     public static readonly TimeSpan Recent = TimeSpan.FromMinutes(1);
 
-    private static readonly TimeSpan KeptFor = EmergencyAccess.ReviewedWithin + TimeSpan.FromDays(1);
+    /// <summary>Most people whose emergencies one list tells of: those marked longest ago.</summary>
+    public const int MaxListed = 200;
+
+    /// <summary>How long after its mark an emergency has surely been stored, or never will be.</summary>
+    private static readonly TimeSpan StoredWithin = TimeSpan.FromHours(1);
+
+    /// <summary>Records that are looked into at a time.</summary>
+    private const int AtATime = 8;
 
     private static readonly Fault Unavailable = new(FaultKind.StoreUnavailable, "Emergencies cannot be recorded or looked up at the moment. Nothing was disclosed or stored; try again.");
 
@@ -30,16 +38,18 @@ public sealed class EmergencyTrail
     private readonly string? _folder;
     private readonly byte[] _key;
     private readonly PolicyLookup _policies;
+    private readonly DisclosureAudit _audit;
     private readonly TimeProvider _time;
     private readonly RecentCache<string, DateTimeOffset> _clear = new(10_000);
 
     /// <param name="options">Its <see cref="GatewayOptions.EmergencyFolder"/>; made where stores are.</param>
     /// <param name="identifierKey">Under which names are digested.</param>
     /// <param name="policies">Where the emergencies are read.</param>
+    /// <param name="audit">Where it stands who looked for them in whose records.</param>
     /// <param name="time">The clock of marks.</param>
-    public EmergencyTrail(GatewayOptions options, byte[] identifierKey, PolicyLookup policies, TimeProvider time)
+    public EmergencyTrail(GatewayOptions options, byte[] identifierKey, PolicyLookup policies, DisclosureAudit audit, TimeProvider time)
     {
-        (_folder, _policies, _time) = (options.EmergencyFolder, policies, time);
+        (_folder, _policies, _audit, _time) = (options.EmergencyFolder, policies, audit, time);
         // Ids that the role register knows are the same wherever the professional works; others are their organisation's own.
         _isNational = options.Identification.RoleRegister is not null;
         _key = HKDF.DeriveKey(HashAlgorithmName.SHA256, identifierKey, 32, info: "kanta emergency trail"u8.ToArray());
@@ -53,45 +63,97 @@ public sealed class EmergencyTrail
     {
         if (_folder is null)
             throw new FaultException(Unavailable);
-        Try(() =>
-        {
-            var own = Path.Combine(_folder, NameOf(professional));
-            OwnerOnly.CreateFolder(own);
-            var mark = Path.Combine(own, person.Encode());
-            OwnerOnly.WriteWhole(mark, [], overwrite: true);
-            File.SetLastWriteTimeUtc(mark, _time.GetUtcNow().UtcDateTime);
-            return true;
-        });
+        Span<byte> now = stackalloc byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64LittleEndian(now, _time.GetUtcNow().UtcTicks);
+        var content = now.ToArray();
+        foreach (var name in (ReadOnlySpan<string>)[NameOf(professional), NameOfOrganisation(professional)])
+            Try(() =>
+            {
+                var own = Path.Combine(_folder, name);
+                OwnerOnly.CreateFolder(own);
+                var mark = Path.Combine(own, person.Encode());
+                // Under a name of its own first: two gateways may mark one person at a time. What a kill leaves of it is no pseudonym's.
+                var beside = $"{mark}.{Guid.NewGuid():N}";
+                OwnerOnly.WriteWhole(beside, content);
+                File.Move(beside, mark, overwrite: true);
+                return true;
+            });
         _clear.Set(NameOf(professional), DateTimeOffset.MinValue);
     }
 
     /// <summary>Whether an emergency that the professional recorded of somebody has waited too long for its review.</summary>
     /// <exception cref="FaultException">It cannot be told.</exception>
-    public async ValueTask<bool> IsOverdueAsync(Requester professional, CancellationToken cancel)
+    public async ValueTask<bool> IsOverdueAsync(HttpContext context, Requester professional)
     {
         if (_folder is null)
             return false;
         var (name, now) = (NameOf(professional), _time.GetUtcNow());
         if (_clear.TryGet(name, out var known) && now - known < Recent && known <= now)
             return false;
-        var own = Path.Combine(_folder, name);
-        foreach (var mark in Try(() => Directory.Exists(own) ? Directory.GetFiles(own) : []))
-        {
-            // What a kill left half made has another name than a pseudonym's, and was followed by no record.
-            if (!Pseudonym.TryDecode(Path.GetFileName(mark), out var person))
-                continue;
-            var policy = await _policies.FetchAsync(professional, person, cancel);
-            if (policy.HasOverdueEmergency(professional.ProfessionalId, _isNational ? null : professional.Organisation.ToString(), now, professional.EmergencyBarEnded))
-                return true;
-            if (now - Try(() => File.GetLastWriteTimeUtc(mark)) > KeptFor)
-                Try(() => { File.Delete(mark); return true; });
-        }
-        _clear.Set(name, now);
-        return false;
+        var organisation = _isNational ? null : professional.Organisation.ToString();
+        var isOverdue = false;
+        await LookAsync(context, professional, MarksIn(name),
+            e => e.Professional == professional.ProfessionalId && (organisation is null || e.Organisation == organisation) && !(e.At < professional.EmergencyBarEnded),
+            (_, policy, _) => isOverdue |= policy.HasOverdueEmergency(professional.ProfessionalId, organisation, now, professional.EmergencyBarEnded));
+        if (!isOverdue)
+            _clear.Set(name, now);
+        return isOverdue;
     }
 
-    private string NameOf(Requester professional) =>
-        Convert.ToHexStringLower(HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes(_isNational ? professional.ProfessionalId! : $"{professional.Organisation}|{professional.ProfessionalId}")).AsSpan(0, 16));
+    /// <summary>The emergencies of the reviewer's organisation that the reviewer may settle, and that nobody has (EHDS Art. 11(5)), by person.</summary>
+    /// <exception cref="FaultException">They cannot be told.</exception>
+    public async Task<IReadOnlyList<(Pseudonym Person, IReadOnlyList<EmergencyAccess> Emergencies)>> WaitingForAsync(HttpContext context, Requester reviewer)
+    {
+        if (_folder is null)
+            return [];
+        var organisation = reviewer.Organisation.ToString();
+        var found = new List<(Pseudonym, IReadOnlyList<EmergencyAccess>)>();
+        await LookAsync(context, reviewer, [.. MarksIn(NameOfOrganisation(reviewer)).OrderBy(m => m.At).Take(MaxListed)], e => e.Organisation == organisation,
+            (person, _, waiting) =>
+            {
+                if (waiting.FindAll(e => ConsentDecision.MayReview(reviewer, e)) is { Count: > 0 } reviewable)
+                    found.Add((person, reviewable));
+            });
+        return found;
+    }
+
+    /// <summary>Looks into the records of those who are marked, which is on record first, some at a time; marks of whom nothing waits go.</summary>
+    /// <param name="of">Which emergencies the marks are of.</param>
+    /// <param name="tell">Told of each person which of those wait; one call at a time.</param>
+    /// <exception cref="FaultException">One record cannot be read: what waits is not known.</exception>
+    private async Task LookAsync(HttpContext context, Requester who, IReadOnlyList<EmergencyMark> marks, Func<EmergencyAccess, bool> of,
+        Action<Pseudonym, PolicySnapshot, List<EmergencyAccess>> tell)
+    {
+        if (marks.Count == 0)
+            return;
+        var now = _time.GetUtcNow();
+        var people = marks.ToLookup(static m => m.Person);
+        await _audit.LookAsync(context, who, people.Select(static p => p.Key));
+        var turn = new Lock();
+        await Parallel.ForEachAsync(people, new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = context.RequestAborted }, async (its, cancel) =>
+        {
+            var policy = await _policies.FetchAsync(who, its.Key, cancel);
+            List<EmergencyAccess> waiting = [.. policy.UnsettledAt(now).Where(of)];
+            lock (turn)
+                tell(its.Key, policy, waiting);
+            if (waiting.Count == 0)
+                foreach (var mark in its.Where(m => now - m.At > StoredWithin))
+                    Try(() => { mark.Drop(); return true; });
+        });
+    }
+
+    private List<EmergencyMark> MarksIn(string name) => Try(() =>
+    {
+        var own = Path.Combine(_folder!, name);
+        return Directory.Exists(own) ? Directory.GetFiles(own).Select(EmergencyMark.Read).OfType<EmergencyMark>().ToList() : [];
+    });
+
+    private string NameOf(Requester professional) => Digest(_isNational ? professional.ProfessionalId! : $"{professional.Organisation}|{professional.ProfessionalId}");
+
+    /// <summary>Another name than any professional's: no id of one holds a line break.</summary>
+    private string NameOfOrganisation(Requester professional) => Digest($"organisation\n{professional.Organisation}");
+
+    private string Digest(string of) => Convert.ToHexStringLower(HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes(of)).AsSpan(0, 16));
 
     private static T Try<T>(Func<T> access)
     {
@@ -104,4 +166,55 @@ public sealed class EmergencyTrail
             throw new FaultException(Unavailable);
         }
     }
+}
+
+/// <summary>That an emergency of a person may wait for its review.</summary>
+/// <param name="File">Where it is.</param>
+/// <param name="At">When it was made, UTC.</param>
+sealed record EmergencyMark(string File, Pseudonym Person, DateTimeOffset At)
+{
+    /// <summary>Between a mark's name and what makes it one that nobody writes to; in no pseudonym.</summary>
+    private const char Aside = '~';
+
+    /// <summary>Null: it is none, or has gone meanwhile.</summary>
+    public static EmergencyMark? Read(string file)
+    {
+        try
+        {
+            return Pseudonym.TryDecode(Path.GetFileName(file).Split(Aside)[0], out var person) ? new(file, person, TimeIn(file)) : null;
+        }
+        catch (FileNotFoundException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>
+    /// Takes it away, but not one that was made anew since it was read. It is put aside first, under a name that nobody else writes to, and looked at there; a kill in
+    /// between leaves it aside, where it is a mark as before.
+    /// </summary>
+    public void Drop()
+    {
+        try
+        {
+            var aside = File.Contains(Aside, StringComparison.Ordinal) ? File : $"{File}{Aside}{Guid.NewGuid():N}";
+            if (aside != File)
+                System.IO.File.Move(File, aside);
+            if (TimeIn(aside) == At)
+                System.IO.File.Delete(aside);
+            else
+                System.IO.File.Move(aside, File);
+        }
+        catch (FileNotFoundException)
+        {
+            // Somebody else took it away.
+        }
+        catch (IOException) when (System.IO.File.Exists(File))
+        {
+            // Made anew once more meanwhile: the one that is aside is one too many, and goes when it is looked at again.
+        }
+    }
+
+    private static DateTimeOffset TimeIn(string file) =>
+        System.IO.File.ReadAllBytes(file) is { Length: sizeof(long) } content ? new(BinaryPrimitives.ReadInt64LittleEndian(content), TimeSpan.Zero) : DateTimeOffset.MinValue;
 }

@@ -99,7 +99,7 @@ public sealed class GatewayPipeline(
         var now = time.GetUtcNow();
         var intended = false;
         // An emergency of anybody that nobody has reviewed in time bars them all.
-        if (requester is { Kind: RequesterKind.Professional, PurposeOfUse: "ETREAT" } && !interaction.Compartment.IsDirectory && await emergencies.IsOverdueAsync(requester, context.RequestAborted))
+        if (requester is { Kind: RequesterKind.Professional, PurposeOfUse: "ETREAT" } && !interaction.Compartment.IsDirectory && await emergencies.IsOverdueAsync(context, requester))
             requester = requester with { EmergencyIsOverdue = true };
         var content = single.IsStreamed ? new StreamedContent(context.Request) : null;
         // Twice: a policy that moved between decision and reading is decided again, once.

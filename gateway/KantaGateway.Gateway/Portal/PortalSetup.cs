@@ -94,6 +94,7 @@ public static class PortalSetup
         app.MapPortalAssets().WithMetadata(marker);
         app.MapWhoSeesWhat(marker);
         app.MapDeskForms(marker);
+        app.MapEmergenciesToReview(marker);
         app.MapGet("/language/{code}", SwitchLanguage).WithMetadata(marker);
         // What no endpoint answers gets a page a person can read; the FHIR paths and the protocols map their own.
         app.MapFallbackToPage("/NotFound").WithMetadata(marker);

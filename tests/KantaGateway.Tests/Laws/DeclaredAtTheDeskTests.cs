@@ -4,13 +4,17 @@ using System.Text.Json.Nodes;
 using System.Xml;
 using System.Xml.Linq;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
+using KantaGateway.Gateway.Identification.Professionals;
 using KantaGateway.Harness.Clients;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace KantaGateway.Tests.Laws;
@@ -252,6 +256,76 @@ public class DeclaredAtTheDeskTests
         { At = now, Until = now.AddMinutes(20), Professional = "by-card", Organisation = Revontuli, Reason = EmergencyReason.CannotBeAsked }, "Löytynyt tajuttomana."));
         Assert.Equal(403, answer.Status);
         Assert.Contains("identity provider", Encoding.UTF8.GetString(answer.Body), StringComparison.Ordinal);
+    }
+
+    /// <summary>EHDS Art. 11(5): who may settle an emergency finds it, and the person finds who did.</summary>
+    [Fact]
+    public async Task A_reviewer_of_another_unit_finds_the_emergencies_that_wait_until_they_are_settled()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var reader = house.Revontuli.Professional(professional, "ETREAT");
+        var now = DateTimeOffset.UtcNow;
+        var recorded = new List<(string Emergency, string Patient)>();
+        foreach (var person in new[] { 0, 1 })
+        {
+            await house.AdmitAsync(person);
+            var stored = await reader.CreateAsync("Consent", Declarations.Emergency(house.PatientId, new EmergencyAccess
+            { At = now.AddMinutes(-person), Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotAssess }, "Löytynyt tajuttomana."));
+            Assert.Equal(201, stored.Status);
+            recorded.Add((stored.Stored!.Value.Id, house.PatientId));
+        }
+        var found = await ListAsync(house, Reviewer);
+        // The one that was recorded first has to be settled first.
+        Assert.Equal(new[] { recorded[1], recorded[0] }, found.Select(e => ((string)e["emergency"]!)["Consent/".Length..]).Zip(found.Select(e => ((string)e["patient"]!)["Patient/".Length..])));
+        Assert.All(found, e => Assert.Equal((professional, "cannot-assess"), ((string?)e["professional"], (string?)e["reason"])));
+        Assert.Equal(now.AddMinutes(-1).AddDays(3).ToUnixTimeSeconds(), DateTimeOffset.Parse((string)found[0]["settleBy"]!, System.Globalization.CultureInfo.InvariantCulture).ToUnixTimeSeconds());
+        Assert.DoesNotContain("tajuttomana", string.Concat(found.Select(e => e.ToJsonString())), StringComparison.Ordinal);
+
+        // Nobody else does: not the one whose they are, not another organisation, not who could settle none.
+        Assert.Empty(await ListAsync(house, Reviewer with { ProfessionalId = professional }));
+        Assert.Empty(await ListAsync(house, Reviewer with { Organisation = Oid.Parse("1.2.246.10.99000011") }));
+        foreach (var other in (Requester[])[Reviewer with { Unit = null }, Reviewer with { Tasks = TaskClass.Support }, Reviewer with { Kind = RequesterKind.System, Scopes = SmartScope.ParseAll(["system/*.cruds"]) }, house.Citizen,
+            Reviewer with { Scopes = SmartScope.ParseAll(["user/Observation.rs"]) }])
+            Assert.Equal(403, (await SendListAsync(house, other)).Status);
+
+        foreach (var (emergency, patient) in recorded)
+            Assert.Contains((await house.Gateway.GetRequiredService<IAccessLog>().ForPersonAsync(house.CitizenOf(patient))).Lines,
+                line => line is { Interaction: "search-type", LegalBasis: "own-register" } && line.OrganisationOid == Revontuli && line.Items.Single() is { Type: "Consent" } item && item.Id == emergency);
+
+        var review = Declarations.Review(recorded[0].Patient, new EmergencyReview
+        { At = now, Professional = "reviewer", Organisation = Revontuli, Unit = OtherUnit, Emergency = recorded[0].Emergency, IsJustified = true });
+        Assert.Equal(201, (await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(Reviewer, "POST", "Consent", review)).Status);
+        Assert.Equal("Consent/" + recorded[1].Emergency, (string?)Assert.Single(await ListAsync(house, Reviewer))["emergency"]);
+    }
+
+    private static async Task<List<JsonObject>> ListAsync(HouseInMemory house, Requester reviewer)
+    {
+        var (status, body, receipt) = await SendListAsync(house, reviewer);
+        Assert.True(status == 200, body);
+        List<JsonObject> found = [.. JsonNode.Parse(body)!["emergencies"]!.AsArray().Select(e => e!.AsObject())];
+        Assert.Equal(found.Count > 0, receipt.Length > 0);
+        return found;
+    }
+
+    /// <summary>Asks the very endpoint as somebody whose token is known to be good.</summary>
+    private static async Task<(int Status, string Body, string Receipt)> SendListAsync(HouseInMemory house, Requester reviewer)
+    {
+        await using var scope = house.Gateway.CreateAsyncScope();
+        var endpoint = house.Gateway.GetServices<EndpointDataSource>().SelectMany(s => s.Endpoints).OfType<RouteEndpoint>().Single(e => e.RoutePattern.RawText == "/consent/v1/emergencies");
+        using var body = new MemoryStream();
+        var context = new DefaultHttpContext { RequestServices = new Identified(scope.ServiceProvider, reviewer), Request = { Method = "GET", Path = "/consent/v1/emergencies" }, Response = { Body = body } };
+        await endpoint.RequestDelegate!(context);
+        return (context.Response.StatusCode, Encoding.UTF8.GetString(body.ToArray()), context.Response.Headers["Kanta-Receipt"].ToString());
+    }
+
+    private sealed class Identified(IServiceProvider services, Requester requester) : IServiceProvider, IIdentification
+    {
+        public object? GetService(Type type) => type == typeof(IIdentification) ? this : services.GetService(type);
+
+        public ValueTask<(Requester? Requester, Fault? Fault)> IdentifyAsync(HttpContext context) => new((requester, null));
+
+        public Requester? PortalRequester(HttpContext context) => null;
     }
 
     [Fact]

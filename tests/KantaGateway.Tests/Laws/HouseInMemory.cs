@@ -78,7 +78,7 @@ sealed class HouseInMemory : IAsyncDisposable
                 builder.Logging.ClearProviders();
                 if (reviews is not null)
                     builder.Services.AddSingleton(s => new EmergencyTrail(s.GetRequiredService<GatewayOptions>(), Convert.FromBase64String(File.ReadAllText(s.GetRequiredService<GatewayOptions>().IdentifierKeyFile).Trim()),
-                        s.GetRequiredService<PolicyLookup>(), reviews));
+                        s.GetRequiredService<PolicyLookup>(), s.GetRequiredService<DisclosureAudit>(), reviews));
                 if (log is null)
                     return;
                 builder.Logging.AddProvider(log);
