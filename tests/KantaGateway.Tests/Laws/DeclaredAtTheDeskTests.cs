@@ -262,7 +262,8 @@ public class DeclaredAtTheDeskTests
     [Fact]
     public async Task A_reviewer_of_another_unit_finds_the_emergencies_that_wait_until_they_are_settled()
     {
-        await using var house = await HouseInMemory.OpenAsync();
+        var clock = new ClockAhead();
+        await using var house = await HouseInMemory.OpenAsync(reviews: clock);
         var professional = house.Folder.ProfessionalOf("revontuli").Id;
         var reader = house.Revontuli.Professional(professional, "ETREAT");
         var now = DateTimeOffset.UtcNow;
@@ -297,6 +298,21 @@ public class DeclaredAtTheDeskTests
         { At = now, Professional = "reviewer", Organisation = Revontuli, Unit = OtherUnit, Emergency = recorded[0].Emergency, IsJustified = true });
         Assert.Equal(201, (await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(Reviewer, "POST", "Consent", review)).Status);
         Assert.Equal("Consent/" + recorded[1].Emergency, (string?)Assert.Single(await ListAsync(house, Reviewer))["emergency"]);
+
+        // Marks of the organisation and of the professional go when nothing of the person waits, and it was long ago enough for what was marked to be stored.
+        int Marks() => Directory.GetFiles(house.Gateway.GetRequiredService<GatewayOptions>().EmergencyFolder!, "*", SearchOption.AllDirectories).Length;
+        Assert.Equal(4, Marks());
+        clock.By = TimeSpan.FromHours(2);
+        Assert.Single(await ListAsync(house, Reviewer));
+        Assert.Equal(3, Marks());
+        await reader.SearchAsync("Observation", $"patient={house.PatientId}");
+        Assert.Equal(2, Marks());
+        // Whose records were looked into stands in the log, though nothing of it left.
+        using var audit = new Scenarios.AuditOnDisk(house.Folder.Path);
+        audit.Refresh();
+        foreach (var who in new[] { professional, "reviewer" })
+            Assert.Contains(audit.All, e => e.GetRawText() is var text && text.Contains("Looked whether emergencies wait", StringComparison.Ordinal) && text.Contains($"\"{who}\"", StringComparison.Ordinal)
+                && recorded.All(r => text.Contains("Patient/" + r.Patient, StringComparison.Ordinal)));
     }
 
     private static async Task<List<JsonObject>> ListAsync(HouseInMemory house, Requester reviewer)
