@@ -55,7 +55,7 @@ public sealed record DisclosureScope
 
     /// <summary>
     /// Resource types that the token reaches, ordinal and each once; null means every served type. Of a write it bounds the
-    /// searches in it: what it may write and read by id was checked type by type, see <see cref="OfAnyType"/>.
+    /// searches in it: what it may write and read by id the gateway has found in token and task type by type, see <see cref="OfAnyType"/>.
     /// </summary>
     [JsonPropertyName("t")]
     public IReadOnlyList<string>? Types { get; init; }
@@ -96,7 +96,7 @@ public sealed record DisclosureScope
     [JsonPropertyName("q")]
     public IReadOnlyList<ScopeFilter>? Filters { get; init; }
 
-    /// <summary>The same scope over every type: for resources whose type the gateway has already found in the token.</summary>
+    /// <summary>The same scope over every type: for resources whose type the gateway has already found in token and task.</summary>
     [JsonIgnore]
     public DisclosureScope OfAnyType => Types is null ? this : this with { Types = null };
 

@@ -16,11 +16,11 @@ namespace KantaGateway.Repository.Interactions;
 /// </summary>
 /// <remarks>
 /// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
-/// <c>encounter</c> or <c>appointment</c> (its id), <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number),
+/// <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number),
 /// <c>unit</c> (OID of the Encounter's serviceProvider where that is another one than the controller; what an event has is that of all its rows), <c>status</c>,
 /// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (when a record was stored that says so). What is not known is left out.
 /// </remarks>
-sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names)
+sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers)
 {
     // R4 EncounterStatus of an event that has not ended.
     private const string Open = "status=planned,arrived,triaged,in-progress,onleave";
@@ -66,7 +66,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
                     ofEvent |= its;
                 // Of two units it is in neither alone.
                 var unit = string.Join(' ', units[(row.Controller, row.Register, row.ServiceEvent)].Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal));
-                WriteEvent(json, row, names.IdOf(request.Compartment, row), ofEvent, unit, bodies[consents.Count + i]);
+                WriteEvent(json, row, ofEvent, unit, bodies[consents.Count + i]);
             }
             json.WriteEndArray();
             WritePeople(json, patients, bodies.AsSpan(consents.Count + events.Count));
@@ -174,7 +174,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
             && identifier.TryGetProperty("value"u8, out var value) && Oid.TryParse(value.GetString(), out var oid) && oid.ToString() is var unit && unit != controller ? unit : null;
     }
 
-    private static void WriteEvent(Utf8JsonWriter json, CompartmentRow row, string id, ProtectedService services, string unit, ReadOnlyMemory<byte> body)
+    private static void WriteEvent(Utf8JsonWriter json, CompartmentRow row, ProtectedService services, string unit, ReadOnlyMemory<byte> body)
     {
         using var document = JsonDocument.Parse(body);
         var resource = document.RootElement;
@@ -182,7 +182,6 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         json.WriteString("kind"u8, row.Type);
         if (row.ServiceEvent is not null)
             json.WriteString("oid"u8, row.ServiceEvent);
-        json.WriteString(row.Type == "Encounter" ? "encounter"u8 : "appointment"u8, id);
         json.WriteString("controller"u8, row.Controller);
         json.WriteString("register"u8, row.Register);
         json.WriteNumber("services"u8, (byte)services);

@@ -14,7 +14,7 @@ namespace KantaGateway.Gateway.Disclosure;
 /// <param name="OrganisationOid">Dotted.</param>
 /// <param name="Interaction">restful-interaction code: read, search-type, create ...</param>
 /// <param name="PurposeOfUse">v3-ActReason code.</param>
-/// <param name="LegalBasis">own-register, disclosure-permission, own-data or on-behalf.</param>
+/// <param name="LegalBasis">A <see cref="Consent.LegalBasis"/> as <see cref="Consent.Explanation"/> names it, such as own-register.</param>
 /// <param name="Items">What was disclosed or written.</param>
 /// <param name="BySelf">The person's own visit to the portal: nobody else's eyes.</param>
 /// <param name="AppName">The app that the person had let at her records; null when it was none.</param>

@@ -44,7 +44,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
         return _kept.Set(key, signed, new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = Grant.MaxLifetime / 2 });
     }
 
-    /// <summary>A grant to read declarations and open service events, and nothing else.</summary>
+    /// <summary>A grant for the gateway's own questions: what decisions rest on, and how many entries a scope would admit. It shows nothing of an entry.</summary>
     public string ForPolicy(Requester requester, Pseudonym compartment) => For(requester, compartment, GrantUse.Policy, PolicyScope, null);
 
     /// <summary>A grant to open the audit entries about the requester themselves, or whom they represent.</summary>

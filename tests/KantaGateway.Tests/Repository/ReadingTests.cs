@@ -100,8 +100,8 @@ public abstract class ReadingTests : IAsyncLifetime
         Assert.Equal(consent, (string)Assert.Single(policy["consents"]!.AsArray())!["id"]!);
         Assert.Equal(3, (long)Assert.Single(policy["order"]!.AsArray())!);
         var serviceEvent = Assert.Single(policy["serviceEvents"]!.AsArray())!;
-        Assert.Equal(("1.2.246.10.11111111.14.1", open, RepositoryWorld.Aurora, "in-progress"),
-            ((string)serviceEvent["oid"]!, (string)serviceEvent["encounter"]!, (string)serviceEvent["controller"]!, (string)serviceEvent["status"]!));
+        Assert.Equal(("1.2.246.10.11111111.14.1", RepositoryWorld.Aurora, "in-progress"),
+            ((string)serviceEvent["oid"]!, (string)serviceEvent["controller"]!, (string)serviceEvent["status"]!));
 
         Assert.Equal(HttpStatusCode.OK, (await aurora.WithPolicy(3).SearchAsync("Observation")).Status);
         var moved = await aurora.WithPolicy(2).SearchAsync("Observation");
