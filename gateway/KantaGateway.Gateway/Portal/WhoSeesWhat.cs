@@ -95,14 +95,18 @@ internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, 
         var (policy, now) = (asked.Policy, asked.At);
         var decision = Preview.Of(onlooker, policy, now);
         var permit = decision as Decision.Permit;
-        var scopes = EntryExplanation.PartsOf(permit?.Scope ?? DisclosureScope.Nothing);
+        var reached = permit?.Scope ?? DisclosureScope.Nothing;
+        // What is not even seen where all is disclosed never is: the signed form of a declaration, and what tells of one (EHDS Art. 8).
+        IReadOnlyList<DisclosureScope> scopes = [.. EntryExplanation.PartsOf(reached), new() { Breadth = Breadth.Disclosed, Controller = reached.Controller, Register = reached.Register }];
         var counted = await preview.CountAsync(citizen, person, new() { Within = asked.Permit.Scope, Scopes = scopes, Only = new(type, id) }, cancel);
         if (counted is not [{ Count: 1 } found])
             throw new FaultException(Fault.Absent);
         var entry = new EntryPlace(type, id, found.Controller, found.Register, found.ServiceEvent);
         bool[] shown = [.. found.Seen.Select(count => count > 0)];
         return (new(entry, onlooker.IsTreating || (onlooker.Organisation is { } its && policy.RelationshipOf(its.ToString(), null, now) is not null), permit is not null && shown[0],
-            permit is null ? [new(Why.Refused, [])] : EntryExplanation.Of(permit, entry, shown, policy, onlooker.IsEmergency, now), permit?.Basis, permit?.Rules ?? []), asked);
+            permit is null ? [new(Why.Refused, [])]
+                : !shown[^1] && !permit.Rules.Contains(Rule.RetentionOver) ? [new(Why.NeverDisclosed, [])]
+                : EntryExplanation.Of(permit, entry, shown, policy, onlooker.IsEmergency, now), permit?.Basis, permit?.Rules ?? []), asked);
     }
 
     /// <summary>Lets who reads the person's declarations ask: the answers rest on them. Whoever is not shown them is told nothing.</summary>

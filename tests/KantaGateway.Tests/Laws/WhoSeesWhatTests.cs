@@ -96,6 +96,33 @@ public class WhoSeesWhatTests
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
     }
 
+    /// <summary>EHDS Art. 8: whoever has a permission sees an ordinary document, and never the form in which something was denied.</summary>
+    [Fact]
+    public async Task The_signed_form_of_a_declaration_is_explained_as_what_nobody_else_is_shown()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        await house.AdmitAsync();
+        var document = JsonNode.Parse($$$"""{"resourceType":"DocumentReference","status":"current","subject":{"reference":"Patient/{{{house.PatientId}}}"},"content":[{"attachment":{"title":"Kieltolomake"}}]}""")!;
+        var form = (await house.Aurora.System.CreateAsync("DocumentReference", HouseInMemory.Json(document))).Stored!.Value.Id;
+        using var citizen = await SignedInAsync(house, 0);
+        await citizen.BeInformedAsync();
+        await citizen.PermitAsync();
+        Assert.Equal((true, "permission"), await OfFormAsync(Revontuli));
+        var consent = JsonNode.Parse(Declarations.Denial(house.PatientId, new DenialTarget.OfServiceEvent("1.2.246.10.99000011.14.2026.7"), DateTimeOffset.UtcNow))!;
+        consent["organization"] = JsonNode.Parse($$$"""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:{{{Aurora}}}"}}]""");
+        consent["sourceReference"] = JsonNode.Parse($$$"""{"reference":"DocumentReference/{{{form}}}"}""");
+        Assert.Equal(201, (await house.Aurora.System.CreateAsync("Consent", HouseInMemory.Json(consent))).Status);
+        Assert.Equal((false, "never-disclosed"), await OfFormAsync(Revontuli));
+        Assert.Equal((true, "own-register"), await OfFormAsync(Aurora));
+        Assert.Equal(404, (await house.Reader.ReadAsync("DocumentReference", form)).Status);
+
+        async Task<(bool, string)> OfFormAsync(string organisation)
+        {
+            using var answer = Read(await citizen.AskAsync(Explain, Asking("DocumentReference", form, organisation)));
+            return (answer.RootElement.GetProperty("sees").GetBoolean(), answer.RootElement.GetProperty("because")[0].GetProperty("code").GetString()!);
+        }
+    }
+
     /// <summary>Of prescriptions a single one can be denied (kanta.fi, sharing of prescription data), from the form to the edge; and an emergency opens it where the person chose so.</summary>
     [Fact]
     public async Task A_prescription_that_is_denied_in_the_portal_is_hidden_from_the_next_request_on()
