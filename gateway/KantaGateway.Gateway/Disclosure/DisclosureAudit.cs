@@ -81,7 +81,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
 
     /// <summary>That records are about to be looked into for emergencies that wait for their review. What is found there decides, and leaves by <see cref="ReviewableAsync"/> alone.</summary>
     /// <exception cref="FaultException">It is not on disk; look into none.</exception>
-    public Task LookAsync(HttpContext context, Requester professional, IEnumerable<Pseudonym> people) => AppendAsync(null, Record(context, professional, null, AuditKind.AuthorizationDecision) with
+    public Task LookAsync(HttpContext context, Requester professional, IEnumerable<Pseudonym> people) => AppendAsync(null, Record(context, professional, null, AuditKind.Rest) with
     {
         OutcomeDescription = "Looked whether emergencies wait for their review.",
         Items = [.. people.Select(person => new AuditItem("Patient", ids.PatientId(person), null, null))],
