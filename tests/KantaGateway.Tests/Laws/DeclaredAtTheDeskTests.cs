@@ -479,10 +479,18 @@ public class DeclaredAtTheDeskTests
             Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Consent", declared)).Status);
         Assert.Equal(200, (await house.Reader.ReadAsync("MedicationRequest", prescription)).Status);
 
-        FhirReply[] replies = [.. await Task.WhenAll(new[] { Guid.NewGuid().ToString("D"), prescription }.Select(id =>
-            house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Denial(house.PatientId, new DenialTarget.OfPrescription(id), now)))))];
+        string[] named = [Guid.NewGuid().ToString("D"), prescription];
+        var replies = await Task.WhenAll(named.Select(id => house.Revontuli.System.CreateAsync("Consent", AtDesk(Declarations.Denial(house.PatientId, new DenialTarget.OfPrescription(id), now)))));
         Assert.All(replies, reply => Assert.Equal(201, reply.Status));
-        Assert.Equal(replies[0].Text.Length, replies[1].Text.Length);
+        // But for what each was sent with, and for what every stored one is given.
+        var said = replies.Select((reply, i) =>
+        {
+            var stored = JsonNode.Parse(reply.Text.Replace(named[i], "the prescription", StringComparison.Ordinal))!.AsObject();
+            Assert.Equal(3, stored["meta"]!.AsObject().Count + (stored.Remove("id") ? 1 : 0));
+            stored.Remove("meta");
+            return stored.ToJsonString();
+        }).ToList();
+        Assert.Equal(said[0], said[1]);
         Assert.Equal(404, (await house.Reader.ReadAsync("MedicationRequest", prescription)).Status);
         // Elsewhere what is referred to has to be there.
         var astray = JsonNode.Parse(AtDesk(Declarations.Permit(house.PatientId, now)))!;
