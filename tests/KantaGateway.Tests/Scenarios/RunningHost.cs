@@ -92,14 +92,23 @@ sealed class RunningHost : IAsyncDisposable
         return host;
     }
 
-    /// <summary>A free port whose two successors are free too: broker and metrics listen there.</summary>
+    private static readonly HashSet<int> Given = [];
+
+    /// <summary>
+    /// A free port whose two successors are free too: broker and metrics listen there. Below those that the system gives to connections that go out, and
+    /// each is given once.
+    /// </summary>
     public static int FreePorts()
     {
         for (var attempt = 0; attempt < 200; attempt++)
         {
             var port = RandomNumberGenerator.GetInt32(20_000, 32_000);
-            if (Enumerable.Range(port, 3).All(IsFree))
-                return port;
+            lock (Given)
+                if (!Enumerable.Range(port - 2, 5).Any(Given.Contains) && Enumerable.Range(port, 3).All(IsFree))
+                {
+                    Given.Add(port);
+                    return port;
+                }
         }
         throw new InvalidOperationException("No three free ports in a row.");
     }
