@@ -133,9 +133,27 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
     [Fact]
     public async Task One_that_was_cut_off_after_its_key_was_made_makes_no_second_key()
     {
+        // It is decided, and its key cannot be made.
+        var beside = _keys.Options.KeyFile + ".new";
+        Directory.CreateDirectory(beside);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await HoldAsync("one", 2));
+        Directory.Delete(beside);
+        await _keys.StopAsync();
+        // As a kill leaves it that comes before it is written as done.
+        var made = new WrappingKey(2, RandomNumberGenerator.GetBytes(32));
+        var file = KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true);
+        (file with { WrappingKeys = [.. file.WrappingKeys!, made] }).Write(_keys.Options.KeyFile, overwrite: true);
+        await _keys.StartAsync();
+        Assert.Equal(2, (await CreateAsync()).Wrapped[4]);
+        Assert.Equal(made.Key, KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true).WrappingKeys!.Single(key => key.Version == 2).Key);
+    }
+
+    [Fact]
+    public async Task One_that_cannot_be_written_down_makes_no_key()
+    {
         Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
         var file = await File.ReadAllTextAsync(_keys.Options.KeyFile);
-        // The ceremony cannot be written as done: nor as decided, so nothing of it happens.
+        // It cannot be written as decided, so nothing of it happens.
         Directory.CreateDirectory(Ceremonies + ".new");
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await HoldAsync("two", 3));
         Assert.Equal(file, await File.ReadAllTextAsync(_keys.Options.KeyFile));
