@@ -19,36 +19,23 @@ internal static class DeskForms
     private sealed record FormBody(JsonElement Consent);
 
     public static void MapDeskForms(this IEndpointRouteBuilder app, PortalEndpoint marker) =>
-        app.MapPost("/consent/v1/print", AnswerAsync).WithMetadata(marker, PassesDecision.Instance);
+        app.MapPost("/consent/v1/print", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance);
 
-    private static async Task AnswerAsync(HttpContext context)
+    private static async Task AnswerAsync(HttpContext context, Requester requester)
     {
         var services = context.RequestServices;
-        Requester? requester = null;
-        try
-        {
-            (requester, var fault) = await services.GetRequiredService<IIdentification>().IdentifyAsync(context);
-            if (requester is null)
-                throw new FaultException(fault ?? new(FaultKind.NotIdentified, "The caller is not identified."));
-            if (requester.Kind == RequesterKind.Citizen)
-                throw new FaultException(new(FaultKind.Denied, "This is a clinic's form. The person prints at the portal, at /consent/print."));
-            var interaction = new Interaction { Kind = InteractionKind.Validate, Type = "Consent", Compartment = Pseudonym.Directory, Needs = [("Consent", 'r')] };
-            var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
-            var decision = ConsentDecision.Decide(requester, interaction, PolicySnapshot.Empty, null, now);
-            if (decision is not Decision.Permit permit)
-                throw new FaultException(Refusals.FaultOf(decision is Decision.Deny deny ? deny.Reason : DenyReason.NoLegalBasis));
-            var consent = JsonRequests.Read<FormBody>(await JsonRequests.BodyAsync(context.Request)).Consent;
-            var html = Encoding.UTF8.GetBytes(FormOf(services, requester, consent, now) ?? throw new FaultException(Refusals.FaultOf(DenyReason.UnknownDeclaration)));
-            context.Response.Headers[Receipt.Header] = await services.GetRequiredService<DisclosureAudit>()
-                .OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, now, StatusCodes.Status200OK, null);
-            context.Response.ContentType = "text/html; charset=utf-8";
-            context.Response.ContentLength = html.Length;
-            await context.Response.Body.WriteAsync(html, context.RequestAborted);
-        }
-        catch (FaultException refused) when (!context.Response.HasStarted)
-        {
-            await JsonRequests.RefuseAsync(context, requester, refused.Fault);
-        }
+        if (requester.Kind == RequesterKind.Citizen)
+            throw new FaultException(new(FaultKind.Denied, "This is a clinic's form. The person prints at the portal, at /consent/print."));
+        var interaction = new Interaction { Kind = InteractionKind.Validate, Type = "Consent", Compartment = Pseudonym.Directory, Needs = [("Consent", 'r')] };
+        var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
+        var decision = ConsentDecision.Decide(requester, interaction, PolicySnapshot.Empty, null, now);
+        if (decision is not Decision.Permit permit)
+            throw new FaultException(Refusals.FaultOf(decision is Decision.Deny deny ? deny.Reason : DenyReason.NoLegalBasis));
+        var consent = JsonRequests.Read<FormBody>(await JsonRequests.BodyAsync(context.Request)).Consent;
+        var html = Encoding.UTF8.GetBytes(FormOf(services, requester, consent, now) ?? throw new FaultException(Refusals.FaultOf(DenyReason.UnknownDeclaration)));
+        context.Response.Headers[Receipt.Header] = await services.GetRequiredService<DisclosureAudit>()
+            .OutcomeAsync(context, requester, interaction, permit, PolicySnapshot.Empty, now, StatusCodes.Status200OK, null);
+        await JsonRequests.WriteAsync(context, html, "text/html; charset=utf-8");
     }
 
     /// <returns>Null: what is recorded of an access is not signed by the person.</returns>

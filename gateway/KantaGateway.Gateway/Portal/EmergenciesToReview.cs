@@ -16,52 +16,39 @@ namespace KantaGateway.Gateway.Portal;
 internal static class EmergenciesToReview
 {
     public static void MapEmergenciesToReview(this IEndpointRouteBuilder app, PortalEndpoint marker) =>
-        app.MapGet("/consent/v1/emergencies", AnswerAsync).WithMetadata(marker, PassesDecision.Instance);
+        app.MapGet("/consent/v1/emergencies", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance);
 
-    private static async Task AnswerAsync(HttpContext context)
+    private static async Task AnswerAsync(HttpContext context, Requester requester)
     {
         var services = context.RequestServices;
-        Requester? requester = null;
-        try
+        var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
+        var interaction = new Interaction { Kind = InteractionKind.Search, Type = "Consent", Compartment = Pseudonym.Directory, Needs = [("Consent", 's')] };
+        if (ConsentDecision.Decide(requester, interaction, PolicySnapshot.Empty, null, now) is Decision.Deny deny)
+            throw new FaultException(Refusals.FaultOf(deny.Reason));
+        // Who could settle none is told of none.
+        if (!ConsentDecision.MayReview(requester, OfAnother(requester)))
+            throw new FaultException(Refusals.FaultOf(DenyReason.NoReview));
+        var waiting = await services.GetRequiredService<EmergencyTrail>().WaitingForAsync(context, requester);
+        var ids = services.GetRequiredService<IdentifierCipher>();
+        var body = JsonSerializer.SerializeToUtf8Bytes(new
         {
-            (requester, var fault) = await services.GetRequiredService<IIdentification>().IdentifyAsync(context);
-            if (requester is null)
-                throw new FaultException(fault ?? new(FaultKind.NotIdentified, "The caller is not identified."));
-            var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
-            var interaction = new Interaction { Kind = InteractionKind.Search, Type = "Consent", Compartment = Pseudonym.Directory, Needs = [("Consent", 's')] };
-            if (ConsentDecision.Decide(requester, interaction, PolicySnapshot.Empty, null, now) is Decision.Deny deny)
-                throw new FaultException(Refusals.FaultOf(deny.Reason));
-            // Who could settle none is told of none.
-            if (!ConsentDecision.MayReview(requester, OfAnother(requester)))
-                throw new FaultException(Refusals.FaultOf(DenyReason.NoReview));
-            var waiting = await services.GetRequiredService<EmergencyTrail>().WaitingForAsync(context, requester);
-            var ids = services.GetRequiredService<IdentifierCipher>();
-            var body = JsonSerializer.SerializeToUtf8Bytes(new
+            asOf = now,
+            emergencies = waiting.SelectMany(one => one.Emergencies.Select(emergency => new
             {
-                asOf = now,
-                emergencies = waiting.SelectMany(one => one.Emergencies.Select(emergency => new
-                {
-                    emergency = "Consent/" + emergency.Id,
-                    patient = "Patient/" + ids.PatientId(one.Person),
-                    professional = emergency.Professional,
-                    unit = emergency.Unit,
-                    reason = Declarations.ReasonCodes.First(known => known.Value == emergency.Reason).Key,
-                    recorded = emergency.At,
-                    until = emergency.Until,
-                    settleBy = emergency.At + EmergencyAccess.ReviewedWithin,
-                })).OrderBy(one => one.settleBy),
-            }, JsonSerializerOptions.Web);
-            if (waiting.Count > 0)
-                context.Response.Headers[Receipt.Header] = await services.GetRequiredService<DisclosureAudit>().ReviewableAsync(context, requester, waiting);
-            context.Response.Headers.CacheControl = "no-store";
-            context.Response.ContentType = "application/json";
-            context.Response.ContentLength = body.Length;
-            await context.Response.Body.WriteAsync(body, context.RequestAborted);
-        }
-        catch (FaultException refused) when (!context.Response.HasStarted)
-        {
-            await JsonRequests.RefuseAsync(context, requester, refused.Fault);
-        }
+                emergency = "Consent/" + emergency.Id,
+                patient = "Patient/" + ids.PatientId(one.Person),
+                professional = emergency.Professional,
+                unit = emergency.Unit,
+                reason = Declarations.ReasonCodes.First(known => known.Value == emergency.Reason).Key,
+                recorded = emergency.At,
+                until = emergency.Until,
+                settleBy = emergency.At + EmergencyAccess.ReviewedWithin,
+            })).OrderBy(one => one.settleBy),
+        }, JsonSerializerOptions.Web);
+        if (waiting.Count > 0)
+            context.Response.Headers[Receipt.Header] = await services.GetRequiredService<DisclosureAudit>().ReviewableAsync(context, requester, waiting);
+        context.Response.Headers.CacheControl = "no-store";
+        await JsonRequests.WriteAsync(context, body);
     }
 
     /// <summary>An emergency of somebody else in no unit of the organisation: whoever may settle any may settle this.</summary>

@@ -9,13 +9,44 @@ using Microsoft.Net.Http.Headers;
 
 namespace KantaGateway.Gateway.Portal;
 
-/// <summary>Bodies of the addresses under <c>/consent/v1</c>, and their refusals.</summary>
+/// <summary>What the addresses under <c>/consent/v1</c> have in common: who asks, bodies, answers and refusals.</summary>
 internal static class JsonRequests
 {
     /// <summary>Largest body, bytes: a Consent with a signed form is for saving, not for asking.</summary>
     private const int MaxBody = 64 * 1024;
 
     private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict) { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+
+    /// <summary>Identifies who asks, and answers; a refusal of either is recorded, with who it was once that is known, and answered.</summary>
+    public static async Task AnswerAsync(HttpContext context, Func<HttpContext, Task<Requester>> identify, Func<HttpContext, Requester, Task> answer)
+    {
+        Requester? requester = null;
+        try
+        {
+            requester = await identify(context);
+            await answer(context, requester);
+        }
+        catch (FaultException refused) when (!context.Response.HasStarted)
+        {
+            await RefuseAsync(context, requester, refused.Fault);
+        }
+    }
+
+    /// <summary>Who asks, by access token.</summary>
+    /// <exception cref="FaultException">Nobody is identified.</exception>
+    public static async Task<Requester> IdentifyAsync(HttpContext context)
+    {
+        var (requester, fault) = await context.RequestServices.GetRequiredService<IIdentification>().IdentifyAsync(context);
+        return requester ?? throw new FaultException(fault ?? new(FaultKind.NotIdentified, "The caller is not identified."));
+    }
+
+    /// <summary>Writes the answer; headers of its own are set before.</summary>
+    public static async Task WriteAsync(HttpContext context, ReadOnlyMemory<byte> body, string type = "application/json")
+    {
+        context.Response.ContentType = type;
+        context.Response.ContentLength = body.Length;
+        await context.Response.Body.WriteAsync(body, context.RequestAborted);
+    }
 
     /// <exception cref="FaultException">It is no JSON, or too long.</exception>
     public static async Task<ReadOnlyMemory<byte>> BodyAsync(HttpRequest request)
@@ -61,7 +92,7 @@ internal static class JsonRequests
 
     /// <summary>Records the refusal and answers with it; where it cannot be recorded the answer says only that.</summary>
     /// <param name="requester">Null: not identified.</param>
-    public static Task RefuseAsync(HttpContext context, Requester? requester, Fault fault) =>
+    private static Task RefuseAsync(HttpContext context, Requester? requester, Fault fault) =>
         // That there were too many was recorded when it began.
         fault.Kind == FaultKind.TooMany ? FaultWriter.WriteAsync(context, fault)
             : context.RequestServices.GetRequiredService<DisclosureAudit>().RefuseAsync(context, requester, null, fault, fault.Kind.ToString());

@@ -83,29 +83,18 @@ internal static class WhoSeesWhatEndpoints
         }, asked with { Interaction = asked.Interaction with { Query = $"explain {seen.Entry.Type}/{seen.Entry.Id}" } });
     }
 
-    /// <summary>Identifies the citizen, answers, and has on disk what was told before the first byte leaves (law 1).</summary>
-    private static async Task AnswerAsync(HttpContext context, Func<HttpContext, Requester, ReadOnlyMemory<byte>, Task<(object, Asked)>> ask)
+    /// <summary>Answers a citizen, and has on disk what was told before the first byte leaves (law 1).</summary>
+    private static Task AnswerAsync(HttpContext context, Func<HttpContext, Requester, ReadOnlyMemory<byte>, Task<(object, Asked)>> ask) => JsonRequests.AnswerAsync(context, CitizenAsync, async (context, citizen) =>
     {
-        var audit = context.RequestServices.GetRequiredService<DisclosureAudit>();
-        Requester? citizen = null;
-        try
-        {
-            citizen = await CitizenAsync(context);
-            context.Features.Set<IRequesterFeature>(new RequesterFeature(citizen));
-            var (answer, asked) = await ask(context, citizen, await JsonRequests.BodyAsync(context.Request));
-            var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, Answers);
-            var national = context.RequestServices.GetRequiredService<GatewayOptions>().NationalOrganisation;
-            var told = DisclosureManifest.Of([.. asked.Policy.Declarations.Select(d => new ManifestItem("Consent", d.Id, d.VersionId, d.RecordedBy ?? national))], bytes);
-            context.Response.Headers[Receipt.Header] = await audit.OutcomeAsync(context, citizen, asked.Interaction, asked.Permit, asked.Policy, asked.At, StatusCodes.Status200OK, told);
-            context.Response.ContentType = "application/json";
-            context.Response.ContentLength = bytes.Length;
-            await context.Response.Body.WriteAsync(bytes, context.RequestAborted);
-        }
-        catch (FaultException refused) when (!context.Response.HasStarted)
-        {
-            await JsonRequests.RefuseAsync(context, citizen, refused.Fault);
-        }
-    }
+        context.Features.Set<IRequesterFeature>(new RequesterFeature(citizen));
+        var (answer, asked) = await ask(context, citizen, await JsonRequests.BodyAsync(context.Request));
+        var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, Answers);
+        var national = context.RequestServices.GetRequiredService<GatewayOptions>().NationalOrganisation;
+        var told = DisclosureManifest.Of([.. asked.Policy.Declarations.Select(d => new ManifestItem("Consent", d.Id, d.VersionId, d.RecordedBy ?? national))], bytes);
+        context.Response.Headers[Receipt.Header] = await context.RequestServices.GetRequiredService<DisclosureAudit>()
+            .OutcomeAsync(context, citizen, asked.Interaction, asked.Permit, asked.Policy, asked.At, StatusCodes.Status200OK, told);
+        await JsonRequests.WriteAsync(context, bytes);
+    });
 
     /// <summary>The citizen by access token where one is sent, else by her session, which may be for another.</summary>
     private static async Task<Requester> CitizenAsync(HttpContext context)
@@ -113,15 +102,8 @@ internal static class WhoSeesWhatEndpoints
         var services = context.RequestServices;
         var identification = services.GetRequiredService<IIdentification>();
         if (context.Request.Headers.Authorization.Count > 0)
-        {
-            var (requester, fault) = await identification.IdentifyAsync(context);
-            return requester switch
-            {
-                null => throw new FaultException(fault ?? new(FaultKind.NotIdentified, "The caller is not identified.")),
-                { Kind: RequesterKind.Citizen } => requester,
-                _ => throw new FaultException(new(FaultKind.Denied, "This is told to the person alone: at the portal, or through an app that the person lets ask.")),
-            };
-        }
+            return await JsonRequests.IdentifyAsync(context) is { Kind: RequesterKind.Citizen } person ? person
+                : throw new FaultException(new(FaultKind.Denied, "This is told to the person alone: at the portal, or through an app that the person lets ask."));
         if (identification.PortalRequester(context) is not { } citizen)
             throw new FaultException(PortalSessions.AreAway(context) ? new(FaultKind.IdentificationUnavailable, "Sessions cannot be read at the moment. Try again.")
                 : new(FaultKind.NotIdentified, "Sign in at the portal, or send the access token of an app that the person lets ask."));
