@@ -1,3 +1,5 @@
+using KantaGateway.Fhir.Grants;
+
 namespace KantaGateway.Keys.Backends;
 
 /// <summary>Where the wrapping keys and the pseudonym key are: a file, an HSM, or a service. From the last two they never come out.</summary>
@@ -8,7 +10,7 @@ namespace KantaGateway.Keys.Backends;
 interface IKeyBackend : IDisposable
 {
     /// <summary>Bytes of a sealed data key.</summary>
-    const int SealedLength = 12 + DataKeys.KeyLength + 16;
+    const int SealedLength = WrappedKey.Length - WrappedKey.HeaderLength;
 
     /// <summary>Versions of the wrapping key that it has, 1 and up, in their order. Which of them serve, <see cref="Ceremonies.WrappingVersions"/> says.</summary>
     /// <exception cref="KeyBackendException">The backend does not answer.</exception>
