@@ -40,7 +40,7 @@ public static class RepositoryHost
         builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
             s.GetRequiredService<IdentifierCipher>(), s.GetRequiredService<TimeProvider>(), options.OpenCompartments, options.OpenBytes, TimeSpan.FromSeconds(options.OpenSeconds)));
         // Read at the start: a table that cannot be read stops it, and does not leave entries without protection.
-        builder.Services.AddSingleton(ReadProtectionRules(options));
+        builder.Services.AddSingleton(ProtectionRules.Of(options.ProtectedServicesFile, options.ProtectedPracticesFile));
         builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
             .AddSingleton<Changes>().AddSingleton<ArrivedContents>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
             .AddHostedService<ContentSweep>()
@@ -60,18 +60,6 @@ public static class RepositoryHost
     private static ICompartmentStore OpenStore(RepositoryOptions options) => options.Postgres is { } connection
         ? PostgresStore.OpenAsync(connection, options.CreateStores, CancellationToken.None).GetAwaiter().GetResult()
         : new SqliteStore(options.DatabaseFile, options.CreateStores);
-
-    private static ProtectionRules ReadProtectionRules(RepositoryOptions options)
-    {
-        var rules = options.ProtectedServicesFile is { } file ? Read(file) : ProtectionRules.Default;
-        return options.ProtectedPracticesFile is { } practices ? rules.And(Read(practices)) : rules;
-
-        static ProtectionRules Read(string file)
-        {
-            using var stream = File.OpenRead(file);
-            return ProtectionRules.Read(stream);
-        }
-    }
 
     private static byte[] ReadServerKey(string file) => Convert.FromBase64String(File.ReadAllText(file).Trim());
 

@@ -68,6 +68,22 @@ public sealed class ProtectionRules
         }
     }
 
+    /// <summary>The rules of a deployment, which gateway and repository read alike.</summary>
+    /// <param name="services">File of the rules; null: those that come with the product.</param>
+    /// <param name="practices">File of rules beside them, of practices that are wholly one service; null: none.</param>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public static ProtectionRules Of(string? services, string? practices)
+    {
+        var rules = services is null ? Default : Read(services);
+        return practices is null ? rules : rules.And(Read(practices));
+
+        static ProtectionRules Read(string file)
+        {
+            using var stream = File.OpenRead(file);
+            return ProtectionRules.Read(stream);
+        }
+    }
+
     /// <summary>These rules and others beside them.</summary>
     public ProtectionRules And(ProtectionRules others) => new(_rules.Concat(others._rules).SelectMany(static r => r), [.. _neutral, .. others._neutral]);
 

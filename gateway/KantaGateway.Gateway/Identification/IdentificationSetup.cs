@@ -71,7 +71,7 @@ public static class IdentificationSetup
         }
         services.AddSingleton<SubjectTokens>();
         services.AddSingleton<ClinicSignIn>();
-        services.AddSingleton(ReadProtectionRules(options));
+        services.AddSingleton(ProtectionRules.Of(options.ProtectedServicesFile, options.ProtectedPracticesFile));
         services.AddSingleton<IIdentification, CallerIdentification>();
         services.AddSingleton<BrokerKeys>();
         services.AddSingleton<CitizenSignIn>();
@@ -187,17 +187,5 @@ public static class IdentificationSetup
             handler.SslOptions.ClientCertificates = [X509CertificateLoader.LoadPkcs12(pem.Export(X509ContentType.Pkcs12), null)];
         }
         return handler;
-    }
-
-    private static ProtectionRules ReadProtectionRules(GatewayOptions options)
-    {
-        var rules = options.ProtectedServicesFile is { } file ? Read(file) : ProtectionRules.Default;
-        return options.ProtectedPracticesFile is { } practices ? rules.And(Read(practices)) : rules;
-
-        static ProtectionRules Read(string file)
-        {
-            using var stream = File.OpenRead(file);
-            return ProtectionRules.Read(stream);
-        }
     }
 }
