@@ -84,6 +84,10 @@ public sealed record Withheld
     [JsonPropertyName("v")]
     public ProtectedService SeenServices { get; init; }
 
+    /// <summary>Protected services that are seen besides in the own register: all that its controller records is of them (§26.2).</summary>
+    [JsonPropertyName("o")]
+    public ProtectedService SeenServicesOfOwn { get; init; }
+
     /// <summary>Entries that a minor's custodians may not see: denied them by a minor able to decide, or not known (§51; THL 1.2.246.537.5.40202 3 and 4).</summary>
     [JsonPropertyName("c")]
     public bool FromCustodians { get; init; }
@@ -107,8 +111,8 @@ public sealed record Withheld
         && SpeciallyProtected == other.SpeciallyProtected && FromCustodians == other.FromCustodians
         && UnknownShownBefore == other.UnknownShownBefore && UnreleasedAt == other.UnreleasedAt
         && NameLists.Same(ServiceEvents, other.ServiceEvents) && NameLists.Same(Registers, other.Registers)
-        && SeenServices == other.SeenServices && NameLists.Same(Prescriptions, other.Prescriptions));
+        && SeenServices == other.SeenServices && SeenServicesOfOwn == other.SeenServicesOfOwn && NameLists.Same(Prescriptions, other.Prescriptions));
 
-    public override int GetHashCode() => HashCode.Combine(SpeciallyProtected, SeenServices, FromCustodians, UnknownShownBefore, UnreleasedAt,
+    public override int GetHashCode() => HashCode.Combine(SpeciallyProtected, (SeenServices, SeenServicesOfOwn), FromCustodians, UnknownShownBefore, UnreleasedAt,
         NameLists.Hash(ServiceEvents), NameLists.Hash(Registers), NameLists.Hash(Prescriptions));
 }

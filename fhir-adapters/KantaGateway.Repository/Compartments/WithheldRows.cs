@@ -65,7 +65,13 @@ sealed class WithheldRows
     public static WithheldRows Of(RowTable table, Withheld withheld, int head)
     {
         var finding = new Finding(table, withheld, head);
-        var (entries, fromOthers) = finding.Protected();
+        var (entries, fromOthers) = finding.Protected(withheld.SeenServices | withheld.SeenServicesOfOwn);
+        // What is seen in the own register alone is hidden from it when it is others'.
+        if ((withheld.SeenServicesOfOwn & ~withheld.SeenServices) != 0)
+        {
+            var (ofOthers, naming) = finding.Protected(withheld.SeenServices);
+            fromOthers = Union(fromOthers, Union(ofOthers, naming));
+        }
         return new(withheld, head, Union(finding.Denied(), fromOthers), Union(entries, finding.Closed()));
     }
 
@@ -128,13 +134,14 @@ sealed class WithheldRows
         /// Entries of specially protected services that are not seen: by their own labels, or because the Encounter of their service event has one
         /// today (§26.2).
         /// </summary>
+        /// <param name="seen">Services that are seen nevertheless.</param>
         /// <returns>
         /// The entries, and what is hidden from others only: Patient records that are labelled so, which are no entries and which their own register
         /// works with, and what another register than the visit's tells of the visit.
         /// </returns>
-        public (BitArray? Entries, BitArray? FromOthers) Protected()
+        public (BitArray? Entries, BitArray? FromOthers) Protected(ProtectedService seen)
         {
-            if (!withheld.SpeciallyProtected || (table.Services & ~withheld.SeenServices) == 0)
+            if (!withheld.SpeciallyProtected || (table.Services & ~seen) == 0)
                 return default;
             // Of the register's own Encounters only: nobody closes another's entries with an OID of theirs.
             var services = new Dictionary<(int Register, string Event), ProtectedService>();
@@ -147,7 +154,7 @@ sealed class WithheldRows
             {
                 ref readonly var facts = ref table.FactsOf(sequence);
                 var extras = table.ExtrasOf(facts);
-                if (!IsUnseen((extras.Labels?.Services ?? 0) | (facts.Event == 0 || services.Count == 0 ? ProtectedService.None : services.GetValueOrDefault((facts.Register, table.EventOf(facts)!)))))
+                if (!IsUnseen((extras.Labels?.Services ?? 0) | (facts.Event == 0 || services.Count == 0 ? ProtectedService.None : services.GetValueOrDefault((facts.Register, table.EventOf(facts)!))), seen))
                     continue;
                 if ((facts.Marks & RowTable.RowMarks.Patient) != 0)
                     (patients ??= new(head + 1))[sequence] = true;
@@ -162,8 +169,8 @@ sealed class WithheldRows
         }
 
         // Of several services any that is seen opens it; a label that nothing is known of is opened by nothing else.
-        private bool IsUnseen(ProtectedService services) => services != 0
-            && ((services & withheld.SeenServices) == 0 || (services & ~withheld.SeenServices & ProtectedService.Unknown) != 0);
+        private static bool IsUnseen(ProtectedService services, ProtectedService seen) => services != 0
+            && ((services & seen) == 0 || (services & ~seen & ProtectedService.Unknown) != 0);
 
         /// <summary>
         /// Entries that are closed to a minor's custodians (§34, §51), or not yet released to the person; never a Patient record, and never a Consent: nobody

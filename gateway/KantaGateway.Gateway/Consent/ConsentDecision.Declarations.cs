@@ -55,7 +55,7 @@ public static partial class ConsentDecision
             Controller = organisation,
             Register = register,
             // The form may be a protected entry itself, as all that a practice of psychotherapy stores.
-            Withheld = requester.Kind == RequesterKind.Professional ? SightOf(requester, register, relationship, policy.At(now), now).Within(requester).WithheldFromOwn : Withheld.Nothing,
+            Withheld = requester.Kind == RequesterKind.Professional ? SightOf(requester, register, relationship, policy.At(now), now).WithheldFromOwn : Withheld.Nothing,
             MayDeclare = true,
         }, [rule], RestsOnPolicy: true);
     }

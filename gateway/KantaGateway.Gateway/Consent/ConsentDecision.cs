@@ -160,13 +160,13 @@ public static partial class ConsentDecision
             return Disclosed(LegalBasis.Emergency, Rule.Emergency, state.DeniedInEmergency, others.InEmergency, null, null);
         }
 
-        Decision.Permit Own(Rule missing) => OwnRegister(requester, interaction, sight.Register, state.Permits, reach, missing, sight.Within(requester));
+        Decision.Permit Own(Rule missing) => OwnRegister(requester, interaction, sight.Register, state.Permits, reach, missing, sight);
 
         Decision.Permit Disclosed(LegalBasis basis, Rule path, DenialsInForce denials, IReadOnlyList<string>? typesOfOthers, IReadOnlyList<ScopeFilter>? filtersOfOthers,
             IReadOnlyList<string>? onlyOf)
         {
             var types = reach.Types(requester, interaction.ReadsBy);
-            var key = new PermitKey(path, interaction.IsWrite, organisation, sight.Register, types, typesOfOthers, sight.OfService, sight.Confirmed, onlyOf);
+            var key = new PermitKey(path, interaction.IsWrite, organisation, sight.Register, types, typesOfOthers, sight.OfService, sight.Confirmed, sight.OfOwn, onlyOf);
             if (state.Permits.Find(key) is { } known)
                 return known;
             var rules = new List<Rule> { interaction.IsWrite ? Rule.Archive : Rule.OwnRegister, path, Rule.CareRelationship };
@@ -191,7 +191,7 @@ public static partial class ConsentDecision
                 Breadth = Breadth.Disclosed,
                 Controller = organisation,
                 Register = sight.Register,
-                Withheld = denials.WithheldFrom(sight.Seen),
+                Withheld = denials.WithheldFrom(sight.Seen, sight.OfOwn),
                 Types = types,
                 TypesOfOthers = typesOfOthers,
                 FiltersOfOthers = filtersOfOthers,
@@ -209,26 +209,27 @@ public static partial class ConsentDecision
     }
 
     private static Sight SightOf(Requester requester, string? register, CareRelationship? relationship, PolicyState state, DateTimeOffset now) =>
-        new(register ?? Register.Patient, relationship?.Services ?? ProtectedService.None, state.ConfirmedBy(requester.ProfessionalId, requester.Organisation.ToString(), requester.PurposeOfUse, now));
+        new(register ?? Register.Patient, relationship?.Services ?? ProtectedService.None, state.ConfirmedBy(requester.ProfessionalId, requester.Organisation.ToString(), requester.PurposeOfUse, now), requester.OwnServices);
 
     /// <summary>How a professional looks at protected entries, and in which register.</summary>
     /// <param name="Register">The own register of this request.</param>
     /// <param name="OfService">Services in which the organisation treats the person now.</param>
     /// <param name="Confirmed">Services that the professional has confirmed the need of.</param>
-    private readonly record struct Sight(string Register, ProtectedService OfService, ProtectedService Confirmed)
+    /// <param name="OfOwn">
+    /// Services that the controller is wholly of. What it has recorded is seen as in an event of them (§26.2): before and after the visit, and in one that names no unit of
+    /// the professional's; what others have recorded is not.
+    /// </param>
+    private readonly record struct Sight(string Register, ProtectedService OfService, ProtectedService Confirmed, ProtectedService OfOwn)
     {
         public ProtectedService Seen => OfService | Confirmed;
 
-        /// <summary>The same in the own register alone: what a controller that is wholly of one service has recorded is seen as in an event of it (§26.2), before and after the visit too.</summary>
-        public Sight Within(Requester requester) => this with { OfService = OfService | requester.OwnServices };
-
-        /// <summary>What of the own register is withheld.</summary>
-        public Withheld WithheldFromOwn => new() { SpeciallyProtected = true, SeenServices = Seen };
+        /// <summary>What is withheld of the own register where nothing else is reached.</summary>
+        public Withheld WithheldFromOwn => new() { SpeciallyProtected = true, SeenServices = Seen | OfOwn };
 
         public void AddTo(List<Rule> rules)
         {
             rules.Add(Rule.SpeciallyProtected);
-            if (OfService != ProtectedService.None)
+            if ((OfService | OfOwn) != ProtectedService.None)
                 rules.Add(Rule.OwnService);
             if (Confirmed != ProtectedService.None)
                 rules.Add(Rule.Confirmation);
@@ -249,7 +250,7 @@ public static partial class ConsentDecision
     {
         var own = interaction.IsWrite ? Rule.Archive : Rule.OwnRegister;
         var types = reach.Types(requester, interaction.ReadsBy);
-        var key = new PermitKey(missing ?? own, interaction.IsWrite, requester.Organisation.ToString(), register, types, null, sight?.OfService ?? ProtectedService.None, sight?.Confirmed ?? ProtectedService.None);
+        var key = new PermitKey(missing ?? own, interaction.IsWrite, requester.Organisation.ToString(), register, types, null, sight?.OfService ?? ProtectedService.None, sight?.Confirmed ?? ProtectedService.None, sight?.OfOwn ?? ProtectedService.None);
         if (permits.Find(key) is { } known)
             return known;
         var rules = new List<Rule> { own };

@@ -84,7 +84,7 @@ public static class EntryExplanation
         scope with { Withheld = new() { ServiceEvents = scope.Withheld.ServiceEvents } },
         scope with { Withheld = new() { Registers = scope.Withheld.Registers } },
         scope with { Withheld = new() { Prescriptions = scope.Withheld.Prescriptions } },
-        scope with { Withheld = new() { SpeciallyProtected = scope.Withheld.SpeciallyProtected, SeenServices = scope.Withheld.SeenServices } },
+        scope with { Withheld = new() { SpeciallyProtected = scope.Withheld.SpeciallyProtected, SeenServices = scope.Withheld.SeenServices, SeenServicesOfOwn = scope.Withheld.SeenServicesOfOwn } },
     ];
 
     /// <param name="permit">The decision.</param>

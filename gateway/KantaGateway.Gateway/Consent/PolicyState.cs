@@ -246,13 +246,15 @@ sealed class DenialsInForce
         || ServiceEvents.Count > other.ServiceEvents.Count || Registers.Count > other.Registers.Count || Prescriptions.Count > other.Prescriptions.Count;
 
     /// <summary>What is withheld from a professional who sees these protected services.</summary>
-    public Withheld WithheldFrom(ProtectedService seen)
+    /// <param name="seen">In every register.</param>
+    /// <param name="ofOwn">In the own one besides.</param>
+    public Withheld WithheldFrom(ProtectedService seen, ProtectedService ofOwn)
     {
         var made = Volatile.Read(ref _withheld);
         foreach (var known in made)
-            if (known.SeenServices == seen)
+            if (known.SeenServices == seen && known.SeenServicesOfOwn == ofOwn)
                 return known;
-        var withheld = new Withheld { ServiceEvents = ServiceEvents, Registers = Registers, Prescriptions = Prescriptions, SpeciallyProtected = true, SeenServices = seen };
+        var withheld = new Withheld { ServiceEvents = ServiceEvents, Registers = Registers, Prescriptions = Prescriptions, SpeciallyProtected = true, SeenServices = seen, SeenServicesOfOwn = ofOwn };
         Volatile.Write(ref _withheld, [.. made, withheld]);
         return withheld;
     }
@@ -295,7 +297,8 @@ sealed class PermitMemo
 /// <param name="TypesOfOthers">Types that the task reaches of others; one list for each task.</param>
 /// <param name="OfService">Protected services that are seen since the organisation treats in them.</param>
 /// <param name="Confirmed">Protected services that are seen by confirmation.</param>
+/// <param name="OfOwn">Protected services that are seen in the own register since the controller is wholly of them.</param>
 /// <param name="OnlyOf">Other controllers that are reached; one list for each deployment.</param>
 readonly record struct PermitKey(
     Rule Path, bool IsWrite, string Controller, string Register, IReadOnlyList<string>? Types, IReadOnlyList<string>? TypesOfOthers, ProtectedService OfService, ProtectedService Confirmed,
-    IReadOnlyList<string>? OnlyOf = null);
+    ProtectedService OfOwn = ProtectedService.None, IReadOnlyList<string>? OnlyOf = null);

@@ -256,8 +256,10 @@ public class ConsentDecisionTests
             Assert.Equal(ProtectedService.Psychotherapy, withheld(therapist, true).SeenServices);
             Assert.Equal(ProtectedService.Psychotherapy | ProtectedService.Psychiatry, withheld(therapist, true, "confirmed").SeenServices);
             Assert.Equal(ProtectedService.None, withheld(ConsentWorld.Requester("professional"), false).SeenServices);
-            // Where others' entries are shown too, only what the open event is of.
-            Assert.Equal(ProtectedService.None, withheld(therapist, true, "informed", "permit").SeenServices);
+            // Where others' entries are shown too, of those only what the open event is of: the permission takes none of the own ones away.
+            var disclosed = withheld(therapist, true, "informed", "permit");
+            Assert.Equal((ProtectedService.None, ProtectedService.Psychotherapy), (disclosed.SeenServices, disclosed.SeenServicesOfOwn));
+            Assert.Equal(ProtectedService.None, withheld(ConsentWorld.Requester("professional"), true, "informed", "permit").SeenServicesOfOwn);
         }
     }
 

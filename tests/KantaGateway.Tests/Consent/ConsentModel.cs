@@ -18,7 +18,7 @@ sealed record ModelEntry(string Type, string Controller, string Register, string
         if ((Event is not null && withheld.ServiceEvents.Contains(Event)) || withheld.Registers.Contains(KantaGateway.Fhir.Grants.Register.Of(Controller, Register)) || withheld.Prescriptions.Contains(Id))
             hidden |= Hidden.FromOthers;
         if (withheld.SpeciallyProtected && Services != ProtectedService.None && (Services & withheld.SeenServices) == 0 && !ConsentModel.IsMedicationOrRisk(Type))
-            hidden |= Hidden.FromAll;
+            hidden |= (Services & withheld.SeenServicesOfOwn) == 0 ? Hidden.FromAll : Hidden.FromOthers;
         if (withheld.FromCustodians && !(MinorsCode is 1 or 2 || (MinorsCode is null && ConsentModel.WrittenAt(this) < withheld.UnknownShownBefore)))
             hidden |= Hidden.FromAll;
         if (Release > withheld.UnreleasedAt)
@@ -109,14 +109,17 @@ static class ConsentModel
 
     public static readonly Gen<Declaration> AnyDeclaration = Gen.OneOf(Denials.Select(d => (Declaration)d), Permits, Permits, Informings, Informings, Confirmations, Emergencies, Reviews);
 
+    private static readonly Gen<string?> Units = OneOf(null, null, "u1", "u2");
+
     private static readonly Gen<ServiceEvent> Events = Gen.Select(OneOf(Aurora, Revontuli, Occupational), Gen.Int[1, 2], OneOf("in-progress", "in-progress", "planned", "finished", "booked"),
-            Gen.Select(OneOf<int?>(null, -30, -1, 0, 1), OneOf<int?>(null, -1, 0, 1)), OneOf(Services), Gen.Bool)
-        .Select((controller, number, status, times, services, first) => new ServiceEvent(EventOf(controller, number), controller, status,
+            Gen.Select(OneOf<int?>(null, -30, -1, 0, 1), OneOf<int?>(null, -1, 0, 1)), OneOf(Services), Gen.Select(Gen.Bool, Units))
+        .Select((controller, number, status, times, services, rest) => new ServiceEvent(EventOf(controller, number), controller, status,
             times.Item1 is { } start ? Now.AddHours(start) : null, times.Item2 is { } end ? Now.AddHours(end) : null)
         {
             Kind = status == "booked" ? CareEventKind.Appointment : CareEventKind.Encounter,
             Services = services,
-            Register = controller == Occupational ? Register.Occupational(first ? Employer : OtherEmployer) : Register.Patient,
+            Register = controller == Occupational ? Register.Occupational(rest.Item1 ? Employer : OtherEmployer) : Register.Patient,
+            Unit = rest.Item2,
         });
 
     private static readonly Gen<PersonFacts> Facts = Gen.Select(OneOf(13, 40, 119, 120), OneOf<int?>(null, null, null, 1, 11, 12)).Select((age, dead) =>
@@ -142,7 +145,10 @@ static class ConsentModel
     public static readonly Gen<ModelAsker> Askers = Gen.Select(OneOf("system", "professional", "professional", "professional", "citizen", "custodian", "mandate", "stranger"),
             Organisations, Professionals, OneOf<TaskClass?>(null, null, TaskClass.BroadCare, TaskClass.LimitedCare, TaskClass.Support, TaskClass.Medication, TaskClass.Administration),
             OneOf("TREAT", "TREAT", "TREAT", "ETREAT", "HRESCH"), Gen.Select(OneOf(null, null, Employer, OtherEmployer), Gen.Int[0, 5], Gen.Int[0, 3], Gen.Int[0, 9]))
-        .Select((kind, organisation, who, tasks, purpose, rest) => Asker(kind, organisation, who, tasks, purpose, rest.Item1, rest.Item2 == 0 ? EventOf(organisation, 1) : null, rest.Item3 == 0, rest.Item4 == 0));
+        .Select((kind, organisation, who, tasks, purpose, rest) => Asker(kind, organisation, who, tasks, purpose, rest.Item1, rest.Item2 == 0 ? EventOf(organisation, 1) : null, rest.Item3 == 0, rest.Item4 == 0))
+        // Some act in a unit, and some for a controller that is wholly of one service.
+        .Select(Units, OneOf(ProtectedService.None, ProtectedService.None, ProtectedService.Psychiatry, ProtectedService.Addiction), (asker, unit, own) =>
+            asker.Requester.Kind != RequesterKind.Professional ? asker : asker with { Requester = asker.Requester with { Unit = unit, OwnServices = own } });
 
     public static ModelAsker Asker(string kind, string organisation = Revontuli, string who = "pro-1", TaskClass? tasks = null, string purpose = "TREAT", string? employer = null, string? serviceEvent = null, bool isJoint = false, bool isOverdue = false)
     {
@@ -171,7 +177,7 @@ static class ConsentModel
         var now = at ?? Now;
         var its = ConsentDecision.NeedsPolicy(asker.Requester, asker.Interaction) ? policy : PolicySnapshot.Empty;
         return ConsentDecision.Decide(asker.Requester, asker.Interaction, its,
-            its.RelationshipOf(asker.Requester.Organisation.ToString(), asker.Interaction.ServiceEvent, now), now);
+            its.RelationshipOf(asker.Requester.Organisation.ToString(), asker.Interaction.ServiceEvent, now, asker.Requester.Unit), now);
     }
 
     public static bool Sees(ModelAsker asker, ModelPerson person, ModelEntry entry) => Sees(asker, person.Policy, entry);

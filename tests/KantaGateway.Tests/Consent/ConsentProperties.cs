@@ -30,7 +30,7 @@ public class ConsentProperties
 
     [Fact]
     public void Removing_the_permissions_never_shows_more() => Gen.Select(People, Askers, Entries)
-        .Sample((person, asker, entry) => !Sees(asker, Without<DisclosurePermit>(person), entry) || Sees(asker, person, entry));
+        .Sample((person, asker, entry) => !Sees(asker, Without<DisclosurePermit>(person), entry) || Sees(asker, person, entry), iter: Cases / 3);
 
     [Fact]
     public void Withdrawing_the_permission_last_leaves_none() => Gen.Select(People, ProfessionalsAlone, Entries)
@@ -48,7 +48,7 @@ public class ConsentProperties
             var own = entry with { Controller = asker.Requester.Organisation.ToString(), Register = Register.Patient };
             var others = more.Where(d => d is DisclosureDenial or DisclosurePermit or Informing);
             return Sees(asker, person, own) == Sees(asker, person with { Declared = [.. person.Declared, .. others] }, own);
-        });
+        }, iter: Cases / 3);
 
     [Fact]
     public void The_order_in_which_declarations_are_read_decides_nothing() => Gen.Select(People, Askers, Entries)
@@ -118,7 +118,7 @@ public class ConsentProperties
 
     [Fact]
     public void Closing_every_event_never_shows_more() => Gen.Select(People, ProfessionalsAlone, Entries)
-        .Sample((person, asker, entry) => !Sees(asker, person with { Events = [.. person.Events.Select(e => e with { Status = "finished" })] }, entry) || Sees(asker, person, entry));
+        .Sample((person, asker, entry) => !Sees(asker, person with { Events = [.. person.Events.Select(e => e with { Status = "finished" })] }, entry) || Sees(asker, person, entry), iter: Cases / 3);
 
     [Fact]
     public void A_narrower_task_never_sees_more_than_broad_care() => Gen.Select(People, ProfessionalsAlone, Entries)
@@ -128,7 +128,8 @@ public class ConsentProperties
 
     [Fact]
     public void A_protected_entry_is_seen_only_in_its_service_or_after_a_confirmation() => Gen.Select(People, ProfessionalsAlone, Entries)
-        .Where((person, _, entry) => entry.Services != ProtectedService.None && !IsMedicationOrRisk(entry.Type))
+        .Where((_, asker, entry) => entry.Services != ProtectedService.None && !IsMedicationOrRisk(entry.Type)
+            && (entry.Controller != asker.Requester.Organisation.ToString() || (asker.Requester.OwnServices & entry.Services) == 0))
         .Sample((person, asker, entry) => !Sees(asker, Without<ProtectedConfirmation>(person) with
         {
             Events = [.. person.Events.Select(e => e with { Services = e.Services & ~entry.Services })],

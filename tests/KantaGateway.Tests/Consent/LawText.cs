@@ -85,6 +85,7 @@ static class LawText
         // §26.2, own register or not.
         if (entry.Services != ProtectedService.None && !ConsentModel.IsMedicationOrRisk(entry.Type)
             && !IsOfService(asker, open, entry.Services)
+            && !(IsOfOwnRegister(asker, open, entry) && (who.OwnServices & entry.Services) != 0)
             && !ownRecords.OfType<ProtectedConfirmation>().Any(c => (c.Until is null || now < c.Until) && c.Purpose == who.PurposeOfUse && (c.Services & entry.Services) != 0))
             yield return "§26.2: not confirmed";
 
@@ -94,7 +95,7 @@ static class LawText
         if (who.Tasks == TaskClass.Medication && entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
             yield return "D §8: not of the summary";
 
-        if (entry.Controller == who.Organisation.ToString() && entry.Register == RegisterMeant(asker, open))
+        if (IsOfOwnRegister(asker, open, entry))
             yield break; // §9, §13, §59: the own register needs no permission, and no denial reaches it
 
         if (!reachesOthers)
@@ -131,10 +132,15 @@ static class LawText
         }
     }
 
-    /// <summary>§26.2: in an event of the same service; where none is named, all that are open have to be of it.</summary>
+    /// <summary>§26.2: in an event of the same service; where none is named, all that are open have to be of it. To another unit than its own none is.</summary>
     private static bool IsOfService(ModelAsker asker, List<ServiceEvent> open, ProtectedService services) => asker.Interaction.ServiceEvent is not null
-        ? open.Any(e => (e.Services & services) != 0)
-        : Enum.GetValues<ProtectedService>().Any(s => s != 0 && (s & services) != 0 && open.Count > 0 && open.All(e => (e.Services & s) != 0));
+        ? open.Any(e => IsOf(asker, e, services))
+        : Enum.GetValues<ProtectedService>().Any(s => s != 0 && (s & services) != 0 && open.Count > 0 && open.All(e => IsOf(asker, e, s)));
+
+    private static bool IsOf(ModelAsker asker, ServiceEvent e, ProtectedService services) => (e.Services & services) != 0 && (e.Unit is null || e.Unit == asker.Requester.Unit);
+
+    private static bool IsOfOwnRegister(ModelAsker asker, List<ServiceEvent> open, ModelEntry entry) =>
+        entry.Controller == asker.Requester.Organisation.ToString() && entry.Register == RegisterMeant(asker, open);
 
     /// <summary>Clocks differ by minutes; what is dated further ahead gives nothing yet.</summary>
     private static bool Begun(Declaration declaration, DateTimeOffset now) => declaration.At <= now.AddMinutes(5) && (declaration.From is null || declaration.From <= now);

@@ -58,11 +58,12 @@ public sealed class RememberedDecisionTests
                 foreach (var purpose in new[] { "TREAT", "ETREAT" })
                     foreach (var tasks in Enum.GetValues<KantaGateway.Gateway.Identification.Professionals.TaskClass>())
                         foreach (var kind in new[] { InteractionKind.Read, InteractionKind.Search, InteractionKind.Create })
+                            foreach (var own in new[] { ProtectedService.None, ProtectedService.Psychotherapy })
                             foreach (var (employer, serviceEvent) in new[] { (null, null), ("1.2.246.10.99000055", null), ("1.2.246.10.99000066", organisation + ".14.2026.1") })
                             {
                                 Requester Asker(IReadOnlyList<SmartScope> scopes) => ConsentWorld.Requester("professional", purpose) with
                                 {
-                                    Organisation = Oid.Parse(organisation), ProfessionalId = who, Tasks = tasks, Scopes = scopes,
+                                    Organisation = Oid.Parse(organisation), ProfessionalId = who, Tasks = tasks, Scopes = scopes, OwnServices = own,
                                     ControllerKind = organisation.EndsWith("44", StringComparison.Ordinal) ? ControllerKind.Occupational : ControllerKind.Private,
                                 };
                                 var interaction = ConsentWorld.Interaction(kind, "Appointment", serviceEvent: serviceEvent) with { Employer = employer };
@@ -76,7 +77,7 @@ public sealed class RememberedDecisionTests
                                         again is Decision.Permit its ? (its.Basis, its.Scope, string.Join(' ', its.Rules), its.RestsOnPolicy) : default);
                                 asked++;
                             }
-        Assert.Equal(540, asked);
+        Assert.Equal(1080, asked);
     }
 
     /// <summary>A visit ends while no declaration begins or ends: what its service was shown is not shown any more.</summary>

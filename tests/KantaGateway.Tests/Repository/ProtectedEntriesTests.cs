@@ -56,6 +56,31 @@ public sealed class ProtectedEntriesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_is_seen_of_the_own_register_alone_stays_withheld_from_others()
+    {
+        var psychiatry = await StoreAsync(Labelled("PSY"));
+        var addiction = await StoreAsync(Labelled("SUD"));
+        var others = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli).WithDirectory();
+        await others.StoreAsync(Some.Patient());
+        var foreign = "Observation/" + await others.StoreAsync(Labelled("PSY"));
+        // It tells of what is hidden, to others; its own register knows of it anyhow.
+        var referring = Some.Observation(_aurora.PatientId);
+        referring["derivedFrom"] = new JsonArray(Some.To(psychiatry));
+        var referred = await StoreAsync(referring);
+        foreach (var breadth in (Breadth[])[Breadth.Disclosed, Breadth.OwnRegister])
+        {
+            Caller seeing(Caller from) => from.With(s => s with { Breadth = breadth, Withheld = new() { SpeciallyProtected = true, SeenServicesOfOwn = ProtectedService.Psychiatry } });
+            foreach (var (reader, mine, theirs) in ((Caller, string, string)[])[(seeing(_aurora), psychiatry, foreign), (seeing(others), foreign, psychiatry)])
+            {
+                (await reader.GetAsync(mine)).Is(HttpStatusCode.OK);
+                foreach (var hidden in (string[])[theirs, addiction])
+                    (await reader.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+                (await reader.GetAsync(referred)).Is(mine == psychiatry ? HttpStatusCode.OK : HttpStatusCode.NotFound);
+            }
+        }
+    }
+
+    [Fact]
     public async Task Every_entry_of_a_visit_to_a_protected_service_is_protected_also_when_the_visit_is_labelled_afterwards()
     {
         var encounter = Some.Encounter(_aurora.PatientId, Visit);

@@ -93,6 +93,7 @@ public class DisclosureScopeTests
                 Prescriptions = ["4f6c0b3e-0000-4000-8000-000000000001"],
                 SpeciallyProtected = true,
                 SeenServices = ProtectedService.Psychiatry,
+                SeenServicesOfOwn = ProtectedService.Psychotherapy,
                 FromCustodians = true,
                 UnknownShownBefore = new(2020, 1, 2, 0, 0, 0, TimeSpan.Zero),
                 UnreleasedAt = new(2026, 1, 2, 0, 0, 0, TimeSpan.Zero),
@@ -110,7 +111,7 @@ public class DisclosureScopeTests
         Withheld[] all =
         [
             new(), new() { ServiceEvents = ["1"] }, new() { ServiceEvents = ["1", "2"] }, new() { Registers = ["1"] }, new() { Prescriptions = ["1"] },
-            new() { SpeciallyProtected = true }, new() { SeenServices = ProtectedService.Genetics }, new() { FromCustodians = true },
+            new() { SpeciallyProtected = true }, new() { SeenServices = ProtectedService.Genetics }, new() { SeenServicesOfOwn = ProtectedService.Genetics }, new() { FromCustodians = true },
             new() { UnknownShownBefore = DateTimeOffset.UnixEpoch }, new() { UnreleasedAt = DateTimeOffset.UnixEpoch },
         ];
         for (var i = 0; i < all.Length; i++)
