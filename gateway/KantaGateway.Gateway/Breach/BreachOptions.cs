@@ -16,7 +16,7 @@ public sealed record ProbeOptions
     /// <summary>Seconds between two rounds, 1 to 30; default 15. What leaks is to be seen within a minute.</summary>
     public int IntervalSeconds { get; init; } = 15;
 
-    /// <summary>Rounds in a row that may be blind, 1 to 20; default 3. With the last of them the gateway serves no more until a round is sound.</summary>
+    /// <summary>Rounds that may be blind before one is sound, 1 to 20; default 3. With the last of them the gateway serves no more until a round is sound. As many in a row that are not answered are reported.</summary>
     public int BlindRounds { get; init; } = 3;
 
     /// <summary>Identity codes of the synthetic people, 1 to 10. In production codes that are kept for tests and can be nobody's; elsewhere of the 900 series.</summary>

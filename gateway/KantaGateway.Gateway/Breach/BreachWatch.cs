@@ -2,14 +2,15 @@ namespace KantaGateway.Gateway.Breach;
 
 /// <summary>
 /// Whether this gateway may serve. One breach that a probe has seen ends that for the life of the process; where there are cases, one that has been
-/// started anew serves when a round of probes was sound. So does one whose probes saw nothing for some rounds: who watches blindly proves nothing. Thread-safe.
+/// started anew serves when a round of probes was sound. So does one whose probes were answered for some rounds without what they should have seen: who watches blindly
+/// proves nothing. Rounds that were not answered leave it as it was. Thread-safe.
 /// </summary>
 sealed class BreachWatch(BreachCases cases, GatewayOptions options, ILogger<BreachWatch> logger)
 {
     private readonly HashSet<BreachKind> _seen = [];
     private volatile bool _waits = options.Breach!.Probes is not null && cases.All.Count > 0;
     private volatile bool _breached;
-    private volatile int _blind;
+    private volatile int _blind, _unanswered;
 
     /// <summary>For readiness.</summary>
     public bool MayServe => !_breached && !_waits && !IsBlind;
@@ -20,16 +21,24 @@ sealed class BreachWatch(BreachCases cases, GatewayOptions options, ILogger<Brea
     {
         if (IsBlind)
             Log.Sighted(logger);
-        (_blind, _waits) = (0, false);
+        (_blind, _unanswered, _waits) = (0, 0, false);
     }
 
-    /// <summary>A round that says nothing. Rounds come one after another: nobody else counts meanwhile.</summary>
+    /// <summary>A round that was answered without what it should have seen. Rounds come one after another: nobody else counts meanwhile.</summary>
     public void RoundWasBlind()
     {
         var was = IsBlind;
         _blind++;
+        _unanswered = 0;
         if (!was && IsBlind)
             Log.BlindTooLong(logger, _blind);
+    }
+
+    /// <summary>A round that says nothing. As many in a row as may not be blind are somebody's to look into, and no reason to serve nobody.</summary>
+    public void RoundWasUnanswered()
+    {
+        if (++_unanswered == options.Breach!.Probes!.BlindRounds)
+            Log.UnansweredLong(logger, _unanswered);
     }
 
     /// <summary>The gateway serves no more; a case is opened, one for each kind in the life of the process.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using System.Security.Cryptography;
 using System.Text.Json;
 using KantaGateway.Audit;
@@ -13,7 +14,13 @@ public enum ProbeOutcome
     /// <summary>What is denied did not come, what is not denied did, and everything stands in the log.</summary>
     Sound,
 
-    /// <summary>Something did not answer, or did not show even what is not denied: the round says nothing.</summary>
+    /// <summary>
+    /// Something could not be reached, was too slow or answered that it cannot now (5xx): the round says nothing, and nothing of it counts. What a gateway cannot do without
+    /// is asked for by its readiness itself, and a slow repository that took every gateway out of service would be an outage of the probes' own making.
+    /// </summary>
+    Unanswered,
+
+    /// <summary>It was answered, without what is not denied: somebody or something keeps the probe from seeing.</summary>
     Blind,
 
     /// <summary>What is denied came, or something is not in the log.</summary>
@@ -36,8 +43,8 @@ sealed class LiveProbe : IDisposable
     private readonly ProbeClient _archivist, _reader;
     private readonly SyntheticRecords _records;
 
-    /// <summary>Those of whom nothing was seen and for whom what may have ended was made anew since.</summary>
-    private readonly HashSet<int> _mended = [];
+    /// <summary>Those of whom nothing was seen and to whom the reader opened another visit since.</summary>
+    private readonly HashSet<int> _visited = [];
 
     public LiveProbe(GatewayOptions options, BreachWatch watch, AuditLog log, IPseudonyms pseudonyms, ISyntheticCitizen citizen, TimeProvider time, ILogger<LiveProbe> logger)
     {
@@ -60,10 +67,13 @@ sealed class LiveProbe : IDisposable
                 _watch.RoundWasSound();
             else if (outcome == ProbeOutcome.Blind)
                 _watch.RoundWasBlind();
+            else if (outcome == ProbeOutcome.Unanswered)
+                _watch.RoundWasUnanswered();
             return outcome;
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
+            // A fault of the watch itself, that nobody has thought of: it sees nothing until that is over.
             _watch.RoundWasBlind();
             throw;
         }
@@ -97,24 +107,39 @@ sealed class LiveProbe : IDisposable
                 sighted |= seesOpen;
             }
             if (sighted)
-                _mended.Remove(person);
+                _visited.Remove(person);
             if (sighted || outcome == ProbeOutcome.Breached)
                 return outcome;
-            // Nothing at all was shown: the visit may have come to its end, or somebody have withdrawn the permission. The next round tells; once for each time of blindness.
-            if (!_mended.Contains(person))
+            if (outcome == ProbeOutcome.Unanswered)
             {
-                await _records.MendAsync(record, self, cancel).ConfigureAwait(false);
-                _mended.Add(person);
+                Log.Unanswered(_logger, "a road was answered that it cannot be gone now");
+                return outcome;
             }
+            // Nothing at all was shown: somebody may have declared something for the person, in every round anew; or the visit have come to its end, which nobody but the reader
+            // ends: one more in each time of blindness. The next round tells.
+            if (!_visited.Contains(person))
+            {
+                await _records.OpenVisitAsync(record, cancel).ConfigureAwait(false);
+                _visited.Add(person);
+            }
+            await _records.DeclareAnewAsync(record, self, cancel).ConfigureAwait(false);
             Log.Blind(_logger, "what is not denied was not shown");
             return ProbeOutcome.Blind;
         }
         catch (Exception e) when (e is HttpRequestException or IOException or JsonException or Fhir.Outcomes.FaultException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {
+            if (!IsAnswer(e))
+            {
+                Log.Unanswered(_logger, e.GetType().Name);
+                return ProbeOutcome.Unanswered;
+            }
             Log.Blind(_logger, e.GetType().Name);
             return ProbeOutcome.Blind;
         }
     }
+
+    /// <summary>Whether something was answered, and not that it cannot be now.</summary>
+    private static bool IsAnswer(Exception e) => e is JsonException or HttpRequestException { StatusCode: < HttpStatusCode.InternalServerError };
 
     private sealed record Road(string Name, HttpMethod Method, string Target, string? Body = null, bool Identified = true);
 
@@ -149,7 +174,7 @@ sealed class LiveProbe : IDisposable
             return await UnrecordedAsync("is not among the entries of its person", road, seesOpen).ConfigureAwait(false);
         if (reply.Status < 400 && !await IsProvenAsync(reply.Receipt, token, cancel).ConfigureAwait(false))
             return await UnrecordedAsync("has no receipt that the audit log proves", road, seesOpen).ConfigureAwait(false);
-        return (reply.Status is < 400 or 401 or 404 ? ProbeOutcome.Sound : ProbeOutcome.Blind, seesOpen);
+        return (reply.Status is < 400 or 401 or 404 ? ProbeOutcome.Sound : reply.Status >= 500 ? ProbeOutcome.Unanswered : ProbeOutcome.Blind, seesOpen);
     }
 
     private async Task<(ProbeOutcome, bool)> UnrecordedAsync(string why, Road road, bool seesOpen)
@@ -169,7 +194,7 @@ sealed class LiveProbe : IDisposable
             return false;
         var proof = await _reader.SendAsync(HttpMethod.Get, "/audit/receipts/" + index, token, null, form: false, cancel).ConfigureAwait(false);
         if (proof.Status is not (200 or 404))
-            throw new HttpRequestException($"The proof of a receipt was answered {proof.Status}.");
+            throw new HttpRequestException($"The proof of a receipt was answered {proof.Status}.", null, (HttpStatusCode)proof.Status);
         return proof.Status == 200 && InclusionProof.TryParse(proof.Body, out var read) && read.IsOf(_log.Verifier) && read.Index == at && $"\"{read.EntryId}\"" == entry;
     }
 }
@@ -205,6 +230,12 @@ static partial class Log
 {
     [LoggerMessage(LogLevel.Warning, "A live probe was blind: {Why}.")]
     public static partial void Blind(ILogger logger, string why);
+
+    [LoggerMessage(LogLevel.Warning, "A live probe was not answered: {Why}.")]
+    public static partial void Unanswered(ILogger logger, string why);
+
+    [LoggerMessage(LogLevel.Critical, "{Rounds} rounds of live probes in a row were not answered. It serves if its other parts are ready, and nobody watches it.")]
+    public static partial void UnansweredLong(ILogger logger, int rounds);
 
     [LoggerMessage(LogLevel.Critical, "{Rounds} rounds of live probes in a row saw nothing. This gateway is not ready until one is sound.")]
     public static partial void BlindTooLong(ILogger logger, int rounds);

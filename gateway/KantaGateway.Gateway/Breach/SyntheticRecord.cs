@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -17,9 +18,13 @@ sealed record SyntheticRecord(string Patient, string Denied, string Open, string
 /// <summary>Declares for a synthetic person what she would declare in the portal, by the road that the portal takes.</summary>
 public interface ISyntheticCitizen
 {
-    /// <summary>Informed, disclosure permitted, one service event denied: declared anew, so that no other word of a desk comes later. A denial in force is left as it is.</summary>
+    /// <summary>
+    /// Informed, disclosure permitted without an end, one service event denied without an exception, and nothing else: what of that is not in force is declared anew, and
+    /// every other denial in force is withdrawn, whoever recorded it.
+    /// </summary>
     /// <param name="isNew">Nothing is declared yet: a record that holds declarations is somebody's, and is not touched.</param>
-    /// <exception cref="HttpRequestException">It could not be declared, or the record is somebody's.</exception>
+    /// <exception cref="HttpRequestException">It could not be declared, or the record is somebody's; with the status that was answered.</exception>
+    /// <exception cref="Fhir.Outcomes.FaultException">What is declared cannot be read now.</exception>
     Task DeclareAsync(Pseudonym self, string patient, string deniedServiceEvent, bool isNew, CancellationToken cancel);
 }
 
@@ -48,15 +53,14 @@ sealed class SyntheticRecords(BreachOptions options, ProbeClient archivist, Prob
         return record;
     }
 
-    /// <summary>What the reader's sight rests on, made anew: its visit, and what the person has declared.</summary>
-    /// <exception cref="HttpRequestException">It could not be made.</exception>
-    public async Task MendAsync(SyntheticRecord record, Pseudonym self, CancellationToken cancel)
-    {
-        await OpenVisitAsync(record, cancel).ConfigureAwait(false);
-        await citizen.DeclareAsync(self, record.Patient, record.DeniedEvent, isNew: false, cancel).ConfigureAwait(false);
-    }
+    /// <summary>What the person has declared, brought back to what it should be.</summary>
+    /// <inheritdoc cref="ISyntheticCitizen.DeclareAsync"/>
+    public Task DeclareAnewAsync(SyntheticRecord record, Pseudonym self, CancellationToken cancel) =>
+        citizen.DeclareAsync(self, record.Patient, record.DeniedEvent, isNew: false, cancel);
 
-    private async Task OpenVisitAsync(SyntheticRecord record, CancellationToken cancel) =>
+    /// <summary>Another visit of the reader's, on which its sight rests.</summary>
+    /// <exception cref="HttpRequestException">It could not be made.</exception>
+    public async Task OpenVisitAsync(SyntheticRecord record, CancellationToken cancel) =>
         await StoreAsync(reader, "Encounter", Visit(record.Patient, ServiceEventOf(_probes.Reader), "in-progress"), cancel).ConfigureAwait(false);
 
     private async Task<SyntheticRecord> WriteAsync(PersonalIdentityCode code, CancellationToken cancel)
@@ -89,7 +93,7 @@ sealed class SyntheticRecords(BreachOptions options, ProbeClient archivist, Prob
     {
         var reply = await system.SendAsync(HttpMethod.Post, "/fhir/" + type, await system.SystemTokenAsync(cancel).ConfigureAwait(false), body.ToJsonString(), form: false, cancel).ConfigureAwait(false);
         return reply is { Status: 201, Location: { } location } && location.Split('/') is var parts && Array.IndexOf(parts, "_history") is > 0 and var at
-            ? parts[at - 1] : throw new HttpRequestException($"{type} was answered {reply.Status}.");
+            ? parts[at - 1] : throw new HttpRequestException($"{type} was answered {reply.Status}.", null, (HttpStatusCode)reply.Status);
     }
 
     private static JsonObject Person(PersonalIdentityCode code) => new()
