@@ -14,7 +14,11 @@ namespace KantaGateway.Dev;
 /// <summary>A fictional clinic that the development host onboards.</summary>
 /// <param name="Name">Folder name under <c>clinics/</c>.</param>
 /// <param name="Algorithm">Of its client assertions: ES384 or RS384.</param>
-public sealed record DevelopmentClinic(string Name, string Title, string Oid, ControllerKind Kind, string Algorithm);
+public sealed record DevelopmentClinic(string Name, string Title, string Oid, ControllerKind Kind, string Algorithm)
+{
+    /// <summary>Points of the decree 457/2024 §4.</summary>
+    public IReadOnlyList<int> HealthServices { get; init; } = [1];
+}
 
 /// <summary>
 /// The files that outside tools rely on (README, "What the development host writes"): made once, kept across starts, except
@@ -31,9 +35,9 @@ public sealed class DevelopmentFolder : IDisposable
     [
         new("aurora", "Lääkäriasema Aurora Oy", "1.2.246.10.99000011", ControllerKind.Private, "ES384"),
         new("revontuli", "Revontuli Terveys Oy", "1.2.246.10.99000022", ControllerKind.Private, "RS384"),
-        new("keskussairaala", "Pohjolan keskussairaala", "1.2.246.10.99000033", ControllerKind.Public, "ES384"),
-        new("terapia", "Psykoterapeutti Saari", "1.2.246.10.99000044", ControllerKind.Independent, "ES384"),
-        new("tuisku", "Työterveys Tuisku Oy", "1.2.246.10.99000099", ControllerKind.Occupational, "ES384"),
+        new("keskussairaala", "Pohjolan keskussairaala", "1.2.246.10.99000033", ControllerKind.Public, "ES384") { HealthServices = [1, 2, 7, 12, 14] },
+        new("terapia", "Psykoterapeutti Saari", "1.2.246.10.99000044", ControllerKind.Independent, "ES384") { HealthServices = [6] },
+        new("tuisku", "Työterveys Tuisku Oy", "1.2.246.10.99000099", ControllerKind.Occupational, "ES384") { HealthServices = [3] },
     ];
 
     /// <summary>A fictional app that citizens let at their own records; its files are in <c>apps/omakunto/</c>.</summary>
@@ -329,6 +333,7 @@ public sealed class DevelopmentFolder : IDisposable
             organisation_oid = clinic.Oid,
             organisation_name = clinic.Title,
             controller_kind = clinic.Kind.ToString().ToLowerInvariant(),
+            health_services = clinic.HealthServices,
             jwks = new { keys = new[] { PublicJwk(key, clinic.Algorithm) } },
             token_endpoint_auth_signing_alg = new[] { clinic.Algorithm },
             // Trial data comes from everywhere; a production client is registered with "refuse", the default.

@@ -73,6 +73,14 @@ public sealed record DisclosureScope
     [JsonPropertyName("y")]
     public IReadOnlyList<ScopeFilter>? FiltersOfOthers { get; init; }
 
+    /// <summary>
+    /// What of some types the task reaches in the own register; null: no further bound. A Binary there is reached unless it is that of documents alone that are not. It
+    /// bounds what is read, found and changed, and not what is added.
+    /// </summary>
+    /// <remarks>Decree 457/2024 §6, as <see cref="FiltersOfOthers"/>.</remarks>
+    [JsonPropertyName("z")]
+    public IReadOnlyList<ScopeFilter>? FiltersOfOwn { get; init; }
+
     /// <summary>OIDs of the other controllers whose patient registers it reaches, and no other register; null: every register of all.</summary>
     /// <remarks>Act 703/2023 §54.1: the public providers of Uusimaa reach each other's without a permission.</remarks>
     [JsonPropertyName("u")]
@@ -109,9 +117,13 @@ public sealed record DisclosureScope
     /// <param name="entry">Its index entry, not that of a deletion.</param>
     public bool Passes(string type, ReadOnlySpan<byte> entry) => Passes(Filters, type, entry);
 
-    /// <summary>Whether the filters let a resource of another register be seen.</summary>
+    /// <summary>Whether the filters of token and task let a resource be seen.</summary>
     /// <inheritdoc cref="Passes(string, ReadOnlySpan{byte})"/>
-    public bool PassesOfOthers(string type, ReadOnlySpan<byte> entry) => Passes(Filters, type, entry) && Passes(FiltersOfOthers, type, entry);
+    /// <param name="isOwn">Of the own register.</param>
+    public bool Passes(string type, ReadOnlySpan<byte> entry, bool isOwn) => Passes(Filters, type, entry) && Passes(OfTask(isOwn), type, entry);
+
+    /// <summary>What the task narrows in the own register, or in others.</summary>
+    public IReadOnlyList<ScopeFilter>? OfTask(bool isOwn) => isOwn ? FiltersOfOwn : FiltersOfOthers;
 
     private static bool Passes(IReadOnlyList<ScopeFilter>? filters, string type, ReadOnlySpan<byte> entry)
     {
@@ -124,7 +136,7 @@ public sealed record DisclosureScope
     /// <summary>Whether there is a filter for a type.</summary>
     /// <param name="type">FHIR resource type.</param>
     /// <param name="isOwn">Of the own register.</param>
-    public bool Narrows(string type, bool isOwn) => Narrows(Filters, type) || (!isOwn && Narrows(FiltersOfOthers, type));
+    public bool Narrows(string type, bool isOwn) => Narrows(Filters, type) || Narrows(OfTask(isOwn), type);
 
     private static bool Narrows(IReadOnlyList<ScopeFilter>? filters, string type)
     {
@@ -136,7 +148,7 @@ public sealed record DisclosureScope
 
     /// <summary>Whether any entry has to be looked into before it can be seen.</summary>
     [JsonIgnore]
-    public bool HasFilters => Filters is not null || FiltersOfOthers is not null;
+    public bool HasFilters => Filters is not null || FiltersOfOthers is not null || FiltersOfOwn is not null;
 
     /// <summary>Whether Consents are shown, and what tells that there is one: to the person alone, and who holds a mandate (EHDS Art. 8).</summary>
     [JsonIgnore]
@@ -177,7 +189,7 @@ public sealed record DisclosureScope
     public bool Equals(DisclosureScope? other) => ReferenceEquals(this, other) || (other is not null
         && Breadth == other.Breadth && Controller == other.Controller && Register == other.Register && HidesContacts == other.HidesContacts && MayDeclare == other.MayDeclare
         && Withheld == other.Withheld && NameLists.Same(MayWriteFor, other.MayWriteFor) && NameLists.Same(Types, other.Types) && NameLists.Same(TypesOfOthers, other.TypesOfOthers) && NameLists.Same(OnlyOf, other.OnlyOf)
-        && SameFilters(Filters, other.Filters) && SameFilters(FiltersOfOthers, other.FiltersOfOthers));
+        && SameFilters(Filters, other.Filters) && SameFilters(FiltersOfOthers, other.FiltersOfOthers) && SameFilters(FiltersOfOwn, other.FiltersOfOwn));
 
     public override int GetHashCode() => HashCode.Combine(
         HashCode.Combine(Breadth, Controller, Register, HidesContacts, MayDeclare, Withheld), NameLists.Hash(MayWriteFor), NameLists.Hash(Types), NameLists.Hash(TypesOfOthers), NameLists.Hash(OnlyOf), Filters?.Count);

@@ -108,7 +108,7 @@ sealed class CompartmentView
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
     public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, HiddenFrom(scope, (int)row.Sequence)) && !TellsOfConsents(_rows.FactsOf((int)row.Sequence), scope) && Passes((int)row.Sequence, scope);
 
-    /// <summary>Whether a row passes the token's filters, and of another register those of the task; a deletion where what it deleted does.</summary>
+    /// <summary>Whether a row passes the filters of token and task; a deletion where what it deleted does.</summary>
     private bool Passes(int sequence, DisclosureScope scope)
     {
         if (!scope.HasFilters)
@@ -116,7 +116,7 @@ sealed class CompartmentView
         ref readonly var facts = ref _rows.FactsOf(sequence);
         var type = _rows.TypeOf(facts);
         var isOwn = scope.IsOwn(_rows.ControllerOf(facts), _rows.RegisterOf(facts));
-        if (type == "Binary" && !isOwn && scope.FiltersOfOthers is not null && !IsOfDocument(facts.First, scope))
+        if (type == "Binary" && scope.OfTask(isOwn) is not null && !IsOfDocument(facts.First, scope, isOwn))
             return false;
         if (!scope.Narrows(type, isOwn))
             return true;
@@ -127,20 +127,24 @@ sealed class CompartmentView
         // To whom addresses are not told, no filter tells of them (turvakielto).
         if (scope.HidesContacts && ContactDetails.AreSearchedIn(type) && HidesContacts(_rows.Row(sequence), scope))
             entry = ContactDetails.WithoutThem(entry);
-        return isOwn ? scope.Passes(type, entry) : scope.PassesOfOthers(type, entry);
+        return scope.Passes(type, entry, isOwn);
     }
 
-    /// <summary>Whether a content is that of a document which the scope shows.</summary>
-    private bool IsOfDocument(int content, DisclosureScope scope)
+    /// <summary>Whether a content is that of a document which the scope shows; in the own register also where it is of none.</summary>
+    private bool IsOfDocument(int content, DisclosureScope scope, bool isOwn)
     {
+        var isOfNone = true;
         foreach (var first in _rows.FirstsOf("DocumentReference", Head))
         {
             var newest = _rows.NewestOf(first, Head);
             // Only a document of the same register is the content's own: anybody's may name it.
-            if (_rows.FactsOf(newest).Register == _rows.FactsOf(content).Register && _rows.TargetsOf(_rows.FactsOf(newest)).Contains(content) && Shows(newest, scope))
+            if (_rows.FactsOf(newest).Register != _rows.FactsOf(content).Register || !_rows.TargetsOf(_rows.FactsOf(newest)).Contains(content))
+                continue;
+            if (Shows(newest, scope))
                 return true;
+            isOfNone = false;
         }
-        return false;
+        return isOwn && isOfNone;
     }
 
     /// <summary>Whether what tells where the person lives is left out of a row (turvakielto): the gateway asks it, and the register is another one.</summary>

@@ -97,7 +97,7 @@ public static partial class ConsentDecision
             case EmergencyAccess:
                 return (Rule.RecordsAccess,
                     requester.PurposeOfUse != "ETREAT" || IsTooLong(record, EmergencyAccess.MaxLength, now) ? DenyReason.RecordTooWide
-                    : TaskReach.Others(requester.Tasks, requester.Profession).IsNothing ? DenyReason.NoLegalBasis
+                    : TaskReach.Of(requester).Others.IsNothing ? DenyReason.NoLegalBasis
                     : relationship is null ? DenyReason.NoOpenServiceEvent
                     : EmergenciesRest(requester, state, now) ? DenyReason.EmergenciesRest
                     : null);

@@ -119,8 +119,9 @@ public static partial class ConsentDecision
         if (register is not null && Register.IsOccupational(register) && policy.TreatmentIn(requester.Organisation.ToString(), register, now) is var treatment
             && (interaction.Reads ? treatment != Treatment.Here : treatment == Treatment.ForAnother))
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
-        // A search leaves out what the task does not reach; a write names its types itself.
-        if (interaction.IsWrite && !TaskReach.Covers(requester.Tasks, interaction.Needs))
+        // A search leaves out what the task does not reach in the services of the organisation; a write names its types itself.
+        var task = TaskReach.Of(requester);
+        if (interaction.IsWrite && !task.Covers(interaction.Needs))
             return Decision.Deny.Of(DenyReason.TaskTooNarrow);
 
         // What protected entries are seen (§26.2): in events of the same service, or after a confirmation.
@@ -129,7 +130,7 @@ public static partial class ConsentDecision
         var sight = SightOf(requester, register, relationship, state, now);
 
         // Own register (§9): no permission needed. Whatever is missing below leaves exactly this.
-        var others = TaskReach.Others(requester.Tasks, requester.Profession);
+        var others = task.Others;
         if (others.IsNothing)
             return Own(Rule.TaskTooNarrow);
         if (isEmergency)
@@ -166,7 +167,7 @@ public static partial class ConsentDecision
             IReadOnlyList<string>? onlyOf)
         {
             var types = reach.Types(requester, interaction.ReadsBy);
-            var key = new PermitKey(path, interaction.IsWrite, organisation, sight.Register, types, typesOfOthers, sight.OfService, sight.Confirmed, sight.OfOwn, onlyOf);
+            var key = new PermitKey(path, interaction.IsWrite, organisation, sight.Register, types, typesOfOthers, sight.OfService, sight.Confirmed, sight.OfOwn, onlyOf, task.FiltersOfOwn);
             if (state.Permits.Find(key) is { } known)
                 return known;
             var rules = new List<Rule> { interaction.IsWrite ? Rule.Archive : Rule.OwnRegister, path, Rule.CareRelationship };
@@ -195,6 +196,7 @@ public static partial class ConsentDecision
                 Types = types,
                 TypesOfOthers = typesOfOthers,
                 FiltersOfOthers = filtersOfOthers,
+                FiltersOfOwn = task.FiltersOfOwn,
                 OnlyOf = onlyOf,
                 HidesContacts = true,
             }, rules, RestsOnPolicy: true));
@@ -249,8 +251,8 @@ public static partial class ConsentDecision
         Requester requester, Interaction interaction, string register, PermitMemo permits, TokenReach reach, Rule? missing, Sight? sight)
     {
         var own = interaction.IsWrite ? Rule.Archive : Rule.OwnRegister;
-        var types = reach.Types(requester, interaction.ReadsBy);
-        var key = new PermitKey(missing ?? own, interaction.IsWrite, requester.Organisation.ToString(), register, types, null, sight?.OfService ?? ProtectedService.None, sight?.Confirmed ?? ProtectedService.None, sight?.OfOwn ?? ProtectedService.None);
+        var (types, filters) = (reach.Types(requester, interaction.ReadsBy), TaskReach.Of(requester).FiltersOfOwn);
+        var key = new PermitKey(missing ?? own, interaction.IsWrite, requester.Organisation.ToString(), register, types, null, sight?.OfService ?? ProtectedService.None, sight?.Confirmed ?? ProtectedService.None, sight?.OfOwn ?? ProtectedService.None, null, filters);
         if (permits.Find(key) is { } known)
             return known;
         var rules = new List<Rule> { own };
@@ -266,6 +268,7 @@ public static partial class ConsentDecision
             Register = register,
             Withheld = sight?.WithheldFromOwn ?? Withheld.Nothing,
             Types = types,
+            FiltersOfOwn = filters,
         }, rules, RestsOnPolicy: missing is not null && !interaction.IsWrite));
     }
 

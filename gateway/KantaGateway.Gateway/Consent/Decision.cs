@@ -99,7 +99,7 @@ public enum DenyReason
     /// <summary>The emergency is not there, is settled, is the reviewer's own or of the reviewer's own unit, or the task is none that reviews.</summary>
     NoReview,
 
-    /// <summary>The professional's task does not reach a type that is written, or read within a transaction (decree 457/2024 §7, §8).</summary>
+    /// <summary>The professional's task does not reach, in the services of the organisation, a type that is written, or read within a transaction (decree 457/2024 §4-9).</summary>
     TaskTooNarrow,
 
     /// <summary>Occupational care keeps a register for each employer (§18) and has to say for which one it writes, where it does not treat the person for just one.</summary>

@@ -299,6 +299,7 @@ sealed class PermitMemo
 /// <param name="Confirmed">Protected services that are seen by confirmation.</param>
 /// <param name="OfOwn">Protected services that are seen in the own register since the controller is wholly of them.</param>
 /// <param name="OnlyOf">Other controllers that are reached; one list for each deployment.</param>
+/// <param name="FiltersOfOwn">What the task narrows in the own register; one list for each task, profession and services.</param>
 readonly record struct PermitKey(
     Rule Path, bool IsWrite, string Controller, string Register, IReadOnlyList<string>? Types, IReadOnlyList<string>? TypesOfOthers, ProtectedService OfService, ProtectedService Confirmed,
-    ProtectedService OfOwn = ProtectedService.None, IReadOnlyList<string>? OnlyOf = null);
+    ProtectedService OfOwn = ProtectedService.None, IReadOnlyList<string>? OnlyOf = null, IReadOnlyList<ScopeFilter>? FiltersOfOwn = null);

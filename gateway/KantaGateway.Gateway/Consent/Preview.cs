@@ -28,6 +28,9 @@ public sealed record Onlooker(Oid? Organisation, ControllerKind Kind, TaskClass 
     /// <summary>As the role register writes it: of which speciality the documents are its own (decree §6); null: not said.</summary>
     public string? Profession { get; init; }
 
+    /// <inheritdoc cref="Requester.Services"/>
+    public HealthServices Services { get; init; } = HealthServices.Reception;
+
     /// <inheritdoc cref="Requester.JointWith"/>
     public IReadOnlyList<string> JointWith { get; init; } = [];
 
@@ -77,6 +80,7 @@ public static class Preview
             ProfessionalId = Professional,
             Profession = onlooker.Profession,
             Tasks = onlooker.Tasks,
+            Services = onlooker.Services,
             JointWith = onlooker.JointWith,
             PurposeOfUse = onlooker.IsEmergency ? "ETREAT" : "TREAT",
             TokenId = Professional,

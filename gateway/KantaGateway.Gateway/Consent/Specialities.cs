@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using System.Text.Json;
+using KantaGateway.Gateway.Identification;
 
 namespace KantaGateway.Gateway.Consent;
 
@@ -9,16 +10,47 @@ namespace KantaGateway.Gateway.Consent;
 /// </summary>
 static class Specialities
 {
+    private static readonly Row[] Rows = Read();
+
     /// <summary>By profession, as the role register writes it: tokens <c>system|code</c> of DocumentReference.context.practiceSetting.</summary>
-    public static FrozenDictionary<string, string[]> Settings { get; } = Read();
+    public static FrozenDictionary<string, string[]> Settings { get; } = ByProfession(Rows);
 
-    private sealed record Row(string[] Professions, string System, string[] Codes, string Source);
+    /// <summary>By service of the decree 457/2024 §4 that is of one speciality: the same.</summary>
+    private static readonly FrozenDictionary<HealthServices, string[]> ByService = ByServiceIn(Rows);
 
-    private static FrozenDictionary<string, string[]> Read()
+    /// <summary>The practice settings that services are of; null where one of them is of no single speciality.</summary>
+    public static string[]? OfServices(HealthServices services)
+    {
+        List<string> settings = [];
+        for (var point = 1; point <= HealthServicePoints.All.Count; point++)
+            if (((HealthServices)(1 << point) & services) is var its and not HealthServices.None)
+            {
+                if (!ByService.TryGetValue(its, out var of))
+                    return null;
+                settings.AddRange(of);
+            }
+        return [.. settings];
+    }
+
+    private sealed record Row(string[] Professions, string System, string[] Codes, string Source)
+    {
+        /// <summary>Points of the decree 457/2024 §4.</summary>
+        public int[] Services { get; init; } = [];
+
+        public IEnumerable<string> Tokens => Codes.Select(code => $"{System}|{code}");
+    }
+
+    private static Row[] Read()
     {
         using var file = typeof(Specialities).Assembly.GetManifestResourceStream("specialities.json") ?? throw new InvalidOperationException("specialities.json is not embedded.");
-        var rows = JsonSerializer.Deserialize<Row[]>(file, JsonSerializerOptions.Web) ?? [];
-        return rows.SelectMany(static row => row.Professions.SelectMany(profession => row.Codes.Select(code => (profession, Token: $"{row.System}|{code}"))))
-            .GroupBy(static pair => pair.profession, static pair => pair.Token).ToFrozenDictionary(static its => its.Key, static its => its.ToArray(), StringComparer.Ordinal);
+        return JsonSerializer.Deserialize<Row[]>(file, JsonSerializerOptions.Web) ?? [];
     }
+
+    private static FrozenDictionary<string, string[]> ByProfession(Row[] rows) =>
+        rows.SelectMany(static row => row.Professions.SelectMany(profession => row.Tokens.Select(token => (profession, token))))
+            .GroupBy(static pair => pair.profession, static pair => pair.token).ToFrozenDictionary(static its => its.Key, static its => its.ToArray(), StringComparer.Ordinal);
+
+    private static FrozenDictionary<HealthServices, string[]> ByServiceIn(Row[] rows) =>
+        rows.SelectMany(static row => row.Services.SelectMany(point => row.Tokens.Select(token => (Service: (HealthServices)(1 << point), token))))
+            .GroupBy(static pair => pair.Service, static pair => pair.token).ToFrozenDictionary(static its => its.Key, static its => its.ToArray());
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Runtime.CompilerServices;
 using KantaGateway.Fhir.Compartment;
@@ -7,12 +8,22 @@ using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Consent;
 
-/// <summary>What a task gives access to at most, as resource types (decree 457/2024 §3-9). Lists are ordinal; null: every type.</summary>
+/// <summary>What a task gives access to at most in the services that the organisation gives (decree 457/2024 §3-9). Lists are ordinal; null: every type.</summary>
 /// <remarks>
 /// The decree speaks of contents, FHIR of types; which types stand for which content is this gateway's reading. Companions (Provenance,
 /// Binary, Medication) go with what refers to them.
+/// <list type="table">
+/// <listheader><term>task (§3)</term><description>in the services of §4, by their points</description></listheader>
+/// <item><term>broad care (§5)</term><description>1-12: all that is necessary</description></item>
+/// <item><term>limited care (§6)</term><description>1-13: what concerns the own profession, speciality or service, and the summary</description></item>
+/// <item><term>support (§7)</term><description>any: bookings, requests, referrals and orders</description></item>
+/// <item><term>medication (§8)</term><description>1, 2, 5-7, 14: assessing and advising, the summary. Dispensing, in 14, is given the medication, which is within it</description></item>
+/// <item><term>administration (§9)</term><description>any: the provider's own data</description></item>
+/// </list>
+/// In a service in which the decree gives a task nothing it reaches who the patient is and the own bookings. Of an organisation with several services a task reaches
+/// what any of them gives: in which one somebody works today no token says.
 /// </remarks>
-static class TaskReach
+sealed class TaskReach
 {
     /// <summary>What a summary shows of the whole record (L §65 data-management service): §6 and §8 give it to tasks that are limited.</summary>
     private static readonly string[] Summary =
@@ -35,6 +46,9 @@ static class TaskReach
         "Specimen", "VisionPrescription",
     ];
 
+    /// <summary>Where the decree gives a task nothing: who the patient is (L §27, D §2 point 2), and the own bookings.</summary>
+    private static readonly string[] Basics = ["Appointment", "AppointmentResponse", "Patient", "Provenance"];
+
     /// <summary>
     /// What is necessary in an emergency (§54.2): what endangers, what is taken, what was done and measured. No notes, no documents, no bookings.
     /// </summary>
@@ -44,50 +58,83 @@ static class TaskReach
         "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation", "Patient", "Procedure", "Provenance", "RiskAssessment",
     ];
 
-    private static readonly OthersReach All = new(null, Emergency), OfSummary = Within(Summary), OfMedicines = Within(Medicines), Nothing = new([], []);
+    /// <summary>The services in which the decree gives something to broad care (§5), limited care (§6) and medication (§8).</summary>
+    private const HealthServices OfBroadCare = HealthServices.Reception | HealthServices.Hospital | HealthServices.Occupational | HealthServices.Oral | HealthServices.HomeNursing
+        | HealthServices.MentalHealthAndAddiction | HealthServices.EmergencyCare | HealthServices.MaternityAndChild | HealthServices.Student | HealthServices.Rehabilitation
+        | HealthServices.WithinSocialCare | HealthServices.ExaminationsAndProcedures,
+        OfLimitedCare = OfBroadCare | HealthServices.ScreeningAndVaccination,
+        OfMedication = HealthServices.Reception | HealthServices.Hospital | HealthServices.HomeNursing | HealthServices.MentalHealthAndAddiction | HealthServices.EmergencyCare
+            | HealthServices.HospitalPharmacy;
+
+    private static readonly OthersReach AllOfOthers = new(null, Emergency), SummaryOfOthers = Within(Summary), MedicinesOfOthers = Within(Medicines), NothingOfOthers = new([], []);
+
+    private static readonly TaskReach Everything = new(null, AllOfOthers), OrdersAlone = new(Orders, NothingOfOthers), BasicsAlone = new(Basics, NothingOfOthers),
+        OwnAlone = new(null, NothingOfOthers), Pharmacy = new(Summary, MedicinesOfOthers);
 
     /// <summary>§6: with the summary the documents of the own speciality, by profession.</summary>
     private static readonly FrozenDictionary<string, OthersReach> OfSpeciality = Specialities.Settings.ToFrozenDictionary(static its => its.Key,
-        static its => Within([.. Summary, "Binary", "DocumentReference"]) with { Filters = [new("DocumentReference", [.. its.Value.Select(static code => "setting=" + Uri.EscapeDataString(code))], reads: true)] },
+        static its => Within([.. Summary, "Binary", "DocumentReference"]) with { Filters = [new("DocumentReference", [.. its.Value.Select(SettingOf)], reads: true)] },
         StringComparer.Ordinal);
+
+    /// <summary>Limited care by profession, null for one without a speciality, and services: as many as registrations combine.</summary>
+    private static readonly ConcurrentDictionary<(string? Profession, HealthServices Services), TaskReach> LimitedCare = new();
+
+    private TaskReach(string[]? own, OthersReach others) => (Own, Others) = (own, others);
+
+    /// <summary>Types of the own register.</summary>
+    public string[]? Own { get; }
+
+    /// <summary>What of some of those types alone; null: all of them. What is added is not bounded by it.</summary>
+    public IReadOnlyList<ScopeFilter>? FiltersOfOwn { get; private init; }
+
+    /// <summary>What is reached of other registers.</summary>
+    public OthersReach Others { get; }
+
+    /// <summary>What a requester's task reaches. A system and a citizen have none: nothing is bounded by it. Nor where no role register is configured: the provider answers for whom it lets in (§9).</summary>
+    public static TaskReach Of(Requester requester) => requester.Kind != RequesterKind.Professional ? Everything : requester.Tasks switch
+    {
+        null => Everything,
+        TaskClass.BroadCare when (requester.Services & OfBroadCare) != 0 => Everything,
+        TaskClass.LimitedCare when (requester.Services & OfLimitedCare) != 0 =>
+            LimitedCare.GetOrAdd((requester.Profession is { } profession && Specialities.Settings.ContainsKey(profession) ? profession : null, requester.Services), Limited),
+        TaskClass.Support => OrdersAlone,
+        TaskClass.Medication when (requester.Services & OfMedication) != 0 => Pharmacy,
+        TaskClass.Administration => OwnAlone,
+        _ => BasicsAlone,
+    };
+
+    /// <summary>Whether the task reaches every type that is needed in the own register; the directory is everybody's, and everybody's use is logged (L §10).</summary>
+    public bool Covers(IReadOnlyList<(string Type, char Letter)> needs)
+    {
+        if (Own is not { } own)
+            return true;
+        for (var i = 0; i < needs.Count; i++)
+            if (!own.Contains(needs[i].Type) && ResourceTypes.PlaceOf(needs[i].Type) != ResourcePlace.Directory && needs[i] is not { Type: "AuditEvent", Letter: 'c' })
+                return false;
+        return true;
+    }
+
+    /// <summary>
+    /// §6: of the own register what concerns the own profession, speciality or service. A document that names no speciality is the clinic's own. Who has no speciality of
+    /// one's own carries out what the service is of: where one of the services is of no single speciality, no document is of another.
+    /// </summary>
+    private static TaskReach Limited((string? Profession, HealthServices Services) of)
+    {
+        var ofServices = Specialities.OfServices(of.Services);
+        string[]? settings = of.Profession is { } profession ? [.. Specialities.Settings[profession], .. ofServices ?? []] : ofServices;
+        return new(null, of.Profession is null ? SummaryOfOthers : OfSpeciality[of.Profession])
+        {
+            FiltersOfOwn = settings is null ? null : [new("DocumentReference", ["setting:missing=true", .. settings.Distinct().Select(SettingOf)], reads: true)],
+        };
+    }
+
+    private static string SettingOf(string token) => "setting=" + Uri.EscapeDataString(token);
 
     private static OthersReach Within(string[] types)
     {
         types = [.. types.Order(StringComparer.Ordinal)];
         return new(types, [.. Emergency.Intersect(types)]);
     }
-
-    /// <summary>Types of the own register.</summary>
-    /// <param name="tasks">Null: no role register is configured, and the provider answers for whom it lets in (§9).</param>
-    public static string[]? Own(TaskClass? tasks) => tasks switch
-    {
-        TaskClass.Support => Orders,
-        TaskClass.Medication => Summary,
-        _ => null,
-    };
-
-    /// <summary>Whether the task reaches every type that is needed in the own register; the directory is everybody's.</summary>
-    /// <inheritdoc cref="Own"/>
-    public static bool Covers(TaskClass? tasks, IReadOnlyList<(string Type, char Letter)> needs)
-    {
-        if (Own(tasks) is not { } own)
-            return true;
-        for (var i = 0; i < needs.Count; i++)
-            if (!own.Contains(needs[i].Type) && ResourceTypes.PlaceOf(needs[i].Type) != ResourcePlace.Directory)
-                return false;
-        return true;
-    }
-
-    /// <summary>What is reached of other registers.</summary>
-    /// <param name="tasks">Null: no role register is configured, and the provider answers for whom it lets in (§9).</param>
-    /// <param name="profession">As the role register writes it; null: not known, so of no speciality.</param>
-    public static OthersReach Others(TaskClass? tasks, string? profession) => tasks switch
-    {
-        null or TaskClass.BroadCare => All,
-        TaskClass.LimitedCare => profession is not null && OfSpeciality.TryGetValue(profession, out var its) ? its : OfSummary,
-        TaskClass.Medication => OfMedicines,
-        _ => Nothing,
-    };
 }
 
 /// <summary>What a task reaches of other registers.</summary>
@@ -125,8 +172,7 @@ sealed class TokenReach
     /// <remarks>A search shows resources of many types; each must be one that the token could have asked for alone.</remarks>
     public IReadOnlyList<string>? Types(Requester requester, char letter)
     {
-        var own = TaskReach.Own(requester.Kind == RequesterKind.Professional ? requester.Tasks : null);
-        return LevelOf(requester).Types(letter, own);
+        return LevelOf(requester).Types(letter, TaskReach.Of(requester).Own);
     }
 
     /// <summary>Whether the token reaches everything that the interaction needs: for an app of the citizen as for a clinic.</summary>

@@ -29,7 +29,7 @@ public static class Refusals
         DenyReason.UnitMissing => new(FaultKind.Denied, "An emergency is reviewed by another unit, so it is recorded for one: sign in through the organisation's identity provider, whose token names the service unit (claim unit), exchange it for an access token, and give the unit as the second Consent.organization.", "Consent.organization"),
         DenyReason.EmergenciesRest => new(FaultKind.Denied, "An emergency of yours has not been reviewed in time, or was found to be none. A reviewer of another unit settles it: POST Consent of the kind emergency-review.", "Consent"),
         DenyReason.NoReview => new(FaultKind.Denied, "An emergency is reviewed once, by a professional of another unit of the same organisation, named in Consent.sourceReference.", "Consent.sourceReference"),
-        DenyReason.TaskTooNarrow => new(FaultKind.Denied, "The professional's task does not reach a type in this request (decree 457/2024 §7-8). Leave it out, or send what another task is needed for as that professional."),
+        DenyReason.TaskTooNarrow => new(FaultKind.Denied, "The professional's task does not reach a type in this request in the services that the organisation is registered for (decree 457/2024 §4-9). Leave it out, or send what another task is needed for as that professional; where a service is missing, have it registered (health_services)."),
         DenyReason.EmployerMissing => new(FaultKind.Denied, "Occupational care keeps a register for each employer (Act 703/2023 §18): say which in X-Employer, by its OID.", "http.X-Employer"),
         // Somebody else's record is answered like one that is not there.
         DenyReason.NotOwnData => Fault.Absent,

@@ -255,6 +255,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             OrganisationName = requester.Name,
             Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
             ControllerKind = requester.Kind,
+            Services = requester.Services,
             ProducesFor = client.Registration.ProducesFor,
             JointWith = options.JointWith(requester.Organisation.ToString(), requester.Kind),
             OwnServices = professional is null ? ProtectedService.None : protection.OfController(requester.Organisation.ToString()),

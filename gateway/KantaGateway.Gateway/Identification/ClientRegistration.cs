@@ -81,6 +81,12 @@ public sealed record ClientRegistration
     /// </summary>
     public IReadOnlyList<string> ProducesFor { get; init; } = [];
 
+    /// <summary>
+    /// The services that the organisation gives, as points of the decree 457/2024 §4 (1 to 14), each once: they bound what a task reaches (§5-9). None: those of a
+    /// reception (1). Of a joint connection each of <see cref="ServiceRequesters"/> states its own.
+    /// </summary>
+    public IReadOnlyList<int> HealthServices { get; init; } = [];
+
     /// <summary>Name of the information system, at most 128 characters.</summary>
     public string? SystemName { get; init; }
 
@@ -152,6 +158,9 @@ public sealed record ServiceRequester
     public required string OrganisationOid { get; init; }
     public required string OrganisationName { get; init; }
     public required ControllerKind ControllerKind { get; init; }
+
+    /// <inheritdoc cref="ClientRegistration.HealthServices"/>
+    public IReadOnlyList<int> HealthServices { get; init; } = [];
     public ClientStatus Status { get; init; }
 }
 

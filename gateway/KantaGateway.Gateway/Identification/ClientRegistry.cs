@@ -37,7 +37,7 @@ internal sealed record RegisteredClient(
 }
 
 /// <summary>An organisation for whom a client asks.</summary>
-internal sealed record RegisteredRequester(Oid Organisation, string Name, ControllerKind Kind, ClientStatus Status);
+internal sealed record RegisteredRequester(Oid Organisation, string Name, ControllerKind Kind, HealthServices Services, ClientStatus Status);
 
 /// <summary>The onboarded clients as the file had them at one moment, and operators had decided since. Immutable.</summary>
 internal sealed class ClientDirectory
@@ -85,6 +85,11 @@ internal sealed class ClientDirectory
     public IReadOnlyList<ControllerKind> KindsOfOrganisation(string oid) =>
         [.. _clients.Values.SelectMany(static c => c.Requesters.Select(static r => (r.Organisation, r.Kind)).Prepend((c.Organisation, c.Registration.ControllerKind)))
             .Where(its => its.Organisation.ToString() == oid).Select(static its => its.Item2).Distinct().Order()];
+
+    /// <inheritdoc cref="IControllers.ServicesOf"/>
+    public HealthServices ServicesOf(string oid) =>
+        _clients.Values.Where(static c => c.Registration.Kind != ClientKind.App).SelectMany(static c => c.Requesters).Where(its => its.Organisation.ToString() == oid).Aggregate(HealthServices.None, static (all, its) => all | its.Services) is var all and not HealthServices.None
+            ? all : HealthServices.Reception;
 
     /// <param name="isTest">Whether any OID will do for an organisation: made-up ones have no check digit. Otherwise the SOTE register's form is demanded.</param>
     /// <param name="decisions">What operators have decided, by client id: their word goes before the file's, but what either suspends is suspended.</param>
@@ -215,17 +220,26 @@ internal sealed class ClientDirectory
                 Wrong(member, RegistrationRule.SoteOrganisation, "organisation_oid has not the form of the SOTE register: 1.2.246.10. and a business id, or a unit .10.n of it");
             return oid;
         }
+        HealthServices ServicesOf(IReadOnlyList<int> points, string member)
+        {
+            if (HealthServicePoints.AreValid(points))
+                return HealthServicePoints.Of(points);
+            Wrong(member, RegistrationRule.HealthServices, "health_services are points of the decree 457/2024 §4, 1 to 14, each once");
+            return HealthServices.None;
+        }
         var organisation = ReadOrganisation(registration.OrganisationOid, "organisation_oid");
         if (registration.OrganisationName is not { Length: > 0 and <= 256 })
             Wrong("organisation_name", RegistrationRule.Name, "organisation_name must have 1 to 256 characters");
         var requesters = registration.ServiceRequesters is { } given
-            ? given.Select(one => new RegisteredRequester(ReadOrganisation(one.OrganisationOid, "service_requesters"), one.OrganisationName, one.ControllerKind, one.Status)).ToArray()
-            : [new(organisation, registration.OrganisationName, registration.ControllerKind, ClientStatus.Active)];
+            ? given.Select(one => new RegisteredRequester(ReadOrganisation(one.OrganisationOid, "service_requesters"), one.OrganisationName, one.ControllerKind, ServicesOf(one.HealthServices, "service_requesters"), one.Status)).ToArray()
+            : [new(organisation, registration.OrganisationName, registration.ControllerKind, ServicesOf(registration.HealthServices, "health_services"), ClientStatus.Active)];
         if (requesters.Length == 0 || requesters.DistinctBy(static one => one.Organisation).Count() != requesters.Length)
             Wrong("service_requesters", RegistrationRule.Requesters, "service_requesters must name one organisation or more, each once; without them the client asks for its own");
         var buyers = registration.ProducesFor.Select(oid => ReadOrganisation(oid, "produces_for")).ToList();
         if (buyers.Contains(organisation) || buyers.Distinct().Count() != buyers.Count || (buyers.Count > 0 && (registration.ServiceRequesters is not null || registration.Kind == ClientKind.App)))
             Wrong("produces_for", RegistrationRule.Buyers, "produces_for names other organisations, each once, and goes neither with service_requesters nor with kind app");
+        if (registration.HealthServices.Count > 0 && (registration.ServiceRequesters is not null || registration.Kind == ClientKind.App))
+            Wrong("health_services", RegistrationRule.HealthServicesOfTenants, "health_services go neither with kind app nor with service_requesters, each of which states its own");
         if (registration.SystemName is { Length: 0 or > 128 })
             Wrong("system_name", RegistrationRule.System, "system_name must have 1 to 128 characters");
         if (registration.SystemVersion is { Length: 0 or > 64 })
@@ -327,6 +341,9 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
 
     /// <inheritdoc />
     public IReadOnlyList<ControllerKind> KindsOf(string oid) => Current.KindsOfOrganisation(oid);
+
+    /// <inheritdoc />
+    public HealthServices ServicesOf(string oid) => Current.ServicesOf(oid);
 
     /// <summary>The directory now. The instance changes exactly when the file or a decision has: what was derived from another instance is stale.</summary>
     /// <exception cref="FaultException">What operators have decided has been unknown for too long (<see cref="Approvals.IsCurrent"/>).</exception>

@@ -9,7 +9,7 @@ public enum RegistrationRule
     /// <summary>A line about an organisation in a form.</summary>
     RequesterLine,
 
-    ClientId, ReservedClientId, Name, Organisation, SoteOrganisation, Requesters, AppRequesters, Buyers, System, Algorithms, Key, RepeatedKey, NoKey, KeysAddress, KeysOrAddress,
+    ClientId, ReservedClientId, Name, Organisation, SoteOrganisation, Requesters, AppRequesters, Buyers, HealthServices, HealthServicesOfTenants, System, Algorithms, Key, RepeatedKey, NoKey, KeysAddress, KeysOrAddress,
     KeysBesideCertificate, CertificateNeeded, CertificateSubject, Scope, IdentityScopes, AppScopes, PatientScopes, ClinicAppScopes, IssuerOfClinicApps, IdTokenAlgorithm, Redirects, SystemRedirects, Status, Length,
 }
 

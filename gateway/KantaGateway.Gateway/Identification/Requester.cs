@@ -47,6 +47,9 @@ public sealed record Requester
     /// <summary>The specially protected services that all the organisation records is of, by the rule about its controller (§26.2); none: no rule makes it wholly one.</summary>
     public ProtectedService OwnServices { get; init; }
 
+    /// <summary>The services that the organisation gives (decree 457/2024 §4): what a task reaches depends on them. Those of a reception where its registration states none.</summary>
+    public HealthServices Services { get; init; } = HealthServices.Reception;
+
     /// <summary>Unique id of the professional (Terhikki number or the clinic provider's subject); null for systems and citizens.</summary>
     public string? ProfessionalId { get; init; }
 

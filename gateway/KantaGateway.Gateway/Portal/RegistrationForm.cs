@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Gateway.Identification;
@@ -14,7 +15,7 @@ internal sealed record RegistrationField(string Member, FieldShape Shape, params
 /// <summary>A registration as an operator writes it: a field for each member.</summary>
 internal sealed class RegistrationForm
 {
-    /// <summary>Separates what stands in one line about an organisation: OID, kind, name, and <c>suspended</c> where it is.</summary>
+    /// <summary>Separates what stands in one line about an organisation: OID, kind, name, points of its services where they are stated, and <c>suspended</c> where it is.</summary>
     private const char Separator = '|';
 
     private static readonly string[] Kinds = ["public", "private", "occupational", "independent"];
@@ -25,7 +26,7 @@ internal sealed class RegistrationForm
         ("organisation",
         [
             new("organisation_oid", FieldShape.Line), new("organisation_name", FieldShape.Line), new("controller_kind", FieldShape.Choice, Kinds), new("service_requesters", FieldShape.Lines),
-            new("produces_for", FieldShape.Lines),
+            new("produces_for", FieldShape.Lines), new("health_services", FieldShape.Several, [.. HealthServicePoints.All.Select(NumberOf)]),
         ]),
         ("system", [new("system_name", FieldShape.Line), new("system_version", FieldShape.Line), new("certification_class", FieldShape.Choice, "", "A1", "A2", "A3", "B")]),
         ("keys",
@@ -85,8 +86,8 @@ internal sealed class RegistrationForm
                 case FieldShape.Several:
                     // Nothing chosen is told as such; a client without signatures needs none.
                     if (_values.GetValueOrDefault(field.Member) is { Length: > 0 } chosen)
-                        members[field.Member] = new JsonArray([.. chosen.Select(static one => (JsonNode)one)]);
-                    else if (this["token_endpoint_auth_method"] != "tls_client_auth")
+                        members[field.Member] = field.Member == "health_services" ? PointsIn(chosen) : new JsonArray([.. chosen.Select(static one => (JsonNode)one)]);
+                    else if (field.Member == "token_endpoint_auth_signing_alg" && this["token_endpoint_auth_method"] != "tls_client_auth")
                         members[field.Member] = new JsonArray();
                     break;
                 case FieldShape.Lines when field.Member == "service_requesters":
@@ -126,14 +127,31 @@ internal sealed class RegistrationForm
         foreach (var line in LinesOf("service_requesters"))
         {
             var parts = line.Split(Separator, StringSplitOptions.TrimEntries);
-            var isSuspended = parts is [_, _, _, "suspended"];
-            if (parts is [{ Length: > 0 } oid, var kind, { Length: > 0 } name, ..] && (parts.Length == 3 || isSuspended) && Kinds.Contains(kind))
-                requesters.Add(new JsonObject { ["organisation_oid"] = oid, ["controller_kind"] = kind, ["organisation_name"] = name, ["status"] = isSuspended ? "suspended" : "active" });
+            var isSuspended = parts is [_, _, _, .., "suspended"];
+            string[] services = parts.Length > 3 && parts[3] != "suspended" ? parts[3].Split(',', StringSplitOptions.TrimEntries) : [];
+            if (parts is [{ Length: > 0 } oid, var kind, { Length: > 0 } name, ..] && Kinds.Contains(kind) && parts.Length == 3 + (services.Length > 0 ? 1 : 0) + (isSuspended ? 1 : 0)
+                && services.All(static one => int.TryParse(one, NumberStyles.None, CultureInfo.InvariantCulture, out _)))
+                requesters.Add(new JsonObject
+                {
+                    ["organisation_oid"] = oid, ["controller_kind"] = kind, ["organisation_name"] = name, ["health_services"] = PointsIn(services), ["status"] = isSuspended ? "suspended" : "active",
+                });
             else
-                faults.Add(new(this["client_id"], "service_requesters", RegistrationRule.RequesterLine, "a line of service_requesters is not OID | kind | name"));
+                faults.Add(new(this["client_id"], "service_requesters", RegistrationRule.RequesterLine, "a line of service_requesters is not OID | kind | name, with the points of its services and suspended after it where it has them"));
         }
         return requesters;
     }
+
+    private static string NumberOf(int point) => point.ToString(CultureInfo.InvariantCulture);
+
+    /// <summary>What is no number stays what it is, for who examines the registration.</summary>
+    private static JsonArray PointsIn(string[] points) => new([.. points.Select(static one => int.TryParse(one, NumberStyles.None, CultureInfo.InvariantCulture, out var point) ? (JsonNode)point : one)]);
+
+    private static string LineOf(JsonObject requester) => string.Join($" {Separator} ",
+        [
+            (string)requester["organisation_oid"]!, (string)requester["controller_kind"]!, (string)requester["organisation_name"]!,
+            .. requester["health_services"] is JsonArray { Count: > 0 } services ? [string.Join(", ", services.Select(static one => one!.ToString()))] : Array.Empty<string>(),
+            .. (string?)requester["status"] == "suspended" ? ["suspended"] : Array.Empty<string>(),
+        ]);
 
     private string[] LinesOf(string member) => this[member].Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 
@@ -141,9 +159,8 @@ internal sealed class RegistrationForm
     {
         (_, null) => [],
         (FieldShape.Yes, _) => member.GetValue<bool>() ? ["yes"] : [],
-        (FieldShape.Several, JsonArray chosen) => [.. chosen.Select(static one => (string)one!)],
-        (FieldShape.Lines, JsonArray lines) => [string.Join('\n', lines.Select(static one => one is JsonObject requester
-            ? $"{requester["organisation_oid"]} {Separator} {requester["controller_kind"]} {Separator} {requester["organisation_name"]}{((string?)requester["status"] == "suspended" ? $" {Separator} suspended" : "")}" : (string)one!))],
+        (FieldShape.Several, JsonArray chosen) => [.. chosen.Select(static one => one!.ToString())],
+        (FieldShape.Lines, JsonArray lines) => [string.Join('\n', lines.Select(static one => one is JsonObject requester ? LineOf(requester) : (string)one!))],
         (FieldShape.Json, _) => [member.ToJsonString(Readable)],
         _ => [(string)member!],
     };

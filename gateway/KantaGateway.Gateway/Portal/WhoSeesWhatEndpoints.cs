@@ -143,6 +143,7 @@ internal static class WhoSeesWhatEndpoints
         return new(organisation, kind, tasks, viewer.Purpose == "ETREAT", viewer.Treating ?? organisation is null)
         {
             Profession = viewer.Profession,
+            Services = organisation is { } its ? controllers.ServicesOf(its.ToString()) : HealthServices.Reception,
             JointWith = options.JointWith(organisation?.ToString(), kind),
         };
     }

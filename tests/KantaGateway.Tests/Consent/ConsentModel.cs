@@ -1,5 +1,6 @@
 using CsCheck;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Search;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
@@ -10,6 +11,9 @@ namespace KantaGateway.Tests.Consent;
 /// <summary>One entry of a record as decisions see it.</summary>
 sealed record ModelEntry(string Type, string Controller, string Register, string? Event, string Id, ProtectedService Services, int? MinorsCode, int WrittenAtAge, DateTimeOffset? Release)
 {
+    /// <summary>SNOMED code of the speciality that a document names; null: none.</summary>
+    public string? Setting { get; init; }
+
     /// <summary>What the repository does to an entry that nothing else refers to.</summary>
     public bool IsSeenUnder(DisclosureScope scope)
     {
@@ -23,8 +27,13 @@ sealed record ModelEntry(string Type, string Controller, string Register, string
             hidden |= Hidden.FromAll;
         if (Release > withheld.UnreleasedAt)
             hidden |= Hidden.FromAll;
-        return scope.Admits(Type, Controller, Register, hidden);
+        return scope.Admits(Type, Controller, Register, hidden) && (Type != "DocumentReference" || scope.Passes(Type, Documents[Setting ?? ""], scope.IsOwn(Controller, Register)));
     }
+
+    /// <summary>Index entries of documents, by the speciality that they name.</summary>
+    private static readonly Dictionary<string, byte[]> Documents = ConsentModel.Settings.ToDictionary(setting => setting ?? "", setting => Indexer.Build(
+        new() { Type = "DocumentReference", ResourceSequence = 1, RowSequence = 1, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch },
+        new Hl7.Fhir.Model.DocumentReference { Context = new() { PracticeSetting = setting is null ? null : new("http://snomed.info/sct", setting) } }));
 }
 
 /// <summary>Somebody who asks, in a moment.</summary>
@@ -52,6 +61,9 @@ static class ConsentModel
     private static readonly string[] Types = ["Observation", "MedicationRequest", "DocumentReference", "Appointment", "Condition"];
     private static readonly ProtectedService[] Services = [ProtectedService.None, ProtectedService.Psychiatry, ProtectedService.Addiction, ProtectedService.Psychiatry | ProtectedService.Genetics];
 
+    /// <summary>Of no speciality, rehabilitation, dentistry, surgery.</summary>
+    public static readonly string?[] Settings = [null, "394602003", "394812008", "394609007"];
+
     public static bool IsMedicationOrRisk(string type) => type == "MedicationRequest";
 
     /// <summary>When an entry was written: everybody of the model was born thirteen years ago, or forty.</summary>
@@ -70,7 +82,8 @@ static class ConsentModel
             Gen.Select(OneOf<int?>(null, 1, 2, 3, 4), Gen.Int[0, 13], Gen.Int[-2, 2]))
         .Select((type, register, number, id, services, rest) => new ModelEntry(type, register.Controller, register.Register,
             number == 0 ? null : EventOf(register.Controller, number), Prescriptions[id], services, rest.Item1, rest.Item2,
-            rest.Item3 == 0 ? null : Now.AddDays(rest.Item3)));
+            rest.Item3 == 0 ? null : Now.AddDays(rest.Item3)))
+        .Select(OneOf(Settings), (entry, setting) => entry.Type == "DocumentReference" ? entry with { Setting = setting } : entry);
 
     /// <summary>Times around now, so that something has just ended, and something begins at this very moment.</summary>
     private static readonly Gen<DateTimeOffset> Times = OneOf(-400, -20, -3, -1, 0, 1, 3).Select(days => Now.AddDays(days));
@@ -142,13 +155,21 @@ static class ConsentModel
         RecordedBy = declared is AccessRecord || (declared.At.Day + place) % 2 == 0 ? declared.RecordedBy : Aurora,
     };
 
+    /// <summary>What an organisation gives: mostly what most do.</summary>
+    private static readonly HealthServices[] Given =
+    [
+        HealthServices.Reception, HealthServices.Reception, HealthServices.Reception, HealthServices.Oral, HealthServices.Rehabilitation, HealthServices.ScreeningAndVaccination,
+        HealthServices.HospitalPharmacy, HealthServices.Oral | HealthServices.Rehabilitation, HealthServices.Oral | HealthServices.Hospital, HealthServices.ExaminationsAndProcedures | HealthServices.HospitalPharmacy,
+    ];
+
     public static readonly Gen<ModelAsker> Askers = Gen.Select(OneOf("system", "professional", "professional", "professional", "citizen", "custodian", "mandate", "stranger"),
             Organisations, Professionals, OneOf<TaskClass?>(null, null, TaskClass.BroadCare, TaskClass.LimitedCare, TaskClass.Support, TaskClass.Medication, TaskClass.Administration),
             OneOf("TREAT", "TREAT", "TREAT", "ETREAT", "HRESCH"), Gen.Select(OneOf(null, null, Employer, OtherEmployer), Gen.Int[0, 5], Gen.Int[0, 3], Gen.Int[0, 9]))
         .Select((kind, organisation, who, tasks, purpose, rest) => Asker(kind, organisation, who, tasks, purpose, rest.Item1, rest.Item2 == 0 ? EventOf(organisation, 1) : null, rest.Item3 == 0, rest.Item4 == 0))
         // Some act in a unit, and some for a controller that is wholly of one service.
         .Select(Units, OneOf(ProtectedService.None, ProtectedService.None, ProtectedService.Psychiatry, ProtectedService.Addiction), (asker, unit, own) =>
-            asker.Requester.Kind != RequesterKind.Professional ? asker : asker with { Requester = asker.Requester with { Unit = unit, OwnServices = own } });
+            asker.Requester.Kind != RequesterKind.Professional ? asker : asker with { Requester = asker.Requester with { Unit = unit, OwnServices = own } })
+        .Select(OneOf(null, "lahihoitaja", "fysioterapeutti", "suuhygienisti"), OneOf(Given), (asker, profession, services) => asker with { Requester = asker.Requester with { Profession = profession, Services = services } });
 
     public static ModelAsker Asker(string kind, string organisation = Revontuli, string who = "pro-1", TaskClass? tasks = null, string purpose = "TREAT", string? employer = null, string? serviceEvent = null, bool isJoint = false, bool isOverdue = false)
     {

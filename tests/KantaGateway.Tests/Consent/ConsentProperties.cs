@@ -124,7 +124,15 @@ public class ConsentProperties
     public void A_narrower_task_never_sees_more_than_broad_care() => Gen.Select(People, ProfessionalsAlone, Entries)
         .Sample((person, asker, entry) => !Sees(asker, person, entry)
             || asker.Requester.PurposeOfUse == "ETREAT"
+            // Where the decree gives broad care nothing, another task has more.
+            || asker.Requester.Services is HealthServices.ScreeningAndVaccination or HealthServices.HospitalPharmacy
             || Sees(asker with { Requester = asker.Requester with { Tasks = TaskClass.BroadCare } }, person, entry));
+
+    [Fact]
+    public void Fewer_services_never_show_more() => Gen.Select(People, ProfessionalsAlone, Entries, OneOf(HealthServices.Reception, HealthServices.ScreeningAndVaccination, HealthServices.HospitalPharmacy))
+        .Where((_, asker, entry, _) => asker.Requester.Tasks != TaskClass.LimitedCare || entry.Type != "DocumentReference")
+        .Sample((person, asker, entry, more) => !Sees(asker, person, entry) || asker.Requester.PurposeOfUse == "ETREAT"
+            || Sees(asker with { Requester = asker.Requester with { Services = asker.Requester.Services | more } }, person, entry));
 
     [Fact]
     public void A_protected_entry_is_seen_only_in_its_service_or_after_a_confirmation() => Gen.Select(People, ProfessionalsAlone, Entries)
@@ -237,9 +245,10 @@ public class ConsentProperties
 
     private static readonly Gen<Onlooker> Onlookers = Gen.Select(OneOf<string?>(null, Aurora, Revontuli, Occupational),
             OneOf(TaskClass.BroadCare, TaskClass.BroadCare, TaskClass.LimitedCare, TaskClass.Support, TaskClass.Medication),
-            Gen.Bool, Gen.Int[0, 2], Gen.Bool)
-        .Select((organisation, tasks, isEmergency, treats, isJoint) => new Onlooker(organisation is null ? null : Oid.Parse(organisation),
-            organisation == Occupational ? ControllerKind.Occupational : ControllerKind.Public, tasks, isEmergency, IsTreating: treats > 0) { JointWith = isJoint ? [Revontuli, Hospital] : [] });
+            Gen.Bool, Gen.Int[0, 2], Gen.Select(Gen.Bool, OneOf(null, "fysioterapeutti", "lahihoitaja"), OneOf(HealthServices.Reception, HealthServices.Oral, HealthServices.HospitalPharmacy)))
+        .Select((organisation, tasks, isEmergency, treats, rest) => new Onlooker(organisation is null ? null : Oid.Parse(organisation),
+            organisation == Occupational ? ControllerKind.Occupational : ControllerKind.Public, tasks, isEmergency, IsTreating: treats > 0)
+            { JointWith = rest.Item1 ? [Revontuli, Hospital] : [], Profession = rest.Item2, Services = rest.Item3 });
 
     /// <summary>
     /// A random record of a random person, who is about to declare something at random, looked at by anybody: what the preview counts is what the same professional
@@ -276,7 +285,7 @@ public class ConsentProperties
         List<ServiceEvent> events = [.. person.Events];
         if (onlooker.IsTreating && person.Policy.RelationshipOf(organisation, null, Now) is null)
             events.Add(new("2.999.1.14.1", organisation, "in-progress", null, null));
-        return (asker with { Requester = asker.Requester with { JointWith = onlooker.JointWith } }, new(all, events, person.Facts));
+        return (asker with { Requester = asker.Requester with { JointWith = onlooker.JointWith, Services = onlooker.Services, Profession = onlooker.Profession } }, new(all, events, person.Facts));
     }
 
     private static ModelAsker Lasting(ModelAsker asker) => asker with { Requester = asker.Requester with { Expires = Now.AddYears(1) } };

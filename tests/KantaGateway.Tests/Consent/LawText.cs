@@ -65,7 +65,8 @@ static class LawText
 
         var isEmergency = who.PurposeOfUse == "ETREAT";
         var ownRecords = person.Declared.OfType<AccessRecord>().Where(r => r.IsActive && Begun(r, now) && r.Professional == who.ProfessionalId && r.Organisation == who.Organisation.ToString()).ToList();
-        var reachesOthers = who.Tasks is not (TaskClass.Support or TaskClass.Administration);
+        var isGiven = IsGiven(who);
+        var reachesOthers = who.Tasks is not (TaskClass.Support or TaskClass.Administration) && isGiven;
 
         if (isEmergency && reachesOthers)
         {
@@ -89,10 +90,14 @@ static class LawText
             && !ownRecords.OfType<ProtectedConfirmation>().Any(c => (c.Until is null || now < c.Until) && c.Purpose == who.PurposeOfUse && (c.Services & entry.Services) != 0))
             yield return "§26.2: not confirmed";
 
-        // Decree §7, §8: what the task is for, in the own register too.
+        // Decree §5-8: what the task is for, in the own register too.
+        if (!isGiven && entry.Type is not "Appointment")
+            yield return "D §5, §6, §8: not in any of these services";
+        if (who.Tasks == TaskClass.LimitedCare && entry is { Type: "DocumentReference", Setting: { } speciality } && IsOfOwnRegister(asker, open, entry) && IsOfAnother(who, speciality))
+            yield return "D §6: of another profession, speciality and service";
         if (who.Tasks == TaskClass.Support && entry.Type is not "Appointment")
             yield return "D §7: not an order or a booking";
-        if (who.Tasks == TaskClass.Medication && entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
+        if (who.Tasks == TaskClass.Medication && isGiven && entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
             yield return "D §8: not of the summary";
 
         if (IsOfOwnRegister(asker, open, entry))
@@ -100,8 +105,8 @@ static class LawText
 
         if (!reachesOthers)
             yield return "D §7, §9: the task stays in the own register";
-        if (who.Tasks == TaskClass.LimitedCare && entry.Type is not ("MedicationRequest" or "Condition" or "Observation"))
-            yield return "D §6: not of the summary";
+        if (who.Tasks == TaskClass.LimitedCare && entry.Type is not ("MedicationRequest" or "Condition" or "Observation") && !(entry is { Type: "DocumentReference", Setting: { } its } && its == SpecialityOf(who.Profession)))
+            yield return "D §6: not of the summary, and no document of the own speciality";
         if (who.Tasks == TaskClass.Medication && entry.Type is not ("MedicationRequest" or "Condition"))
             yield return "D §8: not a medicine";
         if (open.Count == 0)
@@ -130,6 +135,25 @@ static class LawText
             if (LastWords(about).Any(d => d.IsActive && !(d.Until <= now) && !(isEmergency && d.AllowsEmergency)) && Covers(about.Key, entry))
                 yield return "§59.2: denied";
         }
+    }
+
+    /// <summary>D §5-9: whether the section of the task names one of the services that are given.</summary>
+    private static bool IsGiven(Requester who) => Enumerable.Range(1, 14).Where(point => who.Services.HasFlag((HealthServices)(1 << point))).Any(point => who.Tasks switch
+    {
+        TaskClass.BroadCare => point <= 12,
+        TaskClass.LimitedCare => point <= 13,
+        TaskClass.Medication => point is 1 or 2 or (>= 5 and <= 7) or 14,
+        _ => true,
+    });
+
+    private static string? SpecialityOf(string? profession) => profession switch { "fysioterapeutti" => "394602003", "suuhygienisti" => "394812008", _ => null };
+
+    /// <summary>D §6: not of the own speciality nor of what is given, where all of that is of some speciality; who has none of one's own works in what is given.</summary>
+    private static bool IsOfAnother(Requester who, string speciality)
+    {
+        var given = Enumerable.Range(1, 14).Where(point => who.Services.HasFlag((HealthServices)(1 << point))).Select(point => point switch { 4 => "394812008", 10 => "394602003", _ => null }).ToList();
+        var isOfSpecialities = !given.Contains(null);
+        return speciality != SpecialityOf(who.Profession) && !(isOfSpecialities && given.Contains(speciality)) && (SpecialityOf(who.Profession) is not null || isOfSpecialities);
     }
 
     /// <summary>§26.2: in an event of the same service; where none is named, all that are open have to be of it. To another unit than its own none is.</summary>

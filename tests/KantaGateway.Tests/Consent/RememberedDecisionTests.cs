@@ -58,12 +58,16 @@ public sealed class RememberedDecisionTests
                 foreach (var purpose in new[] { "TREAT", "ETREAT" })
                     foreach (var tasks in Enum.GetValues<KantaGateway.Gateway.Identification.Professionals.TaskClass>())
                         foreach (var kind in new[] { InteractionKind.Read, InteractionKind.Search, InteractionKind.Create })
-                            foreach (var own in new[] { ProtectedService.None, ProtectedService.Psychotherapy })
+                            foreach (var (own, profession, services) in new[]
+                            {
+                                (ProtectedService.None, "optikko", HealthServices.Reception), (ProtectedService.Psychotherapy, "optikko", HealthServices.Reception), (ProtectedService.None, "fysioterapeutti", HealthServices.Reception),
+                                (ProtectedService.None, "optikko", HealthServices.Oral), (ProtectedService.None, "optikko", HealthServices.HospitalPharmacy),
+                            })
                             foreach (var (employer, serviceEvent) in new[] { (null, null), ("1.2.246.10.99000055", null), ("1.2.246.10.99000066", organisation + ".14.2026.1") })
                             {
                                 Requester Asker(IReadOnlyList<SmartScope> scopes) => ConsentWorld.Requester("professional", purpose) with
                                 {
-                                    Organisation = Oid.Parse(organisation), ProfessionalId = who, Tasks = tasks, Scopes = scopes, OwnServices = own,
+                                    Organisation = Oid.Parse(organisation), ProfessionalId = who, Tasks = tasks, Scopes = scopes, OwnServices = own, Profession = profession, Services = services,
                                     ControllerKind = organisation.EndsWith("44", StringComparison.Ordinal) ? ControllerKind.Occupational : ControllerKind.Private,
                                 };
                                 var interaction = ConsentWorld.Interaction(kind, "Appointment", serviceEvent: serviceEvent) with { Employer = employer };
@@ -77,7 +81,7 @@ public sealed class RememberedDecisionTests
                                         again is Decision.Permit its ? (its.Basis, its.Scope, string.Join(' ', its.Rules), its.RestsOnPolicy) : default);
                                 asked++;
                             }
-        Assert.Equal(1080, asked);
+        Assert.Equal(2700, asked);
     }
 
     /// <summary>A visit ends while no declaration begins or ends: what its service was shown is not shown any more.</summary>

@@ -2,6 +2,7 @@ using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Tests.Consent;
@@ -9,34 +10,73 @@ namespace KantaGateway.Tests.Consent;
 /// <summary>What each task reaches, type by type, from the vector file (decree 457/2024 §5-9).</summary>
 public sealed class TaskReachTests
 {
-    private static readonly JsonElement[] Vectors =
-        [.. JsonDocument.Parse(File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Vectors", "task-reach.json"))).RootElement.GetProperty("tasks").EnumerateArray()];
+    private static readonly JsonElement File = JsonDocument.Parse(System.IO.File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Vectors", "task-reach.json"))).RootElement;
 
-    public static TheoryData<string?, string?> Tasks
-    {
-        get
-        {
-            var tasks = new TheoryData<string?, string?>();
-            foreach (var vector in Vectors)
-                tasks.Add(vector.GetProperty("task").GetString(), ProfessionOf(vector));
-            return tasks;
-        }
-    }
+    private static readonly JsonElement[] Vectors = [.. File.GetProperty("tasks").EnumerateArray()];
 
-    [Theory, MemberData(nameof(Tasks))]
-    public void A_task_reaches_exactly_the_types_of_its_section(string? task, string? profession)
+    public static TheoryData<int> Rows => [.. Enumerable.Range(0, Vectors.Length)];
+
+    [Theory, MemberData(nameof(Rows))]
+    public void A_task_reaches_exactly_the_types_of_its_section(int row)
     {
-        var vector = Vectors.Single(v => v.GetProperty("task").GetString() == task && ProfessionOf(v) == profession);
-        var (treating, inEmergency) = (Decided(task, profession, "TREAT"), Decided(task, profession, "ETREAT"));
+        var vector = Vectors[row];
+        var (task, profession) = (vector.GetProperty("task").GetString(), ProfessionOf(vector));
+        var services = vector.TryGetProperty("services", out var points) ? HealthServicePoints.Of([.. points.EnumerateArray().Select(p => p.GetInt32())]) : HealthServices.Reception;
+        var (treating, inEmergency, alone) = (Decided(task, profession, "TREAT", services), Decided(task, profession, "ETREAT", services), Decided(task, profession, "TREAT", services, []));
         Assert.Equal(Types(vector, "own"), treating.Types);
         Assert.Equal(Types(vector, "own"), inEmergency.Types);
         Assert.Equal(Types(vector, "others"), OfOthers(treating));
         Assert.Equal(Types(vector, "emergency"), OfOthers(inEmergency));
+        Assert.Equal(Narrowed(vector, "documents"), Narrowed(treating.FiltersOfOthers));
         Assert.Null(inEmergency.FiltersOfOthers);
-        var narrowed = treating.FiltersOfOthers is [var only] ? only : null;
-        Assert.Equal(vector.TryGetProperty("documents", out _) ? ("DocumentReference", true) : default, narrowed is null ? default : (narrowed.Type, narrowed.Reads));
-        Assert.Equal(vector.TryGetProperty("documents", out _) ? Types(vector, "documents") : null, narrowed?.AnyOf);
+        foreach (var scope in (DisclosureScope[])[treating, inEmergency, alone])
+            Assert.Equal(Narrowed(vector, "ownDocuments"), Narrowed(scope.FiltersOfOwn));
     }
+
+    /// <summary>One row of the decree: what it gives a task in a service, and that is what it has everywhere it has any.</summary>
+    [Theory]
+    [InlineData("broad-care")]
+    [InlineData("limited-care")]
+    [InlineData("support")]
+    [InlineData("medication")]
+    [InlineData("administration")]
+    public void A_task_has_what_the_decree_gives_it_in_a_service_and_elsewhere_the_basics(string task)
+    {
+        int[] gives = [.. File.GetProperty("gives").GetProperty(task).EnumerateArray().Select(p => p.GetInt32())];
+        foreach (var purpose in new[] { "TREAT", "ETREAT" })
+        {
+            var given = Decided(task, null, purpose, HealthServicePoints.Of([gives[0]]));
+            foreach (var point in HealthServicePoints.All)
+            {
+                // Of two services what any of them gives.
+                var (alone, with) = (Decided(task, null, purpose, HealthServicePoints.Of([point])), Decided(task, null, purpose, HealthServicePoints.Of([point, gives[0]])));
+                Assert.Equal((point, given.Breadth), (point, with.Breadth));
+                Assert.Equal(given.Types, with.Types);
+                if (gives.Contains(point))
+                    Assert.Equal((point, given.Breadth, Joined(given.Types), Joined(given.TypesOfOthers)), (point, alone.Breadth, Joined(alone.Types), Joined(alone.TypesOfOthers)));
+                else
+                    Assert.Equal((point, Breadth.OwnRegister, Joined(File.GetProperty("basics").EnumerateArray().Select(t => t.GetString()!))), (point, alone.Breadth, Joined(alone.Types)));
+            }
+        }
+    }
+
+    [Fact]
+    public void A_task_in_a_service_that_gives_it_nothing_writes_bookings_and_no_notes()
+    {
+        var requester = ConsentWorld.Requester("professional") with { Tasks = TaskClass.BroadCare, Services = HealthServices.ScreeningAndVaccination };
+        Decision written(string type) => ConsentWorld.Decide(requester, ConsentWorld.Interaction(InteractionKind.Create, type), ConsentWorld.Policy(["informed", "permit"], open: true));
+        Assert.IsType<Decision.Permit>(written("Appointment"));
+        foreach (var type in (string[])["Observation", "DocumentReference", "Encounter"])
+            Assert.Equal(DenyReason.TaskTooNarrow, Assert.IsType<Decision.Deny>(written(type)).Reason);
+        // §10: the use is logged, whoever it is; and logged use is not read by it.
+        Assert.IsType<Decision.Permit>(written("AuditEvent"));
+        Assert.DoesNotContain("AuditEvent", Decided("broad-care", null, "TREAT", HealthServices.ScreeningAndVaccination).Types!);
+        Assert.Equal(DenyReason.TaskTooNarrow, Assert.IsType<Decision.Deny>(ConsentWorld.Decide(requester, ConsentWorld.Interaction(InteractionKind.Update, "AuditEvent"), PolicySnapshot.Empty)).Reason);
+    }
+
+    [Fact]
+    public void Each_search_that_narrows_can_be_held_against_an_entry() =>
+        Assert.All(Vectors.SelectMany(v => (Narrowed(v, "documents") ?? []).Concat(Narrowed(v, "ownDocuments") ?? [])), query => Assert.Null(ScopeFilter.Explain("DocumentReference", query)));
 
     [Fact]
     public void Every_type_of_a_task_is_served()
@@ -67,9 +107,22 @@ public sealed class TaskReachTests
 
     private static string? ProfessionOf(JsonElement vector) => vector.TryGetProperty("profession", out var profession) ? profession.GetString() : null;
 
-    private static DisclosureScope Decided(string? task, string? profession, string purpose) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(
-        ConsentWorld.Requester("professional", purpose) with { Tasks = task is null ? null : TaskClasses.Read(task)!.Value, Profession = profession },
-        ConsentWorld.Interaction(InteractionKind.Search, task == "support" ? "Appointment" : "Observation"), ConsentWorld.Policy(["informed", "permit", "emergency"], open: true))).Scope;
+    private static DisclosureScope Decided(string? task, string? profession, string purpose, HealthServices services, string[]? declared = null) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(
+        ConsentWorld.Requester("professional", purpose) with { Tasks = task is null ? null : TaskClasses.Read(task)!.Value, Profession = profession, Services = services },
+        ConsentWorld.Interaction(InteractionKind.Search, "Appointment"), ConsentWorld.Policy(declared ?? ["informed", "permit", "emergency"], open: true))).Scope;
+
+    private static string[]? Narrowed(JsonElement vector, string list) => vector.TryGetProperty(list, out var queries) ? [.. queries.EnumerateArray().Select(q => q.GetString()!)] : null;
+
+    private static IEnumerable<string>? Narrowed(IReadOnlyList<ScopeFilter>? filters)
+    {
+        if (filters is null)
+            return null;
+        var only = Assert.Single(filters);
+        Assert.Equal(("DocumentReference", true), (only.Type, only.Reads));
+        return only.AnyOf;
+    }
+
+    private static string? Joined(IEnumerable<string>? types) => types is null ? null : string.Join(' ', types);
 
     private static IEnumerable<string>? OfOthers(DisclosureScope scope) => scope.Breadth == Breadth.OwnRegister ? [] : scope.TypesOfOthers;
 

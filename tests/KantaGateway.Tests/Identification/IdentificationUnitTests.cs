@@ -268,6 +268,19 @@ public sealed class ClientDirectoryTests
         """;
 
     [Fact]
+    public void An_organisation_gives_every_service_that_its_clients_state_or_else_those_of_a_reception()
+    {
+        string stated(string id, string points) => Valid.Trim()[1..^1].Replace("\"client_id\":\"a\"", $"\"client_id\":\"{id}\"").Replace("\"scopes\":", $"\"health_services\":{points},\"scopes\":");
+        ClientDirectory read(params string[] clients) => ClientDirectory.Read(Encoding.UTF8.GetBytes($"[{string.Join(',', clients)}]"), true);
+        foreach (var point in HealthServicePoints.All)
+            Assert.Equal((HealthServices)(1 << point), read(stated("a", $"[{point}]")).Find("a")!.RequesterOf("1.2.246.10.1")!.Services);
+        Assert.Equal(HealthServices.Reception, read(Valid.Trim()[1..^1]).Find("a")!.RequesterOf("1.2.246.10.1")!.Services);
+        var both = read(stated("a", "[4]"), stated("b", "[10,13]"));
+        Assert.Equal(HealthServices.Oral | HealthServices.Rehabilitation | HealthServices.ScreeningAndVaccination, both.ServicesOf("1.2.246.10.1"));
+        Assert.Equal(HealthServices.Reception, both.ServicesOf("1.2.246.10.9"));
+    }
+
+    [Fact]
     public void An_organisation_is_of_every_kind_that_its_clients_are_of()
     {
         var another = Valid.Replace("\"client_id\":\"a\"", "\"client_id\":\"b\"").Replace("\"private\"", "\"public\"");
@@ -315,6 +328,12 @@ public sealed class ClientDirectoryTests
     [InlineData("\"produces_for\":[\"B\"]", "organisation_oid is not an OID")]
     [InlineData("\"produces_for\":[\"1.2.3\",\"1.2.3\"]", "each once")]
     [InlineData("\"produces_for\":[\"1.2.4\"],\"service_requesters\":[{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"}]", "neither with service_requesters")]
+    [InlineData("\"health_services\":[0]", "1 to 14")]
+    [InlineData("\"health_services\":[15]", "1 to 14")]
+    [InlineData("\"health_services\":[3,3]", "each once")]
+    [InlineData("\"health_services\":[\"x\"]", "")]
+    [InlineData("\"service_requesters\":[{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\",\"health_services\":[15]}]", "1 to 14")]
+    [InlineData("\"health_services\":[3],\"service_requesters\":[{\"organisation_oid\":\"1.2.3\",\"organisation_name\":\"B\",\"controller_kind\":\"private\"}]", "each of which states its own")]
     [InlineData("\"certification_class\":\"C\"", "")]
     [InlineData("\"system_name\":\"\"", "system_name")]
     public void Rejects_a_registration_with(string member, string reason)
@@ -342,11 +361,12 @@ public sealed class ClientDirectoryTests
     {
         var client = ClientDirectory.Read(Encoding.UTF8.GetBytes(Valid.Replace("\"scopes\":", """
             "system_name":"Potilas","system_version":"7.1","certification_class":"A3","service_requesters":[
-              {"organisation_oid":"1.2.246.10.2","organisation_name":"B","controller_kind":"independent"},
+              {"organisation_oid":"1.2.246.10.2","organisation_name":"B","controller_kind":"independent","health_services":[6,10]},
               {"organisation_oid":"1.2.246.10.3","organisation_name":"C","controller_kind":"private","status":"suspended"}],"scopes":
             """, StringComparison.Ordinal)), true).Find("a")!;
         Assert.Equal(("Potilas", "7.1", CertificationClass.A3), (client.Registration.SystemName, client.Registration.SystemVersion, client.Registration.CertificationClass));
         Assert.Equal("B", client.RequesterOf("1.2.246.10.2")?.Name);
+        Assert.Equal(HealthServices.MentalHealthAndAddiction | HealthServices.Rehabilitation, client.RequesterOf("1.2.246.10.2")?.Services);
         Assert.Null(client.RequesterOf("1.2.246.10.3"));
         // A host is not its tenants.
         Assert.Null(client.RequesterOf("1.2.246.10.1"));

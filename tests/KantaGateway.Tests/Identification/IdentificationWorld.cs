@@ -284,7 +284,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
     private static object Describe(Requester r) => new
     {
-        kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, subscriber = r.Subscriber?.Organisation.ToString(), r.Caller, controllerKind = r.ControllerKind.ToString(), r.ProducesFor, r.JointWith,
+        kind = r.Kind.ToString(), r.ClientId, organisation = r.Organisation.ToString(), r.OrganisationName, subscriber = r.Subscriber?.Organisation.ToString(), r.Caller, controllerKind = r.ControllerKind.ToString(), services = r.Services.ToString(), r.ProducesFor, r.JointWith,
         r.ProfessionalId, r.ProfessionalName, r.Profession, tasks = r.Tasks?.ToString(), r.Unit, self = r.Self?.Encode(), r.CitizenName, r.PurposeOfUse, r.Acr, r.TokenId, r.Scopes,
     };
 

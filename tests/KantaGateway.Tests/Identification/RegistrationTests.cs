@@ -144,10 +144,11 @@ public sealed class RegistrationTests(IdentificationWorld world)
         static string[] Names(JsonElement who, string name) => [.. who.GetProperty(name).EnumerateArray().Select(oid => oid.GetString()!)];
         async Task<JsonElement> WhoAsync() => (await world.WhoAmIAsync(await TokenForAsync(null), world.Aurora.Certificate)).Body;
 
-        await WithAsync(client => client with { ProducesFor = ["1.2.246.10.90000044"] }, async () =>
+        await WithAsync(client => client with { ProducesFor = ["1.2.246.10.90000044"], HealthServices = [6, 12] }, async () =>
         {
             var me = await WhoAsync();
             Assert.Equal(["1.2.246.10.90000044"], Names(me, "producesFor"));
+            Assert.Equal("MentalHealthAndAddiction, ExaminationsAndProcedures", me.GetProperty("services").GetString());
             // A private one is of no joint register, whatever the list says.
             Assert.Empty(Names(me, "jointWith"));
         });
@@ -155,6 +156,7 @@ public sealed class RegistrationTests(IdentificationWorld world)
         {
             var me = await WhoAsync();
             Assert.Empty(Names(me, "producesFor"));
+            Assert.Equal("Reception", me.GetProperty("services").GetString());
             Assert.Equal([world.Aurora.Organisation, "1.2.246.10.90000008"], Names(me, "jointWith"));
         });
     }

@@ -96,7 +96,7 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
         var thumbprint = world.Aurora.Certificate.Thumbprint;
         var filled = new Dictionary<string, string>(Registration(id))
         {
-            ["service_requesters"] = "1.2.246.10.90000032 | occupational | Työ Oy\r\n1.2.246.10.90000033 | public | Julkinen | suspended",
+            ["service_requesters"] = "1.2.246.10.90000032 | occupational | Työ Oy | 3, 12\r\n1.2.246.10.90000033 | public | Julkinen | suspended",
             ["system_name"] = "Ääni", ["system_version"] = "2.1", ["certification_class"] = "A2", ["tls_client_certificates"] = $"{thumbprint}\n{thumbprint[..^1]}A", ["certificate_subjects"] = "CN=a,O=b",
             ["unknown_profiles"] = "accept", ["scopes"] = "system/*.rs\n\n user/Patient.r ", ["dpop_bound_access_tokens"] = "yes",
         };
@@ -111,12 +111,28 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
         Assert.Equal(["ES384"], registered.TokenEndpointAuthSigningAlg);
         Assert.Equal(2, registered.TlsClientCertificates.Count);
         Assert.Equal([("1.2.246.10.90000032", Gateway.Identification.ClientStatus.Active), ("1.2.246.10.90000033", Gateway.Identification.ClientStatus.Suspended)], registered.ServiceRequesters!.Select(one => (one.OrganisationOid, one.Status)));
+        Assert.Equal([[3, 12], []], registered.ServiceRequesters!.Select(one => one.HealthServices));
         // Sent again as it stands on the page it is the same registration.
         var again = Portal(await olga.GetStringAsync(new Uri(_address, "/operator/propose?client=" + id)));
-        Assert.Contains("1.2.246.10.90000033 | public | Julkinen | suspended", again);
+        Assert.Contains("1.2.246.10.90000032 | occupational | Työ Oy | 3, 12\n1.2.246.10.90000033 | public | Julkinen | suspended", again);
         Assert.Contains("system/*.rs\nuser/Patient.r</textarea>", again);
         Assert.Equal(Gateway.Identification.ClientDirectory.WriteOne(registered),
             Gateway.Identification.ClientDirectory.WriteOne(Gateway.Identification.ClientDirectory.ReadOne(System.Text.Encoding.UTF8.GetBytes(RegistrationForm.Of(registered).Write().Json), true).Registration!));
+    }
+
+    [Fact]
+    public void The_services_that_are_ticked_come_back_ticked()
+    {
+        var members = System.Text.Json.Nodes.JsonNode.Parse(Gateway.Identification.ClientDirectory.WriteOne(_gateway.Services.GetRequiredService<Gateway.Identification.ClientRegistry>().Current.Find(world.Aurora.ClientId)!.Registration))!.AsObject();
+        members["health_services"] = new System.Text.Json.Nodes.JsonArray(1, 14);
+        var registered = Gateway.Identification.ClientDirectory.ReadOne(System.Text.Encoding.UTF8.GetBytes(members.ToJsonString()), true).Registration!;
+        var form = RegistrationForm.Of(registered);
+        Assert.Equal((true, true, false), (form.Has("health_services", "1"), form.Has("health_services", "14"), form.Has("health_services", "4")));
+        Assert.Equal([1, 14], Gateway.Identification.ClientDirectory.ReadOne(System.Text.Encoding.UTF8.GetBytes(form.Write().Json), true).Registration!.HealthServices);
+        // What no box has is told and not thrown.
+        var made = RegistrationForm.Read(new FormCollection(new() { ["client_id"] = "x", ["health_services"] = new(["1", "all"]), ["service_requesters"] = "1.2.3 | public | A | 1, x" })).Write();
+        Assert.Contains("\"health_services\":[1,\"all\"]", made.Json);
+        Assert.Equal(Gateway.Identification.RegistrationRule.RequesterLine, Assert.Single(made.Faults).Rule);
     }
 
     [Fact]
@@ -128,6 +144,7 @@ public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsy
             System.Globalization.CultureInfo.CurrentUICulture = new(language);
             Assert.All(Enum.GetValues<Gateway.Identification.RegistrationRule>(), rule => Assert.NotNull(texts.Find($"operator.wrong.{rule}")));
             Assert.All(RegistrationForm.Groups.SelectMany(group => group.Fields), field => Assert.NotNull(texts.Find($"operator.field.{field.Member}")));
+            Assert.All(Gateway.Identification.HealthServicePoints.All, point => Assert.NotNull(texts.Find($"operator.choice.{point}")));
         }
         var members = System.Text.Json.Nodes.JsonNode.Parse(Gateway.Identification.ClientDirectory.WriteOne(_gateway.Services.GetRequiredService<Gateway.Identification.ClientRegistry>().Current.Find(world.Aurora.ClientId)!.Registration))!.AsObject();
         Assert.Equal(members.Select(member => member.Key).Except(["status"]).Order(), RegistrationForm.Groups.SelectMany(group => group.Fields).Select(field => field.Member).Order());

@@ -4,7 +4,7 @@ using KantaGateway.Fhir.Grants;
 
 namespace KantaGateway.Tests.Repository;
 
-/// <summary>Decree 457/2024 §6: of other registers a limited task reaches the documents of its own speciality, and their contents.</summary>
+/// <summary>Decree 457/2024 §6: of other registers a limited task reaches the documents of its own speciality, and their contents; of the own one none of another.</summary>
 public sealed class SpecialityTests : IAsyncLifetime
 {
     private const string Own = "394602003", Foreign = "394579002";
@@ -49,7 +49,51 @@ public sealed class SpecialityTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task The_own_register_is_not_narrowed_by_the_speciality()
+    public async Task Of_the_own_register_documents_of_another_speciality_look_absent_with_their_contents()
+    {
+        var own = _aurora.With(s => s with { FiltersOfOwn = [new("DocumentReference", ["setting:missing=true", "setting=" + Uri.EscapeDataString("http://snomed.info/sct|" + Own)], reads: true)] });
+        var (ownDocument, ownContent) = await StoreAsync(_aurora, Own);
+        var (plainDocument, plainContent) = await StoreAsync(_aurora, null);
+        var (foreignDocument, foreignContent) = await StoreAsync(_aurora, Foreign);
+        var lone = await _aurora.StoreAsync(Binary());
+
+        Assert.Equal(new[] { ownDocument, plainDocument }.Order(), (await own.SearchAsync("DocumentReference")).Is(HttpStatusCode.OK).Ids.Order());
+        foreach (var seen in (string[])["DocumentReference/" + ownDocument, "Binary/" + ownContent, "DocumentReference/" + plainDocument, "Binary/" + plainContent, "Binary/" + lone])
+            (await own.GetAsync(seen)).Is(HttpStatusCode.OK);
+        foreach (var hidden in (string[])["DocumentReference/" + foreignDocument, "Binary/" + foreignContent])
+        {
+            (await own.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+            (await own.GetAsync(hidden + "/_history")).Is(HttpStatusCode.NotFound);
+        }
+        var everything = (await own.GetAsync($"Patient/{_aurora.PatientId}/$everything")).Text;
+        Assert.DoesNotContain(foreignDocument, everything, StringComparison.Ordinal);
+        Assert.DoesNotContain(foreignContent, everything, StringComparison.Ordinal);
+        // A content that a reached document has too is reached.
+        await _aurora.StoreAsync(Document(_aurora, foreignContent, null));
+        (await own.GetAsync("Binary/" + foreignContent)).Is(HttpStatusCode.OK);
+        (await own.GetAsync("DocumentReference/" + foreignDocument)).Is(HttpStatusCode.NotFound);
+    }
+
+    /// <summary>Who has a limited task archives what it does, whichever speciality the document names; what is not reached is not changed.</summary>
+    [Fact]
+    public async Task What_is_archived_is_not_narrowed_and_what_is_not_reached_is_not_changed()
+    {
+        var own = _aurora.With(s => s with { FiltersOfOwn = [new("DocumentReference", ["setting:missing=true"], reads: true)] });
+        var (plain, _) = await StoreAsync(own, null);
+        var (foreign, content) = await StoreAsync(own, Foreign);
+        var known = (await own.GetAsync("DocumentReference/" + plain)).Is(HttpStatusCode.OK);
+        known.Json["description"] = "Korjattu";
+        (await own.UpdateAsync(known.Json, known.ETag)).Is(HttpStatusCode.OK);
+        var unseen = (await _aurora.GetAsync("DocumentReference/" + foreign)).Is(HttpStatusCode.OK);
+        unseen.Json["description"] = "Korjattu";
+        // As one that is not there.
+        (await own.UpdateAsync(unseen.Json, unseen.ETag)).Is(HttpStatusCode.MethodNotAllowed);
+        Assert.Equal(unseen.ETag, (await _aurora.GetAsync("DocumentReference/" + foreign)).ETag);
+        (await _aurora.GetAsync("Binary/" + content)).Is(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task The_own_register_is_not_narrowed_by_what_narrows_others()
     {
         var own = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli);
         await own.StoreAsync(Some.Patient());
@@ -58,16 +102,23 @@ public sealed class SpecialityTests : IAsyncLifetime
         (await _limited.GetAsync("Binary/" + content)).Is(HttpStatusCode.OK);
     }
 
-    private async Task<(string Document, string Content)> StoreAsync(Caller caller, string setting)
+    private async Task<(string Document, string Content)> StoreAsync(Caller caller, string? setting)
     {
         var content = await caller.StoreAsync(Binary());
-        return (await caller.StoreAsync(new JsonObject
+        return (await caller.StoreAsync(Document(caller, content, setting)), content);
+    }
+
+    private static JsonObject Document(Caller caller, string content, string? setting)
+    {
+        var document = new JsonObject
         {
             ["resourceType"] = "DocumentReference", ["status"] = "current",
             ["subject"] = Some.To("Patient/" + caller.PatientId),
             ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = "Binary/" + content } }),
-            ["context"] = new JsonObject { ["practiceSetting"] = new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://snomed.info/sct", ["code"] = setting }) } },
-        }), content);
+        };
+        if (setting is not null)
+            document["context"] = new JsonObject { ["practiceSetting"] = new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://snomed.info/sct", ["code"] = setting }) } };
+        return document;
     }
 
     private JsonObject Binary() => new()

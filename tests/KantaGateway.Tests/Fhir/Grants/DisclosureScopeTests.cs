@@ -128,6 +128,7 @@ public class DisclosureScopeTests
             Scope(Breadth.Disclosed) with { MayWriteFor = [Other] }, Scope(Breadth.Disclosed) with { Withheld = new() { SpeciallyProtected = true } },
             Scope(Breadth.Disclosed) with { Types = [] }, Scope(Breadth.Disclosed) with { Types = ["Observation"] }, Scope(Breadth.Disclosed) with { TypesOfOthers = ["Observation"] },
             Scope(Breadth.Disclosed) with { OnlyOf = [] }, Scope(Breadth.Disclosed) with { OnlyOf = [Other] },
+            Scope(Breadth.Disclosed) with { FiltersOfOwn = [new("Observation", ["status=final"], true)] }, Scope(Breadth.Disclosed) with { FiltersOfOthers = [new("Observation", ["status=final"], true)] },
             Scope(Breadth.Disclosed) with { HidesContacts = true }, Scope(Breadth.Disclosed) with { MayDeclare = true },
             Scope(Breadth.Disclosed) with { Filters = [new("Observation", ["code=1"], true)] }, Scope(Breadth.Disclosed) with { Filters = [new("Observation", ["code=1"], false)] },
             Scope(Breadth.Disclosed) with { Filters = [new("Observation", ["code=1", "code=2"], true)] },

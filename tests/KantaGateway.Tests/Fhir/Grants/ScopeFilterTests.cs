@@ -60,6 +60,18 @@ public sealed class ScopeFilterTests
         Assert.Equal(2, scope.Filters.Select(f => f.Key).Distinct().Count());
     }
 
+    /// <summary>What is changed has to be reached, and what is added is no part of the record yet.</summary>
+    [Fact]
+    public void What_a_task_narrows_of_the_own_register_travels_too_and_holds_in_writes()
+    {
+        var scope = new DisclosureScope { Breadth = Breadth.OwnRegister, FiltersOfOwn = [new("DocumentReference", ["setting:missing=true"], true)] };
+        Assert.True(scope.HasFilters);
+        Assert.Equal(["DocumentReference<setting:missing=true"], JsonSerializer.Deserialize<DisclosureScope>(JsonSerializer.Serialize(scope))!.FiltersOfOwn!.Select(f => f.Key));
+        foreach (var writes in (DisclosureScope[])[scope.OfWrites, (scope with { Filters = [new("Observation", ["status=final"], true)] }).OfWrites])
+            Assert.Same(scope.FiltersOfOwn, writes.FiltersOfOwn);
+        Assert.Equal((true, false), (scope.Narrows("DocumentReference", isOwn: true), scope.Narrows("DocumentReference", isOwn: false)));
+    }
+
     [Fact]
     public void What_is_written_by_id_is_bounded_by_what_may_be_written()
     {
