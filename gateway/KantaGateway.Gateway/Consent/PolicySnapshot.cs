@@ -17,6 +17,9 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// <summary>The last day on which the person may have been born.</summary>
     public DateOnly? BornBy { get; init; } = BirthDate;
 
+    /// <summary>The birth date from which majority is counted: the last of those that are equally well founded, see <see cref="Of"/>.</summary>
+    public DateOnly? CustodyFrom { get; init; } = BirthDate;
+
     /// <summary>When the person died at the latest.</summary>
     public DateTimeOffset? DiedBy { get; init; } = Deceased;
 
@@ -52,22 +55,28 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
 
     /// <summary>What follows from the records that several registers keep of one person, none of which is surer than another.</summary>
     /// <remarks>
-    /// Of birth dates that agree the most exact counts; of those that do not, the earliest: by it a child is the soonest able to decide, and of age. A death that any states ends
-    /// mandates and custody, until another register stores after that day that the person lives (Patient.deceasedBoolean false): one mistake is put right by whoever knows better.
-    /// Nobody makes the others' entries vanish: retention ends when it ends by every record that says when, and by two of them at least where others say nothing. So a record
-    /// with nothing but a name reopens nothing of somebody whose end two registers know.
+    /// Of birth dates that agree the most exact counts. Of those that do not, the one that most registers state; of equally many, each use takes the one that harms nobody for
+    /// good: by the earliest a child is able to decide (§34), by the latest custody ends. That somebody is a custodian the population register says of each session, and it knows
+    /// the age (§50): one clinic's wrong year shuts no parent out. A death that any states ends mandates and custody, until another register stores after that day that the person
+    /// lives (Patient.deceasedBoolean false): one mistake is put right by whoever knows better. Nobody makes the others' entries vanish: retention ends when it ends by every
+    /// record that says when, and by two of them at least where others say nothing; a death that two registers know counts also against those that know of none. So a record with
+    /// nothing but a name reopens nothing of somebody whose end two registers know.
     /// </remarks>
     public static PersonFacts Of(IReadOnlyList<PersonFacts> records)
     {
         if (records.Count < 2)
             return records.Count == 0 ? Unknown : records[0];
-        var (born, bornBy) = (records.Max(static record => record.BirthDate), records.Min(static record => record.BornBy));
+        var births = records.Where(static record => record.BirthDate is not null).ToList();
+        var support = births.Select(its => births.Count(its.IsBornWith)).ToList();
+        births = [.. births.Where((_, i) => support[i] == support.Max())];
+        var (born, bornBy) = (births.Max(static record => record.BirthDate), births.Min(static record => record.BornBy));
         var agree = born <= bornBy;
         var deaths = records.Where(record => record.Deceased is not null && !records.Any(other => other.AliveAt > record.DiedBy)).ToList();
-        var ends = records.Where(static record => record.KeptUntil is not null).ToList();
-        return new(agree ? born : records.Min(static record => record.BirthDate), deaths.Min(static record => record.Deceased))
+        var ends = (deaths.Count > 1 ? deaths : records).Where(static record => record.KeptUntil is not null).ToList();
+        return new(agree ? born : births.Min(static record => record.BirthDate), deaths.Min(static record => record.Deceased))
         {
-            BornBy = agree ? bornBy : records.Max(static record => record.BornBy),
+            BornBy = agree ? bornBy : births.Max(static record => record.BornBy),
+            CustodyFrom = born,
             DiedBy = deaths.Max(static record => record.DiedBy),
             KeptUntil = ends.Count == records.Count || ends.Count > 1 ? ends.Max(static record => record.KeptUntil) : null,
         };
@@ -76,10 +85,13 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// <summary>Until when a child counts as not able to decide where nothing is recorded (§34): midnight in Finland; null where the birth date is not known.</summary>
     public DateTimeOffset? TwelfthBirthday => BirthDate is { } born ? Birthday(born, AbleFrom) : null;
 
-    /// <summary>Completed years of age on the day that it is in Finland; null where the birth date is not known.</summary>
+    /// <summary>Whether two records may be of one birth.</summary>
+    private bool IsBornWith(PersonFacts other) => BirthDate <= other.BornBy && other.BirthDate <= BornBy;
+
+    /// <summary>Completed years of age on the day that it is in Finland, by which custody ends; null where the birth date is not known.</summary>
     public int? AgeAt(DateTimeOffset at)
     {
-        if (BirthDate is not { } born)
+        if (CustodyFrom is not { } born)
             return null;
         var day = FinnishTime.DayOf(at);
         var age = day.Year - born.Year;

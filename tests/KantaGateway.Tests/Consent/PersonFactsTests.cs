@@ -122,9 +122,9 @@ public sealed class PersonFactsTests
         Assert.Equal((Day("2008-01-01"), Day("2009-12-31")), (PersonFacts.Of([another, year]).BirthDate, PersonFacts.Of([another, year]).BornBy));
     }
 
-    /// <summary>§34, §50: what closes the record to custodians the soonest, until the register that erred corrects its own.</summary>
+    /// <summary>§34, §50: as many say the one as the other. A child's own word counts the soonest; custody ends by no single mistake, for that somebody is a custodian the population register says.</summary>
     [Fact]
-    public void Of_births_that_differ_the_earliest_counts()
+    public void Of_births_that_differ_the_child_is_able_by_the_earliest_and_in_custody_by_the_latest()
     {
         var (right, typo) = (PersonFacts.Stated("2022-03-05", null), PersonFacts.Stated("2022-03-06", null));
         foreach (var facts in new[] { PersonFacts.Of([right, typo]), PersonFacts.Of([typo, PersonFacts.Unknown, right]) })
@@ -132,7 +132,32 @@ public sealed class PersonFactsTests
             Assert.Equal(right.TwelfthBirthday, facts.TwelfthBirthday);
             Assert.Equal(4, facts.AgeAt(Now));
         }
-        Assert.False(Represents(RepresentationKind.Custodian, PersonFacts.Of([right, PersonFacts.Stated("2002-03-05", null)])));
+        var wrong = PersonFacts.Stated("2002-03-05", null);
+        foreach (var facts in new[] { PersonFacts.Of([right, wrong]), PersonFacts.Of([wrong, PersonFacts.Unknown, right]) })
+        {
+            Assert.Equal((wrong.TwelfthBirthday, 4), (facts.TwelfthBirthday, facts.AgeAt(Now)));
+            Assert.True(Represents(RepresentationKind.Custodian, facts));
+        }
+    }
+
+    [Fact]
+    public void Of_births_that_differ_the_one_that_most_registers_state_counts()
+    {
+        var (right, wrong, year) = (PersonFacts.Stated("2022-03-05", null), PersonFacts.Stated("2002-03-05", null), PersonFacts.Stated("2022", null));
+        foreach (var facts in new[] { PersonFacts.Of([right, wrong, right]), PersonFacts.Of([wrong, PersonFacts.Unknown, year, right]) })
+            Assert.Equal((right.BirthDate, right.BornBy, right.TwelfthBirthday, true), (facts.BirthDate, facts.BornBy, facts.TwelfthBirthday, Represents(RepresentationKind.Custodian, facts)));
+        Assert.False(Represents(RepresentationKind.Custodian, PersonFacts.Of([wrong, right, wrong])));
+        // A year that agrees with two days counts for both; by itself it stands for neither.
+        var other = PersonFacts.Stated("2022-03-06", null);
+        Assert.Equal((year.BirthDate, year.BornBy), (PersonFacts.Of([right, year, other]).BirthDate, PersonFacts.Of([other, right, year]).BornBy));
+    }
+
+    [Fact]
+    public void Of_deaths_that_differ_the_first_ends_mandates_and_the_last_begins_the_twelve_years()
+    {
+        var (first, second) = (PersonFacts.Stated("1950-02-03", "2010-01-01"), PersonFacts.Stated("1950-02-03", "2011-01-01"));
+        foreach (var facts in new[] { PersonFacts.Of([first, second]), PersonFacts.Of([second, first]) })
+            Assert.Equal((first.Deceased, second.DiedBy, second.KeptUntil), (facts.Deceased, facts.DiedBy, facts.KeptUntil));
     }
 
     /// <summary>§50: a word of death ends mandates and custody, and is taken back by who stores later that the person lives.</summary>
@@ -259,6 +284,9 @@ public sealed class PersonFactsTests
         foreach (var facts in new[] { PersonFacts.Of([new(born, died), PersonFacts.Unknown, new(born, died)]), PersonFacts.Of([PersonFacts.Unknown, new(born, died), new(born, died), PersonFacts.Unknown]) })
             Assert.Equal(2022, facts.KeptUntil!.Value.Year);
         Assert.Equal(born.Year + 120, PersonFacts.Of([new(born, died), PersonFacts.Unknown, new(born, null)]).KeptUntil!.Value.Year);
+        // Nor does one that knows of no death, where two do; one death is contradicted by it.
+        Assert.Equal(2022, PersonFacts.Of([new(born, died), new(born, null), new(born, died)]).KeptUntil!.Value.Year);
+        Assert.Equal(born.Year + 120, PersonFacts.Of([new(born, died), new(born, null), new(born, null)]).KeptUntil!.Value.Year);
         Assert.Null(PersonFacts.Of([PersonFacts.Unknown, PersonFacts.Unknown]).KeptUntil);
     }
 }

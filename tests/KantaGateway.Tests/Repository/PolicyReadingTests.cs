@@ -109,7 +109,7 @@ public sealed class PolicyReadingTests : IAsyncLifetime
         {
             (p => p["name"]![0]!["family"] = "Lepp\u00e4", false),
             (p => p["birthDate"] = "2015-02-04", true),
-            (p => p["deceasedBoolean"] = false, false),
+            (p => p["deceasedBoolean"] = false, true),
             (p => p["deceasedBoolean"] = true, true),
             (p => { p.AsObject().Remove("deceasedBoolean"); p["deceasedDateTime"] = "2026-01-02"; }, true),
             (p => p["deceasedDateTime"] = "2026-01-03", true),
