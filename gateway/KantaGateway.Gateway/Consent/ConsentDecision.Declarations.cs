@@ -17,13 +17,14 @@ public static partial class ConsentDecision
         if (interaction.Declares is not { } declaration)
             return Decision.Deny.Of(interaction.Objection);
         var isCustodian = requester.OnBehalfOf is { Kind: RepresentationKind.Custodian };
-        if (declaration is AccessRecord || IsOfAccess(interaction, policy, declaration.Id) || declaration.ByCustodian != isCustodian)
+        // What names a place of care reads as recorded at its desk, which the person is not.
+        if (declaration is AccessRecord || IsOfAccess(interaction, policy, declaration.Id) || declaration.ByCustodian != isCustodian || declaration.RecordedBy is not null)
             return Decision.Deny.Of(DenyReason.DeclarationByAnother);
         if (isCustodian && !IsACustodians(declaration, interaction, policy))
             return Decision.Deny.Of(DenyReason.NotForCustodians);
         if (Objection(declaration, interaction, policy, now) is { } objection)
             return Decision.Deny.Of(objection);
-        if (IsBehind(declaration, policy))
+        if (IsBehind(declaration, policy, now))
             return Decision.Deny.Of(DenyReason.DeclaredSince);
         return new Decision.Permit(requester.OnBehalfOf is null ? LegalBasis.OwnData : LegalBasis.OnBehalf,
             new DisclosureScope { Breadth = Breadth.WholePerson, Controller = requester.Organisation.ToString() },
@@ -45,7 +46,7 @@ public static partial class ConsentDecision
         var organisation = requester.Organisation.ToString();
         var (rule, reason) = declaration is AccessRecord record
             ? DecideRecord(requester, record, organisation, policy, relationship, now)
-            : (Rule.DeskDeclares, ObjectionAtDesk(declaration, organisation, relationship));
+            : (Rule.DeskDeclares, ObjectionAtDesk(declaration, interaction, organisation, policy, relationship, now));
         if ((reason ?? Objection(declaration, interaction, policy, now)) is { } objection)
             return Decision.Deny.Of(objection);
         var register = RegisterOf(requester, interaction, relationship) ?? Register.Patient;
@@ -60,11 +61,21 @@ public static partial class ConsentDecision
         }, [rule], RestsOnPolicy: true);
     }
 
-    /// <summary>At the desk: recorded by the organisation that asks, signed by the person, and where it may open the record of a person who is treated there.</summary>
-    private static DenyReason? ObjectionAtDesk(Declaration declaration, string organisation, CareRelationship? relationship) =>
+    /// <summary>
+    /// At the desk: recorded by the organisation that asks, signed by the person or who may declare it for them, and where it may open the record of a person who is
+    /// treated there, at a time that can be held against what was said before.
+    /// </summary>
+    /// <remarks>
+    /// Where a day alone is named nobody knows whether a form is the older will, and it would be kept and never hold. That is asked of each that may open, and of none for
+    /// what else was declared: an answer that depends on it would tell the desk.
+    /// </remarks>
+    private static DenyReason? ObjectionAtDesk(
+        Declaration declaration, Interaction interaction, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now) =>
         declaration.RecordedBy != organisation || declaration is Acknowledgement ? DenyReason.DeclarationByAnother
+        : declaration.ByCustodian && !(IsACustodians(declaration, interaction, policy) && MayRepresent(RepresentationKind.Custodian, policy.Person, now)) ? DenyReason.NotForCustodians
         : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
         : relationship is null && MayOpen(declaration) ? DenyReason.NoOpenServiceEvent
+        : declaration.IsOfDay && MayOpen(declaration) ? DenyReason.TimeOfDayMissing
         : null;
 
     /// <summary>
@@ -139,18 +150,20 @@ public static partial class ConsentDecision
     }
 
     /// <summary>
-    /// Whether a denial is withdrawn in whose place another has been declared since, in another window or at a desk. Only the person is told so: to a desk it
+    /// Whether a denial is withdrawn in whose place another is in force, declared in another window or at a desk. Only the person is told so: to a desk it
     /// would tell that there is a denial. A permission may be withdrawn whatever came between: that closes.
     /// </summary>
-    private static bool IsBehind(Declaration declaration, PolicySnapshot policy) =>
+    private static bool IsBehind(Declaration declaration, PolicySnapshot policy, DateTimeOffset now) =>
         declaration is DisclosureDenial { IsActive: false } denial
         && policy.Declarations.FirstOrDefault(known => known.Id == (denial.Withdraws ?? denial.Id)) is DisclosureDenial withdrawn
-        && policy.Declarations.Any(known => known is DisclosureDenial since && since.Target == withdrawn.Target && since.CompareOrder(withdrawn) > 0);
+        && policy.At(now).Denials.Any(holds => holds.Target == withdrawn.Target && holds.Id != withdrawn.Id);
 
-    /// <summary>A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place, or in that of a
-    /// permission that a minor able to decide has given or withdrawn. Nor does one read the child's notices for the child.</summary>
+    /// <summary>
+    /// A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place, or in that of a permission that a
+    /// minor able to decide has given or withdrawn. Nor does one read the child's notices for the child, or take back that the child was informed.
+    /// </summary>
     private static bool IsACustodians(Declaration declaration, Interaction interaction, PolicySnapshot policy) =>
-        declaration is not (DisclosureDenial or Acknowledgement)
+        declaration is not (DisclosureDenial or Acknowledgement or Informing { IsActive: false })
         && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id && !known.IsOfMinor(policy.Person)));
 
     /// <summary>Whether an update would replace what a professional has recorded.</summary>

@@ -45,6 +45,9 @@ public abstract record Declaration
     /// <summary>When it was declared, UTC (Consent.dateTime): what the person is shown.</summary>
     public required DateTimeOffset At { get; init; }
 
+    /// <summary>Consent.dateTime names a day, a month or a year and no time of it: <see cref="At"/> is its beginning.</summary>
+    public bool IsOfDay { get; init; }
+
     /// <summary>Consent.status is active; otherwise it withdraws what it names.</summary>
     public bool IsActive { get; init; } = true;
 
@@ -76,7 +79,7 @@ public abstract record Declaration
     public int CompareOrder(Declaration other) => Order == other.Order ? At.CompareTo(other.At) : Order.CompareTo(other.Order);
 
     /// <summary>Whether the person declared it at an age at which they count as able to decide, twelve where nothing else is recorded (§34).</summary>
-    internal bool IsOfMinor(PersonFacts person) => !ByCustodian && (person.TwelfthBirthday is not { } able || At >= able);
+    internal bool IsOfMinor(PersonFacts person) => !ByCustodian && (person.TwelfthBirthday is not { } able || SaidAt >= able);
 
     /// <summary>When it was said: by the person herself as it is stored; on a form when that is dated, which is no later, whatever the clock of the desk says.</summary>
     internal DateTimeOffset SaidAt => StoredAt is { } stored && (RecordedBy is null || stored < At) ? stored : At;

@@ -49,6 +49,7 @@ public static class DeclarationReader
             VersionId = consent.TryGetProperty("meta", out var meta) ? Text(meta, "versionId") ?? "" : "",
             StoredAt = StoredAt(consent),
             At = Start(at),
+            IsOfDay = !dateTime.Contains('T', StringComparison.Ordinal),
             IsActive = Text(consent, "status") == "active",
             Withdraws = declaration is DisclosurePermit or DisclosureDenial && Text(consent, "status") == "inactive" ? SourceOf(consent) : null,
             From = from,
@@ -217,14 +218,21 @@ public static class DeclarationReader
     /// <summary>Whether a reference is to a form that is stored here; that it is there, and the desk's own, is looked at where references are.</summary>
     private static bool IsForm(string? reference) => reference is not null && Forms.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
 
+    private static string? PatientOf(JsonElement consent) => TryGet(consent, "patient", out var its) ? Text(its, "reference") : null;
+
+    /// <summary>Whether a signed form stands behind it: the form itself, or that the person (or who represents them) was asked on a day that is named.</summary>
     private static bool IsSigned(JsonElement consent)
     {
-        if (TryGet(consent, "sourceAttachment", out var attachment) && (Text(attachment, "data") is { Length: > 0 } || IsForm(Text(attachment, "url"))))
+        // A form that nobody can open is none: it says what it is written in (FHIR R4, att-1).
+        if (TryGet(consent, "sourceAttachment", out var attachment)
+            && ((Text(attachment, "data") is { Length: > 0 } && Text(attachment, "contentType") is { Length: > 0 }) || IsForm(Text(attachment, "url"))))
             return true;
         if (TryGet(consent, "sourceReference", out var source) && IsForm(Text(source, "reference")))
             return true;
         foreach (var verification in Items(consent, "verification"))
-            if (TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && TryGet(verification, "verifiedWith", out _))
+            if (TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && Text(verification, "verificationDate") is not null
+                && TryGet(verification, "verifiedWith", out var signer) && Text(signer, "reference") is { } who
+                && (who == PatientOf(consent) || who.StartsWith(Declarations.CustodianType + "/", StringComparison.Ordinal)))
                 return true;
         return false;
     }

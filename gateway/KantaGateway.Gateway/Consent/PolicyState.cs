@@ -44,6 +44,9 @@ sealed class PolicyState
                         informed.Hear(told, now);
                         break;
                     case DisclosurePermit given:
+                        // What a minor able to decide has given no custodian takes back (§51).
+                        if (given is { ByCustodian: true, IsActive: false } && ofMinor.Last is { IsActive: true } own && !own.IsOver(now))
+                            break;
                         permit.Hear(given, now);
                         if (given.IsOfMinor(person))
                             ofMinor.Hear(given, now);

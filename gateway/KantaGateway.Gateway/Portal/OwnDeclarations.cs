@@ -28,6 +28,14 @@ internal sealed record DeclarationState(
     /// <summary>What desks have recorded for the citizen (§58) and the citizen has not acknowledged, newest first.</summary>
     public IReadOnlyList<Declaration> NewAtDesks { get; init; } = [];
 
+    /// <summary>Whether what a declaration says is what holds of the same now: a form that is older than what was said since is stored and does not.</summary>
+    public bool Holds(Declaration declaration) => declaration switch
+    {
+        DisclosurePermit permit => permit.IsActive ? Permission?.Id == permit.Id : Permission is null,
+        DisclosureDenial denial => denial.IsActive ? Denials.Any(its => its.Id == denial.Id) : !Denials.Any(its => its.Target == denial.Target),
+        _ => true,
+    };
+
     /// <summary>Key of the sentence that sums it up. Follows the order of the decision: whatever is missing leaves the own register.</summary>
     public string Sentence => (DeniesAll, Informed is not null && Permission is not null, Denials.Count) switch
     {

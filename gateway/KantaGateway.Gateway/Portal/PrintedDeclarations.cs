@@ -17,7 +17,8 @@ internal sealed class PrintedDeclarations(Texts texts, OrganisationNames names)
     /// <param name="what">What a denial covers, in words.</param>
     /// <param name="informing">On which it rests: the version of the text; null where that is not known.</param>
     /// <param name="now">UTC.</param>
-    public PrintedDeclaration? Of(Declaration declaration, string? what, string? informing, DateTimeOffset now)
+    /// <param name="holds">Whether it is what holds of the same, see <see cref="DeclarationState.Holds"/>.</param>
+    public PrintedDeclaration? Of(Declaration declaration, string? what, string? informing, DateTimeOffset now, bool holds = true)
     {
         var kind = declaration switch { Informing => "informing", DisclosurePermit => "permit", DisclosureDenial => "denial", _ => null };
         if (kind is null)
@@ -32,7 +33,7 @@ internal sealed class PrintedDeclarations(Texts texts, OrganisationNames names)
                     ("print.recorded", Recorded(declaration)),
                     ("print.period", Period(declaration)),
                     ("print.text", declaration is Informing told ? told.TextVersion : informing),
-                    ("print.state", texts[!declaration.IsActive ? "print.state.withdrawn" : declaration.IsOver(now) ? "print.state.over" : declaration.HasBegun(now) ? "print.state.active" : "print.state.later"]),
+                    ("print.state", texts[StateOf(declaration, now, holds)]),
                     ("print.id", declaration.Id.Length == 0 ? null : $"Consent/{declaration.Id}")),
             ],
             declaration switch
@@ -78,6 +79,12 @@ internal sealed class PrintedDeclarations(Texts texts, OrganisationNames names)
             xhtml.Append(CultureInfo.InvariantCulture, $"<tr><th>{Encode(label)}</th><td>{Encode(value)}</td></tr>");
         return xhtml.Append("</tbody></table></body></html>\n").ToString();
     }
+
+    private static string StateOf(Declaration declaration, DateTimeOffset now, bool holds) =>
+        declaration.IsActive && declaration.IsOver(now) ? "print.state.over"
+        : declaration.IsActive && !declaration.HasBegun(now) ? "print.state.later"
+        : !holds ? "print.state.other"
+        : declaration.IsActive ? "print.state.active" : "print.state.withdrawn";
 
     private const string Line = "______________________________";
 

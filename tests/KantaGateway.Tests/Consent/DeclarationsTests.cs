@@ -128,7 +128,21 @@ public class DeclarationsTests
     }
 
     [Theory]
-    [InlineData("/sourceAttachment", """{"data":"JVBERi0="}""", true)]
+    [InlineData("2026-11-25", true)]
+    [InlineData("2026-11", true)]
+    [InlineData("2026", true)]
+    [InlineData("2026-11-25T10:00:00Z", false)]
+    [InlineData("2026-11-25T10:00:00.000+02:00", false)]
+    public void A_date_without_a_time_is_of_a_day(string dateTime, bool isOfDay)
+    {
+        var consent = CaseOf("permission");
+        consent["dateTime"] = dateTime;
+        Assert.Equal(isOfDay, Read(consent).Declaration!.IsOfDay);
+    }
+
+    [Theory]
+    [InlineData("/sourceAttachment", """{"contentType":"application/pdf","data":"JVBERi0="}""", true)]
+    [InlineData("/sourceAttachment", """{"data":"JVBERi0="}""", false)]
     [InlineData("/sourceAttachment", """{"url":"Binary/1"}""", true)]
     [InlineData("/sourceAttachment", """{"title":"form"}""", false)]
     [InlineData("/sourceAttachment", """{"data":"","url":""}""", false)]
@@ -138,17 +152,21 @@ public class DeclarationsTests
     [InlineData("/sourceReference", """{"reference":"DocumentReference/"}""", false)]
     [InlineData("/sourceReference", """{"reference":""}""", false)]
     [InlineData("/sourceReference", """{"display":"form"}""", false)]
-    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/1"}}]""", true)]
-    [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/1"}},{"verified":true,"verifiedWith":{"reference":"Patient/1"}}]""", true)]
-    [InlineData("/verification", """[{"verified":true}]""", false)]
-    [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/1"}}]""", false)]
-    [InlineData("/verification", """[{"verifiedWith":{"reference":"Patient/1"}}]""", false)]
-    [InlineData("/verification", """{"verified":true,"verifiedWith":{"reference":"Patient/1"}}""", false)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", true)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]""", true)]
+    [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"},{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", true)]
+    [InlineData("/verification", """[{"verified":true,"verificationDate":"2026-11-25"}]""", false)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"display":"Aino"},"verificationDate":"2026-11-25"}]""", false)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/1"},"verificationDate":"2026-11-25"}]""", false)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/$"}}]""", false)]
+    [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", false)]
+    [InlineData("/verification", """[{"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", false)]
+    [InlineData("/verification", """{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}""", false)]
     public void A_signed_form_or_a_verification_of_the_person_is_a_signature(string at, string value, bool isSigned)
     {
         var consent = CaseOf("permission");
         Assert.False(Read(consent).Declaration!.IsSigned);
-        Change(consent, at, JsonNode.Parse(value));
+        Change(consent, at, JsonNode.Parse(value.Replace("Patient/$", "Patient/" + PatientId, StringComparison.Ordinal)));
         Assert.Equal(isSigned, Read(consent).Declaration!.IsSigned);
     }
 

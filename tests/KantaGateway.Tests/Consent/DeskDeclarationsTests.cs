@@ -106,8 +106,11 @@ public class DeskDeclarationsTests
         var withdrawal = seen with { IsActive = false, Order = long.MaxValue, Id = kind == InteractionKind.Update ? "a" : "", Withdraws = kind == InteractionKind.Update ? null : "a" };
 
         Assert.Equal(DenyReason.DeclaredSince, Withdraw(withdrawal, seen, since));
-        Assert.Equal(DenyReason.DeclaredSince, Withdraw(withdrawal, seen, since with { IsActive = false }));
+        Assert.Equal(DenyReason.DeclaredSince, Withdraw(withdrawal, seen, since with { AllowsEmergency = true }));
         Assert.Null(Withdraw(withdrawal, seen, since with { Order = 1 }, other));
+        // Withdrawn or over already, nothing is withdrawn along.
+        Assert.Null(Withdraw(withdrawal, seen, since with { IsActive = false }));
+        Assert.Null(Withdraw(withdrawal, seen, since with { Until = Now }));
         // What closes is done whatever came between.
         var permit = new DisclosurePermit { At = Now, Id = "a", Order = 1 };
         Assert.Null(Withdraw(permit with { IsActive = false, Order = long.MaxValue }, permit, permit with { Id = "b", Order = 2 }));
@@ -120,6 +123,74 @@ public class DeskDeclarationsTests
             ConsentWorld.InteractionOf(kind, "Consent", declares: declared), PolicySnapshot.Compile(1, stored, [])) as Decision.Deny)?.Reason;
 
         static Declaration AtDesk(Declaration declaration) => declaration with { RecordedBy = ConsentWorld.Revontuli.ToString(), IsSigned = true };
+    }
+
+    /// <summary>§58: revocable. A form that is not heard, being the older will, leaves in force what the person sees, and no way to it is closed.</summary>
+    [Theory]
+    [InlineData(InteractionKind.Create)]
+    [InlineData(InteractionKind.Update)]
+    public void A_person_withdraws_the_denial_in_force_whatever_older_form_was_typed_in_after_it(InteractionKind kind)
+    {
+        var denied = new DisclosureDenial { At = Now.AddHours(-3), StoredAt = Now.AddHours(-3), Target = new DenialTarget.All(), Id = "a", Order = 2 };
+        var form = denied with { Id = "b", Order = 3, At = Now.AddDays(-2), StoredAt = Now.AddHours(-1), RecordedBy = Own, IsSigned = true };
+        var withdrawal = denied with { At = Now, IsActive = false, Order = long.MaxValue, Id = kind == InteractionKind.Update ? "a" : "", Withdraws = kind == InteractionKind.Update ? null : "a" };
+        foreach (var unheard in new[] { form with { IsActive = false }, form with { AllowsEmergency = true }, form with { Until = Now } })
+        {
+            var policy = PolicySnapshot.Compile(1, [denied, unheard], []);
+            Assert.Equal("a", Assert.Single(policy.InForceAt(Now).Denials).Id);
+            Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("citizen"), ConsentWorld.InteractionOf(kind, "Consent", declares: withdrawal), policy));
+            Assert.Empty(policy.With(withdrawal).InForceAt(Now).Denials);
+        }
+    }
+
+    /// <summary>Of a day alone nobody knows whether it is the older will: it would be kept, and never hold.</summary>
+    [Fact]
+    public void A_form_that_may_open_says_at_what_time_it_was_signed()
+    {
+        var denial = new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, IsOfDay = true, Target = new DenialTarget.All() };
+        foreach (var opening in new Declaration[]
+        {
+            Permit with { IsOfDay = true }, new Informing { At = Now, IsOfDay = true, RecordedBy = Own, TextVersion = Informing.CurrentTextVersion },
+            denial with { IsActive = false }, denial with { AllowsEmergency = true }, denial with { Until = Now.AddDays(1) }, denial with { From = Now.AddDays(1) },
+        })
+            // Whatever else was declared: the answer tells nothing of it.
+            foreach (var declared in new[] { new[] { "informed" }, ["informed", "permit"], ["informed", "permit-withdrawn", "deny-all"] })
+            {
+                Assert.Equal(DenyReason.TimeOfDayMissing, Reason("system", opening, declared: declared));
+                Assert.IsType<Decision.Permit>(Decide("system", opening with { IsOfDay = false }, declared: declared));
+            }
+        foreach (var closing in new Declaration[] { denial, Permit with { IsOfDay = true, IsActive = false } })
+            Assert.IsType<Decision.Permit>(Decide("system", closing));
+    }
+
+    /// <summary>§50, §51: a desk takes from a custodian what the portal takes, and not more.</summary>
+    [Fact]
+    public void A_custodian_declares_no_more_at_a_desk_than_in_the_portal()
+    {
+        var denial = new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, ByCustodian = true, Target = new DenialTarget.All() };
+        var informed = new Informing { At = Now, RecordedBy = Own, ByCustodian = true, TextVersion = Informing.CurrentTextVersion };
+        foreach (var childs in new Declaration[] { denial, denial with { IsActive = false }, denial with { AllowsEmergency = true }, informed with { IsActive = false } })
+        {
+            Assert.Equal(DenyReason.NotForCustodians, Reason("system", childs));
+            Assert.Equal(DenyReason.NotForCustodians, Reason("professional", childs));
+            Assert.IsType<Decision.Permit>(Decide("system", childs with { ByCustodian = false }));
+        }
+        foreach (var custodians in new Declaration[] { Permit with { ByCustodian = true }, Permit with { ByCustodian = true, IsActive = false }, informed })
+        {
+            Assert.IsType<Decision.Permit>(Decide("system", custodians));
+            // Nor of who is of age, or has died.
+            foreach (var (person, isOver) in new[] { (new PersonFacts(new(2008, 11, 25), null), true), (new PersonFacts(new(2008, 11, 26), null), false), (new PersonFacts(null, Now), true) })
+                Assert.Equal(isOver ? DenyReason.NotForCustodians : null, (ConsentWorld.Decide(ConsentWorld.Requester("system"),
+                    ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: custodians), ConsentWorld.Policy(["informed"], true, person: person)) as Decision.Deny)?.Reason);
+        }
+    }
+
+    /// <summary>What names a place of care would be told, printed and ordered as recorded there.</summary>
+    [Fact]
+    public void A_person_records_nothing_in_the_name_of_a_desk()
+    {
+        Assert.Equal(DenyReason.DeclarationByAnother, Reason("citizen", Permit));
+        Assert.IsType<Decision.Permit>(Decide("citizen", Permit with { RecordedBy = null }));
     }
 
     [Fact]
@@ -318,7 +389,7 @@ public class DeskDeclarationsTests
         var outdated = new Informing { At = Now, RecordedBy = Own, TextVersion = "2019-1" };
         Assert.Equal(DenyReason.UnknownDeclaration, Reason("system", outdated));
         Assert.Null(Reason("system", outdated with { IsActive = false }));
-        Assert.Null(Reason("citizen", outdated with { IsActive = false }, declared: []));
+        Assert.Null(Reason("citizen", outdated with { IsActive = false, RecordedBy = null }, declared: []));
     }
 
     [Fact]
@@ -349,8 +420,8 @@ public class DeskDeclarationsTests
     [Fact]
     public void The_person_declares_by_making_and_changing_a_Consent_and_in_no_other_way()
     {
-        Assert.Null(Reason("citizen", Permit, kind: InteractionKind.Create));
-        Assert.Null(Reason("citizen", Permit, kind: InteractionKind.Update));
+        Assert.Null(Reason("citizen", Permit with { RecordedBy = null }, kind: InteractionKind.Create));
+        Assert.Null(Reason("citizen", Permit with { RecordedBy = null }, kind: InteractionKind.Update));
         foreach (var kind in new[] { InteractionKind.Patch, InteractionKind.Delete, InteractionKind.Transaction })
             Assert.Equal(DenyReason.NoLegalBasis, Reason("citizen", Permit, kind: kind));
         Assert.Equal(DenyReason.NoLegalBasis, (ConsentWorld.Decide(ConsentWorld.Requester("citizen"), ConsentWorld.InteractionOf(InteractionKind.Create, "Observation", declares: Permit), ConsentWorld.Policy(["informed"], true)) as Decision.Deny)?.Reason);
@@ -390,7 +461,7 @@ public class DeskDeclarationsTests
     [Fact]
     public void Of_the_person_the_whole_record_is_the_scope_of_what_she_declares()
     {
-        var permit = Assert.IsType<Decision.Permit>(Decide("citizen", Permit));
+        var permit = Assert.IsType<Decision.Permit>(Decide("citizen", Permit with { RecordedBy = null }));
         Assert.Equal((LegalBasis.OwnData, Breadth.WholePerson, Own, false), (permit.Basis, permit.Scope.Breadth, permit.Scope.Controller, permit.Scope.MayDeclare));
     }
 

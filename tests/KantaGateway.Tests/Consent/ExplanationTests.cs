@@ -110,8 +110,9 @@ public sealed class ExplanationTests
     {
         var permit = ConsentWorld.Declared("permit")! with { RecordedBy = ConsentWorld.Revontuli.ToString(), IsSigned = true };
         var write = ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: permit);
-        Assert.Equal("SelfDeclares", Rules(ConsentWorld.Requester("citizen", "PATRQT"), write, "informed", false));
-        Assert.Equal("Represents SelfDeclares", Rules(For(RepresentationKind.Mandate), write, "informed", false));
+        var own = write with { Declares = permit with { RecordedBy = null } };
+        Assert.Equal("SelfDeclares", Rules(ConsentWorld.Requester("citizen", "PATRQT"), own, "informed", false));
+        Assert.Equal("Represents SelfDeclares", Rules(For(RepresentationKind.Mandate), own, "informed", false));
         Assert.Equal("DeskDeclares", Rules(ConsentWorld.Requester("system"), write, "informed", true));
         Assert.Equal("RecordsAccess", Rules(ConsentWorld.Requester("professional"), write with { Declares = ConsentWorld.Declared("confirmed") }, "", true));
     }

@@ -88,6 +88,40 @@ public sealed class InForceTests
         bool Gives(params Declaration[] declared) => PolicySnapshot.Compile(1, declared, [], person).PermissionAt(Now) is not null;
     }
 
+    [Theory]
+    [InlineData(16, true)]
+    [InlineData(12, true)]
+    [InlineData(11, false)]
+    [InlineData(null, true)]
+    public void A_custodian_takes_back_no_permission_that_a_minor_has_given(int? age, bool stands)
+    {
+        var person = new PersonFacts(age is { } years ? DateOnly.FromDateTime(Now.AddDays(-9).AddYears(-years).UtcDateTime) : null, null);
+        DisclosurePermit own = Permit with { Order = 2, At = Now.AddDays(-8) }, taken = Permit with { Id = "c4", Order = 3, IsActive = false, ByCustodian = true };
+        Assert.Equal(stands ? "c2" : null, Given(own, taken));
+        Assert.Equal(stands ? "c2" : null, Given(own, taken with { RecordedBy = Own }));
+        // What the minor withdraws, or gave until yesterday, is over; a custodian's own one is the custodian's.
+        Assert.Null(Given(own, taken, own with { Id = "c5", Order = 4, IsActive = false }));
+        Assert.Null(Given(own with { Until = Now.AddDays(-1) }, taken));
+        Assert.Null(Given(own with { ByCustodian = true }, taken));
+        Assert.Null(Given(own with { ByCustodian = true, Order = 1 }, own with { Id = "c5", IsActive = false }, taken));
+        Assert.Equal("c6", Given(own with { ByCustodian = true }, taken, own with { Id = "c6", Order = 5 }));
+
+        string? Given(params Declaration[] declared) => PolicySnapshot.Compile(1, declared, [], person).PermissionAt(Now)?.Id;
+    }
+
+    /// <summary>Whose word it was is a matter of when it was said, not of what the sender's clock claims.</summary>
+    [Fact]
+    public void A_minor_is_able_to_decide_on_the_day_on_which_it_is_said()
+    {
+        var person = new PersonFacts(new(2014, 11, 24), null);
+        var withdrawn = Permit with { Order = 2, IsActive = false, At = Now.AddDays(-300), StoredAt = Now.AddHours(-2) };
+        Assert.True(withdrawn.IsOfMinor(person));
+        Assert.False((withdrawn with { StoredAt = Now.AddDays(-300) }).IsOfMinor(person));
+        // A form is of its date, and no later than its storing.
+        Assert.False((withdrawn with { RecordedBy = Own }).IsOfMinor(person));
+        Assert.False((withdrawn with { RecordedBy = Own, At = Now, StoredAt = Now.AddDays(-300) }).IsOfMinor(person));
+    }
+
     // :: Informing
 
     [Fact]

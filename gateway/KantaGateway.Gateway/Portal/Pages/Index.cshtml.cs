@@ -57,7 +57,7 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
                 Emergencies = await accesses.TellAsync(citizen, [.. State.Accesses.Where(a => a.IsNew)], cancel);
                 var named = await choices.NamingAsync(citizen, State.NewAtDesks.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
                 var now = time.GetUtcNow();
-                Recorded = [.. State.NewAtDesks.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, null, now)).OfType<PrintedDeclaration>()];
+                Recorded = [.. State.NewAtDesks.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, null, now, State.Holds(d))).OfType<PrintedDeclaration>()];
             }
         }
         else if (Request.Cookies.ContainsKey(PortalSessions.CookieName))

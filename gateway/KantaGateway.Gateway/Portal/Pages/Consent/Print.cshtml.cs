@@ -34,7 +34,7 @@ internal sealed class PrintModel(OwnDeclarations declarations, DenialChoices cho
         List<Declaration> found = id is { } one ? [.. state.All.Where(d => d.Id == one.ToString("D"))]
             : [.. ((Declaration?[])[state.Informed, state.Permission, .. state.Denials]).OfType<Declaration>()];
         var named = await choices.NamingAsync(Citizen, found.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
-        Printed = [.. found.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, InformingOf(d, state.All), At)).OfType<PrintedDeclaration>()];
+        Printed = [.. found.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, InformingOf(d, state.All), At, state.Holds(d))).OfType<PrintedDeclaration>()];
         if (id is not null && Printed.Count == 0)
             throw new RefusedException(StatusCodes.Status404NotFound);
         Sentence = id is null ? state.Sentence : null;

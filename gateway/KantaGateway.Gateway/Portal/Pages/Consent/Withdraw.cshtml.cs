@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Consent;
 using Microsoft.AspNetCore.Mvc;
 
@@ -40,7 +41,14 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
         IsPermit = declaration is DisclosurePermit;
         What = await DescribeAsync(declaration, cancel) ?? "";
         Effect = IsPermit ? "withdraw.permit.text" : state.Permission is null ? "withdraw.denial.text.nopermit" : "withdraw.denial.text.permit";
-        Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false, ByCustodian = false, RecordedBy = null }, cancel);
+        try
+        {
+            Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false, ByCustodian = false, RecordedBy = null }, cancel);
+        }
+        catch (FaultException fault) when (fault.Fault.Kind == FaultKind.VersionConflict)
+        {
+            return Done("/consent", "declared-since");
+        }
         return Page();
     }
 
