@@ -296,6 +296,27 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.DoesNotContain("Keskussairaala", (await _portal.GetAsync("/consent/print?id=" + (string)withdrawal["id"]!)).Html);
     }
 
+    /// <summary>§58: an older form that a desk types in late is told as what it is, and takes from the person no way to withdraw.</summary>
+    [Fact]
+    public async Task A_denial_in_force_is_withdrawn_though_a_desk_has_stored_an_older_form_after_it()
+    {
+        await InformAsync();
+        await _portal.PostAsync("/consent/deny", new() { ["target"] = "all" });
+        var id = (string)_portal.Record.Of("Consent").Last()["id"]!;
+        using var given = JsonDocument.Parse(Declarations.Denial(_portal.Record.PatientId, new DenialTarget.All(), new(2026, 3, 12, 8, 0, 0, TimeSpan.Zero)));
+        var late = JsonNode.Parse(Declarations.Withdrawn(given.RootElement))!.AsObject();
+        late["organization"] = JsonNode.Parse("[{\"type\":\"Organization\",\"identifier\":{\"system\":\"urn:ietf:rfc:3986\",\"value\":\"urn:oid:1.2.246.10.99000033\"}}]");
+        var form = _portal.Record.Add(late.ToJsonString());
+        Assert.Contains("data-denials=\"1\"", await ConsentAsync());
+        Assert.Contains("not in force: something else", (await _portal.GetAsync("/")).Html);
+        Assert.Contains("not in force: something else", (await _portal.GetAsync("/consent/print?id=" + form)).Html);
+
+        Assert.Equal(HttpStatusCode.OK, (await _portal.GetAsync($"/consent/withdraw?id={id}")).Status);
+        await _portal.PostAsync("/consent/withdraw", new() { ["id"] = id }, page: $"/consent/withdraw?id={id}");
+        Assert.Contains("data-denials=\"0\"", await ConsentAsync());
+        Assert.DoesNotContain("not in force: something else", (await _portal.GetAsync("/consent/print?id=" + form)).Html);
+    }
+
     /// <summary>Act 703/2023 §54.1: no page says that only the own register sees what public providers see of each other.</summary>
     [Fact]
     public async Task Where_public_providers_share_records_every_page_that_says_who_sees_says_so()
