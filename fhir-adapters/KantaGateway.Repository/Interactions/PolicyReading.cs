@@ -17,7 +17,7 @@ namespace KantaGateway.Repository.Interactions;
 /// <remarks>
 /// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
 /// <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number),
-/// <c>unit</c> (OID of the Encounter's serviceProvider where that is another one than the controller; what an event has is that of all its rows), <c>status</c>,
+/// <c>unit</c> (OID of the Encounter's serviceProvider where that is another one than the controller; what an event has is that of all its rows), <c>stored</c> (when its newest version was, an instant), <c>status</c>,
 /// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (when a record was stored that says so). What is not known is left out.
 /// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers)
@@ -160,11 +160,13 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
             else if (patient.TryGetProperty("deceasedBoolean"u8, out var isDead) && isDead.ValueKind == JsonValueKind.True)
                 json.WriteString("deceased"u8, patients[i].LastUpdated.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture));
             else if (isDead.ValueKind == JsonValueKind.False)
-                json.WriteString("alive"u8, patients[i].LastUpdated.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
+                json.WriteString("alive"u8, InstantOf(patients[i]));
             json.WriteEndObject();
         }
         json.WriteEndArray();
     }
+
+    private static string InstantOf(CompartmentRow row) => row.LastUpdated.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
 
     /// <summary>The unit that an Encounter names by its OID; null: none, or the controller itself.</summary>
     private static string? UnitOf(ReadOnlyMemory<byte> encounter, string controller)
@@ -187,6 +189,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         json.WriteNumber("services"u8, (byte)services);
         if (unit.Length > 0)
             json.WriteString("unit"u8, unit);
+        json.WriteString("stored"u8, InstantOf(row));
         json.WriteString("status"u8, resource.GetProperty("status"u8).GetString());
         // An Encounter has a period; an Appointment its two ends.
         if (row.Type == "Appointment" || resource.TryGetProperty("period"u8, out resource))

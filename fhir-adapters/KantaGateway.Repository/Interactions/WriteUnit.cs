@@ -389,7 +389,7 @@ sealed class WriteUnit : IDisposable
         // A producer of services adds to the buyer's register what it has produced, and changes nothing that is there.
         if (controller != target.Scope.Controller && (!creates || replaces is not null))
             throw Failed(operation, FaultKind.Denied, "Into the register of another organisation only new entries are written.");
-        // Nor can it finish what it has begun there: a visit that stays open would prove treatment for good (§57).
+        // Nor can it finish what it has begun there: a visit that stays open would prove treatment when it is long over (§57).
         if (controller != target.Scope.Controller && operation.Resource is Encounter { Status: Encounter.EncounterStatus.Arrived or Encounter.EncounterStatus.Triaged
             or Encounter.EncounterStatus.InProgress or Encounter.EncounterStatus.Onleave, Period: null or { End: null } })
             throw new FaultException(new Fault(FaultKind.Unprocessable, new FaultIssue(

@@ -17,7 +17,13 @@ public sealed record ServiceEvent(string? Oid, string Controller, string Status,
     /// <summary>How long before its start and after its end a booking proves treatment, hours 24: to prepare the visit and to write it up.</summary>
     public static readonly TimeSpan AppointmentMargin = TimeSpan.FromHours(24);
 
+    /// <summary>How long an Encounter proves treatment after its last version was stored, and a booking after its start, days 30, whatever end they state: who goes on treating writes it again.</summary>
+    public static readonly TimeSpan Lasts = TimeSpan.FromDays(30);
+
     public CareEventKind Kind { get; init; }
+
+    /// <summary>When its last version was stored, by the repository's clock; null: not known, then an Encounter counts from its start.</summary>
+    public DateTimeOffset? StoredAt { get; init; }
 
     /// <summary>The controller's register that it is in, as <see cref="Fhir.Grants.Register"/> names it.</summary>
     public string Register { get; init; } = Fhir.Grants.Register.Patient;
@@ -40,10 +46,17 @@ public sealed record ServiceEvent(string? Oid, string Controller, string Status,
     internal DateTimeOffset Opens => Start is not { } start ? DateTimeOffset.MinValue
         : Kind == CareEventKind.Appointment && start > DateTimeOffset.MinValue + AppointmentMargin ? start - AppointmentMargin : start;
 
-    /// <summary>Until when: exclusive. A booking that says no end lasts to the end of its margin.</summary>
-    internal DateTimeOffset Closes => Kind == CareEventKind.Encounter ? End ?? DateTimeOffset.MaxValue
-        : (End ?? Start) is { } end && end > DateTimeOffset.MinValue && end < DateTimeOffset.MaxValue - AppointmentMargin ? end + AppointmentMargin
-        : End ?? Start ?? DateTimeOffset.MinValue;
+    /// <summary>
+    /// Until when: exclusive. A booking that says no end lasts to the end of its margin. What states no end, or one that is far off, is closed in time all the same (§57): nobody
+    /// is treated for good by what was once begun. Of what time an Encounter is that has neither been stored nor begun nobody knows, so it proves nothing.
+    /// </summary>
+    internal DateTimeOffset Closes => Kind == CareEventKind.Encounter ? Earlier(End, (StoredAt ?? Start) is { } since ? After(since, Lasts) : DateTimeOffset.MinValue)
+        : Start is not { } start || End == DateTimeOffset.MinValue ? DateTimeOffset.MinValue
+        : After(Earlier(End ?? start, After(start, Lasts)), AppointmentMargin);
+
+    private static DateTimeOffset Earlier(DateTimeOffset? one, DateTimeOffset other) => one < other ? one.Value : other;
+
+    private static DateTimeOffset After(DateTimeOffset at, TimeSpan by) => at < DateTimeOffset.MaxValue - by ? at + by : DateTimeOffset.MaxValue;
 
     /// <summary>Whether it proves a care relationship at this time (Act 703/2023 §9, §57).</summary>
     public bool IsOpenAt(DateTimeOffset at) => CanProve && Opens <= at && at < Closes;

@@ -61,6 +61,7 @@ public sealed class PolicyLookup(PolicyRequests requests)
             Text(e, "oid"), string.Intern(Text(e, "controller") ?? ""), Text(e, "status") ?? "", Start(e), End(e))
         {
             Kind = Text(e, "kind") == "Appointment" ? CareEventKind.Appointment : CareEventKind.Encounter,
+            StoredAt = TimeRange.TryParse(Text(e, "stored"), out var stored) ? At(stored.Start) : null,
             Register = Text(e, "register") ?? Register.Patient,
             Unit = Text(e, "unit"),
             Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,

@@ -16,15 +16,15 @@ public sealed class BadInputTests
 {
     private const string Named = "1.2.246.10.99000022.14.2026.7";
     private static readonly string Own = ConsentWorld.Revontuli.ToString();
-    private static readonly ServiceEvent Open = new(ConsentWorld.OwnEvent, Own, "in-progress", null, null);
+    private static readonly ServiceEvent Open = new(ConsentWorld.OwnEvent, Own, "in-progress", Now.AddDays(-1), null);
 
     /// <summary>Events that prove nothing, the last one of another patient: it is not in this person's policy at all.</summary>
     private static readonly ServiceEvent[][] BadEvents =
     [
-        [new(Named, Aurora, "in-progress", null, null)],
-        [new(Named, Own, "finished", null, null)],
+        [new(Named, Aurora, "in-progress", Now.AddDays(-1), null)],
+        [new(Named, Own, "finished", Now.AddDays(-1), null)],
         [new(Named, Own, "entered-in-error", null, null)],
-        [new(Named, Own, "in-progress", null, Now)],
+        [new(Named, Own, "in-progress", Now.AddDays(-1), Now)],
         [new(Named, Own, "in-progress", Now.AddTicks(1), null)],
         [new(Named, Own, "booked", Now.AddHours(25), null) { Kind = CareEventKind.Appointment }],
         [],

@@ -16,7 +16,7 @@ public class CareRelationshipTests
     [InlineData("arrived", -60, null, true)]
     [InlineData("triaged", -1, null, true)]
     [InlineData("onleave", -60, null, true)]
-    [InlineData("in-progress", null, null, true)]
+    [InlineData("in-progress", null, null, false)]
     [InlineData("in-progress", -60, 60, true)]
     [InlineData("in-progress", 0, null, true)]
     [InlineData("planned", -60, null, false)]
@@ -65,27 +65,58 @@ public class CareRelationshipTests
         Assert.Equal([false, true, true, false], new[] { Now.AddHours(-24) - Tick, Now.AddHours(-24), Now.AddHours(25) - Tick, Now.AddHours(25) }.Select(at => Proves(booking, at)));
     }
 
+    /// <summary>§57: an Encounter that nobody ends, or that ends in another century, is closed thirty days after its newest version was stored; that it was written again opens it anew.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData(100 * 365)]
+    public void What_states_no_near_end_proves_treatment_for_thirty_days_after_it_was_stored(int? endDays)
+    {
+        var end = endDays is { } days ? Now.AddDays(days) : (DateTimeOffset?)null;
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", Now.AddYears(-1), end);
+        Assert.False(Proves(visit));
+        foreach (var start in new[] { Now.AddYears(-1), (DateTimeOffset?)null })
+        {
+            var stored = visit with { Start = start, StoredAt = Now };
+            Assert.Equal([true, true, false], new[] { Now, Now.AddDays(30) - Tick, Now.AddDays(30) }.Select(at => Proves(stored, at)));
+            Assert.True(Proves(stored with { StoredAt = Now.AddDays(29) }, Now.AddDays(58)));
+        }
+        // Of which nothing says when it was stored counts from its start, and without one it proves nothing.
+        Assert.Equal([true, false], new[] { Now.AddDays(30) - Tick, Now.AddDays(30) }.Select(at => Proves(visit with { Start = Now }, at)));
+        Assert.False(Proves(visit with { Start = null }));
+        // Its own end comes first.
+        Assert.False(Proves(visit with { End = Now.AddDays(1), StoredAt = Now }, Now.AddDays(1)));
+        // A booking counts from its start: it may have been made long before.
+        var booked = Booking("booked", Now, end) with { StoredAt = Now.AddYears(-1) };
+        var over = Now.AddDays(end is null ? 1 : 31);
+        Assert.Equal([true, false], new[] { over - Tick, over }.Select(at => Proves(booked, at)));
+    }
+
     /// <summary>What is stated but cannot be read comes as the earliest time: it is over.</summary>
     [Fact]
     public void Times_at_the_ends_of_the_calendar_open_nothing_by_overflow()
     {
-        Assert.False(Proves(new("1.2.3", Own, "in-progress", null, DateTimeOffset.MinValue)));
+        Assert.False(Proves(new("1.2.3", Own, "in-progress", Now.AddDays(-1), DateTimeOffset.MinValue)));
         Assert.False(Proves(Booking("booked", DateTimeOffset.MinValue, DateTimeOffset.MinValue)));
         Assert.False(Proves(Booking("booked", DateTimeOffset.MinValue, null)));
         Assert.False(Proves(Booking("booked", Now, DateTimeOffset.MinValue)));
         Assert.False(Proves(Booking("booked", DateTimeOffset.MaxValue, DateTimeOffset.MaxValue)));
         Assert.True(Proves(Booking("booked", Now, DateTimeOffset.MaxValue)));
-        Assert.True(Proves(Booking("booked", DateTimeOffset.MinValue, Now)));
-        Assert.True(Proves(Booking("booked", DateTimeOffset.MinValue.AddHours(24), Now)));
+        Assert.False(Proves(Booking("booked", DateTimeOffset.MinValue, Now)));
+        Assert.False(Proves(Booking("booked", DateTimeOffset.MinValue.AddHours(24), Now)));
+        Assert.True(Proves(Booking("booked", DateTimeOffset.MinValue, Now), DateTimeOffset.MinValue));
+        Assert.True(Proves(Booking("booked", DateTimeOffset.MaxValue.AddDays(-1), DateTimeOffset.MaxValue), DateTimeOffset.MaxValue - Tick));
         Assert.True(Proves(Booking("booked", Now, DateTimeOffset.MaxValue.AddHours(-24))));
-        Assert.True(Proves(new("1.2.3", Own, "in-progress", DateTimeOffset.MinValue, DateTimeOffset.MaxValue)));
+        Assert.False(Proves(new("1.2.3", Own, "in-progress", DateTimeOffset.MinValue, DateTimeOffset.MaxValue)));
+        Assert.True(Proves(new("1.2.3", Own, "in-progress", DateTimeOffset.MinValue, DateTimeOffset.MaxValue) { StoredAt = Now }));
+        Assert.True(Proves(new("1.2.3", Own, "in-progress", Now, null) { StoredAt = DateTimeOffset.MaxValue }));
+        Assert.False(Proves(new("1.2.3", Own, "in-progress", Now, null) { StoredAt = DateTimeOffset.MinValue }));
         Assert.False(Proves(new("1.2.3", Own, "in-progress", DateTimeOffset.MaxValue, null)));
     }
 
     [Fact]
     public void Another_organisations_service_event_proves_nothing()
     {
-        var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", "1.2.246.10.99000011", "in-progress", null, null)]);
+        var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", "1.2.246.10.99000011", "in-progress", Now.AddDays(-1), null)]);
         Assert.Null(policy.RelationshipOf(Own, null, Now));
         Assert.Null(policy.RelationshipOf(Own, "1.2.3", Now));
     }
@@ -93,7 +124,7 @@ public class CareRelationshipTests
     [Fact]
     public void A_named_service_event_must_be_the_open_one()
     {
-        var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", Own, "in-progress", null, null), new ServiceEvent("1.2.4", Own, "planned", null, null), new ServiceEvent("1.2.5", Own, "in-progress", null, Now)]);
+        var policy = PolicySnapshot.Compile(1, [], [new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null), new ServiceEvent("1.2.4", Own, "planned", Now.AddDays(-1), null), new ServiceEvent("1.2.5", Own, "in-progress", Now.AddDays(-1), Now)]);
         Assert.NotNull(policy.RelationshipOf(Own, "1.2.3", Now));
         Assert.Null(policy.RelationshipOf(Own, "1.2.4", Now));
         Assert.Null(policy.RelationshipOf(Own, "1.2.5", Now));
@@ -104,7 +135,7 @@ public class CareRelationshipTests
     [Fact]
     public void A_relationship_names_its_organisation_event_register_and_services()
     {
-        var visit = new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Register = "4:1.2.9", Services = ProtectedService.Psychiatry };
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null) { Register = "4:1.2.9", Services = ProtectedService.Psychiatry };
         var policy = PolicySnapshot.Compile(1, [], [visit]);
         foreach (var named in new[] { null, "1.2.3" })
             Assert.Equal(new CareRelationship(Own, "1.2.3") { Register = "4:1.2.9", Services = ProtectedService.Psychiatry }, policy.RelationshipOf(Own, named, Now));
@@ -116,9 +147,9 @@ public class CareRelationshipTests
     {
         ServiceEvent[] visits =
         [
-            new("1.2.3", Own, "in-progress", null, Now.AddHours(1)) { Register = "4:1.2.8" },
-            new("1.2.4", Own, "in-progress", null, Now.AddHours(2)) { Register = "4:1.2.9" },
-            new("1.2.5", Own, "in-progress", null, null),
+            new("1.2.3", Own, "in-progress", Now.AddDays(-1), Now.AddHours(1)) { Register = "4:1.2.8" },
+            new("1.2.4", Own, "in-progress", Now.AddDays(-1), Now.AddHours(2)) { Register = "4:1.2.9" },
+            new("1.2.5", Own, "in-progress", Now.AddDays(-1), null),
         ];
         var policy = PolicySnapshot.Compile(1, [], visits);
         Assert.Null(policy.RelationshipOf(Own, null, Now)!.Register);
@@ -136,19 +167,19 @@ public class CareRelationshipTests
     {
         var policy = PolicySnapshot.Compile(1, [],
         [
-            new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry },
-            new ServiceEvent("1.2.4", Own, "in-progress", null, null) { Services = ProtectedService.Genetics | ProtectedService.Psychology },
-            new ServiceEvent("1.2.5", Own, "in-progress", null, Now) { Services = ProtectedService.Addiction },
-            new ServiceEvent("1.2.6", Own, "finished", null, null) { Services = ProtectedService.Psychotherapy },
-            new ServiceEvent("1.2.7", "1.2.246.10.99000011", "in-progress", null, null) { Services = ProtectedService.SexualTherapy },
-            new ServiceEvent(null, Own, "in-progress", null, null) { Services = ProtectedService.Unknown },
+            new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Psychiatry },
+            new ServiceEvent("1.2.4", Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Genetics | ProtectedService.Psychology },
+            new ServiceEvent("1.2.5", Own, "in-progress", Now.AddDays(-1), Now) { Services = ProtectedService.Addiction },
+            new ServiceEvent("1.2.6", Own, "finished", Now.AddDays(-1), null) { Services = ProtectedService.Psychotherapy },
+            new ServiceEvent("1.2.7", "1.2.246.10.99000011", "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.SexualTherapy },
+            new ServiceEvent(null, Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Unknown },
         ]);
         Assert.Equal(ProtectedService.None, policy.RelationshipOf(Own, null, Now)!.Services);
         Assert.Equal(ProtectedService.Psychiatry, policy.RelationshipOf(Own, "1.2.3", Now)!.Services);
         Assert.Equal(ProtectedService.Addiction, policy.RelationshipOf(Own, "1.2.5", Now - Tick)!.Services);
         var both = PolicySnapshot.Compile(1, [],
         [
-            new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry | ProtectedService.Genetics },
+            new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Psychiatry | ProtectedService.Genetics },
             new ServiceEvent("1.2.4", Own, "in-progress", Now, null) { Services = ProtectedService.Psychiatry },
         ]);
         Assert.Equal(ProtectedService.Psychiatry, both.RelationshipOf(Own, null, Now)!.Services);
@@ -166,8 +197,8 @@ public class CareRelationshipTests
     {
         var events = new[]
         {
-            new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry, Unit = Unit },
-            new ServiceEvent("1.2.4", Own, "in-progress", null, null) { Services = ProtectedService.Genetics, Unit = OtherUnit },
+            new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Psychiatry, Unit = Unit },
+            new ServiceEvent("1.2.4", Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Genetics, Unit = OtherUnit },
         };
         var relationship = PolicySnapshot.Compile(1, [], events).RelationshipOf(Own, named, Now, asking);
         // It proves treatment all the same: what is not protected is seen by whoever treats in the house.
@@ -184,8 +215,8 @@ public class CareRelationshipTests
     {
         var policy = PolicySnapshot.Compile(1, [],
         [
-            new ServiceEvent("1.2.3", Own, "in-progress", null, Now) { Register = "4:1.2.9" }, new ServiceEvent("1.2.4", Own, "in-progress", null, null),
-            new ServiceEvent("1.2.5", "1.2.246.10.99000011", "in-progress", null, null) { Register = "4:1.2.8" },
+            new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), Now) { Register = "4:1.2.9" }, new ServiceEvent("1.2.4", Own, "in-progress", Now.AddDays(-1), null),
+            new ServiceEvent("1.2.5", "1.2.246.10.99000011", "in-progress", Now.AddDays(-1), null) { Register = "4:1.2.8" },
         ]);
         Assert.Equal(Treatment.Here, policy.TreatmentIn(Own, "4:1.2.9", Now - Tick));
         Assert.Equal(Treatment.None, policy.TreatmentIn(Own, "4:1.2.9", Now));
@@ -196,7 +227,7 @@ public class CareRelationshipTests
     [Fact]
     public void Two_events_of_one_service_are_of_it()
     {
-        var visit = new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Services = ProtectedService.Psychiatry };
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Psychiatry };
         Assert.Equal(ProtectedService.Psychiatry, PolicySnapshot.Compile(1, [], [visit, visit with { Oid = "1.2.4" }]).RelationshipOf(Own, null, Now)!.Services);
     }
 
@@ -216,7 +247,7 @@ public class CareRelationshipTests
     [Fact]
     public void An_encounter_and_its_booking_may_bear_one_number()
     {
-        var visit = new ServiceEvent("1.2.3", Own, "in-progress", null, null) { Register = "4:1.2.9", Services = ProtectedService.Psychiatry };
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null) { Register = "4:1.2.9", Services = ProtectedService.Psychiatry };
         var booking = Booking("booked", Now, null) with { Services = ProtectedService.Genetics };
         var policy = PolicySnapshot.Compile(1, [], [visit, booking]);
         // The first that is open is told, the services are those of both.
@@ -229,7 +260,7 @@ public class CareRelationshipTests
     {
         var events = Gen.Select(Gen.Int[-50, 50], Gen.Int[0, 60], Gen.Int[0, 9], Gen.Bool).Array[0, 12].Select(all => all.Select((e, i) =>
             e.Item4 ? Booking("booked", Now.AddHours(e.Item1), Now.AddHours(e.Item1 + e.Item2)) with { Oid = $"1.2.{i}" }
-                : new ServiceEvent($"1.2.{i}", Own, "in-progress", e.Item3 == 0 ? null : Now.AddHours(e.Item1), e.Item3 == 1 ? null : Now.AddHours(e.Item1 + e.Item2))).ToArray());
+                : new ServiceEvent($"1.2.{i}", Own, "in-progress", e.Item3 == 0 ? null : Now.AddHours(e.Item1), e.Item3 == 1 ? null : Now.AddHours(e.Item1 + e.Item2)) { StoredAt = e.Item3 < 5 ? null : Now.AddHours(e.Item2).AddDays(-31) }).ToArray());
         Gen.Select(events, Gen.Int[-110, 110].Array[1, 20]).Sample((all, hours) =>
         {
             var policy = PolicySnapshot.Compile(1, [], all);

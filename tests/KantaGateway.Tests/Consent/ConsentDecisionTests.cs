@@ -192,7 +192,7 @@ public class ConsentDecisionTests
         Assert.Equal(Decision.Deny.Of(DenyReason.EmployerMissing), ConsentWorld.Decide(system, write, PolicySnapshot.Empty));
         Assert.Equal(Register.Occupational(ConsentModel.Employer),
             Assert.IsType<Decision.Permit>(ConsentWorld.Decide(system, write with { Employer = ConsentModel.Employer }, PolicySnapshot.Empty)).Scope.Register);
-        var treated = PolicySnapshot.Compile(1, [], [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.Employer) }]);
+        var treated = PolicySnapshot.Compile(1, [], [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", ConsentWorld.Now.AddDays(-1), null) { Register = Register.Occupational(ConsentModel.Employer) }]);
         Assert.Equal(Register.Occupational(ConsentModel.Employer),
             Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional") with { ControllerKind = ControllerKind.Occupational }, write, treated)).Scope.Register);
     }
@@ -205,8 +205,8 @@ public class ConsentDecisionTests
         var write = ConsentWorld.Interaction(InteractionKind.Create, "Observation");
         var treated = PolicySnapshot.Compile(1, [],
         [
-            new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.Employer) },
-            new ServiceEvent("1.2.246.10.99000022.14.2026.2", ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.OtherEmployer) },
+            new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", ConsentWorld.Now.AddDays(-1), null) { Register = Register.Occupational(ConsentModel.Employer) },
+            new ServiceEvent("1.2.246.10.99000022.14.2026.2", ConsentModel.Revontuli, "in-progress", ConsentWorld.Now.AddDays(-1), null) { Register = Register.Occupational(ConsentModel.OtherEmployer) },
         ]);
         Assert.Equal(Decision.Deny.Of(DenyReason.EmployerMissing), ConsentWorld.Decide(requester, write, treated));
         Assert.Equal(Register.Patient, RegisterOf(ConsentWorld.Interaction(InteractionKind.Search, "Observation")));
@@ -238,7 +238,7 @@ public class ConsentDecisionTests
                 Assert.Equal((Register.Occupational(ConsentModel.Employer), Breadth.OwnRegister), (((Decision.Permit)decision).Scope.Register, ((Decision.Permit)decision).Scope.Breadth));
         }
         // Of two, one is enough; an event in no employer's register contradicts nothing.
-        ServiceEvent other = new(null, ConsentModel.Revontuli, "in-progress", null, null) { Register = Register.Occupational(ConsentModel.OtherEmployer) };
+        ServiceEvent other = new(null, ConsentModel.Revontuli, "in-progress", ConsentWorld.Now.AddDays(-1), null) { Register = Register.Occupational(ConsentModel.OtherEmployer) };
         var write = ConsentWorld.Interaction(InteractionKind.Create, "Observation") with { Employer = ConsentModel.Employer };
         foreach (var events in new ServiceEvent[][] { [other, other with { Register = Register.Occupational(ConsentModel.Employer) }], [other with { Register = Register.Patient }], [other with { Status = "finished" }], [other with { Controller = ConsentModel.Aurora }] })
             Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, write, PolicySnapshot.Compile(1, [], events)));
@@ -273,7 +273,7 @@ public class ConsentDecisionTests
     {
         var own = new ModelEntry("MedicationRequest", ConsentModel.Revontuli, Register.Patient, ConsentWorld.OwnEvent, "4f6c0b3e-1111-4000-8000-000000000001", ProtectedService.None, null, 0, null);
         var person = new ModelPerson([.. new[] { "informed", "permit", "emergency", denial }.Select(ConsentWorld.Declared)],
-            [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", null, null)], PersonFacts.Unknown);
+            [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", ConsentWorld.Now.AddDays(-1), null)], PersonFacts.Unknown);
         foreach (var purpose in new[] { "TREAT", "ETREAT" })
         {
             var asker = ConsentModel.Asker("professional", who: "revontuli-laakari", purpose: purpose);

@@ -125,7 +125,7 @@ static class ConsentModel
     private static readonly Gen<string?> Units = OneOf(null, null, "u1", "u2");
 
     private static readonly Gen<ServiceEvent> Events = Gen.Select(OneOf(Aurora, Revontuli, Occupational), Gen.Int[1, 2], OneOf("in-progress", "in-progress", "planned", "finished", "booked"),
-            Gen.Select(OneOf<int?>(null, -30, -1, 0, 1), OneOf<int?>(null, -1, 0, 1)), OneOf(Services), Gen.Select(Gen.Bool, Units))
+            Gen.Select(OneOf<int?>(null, -30, -1, 0, 1), OneOf<int?>(null, -1, 0, 1)), OneOf(Services), Gen.Select(Gen.Bool, Units, OneOf<int?>(null, 0, 0, -29, -30, -31)))
         .Select((controller, number, status, times, services, rest) => new ServiceEvent(EventOf(controller, number), controller, status,
             times.Item1 is { } start ? Now.AddHours(start) : null, times.Item2 is { } end ? Now.AddHours(end) : null)
         {
@@ -133,6 +133,7 @@ static class ConsentModel
             Services = services,
             Register = controller == Occupational ? Register.Occupational(rest.Item1 ? Employer : OtherEmployer) : Register.Patient,
             Unit = rest.Item2,
+            StoredAt = rest.Item3 is { } days ? Now.AddDays(days) : null,
         });
 
     private static readonly Gen<PersonFacts> Facts = Gen.Select(OneOf(13, 40, 119, 120), OneOf<int?>(null, null, null, 1, 11, 12)).Select((age, dead) =>

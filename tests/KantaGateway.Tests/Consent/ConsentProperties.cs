@@ -121,6 +121,14 @@ public class ConsentProperties
         .Sample((person, asker, entry) => !Sees(asker, person with { Events = [.. person.Events.Select(e => e with { Status = "finished" })] }, entry) || Sees(asker, person, entry), iter: Cases / 3);
 
     [Fact]
+    public void Nothing_proves_treatment_a_month_after_it_was_last_written() => Gen.Select(People, ProfessionalsAlone, Entries)
+        .Where((_, asker, entry) => entry.Controller != asker.Requester.Organisation.ToString())
+        .Sample((person, asker, entry) => !Sees(Lasting(asker), (person with
+        {
+            Events = [.. person.Events.Select(e => e with { End = e.Kind == CareEventKind.Encounter ? Now.AddYears(70) : e.End })],
+        }).Policy, entry, Now.AddDays(33)), iter: Cases / 6);
+
+    [Fact]
     public void A_narrower_task_never_sees_more_than_broad_care() => Gen.Select(People, ProfessionalsAlone, Entries)
         .Sample((person, asker, entry) => !Sees(asker, person, entry)
             || asker.Requester.PurposeOfUse == "ETREAT"
@@ -222,7 +230,7 @@ public class ConsentProperties
         foreach (var declared in person.Declared.OfType<Declaration>())
             moments.AddRange([declared.At, declared.At - Declaration.Skew, declared.From, declared.Until, declared.At + EmergencyAccess.ReviewedWithin]);
         foreach (var e in person.Events)
-            moments.AddRange([e.Start, e.End, e.Start - ServiceEvent.AppointmentMargin, (e.End ?? e.Start) + ServiceEvent.AppointmentMargin]);
+            moments.AddRange([e.Start, e.End, e.Start - ServiceEvent.AppointmentMargin, (e.End ?? e.Start) + ServiceEvent.AppointmentMargin, e.StoredAt + ServiceEvent.Lasts, e.Start + ServiceEvent.Lasts]);
         return moments.OfType<DateTimeOffset>().SelectMany(m => new[] { m.AddTicks(-1), m, m.AddTicks(1) });
     }
 
@@ -284,7 +292,7 @@ public class ConsentProperties
             all.Add(new EmergencyAccess { At = Now, Until = Now.AddMinutes(30), Professional = "preview", Organisation = organisation, Reason = EmergencyReason.CannotBeAsked });
         List<ServiceEvent> events = [.. person.Events];
         if (onlooker.IsTreating && person.Policy.RelationshipOf(organisation, null, Now) is null)
-            events.Add(new("2.999.1.14.1", organisation, "in-progress", null, null));
+            events.Add(new("2.999.1.14.1", organisation, "in-progress", Now.AddDays(-1), null));
         return (asker with { Requester = asker.Requester with { JointWith = onlooker.JointWith, Services = onlooker.Services, Profession = onlooker.Profession } }, new(all, events, person.Facts));
     }
 

@@ -117,7 +117,7 @@ public class DeskDeclarationsTests
         Assert.Null(Withdraw(withdrawal with { IsActive = true }, new Informing { At = Now, TextVersion = Informing.CurrentTextVersion, Order = 0 }, seen, since));
         // A desk is not told that there is another.
         Assert.Null((ConsentWorld.Decide(ConsentWorld.Requester("system"), ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: AtDesk(withdrawal with { Id = "", Withdraws = "a" })),
-            PolicySnapshot.Compile(1, [seen, since], [new("1.2.9", ConsentWorld.Revontuli.ToString(), "in-progress", null, null)])) as Decision.Deny)?.Reason);
+            PolicySnapshot.Compile(1, [seen, since], [new("1.2.9", ConsentWorld.Revontuli.ToString(), "in-progress", ConsentWorld.Now.AddDays(-1), null)])) as Decision.Deny)?.Reason);
 
         DenyReason? Withdraw(Declaration declared, params Declaration[] stored) => (ConsentWorld.Decide(ConsentWorld.Requester("citizen"),
             ConsentWorld.InteractionOf(kind, "Consent", declares: declared), PolicySnapshot.Compile(1, stored, [])) as Decision.Deny)?.Reason;

@@ -206,7 +206,9 @@ static class LawText
 
     private static bool IsOpen(ServiceEvent e, DateTimeOffset now) => e.Kind == CareEventKind.Encounter
         ? e.Status is "arrived" or "triaged" or "in-progress" or "onleave" && (e.Start is null || e.Start <= now) && (e.End is null || now < e.End)
-        : e.Status is "booked" or "arrived" or "checked-in" && e.Start is { } start && start.AddHours(-24) <= now && now < (e.End ?? start).AddHours(24);
+            // §57: what nobody ends is over thirty days after anybody last wrote it.
+            && (e.StoredAt ?? e.Start) is { } last && now < last.AddDays(30)
+        : e.Status is "booked" or "arrived" or "checked-in" && e.Start is { } start && start.AddHours(-24) <= now && now < new[] { e.End ?? start, start.AddDays(30) }.Min().AddHours(24);
 
     private static bool IsPastRetention(PersonFacts facts, DateTimeOffset now) => facts.Deceased is { } died ? died.AddYears(12) <= now
         : facts.BirthDate is not null && Birthday(facts, 120) <= now;

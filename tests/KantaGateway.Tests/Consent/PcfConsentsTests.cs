@@ -32,7 +32,7 @@ public class PcfConsentsTests
         }
         var entry = new ModelEntry("Observation", ConsentModel.Aurora, Register.Patient, "1.2.246.10.99000011.14.2026.1", "x", ProtectedService.None, null, 0, null);
         var person = new ModelPerson([ConsentWorld.Declared("informed"), .. declaration is DisclosurePermit ? [] : new[] { ConsentWorld.Declared("permit") }, ConsentWorld.Declared("emergency"), declaration],
-            [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", null, null)], PersonFacts.Unknown);
+            [new ServiceEvent(ConsentWorld.OwnEvent, ConsentModel.Revontuli, "in-progress", ConsentWorld.Now.AddDays(-1), null)], PersonFacts.Unknown);
         Assert.Equal(vector.GetProperty("decides").GetBoolean(), ConsentModel.Sees(ConsentModel.Asker("professional", who: "revontuli-laakari"), person, entry));
         if (vector.TryGetProperty("inEmergency", out var inEmergency))
             Assert.Equal(inEmergency.GetBoolean(), ConsentModel.Sees(ConsentModel.Asker("professional", who: "revontuli-laakari", purpose: "ETREAT"), person, entry));

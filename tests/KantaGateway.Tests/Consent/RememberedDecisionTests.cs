@@ -31,7 +31,7 @@ public sealed class RememberedDecisionTests
     public void Relationships_are_remembered_of_so_many_organisations()
     {
         string[] organisations = [.. Enumerable.Range(1, 66).Select(i => $"1.2.246.10.{i}")];
-        var policy = PolicySnapshot.Compile(1, [], [.. organisations.Select(o => new ServiceEvent(o + ".14.1", o, "in-progress", null, null))]);
+        var policy = PolicySnapshot.Compile(1, [], [.. organisations.Select(o => new ServiceEvent(o + ".14.1", o, "in-progress", ConsentWorld.Now.AddDays(-1), null))]);
         var remembered = organisations.Count(o =>
         {
             var (once, again) = (policy.RelationshipOf(o, null, ConsentWorld.Now), policy.RelationshipOf(o, null, ConsentWorld.Now));
@@ -48,7 +48,7 @@ public sealed class RememberedDecisionTests
     {
         string[] declared = ["informed", "permit", "confirmed", "emergency", "deny-event:1.2.246.10.99000011.14.2026.1", "deny-register-but-emergency:1.2.246.10.99000033"];
         var events = new[] { ConsentWorld.Revontuli.ToString(), "1.2.246.10.99000011", "1.2.246.10.99000044" }.Select((o, i) =>
-            new ServiceEvent(o + ".14.2026.1", o, "in-progress", null, null) { Services = (ProtectedService)(i * 8), Register = i == 2 ? Register.Occupational("1.2.246.10.99000055") : Register.Patient }).ToArray();
+            new ServiceEvent(o + ".14.2026.1", o, "in-progress", ConsentWorld.Now.AddDays(-1), null) { Services = (ProtectedService)(i * 8), Register = i == 2 ? Register.Occupational("1.2.246.10.99000055") : Register.Patient }).ToArray();
         PolicySnapshot Fresh() => PolicySnapshot.Compile(1, declared.Select(ConsentWorld.Declared), events);
         var kept = Fresh();
         var scopes = SmartScope.ParseAll(["system/*.cruds", "user/*.cruds", "patient/*.cruds"]);
@@ -89,7 +89,7 @@ public sealed class RememberedDecisionTests
     public void What_a_service_was_shown_is_not_shown_when_its_visit_is_over()
     {
         var policy = PolicySnapshot.Compile(1, [],
-            [new ServiceEvent("1.2.3", ConsentWorld.Revontuli.ToString(), "in-progress", null, ConsentWorld.Now) { Services = ProtectedService.Psychiatry }, new ServiceEvent("1.2.4", ConsentWorld.Revontuli.ToString(), "in-progress", ConsentWorld.Now, null)]);
+            [new ServiceEvent("1.2.3", ConsentWorld.Revontuli.ToString(), "in-progress", ConsentWorld.Now.AddDays(-1), ConsentWorld.Now) { Services = ProtectedService.Psychiatry }, new ServiceEvent("1.2.4", ConsentWorld.Revontuli.ToString(), "in-progress", ConsentWorld.Now, null)]);
         var requester = ConsentWorld.Requester("professional");
         foreach (var (at, seen) in new[] { (ConsentWorld.Now.AddTicks(-1), ProtectedService.Psychiatry), (ConsentWorld.Now, ProtectedService.None) })
             Assert.Equal(seen, Assert.IsType<Decision.Permit>(ConsentDecision.Decide(requester, ConsentWorld.Interaction(InteractionKind.Search, "Observation"), policy,

@@ -35,6 +35,12 @@ public sealed class PolicyReadingTests : IAsyncLifetime
             await _aurora.StoreAsync(Appointment(status));
         var events = (await PolicyAsync())["serviceEvents"]!.AsArray();
         Assert.Equal(2, events.Count);
+        foreach (var told in events.Select(e => e!.AsObject()))
+        {
+            // When it was stored is the repository's word, whatever the visit says of itself.
+            Assert.InRange(DateTimeOffset.Parse((string)told["stored"]!, System.Globalization.CultureInfo.InvariantCulture), DateTimeOffset.UtcNow.AddMinutes(-5), DateTimeOffset.UtcNow.AddMinutes(5));
+            told.Remove("stored");
+        }
         Assert.True(JsonNode.DeepEquals(new JsonObject
         {
             ["kind"] = "Encounter", ["oid"] = Visit, ["controller"] = RepositoryWorld.Aurora, ["register"] = "2", ["services"] = (int)ProtectedService.Psychology,
