@@ -37,6 +37,9 @@ public sealed record ServiceEvent(string? Oid, string Controller, string Status,
     /// <summary>The event as a unit takes part in it: of a protected service to the unit that it names and to no other (§26.2); where it names none, to all of the organisation.</summary>
     internal ServiceEvent SeenFrom(string? unit) => Unit is null || Unit == unit || Services == ProtectedService.None ? this : this with { Services = ProtectedService.None };
 
+    /// <summary>Whether it says of no visit that it is another: a booking without an OID and without a protected service may be that of the visit itself.</summary>
+    internal bool IsOfNoVisit => Kind == CareEventKind.Appointment && Oid is null && Services == ProtectedService.None;
+
     /// <summary>Whether its status can prove treatment at all.</summary>
     public bool CanProve => Kind == CareEventKind.Encounter
         ? Status is "arrived" or "triaged" or "in-progress" or "onleave"
@@ -132,7 +135,7 @@ sealed class CareEvents
 
     private sealed class OfOrganisation
     {
-        /// <summary>Of each service that some event is of: those, and those that are not of it.</summary>
+        /// <summary>Of each service that some event is of: those, and those that are of another visit than of it.</summary>
         private readonly List<(ProtectedService Service, Timeline Of, Timeline Others)> _protected = [];
 
         /// <summary>The events of each employer's register (§18).</summary>
@@ -148,11 +151,14 @@ sealed class CareEvents
         {
             Organisation = organisation;
             var present = ProtectedService.None;
+            List<ServiceEvent> visits = [];
             for (var i = 0; i < events.Count; i++)
                 if (events[i] is { CanProve: true } e && e.Controller == organisation)
                 {
                     var seen = e.SeenFrom(unit);
                     _events.Add(seen);
+                    if (!e.IsOfNoVisit)
+                        visits.Add(seen);
                     present |= seen.Services;
                 }
             _all = new(_events);
@@ -160,7 +166,7 @@ sealed class CareEvents
                 _occupational.Add((register, new(_events.FindAll(e => e.Register == register))));
             foreach (var service in Services)
                 if ((present & service) != 0)
-                    _protected.Add((service, new(_events.FindAll(e => (e.Services & service) != 0)), new(_events.FindAll(e => (e.Services & service) == 0))));
+                    _protected.Add((service, new(_events.FindAll(e => (e.Services & service) != 0)), new(visits.FindAll(e => (e.Services & service) == 0))));
         }
 
         public string Organisation { get; }

@@ -115,9 +115,8 @@ public static partial class ConsentDecision
         var register = RegisterOf(requester, interaction, relationship);
         if (register is null && interaction.IsWrite)
             return Decision.Deny.Of(DenyReason.EmployerMissing);
-        // The register of one employer is not own to who treats for another (§18). Before and after the visit it is written all the same: somebody registers, and finishes the note.
-        if (register is not null && Register.IsOccupational(register) && policy.TreatmentIn(requester.Organisation.ToString(), register, now) is var treatment
-            && (interaction.Reads ? treatment != Treatment.Here : treatment == Treatment.ForAnother))
+        // The register of one employer is not own to who treats for another (§18). Before and after the visit it is own as any: somebody registers, finishes the note, tells a result.
+        if (register is not null && Register.IsOccupational(register) && policy.TreatmentIn(requester.Organisation.ToString(), register, now) == Treatment.ForAnother)
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
         // A search leaves out what the task does not reach in the services of the organisation; a write names its types itself.
         var task = TaskReach.Of(requester);

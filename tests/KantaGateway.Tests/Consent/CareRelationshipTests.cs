@@ -244,6 +244,31 @@ public class CareRelationshipTests
             }
     }
 
+    /// <summary>§26.2: a booking that names neither a visit nor a service may be that of the visit: it takes nothing from who treats in it, and gives nobody else anything.</summary>
+    [Fact]
+    public void A_booking_that_names_no_visit_is_no_other_visit()
+    {
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-1), null) { Services = ProtectedService.Psychiatry };
+        var booking = Booking("booked", Now, null) with { Oid = null };
+        ProtectedService services(params ServiceEvent[] events) => PolicySnapshot.Compile(1, [], events).RelationshipOf(Own, null, Now, Unit)!.Services;
+        Assert.Equal(ProtectedService.Psychiatry, services(visit, booking));
+        Assert.Equal(ProtectedService.None, services(booking));
+        // One that says anything of itself is another: a number, a service, even one that is another unit's.
+        Assert.Equal(ProtectedService.None, services(visit, booking with { Oid = "1.2.4" }));
+        Assert.Equal(ProtectedService.None, services(visit, booking with { Services = ProtectedService.Genetics }));
+        Assert.Equal(ProtectedService.None, services(visit, booking with { Services = ProtectedService.Genetics, Unit = OtherUnit }));
+        Assert.Equal(ProtectedService.None, services(visit, visit with { Oid = null, Services = ProtectedService.None }));
+    }
+
+    /// <summary>The first of all that open at the very moment of the request may be over in it.</summary>
+    [Fact]
+    public void Of_two_events_that_open_now_and_no_others_the_one_that_lasts_is_found()
+    {
+        foreach (var lasting in new[] { 0, 1 })
+            Assert.Equal($"1.2.{lasting}", PolicySnapshot.Compile(1, [], [.. new[] { 0, 1 }.Select(i => new ServiceEvent($"1.2.{i}", Own, "in-progress", Now, i == lasting ? Now.AddHours(1) : Now))])
+                .RelationshipOf(Own, null, Now)?.ServiceEvent);
+    }
+
     [Fact]
     public void An_encounter_and_its_booking_may_bear_one_number()
     {

@@ -216,11 +216,11 @@ public class ConsentDecisionTests
         string RegisterOf(Interaction interaction) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, interaction, treated)).Scope.Register;
     }
 
-    /// <summary>§18: who reads an employer's register treats the person for that employer; who writes into it does not treat her for others alone.</summary>
+    /// <summary>§18: the register of one employer is own, before and after the visit too, unless the person is treated for others alone.</summary>
     [Theory]
     [InlineData(ConsentModel.Employer, true, true)]
     [InlineData(ConsentModel.OtherEmployer, false, false)]
-    [InlineData(null, false, true)]
+    [InlineData(null, true, true)]
     public void Occupational_care_begins_and_finishes_a_visit_as_a_professional(string? treatedFor, bool reads, bool writes)
     {
         var requester = ConsentWorld.Requester("professional") with { ControllerKind = ControllerKind.Occupational };
@@ -241,7 +241,8 @@ public class ConsentDecisionTests
         ServiceEvent other = new(null, ConsentModel.Revontuli, "in-progress", ConsentWorld.Now.AddDays(-1), null) { Register = Register.Occupational(ConsentModel.OtherEmployer) };
         var write = ConsentWorld.Interaction(InteractionKind.Create, "Observation") with { Employer = ConsentModel.Employer };
         foreach (var events in new ServiceEvent[][] { [other, other with { Register = Register.Occupational(ConsentModel.Employer) }], [other with { Register = Register.Patient }], [other with { Status = "finished" }], [other with { Controller = ConsentModel.Aurora }] })
-            Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, write, PolicySnapshot.Compile(1, [], events)));
+            foreach (var interaction in (Interaction[])[write, ConsentWorld.Interaction(InteractionKind.Search, "Observation") with { Employer = ConsentModel.Employer }])
+                Assert.IsType<Decision.Permit>(ConsentWorld.Decide(requester, interaction, PolicySnapshot.Compile(1, [], events)));
     }
 
     /// <summary>§26.2: a practice that is wholly of one service sees what it recorded, before and after the visit, and of others nothing more by it.</summary>

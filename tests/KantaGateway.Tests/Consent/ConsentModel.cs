@@ -125,8 +125,8 @@ static class ConsentModel
     private static readonly Gen<string?> Units = OneOf(null, null, "u1", "u2");
 
     private static readonly Gen<ServiceEvent> Events = Gen.Select(OneOf(Aurora, Revontuli, Occupational), Gen.Int[1, 2], OneOf("in-progress", "in-progress", "planned", "finished", "booked"),
-            Gen.Select(OneOf<int?>(null, -30, -1, 0, 1), OneOf<int?>(null, -1, 0, 1)), OneOf(Services), Gen.Select(Gen.Bool, Units, OneOf<int?>(null, 0, 0, -29, -30, -31)))
-        .Select((controller, number, status, times, services, rest) => new ServiceEvent(EventOf(controller, number), controller, status,
+            Gen.Select(OneOf<int?>(null, -30, -1, 0, 1), OneOf<int?>(null, -1, 0, 1)), OneOf(Services), Gen.Select(Gen.Bool, Units, OneOf<int?>(null, 0, 0, -29, -30, -31), Gen.Int[0, 2]))
+        .Select((controller, number, status, times, services, rest) => new ServiceEvent(status == "booked" && rest.Item4 == 0 ? null : EventOf(controller, number), controller, status,
             times.Item1 is { } start ? Now.AddHours(start) : null, times.Item2 is { } end ? Now.AddHours(end) : null)
         {
             Kind = status == "booked" ? CareEventKind.Appointment : CareEventKind.Encounter,

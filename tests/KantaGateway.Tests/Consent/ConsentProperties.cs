@@ -118,6 +118,8 @@ public class ConsentProperties
 
     [Fact]
     public void Closing_every_event_never_shows_more() => Gen.Select(People, ProfessionalsAlone, Entries)
+        // Who treats for one employer does not read another's register meanwhile (§18).
+        .Where((_, asker, entry) => asker.Interaction.Employer is not { } employer || entry.Register != Register.Occupational(employer) || entry.Controller != asker.Requester.Organisation.ToString())
         .Sample((person, asker, entry) => !Sees(asker, person with { Events = [.. person.Events.Select(e => e with { Status = "finished" })] }, entry) || Sees(asker, person, entry), iter: Cases / 3);
 
     [Fact]

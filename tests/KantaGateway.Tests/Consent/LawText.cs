@@ -60,8 +60,9 @@ static class LawText
             yield return "§57: the named service event proves nothing";
 
         if (asker.Requester.ControllerKind == ControllerKind.Occupational && asker.Interaction.Employer is { } employer
-            && !person.Events.Any(e => e.Controller == who.Organisation.ToString() && e.Register == "4:" + employer && IsOpen(e, now)))
-            yield return "§18: the register of an employer for whom the person is not treated";
+            && person.Events.Where(e => e.Controller == who.Organisation.ToString() && e.Register[0] == '4' && IsOpen(e, now)).Select(e => e.Register[2..]).ToList() is { Count: > 0 } treatedFor
+            && !treatedFor.Contains(employer))
+            yield return "§18: the register of one employer, while the person is treated for others";
 
         var isEmergency = who.PurposeOfUse == "ETREAT";
         var ownRecords = person.Declared.OfType<AccessRecord>().Where(r => r.IsActive && Begun(r, now) && r.Professional == who.ProfessionalId && r.Organisation == who.Organisation.ToString()).ToList();
@@ -163,7 +164,10 @@ static class LawText
     /// <summary>§26.2: in an event of the same service; where none is named, all that are open have to be of it. To another unit than its own none is.</summary>
     private static bool IsOfService(ModelAsker asker, List<ServiceEvent> open, ProtectedService services) => asker.Interaction.ServiceEvent is not null
         ? open.Any(e => IsOf(asker, e, services))
-        : Enum.GetValues<ProtectedService>().Any(s => s != 0 && (s & services) != 0 && open.Count > 0 && open.All(e => IsOf(asker, e, s)));
+        : Enum.GetValues<ProtectedService>().Any(s => s != 0 && (s & services) != 0 && open.Any(e => IsOf(asker, e, s)) && open.All(e => IsOf(asker, e, s) || IsOfNoVisit(e)));
+
+    /// <summary>A booking that says of which visit it is neither by number nor by service.</summary>
+    private static bool IsOfNoVisit(ServiceEvent e) => e is { Kind: CareEventKind.Appointment, Oid: null, Services: ProtectedService.None };
 
     private static bool IsOf(ModelAsker asker, ServiceEvent e, ProtectedService services) => (e.Services & services) != 0 && (e.Unit is null || e.Unit == asker.Requester.Unit);
 

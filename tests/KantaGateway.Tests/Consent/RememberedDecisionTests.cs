@@ -96,6 +96,24 @@ public sealed class RememberedDecisionTests
                 policy.RelationshipOf(ConsentWorld.Revontuli.ToString(), null, at), at)).Scope.Withheld.SeenServices);
     }
 
+    /// <summary>Without a permission too: what each profession reaches of the own register in each service is its own.</summary>
+    [Fact]
+    public void What_is_narrowed_of_the_own_register_for_one_is_not_narrowed_so_for_another()
+    {
+        var (kept, search) = (ConsentWorld.Policy([], open: true), ConsentWorld.Interaction(InteractionKind.Search, "DocumentReference"));
+        var scopes = SmartScope.ParseAll(["user/*.cruds"]);
+        var narrowed = new HashSet<string>();
+        foreach (var profession in new[] { "optikko", "fysioterapeutti", "lahihoitaja" })
+            foreach (var services in new[] { HealthServices.Reception, HealthServices.Oral })
+            {
+                var asker = ConsentWorld.Requester("professional") with { Tasks = KantaGateway.Gateway.Identification.Professionals.TaskClass.LimitedCare, Profession = profession, Services = services, Scopes = scopes };
+                var (again, fresh) = (Decide(asker, search, kept), Decide(asker, search, ConsentWorld.Policy([], open: true)));
+                Assert.Equal((Breadth.OwnRegister, fresh.Scope), (again.Scope.Breadth, again.Scope));
+                narrowed.Add(string.Join(' ', again.Scope.FiltersOfOwn?.Single().AnyOf ?? []));
+            }
+        Assert.Equal(6, narrowed.Count);
+    }
+
     [Fact]
     public void Why_something_is_missing_is_told_of_each()
     {
