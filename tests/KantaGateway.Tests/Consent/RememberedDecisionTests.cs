@@ -114,6 +114,25 @@ public sealed class RememberedDecisionTests
         Assert.Equal(6, narrowed.Count);
     }
 
+    /// <summary>Whatever the task, the services and the practice are: what has been decided once is found and not made.</summary>
+    [Theory]
+    [InlineData("informed permit")]
+    [InlineData("")]
+    public void Deciding_the_same_again_allocates_nothing(string declared)
+    {
+        var (policy, search) = (ConsentWorld.Policy(declared.Split(' ', StringSplitOptions.RemoveEmptyEntries), open: true), ConsentWorld.Interaction(InteractionKind.Search, "Appointment"));
+        foreach (var tasks in Enum.GetValues<KantaGateway.Gateway.Identification.Professionals.TaskClass>().Select(task => (KantaGateway.Gateway.Identification.Professionals.TaskClass?)task).Append(null))
+            foreach (var services in new[] { HealthServices.Reception, HealthServices.Oral, HealthServices.HospitalPharmacy })
+            {
+                var asker = ConsentWorld.Requester("professional") with { Tasks = tasks, Profession = "optikko", Services = services, OwnServices = ProtectedService.Psychotherapy };
+                for (var warming = 0; warming < 3; warming++)
+                    Decide(asker, search, policy);
+                var before = GC.GetAllocatedBytesForCurrentThread();
+                ConsentWorld.Decide(asker, search, policy);
+                Assert.Equal((tasks, services, 0), (tasks, services, GC.GetAllocatedBytesForCurrentThread() - before));
+            }
+    }
+
     [Fact]
     public void Why_something_is_missing_is_told_of_each()
     {
