@@ -318,6 +318,23 @@ public static class References
     }
 
     /// <summary>
+    /// The local references to what a resource consists of: the signed form that a Consent names as its source (<c>source[x]</c>), and the contents that lie in its
+    /// attachments (<c>Attachment.url</c>), as those of a document; not what it is only related to.
+    /// </summary>
+    public static IEnumerable<(string Type, string Id)> Parts(Resource resource)
+    {
+        var found = new List<(string, string)>();
+        if (resource is Consent { Source: ResourceReference { Reference: { } source } } && Classify(source, out var type, out var id) == ReferenceKind.Local)
+            found.Add((type!, id!));
+        ElementTree.Visit<Attachment>(resource, (attachment, _) =>
+        {
+            if (attachment.Url is { } url && TryReadLocal(url, out var ofContent, out var idOfContent))
+                found.Add((ofContent!, idOfContent!));
+        });
+        return found;
+    }
+
+    /// <summary>
     /// The resources of this server that a resource names in elements of type uri and canonical, each with its FHIRPath. They need not be
     /// there: a URI is a name, and no reference.
     /// </summary>

@@ -41,7 +41,10 @@ public sealed record EntryLabels
     /// <summary>It is marked as delayed: without a day of release it is not shown.</summary>
     public bool IsDelayed { get; init; }
 
-    /// <summary>Of a Provenance: sequences of the resources that it is about. Ascending, each once.</summary>
+    /// <summary>
+    /// Sequences of resources, ascending, each once: of a Provenance, of those that it is about; of a Consent, of what it names as its source; of a document or a
+    /// questionnaire's answers, of what is attached to them.
+    /// </summary>
     public IReadOnlyList<int> About { get; init; } = [];
 
     /// <summary>Whether it says nothing.</summary>

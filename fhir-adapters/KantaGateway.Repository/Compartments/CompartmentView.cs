@@ -105,6 +105,9 @@ sealed class CompartmentView
         return false;
     }
 
+    /// <summary>Whether entries of care of its controller, which a scope shows, refer to what a Consent would name as its signed form.</summary>
+    public bool IsNote(CompartmentRow form, DisclosureScope scope) => WithheldRows.IsNote(_rows, (int)form.Resource, Head, sequence => Shows(sequence, scope));
+
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
     public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, HiddenFrom(scope, (int)row.Sequence)) && !TellsOfConsents(_rows.FactsOf((int)row.Sequence), scope) && Passes((int)row.Sequence, scope);
 

@@ -49,17 +49,29 @@ sealed class WithheldRows
         or "Immunization" or "AllergyIntolerance" or "Flag" or "RiskAssessment" or "DetectedIssue";
 
     /// <summary>
-    /// The signed forms that stand behind Consents (Act 703/2023 §58), with what lies in them and what refers to them: who sees one knows that something
-    /// was declared.
+    /// The signed forms that stand behind Consents (Act 703/2023 §58), with what lies in them and what is there because of them: who sees one knows that
+    /// something was declared.
     /// </summary>
     /// <remarks>
-    /// A form is named by a Consent of its own controller: nobody hides another's entry by naming it. It stays one whatever becomes of the Consent.
+    /// A form is what a Consent of its own controller names as its source, and what is attached to it or has it attached; not what it is only related to: a note of the visit
+    /// at which it was signed stays a note. There because of it are its controller's Provenances and Lists of it, and documents that refer to it and are no notes: nobody hides
+    /// another's entry by naming it, and no entry of care vanishes that refers to one. It stays a form whatever becomes of the Consent.
     /// </remarks>
     /// <returns>Null: there are none.</returns>
     public static BitArray? FormsOf(RowTable table, int head) => new Finding(table, Withheld.Nothing, head).Forms();
 
+    /// <summary>Whether an entry of care of the same controller refers to a resource, or to a document that has it attached: then it is a note, and no form to be signed.</summary>
+    /// <param name="shows">Whether the row that refers is seen by whoever is told.</param>
+    public static bool IsNote(RowTable table, int resource, int head, Func<int, bool> shows) => new Finding(table, Withheld.Nothing, head).IsNote(resource, shows);
+
     /// <summary>Types that a signed form may have; a Contract is not stored here.</summary>
     private static bool IsForm(string type) => type is "DocumentReference" or "Binary" or "QuestionnaireResponse";
+
+    /// <summary>Types of which it is kept what they consist of (<see cref="EntryLabels.About"/>).</summary>
+    public static bool HasParts(string type) => type is "Consent" or "DocumentReference" or "QuestionnaireResponse";
+
+    /// <summary>Types that only speak of what is stored: none makes an entry of care of what it refers to.</summary>
+    private static bool SpeaksOfEntries(string type) => type is "Provenance" or "List" or "AuditEvent" or "DocumentManifest" or "Consent" or "Task" or "Communication" || IsForm(type);
 
     /// <summary>Finds them in time linear in rows and references.</summary>
     public static WithheldRows Of(RowTable table, Withheld withheld, int head)
@@ -104,31 +116,72 @@ sealed class WithheldRows
         public BitArray? Forms()
         {
             var forms = new HashSet<int>();
-            for (var sequence = 1; sequence <= head; sequence++)
-            {
-                ref readonly var facts = ref table.FactsOf(sequence);
-                if (table.TypeOf(facts) == "Consent")
-                    AddForms(facts, forms);
-            }
-            // What lies in a form may have been stored before it.
-            foreach (var form in forms.ToArray())
-                for (var version = table.NewestOf(form, head); version > 0; version = table.FactsOf(version).Previous)
-                    AddForms(table.FactsOf(version), forms);
+            foreach (var first in table.FirstsOf("Consent", head))
+                AddParts(first, forms);
             if (forms.Count == 0)
                 return null;
-            var spreading = new Spreading(this, static type => type is "Patient" or "Consent", takesNaming: false);
+            // A content lies in its documents, and they have others: of a form none is shown.
+            for (var known = 0; known < forms.Count;)
+            {
+                known = forms.Count;
+                foreach (var form in forms.ToArray())
+                    AddParts(form, forms);
+                foreach (var document in table.FirstsOf("DocumentReference", head))
+                    if (!forms.Contains(document) && PartsOf(document).Any(part => IsContent(part) && forms.Contains(part) && IsOfOne(part, document)))
+                        forms.Add(document);
+            }
+            var rows = new BitArray(head + 1);
             for (var sequence = 1; sequence <= head; sequence++)
-                if (forms.Contains(table.FactsOf(sequence).First))
-                    spreading.Add(sequence);
-            return spreading.Done();
+                rows[sequence] = forms.Contains(table.FactsOf(sequence).First);
+            var open = new Stack<int>(forms);
+            while (open.TryPop(out var first))
+                foreach (var referrer in Referrers[first])
+                {
+                    if (rows[referrer] || !IsOfOne(referrer, first) || !IsThereFor(referrer))
+                        continue;
+                    rows[referrer] = true;
+                    if (table.NewestOf(referrer, head) == referrer)
+                        open.Push(table.FactsOf(referrer).First);
+                }
+            return rows;
         }
 
-        private void AddForms(in RowTable.Facts of, HashSet<int> forms)
+        public bool IsNote(int resource, Func<int, bool> shows)
         {
-            foreach (var target in table.TargetsOf(of))
-                if (target <= head && table.ControllerOf(table.FactsOf(target)) == table.ControllerOf(of) && IsForm(table.TypeOf(table.FactsOf(target))))
-                    forms.Add(target);
+            var about = IsContent(resource) ? table.FirstsOf("DocumentReference", head).Where(document => IsOfOne(resource, document) && PartsOf(document).Contains(resource)) : [];
+            return about.Prepend(resource).SelectMany(its => Referrers[its]).Any(referrer => IsOfOne(referrer, resource) && !SpeaksOfEntries(table.TypeOf(table.FactsOf(referrer)))
+                && table.NewestOf(referrer, head) == referrer && shows(referrer));
         }
+
+        /// <summary>Whether what refers to a form is there because of it; of a document of its controller, if it is no note.</summary>
+        private bool IsThereFor(int referrer) => table.TypeOf(table.FactsOf(referrer)) is var type && (type is "Provenance" or "List"
+            || (IsForm(type) && !IsNote(table.FactsOf(referrer).First, static _ => true)));
+
+        private void AddParts(int first, HashSet<int> forms)
+        {
+            foreach (var part in PartsOf(first))
+                if (IsForm(table.TypeOf(table.FactsOf(part))) && IsOfOne(part, first))
+                    forms.Add(part);
+        }
+
+        /// <summary>What a resource has consisted of in any of its versions up to the head; of one of which that was not kept, all that it refers to.</summary>
+        private IEnumerable<int> PartsOf(int first)
+        {
+            if (!HasParts(table.TypeOf(table.FactsOf(first))))
+                yield break;
+            for (var version = table.NewestOf(first, head); version > 0; version = table.FactsOf(version).Previous)
+            {
+                var facts = table.FactsOf(version);
+                foreach (var part in table.ExtrasOf(facts).Labels?.About ?? table.TargetsOf(facts).ToArray())
+                    if (part <= head)
+                        yield return part;
+            }
+        }
+
+        private bool IsContent(int sequence) => table.TypeOf(table.FactsOf(sequence)) == "Binary";
+
+        /// <summary>Whether two rows are one controller's.</summary>
+        private bool IsOfOne(int one, int other) => table.ControllerOf(table.FactsOf(one)) == table.ControllerOf(table.FactsOf(other));
 
         /// <summary>
         /// Entries of specially protected services that are not seen: by their own labels, or because the Encounter of their service event has one

@@ -103,6 +103,9 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
             }
             else if (other is null && unit.CurrentOf(type, id, unit.Own) is { Deleted: false } stored)
             {
+                // What only the person and its register are shown from then on is nothing that care rests on.
+                if (staged.Operation.Type == "Consent" && expression.Contains(".source", StringComparison.Ordinal) && unit.Own.View.IsNote(stored, staged.Target.Referable))
+                    Wrong($"Entries of the record refer to this {type}: it is a note, and no form. Store the signed form by itself, or send it in sourceAttachment.data.", expression, "business-rule");
                 staged.BelongsToPatient = true;
                 staged.Targets.Add((stored, expression));
             }

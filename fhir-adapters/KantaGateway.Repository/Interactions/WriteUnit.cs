@@ -452,6 +452,7 @@ sealed class WriteUnit : IDisposable
             content.Meta.LastUpdated = updated;
             staged.Body = ResourceParser.Serialize(content);
         }
+        var targets = WriteEvents.TargetsOf(staged);
         var header = new IndexHeader
         {
             Type = staged.Operation.Type,
@@ -465,9 +466,9 @@ sealed class WriteUnit : IDisposable
             LastUpdated = updated,
             IsDeleted = staged.Content is null,
             // A patch leaves what it does not speak of, the content of a Binary too.
-            Targets = WriteEvents.TargetsOf(staged),
+            Targets = targets,
             Content = staged.Operation.Content ?? (staged is { Operation.Method: BundleMethod.Patch, Content: Binary { Data: null } } ? staged.Replaces?.Content : null),
-            Labels = LabelsOf(staged),
+            Labels = LabelsOf(staged, targets.Length > 0),
             HasContacts = staged.Content is { } told && ContactDetails.MayBeIn(told),
             // Whoever deletes a record takes no protection from the person.
             NonDisclosure = staged.Content is { } labelled ? ContactDetails.AreLabelled(labelled) : staged.Replaces!.NonDisclosure,
@@ -483,7 +484,7 @@ sealed class WriteUnit : IDisposable
     }
 
     /// <summary>Who may be shown a row, as it says itself, as the directory says of whom it names, and by whose it is.</summary>
-    private EntryLabels? LabelsOf(StagedRow staged)
+    private EntryLabels? LabelsOf(StagedRow staged, bool refers)
     {
         if (staged.Content is not { } content)
             return staged.Replaces!.Labels; // a deletion tells of what it deleted
@@ -494,14 +495,21 @@ sealed class WriteUnit : IDisposable
                     services |= StagedById.TryGetValue($"{type}/{id}", out var other) && other.Content is { } written ? _rules.LabelsOf(written)?.Services ?? 0
                         : Directory is { } directory ? CurrentOf(type, id, directory)?.Labels?.Services ?? 0 : 0;
         var labels = _rules.LabelsOf(content, services);
-        if (labels is null || content is not Provenance provenance || (labels.Custodians == CustodianAccess.Unstated && labels.ReleasedAt is null))
+        // Written even where there is none: else all that it refers to would count as such.
+        if (refers && WithheldRows.HasParts(staged.Operation.Type))
+            return (labels ?? new()) with { About = SequencesOf(References.Parts(content)) };
+        if (labels is null || content is not Provenance || (labels.Custodians == CustodianAccess.Unstated && labels.ReleasedAt is null))
             return labels;
-        var about = new SortedSet<int>();
-        foreach (var target in provenance.Target)
-            if (References.Classify(target.Reference, out var type, out var id) == ReferenceKind.Local
-                && (StagedById.TryGetValue($"{type}/{id}", out var other) ? other.Resource : CurrentOf(type!, id!, Own)?.Resource) is > 0 and var sequence)
-                about.Add((int)sequence);
-        return labels with { About = [.. about] };
+        return labels with { About = SequencesOf(References.Accompanies(content)) };
+    }
+
+    private int[] SequencesOf(IEnumerable<(string Type, string Id)> resources)
+    {
+        var sequences = new SortedSet<int>();
+        foreach (var (type, id) in resources)
+            if ((StagedById.TryGetValue($"{type}/{id}", out var other) ? other.Resource : CurrentOf(type, id, Own)?.Resource) is > 0 and var sequence)
+                sequences.Add((int)sequence);
+        return [.. sequences];
     }
 
     /// <summary>

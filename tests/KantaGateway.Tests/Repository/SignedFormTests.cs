@@ -32,11 +32,7 @@ public sealed class SignedFormTests : IAsyncLifetime
     public async Task A_form_is_hidden_on_every_road_from_the_moment_at_which_a_consent_names_it(string type)
     {
         var form = await FormAsync(type);
-        var listed = new JsonObject
-        {
-            ["resourceType"] = "List", ["status"] = "current", ["mode"] = "working", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
-            ["entry"] = new JsonArray(new JsonObject { ["item"] = Some.To(form) }),
-        };
+        var listed = ListOf(form);
         var telling = new[] { "List/" + await _aurora.StoreAsync(listed), "Provenance/" + await _aurora.StoreAsync(ProvenanceOf(form)) };
         var version = (string)(await _other.GetAsync(form)).Is(HttpStatusCode.OK).Json["meta"]!["versionId"]!;
         for (var i = 0; i < 3; i++)
@@ -128,6 +124,105 @@ public sealed class SignedFormTests : IAsyncLifetime
         (await _other.GetAsync(observation)).Is(HttpStatusCode.OK);
     }
 
+    /// <summary>What a form is only related to is no part of it, whoever wrote it: the note of the visit at which it was signed is seen as before.</summary>
+    [Fact]
+    public async Task What_a_form_is_related_to_is_seen_as_before()
+    {
+        var note = "DocumentReference/" + await _aurora.StoreAsync(Document(null));
+        var answers = await FormAsync("QuestionnaireResponse");
+        var document = Document("Binary/" + await _aurora.StoreAsync(Binary()));
+        document["relatesTo"] = new JsonArray(new JsonObject { ["code"] = "appends", ["target"] = Some.To(note) });
+        document["context"] = new JsonObject { ["related"] = new JsonArray(Some.To(answers)) };
+        var form = "DocumentReference/" + await _aurora.StoreAsync(document);
+
+        await _desk.StoreAsync(Naming(form));
+
+        (await _other.GetAsync(form)).Is(HttpStatusCode.NotFound);
+        (await _other.GetAsync(note)).Is(HttpStatusCode.OK);
+        (await _other.GetAsync(answers)).Is(HttpStatusCode.OK);
+        (await _custodian.GetAsync(note)).Is(HttpStatusCode.OK);
+    }
+
+    /// <summary>The Consent names the content; its document says by its title what it is.</summary>
+    [Fact]
+    public async Task The_document_of_a_content_that_is_named_is_hidden_with_all_that_is_attached_to_it()
+    {
+        var (scan, signature, other) = (await _aurora.StoreAsync(Binary()), await _aurora.StoreAsync(Binary()), await _aurora.StoreAsync(Binary()));
+        var document = Document("Binary/" + scan);
+        document["content"]!.AsArray().Add(new JsonObject { ["attachment"] = new JsonObject { ["url"] = "Binary/" + signature } });
+        string[] parts = ["DocumentReference/" + await _aurora.StoreAsync(document), "Binary/" + scan, "Binary/" + signature];
+        string[] others = ["DocumentReference/" + await _aurora.StoreAsync(Document("Binary/" + other)), "Binary/" + other];
+
+        await _desk.StoreAsync(Naming("Binary/" + scan));
+
+        foreach (var part in parts)
+        {
+            (await _other.GetAsync(part)).Is(HttpStatusCode.NotFound);
+            (await _person.GetAsync(part)).Is(HttpStatusCode.OK);
+        }
+        foreach (var seen in others)
+            (await _other.GetAsync(seen)).Is(HttpStatusCode.OK);
+    }
+
+    /// <summary>Another clinic's entry is its own, and an entry of care is one whatever it refers to; only what is there because of the form goes with it.</summary>
+    [Fact]
+    public async Task Entries_of_care_that_refer_to_a_form_stay_and_so_does_all_that_another_clinic_wrote()
+    {
+        var form = await FormAsync("QuestionnaireResponse");
+        var third = _world.As(_aurora.Grant.Compartment, "1.2.246.10.99000033", Breadth.Disclosed);
+        var writer = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed);
+        await writer.StoreAsync(Some.Patient());
+        string[] theirs = ["Observation/" + await writer.StoreAsync(ObservationFrom(form)), "Provenance/" + await writer.StoreAsync(ProvenanceOf(form)), "List/" + await writer.StoreAsync(ListOf(form))];
+        string[] about = ["Provenance/" + await _aurora.StoreAsync(ProvenanceOf(form)), "List/" + await _aurora.StoreAsync(ListOf(form))];
+        var rendition = Document(null);
+        rendition["context"] = new JsonObject { ["related"] = new JsonArray(Some.To(form)) };
+        about = [.. about, "DocumentReference/" + await _aurora.StoreAsync(rendition), "List/" + await _aurora.StoreAsync(ListOf(about[1]))];
+
+        // It is no note by what another clinic says of it.
+        theirs = [.. theirs, "Observation/" + await writer.StoreAsync(ObservationFrom(about[2]))];
+
+        await _desk.StoreAsync(Naming(form));
+        string[] stays = [.. theirs, "Observation/" + await _aurora.StoreAsync(ObservationFrom(form))];
+
+        foreach (var seen in stays)
+            (await third.GetAsync(seen)).Is(HttpStatusCode.OK);
+        foreach (var hidden in (string[])[form, .. about])
+        {
+            (await third.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+            (await _aurora.GetAsync(hidden)).Is(HttpStatusCode.OK);
+        }
+        foreach (var road in (string[])["Observation?_include=Observation:derived-from", "List?_include=List:item", $"Patient/{third.PatientId}/$everything"])
+        {
+            var reply = (await third.GetAsync(road)).Is(HttpStatusCode.OK);
+            Assert.DoesNotContain(form.Split('/')[1], reply.Ids);
+        }
+    }
+
+    /// <summary>Whoever treats the person needs a note that entries of care rest on: it is no form, and is not made one by a Consent.</summary>
+    [Theory]
+    [InlineData("DocumentReference")]
+    [InlineData("QuestionnaireResponse")]
+    [InlineData("Binary")]
+    public async Task A_note_that_entries_refer_to_is_not_taken_for_a_form(string type)
+    {
+        var named = await FormAsync(type);
+        var note = type == "Binary" ? "DocumentReference/" + await _aurora.StoreAsync(Document(named)) : named;
+        var finding = await _aurora.StoreAsync(ObservationFrom(note));
+        var refused = await _desk.CreateAsync(Naming(named));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.Status);
+        Assert.Contains("sourceAttachment.data", refused.Text, StringComparison.Ordinal);
+        foreach (var seen in (string[])[named, note, "Observation/" + finding])
+            (await _other.GetAsync(seen)).Is(HttpStatusCode.OK);
+
+        // What only others say of it, or what is not there any more, makes no note of a form.
+        (await _aurora.DeleteAsync("Observation/" + finding)).Is(HttpStatusCode.NoContent);
+        var writer = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed);
+        await writer.StoreAsync(Some.Patient());
+        await writer.StoreAsync(ObservationFrom(note));
+        await _desk.StoreAsync(Naming(named));
+        (await _other.GetAsync(named)).Is(HttpStatusCode.NotFound);
+    }
+
     private async Task<string> FormAsync(string type) => $"{type}/" + await _aurora.StoreAsync(type switch
     {
         "Binary" => Binary(),
@@ -157,6 +252,19 @@ public sealed class SignedFormTests : IAsyncLifetime
         else
             consent["sourceReference"] = Some.To(form);
         return consent;
+    }
+
+    private JsonObject ListOf(string item) => new()
+    {
+        ["resourceType"] = "List", ["status"] = "current", ["mode"] = "working", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+        ["entry"] = new JsonArray(new JsonObject { ["item"] = Some.To(item) }),
+    };
+
+    private JsonObject ObservationFrom(string source)
+    {
+        var observation = Some.Observation(_aurora.PatientId);
+        observation["derivedFrom"] = new JsonArray(Some.To(source));
+        return observation;
     }
 
     private static JsonObject ProvenanceOf(string target) => new()
