@@ -91,15 +91,16 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
         var outcome = await writing.ExecuteAsync(request, () => (parse(), null), shows, cancel).ConfigureAwait(false);
         var written = outcome.Results[0];
         var body = prefer == ReturnPreference.OperationOutcome ? FaultTable.ToOperationOutcome(DoneBy(written, outcome.Warnings), correlationId, request.Language) : shows ? written.Body : default;
-        ManifestItem[] items = [.. outcome.Results.Where(w => w.Row is not null).Select(ItemOf)];
-        var etag = items is [var version, ..] ? Answer.ETagOf(version.VersionId) : null;
+        ManifestItem[] items = [.. outcome.Results.Where(w => w is { Row: not null, IsKept: false }).Select(ItemOf)];
+        var its = written.Row is null ? (ManifestItem?)null : ItemOf(written);
+        var etag = its is { } version ? Answer.ETagOf(version.VersionId) : null;
         return written.Operation.Method == BundleMethod.Delete
             ? new Answer(body.IsEmpty ? 204 : 200, body, items) { ETag = etag }
             : new Answer(written.Created ? 201 : 200, body, items)
             {
                 ETag = etag,
                 LastModified = written.Row!.LastUpdated,
-                Location = LocationOf(request, items[0]),
+                Location = LocationOf(request, its!.Value),
                 Warnings = outcome.Warnings.Count,
             };
     }
@@ -173,7 +174,8 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
         if (written.Row is { } row)
         {
             var item = ItemOf(written);
-            items.Add(item);
+            if (!written.IsKept)
+                items.Add(item);
             if (!row.Deleted)
                 json.WriteString("location"u8, LocationOf(request, item));
             json.WriteString("etag"u8, Answer.ETagOf(item.VersionId));

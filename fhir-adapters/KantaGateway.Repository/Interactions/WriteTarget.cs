@@ -23,6 +23,9 @@ sealed class StagedRow
     /// <summary>Null for a deletion.</summary>
     public Resource? Content { get; init; }
 
+    /// <summary>It is answered as stored, and is not: what is there stays.</summary>
+    public bool IsKept { get; init; }
+
     /// <summary>Whether it makes a resource that was not there; a person who is registered again counts as one.</summary>
     public bool Creates { get; init; }
 

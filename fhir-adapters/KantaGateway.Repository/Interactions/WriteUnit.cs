@@ -187,7 +187,7 @@ sealed class WriteUnit : IDisposable
         foreach (var result in _results)
             results.Add(result switch
             {
-                StagedRow staged => new(staged.Operation, staged.Target.View.Compartment, staged.Row, staged.Body, true, staged.Creates),
+                StagedRow staged => new(staged.Operation, staged.Target.View.Compartment, staged.Row, staged.Body, true, staged.Creates, staged.IsKept),
                 Unchanged { Row: { Deleted: false } found } match when showsFound => new(match.Operation, match.Target.View.Compartment, found,
                     (await match.Target.Lease.ReadAsync([found], match.Target.Scope, CancellationToken.None).ConfigureAwait(false))[0], false, false),
                 Unchanged unchanged => new(unchanged.Operation, unchanged.Target.View.Compartment, unchanged.Row, default, false, false),
@@ -380,7 +380,7 @@ sealed class WriteUnit : IDisposable
     /// <summary>A sequence that no row gets, so that its version id looks like any other and names nothing.</summary>
     private static long SequenceOfNone() => IdentifierCipher.MaxSequence - RandomNumberGenerator.GetInt32(int.MaxValue);
 
-    /// <param name="isKept">What is there stays: it is answered as stored, and is not.</param>
+    /// <param name="isKept">As <see cref="StagedRow.IsKept"/>.</param>
     private void Stage(BundleOperation operation, WriteTarget target, CompartmentRow? replaces, bool creates = false, long? resource = null, bool isKept = false)
     {
         var sequence = isKept ? SequenceOfNone() : target.NextSequence;
@@ -404,6 +404,7 @@ sealed class WriteUnit : IDisposable
             Replaces = replaces,
             Content = operation.Resource,
             Creates = creates,
+            IsKept = isKept,
             Id = _identifiers.ResourceId(target.View.Compartment, of),
             Controller = controller,
             Register = register,

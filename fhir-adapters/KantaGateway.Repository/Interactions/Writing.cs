@@ -16,7 +16,8 @@ namespace KantaGateway.Repository.Interactions;
 /// <param name="Body">Its JSON; empty for a deletion and where nobody will ask for it.</param>
 /// <param name="Stored">False when nothing was changed: <c>If-None-Exist</c> found a match, or a deletion nothing to delete.</param>
 /// <param name="Created">Whether it has made a resource that was not there.</param>
-sealed record Written(BundleOperation Operation, Pseudonym Compartment, CompartmentRow? Row, ReadOnlyMemory<byte> Body, bool Stored, bool Created);
+/// <param name="IsKept">It is answered as all this says, and nothing was stored: no version of it is in the manifest, for there is none (law 8).</param>
+sealed record Written(BundleOperation Operation, Pseudonym Compartment, CompartmentRow? Row, ReadOnlyMemory<byte> Body, bool Stored, bool Created, bool IsKept = false);
 
 /// <param name="Results">In the order of execution.</param>
 /// <param name="PolicyVersion">Of the request's compartment right after the commit.</param>

@@ -125,6 +125,9 @@ public sealed class RegisterTests : IAsyncLifetime
             Assert.Equal($"W/\"{location.Split('/')[^1]}\"", (string?)registered["response"]!["etag"]);
             Assert.True(Guid.TryParse(location.Split('/')[^1], out _));
             Assert.True(versions.Add(location));
+            // What it says to the producer it does not say to the log: a version that was never stored is not recorded as written (law 8).
+            Assert.Equal(has == "nothing" && i == 0 ? ["Patient", "Observation", "Provenance"] : (string[])["Observation", "Provenance"], reply.Manifest!.Items.Select(item => item.Type));
+            Assert.All(reply.Manifest.Items, item => Assert.True(item.Written));
             // Neither record is the producer's to read.
             (await producer.GetAsync(location)).Is(HttpStatusCode.NotFound);
             (await buyer.GetAsync(IdOf(reply, 1))).Is(HttpStatusCode.OK);
