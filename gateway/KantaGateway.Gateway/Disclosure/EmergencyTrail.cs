@@ -23,7 +23,7 @@ public sealed class EmergencyTrail
     /// <summary>How long an answer that nothing waits is relied on.</summary>
     public static readonly TimeSpan Recent = TimeSpan.FromMinutes(1);
 
-    /// <summary>Most people whose emergencies one list tells of: those marked longest ago.</summary>
+    /// <summary>Most people whose emergencies one list tells of: of those whom the reviewer may settle one of, those marked longest ago.</summary>
     public const int MaxListed = 200;
 
     /// <summary>How long after its mark an emergency has surely been stored, or never will be.</summary>
@@ -107,14 +107,18 @@ public sealed class EmergencyTrail
         if (_folder is null)
             return [];
         var organisation = reviewer.Organisation.ToString();
-        var found = new List<(Pseudonym, IReadOnlyList<EmergencyAccess>)>();
-        await LookAsync(context, reviewer, [.. MarksIn(NameOfOrganisation(reviewer)).OrderBy(m => m.At).Take(MaxListed)], e => e.Organisation == organisation,
-            (person, _, waiting) =>
-            {
-                if (waiting.FindAll(e => ConsentDecision.MayReview(reviewer, e)) is { Count: > 0 } reviewable)
-                    found.Add((person, reviewable));
-            });
-        return found;
+        var found = new List<(Pseudonym Person, IReadOnlyList<EmergencyAccess>)>();
+        IGrouping<Pseudonym, EmergencyMark>[] people = [.. MarksIn(NameOfOrganisation(reviewer)).OrderBy(m => m.At).GroupBy(m => m.Person)];
+        // Whatever waits for somebody else may not hide what waits for this reviewer: they are looked into until there are enough of those, or no more.
+        for (var looked = 0; looked < people.Length && found.Count < MaxListed; looked += MaxListed)
+            await LookAsync(context, reviewer, [.. people.Skip(looked).Take(MaxListed).SelectMany(static its => its)], e => e.Organisation == organisation,
+                (person, _, waiting) =>
+                {
+                    if (waiting.FindAll(e => ConsentDecision.MayReview(reviewer, e)) is { Count: > 0 } reviewable)
+                        found.Add((person, reviewable));
+                });
+        var order = people.Select(static (its, at) => (its.Key, at)).ToDictionary();
+        return [.. found.OrderBy(one => order[one.Person]).Take(MaxListed)];
     }
 
     /// <summary>Looks into the records of those who are marked, which is on record first, some at a time; marks of whom nothing waits go.</summary>

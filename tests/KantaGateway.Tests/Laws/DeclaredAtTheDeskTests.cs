@@ -315,6 +315,23 @@ public class DeclaredAtTheDeskTests
                 && recorded.All(r => text.Contains("Patient/" + r.Patient, StringComparison.Ordinal)));
     }
 
+    /// <summary>However many of the organisation's people are marked before them, of whom this reviewer may settle nothing.</summary>
+    [Fact]
+    public async Task An_emergency_that_waits_is_found_behind_a_listful_of_others()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var trail = house.Gateway.GetRequiredService<EmergencyTrail>();
+        for (var i = 0; i < EmergencyTrail.MaxListed; i++)
+            trail.Mark(Reviewer, Pseudonym.Read(System.Security.Cryptography.RandomNumberGenerator.GetBytes(Pseudonym.Size)));
+        await house.AdmitAsync();
+        var professional = house.Folder.ProfessionalOf("revontuli").Id;
+        var now = DateTimeOffset.UtcNow;
+        var stored = await house.Revontuli.Professional(professional, "ETREAT").CreateAsync("Consent", Declarations.Emergency(house.PatientId, new EmergencyAccess
+        { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotAssess }, "Löytynyt tajuttomana."));
+        Assert.Equal(201, stored.Status);
+        Assert.Equal("Consent/" + stored.Stored!.Value.Id, (string?)Assert.Single(await ListAsync(house, Reviewer))["emergency"]);
+    }
+
     private static async Task<List<JsonObject>> ListAsync(HouseInMemory house, Requester reviewer)
     {
         var (status, body, receipt) = await SendListAsync(house, reviewer);
