@@ -317,6 +317,42 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.DoesNotContain("not in force: something else", (await _portal.GetAsync("/consent/print?id=" + form)).Html);
     }
 
+    /// <summary>Act 703/2023 §58: until further notice is what the person declares here. A desk's that ends by itself says so, and is not taken for the same.</summary>
+    [Theory]
+    [InlineData("fi", "2.1.2036 klo 0.00")]
+    [InlineData("sv", "2.1.2036 kl. 0.00")]
+    [InlineData("en", "2 January 2036 at 0:00")]
+    public async Task What_a_desk_recorded_with_an_end_shows_it_and_can_be_declared_without(string language, string end)
+    {
+        await InformAsync();
+        foreach (var (consent, path, fields) in ((byte[], string, Dictionary<string, string>)[])[
+            (Declarations.Permit(_portal.Record.PatientId, DateTimeOffset.UtcNow), "/consent/permit", new() { ["permit"] = "yes" }),
+            (Declarations.Denial(_portal.Record.PatientId, new DenialTarget.All(), DateTimeOffset.UtcNow), "/consent/deny", new() { ["target"] = "all" })])
+        {
+            var recorded = JsonNode.Parse(consent)!.AsObject();
+            recorded["organization"] = JsonNode.Parse("""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.99000033"}}]""");
+            recorded["sourceAttachment"] = JsonNode.Parse("""{"contentType":"application/pdf","data":"QQ=="}""");
+            recorded["provision"]!["period"] = JsonNode.Parse("""{"end":"2036-01-01"}""");
+            var desk = _portal.Record.Add(recorded.ToJsonString());
+            var (_, html, _) = await _portal.GetAsync("/consent", language: language);
+            Assert.Contains(end, WebUtility.HtmlDecode(html.Split("data-until=\"2036-01-01T22:00:00Z\">")[1].Split("</p>")[0]), StringComparison.Ordinal);
+            if (path == "/consent/permit")
+                Assert.Contains(end, WebUtility.HtmlDecode((await _portal.GetAsync(path, language: language)).Html.Split("data-until=\"2036-01-01T22:00:00Z\">")[1].Split("</p>")[0]), StringComparison.Ordinal);
+
+            var (_, _, saved) = await _portal.PostAsync(path, fields, language: language);
+            Assert.DoesNotContain("nothing-changed", string.Join(' ', saved.Headers.GetValues("Set-Cookie")), StringComparison.Ordinal);
+            var declared = _portal.Record.Of("Consent").Last();
+            Assert.NotEqual(desk, (string?)declared["id"]);
+            Assert.Null(declared["provision"]!["period"]);
+            Assert.DoesNotContain("data-until", (await _portal.GetAsync("/consent")).Html, StringComparison.Ordinal);
+
+            // Saying it twice is one.
+            (_, _, saved) = await _portal.PostAsync(path, fields, language: language);
+            Assert.Contains("nothing-changed", string.Join(' ', saved.Headers.GetValues("Set-Cookie")), StringComparison.Ordinal);
+            Assert.Equal((string?)declared["id"], (string?)_portal.Record.Of("Consent").Last()["id"]);
+        }
+    }
+
     /// <summary>Act 703/2023 §54.1: no page says that only the own register sees what public providers see of each other.</summary>
     [Fact]
     public async Task Where_public_providers_share_records_every_page_that_says_who_sees_says_so()

@@ -68,7 +68,8 @@ internal sealed class DenyModel(OwnDeclarations declarations, DenialChoices choi
             Preview = await sees.OfAsync(Citizen, new DisclosureDenial { At = time.GetUtcNow(), Target = denied, AllowsEmergency = AllowsEmergency }, cancel);
             return Page();
         }
-        if (state.Denials.Any(d => d.Target == denied && d.AllowsEmergency == AllowsEmergency))
+        // What is declared here ends when it is withdrawn: one that a desk recorded with an end is not the same.
+        if (state.Denials.Any(d => d.Target == denied && d.AllowsEmergency == AllowsEmergency && d.Until is null))
             return Done("/consent", "nothing-changed");
         await declarations.DenyAsync(Citizen, denied, AllowsEmergency, choices.Describe(denied, Choices), cancel);
         return Done("/consent", "denied");

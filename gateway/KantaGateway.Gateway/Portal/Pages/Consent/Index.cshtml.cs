@@ -8,7 +8,8 @@ internal sealed class ConsentModel(OwnDeclarations declarations, DenialChoices c
 {
     /// <param name="Target"><c>all</c>, a kind of <see cref="DenialChoices.Kinds"/>, or <c>other</c>.</param>
     /// <param name="Since">Null for one that nobody can read, so it cannot be withdrawn here.</param>
-    public sealed record Line(string Id, string Target, string ServiceEvent, string Title, DateTimeOffset? Since, bool AllowsEmergency);
+    /// <param name="Until">When it ends, as a desk may have recorded it; null: when it is withdrawn.</param>
+    public sealed record Line(string Id, string Target, string ServiceEvent, string Title, DateTimeOffset? Since, bool AllowsEmergency, DateTimeOffset? Until = null);
 
     public DeclarationState State { get; private set; } = DeclarationState.None;
 
@@ -28,7 +29,7 @@ internal sealed class ConsentModel(OwnDeclarations declarations, DenialChoices c
         Denials =
         [
             .. State.Denials.Select(d => new Line(
-                d.Id, DenialChoices.KindOf(d.Target), d.Target is DenialTarget.OfServiceEvent(var oid) ? oid : "", choices.Describe(d.Target, named), d.At, d.AllowsEmergency)),
+                d.Id, DenialChoices.KindOf(d.Target), d.Target is DenialTarget.OfServiceEvent(var oid) ? oid : "", choices.Describe(d.Target, named), d.At, d.AllowsEmergency, d.Until)),
             .. State.Unreadable.Select(id => new Line(id, "other", "", texts["consent.denial.other"], null, false)),
         ];
     }

@@ -6,7 +6,11 @@ namespace KantaGateway.Gateway.Portal.Pages;
 /// <summary>Gives the disclosure permission (luovutuslupa, Act 703/2023 §54), which has to rest on the informing now in force (§58).</summary>
 internal sealed class PermitModel(OwnDeclarations declarations, IWhoSeesWhat sees, TimeProvider time) : CitizenPage
 {
+    /// <summary>The very permission that could be given is in force; one that ends by itself is another.</summary>
     public bool Already { get; private set; }
+
+    /// <summary>When the one in force ends; null: there is none that does.</summary>
+    public DateTimeOffset? Until { get; private set; }
 
     /// <summary>Who would see what with the permission; null for custodians, who are not shown what is denied, and where it is given already.</summary>
     public IReadOnlyList<SeenOfController>? Preview { get; private set; }
@@ -19,7 +23,7 @@ internal sealed class PermitModel(OwnDeclarations declarations, IWhoSeesWhat see
         if (IsCustodian)
             return Page();
         var state = await declarations.ReadAsync(Citizen, cancel);
-        Already = state.Permission is not null;
+        (Already, Until) = (state.Permission is { Until: null }, state.Permission?.Until);
         if (state.Informed is null)
             return Done("/consent/inform", "inform-first");
         if (!Already)
@@ -36,7 +40,7 @@ internal sealed class PermitModel(OwnDeclarations declarations, IWhoSeesWhat see
             return Done("/consent/inform", "inform-first");
         if (permit != "yes")
             return Rejected();
-        if (state.Permission is not null)
+        if (state.Permission is { Until: null })
             return Done("/consent", "nothing-changed");
         await declarations.PermitAsync(Citizen, cancel);
         return Done("/consent", "permitted");
