@@ -257,6 +257,8 @@ public static partial class ConsentDecision
         var rules = new List<Rule> { own };
         if (missing is { } rule)
             rules.Add(rule);
+        if (filters is not null)
+            rules.Add(Rule.TaskBound);
         sight?.AddTo(rules);
         // A read that the policy kept inside the own register must widen with the next permission, so it rests on the policy;
         // a write discloses nothing of others either way.

@@ -161,7 +161,7 @@ public enum Rule
     /// <summary>Prescriptions are denied (§59.2; kanta.fi, sharing of prescription data).</summary>
     DenialOfPrescriptions,
 
-    /// <summary>The task reaches some types of others only (decree §6, §8).</summary>
+    /// <summary>The task reaches some types of others only (decree §6, §8), or of the own register no documents of another speciality (§6).</summary>
     TaskBound,
 
     /// <summary>Specially protected entries are withheld (§26.2, decree §26).</summary>

@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Professionals;
@@ -30,6 +31,9 @@ public sealed record Onlooker(Oid? Organisation, ControllerKind Kind, TaskClass 
 
     /// <inheritdoc cref="Requester.Services"/>
     public HealthServices Services { get; init; } = HealthServices.Reception;
+
+    /// <inheritdoc cref="Requester.OwnServices"/>
+    public ProtectedService OwnServices { get; init; }
 
     /// <inheritdoc cref="Requester.JointWith"/>
     public IReadOnlyList<string> JointWith { get; init; } = [];
@@ -81,6 +85,7 @@ public static class Preview
             Profession = onlooker.Profession,
             Tasks = onlooker.Tasks,
             Services = onlooker.Services,
+            OwnServices = onlooker.OwnServices,
             JointWith = onlooker.JointWith,
             PurposeOfUse = onlooker.IsEmergency ? "ETREAT" : "TREAT",
             TokenId = Professional,

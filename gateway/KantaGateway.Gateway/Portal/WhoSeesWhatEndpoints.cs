@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
@@ -62,7 +63,7 @@ internal static class WhoSeesWhatEndpoints
         var (entry, viewer) = JsonRequests.Read<ExplainBody>(body);
         if (!ResourceTypes.IsServed(entry.Type) || ResourceTypes.PlaceOf(entry.Type) == ResourcePlace.Directory || entry.Type == "Patient")
             throw JsonRequests.Invalid("entry.type is no type of entry of a person's record.");
-        var onlooker = OnlookerIn(viewer ?? new(), services.GetRequiredService<IControllers>(), services.GetRequiredService<GatewayOptions>());
+        var onlooker = OnlookerIn(viewer ?? new(), services.GetRequiredService<IControllers>(), services.GetRequiredService<ProtectionRules>(), services.GetRequiredService<GatewayOptions>());
         var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().ExplainAsync(citizen, entry.Type, entry.Id, onlooker, context.RequestAborted);
         var (names, texts) = (services.GetRequiredService<OrganisationNames>(), services.GetRequiredService<Texts>());
         return (new
@@ -126,7 +127,7 @@ internal static class WhoSeesWhatEndpoints
         return consent.At("patient")?.String("reference") == "Patient/" + patientId ? declaration : throw new FaultException(Fault.Absent);
     }
 
-    private static Onlooker OnlookerIn(ViewerBody viewer, IControllers controllers, GatewayOptions options)
+    private static Onlooker OnlookerIn(ViewerBody viewer, IControllers controllers, ProtectionRules protection, GatewayOptions options)
     {
         Oid? organisation = null;
         var kind = ControllerKind.Private;
@@ -144,6 +145,7 @@ internal static class WhoSeesWhatEndpoints
         {
             Profession = viewer.Profession,
             Services = organisation is { } its ? controllers.ServicesOf(its.ToString()) : HealthServices.Reception,
+            OwnServices = organisation is { } practice ? protection.OfController(practice.ToString()) : ProtectedService.None,
             JointWith = options.JointWith(organisation?.ToString(), kind),
         };
     }

@@ -255,10 +255,10 @@ public class ConsentProperties
 
     private static readonly Gen<Onlooker> Onlookers = Gen.Select(OneOf<string?>(null, Aurora, Revontuli, Occupational),
             OneOf(TaskClass.BroadCare, TaskClass.BroadCare, TaskClass.LimitedCare, TaskClass.Support, TaskClass.Medication),
-            Gen.Bool, Gen.Int[0, 2], Gen.Select(Gen.Bool, OneOf(null, "fysioterapeutti", "lahihoitaja"), OneOf(HealthServices.Reception, HealthServices.Oral, HealthServices.HospitalPharmacy)))
+            Gen.Bool, Gen.Int[0, 2], Gen.Select(Gen.Bool, OneOf(null, "fysioterapeutti", "lahihoitaja"), OneOf(HealthServices.Reception, HealthServices.Oral, HealthServices.HospitalPharmacy), OneOf(ProtectedService.None, ProtectedService.Psychiatry)))
         .Select((organisation, tasks, isEmergency, treats, rest) => new Onlooker(organisation is null ? null : Oid.Parse(organisation),
             organisation == Occupational ? ControllerKind.Occupational : ControllerKind.Public, tasks, isEmergency, IsTreating: treats > 0)
-            { JointWith = rest.Item1 ? [Revontuli, Hospital] : [], Profession = rest.Item2, Services = rest.Item3 });
+            { JointWith = rest.Item1 ? [Revontuli, Hospital] : [], Profession = rest.Item2, Services = rest.Item3, OwnServices = rest.Item4 });
 
     /// <summary>
     /// A random record of a random person, who is about to declare something at random, looked at by anybody: what the preview counts is what the same professional
@@ -295,7 +295,7 @@ public class ConsentProperties
         List<ServiceEvent> events = [.. person.Events];
         if (onlooker.IsTreating && person.Policy.RelationshipOf(organisation, null, Now) is null)
             events.Add(new("2.999.1.14.1", organisation, "in-progress", Now.AddDays(-1), null));
-        return (asker with { Requester = asker.Requester with { JointWith = onlooker.JointWith, Services = onlooker.Services, Profession = onlooker.Profession } }, new(all, events, person.Facts));
+        return (asker with { Requester = asker.Requester with { JointWith = onlooker.JointWith, Services = onlooker.Services, OwnServices = onlooker.OwnServices, Profession = onlooker.Profession } }, new(all, events, person.Facts));
     }
 
     private static ModelAsker Lasting(ModelAsker asker) => asker with { Requester = asker.Requester with { Expires = Now.AddYears(1) } };

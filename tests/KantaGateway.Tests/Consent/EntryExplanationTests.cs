@@ -45,6 +45,10 @@ public sealed class EntryExplanationTests
         { "outside the joint ones", Why.NoPermission, "" },
         { "outside the joint ones, not informed", Why.NotInformed, "" },
         { "another speciality", Why.Task, "" },
+        { "own of another speciality", Why.Task, "" },
+        { "own of a practice of one service", Why.OwnRegister, "" },
+        { "own of a service that gives nothing", Why.Task, "" },
+        { "a service that gives nothing", Why.Task, "" },
     };
 
     [Theory, MemberData(nameof(Cases))]
@@ -71,6 +75,10 @@ public sealed class EntryExplanationTests
             "outside the joint ones" => (Note, Joint, Open[..1]),
             "outside the joint ones, not informed" => (Note, Joint, []),
             "another speciality" => (Note, Other with { Tasks = TaskClass.LimitedCare }, Open),
+            "own of another speciality" => (Note with { Setting = "394609007" }, Own with { Tasks = TaskClass.LimitedCare, Profession = "fysioterapeutti" }, Open),
+            "own of a practice of one service" => (Note with { Services = ProtectedService.Psychiatry }, Own with { OwnServices = ProtectedService.Psychiatry }, Open),
+            "own of a service that gives nothing" => (Note, Own with { Services = HealthServices.ScreeningAndVaccination }, Open),
+            "a service that gives nothing" => (Note, Other with { Services = HealthServices.HospitalPharmacy }, Open),
             "declaration" => (Note with { Type = "Consent" }, Other, Open),
             _ => (Note, Other, Open),
         };
@@ -99,6 +107,8 @@ public sealed class EntryExplanationTests
         var permit = (Decision.Permit)Preview.Of(Other, policy, Now);
         Assert.Equal(Why.RetentionOver, Assert.Single(EntryExplanation.Of(permit, new("Observation", "o", Aurora, Register.Patient, null), [.. EntryExplanation.PartsOf(permit.Scope).Select(Note.IsSeenUnder)], policy, false, Now)).Why);
     }
+
+    private static readonly Onlooker Own = new(Oid.Parse(Aurora), ControllerKind.Private, TaskClass.BroadCare, false, IsTreating: true);
 
     private static DisclosureDenial Denial(DenialTarget target, bool allowsEmergency = false) => new() { Id = "denial", At = Now.AddDays(-1), Target = target, AllowsEmergency = allowsEmergency };
 }

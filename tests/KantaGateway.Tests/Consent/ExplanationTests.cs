@@ -37,6 +37,12 @@ public sealed class ExplanationTests
     public void Of_a_task(TaskClass task, string rules) =>
         Assert.Equal(rules, Rules(ConsentWorld.Requester("professional") with { Tasks = task }, InteractionKind.Search, "informed permit", true));
 
+    [Theory]
+    [InlineData("", "OwnRegister NotInformed TaskBound SpeciallyProtected")]
+    [InlineData("informed permit", "OwnRegister Permission CareRelationship TaskBound SpeciallyProtected NonDisclosure")]
+    public void Of_a_task_that_does_not_reach_all_of_the_own_register(string declared, string rules) =>
+        Assert.Equal(rules, Rules(ConsentWorld.Requester("professional") with { Tasks = TaskClass.LimitedCare, Profession = "optikko" }, InteractionKind.Search, declared, true));
+
     [Fact]
     public void Of_treatment_in_a_protected_service() =>
         Assert.Equal("OwnRegister Permission CareRelationship SpeciallyProtected OwnService NonDisclosure",
