@@ -21,6 +21,7 @@ static class KeyEndpoints
         app.MapGet("/v1/keys/versions", (WrappingVersions versions) => Results.Json(new VersionsAnswer(versions.Current, versions.All), Wire.Default.VersionsAnswer));
         app.MapPost("/v1/keys/rewrap", RewrapAsync);
         app.MapPost("/v1/ceremonies", HoldAsync);
+        app.MapPost("/v1/erasures", EraseAsync);
         app.MapPost("/v1/audit/open", OpenAsync);
         app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
         app.MapGet("/health/live", () => Results.Text("live"));
@@ -80,6 +81,11 @@ static class KeyEndpoints
         byte[]? key = null;
         try
         {
+            if (custody.IsErased(grant.Compartment.Encode()))
+            {
+                await custody.RecordAsync(operation, grant, 410).ConfigureAwait(false);
+                return Refuse(metrics, name, 410, "The data key of this compartment is destroyed, and none is made for it.");
+            }
             if (custody.Spend(grant) is { } exceeded)
             {
                 await custody.RecordAsync(operation, grant, 429).ConfigureAwait(false);
@@ -112,7 +118,7 @@ static class KeyEndpoints
             for (var i = 0; i < answer.Length; i++)
             {
                 Pseudonym.TryDecode(items[i].Compartment, out var compartment);
-                answer[i] = await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted).ConfigureAwait(false);
+                answer[i] = custody.IsErased(items[i].Compartment!) ? null : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted).ConfigureAwait(false);
             }
             await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] is null ? 403 : 200))).ConfigureAwait(false);
         }
@@ -142,6 +148,22 @@ static class KeyEndpoints
         {
             return Refuse(metrics, "ceremony", 503, "The ceremony could not be brought to its end. Ask for it again: it goes on where it stopped.");
         }
+    }
+
+    private static async Task<IResult> EraseAsync(HttpContext http, GrantVerifier verifier, KeyCustody custody, KeyMetrics metrics)
+    {
+        if (await verifier.VerifyErasureAsync(Bearer(http)).ConfigureAwait(false) is not { } erasure)
+            return Refuse(metrics, "erasure", 401, "An erasure that the gateway has signed, and two persons have approved of, is required.");
+        try
+        {
+            await custody.EraseAsync(erasure).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse(metrics, "erasure", 503, "The erasure could not be kept. Ask for it again: it is done once.");
+        }
+        metrics.Served("erasure");
+        return Results.NoContent();
     }
 
     private static async Task<IResult> OpenAsync(HttpContext http, VerifiedGrants grants, AuditOpener opener, KeyMetrics metrics)

@@ -51,6 +51,7 @@ public static class GatewayHost
 
         services.AddSingleton<KeyServiceClient>();
         services.AddSingleton<WrappingRotation>();
+        services.AddSingleton<RecordErasure>();
         services.AddSingleton<IPseudonyms>(s => s.GetRequiredService<KeyServiceClient>());
         services.AddSingleton(s => AuditLog.Open(new AuditLogOptions
         {

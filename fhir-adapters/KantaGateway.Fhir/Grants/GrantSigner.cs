@@ -15,6 +15,7 @@ static class GrantFormat
     public const string GrantType = "kanta-grant+jwt";
     public const string ServiceType = "kanta-service+jwt";
     public const string CeremonyType = "kanta-ceremony+jwt";
+    public const string ErasureType = "kanta-erasure+jwt";
     public const string Use = "use";
     public const string PolicyVersion = "pv";
     public const string Scope = "scp";
@@ -92,6 +93,19 @@ public sealed class GrantSigner
         }, now, now + Grant.MaxLifetime);
     }
 
+    /// <summary>Signs that an erasure was approved of by two.</summary>
+    public string Sign(KeyErasure erasure)
+    {
+        var now = _time.GetUtcNow();
+        return Create(GrantFormat.ErasureType, GrantFormat.Audience, new()
+        {
+            [JwtRegisteredClaimNames.Jti] = erasure.Act,
+            [JwtRegisteredClaimNames.Sub] = erasure.Compartment.Encode(),
+            [GrantFormat.ProposedBy] = erasure.ProposedBy,
+            [GrantFormat.ApprovedBy] = erasure.ApprovedBy,
+        }, now, now + Grant.MaxLifetime);
+    }
+
     private string Create(string type, string audience, Dictionary<string, object> claims, DateTimeOffset now, DateTimeOffset expires) =>
         _handler.CreateToken(new SecurityTokenDescriptor
         {
@@ -113,6 +127,7 @@ public sealed class GrantVerifier
     private readonly TokenValidationParameters _grants;
     private readonly TokenValidationParameters _service;
     private readonly TokenValidationParameters _ceremonies;
+    private readonly TokenValidationParameters _erasures;
 
     /// <param name="publicKeys">The gateways' P-256 public keys.</param>
     public GrantVerifier(IEnumerable<ECDsa> publicKeys, TimeProvider time)
@@ -121,6 +136,7 @@ public sealed class GrantVerifier
         _grants = Parameters(GrantFormat.GrantType, GrantFormat.Audience, keys, time);
         _service = Parameters(GrantFormat.ServiceType, GrantFormat.KeysAudience, keys, time);
         _ceremonies = Parameters(GrantFormat.CeremonyType, GrantFormat.KeysAudience, keys, time);
+        _erasures = Parameters(GrantFormat.ErasureType, GrantFormat.Audience, keys, time);
     }
 
     /// <summary>The grant, or null when anything about it is not right; the reason is for logs, without data.</summary>
@@ -182,10 +198,19 @@ public sealed class GrantVerifier
             return null;
         return jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Version, out var version) && version is > 0 and <= uint.MaxValue
             && jwt.TryGetPayloadValue<string>(GrantFormat.Use, out var text) && Enum.TryParse<CeremonyStep>(text, out var step) && Enum.GetName(step) == text
-            && jwt.TryGetPayloadValue<string>(GrantFormat.ProposedBy, out var proposed) && jwt.TryGetPayloadValue<string>(GrantFormat.ApprovedBy, out var approved)
-            && !string.IsNullOrEmpty(proposed) && !string.IsNullOrEmpty(approved) && proposed != approved
+            && TwoPersonsIn(jwt) is var (proposed, approved)
             ? new(act, step, (uint)version, proposed, approved) : null;
     }
+
+    /// <summary>The approved erasure, or null when this is none: not the gateway's, over, of the directory, or approved of by who proposed it.</summary>
+    public async Task<KeyErasure?> VerifyErasureAsync(string? token) =>
+        !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _erasures).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
+        && jwt.Id is { Length: > 0 and <= 64 } act && Pseudonym.TryDecode(jwt.Subject, out var compartment) && !compartment.IsDirectory && TwoPersonsIn(jwt) is var (proposed, approved)
+            ? new(act, compartment, proposed, approved) : null;
+
+    private static (string ProposedBy, string ApprovedBy)? TwoPersonsIn(JsonWebToken jwt) =>
+        jwt.TryGetPayloadValue<string>(GrantFormat.ProposedBy, out var proposed) && jwt.TryGetPayloadValue<string>(GrantFormat.ApprovedBy, out var approved)
+        && !string.IsNullOrEmpty(proposed) && !string.IsNullOrEmpty(approved) && proposed != approved ? (proposed, approved) : null;
 
     private static TokenValidationParameters Parameters(string type, string audience, SecurityKey[] keys, TimeProvider time) => new()
     {

@@ -49,6 +49,9 @@ public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issu
     /// <param name="retryAfter">Until the key service opens somebody new.</param>
     public static Fault BudgetUsedUp(TimeSpan? retryAfter) => new(FaultKind.TooMany,
         "As many people's records as may be have been opened in this time. Records of people who were opened before stay open to you; for others wait as long as Retry-After says, and tell the operator of this service if your work needs more.") { RetryAfter = retryAfter };
+
+    /// <summary>The one answer to who would begin a record again that was destroyed: its key is not made anew.</summary>
+    public static Fault Erased { get; } = new(FaultKind.Deleted, "This person's record has been destroyed, as the law has it when it is kept no longer (Act 703/2023 §24), and is not begun again. Nothing was stored.");
 }
 
 /// <summary>Carries a <see cref="Fault"/> out of deep code to the one writer at the edge of a part.</summary>

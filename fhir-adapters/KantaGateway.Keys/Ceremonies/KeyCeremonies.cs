@@ -27,8 +27,11 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
     public static readonly TimeSpan Overlap = TimeSpan.FromMinutes(10);
 
     private readonly SemaphoreSlim _turn = new(1);
-    private readonly string _path = Path.Combine(folder, "ceremonies.json");
+    private readonly string _path = PathIn(folder);
     private List<Ceremony> _held = [];
+
+    /// <summary>Whether a service has been founded with this folder.</summary>
+    public static bool AreIn(string folder) => File.Exists(PathIn(folder));
 
     /// <summary>Reads what was held, founds the service where nothing was, and ends what was cut off.</summary>
     /// <exception cref="InvalidOperationException">The file is not as this service left it, or the keys are not those of the ceremonies; says what to do.</exception>
@@ -82,6 +85,8 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
     }
 
     public void Dispose() => _turn.Dispose();
+
+    private static string PathIn(string folder) => Path.Combine(folder, "ceremonies.json");
 
     private void Serve() => versions.Set(Serving());
 

@@ -6,7 +6,7 @@ using KantaGateway.Fhir.Grants;
 namespace KantaGateway.Keys.Custody;
 
 /// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
-sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log)
+sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased)
 {
     /// <summary>Counts back what a former process gave out.</summary>
     public void Restore(string folder)
@@ -15,6 +15,20 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
         foreach (var record in CustodyLog.ReadSince(folder, now - budgets.Longest))
             if (record is { Status: 200, Operation: KeyOperation.Create or KeyOperation.Unwrap })
                 budgets.Restore(record.Requester, record.Person, record.At, now);
+    }
+
+    /// <summary>Whether the data key of a compartment is destroyed: nobody is given it, and no other is made.</summary>
+    /// <param name="compartment">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes it.</param>
+    public bool IsErased(string compartment) => erased.Contains(DigestOf("person", compartment));
+
+    /// <summary>Destroys a person's data key; in force, and on record, when this returns.</summary>
+    /// <exception cref="IOException">It may not be. Ask again: it is done once.</exception>
+    public async Task EraseAsync(KeyErasure erasure)
+    {
+        var (person, act, now) = (DigestOf("person", erasure.Compartment.Encode()), GrantDigestOf(erasure.Act), time.GetUtcNow());
+        erased.Add(person, act, now);
+        await log.AppendAsync(new(KeyOperation.Destroy, 200, now, act, DigestOf("requester", erasure.ApprovedBy), person)).ConfigureAwait(false);
+        LogErased(erasure.Act);
     }
 
     /// <summary>Whether a grant's requester may have this person's key now; counted if so.</summary>
@@ -51,6 +65,9 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
         HMACSHA256.HashData(digestKey, Encoding.UTF8.GetBytes($"{kind}\n{name}"), mac);
         return new(BinaryPrimitives.ReadUInt128BigEndian(mac));
     }
+
+    [LoggerMessage(1304, LogLevel.Warning, "The data key of one person is destroyed, by the act {Act}.")]
+    private partial void LogErased(string act);
 
     [LoggerMessage(1301, LogLevel.Critical, "ALARM: the key budget of {Whom} is used up: {People} people within {Seconds} s. Nobody new is opened until the window ends.")]
     private partial void LogExceeded(string whom, int people, int seconds);

@@ -84,7 +84,12 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
         for (var i = 0; i < sequences.Length; i++)
             sequences[i] = rows[i].Sequence;
         var stored = await store.ReadBodiesAsync(View.Compartment, sequences, cancel).ConfigureAwait(false);
-        return stored.Head < View.Head ? throw new TamperedException("A compartment has lost committed rows.") : stored;
+        if (stored.Head < View.Head)
+            throw new TamperedException("A compartment has lost committed rows.");
+        // Destroyed meanwhile: looking again says so.
+        if (stored.Head != View.Head && stored.Sealed.Contains(null))
+            await RefreshAsync(cancel).ConfigureAwait(false);
+        return stored;
     }
 
     private ReadOnlyMemory<byte>[] Open(IReadOnlyList<CompartmentRow> rows, DisclosureScope scope, byte[]?[] stored)

@@ -11,7 +11,7 @@ namespace KantaGateway.Repository.Compartments;
 
 /// <summary>
 /// Asks the key service to make and unwrap data keys, each time with the grant of the request that needs it (law 5).
-/// Any answer but a key is <see cref="FaultKind.KeyUnavailable"/>, or a budget that is used up; the next request asks anew. Thread-safe.
+/// Any answer but a key is <see cref="FaultKind.KeyUnavailable"/>, a budget that is used up, or a key that is destroyed; the next request asks anew. Thread-safe.
 /// </summary>
 sealed class KeyClient(HttpClient http) : IDisposable
 {
@@ -71,6 +71,8 @@ sealed class KeyClient(HttpClient http) : IDisposable
             using var response = await http.SendAsync(request, cancel).ConfigureAwait(false);
             if (response.StatusCode == HttpStatusCode.TooManyRequests)
                 throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
+            if (response.StatusCode == HttpStatusCode.Gone)
+                throw new FaultException(Fault.Erased);
             if (!response.IsSuccessStatusCode)
                 throw Refused();
             var answer = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);

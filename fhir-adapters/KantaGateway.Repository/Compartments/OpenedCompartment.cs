@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
@@ -108,8 +109,10 @@ sealed class OpenedCompartment
         try
         {
             // Wrapped anew meanwhile, perhaps, and the old wrapping key destroyed.
-            if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped })
+            if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped } stored)
                 throw new TamperedException("A compartment that is open is not in the store any more.");
+            if (stored.IsErased)
+                throw Erased();
             var key = await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false);
             var isSame = CryptographicOperations.FixedTimeEquals(key, _key);
             CryptographicOperations.ZeroMemory(key);
@@ -173,9 +176,9 @@ sealed class OpenedCompartment
             var after = depth == IndexDepth.Entries && !_rows.HasEntries ? 0 : view.Head;
             return Extend(await store.ReadIndexAsync(view.Compartment, after, cancel).ConfigureAwait(false), after, depth);
         }
-        catch (TamperedException)
+        catch (Exception e) when (e is TamperedException or FaultException)
         {
-            // What is in memory may be half extended, and the next request must look again from the beginning.
+            // What is in memory may be half extended, or of a record that is destroyed, and the next request must look again from the beginning.
             Close();
             throw;
         }
@@ -191,6 +194,8 @@ sealed class OpenedCompartment
         var view = _view;
         if (stored is null || stored.Head < view.Head)
             throw new TamperedException("A compartment has lost committed rows.");
+        if (stored.IsErased)
+            throw Erased();
         if (stored.Head != after + stored.Index.Count || (stored.Index.Count > 0 && stored.Index[0].Sequence != after + 1))
             throw new TamperedException("A row of a compartment is missing.");
         if (depth == IndexDepth.Entries)
@@ -201,6 +206,9 @@ sealed class OpenedCompartment
         _hasEntries = _rows.HasEntries;
         return _view = CompartmentView.Of(view.Compartment, _rows);
     }
+
+    /// <summary>Of a request that was under way: the next one finds no record.</summary>
+    private static FaultException Erased() => new(new Fault(FaultKind.StoreUnavailable, "The record changed while it was read. Nothing was given out or stored; ask again."));
 
     private long Add(CompartmentView view, StoredIndex stored)
     {

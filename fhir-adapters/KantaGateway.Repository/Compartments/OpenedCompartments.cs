@@ -91,7 +91,7 @@ sealed class OpenedCompartments : IDisposable
         {
             if (TryLease(compartment) is { } meanwhile)
                 return meanwhile;
-            if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { } stored)
+            if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { IsErased: false } stored)
                 return null;
             var key = await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false);
             return Add(compartment, key, stored, depth);
@@ -100,6 +100,13 @@ sealed class OpenedCompartments : IDisposable
         {
             opening.Release();
         }
+    }
+
+    /// <summary>Closes a compartment: it was destroyed.</summary>
+    public void Forget(Pseudonym compartment)
+    {
+        if (_opened.TryGetValue(compartment, out var opened))
+            Close(compartment, opened);
     }
 
     public void Dispose()

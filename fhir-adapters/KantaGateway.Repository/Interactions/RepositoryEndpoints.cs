@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Formats;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
@@ -13,7 +14,7 @@ namespace KantaGateway.Repository.Interactions;
 
 /// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
 sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Contents contents, Searching searching, Changes changes, PolicyReading policy,
-    KeyRotation rotation, ICompartmentStore store, ILogger<RepositoryEndpoints> log)
+    KeyRotation rotation, GrantVerifier verifier, OpenedCompartments opened, ICompartmentStore store, ILogger<RepositoryEndpoints> log)
 {
     /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
     public const int MaxBody = 32 << 20;
@@ -28,6 +29,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             rotation.Begin();
             return Results.Accepted();
         });
+        app.MapPost("/erasures", (Delegate)EraseAsync);
         app.MapPost("/policy", PolicyAsync);
         app.MapPost("/preview", PreviewAsync);
         // Not by route patterns: the path of a FHIR request is a dozen bytes to look at, and every odd one gets a FHIR answer.
@@ -64,6 +66,24 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         catch (Exception e) when (e is StoreException or FaultException)
         {
             return Results.Text("the database or the key service does not answer", statusCode: 503);
+        }
+    }
+
+    /// <summary>Destroys what is stored of a person whose key the key service has destroyed: by the same statement, which it verifies itself.</summary>
+    private async Task<IResult> EraseAsync(HttpContext context)
+    {
+        if (await verifier.VerifyErasureAsync(context.Request.Headers[InternalHeaders.Grant]).ConfigureAwait(false) is not { } erasure)
+            return Results.StatusCode(401);
+        try
+        {
+            await store.EraseAsync(erasure.Compartment, context.RequestAborted).ConfigureAwait(false);
+            opened.Forget(erasure.Compartment);
+            return Results.NoContent();
+        }
+        catch (StoreException e)
+        {
+            StoreFailed(log, e);
+            return Results.Text("the database does not answer", statusCode: 503);
         }
     }
 

@@ -22,7 +22,11 @@ sealed record CompartmentAppend(Pseudonym Compartment, long ExpectedHead, byte[]
 /// <param name="WrappedKey">Data key, wrapped by the key service.</param>
 /// <param name="Head">Sequence of its last committed row.</param>
 /// <param name="Index">Sealed index entries after the sequence asked for, ascending and without gaps up to the head.</param>
-sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequence, byte[] Sealed)> Index);
+sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequence, byte[] Sealed)> Index)
+{
+    /// <summary>Whether it was destroyed: no key and no row is left, and nothing is appended to it.</summary>
+    public bool IsErased => WrappedKey.Length == 0;
+}
 
 /// <summary>A compartment's data key as it is stored: wrapped.</summary>
 readonly record struct StoredKey(Pseudonym Compartment, byte[] Wrapped);
@@ -49,7 +53,7 @@ readonly record struct StoredBodies(long Head, byte[]?[] Sealed);
 /// compartment numbers, sequence numbers and ciphertext. Thread-safe.
 /// </summary>
 /// <remarks>
-/// Rows are never changed, so a head is a snapshot: whoever knows the head of a moment reads the rows up to it at any
+/// Rows are never changed, but with all of their compartment destroyed, so a head is a snapshot: whoever knows the head of a moment reads the rows up to it at any
 /// later time and sees that moment. Each read method sees one snapshot of the database.
 /// Every failure of the database is a <see cref="StoreException"/>.
 /// </remarks>
@@ -101,6 +105,12 @@ interface ICompartmentStore : IAsyncDisposable
     /// <summary>Puts wrapped keys in the places of those that are still as they were; durable when it completes.</summary>
     /// <returns>How many it has replaced.</returns>
     ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel);
+
+    /// <summary>
+    /// Destroys the wrapped key and every row, entry and content of a compartment, durably; a place of it stays, one beyond its last head, to which nothing can be appended. One that
+    /// does not exist gets such a place.
+    /// </summary>
+    ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel);
 
     /// <summary>Completes when the database answers.</summary>
     ValueTask PingAsync(CancellationToken cancel);

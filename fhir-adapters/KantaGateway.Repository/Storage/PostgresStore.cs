@@ -176,7 +176,7 @@ sealed class PostgresStore : ICompartmentStore
 
     public ValueTask<IReadOnlyList<StoredKey>> ReadKeysAsync(uint version, Pseudonym? after, int most, CancellationToken cancel) => Guard<IReadOnlyList<StoredKey>>(async () =>
     {
-        await using var command = _database.CreateCommand("SELECT compartment, wrapped FROM compartment WHERE compartment > $1 AND substring(wrapped FOR 5) <> $2 ORDER BY compartment LIMIT $3");
+        await using var command = _database.CreateCommand("SELECT compartment, wrapped FROM compartment WHERE compartment > $1 AND substring(wrapped FOR 5) <> $2 AND length(wrapped) > 0 ORDER BY compartment LIMIT $3");
         command.Parameters.Add(Bytes(after?.ToArray() ?? []));
         command.Parameters.Add(Bytes(WrappedKey.HeaderOf(version)));
         command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = most });
@@ -189,7 +189,7 @@ sealed class PostgresStore : ICompartmentStore
 
     public ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel) => Guard(async () =>
     {
-        await using var command = _database.CreateCommand("SELECT count(*), count(*) FILTER (WHERE substring(wrapped FOR 5) <> $1) FROM compartment");
+        await using var command = _database.CreateCommand("SELECT count(*), count(*) FILTER (WHERE substring(wrapped FOR 5) <> $1) FROM compartment WHERE length(wrapped) > 0");
         command.Parameters.Add(Bytes(WrappedKey.HeaderOf(version)));
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
         await reader.ReadAsync(cancel).ConfigureAwait(false);
@@ -206,6 +206,25 @@ sealed class PostgresStore : ICompartmentStore
             command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = column, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
         return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
     });
+
+    public async ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => await Guard(async () =>
+    {
+        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
+        await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
+        // The compartment's row first: it is the lock.
+        foreach (var statement in (string[])
+        [
+            "INSERT INTO compartment AS c (compartment, wrapped, head) VALUES ($1, '', 1) ON CONFLICT (compartment) DO UPDATE SET wrapped = '', head = c.head + 1 WHERE length(c.wrapped) > 0",
+            "DELETE FROM entry WHERE compartment = $1", "DELETE FROM body WHERE compartment = $1", "DELETE FROM content WHERE compartment = $1", "DELETE FROM part WHERE compartment = $1",
+        ])
+        {
+            await using var command = new NpgsqlCommand(statement, connection, transaction);
+            command.Parameters.Add(Bytes(compartment.ToArray()));
+            await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+        }
+        await transaction.CommitAsync(cancel).ConfigureAwait(false);
+        return true;
+    }).ConfigureAwait(false);
 
     public async ValueTask PingAsync(CancellationToken cancel) => await ReadBodyAsync(Pseudonym.Directory, 0, cancel).ConfigureAwait(false);
 

@@ -50,6 +50,8 @@ sealed class SqliteStore : ICompartmentStore
             SqliteStatement.Execute(_connection, "PRAGMA page_size = 8192");
             SqliteStatement.Execute(_connection, "PRAGMA journal_mode = WAL");
             SqliteStatement.Execute(_connection, "PRAGMA synchronous = FULL");
+            // What is deleted is overwritten: of all that is, the key and rows of a record that is destroyed.
+            SqliteStatement.Execute(_connection, "PRAGMA secure_delete = ON");
             // 32 MiB: the inner pages, and the outer ones of the records that are written to.
             SqliteStatement.Execute(_connection, "PRAGMA cache_size = -32768");
             if (create)
@@ -156,6 +158,28 @@ sealed class SqliteStore : ICompartmentStore
         }, cancel).ConfigureAwait(false);
         return replaced;
     }
+
+    public ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => WriteAsync(connection =>
+    {
+        using (var place = new SqliteStatement(connection, """
+            INSERT INTO compartment (compartment, wrapped, head, number) SELECT ?1, x'', 1, coalesce(max(number), 0) + 1 FROM compartment WHERE true
+            ON CONFLICT (compartment) DO UPDATE SET wrapped = x'', head = head + 1 WHERE length(wrapped) > 0
+            """))
+            place.Bind(1, compartment).Run();
+        foreach (var table in (string[])["entry", "body"])
+        {
+            using var rows = new SqliteStatement(connection, $"""
+                DELETE FROM {table} WHERE id BETWEEN (SELECT number << {SequenceBits} FROM compartment WHERE compartment = ?1)
+                AND (SELECT ((number + 1) << {SequenceBits}) - 1 FROM compartment WHERE compartment = ?1)
+                """);
+            rows.Bind(1, compartment).Run();
+        }
+        foreach (var table in (string[])["content", "part"])
+        {
+            using var contents = new SqliteStatement(connection, $"DELETE FROM {table} WHERE compartment = ?1");
+            contents.Bind(1, compartment).Run();
+        }
+    }, cancel);
 
     private async ValueTask WriteAsync(Action<SqliteConnection> work, CancellationToken cancel)
     {
@@ -423,7 +447,7 @@ sealed class SqliteReader : IDisposable
 
     public List<StoredKey> Keys(uint version, Pseudonym? after, int most)
     {
-        using var keys = new SqliteStatement(_connection, "SELECT compartment, wrapped FROM compartment WHERE compartment > ?1 AND substr(wrapped, 1, 5) <> ?2 ORDER BY compartment LIMIT ?3");
+        using var keys = new SqliteStatement(_connection, "SELECT compartment, wrapped FROM compartment WHERE compartment > ?1 AND substr(wrapped, 1, 5) <> ?2 AND length(wrapped) > 0 ORDER BY compartment LIMIT ?3");
         keys.Bind(1, after?.ToArray() ?? []).Bind(2, WrappedKey.HeaderOf(version)).Bind(3, most);
         var found = new List<StoredKey>();
         while (keys.Step())
@@ -433,7 +457,7 @@ sealed class SqliteReader : IDisposable
 
     public StoredKeyCount CountKeys(uint version)
     {
-        using var count = new SqliteStatement(_connection, "SELECT count(*), count(*) FILTER (WHERE substr(wrapped, 1, 5) <> ?1) FROM compartment");
+        using var count = new SqliteStatement(_connection, "SELECT count(*), count(*) FILTER (WHERE substr(wrapped, 1, 5) <> ?1) FROM compartment WHERE length(wrapped) > 0");
         count.Bind(1, WrappedKey.HeaderOf(version)).Step();
         return new(count.Long(0), count.Long(1));
     }

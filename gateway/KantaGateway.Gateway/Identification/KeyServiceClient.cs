@@ -35,6 +35,15 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
         };
     }
 
+    /// <summary>Has a person's data key destroyed, as two operators have approved of.</summary>
+    /// <exception cref="FaultException">It may not be. Ask again: it is done once.</exception>
+    public async Task EraseAsync(KeyErasure erasure, CancellationToken cancel)
+    {
+        using var answer = await SendAsync("/v1/erasures", signer.Sign(erasure), new { }, cancel);
+        if (answer.StatusCode != HttpStatusCode.NoContent)
+            throw Unavailable("The key service could not keep the erasure. Carry it out again.");
+    }
+
     /// <summary>Opens audit entries about the person that the grant names.</summary>
     /// <param name="grant">Signed grant with <see cref="GrantUse.AuditTrail"/>.</param>
     /// <param name="entries">As the key service's contract has them.</param>

@@ -10,21 +10,21 @@ using KantaGateway.Gateway.Identification.Professionals;
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, bulk exports, the end of a breach case, and of the bar that
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, bulk exports, the end of a breach case, and of the bar that
 /// emergencies nobody could review, or that were recorded under an abused number, leave for a professional; this one is in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
-/// a case is carried out here, a ceremony by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
+/// a case is carried out here, a ceremony and an erasure by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
 /// because the key service was silent, is carried out again by the same approval: it is held once.
 /// </summary>
 public static class OperatorActs
 {
-    private const string WrappingKey = "wrapping-key/";
+    private const string WrappingKey = "wrapping-key/", Patient = "Patient/";
     private const int LongestSubject = 128, LongestContent = 2_000;
 
     private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
     {
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
-        ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd,
+        ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure,
     };
 
     private sealed record Act(string? Kind, string? Subject, string? Content);
@@ -53,6 +53,8 @@ public static class OperatorActs
             if (kind == ApprovalKind.EmergencyBarEnd && !IsProfessional(services, subject))
                 return OperatorClients.Problem(context, 422, "Nobody's number",
                     ["The subject of the end of an emergency bar is a professional's number in the role register; where none is configured, the OID of the organisation, a slash and the number there."]);
+            if (kind == ApprovalKind.Erasure && PersonOf(services, subject) is null)
+                return OperatorClients.Problem(context, 422, "Nobody's record", [$"The subject of an erasure is {Patient}[id], the logical id of the person's Patient here, and its content says why the record is kept no longer."]);
             if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
                     [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
@@ -75,6 +77,11 @@ public static class OperatorActs
                 return DecisionRefusal.KeysLeft;
             if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal && !(refusal == DecisionRefusal.AlreadyDecided && IsOnItsWay(act, services)))
                 return refusal;
+            if (act.Kind == ApprovalKind.Erasure)
+            {
+                await EraseAsync(services, act, context.RequestAborted);
+                return null;
+            }
             if (act.Kind == ApprovalKind.KeyCeremony)
                 return await HoldAsync(services, act, context.RequestAborted) ? null : DecisionRefusal.NotNow;
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
@@ -84,9 +91,9 @@ public static class OperatorActs
     private static bool IsProfessional(IServiceProvider services, string subject) => !subject.Any(char.IsWhiteSpace)
         && (services.GetService<IProfessionalRights>() is not null || (subject.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _)));
 
-    /// <summary>Whether it is a ceremony that has begun, and its approval still counts.</summary>
+    /// <summary>Whether it is a ceremony or an erasure that has begun, and its approval still counts.</summary>
     private static bool IsOnItsWay(Proposal act, IServiceProvider services) =>
-        act is { Kind: ApprovalKind.KeyCeremony, Status: ProposalStatus.CarriedOut } && services.GetRequiredService<TimeProvider>().GetUtcNow() < act.Until;
+        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure, Status: ProposalStatus.CarriedOut } && services.GetRequiredService<TimeProvider>().GetUtcNow() < act.Until;
 
     private static async Task<bool> HoldAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {
@@ -97,6 +104,18 @@ public static class OperatorActs
             await services.GetRequiredService<WrappingRotation>().BeginAsync(cancel);
         return true;
     }
+
+    private static async Task EraseAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
+    {
+        if (PersonOf(services, act.Subject) is not { } person || act.ApprovedBy is not { } approver)
+            throw new InvalidOperationException("An erasure that was carried out names a person, and who approved.");
+        await services.GetRequiredService<RecordErasure>().EraseAsync(new(act.Id, person, act.By.OpaqueName, approver.OpaqueName), cancel);
+    }
+
+    /// <summary>Whose record an erasure is about; null: nobody's here.</summary>
+    private static Pseudonym? PersonOf(IServiceProvider services, string subject) => subject.StartsWith(Patient, StringComparison.Ordinal)
+        && services.GetRequiredService<IdentifierCipher>().TryReadResourceId(subject.AsSpan(Patient.Length).ToString(), out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory
+            ? compartment : null;
 
     private static bool TryRead(string subject, string content, out CeremonyStep step, out uint version)
     {

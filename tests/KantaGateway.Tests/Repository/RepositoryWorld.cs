@@ -87,8 +87,25 @@ sealed class RepositoryWorld : IAsyncDisposable
         return answer.StatusCode;
     }
 
+    /// <summary>Has a person's key destroyed, and then what is stored under it, as the gateway does.</summary>
+    public async Task EraseAsync(Pseudonym person, bool isStoreTold = true)
+    {
+        var erasure = Signer.Sign(new KeyErasure("act", person, "proposer", "approver"));
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/erasures") { Headers = { Authorization = new("Bearer", erasure) } };
+        using var answer = await KeyService.SendAsync(request);
+        Assert.Equal(HttpStatusCode.NoContent, answer.StatusCode);
+        if (isStoreTold)
+            (await AskAsync(HttpMethod.Post, "/erasures", erasure)).Is(HttpStatusCode.NoContent);
+    }
+
     /// <summary>A request of the gateway that is no interaction.</summary>
-    public Task<Reply> AskAsync(HttpMethod method, string path) => SendAsync(0, new HttpRequestMessage(method, path));
+    public Task<Reply> AskAsync(HttpMethod method, string path, string? grant = null)
+    {
+        var request = new HttpRequestMessage(method, path);
+        if (grant is not null)
+            request.Headers.Add(InternalHeaders.Grant, grant);
+        return SendAsync(0, request);
+    }
 
     public async Task StopKeysAsync()
     {

@@ -177,6 +177,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.KeyCeremony => "a key ceremony",
         ApprovalKind.BulkExport => "a bulk export",
         ApprovalKind.EmergencyBarEnd => "the end of an emergency bar",
+        ApprovalKind.Erasure => "the erasure",
         _ => "the end of a breach case",
     };
 

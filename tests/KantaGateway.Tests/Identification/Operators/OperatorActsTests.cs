@@ -4,6 +4,7 @@ using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
@@ -31,6 +32,9 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     private WebApplication _repository = null!;
     private int _keysLeft;
     private int _rotationsBegun;
+    private readonly List<string> _erasures = [];
+    private int _erasureAnswer = 204;
+    private IdentifierCipher _ids = null!;
     private AuditLog _log = null!;
     private Uri _address = null!;
     private GatewayOptions _options = null!;
@@ -46,14 +50,23 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         _repository = builder.Build();
         _repository.MapGet("/rotation", () => Results.Json(new { version = 2, all = 10, left = _keysLeft, percent = 10.0 * (10 - _keysLeft) }));
         _repository.MapPost("/rotation", () => Interlocked.Increment(ref _rotationsBegun));
+        _repository.MapPost("/erasures", (HttpRequest request) =>
+        {
+            _erasures.Add(request.Headers[InternalHeaders.Grant].ToString());
+            return Results.StatusCode(_erasureAnswer);
+        });
         await _repository.StartAsync();
+        _ids = new(new byte[32]);
         _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases }, Repository = "unix:" + socket };
         _log = AuditLog.Open(_audit.Options(), TimeProvider.System);
         _gateway = world.BuildGateway(_options, builder =>
         {
             builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock));
             builder.Services.AddSingleton(new WrappingRotation(_options));
-            builder.Services.AddSingleton(new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway));
+            var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
+            builder.Services.AddSingleton(keys);
+            builder.Services.AddSingleton(new RecordErasure(_options, keys, _keys.Gateway));
+            builder.Services.AddSingleton(_ids);
         }, app =>
         {
             app.MapGet("/", () => "start");
@@ -187,7 +200,49 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(2, await WrappedWithAsync());
     }
 
+    [Fact]
+    public async Task A_record_is_destroyed_when_two_persons_want_it_and_not_before()
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var person = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(person), "Died twelve years ago (§24).");
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        Assert.Equal(1, await WrappedWithAsync());
+        Assert.Empty(_erasures);
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.Gone, await AskForAsync(person));
+        // By a word that the repository can check for itself.
+        var word = await new GrantVerifier([_keys.GatewayKey], _keys.Time).VerifyErasureAsync(Assert.Single(_erasures));
+        Assert.Equal((act.GetProperty("id").GetString(), person), (word!.Act, word.Compartment));
+        Assert.Equal(HttpStatusCode.OK, await AskForAsync(Pseudonym.Read([9, 2, 3, 4, 5, 6, 7, 8, 9, 10])));
+    }
+
+    [Fact]
+    public async Task An_erasure_that_stopped_on_its_way_is_carried_out_again_by_the_same_approval()
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var person = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(person), "Died twelve years ago (§24).");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        await _keys.StopAsync();
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Empty(_erasures);
+        await _keys.StartAsync();
+        Assert.Equal(HttpStatusCode.OK, await AskForAsync(person));
+        _erasureAnswer = 503;
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tero, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.Gone, await AskForAsync(person));
+        _erasureAnswer = 204;
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Equal(2, _erasures.Count);
+    }
+
     [Theory]
+    [InlineData("erasure")]
     [InlineData("bulk-export")]
     [InlineData("breach-case-end")]
     [InlineData("emergency-bar-end")]
@@ -196,7 +251,12 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
         using var olga = await SignedInAsync(Olga);
-        var (subject, content) = kind == "key-ceremony" ? ("wrapping-key/2", "begin") : ("1", "Something.");
+        var (subject, content) = kind switch
+        {
+            "key-ceremony" => ("wrapping-key/2", "begin"),
+            "erasure" => ("Patient/" + _ids.PatientId(Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), "Died twelve years ago."),
+            _ => ("1", "Something."),
+        };
         Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, subject, content)).Status);
         using var its = await SignedInAsync(kind == "key-ceremony" ? KeyKeeper : Tiina);
         var act = await ProposedAsync(its, kind, subject, content);
@@ -216,6 +276,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/1","content":"begin"}""")]
     [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/2","content":"Begin it."}""")]
     [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/two","content":"begin"}""")]
+    [InlineData("""{"kind":"erasure","subject":"1","content":"x"}""")]
+    [InlineData("""{"kind":"erasure","subject":"Patient/0b0a55d2-799a-45f5-a161-6a4a5faad1f8","content":"x"}""")]
     [InlineData("[]")]
     public async Task What_is_no_act_is_refused(string body)
     {
@@ -228,6 +290,12 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     /// <summary>Version of the wrapping key that a new data key is wrapped with.</summary>
     private async Task<int> WrappedWithAsync() =>
         (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), new { })).Wrapped[4];
+
+    private async Task<HttpStatusCode> AskForAsync(Pseudonym person)
+    {
+        using var answer = await _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, person), new { });
+        return answer.StatusCode;
+    }
 
     private IEnumerable<uint> ServingOf() => KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true).WrappingKeys!.Select(key => key.Version);
 

@@ -75,6 +75,42 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Of_a_compartment_that_was_destroyed_nothing_is_left_and_nothing_is_appended_to_it()
+    {
+        static byte[] Wrapped(byte rest) => [.. WrappedKey.HeaderOf(7), .. Enumerable.Repeat(rest, 60)];
+        var (erased, neighbour, never) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        var content = Guid.CreateVersion7();
+        await Store.StorePartAsync(erased, content, 0, new byte[] { 1 }, default);
+        await Store.StorePartAsync(neighbour, content, 0, new byte[] { 1 }, default);
+        foreach (var person in new[] { erased, neighbour })
+            Assert.True(await Store.AppendAsync([new(person, 0, Wrapped(1), [new(1, [5], [6], content), new(2, [5], [6])])], default));
+        var before = await Store.CountKeysAsync(8, default);
+
+        foreach (var _ in new[] { 1, 2 })
+        {
+            await Store.EraseAsync(erased, default);
+            await Store.EraseAsync(never, default);
+        }
+        foreach (var (person, head) in new[] { (erased, 3L), (never, 1L) })
+        {
+            var index = (await Store.ReadIndexAsync(person, 0, default))!;
+            Assert.True(index is { IsErased: true, Index: [] } && index.Head == head);
+            Assert.Equal(new StoredBody(head, null), await Store.ReadBodyAsync(person, 1, default));
+            Assert.Equal([null, null], (await Store.ReadBodiesAsync(person, [1, 2], default)).Sealed);
+            Assert.Equal(-1, await Store.ReadPartAsync(person, content, 0, new byte[10], default));
+            foreach (var expected in new[] { 0L, 2 })
+                Assert.False(await Store.AppendAsync([new(person, expected, expected == 0 ? Wrapped(2) : null, Rows(expected + 1, 1))], default));
+        }
+        // Of everybody else everything is.
+        Assert.Equal(2, (await Store.ReadIndexAsync(neighbour, 0, default))!.Index.Count);
+        Assert.NotNull((await Store.ReadBodyAsync(neighbour, 2, default)).Sealed);
+        Assert.Equal(1, await Store.ReadPartAsync(neighbour, content, 0, new byte[10], default));
+        // No rotation waits for it.
+        Assert.Equal(new StoredKeyCount(before.All - 1, before.Others - 1), await Store.CountKeysAsync(8, default));
+        Assert.DoesNotContain(await Store.ReadKeysAsync(8, null, 10_000, default), key => key.Compartment == erased || key.Compartment == never);
+    }
+
+    [Fact]
     public async Task Parts_of_a_content_last_once_a_row_has_it()
     {
         var person = RepositoryWorld.NewPerson();

@@ -33,6 +33,8 @@ abstract class StoreInFront(ICompartmentStore real) : ICompartmentStore
 
     public virtual ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => real.ReplaceKeysAsync(keys, cancel);
 
+    public virtual ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => real.EraseAsync(compartment, cancel);
+
     public ValueTask PingAsync(CancellationToken cancel) => real.PingAsync(cancel);
 
     public ValueTask DisposeAsync() => real.DisposeAsync();

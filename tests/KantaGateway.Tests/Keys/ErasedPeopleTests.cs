@@ -1,0 +1,127 @@
+using System.Net;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys;
+using KantaGateway.Keys.Custody;
+
+namespace KantaGateway.Tests.Keys;
+
+/// <summary>A data key that two persons have had destroyed is given to nobody, over the key service's own contract.</summary>
+public sealed class ErasedPeopleTests : IAsyncLifetime
+{
+    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), Matti = Pseudonym.Read([2, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+
+    private readonly RunningKeys _keys = new();
+
+    public Task InitializeAsync() => _keys.InitializeAsync();
+
+    public Task DisposeAsync() => _keys.DisposeAsync();
+
+    private string Erased => Path.Combine(_keys.Options.CustodyFolder, "erased");
+
+    [Fact]
+    public async Task It_opens_is_made_and_is_wrapped_anew_no_more_now_and_after_a_restart_and_every_other_is()
+    {
+        var (maijas, mattis) = (await CreateAsync(Maija), await CreateAsync(Matti));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        foreach (var _ in new[] { 1, 2 })
+        {
+            Assert.Equal(HttpStatusCode.Gone, await UnwrapAsync(Maija, maijas.Wrapped));
+            using (var made = await _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, Maija), new { }))
+                Assert.Equal(HttpStatusCode.Gone, made.StatusCode);
+            var rewrapped = await _keys.PostAsync<object, RewrapAnswer>("/v1/keys/rewrap", null,
+                new { keys = new[] { new { compartment = Maija.Encode(), wrapped = maijas.Wrapped }, new { compartment = Matti.Encode(), wrapped = mattis.Wrapped } } });
+            Assert.Equal((true, false), (rewrapped.Wrapped[0] is null, rewrapped.Wrapped[1] is null));
+            Assert.Equal(HttpStatusCode.OK, await UnwrapAsync(Matti, mattis.Wrapped));
+            await RestartAsync();
+        }
+        // It is on record beside every other use of a key, and costs nobody a budget.
+        var records = CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue).ToList();
+        Assert.Contains(records, record => record is { Operation: KeyOperation.Destroy, Status: 200 } && record.Grant == KeyCustody.GrantDigestOf("one"));
+        Assert.Contains(records, record => record is { Operation: KeyOperation.Unwrap, Status: 410 });
+    }
+
+    [Fact]
+    public async Task Nothing_but_the_gateways_word_that_two_persons_want_it_destroys_one()
+    {
+        var maijas = await CreateAsync(Maija);
+        var erasure = new KeyErasure("one", Maija, "proposer", "approver");
+        var late = _keys.Gateway.Sign(erasure);
+        foreach (var word in (string?[])[null, "x", _keys.Gateway.SignServiceToken(), _keys.Grant(GrantUse.Write, Maija), _keys.Gateway.Sign(new KeyCeremony("one", CeremonyStep.Begin, 2, "proposer", "approver")),
+            _keys.Gateway.Sign(erasure with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(erasure with { ProposedBy = "" }), _keys.Gateway.Sign(erasure with { Compartment = Pseudonym.Directory })])
+            Assert.Equal(HttpStatusCode.Unauthorized, await EraseAsync(word));
+        _keys.Time.Advance(TimeSpan.FromSeconds(61));
+        Assert.Equal(HttpStatusCode.Unauthorized, await EraseAsync(late));
+        Assert.Equal(HttpStatusCode.OK, await UnwrapAsync(Maija, maijas.Wrapped));
+    }
+
+    [Fact]
+    public async Task A_record_that_a_kill_cut_off_is_no_erasure_and_the_next_one_takes_its_place()
+    {
+        var (maijas, mattis) = (await CreateAsync(Maija), await CreateAsync(Matti));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        await _keys.StopAsync();
+        await using (var file = new FileStream(Erased, FileMode.Append))
+            await file.WriteAsync(new byte[40]);
+        await _keys.StartAsync();
+        Assert.Equal(HttpStatusCode.OK, await UnwrapAsync(Matti, mattis.Wrapped));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("two", Matti));
+        await RestartAsync();
+        Assert.Equal(128, new FileInfo(Erased).Length);
+        Assert.Equal((HttpStatusCode.Gone, HttpStatusCode.Gone), (await UnwrapAsync(Maija, maijas.Wrapped), await UnwrapAsync(Matti, mattis.Wrapped)));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(33)]
+    [InlineData(63)]
+    [InlineData(64)]
+    [InlineData(null)]
+    public async Task A_file_that_was_changed_or_taken_away_is_no_start(int? changed)
+    {
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("two", Matti));
+        await _keys.StopAsync();
+        var bytes = await File.ReadAllBytesAsync(Erased);
+        if (changed is { } at)
+        {
+            var other = bytes.ToArray();
+            other[at] ^= 1;
+            await File.WriteAllBytesAsync(Erased, other);
+        }
+        else
+            File.Delete(Erased);
+        Assert.Contains(Erased, (await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync)).Message, StringComparison.Ordinal);
+        // One left out of the middle neither.
+        await File.WriteAllBytesAsync(Erased, bytes[64..]);
+        await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync);
+        await File.WriteAllBytesAsync(Erased, bytes);
+        await _keys.StartAsync();
+        // It names nobody.
+        Assert.DoesNotContain(Maija.Encode(), System.Text.Encoding.Latin1.GetString(bytes), StringComparison.Ordinal);
+        Assert.Equal(-1, bytes.AsSpan().IndexOf(Maija.ToArray()));
+    }
+
+    private async Task RestartAsync()
+    {
+        await _keys.StopAsync();
+        await _keys.StartAsync();
+    }
+
+    private Task<HttpStatusCode> EraseAsync(string act, Pseudonym person) => EraseAsync(_keys.Gateway.Sign(new KeyErasure(act, person, "proposer", "approver")));
+
+    private async Task<HttpStatusCode> EraseAsync(string? word)
+    {
+        using var answer = await _keys.PostAsync("/v1/erasures", word, new { });
+        return answer.StatusCode;
+    }
+
+    private Task<CreateAnswer> CreateAsync(Pseudonym person) => _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, person), new { });
+
+    private async Task<HttpStatusCode> UnwrapAsync(Pseudonym person, byte[] wrapped)
+    {
+        using var answer = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, person), new { wrapped });
+        return answer.StatusCode;
+    }
+}
