@@ -20,7 +20,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <item><term>medication (§8)</term><description>1, 2, 5-7, 14: assessing and advising, the summary. Dispensing, in 14, is given the medication, which is within it</description></item>
 /// <item><term>administration (§9)</term><description>any: the provider's own data</description></item>
 /// </list>
-/// In a service in which the decree gives a task nothing it reaches who the patient is and the own bookings. Of an organisation with several services a task reaches
+/// In a service in which the decree gives a task nothing it reaches who the patient is and, but for medication, which has none anywhere, the own bookings. Of an organisation with several services a task reaches
 /// what any of them gives: in which one somebody works today no token says.
 /// </remarks>
 sealed class TaskReach
@@ -68,7 +68,7 @@ sealed class TaskReach
 
     private static readonly OthersReach AllOfOthers = new(null, Emergency), SummaryOfOthers = Within(Summary), MedicinesOfOthers = Within(Medicines), NothingOfOthers = new([], []);
 
-    private static readonly TaskReach Everything = new(null, AllOfOthers), OrdersAlone = new(Orders, NothingOfOthers), BasicsAlone = new(Basics, NothingOfOthers),
+    private static readonly TaskReach Everything = new(null, AllOfOthers), OrdersAlone = new(Orders, NothingOfOthers), BasicsAlone = new(Basics, NothingOfOthers), PatientAlone = new([.. Basics.Intersect(Summary)], NothingOfOthers),
         OwnAlone = new(null, NothingOfOthers), Pharmacy = new(Summary, MedicinesOfOthers);
 
     /// <summary>§6: with the summary the documents of the own speciality, by profession.</summary>
@@ -98,7 +98,7 @@ sealed class TaskReach
         TaskClass.LimitedCare when (requester.Services & OfLimitedCare) != 0 =>
             LimitedCare.GetOrAdd((requester.Profession is { } profession && Specialities.Settings.ContainsKey(profession) ? profession : null, requester.Services), Limited),
         TaskClass.Support => OrdersAlone,
-        TaskClass.Medication when (requester.Services & OfMedication) != 0 => Pharmacy,
+        TaskClass.Medication => (requester.Services & OfMedication) != 0 ? Pharmacy : PatientAlone,
         TaskClass.Administration => OwnAlone,
         _ => BasicsAlone,
     };

@@ -92,7 +92,7 @@ static class LawText
             yield return "§26.2: not confirmed";
 
         // Decree §5-8: what the task is for, in the own register too.
-        if (!isGiven && entry.Type is not "Appointment")
+        if (!isGiven && (entry.Type is not "Appointment" || who.Tasks == TaskClass.Medication))
             yield return "D §5, §6, §8: not in any of these services";
         if (who.Tasks == TaskClass.LimitedCare && entry is { Type: "DocumentReference", Setting: { } speciality } && IsOfOwnRegister(asker, open, entry) && IsOfAnother(who, speciality))
             yield return "D §6: of another profession, speciality and service";

@@ -43,6 +43,9 @@ public sealed class TaskReachTests
     public void A_task_has_what_the_decree_gives_it_in_a_service_and_elsewhere_the_basics(string task)
     {
         int[] gives = [.. File.GetProperty("gives").GetProperty(task).EnumerateArray().Select(p => p.GetInt32())];
+        // What it has where it is given nothing it has everywhere.
+        if (File.GetProperty("basics").TryGetProperty(task, out var basics) && Decided(task, null, "TREAT", HealthServicePoints.Of([gives[0]])).Types is { } most)
+            Assert.Empty(basics.EnumerateArray().Select(t => t.GetString()!).Except(most));
         foreach (var purpose in new[] { "TREAT", "ETREAT" })
         {
             var given = Decided(task, null, purpose, HealthServicePoints.Of([gives[0]]));
@@ -55,7 +58,7 @@ public sealed class TaskReachTests
                 if (gives.Contains(point))
                     Assert.Equal((point, given.Breadth, Joined(given.Types), Joined(given.TypesOfOthers)), (point, alone.Breadth, Joined(alone.Types), Joined(alone.TypesOfOthers)));
                 else
-                    Assert.Equal((point, Breadth.OwnRegister, Joined(File.GetProperty("basics").EnumerateArray().Select(t => t.GetString()!))), (point, alone.Breadth, Joined(alone.Types)));
+                    Assert.Equal((point, Breadth.OwnRegister, Joined(File.GetProperty("basics").GetProperty(task).EnumerateArray().Select(t => t.GetString()!))), (point, alone.Breadth, Joined(alone.Types)));
             }
         }
     }
@@ -109,7 +112,7 @@ public sealed class TaskReachTests
 
     private static DisclosureScope Decided(string? task, string? profession, string purpose, HealthServices services, string[]? declared = null) => Assert.IsType<Decision.Permit>(ConsentWorld.Decide(
         ConsentWorld.Requester("professional", purpose) with { Tasks = task is null ? null : TaskClasses.Read(task)!.Value, Profession = profession, Services = services },
-        ConsentWorld.Interaction(InteractionKind.Search, "Appointment"), ConsentWorld.Policy(declared ?? ["informed", "permit", "emergency"], open: true))).Scope;
+        ConsentWorld.Interaction(InteractionKind.Search, "Patient"), ConsentWorld.Policy(declared ?? ["informed", "permit", "emergency"], open: true))).Scope;
 
     private static string[]? Narrowed(JsonElement vector, string list) => vector.TryGetProperty(list, out var queries) ? [.. queries.EnumerateArray().Select(q => q.GetString()!)] : null;
 
