@@ -18,7 +18,7 @@ namespace KantaGateway.Repository.Interactions;
 /// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
 /// <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number),
 /// <c>unit</c> (OID of the Encounter's serviceProvider where that is another one than the controller; what an event has is that of all its rows), <c>stored</c> (when its newest version was, an instant), <c>status</c>,
-/// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (when a record was stored that says so). What is not known is left out.
+/// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (true where it says so), <c>stored</c> (an instant). What is not known is left out.
 /// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers)
 {
@@ -160,7 +160,8 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
             else if (patient.TryGetProperty("deceasedBoolean"u8, out var isDead) && isDead.ValueKind == JsonValueKind.True)
                 json.WriteString("deceased"u8, patients[i].LastUpdated.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture));
             else if (isDead.ValueKind == JsonValueKind.False)
-                json.WriteString("alive"u8, InstantOf(patients[i]));
+                json.WriteBoolean("alive"u8, true);
+            json.WriteString("stored"u8, InstantOf(patients[i]));
             json.WriteEndObject();
         }
         json.WriteEndArray();

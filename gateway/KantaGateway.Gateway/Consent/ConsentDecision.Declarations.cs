@@ -24,6 +24,8 @@ public static partial class ConsentDecision
             return Decision.Deny.Of(DenyReason.NotForCustodians);
         if (Objection(declaration, interaction, policy, now) is { } objection)
             return Decision.Deny.Of(objection);
+        if ((interaction.Kind == InteractionKind.Update && !IsOfTheSame(declaration, Known(declaration.Id, policy))) || !IsOfTheSame(declaration, Known(declaration.Withdraws, policy)))
+            return Decision.Deny.Of(DenyReason.SubjectChanged);
         if (IsBehind(declaration, policy, now))
             return Decision.Deny.Of(DenyReason.DeclaredSince);
         return new Decision.Permit(requester.OnBehalfOf is null ? LegalBasis.OwnData : LegalBasis.OnBehalf,
@@ -72,10 +74,11 @@ public static partial class ConsentDecision
     private static DenyReason? ObjectionAtDesk(
         Declaration declaration, Interaction interaction, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now) =>
         declaration.RecordedBy != organisation || declaration is Acknowledgement ? DenyReason.DeclarationByAnother
-        : declaration.ByCustodian && !(IsACustodians(declaration, interaction, policy) && MayRepresent(RepresentationKind.Custodian, policy.Person, now)) ? DenyReason.NotForCustodians
         : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
         : relationship is null && MayOpen(declaration) ? DenyReason.NoOpenServiceEvent
         : declaration.IsOfDay && MayOpen(declaration) ? DenyReason.TimeOfDayMissing
+        // Last, for it rests on what other registers say of the person. Of who is of age a related person holds a mandate, and declares what the person may (§50).
+        : declaration.ByCustodian && (policy.Person.Deceased <= now || (policy.Person.MayBeMinorAt(now) && !IsACustodians(declaration, interaction, policy))) ? DenyReason.NotForCustodians
         : null;
 
     /// <summary>
@@ -155,8 +158,15 @@ public static partial class ConsentDecision
     /// </summary>
     private static bool IsBehind(Declaration declaration, PolicySnapshot policy, DateTimeOffset now) =>
         declaration is DisclosureDenial { IsActive: false } denial
-        && policy.Declarations.FirstOrDefault(known => known.Id == (denial.Withdraws ?? denial.Id)) is DisclosureDenial withdrawn
+        && Known(denial.Withdraws ?? denial.Id, policy) is DisclosureDenial withdrawn
         && policy.At(now).Denials.Any(holds => holds.Target == withdrawn.Target && holds.Id != withdrawn.Id);
+
+    /// <summary>The stored declaration with that id; null: none.</summary>
+    private static Declaration? Known(string? id, PolicySnapshot policy) => id is null ? null : policy.Declarations.FirstOrDefault(known => known.Id == id);
+
+    /// <summary>Whether a declaration is about what the one was in whose place it comes, or which it withdraws: else it would undo, unseen, what was declared of either.</summary>
+    private static bool IsOfTheSame(Declaration declaration, Declaration? before) =>
+        before is null || (before.GetType() == declaration.GetType() && (before as DisclosureDenial)?.Target == (declaration as DisclosureDenial)?.Target);
 
     /// <summary>
     /// A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place, or in that of a permission that a

@@ -81,10 +81,13 @@ public enum DenyReason
     /// <summary>A form that may open the record is dated by day: whether it is older than what was said that day cannot be known (§58).</summary>
     TimeOfDayMissing,
 
+    /// <summary>The next version of a declaration, or its withdrawal, is about something else than it was (§58: what was declared is kept).</summary>
+    SubjectChanged,
+
     /// <summary>Another denial of the same target is in force in the place of the one to be withdrawn: the person would withdraw with it what they have not seen (§58).</summary>
     DeclaredSince,
 
-    /// <summary>A custodian may not set the child's denials, and nothing of who is of age (§50; kanta.fi, acting on behalf of a minor).</summary>
+    /// <summary>A custodian may not set the child's denials, and nobody declares anything for who has died (§50; kanta.fi, acting on behalf of a minor).</summary>
     NotForCustodians,
 
     /// <summary>The access record holds longer than it may, or names another purpose than the token.</summary>

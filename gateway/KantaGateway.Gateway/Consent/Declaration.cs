@@ -63,7 +63,10 @@ public abstract record Declaration
     /// <summary>Of one that withdraws what another Consent declared, that one's logical id; null: it is its own next version, or names none.</summary>
     public string? Withdraws { get; init; }
 
-    /// <summary>A custodian declared it for the child (§50): Consent.performer is a RelatedPerson.</summary>
+    /// <summary>
+    /// A related person declared it, or alone signed it (Consent.performer, Consent.verification): of a child the custodian (§50); of who is of age somebody with a mandate, whose word is the
+    /// person's, so that it is false of one in a <see cref="PolicySnapshot"/>.
+    /// </summary>
     public bool ByCustodian { get; init; }
 
     /// <summary>A signed form stands behind it: Consent.source, or Consent.verification of the person.</summary>

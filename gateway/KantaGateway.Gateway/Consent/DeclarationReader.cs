@@ -55,8 +55,7 @@ public static class DeclarationReader
             From = from,
             Until = until,
             RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
-            ByCustodian = Items(consent, "performer").Any(static by => Text(by, "type") == Declarations.CustodianType
-                || Text(by, "reference")?.StartsWith(Declarations.CustodianType + "/", StringComparison.Ordinal) == true),
+            ByCustodian = IsByRepresentative(consent),
             IsSigned = IsSigned(consent),
         }, default);
     }
@@ -218,6 +217,16 @@ public static class DeclarationReader
     /// <summary>Whether a reference is to a form that is stored here; that it is there, and the desk's own, is looked at where references are.</summary>
     private static bool IsForm(string? reference) => reference is not null && Forms.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
 
+    /// <summary>Whether a related person declared it, or signed it in the person's place.</summary>
+    private static bool IsByRepresentative(JsonElement consent)
+    {
+        var verified = Items(consent, "verification").Select(static its => TryGet(its, "verifiedWith", out var signer) ? Text(signer, "reference") : null).ToList();
+        return Items(consent, "performer").Any(static by => Text(by, "type") == Declarations.CustodianType || IsRelated(Text(by, "reference")))
+            || (verified.Any(IsRelated) && !verified.Contains(PatientOf(consent)));
+    }
+
+    private static bool IsRelated(string? reference) => reference?.StartsWith(Declarations.CustodianType + "/", StringComparison.Ordinal) == true;
+
     private static string? PatientOf(JsonElement consent) => TryGet(consent, "patient", out var its) ? Text(its, "reference") : null;
 
     /// <summary>Whether a signed form stands behind it: the form itself, or that the person (or who represents them) was asked on a day that is named.</summary>
@@ -232,7 +241,7 @@ public static class DeclarationReader
         foreach (var verification in Items(consent, "verification"))
             if (TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && Text(verification, "verificationDate") is not null
                 && TryGet(verification, "verifiedWith", out var signer) && Text(signer, "reference") is { } who
-                && (who == PatientOf(consent) || who.StartsWith(Declarations.CustodianType + "/", StringComparison.Ordinal)))
+                && (who == PatientOf(consent) || IsRelated(who)))
                 return true;
         return false;
     }

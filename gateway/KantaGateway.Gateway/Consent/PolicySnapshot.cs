@@ -26,6 +26,9 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// <summary>When a register stored that the person lives; null: it says nothing of that.</summary>
     public DateTimeOffset? AliveAt { get; init; }
 
+    /// <summary>When a register stored its newest record of the person; null: not known.</summary>
+    public DateTimeOffset? StoredAt { get; init; }
+
     /// <summary>From when on nothing may be shown any more: 12 years after death, or 120 from birth where no death is known.</summary>
     /// <remarks>Act 703/2023, Annex (care entries) and §24: they are destroyed then; until that is done nobody is given them.</remarks>
     public DateTimeOffset? KeptUntil { get; init; } = EndOf(BirthDate, Deceased);
@@ -38,9 +41,11 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// </remarks>
     /// <param name="birthDate">FHIR date; null, and what cannot be read: not known.</param>
     /// <param name="deceased">FHIR date or dateTime; null: not known to be dead. What cannot be read is a death of unknown time: it ends mandates, and no retention.</param>
-    /// <param name="alive">FHIR instant at which a record was stored that says that the person lives; null: it does not say so.</param>
-    public static PersonFacts Stated(string? birthDate, string? deceased, string? alive = null)
+    /// <param name="stored">FHIR instant at which the record was stored; null: not known.</param>
+    /// <param name="isAlive">Whether it says that the person lives.</param>
+    public static PersonFacts Stated(string? birthDate, string? deceased, string? stored = null, bool isAlive = false)
     {
+        var storedAt = TimeRange.TryParse(stored, out var instant) ? At(instant.Start) : (DateTimeOffset?)null;
         var born = TimeRange.TryParse(birthDate, out var birth) ? birth : (TimeRange?)null;
         var died = deceased is null ? (TimeRange?)null : TimeRange.TryParse(deceased, out var death) ? death : new(long.MinValue, long.MaxValue);
         var bornBy = born is { } last ? FinnishTime.DayOf(At(last.End - 1)) : (DateOnly?)null;
@@ -48,7 +53,8 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
         {
             BornBy = bornBy,
             DiedBy = died is { } end ? At(end.End - 1) : null,
-            AliveAt = TimeRange.TryParse(alive, out var stored) ? At(stored.Start) : null,
+            AliveAt = isAlive ? storedAt : null,
+            StoredAt = storedAt,
             KeptUntil = EndOf(bornBy, died is { } latest ? At(latest.End - 1) : null),
         };
     }
@@ -59,8 +65,8 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// good: by the earliest a child is able to decide (§34), by the latest custody ends. That somebody is a custodian the population register says of each session, and it knows
     /// the age (§50): one clinic's wrong year shuts no parent out. A death that any states ends mandates and custody, until another register stores after that day that the person
     /// lives (Patient.deceasedBoolean false): one mistake is put right by whoever knows better. Nobody makes the others' entries vanish: retention ends when it ends by every
-    /// record that says when, and by two of them at least where others say nothing; a death that two registers know counts also against those that know of none. So a record with
-    /// nothing but a name reopens nothing of somebody whose end two registers know.
+    /// record that says when, and by two of them at least where others say nothing. A death that two registers know counts also against those that know of none, but not against one that
+    /// was stored after it: whoever has been registered since may well live. So a record with nothing but a name reopens nothing of somebody whose end two registers knew before.
     /// </remarks>
     public static PersonFacts Of(IReadOnlyList<PersonFacts> records)
     {
@@ -72,7 +78,8 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
         var (born, bornBy) = (births.Max(static record => record.BirthDate), births.Min(static record => record.BornBy));
         var agree = born <= bornBy;
         var deaths = records.Where(record => record.Deceased is not null && !records.Any(other => other.AliveAt > record.DiedBy)).ToList();
-        var ends = (deaths.Count > 1 ? deaths : records).Where(static record => record.KeptUntil is not null).ToList();
+        var undisputed = deaths.FindAll(death => !records.Any(other => other.Deceased is null && other.StoredAt > death.DiedBy));
+        var ends = (undisputed.Count > 1 ? undisputed : records).Where(static record => record.KeptUntil is not null).ToList();
         return new(agree ? born : births.Min(static record => record.BirthDate), deaths.Min(static record => record.Deceased))
         {
             BornBy = agree ? bornBy : births.Max(static record => record.BornBy),
@@ -81,6 +88,9 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
             KeptUntil = ends.Count == records.Count || ends.Count > 1 ? ends.Max(static record => record.KeptUntil) : null,
         };
     }
+
+    /// <summary>Whether somebody may have had custody then: not known to be of age.</summary>
+    internal bool MayBeMinorAt(DateTimeOffset at) => AgeAt(at) is null or < Majority;
 
     /// <summary>Until when a child counts as not able to decide where nothing is recorded (§34): midnight in Finland; null where the birth date is not known.</summary>
     public DateTimeOffset? TwelfthBirthday => BirthDate is { } born ? Birthday(born, AbleFrom) : null;
@@ -151,13 +161,13 @@ public sealed class PolicySnapshot
             if (declaration is null)
                 unreadable = true;
             else
-                read.Add(declaration);
+                read.Add(declaration.ByCustodian && person?.MayBeMinorAt(declaration.SaidAt) == false ? declaration with { ByCustodian = false } : declaration);
         return new(version, read, unreadable, serviceEvents as IReadOnlyList<ServiceEvent> ?? [.. serviceEvents], person ?? PersonFacts.Unknown);
     }
 
     /// <summary>The same person had they declared this too, in the place of its former version where it has one: for the preview before it is saved.</summary>
     public PolicySnapshot With(Declaration declared) =>
-        new(Version, [.. Declarations.Where(d => declared.Id.Length == 0 || d.Id != declared.Id), declared with { Order = long.MaxValue, StoredAt = null }], _unreadable, _events, Person);
+        new(Version, [.. Declarations.Where(d => declared.Id.Length == 0 || d.Id != declared.Id), declared with { Order = long.MaxValue, StoredAt = null, ByCustodian = declared.ByCustodian && Person.MayBeMinorAt(declared.At) }], _unreadable, _events, Person);
 
     private PolicySnapshot(long version, IReadOnlyList<Declaration> declarations, bool unreadable, CareEvents events, PersonFacts person) =>
         (Version, Declarations, _unreadable, _events, Person) = (version, declarations, unreadable, events, person);

@@ -44,8 +44,8 @@ sealed class PolicyState
                         informed.Hear(told, now);
                         break;
                     case DisclosurePermit given:
-                        // What a minor able to decide has given no custodian takes back (§51).
-                        if (given is { ByCustodian: true, IsActive: false } && ofMinor.Last is { IsActive: true } own && !own.IsOver(now))
+                        // What a minor able to decide has given no custodian takes back (§51), nor shortens. Of whom nobody knows the age what closes is heard.
+                        if (given.ByCustodian && person.AgeAt(given.SaidAt) is not null && ofMinor.Last is { IsActive: true } own && !own.IsOver(now) && Gives(given, now) < Gives(own, now))
                             break;
                         permit.Hear(given, now);
                         if (given.IsOfMinor(person))

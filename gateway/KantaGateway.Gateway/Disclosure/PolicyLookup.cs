@@ -66,7 +66,8 @@ public sealed class PolicyLookup(PolicyRequests requests)
             Unit = Text(e, "unit"),
             Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
         })],
-        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(Text(person, "birthDate"), Text(person, "deceased"), Text(person, "alive")))]));
+        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(
+            Text(person, "birthDate"), Text(person, "deceased"), Text(person, "stored"), person.TryGetProperty("alive", out _)))]));
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

@@ -33,6 +33,7 @@ internal sealed record DeclarationState(
     {
         DisclosurePermit permit => permit.IsActive ? Permission?.Id == permit.Id : Permission is null,
         DisclosureDenial denial => denial.IsActive ? Denials.Any(its => its.Id == denial.Id) : !Denials.Any(its => its.Target == denial.Target),
+        Informing told => told.IsActive == (Informed is not null),
         _ => true,
     };
 

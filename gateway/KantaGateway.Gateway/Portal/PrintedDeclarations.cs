@@ -81,7 +81,7 @@ internal sealed class PrintedDeclarations(Texts texts, OrganisationNames names)
     }
 
     private static string StateOf(Declaration declaration, DateTimeOffset now, bool holds) =>
-        declaration.IsActive && declaration.IsOver(now) ? "print.state.over"
+        declaration.IsActive && (declaration.IsOver(now) || declaration is Informing { IsCurrent: false }) ? "print.state.over"
         : declaration.IsActive && !declaration.HasBegun(now) ? "print.state.later"
         : !holds ? "print.state.other"
         : declaration.IsActive ? "print.state.active" : "print.state.withdrawn";

@@ -127,6 +127,21 @@ public class DeclarationsTests
         static DateTimeOffset? At(string? text) => text is null ? null : DateTimeOffset.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
     }
 
+    /// <summary>§51: a form says by whom it is: whom it names, or who alone signed it.</summary>
+    [Theory]
+    [InlineData("""{"performer":[{"reference":"Patient/$"}]}""", false)]
+    [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"Patient/$"}],"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", true)]
+    [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"}},{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]}""", false)]
+    [InlineData("""{"performer":[{"type":"RelatedPerson","display":"Helmi Koe"}],"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]}""", true)]
+    public void What_a_related_person_declares_or_alone_signs_is_theirs(string parts, bool isTheirs)
+    {
+        var consent = CaseOf("permission");
+        foreach (var (name, value) in JsonNode.Parse(parts.Replace("Patient/$", "Patient/" + PatientId, StringComparison.Ordinal))!.AsObject())
+            consent[name] = value!.DeepClone();
+        Assert.Equal(isTheirs, Read(consent).Declaration!.ByCustodian);
+    }
+
     [Theory]
     [InlineData("2026-11-25", true)]
     [InlineData("2026-11", true)]

@@ -178,11 +178,70 @@ public class DeskDeclarationsTests
         foreach (var custodians in new Declaration[] { Permit with { ByCustodian = true }, Permit with { ByCustodian = true, IsActive = false }, informed })
         {
             Assert.IsType<Decision.Permit>(Decide("system", custodians));
-            // Nor of who is of age, or has died.
-            foreach (var (person, isOver) in new[] { (new PersonFacts(new(2008, 11, 25), null), true), (new PersonFacts(new(2008, 11, 26), null), false), (new PersonFacts(null, Now), true) })
-                Assert.Equal(isOver ? DenyReason.NotForCustodians : null, (ConsentWorld.Decide(ConsentWorld.Requester("system"),
-                    ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: custodians), ConsentWorld.Policy(["informed"], true, person: person)) as Decision.Deny)?.Reason);
+            // Nor of who has died.
+            foreach (var (person, isOver) in new[] { (new PersonFacts(new(2008, 11, 25), null), false), (new PersonFacts(new(2008, 11, 26), null), false), (new PersonFacts(null, Now), true) })
+                Assert.Equal(isOver ? DenyReason.NotForCustodians : null, AtDesk(custodians, person));
         }
+    }
+
+    /// <summary>§50: who is of age is represented by a mandate or a guardian, who declares what the person may, and is named as who signed.</summary>
+    [Fact]
+    public void Of_who_is_of_age_a_representative_declares_at_a_desk_what_the_person_may()
+    {
+        var denial = new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, ByCustodian = true, Target = new DenialTarget.All() };
+        foreach (var said in new Declaration[] { denial, denial with { IsActive = false }, denial with { AllowsEmergency = true }, Permit with { ByCustodian = true }, Permit with { ByCustodian = true, IsActive = false } })
+        {
+            Assert.Null(AtDesk(said, new(new(2008, 11, 25), null)));
+            Assert.Equal(said is DisclosureDenial ? DenyReason.NotForCustodians : null, AtDesk(said, new(new(2008, 11, 26), null)));
+        }
+        // It counts as the person's own word, and undoes what they said before.
+        var (adult, child) = (new PersonFacts(new(1946, 1, 1), null), new PersonFacts(new(2011, 1, 1), null));
+        DisclosurePermit withdrawn = Permit with { Id = "a", Order = 1, RecordedBy = null, IsActive = false, At = Now.AddDays(-2) }, given = Permit with { Id = "b", Order = 2, ByCustodian = true };
+        Assert.Equal(("b", null), (PolicySnapshot.Compile(1, [withdrawn, given], [], adult).PermissionAt(Now)?.Id, PolicySnapshot.Compile(1, [withdrawn, given], [], child).PermissionAt(Now)?.Id));
+        Assert.Equal(("b", null), (PolicySnapshot.Compile(1, [withdrawn], [], adult).With(given with { Id = "b" }).PermissionAt(Now)?.Id, PolicySnapshot.Compile(1, [withdrawn], [], child).With(given).PermissionAt(Now)?.Id));
+        // What was said of the child by a custodian stays a custodian's when the child has come of age.
+        Assert.True(PolicySnapshot.Compile(1, [given with { At = Now.AddYears(-70) }], [], adult).Declarations[0].ByCustodian);
+    }
+
+    private static DenyReason? AtDesk(Declaration declaration, PersonFacts person) => (ConsentWorld.Decide(ConsentWorld.Requester("system"),
+        ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: declaration), ConsentWorld.Policy(["informed"], true, person: person)) as Decision.Deny)?.Reason;
+
+    /// <summary>What other registers say of a person is told to nobody who does not treat them: each other refusal comes first.</summary>
+    [Fact]
+    public void Who_does_not_treat_a_person_learns_nothing_of_their_age_or_death()
+    {
+        var permit = Permit with { ByCustodian = true };
+        foreach (var person in new[] { new PersonFacts(null, Now), new(new(2015, 1, 1), null), new(new(1950, 1, 1), null) })
+            foreach (var (said, reason) in new[] { (permit, DenyReason.NoOpenServiceEvent), (permit with { IsSigned = false }, DenyReason.UnsignedDeclaration) })
+                Assert.Equal(reason, (ConsentWorld.Decide(ConsentWorld.Requester("system"), ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: said),
+                    ConsentWorld.Policy(["informed"], false, person: person)) as Decision.Deny)?.Reason);
+    }
+
+    /// <summary>§58: what was declared is kept, and a withdrawal takes back what it names and nothing else.</summary>
+    [Fact]
+    public void The_next_version_of_a_declaration_and_its_withdrawal_are_about_the_same()
+    {
+        var (all, visit) = (new DenialTarget.All(), new DenialTarget.OfServiceEvent("1.2.3"));
+        var stored = new Declaration[]
+        {
+            new Informing { Id = "i", At = Now, Order = 1, TextVersion = Informing.CurrentTextVersion }, new DisclosurePermit { Id = "p", At = Now, Order = 2 },
+            new DisclosureDenial { Id = "d", At = Now, Order = 3, Target = all }, new DisclosureDenial { Id = "v", At = Now, Order = 4, Target = visit },
+        };
+        var other = new DisclosureDenial { At = Now, Target = visit };
+        foreach (var isActive in new[] { true, false })
+        {
+            Assert.Equal(DenyReason.SubjectChanged, Says(InteractionKind.Update, other with { Id = "d", IsActive = isActive }));
+            Assert.Equal(DenyReason.SubjectChanged, Says(InteractionKind.Update, new DisclosurePermit { Id = "d", At = Now, IsActive = isActive }));
+            Assert.Equal(DenyReason.SubjectChanged, Says(InteractionKind.Update, other with { Id = "p", IsActive = isActive }));
+            Assert.Null(Says(InteractionKind.Update, other with { Id = "v", IsActive = isActive, AllowsEmergency = true }));
+        }
+        Assert.Equal(DenyReason.SubjectChanged, Says(InteractionKind.Create, other with { IsActive = false, Withdraws = "d" }));
+        Assert.Equal(DenyReason.SubjectChanged, Says(InteractionKind.Create, new DisclosurePermit { At = Now, IsActive = false, Withdraws = "d" }));
+        Assert.Null(Says(InteractionKind.Create, other with { IsActive = false, Withdraws = "v" }));
+        Assert.Null(Says(InteractionKind.Create, other with { IsActive = false }));
+
+        DenyReason? Says(InteractionKind kind, Declaration declared) => (ConsentWorld.Decide(ConsentWorld.Requester("citizen"),
+            ConsentWorld.InteractionOf(kind, "Consent", declares: declared), PolicySnapshot.Compile(1, stored, [])) as Decision.Deny)?.Reason;
     }
 
     /// <summary>What names a place of care would be told, printed and ordered as recorded there.</summary>

@@ -92,13 +92,19 @@ public sealed class InForceTests
     [InlineData(16, true)]
     [InlineData(12, true)]
     [InlineData(11, false)]
-    [InlineData(null, true)]
+    [InlineData(null, false)]
     public void A_custodian_takes_back_no_permission_that_a_minor_has_given(int? age, bool stands)
     {
         var person = new PersonFacts(age is { } years ? DateOnly.FromDateTime(Now.AddDays(-9).AddYears(-years).UtcDateTime) : null, null);
         DisclosurePermit own = Permit with { Order = 2, At = Now.AddDays(-8) }, taken = Permit with { Id = "c4", Order = 3, IsActive = false, ByCustodian = true };
         Assert.Equal(stands ? "c2" : null, Given(own, taken));
         Assert.Equal(stands ? "c2" : null, Given(own, taken with { RecordedBy = Own }));
+        // Nor is it ended by one that ends, sooner than the minor's own or at all; a longer one is given beside it.
+        var shorter = taken with { IsActive = true, Until = Now + Tick };
+        Assert.Equal(stands ? "c2" : "c4", Given(own, shorter));
+        Assert.Equal(stands ? "c2" : null, Given(own, shorter with { Until = Now }));
+        Assert.Equal("c4", Given(own with { Until = Now + Tick }, shorter with { Until = Now + 2 * Tick }));
+        Assert.Equal("c4", Given(own with { Until = Now + Tick }, shorter with { Until = null }));
         // What the minor withdraws, or gave until yesterday, is over; a custodian's own one is the custodian's.
         Assert.Null(Given(own, taken, own with { Id = "c5", Order = 4, IsActive = false }));
         Assert.Null(Given(own with { Until = Now.AddDays(-1) }, taken));

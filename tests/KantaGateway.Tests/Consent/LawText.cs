@@ -123,10 +123,13 @@ static class LawText
             if (informed.Count == 0 || informed.Any(i => !i.IsCurrent))
                 yield return "§58, §68: not informed with the text in force";
             var permit = person.Declared.OfType<DisclosurePermit>().Where(p => Begun(p, now)).ToList();
-            // §51: what a minor able to decide gave, and has not withdrawn, no custodian takes back.
+            // §50: of who was of age somebody with a mandate spoke, as the person.
+            permit = [.. permit.Select(p => p with { ByCustodian = p.ByCustodian && SaidOn(p) < Birthday(person.Facts, 18) })];
+            // §51: what a minor able to decide gave, and has not withdrawn, no custodian takes back or shortens.
             var minors = permit.Where(p => !p.ByCustodian && SaidOn(p) >= Birthday(person.Facts, 12)).ToList();
-            permit.RemoveAll(taken => taken.ByCustodian && !taken.IsActive
-                && LastWords(minors.Where(p => IsOfOneMoment(p, taken) ? p.IsActive : p.Order < taken.Order || (p.Order == taken.Order && p.At < taken.At))) is { Count: > 0 } last && last.All(p => p.IsActive && !(p.Until <= now)));
+            permit.RemoveAll(taken => taken.ByCustodian
+                && LastWords(minors.Where(p => IsOfOneMoment(p, taken) ? p.IsActive : p.Order < taken.Order || (p.Order == taken.Order && p.At < taken.At))) is { Count: > 0 } last && last.All(p => p.IsActive && !(p.Until <= now))
+                && (!taken.IsActive || (taken.Until ?? DateTimeOffset.MaxValue) < last.Min(p => p.Until ?? DateTimeOffset.MaxValue)));
             if (permit.Count == 0 || LastWords(permit).Any(p => !p.IsActive || p.Until <= now))
                 yield return "§54.1: no permission";
             else if (LastWords(minors).Any(p => !p.IsActive))

@@ -170,7 +170,7 @@ public sealed class PersonFactsTests
     [InlineData("soon", "2026-11-24T10:00:00.000Z", true)]
     public void A_death_is_believed_until_a_register_stores_later_that_the_person_lives(string died, string? alive, bool isDead)
     {
-        var (death, life) = (PersonFacts.Stated("2015-01-01", died), PersonFacts.Stated("2015-01-01", null, alive));
+        var (death, life) = (PersonFacts.Stated("2015-01-01", died), PersonFacts.Stated("2015-01-01", null, alive, isAlive: true));
         foreach (var facts in new[] { PersonFacts.Of([death, life]), PersonFacts.Of([life, PersonFacts.Unknown, death]) })
         {
             Assert.Equal(isDead ? death.Deceased : null, facts.Deceased);
@@ -284,7 +284,11 @@ public sealed class PersonFactsTests
         foreach (var facts in new[] { PersonFacts.Of([new(born, died), PersonFacts.Unknown, new(born, died)]), PersonFacts.Of([PersonFacts.Unknown, new(born, died), new(born, died), PersonFacts.Unknown]) })
             Assert.Equal(2022, facts.KeptUntil!.Value.Year);
         Assert.Equal(born.Year + 120, PersonFacts.Of([new(born, died), PersonFacts.Unknown, new(born, null)]).KeptUntil!.Value.Year);
-        // Nor does one that knows of no death, where two do; one death is contradicted by it.
+        // Nor does one that knows of no death, where two do, if it is of before; one that was stored after it contradicts them, and any does a single one.
+        PersonFacts since = new(born, null) { StoredAt = died.AddDays(1) }, before = new(born, null) { StoredAt = died };
+        Assert.Equal(2022, PersonFacts.Of([new(born, died), before, new(born, died)]).KeptUntil!.Value.Year);
+        Assert.Equal(born.Year + 120, PersonFacts.Of([new(born, died), since, new(born, died)]).KeptUntil!.Value.Year);
+        Assert.Equal(2022, PersonFacts.Of([new(born, died), new(born, died) { StoredAt = died.AddDays(1) }, before]).KeptUntil!.Value.Year);
         Assert.Equal(2022, PersonFacts.Of([new(born, died), new(born, null), new(born, died)]).KeptUntil!.Value.Year);
         Assert.Equal(born.Year + 120, PersonFacts.Of([new(born, died), new(born, null), new(born, null)]).KeptUntil!.Value.Year);
         Assert.Null(PersonFacts.Of([PersonFacts.Unknown, PersonFacts.Unknown]).KeptUntil);

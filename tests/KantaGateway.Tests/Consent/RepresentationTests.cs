@@ -63,10 +63,10 @@ public sealed class RepresentationTests
         var declared = ConsentWorld.Declared(declaration)! with { Id = "c3" };
         var write = ConsentWorld.Interaction(InteractionKind.Update, "Consent") with { Declares = declared };
         Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "permit", "deny-all"]));
-        // Nor of a child's of any age: it is no custodian's to change, where a permission of such a child would be.
+        // Nor of a child's of any age: it is no custodian's to change, where the like of such a child would be.
         PolicySnapshot ofChild(string there) => PolicySnapshot.Compile(7, [ConsentWorld.Declared("informed"), ConsentWorld.Declared(there)! with { Id = "c3" }], [], new(DateOnly.FromDateTime(ConsentWorld.Now.AddYears(-3).UtcDateTime), null));
         Assert.Equal(Decision.Deny.Of(DenyReason.NotForCustodians), Decide(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ofChild("deny-all")));
-        Assert.IsType<Decision.Permit>(Decide(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ofChild("permit")));
+        Assert.IsType<Decision.Permit>(Decide(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ofChild(declaration)));
         // Nor of one that nobody can read, which counts as one.
         Assert.Equal(DenyReason.NotForCustodians, Refused(For(ConsentWorld.Person, RepresentationKind.Custodian), write, ["informed", "permit", "unreadable"]));
     }

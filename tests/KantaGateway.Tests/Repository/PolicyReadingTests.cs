@@ -93,11 +93,12 @@ public sealed class PolicyReadingTests : IAsyncLifetime
         denial["deceasedBoolean"] = false;
         await _world.As(_aurora.Grant.Compartment, "1.2.246.10.44444444").StoreAsync(denial);
         var people = (await PolicyAsync())["people"]!.AsArray();
-        Assert.Equal("""{"birthDate":"2015-02-03","deceased":"2026-01-02"}""", people[0]!.ToJsonString());
+        Assert.Equal(("2015-02-03", "2026-01-02", null), ((string?)people[0]!["birthDate"], (string?)people[0]!["deceased"], people[0]!["alive"]));
         // Only the fact is known: the day it was written.
         Assert.Matches(@"^20\d\d-\d\d-\d\d$", (string)people[1]!["deceased"]!);
-        Assert.Equal("{}", people[2]!.ToJsonString());
-        Assert.Matches(@"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", (string)people[3]!["alive"]!);
+        Assert.Equal("stored", Assert.Single(people[2]!.AsObject()).Key);
+        Assert.True((bool)people[3]!["alive"]!);
+        Assert.All(people, person => Assert.Matches(@"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", (string)person!["stored"]!));
     }
 
     [Fact]
@@ -136,9 +137,9 @@ public sealed class PolicyReadingTests : IAsyncLifetime
         Assert.True(await MovedAsync());
         (await _aurora.DeleteAsync("Patient/" + _aurora.PatientId)).Is(HttpStatusCode.NoContent);
         Assert.True(await MovedAsync());
-        // A record that knows none of it.
+        // A record that knows none of it, but that another register knows them.
         await _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli).StoreAsync(Some.Patient());
-        Assert.False(await MovedAsync());
+        Assert.True(await MovedAsync());
 
         async Task<bool> MovedAsync()
         {
