@@ -166,6 +166,12 @@ sealed class LiveProbe : IDisposable
         // A read that is refused repeats the id that was asked for.
         if (reply.Status < 400 && (reply.Body.Contains(record.Denied, StringComparison.Ordinal) || road.Target.Contains(record.Denied, StringComparison.Ordinal) || !road.Identified))
         {
+            if (road.Identified && await IsOverruledAsync(record, self, cancel).ConfigureAwait(false))
+            {
+                await _records.DeclareAnewAsync(record, self, cancel).ConfigureAwait(false);
+                Log.Overruled(_logger);
+                return (ProbeOutcome.Blind, seesOpen);
+            }
             await _watch.BreachAsync(BreachKind.DeniedDataShown, $"{road.Name} through the public listener was shown what {(road.Identified ? "a synthetic person has denied" : "needs a token")}.").ConfigureAwait(false);
             return (ProbeOutcome.Breached, seesOpen);
         }
@@ -175,6 +181,19 @@ sealed class LiveProbe : IDisposable
         if (reply.Status < 400 && !await IsProvenAsync(reply.Receipt, token, cancel).ConfigureAwait(false))
             return await UnrecordedAsync("has no receipt that the audit log proves", road, seesOpen).ConfigureAwait(false);
         return (reply.Status is < 400 or 401 or 404 ? ProbeOutcome.Sound : reply.Status >= 500 ? ProbeOutcome.Unanswered : ProbeOutcome.Blind, seesOpen);
+    }
+
+    /// <summary>Whether what was shown is not denied any more, by a desk's word; where that cannot be known it is not.</summary>
+    private async Task<bool> IsOverruledAsync(SyntheticRecord record, Pseudonym self, CancellationToken cancel)
+    {
+        try
+        {
+            return await _records.IsOverruledAsync(record, self, cancel).ConfigureAwait(false);
+        }
+        catch (Fhir.Outcomes.FaultException)
+        {
+            return false;
+        }
     }
 
     private async Task<(ProbeOutcome, bool)> UnrecordedAsync(string why, Road road, bool seesOpen)
@@ -230,6 +249,9 @@ static partial class Log
 {
     [LoggerMessage(LogLevel.Warning, "A live probe was blind: {Why}.")]
     public static partial void Blind(ILogger logger, string why);
+
+    [LoggerMessage(LogLevel.Warning, "A desk has withdrawn what a synthetic person denied. It is declared anew.")]
+    public static partial void Overruled(ILogger logger);
 
     [LoggerMessage(LogLevel.Warning, "A live probe was not answered: {Why}.")]
     public static partial void Unanswered(ILogger logger, string why);

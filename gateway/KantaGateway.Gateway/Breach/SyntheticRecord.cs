@@ -26,6 +26,13 @@ public interface ISyntheticCitizen
     /// <exception cref="HttpRequestException">It could not be declared, or the record is somebody's; with the status that was answered.</exception>
     /// <exception cref="Fhir.Outcomes.FaultException">What is declared cannot be read now.</exception>
     Task DeclareAsync(Pseudonym self, string patient, string deniedServiceEvent, bool isNew, CancellationToken cancel);
+
+    /// <summary>
+    /// Whether the denial is in force no more because a desk has recorded another word of the person after it: then what it covered may be shown, and nothing is
+    /// breached. Who lost or passed over the denial finds no such word.
+    /// </summary>
+    /// <exception cref="Fhir.Outcomes.FaultException">What is declared cannot be read now.</exception>
+    Task<bool> IsOverruledAsync(Pseudonym self, string deniedServiceEvent, CancellationToken cancel);
 }
 
 /// <summary>Makes the records of synthetic people once, by the roads of any clinic, and remembers them in a file beside the cases.</summary>
@@ -57,6 +64,9 @@ sealed class SyntheticRecords(BreachOptions options, ProbeClient archivist, Prob
     /// <inheritdoc cref="ISyntheticCitizen.DeclareAsync"/>
     public Task DeclareAnewAsync(SyntheticRecord record, Pseudonym self, CancellationToken cancel) =>
         citizen.DeclareAsync(self, record.Patient, record.DeniedEvent, isNew: false, cancel);
+
+    /// <inheritdoc cref="ISyntheticCitizen.IsOverruledAsync"/>
+    public Task<bool> IsOverruledAsync(SyntheticRecord record, Pseudonym self, CancellationToken cancel) => citizen.IsOverruledAsync(self, record.DeniedEvent, cancel);
 
     /// <summary>Another visit of the reader's, on which its sight rests.</summary>
     /// <exception cref="HttpRequestException">It could not be made.</exception>

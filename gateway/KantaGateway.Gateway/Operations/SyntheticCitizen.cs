@@ -16,19 +16,7 @@ sealed class SyntheticCitizen(IInnerRequests inner, PolicyLookup policies, Gatew
     public async Task DeclareAsync(Pseudonym self, string patient, string deniedServiceEvent, bool isNew, CancellationToken cancel)
     {
         var now = time.GetUtcNow();
-        var person = new Requester
-        {
-            Kind = RequesterKind.Citizen,
-            ClientId = "probes",
-            Organisation = KantaGateway.Fhir.Identifiers.Oid.Parse(options.NationalOrganisation),
-            OrganisationName = options.Identification.Citizens.ServiceName,
-            ControllerKind = ControllerKind.Public,
-            Self = self,
-            PurposeOfUse = "PATRQT",
-            TokenId = "probes",
-            Scopes = SmartScope.ParseAll(["patient/*.cruds"]),
-            Expires = now.AddMinutes(1),
-        };
+        var person = Of(self, now);
         var policy = await policies.FetchAsync(person, self, cancel);
         var state = policy.At(now);
         if (isNew && (policy.Declarations.Count > 0 || state.Denied.DeniesAll))
@@ -54,4 +42,30 @@ sealed class SyntheticCitizen(IInnerRequests inner, PolicyLookup policies, Gatew
                 throw new HttpRequestException($"The declaration of a synthetic person was answered {answer.Status}.", null, (HttpStatusCode)answer.Status);
         }
     }
+
+    public async Task<bool> IsOverruledAsync(Pseudonym self, string deniedServiceEvent, CancellationToken cancel)
+    {
+        var now = time.GetUtcNow();
+        var policy = await policies.FetchAsync(Of(self, now), self, cancel);
+        var own = new DenialTarget.OfServiceEvent(deniedServiceEvent);
+        if (policy.At(now).Denials.Any(denial => denial.Target == own))
+            return false;
+        // A policy in which even the probe's own denial is not to be found was put together wrongly, whatever a desk has said.
+        var declared = policy.Declarations.OfType<DisclosureDenial>().Where(denial => denial.Target == own).ToLookup(denial => denial.RecordedBy is null);
+        return declared[true].Where(denial => denial.IsActive).MaxBy(denial => denial.Order) is { } last && declared[false].Any(denial => denial.Order > last.Order);
+    }
+
+    private Requester Of(Pseudonym self, DateTimeOffset now) => new()
+    {
+        Kind = RequesterKind.Citizen,
+        ClientId = "probes",
+        Organisation = KantaGateway.Fhir.Identifiers.Oid.Parse(options.NationalOrganisation),
+        OrganisationName = options.Identification.Citizens.ServiceName,
+        ControllerKind = ControllerKind.Public,
+        Self = self,
+        PurposeOfUse = "PATRQT",
+        TokenId = "probes",
+        Scopes = SmartScope.ParseAll(["patient/*.cruds"]),
+        Expires = now.AddMinutes(1),
+    };
 }

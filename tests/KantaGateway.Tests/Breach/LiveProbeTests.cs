@@ -235,6 +235,49 @@ public sealed class LiveProbeTests
         }
     }
 
+    /// <summary>What a desk withdraws for the person is rightly shown. It is denied anew, and from then on whoever shows it has opened the gateway as before.</summary>
+    [Fact]
+    public async Task A_desk_that_withdraws_the_denial_of_a_probe_breaches_nothing_and_excuses_nothing_afterwards()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        await Assert.Single(house.Gateway.GetServices<IHostedService>().OfType<LiveProbeService>()).StopAsync(CancellationToken.None);
+        await using var world = await OpenedGateway.StartAsync(house, Opening.NoFilter);
+        await world.EndRoundsAsync();
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        Pseudonym[] people = await Task.WhenAll(KantaGateway.Dev.DevelopmentFolder.ProbeCodes.Select(async code =>
+            await house.Gateway.GetRequiredService<IPseudonyms>().OfAsync(PersonalIdentityCode.TryParse(code, out var parsed) ? parsed : default, CancellationToken.None)));
+        string PatientOf(Pseudonym self) => house.Gateway.GetRequiredService<IdentifierCipher>().PatientId(self);
+        async Task<DenialTarget> DeniedAsync(Pseudonym self) => Assert.Single((await house.Gateway.GetRequiredService<PolicyLookup>().FetchAsync(house.CitizenOf(self), self, CancellationToken.None)).InForceAt(DateTimeOffset.UtcNow).Denials).Target;
+        var (patient, target) = (PatientOf(people[0]), await DeniedAsync(people[0]));
+        var visit = house.Encounter("1.2.246.10.99000022.14.2026.77", "in-progress");
+        visit["subject"] = new JsonObject { ["reference"] = "Patient/" + patient };
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(visit))).Status);
+
+        for (var time = 0; time < 2; time++)
+        {
+            using (var denial = JsonDocument.Parse(Declarations.Denial(patient, target, DateTimeOffset.UtcNow)))
+                await AtDeskAsync(Declarations.Withdrawn(denial.RootElement));
+            Assert.Equal(ProbeOutcome.Blind, await world.Probe.AskAsync(CancellationToken.None));
+            Assert.Equal(target, await DeniedAsync(people[0]));
+            Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        }
+        Assert.Empty(world.Cases);
+        Assert.Equal(200, await world.ReadyAsync());
+
+        // Nor does a desk's own denial, which is in force: what it covers is not to be shown.
+        foreach (var self in people)
+            await AtDeskAsync(Declarations.Denial(PatientOf(self), await DeniedAsync(self), DateTimeOffset.UtcNow));
+        world.IsOpen = true;
+        Assert.Equal(ProbeOutcome.Breached, await AskAsync(world.Probe));
+        Assert.Equal(BreachKind.DeniedDataShown, Assert.Single(world.Cases).Kind);
+
+        async Task AtDeskAsync(byte[] consent)
+        {
+            var stored = await house.Revontuli.System.CreateAsync("Consent", Laws.DeclaredAtTheDeskTests.AtDesk(consent));
+            Assert.True(stored.Status == 201, stored.Text);
+        }
+    }
+
     [Fact]
     public async Task Cases_follow_one_another_and_a_folder_in_which_one_was_changed_or_has_gone_does_not_open()
     {
