@@ -8,7 +8,7 @@ namespace KantaGateway.Repository.Interactions;
 
 /// <summary>
 /// The register that each row of a write goes to: the writer's own, unless an InformationCustodian Provenance in the same write names
-/// another one of the same controller, or of a controller that the writer may write for.
+/// another one of the same controller, or of a controller that the writer may write for. A Binary that is stored with its document goes with it.
 /// </summary>
 /// <remarks>Act 703/2023 §13 and §18: of purchased services the controller is who bought them; occupational care keeps a register for each employer.</remarks>
 sealed class WriteRegisters
@@ -36,6 +36,18 @@ sealed class WriteRegisters
                 _named[name] = place;
             _named.TryAdd(KeyOf(operation), place);
         }
+        if (_named.Count > 0)
+            foreach (var operation in operations)
+                if (operation.Resource is DocumentReference document && Of(operation) is var place && place != (scope.Controller, scope.Register))
+                    AddContents(document, operations, place);
+    }
+
+    /// <summary>What is attached to a document and comes with it goes where the document goes, if it is not named itself: who is shown the document is shown its text.</summary>
+    private void AddContents(DocumentReference document, IReadOnlyList<BundleOperation> operations, (string Controller, string Register) place)
+    {
+        foreach (var content in operations)
+            if (content is { Method: BundleMethod.Post, Resource: Binary, FullUrl: { } url } && document.Content.Exists(its => its.Attachment?.Url == url))
+                _named.TryAdd(References.Relative(url, _publicBase), place);
     }
 
     /// <summary>Controller and register that an operation's row goes to.</summary>

@@ -96,6 +96,31 @@ public sealed class RegisterTests : IAsyncLifetime
         (await producer.GetAsync(IdOf(reply, 1))).Is(HttpStatusCode.NotFound);
     }
 
+    /// <summary>Who is shown the document is shown its text: it goes with it, without being named too.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_is_attached_to_a_document_goes_into_its_register(bool isNamedElsewhere)
+    {
+        const string text = "urn:uuid:00000000-0000-4000-8000-00000000000c", other = "urn:uuid:00000000-0000-4000-8000-00000000000d";
+        JsonObject Binary() => new() { ["resourceType"] = "Binary", ["contentType"] = "text/plain", ["securityContext"] = Some.To("Patient/" + _aurora.PatientId), ["data"] = "VGVrc3Rpw6Q=" };
+        var document = new JsonObject
+        {
+            ["resourceType"] = "DocumentReference", ["status"] = "current", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+            ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = text } }),
+        };
+        var provenance = ("POST", "Provenance", (JsonObject?)Custodian(RepositoryWorld.Revontuli, "2", null, Entry), (string?)null);
+        (string, string, JsonObject?, string?)[] entries = [("POST", "Binary", Binary(), text), ("POST", "Binary", Binary(), other), ("POST", "DocumentReference", document, Entry), provenance];
+        // Where it is named itself it goes there.
+        if (isNamedElsewhere)
+            entries = [.. entries, ("POST", "Provenance", Custodian(RepositoryWorld.Aurora, "2", null, text, "Patient/" + _aurora.PatientId), null)];
+        var reply = (await _aurora.With(s => s with { MayWriteFor = [RepositoryWorld.Revontuli] }).TransactAsync(Some.Transaction(entries))).Is(HttpStatusCode.OK);
+        Assert.Equal([isNamedElsewhere ? RepositoryWorld.Aurora : RepositoryWorld.Revontuli, RepositoryWorld.Aurora, RepositoryWorld.Revontuli], reply.Manifest!.Items.Take(3).Select(i => i.Controller));
+        var buyer = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli);
+        (await buyer.GetAsync(IdOf(reply, 2))).Is(HttpStatusCode.OK);
+        Assert.Equal(isNamedElsewhere ? HttpStatusCode.NotFound : HttpStatusCode.OK, (await buyer.GetAsync(IdOf(reply, 0))).Status);
+    }
+
     /// <summary>No oracle of whether the buyer of services knows the person.</summary>
     [Theory]
     [InlineData("nothing")]
