@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
@@ -40,13 +41,14 @@ sealed class OpenedCompartment
     /// <param name="key">The data key; owned from here on.</param>
     /// <param name="grantChecked">When the key service checked the grant that it was opened with.</param>
     /// <param name="identifiers">Reads the logical ids that a grant names.</param>
+    /// <param name="rules">By which practices everything that they record is protected.</param>
     /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
-    public OpenedCompartment(Pseudonym compartment, byte[] key, DateTimeOffset grantChecked, IdentifierCipher identifiers, Action<long> sizeChanged)
+    public OpenedCompartment(Pseudonym compartment, byte[] key, DateTimeOffset grantChecked, IdentifierCipher identifiers, ProtectionRules rules, Action<long> sizeChanged)
     {
         _key = key;
         _sizeChanged = sizeChanged;
         _checkedTicks = grantChecked.UtcTicks;
-        _rows = new(compartment, identifiers, Grow);
+        _rows = new(compartment, identifiers, Grow, rules);
         _view = CompartmentView.Of(compartment, _rows);
     }
 

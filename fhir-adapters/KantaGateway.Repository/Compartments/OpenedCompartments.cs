@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
@@ -17,6 +18,7 @@ sealed class OpenedCompartments : IDisposable
     private readonly ICompartmentStore _store;
     private readonly KeyClient _keys;
     private readonly IdentifierCipher _identifiers;
+    private readonly ProtectionRules _rules;
     private readonly TimeProvider _time;
     private readonly int _maxCount;
     private readonly long _maxBytes;
@@ -25,12 +27,13 @@ sealed class OpenedCompartments : IDisposable
     private int _count;
     private long _bytes;
 
+    /// <param name="rules">Of today, by which what practices have recorded is protected whenever it was written.</param>
     /// <param name="maxCount">Compartments, at least 1.</param>
     /// <param name="maxBytes">Decrypted headers and entries, and what is kept beside them.</param>
     /// <param name="maxAge">At most 60 s.</param>
-    public OpenedCompartments(ICompartmentStore store, KeyClient keys, IdentifierCipher identifiers, TimeProvider time, int maxCount, long maxBytes, TimeSpan maxAge)
+    public OpenedCompartments(ICompartmentStore store, KeyClient keys, IdentifierCipher identifiers, ProtectionRules rules, TimeProvider time, int maxCount, long maxBytes, TimeSpan maxAge)
     {
-        (_store, _keys, _identifiers, _time, _maxCount, _maxBytes, _maxAge) = (store, keys, identifiers, time, maxCount, maxBytes, maxAge);
+        (_store, _keys, _identifiers, _rules, _time, _maxCount, _maxBytes, _maxAge) = (store, keys, identifiers, rules, time, maxCount, maxBytes, maxAge);
         // An unused compartment must be zeroed too, and nobody's request does it.
         _sweep = time.CreateTimer(_ => Sweep(), null, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(5));
     }
@@ -118,7 +121,7 @@ sealed class OpenedCompartments : IDisposable
 
     private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored, IndexDepth depth)
     {
-        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow(), _identifiers, change => Interlocked.Add(ref _bytes, change));
+        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change));
         try
         {
             opened.Load(stored, depth);

@@ -19,7 +19,8 @@ namespace KantaGateway.Repository.Compartments;
 /// <param name="compartment">Whose rows they are.</param>
 /// <param name="identifiers">Reads the logical ids that a grant names.</param>
 /// <param name="grown">Told of bytes that reading has added: rows that became objects.</param>
-sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Action<long> grown)
+/// <param name="rules">By which practices everything that they record is of a protected service; null: by none.</param>
+sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Action<long> grown, ProtectionRules? rules = null)
 {
     /// <summary>Bytes that a row object takes with its names.</summary>
     private const int ObjectSize = 400;
@@ -93,7 +94,8 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
 
     private sealed record Name(byte[] Utf8, string Text);
 
-    private sealed record RegisterName(Name Controller, Name Register);
+    /// <param name="Services">What everything in it is of, by the rules of today and not of when it was written: a practice is protected as a whole from the day on which that is known.</param>
+    private sealed record RegisterName(Name Controller, Name Register, ProtectedService Services);
 
     /// <summary>Grows while others read what they know to be in it.</summary>
     private sealed class Growing<T>
@@ -385,9 +387,15 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
         };
         if (_events.Count > events)
             size += 300;
-        if (index.RelatedCount > 0 || index.Content is not null || index.HasLabels)
+        var ofPractice = _registers[facts.Register].Services;
+        if (index.RelatedCount > 0 || index.Content is not null || index.HasLabels || ofPractice != 0)
         {
             var labels = index.Labels();
+            if (ofPractice != 0)
+            {
+                labels ??= new() { About = WithheldRows.HasParts(_types[type].Name.Text) ? index.Targets() : [] };
+                labels = labels with { Services = labels.Services | ofPractice };
+            }
             Services |= labels?.Services ?? 0;
             HasReleases |= labels is { ReleasedAt: not null } or { IsDelayed: true };
             facts.Extras = _extras.Add(new(index.RelatedEvents(), index.Content, labels)) + 1;
@@ -454,7 +462,8 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
         for (var i = 0; i < _registers.Count; i++)
             if (controller.SequenceEqual(_registers[i].Controller.Utf8) && register.SequenceEqual(_registers[i].Register.Utf8))
                 return i;
-        return _registers.Add(new(NameOf(controller), NameOf(register)));
+        var keeper = NameOf(controller);
+        return _registers.Add(new(keeper, NameOf(register), compartment.IsDirectory ? ProtectedService.None : rules?.OfController(keeper.Text) ?? ProtectedService.None));
 
         static Name NameOf(ReadOnlySpan<byte> utf8) => new(utf8.ToArray(), Encoding.UTF8.GetString(utf8));
     }

@@ -231,6 +231,50 @@ public sealed class ProtectedEntriesTests : IAsyncLifetime
         }
     }
 
+    /// <summary>§26.2 asks what an entry is, and not when an operator came to know it: what was there before a practice was named is protected with the rest.</summary>
+    [Fact]
+    public async Task What_a_practice_had_recorded_before_it_was_named_is_protected_from_then_on()
+    {
+        const string practice = "1.2.246.10.99000044";
+        using var text = new MemoryStream(Encoding.UTF8.GetBytes($$"""{"rules":[{"service":"Psychotherapy","where":"controller","system":"urn:ietf:rfc:3986","codes":["{{practice}}"],"source":"test"}],"neutral":[]}"""));
+        var (rules, read) = (ProtectionRules.Default, ProtectionRules.Read(text));
+        await using var world = await RepositoryWorld.StartAsync(configure: b => b.Services.AddSingleton(rules));
+        var person = RepositoryWorld.NewPerson();
+        var therapist = world.As(person, practice);
+        await therapist.StoreAsync(Some.Patient());
+        var visit = await therapist.StoreAsync(Some.Encounter(therapist.PatientId, practice + ".14.1"));
+        string[] entries = ["Encounter/" + visit, "Observation/" + await therapist.StoreAsync(Some.Observation(therapist.PatientId, encounterId: visit)), "Observation/" + await therapist.StoreAsync(Some.Observation(therapist.PatientId))];
+        var medication = "MedicationRequest/" + await therapist.StoreAsync(new JsonObject
+        {
+            ["resourceType"] = "MedicationRequest", ["status"] = "active", ["intent"] = "order", ["subject"] = Some.To("Patient/" + therapist.PatientId), ["medicationCodeableConcept"] = new JsonObject { ["text"] = "Sertraliini" },
+        });
+        var clinic = world.As(person, RepositoryWorld.Aurora);
+        await clinic.StoreAsync(Some.Patient());
+        var plain = "Observation/" + await clinic.StoreAsync(Some.Observation(clinic.PatientId));
+        Caller[] readers = [therapist, world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed)];
+        foreach (var reader in readers)
+            foreach (var entry in entries)
+                (await Withheld(reader).GetAsync(entry)).Is(HttpStatusCode.OK);
+
+        await world.StopRepositoryAsync();
+        rules = ProtectionRules.Default.And(read);
+        await world.StartRepositoryAsync();
+        foreach (var reader in readers)
+        {
+            foreach (var entry in entries)
+            {
+                (await Withheld(reader).GetAsync(entry)).Is(HttpStatusCode.NotFound);
+                (await Withheld(reader, ProtectedService.Psychotherapy).GetAsync(entry)).Is(HttpStatusCode.OK);
+            }
+            (await Withheld(reader).GetAsync(medication)).Is(HttpStatusCode.OK);
+        }
+        (await Withheld(readers[1]).GetAsync(plain)).Is(HttpStatusCode.OK);
+        // By the open visit the practice sees its own again.
+        Assert.Equal((int)ProtectedService.Psychotherapy, (int)(await therapist.PolicyAsync()).Is(HttpStatusCode.OK).Json["serviceEvents"]![0]!["services"]!);
+
+        static Caller Withheld(Caller reader, ProtectedService seen = ProtectedService.None) => reader.With(s => s with { Withheld = new() { SpeciallyProtected = true, SeenServices = seen } });
+    }
+
     [Fact]
     public async Task A_labelled_record_of_the_person_is_hidden_from_others_and_not_from_its_own_register()
     {

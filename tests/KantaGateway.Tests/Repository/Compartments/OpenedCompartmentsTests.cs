@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
@@ -198,7 +199,7 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     }
 
     private OpenedCompartments Compartments(int maxCount = 100, long maxBytes = 256 << 20) =>
-        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), new IdentifierCipher(new byte[32]), _time, maxCount, maxBytes, TimeSpan.FromSeconds(60));
+        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), new IdentifierCipher(new byte[32]), ProtectionRules.Default, _time, maxCount, maxBytes, TimeSpan.FromSeconds(60));
 
     private async Task<Pseudonym> SomebodyAsync()
     {
