@@ -98,33 +98,22 @@ sealed class LiveProbe : IDisposable
             var self = await _pseudonyms.OfAsync(code, cancel).ConfigureAwait(false);
             var record = await _records.OfAsync(person, code, self, cancel).ConfigureAwait(false);
             var token = await _reader.ProfessionalTokenAsync(cancel).ConfigureAwait(false);
-            var outcome = ProbeOutcome.Sound;
-            var sighted = false;
-            foreach (var road in RoadsTo(record))
+            var (outcome, sighted) = await WalkAllAsync(record, self, token, cancel).ConfigureAwait(false);
+            if (outcome == ProbeOutcome.Blind || (outcome == ProbeOutcome.Sound && !sighted))
             {
-                var (found, seesOpen) = await WalkAsync(road, record, self, token, cancel).ConfigureAwait(false);
-                outcome = (ProbeOutcome)Math.Max((int)outcome, (int)found);
-                sighted |= seesOpen;
+                Log.Blind(_logger, "what is not denied was not shown, or is denied no more");
+                // Somebody may have declared something for the person, and may before every round; or the visit have come to its end, which nobody but the reader ends: one more in
+                // each time of blindness. It is what is seen after that by which the round is judged, or whoever knows the code could have every round end blind.
+                if (!sighted && _visited.Add(person))
+                    await _records.OpenVisitAsync(record, cancel).ConfigureAwait(false);
+                await _records.DeclareAnewAsync(record, self, cancel).ConfigureAwait(false);
+                (outcome, sighted) = await WalkAllAsync(record, self, token, cancel).ConfigureAwait(false);
             }
             if (sighted)
                 _visited.Remove(person);
-            if (sighted || outcome == ProbeOutcome.Breached)
-                return outcome;
-            if (outcome == ProbeOutcome.Unanswered)
-            {
+            if (outcome == ProbeOutcome.Unanswered && !sighted)
                 Log.Unanswered(_logger, "a road was answered that it cannot be gone now");
-                return outcome;
-            }
-            // Nothing at all was shown: somebody may have declared something for the person, in every round anew; or the visit have come to its end, which nobody but the reader
-            // ends: one more in each time of blindness. The next round tells.
-            if (!_visited.Contains(person))
-            {
-                await _records.OpenVisitAsync(record, cancel).ConfigureAwait(false);
-                _visited.Add(person);
-            }
-            await _records.DeclareAnewAsync(record, self, cancel).ConfigureAwait(false);
-            Log.Blind(_logger, "what is not denied was not shown");
-            return ProbeOutcome.Blind;
+            return sighted || outcome is ProbeOutcome.Breached or ProbeOutcome.Unanswered ? outcome : ProbeOutcome.Blind;
         }
         catch (Exception e) when (e is HttpRequestException or IOException or JsonException or Fhir.Outcomes.FaultException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {
@@ -136,6 +125,20 @@ sealed class LiveProbe : IDisposable
             Log.Blind(_logger, e.GetType().Name);
             return ProbeOutcome.Blind;
         }
+    }
+
+    /// <summary>Every road once.</summary>
+    /// <returns>The worst that any tells, and whether any shows what is not denied.</returns>
+    private async Task<(ProbeOutcome, bool Sighted)> WalkAllAsync(SyntheticRecord record, Pseudonym self, string token, CancellationToken cancel)
+    {
+        var (outcome, sighted) = (ProbeOutcome.Sound, false);
+        foreach (var road in RoadsTo(record))
+        {
+            var (found, seesOpen) = await WalkAsync(road, record, self, token, cancel).ConfigureAwait(false);
+            outcome = (ProbeOutcome)Math.Max((int)outcome, (int)found);
+            sighted |= seesOpen;
+        }
+        return (outcome, sighted);
     }
 
     /// <summary>Whether something was answered, and not that it cannot be now.</summary>

@@ -111,6 +111,9 @@ sealed class SyntheticRecords(BreachOptions options, ProbeClient archivist, Prob
         ["resourceType"] = "Patient",
         ["identifier"] = new JsonArray(new JsonObject { ["use"] = "official", ["system"] = PersonalIdentityCode.System, ["value"] = code.Reveal() }),
         ["name"] = new JsonArray(new JsonObject { ["family"] = "Lehtonen", ["given"] = new JsonArray("Kaino") }),
+        // Or two registers' word of a death long ago would end the retention of what the probes ask for.
+        ["birthDate"] = "1990-01-01",
+        ["deceasedBoolean"] = false,
     };
 
     private static JsonObject Visit(string patient, string serviceEvent, string status) => new()

@@ -136,8 +136,8 @@ static class ConsentModel
             StoredAt = rest.Item3 is { } days ? Now.AddDays(days) : null,
         });
 
-    private static readonly Gen<PersonFacts> Facts = Gen.Select(OneOf(13, 40, 119, 120), OneOf<int?>(null, null, null, 1, 11, 12)).Select((age, dead) =>
-        new PersonFacts(DateOnly.FromDateTime(Now.AddYears(-age).UtcDateTime), dead is { } years ? Now.AddYears(-years) : null));
+    private static readonly Gen<PersonFacts> Facts = Gen.Select(OneOf<int?>(null, 13, 13, 40, 119, 120), OneOf<int?>(null, null, null, 1, 11, 12)).Select((age, dead) =>
+        new PersonFacts(age is { } years ? DateOnly.FromDateTime(Now.AddYears(-years).UtcDateTime) : null, dead is { } ago ? Now.AddYears(-ago) : null));
 
     /// <summary>Half of the declarations unreadable would hide everything; one in some people is.</summary>
     public static readonly Gen<ModelPerson> People = Gen.Select(AnyDeclaration.Array[0, 7], Events.Array[0, 4], Facts, Gen.Int[0, 12], Gen.Bool, Gen.Bool)

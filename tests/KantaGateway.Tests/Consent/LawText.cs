@@ -124,10 +124,10 @@ static class LawText
                 yield return "§58, §68: not informed with the text in force";
             var permit = person.Declared.OfType<DisclosurePermit>().Where(p => Begun(p, now)).ToList();
             // §50: of who was of age somebody with a mandate spoke, as the person.
-            permit = [.. permit.Select(p => p with { ByCustodian = p.ByCustodian && SaidOn(p) < Birthday(person.Facts, 18) })];
+            permit = [.. permit.Select(p => p with { ByCustodian = p.ByCustodian && !(SaidOn(p) >= Birthday(person.Facts, 18)) })];
             // §51: what a minor able to decide gave, and has not withdrawn, no custodian takes back or shortens.
-            var minors = permit.Where(p => !p.ByCustodian && SaidOn(p) >= Birthday(person.Facts, 12)).ToList();
-            permit.RemoveAll(taken => taken.ByCustodian
+            var minors = permit.Where(p => !p.ByCustodian && !(SaidOn(p) < Birthday(person.Facts, 12))).ToList();
+            permit.RemoveAll(taken => taken.ByCustodian && person.Facts.BirthDate is not null
                 && LastWords(minors.Where(p => IsOfOneMoment(p, taken) ? p.IsActive : p.Order < taken.Order || (p.Order == taken.Order && p.At < taken.At))) is { Count: > 0 } last && last.All(p => p.IsActive && !(p.Until <= now))
                 && (!taken.IsActive || (taken.Until ?? DateTimeOffset.MaxValue) < last.Min(p => p.Until ?? DateTimeOffset.MaxValue)));
             if (permit.Count == 0 || LastWords(permit).Any(p => !p.IsActive || p.Until <= now))
@@ -220,10 +220,12 @@ static class LawText
     private static bool IsPastRetention(PersonFacts facts, DateTimeOffset now) => facts.Deceased is { } died ? died.AddYears(12) <= now
         : facts.BirthDate is not null && Birthday(facts, 120) <= now;
 
-    /// <summary>A birthday begins when it does where the person lives.</summary>
-    public static DateTimeOffset Birthday(PersonFacts facts, int years)
+    /// <summary>A birthday begins when it does where the person lives; null where nobody knows it.</summary>
+    public static DateTimeOffset? Birthday(PersonFacts facts, int years)
     {
-        var midnight = facts.BirthDate!.Value.AddYears(years).ToDateTime(default);
-        return new(midnight, TimeZoneInfo.FindSystemTimeZoneById("Europe/Helsinki").GetUtcOffset(midnight));
+        if (facts.BirthDate is not { } born)
+            return null;
+        var midnight = born.AddYears(years).ToDateTime(default);
+        return new DateTimeOffset(midnight, TimeZoneInfo.FindSystemTimeZoneById("Europe/Helsinki").GetUtcOffset(midnight));
     }
 }
