@@ -135,7 +135,9 @@ public static partial class ConsentDecision
     /// <summary>What is against a declaration whoever makes it; null: nothing.</summary>
     private static DenyReason? Objection(Declaration declaration, Interaction interaction, PolicySnapshot policy, DateTimeOffset now)
     {
-        if (declaration.At > now + Declaration.Skew || declaration.Until <= (declaration.From ?? declaration.At))
+        // One that is over already would give nothing, and end what holds.
+        if (declaration.At > now + Declaration.Skew || declaration.Until <= (declaration.From ?? declaration.At)
+            || (declaration is DisclosurePermit or DisclosureDenial && declaration.IsActive && declaration.IsOver(now)))
             return DenyReason.WrongTime;
         if (declaration is Informing { IsCurrent: false, IsActive: true })
             return DenyReason.UnknownDeclaration;

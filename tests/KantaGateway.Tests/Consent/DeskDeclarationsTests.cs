@@ -258,6 +258,14 @@ public class DeskDeclarationsTests
         Assert.Equal(DenyReason.WrongTime, Reason("system", Permit with { At = Now.AddMinutes(6) }));
         Assert.Equal(DenyReason.WrongTime, Reason("system", Permit with { Until = Now }));
         Assert.Equal(DenyReason.WrongTime, Reason("citizen", new DisclosurePermit { At = Now.AddDays(1) }));
+        // Nor one that is over: it would give nothing, and end what holds. To withdraw one it is.
+        foreach (var (kind, desk) in new[] { ("system", Own), ("citizen", null) })
+            foreach (var over in new Declaration[] { Permit with { RecordedBy = desk, At = Now.AddDays(-2), Until = Now }, new DisclosureDenial { At = Now.AddDays(-2), Until = Now, RecordedBy = desk, IsSigned = true, Target = new DenialTarget.All() } })
+            {
+                Assert.Equal(DenyReason.WrongTime, Reason(kind, over));
+                Assert.Null(Reason(kind, over with { Until = Now.AddTicks(1) }));
+                Assert.Null(Reason(kind, over with { IsActive = false }));
+            }
         Assert.IsType<Decision.Permit>(Decide("system", Permit with { At = Now.AddMinutes(4) }));
     }
 
@@ -416,7 +424,7 @@ public class DeskDeclarationsTests
         Assert.Null(Reason("system", Permit with { Until = Now + tick }));
         Assert.Equal(DenyReason.WrongTime, Reason("system", Permit with { From = Now.AddDays(1), Until = Now.AddDays(1) }));
         Assert.Null(Reason("system", Permit with { From = Now.AddDays(1), Until = Now.AddDays(1) + tick }));
-        Assert.Null(Reason("system", Permit with { From = Now.AddDays(-2), Until = Now.AddDays(-1) }));
+        Assert.Equal(DenyReason.WrongTime, Reason("system", Permit with { From = Now.AddDays(-2), Until = Now.AddDays(-1) }));
     }
 
     [Fact]
