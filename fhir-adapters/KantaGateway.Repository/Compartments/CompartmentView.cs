@@ -108,6 +108,9 @@ sealed class CompartmentView
     /// <summary>Whether entries of care of its controller, which a scope shows, refer to what a Consent would name as its signed form.</summary>
     public bool IsNote(CompartmentRow form, DisclosureScope scope) => WithheldRows.IsNote(_rows, (int)form.Resource, Head, sequence => Shows(sequence, scope));
 
+    /// <summary>Whether a row is a signed form behind a Consent, or is there because of one: it is shown to its register and the person.</summary>
+    public bool IsForm(int sequence) => _rows.Forms(_today) is { } forms && sequence < forms.Length && forms[sequence];
+
     /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
     public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, HiddenFrom(scope, (int)row.Sequence)) && !TellsOfConsents(_rows.FactsOf((int)row.Sequence), scope) && Passes((int)row.Sequence, scope);
 
@@ -157,7 +160,7 @@ sealed class CompartmentView
     public bool IsNonDisclosure => _rows.IsNonDisclosure(_today);
 
     private Hidden HiddenFrom(DisclosureScope scope, int sequence) =>
-        WithheldBy(scope).Of(sequence) | (_rows.Forms(_today) is { } forms && sequence < forms.Length && forms[sequence] ? Hidden.AsForm : Hidden.None);
+        WithheldBy(scope).Of(sequence) | (IsForm(sequence) ? Hidden.AsForm : Hidden.None);
 
     private WithheldRows WithheldBy(DisclosureScope scope)
     {

@@ -54,8 +54,8 @@ sealed class WithheldRows
     /// </summary>
     /// <remarks>
     /// A form is what a Consent of its own controller names as its source, and what is attached to it or has it attached; not what it is only related to: a note of the visit
-    /// at which it was signed stays a note. There because of it are its controller's Provenances and Lists of it, and documents that refer to it and are no notes: nobody hides
-    /// another's entry by naming it, and no entry of care vanishes that refers to one. It stays a form whatever becomes of the Consent.
+    /// at which it was signed stays a note. There because of it is what its controller writes that only speaks of what is stored, be it a Communication, and documents that refer to
+    /// it and are no notes: nobody hides another's entry by naming it, and no entry of care vanishes (none is taken that refers to one). It stays a form whatever becomes of the Consent.
     /// </remarks>
     /// <returns>Null: there are none.</returns>
     public static BitArray? FormsOf(RowTable table, int head) => new Finding(table, Withheld.Nothing, head).Forms();
@@ -71,7 +71,7 @@ sealed class WithheldRows
     public static bool HasParts(string type) => type is "Consent" or "DocumentReference" or "QuestionnaireResponse";
 
     /// <summary>Types that only speak of what is stored: none makes an entry of care of what it refers to.</summary>
-    private static bool SpeaksOfEntries(string type) => type is "Provenance" or "List" or "AuditEvent" or "DocumentManifest" or "Consent" or "Task" or "Communication" || IsForm(type);
+    public static bool SpeaksOfEntries(string type) => type is "Provenance" or "List" or "AuditEvent" or "DocumentManifest" or "Consent" or "Task" or "Communication" || IsForm(type);
 
     /// <summary>Finds them in time linear in rows and references.</summary>
     public static WithheldRows Of(RowTable table, Withheld withheld, int head)
@@ -154,8 +154,8 @@ sealed class WithheldRows
         }
 
         /// <summary>Whether what refers to a form is there because of it; of a document of its controller, if it is no note.</summary>
-        private bool IsThereFor(int referrer) => table.TypeOf(table.FactsOf(referrer)) is var type && (type is "Provenance" or "List"
-            || (IsForm(type) && !IsNote(table.FactsOf(referrer).First, static _ => true)));
+        private bool IsThereFor(int referrer) => table.TypeOf(table.FactsOf(referrer)) is var type && SpeaksOfEntries(type)
+            && (!IsForm(type) || !IsNote(table.FactsOf(referrer).First, static _ => true));
 
         private void AddParts(int first, HashSet<int> forms)
         {

@@ -2,6 +2,7 @@ using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Search;
+using KantaGateway.Repository.Compartments;
 
 namespace KantaGateway.Repository.Interactions;
 
@@ -14,6 +15,9 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
     /// <summary>Companions of this write, each with a row that refers to it.</summary>
     public Dictionary<StagedRow, StagedRow> Referrers { get; } = [];
 
+    /// <summary>What rows of this write refer to in it, and the FHIRPath of each reference.</summary>
+    private readonly List<(StagedRow From, StagedRow To, string Expression)> _within = [];
+
     /// <summary>Follows every reference, and says in the unit's issues which lead nowhere.</summary>
     public void Check()
     {
@@ -22,6 +26,7 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
                 CheckReferences(staged);
         foreach (var staged in unit.Staged())
             CheckBelonging(staged);
+        CheckForms();
     }
 
     private void CheckReferences(StagedRow staged)
@@ -68,7 +73,7 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
         if (!isDirectory)
             foreach (var (type, id, expression) in References.Mentions(staged.Content!, publicBase, unit.Root(staged.Operation)))
                 if (unit.StagedById.TryGetValue($"{type}/{id}", out var other))
-                    staged.ShownWith.Add(other);
+                    ShowWith(other, expression);
                 else if (unit.CurrentOf(type, id, unit.Own) is { Deleted: false } stored)
                     staged.Targets.Add((stored, expression));
                 else if (unit.AnyOf(type, id) is { Deleted: false } unseen)
@@ -92,7 +97,7 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
             }
             else if (unit.StagedById.TryGetValue($"{type}/{id}", out var other) && other.Content is not null)
             {
-                staged.ShownWith.Add(other);
+                ShowWith(other, expression);
                 if (ResourceTypes.PlaceOf(type) == ResourcePlace.Companion)
                 {
                     Referrers.TryAdd(other, staged);
@@ -126,7 +131,43 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
                 && expression.Contains(place, StringComparison.Ordinal);
         }
 
+        void ShowWith(StagedRow other, string expression)
+        {
+            staged.ShownWith.Add(other);
+            _within.Add((staged, other, expression));
+        }
+
         void Wrong(string sentence, string expression, string? code = null) => unit.Issues.Add(new(sentence, expression, code));
+    }
+
+    /// <summary>
+    /// No entry of care refers to a signed form, or to what is there because of one: to nobody else the form exists, and a reference that leads nowhere tells that
+    /// something was declared (EHDS Art. 8). What only speaks of what is stored is hidden with the form (<see cref="WithheldRows.FormsOf"/>). Whoever does not see the form has
+    /// been answered as if it were absent.
+    /// </summary>
+    private void CheckForms()
+    {
+        var telling = new HashSet<StagedRow>();
+        var open = new Queue<StagedRow>();
+        foreach (var staged in unit.Staged())
+            foreach (var (target, expression) in staged.Targets)
+                if (target.Controller == staged.Target.Controller && staged.Target.View.IsForm((int)target.Sequence))
+                    Tells(staged, target.Type, expression);
+        while (open.TryDequeue(out var told))
+            foreach (var (from, _, expression) in _within.Where(w => w.To == told))
+                Tells(from, told.Operation.Type, expression);
+
+        void Tells(StagedRow staged, string type, string expression)
+        {
+            if (!WithheldRows.SpeaksOfEntries(staged.Operation.Type) || (staged.Replaces is { } before && IsNote(before, staged.Target)))
+                unit.Issues.Add(new($"This {type} is the signed form of a declaration, or tells of one: only the person and this register see it, and no entry of care refers to it. Leave the reference out; what care needs of it is stored by itself.",
+                    expression, "business-rule"));
+            else if (telling.Add(staged))
+                open.Enqueue(staged);
+        }
+
+        // What entries of care refer to would stay, or be missing to them; what is hidden already is not hidden by this.
+        static bool IsNote(CompartmentRow row, WriteTarget target) => !target.View.IsForm((int)row.Sequence) && target.View.IsNote(row, target.Referable);
     }
 
     private bool TryFindConditional(ReferenceAt reference, out string? id)

@@ -164,9 +164,9 @@ public sealed class SignedFormTests : IAsyncLifetime
             (await _other.GetAsync(seen)).Is(HttpStatusCode.OK);
     }
 
-    /// <summary>Another clinic's entry is its own, and an entry of care is one whatever it refers to; only what is there because of the form goes with it.</summary>
+    /// <summary>Another clinic's entry is its own; what only speaks of the form goes with it.</summary>
     [Fact]
-    public async Task Entries_of_care_that_refer_to_a_form_stay_and_so_does_all_that_another_clinic_wrote()
+    public async Task What_another_clinic_wrote_of_a_form_stays_and_what_only_speaks_of_it_is_hidden_with_it()
     {
         var form = await FormAsync("QuestionnaireResponse");
         var third = _world.As(_aurora.Grant.Compartment, "1.2.246.10.99000033", Breadth.Disclosed);
@@ -176,25 +176,75 @@ public sealed class SignedFormTests : IAsyncLifetime
         string[] about = ["Provenance/" + await _aurora.StoreAsync(ProvenanceOf(form)), "List/" + await _aurora.StoreAsync(ListOf(form))];
         var rendition = Document(null);
         rendition["context"] = new JsonObject { ["related"] = new JsonArray(Some.To(form)) };
-        about = [.. about, "DocumentReference/" + await _aurora.StoreAsync(rendition), "List/" + await _aurora.StoreAsync(ListOf(about[1]))];
+        about = [.. about, "DocumentReference/" + await _aurora.StoreAsync(rendition), "List/" + await _aurora.StoreAsync(ListOf(about[1])),
+            "Communication/" + await _aurora.StoreAsync(CommunicationAbout(form)), "DocumentManifest/" + await _aurora.StoreAsync(ManifestOf(form))];
 
         // It is no note by what another clinic says of it.
         theirs = [.. theirs, "Observation/" + await writer.StoreAsync(ObservationFrom(about[2]))];
 
         await _desk.StoreAsync(Naming(form));
-        string[] stays = [.. theirs, "Observation/" + await _aurora.StoreAsync(ObservationFrom(form))];
+        about = [.. about, "Communication/" + await _aurora.StoreAsync(CommunicationAbout(form)), "DocumentManifest/" + await _aurora.StoreAsync(ManifestOf(form)),
+            "Communication/" + await _aurora.StoreAsync(CommunicationAbout(about[^1]))];
 
-        foreach (var seen in stays)
+        foreach (var seen in theirs)
             (await third.GetAsync(seen)).Is(HttpStatusCode.OK);
         foreach (var hidden in (string[])[form, .. about])
         {
             (await third.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
             (await _aurora.GetAsync(hidden)).Is(HttpStatusCode.OK);
         }
-        foreach (var road in (string[])["Observation?_include=Observation:derived-from", "List?_include=List:item", $"Patient/{third.PatientId}/$everything"])
+        foreach (var road in (string[])["Observation?_include=Observation:derived-from", "List?_include=List:item", "Communication", "DocumentManifest", $"Patient/{third.PatientId}/$everything"])
         {
             var reply = (await third.GetAsync(road)).Is(HttpStatusCode.OK);
-            Assert.DoesNotContain(form.Split('/')[1], reply.Ids);
+            foreach (var hidden in (string[])[form, .. about])
+                Assert.DoesNotContain(hidden.Split('/')[1], reply.Ids);
+        }
+    }
+
+    /// <summary>A reference that leads nowhere tells that there is something: its own clinic is told to leave it out, others are answered as to what is absent.</summary>
+    [Fact]
+    public async Task An_entry_of_care_that_refers_to_a_form_or_to_what_speaks_of_one_is_refused_to_its_clinic()
+    {
+        var form = await FormAsync("DocumentReference");
+        var (list, note) = ("List/" + await _aurora.StoreAsync(ListOf(form)), await FormAsync("DocumentReference"));
+        var finding = await _aurora.StoreAsync(ObservationFrom(note));
+        var absent = "DocumentReference/" + Guid.NewGuid();
+        var writer = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed);
+        await writer.StoreAsync(Some.Patient());
+        await _desk.StoreAsync(Naming(form));
+
+        Refused(await _aurora.CreateAsync(ObservationFrom(form)), "Observation.derivedFrom[0]");
+        var focused = Some.Observation(_aurora.PatientId);
+        focused["focus"] = new JsonArray(Some.To(list));
+        Refused(await _aurora.CreateAsync(focused), "Observation.focus[0]");
+        // What names it in an extension tells of it too.
+        var naming = Some.Observation(_aurora.PatientId);
+        naming["extension"] = new JsonArray(new JsonObject { ["url"] = "https://kanta.example/lomake", ["valueUri"] = $"{RepositoryWorld.Base}/{form}" });
+        Refused(await _aurora.CreateAsync(naming), "Observation.extension[0]");
+        // Through what comes with it.
+        focused["focus"] = new JsonArray(Some.To(Text));
+        Refused(await _aurora.TransactAsync(Some.Transaction(("POST", "Observation", focused, null), ("POST", "List", ListOf(form), Text))), "Bundle.entry[0].resource.focus[0]");
+        var stored = (await _aurora.GetAsync("Observation/" + finding)).Is(HttpStatusCode.OK);
+        var changed = stored.Json;
+        changed["focus"] = new JsonArray(Some.To(form));
+        Refused(await _aurora.UpdateAsync(changed, stored.ETag), "Observation.focus[0]");
+        // A note does not become what only tells of a form.
+        var read = (await _aurora.GetAsync(note)).Is(HttpStatusCode.OK);
+        changed = read.Json;
+        changed["context"] = new JsonObject { ["related"] = new JsonArray(Some.To(form)) };
+        Refused(await _aurora.UpdateAsync(changed, read.ETag), "DocumentReference.context.related[0]");
+        (await _other.GetAsync(note)).Is(HttpStatusCode.OK);
+
+        var toHidden = await writer.CreateAsync(ObservationFrom(form));
+        Assert.Equal((HttpStatusCode.UnprocessableEntity, IssuesOf(await writer.CreateAsync(ObservationFrom(absent)))), (toHidden.Status, IssuesOf(toHidden)));
+
+        static string IssuesOf(Reply reply) => reply.Json["issue"]!.ToJsonString();
+
+        static void Refused(Reply reply, string at)
+        {
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, reply.Status);
+            Assert.Contains(at, (string)reply.Json["issue"]![0]!["expression"]![0]!, StringComparison.Ordinal);
+            Assert.Contains("Leave the reference out", reply.Text, StringComparison.Ordinal);
         }
     }
 
@@ -258,6 +308,17 @@ public sealed class SignedFormTests : IAsyncLifetime
     {
         ["resourceType"] = "List", ["status"] = "current", ["mode"] = "working", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
         ["entry"] = new JsonArray(new JsonObject { ["item"] = Some.To(item) }),
+    };
+
+    private JsonObject CommunicationAbout(string what) => new()
+    {
+        ["resourceType"] = "Communication", ["status"] = "completed", ["subject"] = Some.To("Patient/" + _aurora.PatientId), ["about"] = new JsonArray(Some.To(what)),
+        ["payload"] = new JsonArray(new JsonObject { ["contentString"] = "Kieltolomake arkistoitu" }),
+    };
+
+    private JsonObject ManifestOf(string content) => new()
+    {
+        ["resourceType"] = "DocumentManifest", ["status"] = "current", ["subject"] = Some.To("Patient/" + _aurora.PatientId), ["content"] = new JsonArray(Some.To(content)),
     };
 
     private JsonObject ObservationFrom(string source)
