@@ -116,20 +116,25 @@ sealed class WithheldRows
         public BitArray? Forms()
         {
             var forms = new HashSet<int>();
+            // Each with the row that made a form of it, earliest first.
+            var found = new PriorityQueue<int, int>();
             foreach (var first in table.FirstsOf("Consent", head))
-                AddParts(first, forms);
+                AddParts(first, since: 0);
+            while (found.TryDequeue(out var form, out var since))
+            {
+                if (!forms.Add(form))
+                    continue;
+                AddParts(form, since);
+                if (!IsContent(form))
+                    continue;
+                // A content lies in its documents, and they have others: of a form none is shown. A document that takes up the content of a form
+                // afterwards, as a letter may, makes none of what else it has.
+                foreach (var document in table.FirstsOf("DocumentReference", head))
+                    if (IsOfOne(form, document) && PartsOf(document).Any(part => part.First == form && part.Since < since))
+                        found.Enqueue(document, since);
+            }
             if (forms.Count == 0)
                 return null;
-            // A content lies in its documents, and they have others: of a form none is shown.
-            for (var known = 0; known < forms.Count;)
-            {
-                known = forms.Count;
-                foreach (var form in forms.ToArray())
-                    AddParts(form, forms);
-                foreach (var document in table.FirstsOf("DocumentReference", head))
-                    if (!forms.Contains(document) && PartsOf(document).Any(part => IsContent(part) && forms.Contains(part) && IsOfOne(part, document)))
-                        forms.Add(document);
-            }
             var rows = new BitArray(head + 1);
             for (var sequence = 1; sequence <= head; sequence++)
                 rows[sequence] = forms.Contains(table.FactsOf(sequence).First);
@@ -144,11 +149,18 @@ sealed class WithheldRows
                         open.Push(table.FactsOf(referrer).First);
                 }
             return rows;
+
+            void AddParts(int first, int since)
+            {
+                foreach (var part in PartsOf(first))
+                    if (IsForm(table.TypeOf(table.FactsOf(part.First))) && IsOfOne(part.First, first))
+                        found.Enqueue(part.First, Math.Max(since, part.Since));
+            }
         }
 
         public bool IsNote(int resource, Func<int, bool> shows)
         {
-            var about = IsContent(resource) ? table.FirstsOf("DocumentReference", head).Where(document => IsOfOne(resource, document) && PartsOf(document).Contains(resource)) : [];
+            var about = IsContent(resource) ? table.FirstsOf("DocumentReference", head).Where(document => IsOfOne(resource, document) && PartsOf(document).Any(part => part.First == resource)) : [];
             return about.Prepend(resource).SelectMany(its => Referrers[its]).Any(referrer => IsOfOne(referrer, resource) && !SpeaksOfEntries(table.TypeOf(table.FactsOf(referrer)))
                 && table.NewestOf(referrer, head) == referrer && shows(referrer));
         }
@@ -157,15 +169,11 @@ sealed class WithheldRows
         private bool IsThereFor(int referrer) => table.TypeOf(table.FactsOf(referrer)) is var type && SpeaksOfEntries(type)
             && (!IsForm(type) || !IsNote(table.FactsOf(referrer).First, static _ => true));
 
-        private void AddParts(int first, HashSet<int> forms)
-        {
-            foreach (var part in PartsOf(first))
-                if (IsForm(table.TypeOf(table.FactsOf(part))) && IsOfOne(part, first))
-                    forms.Add(part);
-        }
-
-        /// <summary>What a resource has consisted of in any of its versions up to the head; of one of which that was not kept, all that it refers to.</summary>
-        private IEnumerable<int> PartsOf(int first)
+        /// <summary>
+        /// What a resource has consisted of in any of its versions up to the head, each with the version; of one of which that was not kept, all that it
+        /// refers to.
+        /// </summary>
+        private IEnumerable<(int First, int Since)> PartsOf(int first)
         {
             if (!HasParts(table.TypeOf(table.FactsOf(first))))
                 yield break;
@@ -174,7 +182,7 @@ sealed class WithheldRows
                 var facts = table.FactsOf(version);
                 foreach (var part in table.ExtrasOf(facts).Labels?.About ?? table.TargetsOf(facts).ToArray())
                     if (part <= head)
-                        yield return part;
+                        yield return (part, version);
             }
         }
 

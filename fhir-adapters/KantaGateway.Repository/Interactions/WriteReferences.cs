@@ -151,8 +151,15 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
         var open = new Queue<StagedRow>();
         foreach (var staged in unit.Staged())
             foreach (var (target, expression) in staged.Targets)
-                if (target.Controller == staged.Target.Controller && staged.Target.View.IsForm((int)target.Sequence))
-                    Tells(staged, target.Type, expression);
+                if (IsForm(target, staged.Target))
+                {
+                    var isHidden = staged.Replaces is { } before && IsForm(before, staged.Target);
+                    if (!isHidden && target.Type == "Binary" && staged.Content is DocumentReference document && HasOthers(document, staged.Target))
+                        unit.Issues.Add(new("This Binary is the signed form of a declaration: only the person and this register see it, and what has it attached. Leave it out of a document that has other contents.",
+                            expression, "business-rule"));
+                    else
+                        Tells(staged, target.Type, expression);
+                }
         while (open.TryDequeue(out var told))
             foreach (var (from, _, expression) in _within.Where(w => w.To == told))
                 Tells(from, told.Operation.Type, expression);
@@ -168,6 +175,17 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
 
         // What entries of care refer to would stay, or be missing to them; what is hidden already is not hidden by this.
         static bool IsNote(CompartmentRow row, WriteTarget target) => !target.View.IsForm((int)row.Sequence) && target.View.IsNote(row, target.Referable);
+
+        static bool IsForm(CompartmentRow row, WriteTarget target) => row.Controller == target.Controller && target.View.IsForm((int)row.Sequence);
+
+        // Whether a document has contents of its own beside those of forms.
+        bool HasOthers(DocumentReference document, WriteTarget target)
+        {
+            var attached = document.Content.FindAll(content => content.Attachment is { Url: not null } or { Data: not null });
+            var forms = attached.Count(content => content.Attachment.Url is { } url && References.TryReadLocal(url, out var type, out var id)
+                && unit.CurrentOf(type!, id!, target) is { } row && IsForm(row, target));
+            return forms > 0 && forms < attached.Count;
+        }
     }
 
     private bool TryFindConditional(ReferenceAt reference, out string? id)

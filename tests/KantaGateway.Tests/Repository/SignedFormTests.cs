@@ -273,6 +273,44 @@ public sealed class SignedFormTests : IAsyncLifetime
         (await _other.GetAsync(named)).Is(HttpStatusCode.NotFound);
     }
 
+    /// <summary>A discharge letter may have the scanned form attached: it would vanish with it, and so would what else it has.</summary>
+    [Fact]
+    public async Task A_document_that_takes_up_the_content_of_a_form_afterwards_makes_no_form_of_what_else_it_has()
+    {
+        var (scan, letter) = ("Binary/" + await _aurora.StoreAsync(Binary()), "Binary/" + await _aurora.StoreAsync(Binary()));
+        await _desk.StoreAsync(Naming(scan));
+        foreach (var other in (JsonObject[])[new() { ["url"] = letter }, new() { ["data"] = "S2lyamU=" }])
+        {
+            var refused = await _aurora.CreateAsync(With(Document(scan), other));
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.Status);
+            Assert.Equal("DocumentReference.content[0].attachment.url", (string)refused.Json["issue"]![0]!["expression"]![0]!);
+        }
+        // What consists of the form alone speaks of it.
+        var late = "DocumentReference/" + await _aurora.StoreAsync(Document(scan));
+        (await _other.GetAsync(late)).Is(HttpStatusCode.NotFound);
+
+        var read = (await _aurora.GetAsync(late)).Is(HttpStatusCode.OK);
+        (await _aurora.UpdateAsync(With(read.Json.AsObject(), new() { ["url"] = letter }), read.ETag)).Is(HttpStatusCode.OK);
+        await _desk.StoreAsync(Naming(scan));
+
+        (await _other.GetAsync(letter)).Is(HttpStatusCode.OK);
+        foreach (var hidden in (string[])[scan, late])
+        {
+            (await _other.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+            (await _person.GetAsync(hidden)).Is(HttpStatusCode.OK);
+        }
+        // It is one when it is named itself.
+        await _desk.StoreAsync(Naming(late));
+        (await _other.GetAsync(letter)).Is(HttpStatusCode.NotFound);
+
+        static JsonObject With(JsonObject document, JsonObject attachment)
+        {
+            attachment["contentType"] = "text/plain";
+            document["content"]!.AsArray().Add(new JsonObject { ["attachment"] = attachment });
+            return document;
+        }
+    }
+
     private async Task<string> FormAsync(string type) => $"{type}/" + await _aurora.StoreAsync(type switch
     {
         "Binary" => Binary(),
