@@ -136,19 +136,26 @@ sealed class CompartmentView
         return scope.Passes(type, entry, isOwn);
     }
 
-    /// <summary>Whether a content is that of a document which the scope shows; in the own register also where it is of none.</summary>
+    /// <summary>
+    /// Whether a content is that of a document which the scope shows, in any version; in the own register also where it is of none. What a document has had
+    /// is its own when it has another content, and when it is deleted.
+    /// </summary>
     private bool IsOfDocument(int content, DisclosureScope scope, bool isOwn)
     {
         var isOfNone = true;
         foreach (var first in _rows.FirstsOf("DocumentReference", Head))
         {
-            var newest = _rows.NewestOf(first, Head);
             // Only a document of the same register is the content's own: anybody's may name it.
-            if (_rows.FactsOf(newest).Register != _rows.FactsOf(content).Register || !_rows.TargetsOf(_rows.FactsOf(newest)).Contains(content))
+            if (_rows.FactsOf(first).Register != _rows.FactsOf(content).Register)
                 continue;
-            if (Shows(newest, scope))
-                return true;
-            isOfNone = false;
+            for (var version = _rows.NewestOf(first, Head); version > 0; version = _rows.FactsOf(version).Previous)
+            {
+                if (!_rows.TargetsOf(_rows.FactsOf(version)).Contains(content))
+                    continue;
+                if (Shows(version, scope))
+                    return true;
+                isOfNone = false;
+            }
         }
         return isOwn && isOfNone;
     }

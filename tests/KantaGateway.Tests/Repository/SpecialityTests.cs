@@ -74,6 +74,30 @@ public sealed class SpecialityTests : IAsyncLifetime
         (await own.GetAsync("DocumentReference/" + foreignDocument)).Is(HttpStatusCode.NotFound);
     }
 
+    /// <summary>What a document has had is its own, also when it has another content, and when it is deleted.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_content_that_only_an_earlier_version_has_is_reached_as_that_version_is(bool deletes)
+    {
+        var own = _aurora.With(s => s with { FiltersOfOwn = [new("DocumentReference", ["setting=" + Uri.EscapeDataString("http://snomed.info/sct|" + Own)], reads: true)] });
+        foreach (var (setting, expected) in ((string, HttpStatusCode)[])[(Own, HttpStatusCode.OK), (Foreign, HttpStatusCode.NotFound)])
+        {
+            var (document, content) = await StoreAsync(_aurora, setting);
+            var stored = (await _aurora.GetAsync("DocumentReference/" + document)).Is(HttpStatusCode.OK);
+            var changed = Document(_aurora, await _aurora.StoreAsync(Binary()), setting);
+            changed["id"] = document;
+            (await _aurora.UpdateAsync(changed, stored.ETag)).Is(HttpStatusCode.OK);
+            if (deletes)
+                (await _aurora.DeleteAsync("DocumentReference/" + document)).Is(HttpStatusCode.NoContent);
+            foreach (var reader in (Caller[])[own, _limited])
+            {
+                (await reader.GetAsync("Binary/" + content)).Is(expected);
+                (await reader.GetAsync($"DocumentReference/{document}/_history/{(string)stored.Json["meta"]!["versionId"]!}")).Is(expected);
+            }
+        }
+    }
+
     /// <summary>Who has a limited task archives what it does, whichever speciality the document names; what is not reached is not changed.</summary>
     [Fact]
     public async Task What_is_archived_is_not_narrowed_and_what_is_not_reached_is_not_changed()
