@@ -63,6 +63,9 @@ public sealed record ServiceEvent(string? Oid, string Controller, string Status,
 
     /// <summary>Whether it proves a care relationship at this time (Act 703/2023 §9, §57).</summary>
     public bool IsOpenAt(DateTimeOffset at) => CanProve && Opens <= at && at < Closes;
+
+    /// <summary>Whether it is a visit that goes on by what it says itself, and proves nothing only because nobody has written it for so long.</summary>
+    internal bool IsStaleAt(DateTimeOffset at) => Kind == CareEventKind.Encounter && CanProve && Opens <= at && Closes <= at && !(End <= at);
 }
 
 /// <summary>Proof of treatment: an open service event of the organisation, as the repository holds it (§9, §57).</summary>
@@ -117,6 +120,9 @@ sealed class CareEvents
 
     /// <inheritdoc cref="PolicySnapshot.RelationshipOf"/>
     public CareRelationship? RelationshipOf(string organisation, string? oid, DateTimeOffset at, string? unit) => Of(organisation, unit).RelationshipAt(oid, at);
+
+    /// <inheritdoc cref="PolicySnapshot.IsStale"/>
+    public bool IsStale(string organisation, string oid, DateTimeOffset at) => Of(organisation, null).IsStale(oid, at);
 
     /// <inheritdoc cref="PolicySnapshot.TreatmentIn"/>
     public Treatment TreatmentIn(string organisation, string register, DateTimeOffset at) => Of(organisation, null).TreatmentIn(register, at);
@@ -213,13 +219,28 @@ sealed class CareEvents
         /// <summary>An Encounter and its booking may bear one OID: each that is open counts.</summary>
         private (ServiceEvent?, string?, ProtectedService) Named(string oid, DateTimeOffset at)
         {
-            var byOid = _byOid ??= _events.Where(e => e.Oid is not null).GroupBy(e => e.Oid!).ToDictionary(g => g.Key, g => g.ToArray());
             var (proof, register, services) = ((ServiceEvent?)null, (string?)Register.Patient, ProtectedService.None);
-            if (byOid.TryGetValue(oid, out var named))
-                foreach (var e in named)
-                    if (e.IsOpenAt(at))
-                        (proof, register, services) = (proof ?? e, Among(register, e.Register), services | e.Services);
+            foreach (var e in Bearing(oid))
+                if (e.IsOpenAt(at))
+                    (proof, register, services) = (proof ?? e, Among(register, e.Register), services | e.Services);
             return (proof, register, services);
+        }
+
+        public bool IsStale(string oid, DateTimeOffset at)
+        {
+            var stale = false;
+            foreach (var e in Bearing(oid))
+                if (e.IsOpenAt(at))
+                    return false;
+                else
+                    stale |= e.IsStaleAt(at);
+            return stale;
+        }
+
+        private ServiceEvent[] Bearing(string oid)
+        {
+            var byOid = _byOid ??= _events.Where(e => e.Oid is not null).GroupBy(e => e.Oid!).ToDictionary(g => g.Key, g => g.ToArray());
+            return byOid.TryGetValue(oid, out var named) ? named : [];
         }
 
         /// <summary>The one employer's register among those of open events; null once there are two.</summary>

@@ -43,7 +43,7 @@ public static partial class ConsentDecision
         // What is looked for on the way would be shown by whether it is found.
         if (interaction.Needs.Any(static need => need.Letter != 'c'))
             return Decision.Deny.Of(DenyReason.DeclarationByCriteria);
-        if (interaction.ServiceEvent is not null && relationship is null)
+        if (NamesNoVisit(requester, interaction, policy, relationship, now))
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
         var organisation = requester.Organisation.ToString();
         var (rule, reason) = declaration is AccessRecord record

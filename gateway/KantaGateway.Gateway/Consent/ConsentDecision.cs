@@ -109,8 +109,7 @@ public static partial class ConsentDecision
         if (!isEmergency && requester.PurposeOfUse != "TREAT")
             return Decision.Deny.Of(DenyReason.PurposeNotServed);
 
-        // The named service event must be one that proves treatment (§57). The answer depends on the requester's own events alone.
-        if (interaction.ServiceEvent is not null && relationship is null)
+        if (NamesNoVisit(requester, interaction, policy, relationship, now))
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
         var register = RegisterOf(requester, interaction, relationship);
         if (register is null && interaction.IsWrite)
@@ -202,6 +201,13 @@ public static partial class ConsentDecision
         }
     }
 
+    /// <summary>
+    /// Whether a service event is named that is no visit of the organisation's that goes on (§57). The answer depends on the requester's own events alone. One that is only
+    /// stale is no reason to refuse what stays in the own register (§9), the next version of its Encounter above all: it proves no care relationship, and opens nothing.
+    /// </summary>
+    private static bool NamesNoVisit(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now) =>
+        interaction.ServiceEvent is { } named && relationship is null && !policy.IsStale(requester.Organisation.ToString(), named, now);
+
     /// <summary>Whether the professional has lost the right to emergencies: for all until every overdue review is made, for one who was misused for good.</summary>
     private static bool EmergenciesRest(Requester requester, PolicyState state, DateTimeOffset now)
     {
@@ -274,6 +280,7 @@ public static partial class ConsentDecision
     }
 
     /// <summary>Which register of the requester's organisation is meant; null: occupational care that has not said for which employer, and does not treat for just one (§18).</summary>
+    /// <remarks>A stale event names none, for it proves no treatment: the employer is named, as before and after any visit.</remarks>
     private static string? RegisterOf(Requester requester, Interaction interaction, CareRelationship? relationship) =>
         requester.ControllerKind != ControllerKind.Occupational ? Register.Patient
         : interaction.Employer is { } employer ? Register.Occupational(employer)

@@ -39,7 +39,9 @@ public enum DenyReason
     /// <summary>The purpose of use is not one that this gateway serves.</summary>
     PurposeNotServed,
 
-    /// <summary>The named service event is not an open one of the requester's organisation for this person (§57).</summary>
+    /// <summary>
+    /// The named service event is not one of the requester's organisation for this person that goes on, or none is open where treatment has to be proven (§57).
+    /// </summary>
     NoOpenServiceEvent,
 
     /// <summary>Somebody else's record.</summary>

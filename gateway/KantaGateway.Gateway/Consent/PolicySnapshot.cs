@@ -189,6 +189,12 @@ public sealed class PolicySnapshot
     /// <summary>The emergency that a professional has recorded and that is not over (§54.2); null: none.</summary>
     public EmergencyAccess? EmergencyOf(string? professional, string organisation, DateTimeOffset now) => At(now).EmergencyOf(professional, organisation, now);
 
+    /// <summary>Whether an event of the organisation is one that it has begun and not ended, and that proves nothing only because nobody has written it for <see cref="ServiceEvent.Lasts"/>.</summary>
+    /// <param name="organisation">OID of the requester's organisation.</param>
+    /// <param name="oid">OID of the service event.</param>
+    /// <param name="at">Time of the request, UTC.</param>
+    internal bool IsStale(string organisation, string oid, DateTimeOffset at) => _events.IsStale(organisation, oid, at);
+
     /// <summary>Whether the organisation treats the person in this of its registers for employers (§18).</summary>
     internal Treatment TreatmentIn(string organisation, string register, DateTimeOffset at) => _events.TreatmentIn(organisation, register, at);
 

@@ -26,6 +26,10 @@ public sealed class BadInputTests
         [new(Named, Own, "entered-in-error", null, null)],
         [new(Named, Own, "in-progress", Now.AddDays(-1), Now)],
         [new(Named, Own, "in-progress", Now.AddTicks(1), null)],
+        [new(Named, Aurora, "in-progress", Now.AddDays(-40), null)],
+        [new(Named, Own, "in-progress", Now.AddDays(-40), Now)],
+        [new(Named, Own, "finished", Now.AddDays(-40), null)],
+        [new(Named, Own, "booked", Now.AddDays(-40), Now.AddDays(-1)) { Kind = CareEventKind.Appointment }],
         [new(Named, Own, "booked", Now.AddHours(25), null) { Kind = CareEventKind.Appointment }],
         [],
     ];
@@ -37,6 +41,24 @@ public sealed class BadInputTests
             foreach (var events in BadEvents)
                 foreach (var interaction in new[] { InteractionKind.Search, InteractionKind.Read, InteractionKind.Create })
                     Assert.Equal(Decision.Deny.Of(DenyReason.NoOpenServiceEvent), Decide(purpose, interaction, [Open, .. events], Named));
+    }
+
+    /// <summary>§9: a stay that nobody has written for thirty days proves no treatment; the ward that names it reads, archives and writes it again.</summary>
+    [Fact]
+    public void An_own_visit_that_is_only_stale_leaves_the_own_register_as_if_none_were_named()
+    {
+        var stale = new ServiceEvent(Named, Own, "in-progress", Now.AddDays(-31), Now.AddTicks(1)) { StoredAt = Now - ServiceEvent.Lasts, Services = ProtectedService.Psychiatry };
+        foreach (var purpose in new[] { "TREAT", "ETREAT" })
+            foreach (var kind in new[] { InteractionKind.Search, InteractionKind.Read, InteractionKind.Create, InteractionKind.Update })
+            {
+                var named = Assert.IsType<Decision.Permit>(Decide(purpose, kind, [stale], Named));
+                Assert.Contains(Rule.NoCareRelationship, named.Rules);
+                Assert.Equal((Breadth.OwnRegister, ProtectedService.None), (named.Scope.Breadth, named.Scope.Withheld.SeenServices));
+                Assert.Equal(Assert.IsType<Decision.Permit>(Decide(purpose, kind, [stale], null)).Scope, named.Scope);
+                // Nor is it another one's proof; and written again it is one.
+                Assert.Equal(named.Scope, Assert.IsType<Decision.Permit>(Decide(purpose, kind, [Open, stale], Named)).Scope);
+                Assert.Equal(Breadth.Disclosed, Assert.IsType<Decision.Permit>(Decide(purpose, kind, [stale with { StoredAt = Now }], Named)).Scope.Breadth);
+            }
     }
 
     [Fact]

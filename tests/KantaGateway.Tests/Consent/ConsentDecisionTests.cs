@@ -87,7 +87,8 @@ public class ConsentDecisionTests
             Text("eventServices") is { } services ? Enum.Parse<ProtectedService>(services) : ProtectedService.None,
             new(Text("born") is { } born ? DateOnly.Parse(born, CultureInfo.InvariantCulture) : null,
                 Text("died") is { } died ? DateTimeOffset.Parse(died + "T00:00Z", CultureInfo.InvariantCulture) : null),
-            Text("treatedFor") is { } employer ? Register.Occupational(employer) : Register.Patient);
+            Text("treatedFor") is { } employer ? Register.Occupational(employer) : Register.Patient,
+            vector.TryGetProperty("stale", out _) ? ConsentWorld.Now - ServiceEvent.Lasts : null);
 
         return ConsentWorld.Decide(requester, interaction, policy);
 

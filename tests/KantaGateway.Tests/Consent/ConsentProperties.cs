@@ -130,6 +130,19 @@ public class ConsentProperties
             Events = [.. person.Events.Select(e => e with { End = e.Kind == CareEventKind.Encounter ? Now.AddYears(70) : e.End })],
         }).Policy, entry, Now.AddDays(33)), iter: Cases / 6);
 
+    /// <summary>§9, §57: it refuses nothing of the own register and proves nothing for others'.</summary>
+    [Fact]
+    public void Naming_a_visit_that_is_only_stale_shows_what_the_law_shows_without_treatment() => Gen.Select(People, ProfessionalsAlone, Entries, OneOf("in-progress", "onleave", "finished"), OneOf(-29, -30, -31, -400), OneOf<int?>(null, 0, 1))
+        .Sample((person, asker, entry, status, days, end) =>
+        {
+            var organisation = asker.Requester.Organisation.ToString();
+            ServiceEvent visit = new("2.999.1.14.9", organisation, status, Now.AddDays(-500), end is { } hours ? Now.AddHours(hours) : null) { StoredAt = Now.AddDays(days), Services = ProtectedService.Psychiatry };
+            var (with, named) = (person with { Events = [.. person.Events, visit] }, asker with { Interaction = asker.Interaction with { ServiceEvent = visit.Oid } });
+            var unnamed = asker with { Interaction = asker.Interaction with { ServiceEvent = null } };
+            return Sees(named, with, entry) == LawText.Shows(named, with, entry, Now)
+                && (days == -29 || !Sees(named, with, entry) || Sees(unnamed, person with { Events = [] }, entry));
+        }, iter: Cases / 3);
+
     [Fact]
     public void A_narrower_task_never_sees_more_than_broad_care() => Gen.Select(People, ProfessionalsAlone, Entries)
         .Sample((person, asker, entry) => !Sees(asker, person, entry)

@@ -86,9 +86,9 @@ static class ConsentWorld
 
     private static DisclosureDenial Denial(DenialTarget target) => new() { Id = "c3", VersionId = "v1", At = Now.AddDays(-1), Target = target };
 
-    public static PolicySnapshot Policy(IEnumerable<string> declared, bool open, ProtectedService services = ProtectedService.None, PersonFacts? person = null, string register = Register.Patient) =>
+    public static PolicySnapshot Policy(IEnumerable<string> declared, bool open, ProtectedService services = ProtectedService.None, PersonFacts? person = null, string register = Register.Patient, DateTimeOffset? stored = null) =>
         PolicySnapshot.Compile(7, declared.Select(Declared),
-            open ? [new ServiceEvent(OwnEvent, Revontuli.ToString(), "in-progress", Now.AddHours(-1), null) { Services = services, Register = register }] : [], person);
+            open ? [new ServiceEvent(OwnEvent, Revontuli.ToString(), "in-progress", Now.AddHours(-1), null) { Services = services, Register = register, StoredAt = stored }] : [], person);
 
     public static Interaction Interaction(InteractionKind kind, string type, bool directory = false, string? serviceEvent = null, string? declares = null) =>
         InteractionOf(kind, type, directory, serviceEvent, declares is null ? null : Declared(declares));

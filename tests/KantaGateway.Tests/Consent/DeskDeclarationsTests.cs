@@ -466,6 +466,16 @@ public class DeskDeclarationsTests
         Assert.Null(Reason("system", Permit, serviceEvent: ConsentWorld.OwnEvent));
     }
 
+    [Fact]
+    public void A_named_visit_that_is_only_stale_takes_what_needs_no_treatment_and_opens_nothing()
+    {
+        var stale = PolicySnapshot.Compile(7, [ConsentWorld.Declared("informed")], [new(ConsentWorld.OwnEvent, Own, "in-progress", Now - ServiceEvent.Lasts, null)]);
+        DenyReason? Reason(Declaration declares) => (ConsentWorld.Decide(ConsentWorld.Requester("system"),
+            ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", serviceEvent: ConsentWorld.OwnEvent, declares: declares) with { Needs = [("Consent", 'c')] }, stale) as Decision.Deny)?.Reason;
+        Assert.Null(Reason(new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, Target = new DenialTarget.All() }));
+        Assert.Equal(DenyReason.NoOpenServiceEvent, Reason(Permit));
+    }
+
     /// <summary>Whether a person is informed is for who treats her and records it for her.</summary>
     [Fact]
     public void Who_may_not_declare_is_not_told_whether_the_person_is_informed()

@@ -56,7 +56,9 @@ static class LawText
             yield return "§9: purpose";
         var open = person.Events.Where(e => e.Controller == who.Organisation.ToString() && IsOpen(e, now)
             && (asker.Interaction.ServiceEvent is null || e.Oid == asker.Interaction.ServiceEvent)).ToList();
-        if (asker.Interaction.ServiceEvent is not null && open.Count == 0)
+        // §9: one of the own that goes on, and is only too long unwritten to prove treatment, refuses nothing of the own register.
+        if (asker.Interaction.ServiceEvent is not null && open.Count == 0
+            && !person.Events.Any(e => e.Controller == who.Organisation.ToString() && e.Oid == asker.Interaction.ServiceEvent && e.Kind == CareEventKind.Encounter && GoesOn(e, now)))
             yield return "§57: the named service event proves nothing";
 
         if (asker.Requester.ControllerKind == ControllerKind.Occupational && asker.Interaction.Employer is { } employer
@@ -212,10 +214,14 @@ static class LawText
         : open.Select(e => e.Register).Where(r => r[0] == '4').Distinct().ToList() is [var only] ? only : "2";
 
     private static bool IsOpen(ServiceEvent e, DateTimeOffset now) => e.Kind == CareEventKind.Encounter
-        ? e.Status is "arrived" or "triaged" or "in-progress" or "onleave" && (e.Start is null || e.Start <= now) && (e.End is null || now < e.End)
+        ? GoesOn(e, now)
             // §57: what nobody ends is over thirty days after anybody last wrote it.
             && (e.StoredAt ?? e.Start) is { } last && now < last.AddDays(30)
         : e.Status is "booked" or "arrived" or "checked-in" && e.Start is { } start && start.AddHours(-24) <= now && now < new[] { e.End ?? start, start.AddDays(30) }.Min().AddHours(24);
+
+    /// <summary>A visit by its own words: begun, and not over.</summary>
+    private static bool GoesOn(ServiceEvent e, DateTimeOffset now) =>
+        e.Status is "arrived" or "triaged" or "in-progress" or "onleave" && (e.Start is null || e.Start <= now) && (e.End is null || now < e.End);
 
     private static bool IsPastRetention(PersonFacts facts, DateTimeOffset now) => facts.Deceased is { } died ? died.AddYears(12) <= now
         : facts.BirthDate is not null && Birthday(facts, 120) <= now;
