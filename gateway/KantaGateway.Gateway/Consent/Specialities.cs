@@ -15,6 +15,9 @@ static class Specialities
     /// <summary>By profession, as the role register writes it: tokens <c>system|code</c> of DocumentReference.context.practiceSetting.</summary>
     public static FrozenDictionary<string, string[]> Settings { get; } = ByProfession(Rows);
 
+    /// <summary>Every setting that is known to be of some speciality, each once.</summary>
+    public static string[] All { get; } = [.. Rows.SelectMany(static row => row.Tokens).Distinct()];
+
     /// <summary>By service of the decree 457/2024 §4 that is of one speciality: the same.</summary>
     private static readonly FrozenDictionary<HealthServices, string[]> ByService = ByServiceIn(Rows);
 

@@ -61,8 +61,8 @@ static class ConsentModel
     private static readonly string[] Types = ["Observation", "MedicationRequest", "DocumentReference", "Appointment", "Condition"];
     private static readonly ProtectedService[] Services = [ProtectedService.None, ProtectedService.Psychiatry, ProtectedService.Addiction, ProtectedService.Psychiatry | ProtectedService.Genetics];
 
-    /// <summary>Of no speciality, rehabilitation, dentistry, surgery.</summary>
-    public static readonly string?[] Settings = [null, "394602003", "394812008", "394609007"];
+    /// <summary>Of no speciality, rehabilitation, dentistry, radiology, and physiotherapy by a code of which nobody has said whose it is.</summary>
+    public static readonly string?[] Settings = [null, "394602003", "394812008", "394914008", "722138006"];
 
     public static bool IsMedicationOrRisk(string type) => type == "MedicationRequest";
 

@@ -144,6 +144,15 @@ public class ConsentProperties
         }, iter: Cases / 3);
 
     [Fact]
+    public void Of_its_own_documents_a_limited_task_sees_what_the_law_shows() => Gen.Select(People, ProfessionalsAlone, Entries, OneOf(Settings))
+        .Sample((person, asker, entry, setting) =>
+        {
+            var limited = asker with { Requester = asker.Requester with { Tasks = TaskClass.LimitedCare, PurposeOfUse = "TREAT" }, Interaction = asker.Interaction with { ServiceEvent = null } };
+            var own = entry with { Type = "DocumentReference", Controller = asker.Requester.Organisation.ToString(), Register = Register.Patient, Setting = setting };
+            return Sees(limited, person, own) == LawText.Shows(limited, person, own, Now);
+        }, iter: Cases / 6);
+
+    [Fact]
     public void A_narrower_task_never_sees_more_than_broad_care() => Gen.Select(People, ProfessionalsAlone, Entries)
         .Sample((person, asker, entry) => !Sees(asker, person, entry)
             || asker.Requester.PurposeOfUse == "ETREAT"

@@ -75,7 +75,7 @@ public sealed class EntryExplanationTests
             "outside the joint ones" => (Note, Joint, Open[..1]),
             "outside the joint ones, not informed" => (Note, Joint, []),
             "another speciality" => (Note, Other with { Tasks = TaskClass.LimitedCare }, Open),
-            "own of another speciality" => (Note with { Setting = "394609007" }, Own with { Tasks = TaskClass.LimitedCare, Profession = "fysioterapeutti" }, Open),
+            "own of another speciality" => (Note with { Setting = "394914008" }, Own with { Tasks = TaskClass.LimitedCare, Profession = "fysioterapeutti" }, Open),
             "own of a practice of one service" => (Note with { Services = ProtectedService.Psychiatry }, Own with { OwnServices = ProtectedService.Psychiatry }, Open),
             "own of a service that gives nothing" => (Note, Own with { Services = HealthServices.ScreeningAndVaccination }, Open),
             "a service that gives nothing" => (Note, Other with { Services = HealthServices.HospitalPharmacy }, Open),

@@ -158,9 +158,14 @@ static class LawText
 
     private static string? SpecialityOf(string? profession) => profession switch { "fysioterapeutti" => "394602003", "suuhygienisti" => "394812008", _ => null };
 
-    /// <summary>D §6: not of the own speciality nor of what is given, where all of that is of some speciality; who has none of one's own works in what is given.</summary>
+    /// <summary>
+    /// D §6: not of the own speciality nor of what is given, where all of that is of some speciality; who has none of one's own works in what is given. What a house calls
+    /// its work by a code that nobody has said to be of a speciality is of no other.
+    /// </summary>
     private static bool IsOfAnother(Requester who, string speciality)
     {
+        if (speciality is not ("394602003" or "394812008" or "394914008"))
+            return false;
         var given = Enumerable.Range(1, 14).Where(point => who.Services.HasFlag((HealthServices)(1 << point))).Select(point => point switch { 4 => "394812008", 10 => "394602003", _ => null }).ToList();
         var isOfSpecialities = !given.Contains(null);
         return speciality != SpecialityOf(who.Profession) && !(isOfSpecialities && given.Contains(speciality)) && (SpecialityOf(who.Profession) is not null || isOfSpecialities);

@@ -109,7 +109,7 @@ public sealed class RememberedDecisionTests
                 var asker = ConsentWorld.Requester("professional") with { Tasks = KantaGateway.Gateway.Identification.Professionals.TaskClass.LimitedCare, Profession = profession, Services = services, Scopes = scopes };
                 var (again, fresh) = (Decide(asker, search, kept), Decide(asker, search, ConsentWorld.Policy([], open: true)));
                 Assert.Equal((Breadth.OwnRegister, fresh.Scope), (again.Scope.Breadth, again.Scope));
-                narrowed.Add(string.Join(' ', again.Scope.FiltersOfOwn?.Single().AnyOf ?? []));
+                narrowed.Add(string.Join(' ', again.Scope.FiltersOfOwn?.SelectMany(f => f.AnyOf) ?? []));
             }
         Assert.Equal(6, narrowed.Count);
     }

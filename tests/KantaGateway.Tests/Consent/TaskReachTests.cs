@@ -1,6 +1,8 @@
 using System.Text.Json;
+using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Search;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Professionals;
@@ -30,7 +32,21 @@ public sealed class TaskReachTests
         Assert.Equal(Narrowed(vector, "documents"), Narrowed(treating.FiltersOfOthers));
         Assert.Null(inEmergency.FiltersOfOthers);
         foreach (var scope in (DisclosureScope[])[treating, inEmergency, alone])
-            Assert.Equal(Narrowed(vector, "ownDocuments"), Narrowed(scope.FiltersOfOwn));
+            Assert.Equal(OwnDocuments(vector), scope.FiltersOfOwn?.Select(f => (f.Type, f.Reads, string.Join('\n', f.AnyOf))));
+    }
+
+    public static TheoryData<int> Settings => [.. Enumerable.Range(0, File.GetProperty("settings").GetArrayLength())];
+
+    /// <summary>Decree 457/2024 §6: a code that nobody has said to be of another speciality is the house's own.</summary>
+    [Theory, MemberData(nameof(Settings))]
+    public void Of_the_own_register_a_limited_task_misses_what_is_known_to_be_of_another_speciality(int row)
+    {
+        var vector = File.GetProperty("settings")[row];
+        CodeableConcept named = new() { Coding = [.. vector.GetProperty("settings").EnumerateArray().Select(s => s.GetString()!.Split('|')).Select(token => new Coding(token[0], token[1]))] };
+        var entry = Indexer.Build(new() { Type = "DocumentReference", ResourceSequence = 1, RowSequence = 1, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch },
+            new DocumentReference { Context = new() { PracticeSetting = named.Coding.Count == 0 ? null : named } });
+        var scope = Decided("limited-care", ProfessionOf(vector), "TREAT", HealthServicePoints.Of([.. vector.GetProperty("services").EnumerateArray().Select(p => p.GetInt32())]));
+        Assert.Equal(vector.GetProperty("shown").GetBoolean(), scope.Passes("DocumentReference", entry, isOwn: true));
     }
 
     /// <summary>One row of the decree: what it gives a task in a service, and that is what it has everywhere it has any.</summary>
@@ -79,7 +95,7 @@ public sealed class TaskReachTests
 
     [Fact]
     public void Each_search_that_narrows_can_be_held_against_an_entry() =>
-        Assert.All(Vectors.SelectMany(v => (Narrowed(v, "documents") ?? []).Concat(Narrowed(v, "ownDocuments") ?? [])), query => Assert.Null(ScopeFilter.Explain("DocumentReference", query)));
+        Assert.All(Vectors.SelectMany(v => (Narrowed(v, "documents") ?? []).Concat((OwnDocuments(v) ?? []).SelectMany(f => f.AnyOf.Split('\n')))), query => Assert.Null(ScopeFilter.Explain("DocumentReference", query)));
 
     [Fact]
     public void Every_type_of_a_task_is_served()
@@ -115,6 +131,9 @@ public sealed class TaskReachTests
         ConsentWorld.Interaction(InteractionKind.Search, "Patient"), ConsentWorld.Policy(declared ?? ["informed", "permit", "emergency"], open: true))).Scope;
 
     private static string[]? Narrowed(JsonElement vector, string list) => vector.TryGetProperty(list, out var queries) ? [.. queries.EnumerateArray().Select(q => q.GetString()!)] : null;
+
+    private static IEnumerable<(string Type, bool Reads, string AnyOf)>? OwnDocuments(JsonElement vector) => vector.TryGetProperty("ownDocuments", out var filters)
+        ? filters.EnumerateArray().Select(f => ("DocumentReference", true, string.Join('\n', f.EnumerateArray().Select(q => q.GetString())))) : null;
 
     private static IEnumerable<string>? Narrowed(IReadOnlyList<ScopeFilter>? filters)
     {

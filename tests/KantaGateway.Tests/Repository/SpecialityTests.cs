@@ -1,13 +1,21 @@
 using System.Net;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification.Professionals;
+using KantaGateway.Tests.Consent;
 
 namespace KantaGateway.Tests.Repository;
 
 /// <summary>Decree 457/2024 §6: of other registers a limited task reaches the documents of its own speciality, and their contents; of the own one none of another.</summary>
 public sealed class SpecialityTests : IAsyncLifetime
 {
-    private const string Own = "394602003", Foreign = "394579002";
+    /// <summary>Rehabilitation, cardiology, dentistry, and physiotherapy by a code that <c>specialities.json</c> does not know.</summary>
+    private const string Own = "394602003", Foreign = "394579002", Another = "394812008", OfTheHouse = "722138006";
+
+    /// <summary>The own register as a physiotherapist of a reception reaches it.</summary>
+    private static readonly IReadOnlyList<ScopeFilter> OfPhysiotherapist =
+        TaskReach.Of(ConsentWorld.Requester("professional") with { Tasks = TaskClass.LimitedCare, Profession = "fysioterapeutti" }).FiltersOfOwn!;
 
     private RepositoryWorld _world = null!;
     private Caller _aurora = null!, _limited = null!;
@@ -51,14 +59,15 @@ public sealed class SpecialityTests : IAsyncLifetime
     [Fact]
     public async Task Of_the_own_register_documents_of_another_speciality_look_absent_with_their_contents()
     {
-        var own = _aurora.With(s => s with { FiltersOfOwn = [new("DocumentReference", ["setting:missing=true", "setting=" + Uri.EscapeDataString("http://snomed.info/sct|" + Own)], reads: true)] });
+        var own = _aurora.With(s => s with { FiltersOfOwn = OfPhysiotherapist });
         var (ownDocument, ownContent) = await StoreAsync(_aurora, Own);
         var (plainDocument, plainContent) = await StoreAsync(_aurora, null);
-        var (foreignDocument, foreignContent) = await StoreAsync(_aurora, Foreign);
+        var (houseDocument, houseContent) = await StoreAsync(_aurora, OfTheHouse);
+        var (foreignDocument, foreignContent) = await StoreAsync(_aurora, Another);
         var lone = await _aurora.StoreAsync(Binary());
 
-        Assert.Equal(new[] { ownDocument, plainDocument }.Order(), (await own.SearchAsync("DocumentReference")).Is(HttpStatusCode.OK).Ids.Order());
-        foreach (var seen in (string[])["DocumentReference/" + ownDocument, "Binary/" + ownContent, "DocumentReference/" + plainDocument, "Binary/" + plainContent, "Binary/" + lone])
+        Assert.Equal(new[] { ownDocument, plainDocument, houseDocument }.Order(), (await own.SearchAsync("DocumentReference")).Is(HttpStatusCode.OK).Ids.Order());
+        foreach (var seen in (string[])["DocumentReference/" + ownDocument, "Binary/" + ownContent, "DocumentReference/" + plainDocument, "Binary/" + plainContent, "DocumentReference/" + houseDocument, "Binary/" + houseContent, "Binary/" + lone])
             (await own.GetAsync(seen)).Is(HttpStatusCode.OK);
         foreach (var hidden in (string[])["DocumentReference/" + foreignDocument, "Binary/" + foreignContent])
         {
@@ -102,12 +111,14 @@ public sealed class SpecialityTests : IAsyncLifetime
     [Fact]
     public async Task What_is_archived_is_not_narrowed_and_what_is_not_reached_is_not_changed()
     {
-        var own = _aurora.With(s => s with { FiltersOfOwn = [new("DocumentReference", ["setting:missing=true"], reads: true)] });
-        var (plain, _) = await StoreAsync(own, null);
-        var (foreign, content) = await StoreAsync(own, Foreign);
-        var known = (await own.GetAsync("DocumentReference/" + plain)).Is(HttpStatusCode.OK);
-        known.Json["description"] = "Korjattu";
-        (await own.UpdateAsync(known.Json, known.ETag)).Is(HttpStatusCode.OK);
+        var own = _aurora.With(s => s with { FiltersOfOwn = OfPhysiotherapist });
+        var (foreign, content) = await StoreAsync(own, Another);
+        foreach (var setting in (string?[])[null, OfTheHouse])
+        {
+            var known = (await own.GetAsync("DocumentReference/" + (await StoreAsync(own, setting)).Document)).Is(HttpStatusCode.OK);
+            known.Json["description"] = "Korjattu";
+            (await own.UpdateAsync(known.Json, known.ETag)).Is(HttpStatusCode.OK);
+        }
         var unseen = (await _aurora.GetAsync("DocumentReference/" + foreign)).Is(HttpStatusCode.OK);
         unseen.Json["description"] = "Korjattu";
         // As one that is not there.
