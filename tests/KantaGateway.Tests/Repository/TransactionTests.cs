@@ -52,6 +52,7 @@ public abstract class TransactionTests : IAsyncLifetime
     public async Task A_bundle_that_fails_at_its_last_entry_stores_nothing()
     {
         await _clinic.StoreAsync(Some.Patient());
+        var version = (long)(await _clinic.PolicyAsync()).Json["version"]!;
         var broken = Some.Observation(_clinic.PatientId, encounterId: Guid.NewGuid().ToString());
         var reply = await _clinic.TransactAsync(Some.Transaction(
             ("POST", "Encounter", Some.Encounter(_clinic.PatientId), null),
@@ -61,7 +62,7 @@ public abstract class TransactionTests : IAsyncLifetime
         Assert.Equal("Bundle.entry[3].resource.encounter", reply.Is(HttpStatusCode.UnprocessableEntity).Expression);
         Assert.Equal(0, (int)(await _clinic.SearchAsync("Observation")).Json["total"]!);
         Assert.Equal(0, (int)(await _clinic.SearchAsync("Encounter")).Json["total"]!);
-        Assert.Equal(0, (long)(await _clinic.PolicyAsync()).Json["version"]!);
+        Assert.Equal(version, (long)(await _clinic.PolicyAsync()).Json["version"]!);
         var directory = await _world.SendAsync(_world.DirectoryGrant(RepositoryWorld.Aurora), null, "GET", "/fhir/Organization");
         Assert.Equal(0, (int)directory.Json["total"]!);
     }
