@@ -104,8 +104,11 @@ sealed class LiveProbe : IDisposable
                 Log.Blind(_logger, "what is not denied was not shown, or is denied no more");
                 // Somebody may have declared something for the person, and may before every round; or the visit have come to its end, which nobody but the reader ends: one more in
                 // each time of blindness. It is what is seen after that by which the round is judged, or whoever knows the code could have every round end blind.
-                if (!sighted && _visited.Add(person))
+                if (!sighted && !_visited.Contains(person))
+                {
                     await _records.OpenVisitAsync(record, cancel).ConfigureAwait(false);
+                    _visited.Add(person);
+                }
                 await _records.DeclareAnewAsync(record, self, cancel).ConfigureAwait(false);
                 (outcome, sighted) = await WalkAllAsync(record, self, token, cancel).ConfigureAwait(false);
             }
