@@ -155,19 +155,24 @@ public sealed class PolicySnapshot
     /// <param name="person">What is known of the person; null: nothing.</param>
     public static PolicySnapshot Compile(long version, IEnumerable<Declaration?> declarations, IEnumerable<ServiceEvent> serviceEvents, PersonFacts? person = null)
     {
+        var facts = person ?? PersonFacts.Unknown;
         var read = new List<Declaration>();
         var unreadable = false;
         foreach (var declaration in declarations)
             if (declaration is null)
                 unreadable = true;
             else
-                read.Add(declaration.ByCustodian && person?.MayBeMinorAt(declaration.SaidAt) == false ? declaration with { ByCustodian = false } : declaration);
-        return new(version, read, unreadable, serviceEvents as IReadOnlyList<ServiceEvent> ?? [.. serviceEvents], person ?? PersonFacts.Unknown);
+                read.Add(Told(declaration, facts));
+        return new(version, read, unreadable, serviceEvents as IReadOnlyList<ServiceEvent> ?? [.. serviceEvents], facts);
     }
 
     /// <summary>The same person had they declared this too, in the place of its former version where it has one: for the preview before it is saved.</summary>
     public PolicySnapshot With(Declaration declared) =>
-        new(Version, [.. Declarations.Where(d => declared.Id.Length == 0 || d.Id != declared.Id), declared with { Order = long.MaxValue, StoredAt = null, ByCustodian = declared.ByCustodian && Person.MayBeMinorAt(declared.At) }], _unreadable, _events, Person);
+        new(Version, [.. Declarations.Where(d => declared.Id.Length == 0 || d.Id != declared.Id), Told(declared with { Order = long.MaxValue, StoredAt = null }, Person)], _unreadable, _events, Person);
+
+    /// <summary>Of who was of age a related person spoke by a mandate, as the person (§50).</summary>
+    private static Declaration Told(Declaration declared, PersonFacts person) =>
+        declared.ByCustodian && !person.MayBeMinorAt(declared.SaidAt) ? declared with { ByCustodian = false } : declared;
 
     private PolicySnapshot(long version, IReadOnlyList<Declaration> declarations, bool unreadable, CareEvents events, PersonFacts person) =>
         (Version, Declarations, _unreadable, _events, Person) = (version, declarations, unreadable, events, person);
