@@ -174,7 +174,6 @@ sealed class LiveProbe : IDisposable
         {
             if (road.Identified && await IsOverruledAsync(record, self, cancel).ConfigureAwait(false))
             {
-                await _records.DeclareAnewAsync(record, self, cancel).ConfigureAwait(false);
                 Log.Overruled(_logger);
                 return (ProbeOutcome.Blind, seesOpen);
             }
@@ -256,7 +255,7 @@ static partial class Log
     [LoggerMessage(LogLevel.Warning, "A live probe was blind: {Why}.")]
     public static partial void Blind(ILogger logger, string why);
 
-    [LoggerMessage(LogLevel.Warning, "A desk has withdrawn what a synthetic person denied. It is declared anew.")]
+    [LoggerMessage(LogLevel.Warning, "A desk has withdrawn what a synthetic person denied. It is declared anew before the second look.")]
     public static partial void Overruled(ILogger logger);
 
     [LoggerMessage(LogLevel.Warning, "A live probe was not answered: {Why}.")]

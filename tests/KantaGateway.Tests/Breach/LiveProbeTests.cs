@@ -195,6 +195,12 @@ public sealed class LiveProbeTests
         Assert.Equal(200, (await house.Aurora.SendAsync(HttpMethod.Get, "/health/ready")).Status);
     }
 
+    private static async Task AtDeskAsync(HouseInMemory house, byte[] consent)
+    {
+        var stored = await house.Revontuli.System.CreateAsync("Consent", Laws.DeclaredAtTheDeskTests.AtDesk(consent));
+        Assert.True(stored.Status == 201, stored.Text);
+    }
+
     /// <summary>A desk needs no relationship to deny all for a person whose code it knows: the probe sees again in the very round, each time, and nothing is left behind.</summary>
     [Fact]
     public async Task A_probe_whose_person_a_desk_speaks_for_sees_again_after_each_time()
@@ -213,10 +219,10 @@ public sealed class LiveProbeTests
         {
             for (var time = 0; time < times; time++)
             {
-                await AtDeskAsync(Declarations.Denial(patient, new DenialTarget.All(), DateTimeOffset.UtcNow));
-                await AtDeskAsync(Declarations.Denial(patient, new DenialTarget.OfRegister(hospital, Register.Patient), DateTimeOffset.UtcNow));
+                await AtDeskAsync(house, Declarations.Denial(patient, new DenialTarget.All(), DateTimeOffset.UtcNow));
+                await AtDeskAsync(house, Declarations.Denial(patient, new DenialTarget.OfRegister(hospital, Register.Patient), DateTimeOffset.UtcNow));
                 using (var permit = JsonDocument.Parse(Declarations.Permit(patient, DateTimeOffset.UtcNow)))
-                    await AtDeskAsync(Declarations.Withdrawn(permit.RootElement));
+                    await AtDeskAsync(house, Declarations.Withdrawn(permit.RootElement));
                 Assert.Equal(ProbeOutcome.Sound, await AskAsync(probe));
             }
             Assert.Equal(200, (await house.Aurora.SendAsync(HttpMethod.Get, "/health/ready")).Status);
@@ -225,12 +231,6 @@ public sealed class LiveProbeTests
             Assert.IsType<DenialTarget.OfServiceEvent>(Assert.Single(denials).Target);
         }
         Assert.Empty(house.Gateway.GetRequiredService<BreachCases>().All);
-
-        async Task AtDeskAsync(byte[] consent)
-        {
-            var stored = await house.Revontuli.System.CreateAsync("Consent", Laws.DeclaredAtTheDeskTests.AtDesk(consent));
-            Assert.True(stored.Status == 201, stored.Text);
-        }
     }
 
     /// <summary>What a desk withdraws for the person is rightly shown. It is denied anew, and from then on whoever shows it has opened the gateway as before.</summary>
@@ -254,7 +254,7 @@ public sealed class LiveProbeTests
         for (var time = 0; time < 4; time++)
         {
             using (var denial = JsonDocument.Parse(Declarations.Denial(patient, target, DateTimeOffset.UtcNow)))
-                await AtDeskAsync(Declarations.Withdrawn(denial.RootElement));
+                await AtDeskAsync(house, Declarations.Withdrawn(denial.RootElement));
             Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
             Assert.Equal(target, await DeniedAsync(people[0]));
         }
@@ -263,16 +263,10 @@ public sealed class LiveProbeTests
 
         // Nor does a desk's own denial, which is in force: what it covers is not to be shown.
         foreach (var self in people)
-            await AtDeskAsync(Declarations.Denial(PatientOf(self), await DeniedAsync(self), DateTimeOffset.UtcNow));
+            await AtDeskAsync(house, Declarations.Denial(PatientOf(self), await DeniedAsync(self), DateTimeOffset.UtcNow));
         world.IsOpen = true;
         Assert.Equal(ProbeOutcome.Breached, await AskAsync(world.Probe));
         Assert.Equal(BreachKind.DeniedDataShown, Assert.Single(world.Cases).Kind);
-
-        async Task AtDeskAsync(byte[] consent)
-        {
-            var stored = await house.Revontuli.System.CreateAsync("Consent", Laws.DeclaredAtTheDeskTests.AtDesk(consent));
-            Assert.True(stored.Status == 201, stored.Text);
-        }
     }
 
     [Fact]
