@@ -25,6 +25,8 @@ namespace KantaGateway.Tests.Identification.Operators;
 [Collection(IdentificationCollection.Name)]
 public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetime
 {
+    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+
     private readonly LogFolder _audit = new();
     private readonly RunningKeys _keys = new();
     private readonly string _cases = Directory.CreateTempSubdirectory("kanta-cases-").FullName;
@@ -205,18 +207,17 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         using var tiina = await SignedInAsync(Tiina);
         using var tero = await SignedInAsync(Tero);
-        var person = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(person), "Died twelve years ago (§24).");
+        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(Maija), "Died twelve years ago (§24).");
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
         Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
         Assert.Equal(1, await WrappedWithAsync());
         Assert.Empty(_erasures);
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
-        Assert.Equal(HttpStatusCode.Gone, await AskForAsync(person));
+        Assert.Equal(HttpStatusCode.Gone, await AskForAsync(Maija));
         // By a word that the repository can check for itself.
         var word = await new GrantVerifier([_keys.GatewayKey], _keys.Time).VerifyErasureAsync(Assert.Single(_erasures));
-        Assert.Equal((act.GetProperty("id").GetString(), person), (word!.Act, word.Compartment));
+        Assert.Equal((act.GetProperty("id").GetString(), Maija), (word!.Act, word.Compartment));
         Assert.Equal(HttpStatusCode.OK, await AskForAsync(Pseudonym.Read([9, 2, 3, 4, 5, 6, 7, 8, 9, 10])));
     }
 
@@ -225,17 +226,16 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         using var tiina = await SignedInAsync(Tiina);
         using var tero = await SignedInAsync(Tero);
-        var person = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(person), "Died twelve years ago (§24).");
+        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(Maija), "Died twelve years ago (§24).");
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
         await _keys.StopAsync();
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tiina, act, "carry-out"));
         Assert.Empty(_erasures);
         await _keys.StartAsync();
-        Assert.Equal(HttpStatusCode.OK, await AskForAsync(person));
+        Assert.Equal(HttpStatusCode.OK, await AskForAsync(Maija));
         _erasureAnswer = 503;
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tero, act, "carry-out"));
-        Assert.Equal(HttpStatusCode.Gone, await AskForAsync(person));
+        Assert.Equal(HttpStatusCode.Gone, await AskForAsync(Maija));
         _erasureAnswer = 204;
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
         Assert.Equal(2, _erasures.Count);
@@ -254,7 +254,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         var (subject, content) = kind switch
         {
             "key-ceremony" => ("wrapping-key/2", "begin"),
-            "erasure" => ("Patient/" + _ids.PatientId(Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), "Died twelve years ago."),
+            "erasure" => ("Patient/" + _ids.PatientId(Maija), "Died twelve years ago."),
             _ => ("1", "Something."),
         };
         Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, subject, content)).Status);
@@ -289,7 +289,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
 
     /// <summary>Version of the wrapping key that a new data key is wrapped with.</summary>
     private async Task<int> WrappedWithAsync() =>
-        (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])), new { })).Wrapped[4];
+        (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Maija), new { })).Wrapped[4];
 
     private async Task<HttpStatusCode> AskForAsync(Pseudonym person)
     {
