@@ -87,12 +87,18 @@ sealed class CompartmentView
     public int NewestOf(int sequence) => _rows.NewestOf(sequence, Head);
 
     /// <summary>Whether a row exists for a scope; a deletion does not.</summary>
-    public bool Shows(int sequence, DisclosureScope scope)
+    public bool Shows(int sequence, DisclosureScope scope) => !IsDeletion(sequence) && Admits(sequence, scope);
+
+    /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
+    public bool Admits(CompartmentRow row, DisclosureScope scope) => Admits((int)row.Sequence, scope);
+
+    private bool Admits(int sequence, DisclosureScope scope)
     {
         ref readonly var facts = ref _rows.FactsOf(sequence);
-        return (facts.Marks & RowTable.RowMarks.Deleted) == 0
-            && scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), HiddenFrom(scope, sequence)) && !TellsOfConsents(facts, scope) && Passes(sequence, scope);
+        return scope.Admits(_rows.TypeOf(facts), _rows.ControllerOf(facts), _rows.RegisterOf(facts), HiddenFrom(scope, sequence)) && !TellsOfConsents(facts, scope) && Passes(sequence, scope);
     }
+
+    private bool IsDeletion(int sequence) => (_rows.FactsOf(sequence).Marks & RowTable.RowMarks.Deleted) != 0;
 
     /// <summary>Whether a row is the Provenance of a Consent, which says that something was declared: hidden with it.</summary>
     private bool TellsOfConsents(in RowTable.Facts facts, DisclosureScope scope)
@@ -111,9 +117,6 @@ sealed class CompartmentView
     /// <summary>Whether a row is a signed form behind a Consent, or is there because of one: it is shown to its register and the person.</summary>
     public bool IsForm(int sequence) => _rows.Forms(_today) is { } forms && sequence < forms.Length && forms[sequence];
 
-    /// <summary>Whether a scope lets a row exist, be it a deletion.</summary>
-    public bool Admits(CompartmentRow row, DisclosureScope scope) => scope.Admits(row.Type, row.Controller, row.Register, HiddenFrom(scope, (int)row.Sequence)) && !TellsOfConsents(_rows.FactsOf((int)row.Sequence), scope) && Passes((int)row.Sequence, scope);
-
     /// <summary>Whether a row passes the filters of token and task; a deletion where what it deleted does.</summary>
     private bool Passes(int sequence, DisclosureScope scope)
     {
@@ -126,7 +129,7 @@ sealed class CompartmentView
             return false;
         if (!scope.Narrows(type, isOwn))
             return true;
-        while ((_rows.FactsOf(sequence).Marks & RowTable.RowMarks.Deleted) != 0)
+        while (IsDeletion(sequence))
             if ((sequence = _rows.FactsOf(sequence).Previous) == 0)
                 return false;
         var entry = _rows.EntryOf(sequence);
@@ -137,8 +140,9 @@ sealed class CompartmentView
     }
 
     /// <summary>
-    /// Whether a content is that of a document which the scope shows, in any version; in the own register also where it is of none. What a document has had
-    /// is its own when it has another content, and when it is deleted.
+    /// Whether a content is that of a document which the scope shows today: as in its history, by a version that the scope shows, while it shows the newest one too.
+    /// So a content that only an earlier version has is reached, and none by what the document was before it was corrected. Of a deleted document the
+    /// last version counts, and in the own register alone; in that one also a content of no document is reached.
     /// </summary>
     private bool IsOfDocument(int content, DisclosureScope scope, bool isOwn)
     {
@@ -148,11 +152,12 @@ sealed class CompartmentView
             // Only a document of the same register is the content's own: anybody's may name it.
             if (_rows.FactsOf(first).Register != _rows.FactsOf(content).Register)
                 continue;
-            for (var version = _rows.NewestOf(first, Head); version > 0; version = _rows.FactsOf(version).Previous)
+            var newest = _rows.NewestOf(first, Head);
+            for (var version = newest; version > 0; version = _rows.FactsOf(version).Previous)
             {
                 if (!_rows.TargetsOf(_rows.FactsOf(version)).Contains(content))
                     continue;
-                if (Shows(version, scope))
+                if ((isOwn || !IsDeletion(newest)) && Admits(newest, scope) && Shows(version, scope))
                     return true;
                 isOfNone = false;
             }

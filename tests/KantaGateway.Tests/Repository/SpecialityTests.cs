@@ -83,7 +83,7 @@ public sealed class SpecialityTests : IAsyncLifetime
         (await own.GetAsync("DocumentReference/" + foreignDocument)).Is(HttpStatusCode.NotFound);
     }
 
-    /// <summary>What a document has had is its own, also when it has another content, and when it is deleted.</summary>
+    /// <summary>What a document has had is its own, also when it has another content, and in its own register when it is deleted.</summary>
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -101,9 +101,36 @@ public sealed class SpecialityTests : IAsyncLifetime
                 (await _aurora.DeleteAsync("DocumentReference/" + document)).Is(HttpStatusCode.NoContent);
             foreach (var reader in (Caller[])[own, _limited])
             {
-                (await reader.GetAsync("Binary/" + content)).Is(expected);
+                (await reader.GetAsync("Binary/" + content)).Is(deletes && reader == _limited ? HttpStatusCode.NotFound : expected);
                 (await reader.GetAsync($"DocumentReference/{document}/_history/{(string)stored.Json["meta"]!["versionId"]!}")).Is(expected);
             }
+        }
+    }
+
+    /// <summary>A speciality that was wrong opens nothing once it has been corrected, and closes nothing either.</summary>
+    /// <param name="keepsContent">Whether the corrected version has the same content.</param>
+    [Theory]
+    [InlineData(Own, Foreign, true, false, HttpStatusCode.NotFound)]
+    [InlineData(Own, Foreign, false, false, HttpStatusCode.NotFound)]
+    [InlineData(Own, Foreign, true, true, HttpStatusCode.NotFound)]
+    [InlineData(Foreign, Own, true, false, HttpStatusCode.OK)]
+    [InlineData(Foreign, Own, false, false, HttpStatusCode.NotFound)]
+    public async Task A_content_is_reached_by_the_speciality_that_its_document_has_today(string was, string @is, bool keepsContent, bool deletes, HttpStatusCode expected)
+    {
+        var own = _aurora.With(s => s with { FiltersOfOwn = [new("DocumentReference", ["setting=" + Uri.EscapeDataString("http://snomed.info/sct|" + Own)], reads: true)] });
+        var (document, content) = await StoreAsync(_aurora, was);
+        var stored = (await _aurora.GetAsync("DocumentReference/" + document)).Is(HttpStatusCode.OK);
+        var corrected = Document(_aurora, keepsContent ? content : await _aurora.StoreAsync(Binary()), @is);
+        corrected["id"] = document;
+        (await _aurora.UpdateAsync(corrected, stored.ETag)).Is(HttpStatusCode.OK);
+        if (deletes)
+            (await _aurora.DeleteAsync("DocumentReference/" + document)).Is(HttpStatusCode.NoContent);
+        foreach (var reader in (Caller[])[own, _limited])
+        {
+            foreach (var road in (string[])["", "/_history"])
+                (await reader.GetAsync($"Binary/{content}{road}")).Is(expected);
+            // Of versions of two specialities the first is not seen, be it the newest that is or the other way round.
+            (await reader.GetAsync($"DocumentReference/{document}/_history/{(string)stored.Json["meta"]!["versionId"]!}")).Is(HttpStatusCode.NotFound);
         }
     }
 
