@@ -41,7 +41,7 @@ public static class KeysHost
         builder.Services.AddSingleton<DataKeys>();
         builder.Services.AddSingleton<Pseudonyms>();
         builder.Services.AddSingleton(_ => new CustodyLog(options.CustodyFolder, options.CreateStores));
-        builder.Services.AddSingleton(services => new ErasedPeople(options.CustodyFolder, DerivedKey(services, "kanta erasures v1")));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<ErasedPeople>(services, options.CustodyFolder, DerivedKey(services, "kanta erasures v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCeremonies>(services, options.CustodyFolder, DerivedKey(services, "kanta key ceremonies v1")));
         builder.Services.AddSingleton(_ => new AuditOpener(keys.AuditReaderKey));
@@ -51,9 +51,12 @@ public static class KeysHost
         try
         {
             // The lock of the custody log comes first: no other key service is at work in the folder.
-            app.Services.GetRequiredService<KeyCustody>().Restore(options.CustodyFolder);
-            app.Services.GetRequiredService<ErasedPeople>().Open(isFounded: KeyCeremonies.AreIn(options.CustodyFolder));
-            app.Services.GetRequiredService<KeyCeremonies>().OpenAsync(CancellationToken.None).GetAwaiter().GetResult();
+            var custody = app.Services.GetRequiredService<KeyCustody>();
+            var ceremonies = app.Services.GetRequiredService<KeyCeremonies>();
+            ceremonies.Read();
+            custody.Restore(options.CustodyFolder);
+            ceremonies.OpenAsync(CancellationToken.None).GetAwaiter().GetResult();
+            app.Services.GetRequiredService<ErasedPeople>().KeepEndAsync().GetAwaiter().GetResult();
         }
         catch
         {

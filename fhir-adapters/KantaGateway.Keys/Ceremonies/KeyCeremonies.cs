@@ -15,7 +15,7 @@ enum CeremonyOutcome { Done, NotNext, TooSoon }
 /// way serves nobody. Thread-safe.
 /// </summary>
 /// <remarks>
-/// <c>ceremonies.json</c> in the custody folder: the ceremonies in their order and an HMAC over them, whose key is made by the pseudonym key. A ceremony is
+/// <c>ceremonies.json</c> in the custody folder: the ceremonies in their order, where the record of erased people ends, and an HMAC over both, whose key is made by the pseudonym key. A ceremony is
 /// written as decided, the key is made or destroyed, it is written as done: one that a kill or a silent backend cut off is brought to its end at the next start, or
 /// when it is asked for again.
 /// </remarks>
@@ -27,23 +27,41 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
     public static readonly TimeSpan Overlap = TimeSpan.FromMinutes(10);
 
     private readonly SemaphoreSlim _turn = new(1);
-    private readonly string _path = PathIn(folder);
+    private readonly string _path = Path.Combine(folder, "ceremonies.json");
     private List<Ceremony> _held = [];
 
-    /// <summary>Whether a service has been founded with this folder.</summary>
-    public static bool AreIn(string folder) => File.Exists(PathIn(folder));
+    /// <summary>Where the record of erased people ends; null: nothing was held yet, or not since there are erasures.</summary>
+    public ErasedEnd? Erased { get; private set; }
 
-    /// <summary>Reads what was held, founds the service where nothing was, and ends what was cut off.</summary>
-    /// <exception cref="InvalidOperationException">The file is not as this service left it, or the keys are not those of the ceremonies; says what to do.</exception>
+    /// <summary>Reads what was held, if anything was.</summary>
+    /// <exception cref="InvalidOperationException">The file is not as this service left it; says what to do.</exception>
+    public void Read()
+    {
+        if (!File.Exists(_path))
+            return;
+        CeremonyFile? file;
+        try
+        {
+            file = JsonSerializer.Deserialize(File.ReadAllBytes(_path), CeremonyJson.Default.CeremonyFile);
+        }
+        catch (JsonException)
+        {
+            file = null;
+        }
+        if (file is not { Ceremonies: { Count: > 0 } held, Mac: { } mac } || !CryptographicOperations.FixedTimeEquals(mac, MacOf(held, file.Erased)))
+            throw new InvalidOperationException($"{_path} is not as this key service wrote it: bring it back from where it was kept.");
+        (_held, Erased) = (held, file.Erased);
+    }
+
+    /// <summary>Founds the service where nothing was held, and ends what was cut off.</summary>
+    /// <exception cref="InvalidOperationException">The keys are not those of the ceremonies; says what to do.</exception>
     /// <exception cref="KeyBackendException">The backend does not answer.</exception>
     public async Task OpenAsync(CancellationToken cancel)
     {
         var there = await backend.VersionsAsync(cancel).ConfigureAwait(false);
-        if (File.Exists(_path))
-            _held = Read();
-        else if (there is [1])
+        if (_held.Count == 0 && there is [1])
             Write([new(CeremonyStep.Begin, 1, "founding", null, null, time.GetUtcNow(), IsDone: true)]);
-        else
+        else if (_held.Count == 0)
             throw new InvalidOperationException($"There is no {_path}, and the backend has versions {string.Join(", ", there)} of the wrapping key: a service is founded with version 1 alone, and one that was founded keeps this file.");
         if (Serving().Except(there).ToList() is { Count: > 0 } missing)
             throw new InvalidOperationException($"The backend has lost the wrapping key of version {string.Join(", ", missing)}, which data keys are wrapped with.");
@@ -84,9 +102,22 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         }
     }
 
-    public void Dispose() => _turn.Dispose();
+    /// <summary>Keeps where the record of erased people ends; on disk when this returns.</summary>
+    /// <exception cref="IOException">It may not be. Ask again.</exception>
+    public async Task KeepAsync(ErasedEnd end)
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            Write(_held, end);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
 
-    private static string PathIn(string folder) => Path.Combine(folder, "ceremonies.json");
+    public void Dispose() => _turn.Dispose();
 
     private void Serve() => versions.Set(Serving());
 
@@ -112,28 +143,23 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         LogHeld(decided.Version, decided.Step, decided.Act);
     }
 
-    private List<Ceremony> Read()
+    private void Write(List<Ceremony> held) => Write(held, Erased);
+
+    private void Write(List<Ceremony> held, ErasedEnd? erased)
     {
-        CeremonyFile? file;
-        try
-        {
-            file = JsonSerializer.Deserialize(File.ReadAllBytes(_path), CeremonyJson.Default.CeremonyFile);
-        }
-        catch (JsonException)
-        {
-            file = null;
-        }
-        return file is { Ceremonies: { Count: > 0 } held, Mac: { } mac } && CryptographicOperations.FixedTimeEquals(mac, MacOf(held)) ? held
-            : throw new InvalidOperationException($"{_path} is not as this key service wrote it: bring it back from where it was kept.");
+        OwnerOnly.WriteWhole(_path, JsonSerializer.SerializeToUtf8Bytes(new(held, erased, MacOf(held, erased)), CeremonyJson.Default.CeremonyFile), overwrite: true);
+        (_held, Erased) = (held, erased);
     }
 
-    private void Write(List<Ceremony> held)
+    // A service that was founded before there were erasures has the ceremonies alone under it.
+    private byte[] MacOf(List<Ceremony> held, ErasedEnd? erased)
     {
-        OwnerOnly.WriteWhole(_path, JsonSerializer.SerializeToUtf8Bytes(new(held, MacOf(held)), CeremonyJson.Default.CeremonyFile), overwrite: true);
-        _held = held;
+        using var mac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, macKey);
+        mac.AppendData(JsonSerializer.SerializeToUtf8Bytes(held, CeremonyJson.Default.ListCeremony));
+        if (erased is not null)
+            mac.AppendData(JsonSerializer.SerializeToUtf8Bytes(erased, CeremonyJson.Default.ErasedEnd));
+        return mac.GetHashAndReset();
     }
-
-    private byte[] MacOf(List<Ceremony> held) => HMACSHA256.HashData(macKey, JsonSerializer.SerializeToUtf8Bytes(held, CeremonyJson.Default.ListCeremony));
 
     [LoggerMessage(1302, LogLevel.Warning, "Key ceremony: version {Version} of the wrapping key, {Step}, by the act {Act}.")]
     private partial void LogHeld(uint version, CeremonyStep step, string act);
@@ -152,8 +178,13 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
 /// <param name="IsDone">Whether the key is made, or destroyed.</param>
 sealed record Ceremony(CeremonyStep Step, uint Version, string Act, string? ProposedBy, string? ApprovedBy, DateTimeOffset At, bool IsDone);
 
-sealed record CeremonyFile(List<Ceremony> Ceremonies, byte[] Mac);
+/// <summary>Where the record of erased people ends.</summary>
+/// <param name="Count">People.</param>
+/// <param name="Mac">Of the last one; of nobody's, zeros.</param>
+sealed record ErasedEnd(long Count, byte[] Mac);
+
+sealed record CeremonyFile(List<Ceremony> Ceremonies, ErasedEnd? Erased, byte[] Mac);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, UseStringEnumConverter = true)]
-[JsonSerializable(typeof(CeremonyFile)), JsonSerializable(typeof(List<Ceremony>))]
+[JsonSerializable(typeof(CeremonyFile)), JsonSerializable(typeof(List<Ceremony>)), JsonSerializable(typeof(ErasedEnd))]
 sealed partial class CeremonyJson : JsonSerializerContext;

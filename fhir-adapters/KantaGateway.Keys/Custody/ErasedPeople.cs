@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using KantaGateway.Audit;
+using KantaGateway.Keys.Ceremonies;
 
 namespace KantaGateway.Keys.Custody;
 
@@ -9,68 +10,88 @@ namespace KantaGateway.Keys.Custody;
 /// </summary>
 /// <remarks>
 /// <c>erased</c> in the custody folder, only added to: 64 bytes each, the digest of the person (16), of the act (16), the time in milliseconds since the epoch (8, big-endian), and an
-/// HMAC over that and the one before it (24), whose key is made by the pseudonym key. It names nobody.
+/// HMAC over that and the one before it (24), whose key is made by the pseudonym key. It names nobody. Where it ends stands in the record of the ceremonies, which no start goes without.
 /// </remarks>
-sealed class ErasedPeople(string folder, byte[] macKey)
+sealed class ErasedPeople(string folder, byte[] macKey, KeyCeremonies ceremonies) : IDisposable
 {
     private const int Size = 64, MacAt = 40;
 
-    private readonly Lock _turn = new();
+    private readonly SemaphoreSlim _turn = new(1);
     private readonly string _path = Path.Combine(folder, "erased");
     private volatile HashSet<Digest> _erased = [];
     private byte[] _last = new byte[Size - MacAt];
 
-    /// <summary>Reads what is erased.</summary>
-    /// <param name="isFounded">Whether the service has been at work before; if not, the file is begun.</param>
-    /// <exception cref="InvalidOperationException">The file is gone, or not as this service left it; says what to do.</exception>
-    public void Open(bool isFounded)
+    /// <summary>Reads what is erased. No file: nobody is.</summary>
+    /// <param name="onRecord">Whose key the custody log says is destroyed. Asked where the ceremonies do not say where the file ends: the service was founded before there were erasures, or there is no record of it.</param>
+    /// <exception cref="InvalidOperationException">The file is not as this service left it; says what to do.</exception>
+    public void Open(IEnumerable<Digest> onRecord)
     {
-        if (!isFounded && !File.Exists(_path))
-            OwnerOnly.WriteWhole(_path, [], overwrite: false);
-        if (!File.Exists(_path))
-            throw new InvalidOperationException($"There is no {_path}, which says whose keys are destroyed: bring it back from where it was kept.");
-        var bytes = File.ReadAllBytes(_path);
+        var bytes = File.Exists(_path) ? File.ReadAllBytes(_path) : [];
         var erased = new HashSet<Digest>();
+        var end = ceremonies.Erased;
+        var isWhole = end is null or { Count: 0 };
         // A kill may have left a part of a record: nobody was told that it was there.
         for (var at = 0; at + Size <= bytes.Length; at += Size)
         {
             var record = bytes.AsSpan(at, Size);
             if (!CryptographicOperations.FixedTimeEquals(record[MacAt..], MacOf(record)))
-                throw new InvalidOperationException($"{_path} is not as this key service wrote it: bring it back from where it was kept.");
+                throw NotAsItWas();
             _last = record[MacAt..].ToArray();
             erased.Add(new(BinaryPrimitives.ReadUInt128BigEndian(record)));
+            isWhole |= erased.Count == end?.Count && CryptographicOperations.FixedTimeEquals(_last, end.Mac);
         }
+        if (!isWhole || (end is null && !onRecord.All(erased.Contains)))
+            throw NotAsItWas();
         _erased = erased;
     }
 
     public bool Contains(Digest person) => _erased.Contains(person);
 
+    /// <summary>Has the ceremonies keep where the file ends, if they do not say it already.</summary>
+    /// <exception cref="IOException">It may not be on disk.</exception>
+    public Task KeepEndAsync() => ceremonies.Erased?.Count == _erased.Count ? Task.CompletedTask : ceremonies.KeepAsync(new ErasedEnd(_erased.Count, _last));
+
     /// <summary>Adds one; on disk, and in force, when this returns. Said again, it adds nothing.</summary>
     /// <exception cref="IOException">It may not be on disk. Say it again.</exception>
-    public void Add(Digest person, Digest act, DateTimeOffset at)
+    public async Task AddAsync(Digest person, Digest act, DateTimeOffset at)
     {
-        lock (_turn)
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
         {
-            if (_erased.Contains(person))
-                return;
-            var record = new byte[Size];
-            BinaryPrimitives.WriteUInt128BigEndian(record, person.Value);
-            BinaryPrimitives.WriteUInt128BigEndian(record.AsSpan(16), act.Value);
-            BinaryPrimitives.WriteInt64BigEndian(record.AsSpan(32), at.ToUnixTimeMilliseconds());
-            MacOf(record).CopyTo(record.AsSpan(MacAt));
-            using (var file = OwnerOnly.OpenFile(_path, FileShare.Read))
-            {
-                if (file.Length < (long)_erased.Count * Size)
-                    throw new IOException("The file of those whose keys are destroyed is shorter than it was.");
-                file.SetLength((long)_erased.Count * Size);
-                file.Seek(0, SeekOrigin.End);
-                file.Write(record);
-                file.Flush(flushToDisk: true);
-            }
-            _last = record[MacAt..];
-            _erased = [.. _erased, person];
+            if (!_erased.Contains(person))
+                Append(person, act, at);
+            await KeepEndAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
         }
     }
 
+    public void Dispose() => _turn.Dispose();
+
+    private void Append(Digest person, Digest act, DateTimeOffset at)
+    {
+        var record = new byte[Size];
+        BinaryPrimitives.WriteUInt128BigEndian(record, person.Value);
+        BinaryPrimitives.WriteUInt128BigEndian(record.AsSpan(16), act.Value);
+        BinaryPrimitives.WriteInt64BigEndian(record.AsSpan(32), at.ToUnixTimeMilliseconds());
+        MacOf(record).CopyTo(record.AsSpan(MacAt));
+        using (var file = OwnerOnly.OpenFile(_path, FileShare.Read))
+        {
+            if (file.Length < (long)_erased.Count * Size)
+                throw new IOException("The file of those whose keys are destroyed is shorter than it was.");
+            file.SetLength((long)_erased.Count * Size);
+            file.Seek(0, SeekOrigin.End);
+            file.Write(record);
+            file.Flush(flushToDisk: true);
+        }
+        _last = record[MacAt..];
+        _erased = [.. _erased, person];
+    }
+
     private ReadOnlySpan<byte> MacOf(ReadOnlySpan<byte> record) => HMACSHA256.HashData(macKey, (byte[])[.. _last, .. record[..MacAt]]).AsSpan(0, Size - MacAt);
+
+    private InvalidOperationException NotAsItWas() =>
+        new($"{_path}, which says whose keys are destroyed, is not there or not as this key service wrote it: bring it back, with ceremonies.json beside it, from where it was kept.");
 }

@@ -8,9 +8,11 @@ namespace KantaGateway.Keys.Custody;
 /// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
 sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased)
 {
-    /// <summary>Counts back what a former process gave out.</summary>
+    /// <summary>Reads back what a former process gave out, and destroyed.</summary>
+    /// <exception cref="InvalidOperationException">What says whose keys are destroyed is not as it was left; says what to do.</exception>
     public void Restore(string folder)
     {
+        erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
         var now = time.GetUtcNow();
         foreach (var record in CustodyLog.ReadSince(folder, now - budgets.Longest))
             if (record is { Status: 200, Operation: KeyOperation.Create or KeyOperation.Unwrap })
@@ -26,7 +28,7 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     public async Task EraseAsync(KeyErasure erasure)
     {
         var (person, act, now) = (DigestOf("person", erasure.Compartment.Encode()), GrantDigestOf(erasure.Act), time.GetUtcNow());
-        erased.Add(person, act, now);
+        await erased.AddAsync(person, act, now).ConfigureAwait(false);
         await log.AppendAsync(new(KeyOperation.Destroy, 200, now, act, DigestOf("requester", erasure.ApprovedBy), person)).ConfigureAwait(false);
         LogErased(erasure.Act);
     }

@@ -1,7 +1,11 @@
 using System.Net;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Keys;
+using KantaGateway.Keys.Ceremonies;
 using KantaGateway.Keys.Custody;
 
 namespace KantaGateway.Tests.Keys;
@@ -18,6 +22,8 @@ public sealed class ErasedPeopleTests : IAsyncLifetime
     public Task DisposeAsync() => _keys.DisposeAsync();
 
     private string Erased => Path.Combine(_keys.Options.CustodyFolder, "erased");
+
+    private string Ceremonies => Path.Combine(_keys.Options.CustodyFolder, "ceremonies.json");
 
     [Fact]
     public async Task It_opens_is_made_and_is_wrapped_anew_no_more_now_and_after_a_restart_and_every_other_is()
@@ -77,30 +83,110 @@ public sealed class ErasedPeopleTests : IAsyncLifetime
     [InlineData(33)]
     [InlineData(63)]
     [InlineData(64)]
-    [InlineData(null)]
-    public async Task A_file_that_was_changed_or_taken_away_is_no_start(int? changed)
+    public async Task A_file_that_was_changed_is_no_start(int at)
     {
-        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
-        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("two", Matti));
-        await _keys.StopAsync();
-        var bytes = await File.ReadAllBytesAsync(Erased);
-        if (changed is { } at)
-        {
-            var other = bytes.ToArray();
-            other[at] ^= 1;
-            await File.WriteAllBytesAsync(Erased, other);
-        }
-        else
-            File.Delete(Erased);
-        Assert.Contains(Erased, (await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync)).Message, StringComparison.Ordinal);
-        // One left out of the middle neither.
-        await File.WriteAllBytesAsync(Erased, bytes[64..]);
-        await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync);
+        var bytes = await ErasedBothAsync();
+        var other = bytes.ToArray();
+        other[at] ^= 1;
+        await RefusesToStartAsync(other);
+        await RefusesToStartAsync(bytes[64..]);
         await File.WriteAllBytesAsync(Erased, bytes);
         await _keys.StartAsync();
         // It names nobody.
         Assert.DoesNotContain(Maija.Encode(), System.Text.Encoding.Latin1.GetString(bytes), StringComparison.Ordinal);
         Assert.Equal(-1, bytes.AsSpan().IndexOf(Maija.ToArray()));
+    }
+
+    [Theory]
+    [InlineData(127)]
+    [InlineData(64)]
+    [InlineData(0)]
+    [InlineData(null)]
+    public async Task One_whose_end_was_torn_off_or_that_was_taken_away_is_no_start(int? left)
+    {
+        var bytes = await ErasedBothAsync();
+        var kept = await File.ReadAllBytesAsync(Ceremonies);
+        await RefusesToStartAsync(left is { } length ? bytes[..length] : null);
+        // Nor where the ceremonies are gone too and version 1 alone would found a service, or are those from before there were erasures: the custody log knows.
+        File.Delete(Ceremonies);
+        await RefusesToStartAsync(left is { } again ? bytes[..again] : null);
+        Assert.False(File.Exists(Ceremonies));
+        await AsFoundedBeforeErasuresAsync(kept);
+        await RefusesToStartAsync(left is { } more ? bytes[..more] : null);
+        await File.WriteAllBytesAsync(Erased, bytes);
+        await _keys.StartAsync();
+        await RestartAsync();
+    }
+
+    [Fact]
+    public async Task A_service_that_was_founded_before_there_were_erasures_starts_by_itself_and_forgets_none_from_then_on()
+    {
+        var maijas = await CreateAsync(Maija);
+        await _keys.StopAsync();
+        await AsFoundedBeforeErasuresAsync(await File.ReadAllBytesAsync(Ceremonies));
+        Assert.False(File.Exists(Erased));
+        await _keys.StartAsync();
+        Assert.Equal(HttpStatusCode.OK, await UnwrapAsync(Maija, maijas.Wrapped));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        await RestartAsync();
+        Assert.Equal(HttpStatusCode.Gone, await UnwrapAsync(Maija, maijas.Wrapped));
+        await _keys.StopAsync();
+        await RefusesToStartAsync(null, andBack: true);
+    }
+
+    [Fact]
+    public async Task One_that_a_kill_left_unsaid_in_the_ceremonies_holds_and_is_said_at_the_next_start()
+    {
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        var kept = await File.ReadAllBytesAsync(Ceremonies);
+        // The ceremonies cannot be written: the erasure is in the file, and nobody was told.
+        Directory.CreateDirectory(Ceremonies + ".new");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await EraseAsync("two", Matti));
+        Assert.Equal(kept, await File.ReadAllBytesAsync(Ceremonies));
+        Directory.Delete(Ceremonies + ".new");
+        await RestartAsync();
+        Assert.NotEqual(kept, await File.ReadAllBytesAsync(Ceremonies));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("two", Matti));
+        Assert.Equal(128, new FileInfo(Erased).Length);
+        await _keys.StopAsync();
+        await RefusesToStartAsync((await File.ReadAllBytesAsync(Erased))[..64], andBack: true);
+    }
+
+    /// <summary>Both are erased, and the service is stopped.</summary>
+    /// <returns>What it keeps of them.</returns>
+    private async Task<byte[]> ErasedBothAsync()
+    {
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("two", Matti));
+        await _keys.StopAsync();
+        return await File.ReadAllBytesAsync(Erased);
+    }
+
+    /// <param name="erased">What is in the file; null: it is gone.</param>
+    /// <param name="andBack">Whether it is brought back and the service started.</param>
+    private async Task RefusesToStartAsync(byte[]? erased, bool andBack = false)
+    {
+        var bytes = await File.ReadAllBytesAsync(Erased);
+        if (erased is null)
+            File.Delete(Erased);
+        else
+            await File.WriteAllBytesAsync(Erased, erased);
+        Assert.Contains(Erased, (await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync)).Message, StringComparison.Ordinal);
+        await File.WriteAllBytesAsync(Erased, bytes);
+        if (andBack)
+            await _keys.StartAsync();
+    }
+
+    /// <summary>Writes the ceremonies as a release did that knew of no erasures.</summary>
+    private async Task AsFoundedBeforeErasuresAsync(byte[] kept)
+    {
+        var held = JsonSerializer.Deserialize(kept, CeremonyJson.Default.CeremonyFile)!.Ceremonies;
+        var keys = KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true);
+        var mac = HMACSHA256.HashData(HMACSHA256.HashData(keys.PseudonymKey!, "kanta key ceremonies v1"u8), JsonSerializer.SerializeToUtf8Bytes(held, CeremonyJson.Default.ListCeremony));
+        var file = JsonNode.Parse(kept)!.AsObject();
+        file.Remove("erased");
+        file["mac"] = Convert.ToBase64String(mac);
+        await File.WriteAllTextAsync(Ceremonies, file.ToJsonString());
     }
 
     private async Task RestartAsync()
