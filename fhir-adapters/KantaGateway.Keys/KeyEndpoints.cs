@@ -81,16 +81,17 @@ static class KeyEndpoints
         byte[]? key = null;
         try
         {
-            if (custody.IsErased(grant.Compartment.Encode()))
-            {
-                await custody.RecordAsync(operation, grant, 410).ConfigureAwait(false);
-                return Refuse(metrics, name, 410, "The data key of this compartment is destroyed, and none is made for it.");
-            }
             if (custody.Spend(grant) is { } exceeded)
             {
                 await custody.RecordAsync(operation, grant, 429).ConfigureAwait(false);
                 http.Response.Headers.RetryAfter = Math.Max(1, (long)Math.Ceiling(exceeded.RetryAfter.TotalSeconds)).ToString(System.Globalization.CultureInfo.InvariantCulture);
                 return Refuse(metrics, name, 429, "As many people have been opened as may be in this time. Nobody new is opened until it is over.");
+            }
+            // After it is counted: whose record is destroyed is told to nobody more often than who is opened.
+            if (custody.IsErased(grant.Compartment.Encode()))
+            {
+                await custody.RecordAsync(operation, grant, 410).ConfigureAwait(false);
+                return Refuse(metrics, name, 410, "The data key of this compartment is destroyed, and none is made for it.");
             }
             (var answer, key) = await make().ConfigureAwait(false);
             await custody.RecordAsync(operation, grant, answer is null ? 403 : 200).ConfigureAwait(false);
@@ -118,9 +119,9 @@ static class KeyEndpoints
             for (var i = 0; i < answer.Length; i++)
             {
                 Pseudonym.TryDecode(items[i].Compartment, out var compartment);
-                answer[i] = custody.IsErased(items[i].Compartment!) ? null : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted).ConfigureAwait(false);
+                answer[i] = custody.IsErased(items[i].Compartment!) ? [] : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted).ConfigureAwait(false);
             }
-            await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] is null ? 403 : 200))).ConfigureAwait(false);
+            await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] switch { null => 403, [] => 410, _ => 200 }))).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is KeyBackendException or IOException)
         {

@@ -15,7 +15,7 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
         erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
         var now = time.GetUtcNow();
         foreach (var record in CustodyLog.ReadSince(folder, now - budgets.Longest))
-            if (record is { Status: 200, Operation: KeyOperation.Create or KeyOperation.Unwrap })
+            if (record is { Status: 200 or 410, Operation: KeyOperation.Create or KeyOperation.Unwrap })
                 budgets.Restore(record.Requester, record.Person, record.At, now);
     }
 

@@ -11,7 +11,7 @@ namespace KantaGateway.Repository.Compartments;
 
 /// <summary>
 /// Asks the key service to make and unwrap data keys, each time with the grant of the request that needs it (law 5).
-/// Any answer but a key is <see cref="FaultKind.KeyUnavailable"/>, a budget that is used up, or a key that is destroyed; the next request asks anew. Thread-safe.
+/// Any answer but a key, or that it is destroyed, is <see cref="FaultKind.KeyUnavailable"/> or a budget that is used up; the next request asks anew. Thread-safe.
 /// </summary>
 sealed class KeyClient(HttpClient http) : IDisposable
 {
@@ -20,22 +20,25 @@ sealed class KeyClient(HttpClient http) : IDisposable
     public KeyClient(InternalEndpoint keys) : this(keys.CreateClient(Timeout)) { }
 
     /// <summary>A new data key for the grant's compartment: wrapped, for the store, and in the clear.</summary>
+    /// <exception cref="FaultException"><see cref="Fault.Erased"/>: none is made for this person any more.</exception>
     public async Task<(byte[] Wrapped, byte[] Key)> CreateAsync(string grant, CancellationToken cancel)
     {
         var fields = await PostAsync("/v1/keys/create", grant, "{}"u8.ToArray(), cancel).ConfigureAwait(false);
-        return fields is { Wrapped: { } wrapped, Key: { Length: 32 } key } ? (wrapped, key) : throw Refused();
+        return fields is not { } made ? throw new FaultException(Fault.Erased)
+            : made is { Wrapped: { } wrapped, Key: { Length: 32 } key } ? (wrapped, key) : throw Refused();
     }
 
-    public async Task<byte[]> UnwrapAsync(string grant, byte[] wrapped, CancellationToken cancel)
+    /// <summary>The data key in the clear; null: it is destroyed.</summary>
+    public async Task<byte[]?> UnwrapAsync(string grant, byte[] wrapped, CancellationToken cancel)
     {
         var fields = await PostAsync("/v1/keys/unwrap", grant, JsonSerializer.SerializeToUtf8Bytes(new { wrapped }), cancel).ConfigureAwait(false);
-        return fields.Key is { Length: 32 } key ? key : throw Refused();
+        return fields is not { } opened ? null : opened.Key is { Length: 32 } key ? key : throw Refused();
     }
 
     /// <summary>Which versions of the wrapping key serve.</summary>
     public Task<ServingVersions> VersionsAsync(CancellationToken cancel) => AskAsync(() => new HttpRequestMessage(HttpMethod.Get, "/v1/keys/versions"), KeyJson.Default.ServingVersions, cancel);
 
-    /// <summary>The same data keys, wrapped with the current wrapping key; null in the place of one that does not open. Nothing of them comes into the clear here.</summary>
+    /// <summary>The same data keys, wrapped with the current wrapping key; null in the place of one that does not open, empty of one that is destroyed. Nothing of them comes into the clear here.</summary>
     public async Task<byte[]?[]> RewrapAsync(IReadOnlyList<StoredKey> stored, CancellationToken cancel)
     {
         var answer = await AskAsync(() => new HttpRequestMessage(HttpMethod.Post, "/v1/keys/rewrap")
@@ -61,7 +64,8 @@ sealed class KeyClient(HttpClient http) : IDisposable
         }
     }
 
-    private async Task<(byte[]? Wrapped, byte[]? Key)> PostAsync(string path, string grant, byte[] body, CancellationToken cancel)
+    /// <returns>Null: the key is destroyed.</returns>
+    private async Task<(byte[]? Wrapped, byte[]? Key)?> PostAsync(string path, string grant, byte[] body, CancellationToken cancel)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", grant);
@@ -72,7 +76,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
             if (response.StatusCode == HttpStatusCode.TooManyRequests)
                 throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
             if (response.StatusCode == HttpStatusCode.Gone)
-                throw new FaultException(Fault.Erased);
+                return null;
             if (!response.IsSuccessStatusCode)
                 throw Refused();
             var answer = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);

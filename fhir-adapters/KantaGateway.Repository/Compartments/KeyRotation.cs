@@ -22,9 +22,10 @@ sealed record RotationProgress(uint Version, long All, long Left, double PerSeco
 /// </summary>
 /// <remarks>
 /// It begins when it is told of a ceremony, and looks by itself at the start and every <see cref="Interval"/>. A record that was begun just before a ceremony
-/// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>.
+/// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>. What a backup has brought back of people whose
+/// keys are destroyed, which the key service says, is removed again.
 /// </remarks>
-sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
+sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, OpenedCompartments opened, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
 {
     public static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
 
@@ -101,7 +102,7 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, TimePr
             return;
         Volatile.Write(ref _replaced, 0);
         Volatile.Write(ref _began, time.GetTimestamp());
-        var refused = 0;
+        var (refused, erased) = (0, 0);
         Pseudonym? after = null;
         while (true)
         {
@@ -111,10 +112,15 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, TimePr
             var wrapped = await keys.RewrapAsync(page, cancel).ConfigureAwait(false);
             var changes = new List<ReplacedKey>(page.Count);
             for (var i = 0; i < page.Count; i++)
-                if (wrapped[i] is { } anew)
+                if (wrapped[i] is not { } anew)
+                    refused++;
+                else if (anew.Length > 0)
                     changes.Add(new(page[i].Compartment, page[i].Wrapped, anew));
                 else
-                    refused++;
+                {
+                    await opened.EraseAsync(page[i].Compartment, cancel).ConfigureAwait(false);
+                    erased++;
+                }
             Volatile.Write(ref _replaced, _replaced + await store.ReplaceKeysAsync(changes, cancel).ConfigureAwait(false));
             Volatile.Write(ref _ended, time.GetTimestamp());
             after = page[^1].Compartment;
@@ -123,6 +129,8 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, TimePr
             LogDone(_replaced, version);
         if (refused > 0)
             LogRefused(refused);
+        if (erased > 0)
+            LogErased(erased);
         _clean = (version, now);
     }
 
@@ -137,6 +145,9 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, TimePr
 
     [LoggerMessage(2202, LogLevel.Critical, "{Count} data keys could not be wrapped anew: they are damaged, or their wrapping key does not serve. No version of the wrapping key can be destroyed while they are there.")]
     private partial void LogRefused(int count);
+
+    [LoggerMessage(2204, LogLevel.Warning, "What was back in the store of {Count} people whose keys are destroyed, out of a backup perhaps, is removed again.")]
+    private partial void LogErased(int count);
 
     [LoggerMessage(2203, LogLevel.Warning, "The wrapping of data keys with the current wrapping key stopped and goes on by itself: {Failure}")]
     private partial void LogInterrupted(string failure);

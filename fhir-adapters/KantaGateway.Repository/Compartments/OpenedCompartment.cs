@@ -102,25 +102,26 @@ sealed class OpenedCompartment
     /// need be decrypted again. One request at a time asks; the others go on with what the last check allows. The caller holds a lease.
     /// </summary>
     /// <param name="now">When the check begins.</param>
+    /// <returns>False: it is destroyed.</returns>
     /// <exception cref="KantaGateway.Fhir.Outcomes.FaultException">The key service gives no key.</exception>
     /// <exception cref="TamperedException">It gives another key.</exception>
-    public async ValueTask RenewAsync(ICompartmentStore store, KeyClient keys, string grant, DateTimeOffset now, CancellationToken cancel)
+    public async ValueTask<bool> RenewAsync(ICompartmentStore store, KeyClient keys, string grant, DateTimeOffset now, CancellationToken cancel)
     {
         if (Interlocked.Exchange(ref _renewing, 1) != 0)
-            return;
+            return true;
         try
         {
             // Wrapped anew meanwhile, perhaps, and the old wrapping key destroyed.
             if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped } stored)
                 throw new TamperedException("A compartment that is open is not in the store any more.");
-            if (stored.IsErased)
-                throw Erased();
-            var key = await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false);
+            if (stored.IsErased || await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false) is not { } key)
+                return false;
             var isSame = CryptographicOperations.FixedTimeEquals(key, _key);
             CryptographicOperations.ZeroMemory(key);
             if (!isSame)
                 throw new TamperedException("The wrapped key of a compartment opens to another key than before.");
             Volatile.Write(ref _checkedTicks, now.UtcTicks);
+            return true;
         }
         finally
         {

@@ -54,8 +54,11 @@ sealed class OpenedCompartments : IDisposable
             return new(compartment, null, _store);
         try
         {
-            if (_time.GetUtcNow() - opened.GrantChecked >= _maxAge * 0.75)
-                await RenewAsync(compartment, opened, grant, cancel).ConfigureAwait(false);
+            if (_time.GetUtcNow() - opened.GrantChecked >= _maxAge * 0.75 && !await RenewAsync(compartment, opened, grant, cancel).ConfigureAwait(false))
+            {
+                opened.Release();
+                return new(compartment, null, _store);
+            }
             if (depth == IndexDepth.Entries && !opened.HasEntries)
             {
                 await opened.DeepenAsync(_store, cancel).ConfigureAwait(false);
@@ -70,11 +73,16 @@ sealed class OpenedCompartments : IDisposable
         return new(compartment, opened, _store);
     }
 
-    private async ValueTask RenewAsync(Pseudonym compartment, OpenedCompartment opened, string grant, CancellationToken cancel)
+    /// <returns>False: it is destroyed, and closed.</returns>
+    private async ValueTask<bool> RenewAsync(Pseudonym compartment, OpenedCompartment opened, string grant, CancellationToken cancel)
     {
         try
         {
-            await opened.RenewAsync(_store, _keys, grant, _time.GetUtcNow(), cancel).ConfigureAwait(false);
+            if (await opened.RenewAsync(_store, _keys, grant, _time.GetUtcNow(), cancel).ConfigureAwait(false))
+                return true;
+            Close(compartment, opened);
+            await RemoveAsync(compartment, cancel).ConfigureAwait(false);
+            return false;
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -96,7 +104,11 @@ sealed class OpenedCompartments : IDisposable
                 return meanwhile;
             if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { IsErased: false } stored)
                 return null;
-            var key = await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false);
+            if (await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false) is not { } key)
+            {
+                await RemoveAsync(compartment, cancel).ConfigureAwait(false);
+                return null;
+            }
             return Add(compartment, key, stored, depth);
         }
         finally
@@ -105,11 +117,26 @@ sealed class OpenedCompartments : IDisposable
         }
     }
 
-    /// <summary>Closes a compartment: it was destroyed.</summary>
-    public void Forget(Pseudonym compartment)
+    /// <summary>Destroys what is stored of a person whose key the key service has destroyed, and closes it.</summary>
+    /// <exception cref="StoreException">It may not be.</exception>
+    public async ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel)
     {
+        await _store.EraseAsync(compartment, cancel).ConfigureAwait(false);
         if (_opened.TryGetValue(compartment, out var opened))
             Close(compartment, opened);
+    }
+
+    /// <summary>Of what was destroyed a backup has brought the rows back, or the store was never told. What cannot be removed now is when the next one asks: to nobody it makes a difference.</summary>
+    private async ValueTask RemoveAsync(Pseudonym compartment, CancellationToken cancel)
+    {
+        try
+        {
+            await EraseAsync(compartment, cancel).ConfigureAwait(false);
+        }
+        catch (StoreException)
+        {
+            // It opens no more than before.
+        }
     }
 
     public void Dispose()

@@ -76,8 +76,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             return Results.StatusCode(401);
         try
         {
-            await store.EraseAsync(erasure.Compartment, context.RequestAborted).ConfigureAwait(false);
-            opened.Forget(erasure.Compartment);
+            await opened.EraseAsync(erasure.Compartment, context.RequestAborted).ConfigureAwait(false);
             return Results.NoContent();
         }
         catch (StoreException e)

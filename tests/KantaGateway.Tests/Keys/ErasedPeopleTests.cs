@@ -38,14 +38,38 @@ public sealed class ErasedPeopleTests : IAsyncLifetime
                 Assert.Equal(HttpStatusCode.Gone, made.StatusCode);
             var rewrapped = await _keys.PostAsync<object, RewrapAnswer>("/v1/keys/rewrap", null,
                 new { keys = new[] { new { compartment = Maija.Encode(), wrapped = maijas.Wrapped }, new { compartment = Matti.Encode(), wrapped = mattis.Wrapped } } });
-            Assert.Equal((true, false), (rewrapped.Wrapped[0] is null, rewrapped.Wrapped[1] is null));
+            Assert.Equal((0, WrappedKey.Length), (rewrapped.Wrapped[0]?.Length, rewrapped.Wrapped[1]?.Length));
             Assert.Equal(HttpStatusCode.OK, await UnwrapAsync(Matti, mattis.Wrapped));
             await RestartAsync();
         }
-        // It is on record beside every other use of a key, and costs nobody a budget.
+        // It is on record beside every other use of a key.
         var records = CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue).ToList();
         Assert.Contains(records, record => record is { Operation: KeyOperation.Destroy, Status: 200 } && record.Grant == KeyCustody.GrantDigestOf("one"));
         Assert.Contains(records, record => record is { Operation: KeyOperation.Unwrap, Status: 410 });
+        Assert.Contains(records, record => record is { Operation: KeyOperation.Rewrap, Status: 410 });
+    }
+
+    [Fact]
+    public async Task Whose_is_destroyed_is_told_within_the_budget_of_who_asks_and_no_restart_gives_another()
+    {
+        var mattis = await CreateAsync(Matti);
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("two", Matti));
+        await _keys.StopAsync();
+        _keys.Change = static options => options with { Budgets = [new() { Seconds = 86_400, PerRequester = 1, Total = 100 }] };
+        await _keys.StartAsync();
+        await IsToldAsync(Maija, HttpStatusCode.Gone);
+        await IsToldAsync(Matti, HttpStatusCode.TooManyRequests);
+        await RestartAsync();
+        await IsToldAsync(Matti, HttpStatusCode.TooManyRequests);
+        await IsToldAsync(Maija, HttpStatusCode.Gone);
+
+        async Task IsToldAsync(Pseudonym person, HttpStatusCode status)
+        {
+            using var made = await _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, person, caller: "prober"), new { });
+            using var opened = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, person, caller: "prober"), new { wrapped = mattis.Wrapped });
+            Assert.Equal((status, status), (made.StatusCode, opened.StatusCode));
+        }
     }
 
     [Fact]
