@@ -76,9 +76,6 @@ public sealed record IndexHeader
 
     /// <summary>A Patient record under a non-disclosure for personal safety (turvakielto).</summary>
     public bool NonDisclosure { get; init; }
-
-    /// <summary>A Patient record in which something stands anew that decisions rest on; Consents, Encounters and Appointments always do.</summary>
-    public bool MovesPolicy { get; init; }
 }
 
 /// <summary>
@@ -161,7 +158,7 @@ public readonly ref struct IndexEntry
 
     public bool IsDeleted => (FlagsOf & Flags.Deleted) != 0;
 
-    /// <summary>A Consent, an Encounter, an Appointment, or a Patient record that tells something new: writing it makes a new policy version.</summary>
+    /// <summary>A Consent, an Encounter, an Appointment or a Patient record: writing it makes a new policy version.</summary>
     public bool IsPolicyRelevant => (FlagsOf & Flags.Policy) != 0;
 
     /// <summary>A Patient: every register has its own record under the one id.</summary>
@@ -249,24 +246,7 @@ public readonly ref struct IndexEntry
         Labels = Labels(),
         HasContacts = HasContacts,
         NonDisclosure = NonDisclosure,
-        MovesPolicy = IsPerController && IsPolicyRelevant,
     };
-
-    /// <summary>Whether it has the same values of some parameters as another entry.</summary>
-    internal bool HasSameValues(in IndexEntry other, ReadOnlySpan<ushort> codes)
-    {
-        foreach (var code in codes)
-        {
-            var mine = new SearchValues(Values);
-            var theirs = new SearchValues(other.Values);
-            while (mine.Next(code))
-                if (!theirs.Next(code) || mine.Kind != theirs.Kind || !mine.Payload.SequenceEqual(theirs.Payload))
-                    return false;
-            if (theirs.Next(code))
-                return false;
-        }
-        return true;
-    }
 
     /// <summary>A copy of the entry without the values of some parameters.</summary>
     internal byte[] Without(ReadOnlySpan<ushort> codes)

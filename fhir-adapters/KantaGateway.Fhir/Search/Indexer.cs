@@ -50,7 +50,7 @@ public static class Indexer
 
     private static IndexEntry.Flags FlagsOf(IndexHeader header) =>
         (header.IsDeleted ? IndexEntry.Flags.Deleted : 0)
-        | (header.Type is "Consent" or "Encounter" or "Appointment" || (header.Type == "Patient" && header.MovesPolicy) ? IndexEntry.Flags.Policy : 0)
+        | (header.Type is "Consent" or "Encounter" or "Appointment" or "Patient" ? IndexEntry.Flags.Policy : 0)
         | (header.Type is "Patient" ? IndexEntry.Flags.PerController : 0)
         | (header.Content is not null ? IndexEntry.Flags.Content : 0)
         | (header.Targets.Count > 0 ? IndexEntry.Flags.Targets : 0)

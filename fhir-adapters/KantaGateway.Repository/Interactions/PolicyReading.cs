@@ -18,7 +18,7 @@ namespace KantaGateway.Repository.Interactions;
 /// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
 /// <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number),
 /// <c>unit</c> (OID of the Encounter's serviceProvider where that is another one than the controller; what an event has is that of all its rows), <c>stored</c> (when its newest version was, an instant), <c>status</c>,
-/// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (true where it says so), <c>stored</c> (an instant). What is not known is left out.
+/// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>controller</c>, <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (true where it says so), <c>stored</c> (an instant). What is not known is left out.
 /// </remarks>
 sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher identifiers)
 {
@@ -152,6 +152,7 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
             using var document = JsonDocument.Parse(bodies[i]);
             var patient = document.RootElement;
             json.WriteStartObject();
+            json.WriteString("controller"u8, patients[i].Controller);
             if (patient.TryGetProperty("birthDate"u8, out var born))
                 json.WriteString("birthDate"u8, born.GetString());
             if (patient.TryGetProperty("deceasedDateTime"u8, out var died))

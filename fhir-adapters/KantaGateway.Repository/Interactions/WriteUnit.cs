@@ -475,10 +475,6 @@ sealed class WriteUnit : IDisposable
             NonDisclosure = staged.Content is { } labelled ? ContactDetails.AreLabelled(labelled) : staged.Replaces!.NonDisclosure,
         };
         var entry = Indexer.Build(header, staged.Content);
-        // That somebody lives is new each time it is stored, and that another register knows them: by it a mistaken death is put right.
-        if (staged.Operation.Type == "Patient"
-            && (staged.Replaces is null || staged.Content is Patient { Deceased: FhirBoolean { Value: false } } || PersonFacts.Differ(entry, staged.Replaces is { } before ? before.Entry : [])))
-            entry = Indexer.Build(header with { MovesPolicy = true }, staged.Content);
         staged.Row = CompartmentRow.Of(entry);
         if (staged.Content is not null && !staged.Target.Scope.Passes(staged.Operation.Type, entry))
             throw Failed(staged.Operation, FaultKind.Denied, "What is written is not what the token's scope describes by its search parameters.");

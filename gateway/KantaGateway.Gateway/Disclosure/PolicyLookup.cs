@@ -53,7 +53,8 @@ public sealed class PolicyLookup(PolicyRequests requests)
         return kept.Policy;
     }
 
-    private static PolicySnapshot Compile(JsonElement policy) => PolicySnapshot.Compile(
+    /// <param name="policy">The repository's answer to <c>/policy</c>.</param>
+    internal static PolicySnapshot Compile(JsonElement policy) => PolicySnapshot.Compile(
         policy.GetProperty("version").GetInt64(),
         policy.GetProperty("consents").EnumerateArray().Zip(policy.GetProperty("order").EnumerateArray(),
             static (consent, order) => Declarations.Read(consent) is { } declaration ? declaration with { Order = order.GetInt64() } : null),
@@ -67,7 +68,7 @@ public sealed class PolicyLookup(PolicyRequests requests)
             Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
         })],
         PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(
-            Text(person, "birthDate"), Text(person, "deceased"), Text(person, "stored"), person.TryGetProperty("alive", out _)))]));
+            Text(person, "birthDate"), Text(person, "deceased"), Text(person, "stored"), person.TryGetProperty("alive", out _), Text(person, "controller")))]));
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

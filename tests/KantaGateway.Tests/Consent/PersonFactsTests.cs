@@ -276,6 +276,50 @@ public sealed class PersonFactsTests
         Assert.Equal(2012, PersonFacts.Of([new(born, died), new(born, died)]).KeptUntil!.Value.Year);
     }
 
+    /// <summary>§24: by two false deaths no record of who lives is lost, also where nobody states a birth.</summary>
+    [Fact]
+    public void Deaths_end_nothing_against_a_record_that_was_stored_after_them()
+    {
+        var died = new DateTimeOffset(2010, 1, 1, 0, 0, 0, TimeSpan.Zero);
+        PersonFacts dead = new(null, died), name = PersonFacts.Unknown with { StoredAt = Now }, alive = name with { AliveAt = Now };
+        foreach (var living in new[] { name, alive, new(new(1990, 1, 1), null) { StoredAt = Now } })
+            foreach (var facts in new[] { PersonFacts.Of([living, dead, dead]), PersonFacts.Of([dead, living, living, dead]) })
+                Assert.False(facts.KeptUntil <= Now, facts.ToString());
+        Assert.Equal(2022, PersonFacts.Of([name with { StoredAt = died }, dead, dead]).KeptUntil!.Value.Year);
+        // One later death is no end of those that the first contradicts.
+        Assert.Null(PersonFacts.Of([name with { StoredAt = died.AddDays(1) }, dead, new(null, died.AddYears(1))]).KeptUntil);
+    }
+
+    /// <summary>§18: occupational care keeps a register for each employer, and is one controller.</summary>
+    [Fact]
+    public void All_registers_of_one_controller_have_one_voice()
+    {
+        var (born, died) = (new DateOnly(1990, 1, 1), new DateTimeOffset(2010, 1, 1, 0, 0, 0, TimeSpan.Zero));
+        PersonFacts dead = new(null, died) { Controller = "1.2.3" }, before = PersonFacts.Unknown with { Controller = "1.2.4" };
+        Assert.Null(PersonFacts.Of([dead, dead, before]).KeptUntil);
+        Assert.Equal(2022, PersonFacts.Of([dead, dead with { Controller = "1.2.5" }, before]).KeptUntil!.Value.Year);
+        Assert.Equal(2022, PersonFacts.Of([dead, dead]).KeptUntil!.Value.Year);
+        Assert.Equal(born, PersonFacts.Of([new(born, null) { Controller = "1.2.3" }, new(born, null) { Controller = "1.2.4" }, new(new(2002, 3, 5), null) { Controller = "1.2.5" }, new(new(2002, 3, 5), null) { Controller = "1.2.5" }, new(new(2002, 3, 5), null) { Controller = "1.2.5" }]).CustodyFrom);
+    }
+
+    /// <summary>§51: what closes is heard of who is of age by anybody's word.</summary>
+    [Fact]
+    public void Who_is_of_age_by_one_register_is_no_minor_by_all()
+    {
+        var (adult, child) = (PersonFacts.Stated("1983-05-06", null), PersonFacts.Stated("2015-05-06", null));
+        Assert.True(child.IsMinorByAllAt(Now));
+        Assert.False(PersonFacts.Unknown.IsMinorByAllAt(Now));
+        foreach (var facts in new[] { PersonFacts.Of([adult, child]), PersonFacts.Of([child, PersonFacts.Unknown, adult, child]) })
+        {
+            Assert.False(facts.IsMinorByAllAt(Now));
+            Assert.Equal(11, facts.AgeAt(Now));
+        }
+        Assert.True(PersonFacts.Of([child, PersonFacts.Stated("2012", null)]).IsMinorByAllAt(Now));
+        // The day on which majority begins, in Finland.
+        Assert.True(PersonFacts.Stated("2008-11-26", null).IsMinorByAllAt(Now));
+        Assert.False(PersonFacts.Stated("2008-11-25", null).IsMinorByAllAt(Now));
+    }
+
     /// <summary>Annex: 12 years after death nothing is shown, and a record with a name alone does not change that.</summary>
     [Fact]
     public void A_record_that_says_neither_birth_nor_death_reopens_nothing_whose_end_two_registers_know()

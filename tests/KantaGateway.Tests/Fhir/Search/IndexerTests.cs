@@ -29,7 +29,6 @@ public class IndexerTests
             Labels = marks.Item2.Labels,
             HasContacts = marks.Item2.Mark,
             NonDisclosure = !marks.Item2.Mark,
-            MovesPolicy = type == "Patient" && marks.Item2.Mark,
             ServiceEvent = serviceEvent,
             RelatedEvents = related,
             Targets = targets,
@@ -49,10 +48,10 @@ public class IndexerTests
     });
 
     [Fact]
-    public void Consents_and_encounters_make_policy_and_patients_are_kept_per_controller() => Headers.Sample(header =>
+    public void Consents_encounters_and_patients_make_policy_and_patients_are_kept_per_controller() => Headers.Sample(header =>
     {
         var entry = new IndexEntry(Indexer.Build(header, null));
-        return entry.IsPolicyRelevant == (header.Type is "Consent" or "Encounter" || header.MovesPolicy) && entry.IsPerController == (header.Type == "Patient");
+        return entry.IsPolicyRelevant == (header.Type is "Consent" or "Encounter" or "Patient") && entry.IsPerController == (header.Type == "Patient");
     });
 
     [Fact]
