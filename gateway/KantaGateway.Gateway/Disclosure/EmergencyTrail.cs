@@ -66,12 +66,14 @@ public sealed class EmergencyTrail
         Span<byte> now = stackalloc byte[sizeof(long)];
         BinaryPrimitives.WriteInt64LittleEndian(now, _time.GetUtcNow().UtcTicks);
         var content = now.ToArray();
-        foreach (var name in (ReadOnlySpan<string>)[NameOf(professional), NameOfOrganisation(professional)])
+        var (unit, self) = RecorderOf(professional);
+        // Of one person several may have recorded some for the organisation, and each is reviewed by others.
+        foreach (var (name, file) in (ReadOnlySpan<(string, string)>)[(NameOf(professional), person.Encode()), (NameOfOrganisation(professional), EmergencyMark.NameOf(person, unit, self))])
             Try(() =>
             {
                 var own = Path.Combine(_folder, name);
                 OwnerOnly.CreateFolder(own);
-                var mark = Path.Combine(own, person.Encode());
+                var mark = Path.Combine(own, file);
                 // Under a name of its own first: two gateways may mark one person at a time. What a kill leaves of it is no pseudonym's.
                 var beside = $"{mark}.{Guid.NewGuid():N}";
                 OwnerOnly.WriteWhole(beside, content);
@@ -107,8 +109,9 @@ public sealed class EmergencyTrail
         if (_folder is null)
             return [];
         var organisation = reviewer.Organisation.ToString();
+        var (unit, self) = RecorderOf(reviewer);
         var found = new List<(Pseudonym Person, IReadOnlyList<EmergencyAccess>)>();
-        IGrouping<Pseudonym, EmergencyMark>[] people = [.. MarksIn(NameOfOrganisation(reviewer)).OrderBy(m => m.At).GroupBy(m => m.Person)];
+        IGrouping<Pseudonym, EmergencyMark>[] people = [.. MarksIn(NameOfOrganisation(reviewer)).Where(m => m.Unit != unit && m.Professional != self).OrderBy(m => m.At).GroupBy(m => m.Person)];
         // Whatever waits for somebody else may not hide what waits for this reviewer: they are looked into until there are enough of those, or no more.
         for (var looked = 0; looked < people.Length && found.Count < MaxListed; looked += MaxListed)
             await LookAsync(context, reviewer, [.. people.Skip(looked).Take(MaxListed).SelectMany(static its => its)], e => e.Organisation == organisation,
@@ -154,6 +157,9 @@ public sealed class EmergencyTrail
 
     private string NameOf(Requester professional) => Digest(_isNational ? professional.ProfessionalId! : $"{professional.Organisation}|{professional.ProfessionalId}");
 
+    /// <summary>Who records, as a mark of the organisation names it: whose unit it is, or who it is, settles nothing of it and opens no record for it.</summary>
+    private (string Unit, string Professional) RecorderOf(Requester professional) => (Digest($"unit\n{professional.Organisation}\n{professional.Unit}"), Digest($"professional\n{professional.ProfessionalId}"));
+
     /// <summary>Another name than any professional's: no id of one holds a line break.</summary>
     private string NameOfOrganisation(Requester professional) => Digest($"organisation\n{professional.Organisation}");
 
@@ -175,17 +181,26 @@ public sealed class EmergencyTrail
 /// <summary>That an emergency of a person may wait for its review.</summary>
 /// <param name="File">Where it is.</param>
 /// <param name="At">When it was made, UTC.</param>
-sealed record EmergencyMark(string File, Pseudonym Person, DateTimeOffset At)
+/// <param name="Unit">Digest of the unit for which it was recorded; null: the mark does not say.</param>
+/// <param name="Professional">Digest of who recorded it; null: the mark does not say.</param>
+sealed record EmergencyMark(string File, Pseudonym Person, DateTimeOffset At, string? Unit = null, string? Professional = null)
 {
+    /// <summary>Before the digests in a mark's name; in no pseudonym.</summary>
+    private const char By = '!';
+
     /// <summary>Between a mark's name and what makes it one that nobody writes to; in no pseudonym.</summary>
     private const char Aside = '~';
+
+    /// <summary>File name of a mark that says for which unit and by whom the emergency was recorded.</summary>
+    public static string NameOf(Pseudonym person, string unit, string professional) => string.Join(By, person.Encode(), unit, professional);
 
     /// <summary>Null: it is none, or has gone meanwhile.</summary>
     public static EmergencyMark? Read(string file)
     {
         try
         {
-            return Pseudonym.TryDecode(Path.GetFileName(file).Split(Aside)[0], out var person) ? new(file, person, TimeIn(file)) : null;
+            var parts = Path.GetFileName(file).Split(Aside)[0].Split(By);
+            return Pseudonym.TryDecode(parts[0], out var person) && parts is [_] or [_, _, _] ? new(file, person, TimeIn(file), parts.ElementAtOrDefault(1), parts.ElementAtOrDefault(2)) : null;
         }
         catch (FileNotFoundException)
         {

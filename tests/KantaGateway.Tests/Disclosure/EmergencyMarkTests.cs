@@ -62,6 +62,17 @@ public sealed class EmergencyMarkTests : IDisposable
     }
 
     [Fact]
+    public void One_of_an_organisation_says_by_whom_it_was_recorded()
+    {
+        var file = _folder.File(EmergencyMark.NameOf(Person, "unit", "professional"));
+        Write(file, Earlier);
+        Assert.Equal(new(file, Person, Earlier, "unit", "professional"), EmergencyMark.Read(file));
+        Write(file + "~0", Later);
+        Assert.Equal(("unit", "professional"), (EmergencyMark.Read(file + "~0")!.Unit, EmergencyMark.Read(file + "~0")!.Professional));
+        Assert.Null(EmergencyMark.Read(file + ".0"));
+    }
+
+    [Fact]
     public void One_that_has_gone_is_none() => Assert.Null(EmergencyMark.Read(File));
 
     private string[] Files() => Directory.GetFiles(Path.GetDirectoryName(File)!);

@@ -322,7 +322,7 @@ public class DeclaredAtTheDeskTests
         await using var house = await HouseInMemory.OpenAsync();
         var trail = house.Gateway.GetRequiredService<EmergencyTrail>();
         for (var i = 0; i < EmergencyTrail.MaxListed; i++)
-            trail.Mark(Reviewer, Pseudonym.Read(System.Security.Cryptography.RandomNumberGenerator.GetBytes(Pseudonym.Size)));
+            trail.Mark(Reviewer with { ProfessionalId = "another", Unit = Unit }, Pseudonym.Read(System.Security.Cryptography.RandomNumberGenerator.GetBytes(Pseudonym.Size)));
         await house.AdmitAsync();
         var professional = house.Folder.ProfessionalOf("revontuli").Id;
         var now = DateTimeOffset.UtcNow;
@@ -330,6 +330,26 @@ public class DeclaredAtTheDeskTests
         { At = now, Until = now.AddMinutes(20), Professional = professional, Organisation = Revontuli, Unit = Unit, Reason = EmergencyReason.CannotAssess }, "Löytynyt tajuttomana."));
         Assert.Equal(201, stored.Status);
         Assert.Equal("Consent/" + stored.Stored!.Value.Id, (string?)Assert.Single(await ListAsync(house, Reviewer))["emergency"]);
+    }
+
+    /// <summary>Law 1 and 5: no record is opened to look for what the reviewer may not settle anyway: the own emergencies, and those of the own unit.</summary>
+    [Fact]
+    public async Task No_record_is_opened_for_a_review_that_the_reviewer_may_not_make()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        var trail = house.Gateway.GetRequiredService<EmergencyTrail>();
+        Requester[] recorders = [Reviewer, Reviewer with { ProfessionalId = "another" }, Reviewer with { Unit = Unit }, Reviewer with { ProfessionalId = "another", Unit = Unit }];
+        var people = recorders.Select(_ => Pseudonym.Read(System.Security.Cryptography.RandomNumberGenerator.GetBytes(Pseudonym.Size))).ToArray();
+        foreach (var (recorder, person) in recorders.Zip(people))
+            trail.Mark(recorder, person);
+        // Two of one person: the one that may be settled is not lost behind the other.
+        trail.Mark(recorders[3], people[0]);
+        trail.Mark(recorders[0], people[0]);
+        Assert.Empty(await ListAsync(house, Reviewer));
+        using var audit = new Scenarios.AuditOnDisk(house.Folder.Path);
+        audit.Refresh();
+        var opened = string.Concat(audit.All.Select(e => e.GetRawText()).Where(text => text.Contains("Looked whether emergencies wait", StringComparison.Ordinal)));
+        Assert.Equal([true, false, false, true], people.Select(person => opened.Contains(house.Gateway.GetRequiredService<IdentifierCipher>().PatientId(person), StringComparison.Ordinal)));
     }
 
     private static async Task<List<JsonObject>> ListAsync(HouseInMemory house, Requester reviewer)
