@@ -75,10 +75,11 @@ public static partial class ConsentDecision
         Declaration declaration, Interaction interaction, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now) =>
         declaration.RecordedBy != organisation || declaration is Acknowledgement ? DenyReason.DeclarationByAnother
         : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
-        : relationship is null && MayOpen(declaration) ? DenyReason.NoOpenServiceEvent
+        : relationship is null && (MayOpen(declaration) || declaration.ByCustodian) ? DenyReason.NoOpenServiceEvent
         : declaration.IsOfDay && MayOpen(declaration) ? DenyReason.TimeOfDayMissing
-        // Last, for it rests on what other registers say of the person. Of who is of age a related person holds a mandate, and declares what the person may (§50).
-        : declaration.ByCustodian && (policy.Person.Deceased <= now || (policy.Person.MayBeMinorAt(now) && !IsACustodians(declaration, interaction, policy))) ? DenyReason.NotForCustodians
+        // Last, and of who is treated alone, for it rests on what other registers say of the person. Of who was of age when it was signed a related person holds a mandate, and
+        // declares what the person may (§50); what a custodian signed before that stays a custodian's.
+        : declaration.ByCustodian && (policy.Person.Deceased <= now || (policy.Person.MayBeMinorAt(declaration.SaidAt) && !IsACustodians(declaration, interaction, policy))) ? DenyReason.NotForCustodians
         : null;
 
     /// <summary>

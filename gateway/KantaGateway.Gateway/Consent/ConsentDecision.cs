@@ -283,7 +283,7 @@ public static partial class ConsentDecision
     /// <remarks>A stale event names none, for it proves no treatment: the employer is named, as before and after any visit.</remarks>
     private static string? RegisterOf(Requester requester, Interaction interaction, CareRelationship? relationship) =>
         requester.ControllerKind != ControllerKind.Occupational ? Register.Patient
-        : interaction.Employer is { } employer ? Register.Occupational(employer)
+        : interaction.RegisterOfEmployer is { } register ? register
         : relationship?.Register is { } its && Register.IsOccupational(its) ? its
         : null;
 

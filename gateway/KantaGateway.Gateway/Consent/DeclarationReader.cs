@@ -217,15 +217,32 @@ public static class DeclarationReader
     /// <summary>Whether a reference is to a form that is stored here; that it is there, and the desk's own, is looked at where references are.</summary>
     private static bool IsForm(string? reference) => reference is not null && Forms.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
 
-    /// <summary>Whether a related person declared it, or signed it in the person's place.</summary>
+    /// <summary>Whether somebody declared it, or signed it, in the person's place: each that is neither the person nor who works in care, however it is spelt (R4 Consent.performer, Reference.type).</summary>
     private static bool IsByRepresentative(JsonElement consent)
     {
-        var verified = Items(consent, "verification").Select(static its => TryGet(its, "verifiedWith", out var signer) ? Text(signer, "reference") : null).ToList();
-        return Items(consent, "performer").Any(static by => Text(by, "type") == Declarations.CustodianType || IsRelated(Text(by, "reference")))
-            || (verified.Any(IsRelated) && !verified.Contains(PatientOf(consent)));
+        var signatures = Items(consent, "verification").ToList();
+        return Items(consent, "performer").Any(by => TypeOf(consent, by) is not (Declarations.PersonType or "Practitioner" or "PractitionerRole" or "Organization"))
+            || (signatures.Exists(its => SignerOf(consent, its) is not (null or Declarations.PersonType)) && !signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType));
     }
 
-    private static bool IsRelated(string? reference) => reference?.StartsWith(Declarations.CustodianType + "/", StringComparison.Ordinal) == true;
+    /// <summary>Whom a verification is of, see <see cref="TypeOf"/>; null: it names nobody.</summary>
+    private static string? SignerOf(JsonElement consent, JsonElement verification) => TryGet(verification, "verifiedWith", out var signer) ? TypeOf(consent, signer) : null;
+
+    /// <summary>Whether it says that somebody was asked, and when.</summary>
+    private static bool IsAsked(JsonElement verification) =>
+        TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && Text(verification, "verificationDate") is not null;
+
+    /// <summary>What somebody is that a Consent names: a Patient where it is, literally, the one whose it is; empty where it is another or does not say.</summary>
+    private static string TypeOf(JsonElement consent, JsonElement by)
+    {
+        var reference = Text(by, "reference");
+        if (reference is not null && reference == PatientOf(consent))
+            return Declarations.PersonType;
+        var type = reference is null ? Text(by, "type")
+            : reference is ['#', .. var id] ? Items(consent, "contained").Where(its => Text(its, "id") == id).Select(static its => Text(its, "resourceType")).FirstOrDefault()
+            : reference.IndexOf('/', StringComparison.Ordinal) is var end and > 0 ? reference[..end] : null;
+        return type is null or Declarations.PersonType ? "" : type;
+    }
 
     private static string? PatientOf(JsonElement consent) => TryGet(consent, "patient", out var its) ? Text(its, "reference") : null;
 
@@ -239,9 +256,7 @@ public static class DeclarationReader
         if (TryGet(consent, "sourceReference", out var source) && IsForm(Text(source, "reference")))
             return true;
         foreach (var verification in Items(consent, "verification"))
-            if (TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && Text(verification, "verificationDate") is not null
-                && TryGet(verification, "verifiedWith", out var signer) && Text(signer, "reference") is { } who
-                && (who == PatientOf(consent) || IsRelated(who)))
+            if (IsAsked(verification) && SignerOf(consent, verification) is Declarations.PersonType or Declarations.CustodianType)
                 return true;
         return false;
     }

@@ -44,6 +44,8 @@ public static class Declarations
 
     internal const string CustodianType = "RelatedPerson";
 
+    internal const string PersonType = "Patient";
+
     internal const string ActReason = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
     internal const string RegisterSystem = "urn:oid:1.2.246.537.5.40150";
     internal const string OccupationalCode = "4";

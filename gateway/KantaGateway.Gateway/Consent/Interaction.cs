@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
 
@@ -45,7 +46,14 @@ public sealed record Interaction
     public IReadOnlyList<ControllerKind> KindsOfDenied { get; init; } = [];
 
     /// <summary>OID of the employer whose occupational register is meant (X-Employer, §18); null: none named.</summary>
-    public string? Employer { get; init; }
+    public string? Employer
+    {
+        get;
+        init => (field, RegisterOfEmployer) = (value, value is null ? null : Register.Occupational(value));
+    }
+
+    /// <summary>That register, as <see cref="Register"/> names it, found once for the request.</summary>
+    internal string? RegisterOfEmployer { get; private init; }
 
     /// <summary>For a search, and for a change whose resource criteria choose: the parameters as understood, identity codes left out; what the audit keeps of the question.</summary>
     public string? Query { get; init; }

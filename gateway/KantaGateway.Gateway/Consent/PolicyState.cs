@@ -44,8 +44,8 @@ sealed class PolicyState
                         informed.Hear(told, now);
                         break;
                     case DisclosurePermit given:
-                        // What a minor able to decide has given no custodian takes back (§51), nor shortens. Of whom nobody knows the age what closes is heard.
-                        if (given.ByCustodian && person.AgeAt(given.SaidAt) is not null && ofMinor.Last is { IsActive: true } own && !own.IsOver(now) && Gives(given, now) < Gives(own, now))
+                        // What a minor able to decide has given no custodian takes back (§51), nor shortens. Of whom not everybody says that she was one what closes is heard.
+                        if (given.ByCustodian && person.IsMinorByAllAt(given.SaidAt) && ofMinor.Last is { IsActive: true } own && !own.IsOver(now) && Gives(given, now) < Gives(own, now))
                             break;
                         permit.Hear(given, now);
                         if (given.IsOfMinor(person))
@@ -54,7 +54,8 @@ sealed class PolicyState
                     case DisclosureDenial denial:
                         if (!(denied ??= []).TryGetValue(denial.Target, out var ofTarget))
                             denied.Add(denial.Target, ofTarget = new());
-                        ofTarget.Hear(denial, now);
+                        // A child's denial is the child's (§51, §58): of a custodian's word about it only what closes is heard (law 3).
+                        ofTarget.Hear(denial, now, mayOpen: !denial.ByCustodian);
                         break;
                 }
         }
@@ -187,9 +188,9 @@ sealed class PolicyState
         /// What closes is heard whatever it is dated (law 3). What opens is the person's own word of now, or a form that is no older than anything that was said
         /// before: one typed in late undoes no newer will (§58).
         /// </summary>
-        public void Hear(T said, DateTimeOffset now)
+        public void Hear(T said, DateTimeOffset now, bool mayOpen = true)
         {
-            var isNew = Last is null || (said.CompareOrder(Last) != 0 && (said.RecordedBy is null || said.SaidAt >= _newest));
+            var isNew = Last is null || (mayOpen && said.CompareOrder(Last) != 0 && (said.RecordedBy is null || said.SaidAt >= _newest));
             if (isNew || Gives(said, now) < Gives(Last!, now))
                 Last = said;
             if (said.SaidAt > _newest)

@@ -32,6 +32,9 @@ public sealed record Onlooker(Oid? Organisation, ControllerKind Kind, TaskClass 
     /// <inheritdoc cref="Requester.Services"/>
     public HealthServices Services { get; init; } = HealthServices.Reception;
 
+    /// <inheritdoc cref="Requester.Unit"/>
+    public string? Unit { get; init; }
+
     /// <inheritdoc cref="Requester.OwnServices"/>
     public ProtectedService OwnServices { get; init; }
 
@@ -85,6 +88,7 @@ public static class Preview
             Profession = onlooker.Profession,
             Tasks = onlooker.Tasks,
             Services = onlooker.Services,
+            Unit = onlooker.Unit,
             OwnServices = onlooker.OwnServices,
             JointWith = onlooker.JointWith,
             PurposeOfUse = onlooker.IsEmergency ? "ETREAT" : "TREAT",
@@ -101,7 +105,7 @@ public static class Preview
                 Organisation = organisation.ToString(),
                 Reason = EmergencyReason.CannotBeAsked,
             });
-        var relationship = policy.RelationshipOf(organisation.ToString(), null, now) ?? (onlooker.IsTreating ? new(organisation.ToString(), null) : null);
+        var relationship = policy.RelationshipOf(organisation.ToString(), null, now, onlooker.Unit) ?? (onlooker.IsTreating ? new(organisation.ToString(), null) : null);
         return ConsentDecision.Decide(requester, Everything, policy, relationship, now);
     }
 }

@@ -15,8 +15,12 @@ static class Specialities
     /// <summary>By profession, as the role register writes it: tokens <c>system|code</c> of DocumentReference.context.practiceSetting.</summary>
     public static FrozenDictionary<string, string[]> Settings { get; } = ByProfession(Rows);
 
-    /// <summary>Every setting that is known to be of some speciality, each once.</summary>
-    public static string[] All { get; } = [.. Rows.SelectMany(static row => row.Tokens).Distinct()];
+    /// <summary>
+    /// The search that finds what names no speciality at all: neither one of the practice settings of R4, nor any of the national list.
+    /// </summary>
+    /// <remarks>hl7.org/fhir/R4/valueset-c80-practice-codes.html; Hilmo, Terveydenhuollon erikoisalat (THL code service 1.2.246.537.6.24).</remarks>
+    public static string OfNone { get; } =
+        $"setting:not-in={Uri.EscapeDataString("http://hl7.org/fhir/ValueSet/c80-practice-codes")}&setting:not={Uri.EscapeDataString("urn:oid:1.2.246.537.6.24|")}";
 
     /// <summary>By service of the decree 457/2024 §4 that is of one speciality: the same.</summary>
     private static readonly FrozenDictionary<HealthServices, string[]> ByService = ByServiceIn(Rows);

@@ -115,10 +115,9 @@ sealed class TaskReach
     }
 
     /// <summary>
-    /// §6: of the own register what concerns the own profession, speciality or service. Left out is a document that names a speciality known to be another's, and none of
-    /// one's own. One that names none, or one by a code that is not known (a subspeciality, a list of the house), is the clinic's own: what somebody has archived there
-    /// is not lost to them by how it was coded. Who has no speciality of one's own carries out what the service is of: where one of the services is of no single
-    /// speciality, no document is of another.
+    /// §6: of the own register what concerns the own profession, speciality or service. Left out is a document that names a speciality and none of one's own: gynaecology
+    /// is not a physiotherapist's. One that names none, or names its setting by a code that is no speciality (an occupation, a list of the house), is the clinic's own: what somebody has archived there is not lost to them by how it was coded. Who has no speciality of one's own carries out what the service is of: where one of
+    /// the services is of no single speciality, no document is of another.
     /// </summary>
     private static TaskReach Limited((string? Profession, HealthServices Services) of)
     {
@@ -126,18 +125,8 @@ sealed class TaskReach
         string[]? settings = of.Profession is { } profession ? [.. Specialities.Settings[profession], .. ofServices ?? []] : ofServices;
         return new(null, of.Profession is null ? SummaryOfOthers : OfSpeciality[of.Profession])
         {
-            FiltersOfOwn = settings is null ? null : NoneOfAnother([.. settings.Distinct()]),
+            FiltersOfOwn = settings is null ? null : [new("DocumentReference", [Specialities.OfNone, .. settings.Distinct().Select(SettingOf)], reads: true)],
         };
-    }
-
-    /// <summary>Settings in one search: <see cref="ScopeFilter.MaxQuery"/> holds so many.</summary>
-    private const int MaxSettings = 8;
-
-    private static ScopeFilter[]? NoneOfAnother(string[] own)
-    {
-        ScopeFilter[] filters = [.. Specialities.All.Except(own).Chunk(MaxSettings)
-            .Select(others => new ScopeFilter("DocumentReference", ["setting:not=" + string.Join(',', others.Select(Uri.EscapeDataString)), .. own.Select(SettingOf)], reads: true))];
-        return filters.Length == 0 ? null : filters;
     }
 
     private static string SettingOf(string token) => "setting=" + Uri.EscapeDataString(token);

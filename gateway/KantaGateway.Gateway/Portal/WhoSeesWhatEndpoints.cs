@@ -36,7 +36,7 @@ internal static class WhoSeesWhatEndpoints
     /// <param name="Task">Task class of the decree; absent: the widest of the profession.</param>
     /// <param name="Purpose">TREAT or ETREAT.</param>
     /// <param name="Treating">Absent: assumed of some provider, of a named one as its service events prove.</param>
-    private sealed record ViewerBody(string? Organisation = null, string? Profession = null, string? Task = null, string? Purpose = null, bool? Treating = null);
+    private sealed record ViewerBody(string? Organisation = null, string? Unit = null, string? Profession = null, string? Task = null, string? Purpose = null, bool? Treating = null);
 
     public static void MapWhoSeesWhat(this IEndpointRouteBuilder app, PortalEndpoint marker)
     {
@@ -141,9 +141,12 @@ internal static class WhoSeesWhatEndpoints
         var tasks = TaskClasses.Narrow(most, viewer.Task) ?? throw JsonRequests.Invalid("viewer.task is none that the profession may have.");
         if (viewer.Purpose is not (null or "TREAT" or "ETREAT"))
             throw JsonRequests.Invalid("viewer.purpose is TREAT or ETREAT.");
+        if (viewer.Unit is { } unit && !Oid.TryParse(unit, out _))
+            throw JsonRequests.Invalid("viewer.unit is no OID.");
         return new(organisation, kind, tasks, viewer.Purpose == "ETREAT", viewer.Treating ?? organisation is null)
         {
             Profession = viewer.Profession,
+            Unit = viewer.Unit,
             Services = organisation is { } its ? controllers.ServicesOf(its.ToString()) : HealthServices.Reception,
             OwnServices = organisation is { } practice ? protection.OfController(practice.ToString()) : ProtectedService.None,
             JointWith = options.JointWith(organisation?.ToString(), kind),

@@ -31,9 +31,7 @@ sealed record ModelEntry(string Type, string Controller, string Register, string
     }
 
     /// <summary>Index entries of documents, by the speciality that they name.</summary>
-    private static readonly Dictionary<string, byte[]> Documents = ConsentModel.Settings.ToDictionary(setting => setting ?? "", setting => Indexer.Build(
-        new() { Type = "DocumentReference", ResourceSequence = 1, RowSequence = 1, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch },
-        new Hl7.Fhir.Model.DocumentReference { Context = new() { PracticeSetting = setting is null ? null : new("http://snomed.info/sct", setting) } }));
+    private static readonly Dictionary<string, byte[]> Documents = ConsentModel.Settings.ToDictionary(setting => setting ?? "", ConsentModel.DocumentOf);
 }
 
 /// <summary>Somebody who asks, in a moment.</summary>
@@ -62,7 +60,14 @@ static class ConsentModel
     private static readonly ProtectedService[] Services = [ProtectedService.None, ProtectedService.Psychiatry, ProtectedService.Addiction, ProtectedService.Psychiatry | ProtectedService.Genetics];
 
     /// <summary>Of no speciality, rehabilitation, dentistry, radiology, and physiotherapy by a code of which nobody has said whose it is.</summary>
-    public static readonly string?[] Settings = [null, "394602003", "394812008", "394914008", "722138006"];
+    public static readonly string?[] Settings = [null, Snomed + "394602003", Snomed + "394812008", Snomed + "394586005", "urn:oid:1.2.246.10.1.99|FYS"];
+
+    private const string Snomed = "http://snomed.info/sct|";
+
+    /// <summary>Index entry of a document that names a practice setting, <c>system|code</c>.</summary>
+    public static byte[] DocumentOf(string? setting) => Indexer.Build(
+        new() { Type = "DocumentReference", ResourceSequence = 1, RowSequence = 1, Controller = "1.2", LastUpdated = DateTimeOffset.UnixEpoch },
+        new Hl7.Fhir.Model.DocumentReference { Context = new() { PracticeSetting = setting?.Split('|') is [var system, var code] ? new(system, code) : null } });
 
     public static bool IsMedicationOrRisk(string type) => type == "MedicationRequest";
 
@@ -98,7 +103,7 @@ static class ConsentModel
 
     public static readonly Gen<DisclosureDenial> Denials = Gen.Select(Targets, Times, Ends, Gen.Bool, Gen.Int[0, 11])
         .Select((target, at, until, allows, how) => new DisclosureDenial
-        { Id = "d", At = at, Until = until, Target = target, AllowsEmergency = allows, IsActive = how % 4 > 0, From = how == 3 ? Now.AddTicks(1) : how == 7 ? Now : null });
+        { Id = "d", At = at, Until = until, Target = target, AllowsEmergency = allows, IsActive = how % 4 > 0, From = how == 3 ? Now.AddTicks(1) : how == 7 ? Now : null, ByCustodian = how is 8 or 9 });
 
     private static readonly Gen<Declaration> Permits = Gen.Select(Times, Ends, Gen.Int[0, 3], Gen.Int[0, 2])
         .Select((at, until, active, by) => (Declaration)new DisclosurePermit { Id = "p", At = at, Until = until, IsActive = active > 0, ByCustodian = by == 0 });
@@ -122,7 +127,7 @@ static class ConsentModel
 
     public static readonly Gen<Declaration> AnyDeclaration = Gen.OneOf(Denials.Select(d => (Declaration)d), Permits, Permits, Informings, Informings, Confirmations, Emergencies, Reviews);
 
-    private static readonly Gen<string?> Units = OneOf(null, null, "u1", "u2");
+    public static readonly Gen<string?> Units = OneOf(null, null, "u1", "u2");
 
     private static readonly Gen<ServiceEvent> Events = Gen.Select(OneOf(Aurora, Revontuli, Occupational), Gen.Int[1, 2], OneOf("in-progress", "in-progress", "planned", "finished", "booked"),
             Gen.Select(OneOf<int?>(null, -30, -1, 0, 1), OneOf<int?>(null, -1, 0, 1)), OneOf(Services), Gen.Select(Gen.Bool, Units, OneOf<int?>(null, 0, 0, -29, -30, -31), Gen.Int[0, 2]))
@@ -136,8 +141,11 @@ static class ConsentModel
             StoredAt = rest.Item3 is { } days ? Now.AddDays(days) : null,
         });
 
-    private static readonly Gen<PersonFacts> Facts = Gen.Select(OneOf<int?>(null, 13, 13, 40, 119, 120), OneOf<int?>(null, null, null, 1, 11, 12)).Select((age, dead) =>
-        new PersonFacts(age is { } years ? DateOnly.FromDateTime(Now.AddYears(-years).UtcDateTime) : null, dead is { } ago ? Now.AddYears(-ago) : null));
+    /// <summary>Of some another register states an earlier birth, or as many a later one.</summary>
+    private static readonly Gen<PersonFacts> Facts = Gen.Select(OneOf<int?>(null, 13, 13, 40, 119, 120), OneOf<int?>(null, null, null, 1, 11, 12), OneOf(0, 0, 30, -27)).Select((age, dead, differs) =>
+        new PersonFacts(Born(age), dead is { } ago ? Now.AddYears(-ago) : null) { FirstBirth = Born(age + Math.Max(differs, 0)), CustodyFrom = Born(age + (age > 27 ? Math.Min(differs, 0) : 0)) });
+
+    private static DateOnly? Born(int? age) => age is { } years ? DateOnly.FromDateTime(Now.AddYears(-years).UtcDateTime) : null;
 
     /// <summary>Half of the declarations unreadable would hide everything; one in some people is.</summary>
     public static readonly Gen<ModelPerson> People = Gen.Select(AnyDeclaration.Array[0, 7], Events.Array[0, 4], Facts, Gen.Int[0, 12], Gen.Bool, Gen.Bool)

@@ -250,7 +250,7 @@ public class ConsentProperties
     {
         var moments = new List<DateTimeOffset?> { Now, person.Facts.Deceased, person.Facts.Deceased?.AddYears(12) };
         foreach (var years in new[] { 12, 18, 120 })
-            moments.Add(LawText.Birthday(person.Facts, years));
+            moments.AddRange(new[] { person.Facts.BirthDate, person.Facts.FirstBirth, person.Facts.CustodyFrom }.Select(born => LawText.Birthday(born, years)));
         foreach (var declared in person.Declared.OfType<Declaration>())
             moments.AddRange([declared.At, declared.At - Declaration.Skew, declared.From, declared.Until, declared.At + EmergencyAccess.ReviewedWithin]);
         foreach (var e in person.Events)
@@ -280,7 +280,8 @@ public class ConsentProperties
             Gen.Bool, Gen.Int[0, 2], Gen.Select(Gen.Bool, OneOf(null, "fysioterapeutti", "lahihoitaja"), OneOf(HealthServices.Reception, HealthServices.Oral, HealthServices.HospitalPharmacy), OneOf(ProtectedService.None, ProtectedService.Psychiatry)))
         .Select((organisation, tasks, isEmergency, treats, rest) => new Onlooker(organisation is null ? null : Oid.Parse(organisation),
             organisation == Occupational ? ControllerKind.Occupational : ControllerKind.Public, tasks, isEmergency, IsTreating: treats > 0)
-            { JointWith = rest.Item1 ? [Revontuli, Hospital] : [], Profession = rest.Item2, Services = rest.Item3, OwnServices = rest.Item4 });
+            { JointWith = rest.Item1 ? [Revontuli, Hospital] : [], Profession = rest.Item2, Services = rest.Item3, OwnServices = rest.Item4 })
+        .Select(Units, static (onlooker, unit) => onlooker with { Unit = unit });
 
     /// <summary>
     /// A random record of a random person, who is about to declare something at random, looked at by anybody: what the preview counts is what the same professional
@@ -317,7 +318,7 @@ public class ConsentProperties
         List<ServiceEvent> events = [.. person.Events];
         if (onlooker.IsTreating && person.Policy.RelationshipOf(organisation, null, Now) is null)
             events.Add(new("2.999.1.14.1", organisation, "in-progress", Now.AddDays(-1), null));
-        return (asker with { Requester = asker.Requester with { JointWith = onlooker.JointWith, Services = onlooker.Services, OwnServices = onlooker.OwnServices, Profession = onlooker.Profession } }, new(all, events, person.Facts));
+        return (asker with { Requester = asker.Requester with { JointWith = onlooker.JointWith, Services = onlooker.Services, OwnServices = onlooker.OwnServices, Profession = onlooker.Profession, Unit = onlooker.Unit } }, new(all, events, person.Facts));
     }
 
     private static ModelAsker Lasting(ModelAsker asker) => asker with { Requester = asker.Requester with { Expires = Now.AddYears(1) } };

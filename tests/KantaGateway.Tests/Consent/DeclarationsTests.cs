@@ -134,6 +134,19 @@ public class DeclarationsTests
     [InlineData("""{"performer":[{"reference":"Patient/$"}],"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", true)]
     [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"}},{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]}""", false)]
     [InlineData("""{"performer":[{"type":"RelatedPerson","display":"Helmi Koe"}],"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]}""", true)]
+    [InlineData("""{"verification":[{"verified":false,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"},{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", true)]
+    [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"}},{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", true)]
+    [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"#m"},"verificationDate":"2026-11-25"}],"contained":[{"resourceType":"RelatedPerson","id":"m"}]}""", true)]
+    [InlineData("""{"verification":[{"verified":false}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"#m"}],"contained":[{"resourceType":"Practitioner","id":"x"},{"resourceType":"RelatedPerson","id":"m"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"#x"}],"contained":[{"resourceType":"Practitioner","id":"x"},{"resourceType":"RelatedPerson","id":"m"}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"#y","type":"Practitioner"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"#y"}],"contained":[{"resourceType":"Patient","id":"y"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"Patient/$"},{"reference":"Patient/another"}]}""", true)]
+    [InlineData("""{"performer":[{"type":"Patient","display":"Helmi Koe"}]}""", true)]
+    [InlineData("""{"performer":[{"display":"Helmi Koe"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"urn:uuid:0b4b4d3e-6a0c-4a57-9c0d-4a5e6f708192"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"Practitioner/1"},{"reference":"PractitionerRole/1"},{"reference":"Organization/1"},{"type":"Organization","display":"Aurora"}]}""", false)]
     public void What_a_related_person_declares_or_alone_signs_is_theirs(string parts, bool isTheirs)
     {
         var consent = CaseOf("permission");
@@ -169,6 +182,7 @@ public class DeclarationsTests
     [InlineData("/sourceReference", """{"display":"form"}""", false)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", true)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]""", true)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Practitioner/1"},"verificationDate":"2026-11-25"}]""", false)]
     [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"},{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", true)]
     [InlineData("/verification", """[{"verified":true,"verificationDate":"2026-11-25"}]""", false)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"display":"Aino"},"verificationDate":"2026-11-25"}]""", false)]

@@ -199,6 +199,10 @@ public class DeskDeclarationsTests
         DisclosurePermit withdrawn = Permit with { Id = "a", Order = 1, RecordedBy = null, IsActive = false, At = Now.AddDays(-2) }, given = Permit with { Id = "b", Order = 2, ByCustodian = true };
         Assert.Equal(("b", null), (PolicySnapshot.Compile(1, [withdrawn, given], [], adult).PermissionAt(Now)?.Id, PolicySnapshot.Compile(1, [withdrawn, given], [], child).PermissionAt(Now)?.Id));
         Assert.Equal(("b", null), (PolicySnapshot.Compile(1, [withdrawn], [], adult).With(given with { Id = "b" }).PermissionAt(Now)?.Id, PolicySnapshot.Compile(1, [withdrawn], [], child).With(given).PermissionAt(Now)?.Id));
+        // What a custodian signed while the person was a minor is no mandate's, whenever it is typed in.
+        var came = new PersonFacts(new(2008, 11, 20), null);
+        Assert.Null(AtDesk(denial with { IsActive = false, At = new(2026, 11, 19, 22, 0, 0, TimeSpan.Zero) }, came));
+        Assert.Equal(DenyReason.NotForCustodians, AtDesk(denial with { IsActive = false, At = new(2026, 11, 19, 21, 59, 59, TimeSpan.Zero) }, came));
         // What was said of the child by a custodian stays a custodian's when the child has come of age.
         Assert.True(PolicySnapshot.Compile(1, [given with { At = Now.AddYears(-70) }], [], adult).Declarations[0].ByCustodian);
     }
@@ -212,7 +216,11 @@ public class DeskDeclarationsTests
     {
         var permit = Permit with { ByCustodian = true };
         foreach (var person in new[] { new PersonFacts(null, Now), new(new(2015, 1, 1), null), new(new(1950, 1, 1), null) })
-            foreach (var (said, reason) in new[] { (permit, DenyReason.NoOpenServiceEvent), (permit with { IsSigned = false }, DenyReason.UnsignedDeclaration) })
+            foreach (var (said, reason) in new (Declaration, DenyReason)[]
+            {
+                (permit, DenyReason.NoOpenServiceEvent), (permit with { IsSigned = false }, DenyReason.UnsignedDeclaration), (permit with { IsActive = false }, DenyReason.NoOpenServiceEvent),
+                (new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, ByCustodian = true, Target = new DenialTarget.All() }, DenyReason.NoOpenServiceEvent),
+            })
                 Assert.Equal(reason, (ConsentWorld.Decide(ConsentWorld.Requester("system"), ConsentWorld.InteractionOf(InteractionKind.Create, "Consent", declares: said),
                     ConsentWorld.Policy(["informed"], false, person: person)) as Decision.Deny)?.Reason);
     }

@@ -75,7 +75,7 @@ public sealed class EntryExplanationTests
             "outside the joint ones" => (Note, Joint, Open[..1]),
             "outside the joint ones, not informed" => (Note, Joint, []),
             "another speciality" => (Note, Other with { Tasks = TaskClass.LimitedCare }, Open),
-            "own of another speciality" => (Note with { Setting = "394914008" }, Own with { Tasks = TaskClass.LimitedCare, Profession = "fysioterapeutti" }, Open),
+            "own of another speciality" => (Note with { Setting = "http://snomed.info/sct|394586005" }, Own with { Tasks = TaskClass.LimitedCare, Profession = "fysioterapeutti" }, Open),
             "own of a practice of one service" => (Note with { Services = ProtectedService.Psychiatry }, Own with { OwnServices = ProtectedService.Psychiatry }, Open),
             "own of a service that gives nothing" => (Note, Own with { Services = HealthServices.ScreeningAndVaccination }, Open),
             "a service that gives nothing" => (Note, Other with { Services = HealthServices.HospitalPharmacy }, Open),
@@ -98,6 +98,16 @@ public sealed class EntryExplanationTests
         var entry = Note with { Services = ProtectedService.Psychiatry };
         var because = EntryExplanation.Of(permit, new(entry.Type, entry.Id, entry.Controller, entry.Register, entry.Event), [.. EntryExplanation.PartsOf(permit.Scope).Select(entry.IsSeenUnder)], policy, false, Now);
         Assert.Equal([Why.DenialOfServiceEvent, Why.SpeciallyProtected], because.Select(b => b.Why));
+    }
+
+    /// <summary>§26.2: to the unit that the open visit names its protected entries are open.</summary>
+    [Fact]
+    public void What_an_open_visit_opens_to_its_unit_alone_is_explained_to_be_seen_from_there()
+    {
+        var visit = new ServiceEvent(Event, Aurora, "in-progress", Now.AddHours(-1), null) { Services = ProtectedService.Psychiatry, Unit = "1.2.246.10.7" };
+        var entry = Note with { Services = ProtectedService.Psychiatry };
+        foreach (var (unit, isSeen) in new[] { ("1.2.246.10.7", true), ("1.2.246.10.8", false), (null, false) })
+            Assert.Equal(isSeen, entry.IsSeenUnder(((Decision.Permit)Preview.Of(Own with { Unit = unit, IsTreating = false }, PolicySnapshot.Compile(1, Open, [visit]), Now)).Scope));
     }
 
     [Fact]

@@ -115,6 +115,41 @@ public sealed class InForceTests
         string? Given(params Declaration[] declared) => PolicySnapshot.Compile(1, declared, [], person).PermissionAt(Now)?.Id;
     }
 
+    /// <summary>§51, law 3: by one register's later birth nobody's withdrawal is undone.</summary>
+    [Fact]
+    public void What_a_representative_withdraws_is_heard_where_one_register_makes_the_person_of_age()
+    {
+        var person = PersonFacts.Of([PersonFacts.Stated("1983-05-06", null), PersonFacts.Stated("2012-05-06", null)]);
+        DisclosurePermit own = Permit with { Order = 2, At = Now.AddDays(-8) }, taken = Permit with { Id = "c4", Order = 3, IsActive = false, ByCustodian = true };
+        Assert.Null(PolicySnapshot.Compile(1, [own, taken], [], person).PermissionAt(Now));
+        Assert.NotNull(PolicySnapshot.Compile(1, [own, taken], [], PersonFacts.Stated("2012-05-06", null)).PermissionAt(Now));
+        Assert.NotNull(PolicySnapshot.Compile(1, [own], [], person).PermissionAt(Now));
+    }
+
+    /// <summary>§51: a child's denial is the child's. What a custodian has declared of it, however it came to be stored, undoes none.</summary>
+    [Theory]
+    [InlineData(16, true)]
+    [InlineData(11, true)]
+    [InlineData(null, true)]
+    [InlineData(18, false)]
+    public void A_custodian_undoes_no_denial(int? age, bool stands)
+    {
+        var person = new PersonFacts(age is { } years ? DateOnly.FromDateTime(Now.AddDays(-9).AddYears(-years).UtcDateTime) : null, null);
+        DisclosureDenial own = new() { Id = "d", Order = 2, At = Now.AddDays(-8), Target = new DenialTarget.All() }, custodians = own with { Id = "e", Order = 3, At = Now.AddDays(-7), ByCustodian = true };
+        foreach (var opening in new[] { custodians with { IsActive = false }, custodians with { AllowsEmergency = true }, custodians with { Until = Now } })
+        {
+            Assert.Equal(stands, Denies(own, opening));
+            // What closes is heard, and as the first word about it too.
+            Assert.True(Denies(own with { IsActive = false }, custodians));
+            Assert.True(Denies(own with { AllowsEmergency = true }, custodians));
+            Assert.True(Denies(custodians));
+            // The child's own later word decides.
+            Assert.False(Denies(custodians, own with { Order = 4, IsActive = false, At = Now.AddDays(-6) }));
+        }
+
+        bool Denies(params Declaration[] declared) => PolicySnapshot.Compile(1, declared, [], person).At(Now).DeniedInEmergency.DeniesAll;
+    }
+
     /// <summary>Whose word it was is a matter of when it was said, not of what the sender's clock claims.</summary>
     [Fact]
     public void A_minor_is_able_to_decide_on_the_day_on_which_it_is_said()

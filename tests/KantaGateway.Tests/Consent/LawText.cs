@@ -34,12 +34,12 @@ static class LawText
                     yield return "§50: representation ends with death";
                 if (who.OnBehalfOf is { Kind: RepresentationKind.Custodian })
                 {
-                    if (Birthday(person.Facts, 18) <= now)
+                    if (Birthday(person.Facts.CustodyFrom, 18) <= now)
                         yield return "§50: custody ends with majority";
                     var isShown = entry.MinorsCode switch
                     {
                         1 or 2 => true,
-                        null => ConsentModel.WrittenAt(entry) < Birthday(person.Facts, 12),
+                        null => ConsentModel.WrittenAt(entry) < Birthday(person.Facts.BirthDate, 12),
                         _ => false,
                     };
                     if (!isShown)
@@ -126,10 +126,10 @@ static class LawText
                 yield return "§58, §68: not informed with the text in force";
             var permit = person.Declared.OfType<DisclosurePermit>().Where(p => Begun(p, now)).ToList();
             // §50: of who was of age somebody with a mandate spoke, as the person.
-            permit = [.. permit.Select(p => p with { ByCustodian = p.ByCustodian && !(SaidOn(p) >= Birthday(person.Facts, 18)) })];
-            // §51: what a minor able to decide gave, and has not withdrawn, no custodian takes back or shortens.
-            var minors = permit.Where(p => !p.ByCustodian && !(SaidOn(p) < Birthday(person.Facts, 12))).ToList();
-            permit.RemoveAll(taken => taken.ByCustodian && person.Facts.BirthDate is not null
+            permit = [.. permit.Select(p => p with { ByCustodian = IsCustodians(p, person.Facts) })];
+            // §51: what a minor able to decide gave, and has not withdrawn, no custodian takes back or shortens; unless somebody says that she was none.
+            var minors = permit.Where(p => !p.ByCustodian && !(SaidOn(p) < Birthday(person.Facts.BirthDate, 12))).ToList();
+            permit.RemoveAll(taken => taken.ByCustodian && SaidOn(taken) < Birthday(person.Facts.FirstBirth, 18)
                 && LastWords(minors.Where(p => IsOfOneMoment(p, taken) ? p.IsActive : p.Order < taken.Order || (p.Order == taken.Order && p.At < taken.At))) is { Count: > 0 } last && last.All(p => p.IsActive && !(p.Until <= now))
                 && (!taken.IsActive || (taken.Until ?? DateTimeOffset.MaxValue) < last.Min(p => p.Until ?? DateTimeOffset.MaxValue)));
             if (permit.Count == 0 || LastWords(permit).Any(p => !p.IsActive || p.Until <= now))
@@ -140,7 +140,7 @@ static class LawText
 
         if (person.Declared.Contains(null))
             yield return "§59.2: something that nobody can read";
-        foreach (var about in person.Declared.OfType<DisclosureDenial>().Where(d => d.From is null || d.From <= now).GroupBy(d => d.Target))
+        foreach (var about in person.Declared.OfType<DisclosureDenial>().Where(d => d.From is null || d.From <= now).Select(d => d with { ByCustodian = IsCustodians(d, person.Facts) }).GroupBy(d => d.Target))
         {
             if (LastWords(about).Any(d => d.IsActive && !(d.Until <= now) && !(isEmergency && d.AllowsEmergency)) && Covers(about.Key, entry))
                 yield return "§59.2: denied";
@@ -156,17 +156,22 @@ static class LawText
         _ => true,
     });
 
-    private static string? SpecialityOf(string? profession) => profession switch { "fysioterapeutti" => "394602003", "suuhygienisti" => "394812008", _ => null };
+    /// <summary>§50: a custodian's word of a child; of who was of age somebody with a mandate spoke.</summary>
+    private static bool IsCustodians(Declaration said, PersonFacts facts) => said.ByCustodian && !(SaidOn(said) >= Birthday(facts.CustodyFrom, 18));
+
+    private const string Snomed = "http://snomed.info/sct|";
+
+    private static string? SpecialityOf(string? profession) => profession switch { "fysioterapeutti" => Snomed + "394602003", "suuhygienisti" => Snomed + "394812008", _ => null };
 
     /// <summary>
     /// D §6: not of the own speciality nor of what is given, where all of that is of some speciality; who has none of one's own works in what is given. What a house calls
-    /// its work by a code that nobody has said to be of a speciality is of no other.
+    /// its work by a code of its own is of no other.
     /// </summary>
     private static bool IsOfAnother(Requester who, string speciality)
     {
-        if (speciality is not ("394602003" or "394812008" or "394914008"))
+        if (!speciality.StartsWith(Snomed, StringComparison.Ordinal))
             return false;
-        var given = Enumerable.Range(1, 14).Where(point => who.Services.HasFlag((HealthServices)(1 << point))).Select(point => point switch { 4 => "394812008", 10 => "394602003", _ => null }).ToList();
+        var given = Enumerable.Range(1, 14).Where(point => who.Services.HasFlag((HealthServices)(1 << point))).Select(point => point switch { 4 => Snomed + "394812008", 10 => Snomed + "394602003", _ => null }).ToList();
         var isOfSpecialities = !given.Contains(null);
         return speciality != SpecialityOf(who.Profession) && !(isOfSpecialities && given.Contains(speciality)) && (SpecialityOf(who.Profession) is not null || isOfSpecialities);
     }
@@ -189,12 +194,12 @@ static class LawText
 
     /// <summary>
     /// §58: the last word that was new when it was stored, and the older ones that were typed in after it: those still close. New is what the person says herself, and a form
-    /// that is no older than all that was said before; of two at once both count.
+    /// that is no older than all that was said before; of two at once both count. A custodian's about a child's denial is new where there was none (§51).
     /// </summary>
     private static List<T> LastWords<T>(IEnumerable<T> declared) where T : Declaration
     {
         var told = declared.OrderBy(d => d.Order).ThenBy(d => d.At).ToList();
-        var since = told.FindLastIndex(d => told.TakeWhile(other => !IsOfOneMoment(other, d)).All(earlier => d.RecordedBy is null || SaidOn(d) >= SaidOn(earlier)));
+        var since = told.FindLastIndex(d => told.TakeWhile(other => !IsOfOneMoment(other, d)).All(earlier => d is not DisclosureDenial { ByCustodian: true } && (d.RecordedBy is null || SaidOn(d) >= SaidOn(earlier))));
         return since < 0 ? [] : [.. told.SkipWhile(d => !IsOfOneMoment(d, told[since]))];
     }
 
@@ -229,12 +234,12 @@ static class LawText
         e.Status is "arrived" or "triaged" or "in-progress" or "onleave" && (e.Start is null || e.Start <= now) && (e.End is null || now < e.End);
 
     private static bool IsPastRetention(PersonFacts facts, DateTimeOffset now) => facts.Deceased is { } died ? died.AddYears(12) <= now
-        : facts.BirthDate is not null && Birthday(facts, 120) <= now;
+        : facts.BirthDate is not null && Birthday(facts.BirthDate, 120) <= now;
 
     /// <summary>A birthday begins when it does where the person lives; null where nobody knows it.</summary>
-    public static DateTimeOffset? Birthday(PersonFacts facts, int years)
+    public static DateTimeOffset? Birthday(DateOnly? birth, int years)
     {
-        if (facts.BirthDate is not { } born)
+        if (birth is not { } born)
             return null;
         var midnight = born.AddYears(years).ToDateTime(default);
         return new DateTimeOffset(midnight, TimeZoneInfo.FindSystemTimeZoneById("Europe/Helsinki").GetUtcOffset(midnight));

@@ -103,6 +103,16 @@ public class RegistersOfOthersTests
     public void Every_speciality_is_one_of_a_profession_with_a_limited_task() =>
         Assert.All(Specialities.Settings.Keys, profession => Assert.Equal(TaskClass.LimitedCare, TaskClasses.Of(profession)));
 
+    /// <summary>hl7.org/fhir/R4/valueset-c80-practice-codes.html.</summary>
+    [Fact]
+    public void Every_speciality_of_SNOMED_CT_is_one_of_the_practice_settings_of_R4()
+    {
+        var known = new ScopeFilter("DocumentReference", ["setting:in=" + Uri.EscapeDataString("http://hl7.org/fhir/ValueSet/c80-practice-codes")], reads: true);
+        Assert.False(known.Admits(ConsentModel.DocumentOf("http://snomed.info/sct|394608007")));
+        Assert.All(Specialities.Settings.Values.SelectMany(static its => its).Where(static token => token.StartsWith("http://snomed.info/sct|", StringComparison.Ordinal)),
+            token => Assert.True(known.Admits(ConsentModel.DocumentOf(token)), token));
+    }
+
     [Fact]
     public void A_decision_prints_what_it_rests_on()
     {

@@ -37,9 +37,9 @@ public sealed class TaskReachTests
 
     public static TheoryData<int> Settings => [.. Enumerable.Range(0, File.GetProperty("settings").GetArrayLength())];
 
-    /// <summary>Decree 457/2024 §6: a code that nobody has said to be of another speciality is the house's own.</summary>
+    /// <summary>Decree 457/2024 §6: a code that is no speciality is the house's own.</summary>
     [Theory, MemberData(nameof(Settings))]
-    public void Of_the_own_register_a_limited_task_misses_what_is_known_to_be_of_another_speciality(int row)
+    public void Of_the_own_register_a_limited_task_misses_what_is_of_another_speciality(int row)
     {
         var vector = File.GetProperty("settings")[row];
         CodeableConcept named = new() { Coding = [.. vector.GetProperty("settings").EnumerateArray().Select(s => s.GetString()!.Split('|')).Select(token => new Coding(token[0], token[1]))] };

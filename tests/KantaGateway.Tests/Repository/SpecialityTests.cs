@@ -10,8 +10,8 @@ namespace KantaGateway.Tests.Repository;
 /// <summary>Decree 457/2024 §6: of other registers a limited task reaches the documents of its own speciality, and their contents; of the own one none of another.</summary>
 public sealed class SpecialityTests : IAsyncLifetime
 {
-    /// <summary>Rehabilitation, cardiology, dentistry, and physiotherapy by a code that <c>specialities.json</c> does not know.</summary>
-    private const string Own = "394602003", Foreign = "394579002", Another = "394812008", OfTheHouse = "722138006";
+    /// <summary>Rehabilitation, cardiology, gynaecology, and physiotherapy by a code of the house.</summary>
+    private const string Own = "394602003", Foreign = "394579002", Another = "394586005", OfTheHouse = "urn:oid:1.2.246.10.1.99|FYS";
 
     /// <summary>The own register as a physiotherapist of a reception reaches it.</summary>
     private static readonly IReadOnlyList<ScopeFilter> OfPhysiotherapist =
@@ -81,6 +81,24 @@ public sealed class SpecialityTests : IAsyncLifetime
         await _aurora.StoreAsync(Document(_aurora, foreignContent, null));
         (await own.GetAsync("Binary/" + foreignContent)).Is(HttpStatusCode.OK);
         (await own.GetAsync("DocumentReference/" + foreignDocument)).Is(HttpStatusCode.NotFound);
+    }
+
+    /// <summary>Decree §6: of the own profession or speciality alone. What specialities there are their code systems say, and not the list of those that some limited profession has.</summary>
+    [Theory]
+    [InlineData("fysioterapeutti")]
+    [InlineData("suuhygienisti")]
+    [InlineData("rontgenhoitaja")]
+    [InlineData("laboratoriohoitaja")]
+    [InlineData("optikko")]
+    public async Task No_limited_profession_reads_gynaecology(string profession)
+    {
+        var own = _aurora.With(s => s with { FiltersOfOwn = TaskReach.Of(ConsentWorld.Requester("professional") with { Tasks = TaskClass.LimitedCare, Profession = profession }).FiltersOfOwn! });
+        foreach (var (setting, expected) in ((string?, HttpStatusCode)[])[(Another, HttpStatusCode.NotFound), ("urn:oid:1.2.246.537.6.24|30", HttpStatusCode.NotFound), (OfTheHouse, HttpStatusCode.OK), (null, HttpStatusCode.OK)])
+        {
+            var (document, content) = await StoreAsync(_aurora, setting);
+            (await own.GetAsync("DocumentReference/" + document)).Is(expected);
+            (await own.GetAsync("Binary/" + content)).Is(expected);
+        }
     }
 
     /// <summary>What a document has had is its own, also when it has another content, and in its own register when it is deleted.</summary>
@@ -179,7 +197,8 @@ public sealed class SpecialityTests : IAsyncLifetime
             ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = "Binary/" + content } }),
         };
         if (setting is not null)
-            document["context"] = new JsonObject { ["practiceSetting"] = new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = "http://snomed.info/sct", ["code"] = setting }) } };
+            document["context"] = new JsonObject { ["practiceSetting"] = new JsonObject { ["coding"] = new JsonArray(setting.Split('|') is [var system, var code]
+                ? new JsonObject { ["system"] = system, ["code"] = code } : new JsonObject { ["system"] = "http://snomed.info/sct", ["code"] = setting }) } };
         return document;
     }
 
