@@ -293,6 +293,8 @@ internal sealed class GatewayOptionsCheck
             Add(Of(nameof(operators.Acrs)), "an authentication context, such as c1");
         if (operators.Amr?.Any(string.IsNullOrWhiteSpace) is true)
             Add(Of(nameof(operators.Amr)), "values of amr, such as fido");
+        if (operators.ErasureWaitDays is < 1 or > 90)
+            Add(Of(nameof(operators.ErasureWaitDays)), "1 to 90");
         Exists(Of(nameof(operators.CertificateFile)), operators.CertificateFile);
         Exists(Of(nameof(operators.KeyFile)), operators.KeyFile);
         Exists(Of(nameof(operators.LogKeyFile)), operators.LogKeyFile);

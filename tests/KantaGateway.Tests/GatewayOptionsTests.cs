@@ -48,7 +48,7 @@ public sealed class GatewayOptionsTests : IDisposable
                 ClientsFile = none, TokenKeyFile = none, FollowingTokenKeys = [new() { File = none, SignsFrom = default }], UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, TokenRequestsPerMinute = 0, SignInsPerMinute = 0, VerifiedTokens = 0,
                 ProfessionalIssuers = [new("http://idp", "", "clinic")],
                 Mandates = new() { Address = "http://valtuudet/", ClientId = "portal", ApiKeyFile = none, OAuthPasswordFile = none, Theme = "health", TimeoutSeconds = 11 },
-                Operators = new() { Authority = "http://entra/", Tenant = "", ClientId = "", CertificateFile = none, KeyFile = none, Amr = [""], OnboardingRole = "", KeysRole = "", DataProtectionRole = "", LogFolder = none, LogKeyFile = none },
+                Operators = new() { Authority = "http://entra/", Tenant = "", ClientId = "", CertificateFile = none, KeyFile = none, Amr = [""], OnboardingRole = "", KeysRole = "", DataProtectionRole = "", LogFolder = none, LogKeyFile = none, ErasureWaitDays = 0 },
                 Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "", FurtherAcrs = [""], BrokerJwksFile = none, BrokerSignedJwksKeyFile = none },
             },
         };
@@ -62,7 +62,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.FollowingTokenKeys[0].File", "Identification.FollowingTokenKeys[0].SignsFrom",
             "Identification.Mandates.Address", "Identification.Mandates.ApiKeyFile", "Identification.Mandates.ClientId", "Identification.Mandates.OAuthPasswordFile", "Identification.Mandates.Theme", "Identification.Mandates.TimeoutSeconds",
             "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
-            "Identification.Operators.DataProtectionRole", "Identification.Operators.KeyFile", "Identification.Operators.KeysRole", "Identification.Operators.LogFolder", "Identification.Operators.LogKeyFile",
+            "Identification.Operators.DataProtectionRole", "Identification.Operators.ErasureWaitDays", "Identification.Operators.KeyFile", "Identification.Operators.KeysRole", "Identification.Operators.LogFolder", "Identification.Operators.LogKeyFile",
             "Identification.Operators.OnboardingRole", "Identification.Operators.Tenant",
             "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
             "Identification.ProfessionalIssuers[0].Organisation", "Identification.RoleRegister", "Identification.SignInsPerMinute", "Identification.TokenKeyFile", "Identification.TokenRequestsPerMinute", "Identification.UpstreamAuthorityFile",

@@ -15,7 +15,7 @@ namespace KantaGateway.Repository.Interactions;
 /// under a grant of its own kind.
 /// </summary>
 /// <remarks>
-/// JSON: <c>version</c>; <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
+/// JSON: <c>version</c>; <c>stored</c>, when the newest row of the record was (an instant); <c>consents</c>; <c>order</c>, of each Consent its place among all rows; <c>serviceEvents</c>, each with <c>kind</c> (Encounter or Appointment), <c>oid</c> (an Appointment may have none),
 /// <c>controller</c>, <c>register</c>, <c>services</c> (<see cref="ProtectedService"/> as a number),
 /// <c>unit</c> (OID of the Encounter's serviceProvider where that is another one than the controller; what an event has is that of all its rows), <c>stored</c> (when its newest version was, an instant), <c>status</c>,
 /// <c>start</c>, <c>end</c>; <c>people</c>, what each register's Patient record says: <c>controller</c>, <c>birthDate</c>, <c>deceased</c> (a date), <c>alive</c> (true where it says so), <c>stored</c> (an instant). What is not known is left out.
@@ -49,6 +49,8 @@ sealed class PolicyReading(OpenedCompartments compartments, IdentifierCipher ide
         {
             json.WriteStartObject();
             json.WriteNumber("version"u8, view.PolicyVersion);
+            if (view.Row(view.Head) is { } last)
+                json.WriteString("stored"u8, InstantOf(last));
             json.WriteStartArray("consents"u8);
             for (var i = 0; i < consents.Count; i++)
                 json.WriteRawValue(bodies[i].Span, skipInputValidation: true);

@@ -58,17 +58,25 @@ public sealed class PolicyLookup(PolicyRequests requests)
         policy.GetProperty("version").GetInt64(),
         policy.GetProperty("consents").EnumerateArray().Zip(policy.GetProperty("order").EnumerateArray(),
             static (consent, order) => Declarations.Read(consent) is { } declaration ? declaration with { Order = order.GetInt64() } : null),
-        [.. policy.GetProperty("serviceEvents").EnumerateArray().Select(e => new ServiceEvent(
-            Text(e, "oid"), string.Intern(Text(e, "controller") ?? ""), Text(e, "status") ?? "", Start(e), End(e))
-        {
-            Kind = Text(e, "kind") == "Appointment" ? CareEventKind.Appointment : CareEventKind.Encounter,
-            StoredAt = TimeRange.TryParse(Text(e, "stored"), out var stored) ? At(stored.Start) : null,
-            Register = Text(e, "register") ?? Register.Patient,
-            Unit = Text(e, "unit"),
-            Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
-        })],
-        PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(
-            Text(person, "birthDate"), Text(person, "deceased"), Text(person, "stored"), person.TryGetProperty("alive", out _), Text(person, "controller")))]));
+        EventsIn(policy), PersonIn(policy));
+
+    /// <summary>The unfinished service events of the repository's answer.</summary>
+    internal static ServiceEvent[] EventsIn(JsonElement policy) => [.. policy.GetProperty("serviceEvents").EnumerateArray().Select(e => new ServiceEvent(
+        Text(e, "oid"), string.Intern(Text(e, "controller") ?? ""), Text(e, "status") ?? "", Start(e), End(e))
+    {
+        Kind = Text(e, "kind") == "Appointment" ? CareEventKind.Appointment : CareEventKind.Encounter,
+        StoredAt = Instant(e, "stored"),
+        Register = Text(e, "register") ?? Register.Patient,
+        Unit = Text(e, "unit"),
+        Services = e.TryGetProperty("services", out var services) ? (ProtectedService)services.GetByte() : ProtectedService.None,
+    })];
+
+    /// <summary>What it says of the person.</summary>
+    internal static PersonFacts PersonIn(JsonElement policy) => PersonFacts.Of([.. policy.GetProperty("people").EnumerateArray().Select(static person => PersonFacts.Stated(
+        Text(person, "birthDate"), Text(person, "deceased"), Text(person, "stored"), person.TryGetProperty("alive", out _), Text(person, "controller")))]);
+
+    /// <summary>A time of it; null: it is not there, or cannot be read.</summary>
+    internal static DateTimeOffset? Instant(JsonElement element, string name) => TimeRange.TryParse(Text(element, name), out var range) ? At(range.Start) : null;
 
     private static string? Text(JsonElement element, string name) =>
         element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
@@ -14,7 +15,8 @@ namespace KantaGateway.Gateway.Operations;
 /// emergencies nobody could review, or that were recorded under an abused number, leave for a professional; this one is in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony and an erasure by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
-/// because the key service was silent, is carried out again by the same approval: it is held once.
+/// because the key service was silent, is carried out again by the same approval: it is held once. An erasure is proposed, approved and carried out only of a record that is kept no longer
+/// (Act 703/2023 §24), and waits for days in between, in which one person is enough to stop it.
 /// </summary>
 public static class OperatorActs
 {
@@ -34,12 +36,16 @@ public static class OperatorActs
     {
         if (options.Identification.Operators is null)
             return;
-        app.MapGet("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, static (services, who) =>
+        var wait = TimeSpan.FromDays(options.Identification.Operators.ErasureWaitDays);
+        app.MapGet("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
-            var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
+            var now = Now(services);
             var acts = services.GetRequiredService<Approvals>().Current.Proposals.Values
-                .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && (one.Status == ProposalStatus.Open || (one.Status == ProposalStatus.Approved && one.Kind != ApprovalKind.EmergencyBarEnd)) && one.Until > now).OrderBy(static one => one.At);
-            return new(Results.Json(new JsonObject { ["acts"] = new JsonArray([.. acts.Select(Describe)]) }));
+                .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && (one.Status == ProposalStatus.Open || (one.Status == ProposalStatus.Approved && one.Kind != ApprovalKind.EmergencyBarEnd)) && one.Until > now).OrderBy(static one => one.At).ToList();
+            var described = new JsonArray();
+            foreach (var act in acts)
+                described.Add(await DescribeAsync(services, context, who, act));
+            return Results.Json(new JsonObject { ["acts"] = described });
         }));
         app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, OperatorRole.Keys, static async (services, _) =>
             Results.Json(await services.GetRequiredService<WrappingRotation>().ProgressAsync(CancellationToken.None))));
@@ -58,11 +64,24 @@ public static class OperatorActs
             if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
                     [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
-            var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content);
-            return proposal is not null ? Results.Json(Describe(proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
+            DecisionRefusal? against = kind == ApprovalKind.Erasure && who.Roles.Contains(Approvals.RoleFor(kind)) && !(await StandingAsync(services, subject, context.RequestAborted)).IsOverAt(Now(services)) ? DecisionRefusal.StillKept : null;
+            var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content, against);
+            return proposal is not null ? Results.Json(await DescribeAsync(services, context, who, proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
         }));
-        app.MapPost("/operator/acts/{id}/approve", static context => OperatorClients.DecideAsync(context, null, static (services, context, who, id, digest) =>
-            services.GetRequiredService<Approvals>().ApproveAsync(context, who, id, digest, IsOne, one => one.Kind != ApprovalKind.BreachCaseEnd || IsOpen(services, one.Subject))));
+        app.MapPost("/operator/acts/{id}/approve", context => OperatorClients.DecideAsync(context, null, async (services, context, who, id, digest) =>
+        {
+            var approvals = services.GetRequiredService<Approvals>();
+            var erasure = ErasureOf(approvals, who, id);
+            var isOver = erasure is not null && (await StandingAsync(services, erasure.Subject, context.RequestAborted)).IsOverAt(Now(services));
+            return await approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind switch
+            {
+                ApprovalKind.BreachCaseEnd when !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
+                // Another gateway has just taken it in: here nobody has looked yet.
+                ApprovalKind.Erasure when erasure is null => DecisionRefusal.NoSuchProposal,
+                ApprovalKind.Erasure when !isOver => DecisionRefusal.StillKept,
+                _ => null,
+            }, erasure is null ? null : wait);
+        }));
         app.MapPost("/operator/acts/{id}/reject", static context => OperatorClients.DecideAsync(context, null, static (services, context, who, id, digest) => services.GetRequiredService<Approvals>().RejectAsync(context, who, id, digest, IsOne)));
         app.MapPost("/operator/acts/{id}/carry-out", static context => OperatorClients.DecideAsync(context, null, static async (services, context, who, id, digest) =>
         {
@@ -75,8 +94,17 @@ public static class OperatorActs
                 return DecisionRefusal.ChangedMeanwhile;
             if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var step, out _) && step == CeremonyStep.Destroy && await services.GetRequiredService<WrappingRotation>().HasKeysLeftAsync(context.RequestAborted))
                 return DecisionRefusal.KeysLeft;
-            if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal && !(refusal == DecisionRefusal.AlreadyDecided && IsOnItsWay(act, services)))
-                return refusal;
+            var standing = ErasureOf(approvals, who, id) is { } erasure ? await StandingAsync(services, erasure.Subject, context.RequestAborted) : null;
+            DecisionRefusal? against = standing?.IsOverAt(Now(services)) is false ? DecisionRefusal.StillKept : null;
+            if (await approvals.CarryOutAsync(context, who, id, digest, _ => against) is { } refusal)
+            {
+                if (refusal != DecisionRefusal.AlreadyDecided || !IsOnItsWay(act, services))
+                    return refusal;
+                // What is not there any more is what was on its way to go.
+                if (standing is { LastStored: not null } && against is not null)
+                    return against;
+            }
+            act = approvals.Current.Proposals[id];
             if (act.Kind == ApprovalKind.Erasure)
             {
                 await EraseAsync(services, act, context.RequestAborted);
@@ -88,12 +116,22 @@ public static class OperatorActs
         }));
     }
 
+    private static DateTimeOffset Now(IServiceProvider services) => services.GetRequiredService<TimeProvider>().GetUtcNow();
+
+    /// <summary>The erasure of that id, for who may decide about one; null: it is none.</summary>
+    private static Proposal? ErasureOf(Approvals approvals, Operator who, string id) =>
+        approvals.Current.Proposals.GetValueOrDefault(id) is { Kind: ApprovalKind.Erasure } act && who.Roles.Contains(Approvals.RoleFor(act.Kind)) ? act : null;
+
+    /// <exception cref="FaultException">It cannot be known now.</exception>
+    private static Task<RecordStanding> StandingAsync(IServiceProvider services, string subject, CancellationToken cancel) =>
+        services.GetRequiredService<RecordRetention>().OfAsync(PersonOf(services, subject) ?? throw new InvalidOperationException("An erasure names a person."), cancel);
+
     private static bool IsProfessional(IServiceProvider services, string subject) => !subject.Any(char.IsWhiteSpace)
         && (services.GetService<IProfessionalRights>() is not null || (subject.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _)));
 
     /// <summary>Whether it is a ceremony or an erasure that has begun, and its approval still counts.</summary>
     private static bool IsOnItsWay(Proposal act, IServiceProvider services) =>
-        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure, Status: ProposalStatus.CarriedOut } && services.GetRequiredService<TimeProvider>().GetUtcNow() < act.Until;
+        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure, Status: ProposalStatus.CarriedOut } && Now(services) < act.Until;
 
     private static async Task<bool> HoldAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {
@@ -133,6 +171,27 @@ public static class OperatorActs
 
     private static long NumberOf(string subject) => long.TryParse(subject, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
 
+    /// <summary>The act, and of an erasure whose record it is about: that somebody is told so is recorded before.</summary>
+    private static async Task<JsonObject> DescribeAsync(IServiceProvider services, HttpContext context, Operator who, Proposal act)
+    {
+        var described = Describe(act);
+        if (act.Kind != ApprovalKind.Erasure)
+            return described;
+        RecordStanding standing;
+        try
+        {
+            standing = await StandingAsync(services, act.Subject, context.RequestAborted);
+        }
+        catch (FaultException)
+        {
+            // The act can be rejected all the same; to approve of it or to carry it out asks again.
+            return described;
+        }
+        await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, $"Was told from when the record of {act.Subject} is, and who keeps it.", null, null);
+        described["about"] = standing.Describe(Now(services));
+        return described;
+    }
+
     private static JsonObject Describe(Proposal act) => new()
     {
         ["id"] = act.Id,
@@ -143,6 +202,7 @@ public static class OperatorActs
         ["status"] = act.Status == ProposalStatus.Approved ? "approved" : "open",
         ["proposed_by"] = act.By.Name,
         ["proposed_at"] = act.At,
+        ["not_before"] = act.NotBefore,
         ["until"] = act.Until,
     };
 }

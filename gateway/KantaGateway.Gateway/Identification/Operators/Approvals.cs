@@ -61,33 +61,35 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
     /// <param name="subject">What it is about: a client id, a key, a case.</param>
     /// <param name="replaces">Digest of what it takes the place of.</param>
     /// <param name="content">Exactly what is to be done.</param>
+    /// <param name="against">Why it may not be proposed; null: nothing is against it.</param>
     /// <exception cref="FaultException">It could not be recorded or kept.</exception>
-    public async ValueTask<(Proposal? Proposal, DecisionRefusal? Refusal)> ProposeAsync(HttpContext context, Operator who, ApprovalKind kind, string subject, string? replaces, string content)
+    public async ValueTask<(Proposal? Proposal, DecisionRefusal? Refusal)> ProposeAsync(HttpContext context, Operator who, ApprovalKind kind, string subject, string? replaces, string content, DecisionRefusal? against = null)
     {
         var id = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(16));
         var digest = Decision.DigestOf(kind, subject, replaces, content);
         var (state, refusal) = await DecideAsync(context, who, _ => ($"Proposed {NameOf(kind)} of {subject}.", digest), (_, entry) =>
-            who.Roles.Contains(RoleFor(kind))
-                ? (entry with { Step = DecisionStep.Proposed, Proposal = id, Kind = kind, Subject = subject, Replaces = replaces, Content = content, Digest = digest }, null)
-                : (null, DecisionRefusal.NoRole)).ConfigureAwait(false);
+            !who.Roles.Contains(RoleFor(kind)) ? (null, DecisionRefusal.NoRole) : against is not null ? (null, against)
+                : (entry with { Step = DecisionStep.Proposed, Proposal = id, Kind = kind, Subject = subject, Replaces = replaces, Content = content, Digest = digest }, null)).ConfigureAwait(false);
         return (state?.Proposals[id], refusal);
     }
 
     /// <summary>Approves of a proposal.</summary>
     /// <param name="digest">Of what the approver has seen.</param>
     /// <param name="isMeant">Whether it is one that is decided about here; any is when it is null.</param>
-    /// <param name="isStillRight">Whether what the proposal takes the place of is still there.</param>
-    public ValueTask<DecisionRefusal?> ApproveAsync(HttpContext context, Operator who, string id, string digest, Func<Proposal, bool>? isMeant = null, Func<Proposal, bool>? isStillRight = null) =>
-        StepAsync(context, who, DecisionStep.Approved, "Approved", id, digest, isMeant, isStillRight);
+    /// <param name="against">Why a proposal may not be approved now, such as that what it takes the place of is not there any more; null: nothing is against it.</param>
+    /// <param name="wait">How long it waits before it may be carried out, and can be rejected meanwhile; null: it need not.</param>
+    public ValueTask<DecisionRefusal?> ApproveAsync(HttpContext context, Operator who, string id, string digest, Func<Proposal, bool>? isMeant = null, Func<Proposal, DecisionRefusal?>? against = null, TimeSpan? wait = null) =>
+        StepAsync(context, who, DecisionStep.Approved, "Approved", id, digest, isMeant, against, wait);
 
-    /// <summary>Rejects a proposal; its proposer may take it back so.</summary>
+    /// <summary>Rejects a proposal, or one that is approved and waits; its proposer may take it back so.</summary>
     /// <param name="isMeant">As in <see cref="ApproveAsync"/>.</param>
     public ValueTask<DecisionRefusal?> RejectAsync(HttpContext context, Operator who, string id, string digest, Func<Proposal, bool>? isMeant = null) =>
-        StepAsync(context, who, DecisionStep.Rejected, "Rejected", id, digest, isMeant, null);
+        StepAsync(context, who, DecisionStep.Rejected, "Rejected", id, digest, isMeant);
 
     /// <summary>Uses an approval up: of all that call, on all gateways, one may do what was approved, once.</summary>
-    public ValueTask<DecisionRefusal?> CarryOutAsync(HttpContext context, Operator who, string id, string digest) =>
-        StepAsync(context, who, DecisionStep.CarriedOut, "Began to carry out", id, digest, null, null);
+    /// <param name="against">As in <see cref="ApproveAsync"/>.</param>
+    public ValueTask<DecisionRefusal?> CarryOutAsync(HttpContext context, Operator who, string id, string digest, Func<Proposal, DecisionRefusal?>? against = null) =>
+        StepAsync(context, who, DecisionStep.CarriedOut, "Began to carry out", id, digest, against: against);
 
     /// <summary>Suspends a client: one person's decision, at once.</summary>
     /// <param name="isKnown">Whether there is such a client.</param>
@@ -98,15 +100,16 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
             : (entry with { Step = DecisionStep.Suspended, Subject = clientId }, null)).ConfigureAwait(false)).Refusal;
 
     private async ValueTask<DecisionRefusal?> StepAsync(
-        HttpContext context, Operator who, DecisionStep step, string verb, string id, string digest, Func<Proposal, bool>? isMeant, Func<Proposal, bool>? isStillRight)
+        HttpContext context, Operator who, DecisionStep step, string verb, string id, string digest, Func<Proposal, bool>? isMeant = null, Func<Proposal, DecisionRefusal?>? against = null, TimeSpan? wait = null)
     {
         Proposal? In(DecisionState state) => state.Proposals.GetValueOrDefault(id) is { } proposal && isMeant?.Invoke(proposal) is not false ? proposal : null;
         return (await DecideAsync(context, who,
             state => In(state) is { } about ? ($"{verb} {NameOf(about.Kind)} of {about.Subject}.", about.Digest) : ($"{verb} a proposal that is not there.", null),
             (state, entry) => In(state) is not { } proposal ? (null, DecisionRefusal.NoSuchProposal)
                 : !who.Roles.Contains(RoleFor(proposal.Kind)) ? (null, DecisionRefusal.NoRole)
-                : proposal.Status == ProposalStatus.Open && isStillRight?.Invoke(proposal) is false ? (null, DecisionRefusal.ChangedMeanwhile)
-                : (entry with { Step = step, Proposal = id, Digest = digest }, null)).ConfigureAwait(false)).Refusal;
+                // Of what is decided already, that is what is said.
+                : proposal.Status == (step == DecisionStep.CarriedOut ? ProposalStatus.Approved : ProposalStatus.Open) && against?.Invoke(proposal) is { } refusal ? (null, refusal)
+                : (entry with { Step = step, Proposal = id, Digest = digest, NotBefore = entry.At + wait }, null)).ConfigureAwait(false)).Refusal;
     }
 
     /// <param name="say">What is done, in a plain sentence, and the digest of what it is done to.</param>

@@ -12,7 +12,7 @@ public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, B
 internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended }
 
 /// <summary>Why a decision was not taken.</summary>
-internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient, KeysLeft, NotNow }
+internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient, KeysLeft, NotNow, StillKept, Waiting }
 
 /// <summary>Who decided, as the log keeps it.</summary>
 internal sealed record Decider(string Tenant, string Id, string Name, DateTimeOffset SignedIn)
@@ -55,6 +55,9 @@ internal sealed record Decision
     /// <summary>What <see cref="DigestOf"/> gives for the proposal: whoever approves says by it what was before his eyes.</summary>
     public string? Digest { get; init; }
 
+    /// <summary>Of an approval that waits: when it may be carried out. Until it is, anybody who may decide can reject it.</summary>
+    public DateTimeOffset? NotBefore { get; init; }
+
     public static string DigestOf(ApprovalKind kind, string subject, string? replaces, string content) =>
         Base64Url.EncodeToString(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes((string[])[kind.ToString(), subject, replaces ?? "", content])));
 }
@@ -64,14 +67,23 @@ internal enum ProposalStatus { Open, Approved, Rejected, CarriedOut }
 /// <summary>Something that was proposed, and what became of it.</summary>
 internal sealed record Proposal(string Id, ApprovalKind Kind, string Subject, string? Replaces, string Content, string Digest, Decider By, DateTimeOffset At)
 {
-    /// <summary>How long a proposal can be approved, and an approval be carried out.</summary>
+    /// <summary>How long a proposal can be approved, and an approval be carried out that need not wait.</summary>
     public static readonly TimeSpan OpenFor = TimeSpan.FromHours(24);
+
+    /// <summary>How long one that had to wait can be carried out from then on.</summary>
+    public static readonly TimeSpan OpenAfterWaiting = TimeSpan.FromDays(7);
 
     public ProposalStatus Status { get; init; }
 
     /// <summary>Null until somebody has.</summary>
     public Decider? ApprovedBy { get; init; }
-    public DateTimeOffset Until => At + OpenFor;
+
+    /// <summary>When it may be carried out at the earliest; null: as soon as it is approved.</summary>
+    public DateTimeOffset? NotBefore { get; init; }
+    public DateTimeOffset Until => NotBefore is { } begins ? begins + OpenAfterWaiting : At + OpenFor;
+
+    /// <summary>Whether it is approved, and can still be rejected all the same.</summary>
+    public bool IsWaiting => Status == ProposalStatus.Approved && NotBefore is not null;
 }
 
 /// <summary>What was decided about a client.</summary>
@@ -117,14 +129,17 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
             return (null, DecisionRefusal.OtherContent);
         if (decision.Step == DecisionStep.CarriedOut && proposal.Status != ProposalStatus.Approved)
             return (null, proposal.Status == ProposalStatus.CarriedOut ? DecisionRefusal.AlreadyDecided : DecisionRefusal.NotApproved);
-        if (decision.Step != DecisionStep.CarriedOut && proposal.Status != ProposalStatus.Open)
+        if (decision.Step != DecisionStep.CarriedOut && proposal.Status != ProposalStatus.Open && !(decision.Step == DecisionStep.Rejected && proposal.IsWaiting))
             return (null, DecisionRefusal.AlreadyDecided);
         if (decision.At >= proposal.Until)
             return (null, DecisionRefusal.TooLate);
+        if (decision.Step == DecisionStep.CarriedOut && decision.At < proposal.NotBefore)
+            return (null, DecisionRefusal.Waiting);
         if (decision.Step == DecisionStep.Approved && decision.By.Is(proposal.By))
             return (null, DecisionRefusal.SamePerson);
         var status = decision.Step switch { DecisionStep.Approved => ProposalStatus.Approved, DecisionStep.Rejected => ProposalStatus.Rejected, _ => ProposalStatus.CarriedOut };
-        next = next with { Proposals = Proposals.SetItem(id, proposal with { Status = status, ApprovedBy = status == ProposalStatus.Approved ? decision.By : proposal.ApprovedBy }) };
+        next = next with { Proposals = Proposals.SetItem(id, status == ProposalStatus.Approved
+            ? proposal with { Status = status, ApprovedBy = decision.By, NotBefore = decision.NotBefore } : proposal with { Status = status }) };
         // Neither needs anybody to carry it out: it is in force with the approval.
         if (status == ProposalStatus.Approved && proposal.Kind == ApprovalKind.EmergencyBarEnd)
             next = next with { EmergencyBarEnds = EmergencyBarEnds.SetItem(proposal.Subject, proposal.At) };

@@ -52,7 +52,7 @@ internal sealed class Onboarding(Approvals approvals, ClientRegistry registry, R
     /// <param name="digest">Of the proposal as the approver has seen it.</param>
     /// <exception cref="FaultException">It could not be recorded or kept.</exception>
     public ValueTask<DecisionRefusal?> ApproveAsync(HttpContext context, Operator who, string id, string digest) =>
-        approvals.ApproveAsync(context, who, id, digest, IsOfClients, proposal => DigestInForce(proposal.Subject) == proposal.Replaces);
+        approvals.ApproveAsync(context, who, id, digest, IsOfClients, proposal => DigestInForce(proposal.Subject) == proposal.Replaces ? null : DecisionRefusal.ChangedMeanwhile);
 
     /// <exception cref="FaultException">It could not be recorded or kept.</exception>
     public ValueTask<DecisionRefusal?> RejectAsync(HttpContext context, Operator who, string id, string digest) =>

@@ -32,6 +32,11 @@ public sealed record OperatorOptions
     public string KeysRole { get; init; } = "Kanta.Keys";
     public string DataProtectionRole { get; init; } = "Kanta.DataProtection";
 
+    /// <summary>
+    /// Days, 1 to 90, between the approval of an erasure and the destruction of the record, in which one person is enough to stop it. An approval keeps the wait that it was given.
+    /// </summary>
+    public int ErasureWaitDays { get; init; } = 7;
+
     /// <summary>Folder of the log of decisions, shared by all gateways of a deployment; its file system must keep locks (local, NFS 4).</summary>
     public required string LogFolder { get; init; }
 

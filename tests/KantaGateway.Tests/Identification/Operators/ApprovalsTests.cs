@@ -93,6 +93,52 @@ public sealed class ApprovalsTests : IDisposable
     }
 
     [Fact]
+    public async Task What_waits_is_carried_out_by_the_same_approval_when_its_time_has_come_and_within_seven_days()
+    {
+        var gateway = Gateway();
+        var (first, second) = (await ProposeAsync(gateway, Some("olga"), ApprovalKind.Erasure), await ProposeAsync(gateway, Some("olga"), ApprovalKind.Erasure));
+        foreach (var one in new[] { first, second })
+            Assert.Null(await gateway.ApproveAsync(_context, Some("heikki"), one.Id, one.Digest, wait: TimeSpan.FromDays(7)));
+        foreach (var days in new[] { 0, 2, 6.99 })
+        {
+            _clock.Ahead = TimeSpan.FromDays(days);
+            Assert.Equal(DecisionRefusal.Waiting, await gateway.CarryOutAsync(_context, Some("olga"), first.Id, first.Digest));
+        }
+        _clock.Ahead = TimeSpan.FromDays(7.01);
+        // The wait is the approval's, for every gateway that reads the log.
+        Assert.Null(await Gateway().CarryOutAsync(_context, Some("olga"), first.Id, first.Digest));
+        Assert.Equal(DecisionRefusal.AlreadyDecided, await gateway.RejectAsync(_context, Some("heikki"), first.Id, first.Digest));
+        _clock.Ahead = TimeSpan.FromDays(14.01);
+        Assert.Equal(DecisionRefusal.TooLate, await gateway.CarryOutAsync(_context, Some("olga"), second.Id, second.Digest));
+    }
+
+    [Theory]
+    [InlineData("olga"), InlineData("heikki"), InlineData("tuula")]
+    public async Task What_waits_is_stopped_by_anybody_with_its_role_until_it_is_carried_out(string who)
+    {
+        var gateway = Gateway();
+        var (during, after) = (await ProposeAsync(gateway, Some("olga"), ApprovalKind.Erasure), await ProposeAsync(gateway, Some("olga"), ApprovalKind.Erasure));
+        foreach (var one in new[] { during, after })
+            Assert.Null(await gateway.ApproveAsync(_context, Some("heikki"), one.Id, one.Digest, wait: TimeSpan.FromDays(7)));
+        Assert.Equal(DecisionRefusal.NoRole, await gateway.RejectAsync(_context, Some(who) with { Roles = new HashSet<OperatorRole> { OperatorRole.Keys } }, during.Id, during.Digest));
+        Assert.Null(await gateway.RejectAsync(_context, Some(who), during.Id, during.Digest));
+        _clock.Ahead = TimeSpan.FromDays(8);
+        Assert.Equal(DecisionRefusal.NotApproved, await gateway.CarryOutAsync(_context, Some("olga"), during.Id, during.Digest));
+        Assert.Null(await gateway.RejectAsync(_context, Some(who), after.Id, after.Digest));
+        Assert.Equal(DecisionRefusal.NotApproved, await Gateway().CarryOutAsync(_context, Some("olga"), after.Id, after.Digest));
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public async Task What_is_approved_and_need_not_wait_is_not_rejected_any_more(ApprovalKind kind)
+    {
+        var gateway = Gateway();
+        var proposal = await ProposeAsync(gateway, Some("olga"), kind);
+        Assert.Null(await gateway.ApproveAsync(_context, Some("heikki"), proposal.Id, proposal.Digest));
+        Assert.Equal(DecisionRefusal.AlreadyDecided, await gateway.RejectAsync(_context, Some("heikki"), proposal.Id, proposal.Digest));
+    }
+
+    [Fact]
     public async Task What_is_approved_is_what_the_approver_has_seen()
     {
         var gateway = Gateway();

@@ -7,6 +7,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Keys;
@@ -27,6 +28,11 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
 {
     private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 
+    /// <summary>What the repository says of somebody whose record is kept no longer, and has not yet been destroyed.</summary>
+    private const string LongDead = """{"version":3,"stored":"2009-02-03T10:00:00.000Z","consents":[],"order":[],"serviceEvents":[],"people":[{"birthDate":"1931-04-05","deceased":"2009-02-01","stored":"2009-02-03T10:00:00.000Z"}]}""";
+
+    private const string Nobody = """{"version":0,"consents":[],"order":[],"serviceEvents":[],"people":[]}""";
+
     private readonly LogFolder _audit = new();
     private readonly RunningKeys _keys = new();
     private readonly string _cases = Directory.CreateTempSubdirectory("kanta-cases-").FullName;
@@ -36,6 +42,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     private int _rotationsBegun;
     private readonly List<string> _erasures = [];
     private int _erasureAnswer = 204;
+    private string _policy = LongDead;
     private IdentifierCipher _ids = null!;
     private AuditLog _log = null!;
     private Uri _address = null!;
@@ -52,6 +59,11 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         _repository = builder.Build();
         _repository.MapGet("/rotation", () => Results.Json(new { version = 2, all = 10, left = _keysLeft, percent = 10.0 * (10 - _keysLeft) }));
         _repository.MapPost("/rotation", () => Interlocked.Increment(ref _rotationsBegun));
+        _repository.MapPost("/policy", () => Results.Text(_policy, "application/json"));
+        _repository.MapPost("/preview", () => Results.Text("""
+            [{"type":"Patient","controller":"1.2.246.10.2","register":"2","count":1,"seen":[1]},{"type":"Patient","controller":"1.2.246.10.1","register":"2","count":1,"seen":[1]},
+             {"type":"Observation","controller":"1.2.246.10.1","register":"2","serviceEvent":"1.2.246.10.1.14.1","count":4,"seen":[4]}]
+            """, "application/json"));
         _repository.MapPost("/erasures", (HttpRequest request) =>
         {
             _erasures.Add(request.Headers[InternalHeaders.Grant].ToString());
@@ -61,6 +73,13 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         _ids = new(new byte[32]);
         _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases }, Repository = "unix:" + socket };
         _log = AuditLog.Open(_audit.Options(), TimeProvider.System);
+        await StartGatewayAsync(erasureWaitDays: 0);
+    }
+
+    /// <param name="erasureWaitDays">None, but where a test is about the wait.</param>
+    private async Task StartGatewayAsync(int erasureWaitDays)
+    {
+        _options = _options with { Identification = _options.Identification with { Operators = _options.Identification.Operators! with { ErasureWaitDays = erasureWaitDays } } };
         _gateway = world.BuildGateway(_options, builder =>
         {
             builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock));
@@ -68,6 +87,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
             builder.Services.AddSingleton(keys);
             builder.Services.AddSingleton(new RecordErasure(_options, keys, _keys.Gateway));
+            var requests = new PolicyRequests(_options, new GrantIssuer(_keys.Gateway, _keys.Time));
+            builder.Services.AddSingleton(new RecordRetention(requests, new PolicyPreview(requests), _options, world.Clock));
             builder.Services.AddSingleton(_ids);
         }, app =>
         {
@@ -207,7 +228,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         using var tiina = await SignedInAsync(Tiina);
         using var tero = await SignedInAsync(Tero);
-        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(Maija), "Died twelve years ago (§24).");
+        var act = await ProposedAsync(tiina, "erasure", Subject, "Died twelve years ago (§24).");
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
         Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
@@ -221,21 +242,124 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(HttpStatusCode.OK, await AskForAsync(Pseudonym.Read([9, 2, 3, 4, 5, 6, 7, 8, 9, 10])));
     }
 
+    public static TheoryData<string> StillKept => [
+        Nobody,
+        // Alive, or dead for less than twelve years, or nobody says when.
+        LongDead.Replace(",\"deceased\":\"2009-02-01\"", "", StringComparison.Ordinal),
+        LongDead.Replace("2009-02-01", DateTimeOffset.UtcNow.AddYears(-12).AddDays(2).ToString("yyyy-MM-dd", System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal),
+        LongDead.Replace("2009-02-01", "unknown", StringComparison.Ordinal),
+        // In treatment: a visit, one that nobody has ended, a booking for next week.
+        LongDead.Replace("\"serviceEvents\":[]", $$"""
+            "serviceEvents":[{"kind":"Encounter","oid":"1.2.246.10.1.14.1","controller":"1.2.246.10.1","register":"2","services":0,"stored":"{{DateTimeOffset.UtcNow.AddDays(-1):O}}","status":"in-progress"}]
+            """, StringComparison.Ordinal),
+        LongDead.Replace("\"serviceEvents\":[]", $$"""
+            "serviceEvents":[{"kind":"Encounter","oid":"1.2.246.10.1.14.1","controller":"1.2.246.10.1","register":"2","services":0,"stored":"{{DateTimeOffset.UtcNow.AddDays(-400):O}}","status":"in-progress"}]
+            """, StringComparison.Ordinal),
+        LongDead.Replace("\"serviceEvents\":[]", $$"""
+            "serviceEvents":[{"kind":"Appointment","controller":"1.2.246.10.1","register":"2","services":0,"stored":"{{DateTimeOffset.UtcNow.AddDays(-1):O}}","status":"booked","start":"{{DateTimeOffset.UtcNow.AddDays(7):O}}"}]
+            """, StringComparison.Ordinal),
+    ];
+
+    [Theory]
+    [MemberData(nameof(StillKept))]
+    public async Task A_record_that_is_kept_still_is_neither_proposed_nor_approved_nor_destroyed(string policy)
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        _policy = policy;
+        var (status, problem) = await ProposeAsync(tiina, "erasure", Subject, "Died twelve years ago (§24).");
+        Assert.Equal((HttpStatusCode.Conflict, "StillKept"), (status, problem.GetProperty("title").GetString()));
+        Assert.Contains(world.Acts.All, static act => act.Refused == "StillKept");
+        _policy = LongDead;
+        var act = await ProposedAsync(tiina, "erasure", Subject, "Died twelve years ago (§24).");
+        _policy = policy;
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "approve"));
+        _policy = LongDead;
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        _policy = policy;
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.OK, await AskForAsync(Maija));
+        Assert.Empty(_erasures);
+        _policy = LongDead;
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
+    }
+
+    [Fact]
+    public async Task A_visit_that_was_forgotten_before_the_person_died_keeps_no_record()
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        _policy = LongDead.Replace("\"serviceEvents\":[]", """
+            "serviceEvents":[{"kind":"Encounter","oid":"1.2.246.10.1.14.1","controller":"1.2.246.10.1","register":"2","services":0,"stored":"2008-01-01T10:00:00.000Z","status":"in-progress"}]
+            """, StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, await ProposedAsync(tiina, "erasure", Subject, "Died twelve years ago (§24)."), "reject"));
+    }
+
+    [Fact]
+    public async Task Both_see_from_when_the_record_is_and_who_keeps_it_and_no_more()
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var act = await ProposedAsync(tiina, "erasure", Subject, "Died twelve years ago (§24).");
+        var listed = (await tero.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/acts"))).GetProperty("acts").EnumerateArray().Single(one => one.GetProperty("id").GetString() == act.GetProperty("id").GetString());
+        foreach (var seen in new[] { act, listed })
+            Assert.Equal("""{"born":1931,"died":2009,"controllers":["1.2.246.10.1","1.2.246.10.2"],"last_stored":"2009-02-03","kept_until":"2021-02-01","is_treated":false,"is_over":true}""", seen.GetProperty("about").GetRawText());
+        foreach (var who in new[] { "Tiina", "Tero" })
+            Assert.Contains(world.Acts.All, told => told.Who.Contains(who, StringComparison.Ordinal) && told.Act.Contains("Was told", StringComparison.Ordinal) && told.Act.Contains(Subject, StringComparison.Ordinal));
+        // Who cannot record it is told nothing.
+        world.Acts.IsAway = true;
+        using (var unrecorded = await tero.GetAsync(new Uri(_address, "/operator/acts")))
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, unrecorded.StatusCode);
+        world.Acts.IsAway = false;
+        // A repository that is silent keeps nobody from stopping it.
+        _policy = "";
+        Assert.False((await tero.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/acts"))).GetProperty("acts").EnumerateArray().Single(one => one.GetProperty("id").GetString() == act.GetProperty("id").GetString()).TryGetProperty("about", out _));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tero, act, "approve"));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "reject"));
+    }
+
+    [Fact]
+    public async Task An_erasure_that_is_approved_waits_and_one_person_is_enough_to_stop_it()
+    {
+        await _gateway.DisposeAsync();
+        await StartGatewayAsync(erasureWaitDays: 7);
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var act = await ProposedAsync(tiina, "erasure", Subject, "Died twelve years ago (§24).");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
+        var waiting = (await tero.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/acts"))).GetProperty("acts").EnumerateArray().Single(one => one.GetProperty("id").GetString() == act.GetProperty("id").GetString());
+        Assert.Equal("approved", waiting.GetProperty("status").GetString());
+        Assert.InRange(waiting.GetProperty("not_before").GetDateTimeOffset() - world.Clock.GetUtcNow(), TimeSpan.FromDays(6.9), TimeSpan.FromDays(7));
+        Assert.Equal(TimeSpan.FromDays(7), waiting.GetProperty("until").GetDateTimeOffset() - waiting.GetProperty("not_before").GetDateTimeOffset());
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "reject"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "carry-out"));
+        Assert.DoesNotContain(act.GetProperty("id").GetString()!, await tero.GetStringAsync(new Uri(_address, "/operator/acts")), StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.OK, await AskForAsync(Maija));
+        Assert.Empty(_erasures);
+    }
+
     [Fact]
     public async Task An_erasure_that_stopped_on_its_way_is_carried_out_again_by_the_same_approval()
     {
         using var tiina = await SignedInAsync(Tiina);
         using var tero = await SignedInAsync(Tero);
-        var act = await ProposedAsync(tiina, "erasure", "Patient/" + _ids.PatientId(Maija), "Died twelve years ago (§24).");
+        var act = await ProposedAsync(tiina, "erasure", Subject, "Died twelve years ago (§24).");
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
         await _keys.StopAsync();
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tiina, act, "carry-out"));
         Assert.Empty(_erasures);
         await _keys.StartAsync();
         Assert.Equal(HttpStatusCode.OK, await AskForAsync(Maija));
+        // Meanwhile a register says that she lives.
+        _policy = LongDead.Replace(",\"deceased\":\"2009-02-01\"", "", StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.OK, await AskForAsync(Maija));
+        _policy = LongDead;
         _erasureAnswer = 503;
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tero, act, "carry-out"));
         Assert.Equal(HttpStatusCode.Gone, await AskForAsync(Maija));
+        // Asked about somebody whose key is destroyed, the repository has removed what it had.
+        _policy = Nobody;
         _erasureAnswer = 204;
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
         Assert.Equal(2, _erasures.Count);
@@ -254,7 +378,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         var (subject, content) = kind switch
         {
             "key-ceremony" => ("wrapping-key/2", "begin"),
-            "erasure" => ("Patient/" + _ids.PatientId(Maija), "Died twelve years ago."),
+            "erasure" => (Subject, "Died twelve years ago."),
             _ => ("1", "Something."),
         };
         Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, subject, content)).Status);
@@ -286,6 +410,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(HttpStatusCode.UnprocessableEntity, answer.StatusCode);
         Assert.Equal("application/problem+json", answer.Content.Headers.ContentType?.MediaType);
     }
+
+    private string Subject => "Patient/" + _ids.PatientId(Maija);
 
     /// <summary>Version of the wrapping key that a new data key is wrapped with.</summary>
     private async Task<int> WrappedWithAsync() =>
