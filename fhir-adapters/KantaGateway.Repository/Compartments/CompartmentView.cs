@@ -111,8 +111,12 @@ sealed class CompartmentView
         return false;
     }
 
-    /// <summary>Whether entries of care of its controller, which a scope shows, refer to what a Consent would name as its signed form.</summary>
-    public bool IsNote(CompartmentRow form, DisclosureScope scope) => WithheldRows.IsNote(_rows, (int)form.Resource, Head, sequence => Shows(sequence, scope));
+    /// <summary>The row of care, which a scope shows, that would be lost to other care if a Consent of its controller named a resource as its signed form; null: there is none.</summary>
+    public CompartmentRow? InTheWayOf(CompartmentRow form, DisclosureScope scope) =>
+        Row(WithheldRows.InTheWayOf(_rows, (int)form.Resource, Head, _rows.Forms(_today), sequence => Shows(sequence, scope)));
+
+    /// <summary>Whether care in its register, which a scope shows, refers to a resource.</summary>
+    public bool IsNote(CompartmentRow row, DisclosureScope scope) => WithheldRows.IsNote(_rows, (int)row.Resource, Head, sequence => Shows(sequence, scope));
 
     /// <summary>Whether a row is a signed form behind a Consent, or is there because of one: it is shown to its register and the person.</summary>
     public bool IsForm(int sequence) => _rows.Forms(_today) is { } forms && sequence < forms.Length && forms[sequence];

@@ -54,15 +54,35 @@ sealed class WithheldRows
     /// </summary>
     /// <remarks>
     /// A form is what a Consent of its own controller names as its source, and what is attached to it or has it attached; not what it is only related to: a note of the visit
-    /// at which it was signed stays a note. There because of it is what its controller writes that only speaks of what is stored, be it a Communication, and documents that refer to
-    /// it and are no notes: nobody hides another's entry by naming it, and no entry of care vanishes (none is taken that refers to one). It stays a form whatever becomes of the Consent.
+    /// at which it was signed stays a note. There because of it is what its register holds that only speaks of what is stored, and documents that refer to
+    /// it and are no notes: nobody hides another's entry by naming it. It stays a form whatever becomes of the Consent. Nothing is to vanish from care by this: what would is in the way of the Consent
+    /// (<see cref="InTheWayOf"/>), and none is taken that refers to a form (<see cref="IsCare"/>). What the Consent's writer is not shown, and what was stored before this was asked, goes with the form
+    /// unsaid: it would tell of a declaration.
     /// </remarks>
     /// <returns>Null: there are none.</returns>
     public static BitArray? FormsOf(RowTable table, int head) => new Finding(table, Withheld.Nothing, head).Forms();
 
-    /// <summary>Whether an entry of care of the same controller refers to a resource, or to a document that has it attached: then it is a note, and no form to be signed.</summary>
+    /// <summary>
+    /// The first row of care that would vanish from other care, or be left with a reference that leads nowhere, if a Consent named a resource as its signed form; 0: there is none.
+    /// </summary>
+    /// <param name="forms">Rows that are hidden as forms already.</param>
+    /// <param name="shows">Whether a row is seen by whoever is told.</param>
+    public static int InTheWayOf(RowTable table, int resource, int head, BitArray? forms, Func<int, bool> shows) => new Finding(table, Withheld.Nothing, head).InTheWayOf(resource, forms, shows);
+
+    /// <summary>Whether care in the same register refers to a resource, or to a document that has it attached.</summary>
     /// <param name="shows">Whether the row that refers is seen by whoever is told.</param>
-    public static bool IsNote(RowTable table, int resource, int head, Func<int, bool> shows) => new Finding(table, Withheld.Nothing, head).IsNote(resource, shows);
+    public static bool IsNote(RowTable table, int resource, int head, Func<int, bool> shows)
+    {
+        var finding = new Finding(table, Withheld.Nothing, head);
+        return finding.IsNote(resource, referrer => finding.IsCare(referrer) && shows(referrer));
+    }
+
+    /// <summary>
+    /// Whether a resource that refers to a form is for somebody to read, and so is neither hidden with it nor left with a reference that leads nowhere, but refused: an entry of care,
+    /// a message, a task, a manifest, and a document that does not say that it is a form.
+    /// </summary>
+    /// <param name="saysForm">Whether it says that (<see cref="SignedForms"/>).</param>
+    public static bool IsCare(string type, bool saysForm) => !saysForm && type is not ("Provenance" or "List" or "AuditEvent" or "Consent" or "Binary");
 
     /// <summary>Types that a signed form may have; a Contract is not stored here.</summary>
     private static bool IsForm(string type) => type is "DocumentReference" or "Binary" or "QuestionnaireResponse";
@@ -70,8 +90,8 @@ sealed class WithheldRows
     /// <summary>Types of which it is kept what they consist of (<see cref="EntryLabels.About"/>).</summary>
     public static bool HasParts(string type) => type is "Consent" or "DocumentReference" or "QuestionnaireResponse";
 
-    /// <summary>Types that only speak of what is stored: none makes an entry of care of what it refers to.</summary>
-    public static bool SpeaksOfEntries(string type) => type is "Provenance" or "List" or "AuditEvent" or "DocumentManifest" or "Consent" or "Task" or "Communication" || IsForm(type);
+    /// <summary>Types that only speak of what is stored: they are hidden with a form.</summary>
+    private static bool SpeaksOfEntries(string type) => type is "Provenance" or "List" or "AuditEvent" or "DocumentManifest" or "Consent" or "Task" or "Communication" || IsForm(type);
 
     /// <summary>Finds them in time linear in rows and references.</summary>
     public static WithheldRows Of(RowTable table, Withheld withheld, int head)
@@ -113,13 +133,16 @@ sealed class WithheldRows
             return spreading.Done();
         }
 
-        public BitArray? Forms()
+        /// <param name="named">Resource that a Consent would name too; 0: none.</param>
+        public BitArray? Forms(int named = 0)
         {
             var forms = new HashSet<int>();
             // Each with the row that made a form of it, earliest first.
             var found = new PriorityQueue<int, int>();
             foreach (var first in table.FirstsOf("Consent", head))
                 AddParts(first, since: 0);
+            if (named != 0)
+                Add(named, since: head + 1);
             while (found.TryDequeue(out var form, out var since))
             {
                 if (!forms.Add(form))
@@ -142,7 +165,7 @@ sealed class WithheldRows
             while (open.TryPop(out var first))
                 foreach (var referrer in Referrers[first])
                 {
-                    if (rows[referrer] || !IsOfOne(referrer, first) || !IsThereFor(referrer))
+                    if (rows[referrer] || !IsOfOneRegister(referrer, first) || !IsThereFor(referrer))
                         continue;
                     rows[referrer] = true;
                     if (table.NewestOf(referrer, head) == referrer)
@@ -153,21 +176,53 @@ sealed class WithheldRows
             void AddParts(int first, int since)
             {
                 foreach (var part in PartsOf(first))
-                    if (IsForm(table.TypeOf(table.FactsOf(part.First))) && IsOfOne(part.First, first))
-                        found.Enqueue(part.First, Math.Max(since, part.Since));
+                    if (IsOfOne(part.First, first))
+                        Add(part.First, Math.Max(since, part.Since));
+            }
+
+            void Add(int first, int since)
+            {
+                if (IsForm(table.TypeOf(table.FactsOf(first))))
+                    found.Enqueue(first, since);
             }
         }
 
-        public bool IsNote(int resource, Func<int, bool> shows)
+        public int InTheWayOf(int named, BitArray? forms, Func<int, bool> shows)
         {
-            var about = IsContent(resource) ? table.FirstsOf("DocumentReference", head).Where(document => IsOfOne(resource, document) && PartsOf(document).Any(part => part.First == resource)) : [];
-            return about.Prepend(resource).SelectMany(its => Referrers[its]).Any(referrer => IsOfOne(referrer, resource) && !SpeaksOfEntries(table.TypeOf(table.FactsOf(referrer)))
-                && table.NewestOf(referrer, head) == referrer && shows(referrer));
+            if (Forms(named) is not { } rows)
+                return 0;
+            for (var sequence = 1; sequence <= head; sequence++)
+            {
+                if (!rows[sequence] || Has(forms, sequence) || table.NewestOf(sequence, head) != sequence)
+                    continue;
+                if (IsLost(sequence))
+                    return sequence;
+                foreach (var referrer in Referrers[table.FactsOf(sequence).First])
+                    if (IsOfOneRegister(referrer, sequence) && table.NewestOf(referrer, head) == referrer && !Has(forms, referrer) && IsLost(referrer))
+                        return referrer;
+            }
+            return 0;
+
+            bool IsLost(int row) => IsCare(row) && shows(row);
         }
 
-        /// <summary>Whether what refers to a form is there because of it; of a document of its controller, if it is no note.</summary>
+        public bool IsCare(int sequence)
+        {
+            ref readonly var facts = ref table.FactsOf(sequence);
+            return WithheldRows.IsCare(table.TypeOf(facts), table.ExtrasOf(facts).Labels?.IsForm == true);
+        }
+
+        /// <summary>Whether newest versions in the same register refer to a resource, or to a document that has it attached.</summary>
+        /// <param name="counts">Which of them.</param>
+        public bool IsNote(int resource, Func<int, bool> counts)
+        {
+            var about = IsContent(resource) ? table.FirstsOf("DocumentReference", head).Where(document => IsOfOne(resource, document) && PartsOf(document).Any(part => part.First == resource)) : [];
+            return about.Prepend(resource).SelectMany(its => Referrers[its]).Any(referrer => IsOfOneRegister(referrer, resource) && table.NewestOf(referrer, head) == referrer && counts(referrer));
+        }
+
+        /// <summary>Whether what refers to a form is there because of it; of a document, if it is no note.</summary>
         private bool IsThereFor(int referrer) => table.TypeOf(table.FactsOf(referrer)) is var type && SpeaksOfEntries(type)
-            && (!IsForm(type) || !IsNote(table.FactsOf(referrer).First, static _ => true));
+            && (!IsForm(type) || !IsNote(table.FactsOf(referrer).First, its => !SpeaksOfEntries(table.TypeOf(table.FactsOf(its)))));
 
         /// <summary>
         /// What a resource has consisted of in any of its versions up to the head, each with the version; of one of which that was not kept, all that it
@@ -190,6 +245,9 @@ sealed class WithheldRows
 
         /// <summary>Whether two rows are one controller's.</summary>
         private bool IsOfOne(int one, int other) => table.ControllerOf(table.FactsOf(one)) == table.ControllerOf(table.FactsOf(other));
+
+        /// <summary>Whether two rows are in one register of one controller.</summary>
+        private bool IsOfOneRegister(int one, int other) => table.FactsOf(one).Register == table.FactsOf(other).Register;
 
         /// <summary>
         /// Entries of specially protected services that are not seen: by their own labels, or because the Encounter of their service event has one

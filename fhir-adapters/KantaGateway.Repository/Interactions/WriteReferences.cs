@@ -2,7 +2,6 @@ using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Search;
-using KantaGateway.Repository.Compartments;
 
 namespace KantaGateway.Repository.Interactions;
 
@@ -26,7 +25,7 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
                 CheckReferences(staged);
         foreach (var staged in unit.Staged())
             CheckBelonging(staged);
-        CheckForms();
+        new WriteForms(unit, identifiers, _within).Check();
     }
 
     private void CheckReferences(StagedRow staged)
@@ -108,9 +107,6 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
             }
             else if (other is null && unit.CurrentOf(type, id, unit.Own) is { Deleted: false } stored)
             {
-                // What only the person and its register are shown from then on is nothing that care rests on.
-                if (staged.Operation.Type == "Consent" && expression.Contains(".source", StringComparison.Ordinal) && unit.Own.View.IsNote(stored, staged.Target.Referable))
-                    Wrong($"Entries of the record refer to this {type}: it is a note, and no form. Store the signed form by itself, or send it in sourceAttachment.data.", expression, "business-rule");
                 staged.BelongsToPatient = true;
                 staged.Targets.Add((stored, expression));
             }
@@ -138,54 +134,6 @@ sealed class WriteReferences(WriteUnit unit, string publicBase, IdentifierCipher
         }
 
         void Wrong(string sentence, string expression, string? code = null) => unit.Issues.Add(new(sentence, expression, code));
-    }
-
-    /// <summary>
-    /// No entry of care refers to a signed form, or to what is there because of one: to nobody else the form exists, and a reference that leads nowhere tells that
-    /// something was declared (EHDS Art. 8). What only speaks of what is stored is hidden with the form (<see cref="WithheldRows.FormsOf"/>). Whoever does not see the form has
-    /// been answered as if it were absent.
-    /// </summary>
-    private void CheckForms()
-    {
-        var telling = new HashSet<StagedRow>();
-        var open = new Queue<StagedRow>();
-        foreach (var staged in unit.Staged())
-            foreach (var (target, expression) in staged.Targets)
-                if (IsForm(target, staged.Target))
-                {
-                    var isHidden = staged.Replaces is { } before && IsForm(before, staged.Target);
-                    if (!isHidden && target.Type == "Binary" && staged.Content is DocumentReference document && HasOthers(document, staged.Target))
-                        unit.Issues.Add(new("This Binary is the signed form of a declaration: only the person and this register see it, and what has it attached. Leave it out of a document that has other contents.",
-                            expression, "business-rule"));
-                    else
-                        Tells(staged, target.Type, expression);
-                }
-        while (open.TryDequeue(out var told))
-            foreach (var (from, _, expression) in _within.Where(w => w.To == told))
-                Tells(from, told.Operation.Type, expression);
-
-        void Tells(StagedRow staged, string type, string expression)
-        {
-            if (!WithheldRows.SpeaksOfEntries(staged.Operation.Type) || (staged.Replaces is { } before && IsNote(before, staged.Target)))
-                unit.Issues.Add(new($"This {type} is the signed form of a declaration, or tells of one: only the person and this register see it, and no entry of care refers to it. Leave the reference out; what care needs of it is stored by itself.",
-                    expression, "business-rule"));
-            else if (telling.Add(staged))
-                open.Enqueue(staged);
-        }
-
-        // What entries of care refer to would stay, or be missing to them; what is hidden already is not hidden by this.
-        static bool IsNote(CompartmentRow row, WriteTarget target) => !target.View.IsForm((int)row.Sequence) && target.View.IsNote(row, target.Referable);
-
-        static bool IsForm(CompartmentRow row, WriteTarget target) => row.Controller == target.Controller && target.View.IsForm((int)row.Sequence);
-
-        // Whether a document has contents of its own beside those of forms.
-        bool HasOthers(DocumentReference document, WriteTarget target)
-        {
-            var attached = document.Content.FindAll(content => content.Attachment is { Url: not null } or { Data: not null });
-            var forms = attached.Count(content => content.Attachment.Url is { } url && References.TryReadLocal(url, out var type, out var id)
-                && unit.CurrentOf(type!, id!, target) is { } row && IsForm(row, target));
-            return forms > 0 && forms < attached.Count;
-        }
     }
 
     private bool TryFindConditional(ReferenceAt reference, out string? id)

@@ -67,6 +67,7 @@ public class DeclaredAtTheDeskTests
                 : new JsonObject
                 {
                     ["resourceType"] = type, ["status"] = "current", ["subject"] = Reference("Patient/" + house.PatientId),
+                    ["type"] = JsonNode.Parse("""{"coding":[{"system":"http://loinc.org","code":"64292-6"}]}"""),
                     ["content"] = new JsonArray(new JsonObject { ["attachment"] = new JsonObject { ["title"] = "Kieltolomake" } }),
                 }));
             Assert.True(form.Status == 201, form.Text);

@@ -102,7 +102,7 @@ public class WhoSeesWhatTests
     {
         await using var house = await HouseInMemory.OpenAsync();
         await house.AdmitAsync();
-        var document = JsonNode.Parse($$$"""{"resourceType":"DocumentReference","status":"current","subject":{"reference":"Patient/{{{house.PatientId}}}"},"content":[{"attachment":{"title":"Kieltolomake"}}]}""")!;
+        var document = JsonNode.Parse($$$"""{"resourceType":"DocumentReference","status":"current","subject":{"reference":"Patient/{{{house.PatientId}}}"},"type":{"coding":[{"system":"http://loinc.org","code":"64292-6"}]},"content":[{"attachment":{"title":"Kieltolomake"}}]}""")!;
         var form = (await house.Aurora.System.CreateAsync("DocumentReference", HouseInMemory.Json(document))).Stored!.Value.Id;
         using var citizen = await SignedInAsync(house, 0);
         await citizen.BeInformedAsync();

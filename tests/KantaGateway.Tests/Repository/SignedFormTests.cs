@@ -128,7 +128,7 @@ public sealed class SignedFormTests : IAsyncLifetime
     [Fact]
     public async Task What_a_form_is_related_to_is_seen_as_before()
     {
-        var note = "DocumentReference/" + await _aurora.StoreAsync(Document(null));
+        var note = "DocumentReference/" + await _aurora.StoreAsync(Letter(null));
         var answers = await FormAsync("QuestionnaireResponse");
         var document = Document("Binary/" + await _aurora.StoreAsync(Binary()));
         document["relatesTo"] = new JsonArray(new JsonObject { ["code"] = "appends", ["target"] = Some.To(note) });
@@ -172,19 +172,16 @@ public sealed class SignedFormTests : IAsyncLifetime
         var third = _world.As(_aurora.Grant.Compartment, "1.2.246.10.99000033", Breadth.Disclosed);
         var writer = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed);
         await writer.StoreAsync(Some.Patient());
-        string[] theirs = ["Observation/" + await writer.StoreAsync(ObservationFrom(form)), "Provenance/" + await writer.StoreAsync(ProvenanceOf(form)), "List/" + await writer.StoreAsync(ListOf(form))];
+        string[] theirs = ["Observation/" + await writer.StoreAsync(ObservationFrom(form)), "Provenance/" + await writer.StoreAsync(ProvenanceOf(form)), "List/" + await writer.StoreAsync(ListOf(form)),
+            "Communication/" + await writer.StoreAsync(CommunicationAbout(form)), "DocumentManifest/" + await writer.StoreAsync(ManifestOf(form))];
         string[] about = ["Provenance/" + await _aurora.StoreAsync(ProvenanceOf(form)), "List/" + await _aurora.StoreAsync(ListOf(form))];
-        var rendition = Document(null);
-        rendition["context"] = new JsonObject { ["related"] = new JsonArray(Some.To(form)) };
-        about = [.. about, "DocumentReference/" + await _aurora.StoreAsync(rendition), "List/" + await _aurora.StoreAsync(ListOf(about[1])),
-            "Communication/" + await _aurora.StoreAsync(CommunicationAbout(form)), "DocumentManifest/" + await _aurora.StoreAsync(ManifestOf(form))];
+        about = [.. about, "DocumentReference/" + await _aurora.StoreAsync(About(Document(null), form)), "List/" + await _aurora.StoreAsync(ListOf(about[1]))];
 
         // It is no note by what another clinic says of it.
         theirs = [.. theirs, "Observation/" + await writer.StoreAsync(ObservationFrom(about[2]))];
 
         await _desk.StoreAsync(Naming(form));
-        about = [.. about, "Communication/" + await _aurora.StoreAsync(CommunicationAbout(form)), "DocumentManifest/" + await _aurora.StoreAsync(ManifestOf(form)),
-            "Communication/" + await _aurora.StoreAsync(CommunicationAbout(about[^1]))];
+        about = [.. about, "DocumentReference/" + await _aurora.StoreAsync(About(Document(null), form)), "Provenance/" + await _aurora.StoreAsync(ProvenanceOf(about[^1]))];
 
         foreach (var seen in theirs)
             (await third.GetAsync(seen)).Is(HttpStatusCode.OK);
@@ -214,6 +211,11 @@ public sealed class SignedFormTests : IAsyncLifetime
         await _desk.StoreAsync(Naming(form));
 
         Refused(await _aurora.CreateAsync(ObservationFrom(form)), "Observation.derivedFrom[0]");
+        // A message, a manifest, a letter: nobody would be told that they are not read.
+        foreach (var about in (string[])[form, list])
+            Refused(await _aurora.CreateAsync(CommunicationAbout(about)), "Communication.about[0]");
+        Refused(await _aurora.CreateAsync(ManifestOf(form)), "DocumentManifest.content[0]");
+        Refused(await _aurora.CreateAsync(About(Letter(null), form)), "DocumentReference.context.related[0]");
         var focused = Some.Observation(_aurora.PatientId);
         focused["focus"] = new JsonArray(Some.To(list));
         Refused(await _aurora.CreateAsync(focused), "Observation.focus[0]");
@@ -231,8 +233,7 @@ public sealed class SignedFormTests : IAsyncLifetime
         // A note does not become what only tells of a form.
         var read = (await _aurora.GetAsync(note)).Is(HttpStatusCode.OK);
         changed = read.Json;
-        changed["context"] = new JsonObject { ["related"] = new JsonArray(Some.To(form)) };
-        Refused(await _aurora.UpdateAsync(changed, read.ETag), "DocumentReference.context.related[0]");
+        Refused(await _aurora.UpdateAsync(About(changed.AsObject(), form), read.ETag), "DocumentReference.context.related[0]");
         (await _other.GetAsync(note)).Is(HttpStatusCode.OK);
 
         var toHidden = await writer.CreateAsync(ObservationFrom(form));
@@ -258,19 +259,163 @@ public sealed class SignedFormTests : IAsyncLifetime
         var named = await FormAsync(type);
         var note = type == "Binary" ? "DocumentReference/" + await _aurora.StoreAsync(Document(named)) : named;
         var finding = await _aurora.StoreAsync(ObservationFrom(note));
-        var refused = await _desk.CreateAsync(Naming(named));
-        Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.Status);
-        Assert.Contains("sourceAttachment.data", refused.Text, StringComparison.Ordinal);
-        foreach (var seen in (string[])[named, note, "Observation/" + finding])
-            (await _other.GetAsync(seen)).Is(HttpStatusCode.OK);
+        await RefuseAsync(Naming(named), "Observation", named, note, "Observation/" + finding);
 
         // What only others say of it, or what is not there any more, makes no note of a form.
         (await _aurora.DeleteAsync("Observation/" + finding)).Is(HttpStatusCode.NoContent);
         var writer = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed);
         await writer.StoreAsync(Some.Patient());
         await writer.StoreAsync(ObservationFrom(note));
-        await _desk.StoreAsync(Naming(named));
+        await _desk.With(s => s with { Breadth = Breadth.Disclosed }).StoreAsync(Naming(named));
         (await _other.GetAsync(named)).Is(HttpStatusCode.NotFound);
+    }
+
+    /// <summary>A discharge letter into which the signature was put, an anamnesis: most notes are referred to by nothing.</summary>
+    [Theory]
+    [InlineData("DocumentReference")]
+    [InlineData("QuestionnaireResponse")]
+    [InlineData("Binary")]
+    public async Task What_does_not_say_that_it_is_a_form_is_made_none(string type)
+    {
+        var named = type == "Binary" ? await FormAsync(type) : null;
+        var note = type == "QuestionnaireResponse" ? Answers() : Letter(named);
+        note.Remove("meta");
+        var stored = $"{note["resourceType"]}/" + await _aurora.StoreAsync(note);
+        named ??= stored;
+        await RefuseAsync(Naming(named), "59284-0", named, stored);
+
+        var read = (await _aurora.GetAsync(stored)).Is(HttpStatusCode.OK);
+        var changed = read.Json;
+        if (type == "QuestionnaireResponse")
+            changed["meta"]!["tag"] = new JsonArray(Loinc("59284-0"));
+        else
+            changed["category"] = new JsonArray(new JsonObject { ["coding"] = new JsonArray(Loinc("57016-8")) });
+        (await _aurora.UpdateAsync(changed, read.ETag)).Is(HttpStatusCode.OK);
+        await _desk.StoreAsync(Naming(named));
+        foreach (var hidden in (string[])[named, stored])
+            (await _other.GetAsync(hidden)).Is(HttpStatusCode.NotFound);
+
+        // And it stays one.
+        if (type == "Binary")
+            return;
+        read = (await _aurora.GetAsync(stored)).Is(HttpStatusCode.OK);
+        changed = read.Json;
+        changed["meta"]!.AsObject().Remove("tag");
+        changed.AsObject().Remove("category");
+        var refused = await _aurora.UpdateAsync(changed, read.ETag);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.Status);
+        Assert.Contains("stays hidden from other care", refused.Text, StringComparison.Ordinal);
+    }
+
+    /// <summary>A referral with its enclosure, a letter that has the same scan: they would vanish with the form, or refer to nothing.</summary>
+    [Theory]
+    [InlineData("Communication")]
+    [InlineData("DocumentManifest")]
+    [InlineData("a letter about it")]
+    [InlineData("a letter that has the same content")]
+    [InlineData("a message about a list of it")]
+    [InlineData("a message about another form of it")]
+    [InlineData("a report that has the same content")]
+    public async Task What_care_would_lose_is_in_the_way_of_a_consent(string what)
+    {
+        var scan = await FormAsync("Binary");
+        var form = "DocumentReference/" + await _aurora.StoreAsync(Document(scan));
+        var report = Some.Observation(_aurora.PatientId);
+        report["extension"] = new JsonArray(new JsonObject { ["url"] = "https://kanta.example/liite", ["valueAttachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = scan } });
+        var lost = what switch
+        {
+            "Communication" => CommunicationAbout(form),
+            "DocumentManifest" => ManifestOf(form),
+            "a letter about it" => About(Letter(null), form),
+            "a letter that has the same content" => Letter(scan),
+            "a message about a list of it" => CommunicationAbout("List/" + await _aurora.StoreAsync(ListOf(form))),
+            "a message about another form of it" => CommunicationAbout("DocumentReference/" + await _aurora.StoreAsync(About(Document(null), form))),
+            _ => report,
+        };
+        var stored = $"{lost["resourceType"]}/" + await _aurora.StoreAsync(lost);
+        foreach (var named in (string[])[form, scan])
+            await RefuseAsync(Naming(named), (string)lost["resourceType"]!, form, scan, stored);
+        // By whatever attachment of the Consent.
+        var attached = Some.Consent(_aurora.PatientId);
+        attached["extension"] = new JsonArray(new JsonObject { ["url"] = "https://kanta.example/liite", ["valueAttachment"] = new JsonObject { ["contentType"] = "text/plain", ["url"] = scan } });
+        await RefuseAsync(attached, (string)lost["resourceType"]!, form, scan, stored);
+
+        (await _aurora.DeleteAsync(stored)).Is(HttpStatusCode.NoContent);
+        await _desk.StoreAsync(Naming(form));
+        (await _other.GetAsync(form)).Is(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task A_form_is_not_given_the_content_of_a_letter()
+    {
+        var letters = await FormAsync("Binary");
+        var letter = "DocumentReference/" + await _aurora.StoreAsync(Letter(letters));
+        var form = await FormAsync("DocumentReference");
+        await _desk.StoreAsync(Naming(form));
+        var read = (await _aurora.GetAsync(form)).Is(HttpStatusCode.OK);
+        var refused = await _aurora.UpdateAsync(With(read.Json.AsObject(), new() { ["url"] = letters }), read.ETag);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.Status);
+        Assert.Equal("DocumentReference.content[1].attachment.url", (string)refused.Json["issue"]![0]!["expression"]![0]!);
+        foreach (var seen in (string[])[letter, letters])
+            (await _other.GetAsync(seen)).Is(HttpStatusCode.OK);
+    }
+
+    /// <summary>Law 9: a refusal tells of nothing that is hidden from whom it is given to, be it of another register of the same house.</summary>
+    [Fact]
+    public async Task Nobody_is_refused_because_of_what_they_are_not_shown()
+    {
+        var form = await FormAsync("DocumentReference");
+        var care = _aurora.With(s => s with { Register = Register.Occupational("0204819-8"), Breadth = Breadth.Disclosed });
+        await care.StoreAsync(Some.Patient());
+        string[] theirs = ["Communication/" + await care.StoreAsync(CommunicationAbout(form)), "DocumentReference/" + await care.StoreAsync(About(Letter(null), form))];
+        await _desk.StoreAsync(Naming(form));
+        foreach (var seen in theirs)
+            (await _other.GetAsync(seen)).Is(HttpStatusCode.OK);
+
+        // Nor of a specially protected entry of its own, by whom it is not seen.
+        form = await FormAsync("DocumentReference");
+        var another = await FormAsync("QuestionnaireResponse");
+        var message = CommunicationAbout(form);
+        message["about"]!.AsArray().Add(Some.To(another));
+        message["meta"] = new JsonObject { ["security"] = new JsonArray(new JsonObject { ["system"] = "http://terminology.hl7.org/CodeSystem/v3-ActCode", ["code"] = "PSY" }) };
+        var told = "Communication/" + await _aurora.StoreAsync(message);
+        await RefuseAsync(Naming(form), "Communication", form);
+        await _desk.With(s => s with { Withheld = new() { SpeciallyProtected = true } }).StoreAsync(Naming(form));
+        (await _other.GetAsync(told)).Is(HttpStatusCode.NotFound);
+        // What is hidden already is lost by no other Consent, and is told when it is written again.
+        await _desk.StoreAsync(Naming(another));
+        var read = (await _aurora.GetAsync(told)).Is(HttpStatusCode.OK);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await _aurora.UpdateAsync(read.Json, read.ETag)).Status);
+        var spoken = read.Json;
+        spoken.AsObject().Remove("about");
+        (await _aurora.UpdateAsync(spoken, read.ETag)).Is(HttpStatusCode.OK);
+        (await _other.GetAsync(told)).Is(HttpStatusCode.OK);
+
+        // The other way round: as what is absent.
+        var toHidden = await care.CreateAsync(CommunicationAbout(form));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, toHidden.Status);
+        Assert.Contains("names no DocumentReference that this request may refer to", toHidden.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_consent_that_names_the_note_of_another_controller_hides_nothing_and_is_taken()
+    {
+        var note = "DocumentReference/" + await _aurora.StoreAsync(Letter(null));
+        await _aurora.StoreAsync(CommunicationAbout(note));
+        var writer = _other.With(s => s with { MayDeclare = true });
+        await writer.StoreAsync(Some.Patient());
+        await writer.StoreAsync(Naming(note));
+        (await _world.As(_aurora.Grant.Compartment, "1.2.246.10.99000033", Breadth.Disclosed).GetAsync(note)).Is(HttpStatusCode.OK);
+    }
+
+    /// <summary>It is her form, and in her own register nothing is hidden by it.</summary>
+    [Fact]
+    public async Task The_person_may_speak_of_a_form()
+    {
+        var form = await FormAsync("DocumentReference");
+        await _desk.StoreAsync(Naming(form));
+        foreach (var hers in (JsonObject[])[ObservationFrom(form), CommunicationAbout(form)])
+            (await _person.CreateAsync(hers)).Is(HttpStatusCode.Created);
     }
 
     /// <summary>A discharge letter may have the scanned form attached: it would vanish with it, and so would what else it has.</summary>
@@ -285,7 +430,9 @@ public sealed class SignedFormTests : IAsyncLifetime
             Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.Status);
             Assert.Equal("DocumentReference.content[0].attachment.url", (string)refused.Json["issue"]![0]!["expression"]![0]!);
         }
-        // What consists of the form alone speaks of it.
+        // Nor does a letter consist of it.
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await _aurora.CreateAsync(Letter(scan))).Status);
+        // What is a form too, and consists of it alone, speaks of it.
         var late = "DocumentReference/" + await _aurora.StoreAsync(Document(scan));
         (await _other.GetAsync(late)).Is(HttpStatusCode.NotFound);
 
@@ -302,30 +449,64 @@ public sealed class SignedFormTests : IAsyncLifetime
         // It is one when it is named itself.
         await _desk.StoreAsync(Naming(late));
         (await _other.GetAsync(letter)).Is(HttpStatusCode.NotFound);
+    }
 
-        static JsonObject With(JsonObject document, JsonObject attachment)
-        {
-            attachment["contentType"] = "text/plain";
-            document["content"]!.AsArray().Add(new JsonObject { ["attachment"] = attachment });
-            return document;
-        }
+    /// <param name="seen">What other care sees as before.</param>
+    private async Task RefuseAsync(JsonObject consent, string says, params string[] seen)
+    {
+        var refused = await _desk.CreateAsync(consent);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.Status);
+        Assert.Contains(says, refused.Text, StringComparison.Ordinal);
+        Assert.Contains("sourceAttachment.data", refused.Text, StringComparison.Ordinal);
+        foreach (var each in seen)
+            (await _other.GetAsync(each)).Is(HttpStatusCode.OK);
     }
 
     private async Task<string> FormAsync(string type) => $"{type}/" + await _aurora.StoreAsync(type switch
     {
         "Binary" => Binary(),
         "DocumentReference" => Document(null),
-        _ => new() { ["resourceType"] = type, ["status"] = "completed", ["subject"] = Some.To("Patient/" + _aurora.PatientId) },
+        _ => Answers(),
     });
+
+    private JsonObject Answers() => new()
+    {
+        ["resourceType"] = "QuestionnaireResponse", ["status"] = "completed", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+        ["meta"] = new JsonObject { ["tag"] = new JsonArray(Loinc("59284-0")) },
+    };
+
+    private static JsonObject Loinc(string code) => new() { ["system"] = "http://loinc.org", ["code"] = code };
 
     private JsonObject Binary() => new()
     {
         ["resourceType"] = "Binary", ["contentType"] = "text/plain", ["securityContext"] = Some.To("Patient/" + _aurora.PatientId), ["data"] = "S2llbHRvbG9tYWtl",
     };
 
+    /// <summary>A discharge letter.</summary>
+    private JsonObject Letter(string? content)
+    {
+        var letter = Document(content);
+        letter["type"] = new JsonObject { ["coding"] = new JsonArray(Loinc("18842-5")) };
+        return letter;
+    }
+
+    private static JsonObject About(JsonObject document, string what)
+    {
+        document["context"] = new JsonObject { ["related"] = new JsonArray(Some.To(what)) };
+        return document;
+    }
+
+    private static JsonObject With(JsonObject document, JsonObject attachment)
+    {
+        attachment["contentType"] = "text/plain";
+        document["content"]!.AsArray().Add(new JsonObject { ["attachment"] = attachment });
+        return document;
+    }
+
     private JsonObject Document(string? content) => new()
     {
         ["resourceType"] = "DocumentReference", ["status"] = "current", ["subject"] = Some.To("Patient/" + _aurora.PatientId),
+        ["type"] = new JsonObject { ["coding"] = new JsonArray(Loinc("64292-6")) },
         ["content"] = new JsonArray(new JsonObject
         {
             ["attachment"] = content is null ? new JsonObject { ["contentType"] = "text/plain", ["title"] = "Kieltolomake" } : new JsonObject { ["contentType"] = "text/plain", ["url"] = content },

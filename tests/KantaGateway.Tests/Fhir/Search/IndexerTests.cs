@@ -12,7 +12,7 @@ public class IndexerTests
     private static readonly Gen<(string Register, EntryLabels? Labels, bool Mark)> Shown = Sample.OneOf<(string, EntryLabels?, bool)>(
         (Register.Patient, null, false), (Register.Occupational("0204819-8"), new() { Services = ProtectedService.Psychiatry }, true),
         (Register.Patient, new() { Custodians = CustodianAccess.Hidden, ReleasedAt = EntryLabels.Never, About = [1, 200, int.MaxValue] }, false),
-        (Register.Patient, new() { IsDelayed = true }, true));
+        (Register.Patient, new() { IsDelayed = true }, true), (Register.Patient, new() { IsForm = true }, false), (Register.Patient, new() { IsDelayed = true, IsForm = true }, false));
 
     private static readonly Gen<IndexHeader> Headers = Gen.Select(
         Sample.OneOf("Observation", "Consent", "Patient", "Encounter"), Gen.Long[0, 1L << 47], Gen.Long[0, 1L << 47], Sample.OneOf("1.2.246.10.1", "1.2.246.10.2"),
