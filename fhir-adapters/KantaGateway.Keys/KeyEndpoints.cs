@@ -74,29 +74,33 @@ static class KeyEndpoints
                 ? (new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(key), key), key) : (null, null)).ConfigureAwait(false);
     }
 
-    /// <summary>Gives out a key: counted before it is made, and recorded before it leaves.</summary>
+    /// <summary>Gives out a key, once for a grant: counted before it is made, and recorded before it leaves.</summary>
     /// <param name="make">Null: the wrapped key is not of the compartment that the grant is for.</param>
     private static async Task<IResult> GiveAsync(HttpContext http, KeyOperation operation, string name, Grant grant, KeyCustody custody, KeyMetrics metrics, Func<Task<(IResult? Answer, byte[]? Key)>> make)
     {
         byte[]? key = null;
+        var (request, isGiven) = (custody.RequestOf(grant), false);
+        if (!custody.TryTake(request))
+            return Refuse(metrics, name, 409, "A key has been given out for this grant, and none is twice.");
         try
         {
-            if (custody.Spend(grant) is { } exceeded)
+            if (custody.Spend(request) is { } exceeded)
             {
-                await custody.RecordAsync(operation, grant, 429).ConfigureAwait(false);
+                await custody.RecordAsync(operation, request, 429).ConfigureAwait(false);
                 http.Response.Headers.RetryAfter = Math.Max(1, (long)Math.Ceiling(exceeded.RetryAfter.TotalSeconds)).ToString(System.Globalization.CultureInfo.InvariantCulture);
                 return Refuse(metrics, name, 429, "As many people have been opened as may be in this time. Nobody new is opened until it is over.");
             }
             // After it is counted: whose record is destroyed is told to nobody more often than who is opened.
-            if (custody.IsErased(grant.Compartment.Encode()))
+            if (custody.IsErased(request))
             {
-                await custody.RecordAsync(operation, grant, 410).ConfigureAwait(false);
+                await custody.RecordAsync(operation, request, 410).ConfigureAwait(false);
                 return Refuse(metrics, name, 410, "The data key of this compartment is destroyed, and none is made for it.");
             }
             (var answer, key) = await make().ConfigureAwait(false);
-            await custody.RecordAsync(operation, grant, answer is null ? 403 : 200).ConfigureAwait(false);
+            await custody.RecordAsync(operation, request, answer is null ? 403 : 200).ConfigureAwait(false);
             if (answer is null)
                 return Refuse(metrics, name, 403, "The wrapped key is not of the compartment that the grant is for.");
+            isGiven = true;
             metrics.Served(name);
             return answer;
         }
@@ -105,6 +109,11 @@ static class KeyEndpoints
             if (key is not null)
                 CryptographicOperations.ZeroMemory(key);
             return Refuse(metrics, name, 503, Silent);
+        }
+        finally
+        {
+            if (!isGiven)
+                custody.PutBack(request);
         }
     }
 

@@ -69,6 +69,9 @@ public sealed class DevHost : IAsyncDisposable
     /// <summary>The running gateway, for tests that look inside.</summary>
     public WebApplication Gateway => _parts[^1];
 
+    /// <summary>The running repository, for tests that look inside.</summary>
+    public WebApplication Records { get; private set; } = null!;
+
     /// <summary>The simulated e-Authorizations, for tests that have it misbehave.</summary>
     public SimulatedAuthorizations Authorizations { get; private set; } = null!;
 
@@ -180,7 +183,7 @@ public sealed class DevHost : IAsyncDisposable
             Budgets = options.PeopleAnHour is { } most ? [new() { Seconds = 3_600, PerRequester = most, Total = int.MaxValue }] : KeysOptions.DefaultBudgets,
         }, options.Configure));
         say(options.Postgres is null ? "repository: SQLite" : "repository: PostgreSQL");
-        var repositoryHost = RepositoryHost.Build(new RepositoryOptions
+        Records = RepositoryHost.Build(new RepositoryOptions
         {
             Listen = repository,
             Keys = keys,
@@ -194,7 +197,7 @@ public sealed class DevHost : IAsyncDisposable
         }, options.Configure);
         say("simulators: trust network broker, clinics' identity providers, revocation responder, role register, e-Authorizations, operators' tenant");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
-        var behind = Task.WhenAll(RunAsync(repositoryHost), RunAsync(simulatorHost));
+        var behind = Task.WhenAll(RunAsync(Records), RunAsync(simulatorHost));
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
         var gatewayHost = GatewayHost.Build(_gateway, options.Configure);
         await File.WriteAllTextAsync(folder.AuditVerifierFile, gatewayHost.Services.GetRequiredService<AuditLog>().Verifier + "\n");

@@ -35,8 +35,11 @@ public static class InternalHeaders
     /// </summary>
     public const string PolicyVersion = "X-Kanta-Policy-Version";
 
+    /// <summary>Response with status 412 and no body: the key service has given a key out for the grant already, and nothing was read or stored. Send it again with another.</summary>
+    public const string GrantSpent = "X-Kanta-Grant-Spent";
+
     /// <summary>
-    /// Response beside <see cref="PolicyVersion"/>: the content that was sent lies in the repository, under this name, for a minute. On the
+    /// Response beside <see cref="PolicyVersion"/> or <see cref="GrantSpent"/>: the content that was sent lies in the repository, under this name, for a minute. On the
     /// same request made again without the content: it is that one.
     /// </summary>
     public const string ArrivedContent = "X-Kanta-Arrived-Content";

@@ -5,19 +5,43 @@ using KantaGateway.Fhir.Grants;
 
 namespace KantaGateway.Keys.Custody;
 
+/// <summary>Who asks for whose key with which grant, as it is counted and recorded: digests, made once for a request.</summary>
+/// <param name="IsOfDirectory">The directory is nobody's.</param>
+readonly record struct KeyRequest(Digest Grant, Digest Requester, Digest Person, bool IsOfDirectory);
+
 /// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
 sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased)
 {
+    private readonly SpentGrants _spent = new();
+
     /// <summary>Reads back what a former process gave out, and destroyed.</summary>
     /// <exception cref="InvalidOperationException">What says whose keys are destroyed is not as it was left; says what to do.</exception>
     public void Restore(string folder)
     {
         erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
         var now = time.GetUtcNow();
-        foreach (var record in CustodyLog.ReadSince(folder, now - budgets.Longest))
+        foreach (var record in CustodyLog.ReadSince(folder, now - (budgets.Longest > Grant.MaxLifetime ? budgets.Longest : Grant.MaxLifetime)))
             if (record is { Status: 200 or 410, Operation: KeyOperation.Create or KeyOperation.Unwrap })
+            {
                 budgets.Restore(record.Requester, record.Person, record.At, now);
+                if (record.Status == 200 && now - record.At <= Grant.MaxLifetime)
+                    _spent.TryTake(record.Grant, now);
+            }
     }
+
+    /// <summary>What a request is counted and recorded under.</summary>
+    public KeyRequest RequestOf(Grant grant) =>
+        new(GrantDigestOf(grant.Id), DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode()), grant.Compartment.IsDirectory);
+
+    /// <summary>Takes the request's grant, once; <see cref="PutBack"/> where no key leaves for it.</summary>
+    /// <returns>False: a key has left for it.</returns>
+    public bool TryTake(KeyRequest request) => _spent.TryTake(request.Grant, time.GetUtcNow());
+
+    /// <inheritdoc cref="SpentGrants.PutBack"/>
+    public void PutBack(KeyRequest request) => _spent.PutBack(request.Grant);
+
+    /// <summary>Whether the data key that is asked for is destroyed.</summary>
+    public bool IsErased(KeyRequest request) => erased.Contains(request.Person);
 
     /// <summary>Whether the data key of a compartment is destroyed: nobody is given it, and no other is made.</summary>
     /// <param name="compartment">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes it.</param>
@@ -33,12 +57,11 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
         LogErased(erasure.Act);
     }
 
-    /// <summary>Whether a grant's requester may have this person's key now; counted if so.</summary>
+    /// <summary>Whether the requester may have this person's key now; counted if so.</summary>
     /// <returns>Null: it may.</returns>
-    public BudgetExceeded? Spend(Grant grant)
+    public BudgetExceeded? Spend(KeyRequest request)
     {
-        // The directory is nobody's.
-        if (grant.Compartment.IsDirectory || budgets.Spend(DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode()), time.GetUtcNow()) is not { } exceeded)
+        if (request.IsOfDirectory || budgets.Spend(request.Requester, request.Person, time.GetUtcNow()) is not { } exceeded)
             return null;
         metrics.Exceeded(exceeded.IsTotal);
         LogExceeded(exceeded.IsTotal ? "all requesters" : "one requester", exceeded.IsTotal ? exceeded.Budget.Total : exceeded.Budget.PerRequester, exceeded.Budget.Seconds);
@@ -47,8 +70,8 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
 
     /// <summary>Records how a request ended; on disk when this returns.</summary>
     /// <exception cref="IOException">It is not; give nothing out.</exception>
-    public ValueTask RecordAsync(KeyOperation operation, Grant grant, int status) =>
-        log.AppendAsync(new(operation, status, time.GetUtcNow(), GrantDigestOf(grant.Id), DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode())));
+    public ValueTask RecordAsync(KeyOperation operation, KeyRequest request, int status) =>
+        log.AppendAsync(new(operation, status, time.GetUtcNow(), request.Grant, request.Requester, request.Person));
 
     /// <summary>Records which data keys were wrapped anew; on disk when this returns. No requester and no grant stand in it.</summary>
     /// <exception cref="IOException">It is not.</exception>

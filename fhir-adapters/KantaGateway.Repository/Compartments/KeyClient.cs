@@ -20,6 +20,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
     public KeyClient(InternalEndpoint keys) : this(keys.CreateClient(Timeout)) { }
 
     /// <summary>A new data key for the grant's compartment: wrapped, for the store, and in the clear.</summary>
+    /// <exception cref="GrantSpentException">A key has been given out for this grant.</exception>
     /// <exception cref="FaultException"><see cref="Fault.Erased"/>: none is made for this person any more.</exception>
     public async Task<(byte[] Wrapped, byte[] Key)> CreateAsync(string grant, CancellationToken cancel)
     {
@@ -29,6 +30,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
     }
 
     /// <summary>The data key in the clear; null: it is destroyed.</summary>
+    /// <exception cref="GrantSpentException">A key has been given out for this grant.</exception>
     public async Task<byte[]?> UnwrapAsync(string grant, byte[] wrapped, CancellationToken cancel)
     {
         var fields = await PostAsync("/v1/keys/unwrap", grant, JsonSerializer.SerializeToUtf8Bytes(new { wrapped }), cancel).ConfigureAwait(false);
@@ -77,6 +79,8 @@ sealed class KeyClient(HttpClient http) : IDisposable
                 throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
             if (response.StatusCode == HttpStatusCode.Gone)
                 return null;
+            if (response.StatusCode == HttpStatusCode.Conflict)
+                throw new GrantSpentException();
             if (!response.IsSuccessStatusCode)
                 throw Refused();
             var answer = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);
@@ -117,6 +121,13 @@ sealed class KeyClient(HttpClient http) : IDisposable
 
     private static FaultException Refused() =>
         new(new Fault(FaultKind.KeyUnavailable, "The key service gave no key, so the data stays sealed. Nothing was read or stored; try again later."));
+}
+
+/// <summary>A grant opens one key, and this one has: here before the compartment was closed, or at another repository. The gateway signs another.</summary>
+sealed class GrantSpentException : Exception
+{
+    /// <summary>Name of a content that has arrived meanwhile and need not be sent again; null: none has.</summary>
+    public string? Arrived { get; init; }
 }
 
 /// <summary>Versions of the wrapping key that serve.</summary>

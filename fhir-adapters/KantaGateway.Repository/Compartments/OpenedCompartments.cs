@@ -84,7 +84,7 @@ sealed class OpenedCompartments : IDisposable
             await RemoveAsync(compartment, cancel).ConfigureAwait(false);
             return false;
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (e is not (OperationCanceledException or GrantSpentException))
         {
             // Who is refused a key does not go on with an old one.
             Close(compartment, opened);
@@ -96,7 +96,7 @@ sealed class OpenedCompartments : IDisposable
     private async ValueTask<OpenedCompartment?> OpenAnewAsync(Pseudonym compartment, string grant, IndexDepth depth, CancellationToken cancel)
     {
         // One of many that come at once asks the key service; the others find the compartment open.
-        var opening = _opening[(uint)compartment.GetHashCode() % (uint)_opening.Length];
+        var opening = OpeningOf(compartment);
         await opening.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
@@ -110,6 +110,31 @@ sealed class OpenedCompartments : IDisposable
                 return null;
             }
             return Add(compartment, key, stored, depth);
+        }
+        finally
+        {
+            opening.Release();
+        }
+    }
+
+    private SemaphoreSlim OpeningOf(Pseudonym compartment) => _opening[(uint)compartment.GetHashCode() % (uint)_opening.Length];
+
+    /// <summary>Keeps a compartment open whose first rows have just been stored, under the key that was made for it: its grant is spent, and the same request may read on.</summary>
+    /// <param name="key">Copied.</param>
+    public async ValueTask KeepAsync(Pseudonym compartment, ReadOnlyMemory<byte> key)
+    {
+        var opening = OpeningOf(compartment);
+        await opening.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (TryLease(compartment) is { } meanwhile)
+                meanwhile.Release();
+            else if (await _store.ReadIndexAsync(compartment, 0, CancellationToken.None).ConfigureAwait(false) is { IsErased: false } stored)
+                Add(compartment, key.ToArray(), stored, IndexDepth.Headers).Release();
+        }
+        catch (Exception e) when (e is StoreException or TamperedException)
+        {
+            // What is stored is stored. Whoever asks next opens it, and is told.
         }
         finally
         {

@@ -75,7 +75,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
         return await StoreAsync(request, new(id, contentType, securityContext, stored), ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
     }
 
-    /// <summary>Stores a content that has arrived before: the policy had moved when it was all there, and has been decided on anew.</summary>
+    /// <summary>Stores a content that has arrived before: the policy had moved when it was all there, or the record been closed, and it has been decided on anew.</summary>
     /// <param name="name">As <see cref="PolicyMovedException.Arrived"/> gave it.</param>
     public Task<Answer> StoreArrivedAsync(RepositoryRequest request, string? id, string name,
         string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)
@@ -101,6 +101,10 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
         catch (PolicyMovedException moved)
         {
             throw new PolicyMovedException(moved.Version) { Arrived = arrived.Hold(content, request) };
+        }
+        catch (GrantSpentException)
+        {
+            throw new GrantSpentException { Arrived = arrived.Hold(content, request) };
         }
         // Where the row may be there after all, the sweep finds out.
         catch (Exception e) when (e is not StoreException { MayHaveStored: true })

@@ -240,6 +240,15 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
 
     private static ReturnPreference PreferenceOf(HttpContext context) => Preferences.Return(context.Request.Headers["Prefer"]);
 
+    /// <summary>Nothing was read or stored: the gateway decides or signs again.</summary>
+    private static void AskAnew(HttpContext context, string header, string value, string? arrived)
+    {
+        context.Response.StatusCode = 412;
+        context.Response.Headers[header] = value;
+        if (arrived is not null)
+            context.Response.Headers[InternalHeaders.ArrivedContent] = arrived;
+    }
+
     private async Task AnswerAsync(HttpContext context, Func<RepositoryRequest, HttpContext, Task<Answer>> interaction)
     {
         Fault fault;
@@ -263,10 +272,12 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         }
         catch (PolicyMovedException e)
         {
-            context.Response.StatusCode = 412;
-            context.Response.Headers[InternalHeaders.PolicyVersion] = e.Version.ToString(System.Globalization.CultureInfo.InvariantCulture);
-            if (e.Arrived is not null)
-                context.Response.Headers[InternalHeaders.ArrivedContent] = e.Arrived;
+            AskAnew(context, InternalHeaders.PolicyVersion, e.Version.ToString(System.Globalization.CultureInfo.InvariantCulture), e.Arrived);
+            return;
+        }
+        catch (GrantSpentException e)
+        {
+            AskAnew(context, InternalHeaders.GrantSpent, "1", e.Arrived);
             return;
         }
         catch (FaultException e)

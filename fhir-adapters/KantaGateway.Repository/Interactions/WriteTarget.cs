@@ -109,6 +109,10 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
         return new(View.Compartment, View.Head, _wrapped, rows);
     }
 
+    /// <summary>The rows are durable: lets the opened compartment have them, and keeps one open that is new.</summary>
+    public ValueTask CommittedAsync(OpenedCompartments compartments) => _newKey is not null ? compartments.KeepAsync(View.Compartment, _newKey)
+        : Rows.Count > 0 ? lease.CommittedAsync(View, [.. Rows.Select(r => r.Row!)]) : default;
+
     public void Dispose()
     {
         if (_newKey is not null)

@@ -173,11 +173,10 @@ sealed class WriteUnit : IDisposable
     }
 
     /// <summary>The rows are durable: let the opened compartments have them.</summary>
-    public async ValueTask CommittedAsync()
+    public async ValueTask CommittedAsync(OpenedCompartments compartments)
     {
         foreach (var target in Targets())
-            if (target.Rows.Count > 0)
-                await target.Lease.CommittedAsync(target.View, [.. target.Rows.Select(r => r.Row!)]).ConfigureAwait(false);
+            await target.CommittedAsync(compartments).ConfigureAwait(false);
     }
 
     /// <param name="showsFound">Whether the answer shows what <c>If-None-Exist</c> has found.</param>

@@ -81,7 +81,7 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
                 if (!await AppendAsync(appends, cancel).ConfigureAwait(false))
                     continue;
                 // Durable from here on: whatever happens, the client may not be told that it failed for want of time.
-                await unit.CommittedAsync().ConfigureAwait(false);
+                await unit.CommittedAsync(compartments).ConfigureAwait(false);
             }
             return await unit.OutcomeAsync(showsFound).ConfigureAwait(false) with { Warnings = warnings };
         }

@@ -6,7 +6,8 @@ using Microsoft.Extensions.Caching.Memory;
 namespace KantaGateway.Gateway.Disclosure;
 
 /// <summary>
-/// Step 4: signs grants, and keeps each for half its life so that a caller who reads one record a hundred times costs one signature.
+/// Step 4: signs grants, and keeps each for half its life so that a caller who reads one record a hundred times costs one signature: it opens
+/// the record once, and the repository keeps that open. Where it has not, the grant is spent, and another is signed.
 /// </summary>
 /// <remarks>The key is everything the grant says, so a kept one never reaches further than a new one would.</remarks>
 public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
@@ -24,10 +25,11 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     /// <param name="use">Read or write.</param>
     /// <param name="scope">The decision's scope.</param>
     /// <param name="policyVersion">Version that the decision rests on; null: on none.</param>
-    public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion)
+    /// <param name="anew">The one that is kept is spent.</param>
+    public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion, bool anew = false)
     {
         var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope);
-        if (_kept.TryGetValue(key, out string? kept))
+        if (!anew && _kept.TryGetValue(key, out string? kept))
             return kept!;
         var signed = signer.Sign(new Grant
         {
@@ -45,7 +47,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     }
 
     /// <summary>A grant for the gateway's own questions: what decisions rest on, and how many entries a scope would admit. It shows nothing of an entry.</summary>
-    public string ForPolicy(Requester requester, Pseudonym compartment) => For(requester, compartment, GrantUse.Policy, PolicyScope, null);
+    public string ForPolicy(Requester requester, Pseudonym compartment, bool anew = false) => For(requester, compartment, GrantUse.Policy, PolicyScope, null, anew);
 
     /// <summary>A grant to open the audit entries about the requester themselves, or whom they represent.</summary>
     public string ForAuditTrail(Requester requester, Pseudonym person) => For(requester, person, GrantUse.AuditTrail, Trail, null);

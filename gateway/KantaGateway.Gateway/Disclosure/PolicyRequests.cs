@@ -22,11 +22,14 @@ public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
     /// <exception cref="FaultException">The repository cannot be reached, or does not answer as agreed; or the key service opens nobody new.</exception>
     public async Task<T> AskAsync<T>(Requester requester, Pseudonym person, string path, HttpContent? content, Func<JsonElement, T> read, CancellationToken cancel)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
-        request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(requester, person));
+        using var asked = content;
         try
         {
-            using var response = await _repository.SendAsync(request, cancel);
+            var response = await SendAsync(anew: false);
+            using var first = response;
+            if (response.Headers.Contains(InternalHeaders.GrantSpent))
+                response = await SendAsync(anew: true);
+            using var answered = response;
             if (response.StatusCode == HttpStatusCode.TooManyRequests)
                 throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
             if (!response.IsSuccessStatusCode)
@@ -37,6 +40,14 @@ public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
         catch (Exception e) when (e is HttpRequestException or JsonException or TaskCanceledException && !cancel.IsCancellationRequested)
         {
             throw Unavailable();
+        }
+
+        async Task<HttpResponseMessage> SendAsync(bool anew)
+        {
+            // Not disposed: that would dispose the content, which may be sent twice.
+            var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
+            request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(requester, person, anew));
+            return await _repository.SendAsync(request, cancel);
         }
     }
 

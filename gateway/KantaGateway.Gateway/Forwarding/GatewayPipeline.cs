@@ -102,8 +102,9 @@ public sealed class GatewayPipeline(
         if (requester is { Kind: RequesterKind.Professional, PurposeOfUse: "ETREAT" } && !interaction.Compartment.IsDirectory && await emergencies.IsOverdueAsync(context, requester))
             requester = requester with { EmergencyIsOverdue = true };
         var content = single.IsStreamed ? new StreamedContent(context.Request) : null;
-        // Twice: a policy that moved between decision and reading is decided again, once.
-        for (var attempt = 1; attempt <= 2; attempt++)
+        var isSpent = false;
+        // A policy that moved between decision and reading is decided again, and a grant that has opened a record before is signed anew, once each.
+        for (var attempt = 1; attempt <= 3; attempt++)
         {
             // :: Step 3
             var policy = PolicySnapshot.Empty;
@@ -132,9 +133,9 @@ public sealed class GatewayPipeline(
 
             // :: Step 4
             var use = interaction.IsWrite ? GrantUse.Write : GrantUse.Read;
-            var grant = grants.For(requester, interaction.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null);
+            var grant = grants.For(requester, interaction.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null, isSpent);
             var directoryGrant = interaction.ReachesDirectory
-                ? grants.For(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryBeside(requester, interaction), null)
+                ? grants.For(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryBeside(requester, interaction), null, isSpent)
                 : null;
 
             // :: Step 5. An intent on disk means: whatever happens to the write, that it was asked for is known.
@@ -157,12 +158,14 @@ public sealed class GatewayPipeline(
                     if (manifest is not null)
                         context.Features.Set(new DisclosedFeature(manifest));
                     return;
-                case ForwardEnd.PolicyMoved:
-                    policies.Forget(interaction.Compartment, policy);
+                case ForwardEnd.PolicyMoved or ForwardEnd.GrantSpent:
+                    if (end == ForwardEnd.PolicyMoved)
+                        policies.Forget(interaction.Compartment, policy);
+                    isSpent |= end == ForwardEnd.GrantSpent;
                     context.Response.Clear();
                     // What has streamed by and come to nothing cannot be sent again from here.
                     if (content is { CanBeSent: false })
-                        throw new FaultException(new Fault(FaultKind.Busy, "The person's policy changed while the content was sent. Nothing was stored; send it again."));
+                        throw new FaultException(new Fault(FaultKind.Busy, "The person's policy changed, or the record was closed, while the content was sent. Nothing was stored; send it again."));
                     continue;
                 case ForwardEnd.NotRecorded:
                     throw new FaultException(unrecorded is FaultException { Fault: var why } ? why : DisclosureAudit.Unavailable);

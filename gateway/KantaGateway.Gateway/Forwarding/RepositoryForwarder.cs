@@ -20,6 +20,9 @@ public enum ForwardEnd
     /// <summary>The policy has moved on since the decision; nothing was read or stored. Decide again.</summary>
     PolicyMoved,
 
+    /// <summary>The record has to be opened, and the grant has opened one before; nothing was read or stored. Sign another.</summary>
+    GrantSpent,
+
     /// <summary>The audit could not be written: nothing of the repository's answer left.</summary>
     NotRecorded,
 
@@ -78,6 +81,8 @@ public sealed class RepositoryForwarder : IDisposable
         context.RequestAborted = aborted;
         if (exchange.Moved)
             return (ForwardEnd.PolicyMoved, null, null);
+        if (exchange.Spent)
+            return (ForwardEnd.GrantSpent, null, null);
         if (exchange.RecordFailure is not null)
             return (ForwardEnd.NotRecorded, null, exchange.RecordFailure);
         return error switch
@@ -99,6 +104,7 @@ public sealed class RepositoryForwarder : IDisposable
         private static readonly string[] OfTheBody = ["Content-Type", "Content-Length"];
 
         public bool Moved { get; private set; }
+        public bool Spent { get; private set; }
         public bool Recorded { get; private set; }
         public Exception? RecordFailure { get; private set; }
         public DisclosureManifest? Manifest { get; private set; }
@@ -140,9 +146,10 @@ public sealed class RepositoryForwarder : IDisposable
         {
             if (proxyResponse is null)
                 return await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
-            if (proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed && proxyResponse.Headers.Contains(InternalHeaders.PolicyVersion))
+            Moved = proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed && proxyResponse.Headers.Contains(InternalHeaders.PolicyVersion);
+            Spent = proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed && proxyResponse.Headers.Contains(InternalHeaders.GrantSpent);
+            if (Moved || Spent)
             {
-                Moved = true;
                 if (streamed is not null && proxyResponse.Headers.TryGetValues(InternalHeaders.ArrivedContent, out var names))
                     streamed.Arrived = names.FirstOrDefault();
                 return false;

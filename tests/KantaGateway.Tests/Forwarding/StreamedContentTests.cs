@@ -78,6 +78,28 @@ public sealed class StreamedContentTests
         Assert.Equal(1, (await house.Reader.SendAsync(HttpMethod.Get, $"Binary/_history?patient={house.PatientId}")).Json.GetProperty("total").GetInt32());
     }
 
+    /// <summary>The grant has opened the record, and opens it no second time.</summary>
+    [Fact]
+    public async Task A_record_that_is_closed_while_a_content_arrives_does_not_cost_it()
+    {
+        await using var house = await HouseInMemory.OpenAsync(16 << 20);
+        await house.AdmitAsync();
+        var (first, rest) = (RandomNumberGenerator.GetBytes(1_000_000), RandomNumberGenerator.GetBytes(70_000));
+        var isClosed = false;
+        using var content = new Interrupted(first, () =>
+        {
+            house.CloseRecords();
+            isClosed = true;
+            return Task.CompletedTask;
+        }, rest);
+        var stored = await house.Revontuli.SendAsync(HttpMethod.Post, "Binary", await house.Revontuli.ProfessionalTokenAsync(house.Folder.ProfessionalOf("revontuli").Id), content,
+            [("X-Security-Context", "Patient/" + house.PatientId), ("Expect", "100-continue")]);
+        Assert.True(isClosed);
+        Assert.True(stored.Status == 201, stored.ToString());
+        var read = await house.Reader.SendAsync(HttpMethod.Get, "Binary/" + stored.Stored!.Value.Id, headers: [("Accept", "*/*")]);
+        Assert.Equal(SHA256.HashData([.. first, .. rest]), SHA256.HashData(read.Body));
+    }
+
     /// <summary>A content with something that happens in the middle of it.</summary>
     private sealed class Interrupted : HttpContent
     {

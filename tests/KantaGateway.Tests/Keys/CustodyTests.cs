@@ -51,6 +51,55 @@ public sealed class CustodyTests : IAsyncLifetime
         await CreateAsync(2, HttpStatusCode.OK);
     }
 
+    /// <summary>Law 5: what the gateway signed for one request opens nothing for another.</summary>
+    [Fact]
+    public async Task A_grant_opens_one_key_however_many_ask_at_once()
+    {
+        var wrapped = (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Person(1)), new { })).Wrapped;
+        var grant = _keys.Grant(GrantUse.Write, Person(1));
+        var statuses = await Task.WhenAll(Enumerable.Range(0, 24).Select(async i =>
+        {
+            using var response = i % 2 == 0 ? await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped }) : await _keys.PostAsync("/v1/keys/create", grant, new { });
+            return response.StatusCode;
+        }));
+        Assert.Equal([(HttpStatusCode.OK, 1), (HttpStatusCode.Conflict, 23)], statuses.CountBy(static status => status).Select(static its => (its.Key, its.Value)).Order());
+        // Nor after a restart, as long as it lives.
+        await _keys.StopAsync();
+        _keys.Time.Advance(TimeSpan.FromSeconds(59));
+        await _keys.StartAsync();
+        using var again = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped });
+        Assert.Equal(HttpStatusCode.Conflict, again.StatusCode);
+    }
+
+    [Fact]
+    public async Task A_grant_for_which_no_key_left_is_not_spent()
+    {
+        var wrapped = (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Person(1)), new { })).Wrapped;
+        foreach (var person in Enumerable.Range(2, 2))
+            await CreateAsync(person, HttpStatusCode.OK);
+        // Refused for another's key, for the budget, for a record that cannot be written.
+        var grant = _keys.Grant(GrantUse.Write, Person(2));
+        using (var others = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped }))
+            Assert.Equal(HttpStatusCode.Forbidden, others.StatusCode);
+        using (var own = await _keys.PostAsync("/v1/keys/create", grant, new { }))
+            Assert.Equal(HttpStatusCode.OK, own.StatusCode);
+        var late = _keys.Grant(GrantUse.Write, Person(4));
+        foreach (var _ in Enumerable.Range(0, 2))
+        {
+            using var refused = await _keys.PostAsync("/v1/keys/create", late, new { });
+            Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
+        }
+        _keys.Time.Advance(TimeSpan.FromDays(1));
+        var place = Path.Combine(_keys.Options.CustodyFolder!, _keys.Time.GetUtcNow().ToString("yyyyMMdd") + ".custody");
+        Directory.CreateDirectory(place);
+        var kept = _keys.Grant(GrantUse.Write, Person(4));
+        using (var unrecorded = await _keys.PostAsync("/v1/keys/create", kept, new { }))
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, unrecorded.StatusCode);
+        Directory.Delete(place);
+        using var given = await _keys.PostAsync("/v1/keys/create", kept, new { });
+        Assert.Equal(HttpStatusCode.OK, given.StatusCode);
+    }
+
     [Fact]
     public async Task Every_key_given_out_made_or_refused_is_recorded_without_naming_anybody()
     {

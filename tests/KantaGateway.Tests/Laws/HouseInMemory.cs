@@ -9,6 +9,7 @@ using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Repository.Compartments;
 using KantaGateway.Tests.Scenarios;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -45,6 +46,9 @@ sealed class HouseInMemory : IAsyncDisposable
     public FhirSession Reader { get; }
 
     public IServiceProvider Gateway => _host.Gateway.Services;
+
+    /// <summary>Has the repository close every record that it has open: it opens none again with a grant that has opened one.</summary>
+    public void CloseRecords() => _host.Records.Services.GetRequiredService<OpenedCompartments>().Dispose();
 
     /// <summary>Internal endpoint of the repository.</summary>
     public string Repository => _host.Repository;

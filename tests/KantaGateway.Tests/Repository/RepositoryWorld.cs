@@ -99,12 +99,12 @@ sealed class RepositoryWorld : IAsyncDisposable
     }
 
     /// <summary>A request of the gateway that is no interaction.</summary>
-    public Task<Reply> AskAsync(HttpMethod method, string path, string? grant = null)
+    public Task<Reply> AskAsync(HttpMethod method, string path, string? grant = null, int node = 0)
     {
         var request = new HttpRequestMessage(method, path);
         if (grant is not null)
             request.Headers.Add(InternalHeaders.Grant, grant);
-        return SendAsync(0, request);
+        return SendAsync(node, request);
     }
 
     public async Task StopKeysAsync()
@@ -199,15 +199,18 @@ sealed class RepositoryWorld : IAsyncDisposable
     {
         var request = new HttpRequestMessage(new(method), target);
         if (grant is not null)
-            request.Headers.Add(InternalHeaders.Grant, Signer.Sign(grant));
+            request.Headers.Add(InternalHeaders.Grant, Signer.Sign(Fresh(grant)));
         if (directory is not null)
-            request.Headers.Add(InternalHeaders.DirectoryGrant, Signer.Sign(directory));
+            request.Headers.Add(InternalHeaders.DirectoryGrant, Signer.Sign(Fresh(directory)));
         request.Headers.Add(InternalHeaders.Base, Base);
         request.Headers.Add(InternalHeaders.CorrelationId, "test-1");
         foreach (var (name, value) in headers)
             request.Headers.TryAddWithoutValidation(name, value);
         return request;
     }
+
+    /// <summary>Signed for this request: a grant opens a record once.</summary>
+    private static Grant Fresh(Grant grant) => grant with { Id = Guid.NewGuid().ToString("N") };
 
     private async Task<Reply> SendAsync(int node, HttpRequestMessage request)
     {
