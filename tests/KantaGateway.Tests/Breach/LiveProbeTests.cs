@@ -242,31 +242,72 @@ public sealed class LiveProbeTests
         await using var world = await OpenedGateway.StartAsync(house, Opening.NoFilter);
         await world.EndRoundsAsync();
         Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
-        Pseudonym[] people = await Task.WhenAll(KantaGateway.Dev.DevelopmentFolder.ProbeCodes.Select(async code =>
-            await house.Gateway.GetRequiredService<IPseudonyms>().OfAsync(PersonalIdentityCode.TryParse(code, out var parsed) ? parsed : default, CancellationToken.None)));
-        string PatientOf(Pseudonym self) => house.Gateway.GetRequiredService<IdentifierCipher>().PatientId(self);
-        async Task<DenialTarget> DeniedAsync(Pseudonym self) => Assert.Single((await house.Gateway.GetRequiredService<PolicyLookup>().FetchAsync(house.CitizenOf(self), self, CancellationToken.None)).InForceAt(DateTimeOffset.UtcNow).Denials).Target;
-        var (patient, target) = (PatientOf(people[0]), await DeniedAsync(people[0]));
-        var visit = house.Encounter("1.2.246.10.99000022.14.2026.77", "in-progress");
-        visit["subject"] = new JsonObject { ["reference"] = "Patient/" + patient };
-        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(visit))).Status);
+        var people = await ProbedAsync(house);
+        var target = await DeniedAsync(house, people[0]);
+        await AdmitAsync(house, people[0]);
 
         for (var time = 0; time < 4; time++)
         {
-            using (var denial = JsonDocument.Parse(Declarations.Denial(patient, target, DateTimeOffset.UtcNow)))
-                await AtDeskAsync(house, Declarations.Withdrawn(denial.RootElement));
+            await WithdrawAtDeskAsync(house, people[0]);
             Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
-            Assert.Equal(target, await DeniedAsync(people[0]));
+            Assert.Equal(target, await DeniedAsync(house, people[0]));
         }
         Assert.Empty(world.Cases);
         Assert.Equal(200, await world.ReadyAsync());
 
         // Nor does a desk's own denial, which is in force: what it covers is not to be shown.
         foreach (var self in people)
-            await AtDeskAsync(house, Declarations.Denial(PatientOf(self), await DeniedAsync(self), DateTimeOffset.UtcNow));
+            await AtDeskAsync(house, Declarations.Denial(PatientOf(house, self), await DeniedAsync(house, self), DateTimeOffset.UtcNow));
         world.IsOpen = true;
         Assert.Equal(ProbeOutcome.Breached, await AskAsync(world.Probe));
         Assert.Equal(BreachKind.DeniedDataShown, Assert.Single(world.Cases).Kind);
+    }
+
+    /// <summary>Only a word that came after the denial excuses: who passes over a denial is found, whatever a desk has withdrawn before it.</summary>
+    [Fact]
+    public async Task A_desk_that_withdrew_an_earlier_denial_excuses_no_gateway_that_passes_over_the_next_one()
+    {
+        await using var house = await HouseInMemory.OpenAsync(probes: true);
+        await Assert.Single(house.Gateway.GetServices<IHostedService>().OfType<LiveProbeService>()).StopAsync(CancellationToken.None);
+        await using var world = await OpenedGateway.StartAsync(house, Opening.EndsDenials);
+        await world.EndRoundsAsync();
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+        foreach (var self in await ProbedAsync(house))
+        {
+            await AdmitAsync(house, self);
+            await WithdrawAtDeskAsync(house, self);
+        }
+        Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+
+        // A policy that was put together whole is kept.
+        world.IsOpen = true;
+        await world.RestartAsync();
+        await world.EndRoundsAsync();
+        Assert.Equal(ProbeOutcome.Breached, await AskAsync(world.Probe));
+        Assert.Equal(BreachKind.DeniedDataShown, Assert.Single(world.Cases).Kind);
+    }
+
+    private static async Task<Pseudonym[]> ProbedAsync(HouseInMemory house) => await Task.WhenAll(KantaGateway.Dev.DevelopmentFolder.ProbeCodes.Select(async code =>
+        await house.Gateway.GetRequiredService<IPseudonyms>().OfAsync(PersonalIdentityCode.TryParse(code, out var parsed) ? parsed : default, CancellationToken.None)));
+
+    private static string PatientOf(HouseInMemory house, Pseudonym self) => house.Gateway.GetRequiredService<IdentifierCipher>().PatientId(self);
+
+    /// <summary>What the person denies, and nothing else.</summary>
+    private static async Task<DenialTarget> DeniedAsync(HouseInMemory house, Pseudonym self) =>
+        Assert.Single((await house.Gateway.GetRequiredService<PolicyLookup>().FetchAsync(house.CitizenOf(self), self, CancellationToken.None)).InForceAt(DateTimeOffset.UtcNow).Denials).Target;
+
+    private static async Task WithdrawAtDeskAsync(HouseInMemory house, Pseudonym self)
+    {
+        using var denial = JsonDocument.Parse(Declarations.Denial(PatientOf(house, self), await DeniedAsync(house, self), DateTimeOffset.UtcNow));
+        await AtDeskAsync(house, Declarations.Withdrawn(denial.RootElement));
+    }
+
+    /// <summary>A desk withdraws only for who is treated there.</summary>
+    private static async Task AdmitAsync(HouseInMemory house, Pseudonym self)
+    {
+        var visit = house.Encounter("1.2.246.10.99000022.14.2026.77", "in-progress");
+        visit["subject"] = new JsonObject { ["reference"] = "Patient/" + PatientOf(house, self) };
+        Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(visit))).Status);
     }
 
     [Fact]
@@ -330,6 +371,9 @@ public sealed class LiveProbeTests
 
         /// <summary>What is denied is left out where the policy is put together.</summary>
         NoDenialFold,
+
+        /// <summary>What the person has denied is taken for over.</summary>
+        EndsDenials,
 
         /// <summary>No permission is ever seen, so nothing of others is shown.</summary>
         NoPermission,
@@ -442,13 +486,17 @@ public sealed class LiveProbeTests
 
         private async Task PassAsync(HttpContext context)
         {
-            if (IsOpen && _opening is Opening.NoDenialFold or Opening.NoPermission && context.Request.Path == "/policy")
+            if (IsOpen && _opening is Opening.NoDenialFold or Opening.EndsDenials or Opening.NoPermission && context.Request.Path == "/policy")
             {
                 using var question = new HttpRequestMessage(HttpMethod.Post, "http://localhost/policy");
                 question.Headers.TryAddWithoutValidation(InternalHeaders.Grant, context.Request.Headers[InternalHeaders.Grant].ToString());
                 using var answer = await _invoker.SendAsync(question, context.RequestAborted);
                 var policy = JsonNode.Parse(await answer.Content.ReadAsByteArrayAsync(context.RequestAborted))!;
-                policy["consents"] = new JsonArray([.. policy["consents"]!.AsArray().Where(c => !c!.ToJsonString().Contains(_opening == Opening.NoPermission ? "disclosure-permission" : "\"deny\"", StringComparison.Ordinal)).Select(c => c!.DeepClone())]);
+                if (_opening == Opening.EndsDenials)
+                    foreach (var denial in policy["consents"]!.AsArray().Where(c => c!["organization"] is null && (string?)c["provision"]?["type"] == "deny"))
+                        denial!["provision"]!["period"] = new JsonObject { ["end"] = "2026-01-01" };
+                else
+                    policy["consents"] = new JsonArray([.. policy["consents"]!.AsArray().Where(c => !c!.ToJsonString().Contains(_opening == Opening.NoPermission ? "disclosure-permission" : "\"deny\"", StringComparison.Ordinal)).Select(c => c!.DeepClone())]);
                 await context.Response.WriteAsync(policy.ToJsonString(), Encoding.UTF8);
                 return;
             }
