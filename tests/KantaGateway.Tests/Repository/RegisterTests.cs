@@ -275,7 +275,7 @@ public sealed class RegisterTests : IAsyncLifetime
         (await _aurora.With(s => s with { Withheld = reader.Grant.Scope.Withheld }).GetAsync(denied.Dispense)).Is(HttpStatusCode.OK);
     }
 
-    private static JsonObject Custodian(string controller, string kind, string? employer, params string[] targets)
+    internal static JsonObject Custodian(string controller, string kind, string? employer, params string[] targets)
     {
         var entity = new JsonArray(Entity("urn:oid:1.2.246.537.5.40150", kind));
         if (employer is not null)

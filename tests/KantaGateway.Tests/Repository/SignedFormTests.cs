@@ -408,6 +408,20 @@ public sealed class SignedFormTests : IAsyncLifetime
         (await _world.As(_aurora.Grant.Compartment, "1.2.246.10.99000033", Breadth.Disclosed).GetAsync(note)).Is(HttpStatusCode.OK);
     }
 
+    /// <summary>Of purchased services (§13) a Consent that goes into the buyer's register makes forms of what is the buyer's.</summary>
+    [Fact]
+    public async Task Who_declares_in_a_buyers_register_makes_no_form_of_the_buyers_note()
+    {
+        var producer = _other.With(s => s with { MayDeclare = true, MayWriteFor = [RepositoryWorld.Aurora] });
+        var (note, form) = ("DocumentReference/" + await _aurora.StoreAsync(Letter(null)), await FormAsync("DocumentReference"));
+        foreach (var (named, expected, seen) in ((string, HttpStatusCode, HttpStatusCode)[])[(note, HttpStatusCode.UnprocessableEntity, HttpStatusCode.OK), (form, HttpStatusCode.OK, HttpStatusCode.NotFound)])
+        {
+            (await producer.TransactAsync(Some.Transaction(("POST", "Consent", Naming(named), Text),
+                ("POST", "Provenance", RegisterTests.Custodian(RepositoryWorld.Aurora, "2", null, Text), null)))).Is(expected);
+            (await _other.GetAsync(named)).Is(seen);
+        }
+    }
+
     /// <summary>It is her form, and in her own register nothing is hidden by it.</summary>
     [Fact]
     public async Task The_person_may_speak_of_a_form()

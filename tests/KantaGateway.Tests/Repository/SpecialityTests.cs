@@ -161,15 +161,20 @@ public sealed class SpecialityTests : IAsyncLifetime
         foreach (var setting in (string?[])[null, OfTheHouse])
         {
             var known = (await own.GetAsync("DocumentReference/" + (await StoreAsync(own, setting)).Document)).Is(HttpStatusCode.OK);
-            known.Json["description"] = "Korjattu";
-            (await own.UpdateAsync(known.Json, known.ETag)).Is(HttpStatusCode.OK);
+            (await own.UpdateAsync(Corrected(known), known.ETag)).Is(HttpStatusCode.OK);
         }
         var unseen = (await _aurora.GetAsync("DocumentReference/" + foreign)).Is(HttpStatusCode.OK);
-        unseen.Json["description"] = "Korjattu";
         // As one that is not there.
-        (await own.UpdateAsync(unseen.Json, unseen.ETag)).Is(HttpStatusCode.MethodNotAllowed);
+        (await own.UpdateAsync(Corrected(unseen), unseen.ETag)).Is(HttpStatusCode.MethodNotAllowed);
         Assert.Equal(unseen.ETag, (await _aurora.GetAsync("DocumentReference/" + foreign)).ETag);
         (await _aurora.GetAsync("Binary/" + content)).Is(HttpStatusCode.OK);
+
+        static JsonObject Corrected(Reply read)
+        {
+            var document = read.Json.AsObject();
+            document["description"] = "Korjattu";
+            return document;
+        }
     }
 
     [Fact]
