@@ -75,22 +75,12 @@ public static partial class ConsentDecision
         Declaration declaration, Interaction interaction, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now) =>
         declaration.RecordedBy != organisation || declaration is Acknowledgement ? DenyReason.DeclarationByAnother
         : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
-        : relationship is null && (MayOpen(declaration) || declaration.ByCustodian) ? DenyReason.NoOpenServiceEvent
-        : declaration.IsOfDay && MayOpen(declaration) ? DenyReason.TimeOfDayMissing
+        : relationship is null && (declaration.MayOpen || declaration.ByCustodian) ? DenyReason.NoOpenServiceEvent
+        : declaration.IsOfDay && declaration.MayOpen ? DenyReason.TimeOfDayMissing
         // Last, and of who is treated alone, for it rests on what other registers say of the person. Of who was of age when it was signed a related person holds a mandate, and
         // declares what the person may (§50); what a custodian signed before that stays a custodian's.
         : declaration.ByCustodian && (policy.Person.Deceased <= now || (policy.Person.MayBeMinorAt(declaration.SaidAt) && !IsACustodians(declaration, interaction, policy))) ? DenyReason.NotForCustodians
         : null;
-
-    /// <summary>
-    /// Whether somebody may be shown more after it. A denial too: a withdrawn one, and one with an exception or an end, which takes the place of a stricter one.
-    /// </summary>
-    private static bool MayOpen(Declaration declaration) => declaration switch
-    {
-        DisclosurePermit permit => permit.IsActive,
-        DisclosureDenial denial => !denial.IsActive || denial.AllowsEmergency || denial.Until is not null || denial.From is not null,
-        _ => true,
-    };
 
     private static (Rule, DenyReason?) DecideRecord(
         Requester requester, AccessRecord record, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)

@@ -64,7 +64,7 @@ public abstract record Declaration
     public string? Withdraws { get; init; }
 
     /// <summary>
-    /// A related person declared it, or alone signed it (Consent.performer, Consent.verification): of a child the custodian (§50); of who is of age somebody with a mandate, whose word is the
+    /// A related person declared it, or alone signed it (Consent.performer, Consent.verification), or where it may open something somebody of whom it does not say that it is the person: of a child the custodian (§50); of who is of age somebody with a mandate, whose word is the
     /// person's, so that it is false of one in a <see cref="PolicySnapshot"/>.
     /// </summary>
     public bool ByCustodian { get; init; }
@@ -75,14 +75,24 @@ public abstract record Declaration
     /// <summary>How far the clocks of who declares and who decides may be apart, minutes 5.</summary>
     public static readonly TimeSpan Skew = TimeSpan.FromMinutes(5);
 
+    /// <summary>
+    /// Whether somebody may be shown more after it. A denial too: a withdrawn one, and one with an exception or an end, which takes the place of a stricter one.
+    /// </summary>
+    internal bool MayOpen => this switch
+    {
+        DisclosurePermit => IsActive,
+        DisclosureDenial denial => !IsActive || denial.AllowsEmergency || Until is not null || From is not null,
+        _ => true,
+    };
+
     /// <summary>Whether it has begun. What is dated later gives nothing yet; a denial waits for no clock, only for a period that says so (law 3).</summary>
     public bool HasBegun(DateTimeOffset now) => (From is null || From <= now) && (At - Skew <= now || this is DisclosureDenial);
 
     /// <summary>Whether it was stored after another; of two that nothing is known of in that, the one that is dated later.</summary>
     public int CompareOrder(Declaration other) => Order == other.Order ? At.CompareTo(other.At) : Order.CompareTo(other.Order);
 
-    /// <summary>Whether the person declared it at an age at which they count as able to decide, twelve where nothing else is recorded (§34).</summary>
-    internal bool IsOfMinor(PersonFacts person) => !ByCustodian && (person.TwelfthBirthday is not { } able || SaidAt >= able);
+    /// <summary>Whether the person declared it at an age at which they count as able to decide, twelve where nothing else is recorded (§34): to close, by any birth date that somebody states.</summary>
+    internal bool IsOfMinor(PersonFacts person) => !ByCustodian && ((MayOpen ? person.TwelfthBirthday : person.EarliestTwelfthBirthday) is not { } able || SaidAt >= able);
 
     /// <summary>When it was said: by the person herself as it is stored; on a form when that is dated, which is no later, whatever the clock of the desk says.</summary>
     internal DateTimeOffset SaidAt => StoredAt is { } stored && (RecordedBy is null || stored < At) ? stored : At;

@@ -43,7 +43,7 @@ public static class DeclarationReader
             return new(null, read is DenyReason reason ? reason : DenyReason.UnknownDeclaration);
         if (!Names(consent, patient))
             return new(null, DenyReason.PatientNotNamed);
-        return new(declaration with
+        declaration = declaration with
         {
             Id = Text(consent, "id") ?? "",
             VersionId = consent.TryGetProperty("meta", out var meta) ? Text(meta, "versionId") ?? "" : "",
@@ -55,9 +55,9 @@ public static class DeclarationReader
             From = from,
             Until = until,
             RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
-            ByCustodian = IsByRepresentative(consent),
             IsSigned = IsSigned(consent),
-        }, default);
+        };
+        return new(declaration with { ByCustodian = IsByRepresentative(consent, declaration.MayOpen) }, default);
     }
 
     private static bool Names(JsonElement consent, ReadOnlySpan<string> patient) =>
@@ -217,12 +217,16 @@ public static class DeclarationReader
     /// <summary>Whether a reference is to a form that is stored here; that it is there, and the desk's own, is looked at where references are.</summary>
     private static bool IsForm(string? reference) => reference is not null && Forms.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
 
-    /// <summary>Whether somebody declared it, or signed it, in the person's place: each that is neither the person nor who works in care, however it is spelt (R4 Consent.performer, Reference.type).</summary>
-    private static bool IsByRepresentative(JsonElement consent)
+    /// <summary>Whether somebody declared it, or signed it, in the person's place (R4 Consent.performer, Consent.verification, Reference.type).</summary>
+    /// <remarks>A related person; and where it may open something each that is neither the person nor who works in care. Where it closes, the word of somebody who is not named is the person's own (law 3).</remarks>
+    private static bool IsByRepresentative(JsonElement consent, bool mayOpen)
     {
         var signatures = Items(consent, "verification").ToList();
-        return Items(consent, "performer").Any(by => TypeOf(consent, by) is not (Declarations.PersonType or "Practitioner" or "PractitionerRole" or "Organization"))
-            || (signatures.Exists(its => SignerOf(consent, its) is not (null or Declarations.PersonType)) && !signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType));
+        return Items(consent, "performer").Any(by => TypeOf(consent, by) is not (Declarations.PersonType or "Practitioner" or "PractitionerRole" or "Organization") and var type && IsAnothers(type))
+            || (signatures.Exists(its => SignerOf(consent, its) is { } type and not Declarations.PersonType && IsAnothers(type))
+                && !signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType));
+
+        bool IsAnothers(string type) => mayOpen || type == Declarations.CustodianType;
     }
 
     /// <summary>Whom a verification is of, see <see cref="TypeOf"/>; null: it names nobody.</summary>
@@ -256,7 +260,9 @@ public static class DeclarationReader
         if (TryGet(consent, "sourceReference", out var source) && IsForm(Text(source, "reference")))
             return true;
         foreach (var verification in Items(consent, "verification"))
-            if (IsAsked(verification) && SignerOf(consent, verification) is Declarations.PersonType or Declarations.CustodianType)
+            // By a reference, which is followed: a kind alone signs nothing.
+            if (IsAsked(verification) && SignerOf(consent, verification) is Declarations.PersonType or Declarations.CustodianType
+                && TryGet(verification, "verifiedWith", out var signer) && Text(signer, "reference") is not null)
                 return true;
         return false;
     }

@@ -16,7 +16,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <item><term>withdrawal of another's</term><description>a new one with <c>status</c> inactive; <c>sourceReference</c> names the Consent that it withdraws, so that nothing else of its target is withdrawn with it</description></item>
 /// <item><term>order</term><description>by the repository's numbering of versions: of two about the same thing the later decides where it closes; where it opens, if it is the person's own, or a form whose <c>dateTime</c>, and at the latest <c>meta.lastUpdated</c>, is not before anything said earlier</description></item>
 /// <item><term>recorded at a desk</term><description><c>organization</c> by its OID, and <c>source[x]</c> or <c>verification</c> for the signed form (§58)</description></item>
-/// <item><term>declared by a custodian</term><description><c>performer</c> a RelatedPerson, or <c>verification</c> by one alone; of who is of age that is whoever represents the person. Of everybody else the Patient, or whom the desk names</description></item>
+/// <item><term>declared by a custodian</term><description><c>performer</c> a RelatedPerson, or <c>verification</c> by one alone; of who is of age that is whoever represents the person. Of everybody else the Patient by the reference of <c>patient</c>, or who works in care; where it may open something whoever else is named stands for a representative</description></item>
 /// <item><term>informing text</term><description><c>policy.uri</c>: <see cref="InformingUri"/> + version</description></item>
 /// <item><term>permission</term><description>root <c>provision.type</c> permit, and at most a period: it covers all data (§54.1)</description></item>
 /// <item><term>denial of all</term><description>root <c>provision.type</c> deny</description></item>
@@ -186,6 +186,8 @@ public static class Declarations
         var withdrawn = JsonObject.Create(consent)!;
         withdrawn.Remove("meta");
         withdrawn.Remove("text");
+        // Of what it withdraws.
+        withdrawn.Remove("verification");
         withdrawn["status"] = "inactive";
         if (of is not null)
             withdrawn["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + of };

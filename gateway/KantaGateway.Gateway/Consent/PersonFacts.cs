@@ -80,7 +80,7 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     public static PersonFacts Of(IReadOnlyList<PersonFacts> records)
     {
         if (records.Count < 2)
-            return records.Count == 0 ? Unknown : records[0];
+            return records.Count == 0 ? Unknown : records[0].HeldAgainst(records);
         var births = records.Where(static record => record.BirthDate is not null).ToList();
         var first = births.Min(static record => record.BirthDate);
         var support = births.Select(its => Voices(births.Where(its.IsBornWith))).ToList();
@@ -91,15 +91,18 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
         var undisputed = records.Where(record => record.Deceased is not null && !records.Any(other => other.Deceased is null && other.StoredAt > record.DiedBy)).ToList();
         var ends = (Voices(undisputed) > 1 ? undisputed : records.Select(record => record.Deceased is null || undisputed.Contains(record) ? record : record with { KeptUntil = EndOf(record.BornBy, null) }))
             .Where(static record => record.KeptUntil is not null).ToList();
-        return new(agree ? born : births.Min(static record => record.BirthDate), deaths.Min(static record => record.Deceased))
+        return new PersonFacts(agree ? born : births.Min(static record => record.BirthDate), deaths.Min(static record => record.Deceased))
         {
             BornBy = agree ? bornBy : births.Max(static record => record.BornBy),
             CustodyFrom = born,
             FirstBirth = first,
             DiedBy = deaths.Max(static record => record.DiedBy),
             KeptUntil = ends.Count == records.Count || Voices(ends) > 1 ? ends.Max(static record => record.KeptUntil) : null,
-        };
+        }.HeldAgainst(records);
     }
+
+    /// <summary>Of who is said to live after her record should have ended it has not, whatever births and deaths are stated.</summary>
+    private PersonFacts HeldAgainst(IReadOnlyList<PersonFacts> records) => records.Any(record => record.AliveAt > KeptUntil) ? this with { KeptUntil = null } : this;
 
     /// <summary>Whether somebody may have had custody then: not known to be of age.</summary>
     internal bool MayBeMinorAt(DateTimeOffset at) => AgeAt(at) is null or < Majority;
@@ -112,6 +115,9 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
 
     /// <summary>Of how many controllers records are.</summary>
     private static int Voices(IEnumerable<PersonFacts> records) => records.GroupBy(static record => record.Controller).Sum(static its => its.Key is null ? its.Count() : 1);
+
+    /// <summary>The same by the earliest birth date that anybody states.</summary>
+    internal DateTimeOffset? EarliestTwelfthBirthday => FirstBirth is { } born ? Birthday(born, AbleFrom) : null;
 
     /// <summary>Whether two records may be of one birth.</summary>
     private bool IsBornWith(PersonFacts other) => BirthDate <= other.BornBy && other.BirthDate <= BornBy;

@@ -18,9 +18,9 @@ static class Specialities
     /// <summary>
     /// The search that finds what names no speciality at all: neither one of the practice settings of R4, nor any of the national list.
     /// </summary>
-    /// <remarks>hl7.org/fhir/R4/valueset-c80-practice-codes.html; Hilmo, Terveydenhuollon erikoisalat (THL code service 1.2.246.537.6.24).</remarks>
-    public static string OfNone { get; } =
-        $"setting:not-in={Uri.EscapeDataString("http://hl7.org/fhir/ValueSet/c80-practice-codes")}&setting:not={Uri.EscapeDataString("urn:oid:1.2.246.537.6.24|")}";
+    /// <remarks>hl7.org/fhir/R4/valueset-c80-practice-codes.html; Hilmo, Terveydenhuollon erikoisalat (THL code service 1.2.246.537.6.24), by itself and in its edition.</remarks>
+    public static string OfNone { get; } = $"setting:not-in={Uri.EscapeDataString("http://hl7.org/fhir/ValueSet/c80-practice-codes")}&setting:not="
+        + string.Join(',', Rows.SelectMany(static row => row.Systems).Distinct().Where(static system => system.StartsWith("urn:oid:", StringComparison.Ordinal)).Select(static system => Uri.EscapeDataString(system + "|")));
 
     /// <summary>By service of the decree 457/2024 §4 that is of one speciality: the same.</summary>
     private static readonly FrozenDictionary<HealthServices, string[]> ByService = ByServiceIn(Rows);
@@ -44,7 +44,12 @@ static class Specialities
         /// <summary>Points of the decree 457/2024 §4.</summary>
         public int[] Services { get; init; } = [];
 
-        public IEnumerable<string> Tokens => Codes.Select(code => $"{System}|{code}");
+        /// <summary>Editions of the code system, each by an OID under it.</summary>
+        public string[] Editions { get; init; } = [];
+
+        public IEnumerable<string> Systems => Editions.Select(edition => $"{System}.{edition}").Prepend(System);
+
+        public IEnumerable<string> Tokens => Systems.SelectMany(system => Codes.Select(code => $"{system}|{code}"));
     }
 
     private static Row[] Read()

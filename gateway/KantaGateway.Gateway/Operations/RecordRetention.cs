@@ -18,8 +18,11 @@ namespace KantaGateway.Gateway.Operations;
 /// <param name="IsTreated">Whether a service event is open: one that goes on or is still to come, or a visit that nobody has ended and somebody has stored in the last twelve years.</param>
 public sealed record RecordStanding(int? Born, int? Died, IReadOnlyList<string> Controllers, DateTimeOffset? LastStored, DateTimeOffset? KeptUntil, bool IsTreated)
 {
-    /// <summary>Whether the record may be destroyed: there is one, it is kept no longer, and nobody treats the person (Act 703/2023 §24, Annex).</summary>
-    public bool IsOverAt(DateTimeOffset now) => LastStored is not null && KeptUntil <= now && !IsTreated;
+    /// <summary>
+    /// Whether the record may be destroyed: there is one, it is kept no longer, nobody treats the person, and nobody has stored anything for a year (Act 703/2023 §24, Annex).
+    /// </summary>
+    /// <remarks>Of who died twelve years ago nothing new is stored: a record that is written to is one more reason to look whether a single register's year of death is right.</remarks>
+    public bool IsOverAt(DateTimeOffset now) => LastStored <= now.AddYears(-1) && KeptUntil <= now && !IsTreated;
 
     /// <summary>As an operator reads it; days are those of the Finnish calendar.</summary>
     public JsonObject Describe(DateTimeOffset now) => new()

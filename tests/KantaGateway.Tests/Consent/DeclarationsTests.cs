@@ -69,9 +69,10 @@ public class DeclarationsTests
     {
         var stored = CaseOf("denial of a service event");
         (stored["id"], stored["meta"]) = ("c7", JsonNode.Parse("""{"versionId":"v3"}"""));
+        stored["verification"] = JsonNode.Parse("""[{"verified":true,"verifiedWith":{"display":"Aino"}}]""");
         using var document = JsonDocument.Parse(stored.ToJsonString());
         var withdrawn = JsonNode.Parse(Declarations.Withdrawn(document.RootElement))!.AsObject();
-        Assert.False(withdrawn.ContainsKey("meta"));
+        Assert.False(withdrawn.ContainsKey("meta") || withdrawn.ContainsKey("verification"));
         Assert.Equal(Expected["denial of a service event"] with { Id = "c7", IsActive = false }, Read(withdrawn).Declaration);
     }
 
@@ -183,6 +184,7 @@ public class DeclarationsTests
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", true)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]""", true)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Practitioner/1"},"verificationDate":"2026-11-25"}]""", false)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"type":"RelatedPerson","display":"Helmi Koe"},"verificationDate":"2026-11-25"}]""", false)]
     [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"},{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", true)]
     [InlineData("/verification", """[{"verified":true,"verificationDate":"2026-11-25"}]""", false)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"display":"Aino"},"verificationDate":"2026-11-25"}]""", false)]

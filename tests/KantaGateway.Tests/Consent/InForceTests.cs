@@ -126,6 +126,38 @@ public sealed class InForceTests
         Assert.NotNull(PolicySnapshot.Compile(1, [own], [], person).PermissionAt(Now));
     }
 
+    /// <summary>§34, law 3: of a minor whose age registers dispute the own withdrawal closes as soon as it may be of one able to decide.</summary>
+    [Fact]
+    public void A_minors_withdrawal_counts_by_the_earliest_birth_and_the_permission_by_what_most_state()
+    {
+        var (older, younger) = (PersonFacts.Stated("2011-05-06", null), PersonFacts.Stated("2016-05-06", null));
+        var person = PersonFacts.Of([older, younger, younger]);
+        DisclosurePermit withdrawn = Permit with { Order = 2, IsActive = false, At = Now.AddDays(-8) }, custodians = Permit with { Id = "c4", Order = 3, ByCustodian = true };
+        Assert.Null(PolicySnapshot.Compile(1, [withdrawn, custodians], [], person).PermissionAt(Now));
+        Assert.NotNull(PolicySnapshot.Compile(1, [withdrawn, custodians], [], younger).PermissionAt(Now));
+        Assert.False((Permit with { At = Now.AddDays(-8) }).IsOfMinor(person));
+    }
+
+    /// <summary>Law 3: a form on which somebody is named by name alone closes as the person's own, and opens as a custodian's.</summary>
+    [Theory]
+    [InlineData("""{"display":"Ville Virtanen"}""", true)]
+    [InlineData("""{"type":"Patient","identifier":{"value":"1"}}""", true)]
+    [InlineData("""{"type":"RelatedPerson","display":"Helmi Virtanen"}""", false)]
+    public void Who_is_not_known_to_be_a_custodian_closes_what_the_minor_has_given(string performer, bool closes)
+    {
+        var minor = PersonFacts.Stated("2010-05-06", null);
+        var form = System.Text.Json.Nodes.JsonNode.Parse(Declarations.Permit("018f6b1e-0000-7000-8000-000000000001", Now.AddDays(-1)))!.AsObject();
+        form["performer"] = new System.Text.Json.Nodes.JsonArray(System.Text.Json.Nodes.JsonNode.Parse(performer));
+        Declaration Read(string status)
+        {
+            form["status"] = status;
+            using var document = System.Text.Json.JsonDocument.Parse(form.ToJsonString());
+            return Declarations.Read(document.RootElement)! with { Order = 3 };
+        }
+        Assert.Equal(!closes, PolicySnapshot.Compile(1, [Permit with { Order = 2, At = Now.AddDays(-8) }, Read("inactive")], [], minor).PermissionAt(Now) is not null);
+        Assert.True(Read("active").ByCustodian);
+    }
+
     /// <summary>§51: a child's denial is the child's. What a custodian has declared of it, however it came to be stored, undoes none.</summary>
     [Theory]
     [InlineData(16, true)]

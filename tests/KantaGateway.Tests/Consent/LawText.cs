@@ -128,7 +128,7 @@ static class LawText
             // §50: of who was of age somebody with a mandate spoke, as the person.
             permit = [.. permit.Select(p => p with { ByCustodian = IsCustodians(p, person.Facts) })];
             // §51: what a minor able to decide gave, and has not withdrawn, no custodian takes back or shortens; unless somebody says that she was none.
-            var minors = permit.Where(p => !p.ByCustodian && !(SaidOn(p) < Birthday(person.Facts.BirthDate, 12))).ToList();
+            var minors = permit.Where(p => !p.ByCustodian && !(SaidOn(p) < Birthday(p.IsActive ? person.Facts.BirthDate : person.Facts.FirstBirth, 12))).ToList();
             permit.RemoveAll(taken => taken.ByCustodian && SaidOn(taken) < Birthday(person.Facts.FirstBirth, 18)
                 && LastWords(minors.Where(p => IsOfOneMoment(p, taken) ? p.IsActive : p.Order < taken.Order || (p.Order == taken.Order && p.At < taken.At))) is { Count: > 0 } last && last.All(p => p.IsActive && !(p.Until <= now))
                 && (!taken.IsActive || (taken.Until ?? DateTimeOffset.MaxValue) < last.Min(p => p.Until ?? DateTimeOffset.MaxValue)));

@@ -290,6 +290,17 @@ public sealed class PersonFactsTests
         Assert.Null(PersonFacts.Of([name with { StoredAt = died.AddDays(1) }, dead, new(null, died.AddYears(1))]).KeptUntil);
     }
 
+    /// <summary>§24: a birth that stands for one that nobody knows hides nobody who is said to live.</summary>
+    [Fact]
+    public void Nothing_ends_before_somebody_has_stored_that_the_person_lives()
+    {
+        PersonFacts placeholder = new(new(1900, 1, 1), null) { StoredAt = Now.AddYears(-1) }, alive = PersonFacts.Unknown with { StoredAt = Now, AliveAt = Now };
+        Assert.Equal(2019, PersonFacts.Of([placeholder, placeholder]).KeptUntil!.Value.Year);
+        Assert.Null(PersonFacts.Of([placeholder, placeholder, alive]).KeptUntil);
+        Assert.Null(PersonFacts.Of([placeholder with { AliveAt = Now }]).KeptUntil);
+        Assert.NotNull(PersonFacts.Of([placeholder with { AliveAt = placeholder.KeptUntil }]).KeptUntil);
+    }
+
     /// <summary>§18: occupational care keeps a register for each employer, and is one controller.</summary>
     [Fact]
     public void All_registers_of_one_controller_have_one_voice()
