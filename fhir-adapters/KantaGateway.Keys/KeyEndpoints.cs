@@ -97,9 +97,9 @@ static class KeyEndpoints
                 return Refuse(metrics, name, 410, "The data key of this compartment is destroyed, and none is made for it.");
             }
             (var answer, key) = await make().ConfigureAwait(false);
-            await custody.RecordAsync(operation, request, answer is null ? 403 : 200).ConfigureAwait(false);
+            await custody.RecordAsync(operation, request, answer is null ? 422 : 200).ConfigureAwait(false);
             if (answer is null)
-                return Refuse(metrics, name, 403, "The wrapped key is not of the compartment that the grant is for.");
+                return Refuse(metrics, name, 422, "The wrapped key is not of the compartment that the grant is for, was changed, or its wrapping key does not serve.");
             isGiven = true;
             metrics.Served(name);
             return answer;
@@ -130,7 +130,7 @@ static class KeyEndpoints
                 Pseudonym.TryDecode(items[i].Compartment, out var compartment);
                 answer[i] = custody.IsErased(items[i].Compartment!) ? [] : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted).ConfigureAwait(false);
             }
-            await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] switch { null => 403, [] => 410, _ => 200 }))).ConfigureAwait(false);
+            await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] switch { null => 422, [] => 410, _ => 200 }))).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is KeyBackendException or IOException)
         {

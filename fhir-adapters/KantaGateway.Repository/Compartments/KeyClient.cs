@@ -30,6 +30,8 @@ sealed class KeyClient(HttpClient http) : IDisposable
     }
 
     /// <summary>The data key in the clear; null: it is destroyed.</summary>
+    /// <param name="wrapped">As it is stored. Empty where the store says that it is destroyed, of which it is the key service that knows.</param>
+    /// <exception cref="TamperedException">It is not the compartment's key.</exception>
     /// <exception cref="GrantSpentException">A key has been given out for this grant.</exception>
     public async Task<byte[]?> UnwrapAsync(string grant, byte[] wrapped, CancellationToken cancel)
     {
@@ -79,6 +81,8 @@ sealed class KeyClient(HttpClient http) : IDisposable
                 throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
             if (response.StatusCode == HttpStatusCode.Gone)
                 return null;
+            if (response.StatusCode == HttpStatusCode.UnprocessableEntity)
+                throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, or its wrapping key does not serve.");
             if (response.StatusCode == HttpStatusCode.Conflict)
                 throw new GrantSpentException();
             if (!response.IsSuccessStatusCode)

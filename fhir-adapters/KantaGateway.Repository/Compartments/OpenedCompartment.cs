@@ -35,6 +35,8 @@ sealed class OpenedCompartment
     private readonly RowTable _rows;
     private volatile CompartmentView _view;
     private volatile bool _hasEntries;
+    private readonly Lock _newestGate = new();
+    private KnownHead _newest;
     private long _checkedTicks;
     private int _renewing;
 
@@ -60,6 +62,20 @@ sealed class OpenedCompartment
 
     /// <summary>The newest view loaded so far.</summary>
     public CompartmentView View => _view;
+
+    /// <summary>The last row of <see cref="View"/>; known also when it is closed.</summary>
+    public KnownHead Newest
+    {
+        get
+        {
+            lock (_newestGate)
+                return _newest;
+        }
+    }
+
+    /// <summary>Whether it has the row that was once its last.</summary>
+    public bool Continues(KnownHead known) => known.Sequence == 0
+        || (known.Sequence <= _view.Head && _rows.FactsOf(known.Sequence).LastUpdatedTicks == known.LastUpdatedTicks);
 
     /// <summary>A cipher under the data key, for one thread.</summary>
     public AesGcm Cipher() => new(_key, 16);
@@ -112,9 +128,9 @@ sealed class OpenedCompartment
         try
         {
             // Wrapped anew meanwhile, perhaps, and the old wrapping key destroyed.
-            if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped } stored)
+            if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped })
                 throw new TamperedException("A compartment that is open is not in the store any more.");
-            if (stored.IsErased || await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false) is not { } key)
+            if (await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false) is not { } key)
                 return false;
             var isSame = CryptographicOperations.FixedTimeEquals(key, _key);
             CryptographicOperations.ZeroMemory(key);
@@ -155,7 +171,7 @@ sealed class OpenedCompartment
                 return null;
             foreach (var row in rows)
                 Grow(_rows.Add(row.Sequence, row.Entry));
-            return _view = CompartmentView.Of(_view.Compartment, _rows);
+            return Show();
         }
         finally
         {
@@ -207,7 +223,15 @@ sealed class OpenedCompartment
             Grow(Add(view, stored));
         // After the entries: who sees it may search.
         _hasEntries = _rows.HasEntries;
-        return _view = CompartmentView.Of(view.Compartment, _rows);
+        return Show();
+    }
+
+    private CompartmentView Show()
+    {
+        if (_rows.Count > 0)
+            lock (_newestGate)
+                _newest = new(_rows.Count, _rows.FactsOf(_rows.Count).LastUpdatedTicks);
+        return _view = CompartmentView.Of(_view.Compartment, _rows);
     }
 
     /// <summary>Of a request that was under way: the next one finds no record.</summary>

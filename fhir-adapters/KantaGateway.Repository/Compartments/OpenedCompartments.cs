@@ -14,6 +14,7 @@ namespace KantaGateway.Repository.Compartments;
 sealed class OpenedCompartments : IDisposable
 {
     private readonly ConcurrentDictionary<Pseudonym, OpenedCompartment> _opened = new();
+    private readonly KnownHeads _heads = new(100_000);
     private readonly SemaphoreSlim[] _opening = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1, 1))];
     private readonly ICompartmentStore _store;
     private readonly KeyClient _keys;
@@ -102,10 +103,13 @@ sealed class OpenedCompartments : IDisposable
         {
             if (TryLease(compartment) is { } meanwhile)
                 return meanwhile;
-            if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { IsErased: false } stored)
-                return null;
+            if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { } stored)
+                return _heads.Of(compartment).Sequence == 0 ? null : throw new TamperedException("A compartment that was open is not in the store any more.");
+            // That it is destroyed is not the store's to say: who has all rights there could hide anybody behind it.
             if (await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false) is not { } key)
             {
+                if (stored.IsErased && stored.Index.Count == 0)
+                    return null;
                 await RemoveAsync(compartment, cancel).ConfigureAwait(false);
                 return null;
             }
@@ -177,6 +181,8 @@ sealed class OpenedCompartments : IDisposable
         try
         {
             opened.Load(stored, depth);
+            if (!opened.Continues(_heads.Of(compartment)))
+                throw new TamperedException("A compartment is not as far, or not the same, as when it was last open.");
         }
         catch
         {
@@ -230,6 +236,7 @@ sealed class OpenedCompartments : IDisposable
         // Only this one: meanwhile somebody may have opened it anew.
         if (_opened.TryRemove(new(compartment, opened)))
             Interlocked.Decrement(ref _count);
+        _heads.Keep(compartment, opened.Newest);
         opened.Close();
     }
 }

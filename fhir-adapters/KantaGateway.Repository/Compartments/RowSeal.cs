@@ -8,8 +8,8 @@ namespace KantaGateway.Repository.Compartments;
 /// <summary>
 /// AES-256-GCM of rows under a compartment's data key: random nonce (12 bytes), ciphertext, tag (16 bytes). The associated
 /// data names the row, so one put in another's place (another compartment, resource or version) does
-/// not open. A compartment cut back as a whole, its last rows and its head together, still opens: that is noticed only
-/// while it is in memory, and afterwards by comparison with the audit log.
+/// not open. A compartment cut back as a whole, its last rows and its head together, still opens: that is noticed by
+/// who has had it open (<see cref="KnownHeads"/>), and by comparison with the audit log.
 /// </summary>
 /// <remarks>
 /// NIST SP 800-38D allows 2^32 random nonces a key; a row uses two, so a compartment would need 2^31 versions.

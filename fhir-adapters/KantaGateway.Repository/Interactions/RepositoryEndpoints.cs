@@ -316,6 +316,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             context.Abort();
             return;
         }
+        // Of an answer that was being given nothing is left: neither what it names nor how long it would have been.
+        context.Response.Clear();
         if (fault.RetryAfter is { } wait)
             context.Response.Headers.RetryAfter = ((long)wait.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
         var outcome = FaultTable.ToOperationOutcome(fault, CorrelationId(context), OutcomeLanguages.Of(context.Request.Headers[InternalHeaders.Language]));

@@ -80,7 +80,7 @@ public sealed class CustodyTests : IAsyncLifetime
         // Refused for another's key, for the budget, for a record that cannot be written.
         var grant = _keys.Grant(GrantUse.Write, Person(2));
         using (var others = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped }))
-            Assert.Equal(HttpStatusCode.Forbidden, others.StatusCode);
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, others.StatusCode);
         using (var own = await _keys.PostAsync("/v1/keys/create", grant, new { }))
             Assert.Equal(HttpStatusCode.OK, own.StatusCode);
         var late = _keys.Grant(GrantUse.Write, Person(4));
@@ -113,7 +113,7 @@ public sealed class CustodyTests : IAsyncLifetime
 
         var folder = _keys.Options.CustodyFolder!;
         var records = CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).ToList();
-        Assert.Equal([(KeyOperation.Create, 200), (KeyOperation.Unwrap, 200), (KeyOperation.Unwrap, 403), (KeyOperation.Create, 200), (KeyOperation.Create, 429)],
+        Assert.Equal([(KeyOperation.Create, 200), (KeyOperation.Unwrap, 200), (KeyOperation.Unwrap, 422), (KeyOperation.Create, 200), (KeyOperation.Create, 429)],
             records.Select(r => (r.Operation, r.Status)));
         // By the grant's id the gateway's own record is found.
         Assert.Equal(KeyCustody.GrantDigestOf("0123456789abcdef0123456789abcdef"), records[0].Grant);

@@ -81,7 +81,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         var stranger = created.Wrapped.ToArray();
         stranger[4] = 2;
         using (var refused = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped = stranger }))
-            Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.StatusCode);
         Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
         Assert.Equal(2, (await CreateAsync()).Wrapped[4]);
     }
@@ -179,7 +179,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         for (var i = 0; i < 2; i++)
         {
             using (var lost = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped = old.Wrapped }))
-                Assert.Equal(HttpStatusCode.Forbidden, lost.StatusCode);
+                Assert.Equal(HttpStatusCode.UnprocessableEntity, lost.StatusCode);
             Assert.Null(await RewrapAsync(old.Wrapped));
             Assert.Equal(old.Key, (await UnwrapAsync(moved!)).Key);
             await RestartAsync();

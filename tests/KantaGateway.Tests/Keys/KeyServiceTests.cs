@@ -54,8 +54,8 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
         Assert.Equal(32, created.Key.Length);
         foreach (var use in (GrantUse[])[GrantUse.Read, GrantUse.Write, GrantUse.Policy])
             Assert.Equal(created.Key, (await keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", keys.Grant(use, Maija), new { wrapped = created.Wrapped })).Key);
-        Assert.Equal(HttpStatusCode.Forbidden, await UnwrapStatusAsync(keys.Grant(GrantUse.Read, Matti), created.Wrapped));
-        Assert.Equal(HttpStatusCode.Forbidden, await UnwrapStatusAsync(keys.Grant(GrantUse.Read, Pseudonym.Directory), created.Wrapped));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapStatusAsync(keys.Grant(GrantUse.Read, Matti), created.Wrapped));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapStatusAsync(keys.Grant(GrantUse.Read, Pseudonym.Directory), created.Wrapped));
         Assert.Equal(HttpStatusCode.Forbidden, await UnwrapStatusAsync(keys.Grant(GrantUse.AuditTrail, Maija), created.Wrapped));
     }
 
@@ -100,9 +100,9 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
         {
             var changed = (byte[])created.Wrapped.Clone();
             changed[i] ^= 1;
-            Assert.Equal(HttpStatusCode.Forbidden, await UnwrapStatusAsync(grant, changed));
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapStatusAsync(grant, changed));
         }
-        Assert.Equal(HttpStatusCode.Forbidden, await UnwrapStatusAsync(grant, []));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapStatusAsync(grant, []));
         using var malformed = await keys.PostAsync("/v1/keys/unwrap", grant, "no object");
         Assert.Equal(HttpStatusCode.BadRequest, malformed.StatusCode);
     }

@@ -69,7 +69,7 @@ public abstract class KeyRotationTests : IAsyncLifetime
         // A stolen copy of the store from before is as good as erased.
         await _store.ReplaceKeysAsync([new(people[0].Grant.Compartment, (await _store.ReadIndexAsync(people[0].Grant.Compartment, long.MaxValue, default))!.WrappedKey, known)], default);
         _time.Advance(TimeSpan.FromMinutes(2));
-        (await Anew(people[0]).SearchAsync("Observation")).Is(HttpStatusCode.ServiceUnavailable);
+        (await Anew(people[0]).SearchAsync("Observation")).Is(HttpStatusCode.InternalServerError);
     }
 
     [Fact]

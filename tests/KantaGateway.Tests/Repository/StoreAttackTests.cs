@@ -1,0 +1,335 @@
+using System.Net;
+using System.Security.Cryptography;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Tests.Repository.Storage;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Microsoft.Extensions.Time.Testing;
+
+namespace KantaGateway.Tests.Repository;
+
+/// <summary>
+/// What someone with all rights in the database can make it say, and what it is taken for: of what is not as it was written nothing is given out, the caller is
+/// told that the repository failed, and the operators are called.
+/// </summary>
+public abstract class StoreAttackTests : IAsyncLifetime
+{
+    /// <summary>Of two parts and a bit.</summary>
+    private static readonly string Long = string.Concat(Enumerable.Range(0, 60_000).Select(i => $"rivi {i:x6}"));
+
+    private readonly FakeLogCollector _log = new();
+    private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
+    private RepositoryWorld _world = null!;
+    private HostileAdministrator _administrator = null!;
+    private Caller _clinic = null!, _neighbour = null!;
+
+    private protected abstract Task<string?> PostgresAsync();
+
+    public async Task InitializeAsync()
+    {
+        var postgres = await PostgresAsync();
+        _world = await RepositoryWorld.StartAsync(postgres, builder => builder.Logging.AddProvider(new FakeLoggerProvider(_log)), _time);
+        _administrator = HostileAdministrator.Of(_world, postgres);
+        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _neighbour = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+    }
+
+    public async Task DisposeAsync() => await _world.DisposeAsync();
+
+    private sealed record Attack(string Name, Func<HostileAdministrator, Pseudonym, Pseudonym, Task> CarryOutAsync);
+
+    /// <summary>Rows of both: 1 the Patient, 2 an Observation, 3 another one, 4 its second version.</summary>
+    private static readonly Attack[] OnRows =
+    [
+        new("bodies of two resources swapped", (db, a, _) => SwapAsync(db, "body", (a, 2), (a, 4))),
+        new("rows of two resources swapped", async (db, a, _) =>
+        {
+            await SwapAsync(db, "entry", (a, 2), (a, 4));
+            await SwapAsync(db, "body", (a, 2), (a, 4));
+        }),
+        new("an older version's body put in the place of a newer one's", (db, a, _) => CopyAsync(db, "body", (a, 3), (a, 4))),
+        new("an older version put in the place of a newer one", (db, a, _) => CopyRowAsync(db, (a, 3), (a, 4))),
+        new("rows swapped between two patients", async (db, a, b) =>
+        {
+            await SwapAsync(db, "entry", (a, 4), (b, 4));
+            await SwapAsync(db, "body", (a, 4), (b, 4));
+        }),
+        new("another patient's body", (db, a, b) => CopyAsync(db, "body", (b, 4), (a, 4))),
+        new("another patient's rows and key", async (db, a, b) =>
+        {
+            await db.SetKeyAsync(a, await db.KeyAsync(b));
+            for (var sequence = 1; sequence <= 4; sequence++)
+                await CopyRowAsync(db, (b, sequence), (a, sequence));
+        }),
+        new("another patient's key", async (db, a, b) => await db.SetKeyAsync(a, await db.KeyAsync(b))),
+        new("a key changed", async (db, a, _) => await db.SetKeyAsync(a, Flipped(await db.KeyAsync(a)))),
+        new("a body changed", async (db, a, _) => await db.PutAsync("body", a, 4, Flipped(await db.ReadAsync("body", a, 4)))),
+        new("an entry changed", async (db, a, _) => await db.PutAsync("entry", a, 4, Flipped(await db.ReadAsync("entry", a, 4)))),
+        new("a body emptied", (db, a, _) => db.PutAsync("body", a, 4, [])),
+        new("an entry emptied", (db, a, _) => db.PutAsync("entry", a, 4, [])),
+        new("an entry put in the place of a body", async (db, a, _) => await db.PutAsync("body", a, 4, await db.ReadAsync("entry", a, 4))),
+        new("an entry removed from the middle", (db, a, _) => db.RemoveAsync("entry", a, 2)),
+        new("a row removed from the middle and the later ones moved up", async (db, a, _) =>
+        {
+            await CopyRowAsync(db, (a, 3), (a, 2));
+            await CopyRowAsync(db, (a, 4), (a, 3));
+            await db.CutAsync(a, 3);
+        }),
+        new("the last entry removed", (db, a, _) => db.RemoveAsync("entry", a, 4)),
+        new("a body removed", (db, a, _) => db.RemoveAsync("body", a, 4)),
+        new("all entries and bodies removed", async (db, a, _) =>
+        {
+            await db.CutAsync(a, 0);
+            await db.SetHeadAsync(a, 4);
+        }),
+        new("a row duplicated at the end", async (db, a, _) =>
+        {
+            await CopyRowAsync(db, (a, 4), (a, 5));
+            await db.SetHeadAsync(a, 5);
+        }),
+        new("a row duplicated behind the head", (db, a, _) => CopyRowAsync(db, (a, 4), (a, 5))),
+        new("the head put forward", (db, a, _) => db.SetHeadAsync(a, 5)),
+        new("the head put back and the rows left", (db, a, _) => db.SetHeadAsync(a, 3)),
+        new("the person made out to be destroyed", async (db, a, _) =>
+        {
+            await db.CutAsync(a, 0);
+            await db.SetKeyAsync(a, []);
+            await db.SetHeadAsync(a, 5);
+        }),
+        new("the person made out to be destroyed, the rows left", (db, a, _) => db.SetKeyAsync(a, [])),
+    ];
+
+    public static TheoryData<string> RowAttacks => [.. OnRows.Select(attack => attack.Name)];
+
+    [Theory]
+    [MemberData(nameof(RowAttacks))]
+    public async Task A_row_that_is_not_what_was_written_is_never_answered(string attack)
+    {
+        string id = "", of = _clinic.PatientId;
+        foreach (var caller in new[] { _neighbour, _clinic })
+            id = await StoreRecordAsync(caller);
+        (await _clinic.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
+        await _world.StopRepositoryAsync();
+        await OnRows.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+        await _world.StartRepositoryAsync();
+
+        foreach (var road in new Func<Task<Reply>>[]
+        {
+            () => _clinic.GetAsync("Observation/" + id), () => _clinic.SearchAsync("Observation"), () => _clinic.GetAsync($"Observation/{id}/_history"), () => _clinic.GetAsync($"Patient/{of}/$everything"),
+        })
+            IsAlarmWithoutData(await road(), id);
+        // Whose rows are as they were written is served as before.
+        if (attack != "rows swapped between two patients")
+            (await _neighbour.SearchAsync("Observation")).Is(HttpStatusCode.OK);
+    }
+
+    private static readonly Attack[] OnOpen =
+    [
+        new("cut back to an older head", (db, a, _) => db.CutAsync(a, 3)),
+        new("removed as a whole", (db, a, _) => db.ForgetAsync(a)),
+    ];
+
+    public static TheoryData<string> OpenAttacks => [.. OnOpen.Select(attack => attack.Name)];
+
+    [Theory]
+    [MemberData(nameof(OpenAttacks))]
+    public async Task A_compartment_that_goes_backwards_while_it_is_open_is_an_alarm(string attack)
+    {
+        var id = await StoreRecordAsync(_clinic);
+        await OnOpen.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+        IsAlarmWithoutData(await _clinic.GetAsync("Observation/" + id), id);
+        IsAlarmWithoutData(await _clinic.SearchAsync("Observation"), id);
+        IsAlarmWithoutData(await _clinic.CreateAsync(Some.Observation(_clinic.PatientId)), id);
+    }
+
+    /// <summary>Nobody has it open then: what knows better is the process that had.</summary>
+    [Theory]
+    [MemberData(nameof(OpenAttacks))]
+    public async Task A_compartment_that_goes_backwards_while_it_is_closed_is_an_alarm_where_it_was_open(string attack)
+    {
+        var id = await StoreRecordAsync(_clinic);
+        CloseAll();
+        await OnOpen.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+        for (var attempt = 0; attempt < 2; attempt++)
+        {
+            IsAlarmWithoutData(await Anew().GetAsync("Observation/" + id), id);
+            IsAlarmWithoutData(await Anew().CreateAsync(Some.Observation(_clinic.PatientId)), id);
+        }
+        (await Anew(_neighbour).CreateAsync(Some.Patient())).Is(HttpStatusCode.Created);
+    }
+
+    [Fact]
+    public async Task A_compartment_that_was_cut_back_and_went_on_elsewhere_is_an_alarm_where_it_was_open()
+    {
+        var id = await StoreRecordAsync(_clinic);
+        CloseAll();
+        await _administrator.CutAsync(_clinic.Grant.Compartment, 3);
+        // A node that has just started knows no better.
+        await _world.StartRepositoryAsync();
+        for (var i = 0; i < 2; i++)
+            (await (Anew() with { Node = 1 }).CreateAsync(Some.Observation(_clinic.PatientId))).Is(HttpStatusCode.Created);
+        IsAlarmWithoutData(await Anew().GetAsync("Observation/" + id), id);
+        IsAlarmWithoutData(await Anew().SearchAsync("Observation"), id);
+    }
+
+    /// <summary>Has the minute of all grants go by.</summary>
+    private void CloseAll() => _time.Advance(TimeSpan.FromSeconds(61));
+
+    private Caller Anew(Caller? caller = null) => _world.As((caller ?? _clinic).Grant.Compartment, RepositoryWorld.Aurora);
+
+    /// <summary>Contents of both: a long one at row 2, another at row 3, and at row 4 the first one's second version.</summary>
+    private static readonly Attack[] OnFirstParts =
+    [
+        new("contents of two Binaries swapped", (db, a, _) => SwapPartsAsync(db, (a, 4, 0), (a, 3, 0))),
+        new("the older version's content", (db, a, _) => CopyPartAsync(db, (a, 2, 0), (a, 4, 0))),
+        new("another patient's content", (db, a, b) => CopyPartAsync(db, (b, 4, 0), (a, 4, 0))),
+        new("two parts of a content swapped", (db, a, _) => SwapPartsAsync(db, (a, 4, 0), (a, 4, 1))),
+        new("the first part cut", async (db, a, _) => await ChangePartAsync(db, a, 0, part => part[..^40])),
+        new("the first part changed", async (db, a, _) => await ChangePartAsync(db, a, 0, Flipped)),
+        new("the first part emptied", async (db, a, _) => await ChangePartAsync(db, a, 0, _ => [])),
+        new("the first part removed", async (db, a, _) => await db.RemovePartAsync(a, await db.ContentAsync(a, 4), 0)),
+    ];
+
+    private static readonly Attack[] OnLaterParts =
+    [
+        new("the last part removed", async (db, a, _) => await db.RemovePartAsync(a, await db.ContentAsync(a, 4), 2)),
+        new("the last part cut", async (db, a, _) => await ChangePartAsync(db, a, 2, part => part[..^40])),
+        new("the last part put in the middle", (db, a, _) => CopyPartAsync(db, (a, 4, 2), (a, 4, 1))),
+        new("the first part given twice", (db, a, _) => CopyPartAsync(db, (a, 4, 0), (a, 4, 1))),
+    ];
+
+    public static TheoryData<string> FirstPartAttacks => [.. OnFirstParts.Select(attack => attack.Name)];
+
+    public static TheoryData<string> LaterPartAttacks => [.. OnLaterParts.Select(attack => attack.Name)];
+
+    [Theory]
+    [MemberData(nameof(FirstPartAttacks))]
+    public async Task A_content_that_does_not_begin_as_it_was_written_is_never_answered(string attack)
+    {
+        var id = await AttackContentsAsync(OnFirstParts, attack);
+        foreach (var accept in (string[])["*/*", "application/fhir+json"])
+        {
+            var reply = await ReadContentAsync(id, accept);
+            IsAlarmWithoutData(reply, id);
+            Assert.DoesNotContain("rivi", reply.Text);
+            Assert.Equal("OperationOutcome", (string)reply.Json["resourceType"]!);
+            foreach (var header in (string[])["Last-Modified", "Accept-Ranges", "X-Security-Context"])
+                Assert.False(reply.Headers.ContainsKey(header), header);
+        }
+    }
+
+    /// <summary>What was sent before was as it was written; it breaks off, which nobody takes for the whole.</summary>
+    [Theory]
+    [MemberData(nameof(LaterPartAttacks))]
+    public async Task A_content_that_does_not_go_on_as_it_was_written_breaks_off(string attack)
+    {
+        var id = await AttackContentsAsync(OnLaterParts, attack);
+        await Assert.ThrowsAsync<HttpRequestException>(() => ReadContentAsync(id, "*/*"));
+        IsAlarm();
+        IsAlarmWithoutData(await ReadContentAsync(id, "application/fhir+json"), id);
+    }
+
+    private async Task<string> AttackContentsAsync(Attack[] attacks, string attack)
+    {
+        var id = "";
+        foreach (var caller in new[] { _neighbour, _clinic })
+        {
+            await caller.StoreAsync(Some.Patient());
+            var created = await StoreContentAsync(caller, "POST", "Binary", "ensin " + Long, ("X-Security-Context", "Patient/" + caller.PatientId));
+            await StoreContentAsync(caller, "POST", "Binary", "toinen " + Long, ("X-Security-Context", "Patient/" + caller.PatientId));
+            id = (string)created.Json["id"]!;
+            await StoreContentAsync(caller, "PUT", "Binary/" + id, "sitten " + Long, ("If-Match", created.ETag));
+        }
+        Assert.Equal("sitten " + Long, (await ReadContentAsync(id, "*/*")).Is(HttpStatusCode.OK).Text);
+        await attacks.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+        return id;
+    }
+
+    private async Task<Reply> StoreContentAsync(Caller caller, string method, string target, string content, params (string, string)[] headers)
+    {
+        var reply = await _world.SendAsync(caller.Grant, null, method, "/fhir/" + target, content, "text/plain", headers);
+        Assert.True(reply.Status is HttpStatusCode.Created or HttpStatusCode.OK, reply.Text);
+        return reply;
+    }
+
+    private Task<Reply> ReadContentAsync(string id, string accept) => _world.SendAsync(_clinic.Grant, null, "GET", "/fhir/Binary/" + id, null, null, ("Accept", accept));
+
+    private static async Task<string> StoreRecordAsync(Caller caller)
+    {
+        await caller.StoreAsync(Some.Patient());
+        await caller.StoreAsync(Some.Observation(caller.PatientId, note: "Ensimmäinen"));
+        var created = await caller.CreateAsync(Some.Observation(caller.PatientId, note: "Toinen"));
+        var resource = created.Json;
+        resource["status"] = "amended";
+        (await caller.UpdateAsync(resource, created.ETag)).Is(HttpStatusCode.OK);
+        return (string)resource["id"]!;
+    }
+
+    private void IsAlarmWithoutData(Reply reply, string id)
+    {
+        Assert.True(reply.Status == HttpStatusCode.InternalServerError, $"{(int)reply.Status}: {reply.Text}");
+        foreach (var secret in new[] { "Toinen", "Ensimmäinen", "8867-4", id, _clinic.PatientId })
+            Assert.DoesNotContain(secret, reply.Text);
+        Assert.False(reply.Headers.ContainsKey("ETag") || reply.Headers.ContainsKey("X-Kanta-Manifest"));
+        IsAlarm();
+    }
+
+    /// <summary>The operators have been told since this was last asked, and nothing of whom.</summary>
+    private void IsAlarm()
+    {
+        var alarm = Assert.Single(_log.GetSnapshot(clear: true), record => record.Level == LogLevel.Critical);
+        Assert.Contains("test-1", alarm.Message);
+        foreach (var secret in new[] { _clinic.PatientId, _clinic.Grant.Compartment.Encode(), "Observation" })
+            Assert.DoesNotContain(secret, alarm.Message + alarm.Exception);
+    }
+
+    private static byte[] Flipped(byte[] value)
+    {
+        value[RandomNumberGenerator.GetInt32(value.Length)] ^= 1;
+        return value;
+    }
+
+    private static async Task CopyAsync(HostileAdministrator db, string table, (Pseudonym, long) from, (Pseudonym, long) to) =>
+        await db.PutAsync(table, to.Item1, to.Item2, await db.ReadAsync(table, from.Item1, from.Item2));
+
+    private static async Task CopyRowAsync(HostileAdministrator db, (Pseudonym, long) from, (Pseudonym, long) to)
+    {
+        await CopyAsync(db, "entry", from, to);
+        await CopyAsync(db, "body", from, to);
+    }
+
+    private static async Task SwapAsync(HostileAdministrator db, string table, (Pseudonym, long) one, (Pseudonym, long) other)
+    {
+        var first = await db.ReadAsync(table, one.Item1, one.Item2);
+        await CopyAsync(db, table, other, one);
+        await db.PutAsync(table, other.Item1, other.Item2, first);
+    }
+
+    private static async Task CopyPartAsync(HostileAdministrator db, (Pseudonym Of, long Row, int Part) from, (Pseudonym Of, long Row, int Part) to) =>
+        await db.PutPartAsync(to.Of, await db.ContentAsync(to.Of, to.Row), to.Part, await PartAsync(db, from));
+
+    private static async Task SwapPartsAsync(HostileAdministrator db, (Pseudonym Of, long Row, int Part) one, (Pseudonym Of, long Row, int Part) other)
+    {
+        var first = await PartAsync(db, one);
+        await CopyPartAsync(db, other, one);
+        await db.PutPartAsync(other.Of, await db.ContentAsync(other.Of, other.Row), other.Part, first);
+    }
+
+    private static async Task ChangePartAsync(HostileAdministrator db, Pseudonym of, int number, Func<byte[], byte[]> change)
+    {
+        var content = await db.ContentAsync(of, 4);
+        await db.PutPartAsync(of, content, number, change(await db.PartAsync(of, content, number)));
+    }
+
+    private static async Task<byte[]> PartAsync(HostileAdministrator db, (Pseudonym Of, long Row, int Part) of) => await db.PartAsync(of.Of, await db.ContentAsync(of.Of, of.Row), of.Part);
+}
+
+public sealed class SqliteStoreAttackTests : StoreAttackTests
+{
+    private protected override Task<string?> PostgresAsync() => Task.FromResult<string?>(null);
+}
+
+public sealed class PostgresStoreAttackTests : StoreAttackTests
+{
+    private protected override async Task<string?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
+}
