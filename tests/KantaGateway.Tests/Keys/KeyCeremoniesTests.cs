@@ -221,6 +221,16 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
                 Assert.Equal(HttpStatusCode.BadRequest, bad.StatusCode);
     }
 
+    /// <summary>What is stored of who is destroyed is removed. The writer of answers changes its way after some of them.</summary>
+    [Fact]
+    public async Task A_key_that_does_not_open_is_never_told_as_one_that_is_destroyed()
+    {
+        var created = await CreateAsync();
+        created.Wrapped[^1] ^= 1;
+        for (var i = 0; i < 30; i++)
+            Assert.Null(await RewrapAsync(created.Wrapped));
+    }
+
     private async Task<byte[]?> RewrapAsync(byte[] wrapped, Pseudonym? of = null) =>
         (await _keys.PostAsync<object, RewrapAnswer>("/v1/keys/rewrap", null, new { keys = new[] { new { compartment = (of ?? Maija).Encode(), wrapped } } })).Wrapped.Single();
 
