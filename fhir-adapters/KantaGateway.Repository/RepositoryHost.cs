@@ -31,7 +31,7 @@ public static class RepositoryHost
         });
         builder.ListenInternally(listen);
         builder.Services.AddSingleton(TimeProvider.System);
-        builder.Services.AddSingleton<ICompartmentStore>(_ => OpenStore(options));
+        builder.Services.AddSingleton(_ => OpenStoreAsync(options, CancellationToken.None).GetAwaiter().GetResult());
         builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));
         builder.Services.AddSingleton(s => new GrantVerifier([ReadPublicKey(options.GatewayKeyFile)], s.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<VerifiedGrants>().AddSingleton<GrantGate>();
@@ -57,8 +57,9 @@ public static class RepositoryHost
         return app;
     }
 
-    private static ICompartmentStore OpenStore(RepositoryOptions options) => options.Postgres is { } connection
-        ? PostgresStore.OpenAsync(connection, options.CreateStores, CancellationToken.None).GetAwaiter().GetResult()
+    /// <exception cref="StoreException">It cannot be reached, or is not ours.</exception>
+    internal static async Task<ICompartmentStore> OpenStoreAsync(RepositoryOptions options, CancellationToken cancel) => options.Postgres is { } connection
+        ? await PostgresStore.OpenAsync(connection, options.CreateStores, cancel).ConfigureAwait(false)
         : new SqliteStore(options.DatabaseFile, options.CreateStores);
 
     private static byte[] ReadServerKey(string file) => Convert.FromBase64String(File.ReadAllText(file).Trim());

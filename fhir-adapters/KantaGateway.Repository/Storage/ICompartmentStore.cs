@@ -38,6 +38,21 @@ readonly record struct ReplacedKey(Pseudonym Compartment, byte[] Old, byte[] New
 /// <param name="Others">Those whose data key is wrapped with another version than the one that was asked for.</param>
 readonly record struct StoredKeyCount(long All, long Others);
 
+/// <summary>Rows of a compartment, counted.</summary>
+/// <param name="Count">How many different sequences.</param>
+/// <param name="First">0 where there is none.</param>
+/// <param name="Last">0 where there is none.</param>
+readonly record struct RowCount(long Count, long First, long Last)
+{
+    /// <summary>Whether they are those from 1 to a head, without gaps.</summary>
+    public bool AreAll(long head) => Count == head && Last == head && (head == 0 || First == 1);
+}
+
+/// <summary>A compartment as it is stored, looked at from outside.</summary>
+/// <param name="WrappedKey">Empty where it is destroyed.</param>
+/// <param name="LostContents">Contents of rows that are not there, or of which a part before another is missing, or all are.</param>
+sealed record CountedRows(Pseudonym Compartment, byte[] WrappedKey, long Head, RowCount Entries, RowCount Bodies, long LostContents);
+
 /// <summary>One sealed body, and the head of its compartment in the same snapshot.</summary>
 /// <param name="Head">0 when the compartment does not exist.</param>
 /// <param name="Sealed">Null when there is no such row. The caller's own array: it may decrypt in place.</param>
@@ -101,6 +116,15 @@ interface ICompartmentStore : IAsyncDisposable
 
     /// <summary>How many compartments there are, and of how many the data key is wrapped with another version of the wrapping key. Looks at each of them.</summary>
     ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel);
+
+    /// <summary>Compartments, ascending, with what they have, each of one snapshot: for whoever verifies the store. Looks at every row of them.</summary>
+    /// <param name="after">The last one of the page before; null: from the first.</param>
+    /// <param name="most">How many at most.</param>
+    /// <param name="cancel">Stops the call.</param>
+    ValueTask<IReadOnlyList<CountedRows>> CountRowsAsync(Pseudonym? after, int most, CancellationToken cancel);
+
+    /// <summary>How many rows and contents are of no compartment that is there.</summary>
+    ValueTask<long> CountStraysAsync(CancellationToken cancel);
 
     /// <summary>Puts wrapped keys in the places of those that are still as they were; durable when it completes.</summary>
     /// <returns>How many it has replaced.</returns>

@@ -31,8 +31,8 @@ sealed class PostgresStore : ICompartmentStore
             // Never ciphertext or compartment numbers in an exception.
             IncludeErrorDetail = false,
         };
-        // An acknowledged commit is on disk whatever the server's default is.
-        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on" }.Where(o => !string.IsNullOrEmpty(o)));
+        // An acknowledged commit is on disk whatever the server's default is. Statements are short: to compile them takes longer than to run them.
+        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off" }.Where(o => !string.IsNullOrEmpty(o)));
         var store = new PostgresStore(new NpgsqlDataSourceBuilder(builder.ToString()).Build());
         try
         {
@@ -194,6 +194,38 @@ sealed class PostgresStore : ICompartmentStore
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
         await reader.ReadAsync(cancel).ConfigureAwait(false);
         return new StoredKeyCount(reader.GetInt64(0), reader.GetInt64(1));
+    });
+
+    public ValueTask<IReadOnlyList<CountedRows>> CountRowsAsync(Pseudonym? after, int most, CancellationToken cancel) => Guard<IReadOnlyList<CountedRows>>(async () =>
+    {
+        // Different sequences: whoever has all rights can drop the key that keeps them so.
+        await using var command = _database.CreateCommand("""
+            SELECT c.compartment, c.wrapped, c.head, e.rows, e.first, e.last, b.rows, b.first, b.last,
+                (SELECT count(*) FROM content k WHERE k.compartment = c.compartment AND (k.sequence NOT BETWEEN 1 AND c.head
+                    OR (SELECT count(*) = 0 OR count(*) <> max(p.number) + 1 FROM part p WHERE p.compartment = k.compartment AND p.content = k.content)))
+            FROM (SELECT * FROM compartment WHERE compartment > $1 ORDER BY compartment LIMIT $2) c
+            CROSS JOIN LATERAL (SELECT count(DISTINCT sequence) AS rows, coalesce(min(sequence), 0) AS first, coalesce(max(sequence), 0) AS last FROM entry WHERE compartment = c.compartment) e
+            CROSS JOIN LATERAL (SELECT count(DISTINCT sequence) AS rows, coalesce(min(sequence), 0) AS first, coalesce(max(sequence), 0) AS last FROM body WHERE compartment = c.compartment) b
+            ORDER BY c.compartment
+            """);
+        command.Parameters.Add(Bytes(after?.ToArray() ?? []));
+        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = most });
+        await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+        var found = new List<CountedRows>();
+        while (await reader.ReadAsync(cancel).ConfigureAwait(false))
+            found.Add(new(Pseudonym.Read(reader.GetFieldValue<byte[]>(0)), reader.GetFieldValue<byte[]>(1), reader.GetInt64(2),
+                new(reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5)), new(reader.GetInt64(6), reader.GetInt64(7), reader.GetInt64(8)), reader.GetInt64(9)));
+        return found;
+    });
+
+    public ValueTask<long> CountStraysAsync(CancellationToken cancel) => Guard(async () =>
+    {
+        await using var command = _database.CreateCommand("""
+            SELECT (SELECT count(*) FROM entry r WHERE NOT EXISTS (SELECT 1 FROM compartment c WHERE c.compartment = r.compartment))
+                + (SELECT count(*) FROM body r WHERE NOT EXISTS (SELECT 1 FROM compartment c WHERE c.compartment = r.compartment))
+                + (SELECT count(*) FROM content r WHERE NOT EXISTS (SELECT 1 FROM compartment c WHERE c.compartment = r.compartment))
+            """);
+        return (long)(await command.ExecuteScalarAsync(cancel).ConfigureAwait(false))!;
     });
 
     public ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => Guard(async () =>

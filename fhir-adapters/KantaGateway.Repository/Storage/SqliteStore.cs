@@ -144,6 +144,11 @@ sealed class SqliteStore : ICompartmentStore
 
     public ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel) => ValueTask.FromResult(Read(r => r.CountKeys(version)));
 
+    public ValueTask<IReadOnlyList<CountedRows>> CountRowsAsync(Pseudonym? after, int most, CancellationToken cancel) =>
+        ValueTask.FromResult<IReadOnlyList<CountedRows>>(Read(r => r.CountRows(after, most)));
+
+    public ValueTask<long> CountStraysAsync(CancellationToken cancel) => ValueTask.FromResult(Read(r => r.CountStrays()));
+
     public async ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel)
     {
         var replaced = 0;
@@ -453,6 +458,35 @@ sealed class SqliteReader : IDisposable
         while (keys.Step())
             found.Add(new(Pseudonym.Read(keys.Blob(0)), keys.Blob(1).ToArray()));
         return found;
+    }
+
+    public List<CountedRows> CountRows(Pseudonym? after, int most)
+    {
+        static string Rows(string table) => string.Join(", ", new[] { "count(*)", "coalesce(min(id) - base, 0)", "coalesce(max(id) - base, 0)" }
+            .Select(value => $"(SELECT {value} FROM {table} WHERE id > base AND id < base + (1 << {SqliteStore.SequenceBits}))"));
+        using var counted = new SqliteStatement(_connection, $"""
+            SELECT compartment, wrapped, head, {Rows("entry")}, {Rows("body")},
+                (SELECT count(*) FROM content k WHERE k.compartment = c.compartment AND (k.sequence NOT BETWEEN 1 AND c.head
+                    OR (SELECT count(*) = 0 OR count(*) <> max(p.number) + 1 FROM part p WHERE p.compartment = k.compartment AND p.content = k.content)))
+            FROM (SELECT *, number << {SqliteStore.SequenceBits} AS base FROM compartment WHERE compartment > ?1 ORDER BY compartment LIMIT ?2) c
+            """);
+        counted.Bind(1, after?.ToArray() ?? []).Bind(2, most);
+        var found = new List<CountedRows>();
+        while (counted.Step())
+            found.Add(new(Pseudonym.Read(counted.Blob(0)), counted.Blob(1).ToArray(), counted.Long(2),
+                new(counted.Long(3), counted.Long(4), counted.Long(5)), new(counted.Long(6), counted.Long(7), counted.Long(8)), counted.Long(9)));
+        return found;
+    }
+
+    public long CountStrays()
+    {
+        using var strays = new SqliteStatement(_connection, $"""
+            SELECT (SELECT count(*) FROM entry WHERE id >> {SqliteStore.SequenceBits} NOT IN (SELECT number FROM compartment))
+                + (SELECT count(*) FROM body WHERE id >> {SqliteStore.SequenceBits} NOT IN (SELECT number FROM compartment))
+                + (SELECT count(*) FROM content WHERE compartment NOT IN (SELECT compartment FROM compartment))
+            """);
+        strays.Step();
+        return strays.Long(0);
     }
 
     public StoredKeyCount CountKeys(uint version)

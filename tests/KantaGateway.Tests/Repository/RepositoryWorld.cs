@@ -114,14 +114,17 @@ sealed class RepositoryWorld : IAsyncDisposable
         _keys = null;
     }
 
+    /// <summary>Of the next repository.</summary>
+    public RepositoryOptions Options => new()
+    {
+        Listen = "unix:" + Path($"repository{_repositories.Count}.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres,
+        IdentifierKeyFile = Path("identifier.key"), GatewayKeyFile = Path("gateway.pem"), CreateStores = true,
+    };
+
     /// <summary>Starts a repository; one more on the same database when there is one already, as on another machine.</summary>
     public async Task StartRepositoryAsync()
     {
-        var options = new RepositoryOptions
-        {
-            Listen = "unix:" + Path($"repository{_repositories.Count}.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres,
-            IdentifierKeyFile = Path("identifier.key"), GatewayKeyFile = Path("gateway.pem"), CreateStores = true,
-        };
+        var options = Options;
         var host = RepositoryHost.Build(options, b =>
         {
             b.Logging.ClearProviders();

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Repository;
+using KantaGateway.Repository.Storage;
 using KantaGateway.Tests.Repository.Storage;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
@@ -36,7 +38,10 @@ public abstract class StoreAttackTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _world.DisposeAsync();
 
-    private sealed record Attack(string Name, Func<HostileAdministrator, Pseudonym, Pseudonym, Task> CarryOutAsync);
+    /// <param name="Found">What <c>verify-store</c> says of it; null: to see it takes a key, or what the store does not hold.</param>
+    private sealed record Attack(string Name, Func<HostileAdministrator, Pseudonym, Pseudonym, Task> CarryOutAsync, string? Found = null);
+
+    private const string Key = "its wrapped key is not its own", Entries = "its entries are not those from 1 to its head", Bodies = "its bodies are not those", Destroyed = "made out to be destroyed";
 
     /// <summary>Rows of both: 1 the Patient, 2 an Observation, 3 another one, 4 its second version.</summary>
     private static readonly Attack[] OnRows =
@@ -60,43 +65,43 @@ public abstract class StoreAttackTests : IAsyncLifetime
             await db.SetKeyAsync(a, await db.KeyAsync(b));
             for (var sequence = 1; sequence <= 4; sequence++)
                 await CopyRowAsync(db, (b, sequence), (a, sequence));
-        }),
-        new("another patient's key", async (db, a, b) => await db.SetKeyAsync(a, await db.KeyAsync(b))),
-        new("a key changed", async (db, a, _) => await db.SetKeyAsync(a, Flipped(await db.KeyAsync(a)))),
+        }, Key),
+        new("another patient's key", async (db, a, b) => await db.SetKeyAsync(a, await db.KeyAsync(b)), Key),
+        new("a key changed", async (db, a, _) => await db.SetKeyAsync(a, Flipped(await db.KeyAsync(a))), Key),
         new("a body changed", async (db, a, _) => await db.PutAsync("body", a, 4, Flipped(await db.ReadAsync("body", a, 4)))),
         new("an entry changed", async (db, a, _) => await db.PutAsync("entry", a, 4, Flipped(await db.ReadAsync("entry", a, 4)))),
         new("a body emptied", (db, a, _) => db.PutAsync("body", a, 4, [])),
         new("an entry emptied", (db, a, _) => db.PutAsync("entry", a, 4, [])),
         new("an entry put in the place of a body", async (db, a, _) => await db.PutAsync("body", a, 4, await db.ReadAsync("entry", a, 4))),
-        new("an entry removed from the middle", (db, a, _) => db.RemoveAsync("entry", a, 2)),
+        new("an entry removed from the middle", (db, a, _) => db.RemoveAsync("entry", a, 2), Entries),
         new("a row removed from the middle and the later ones moved up", async (db, a, _) =>
         {
             await CopyRowAsync(db, (a, 3), (a, 2));
             await CopyRowAsync(db, (a, 4), (a, 3));
             await db.CutAsync(a, 3);
         }),
-        new("the last entry removed", (db, a, _) => db.RemoveAsync("entry", a, 4)),
-        new("a body removed", (db, a, _) => db.RemoveAsync("body", a, 4)),
+        new("the last entry removed", (db, a, _) => db.RemoveAsync("entry", a, 4), Entries),
+        new("a body removed", (db, a, _) => db.RemoveAsync("body", a, 4), Bodies),
         new("all entries and bodies removed", async (db, a, _) =>
         {
             await db.CutAsync(a, 0);
             await db.SetHeadAsync(a, 4);
-        }),
+        }, Entries),
         new("a row duplicated at the end", async (db, a, _) =>
         {
             await CopyRowAsync(db, (a, 4), (a, 5));
             await db.SetHeadAsync(a, 5);
         }),
-        new("a row duplicated behind the head", (db, a, _) => CopyRowAsync(db, (a, 4), (a, 5))),
-        new("the head put forward", (db, a, _) => db.SetHeadAsync(a, 5)),
-        new("the head put back and the rows left", (db, a, _) => db.SetHeadAsync(a, 3)),
+        new("a row duplicated behind the head", (db, a, _) => CopyRowAsync(db, (a, 4), (a, 5)), Entries),
+        new("the head put forward", (db, a, _) => db.SetHeadAsync(a, 5), Entries),
+        new("the head put back and the rows left", (db, a, _) => db.SetHeadAsync(a, 3), Entries),
         new("the person made out to be destroyed", async (db, a, _) =>
         {
             await db.CutAsync(a, 0);
             await db.SetKeyAsync(a, []);
             await db.SetHeadAsync(a, 5);
-        }),
-        new("the person made out to be destroyed, the rows left", (db, a, _) => db.SetKeyAsync(a, [])),
+        }, Destroyed),
+        new("the person made out to be destroyed, the rows left", (db, a, _) => db.SetKeyAsync(a, []), Destroyed),
     ];
 
     public static TheoryData<string> RowAttacks => [.. OnRows.Select(attack => attack.Name)];
@@ -110,7 +115,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
             id = await StoreRecordAsync(caller);
         (await _clinic.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
         await _world.StopRepositoryAsync();
-        await OnRows.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+        await CarryOutAsync(attack);
         await _world.StartRepositoryAsync();
 
         foreach (var road in new Func<Task<Reply>>[]
@@ -127,6 +132,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
     [
         new("cut back to an older head", (db, a, _) => db.CutAsync(a, 3)),
         new("removed as a whole", (db, a, _) => db.ForgetAsync(a)),
+        new("removed, the rows left", (db, a, _) => db.ForgetAsync(a, isRowsLeft: true), "are of no compartment that is there"),
     ];
 
     public static TheoryData<string> OpenAttacks => [.. OnOpen.Select(attack => attack.Name)];
@@ -136,7 +142,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
     public async Task A_compartment_that_goes_backwards_while_it_is_open_is_an_alarm(string attack)
     {
         var id = await StoreRecordAsync(_clinic);
-        await OnOpen.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+        await CarryOutAsync(attack);
         IsAlarmWithoutData(await _clinic.GetAsync("Observation/" + id), id);
         IsAlarmWithoutData(await _clinic.SearchAsync("Observation"), id);
         IsAlarmWithoutData(await _clinic.CreateAsync(Some.Observation(_clinic.PatientId)), id);
@@ -147,15 +153,16 @@ public abstract class StoreAttackTests : IAsyncLifetime
     [MemberData(nameof(OpenAttacks))]
     public async Task A_compartment_that_goes_backwards_while_it_is_closed_is_an_alarm_where_it_was_open(string attack)
     {
+        await StoreRecordAsync(_neighbour);
         var id = await StoreRecordAsync(_clinic);
         CloseAll();
-        await OnOpen.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+        await CarryOutAsync(attack);
         for (var attempt = 0; attempt < 2; attempt++)
         {
             IsAlarmWithoutData(await Anew().GetAsync("Observation/" + id), id);
             IsAlarmWithoutData(await Anew().CreateAsync(Some.Observation(_clinic.PatientId)), id);
         }
-        (await Anew(_neighbour).CreateAsync(Some.Patient())).Is(HttpStatusCode.Created);
+        (await Anew(_neighbour).SearchAsync("Observation")).Is(HttpStatusCode.OK);
     }
 
     [Fact]
@@ -187,7 +194,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
         new("the first part cut", async (db, a, _) => await ChangePartAsync(db, a, 0, part => part[..^40])),
         new("the first part changed", async (db, a, _) => await ChangePartAsync(db, a, 0, Flipped)),
         new("the first part emptied", async (db, a, _) => await ChangePartAsync(db, a, 0, _ => [])),
-        new("the first part removed", async (db, a, _) => await db.RemovePartAsync(a, await db.ContentAsync(a, 4), 0)),
+        new("the first part removed", async (db, a, _) => await db.RemovePartAsync(a, await db.ContentAsync(a, 4), 0), "of its contents have not all parts"),
     ];
 
     private static readonly Attack[] OnLaterParts =
@@ -206,7 +213,8 @@ public abstract class StoreAttackTests : IAsyncLifetime
     [MemberData(nameof(FirstPartAttacks))]
     public async Task A_content_that_does_not_begin_as_it_was_written_is_never_answered(string attack)
     {
-        var id = await AttackContentsAsync(OnFirstParts, attack);
+        var id = await StoreContentsAsync();
+        await CarryOutAsync(attack);
         foreach (var accept in (string[])["*/*", "application/fhir+json"])
         {
             var reply = await ReadContentAsync(id, accept);
@@ -223,13 +231,73 @@ public abstract class StoreAttackTests : IAsyncLifetime
     [MemberData(nameof(LaterPartAttacks))]
     public async Task A_content_that_does_not_go_on_as_it_was_written_breaks_off(string attack)
     {
-        var id = await AttackContentsAsync(OnLaterParts, attack);
+        var id = await StoreContentsAsync();
+        await CarryOutAsync(attack);
         await Assert.ThrowsAsync<HttpRequestException>(() => ReadContentAsync(id, "*/*"));
         IsAlarm();
         IsAlarmWithoutData(await ReadContentAsync(id, "application/fhir+json"), id);
     }
 
-    private async Task<string> AttackContentsAsync(Attack[] attacks, string attack)
+    private static readonly Attack[] All = [.. OnRows, .. OnOpen, .. OnFirstParts, .. OnLaterParts];
+
+    public static TheoryData<string> Attacks => [.. All.Select(attack => attack.Name)];
+
+    /// <summary>And says each time what it cannot see.</summary>
+    [Theory]
+    [MemberData(nameof(Attacks))]
+    public async Task Verify_store_finds_what_can_be_seen_without_anybodys_key(string attack)
+    {
+        if (((Attack[])[.. OnFirstParts, .. OnLaterParts]).Any(a => a.Name == attack))
+            await StoreContentsAsync();
+        else
+            foreach (var caller in new[] { _neighbour, _clinic })
+                await StoreRecordAsync(caller);
+        var destroyed = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        await StoreRecordAsync(destroyed);
+        await _world.EraseAsync(destroyed.Grant.Compartment);
+        var before = await VerifyAsync(0);
+        await CarryOutAsync(attack);
+        var found = All.Single(a => a.Name == attack).Found;
+        var after = await VerifyAsync(found is null ? 0 : 1);
+
+        Assert.Contains("compartments, no fault.", before);
+        Assert.Contains(found ?? "compartments, no fault.", after);
+        foreach (var said in new[] { before, after })
+        {
+            Assert.Contains(StoreVerification.NotSeen, said);
+            Assert.DoesNotContain(_clinic.Grant.Compartment.Encode(), said);
+        }
+    }
+
+    [Fact]
+    public async Task Verify_store_finds_what_a_backup_has_brought_back_of_who_is_destroyed()
+    {
+        await StoreRecordAsync(_clinic);
+        await _world.EraseAsync(_clinic.Grant.Compartment, isStoreTold: false);
+        Assert.Contains("whose key is destroyed, and something of it is here again", await VerifyAsync(1));
+    }
+
+    [Fact]
+    public async Task Verify_store_says_that_it_could_not_look_where_the_keys_are_silent()
+    {
+        await StoreRecordAsync(_clinic);
+        await _world.StopKeysAsync();
+        Assert.StartsWith("Not verified: ", await VerifyAsync(2));
+        await _world.StartKeysAsync();
+    }
+
+    private async Task<string> VerifyAsync(int exitCode)
+    {
+        await using var console = new StringWriter();
+        var ended = await VerifyStore.RunAsync(_world.Options, console);
+        Assert.True(ended == exitCode, $"{ended}: {console}");
+        return console.ToString();
+    }
+
+    private Task CarryOutAsync(string attack) => All.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
+
+    /// <returns>Id of the Binary that the attacks are on.</returns>
+    private async Task<string> StoreContentsAsync()
     {
         var id = "";
         foreach (var caller in new[] { _neighbour, _clinic })
@@ -241,7 +309,6 @@ public abstract class StoreAttackTests : IAsyncLifetime
             await StoreContentAsync(caller, "PUT", "Binary/" + id, "sitten " + Long, ("If-Match", created.ETag));
         }
         Assert.Equal("sitten " + Long, (await ReadContentAsync(id, "*/*")).Is(HttpStatusCode.OK).Text);
-        await attacks.Single(a => a.Name == attack).CarryOutAsync(_administrator, _clinic.Grant.Compartment, _neighbour.Grant.Compartment);
         return id;
     }
 

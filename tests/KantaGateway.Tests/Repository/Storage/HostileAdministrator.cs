@@ -49,9 +49,10 @@ abstract class HostileAdministrator
     }
 
     /// <summary>Takes a compartment away as a whole.</summary>
-    public async Task ForgetAsync(Pseudonym of)
+    public async Task ForgetAsync(Pseudonym of, bool isRowsLeft = false)
     {
-        await CutAsync(of, 0);
+        if (!isRowsLeft)
+            await CutAsync(of, 0);
         await DoAsync("DELETE FROM compartment WHERE compartment = @c", of);
     }
 

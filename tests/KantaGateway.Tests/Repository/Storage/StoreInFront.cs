@@ -31,6 +31,10 @@ abstract class StoreInFront(ICompartmentStore real) : ICompartmentStore
 
     public ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel) => real.CountKeysAsync(version, cancel);
 
+    public ValueTask<IReadOnlyList<CountedRows>> CountRowsAsync(Pseudonym? after, int most, CancellationToken cancel) => real.CountRowsAsync(after, most, cancel);
+
+    public ValueTask<long> CountStraysAsync(CancellationToken cancel) => real.CountStraysAsync(cancel);
+
     public virtual ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => real.ReplaceKeysAsync(keys, cancel);
 
     public virtual ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => real.EraseAsync(compartment, cancel);
