@@ -79,11 +79,15 @@ static class KeyEndpoints
     private static async Task<IResult> GiveAsync(HttpContext http, KeyOperation operation, string name, Grant grant, KeyCustody custody, KeyMetrics metrics, Func<Task<(IResult? Answer, byte[]? Key)>> make)
     {
         byte[]? key = null;
-        var (request, isGiven) = (custody.RequestOf(grant), false);
-        if (!custody.TryTake(request))
-            return Refuse(metrics, name, 409, "A key has been given out for this grant, and none is twice.");
+        var request = custody.RequestOf(grant);
+        var (isTaken, isGiven) = (custody.TryTake(request), false);
         try
         {
+            if (!isTaken)
+            {
+                await custody.RecordAsync(operation, request, 409).ConfigureAwait(false);
+                return Refuse(metrics, name, 409, "A key has been given out for this grant, and none is twice.");
+            }
             if (custody.Spend(request) is { } exceeded)
             {
                 await custody.RecordAsync(operation, request, 429).ConfigureAwait(false);
@@ -112,7 +116,7 @@ static class KeyEndpoints
         }
         finally
         {
-            if (!isGiven)
+            if (isTaken && !isGiven)
                 custody.PutBack(request);
         }
     }

@@ -12,7 +12,7 @@ readonly record struct KeyRequest(Digest Grant, Digest Requester, Digest Person,
 /// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
 sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased)
 {
-    private readonly SpentGrants _spent = new();
+    private readonly SpentGrants _spent = new(time);
 
     /// <summary>Reads back what a former process gave out, and destroyed.</summary>
     /// <exception cref="InvalidOperationException">What says whose keys are destroyed is not as it was left; says what to do.</exception>
@@ -20,12 +20,12 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     {
         erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
         var now = time.GetUtcNow();
-        foreach (var record in CustodyLog.ReadSince(folder, now - (budgets.Longest > Grant.MaxLifetime ? budgets.Longest : Grant.MaxLifetime)))
+        foreach (var record in CustodyLog.ReadSince(folder, now - (budgets.Longest > SpentGrants.Kept ? budgets.Longest : SpentGrants.Kept)))
             if (record is { Status: 200 or 410, Operation: KeyOperation.Create or KeyOperation.Unwrap })
             {
                 budgets.Restore(record.Requester, record.Person, record.At, now);
-                if (record.Status == 200 && now - record.At <= Grant.MaxLifetime)
-                    _spent.TryTake(record.Grant, now);
+                if (record.Status == 200 && now - record.At <= SpentGrants.Kept)
+                    _spent.TryTake(record.Grant);
             }
     }
 
@@ -35,7 +35,7 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
 
     /// <summary>Takes the request's grant, once; <see cref="PutBack"/> where no key leaves for it.</summary>
     /// <returns>False: a key has left for it.</returns>
-    public bool TryTake(KeyRequest request) => _spent.TryTake(request.Grant, time.GetUtcNow());
+    public bool TryTake(KeyRequest request) => _spent.TryTake(request.Grant);
 
     /// <inheritdoc cref="SpentGrants.PutBack"/>
     public void PutBack(KeyRequest request) => _spent.PutBack(request.Grant);

@@ -14,6 +14,8 @@ namespace KantaGateway.Repository.Compartments;
 sealed class OpenedCompartments : IDisposable
 {
     private readonly ConcurrentDictionary<Pseudonym, OpenedCompartment> _opened = new();
+    private static readonly TimeSpan LongestKeep = TimeSpan.FromSeconds(1);
+
     private readonly KnownHeads _heads = new(100_000);
     private readonly SemaphoreSlim[] _opening = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1, 1))];
     private readonly ICompartmentStore _store;
@@ -128,7 +130,9 @@ sealed class OpenedCompartments : IDisposable
     public async ValueTask KeepAsync(Pseudonym compartment, ReadOnlyMemory<byte> key)
     {
         var opening = OpeningOf(compartment);
-        await opening.WaitAsync().ConfigureAwait(false);
+        // What is stored is answered soon: others may be waiting here for a key service that is silent.
+        if (!await opening.WaitAsync(LongestKeep).ConfigureAwait(false))
+            return;
         try
         {
             if (TryLease(compartment) is { } meanwhile)

@@ -91,6 +91,9 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
     {
         try
         {
+            // It has been longer under way than a grant lives: another is asked for, and the content is there.
+            if (request.Held.Grant.Expires <= time.GetUtcNow() || request.Directory?.Grant.Expires <= time.GetUtcNow())
+                throw new GrantSpentException();
             return await changes.StoreContentAsync(request, content.Id, () => new Binary
             {
                 Id = content.Id,

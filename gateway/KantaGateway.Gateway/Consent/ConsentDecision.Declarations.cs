@@ -16,6 +16,8 @@ public static partial class ConsentDecision
             return Decision.Deny.Of(DenyReason.NoLegalBasis);
         if (interaction.Declares is not { } declaration)
             return Decision.Deny.Of(interaction.Objection);
+        if (declaration.IsSpeakerUnclear)
+            return Decision.Deny.Of(DenyReason.SpeakerUnclear);
         var isCustodian = requester.OnBehalfOf is { Kind: RepresentationKind.Custodian };
         // What names a place of care reads as recorded at its desk, which the person is not.
         if (declaration is AccessRecord || IsOfAccess(interaction, policy, declaration.Id) || declaration.ByCustodian != isCustodian || declaration.RecordedBy is not null)
@@ -43,6 +45,8 @@ public static partial class ConsentDecision
         // What is looked for on the way would be shown by whether it is found.
         if (interaction.Needs.Any(static need => need.Letter != 'c'))
             return Decision.Deny.Of(DenyReason.DeclarationByCriteria);
+        if (declaration is not AccessRecord && declaration.IsSpeakerUnclear)
+            return Decision.Deny.Of(DenyReason.SpeakerUnclear);
         if (NamesNoVisit(requester, interaction, policy, relationship, now))
             return Decision.Deny.Of(DenyReason.NoOpenServiceEvent);
         var organisation = requester.Organisation.ToString();

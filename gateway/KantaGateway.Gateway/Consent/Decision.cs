@@ -89,6 +89,9 @@ public enum DenyReason
     /// <summary>Another denial of the same target is in force in the place of the one to be withdrawn: the person would withdraw with it what they have not seen (§58).</summary>
     DeclaredSince,
 
+    /// <summary>Who declares or has signed it is named in a way that says of nobody who it is: whether it is a child's own word depends on that (§51).</summary>
+    SpeakerUnclear,
+
     /// <summary>A custodian may not set the child's denials, and nobody declares anything for who has died (§50; kanta.fi, acting on behalf of a minor).</summary>
     NotForCustodians,
 

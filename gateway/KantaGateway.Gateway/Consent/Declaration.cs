@@ -69,6 +69,9 @@ public abstract record Declaration
     /// </summary>
     public bool ByCustodian { get; init; }
 
+    /// <summary>It names somebody who declared or signed it and does not say who that is: neither the person, literally, nor a related person, nor who works in care.</summary>
+    public bool IsSpeakerUnclear { get; init; }
+
     /// <summary>A signed form stands behind it: Consent.source, or Consent.verification of the person.</summary>
     public bool IsSigned { get; init; }
 

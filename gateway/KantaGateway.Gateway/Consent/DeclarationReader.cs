@@ -56,6 +56,7 @@ public static class DeclarationReader
             Until = until,
             RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
             IsSigned = IsSigned(consent),
+            IsSpeakerUnclear = IsSpeakerUnclear(consent),
         };
         return new(declaration with { ByCustodian = IsByRepresentative(consent, declaration.MayOpen) }, default);
     }
@@ -218,16 +219,28 @@ public static class DeclarationReader
     private static bool IsForm(string? reference) => reference is not null && Forms.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
 
     /// <summary>Whether somebody declared it, or signed it, in the person's place (R4 Consent.performer, Consent.verification, Reference.type).</summary>
-    /// <remarks>A related person; and where it may open something each that is neither the person nor who works in care. Where it closes, the word of somebody who is not named is the person's own (law 3).</remarks>
+    /// <remarks>
+    /// A related person; and where it may open something each that is neither the person nor who works in care. What closes, and the person takes part in, is the person's own word, and so is
+    /// that of somebody who is not named (law 3).
+    /// </remarks>
     private static bool IsByRepresentative(JsonElement consent, bool mayOpen)
     {
+        var speakers = Items(consent, "performer").Select(by => TypeOf(consent, by)).Where(static type => !WorksInCare(type)).ToList();
         var signatures = Items(consent, "verification").ToList();
-        return Items(consent, "performer").Any(by => TypeOf(consent, by) is not (Declarations.PersonType or "Practitioner" or "PractitionerRole" or "Organization") and var type && IsAnothers(type))
-            || (signatures.Exists(its => SignerOf(consent, its) is { } type and not Declarations.PersonType && IsAnothers(type))
-                && !signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType));
+        var hasSigned = signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType);
+        if (!mayOpen && (hasSigned || speakers.Contains(Declarations.PersonType)))
+            return false;
+        return speakers.Exists(IsAnothers) || (!hasSigned && signatures.Exists(its => SignerOf(consent, its) is { } type && IsAnothers(type)));
 
-        bool IsAnothers(string type) => mayOpen || type == Declarations.CustodianType;
+        bool IsAnothers(string type) => mayOpen ? type != Declarations.PersonType : type == Declarations.CustodianType;
     }
+
+    /// <summary>Whether somebody is named as who declared or signed it of whom it does not say who that is.</summary>
+    private static bool IsSpeakerUnclear(JsonElement consent) =>
+        Items(consent, "performer").Any(by => TypeOf(consent, by) is not (Declarations.PersonType or Declarations.CustodianType) and var type && !WorksInCare(type))
+        || Items(consent, "verification").Any(its => SignerOf(consent, its) is not (null or Declarations.PersonType or Declarations.CustodianType));
+
+    private static bool WorksInCare(string type) => type is "Practitioner" or "PractitionerRole" or "Organization";
 
     /// <summary>Whom a verification is of, see <see cref="TypeOf"/>; null: it names nobody.</summary>
     private static string? SignerOf(JsonElement consent, JsonElement verification) => TryGet(verification, "verifiedWith", out var signer) ? TypeOf(consent, signer) : null;
@@ -260,9 +273,9 @@ public static class DeclarationReader
         if (TryGet(consent, "sourceReference", out var source) && IsForm(Text(source, "reference")))
             return true;
         foreach (var verification in Items(consent, "verification"))
-            // By a reference, which is followed: a kind alone signs nothing.
+            // By a reference that is followed: a kind alone signs nothing, nor somebody who is described in the Consent.
             if (IsAsked(verification) && SignerOf(consent, verification) is Declarations.PersonType or Declarations.CustodianType
-                && TryGet(verification, "verifiedWith", out var signer) && Text(signer, "reference") is not null)
+                && TryGet(verification, "verifiedWith", out var signer) && Text(signer, "reference") is { } reference && !reference.StartsWith('#'))
                 return true;
         return false;
     }

@@ -186,8 +186,14 @@ public static class Declarations
         var withdrawn = JsonObject.Create(consent)!;
         withdrawn.Remove("meta");
         withdrawn.Remove("text");
-        // Of what it withdraws.
+        // Of what it withdraws, and whoever is described for that alone.
         withdrawn.Remove("verification");
+        if (withdrawn["contained"] is { } contained)
+        {
+            withdrawn.Remove("contained");
+            if (withdrawn.ToJsonString().Contains("\"#", StringComparison.Ordinal))
+                withdrawn["contained"] = contained;
+        }
         withdrawn["status"] = "inactive";
         if (of is not null)
             withdrawn["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + of };

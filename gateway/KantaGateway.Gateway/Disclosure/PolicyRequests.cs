@@ -26,9 +26,11 @@ public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
         try
         {
             var response = await SendAsync(anew: false);
-            using var first = response;
-            if (response.Headers.Contains(InternalHeaders.GrantSpent))
+            for (var again = 0; again < 2 && response.Headers.Contains(InternalHeaders.GrantSpent); again++)
+            {
+                response.Dispose();
                 response = await SendAsync(anew: true);
+            }
             using var answered = response;
             if (response.StatusCode == HttpStatusCode.TooManyRequests)
                 throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));

@@ -128,6 +128,58 @@ public class DeclarationsTests
         static DateTimeOffset? At(string? text) => text is null ? null : DateTimeOffset.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
     }
 
+    /// <summary>§51, law 3: what closes, and the person has part in, is the person's own, whoever else stands on the form.</summary>
+    [Theory]
+    [InlineData("""{"performer":[{"reference":"Patient/$"},{"reference":"RelatedPerson/1"}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}],"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"Patient/$"}],"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}],"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"}}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"#m"}],"contained":[{"resourceType":"RelatedPerson","id":"m"}]}""", true)]
+    [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", true)]
+    [InlineData("""{"performer":[{"display":"Helmi Koe"}]}""", false)]
+    [InlineData("{}", false)]
+    public void What_the_person_withdraws_with_others_is_the_persons(string parts, bool isAnothers)
+    {
+        var consent = CaseOf("permission");
+        consent["status"] = "inactive";
+        consent.Remove("performer");
+        foreach (var (name, value) in JsonNode.Parse(parts.Replace("Patient/$", "Patient/" + PatientId, StringComparison.Ordinal))!.AsObject())
+            consent[name] = value!.DeepClone();
+        Assert.Equal(isAnothers, Read(consent).Declaration!.ByCustodian);
+    }
+
+    [Theory]
+    [InlineData("""{"performer":[{"display":"Helmi Koe"}]}""", true)]
+    [InlineData("""{"performer":[{"type":"Patient","identifier":{"value":"1"}}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"Patient/$"},{"reference":"https://vanha.example/RelatedPerson/1"}]}""", true)]
+    [InlineData("""{"performer":[{"type":"http://hl7.org/fhir/StructureDefinition/RelatedPerson"}]}""", true)]
+    [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"display":"Helmi Koe"}}]}""", true)]
+    [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"Practitioner/1"}}]}""", true)]
+    [InlineData("""{"verification":[{"verified":false}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"Patient/$"},{"reference":"RelatedPerson/1"},{"type":"RelatedPerson"},{"type":"Organization"},{"reference":"PractitionerRole/1"},{"reference":"Practitioner/1"}]}""", false)]
+    [InlineData("{}", false)]
+    public void Who_speaks_is_said_or_is_unclear(string parts, bool isUnclear)
+    {
+        var consent = CaseOf("permission");
+        foreach (var (name, value) in JsonNode.Parse(parts.Replace("Patient/$", "Patient/" + PatientId, StringComparison.Ordinal))!.AsObject())
+            consent[name] = value!.DeepClone();
+        Assert.Equal(isUnclear, Read(consent).Declaration!.IsSpeakerUnclear);
+    }
+
+    [Theory]
+    [InlineData("Patient/$", false)]
+    [InlineData("#w", true)]
+    public void What_is_described_for_the_signature_alone_goes_with_it(string performer, bool isKept)
+    {
+        var stored = CaseOf("permission");
+        stored["contained"] = JsonNode.Parse("""[{"resourceType":"RelatedPerson","id":"w"}]""");
+        stored["verification"] = JsonNode.Parse("""[{"verified":true,"verifiedWith":{"reference":"#w"}}]""");
+        stored["performer"] = new JsonArray(new JsonObject { ["reference"] = performer });
+        using var document = JsonDocument.Parse(stored.ToJsonString());
+        Assert.Equal(isKept, JsonNode.Parse(Declarations.Withdrawn(document.RootElement))!.AsObject().ContainsKey("contained"));
+    }
+
     /// <summary>§51: a form says by whom it is: whom it names, or who alone signed it.</summary>
     [Theory]
     [InlineData("""{"performer":[{"reference":"Patient/$"}]}""", false)]
@@ -185,6 +237,7 @@ public class DeclarationsTests
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]""", true)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"Practitioner/1"},"verificationDate":"2026-11-25"}]""", false)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"type":"RelatedPerson","display":"Helmi Koe"},"verificationDate":"2026-11-25"}]""", false)]
+    [InlineData("/verification", """[{"verified":true,"verifiedWith":{"reference":"#m"},"verificationDate":"2026-11-25"}]""", false)]
     [InlineData("/verification", """[{"verified":false,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"},{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]""", true)]
     [InlineData("/verification", """[{"verified":true,"verificationDate":"2026-11-25"}]""", false)]
     [InlineData("/verification", """[{"verified":true,"verifiedWith":{"display":"Aino"},"verificationDate":"2026-11-25"}]""", false)]

@@ -163,6 +163,22 @@ public class DeskDeclarationsTests
             Assert.IsType<Decision.Permit>(Decide("system", closing));
     }
 
+    /// <summary>§51: whose word it is decides what it may do, so it is said; an emergency waits for nobody's spelling.</summary>
+    [Fact]
+    public void Who_declares_is_said_at_a_desk_and_by_an_app()
+    {
+        var denial = new DisclosureDenial { At = Now, RecordedBy = Own, IsSigned = true, Target = new DenialTarget.All() };
+        foreach (var said in new Declaration[] { Permit, Permit with { IsActive = false }, denial, denial with { IsActive = false } })
+        {
+            Assert.Equal(DenyReason.SpeakerUnclear, Reason("system", said with { IsSpeakerUnclear = true }));
+            Assert.Equal(DenyReason.SpeakerUnclear, Reason("professional", said with { IsSpeakerUnclear = true }));
+            Assert.IsType<Decision.Permit>(Decide("system", said));
+            var own = said with { RecordedBy = null };
+            Assert.IsType<Decision.Permit>(Decide("citizen", own));
+            Assert.Equal(DenyReason.SpeakerUnclear, Reason("citizen", own with { IsSpeakerUnclear = true }));
+        }
+    }
+
     /// <summary>§50, §51: a desk takes from a custodian what the portal takes, and not more.</summary>
     [Fact]
     public void A_custodian_declares_no_more_at_a_desk_than_in_the_portal()

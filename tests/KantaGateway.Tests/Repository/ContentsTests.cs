@@ -3,6 +3,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository.Interactions;
 using KantaGateway.Tests.Repository.Storage;
 using Microsoft.Data.Sqlite;
@@ -286,6 +287,26 @@ public sealed class ContentsTests : IAsyncLifetime
         await slow.Writer.CompleteAsync();
         (await sending).Is(HttpStatusCode.RequestEntityTooLarge);
         Assert.Equal(0, Count());
+    }
+
+    /// <summary>What is large takes longer than any grant lives: the gateway is asked for another, and need not send it again.</summary>
+    [Fact]
+    public async Task A_content_that_is_longer_under_way_than_its_grant_lives_is_stored_under_the_next()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        await using var world = await RepositoryWorld.StartAsync(configure: builder => StoreInFront.Put(builder, real => new WatchedParts(real, _watch)), time: time);
+        var clinic = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        await clinic.StoreAsync(Some.Patient());
+        var (slow, context) = (new Pipe(Unbounded), ("X-Security-Context", "Patient/" + clinic.PatientId));
+        await slow.Writer.WriteAsync(new byte[600_000]);
+        var sending = world.SendStreamAsync(clinic.Grant, slow.Reader.AsStream(), "text/plain", context);
+        await _watch.Stored.Reader.ReadAsync(Limit);
+        time.Advance(TimeSpan.FromSeconds(90));
+        await slow.Writer.CompleteAsync();
+        var spent = (await sending).Is(HttpStatusCode.PreconditionFailed);
+        Assert.Equal("1", spent.Headers[InternalHeaders.GrantSpent]);
+        var later = clinic.Grant with { Expires = time.GetUtcNow().AddSeconds(50) };
+        (await world.SendStreamAsync(later, Stream.Null, "text/plain", context, (InternalHeaders.ArrivedContent, spent.Headers[InternalHeaders.ArrivedContent]))).Is(HttpStatusCode.Created);
     }
 
     [Fact]
