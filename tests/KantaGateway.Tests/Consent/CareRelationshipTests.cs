@@ -91,6 +91,27 @@ public class CareRelationshipTests
         Assert.Equal([true, false], new[] { over - Tick, over }.Select(at => Proves(booked, at)));
     }
 
+    /// <summary>Stale is a visit alone that goes on by its own words and that nobody has written for so long: neither one that has not begun nor a booking.</summary>
+    [Fact]
+    public void Only_a_visit_that_goes_on_unwritten_is_stale()
+    {
+        var visit = new ServiceEvent("1.2.3", Own, "in-progress", Now.AddDays(-31), null) { StoredAt = Now.AddDays(-30) };
+        Assert.True(IsStale(visit));
+        // Whatever else bears its number, and is no visit that goes on.
+        foreach (var over in new[]
+        {
+            visit with { StoredAt = Now.AddDays(-30) + Tick }, visit with { Start = Now + Tick }, visit with { End = Now }, visit with { Status = "finished" }, visit with { Status = "planned" }, visit with { Controller = "1.2.4" },
+            Booking("booked", Now.AddDays(-40), Now.AddDays(-39)) with { Oid = "1.2.3", StoredAt = Now.AddDays(-50) }, visit with { Oid = "1.2.30" },
+        })
+            Assert.False(IsStale(over));
+        Assert.True(IsStale(visit with { Start = Now }));
+        // Two that bear one number are as stale as one; where one of them is open the visit is.
+        Assert.True(IsStale(visit, visit));
+        Assert.False(IsStale(visit, visit with { StoredAt = Now }));
+
+        static bool IsStale(params ServiceEvent[] events) => PolicySnapshot.Compile(1, [], events).IsStale(Own, "1.2.3", Now);
+    }
+
     /// <summary>What is stated but cannot be read comes as the earliest time: it is over.</summary>
     [Fact]
     public void Times_at_the_ends_of_the_calendar_open_nothing_by_overflow()
