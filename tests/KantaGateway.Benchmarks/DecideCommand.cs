@@ -49,6 +49,7 @@ static class DecideCommand
                         new("one decision, ns", results[nameof(Decisions.Permitted)].Nanoseconds, 1000, AtLeast: false),
                         new("the same of occupational care, ns", results[nameof(Decisions.OccupationalCare)].Nanoseconds, 1000, AtLeast: false),
                         new("bytes allocated by it", results[nameof(Decisions.Permitted)].Bytes, 0, AtLeast: false),
+                        new("bytes allocated by that of occupational care", results[nameof(Decisions.OccupationalCare)].Bytes, 0, AtLeast: false),
                         new("compiling the policy, µs", results[nameof(Decisions.Compile)].Nanoseconds / 1000, 50, AtLeast: false),
                     ], []).PublishAsync(parsed.GetRequiredValue(json), cancel);
             }

@@ -10,12 +10,12 @@ namespace KantaGateway.Benchmarks;
 /// </summary>
 static class ServeCommand
 {
-    public const string Name = "serve", Product = "product", Unidentified = "unidentified", Reference = "reference", Generator = "generator", Ready = "ready";
+    public const string Name = "serve", Product = "product", Unidentified = "unidentified", Reference = "reference", Keys = "keys", Generator = "generator", Ready = "ready";
 
     public static Command Create()
     {
-        var what = new Argument<string>("WHAT") { Description = $"{Product}, {Unidentified}, {Reference} or {Generator}" };
-        what.AcceptOnlyFromAmong(Product, Unidentified, Reference, Generator);
+        var what = new Argument<string>("WHAT") { Description = $"{Product}, {Unidentified}, {Reference}, {Keys} or {Generator}" };
+        what.AcceptOnlyFromAmong(Product, Unidentified, Reference, Keys, Generator);
         var data = new Option<string>("--data") { Required = true };
         var port = new Option<int>("--port") { Required = true };
         var command = new Command(Name, "Used by the benchmark itself: one server process") { what, data, port };
@@ -30,7 +30,7 @@ static class ServeCommand
             }
             var folder = parsed.GetRequiredValue(data);
             var ports = new Ports(parsed.GetRequiredValue(port));
-            await using var server = parsed.GetValue(what) is Product or Unidentified
+            await using var server = parsed.GetValue(what) == Keys ? await KeysCommand.ServeAsync(folder, ports) : parsed.GetValue(what) is Product or Unidentified
                 ? await DevHost.StartAsync(new DevHostOptions
                 {
                     Port = ports.Gateway,

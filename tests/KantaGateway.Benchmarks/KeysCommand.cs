@@ -1,0 +1,145 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Text.Json;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Keys;
+
+namespace KantaGateway.Benchmarks;
+
+/// <summary><c>keys</c>: unwraps per second of a key service over a key file, each with a grant of its own, recorded on disk before the key leaves.</summary>
+static class KeysCommand
+{
+    private const int People = 1_000, Verifications = 20_000;
+
+    /// <summary>Grants live a minute: what is signed for a load is used up within it.</summary>
+    private const double LongestLoad = 30;
+
+    public static Command Create()
+    {
+        var unwraps = new Option<int>("--unwraps") { Description = "Unwraps of one load", DefaultValueFactory = _ => 150_000 };
+        var rounds = new Option<int>("--rounds") { Description = "Loads; the one with the median rate counts", DefaultValueFactory = _ => 5 };
+        var connections = new Option<int>("--connections") { Description = "Connections at once", DefaultValueFactory = _ => 64 };
+        var json = new Option<string>("--json") { Description = "Where the results go", DefaultValueFactory = _ => Place.Measured("keys.json") };
+        var place = new Place();
+        var command = new Command("keys", "Unwraps per second of the key service") { unwraps, rounds, connections, json, place.Port };
+        command.SetAction(async (parsed, cancel) =>
+        {
+            Place.RequireRelease();
+            var folder = Directory.CreateTempSubdirectory("kanta-keys").FullName;
+            try
+            {
+                var ports = new Ports(parsed.GetValue(place.Port));
+                using var gateway = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+                var signer = new GrantSigner(gateway, TimeProvider.System);
+                await File.WriteAllTextAsync(Path.Combine(folder, "gateway.pem"), gateway.ExportSubjectPublicKeyInfoPem(), cancel);
+                await using var server = await ServerProcess.StartAsync(ServeCommand.Keys, folder, ports, cancel);
+                await using var generator = await ServerProcess.StartAsync(ServeCommand.Generator, "", ports, cancel);
+                var bodies = await MakeAsync(signer, ports, cancel);
+                var file = PrivateFile.Write(Path.Combine(folder, "load.bin"), []);
+                var measured = new List<Measurement>();
+                var (most, at) = (Math.Clamp(parsed.GetValue(unwraps), 1_000, 500_000), parsed.GetValue(connections));
+                // The first two only warm it up.
+                for (var round = -1; round <= Math.Clamp(parsed.GetValue(rounds), 1, 20); round++)
+                {
+                    Save(file, signer, bodies, most);
+                    var one = await TakeAsync(server, generator, new(file, 0, ports.Base, "Host: localhost\r\n", null, "", at, LongestLoad, most), cancel);
+                    Place.Say(string.Create(CultureInfo.InvariantCulture, $"round {round}: {one.RequestsPerSecond:0} /s, p99 {one.P99:0.0} ms, {one.ServerCpu:0} µs of the server each, others {one.OtherShare:0.00} cores"));
+                    if (round > 0)
+                        measured.Add(one);
+                }
+                var median = Measurement.MedianOf(measured);
+                var verification = VerificationOf(gateway);
+                return await new Report("keys", DateTimeOffset.UtcNow, Place.Repeat(parsed), Machine.Describe(folder),
+                    string.Create(CultureInfo.InvariantCulture, $"HTTP/1.1 over loopback without TLS. {People:N0} people, {most:N0} unwraps a load, {measured.Count} loads, the median of them. Each grant is new, and used once."),
+                    [
+                        new(string.Create(CultureInfo.InvariantCulture, $"unwrap, key file, {at} connections"), Measurement.Columns, [median.Row(null)]),
+                        new("for one unwrap", ["µs", "of the server's"],
+                        [
+                            ["processor time of the server", Measurement.Number(median.ServerCpu, "0.0"), "1"],
+                            ["one ES256 verification, the reference", Measurement.Number(verification, "0.0"), Measurement.Number(verification / median.ServerCpu, "0.00")],
+                        ]),
+                    ],
+                    [new("unwraps per second, the load generator on the same cores", median.RequestsPerSecond, 20_000)], measured).PublishAsync(parsed.GetRequiredValue(json), cancel);
+            }
+            finally
+            {
+                Directory.Delete(folder, true);
+            }
+        });
+        return command;
+    }
+
+    /// <summary>People with a data key each.</summary>
+    /// <returns>Of each the body that asks for it.</returns>
+    private static async Task<(Pseudonym Person, byte[] Body)[]> MakeAsync(GrantSigner signer, Ports ports, CancellationToken cancel)
+    {
+        using var http = new HttpClient { BaseAddress = new($"http://127.0.0.1:{ports.Base}") };
+        var made = new (Pseudonym, byte[])[People];
+        for (var i = 0; i < People; i++)
+        {
+            var person = Pseudonym.Read(RandomNumberGenerator.GetBytes(Pseudonym.Size));
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/keys/create") { Content = JsonContent.Create(new { }) };
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", Sign(signer, person, GrantUse.Write));
+            using var answer = await http.SendAsync(request, cancel);
+            answer.EnsureSuccessStatusCode();
+            var wrapped = (await answer.Content.ReadFromJsonAsync<JsonElement>(cancel)).GetProperty("wrapped").GetBytesFromBase64();
+            made[i] = (person, JsonSerializer.SerializeToUtf8Bytes(new { wrapped }));
+        }
+        return made;
+    }
+
+    private static void Save(string file, GrantSigner signer, (Pseudonym Person, byte[] Body)[] bodies, int count)
+    {
+        var requests = new LoadRequest[count];
+        Parallel.For(0, count, i => requests[i] = new("POST", "/v1/keys/unwrap", bodies[i % bodies.Length].Body, "application/json", "Authorization: Bearer " + Sign(signer, bodies[i % bodies.Length].Person, GrantUse.Read)));
+        LoadGenerator.Save(file, requests);
+    }
+
+    private static string Sign(GrantSigner signer, Pseudonym person, GrantUse use) => signer.Sign(new Grant
+    {
+        Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = person, Scope = new() { Breadth = Breadth.OwnRegister, Controller = "1.2.246.10.99000011" }, Caller = "aurora",
+        PurposeOfUse = "TREAT", Expires = DateTimeOffset.UtcNow + Grant.MaxLifetime - TimeSpan.FromSeconds(1),
+    });
+
+    private static async Task<Measurement> TakeAsync(ServerProcess server, ServerProcess generator, Load load, CancellationToken cancel)
+    {
+        var (cpuBefore, toolBefore, machineBefore) = (server.Cpu, generator.Cpu, MachineTime.Now());
+        var result = await generator.AskAsync<LoadResult>(JsonSerializer.Serialize(load), cancel);
+        var (cpu, tool, machine) = (server.Cpu - cpuBefore, generator.Cpu - toolBefore, MachineTime.Now());
+        if (result.Failures > 0 || result.Requests == 0)
+            throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{result.Failures} of {result.Requests} unwraps failed, so these are no numbers. The first: {result.FirstFailure}"));
+        var others = machine.Busy - machineBefore.Busy - tool - (machine.Own - machineBefore.Own) - cpu;
+        return new("unwrap", "key service, key file", false, load.Connections, result.Requests, result.Requests / result.Seconds, result.P50, result.P95, result.P99, result.Max,
+            cpu.TotalMicroseconds / result.Requests, cpu.TotalSeconds / result.Seconds, tool.TotalSeconds / result.Seconds, Math.Max(0, others.TotalSeconds / result.Seconds), null);
+    }
+
+    /// <returns>Microseconds of one.</returns>
+    private static double VerificationOf(ECDsa key)
+    {
+        var hash = RandomNumberGenerator.GetBytes(32);
+        var signature = key.SignHash(hash);
+        for (var i = 0; i < Verifications / 10; i++)
+            key.VerifyHash(hash, signature);
+        var begin = Stopwatch.GetTimestamp();
+        for (var i = 0; i < Verifications; i++)
+            if (!key.VerifyHash(hash, signature))
+                throw new BenchmarkException("A signature does not verify.");
+        return Stopwatch.GetElapsedTime(begin).TotalMicroseconds / Verifications;
+    }
+
+    /// <summary>The key service over a folder of its own.</summary>
+    public static async Task<IAsyncDisposable> ServeAsync(string folder, Ports ports)
+    {
+        var app = KeysHost.Build(new()
+        {
+            Listen = $"http://127.0.0.1:{ports.Base}", KeyFile = Path.Combine(folder, "keys.json"), GatewayKeyFile = Path.Combine(folder, "gateway.pem"),
+            CustodyFolder = Path.Combine(folder, "custody"), CreateStores = true,
+        }, static builder => builder.Logging.ClearProviders());
+        await app.StartAsync();
+        return app;
+    }
+}
