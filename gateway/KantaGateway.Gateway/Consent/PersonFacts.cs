@@ -113,11 +113,11 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// <summary>Until when a child counts as not able to decide where nothing is recorded (§34): midnight in Finland; null where the birth date is not known.</summary>
     public DateTimeOffset? TwelfthBirthday => BirthDate is { } born ? Birthday(born, AbleFrom) : null;
 
-    /// <summary>Of how many controllers records are.</summary>
-    private static int Voices(IEnumerable<PersonFacts> records) => records.GroupBy(static record => record.Controller).Sum(static its => its.Key is null ? its.Count() : 1);
-
     /// <summary>The same by the earliest birth date that anybody states.</summary>
     internal DateTimeOffset? EarliestTwelfthBirthday => FirstBirth is { } born ? Birthday(born, AbleFrom) : null;
+
+    /// <summary>Of how many controllers records are.</summary>
+    private static int Voices(IEnumerable<PersonFacts> records) => records.GroupBy(static record => record.Controller).Sum(static its => its.Key is null ? its.Count() : 1);
 
     /// <summary>Whether two records may be of one birth.</summary>
     private bool IsBornWith(PersonFacts other) => BirthDate <= other.BornBy && other.BirthDate <= BornBy;
