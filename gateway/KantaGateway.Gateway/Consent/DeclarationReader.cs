@@ -56,9 +56,8 @@ public static class DeclarationReader
             Until = until,
             RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
             IsSigned = IsSigned(consent),
-            IsSpeakerUnclear = IsSpeakerUnclear(consent),
         };
-        return new(declaration with { ByCustodian = IsByRepresentative(consent, declaration.MayOpen) }, default);
+        return new(declaration with { ByCustodian = IsByRepresentative(consent, declaration.MayOpen), IsSpeakerUnclear = IsSpeakerUnclear(consent, declaration) }, default);
     }
 
     private static bool Names(JsonElement consent, ReadOnlySpan<string> patient) =>
@@ -227,18 +226,21 @@ public static class DeclarationReader
     {
         var speakers = Items(consent, "performer").Select(by => TypeOf(consent, by)).Where(static type => !WorksInCare(type)).ToList();
         var signatures = Items(consent, "verification").ToList();
-        var hasSigned = signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType);
-        if (!mayOpen && (hasSigned || speakers.Contains(Declarations.PersonType)))
-            return false;
-        return speakers.Exists(IsAnothers) || (!hasSigned && signatures.Exists(its => SignerOf(consent, its) is { } type && IsAnothers(type)));
-
-        bool IsAnothers(string type) => mayOpen ? type != Declarations.PersonType : type == Declarations.CustodianType;
+        if (!mayOpen)
+            return !speakers.Contains(Declarations.PersonType) && !signatures.Exists(its => SignerOf(consent, its) == Declarations.PersonType && !IsRefused(its))
+                && (speakers.Contains(Declarations.CustodianType) || signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.CustodianType));
+        return speakers.Exists(static type => type != Declarations.PersonType)
+            || (signatures.Exists(its => SignerOf(consent, its) is not (null or Declarations.PersonType)) && !signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType));
     }
 
     /// <summary>Whether somebody is named as who declared or signed it of whom it does not say who that is.</summary>
-    private static bool IsSpeakerUnclear(JsonElement consent) =>
+    /// <remarks>A desk that takes a denial back, or in part, says whose word that is: it is the child's alone (§51).</remarks>
+    private static bool IsSpeakerUnclear(JsonElement consent, Declaration declaration) =>
         Items(consent, "performer").Any(by => TypeOf(consent, by) is not (Declarations.PersonType or Declarations.CustodianType) and var type && !WorksInCare(type))
-        || Items(consent, "verification").Any(its => SignerOf(consent, its) is not (null or Declarations.PersonType or Declarations.CustodianType));
+        || Items(consent, "verification").Any(its => SignerOf(consent, its) is not (null or Declarations.PersonType or Declarations.CustodianType))
+        || (declaration is DisclosureDenial { MayOpen: true, RecordedBy: not null }
+            && !Items(consent, "performer").Any(by => TypeOf(consent, by) is Declarations.PersonType or Declarations.CustodianType)
+            && !Items(consent, "verification").Any(its => IsAsked(its) && SignerOf(consent, its) is Declarations.PersonType or Declarations.CustodianType));
 
     private static bool WorksInCare(string type) => type is "Practitioner" or "PractitionerRole" or "Organization";
 
@@ -249,6 +251,8 @@ public static class DeclarationReader
     private static bool IsAsked(JsonElement verification) =>
         TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && Text(verification, "verificationDate") is not null;
 
+    private static bool IsRefused(JsonElement verification) => TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.False;
+
     /// <summary>What somebody is that a Consent names: a Patient where it is, literally, the one whose it is; empty where it is another or does not say.</summary>
     private static string TypeOf(JsonElement consent, JsonElement by)
     {
@@ -257,6 +261,8 @@ public static class DeclarationReader
             return Declarations.PersonType;
         var type = reference is null ? Text(by, "type")
             : reference is ['#', .. var id] ? Items(consent, "contained").Where(its => Text(its, "id") == id).Select(static its => Text(its, "resourceType")).FirstOrDefault()
+            // Of another server's address who works in care is known by what it says, and nobody else.
+            : reference.Contains("://", StringComparison.Ordinal) ? new[] { Text(by, "type"), reference.Split('/')[^2] }.FirstOrDefault(static its => its is not null && WorksInCare(its))
             : reference.IndexOf('/', StringComparison.Ordinal) is var end and > 0 ? reference[..end] : null;
         return type is null or Declarations.PersonType ? "" : type;
     }

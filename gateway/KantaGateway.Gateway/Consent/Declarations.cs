@@ -172,8 +172,7 @@ public static class Declarations
     public static byte[] Printable(byte[] consent, string xhtml, string? custodian = null)
     {
         var printable = JsonNode.Parse(consent)!.AsObject();
-        printable["performer"] = new JsonArray(custodian is null ? new JsonObject { ["reference"] = (string?)printable["patient"]?["reference"] }
-            : new JsonObject { ["type"] = CustodianType, ["display"] = custodian });
+        printable["performer"] = new JsonArray(custodian is null ? PersonOf(printable) : new JsonObject { ["type"] = CustodianType, ["display"] = custodian });
         printable["text"] = new JsonObject { ["status"] = "generated", ["div"] = xhtml };
         return Bytes(printable);
     }
@@ -186,12 +185,15 @@ public static class Declarations
         var withdrawn = JsonObject.Create(consent)!;
         withdrawn.Remove("meta");
         withdrawn.Remove("text");
-        // Of what it withdraws, and whoever is described for that alone.
+        // The person does; who declared and signed what it withdraws goes, and whoever is described for that alone.
+        withdrawn["performer"] = new JsonArray(PersonOf(withdrawn));
         withdrawn.Remove("verification");
-        if (withdrawn["contained"] is { } contained)
+        if (withdrawn["contained"] is JsonArray contained)
         {
             withdrawn.Remove("contained");
-            if (withdrawn.ToJsonString().Contains("\"#", StringComparison.Ordinal))
+            var rest = withdrawn.ToJsonString();
+            contained.RemoveAll(its => !rest.Contains($"\"#{(string?)its?["id"]}\"", StringComparison.Ordinal));
+            if (contained.Count > 0)
                 withdrawn["contained"] = contained;
         }
         withdrawn["status"] = "inactive";
@@ -199,6 +201,8 @@ public static class Declarations
             withdrawn["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + of };
         return Bytes(withdrawn);
     }
+
+    private static JsonObject PersonOf(JsonObject consent) => new() { ["reference"] = (string?)consent["patient"]?["reference"] };
 
     /// <inheritdoc cref="DeclarationReader.Read"/>
     public static Declaration? Read(JsonElement consent) => DeclarationReader.Read(consent).Declaration;

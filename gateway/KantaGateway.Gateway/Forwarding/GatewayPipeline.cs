@@ -162,6 +162,8 @@ public sealed class GatewayPipeline(
                     if (end == ForwardEnd.PolicyMoved)
                         policies.Forget(interaction.Compartment, policy);
                     isSpent |= end == ForwardEnd.GrantSpent;
+                    // A content may have been an hour under way.
+                    now = time.GetUtcNow();
                     context.Response.Clear();
                     // What has streamed by and come to nothing cannot be sent again from here.
                     if (content is { CanBeSent: false })

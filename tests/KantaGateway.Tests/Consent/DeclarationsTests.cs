@@ -133,7 +133,9 @@ public class DeclarationsTests
     [InlineData("""{"performer":[{"reference":"Patient/$"},{"reference":"RelatedPerson/1"}]}""", false)]
     [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}],"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]}""", false)]
     [InlineData("""{"performer":[{"reference":"Patient/$"}],"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", false)]
-    [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}],"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"}}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}],"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"}}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}],"verification":[{"verified":false,"verifiedWith":{"reference":"Patient/$"}}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"Practitioner/1"}],"verification":[{"verified":false,"verifiedWith":{"reference":"RelatedPerson/1"}}]}""", false)]
     [InlineData("""{"performer":[{"reference":"RelatedPerson/1"}]}""", true)]
     [InlineData("""{"performer":[{"reference":"#m"}],"contained":[{"resourceType":"RelatedPerson","id":"m"}]}""", true)]
     [InlineData("""{"verification":[{"verified":true,"verifiedWith":{"reference":"RelatedPerson/1"},"verificationDate":"2026-11-25"}]}""", true)]
@@ -159,6 +161,10 @@ public class DeclarationsTests
     [InlineData("""{"verification":[{"verified":false}]}""", false)]
     [InlineData("""{"performer":[{"reference":"Patient/$"},{"reference":"RelatedPerson/1"},{"type":"RelatedPerson"},{"type":"Organization"},{"reference":"PractitionerRole/1"},{"reference":"Practitioner/1"}]}""", false)]
     [InlineData("{}", false)]
+    [InlineData("""{"performer":[{"reference":"Patient/$"},{"reference":"https://klinikka.example/fhir/Practitioner/7"}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"https://klinikka.example/x/7","type":"Practitioner"}]}""", false)]
+    [InlineData("""{"performer":[{"reference":"https://klinikka.example/fhir/Patient/7","type":"Patient"}]}""", true)]
+    [InlineData("""{"performer":[{"reference":"https://7","type":"RelatedPerson"}]}""", true)]
     public void Who_speaks_is_said_or_is_unclear(string parts, bool isUnclear)
     {
         var consent = CaseOf("permission");
@@ -181,17 +187,43 @@ public class DeclarationsTests
         Assert.Equal(isSigned, Read(consent).Declaration!.IsSigned);
     }
 
+    /// <summary>§51: to take a denial back, or in part, a desk says whose word it is; a permission, and what closes, may be on a form that names nobody.</summary>
     [Theory]
-    [InlineData("Patient/$", false)]
-    [InlineData("#w", true)]
-    public void What_is_described_for_the_signature_alone_goes_with_it(string performer, bool isKept)
+    [InlineData("denial of all", "inactive", "{}", true)]
+    [InlineData("denial of all", "inactive", """{"performer":[{"reference":"Practitioner/1"}]}""", true)]
+    [InlineData("denial of all", "inactive", """{"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"}}]}""", true)]
+    [InlineData("denial of all", "inactive", """{"verification":[{"verified":true,"verifiedWith":{"reference":"Patient/$"},"verificationDate":"2026-11-25"}]}""", false)]
+    [InlineData("denial of all", "inactive", """{"performer":[{"reference":"Patient/$"}]}""", false)]
+    [InlineData("denial of all", "inactive", """{"performer":[{"type":"RelatedPerson"}]}""", false)]
+    [InlineData("denial of all", "active", "{}", false)]
+    [InlineData("permission", "active", "{}", false)]
+    [InlineData("permission", "inactive", "{}", false)]
+    public void A_desk_says_whose_word_takes_a_denial_back(string name, string status, string parts, bool isUnclear)
+    {
+        var consent = CaseOf(name);
+        consent.Remove("performer");
+        consent["status"] = status;
+        foreach (var (part, value) in JsonNode.Parse(parts.Replace("Patient/$", "Patient/" + PatientId, StringComparison.Ordinal))!.AsObject())
+            consent[part] = value!.DeepClone();
+        Assert.False(Read(consent).Declaration!.IsSpeakerUnclear);
+        consent["organization"] = JsonNode.Parse("""[{"type":"Organization","identifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.246.10.99000011"}}]""");
+        Assert.Equal(isUnclear, Read(consent).Declaration!.IsSpeakerUnclear);
+    }
+
+    [Theory]
+    [InlineData("Patient/$", 0)]
+    [InlineData("#w", 0)]
+    [InlineData("#q", 1)]
+    public void What_is_described_for_who_spoke_alone_goes_with_them(string reference, int kept)
     {
         var stored = CaseOf("permission");
-        stored["contained"] = JsonNode.Parse("""[{"resourceType":"RelatedPerson","id":"w"}]""");
+        stored["contained"] = JsonNode.Parse("""[{"resourceType":"RelatedPerson","id":"w"},{"resourceType":"QuestionnaireResponse","id":"q","status":"completed"}]""");
         stored["verification"] = JsonNode.Parse("""[{"verified":true,"verifiedWith":{"reference":"#w"}}]""");
-        stored["performer"] = new JsonArray(new JsonObject { ["reference"] = performer });
+        stored[reference == "#q" ? "sourceReference" : "performer"] = reference == "#q" ? new JsonObject { ["reference"] = reference } : new JsonArray(new JsonObject { ["reference"] = reference });
         using var document = JsonDocument.Parse(stored.ToJsonString());
-        Assert.Equal(isKept, JsonNode.Parse(Declarations.Withdrawn(document.RootElement))!.AsObject().ContainsKey("contained"));
+        var withdrawn = JsonNode.Parse(Declarations.Withdrawn(document.RootElement))!.AsObject();
+        Assert.Equal(kept, withdrawn["contained"]?.AsArray().Count ?? 0);
+        Assert.Equal(($"Patient/{PatientId}", false), ((string?)withdrawn["performer"]!.AsArray().Single()!["reference"], withdrawn.ContainsKey("verification")));
     }
 
     /// <summary>§51: a form says by whom it is: whom it names, or who alone signed it.</summary>

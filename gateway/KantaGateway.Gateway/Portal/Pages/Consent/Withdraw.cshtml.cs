@@ -43,7 +43,7 @@ internal sealed class WithdrawModel(OwnDeclarations declarations, DenialChoices 
         Effect = IsPermit ? "withdraw.permit.text" : state.Permission is null ? "withdraw.denial.text.nopermit" : "withdraw.denial.text.permit";
         try
         {
-            Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false, ByCustodian = false, RecordedBy = null }, cancel);
+            Preview = await sees.OfAsync(Citizen, declaration with { IsActive = false, ByCustodian = false, RecordedBy = null, IsSpeakerUnclear = false }, cancel);
         }
         catch (FaultException fault) when (fault.Fault.Kind == FaultKind.VersionConflict)
         {
