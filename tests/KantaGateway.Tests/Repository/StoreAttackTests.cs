@@ -344,10 +344,12 @@ public abstract class StoreAttackTests : IAsyncLifetime
     /// <summary>The operators have been told since this was last asked, and nothing of whom.</summary>
     private void IsAlarm()
     {
-        var alarm = Assert.Single(_log.GetSnapshot(clear: true), record => record.Level == LogLevel.Critical);
-        Assert.Contains("test-1", alarm.Message);
-        foreach (var secret in new[] { _clinic.PatientId, _clinic.Grant.Compartment.Encode(), "Observation" })
-            Assert.DoesNotContain(secret, alarm.Message + alarm.Exception);
+        // The rotation, which begins with the repository, may have come upon the same row by itself.
+        var alarms = _log.GetSnapshot(clear: true).Where(record => record.Level == LogLevel.Critical).ToList();
+        Assert.Single(alarms, alarm => alarm.Message.Contains("test-1", StringComparison.Ordinal));
+        foreach (var alarm in alarms)
+            foreach (var secret in new[] { _clinic.PatientId, _clinic.Grant.Compartment.Encode(), "Observation" })
+                Assert.DoesNotContain(secret, alarm.Message + alarm.Exception);
     }
 
     private static byte[] Flipped(byte[] value)
