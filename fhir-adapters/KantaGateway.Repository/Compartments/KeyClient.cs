@@ -20,7 +20,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
     public KeyClient(InternalEndpoint keys) : this(keys.CreateClient(Timeout)) { }
 
     /// <summary>A new data key for the grant's compartment: wrapped, for the store, and in the clear.</summary>
-    /// <exception cref="GrantSpentException">A key has been given out for this grant.</exception>
+    /// <exception cref="AskAnewException">A key has been given out for this grant.</exception>
     /// <exception cref="FaultException"><see cref="Fault.Erased"/>: none is made for this person any more.</exception>
     public async Task<(byte[] Wrapped, byte[] Key)> CreateAsync(string grant, CancellationToken cancel)
     {
@@ -32,7 +32,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
     /// <summary>The data key in the clear; null: it is destroyed.</summary>
     /// <param name="wrapped">As it is stored. Empty where the store says that it is destroyed, of which it is the key service that knows.</param>
     /// <exception cref="TamperedException">It is not the compartment's key.</exception>
-    /// <exception cref="GrantSpentException">A key has been given out for this grant.</exception>
+    /// <exception cref="AskAnewException">A key has been given out for this grant.</exception>
     public async Task<byte[]?> UnwrapAsync(string grant, byte[] wrapped, CancellationToken cancel)
     {
         var fields = await PostAsync("/v1/keys/unwrap", grant, JsonSerializer.SerializeToUtf8Bytes(new { wrapped }), cancel).ConfigureAwait(false);
@@ -84,7 +84,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
             if (response.StatusCode == HttpStatusCode.UnprocessableEntity)
                 throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, or its wrapping key does not serve.");
             if (response.StatusCode == HttpStatusCode.Conflict)
-                throw new GrantSpentException();
+                throw new AskAnewException(null);
             if (!response.IsSuccessStatusCode)
                 throw Refused();
             var answer = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);
@@ -127,9 +127,12 @@ sealed class KeyClient(HttpClient http) : IDisposable
         new(new Fault(FaultKind.KeyUnavailable, "The key service gave no key, so the data stays sealed. Nothing was read or stored; try again later."));
 }
 
-/// <summary>A grant opens one key, and this one has: here before the compartment was closed, or at another repository. The gateway signs another.</summary>
-sealed class GrantSpentException : Exception
+/// <summary>The gateway must ask again: it decides anew where the policy has moved on, and signs another grant where this one has opened its one key, here before the compartment was closed or at another repository.</summary>
+/// <param name="policyVersion">The policy's in the snapshot that was read; null: the grant is spent.</param>
+sealed class AskAnewException(long? policyVersion) : Exception
 {
+    public long? PolicyVersion { get; } = policyVersion;
+
     /// <summary>Name of a content that has arrived meanwhile and need not be sent again; null: none has.</summary>
     public string? Arrived { get; init; }
 }

@@ -87,7 +87,7 @@ sealed class OpenedCompartments : IDisposable
             await RemoveAsync(compartment, cancel).ConfigureAwait(false);
             return false;
         }
-        catch (Exception e) when (e is not (OperationCanceledException or GrantSpentException))
+        catch (Exception e) when (e is not (OperationCanceledException or AskAnewException))
         {
             // Who is refused a key does not go on with an old one.
             Close(compartment, opened);

@@ -248,10 +248,8 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
             {
                 case FaultException expected:
                     return expected.Fault;
-                case PolicyMovedException:
-                    return new(FaultKind.Busy, "The patient's policy changed meanwhile; read again.");
-                case GrantSpentException:
-                    return new(FaultKind.Busy, "The record was closed meanwhile; read again.");
+                case AskAnewException anew:
+                    return new(FaultKind.Busy, anew.PolicyVersion is null ? "The record was closed meanwhile; read again." : "The patient's policy changed meanwhile; read again.");
                 case StoreException:
                     ReadFailed(log, e, correlationId);
                     return new(FaultKind.StoreUnavailable, "The database did not answer this read. What the transaction writes is stored; read again.");

@@ -76,7 +76,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
     }
 
     /// <summary>Stores a content that has arrived before: the policy had moved when it was all there, or the record been closed, and it has been decided on anew.</summary>
-    /// <param name="name">As <see cref="PolicyMovedException.Arrived"/> gave it.</param>
+    /// <param name="name">As <see cref="AskAnewException.Arrived"/> gave it.</param>
     public Task<Answer> StoreArrivedAsync(RepositoryRequest request, string? id, string name,
         string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)
     {
@@ -93,7 +93,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
         {
             // It has been longer under way than a grant lives: another is asked for, and the content is there.
             if (request.Held.Grant.Expires <= time.GetUtcNow() || request.Directory?.Grant.Expires <= time.GetUtcNow())
-                throw new GrantSpentException();
+                throw new AskAnewException(null);
             return await changes.StoreContentAsync(request, content.Id, () => new Binary
             {
                 Id = content.Id,
@@ -101,13 +101,9 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
                 SecurityContext = content.SecurityContext is { } about ? new($"{about.Type}/{about.Id}") : null,
             }, content.Stored, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
         }
-        catch (PolicyMovedException moved)
+        catch (AskAnewException anew)
         {
-            throw new PolicyMovedException(moved.Version) { Arrived = arrived.Hold(content, request) };
-        }
-        catch (GrantSpentException)
-        {
-            throw new GrantSpentException { Arrived = arrived.Hold(content, request) };
+            throw new AskAnewException(anew.PolicyVersion) { Arrived = arrived.Hold(content, request) };
         }
         // Where the row may be there after all, the sweep finds out.
         catch (Exception e) when (e is not StoreException { MayHaveStored: true })

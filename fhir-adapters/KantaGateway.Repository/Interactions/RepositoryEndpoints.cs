@@ -241,12 +241,15 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     private static ReturnPreference PreferenceOf(HttpContext context) => Preferences.Return(context.Request.Headers["Prefer"]);
 
     /// <summary>Nothing was read or stored: the gateway decides or signs again.</summary>
-    private static void AskAnew(HttpContext context, string header, string value, string? arrived)
+    private static void AskAnew(HttpContext context, AskAnewException anew)
     {
         context.Response.StatusCode = 412;
-        context.Response.Headers[header] = value;
-        if (arrived is not null)
-            context.Response.Headers[InternalHeaders.ArrivedContent] = arrived;
+        if (anew.PolicyVersion is { } version)
+            context.Response.Headers[InternalHeaders.PolicyVersion] = version.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        else
+            context.Response.Headers[InternalHeaders.GrantSpent] = "1";
+        if (anew.Arrived is not null)
+            context.Response.Headers[InternalHeaders.ArrivedContent] = anew.Arrived;
     }
 
     private async Task AnswerAsync(HttpContext context, Func<RepositoryRequest, HttpContext, Task<Answer>> interaction)
@@ -270,14 +273,9 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
                 await answer.WriteAsync(context).ConfigureAwait(false);
             return;
         }
-        catch (PolicyMovedException e)
+        catch (AskAnewException e)
         {
-            AskAnew(context, InternalHeaders.PolicyVersion, e.Version.ToString(System.Globalization.CultureInfo.InvariantCulture), e.Arrived);
-            return;
-        }
-        catch (GrantSpentException e)
-        {
-            AskAnew(context, InternalHeaders.GrantSpent, "1", e.Arrived);
+            AskAnew(context, e);
             return;
         }
         catch (FaultException e)

@@ -35,19 +35,10 @@ sealed record RepositoryRequest(HeldGrant Held, HeldGrant? Directory, string Bas
     }
 
     /// <summary>The decision that the grant carries rests on a policy version; it holds in this view or not at all (law 3).</summary>
-    /// <exception cref="PolicyMovedException">The policy has another version in the view.</exception>
+    /// <exception cref="AskAnewException">The policy has another version in the view.</exception>
     public void RequirePolicy(CompartmentView view)
     {
         if (Grant.PolicyVersion is { } decided && decided != view.PolicyVersion)
-            throw new PolicyMovedException(view.PolicyVersion);
+            throw new AskAnewException(view.PolicyVersion);
     }
-}
-
-/// <summary>The gateway decided on another policy version than the one in the snapshot that is read; it decides anew.</summary>
-sealed class PolicyMovedException(long version) : Exception
-{
-    public long Version { get; } = version;
-
-    /// <summary>Name of a content that has arrived meanwhile and need not be sent again; null: none has.</summary>
-    public string? Arrived { get; init; }
 }

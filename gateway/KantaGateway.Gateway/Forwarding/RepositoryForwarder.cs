@@ -79,10 +79,8 @@ public sealed class RepositoryForwarder : IDisposable
             context.RequestAborted = CancellationToken.None;
         var error = await _yarp.SendAsync(context, _address, _invoker, Config, exchange, context.RequestAborted);
         context.RequestAborted = aborted;
-        if (exchange.Moved)
-            return (ForwardEnd.PolicyMoved, null, null);
-        if (exchange.Spent)
-            return (ForwardEnd.GrantSpent, null, null);
+        if (exchange.Again is { } again)
+            return (again, null, null);
         if (exchange.RecordFailure is not null)
             return (ForwardEnd.NotRecorded, null, exchange.RecordFailure);
         return error switch
@@ -103,8 +101,8 @@ public sealed class RepositoryForwarder : IDisposable
 
         private static readonly string[] OfTheBody = ["Content-Type", "Content-Length"];
 
-        public bool Moved { get; private set; }
-        public bool Spent { get; private set; }
+        /// <summary>Why the repository is to be asked again: <see cref="ForwardEnd.PolicyMoved"/> or <see cref="ForwardEnd.GrantSpent"/>; null: it has answered.</summary>
+        public ForwardEnd? Again { get; private set; }
         public bool Recorded { get; private set; }
         public Exception? RecordFailure { get; private set; }
         public DisclosureManifest? Manifest { get; private set; }
@@ -146,9 +144,10 @@ public sealed class RepositoryForwarder : IDisposable
         {
             if (proxyResponse is null)
                 return await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
-            Moved = proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed && proxyResponse.Headers.Contains(InternalHeaders.PolicyVersion);
-            Spent = proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed && proxyResponse.Headers.Contains(InternalHeaders.GrantSpent);
-            if (Moved || Spent)
+            if (proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed)
+                Again = proxyResponse.Headers.Contains(InternalHeaders.PolicyVersion) ? ForwardEnd.PolicyMoved
+                    : proxyResponse.Headers.Contains(InternalHeaders.GrantSpent) ? ForwardEnd.GrantSpent : null;
+            if (Again is not null)
             {
                 if (streamed is not null && proxyResponse.Headers.TryGetValues(InternalHeaders.ArrivedContent, out var names))
                     streamed.Arrived = names.FirstOrDefault();
