@@ -43,6 +43,7 @@ public static class DeclarationReader
             return new(null, read is DenyReason reason ? reason : DenyReason.UnknownDeclaration);
         if (!Names(consent, patient))
             return new(null, DenyReason.PatientNotNamed);
+        var speakers = Speakers.Of(consent);
         declaration = declaration with
         {
             Id = Text(consent, "id") ?? "",
@@ -55,9 +56,9 @@ public static class DeclarationReader
             From = from,
             Until = until,
             RecordedBy = OrganisationsOf(consent) is [var first, ..] ? first : null,
-            IsSigned = IsSigned(consent),
+            IsSigned = IsSigned(consent, speakers),
         };
-        return new(declaration with { ByCustodian = IsByRepresentative(consent, declaration.MayOpen), IsSpeakerUnclear = IsSpeakerUnclear(consent, declaration) }, default);
+        return new(declaration with { ByCustodian = speakers.IsByRepresentative(declaration.MayOpen), IsSpeakerUnclear = speakers.IsUnclear(declaration) }, default);
     }
 
     private static bool Names(JsonElement consent, ReadOnlySpan<string> patient) =>
@@ -217,41 +218,48 @@ public static class DeclarationReader
     /// <summary>Whether a reference is to a form that is stored here; that it is there, and the desk's own, is looked at where references are.</summary>
     private static bool IsForm(string? reference) => reference is not null && Forms.Any(type => reference.StartsWith(type, StringComparison.Ordinal) && reference.Length > type.Length);
 
-    /// <summary>Whether somebody declared it, or signed it, in the person's place (R4 Consent.performer, Consent.verification, Reference.type).</summary>
-    /// <remarks>
-    /// A related person; and where it may open something each that is neither the person nor who works in care. What closes, and the person takes part in, is the person's own word, and so is
-    /// that of somebody who is not named (law 3).
-    /// </remarks>
-    private static bool IsByRepresentative(JsonElement consent, bool mayOpen)
+    /// <summary>Who is named as having signed: what they are (<see cref="TypeOf"/>), whether by a reference that is followed, whether they were asked and when, and whether they refused.</summary>
+    private readonly record struct Signature(string Type, bool IsFollowed, bool IsAsked, bool IsRefused);
+
+    /// <summary>Who a Consent says declared it, but those who work in care, and who signed it (R4 Consent.performer, Consent.verification, Reference.type).</summary>
+    private sealed record Speakers(List<string> Performers, List<Signature> Signatures)
     {
-        var speakers = Items(consent, "performer").Select(by => TypeOf(consent, by)).Where(static type => !WorksInCare(type)).ToList();
-        var signatures = Items(consent, "verification").ToList();
-        if (!mayOpen)
-            return !speakers.Contains(Declarations.PersonType) && !signatures.Exists(its => SignerOf(consent, its) == Declarations.PersonType && !IsRefused(its))
-                && (speakers.Contains(Declarations.CustodianType) || signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.CustodianType));
-        return speakers.Exists(static type => type != Declarations.PersonType)
-            || (signatures.Exists(its => SignerOf(consent, its) is not (null or Declarations.PersonType)) && !signatures.Exists(its => IsAsked(its) && SignerOf(consent, its) == Declarations.PersonType));
+        public static Speakers Of(JsonElement consent)
+        {
+            var signatures = new List<Signature>();
+            foreach (var its in Items(consent, "verification"))
+                if (TryGet(its, "verifiedWith", out var signer))
+                    // A kind alone is not followed, nor somebody who is described in the Consent.
+                    signatures.Add(new(TypeOf(consent, signer), Text(signer, "reference") is { } reference && !reference.StartsWith('#'),
+                        IsVerified(its, JsonValueKind.True) && Text(its, "verificationDate") is not null, IsVerified(its, JsonValueKind.False)));
+            return new([.. Items(consent, "performer").Select(by => TypeOf(consent, by)).Where(static type => !WorksInCare(type))], signatures);
+        }
+
+        /// <summary>Whether somebody declared it, or signed it, in the person's place.</summary>
+        /// <remarks>
+        /// A related person; and where it may open something each that is neither the person nor who works in care. What closes, and the person takes part in, is the person's own word, and so is
+        /// that of somebody who is not named (law 3).
+        /// </remarks>
+        public bool IsByRepresentative(bool mayOpen) => mayOpen
+            ? Performers.Exists(static type => type != Declarations.PersonType)
+                || (Signatures.Exists(static its => its.Type != Declarations.PersonType) && !Signatures.Exists(static its => its.IsAsked && its.Type == Declarations.PersonType))
+            : !Performers.Contains(Declarations.PersonType) && !Signatures.Exists(static its => its.Type == Declarations.PersonType && !its.IsRefused)
+                && (Performers.Contains(Declarations.CustodianType) || Signatures.Exists(static its => its.IsAsked && its.Type == Declarations.CustodianType));
+
+        /// <summary>Whether somebody is named as who declared or signed it of whom it does not say who that is.</summary>
+        /// <remarks>A desk that takes a denial back, or in part, says whose word that is: it is the child's alone (§51).</remarks>
+        public bool IsUnclear(Declaration declaration) => Performers.Exists(static type => !Speaks(type)) || Signatures.Exists(static its => !Speaks(its.Type))
+            || (declaration is DisclosureDenial { MayOpen: true, RecordedBy: not null } && !Performers.Exists(Speaks) && !Signatures.Exists(static its => its.IsAsked && Speaks(its.Type)));
+
+        /// <summary>Whether somebody signed it who may, and was asked on a day that is named.</summary>
+        public bool AreSigning => Signatures.Exists(static its => its.IsAsked && its.IsFollowed && Speaks(its.Type));
+
+        private static bool Speaks(string type) => type is Declarations.PersonType or Declarations.CustodianType;
+
+        private static bool IsVerified(JsonElement verification, JsonValueKind value) => TryGet(verification, "verified", out var verified) && verified.ValueKind == value;
     }
 
-    /// <summary>Whether somebody is named as who declared or signed it of whom it does not say who that is.</summary>
-    /// <remarks>A desk that takes a denial back, or in part, says whose word that is: it is the child's alone (§51).</remarks>
-    private static bool IsSpeakerUnclear(JsonElement consent, Declaration declaration) =>
-        Items(consent, "performer").Any(by => TypeOf(consent, by) is not (Declarations.PersonType or Declarations.CustodianType) and var type && !WorksInCare(type))
-        || Items(consent, "verification").Any(its => SignerOf(consent, its) is not (null or Declarations.PersonType or Declarations.CustodianType))
-        || (declaration is DisclosureDenial { MayOpen: true, RecordedBy: not null }
-            && !Items(consent, "performer").Any(by => TypeOf(consent, by) is Declarations.PersonType or Declarations.CustodianType)
-            && !Items(consent, "verification").Any(its => IsAsked(its) && SignerOf(consent, its) is Declarations.PersonType or Declarations.CustodianType));
-
     private static bool WorksInCare(string type) => type is "Practitioner" or "PractitionerRole" or "Organization";
-
-    /// <summary>Whom a verification is of, see <see cref="TypeOf"/>; null: it names nobody.</summary>
-    private static string? SignerOf(JsonElement consent, JsonElement verification) => TryGet(verification, "verifiedWith", out var signer) ? TypeOf(consent, signer) : null;
-
-    /// <summary>Whether it says that somebody was asked, and when.</summary>
-    private static bool IsAsked(JsonElement verification) =>
-        TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.True && Text(verification, "verificationDate") is not null;
-
-    private static bool IsRefused(JsonElement verification) => TryGet(verification, "verified", out var verified) && verified.ValueKind == JsonValueKind.False;
 
     /// <summary>What somebody is that a Consent names: a Patient where it is, literally, the one whose it is; empty where it is another or does not say.</summary>
     private static string TypeOf(JsonElement consent, JsonElement by)
@@ -270,7 +278,7 @@ public static class DeclarationReader
     private static string? PatientOf(JsonElement consent) => TryGet(consent, "patient", out var its) ? Text(its, "reference") : null;
 
     /// <summary>Whether a signed form stands behind it: the form itself, or that the person (or who represents them) was asked on a day that is named.</summary>
-    private static bool IsSigned(JsonElement consent)
+    private static bool IsSigned(JsonElement consent, Speakers speakers)
     {
         // A form that nobody can open is none: it says what it is written in (FHIR R4, att-1).
         if (TryGet(consent, "sourceAttachment", out var attachment)
@@ -278,12 +286,7 @@ public static class DeclarationReader
             return true;
         if (TryGet(consent, "sourceReference", out var source) && IsForm(Text(source, "reference")))
             return true;
-        foreach (var verification in Items(consent, "verification"))
-            // By a reference that is followed: a kind alone signs nothing, nor somebody who is described in the Consent.
-            if (IsAsked(verification) && SignerOf(consent, verification) is Declarations.PersonType or Declarations.CustodianType
-                && TryGet(verification, "verifiedWith", out var signer) && Text(signer, "reference") is { } reference && !reference.StartsWith('#'))
-                return true;
-        return false;
+        return speakers.AreSigning;
     }
 
     private static string? KindOf(JsonElement consent)

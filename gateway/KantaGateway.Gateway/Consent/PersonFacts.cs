@@ -12,7 +12,10 @@ public sealed record PersonFacts(DateOnly? BirthDate, DateTimeOffset? Deceased)
     /// <summary>Age in years at which custody ends.</summary>
     public const int Majority = 18;
 
-    private const int YearsAfterDeath = 12, YearsFromBirth = 120, AbleFrom = 12;
+    /// <summary>For how long a record is kept after the person's death, years (Act 703/2023, Annex).</summary>
+    public const int YearsAfterDeath = 12;
+
+    private const int YearsFromBirth = 120, AbleFrom = 12;
 
     /// <summary>The last day on which the person may have been born.</summary>
     public DateOnly? BornBy { get; init; } = BirthDate;

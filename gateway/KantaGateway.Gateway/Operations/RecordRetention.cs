@@ -38,9 +38,6 @@ public sealed record RecordStanding(int? Born, int? Died, IReadOnlyList<string> 
 /// <remarks>Always asked anew: what a kept policy says may be out of date, and there is no way back.</remarks>
 public sealed class RecordRetention(PolicyRequests requests, PolicyPreview preview, GatewayOptions options, TimeProvider time)
 {
-    // Act 703/2023, Annex: as long as entries of care are kept.
-    private const int YearsKept = 12;
-
     private static readonly DisclosureScope Whole = new() { Breadth = Breadth.WholePerson };
 
     /// <exception cref="FaultException">The repository or the key service does not answer. Nothing was done.</exception>
@@ -52,7 +49,7 @@ public sealed class RecordRetention(PolicyRequests requests, PolicyPreview previ
             static policy => (PolicyLookup.PersonIn(policy), PolicyLookup.EventsIn(policy), PolicyLookup.Instant(policy, "stored")), cancel);
         var entries = stored is null ? [] : await preview.CountAsync(asker, person, new() { Within = Whole, Scopes = [Whole] }, cancel);
         return new(facts.BirthDate?.Year, YearOf(facts.DiedBy), [.. entries.Select(static entry => entry.Controller).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
-            stored, facts.KeptUntil, events.Any(one => one.IsOpenAt(now) || one.Start > now || (one.IsStaleAt(now) && one.StoredAt > now.AddYears(-YearsKept))));
+            stored, facts.KeptUntil, events.Any(one => one.IsOpenAt(now) || one.Start > now || (one.IsStaleAt(now) && one.StoredAt > now.AddYears(-PersonFacts.YearsAfterDeath))));
     }
 
     // A death of unknown time has one that no calendar has.
