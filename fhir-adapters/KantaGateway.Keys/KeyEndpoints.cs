@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Keys.Backends;
 using KantaGateway.Keys.Ceremonies;
 using KantaGateway.Keys.Custody;
@@ -24,7 +25,7 @@ static class KeyEndpoints
         app.MapPost("/v1/erasures", EraseAsync);
         app.MapPost("/v1/audit/open", OpenAsync);
         app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
-        app.MapGet("/health/live", () => Results.Text("live"));
+        app.MapLive();
     }
 
     private static async Task<IResult> PseudonymAsync(HttpContext http, GrantVerifier verifier, Pseudonyms pseudonyms, KeyMetrics metrics)

@@ -19,8 +19,7 @@ public static class KeysHost
     /// <exception cref="InvalidOperationException">Everything that is wrong with the options or the files that they name.</exception>
     public static WebApplication Build(KeysOptions options, Action<WebApplicationBuilder>? configure = null)
     {
-        options.Validate();
-        var endpoint = InternalEndpoint.Parse(options.Listen);
+        var endpoint = options.Validate();
         var keys = KeyFile.Open(options.KeyFile, options.CreateStores, isBackend: options is { Pkcs11: null, Transit: null });
         var gateway = ECDsa.Create();
         gateway.ImportFromPem(File.ReadAllText(options.GatewayKeyFile));

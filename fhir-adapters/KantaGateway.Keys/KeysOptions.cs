@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Keys.Backends;
 using KantaGateway.Keys.Custody;
 
@@ -37,35 +38,39 @@ public sealed record KeysOptions
     public static IReadOnlyList<BudgetOptions> DefaultBudgets { get; } =
         [new() { Seconds = 3_600, PerRequester = 20_000, Total = 1_000_000 }, new() { Seconds = 86_400, PerRequester = 100_000, Total = 5_000_000 }];
 
+    /// <returns>Where to listen.</returns>
     /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be.</exception>
-    internal void Validate()
+    internal InternalEndpoint Validate()
     {
-        var wrong = new List<string>();
+        var check = new OptionsCheck();
+        var listen = check.Listener(nameof(Listen), Listen);
+        if (!CreateStores || File.Exists(KeyFile))
+            check.Secret(nameof(KeyFile), KeyFile, ownerAlone: true);
+        check.Exists(nameof(GatewayKeyFile), GatewayKeyFile);
         if (Pkcs11 is not null && Transit is not null)
-            wrong.Add($"{nameof(Pkcs11)}, {nameof(Transit)}: one of them");
-        if (Pkcs11 is { Sessions: < 1 or > 64 })
-            wrong.Add($"{nameof(Pkcs11)}.{nameof(Pkcs11Options.Sessions)}: 1 to 64");
-        foreach (var (name, file) in new[] { ($"{nameof(Pkcs11)}.{nameof(Pkcs11Options.Library)}", Pkcs11?.Library), ($"{nameof(Transit)}.{nameof(TransitOptions.AuthorityFile)}", Transit?.AuthorityFile) })
-            if (file is not null && !File.Exists(file))
-                wrong.Add($"{name}: no such file");
-        foreach (var (name, file) in new[] { ($"{nameof(Pkcs11)}.{nameof(Pkcs11Options.PinFile)}", Pkcs11?.PinFile), ($"{nameof(Transit)}.{nameof(TransitOptions.TokenFile)}", Transit?.TokenFile) })
-            if (file is not null && !IsPrivate(file))
-                wrong.Add($"{name}: a file that is there and readable by its owner alone (chmod 600)");
+            check.Add($"{nameof(Pkcs11)}, {nameof(Transit)}", "one of them");
+        if (Pkcs11 is { } hsm)
+        {
+            if (hsm.Sessions is < 1 or > 64)
+                check.Add($"{nameof(Pkcs11)}.{nameof(hsm.Sessions)}", "1 to 64");
+            check.Exists($"{nameof(Pkcs11)}.{nameof(hsm.Library)}", hsm.Library);
+            check.Secret($"{nameof(Pkcs11)}.{nameof(hsm.PinFile)}", hsm.PinFile, ownerAlone: true);
+        }
         if (Transit is { } transit)
         {
             if (!Uri.TryCreate(transit.Address, UriKind.Absolute, out var address) || !(address.Scheme == Uri.UriSchemeHttps || (address.Scheme == Uri.UriSchemeHttp && address.IsLoopback)))
-                wrong.Add($"{nameof(Transit)}.{nameof(TransitOptions.Address)}: https, or http on a loopback address");
+                check.Add($"{nameof(Transit)}.{nameof(transit.Address)}", "https, or http on a loopback address");
             if (transit.TimeoutSeconds is < 1 or > 30)
-                wrong.Add($"{nameof(Transit)}.{nameof(TransitOptions.TimeoutSeconds)}: 1 to 30");
+                check.Add($"{nameof(Transit)}.{nameof(transit.TimeoutSeconds)}", "1 to 30");
+            check.Secret($"{nameof(Transit)}.{nameof(transit.TokenFile)}", transit.TokenFile, ownerAlone: true);
+            if (transit.AuthorityFile is { } authorities)
+                check.Authorities($"{nameof(Transit)}.{nameof(transit.AuthorityFile)}", authorities);
         }
         if (Budgets.Any(static budget => budget is not { Seconds: >= 1 and <= 31 * 86_400, PerRequester: >= 1 } || budget.Total < budget.PerRequester) || Budgets.DistinctBy(static budget => budget.Seconds).Count() != Budgets.Count)
-            wrong.Add($"{nameof(Budgets)}: windows of 1 s to 31 days, each once, with 1 or more people of a requester and not fewer in all");
+            check.Add(nameof(Budgets), "windows of 1 s to 31 days, each once, with 1 or more people of a requester and not fewer in all");
         if (!CreateStores && !Directory.Exists(CustodyFolder))
-            wrong.Add($"{nameof(CustodyFolder)}: no such folder");
-        if (wrong.Count > 0)
-            throw new InvalidOperationException("Key service options: " + string.Join("; ", wrong) + ".");
+            check.Add(nameof(CustodyFolder), "no such folder");
+        check.ThrowIfWrong("Key service");
+        return listen!;
     }
-
-    private static bool IsPrivate(string file) => File.Exists(file)
-        && (OperatingSystem.IsWindows() || (File.GetUnixFileMode(file) & ~(UnixFileMode.UserRead | UnixFileMode.UserWrite)) == 0);
 }

@@ -1,8 +1,11 @@
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository;
 
 var verifies = args is [VerifyStore.Name, ..];
+var file = args.Skip(verifies ? 1 : 0).FirstOrDefault(a => !a.StartsWith('-')) ?? "repository.json";
+OptionsCheck.RequirePrivateConfiguration(file, nameof(RepositoryOptions.Postgres));
 var configuration = new ConfigurationBuilder()
-    .AddJsonFile(args.Skip(verifies ? 1 : 0).FirstOrDefault(a => !a.StartsWith('-')) ?? "repository.json", optional: true)
+    .AddJsonFile(file, optional: true)
     .AddEnvironmentVariables("KANTA_REPOSITORY__")
     .Build();
 var options = configuration.Get<RepositoryOptions>(o => o.ErrorOnUnknownConfiguration = true)

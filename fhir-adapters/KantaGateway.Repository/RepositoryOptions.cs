@@ -1,4 +1,3 @@
-using System.Net;
 using KantaGateway.Fhir.Transport;
 using Npgsql;
 
@@ -63,51 +62,32 @@ public sealed record RepositoryOptions
     /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
     internal InternalEndpoint Validate()
     {
-        var wrong = new List<string>();
-        var listen = Endpoint(Listen, nameof(Listen));
-        Endpoint(Keys, nameof(Keys));
+        var check = new OptionsCheck();
+        var listen = check.Listener(nameof(Listen), Listen);
+        check.Peer(nameof(Keys), Keys);
         if (Postgres is null && string.IsNullOrWhiteSpace(DatabaseFile))
-            wrong.Add($"{nameof(DatabaseFile)}: needed without {nameof(Postgres)}");
+            check.Add(nameof(DatabaseFile), $"needed without {nameof(Postgres)}");
         if (Postgres is not null)
-            CheckPostgres(Postgres, wrong);
-        foreach (var (name, file) in new[] { (nameof(IdentifierKeyFile), IdentifierKeyFile), (nameof(GatewayKeyFile), GatewayKeyFile) })
-            if (!File.Exists(file))
-                wrong.Add($"{name}: no such file");
+            CheckPostgres(Postgres, check);
+        check.Secret(nameof(IdentifierKeyFile), IdentifierKeyFile);
+        check.Exists(nameof(GatewayKeyFile), GatewayKeyFile);
         foreach (var (name, file) in new[] { (nameof(ProtectedServicesFile), ProtectedServicesFile), (nameof(ProtectedPracticesFile), ProtectedPracticesFile) })
-            if (file is not null && !File.Exists(file))
-                wrong.Add($"{name}: no such file");
+            if (file is not null)
+                check.Exists(name, file);
         if (OpenCompartments < 1)
-            wrong.Add($"{nameof(OpenCompartments)}: at least 1");
+            check.Add(nameof(OpenCompartments), "at least 1");
         if (OpenMebibytes is < 16 or > 65_536)
-            wrong.Add($"{nameof(OpenMebibytes)}: 16 to 65536");
+            check.Add(nameof(OpenMebibytes), "16 to 65536");
         if (OpenSeconds is < 1 or > 60)
-            wrong.Add($"{nameof(OpenSeconds)}: 1 to 60");
+            check.Add(nameof(OpenSeconds), "1 to 60");
         if (MaxBinary < 1)
-            wrong.Add($"{nameof(MaxBinary)}: at least 1");
-        return wrong.Count == 0 ? listen! : throw new InvalidOperationException("Repository options: " + string.Join("; ", wrong) + ".");
-
-        InternalEndpoint? Endpoint(string text, string name)
-        {
-            try
-            {
-                var endpoint = InternalEndpoint.Parse(text);
-                if (!endpoint.IsPrivate && !endpoint.Address.IsLoopback)
-                    wrong.Add($"{name}: only this process, a Unix socket or loopback");
-                return endpoint;
-            }
-            catch (FormatException e)
-            {
-                wrong.Add($"{name}: {e.Message}");
-                return null;
-            }
-        }
+            check.Add(nameof(MaxBinary), "at least 1");
+        check.ThrowIfWrong("Repository");
+        return listen!;
     }
 
-    // What installers, containers and tutorials leave behind.
-    private static readonly string[] DefaultPasswords = ["postgres", "password", "passwd", "secret", "root", "admin", "changeme", "kanta", "test", "123456", "12345678"];
-
     /// <summary>A database elsewhere is reached over verified TLS only, and never with a password that anybody would try.</summary>
-    private static void CheckPostgres(string connection, List<string> wrong)
+    private static void CheckPostgres(string connection, OptionsCheck check)
     {
         NpgsqlConnectionStringBuilder given;
         try
@@ -117,30 +97,23 @@ public sealed record RepositoryOptions
         catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
         {
             // The exception's message may repeat a value.
-            wrong.Add($"{nameof(Postgres)}: not a connection string");
+            check.Add(nameof(Postgres), "not a connection string");
             return;
         }
         string[] hosts = [.. (given.Host ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
         if (hosts.Length == 0)
-            wrong.Add($"{nameof(Postgres)}: names no host");
-        if (given.SslMode != SslMode.VerifyFull && !hosts.All(h => IsSocket(h) || IsLoopback(h)))
-            wrong.Add($"{nameof(Postgres)}: a host that is neither a Unix socket nor loopback needs SslMode=VerifyFull");
+            check.Add(nameof(Postgres), "names no host");
+        if (given.SslMode != SslMode.VerifyFull && !hosts.All(h => IsSocket(h) || OptionsCheck.IsLoopback(h)))
+            check.Add(nameof(Postgres), "a host that is neither a Unix socket nor loopback needs SslMode=VerifyFull");
         if (string.IsNullOrEmpty(given.Password))
         {
             // On a socket the server may ask the kernel who we are (peer); elsewhere something must prove it.
             if (!hosts.All(IsSocket) && string.IsNullOrEmpty(given.Passfile) && string.IsNullOrEmpty(given.SslCertificate))
-                wrong.Add($"{nameof(Postgres)}: without a password only over a Unix socket");
+                check.Add(nameof(Postgres), "without a password only over a Unix socket");
         }
-        else if (given.Password.Equals(given.Username, StringComparison.OrdinalIgnoreCase) || DefaultPasswords.Contains(given.Password, StringComparer.OrdinalIgnoreCase))
-            wrong.Add($"{nameof(Postgres)}: a default password");
+        else
+            check.Password(nameof(Postgres), given.Password, given.Username);
 
         static bool IsSocket(string host) => host.StartsWith('/') || host.StartsWith('@');
-
-        static bool IsLoopback(string host)
-        {
-            // name, name:port, address, [address]:port
-            var name = host.StartsWith('[') ? host[1..].Split(']')[0] : host.Count(c => c == ':') == 1 ? host.Split(':')[0] : host;
-            return name.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(name, out var address) && IPAddress.IsLoopback(address));
-        }
     }
 }

@@ -82,6 +82,9 @@ public static class GatewayHost
         services.AddSingleton<IInnerRequests, InnerRequestSender>();
         services.AddSingleton<IPractitioners, Practitioners>();
         services.AddCompression();
+        services.AddSingleton(PeerClock.Of(nameof(options.Repository), options.Repository));
+        services.AddSingleton(PeerClock.Of(nameof(options.Keys), options.Keys));
+        services.AddPeerClocks("Gateway");
         services.AddHostedService<WarmUp>();
         services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
         builder.AddBreach(options);

@@ -113,9 +113,5 @@ public sealed record GatewayOptions
 
     /// <summary>Checks everything at once, the files included, before anything is opened.</summary>
     /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be, never its value.</exception>
-    internal void Validate()
-    {
-        if (GatewayOptionsCheck.Explain(this) is { Count: > 0 } wrong)
-            throw new InvalidOperationException("Gateway options: " + string.Join("; ", wrong) + ".");
-    }
+    internal void Validate() => new GatewayOptionsCheck(this).ThrowIfWrong("Gateway");
 }

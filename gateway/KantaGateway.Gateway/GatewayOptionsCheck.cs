@@ -18,29 +18,24 @@ namespace KantaGateway.Gateway;
 
 /// <summary>The rules of <see cref="GatewayOptions.Validate"/>. Configuration leaves null what it does not state, required or not.</summary>
 /// <remarks>No value is repeated in an error: some hold passwords.</remarks>
-internal sealed class GatewayOptionsCheck
+internal sealed class GatewayOptionsCheck : OptionsCheck
 {
-    private readonly List<string> _wrong = [];
-
-    /// <returns>Every error as <c>setting: what it has to be</c>; empty when all hold.</returns>
-    public static IReadOnlyList<string> Explain(GatewayOptions options)
+    public GatewayOptionsCheck(GatewayOptions options)
     {
-        var check = new GatewayOptionsCheck();
-        check.CheckListeners(options);
-        check.CheckInternal(options);
-        check.CheckStores(options);
+        CheckListeners(options);
+        CheckInternal(options);
+        CheckStores(options);
         if (options.Identification is { } identification)
         {
-            check.CheckIdentification(identification);
-            check.CheckRevocation(identification, identification.RevocationSources, nameof(identification.RevocationSources), options.ClientAuthorityFile, nameof(options.ClientAuthorityFile));
+            CheckIdentification(identification);
+            CheckRevocation(identification, identification.RevocationSources, nameof(identification.RevocationSources), options.ClientAuthorityFile, nameof(options.ClientAuthorityFile));
             if (identification.ProfessionalCards is { } cards)
-                check.CheckCards(identification, cards);
+                CheckCards(identification, cards);
         }
         else
-            check.Add(nameof(options.Identification), "missing");
+            Add(nameof(options.Identification), "missing");
         if (options.Breach is { } breach)
-            check.CheckBreach(options, breach);
-        return check._wrong;
+            CheckBreach(options, breach);
     }
 
     private void CheckListeners(GatewayOptions options)
@@ -62,18 +57,15 @@ internal sealed class GatewayOptionsCheck
             Add(nameof(options.TerminatorListen), "a port of its own");
         if (metrics == options.Port)
             Add(nameof(options.MetricsListen), "a port of its own");
-        foreach (var (name, file) in new[]
-        {
-            (nameof(options.TlsCertificateFile), options.TlsCertificateFile), (nameof(options.TlsKeyFile), options.TlsKeyFile),
-            (nameof(options.ClientAuthorityFile), options.ClientAuthorityFile),
-        })
-            Exists(name, file);
+        Certificate(nameof(options.TlsCertificateFile), options.TlsCertificateFile);
+        Secret(nameof(options.TlsKeyFile), options.TlsKeyFile);
+        Authorities(nameof(options.ClientAuthorityFile), options.ClientAuthorityFile);
     }
 
     private void CheckInternal(GatewayOptions options)
     {
-        Endpoint(options.Repository, nameof(options.Repository));
-        Endpoint(options.Keys, nameof(options.Keys));
+        Peer(nameof(options.Repository), options.Repository);
+        Peer(nameof(options.Keys), options.Keys);
         if (options.Otlp is { } otlp && !(Uri.TryCreate(otlp, UriKind.Absolute, out var exporter) && IsProtected(exporter)))
             Add(nameof(options.Otlp), "https, or http on a loopback address");
         if (options.Redis is { } redis)
@@ -82,11 +74,13 @@ internal sealed class GatewayOptionsCheck
 
     private void CheckStores(GatewayOptions options)
     {
-        Exists(nameof(options.GrantKeyFile), options.GrantKeyFile);
-        Exists(nameof(options.IdentifierKeyFile), options.IdentifierKeyFile);
+        Secret(nameof(options.GrantKeyFile), options.GrantKeyFile);
+        Secret(nameof(options.IdentifierKeyFile), options.IdentifierKeyFile);
         if (string.IsNullOrWhiteSpace(options.AuditFolder))
             Add(nameof(options.AuditFolder), "missing");
-        else if (!options.CreateStores && !File.Exists(Path.Combine(options.AuditFolder, LogKeyFile.Name)))
+        else if (File.Exists(Path.Combine(options.AuditFolder, LogKeyFile.Name)))
+            Secret(nameof(options.AuditFolder), Path.Combine(options.AuditFolder, LogKeyFile.Name));
+        else if (!options.CreateStores)
             Add(nameof(options.AuditFolder), $"has no {LogKeyFile.Name}. A log's key is made once, by its operator, and never silently");
         // C2SP signed-note: a key name is not empty and has neither spaces nor plus signs.
         if (string.IsNullOrEmpty(options.AuditOrigin) || options.AuditOrigin.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
@@ -126,7 +120,7 @@ internal sealed class GatewayOptionsCheck
         if (!IsHttps(probes.SubjectTokenAddress))
             Add(OfProbes(nameof(probes.SubjectTokenAddress)), "an https address");
         if (probes.AuthorityFile is { } roots)
-            Exists(OfProbes(nameof(probes.AuthorityFile)), roots);
+            Authorities(OfProbes(nameof(probes.AuthorityFile)), roots);
         foreach (var (name, system) in new[] { (nameof(probes.Archivist), probes.Archivist), (nameof(probes.Reader), probes.Reader) })
         {
             if (system is null)
@@ -138,9 +132,9 @@ internal sealed class GatewayOptionsCheck
                 Add(OfProbes($"{name}.{nameof(system.ClientId)}"), "missing");
             if (!Oid.TryParse(system.Organisation, out _))
                 Add(OfProbes($"{name}.{nameof(system.Organisation)}"), "an OID");
-            Exists(OfProbes($"{name}.{nameof(system.KeyFile)}"), system.KeyFile);
-            Exists(OfProbes($"{name}.{nameof(system.CertificateFile)}"), system.CertificateFile);
-            Exists(OfProbes($"{name}.{nameof(system.CertificateKeyFile)}"), system.CertificateKeyFile);
+            Secret(OfProbes($"{name}.{nameof(system.KeyFile)}"), system.KeyFile);
+            Certificate(OfProbes($"{name}.{nameof(system.CertificateFile)}"), system.CertificateFile);
+            Secret(OfProbes($"{name}.{nameof(system.CertificateKeyFile)}"), system.CertificateKeyFile);
         }
         if (probes is { Archivist: { } one, Reader: { } other } && one.Organisation == other.Organisation)
             Add(OfProbes(nameof(probes.Reader)), $"another organisation's than {nameof(probes.Archivist)}");
@@ -150,18 +144,18 @@ internal sealed class GatewayOptionsCheck
     {
         static string Of(string name) => $"{nameof(GatewayOptions.Identification)}.{name}";
         Exists(Of(nameof(options.ClientsFile)), options.ClientsFile);
-        Exists(Of(nameof(options.TokenKeyFile)), options.TokenKeyFile);
+        Secret(Of(nameof(options.TokenKeyFile)), options.TokenKeyFile);
         var following = options.FollowingTokenKeys ?? [];
         for (var i = 0; i < following.Count; i++)
         {
             var at = $"{Of(nameof(options.FollowingTokenKeys))}[{i}]";
-            Exists($"{at}.{nameof(FollowingTokenKey.File)}", following[i].File);
+            Secret($"{at}.{nameof(FollowingTokenKey.File)}", following[i].File);
             // A time of day without Z is read as this machine's.
             if (following[i].SignsFrom.Offset != TimeSpan.Zero || following[i].SignsFrom <= (i == 0 ? default : following[i - 1].SignsFrom))
                 Add($"{at}.{nameof(FollowingTokenKey.SignsFrom)}", "a moment in UTC, such as 2027-01-31T03:00:00Z, later than that of the key before it");
         }
         if (options.UpstreamAuthorityFile is { } authorities)
-            Exists(Of(nameof(options.UpstreamAuthorityFile)), authorities);
+            Authorities(Of(nameof(options.UpstreamAuthorityFile)), authorities);
         if (options.AccessTokenSeconds is < 1 or > 300)
             Add(Of(nameof(options.AccessTokenSeconds)), "1 to 300");
         if (options.FailuresPerMinute < 1)
@@ -178,8 +172,8 @@ internal sealed class GatewayOptionsCheck
             static string OfRegister(string name) => Of($"{nameof(IdentificationOptions.RoleRegister)}.{name}");
             if (!IsHttps(register.Address) || register.Address.EndsWith('/'))
                 Add(OfRegister(nameof(register.Address)), "an https address without trailing slash");
-            Exists(OfRegister(nameof(register.CertificateFile)), register.CertificateFile);
-            Exists(OfRegister(nameof(register.KeyFile)), register.KeyFile);
+            Certificate(OfRegister(nameof(register.CertificateFile)), register.CertificateFile);
+            Secret(OfRegister(nameof(register.KeyFile)), register.KeyFile);
             if (register.TimeoutSeconds is < 1 or > 10)
                 Add(OfRegister(nameof(register.TimeoutSeconds)), "1 to 10");
         }
@@ -187,7 +181,7 @@ internal sealed class GatewayOptionsCheck
             Add(Of(nameof(options.RoleRegister)), $"where rights to practise are looked up, unless {nameof(IdentificationOptions.TestIdentityCodes)} is set");
 
         foreach (var file in options.IdTokenKeyFiles ?? [])
-            Exists(Of(nameof(options.IdTokenKeyFiles)), file);
+            Secret(Of(nameof(options.IdTokenKeyFiles)), file);
         var issuers = options.ProfessionalIssuers ?? [];
         for (var i = 0; i < issuers.Count; i++)
         {
@@ -211,8 +205,8 @@ internal sealed class GatewayOptionsCheck
             {
                 if (string.IsNullOrWhiteSpace(signIn.ClientId))
                     Add($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.ClientId)}", "missing");
-                Exists($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.CertificateFile)}", signIn.CertificateFile);
-                Exists($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.KeyFile)}", signIn.KeyFile);
+                Certificate($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.CertificateFile)}", signIn.CertificateFile);
+                Secret($"{at}.{nameof(ProfessionalIssuer.SignIn)}.{nameof(ProfessionalSignIn.KeyFile)}", signIn.KeyFile);
             }
         }
 
@@ -254,8 +248,8 @@ internal sealed class GatewayOptionsCheck
         bool IsTest(string acr) => acr.Contains("/loatest", StringComparison.OrdinalIgnoreCase) && !options.TestIdentityCodes;
         if (citizens.ServiceName is not { Length: > 0 and <= 40 })
             Add(OfCitizens(nameof(citizens.ServiceName)), "1 to 40 characters");
-        Exists(OfCitizens(nameof(citizens.SigningKeyFile)), citizens.SigningKeyFile);
-        Exists(OfCitizens(nameof(citizens.EncryptionKeyFile)), citizens.EncryptionKeyFile);
+        Secret(OfCitizens(nameof(citizens.SigningKeyFile)), citizens.SigningKeyFile);
+        Secret(OfCitizens(nameof(citizens.EncryptionKeyFile)), citizens.EncryptionKeyFile);
     }
 
     private void CheckMandates(MandateOptions mandates)
@@ -266,8 +260,8 @@ internal sealed class GatewayOptionsCheck
             Add(Of(nameof(mandates.Address)), "https://host or https://host:port, in lower case and without path or trailing slash");
         if (mandates.ClientId is not { Length: 8 } id || !id.All(char.IsAsciiLetterOrDigit))
             Add(Of(nameof(mandates.ClientId)), "8 letters and digits");
-        Exists(Of(nameof(mandates.ApiKeyFile)), mandates.ApiKeyFile);
-        Exists(Of(nameof(mandates.OAuthPasswordFile)), mandates.OAuthPasswordFile);
+        Secret(Of(nameof(mandates.ApiKeyFile)), mandates.ApiKeyFile);
+        Secret(Of(nameof(mandates.OAuthPasswordFile)), mandates.OAuthPasswordFile);
         if (!Uri.TryCreate(mandates.Theme, UriKind.Absolute, out _))
             Add(Of(nameof(mandates.Theme)), "the URI of a mandate theme");
         if (mandates.TimeoutSeconds is < 1 or > 10)
@@ -295,9 +289,9 @@ internal sealed class GatewayOptionsCheck
             Add(Of(nameof(operators.Amr)), "values of amr, such as fido");
         if (operators.ErasureWaitDays is < 1 or > 90)
             Add(Of(nameof(operators.ErasureWaitDays)), "1 to 90");
-        Exists(Of(nameof(operators.CertificateFile)), operators.CertificateFile);
-        Exists(Of(nameof(operators.KeyFile)), operators.KeyFile);
-        Exists(Of(nameof(operators.LogKeyFile)), operators.LogKeyFile);
+        Certificate(Of(nameof(operators.CertificateFile)), operators.CertificateFile);
+        Secret(Of(nameof(operators.KeyFile)), operators.KeyFile);
+        Secret(Of(nameof(operators.LogKeyFile)), operators.LogKeyFile);
         if (!Directory.Exists(operators.LogFolder))
             Add(Of(nameof(operators.LogFolder)), "no such folder");
     }
@@ -306,7 +300,7 @@ internal sealed class GatewayOptionsCheck
     private void CheckCards(IdentificationOptions options, CardOptions cards)
     {
         static string At(string name) => $"{nameof(IdentificationOptions.ProfessionalCards)}.{name}";
-        Exists($"{nameof(GatewayOptions.Identification)}.{At(nameof(cards.AuthorityFile))}", cards.AuthorityFile);
+        Authorities($"{nameof(GatewayOptions.Identification)}.{At(nameof(cards.AuthorityFile))}", cards.AuthorityFile);
         CheckRevocation(options, cards.RevocationSources, At(nameof(cards.RevocationSources)), cards.AuthorityFile, At(nameof(cards.AuthorityFile)));
     }
 
@@ -376,6 +370,8 @@ internal sealed class GatewayOptionsCheck
         }
         if (parsed.EndPoints.Count == 0)
             Add(name, "names no server");
+        if (!string.IsNullOrEmpty(parsed.Password))
+            Password(name, parsed.Password, parsed.User);
         if (parsed.EndPoints.All(IsHere))
             return;
         if (!parsed.Ssl)
@@ -392,21 +388,6 @@ internal sealed class GatewayOptionsCheck
         _ => false,
     };
 
-    private void Endpoint(string? text, string name)
-    {
-        try
-        {
-            var endpoint = InternalEndpoint.Parse(text ?? "");
-            // Grants and records pass through it.
-            if (!endpoint.IsPrivate && !IsProtected(endpoint.Address))
-                Add(name, "unix:/path, process:name, https, or http on a loopback address");
-        }
-        catch (FormatException)
-        {
-            Add(name, "unix:/path, process:name, https, or http on a loopback address");
-        }
-    }
-
     /// <summary>Port of an internal listener; null when there is none or it is wrong.</summary>
     private int? Loopback(string? text, string name)
     {
@@ -419,17 +400,7 @@ internal sealed class GatewayOptionsCheck
         return null;
     }
 
-    private static bool IsProtected(Uri uri) => uri.Scheme == Uri.UriSchemeHttps || (uri.Scheme == Uri.UriSchemeHttp && uri.IsLoopback);
-
     private static bool IsWeb(string text) => Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.UserInfo.Length == 0 && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp);
 
     private static bool IsHttps(string? text) => Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps;
-
-    private void Exists(string name, string? file)
-    {
-        if (!File.Exists(file))
-            Add(name, "no such file");
-    }
-
-    private void Add(string setting, string rule) => _wrong.Add($"{setting}: {rule}");
 }

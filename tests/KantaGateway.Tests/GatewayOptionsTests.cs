@@ -1,3 +1,4 @@
+using KantaGateway.Audit;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Professionals;
@@ -14,13 +15,21 @@ public sealed class GatewayOptionsTests : IDisposable
     private readonly string _file = Path.GetTempFileName();
     private readonly string _audit = Directory.CreateTempSubdirectory("kanta-options").FullName;
 
-    public GatewayOptionsTests() => File.WriteAllText(Path.Combine(_audit, "log.key"), "");
+    private static readonly DevelopmentAuthority Authority = DevelopmentAuthority.Create();
+
+    public GatewayOptionsTests()
+    {
+        OwnerOnly.WriteWhole(Path.Combine(_audit, "log.key"), []);
+        File.WriteAllText(_file, Authority.CertificatePem);
+    }
 
     public void Dispose()
     {
         File.Delete(_file);
         Directory.Delete(_audit, true);
     }
+
+    private static IReadOnlyList<string> Explain(GatewayOptions options) => new GatewayOptionsCheck(options).Wrong;
 
     [Fact]
     public void Options_that_hold_pass() => Good().Validate();
@@ -52,7 +61,7 @@ public sealed class GatewayOptionsTests : IDisposable
                 Citizens = new() { Authority = "http://broker", ClientId = "", SigningKeyFile = none, EncryptionKeyFile = none, Acr = "", ServiceName = "", FurtherAcrs = [""], BrokerJwksFile = none, BrokerSignedJwksKeyFile = none },
             },
         };
-        var named = GatewayOptionsCheck.Explain(wrong).Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]).Distinct().Order(StringComparer.Ordinal);
+        var named = Explain(wrong).Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]).Distinct().Order(StringComparer.Ordinal);
         Assert.Equal(
         [
             "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "EmergencyFolder", "GrantKeyFile", "Identification.AccessTokenSeconds",
@@ -83,7 +92,7 @@ public sealed class GatewayOptionsTests : IDisposable
             Authority = "https://entra.example/tenant/v2.0", Tenant = "tenant", ClientId = "gateway", CertificateFile = Good().TlsCertificateFile, KeyFile = Good().TlsCertificateFile, LogKeyFile = Good().TlsCertificateFile,
             LogFolder = _audit, Acrs = acrs, Amr = amr is null ? [] : [amr],
         };
-        var errors = GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { Operators = operators } });
+        var errors = Explain(Good() with { Identification = Good().Identification with { Operators = operators } });
         Assert.Equal(wrong is null ? [] : [$"Identification.Operators.{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
 
@@ -101,7 +110,7 @@ public sealed class GatewayOptionsTests : IDisposable
     public void E_authorizations_is_an_https_origin_and_knows_this_client_by_eight_characters(string address, string? client, string? wrong)
     {
         var mandates = new Gateway.Identification.Mandates.MandateOptions { Address = address, ClientId = client!, ApiKeyFile = _file, OAuthPasswordFile = _file };
-        var errors = GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { Mandates = mandates } });
+        var errors = Explain(Good() with { Identification = Good().Identification with { Mandates = mandates } });
         Assert.Equal(wrong is null ? [] : [$"Identification.Mandates.{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
 
@@ -126,7 +135,7 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("redis.example:6380,ssl=perhaps,password={secret}", false)]
     public void Redis_elsewhere_takes_tls_and_a_password(string connection, bool holds)
     {
-        var wrong = GatewayOptionsCheck.Explain(Good() with { Redis = connection.Replace("{secret}", "fictional-secret", StringComparison.Ordinal) });
+        var wrong = Explain(Good() with { Redis = connection.Replace("{secret}", "fictional-secret", StringComparison.Ordinal) });
         Assert.Equal(holds, wrong.Count == 0);
         Assert.All(wrong, e => Assert.StartsWith("Redis: ", e));
         Assert.DoesNotContain("fictional-secret", string.Join(' ', wrong));
@@ -142,8 +151,8 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("", false)]
     public void Records_and_grants_pass_on_protected_roads_only(string endpoint, bool holds)
     {
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { Repository = endpoint }).Count == 0);
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { Keys = endpoint }).Count == 0);
+        Assert.Equal(holds, Explain(Good() with { Repository = endpoint }).Count == 0);
+        Assert.Equal(holds, Explain(Good() with { Keys = endpoint }).Count == 0);
     }
 
     [Theory]
@@ -156,7 +165,7 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("http://localhost:8443", false)]
     [InlineData("localhost:8443", false)]
     public void The_public_address_is_an_https_origin(string address, bool holds) =>
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { PublicAddress = address }).Count == 0);
+        Assert.Equal(holds, Explain(Good() with { PublicAddress = address }).Count == 0);
 
     [Theory]
     [InlineData("http://127.0.0.1:9000", null, true)]
@@ -168,7 +177,7 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("https://127.0.0.1:9000", null, false)]
     [InlineData(null, "https://127.0.0.1:9000", false)]
     public void Inner_listeners_are_on_loopback_ports_of_their_own(string? terminator, string? metrics, bool holds) =>
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(Good() with { TerminatorListen = terminator, MetricsListen = metrics }).Count == 0);
+        Assert.Equal(holds, Explain(Good() with { TerminatorListen = terminator, MetricsListen = metrics }).Count == 0);
 
     [Theory]
     [InlineData("https://10.0.0.5:9000", "10.0.0.1", Fingerprint, null)]
@@ -193,7 +202,7 @@ public sealed class GatewayOptionsTests : IDisposable
             TerminatorListen = listen, TerminatorHeader = "Client-Cert",
             TerminatorAddresses = address is null ? [] : [address], TerminatorCertificates = fingerprint is null ? [] : [fingerprint],
         };
-        var errors = GatewayOptionsCheck.Explain(options);
+        var errors = Explain(options);
         Assert.Equal(wrong is null ? [] : [wrong], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
 
@@ -205,7 +214,7 @@ public sealed class GatewayOptionsTests : IDisposable
     public void Token_keys_take_over_one_after_the_other_at_moments_in_utc(string first, string second, string? wrong)
     {
         FollowingTokenKey From(string moment) => new() { File = _file, SignsFrom = DateTimeOffset.Parse(moment, System.Globalization.CultureInfo.InvariantCulture) };
-        var errors = GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { FollowingTokenKeys = [From(first), From(second)] } });
+        var errors = Explain(Good() with { Identification = Good().Identification with { FollowingTokenKeys = [From(first), From(second)] } });
         Assert.Equal(wrong is null ? [] : [$"Identification.FollowingTokenKeys{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
 
@@ -213,9 +222,9 @@ public sealed class GatewayOptionsTests : IDisposable
     public void Only_the_log_key_may_be_missing_and_only_where_stores_are_made()
     {
         File.Delete(Path.Combine(_audit, "log.key"));
-        Assert.StartsWith("AuditFolder: has no log.key", Assert.Single(GatewayOptionsCheck.Explain(Good())));
-        Assert.Empty(GatewayOptionsCheck.Explain(Good() with { CreateStores = true }));
-        Assert.StartsWith("GrantKeyFile: ", Assert.Single(GatewayOptionsCheck.Explain(Good() with { CreateStores = true, GrantKeyFile = "/nowhere" })));
+        Assert.StartsWith("AuditFolder: has no log.key", Assert.Single(Explain(Good())));
+        Assert.Empty(Explain(Good() with { CreateStores = true }));
+        Assert.StartsWith("GrantKeyFile: ", Assert.Single(Explain(Good() with { CreateStores = true, GrantKeyFile = "/nowhere" })));
     }
 
     /// <summary>Traficom 213/2023 S: brokers give test identities at levels of their own.</summary>
@@ -228,9 +237,9 @@ public sealed class GatewayOptionsTests : IDisposable
     {
         var options = Good();
         var identification = options.Identification with { TestIdentityCodes = testCodes, Citizens = options.Identification.Citizens! with { Acr = acr } };
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+        Assert.Equal(holds, Explain(options with { Identification = identification }).Count == 0);
         identification = identification with { Citizens = options.Identification.Citizens! with { Acr = "http://ftn.ficora.fi/2017/loa2", FurtherAcrs = [acr] } };
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+        Assert.Equal(holds, Explain(options with { Identification = identification }).Count == 0);
     }
 
     [Theory]
@@ -243,7 +252,7 @@ public sealed class GatewayOptionsTests : IDisposable
         var identification = options.Identification with { RoleRegister = null, TestIdentityCodes = testCodes };
         if (!hasProfessionals)
             identification = identification with { ProfessionalIssuers = [] };
-        var wrong = GatewayOptionsCheck.Explain(options with { Identification = identification });
+        var wrong = Explain(options with { Identification = identification });
         Assert.Equal(holds, wrong.Count == 0);
         Assert.All(wrong, e => Assert.StartsWith("Identification.RoleRegister: ", e));
     }
@@ -252,16 +261,16 @@ public sealed class GatewayOptionsTests : IDisposable
     public void A_sign_in_at_a_clinics_provider_has_a_client_and_its_certificate()
     {
         var options = Good();
-        IReadOnlyList<string> Explain(ProfessionalSignIn signIn) => GatewayOptionsCheck.Explain(options with
+        IReadOnlyList<string> Of(ProfessionalSignIn signIn) => Explain(options with
         {
             Identification = options.Identification with { ProfessionalIssuers = [options.Identification.ProfessionalIssuers[0] with { SignIn = signIn }] },
         });
         var file = options.TlsCertificateFile;
-        Assert.Empty(Explain(new("kanta-apps", file, file)));
-        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.ClientId: ", Assert.Single(Explain(new(" ", file, file))));
-        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.CertificateFile: ", Assert.Single(Explain(new("kanta-apps", "/nowhere", file))));
-        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.KeyFile: ", Assert.Single(Explain(new("kanta-apps", file, "/nowhere"))));
-        Assert.StartsWith("Identification.IdTokenKeyFiles: ", Assert.Single(GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { IdTokenKeyFiles = ["/nowhere"] } })));
+        Assert.Empty(Of(new("kanta-apps", file, file)));
+        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.ClientId: ", Assert.Single(Of(new(" ", file, file))));
+        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.CertificateFile: ", Assert.Single(Of(new("kanta-apps", "/nowhere", file))));
+        Assert.StartsWith("Identification.ProfessionalIssuers[0].SignIn.KeyFile: ", Assert.Single(Of(new("kanta-apps", file, "/nowhere"))));
+        Assert.StartsWith("Identification.IdTokenKeyFiles: ", Assert.Single(Explain(options with { Identification = options.Identification with { IdTokenKeyFiles = ["/nowhere"] } })));
     }
 
     [Theory]
@@ -275,21 +284,21 @@ public sealed class GatewayOptionsTests : IDisposable
     {
         var options = Good();
         var identification = options.Identification with { ProfessionalIssuers = [new(issuer, "kanta", "1.2.246.10.90000001") { Tenant = tenant }] };
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+        Assert.Equal(holds, Explain(options with { Identification = identification }).Count == 0);
     }
 
     [Fact]
     public void Authorities_of_cards_are_named_with_where_they_say_what_they_have_revoked()
     {
-        using var authority = KantaGateway.Simulators.DevelopmentAuthority.Create();
+        using var authority = DevelopmentAuthority.Create();
         var file = Path.Combine(_audit, "cards.pem");
         File.WriteAllText(file, authority.CertificatePem);
-        IReadOnlyList<string> Explain(CardOptions cards) => GatewayOptionsCheck.Explain(Good() with { Identification = Good().Identification with { ProfessionalCards = cards } });
+        IReadOnlyList<string> Of(CardOptions cards) => Explain(Good() with { Identification = Good().Identification with { ProfessionalCards = cards } });
 
-        Assert.Empty(Explain(new() { AuthorityFile = file, RevocationSources = [new() { Authority = authority.Fingerprint, CrlAddress = "http://crl.example/cards.crl" }] }));
-        Assert.StartsWith("Identification.ProfessionalCards.RevocationSources: ", Assert.Single(Explain(new() { AuthorityFile = file, RevocationSources = [] })));
-        Assert.StartsWith("Identification.ProfessionalCards.RevocationSources[0].", Explain(new() { AuthorityFile = file, RevocationSources = [new() { Authority = authority.Fingerprint, Unchecked = true }] })[0]);
-        Assert.StartsWith("Identification.ProfessionalCards.AuthorityFile: ", Explain(new() { AuthorityFile = "/nowhere", RevocationSources = [] })[0]);
+        Assert.Empty(Of(new() { AuthorityFile = file, RevocationSources = [new() { Authority = authority.Fingerprint, CrlAddress = "http://crl.example/cards.crl" }] }));
+        Assert.StartsWith("Identification.ProfessionalCards.RevocationSources: ", Assert.Single(Of(new() { AuthorityFile = file, RevocationSources = [] })));
+        Assert.StartsWith("Identification.ProfessionalCards.RevocationSources[0].", Of(new() { AuthorityFile = file, RevocationSources = [new() { Authority = authority.Fingerprint, Unchecked = true }] })[0]);
+        Assert.StartsWith("Identification.ProfessionalCards.AuthorityFile: ", Of(new() { AuthorityFile = "/nowhere", RevocationSources = [] })[0]);
     }
 
     [Fact]
@@ -298,7 +307,7 @@ public sealed class GatewayOptionsTests : IDisposable
         var options = Good();
         var register = new RoleRegisterOptions { Address = "http://register.example/", CertificateFile = "/nowhere", KeyFile = "/nowhere", TimeoutSeconds = 11 };
         Assert.Equal(["Address", "CertificateFile", "KeyFile", "TimeoutSeconds"],
-            GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { RoleRegister = register } }).Select(e => e.Split(':')[0].Split('.')[^1]));
+            Explain(options with { Identification = options.Identification with { RoleRegister = register } }).Select(e => e.Split(':')[0].Split('.')[^1]));
     }
 
     [Fact]
@@ -306,7 +315,7 @@ public sealed class GatewayOptionsTests : IDisposable
     {
         var options = Good();
         var citizens = options.Identification.Citizens! with { FurtherAcrs = ["https://broker.example/loa2"] };
-        Assert.StartsWith("Identification.Citizens.FurtherAcrs: ", Assert.Single(GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { Citizens = citizens } })));
+        Assert.StartsWith("Identification.Citizens.FurtherAcrs: ", Assert.Single(Explain(options with { Identification = options.Identification with { Citizens = citizens } })));
     }
 
     [Theory]
@@ -320,7 +329,7 @@ public sealed class GatewayOptionsTests : IDisposable
         var options = Good();
         var citizens = options.Identification.Citizens! with { BrokerJwksFile = pinned ? _file : null, BrokerSignedJwksKeyFile = signed ? _file : null };
         var identification = options.Identification with { TestIdentityCodes = testCodes, Citizens = citizens };
-        Assert.Equal(holds, GatewayOptionsCheck.Explain(options with { Identification = identification }).Count == 0);
+        Assert.Equal(holds, Explain(options with { Identification = identification }).Count == 0);
     }
 
     public static TheoryData<string, bool, bool> RevocationOf => new()
@@ -337,15 +346,13 @@ public sealed class GatewayOptionsTests : IDisposable
     [Theory, MemberData(nameof(RevocationOf))]
     public void Every_client_authority_is_asked_what_it_has_revoked(string what, bool isTest, bool holds)
     {
-        using var authority = DevelopmentAuthority.Create();
         using var other = DevelopmentAuthority.Create();
-        File.WriteAllText(_file, authority.CertificatePem);
-        var list = new RevocationSource { Authority = authority.Fingerprint, CrlAddress = "http://authority.example/ca.crl" };
+        var list = List;
         var bare = list with { CrlAddress = null };
         RevocationSource[] sources = what switch
         {
             "list" => [list],
-            "responder" => [bare with { OcspAddress = "https://authority.example/ocsp", Authority = string.Join(':', Convert.FromHexString(authority.Fingerprint).Select(b => b.ToString("x2"))) }],
+            "responder" => [bare with { OcspAddress = "https://authority.example/ocsp", Authority = string.Join(':', Convert.FromHexString(Authority.Fingerprint).Select(b => b.ToString("x2"))) }],
             "file" => [bare with { CrlFile = _file }],
             "nothing" => [bare],
             "no entry" => [],
@@ -360,7 +367,7 @@ public sealed class GatewayOptionsTests : IDisposable
             _ => [list with { TimeoutSeconds = 11 }],
         };
         var options = Good();
-        var wrong = GatewayOptionsCheck.Explain(options with { Identification = options.Identification with { TestIdentityCodes = isTest, RevocationSources = sources } });
+        var wrong = Explain(options with { Identification = options.Identification with { TestIdentityCodes = isTest, RevocationSources = sources } });
         Assert.Equal(holds, wrong.Count == 0);
         Assert.All(wrong, error => Assert.StartsWith("Identification.RevocationSources", error));
     }
@@ -397,9 +404,94 @@ public sealed class GatewayOptionsTests : IDisposable
             "no key" => probes with { Reader = System("1.2.246.10.2") with { KeyFile = "/nowhere" } },
             _ => probes,
         };
-        var errors = GatewayOptionsCheck.Explain(Good() with { Breach = new() { CaseFolder = what == "no folder" ? "/nowhere" : _audit, Probes = probes } });
+        var errors = Explain(Good() with { Breach = new() { CaseFolder = what == "no folder" ? "/nowhere" : _audit, Probes = probes } });
         Assert.Equal(wrong is null ? [] : [wrong], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
+
+    [Theory]
+    [InlineData(UnixFileMode.UserRead | UnixFileMode.UserWrite, true)]
+    [InlineData(UnixFileMode.UserRead | UnixFileMode.GroupRead, true)]
+    [InlineData(UnixFileMode.UserRead | UnixFileMode.OtherRead, false)]
+    [InlineData(UnixFileMode.UserRead | UnixFileMode.GroupWrite, false)]
+    public void A_key_that_others_may_read_or_change_is_no_start(UnixFileMode mode, bool holds)
+    {
+        // There the folder's own access list decides.
+        if (OperatingSystem.IsWindows())
+            return;
+        var key = Path.Combine(_audit, "some.key");
+        File.WriteAllText(key, "");
+        File.SetUnixFileMode(key, mode);
+        File.SetUnixFileMode(Path.Combine(_audit, "log.key"), mode);
+        var good = Good();
+        var errors = Explain(good with
+        {
+            TlsKeyFile = key, GrantKeyFile = key, IdentifierKeyFile = key,
+            Identification = good.Identification with
+            {
+                TokenKeyFile = key, IdTokenKeyFiles = [key], FollowingTokenKeys = [new() { File = key, SignsFrom = new(2027, 1, 31, 3, 0, 0, TimeSpan.Zero) }],
+                RoleRegister = good.Identification.RoleRegister! with { KeyFile = key },
+                Citizens = good.Identification.Citizens! with { SigningKeyFile = key, EncryptionKeyFile = key },
+            },
+        });
+        Assert.Equal(holds ? [] :
+        [
+            "AuditFolder", "GrantKeyFile", "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.SigningKeyFile", "Identification.FollowingTokenKeys[0].File", "Identification.IdTokenKeyFiles",
+            "Identification.RoleRegister.KeyFile", "Identification.TokenKeyFile", "IdentifierKeyFile", "TlsKeyFile",
+        ], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]).Order(StringComparer.Ordinal));
+        Assert.All(errors, error => Assert.Contains("chmod 600", error));
+    }
+
+    [Theory]
+    [InlineData(-30, -1, "ended on")]
+    [InlineData(1, 30, "begins on")]
+    [InlineData(-1, 30, null)]
+    public void A_certificate_that_is_not_valid_now_is_no_start(int fromDays, int toDays, string? wrong)
+    {
+        var now = DateTimeOffset.UtcNow;
+        var issued = Authority.IssueOrganisation(KantaGateway.Fhir.Identifiers.Oid.Parse("1.2.246.10.99000011"), "Aurora", now.AddDays(fromDays), now.AddDays(toDays));
+        var file = Path.Combine(_audit, "tls.pem");
+        File.WriteAllText(file, issued.ChainPem);
+        var good = Good();
+        var errors = Explain(good with { TlsCertificateFile = file, Identification = good.Identification with { RoleRegister = good.Identification.RoleRegister! with { CertificateFile = file } } });
+        Assert.Equal(wrong is null ? [] : ["TlsCertificateFile", "Identification.RoleRegister.CertificateFile"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+        Assert.All(errors, error => Assert.Contains(wrong!, error));
+    }
+
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(false, false)]
+    public void An_authority_that_has_ended_counts_only_beside_one_that_has_not(bool isBeside, bool holds)
+    {
+        using var ended = Authority.IssueAuthority("Ended", DateTimeOffset.UtcNow.AddMinutes(-1));
+        File.WriteAllText(_file, isBeside ? Authority.CertificatePem + ended.CertificatePem : ended.CertificatePem);
+        var good = Good();
+        var errors = Explain(good with
+        {
+            TlsCertificateFile = WrittenServer(),
+            Identification = good.Identification with
+            {
+                RoleRegister = good.Identification.RoleRegister! with { CertificateFile = WrittenServer() },
+                RevocationSources = [.. new[] { isBeside ? Authority : ended, ended }.Distinct().Select(authority => List with { Authority = authority.Fingerprint })],
+            },
+        });
+        Assert.Equal(holds ? [] : ["ClientAuthorityFile"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
+
+    [Theory]
+    [InlineData("default", "foobared", false)]
+    [InlineData("gateway", "Gateway", false)]
+    [InlineData("gateway", "Vahva-salaisuus-1", true)]
+    public void A_password_that_comes_with_Redis_is_none(string user, string password, bool holds) =>
+        Assert.Equal(holds, Explain(Good() with { Redis = $"127.0.0.1:6379,user={user},password={password}" }).Count == 0);
+
+    private string WrittenServer()
+    {
+        var file = Path.Combine(_audit, "server.pem");
+        File.WriteAllText(file, Authority.IssueServer("localhost").ChainPem);
+        return file;
+    }
+
+    private static RevocationSource List => new() { Authority = Authority.Fingerprint, CrlAddress = "http://authority.example/ca.crl" };
 
     private GatewayOptions Good() => new()
     {
@@ -408,7 +500,7 @@ public sealed class GatewayOptionsTests : IDisposable
         AuditFolder = _audit, AuditOrigin = "localhost/kanta-audit",
         Identification = new IdentificationOptions
         {
-            ClientsFile = _file, TokenKeyFile = _file,
+            ClientsFile = _file, TokenKeyFile = _file, RevocationSources = [List],
             ProfessionalIssuers = [new("https://idp.example/clinic", "kanta", "1.2.246.10.90000001")],
             RoleRegister = new() { Address = "https://register.example", CertificateFile = _file, KeyFile = _file },
             Citizens = new() { Authority = "https://broker.example", ClientId = "portal", SigningKeyFile = _file, EncryptionKeyFile = _file, Acr = "http://ftn.ficora.fi/2017/loa2", BrokerJwksFile = _file },

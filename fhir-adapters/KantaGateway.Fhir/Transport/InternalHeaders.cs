@@ -44,6 +44,9 @@ public static class InternalHeaders
     /// </summary>
     public const string ArrivedContent = "X-Kanta-Arrived-Content";
 
+    /// <summary>Response of <c>/health/live</c> of an internal part: what time it is there, milliseconds from the Unix epoch.</summary>
+    public const string Time = "X-Kanta-Time";
+
     /// <summary>In both directions and on the public answer.</summary>
     public const string CorrelationId = "X-Correlation-Id";
 }

@@ -21,7 +21,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
 
     public void Map(WebApplication app)
     {
-        app.MapGet("/health/live", () => Results.Text("alive"));
+        app.MapLive();
         app.MapGet("/health/ready", ReadyAsync);
         app.MapGet("/rotation", RotationAsync);
         app.MapPost("/rotation", () =>

@@ -1,5 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Fhir.Protection;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Identification.Dpop;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
@@ -42,7 +43,9 @@ public static class IdentificationSetup
         if (options.Redis is { } redis)
         {
             var connection = RedisState.Connect(redis);
-            services.AddSingleton<ISharedState>(new RedisState(connection));
+            var state = new RedisState(connection);
+            services.AddSingleton<ISharedState>(state);
+            services.AddSingleton(new PeerClock(nameof(options.Redis), _ => state.ReadClockAsync()));
             services.AddSingleton<IRevocationLog>(provider => new RedisRevocationLog(connection, provider.GetRequiredService<TimeProvider>()));
         }
         else

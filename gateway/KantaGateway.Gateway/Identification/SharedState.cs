@@ -154,6 +154,10 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
         return new(async () => await ConnectionMultiplexer.ConnectAsync(options).ConfigureAwait(false));
     }
 
+    /// <summary>What time it is where it runs.</summary>
+    public async Task<DateTimeOffset> ReadClockAsync() =>
+        await TryAsync(async redis => new DateTimeOffset(await redis.Multiplexer.GetServers()[0].TimeAsync().ConfigureAwait(false), TimeSpan.Zero)).ConfigureAwait(false);
+
     public ValueTask<bool> AddAsync(string key, TimeSpan life) =>
         TryAsync(redis => redis.StringSetAsync(Prefix + key, "", life, When.NotExists));
 

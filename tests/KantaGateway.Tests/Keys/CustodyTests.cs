@@ -157,12 +157,13 @@ public sealed class CustodyTests : IAsyncLifetime
     {
         var wrong = _keys.Options with
         {
+            Listen = "http://0.0.0.0:5000", KeyFile = "/nowhere", GatewayKeyFile = "/nowhere",
             Pkcs11 = new() { Library = "/nowhere.so", Token = "t", PinFile = "/nowhere", Sessions = 0 },
             Transit = new() { Address = "http://vault.example", TokenFile = "/nowhere", TimeoutSeconds = 0 },
             Budgets = [new() { Seconds = 0, PerRequester = 2, Total = 1 }], CustodyFolder = "/nowhere", CreateStores = false,
         };
         var message = Assert.Throws<InvalidOperationException>(() => KeysHost.Build(wrong)).Message;
-        foreach (var name in (string[])["Pkcs11, Transit", "Pkcs11.Library", "Pkcs11.PinFile", "Pkcs11.Sessions", "Transit.Address", "Transit.TokenFile", "Transit.TimeoutSeconds", "Budgets", "CustodyFolder"])
+        foreach (var name in (string[])["Listen", "KeyFile", "GatewayKeyFile", "Pkcs11, Transit", "Pkcs11.Library", "Pkcs11.PinFile", "Pkcs11.Sessions", "Transit.Address", "Transit.TokenFile", "Transit.TimeoutSeconds", "Budgets", "CustodyFolder"])
             Assert.Contains(name, message, StringComparison.Ordinal);
     }
 

@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
@@ -40,7 +41,7 @@ sealed class RepositoryWorld : IAsyncDisposable
         _key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         Signer = new(_key, Time);
         Identifiers = new(_identifierKey);
-        File.WriteAllText(Path("identifier.key"), Convert.ToBase64String(_identifierKey));
+        OwnerOnly.WriteWhole(Path("identifier.key"), System.Text.Encoding.ASCII.GetBytes(Convert.ToBase64String(_identifierKey)));
         File.WriteAllText(Path("gateway.pem"), _key.ExportSubjectPublicKeyInfoPem());
     }
 
