@@ -28,7 +28,7 @@ sealed class SeededFolder
     /// <summary>Patients whose rows may wait for a commit together.</summary>
     private const int InFlight = 64;
 
-    private const string Manifest = "seeding.json";
+    private const string Manifest = "seeding-2.json";
 
     private readonly Pseudonym[] _patients;
     private readonly IdentifierCipher _ids;
@@ -101,12 +101,15 @@ sealed class SeededFolder
                 var (key, wrapped) = await keys.CreateAsync(compartment, stop);
                 using var cipher = new System.Security.Cryptography.AesGcm(key, 16);
                 var sealedRows = new SealedRow[sizes[i % sizes.Length]];
+                var before = UInt128.Zero;
                 for (var at = 0; at < sealedRows.Length; at++)
                 {
                     var sequence = at + 1;
                     var (resource, entry, body) = records.Value!.Row(ids, compartment, sequence, controller, code, updated);
-                    sealedRows[at] = new(sequence, RowSeal.SealIndex(cipher, compartment, sequence, entry),
-                        RowSeal.SealBody(cipher, compartment, sequence, resource, SeededRecord.TypeAt(sequence), body));
+                    var sealedEntry = RowSeal.SealIndex(cipher, compartment, sequence, before, entry);
+                    before = RowSeal.TagOf(sealedEntry);
+                    sealedRows[at] = new(sequence, sealedEntry,
+                        RowSeal.SealBody(cipher, compartment, sequence, before, resource, SeededRecord.TypeAt(sequence), body));
                 }
                 if (!await store.AppendAsync([new(compartment, 0, wrapped, sealedRows)], stop))
                     throw new BenchmarkException("The database holds a seeded patient already: empty it first.");

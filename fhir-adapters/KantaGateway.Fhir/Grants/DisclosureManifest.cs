@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
@@ -21,22 +22,33 @@ public readonly record struct ManifestItem(string Type, string Id, string Versio
 /// <param name="Digest">SHA-256 of the body, 32 bytes.</param>
 public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[] Digest)
 {
-    private const byte Format = 3;
+    private const byte Format = 4;
     private const int ItemSize = 37;
+
+    /// <summary>Of a write: where it has left the compartment that it wrote to, and the directory where it wrote there.</summary>
+    public IReadOnlyList<WrittenHead> Heads { get; init; } = [];
 
     public static DisclosureManifest Of(IReadOnlyList<ManifestItem> items, ReadOnlySpan<byte> body) => new(items, SHA256.HashData(body));
 
-    /// <summary>Base64url: format, digest, tables of types and of controllers with registers, then 37 bytes an item.</summary>
+    /// <summary>Base64url: format, digest, heads (25 bytes each), tables of types and of controllers with registers, then 37 bytes an item.</summary>
     public string Encode()
     {
         using var buffer = new MemoryStream(64 + Items.Count * ItemSize);
         using var writer = new BinaryWriter(buffer, Encoding.UTF8);
         writer.Write(Format);
         writer.Write(Digest);
+        Span<byte> uuid = stackalloc byte[16];
+        writer.Write((byte)Heads.Count);
+        foreach (var (isDirectory, head) in Heads)
+        {
+            writer.Write(isDirectory);
+            writer.Write(head.Sequence);
+            BinaryPrimitives.WriteUInt128BigEndian(uuid, head.Digest);
+            writer.Write(uuid);
+        }
         var types = Table(writer, Items.Select(i => i.Type), t => t);
         var registers = Table(writer, Items.Select(i => (i.Controller, i.Register)), r => Register.Of(r.Controller, r.Register));
         writer.Write7BitEncodedInt(Items.Count);
-        Span<byte> uuid = stackalloc byte[16];
         foreach (var item in Items)
         {
             writer.Write(item.Written);
@@ -61,6 +73,9 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
             using var reader = new BinaryReader(new MemoryStream(Base64Url.DecodeFromChars(text)), Encoding.UTF8);
             if (reader.ReadByte() != Format || reader.ReadBytes(32) is not { Length: 32 } digest)
                 return null;
+            var heads = new WrittenHead[reader.ReadByte()];
+            for (var i = 0; i < heads.Length; i++)
+                heads[i] = new(ReadFlag(reader), new(reader.ReadInt64(), BinaryPrimitives.ReadUInt128BigEndian(reader.ReadBytes(16))));
             var types = ReadTable(reader);
             var registers = ReadTable(reader).Select(Split).ToArray();
             var count = reader.Read7BitEncodedInt();
@@ -69,19 +84,21 @@ public sealed record DisclosureManifest(IReadOnlyList<ManifestItem> Items, byte[
             var items = new ManifestItem[count];
             for (var i = 0; i < items.Length; i++)
             {
-                var written = reader.ReadByte() switch { 0 => false, 1 => true, _ => throw new FormatException() };
+                var written = ReadFlag(reader);
                 var type = types[reader.ReadUInt16()];
                 var (controller, register) = registers[reader.ReadUInt16()];
                 var id = new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D");
                 items[i] = new(type, id, new Guid(reader.ReadBytes(16), bigEndian: true).ToString("D"), controller, written, register);
             }
-            return new(items, digest);
+            return new(items, digest) { Heads = heads };
         }
         catch (Exception e) when (e is IOException or ArgumentException or IndexOutOfRangeException or FormatException or OverflowException or OutOfMemoryException)
         {
             return null;
         }
     }
+
+    private static bool ReadFlag(BinaryReader reader) => reader.ReadByte() switch { 0 => false, 1 => true, _ => throw new FormatException() };
 
     // An OID has no space in it.
     private static (string Controller, string Register) Split(string of) =>

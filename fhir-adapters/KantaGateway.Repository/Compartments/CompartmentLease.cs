@@ -43,7 +43,7 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
     }
 
     /// <summary>Takes over rows that were just committed after a view, so that nobody need read them back.</summary>
-    public async ValueTask CommittedAsync(CompartmentView before, IReadOnlyList<CompartmentRow> rows)
+    public async ValueTask CommittedAsync(CompartmentView before, IReadOnlyList<(CompartmentRow Row, UInt128 Tag)> rows)
     {
         if (_opened is not null)
             await _opened.CommittedAsync(before, rows, CancellationToken.None).ConfigureAwait(false);
@@ -111,7 +111,7 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
 
     private ReadOnlyMemory<byte> Open(AesGcm cipher, CompartmentRow row, DisclosureScope scope, byte[]? stored)
     {
-        ReadOnlyMemory<byte> body = RowSeal.OpenBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type,
+        ReadOnlyMemory<byte> body = RowSeal.OpenBody(cipher, View.Compartment, row.Sequence, View.TagOf(row.Sequence), row.Resource, row.Type,
             stored ?? throw new TamperedException("A body of a compartment is missing."));
         return View.HidesContacts(row, scope) ? ContactDetails.WithoutThem(body) : body;
     }

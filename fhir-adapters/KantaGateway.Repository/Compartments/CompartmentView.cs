@@ -58,6 +58,9 @@ sealed class CompartmentView
     /// <summary>The row with this sequence, or null.</summary>
     public CompartmentRow? Row(long sequence) => sequence > 0 && sequence <= Head ? _rows.Row((int)sequence) : null;
 
+    /// <summary>Tag of the sealed entry of a row: it stands for all rows up to it. 0 of none.</summary>
+    public UInt128 TagOf(long sequence) => _rows.TagOf((int)sequence);
+
     /// <summary>
     /// Newest version of a resource other than Patient, be it a deletion; null when this compartment has no such resource.
     /// </summary>

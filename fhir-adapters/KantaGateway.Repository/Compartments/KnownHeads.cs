@@ -4,8 +4,8 @@ namespace KantaGateway.Repository.Compartments;
 
 /// <summary>The last row of a compartment that this process has seen.</summary>
 /// <param name="Sequence">0: none.</param>
-/// <param name="LastUpdatedTicks">Its time, as its seal has it: another row in its place has another.</param>
-readonly record struct KnownHead(int Sequence, long LastUpdatedTicks);
+/// <param name="Tag">Of its sealed entry, which stands for all rows up to it.</param>
+readonly record struct KnownHead(int Sequence, UInt128 Tag);
 
 /// <summary>
 /// How far the compartments were when this process last had them open. A compartment whose last rows are taken away together with its head opens like any other: who knows that there were

@@ -10,7 +10,7 @@ namespace KantaGateway.Repository.Compartments;
 /// <summary>How much of a compartment is decrypted.</summary>
 enum IndexDepth
 {
-    /// <summary>What reading by id, histories and contents need: 44 bytes a row.</summary>
+    /// <summary>What reading by id, histories and contents need: 60 bytes a row.</summary>
     Headers,
 
     /// <summary>What is searched as well: about a kilobyte a row.</summary>
@@ -75,7 +75,7 @@ sealed class OpenedCompartment
 
     /// <summary>Whether it has the row that was once its last.</summary>
     public bool Continues(KnownHead known) => known.Sequence == 0
-        || (known.Sequence <= _view.Head && _rows.FactsOf(known.Sequence).LastUpdatedTicks == known.LastUpdatedTicks);
+        || (known.Sequence <= _view.Head && _rows.TagOf(known.Sequence) == known.Tag);
 
     /// <summary>A cipher under the data key, for one thread.</summary>
     public AesGcm Cipher() => new(_key, 16);
@@ -162,15 +162,15 @@ sealed class OpenedCompartment
     /// Adds rows that the caller has just committed after <paramref name="before"/>, without reading them back.
     /// </summary>
     /// <returns>The view at exactly the head of that commit; null when others have committed and been loaded since.</returns>
-    public async ValueTask<CompartmentView?> CommittedAsync(CompartmentView before, IReadOnlyList<CompartmentRow> rows, CancellationToken cancel)
+    public async ValueTask<CompartmentView?> CommittedAsync(CompartmentView before, IReadOnlyList<(CompartmentRow Row, UInt128 Tag)> rows, CancellationToken cancel)
     {
         await _refreshing.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
             if (_view.Head != before.Head)
                 return null;
-            foreach (var row in rows)
-                Grow(_rows.Add(row.Sequence, row.Entry));
+            foreach (var (row, tag) in rows)
+                Grow(_rows.Add(row.Sequence, tag, row.Entry));
             return Show();
         }
         finally
@@ -230,7 +230,7 @@ sealed class OpenedCompartment
     {
         if (_rows.Count > 0)
             lock (_newestGate)
-                _newest = new(_rows.Count, _rows.FactsOf(_rows.Count).LastUpdatedTicks);
+                _newest = new(_rows.Count, _rows.TagOf(_rows.Count));
         return _view = CompartmentView.Of(_view.Compartment, _rows);
     }
 
@@ -244,13 +244,17 @@ sealed class OpenedCompartment
         var buffer = ArrayPool<byte>.Shared.Rent(stored.Index.Max(e => e.Sealed.Length));
         try
         {
+            var before = _rows.TagOf((int)stored.Index[0].Sequence - 1);
             if (_rows.HasEntries)
                 _rows.Expect(stored.Index.Sum(e => (long)Math.Max(0, e.Sealed.Length - RowSeal.Overhead)));
             foreach (var (sequence, sealedEntry) in stored.Index)
             {
                 var entry = buffer.AsSpan(0, Math.Max(0, sealedEntry.Length - RowSeal.Overhead));
-                RowSeal.OpenIndex(cipher, view.Compartment, sequence, sealedEntry, entry);
-                added += sequence <= view.Head ? _rows.Keep(sequence, entry) : _rows.Add(sequence, entry);
+                RowSeal.OpenIndex(cipher, view.Compartment, sequence, before, sealedEntry, entry);
+                before = RowSeal.TagOf(sealedEntry);
+                if (sequence <= view.Head && before != _rows.TagOf((int)sequence))
+                    throw new TamperedException("A row of a compartment was exchanged for another.");
+                added += sequence <= view.Head ? _rows.Keep(sequence, entry) : _rows.Add(sequence, before, entry);
             }
         }
         finally

@@ -8,11 +8,13 @@ namespace KantaGateway.Repository.Compartments;
 /// <summary>
 /// AES-256-GCM of rows under a compartment's data key: random nonce (12 bytes), ciphertext, tag (16 bytes). The associated
 /// data names the row, so one put in another's place (another compartment, resource or version) does
-/// not open. A compartment cut back as a whole, its last rows and its head together, still opens: that is noticed by
-/// who has had it open (<see cref="KnownHeads"/>), and by comparison with the audit log.
+/// not open. It also binds the rows to each other: an entry takes in the tag of the entry before it, a body that of its own entry. So the tag of
+/// the last entry stands for the whole record: a row that was sealed for the same place after another past opens nowhere else.
+/// A compartment cut back as a whole, its last rows and its head together, still opens: that is noticed by
+/// who knows the tag that was its last (<see cref="KnownHeads"/>).
 /// </summary>
 /// <remarks>
-/// NIST SP 800-38D allows 2^32 random nonces a key; a row uses two, so a compartment would need 2^31 versions.
+/// For whoever has no key: who has it can seal two pasts that end in one tag. NIST SP 800-38D allows 2^32 random nonces a key; a row uses two, so a compartment would need 2^31 versions.
 /// </remarks>
 static class RowSeal
 {
@@ -21,38 +23,47 @@ static class RowSeal
     /// <summary>Bytes that sealing adds.</summary>
     public const int Overhead = Nonce + Tag;
 
-    // compartment, sequence and which of the two ciphertexts; for a body also resource and type.
-    private const int IndexNameSize = 1 + Pseudonym.Size + 8, BodyNameSize = IndexNameSize + 8 + 64, PartNameSize = IndexNameSize + 16 + 1;
+    // compartment, sequence and which of the two ciphertexts; then the tag that it takes in, for a body also resource and type.
+    private const int RowNameSize = 1 + Pseudonym.Size + 8, IndexNameSize = RowNameSize + Tag, BodyNameSize = IndexNameSize + 8 + 64, PartNameSize = RowNameSize + 16 + 1;
 
-    public static byte[] SealIndex(AesGcm key, Pseudonym compartment, long sequence, ReadOnlySpan<byte> entry)
+    /// <summary>The tag of a sealed entry.</summary>
+    /// <exception cref="TamperedException">It is too short to have one.</exception>
+    public static UInt128 TagOf(ReadOnlySpan<byte> sealedEntry) =>
+        sealedEntry.Length < Overhead ? throw new TamperedException("A sealed row is too short.") : BinaryPrimitives.ReadUInt128BigEndian(sealedEntry[^Tag..]);
+
+    /// <param name="before">Tag of the entry before it; 0 for the first.</param>
+    public static byte[] SealIndex(AesGcm key, Pseudonym compartment, long sequence, UInt128 before, ReadOnlySpan<byte> entry)
     {
         Span<byte> name = stackalloc byte[IndexNameSize];
-        NameRow(name, (byte)'I', compartment, sequence);
+        NameIndex(name, compartment, sequence, before);
         return Seal(key, entry, name);
     }
 
-    public static byte[] SealBody(AesGcm key, Pseudonym compartment, long sequence, long resource, string type, ReadOnlySpan<byte> json)
+    /// <param name="own">Tag of its entry.</param>
+    public static byte[] SealBody(AesGcm key, Pseudonym compartment, long sequence, UInt128 own, long resource, string type, ReadOnlySpan<byte> json)
     {
         Span<byte> name = stackalloc byte[BodyNameSize];
-        return Seal(key, json, name[..NameBody(name, compartment, sequence, resource, type)]);
+        return Seal(key, json, name[..NameBody(name, compartment, sequence, own, resource, type)]);
     }
 
     /// <summary>Decrypts an index entry into a buffer of its length.</summary>
+    /// <param name="before">Tag of the entry before it; 0 for the first.</param>
     /// <exception cref="TamperedException">It is not what was sealed for this place.</exception>
-    public static void OpenIndex(AesGcm key, Pseudonym compartment, long sequence, ReadOnlySpan<byte> sealedEntry, Span<byte> into)
+    public static void OpenIndex(AesGcm key, Pseudonym compartment, long sequence, UInt128 before, ReadOnlySpan<byte> sealedEntry, Span<byte> into)
     {
         Span<byte> name = stackalloc byte[IndexNameSize];
-        NameRow(name, (byte)'I', compartment, sequence);
+        NameIndex(name, compartment, sequence, before);
         Open(key, sealedEntry, into, name);
     }
 
     /// <summary>Decrypts in place; the answer is a slice of the given array.</summary>
+    /// <param name="own">Tag of its entry.</param>
     /// <exception cref="TamperedException">It is not what was sealed for this place.</exception>
-    public static ReadOnlyMemory<byte> OpenBody(AesGcm key, Pseudonym compartment, long sequence, long resource, string type, byte[] sealedBody)
+    public static ReadOnlyMemory<byte> OpenBody(AesGcm key, Pseudonym compartment, long sequence, UInt128 own, long resource, string type, byte[] sealedBody)
     {
         Span<byte> name = stackalloc byte[BodyNameSize];
         var length = Math.Max(0, sealedBody.Length - Overhead);
-        Open(key, sealedBody, sealedBody.AsSpan(Math.Min(Nonce, sealedBody.Length), length), name[..NameBody(name, compartment, sequence, resource, type)]);
+        Open(key, sealedBody, sealedBody.AsSpan(Math.Min(Nonce, sealedBody.Length), length), name[..NameBody(name, compartment, sequence, own, resource, type)]);
         return sealedBody.AsMemory(Nonce, length);
     }
 
@@ -83,8 +94,8 @@ static class RowSeal
     private static void NamePart(Span<byte> name, Pseudonym compartment, Guid content, int number, bool isLast)
     {
         NameRow(name, (byte)'P', compartment, number);
-        content.TryWriteBytes(name[IndexNameSize..], bigEndian: true, out _);
-        name[IndexNameSize + 16] = isLast ? (byte)1 : (byte)0;
+        content.TryWriteBytes(name[RowNameSize..], bigEndian: true, out _);
+        name[RowNameSize + 16] = isLast ? (byte)1 : (byte)0;
     }
 
     private static byte[] Seal(AesGcm key, ReadOnlySpan<byte> plain, ReadOnlySpan<byte> name)
@@ -116,9 +127,16 @@ static class RowSeal
         BinaryPrimitives.WriteInt64BigEndian(name[(1 + Pseudonym.Size)..], sequence);
     }
 
-    private static int NameBody(Span<byte> name, Pseudonym compartment, long sequence, long resource, string type)
+    private static void NameIndex(Span<byte> name, Pseudonym compartment, long sequence, UInt128 before)
+    {
+        NameRow(name, (byte)'I', compartment, sequence);
+        BinaryPrimitives.WriteUInt128BigEndian(name[RowNameSize..], before);
+    }
+
+    private static int NameBody(Span<byte> name, Pseudonym compartment, long sequence, UInt128 own, long resource, string type)
     {
         NameRow(name, (byte)'B', compartment, sequence);
+        BinaryPrimitives.WriteUInt128BigEndian(name[RowNameSize..], own);
         BinaryPrimitives.WriteInt64BigEndian(name[IndexNameSize..], resource);
         return IndexNameSize + 8 + Encoding.UTF8.GetBytes(type, name[(IndexNameSize + 8)..]);
     }

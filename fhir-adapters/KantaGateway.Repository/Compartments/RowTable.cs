@@ -9,7 +9,7 @@ using KantaGateway.Fhir.Search;
 namespace KantaGateway.Repository.Compartments;
 
 /// <summary>
-/// The rows of an opened compartment: of each the header as numbers, 44 bytes without an object, and beside it the whole
+/// The rows of an opened compartment: of each the header as numbers, 60 bytes without an object, and beside it the whole
 /// entry where something was searched. A row becomes an object when it is first asked for and stays that object.
 /// </summary>
 /// <remarks>
@@ -66,6 +66,9 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public struct Facts
     {
+        /// <summary>Of the sealed entry: the row after it and its body take it in.</summary>
+        public UInt128 Tag;
+
         public long LastUpdatedTicks;
         public int First;
         public int Previous;
@@ -190,6 +193,9 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
     /// <summary>First versions of the resources that a row refers to.</summary>
     public ReadOnlySpan<int> TargetsOf(in Facts facts) => facts.Targets == 0 ? [] : _targets.Slice(facts.Targets, _targets[facts.Targets - 1]);
 
+    /// <summary>Tag of the entry of a row, which stands for all rows up to it; 0 of none.</summary>
+    public UInt128 TagOf(int sequence) => sequence == 0 ? 0 : FactsOf(sequence).Tag;
+
     /// <summary>Newest version up to a head of the resource that a row is a version of.</summary>
     public int NewestOf(int sequence, int head)
     {
@@ -300,14 +306,15 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
 
     /// <summary>Adds the next row. Only one thread at a time.</summary>
     /// <param name="sequence">Continues the count.</param>
+    /// <param name="tag">Of its sealed entry.</param>
     /// <param name="entry">Its decrypted entry, which is copied where entries are kept.</param>
     /// <returns>Bytes that it takes.</returns>
     /// <exception cref="TamperedException">It is no entry, one of another row, or there is a gap before it.</exception>
-    public long Add(long sequence, ReadOnlySpan<byte> entry)
+    public long Add(long sequence, UInt128 tag, ReadOnlySpan<byte> entry)
     {
         try
         {
-            return Add(sequence, new IndexEntry(entry), entry);
+            return Add(sequence, tag, new IndexEntry(entry), entry);
         }
         catch (Exception e) when (e is InvalidDataException or ArgumentOutOfRangeException or IndexOutOfRangeException)
         {
@@ -356,7 +363,7 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
             page.Facts = default;
     }
 
-    private long Add(long sequence, in IndexEntry index, ReadOnlySpan<byte> entry)
+    private long Add(long sequence, UInt128 tag, in IndexEntry index, ReadOnlySpan<byte> entry)
     {
         if (index.RowSequence != sequence)
             throw new TamperedException("An index entry belongs to another row.");
@@ -375,6 +382,7 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
         ref var facts = ref page.Facts[at];
         facts = new()
         {
+            Tag = tag,
             LastUpdatedTicks = index.LastUpdatedTicks,
             Latest = (int)sequence,
             BodySize = index.BodySize,

@@ -28,6 +28,9 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
     /// <summary>Of a Binary's content: what it belongs with.</summary>
     public string? SecurityContext { get; init; }
 
+    /// <summary>Of a write: where it has left the compartments that it wrote to.</summary>
+    public IReadOnlyList<WrittenHead> Heads { get; init; } = [];
+
     public string? ETag { get; init; }
     public DateTimeOffset? LastModified { get; init; }
     public string? Location { get; init; }
@@ -125,7 +128,7 @@ sealed record Answer(int Status, ReadOnlyMemory<byte> Body, IReadOnlyList<Manife
         var presentation = Presentation.Decode(context.Request.Headers[InternalHeaders.Presentation]);
         var body = ContentType is null ? presentation.Apply(Body) : Body;
         if (HasManifest)
-            headers[InternalHeaders.Manifest] = DisclosureManifest.Of(Items, body.Span).Encode();
+            headers[InternalHeaders.Manifest] = (DisclosureManifest.Of(Items, body.Span) with { Heads = Heads }).Encode();
         if (Part is { } slice)
             body = body.Slice((int)slice.First, (int)slice.Length);
         if (body.IsEmpty)

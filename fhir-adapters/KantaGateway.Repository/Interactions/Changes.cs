@@ -95,13 +95,14 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
         var its = written.Row is null ? (ManifestItem?)null : ItemOf(written);
         var etag = its is { } version ? Answer.ETagOf(version.VersionId) : null;
         return written.Operation.Method == BundleMethod.Delete
-            ? new Answer(body.IsEmpty ? 204 : 200, body, items) { ETag = etag }
+            ? new Answer(body.IsEmpty ? 204 : 200, body, items) { ETag = etag, Heads = outcome.Heads }
             : new Answer(written.Created ? 201 : 200, body, items)
             {
                 ETag = etag,
                 LastModified = written.Row!.LastUpdated,
                 Location = LocationOf(request, its!.Value),
                 Warnings = outcome.Warnings.Count,
+                Heads = outcome.Heads,
             };
     }
 
@@ -156,7 +157,7 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
             }
             json.WriteEndArray();
         }
-        return new Answer(200, bundle.Complete(), items) { Warnings = outcome.Warnings.Count };
+        return new Answer(200, bundle.Complete(), items) { Warnings = outcome.Warnings.Count, Heads = outcome.Heads };
     }
 
     private void WriteStored(BundleAnswer bundle, RepositoryRequest request, Written written, ReturnPreference prefer, List<ManifestItem> items, string correlationId)

@@ -59,6 +59,9 @@ sealed class StagedRow
 
     public CompartmentRow? Row { get; set; }
     public byte[] Body { get; set; } = [];
+
+    /// <summary>Tag of its sealed entry.</summary>
+    public UInt128 Tag { get; set; }
 }
 
 /// <summary>One compartment that a write reads and perhaps appends to.</summary>
@@ -91,6 +94,9 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
 
     public long NextSequence => View.Head + Rows.Count + 1;
 
+    /// <summary>The head that the rows make, once they are sealed. There is at least one.</summary>
+    public CompartmentHead NewHead => CompartmentHead.Of(View.Compartment, Rows[^1].Sequence, Rows[^1].Tag);
+
     /// <summary>Seals the rows; a compartment that does not exist yet gets its data key.</summary>
     public async ValueTask<CompartmentAppend> SealAsync(KeyClient keys, CancellationToken cancel)
     {
@@ -98,12 +104,14 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
             (_wrapped, _newKey) = await keys.CreateAsync(held.Token, cancel).ConfigureAwait(false);
         using var cipher = _newKey is null ? lease.Cipher() : new AesGcm(_newKey, 16);
         var rows = new SealedRow[Rows.Count];
+        var before = View.TagOf(View.Head);
         for (var i = 0; i < rows.Length; i++)
         {
             var row = Rows[i].Row!;
-            rows[i] = new(row.Sequence,
-                RowSeal.SealIndex(cipher, View.Compartment, row.Sequence, row.Entry),
-                RowSeal.SealBody(cipher, View.Compartment, row.Sequence, row.Resource, row.Type, Rows[i].Body),
+            var entry = RowSeal.SealIndex(cipher, View.Compartment, row.Sequence, before, row.Entry);
+            before = Rows[i].Tag = RowSeal.TagOf(entry);
+            rows[i] = new(row.Sequence, entry,
+                RowSeal.SealBody(cipher, View.Compartment, row.Sequence, before, row.Resource, row.Type, Rows[i].Body),
                 Rows[i].Operation.Content?.Id);
         }
         return new(View.Compartment, View.Head, _wrapped, rows);
@@ -111,7 +119,7 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
 
     /// <summary>The rows are durable: lets the opened compartment have them, and keeps one open that is new.</summary>
     public ValueTask CommittedAsync(OpenedCompartments compartments) => _newKey is not null ? compartments.KeepAsync(View.Compartment, _newKey)
-        : Rows.Count > 0 ? lease.CommittedAsync(View, [.. Rows.Select(r => r.Row!)]) : default;
+        : Rows.Count > 0 ? lease.CommittedAsync(View, [.. Rows.Select(r => (r.Row!, r.Tag))]) : default;
 
     public void Dispose()
     {

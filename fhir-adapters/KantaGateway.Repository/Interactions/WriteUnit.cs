@@ -193,7 +193,7 @@ sealed class WriteUnit : IDisposable
                 _ => throw new InvalidOperationException("Unknown result."),
             });
         var policy = Own.Rows.LastOrDefault(r => r.Row!.DecidesPolicy)?.Sequence ?? Own.View.PolicyVersion;
-        return new(results, policy);
+        return new(results, policy, [.. Targets().Where(t => t.Rows.Count > 0).Select(t => new WrittenHead(t.View.Compartment.IsDirectory, t.NewHead))]);
     }
 
     public void Dispose()

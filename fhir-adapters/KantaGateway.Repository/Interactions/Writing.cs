@@ -21,7 +21,8 @@ sealed record Written(BundleOperation Operation, Pseudonym Compartment, Compartm
 
 /// <param name="Results">In the order of execution.</param>
 /// <param name="PolicyVersion">Of the request's compartment right after the commit.</param>
-sealed record WriteOutcome(IReadOnlyList<Written> Results, long PolicyVersion)
+/// <param name="Heads">Where the commit has left the compartments that it wrote to.</param>
+sealed record WriteOutcome(IReadOnlyList<Written> Results, long PolicyVersion, IReadOnlyList<WrittenHead> Heads)
 {
     /// <summary>What the sender is told about what was accepted: profiles that are not known and were not enforced.</summary>
     public IReadOnlyList<FaultIssue> Warnings { get; init; } = [];

@@ -33,7 +33,7 @@ public static class BalpEvent
     internal const string LegalBasisPolicy = "urn:kanta:legal-basis:";
     internal const string TokenPolicy = "urn:ietf:params:oauth:jti:";
     internal const string ControllerDetail = "controller", RegisterDetail = "register", RulesDetail = "rules", DigestDetail = "sha-256", RequestDetail = "X-Request-Id",
-        InteractionDetail = "interaction", QueryDetail = "query";
+        InteractionDetail = "interaction", QueryDetail = "query", HeadDetail = "head";
 
     private const int MaxString = 2048;
 
@@ -344,7 +344,7 @@ public static class BalpEvent
         json.WriteStartObject();
         WriteWhatIdentifier(json, record.RequestId);
         WriteType(json, EntityTypes, "XrequestId", concept: false);
-        if (record.Digest is not null || record.Rules is not null)
+        if (record.Digest is not null || record.Rules is not null || record.Heads is not null)
         {
             json.WriteStartArray("detail");
             if (record.Digest is { } digest)
@@ -356,6 +356,8 @@ public static class BalpEvent
             }
             if (record.Rules is { } rules)
                 WriteDetail(json, RulesDetail, rules);
+            foreach (var head in record.Heads ?? [])
+                WriteDetail(json, HeadDetail, string.Create(CultureInfo.InvariantCulture, $"{head.Of} {head.Sequence} {head.Digest}"));
             json.WriteEndArray();
         }
         json.WriteEndObject();

@@ -67,6 +67,15 @@ public sealed record AuditPerson(string Id, string? Name, string? Role)
 /// <param name="Register">Which of the controller's registers it is in, where that is not the patient register (Act 703/2023 §10, §18).</param>
 public readonly record struct AuditItem(string Type, string Id, string? VersionId, string? Controller, string? Register = null);
 
+/// <summary>Where a write has left what is stored, in a form that tells nothing of it: against it the store can be held later.</summary>
+/// <param name="Of"><see cref="Patient"/> or <see cref="Directory"/>.</param>
+/// <param name="Sequence">How many versions it holds.</param>
+/// <param name="Digest">32 hexadecimal digits.</param>
+public readonly record struct AuditHead(string Of, long Sequence, string Digest)
+{
+    public const string Patient = "patient", Directory = "directory";
+}
+
 /// <summary>
 /// One line of the use or disclosure log (käyttöloki, luovutusloki; Act 703/2023 §10): who, for which organisation and
 /// purpose, on what legal basis, saw or changed what about whom, when, and how it ended.
@@ -129,6 +138,9 @@ public sealed record DisclosureRecord
 
     /// <summary>SHA-256 of the disclosed body, 32 bytes.</summary>
     public byte[]? Digest { get; init; }
+
+    /// <summary>Of a write: where it has left the person's record, and the directory where it wrote there. Null where nothing was written.</summary>
+    public IReadOnlyList<AuditHead>? Heads { get; init; }
 
     /// <summary>The search as it was understood, such as <c>Observation?code=...</c>; identity codes replaced by the Patient id.</summary>
     public string? Query { get; init; }

@@ -64,14 +64,15 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             ConsentId = ConsentOf(requester, permit.Basis, policy, decidedAt),
             Query = interaction.Query,
         };
+        var heads = manifest is { Heads.Count: > 0 } ? HeadsOf(manifest) : null;
         var written = ItemsOf(manifest, written: true);
         var shown = ItemsOf(manifest, written: false);
         // A write may also show what was there before: a transaction's reads, a conditional create that found its match.
         // To the person these are two things, so they are two entries.
         DisclosureRecord[] records = !interaction.IsWrite ? [record with { Items = shown }]
-            : shown.Length == 0 ? [record with { Items = written }]
+            : shown.Length == 0 ? [record with { Items = written, Heads = heads }]
             : written.Length == 0 ? [Shown()]
-            : [record with { Items = written }, Shown()];
+            : [record with { Items = written, Heads = heads }, Shown()];
         var gives = status < 400;
         var receipts = await AppendAsync(interaction.Compartment, gives ? requester.Receiver : null, records);
         return gives ? Receipt.Of(receipts) : null;
@@ -103,6 +104,9 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             }).ToUtf8(), reviewer.Receiver)),
         ]));
     }
+
+    private static AuditHead[] HeadsOf(DisclosureManifest manifest) =>
+        [.. manifest.Heads.Select(written => new AuditHead(written.IsDirectory ? AuditHead.Directory : AuditHead.Patient, written.Head.Sequence, written.Head.Hex))];
 
     private static AuditItem[] ItemsOf(DisclosureManifest? manifest, bool written) =>
         manifest is null ? [] : [.. manifest.Items.Where(i => i.Written == written).Select(i => new AuditItem(i.Type, i.Id, i.VersionId, i.Controller, i.Register == Register.Patient ? null : i.Register))];

@@ -63,6 +63,7 @@ static class BalpReader
             Items = [.. entities.Where(e => e.TryGetProperty("role", out var itemRole) && Is(itemRole, BalpEvent.ObjectRole, "4")).Select(Item)],
             ConsentId = After("Consent/", Text(consent, "what", "reference")),
             Digest = Detail(transaction, BalpEvent.DigestDetail, "valueBase64Binary") is { } digest ? Convert.FromBase64String(digest) : null,
+            Heads = Heads(transaction) is { Length: > 0 } heads ? heads : null,
             Query = (Text(query, "query") ?? Detail(patientEntity, BalpEvent.QueryDetail, "valueBase64Binary")) is { } text
                 ? Encoding.UTF8.GetString(Convert.FromBase64String(text)) : null,
         };
@@ -88,10 +89,15 @@ static class BalpReader
     private static IEnumerable<string> Policies(JsonElement agent) =>
         agent.TryGetProperty("policy", out var policies) ? policies.EnumerateArray().Select(p => p.GetString()!) : [];
 
-    private static string? Detail(JsonElement entity, string type, string value) =>
+    private static string? Detail(JsonElement entity, string type, string value) => Details(entity, type, value).FirstOrDefault();
+
+    private static IEnumerable<string?> Details(JsonElement entity, string type, string value) =>
         entity.ValueKind == JsonValueKind.Object && entity.TryGetProperty("detail", out var details)
-            ? details.EnumerateArray().Where(d => Text(d, "type") == type).Select(d => Text(d, value)).FirstOrDefault()
-            : null;
+            ? details.EnumerateArray().Where(d => Text(d, "type") == type).Select(d => Text(d, value))
+            : [];
+
+    private static AuditHead[] Heads(JsonElement transaction) => [.. Details(transaction, BalpEvent.HeadDetail, "valueString").Select(static head => head!.Split(' '))
+        .Select(static head => new AuditHead(head[0], long.Parse(head[1], CultureInfo.InvariantCulture), head[2]))];
 
     private static bool Is(JsonElement coding, string system, string code) => Text(coding, "system") == system && Text(coding, "code") == code;
 

@@ -50,6 +50,8 @@ public class BalpTests
         ["create"] = (Read with { Kind = AuditKind.Create, Interaction = "create", Professional = Professional }, "PatientCreate"),
         ["create in the directory"] = (Read with { Kind = AuditKind.Create, Interaction = "create", PatientId = null, Items = [Item("Practitioner")] }, "Create"),
         ["update"] = (Read with { Kind = AuditKind.Update, Interaction = "update" }, "PatientUpdate"),
+        ["update that says where it has left record and directory"] = (Read with { Kind = AuditKind.Update, Interaction = "update", Rules = "own-register",
+            Heads = [new(AuditHead.Patient, 12, new('a', 32)), new(AuditHead.Directory, 3, new('b', 32))] }, "PatientUpdate"),
         ["delete"] = (Read with { Kind = AuditKind.Delete, Interaction = "delete", Professional = Professional }, "PatientDelete"),
         ["transaction"] = (Read with { Kind = AuditKind.Rest, Interaction = "transaction", Items = [Item("Patient"), Item("Encounter"), Item("Observation")] }, null),
         ["history"] = (Read with { Kind = AuditKind.Rest, Interaction = "history-instance", Items = [Item("Observation"), Item("Observation")] }, null),
@@ -108,7 +110,8 @@ public class BalpTests
     {
         Assert.Equal(expected.Items, actual.Items);
         Assert.Equal(expected.Digest ?? [], actual.Digest ?? []);
-        Assert.Equal(expected with { Items = [], Digest = null }, actual with { Items = [], Digest = null });
+        Assert.Equal(expected.Heads ?? [], actual.Heads ?? []);
+        Assert.Equal(expected with { Items = [], Digest = null, Heads = null }, actual with { Items = [], Digest = null, Heads = null });
     }
 
     [Theory]

@@ -128,6 +128,69 @@ public abstract class StoreAttackTests : IAsyncLifetime
             (await _neighbour.SearchAsync("Observation")).Is(HttpStatusCode.OK);
     }
 
+    /// <summary>Rows 3 and 4 of one past put among those of another, which the repository has sealed for the same places: what a database that was restored, written to and mixed up holds.</summary>
+    private static readonly (string Name, (string Table, long Sequence)[] Rows)[] OfAnotherPast =
+    [
+        ("a body", [("body", 4)]),
+        ("a body in the middle", [("body", 3)]),
+        ("an entry", [("entry", 4)]),
+        ("an entry in the middle", [("entry", 3)]),
+        ("a row", [("entry", 4), ("body", 4)]),
+        ("a row in the middle", [("entry", 3), ("body", 3)]),
+    ];
+
+    public static TheoryData<string> ForkAttacks => [.. OfAnotherPast.Select(attack => attack.Name)];
+
+    [Theory]
+    [MemberData(nameof(ForkAttacks))]
+    public async Task Rows_of_another_past_are_never_answered(string attack)
+    {
+        var (id, rows) = await ForkAsync(attack);
+        await PutAsync(rows);
+        await RestartAsync();
+        IsAlarmWithoutData(await _clinic.GetAsync($"Observation/{id}/_history"), id);
+    }
+
+    [Theory]
+    [MemberData(nameof(ForkAttacks))]
+    public async Task Rows_of_another_past_are_never_answered_by_who_has_the_record_open(string attack)
+    {
+        var (id, rows) = await ForkAsync(attack);
+        (await _clinic.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
+        await PutAsync(rows);
+        if (rows.Any(row => row.Table == "entry"))
+            IsAlarmWithoutData(await _clinic.SearchAsync("Observation"), id);
+        IsAlarmWithoutData(await _clinic.GetAsync($"Observation/{id}/_history"), id);
+    }
+
+    /// <summary>Writes the record, takes its last two rows away and has them written again, with the same contents.</summary>
+    /// <returns>Id of the Observation of rows 3 and 4 in both pasts, and rows as they were in the first.</returns>
+    private async Task<(string Id, (string Table, long Sequence, byte[] Sealed)[] Rows)> ForkAsync(string attack)
+    {
+        var of = _clinic.Grant.Compartment;
+        var id = await StoreRecordAsync(_clinic);
+        var rows = new List<(string, long, byte[])>();
+        foreach (var (table, sequence) in OfAnotherPast.Single(a => a.Name == attack).Rows)
+            rows.Add((table, sequence, await _administrator.ReadAsync(table, of, sequence)));
+        await _world.StopRepositoryAsync();
+        await _administrator.CutAsync(of, 2);
+        await _world.StartRepositoryAsync();
+        Assert.Equal(id, await StoreSecondAsync(_clinic));
+        return (id, [.. rows]);
+    }
+
+    private async Task PutAsync((string Table, long Sequence, byte[] Sealed)[] rows)
+    {
+        foreach (var (table, sequence, value) in rows)
+            await _administrator.PutAsync(table, _clinic.Grant.Compartment, sequence, value);
+    }
+
+    private async Task RestartAsync()
+    {
+        await _world.StopRepositoryAsync();
+        await _world.StartRepositoryAsync();
+    }
+
     private static readonly Attack[] OnOpen =
     [
         new("cut back to an older head", (db, a, _) => db.CutAsync(a, 3)),
@@ -325,6 +388,11 @@ public abstract class StoreAttackTests : IAsyncLifetime
     {
         await caller.StoreAsync(Some.Patient());
         await caller.StoreAsync(Some.Observation(caller.PatientId, note: "Ensimmäinen"));
+        return await StoreSecondAsync(caller);
+    }
+
+    private static async Task<string> StoreSecondAsync(Caller caller)
+    {
         var created = await caller.CreateAsync(Some.Observation(caller.PatientId, note: "Toinen"));
         var resource = created.Json;
         resource["status"] = "amended";

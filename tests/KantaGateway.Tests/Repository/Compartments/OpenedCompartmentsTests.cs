@@ -155,6 +155,9 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     }
 
     [Fact]
+    public void A_header_takes_as_many_bytes_as_it_is_said_to() => Assert.Equal(60, System.Runtime.CompilerServices.Unsafe.SizeOf<RowTable.Facts>());
+
+    [Fact]
     public async Task No_more_is_decrypted_than_allowed()
     {
         using var compartments = Compartments(maxBytes: 30_000);
@@ -206,7 +209,8 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
         var person = RepositoryWorld.NewPerson();
         using var cipher = new AesGcm(_keys.Key, 16);
         var entry = Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 1, Controller = RepositoryWorld.Aurora, LastUpdated = DateTimeOffset.UnixEpoch }, null);
-        Assert.True(await _store.AppendAsync([new(person, 0, [1], [new(1, RowSeal.SealIndex(cipher, person, 1, entry), RowSeal.SealBody(cipher, person, 1, 1, "Observation", "{}"u8))])], default));
+        var sealedEntry = RowSeal.SealIndex(cipher, person, 1, 0, entry);
+        Assert.True(await _store.AppendAsync([new(person, 0, [1], [new(1, sealedEntry, RowSeal.SealBody(cipher, person, 1, RowSeal.TagOf(sealedEntry), 1, "Observation", "{}"u8))])], default));
         return person;
     }
 }
