@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
@@ -21,6 +22,8 @@ static class KeyEndpoints
         app.MapPost("/v1/keys/unwrap", UnwrapAsync);
         app.MapGet("/v1/keys/versions", (WrappingVersions versions) => Results.Json(new VersionsAnswer(versions.Current, versions.All), Wire.Default.VersionsAnswer));
         app.MapPost("/v1/keys/rewrap", RewrapAsync);
+        app.MapPost("/v1/heads", TellAsync);
+        app.MapPost("/v1/heads/known", KnownAsync);
         app.MapPost("/v1/ceremonies", HoldAsync);
         app.MapPost("/v1/erasures", EraseAsync);
         app.MapPost("/v1/audit/open", OpenAsync);
@@ -51,17 +54,17 @@ static class KeyEndpoints
 
     private const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
 
-    private static async Task<IResult> CreateAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, KeyMetrics metrics)
+    private static async Task<IResult> CreateAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
     {
         var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "create", use => use == GrantUse.Write).ConfigureAwait(false);
-        return grant is null ? refusal! : await GiveAsync(http, KeyOperation.Create, "create", grant, custody, metrics, async () =>
+        return grant is null ? refusal! : await GiveAsync(http, KeyOperation.Create, "create", grant, custody, metrics, async request =>
         {
             var (key, wrapped) = await keys.CreateAsync(grant.Compartment, http.RequestAborted).ConfigureAwait(false);
-            return (new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped, key), key), key);
+            return (new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped, key, witnesses.Of(grant.Compartment.Encode())), key), key);
         }).ConfigureAwait(false);
     }
 
-    private static async Task<IResult> UnwrapAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, KeyMetrics metrics)
+    private static async Task<IResult> UnwrapAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
     {
         // An audit trail grant opens audit entries, not records.
         var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "unwrap",
@@ -70,14 +73,18 @@ static class KeyEndpoints
             return refusal!;
         if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Wrapped: { } wrapped })
             return Refuse(metrics, "unwrap", 400, "The body is {\"wrapped\": base64}.");
-        return await GiveAsync(http, KeyOperation.Unwrap, "unwrap", grant, custody, metrics, async () =>
-            await keys.UnwrapAsync(wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false) is { } key
-                ? (new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(key), key), key) : (null, null)).ConfigureAwait(false);
+        return await GiveAsync(http, KeyOperation.Unwrap, "unwrap", grant, custody, metrics, async request =>
+        {
+            if (await keys.UnwrapAsync(wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false) is not { } key)
+                return (null, null);
+            var known = custody.HeadOf(request);
+            return (new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(key, known.Sequence, BytesOf(known), witnesses.Of(grant.Compartment.Encode())), key), key);
+        }).ConfigureAwait(false);
     }
 
     /// <summary>Gives out a key, once for a grant: counted before it is made, and recorded before it leaves.</summary>
     /// <param name="make">Null: the wrapped key is not of the compartment that the grant is for.</param>
-    private static async Task<IResult> GiveAsync(HttpContext http, KeyOperation operation, string name, Grant grant, KeyCustody custody, KeyMetrics metrics, Func<Task<(IResult? Answer, byte[]? Key)>> make)
+    private static async Task<IResult> GiveAsync(HttpContext http, KeyOperation operation, string name, Grant grant, KeyCustody custody, KeyMetrics metrics, Func<KeyRequest, Task<(IResult? Answer, byte[]? Key)>> make)
     {
         byte[]? key = null;
         var request = custody.RequestOf(grant);
@@ -101,7 +108,12 @@ static class KeyEndpoints
                 await custody.RecordAsync(operation, request, 410).ConfigureAwait(false);
                 return Refuse(metrics, name, 410, "The data key of this compartment is destroyed, and none is made for it.");
             }
-            (var answer, key) = await make().ConfigureAwait(false);
+            if (operation == KeyOperation.Create && custody.HeadOf(request).Sequence > 0)
+            {
+                await custody.RecordAsync(operation, request, 412).ConfigureAwait(false);
+                return Refuse(metrics, name, 412, "A record of this person is known to be stored, so none is begun.");
+            }
+            (var answer, key) = await make(request).ConfigureAwait(false);
             await custody.RecordAsync(operation, request, answer is null ? 422 : 200).ConfigureAwait(false);
             if (answer is null)
                 return Refuse(metrics, name, 422, "The wrapped key is not of the compartment that the grant is for, was changed, or its wrapping key does not serve.");
@@ -143,6 +155,49 @@ static class KeyEndpoints
         }
         metrics.Served("rewrap");
         return Results.Json(new RewrapAnswer(answer), Wire.Default.RewrapAnswer);
+    }
+
+    private const int MostHeads = 1_000;
+
+    /// <summary>Keeps how far records are. Each is told by who has been given its key; what anybody else tells is left out.</summary>
+    private static async Task<IResult> TellAsync(HttpContext http, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
+    {
+        if (await ReadAsync(http, Wire.Default.TellRequest).ConfigureAwait(false) is not { Heads: { Count: > 0 and <= MostHeads } items }
+            || items.Any(static item => item is not { Compartment: not null, Sequence: > 0, Digest.Length: DigestSize, Witness: not null }))
+            return Refuse(metrics, "tell", 400, $"The body is {{\"heads\": [{{\"compartment\", \"sequence\", \"digest\": base64 of {DigestSize} bytes, \"witness\"}}]}}, 1 to {MostHeads} of them.");
+        var right = items.Where(item => witnesses.IsOf(item.Witness!, item.Compartment!)).ToList();
+        try
+        {
+            await custody.TellAsync(right.Select(static item => (item.Compartment!, new CompartmentHead(item.Sequence, BinaryPrimitives.ReadUInt128BigEndian(item.Digest))))).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse(metrics, "tell", 503, "The heads could not be kept. Tell them again.");
+        }
+        if (right.Count < items.Count)
+            return Refuse(metrics, "tell", 403, "Some of the heads were told by who was not given the key, or too long ago, and were left out.");
+        metrics.Served("tell");
+        return Results.NoContent();
+    }
+
+    /// <summary>Needs no grant: it gives nothing that opens, and a digest tells of a record no more than that there is one.</summary>
+    private static async Task<IResult> KnownAsync(HttpContext http, KeyCustody custody, KeyMetrics metrics)
+    {
+        if (await ReadAsync(http, Wire.Default.KnownRequest).ConfigureAwait(false) is not { Compartments: { Count: > 0 and <= MostHeads } compartments } || compartments.Contains(null!))
+            return Refuse(metrics, "known", 400, $"The body is {{\"compartments\": []}}, 1 to {MostHeads} of them.");
+        metrics.Served("known");
+        return Results.Json(new KnownAnswer([.. custody.HeadsOf(compartments).Select(static known => known is { } one ? new KnownItem(one.Head.Sequence, BytesOf(one.Head)!, one.Place) : null)], custody.HeadCount.People, custody.HeadCount.Places), Wire.Default.KnownAnswer);
+    }
+
+    private const int DigestSize = 16;
+
+    private static byte[]? BytesOf(CompartmentHead head)
+    {
+        if (head.Sequence == 0)
+            return null;
+        var bytes = new byte[DigestSize];
+        BinaryPrimitives.WriteUInt128BigEndian(bytes, head.Digest);
+        return bytes;
     }
 
     private static async Task<IResult> HoldAsync(HttpContext http, GrantVerifier verifier, KeyCeremonies ceremonies, KeyMetrics metrics)
@@ -250,9 +305,14 @@ static class KeyEndpoints
 
 sealed record PseudonymRequest(string? IdentityCode);
 sealed record PseudonymAnswer(string Pseudonym);
-sealed record CreateAnswer(byte[] Wrapped, byte[] Key);
+sealed record CreateAnswer(byte[] Wrapped, byte[] Key, string Witness);
 sealed record UnwrapRequest(byte[]? Wrapped);
-sealed record UnwrapAnswer(byte[] Key);
+sealed record UnwrapAnswer(byte[] Key, long Sequence, byte[]? Digest, string Witness);
+sealed record TellRequest(IReadOnlyList<ToldItem>? Heads);
+sealed record ToldItem(string? Compartment, long Sequence, byte[]? Digest, string? Witness);
+sealed record KnownRequest(IReadOnlyList<string>? Compartments);
+sealed record KnownItem(long Sequence, byte[] Digest, int Place);
+sealed record KnownAnswer(KnownItem?[] Heads, int Count, int Places);
 sealed record ReaderAnswer(byte[] PublicKey);
 sealed record CeremonyAnswer(uint Version);
 sealed record VersionsAnswer(uint Current, IReadOnlyList<uint> Serving);
@@ -264,5 +324,6 @@ sealed record RewrapAnswer(byte[]?[] Wrapped);
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
+[JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
 [JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

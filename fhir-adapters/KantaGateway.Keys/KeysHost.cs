@@ -41,6 +41,8 @@ public static class KeysHost
         builder.Services.AddSingleton<Pseudonyms>();
         builder.Services.AddSingleton(_ => new CustodyLog(options.CustodyFolder, options.CreateStores));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<ErasedPeople>(services, options.CustodyFolder, DerivedKey(services, "kanta erasures v1")));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KnownHeads>(services, options.CustodyFolder, DerivedKey(services, "kanta known heads v1")));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<HeadWitnesses>(services, DerivedKey(services, "kanta head witnesses v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCeremonies>(services, options.CustodyFolder, DerivedKey(services, "kanta key ceremonies v1")));
         builder.Services.AddSingleton(_ => new AuditOpener(keys.AuditReaderKey));

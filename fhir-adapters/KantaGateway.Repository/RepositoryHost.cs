@@ -37,7 +37,8 @@ public static class RepositoryHost
         builder.Services.AddSingleton<VerifiedGrants>().AddSingleton<GrantGate>();
         builder.Services.AddSingleton(_ => new IdentifierCipher(ReadServerKey(options.IdentifierKeyFile)));
         builder.Services.AddSingleton(_ => new PageSeal(ReadServerKey(options.IdentifierKeyFile)));
-        builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(),
+        builder.Services.AddSingleton<UntoldHeads>();
+        builder.Services.AddSingleton(s => new OpenedCompartments(s.GetRequiredService<ICompartmentStore>(), s.GetRequiredService<KeyClient>(), s.GetRequiredService<UntoldHeads>(),
             s.GetRequiredService<IdentifierCipher>(), s.GetRequiredService<ProtectionRules>(), s.GetRequiredService<TimeProvider>(), options.OpenCompartments, options.OpenBytes, TimeSpan.FromSeconds(options.OpenSeconds)));
         // Read at the start: a table that cannot be read stops it, and does not leave entries without protection.
         builder.Services.AddSingleton(ProtectionRules.Of(options.ProtectedServicesFile, options.ProtectedPracticesFile));

@@ -10,7 +10,7 @@ namespace KantaGateway.Keys.Custody;
 readonly record struct KeyRequest(Digest Grant, Digest Requester, Digest Person, bool IsOfDirectory);
 
 /// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
-sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased)
+sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased, KnownHeads heads)
 {
     private readonly SpentGrants _spent = new(time);
 
@@ -19,6 +19,7 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     public void Restore(string folder)
     {
         erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
+        heads.Open(erased.Contains);
         var now = time.GetUtcNow();
         foreach (var record in CustodyLog.ReadSince(folder, now - (budgets.Longest > SpentGrants.Kept ? budgets.Longest : SpentGrants.Kept)))
             if (record is { Status: 200 or 410, Operation: KeyOperation.Create or KeyOperation.Unwrap })
@@ -47,12 +48,28 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     /// <param name="compartment">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes it.</param>
     public bool IsErased(string compartment) => erased.Contains(DigestOf("person", compartment));
 
+    /// <summary>How far the record is whose key is asked for, as far as anybody has told; none: nobody has.</summary>
+    public CompartmentHead HeadOf(KeyRequest request) => heads.Of(request.Person)?.Head ?? default;
+
+    /// <summary>How far records are, as far as anybody has told.</summary>
+    /// <param name="compartments">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes them.</param>
+    public KnownHead?[] HeadsOf(IEnumerable<string> compartments) => [.. compartments.Select(compartment => heads.Of(DigestOf("person", compartment)))];
+
+    /// <inheritdoc cref="KnownHeads.Count"/>
+    public (int People, int Places) HeadCount => heads.Count;
+
+    /// <summary>Keeps how far records are; on disk when this returns.</summary>
+    /// <exception cref="IOException">It may not be. Tell it again.</exception>
+    public Task TellAsync(IEnumerable<(string Compartment, CompartmentHead Head)> told) =>
+        heads.TellAsync(told.Select(one => (DigestOf("person", one.Compartment), one.Head)).Where(one => !erased.Contains(one.Item1)));
+
     /// <summary>Destroys a person's data key; in force, and on record, when this returns.</summary>
     /// <exception cref="IOException">It may not be. Ask again: it is done once.</exception>
     public async Task EraseAsync(KeyErasure erasure)
     {
         var (person, act, now) = (DigestOf("person", erasure.Compartment.Encode()), GrantDigestOf(erasure.Act), time.GetUtcNow());
         await erased.AddAsync(person, act, now).ConfigureAwait(false);
+        await heads.ForgetAsync(person).ConfigureAwait(false);
         await log.AppendAsync(new(KeyOperation.Destroy, 200, now, act, DigestOf("requester", erasure.ApprovedBy), person)).ConfigureAwait(false);
         LogErased(erasure.Act);
     }

@@ -16,6 +16,10 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
 
     public bool Exists => _opened is not null;
 
+    /// <summary>With it one may tell how far the compartment is.</summary>
+    /// <exception cref="InvalidOperationException">The compartment does not exist.</exception>
+    public string Witness => (_opened ?? throw new InvalidOperationException("No such compartment.")).Witness;
+
     /// <summary>The newest view that is loaded; may be older than the database, see <see cref="RefreshAsync"/>.</summary>
     public CompartmentView View { get; private set; } = opened?.View ?? CompartmentView.Empty(compartment);
 

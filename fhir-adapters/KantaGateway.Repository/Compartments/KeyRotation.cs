@@ -32,6 +32,9 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
     /// <summary>Longer than any write may take from the making of its key to its commit.</summary>
     public static readonly TimeSpan LongestWrite = TimeSpan.FromMinutes(5);
 
+    /// <summary>Also where everything was found to be done: a store may have been restored from a backup meanwhile.</summary>
+    public static readonly TimeSpan LookAgain = TimeSpan.FromHours(1);
+
     private const int AtOnce = 100;
 
     private readonly SemaphoreSlim _told = new(0, 1);
@@ -98,7 +101,8 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
         var now = time.GetUtcNow();
         if (_current.Version != version)
             _current = (version, now);
-        if (_clean.Version == version && (_clean.Began >= _current.Seen + LongestWrite || now < _current.Seen + LongestWrite))
+        // What is restored under it has old keys again, and says nothing.
+        if (_clean.Version == version && now < _clean.Began + LookAgain && (_clean.Began >= _current.Seen + LongestWrite || now < _current.Seen + LongestWrite))
             return;
         Volatile.Write(ref _replaced, 0);
         Volatile.Write(ref _began, time.GetTimestamp());

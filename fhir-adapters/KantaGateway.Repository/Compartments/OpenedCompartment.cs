@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Protection;
@@ -35,19 +36,18 @@ sealed class OpenedCompartment
     private readonly RowTable _rows;
     private volatile CompartmentView _view;
     private volatile bool _hasEntries;
-    private readonly Lock _newestGate = new();
-    private KnownHead _newest;
+    private volatile string _witness;
     private long _checkedTicks;
     private int _renewing;
 
-    /// <param name="key">The data key; owned from here on.</param>
+    /// <param name="given">The data key; owned from here on.</param>
     /// <param name="grantChecked">When the key service checked the grant that it was opened with.</param>
     /// <param name="identifiers">Reads the logical ids that a grant names.</param>
     /// <param name="rules">By which practices everything that they record is protected.</param>
     /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
-    public OpenedCompartment(Pseudonym compartment, byte[] key, DateTimeOffset grantChecked, IdentifierCipher identifiers, ProtectionRules rules, Action<long> sizeChanged)
+    public OpenedCompartment(Pseudonym compartment, GivenKey given, DateTimeOffset grantChecked, IdentifierCipher identifiers, ProtectionRules rules, Action<long> sizeChanged)
     {
-        _key = key;
+        (_key, _witness) = (given.Key, given.Witness);
         _sizeChanged = sizeChanged;
         _checkedTicks = grantChecked.UtcTicks;
         _rows = new(compartment, identifiers, Grow, rules);
@@ -63,19 +63,15 @@ sealed class OpenedCompartment
     /// <summary>The newest view loaded so far.</summary>
     public CompartmentView View => _view;
 
-    /// <summary>The last row of <see cref="View"/>; known also when it is closed.</summary>
-    public KnownHead Newest
-    {
-        get
-        {
-            lock (_newestGate)
-                return _newest;
-        }
-    }
+    /// <summary>With it one may tell how far it is; of the last check.</summary>
+    public string Witness => _witness;
 
-    /// <summary>Whether it has the row that was once its last.</summary>
-    public bool Continues(KnownHead known) => known.Sequence == 0
-        || (known.Sequence <= _view.Head && _rows.TagOf(known.Sequence) == known.Tag);
+    /// <summary>Where the newest view ends.</summary>
+    public CompartmentHead Head => _view is var view ? CompartmentHead.Of(view.Compartment, view.Head, view.TagOf(view.Head)) : default;
+
+    /// <summary>Whether it has the row that was once its last, and with it all before that.</summary>
+    public bool Continues(CompartmentHead known) => known.Sequence == 0
+        || (known.Sequence <= _view.Head && CompartmentHead.Of(_view.Compartment, known.Sequence, _view.TagOf(known.Sequence)) == known);
 
     /// <summary>A cipher under the data key, for one thread.</summary>
     public AesGcm Cipher() => new(_key, 16);
@@ -120,7 +116,7 @@ sealed class OpenedCompartment
     /// <param name="now">When the check begins.</param>
     /// <returns>False: it is destroyed.</returns>
     /// <exception cref="KantaGateway.Fhir.Outcomes.FaultException">The key service gives no key.</exception>
-    /// <exception cref="TamperedException">It gives another key.</exception>
+    /// <exception cref="TamperedException">It gives another key, or knows of rows that are not there.</exception>
     public async ValueTask<bool> RenewAsync(ICompartmentStore store, KeyClient keys, string grant, DateTimeOffset now, CancellationToken cancel)
     {
         if (Interlocked.Exchange(ref _renewing, 1) != 0)
@@ -130,12 +126,18 @@ sealed class OpenedCompartment
             // Wrapped anew meanwhile, perhaps, and the old wrapping key destroyed.
             if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped })
                 throw new TamperedException("A compartment that is open is not in the store any more.");
-            if (await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false) is not { } key)
+            if (await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false) is not { } given)
                 return false;
-            var isSame = CryptographicOperations.FixedTimeEquals(key, _key);
-            CryptographicOperations.ZeroMemory(key);
+            var isSame = CryptographicOperations.FixedTimeEquals(given.Key, _key);
+            CryptographicOperations.ZeroMemory(given.Key);
             if (!isSame)
                 throw new TamperedException("The wrapped key of a compartment opens to another key than before.");
+            // Others have gone on, perhaps.
+            if (given.Known.Sequence > _view.Head)
+                await RefreshAsync(store, cancel).ConfigureAwait(false);
+            if (!Continues(given.Known))
+                throw new TamperedException("A compartment is not as far, or not the same, as it once was.");
+            _witness = given.Witness;
             Volatile.Write(ref _checkedTicks, now.UtcTicks);
             return true;
         }
@@ -226,13 +228,7 @@ sealed class OpenedCompartment
         return Show();
     }
 
-    private CompartmentView Show()
-    {
-        if (_rows.Count > 0)
-            lock (_newestGate)
-                _newest = new(_rows.Count, _rows.TagOf(_rows.Count));
-        return _view = CompartmentView.Of(_view.Compartment, _rows);
-    }
+    private CompartmentView Show() => _view = CompartmentView.Of(_view.Compartment, _rows);
 
     /// <summary>Of a request that was under way: the next one finds no record.</summary>
     private static FaultException Erased() => new(new Fault(FaultKind.StoreUnavailable, "The record changed while it was read. Nothing was given out or stored; ask again."));

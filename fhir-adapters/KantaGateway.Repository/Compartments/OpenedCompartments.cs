@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Protection;
 using KantaGateway.Repository.Storage;
@@ -16,7 +17,7 @@ sealed class OpenedCompartments : IDisposable
     private readonly ConcurrentDictionary<Pseudonym, OpenedCompartment> _opened = new();
     private static readonly TimeSpan LongestKeep = TimeSpan.FromSeconds(1);
 
-    private readonly KnownHeads _heads = new(100_000);
+    private readonly UntoldHeads _heads;
     private readonly SemaphoreSlim[] _opening = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1, 1))];
     private readonly ICompartmentStore _store;
     private readonly KeyClient _keys;
@@ -30,13 +31,14 @@ sealed class OpenedCompartments : IDisposable
     private int _count;
     private long _bytes;
 
+    /// <param name="heads">Takes what the key service is to be told of how far they are.</param>
     /// <param name="rules">Of today, by which what practices have recorded is protected whenever it was written.</param>
     /// <param name="maxCount">Compartments, at least 1.</param>
     /// <param name="maxBytes">Decrypted headers and entries, and what is kept beside them.</param>
     /// <param name="maxAge">At most 60 s.</param>
-    public OpenedCompartments(ICompartmentStore store, KeyClient keys, IdentifierCipher identifiers, ProtectionRules rules, TimeProvider time, int maxCount, long maxBytes, TimeSpan maxAge)
+    public OpenedCompartments(ICompartmentStore store, KeyClient keys, UntoldHeads heads, IdentifierCipher identifiers, ProtectionRules rules, TimeProvider time, int maxCount, long maxBytes, TimeSpan maxAge)
     {
-        (_store, _keys, _identifiers, _rules, _time, _maxCount, _maxBytes, _maxAge) = (store, keys, identifiers, rules, time, maxCount, maxBytes, maxAge);
+        (_store, _keys, _heads, _identifiers, _rules, _time, _maxCount, _maxBytes, _maxAge) = (store, keys, heads, identifiers, rules, time, maxCount, maxBytes, maxAge);
         // An unused compartment must be zeroed too, and nobody's request does it.
         _sweep = time.CreateTimer(_ => Sweep(), null, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(5));
     }
@@ -106,16 +108,23 @@ sealed class OpenedCompartments : IDisposable
             if (TryLease(compartment) is { } meanwhile)
                 return meanwhile;
             if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { } stored)
-                return _heads.Of(compartment).Sequence == 0 ? null : throw new TamperedException("A compartment that was open is not in the store any more.");
+            {
+                // Nor is it the store's to say that there never was one.
+                if (_heads.Of(compartment).Sequence == 0 && (await _keys.KnownAsync([compartment], cancel).ConfigureAwait(false)).Heads[0] is null)
+                    return null;
+                // Begun a moment ago, perhaps.
+                stored = await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) ?? throw new TamperedException("A compartment is not in the store any more.");
+            }
             // That it is destroyed is not the store's to say: who has all rights there could hide anybody behind it.
-            if (await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false) is not { } key)
+            if (await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false) is not { } given)
             {
                 if (stored.IsErased && stored.Index.Count == 0)
                     return null;
                 await RemoveAsync(compartment, cancel).ConfigureAwait(false);
                 return null;
             }
-            return Add(compartment, key, stored, depth);
+            // Others have gone on since it was read, perhaps.
+            return Add(compartment, given, given.Known.Sequence <= stored.Head ? stored : await ReadAgainAsync(compartment, given, cancel).ConfigureAwait(false), depth);
         }
         finally
         {
@@ -123,11 +132,27 @@ sealed class OpenedCompartments : IDisposable
         }
     }
 
+    private async ValueTask<StoredIndex> ReadAgainAsync(Pseudonym compartment, GivenKey given, CancellationToken cancel)
+    {
+        try
+        {
+            return await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) ?? throw new TamperedException("A compartment is not in the store any more.");
+        }
+        catch
+        {
+            CryptographicOperations.ZeroMemory(given.Key);
+            throw;
+        }
+    }
+
     private SemaphoreSlim OpeningOf(Pseudonym compartment) => _opening[(uint)compartment.GetHashCode() % (uint)_opening.Length];
 
+    /// <summary>Rows of a compartment are durable: it is so far now, whatever the store says later.</summary>
+    public void Committed(ToldHead told) => _heads.Add(told);
+
     /// <summary>Keeps a compartment open whose first rows have just been stored, under the key that was made for it: its grant is spent, and the same request may read on.</summary>
-    /// <param name="key">Copied.</param>
-    public async ValueTask KeepAsync(Pseudonym compartment, ReadOnlyMemory<byte> key)
+    /// <param name="given">Its key is copied.</param>
+    public async ValueTask KeepAsync(Pseudonym compartment, GivenKey given)
     {
         var opening = OpeningOf(compartment);
         // What is stored is answered soon: others may be waiting here for a key service that is silent.
@@ -138,7 +163,7 @@ sealed class OpenedCompartments : IDisposable
             if (TryLease(compartment) is { } meanwhile)
                 meanwhile.Release();
             else if (await _store.ReadIndexAsync(compartment, 0, CancellationToken.None).ConfigureAwait(false) is { IsErased: false } stored)
-                Add(compartment, key.ToArray(), stored, IndexDepth.Headers).Release();
+                Add(compartment, given with { Key = given.Key.AsSpan().ToArray() }, stored, IndexDepth.Headers).Release();
         }
         catch (Exception e) when (e is StoreException or TamperedException)
         {
@@ -179,14 +204,14 @@ sealed class OpenedCompartments : IDisposable
             Close(compartment, opened);
     }
 
-    private OpenedCompartment Add(Pseudonym compartment, byte[] key, StoredIndex stored, IndexDepth depth)
+    private OpenedCompartment Add(Pseudonym compartment, GivenKey given, StoredIndex stored, IndexDepth depth)
     {
-        var opened = new OpenedCompartment(compartment, key, _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change));
+        var opened = new OpenedCompartment(compartment, given, _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change));
         try
         {
             opened.Load(stored, depth);
-            if (!opened.Continues(_heads.Of(compartment)))
-                throw new TamperedException("A compartment is not as far, or not the same, as when it was last open.");
+            if (!opened.Continues(given.Known) || !opened.Continues(_heads.Of(compartment)))
+                throw new TamperedException("A compartment is not as far, or not the same, as it once was.");
         }
         catch
         {
@@ -194,6 +219,8 @@ sealed class OpenedCompartments : IDisposable
             throw;
         }
         opened.TryLease();
+        if (given.Known.Sequence < opened.View.Head)
+            _heads.Add(new(compartment, opened.Head, opened.Witness));
         MakeRoom();
         // Nobody else opens this compartment now, and there is no other: see OpenAsync.
         _opened[compartment] = opened;
@@ -240,7 +267,6 @@ sealed class OpenedCompartments : IDisposable
         // Only this one: meanwhile somebody may have opened it anew.
         if (_opened.TryRemove(new(compartment, opened)))
             Interlocked.Decrement(ref _count);
-        _heads.Keep(compartment, opened.Newest);
         opened.Close();
     }
 }

@@ -11,7 +11,7 @@ namespace KantaGateway.Repository.Compartments;
 /// not open. It also binds the rows to each other: an entry takes in the tag of the entry before it, a body that of its own entry. So the tag of
 /// the last entry stands for the whole record: a row that was sealed for the same place after another past opens nowhere else.
 /// A compartment cut back as a whole, its last rows and its head together, still opens: that is noticed by
-/// who knows the tag that was its last (<see cref="KnownHeads"/>).
+/// who knows the tag that was its last (the key service; <see cref="UntoldHeads"/>).
 /// </summary>
 /// <remarks>
 /// For whoever has no key: who has it can seal two pasts that end in one tag. NIST SP 800-38D allows 2^32 random nonces a key; a row uses two, so a compartment would need 2^31 versions.

@@ -67,7 +67,8 @@ sealed class StagedRow
 /// <summary>One compartment that a write reads and perhaps appends to.</summary>
 sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
 {
-    private byte[]? _newKey, _wrapped;
+    private GivenKey? _newKey;
+    private byte[]? _wrapped;
 
     public HeldGrant Held => held;
 
@@ -98,11 +99,12 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
     public CompartmentHead NewHead => CompartmentHead.Of(View.Compartment, Rows[^1].Sequence, Rows[^1].Tag);
 
     /// <summary>Seals the rows; a compartment that does not exist yet gets its data key.</summary>
+    /// <exception cref="RecordKnownException">It does exist, or did: look again.</exception>
     public async ValueTask<CompartmentAppend> SealAsync(KeyClient keys, CancellationToken cancel)
     {
         if (!lease.Exists)
             (_wrapped, _newKey) = await keys.CreateAsync(held.Token, cancel).ConfigureAwait(false);
-        using var cipher = _newKey is null ? lease.Cipher() : new AesGcm(_newKey, 16);
+        using var cipher = _newKey is null ? lease.Cipher() : new AesGcm(_newKey.Key, 16);
         var rows = new SealedRow[Rows.Count];
         var before = View.TagOf(View.Head);
         for (var i = 0; i < rows.Length; i++)
@@ -117,14 +119,19 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
         return new(View.Compartment, View.Head, _wrapped, rows);
     }
 
-    /// <summary>The rows are durable: lets the opened compartment have them, and keeps one open that is new.</summary>
-    public ValueTask CommittedAsync(OpenedCompartments compartments) => _newKey is not null ? compartments.KeepAsync(View.Compartment, _newKey)
-        : Rows.Count > 0 ? lease.CommittedAsync(View, [.. Rows.Select(r => (r.Row!, r.Tag))]) : default;
+    /// <summary>The rows are durable: has it told how far the compartment is, lets the opened one have them, and keeps one open that is new.</summary>
+    public ValueTask CommittedAsync(OpenedCompartments compartments)
+    {
+        if (Rows.Count == 0)
+            return default;
+        compartments.Committed(new(View.Compartment, NewHead, _newKey?.Witness ?? lease.Witness));
+        return _newKey is not null ? compartments.KeepAsync(View.Compartment, _newKey) : lease.CommittedAsync(View, [.. Rows.Select(r => (r.Row!, r.Tag))]);
+    }
 
     public void Dispose()
     {
         if (_newKey is not null)
-            CryptographicOperations.ZeroMemory(_newKey);
+            CryptographicOperations.ZeroMemory(_newKey.Key);
         lease.Dispose();
     }
 }

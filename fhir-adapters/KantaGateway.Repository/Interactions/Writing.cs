@@ -75,7 +75,16 @@ sealed class Writing(ICompartmentStore store, OpenedCompartments compartments, K
                 throw new FaultException(dangling);
             // 4. and 5.
             unit.CheckAndIndex();
-            var appends = await unit.SealAsync(keys, cancel).ConfigureAwait(false);
+            IReadOnlyList<CompartmentAppend> appends;
+            try
+            {
+                appends = await unit.SealAsync(keys, cancel).ConfigureAwait(false);
+            }
+            catch (RecordKnownException)
+            {
+                // Another process has begun the record meanwhile. If the store has lost it, opening it says so.
+                continue;
+            }
             // 6.
             if (appends.Count > 0)
             {

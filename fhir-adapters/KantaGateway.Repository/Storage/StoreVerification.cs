@@ -1,3 +1,5 @@
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Repository.Compartments;
 
 namespace KantaGateway.Repository.Storage;
@@ -14,14 +16,15 @@ public sealed record StoreVerification(long Compartments, IReadOnlyList<string> 
     /// <summary>What it cannot see, for whoever reads that a store is whole.</summary>
     public const string NotSeen = """
         Not verified, for it takes people's keys: whether what a row or a part of a content holds is what was written there (changed, swapped, an older one); every read of it does that.
-        Not verified, for nothing in the store tells: whether the newest rows of a compartment were taken away together with its head, or a compartment as a whole. The audit log names every version that was written.
+        Not verified, for the key service is told how far a compartment is up to a second late: whether rows are gone that were written in the last second before a repository was killed. The audit log names every version that was written.
         """;
 
     public bool IsWhole => Faults.Count == 0;
 
     /// <summary>
     /// Looks at every compartment: rows without gaps up to the head and none behind it, contents with their parts, the wrapped key its own and under a key that serves, nothing left of who is destroyed
-    /// and nobody made out to be who is not, no row that is nobody's. May run while the store is used. Needs no grant: the key service wraps each key anew, and gives none out.
+    /// and nobody made out to be who is not, no row that is nobody's; and each as far as the key service was told that it is, with the same row in that place, and so with the same rows before it as when it was told.
+    /// May run while the store is used. Needs no grant: the key service wraps each key anew, and gives none out.
     /// </summary>
     /// <exception cref="KantaGateway.Fhir.Outcomes.FaultException">The key service does not answer.</exception>
     /// <exception cref="StoreException">The database does not.</exception>
@@ -29,18 +32,29 @@ public sealed record StoreVerification(long Compartments, IReadOnlyList<string> 
     {
         var faults = new List<string>();
         var seen = 0L;
+        var found = 0;
+        // Of those that are told of from now on, none is looked for.
+        var (_, count, places) = await keys.KnownAsync([Pseudonym.Directory], cancel).ConfigureAwait(false);
         for (var page = await store.CountRowsAsync(null, AtOnce, cancel).ConfigureAwait(false); page.Count > 0; page = await store.CountRowsAsync(page[^1].Compartment, AtOnce, cancel).ConfigureAwait(false))
         {
+            var known = await keys.KnownAsync([.. page.Select(counted => counted.Compartment)], cancel).ConfigureAwait(false);
             var wrapped = await keys.RewrapAsync([.. page.Select(counted => new StoredKey(counted.Compartment, counted.WrappedKey))], cancel).ConfigureAwait(false);
             for (var i = 0; i < page.Count; i++)
             {
                 seen++;
                 foreach (var fault in FaultsOf(page[i], wrapped[i]))
                     Fault($"compartment {seen}: {fault}");
+                if (known.Heads[i] is not { } told)
+                    continue;
+                found += told.Place < places ? 1 : 0;
+                if (page[i].WrappedKey.Length > 0 && !await HasAsync(store, page[i].Compartment, told.Head, cancel).ConfigureAwait(false))
+                    Fault($"compartment {seen}: it has not the row that was once its last, {told.Head.Sequence}: it was cut back, or exchanged for another past");
             }
         }
         if (await store.CountStraysAsync(cancel).ConfigureAwait(false) is > 0 and var strays)
             Fault($"{strays} rows or contents are of no compartment that is there");
+        if (count > found)
+            Fault($"{count - found} compartments that there once were are gone");
         return new(seen, faults);
 
         void Fault(string fault)
@@ -48,6 +62,15 @@ public sealed record StoreVerification(long Compartments, IReadOnlyList<string> 
             if (faults.Count < MaxFaults)
                 faults.Add(fault);
         }
+    }
+
+    /// <summary>Whether a compartment has the row that was once its last.</summary>
+    private static async Task<bool> HasAsync(ICompartmentStore store, Pseudonym compartment, CompartmentHead head, CancellationToken cancel)
+    {
+        if (await store.ReadIndexAsync(compartment, head.Sequence - 1, cancel).ConfigureAwait(false) is not { } stored)
+            return false;
+        return stored.IsErased || (stored.Index is [var (sequence, entry), ..] && sequence == head.Sequence && entry.Length >= RowSeal.Overhead
+            && CompartmentHead.Of(compartment, sequence, RowSeal.TagOf(entry)) == head);
     }
 
     private static IEnumerable<string> FaultsOf(CountedRows counted, byte[]? wrapped)

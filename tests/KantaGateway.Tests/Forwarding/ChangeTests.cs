@@ -24,6 +24,20 @@ public sealed class ChangeTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _house.DisposeAsync();
 
+    [Fact]
+    public async Task The_log_says_of_each_write_where_it_has_left_the_record()
+    {
+        Assert.Equal(200, (await _house.Aurora.System.ReadAsync("Observation", _note)).Status);
+        using var audit = new Scenarios.AuditOnDisk(_house.Folder.Path);
+        audit.Refresh();
+        var heads = audit.All.SelectMany(e => JsonNode.Parse(e.GetRawText())!["entity"]!.AsArray()).SelectMany(entity => entity!["detail"]?.AsArray() ?? [])
+            .Where(detail => (string?)detail!["type"] == "head").Select(detail => ((string)detail!["valueString"]!).Split(' ')).Where(head => head[0] == "patient").ToList();
+        // Aurora's three writes and revontuli's two.
+        Assert.Equal(["1", "2", "3", "4", "5"], heads.Select(head => head[1]));
+        Assert.Equal(5, heads.Select(head => head[2]).Distinct().Count());
+        Assert.All(heads, head => Assert.Matches("^[0-9a-f]{32}$", head[2]));
+    }
+
     private const string ByCode = "code=http://loinc.org|8867-4";
 
     /// <summary>Each letter is needed: without any one of them the answer is 403, whether or not there is such a resource.</summary>

@@ -76,6 +76,14 @@ sealed class RepositoryWorld : IAsyncDisposable
         KeyService = InternalEndpoint.Parse("unix:" + Path("keys.sock")).CreateClient(TimeSpan.FromSeconds(30));
     }
 
+    /// <summary>Has the key service start anew and know no more how far the records are, as after a restore that was accepted. Repositories are stopped before.</summary>
+    public async Task ForgetHeadsAsync()
+    {
+        await StopKeysAsync();
+        File.Delete(Path("custody/heads"));
+        await StartKeysAsync();
+    }
+
     /// <summary>To the key service.</summary>
     public HttpClient KeyService { get; private set; } = null!;
 

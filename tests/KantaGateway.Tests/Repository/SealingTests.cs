@@ -1,5 +1,9 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Text;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Tests.Repository.Storage;
 using Microsoft.Data.Sqlite;
 
 namespace KantaGateway.Tests.Repository;
@@ -50,6 +54,24 @@ public sealed class SealingTests : IAsyncLifetime
                     if (bytes.IndexOf(Encoding.UTF8.GetBytes(secret)) >= 0 || bytes.IndexOf(Encoding.Unicode.GetBytes(secret)) >= 0)
                         Assert.Fail($"{Path.GetFileName(file)} contains one of the secrets.");
             }
+        }
+    }
+
+    [Fact]
+    public async Task The_manifest_of_a_write_says_where_it_has_left_record_and_directory()
+    {
+        var person = _clinic.Grant.Compartment;
+        var created = await _clinic.CreateAsync(Some.Patient());
+        Assert.Equal([new WrittenHead(false, await HeadAsync(person, 1))], created.Is(HttpStatusCode.Created).Manifest!.Heads);
+        var both = await _clinic.WithDirectory().TransactAsync(Some.Transaction(("POST", "Observation", Some.Observation(_clinic.PatientId), null), ("POST", "Organization", Some.Organization(), null),
+            ("POST", "Observation", Some.Observation(_clinic.PatientId), null)));
+        Assert.Equal([new WrittenHead(false, await HeadAsync(person, 3)), new WrittenHead(true, await HeadAsync(Pseudonym.Directory, 1))], both.Is(HttpStatusCode.OK).Manifest!.Heads);
+        Assert.Empty((await _clinic.SearchAsync("Observation")).Is(HttpStatusCode.OK).Manifest!.Heads);
+
+        async Task<CompartmentHead> HeadAsync(Pseudonym of, long sequence)
+        {
+            var administrator = HostileAdministrator.Of(_world, null);
+            return CompartmentHead.Of(of, sequence, BinaryPrimitives.ReadUInt128BigEndian((await administrator.ReadAsync("entry", of, sequence)).AsSpan()[^16..]));
         }
     }
 

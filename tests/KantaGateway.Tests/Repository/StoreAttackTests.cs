@@ -1,7 +1,9 @@
 using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository;
+using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
 using KantaGateway.Tests.Repository.Storage;
 using Microsoft.Extensions.Logging;
@@ -41,7 +43,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
     /// <param name="Found">What <c>verify-store</c> says of it; null: to see it takes a key, or what the store does not hold.</param>
     private sealed record Attack(string Name, Func<HostileAdministrator, Pseudonym, Pseudonym, Task> CarryOutAsync, string? Found = null);
 
-    private const string Key = "its wrapped key is not its own", Entries = "its entries are not those from 1 to its head", Bodies = "its bodies are not those", Destroyed = "made out to be destroyed";
+    private const string Last = "it has not the row that was once its last", Gone = "1 compartments that there once were are gone", Key = "its wrapped key is not its own", Entries = "its entries are not those from 1 to its head", Bodies = "its bodies are not those", Destroyed = "made out to be destroyed";
 
     /// <summary>Rows of both: 1 the Patient, 2 an Observation, 3 another one, 4 its second version.</summary>
     private static readonly Attack[] OnRows =
@@ -51,14 +53,14 @@ public abstract class StoreAttackTests : IAsyncLifetime
         {
             await SwapAsync(db, "entry", (a, 2), (a, 4));
             await SwapAsync(db, "body", (a, 2), (a, 4));
-        }),
+        }, Last),
         new("an older version's body put in the place of a newer one's", (db, a, _) => CopyAsync(db, "body", (a, 3), (a, 4))),
-        new("an older version put in the place of a newer one", (db, a, _) => CopyRowAsync(db, (a, 3), (a, 4))),
+        new("an older version put in the place of a newer one", (db, a, _) => CopyRowAsync(db, (a, 3), (a, 4)), Last),
         new("rows swapped between two patients", async (db, a, b) =>
         {
             await SwapAsync(db, "entry", (a, 4), (b, 4));
             await SwapAsync(db, "body", (a, 4), (b, 4));
-        }),
+        }, Last),
         new("another patient's body", (db, a, b) => CopyAsync(db, "body", (b, 4), (a, 4))),
         new("another patient's rows and key", async (db, a, b) =>
         {
@@ -69,9 +71,15 @@ public abstract class StoreAttackTests : IAsyncLifetime
         new("another patient's key", async (db, a, b) => await db.SetKeyAsync(a, await db.KeyAsync(b)), Key),
         new("a key changed", async (db, a, _) => await db.SetKeyAsync(a, Flipped(await db.KeyAsync(a))), Key),
         new("a body changed", async (db, a, _) => await db.PutAsync("body", a, 4, Flipped(await db.ReadAsync("body", a, 4)))),
-        new("an entry changed", async (db, a, _) => await db.PutAsync("entry", a, 4, Flipped(await db.ReadAsync("entry", a, 4)))),
+        new("an entry changed", async (db, a, _) => await db.PutAsync("entry", a, 3, Flipped(await db.ReadAsync("entry", a, 3)))),
+        new("the seal of the last entry changed", async (db, a, _) =>
+        {
+            var entry = await db.ReadAsync("entry", a, 4);
+            entry[^1] ^= 1;
+            await db.PutAsync("entry", a, 4, entry);
+        }, Last),
         new("a body emptied", (db, a, _) => db.PutAsync("body", a, 4, [])),
-        new("an entry emptied", (db, a, _) => db.PutAsync("entry", a, 4, [])),
+        new("an entry emptied", (db, a, _) => db.PutAsync("entry", a, 4, []), Last),
         new("an entry put in the place of a body", async (db, a, _) => await db.PutAsync("body", a, 4, await db.ReadAsync("entry", a, 4))),
         new("an entry removed from the middle", (db, a, _) => db.RemoveAsync("entry", a, 2), Entries),
         new("a row removed from the middle and the later ones moved up", async (db, a, _) =>
@@ -79,7 +87,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
             await CopyRowAsync(db, (a, 3), (a, 2));
             await CopyRowAsync(db, (a, 4), (a, 3));
             await db.CutAsync(a, 3);
-        }),
+        }, Last),
         new("the last entry removed", (db, a, _) => db.RemoveAsync("entry", a, 4), Entries),
         new("a body removed", (db, a, _) => db.RemoveAsync("body", a, 4), Bodies),
         new("all entries and bodies removed", async (db, a, _) =>
@@ -114,9 +122,12 @@ public abstract class StoreAttackTests : IAsyncLifetime
         foreach (var caller in new[] { _neighbour, _clinic })
             id = await StoreRecordAsync(caller);
         (await _clinic.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
-        await _world.StopRepositoryAsync();
-        await CarryOutAsync(attack);
-        await _world.StartRepositoryAsync();
+        // The rows alone have to say it: how far the record was is not known.
+        await RestartAsync(async () =>
+        {
+            await CarryOutAsync(attack);
+            await ForgetHeadsAsync();
+        });
 
         foreach (var road in new Func<Task<Reply>>[]
         {
@@ -137,9 +148,10 @@ public abstract class StoreAttackTests : IAsyncLifetime
         ("an entry in the middle", [("entry", 3)]),
         ("a row", [("entry", 4), ("body", 4)]),
         ("a row in the middle", [("entry", 3), ("body", 3)]),
+        ("rows", [("entry", 3), ("body", 3), ("entry", 4), ("body", 4)]),
     ];
 
-    public static TheoryData<string> ForkAttacks => [.. OfAnotherPast.Select(attack => attack.Name)];
+    public static TheoryData<string> ForkAttacks => [.. OfAnotherPast.Where(attack => attack.Name != "rows").Select(attack => attack.Name)];
 
     [Theory]
     [MemberData(nameof(ForkAttacks))]
@@ -147,8 +159,25 @@ public abstract class StoreAttackTests : IAsyncLifetime
     {
         var (id, rows) = await ForkAsync(attack);
         await PutAsync(rows);
-        await RestartAsync();
+        // The rows alone have to say it: how far the record was is not known.
+        await RestartAsync(ForgetHeadsAsync);
         IsAlarmWithoutData(await _clinic.GetAsync($"Observation/{id}/_history"), id);
+    }
+
+    [Fact]
+    public async Task A_record_of_another_past_is_never_answered_where_it_is_known_how_far_the_right_one_was()
+    {
+        var (id, rows) = await ForkAsync("rows");
+        await PutAsync(rows);
+        await RestartAsync();
+        foreach (var attempt in new[] { 1, 2 })
+        {
+            IsAlarmWithoutData(await _clinic.GetAsync("Observation/" + id), id);
+            IsAlarmWithoutData(await _clinic.CreateAsync(Some.Observation(_clinic.PatientId)), id);
+        }
+        // By itself it is as whole as the other one, and without the key service nothing tells which is right.
+        await RestartAsync(ForgetHeadsAsync);
+        (await _clinic.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
     }
 
     [Theory]
@@ -172,9 +201,11 @@ public abstract class StoreAttackTests : IAsyncLifetime
         var rows = new List<(string, long, byte[])>();
         foreach (var (table, sequence) in OfAnotherPast.Single(a => a.Name == attack).Rows)
             rows.Add((table, sequence, await _administrator.ReadAsync(table, of, sequence)));
-        await _world.StopRepositoryAsync();
-        await _administrator.CutAsync(of, 2);
-        await _world.StartRepositoryAsync();
+        await RestartAsync(async () =>
+        {
+            await _administrator.CutAsync(of, 2);
+            await ForgetHeadsAsync();
+        });
         Assert.Equal(id, await StoreSecondAsync(_clinic));
         return (id, [.. rows]);
     }
@@ -185,16 +216,21 @@ public abstract class StoreAttackTests : IAsyncLifetime
             await _administrator.PutAsync(table, _clinic.Grant.Compartment, sequence, value);
     }
 
-    private async Task RestartAsync()
+    /// <param name="between">Done while no repository runs; all that they have had to tell, they have told.</param>
+    private async Task RestartAsync(Func<Task>? between = null)
     {
         await _world.StopRepositoryAsync();
+        if (between is not null)
+            await between();
         await _world.StartRepositoryAsync();
     }
 
+    private Task ForgetHeadsAsync() => _world.ForgetHeadsAsync();
+
     private static readonly Attack[] OnOpen =
     [
-        new("cut back to an older head", (db, a, _) => db.CutAsync(a, 3)),
-        new("removed as a whole", (db, a, _) => db.ForgetAsync(a)),
+        new("cut back to an older head", (db, a, _) => db.CutAsync(a, 3), Last),
+        new("removed as a whole", (db, a, _) => db.ForgetAsync(a), Gone),
         new("removed, the rows left", (db, a, _) => db.ForgetAsync(a, isRowsLeft: true), "are of no compartment that is there"),
     ];
 
@@ -228,18 +264,51 @@ public abstract class StoreAttackTests : IAsyncLifetime
         (await Anew(_neighbour).SearchAsync("Observation")).Is(HttpStatusCode.OK);
     }
 
+    /// <summary>What knows better is the key service, which keeps it over a start of its own.</summary>
+    [Theory]
+    [MemberData(nameof(OpenAttacks))]
+    public async Task A_compartment_that_went_backwards_is_an_alarm_in_a_process_that_has_just_started(string attack)
+    {
+        await StoreRecordAsync(_neighbour);
+        var id = await StoreRecordAsync(_clinic);
+        await RestartAsync(async () =>
+        {
+            await CarryOutAsync(attack);
+            await _world.StopKeysAsync();
+            await _world.StartKeysAsync();
+        });
+        foreach (var attempt in new[] { 1, 2 })
+        {
+            IsAlarmWithoutData(await _clinic.GetAsync("Observation/" + id), id);
+            IsAlarmWithoutData(await _clinic.SearchAsync("Observation"), id);
+            IsAlarmWithoutData(await _clinic.CreateAsync(Some.Patient()), id);
+        }
+        (await _neighbour.SearchAsync("Observation")).Is(HttpStatusCode.OK);
+    }
+
+    /// <summary>One that never saw more goes on with it while its minute lasts, and then asks.</summary>
     [Fact]
-    public async Task A_compartment_that_was_cut_back_and_went_on_elsewhere_is_an_alarm_where_it_was_open()
+    public async Task Who_has_an_older_head_open_finds_out_with_the_next_check_of_a_grant()
     {
         var id = await StoreRecordAsync(_clinic);
-        CloseAll();
-        await _administrator.CutAsync(_clinic.Grant.Compartment, 3);
-        // A node that has just started knows no better.
         await _world.StartRepositoryAsync();
-        for (var i = 0; i < 2; i++)
-            (await (Anew() with { Node = 1 }).CreateAsync(Some.Observation(_clinic.PatientId))).Is(HttpStatusCode.Created);
-        IsAlarmWithoutData(await Anew().GetAsync("Observation/" + id), id);
-        IsAlarmWithoutData(await Anew().SearchAsync("Observation"), id);
+        var elsewhere = Anew() with { Node = 1 };
+        (await elsewhere.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
+        await _clinic.StoreAsync(Some.Observation(_clinic.PatientId));
+        await KnownAsync(5);
+        await _administrator.CutAsync(_clinic.Grant.Compartment, 4);
+        (await elsewhere.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
+        _time.Advance(TimeSpan.FromSeconds(50));
+        IsAlarmWithoutData(await (Anew() with { Node = 1 }).GetAsync("Observation/" + id), id);
+    }
+
+    /// <summary>Waits until the key service knows of so many rows.</summary>
+    private async Task KnownAsync(long sequence)
+    {
+        using var keys = new KeyClient(InternalEndpoint.Parse(_world.Options.Keys));
+        while ((await keys.KnownAsync([_clinic.Grant.Compartment], default)).Heads[0]?.Head.Sequence != sequence)
+            // A telling waits for a quarter of a second after the one before.
+            _time.Advance(TimeSpan.FromMilliseconds(10));
     }
 
     /// <summary>Has the minute of all grants go by.</summary>
@@ -318,6 +387,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
         var destroyed = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
         await StoreRecordAsync(destroyed);
         await _world.EraseAsync(destroyed.Grant.Compartment);
+        await _world.StopRepositoryAsync();
         var before = await VerifyAsync(0);
         await CarryOutAsync(attack);
         var found = All.Single(a => a.Name == attack).Found;

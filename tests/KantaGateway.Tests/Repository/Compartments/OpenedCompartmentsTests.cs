@@ -7,6 +7,7 @@ using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
 namespace KantaGateway.Tests.Repository.Compartments;
@@ -18,6 +19,8 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
     private readonly KeyServiceDouble _keys = new();
     private SqliteStore _store = null!;
+    private KeyClient? _client;
+    private UntoldHeads? _heads;
 
     /// <summary>The key service's side of the contract: gives the one key to whoever asks, and counts.</summary>
     private sealed class KeyServiceDouble : HttpMessageHandler
@@ -29,9 +32,13 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             await Task.Yield();
+            if (request.RequestUri!.AbsolutePath == "/v1/heads/known")
+                return new(HttpStatusCode.OK) { Content = new StringContent("""{"heads":[null],"count":0,"places":0}""") };
+            if (request.RequestUri.AbsolutePath == "/v1/heads")
+                return new(HttpStatusCode.NoContent);
             lock (Key)
                 Unwraps++;
-            return new(Status) { Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new { key = Key })) };
+            return new(Status) { Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new { key = Key, witness = "witness" })) };
         }
     }
 
@@ -43,6 +50,9 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
+        if (_heads is not null)
+            await _heads.DisposeAsync();
+        _client?.Dispose();
         await _store.DisposeAsync();
         Directory.Delete(_folder, recursive: true);
     }
@@ -201,8 +211,12 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
         Assert.Equal(0, _keys.Unwraps);
     }
 
-    private OpenedCompartments Compartments(int maxCount = 100, long maxBytes = 256 << 20) =>
-        new(_store, new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") }), new IdentifierCipher(new byte[32]), ProtectionRules.Default, _time, maxCount, maxBytes, TimeSpan.FromSeconds(60));
+    private OpenedCompartments Compartments(int maxCount = 100, long maxBytes = 256 << 20)
+    {
+        _client ??= new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") });
+        _heads ??= new UntoldHeads(_client, _time, NullLogger<UntoldHeads>.Instance);
+        return new(_store, _client, _heads, new IdentifierCipher(new byte[32]), ProtectionRules.Default, _time, maxCount, maxBytes, TimeSpan.FromSeconds(60));
+    }
 
     private async Task<Pseudonym> SomebodyAsync()
     {

@@ -1,0 +1,157 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using KantaGateway.Audit;
+using KantaGateway.Fhir.Grants;
+
+namespace KantaGateway.Keys.Custody;
+
+/// <summary>What is known of a person's record.</summary>
+/// <param name="Head">How far it was when somebody last told.</param>
+/// <param name="Place">Which of the people it is, from 0; nobody gets the place of another while the service runs.</param>
+readonly record struct KnownHead(CompartmentHead Head, int Place);
+
+/// <summary>
+/// How far the records are, as those tell who have them open: whoever opens one later is told, and sees whether the store still has what it had. Thread-safe.
+/// </summary>
+/// <remarks>
+/// <c>heads</c> in the custody folder, 64 bytes a person in a place of their own: the digest of the person (16), the sequence (8, big-endian), the digest of the head (16), the time of
+/// telling in milliseconds since the epoch (8), and an HMAC (16), whose key is made by the pseudonym key. It names nobody. A write changes whole places, so a torn one is one person's, and shows by the HMAC. Memory: about 70 bytes a person.
+/// </remarks>
+sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time, ILogger<KnownHeads> logger) : IDisposable
+{
+    private const int Size = 64, MacAt = 48;
+
+    private readonly SemaphoreSlim _turn = new(1);
+    private readonly Lock _gate = new();
+    private readonly string _path = Path.Combine(folder, "heads");
+    private readonly Dictionary<Digest, KnownHead> _known = [];
+    private int _places;
+
+    /// <summary>Of how many people a head is known, and below which number all of them have their places; some may be empty.</summary>
+    public (int People, int Places) Count
+    {
+        get
+        {
+            lock (_gate)
+                return (_known.Count, _places);
+        }
+    }
+
+    /// <summary>Reads what was told. No file: nothing was.</summary>
+    /// <param name="isErased">Of whom nothing need be known.</param>
+    public void Open(Func<Digest, bool> isErased)
+    {
+        var bytes = File.Exists(_path) ? File.ReadAllBytes(_path) : [];
+        var damaged = bytes.Length % Size == 0 ? 0 : 1;
+        for (var at = 0; at + Size <= bytes.Length; at += Size)
+        {
+            var record = bytes.AsSpan(at, Size);
+            var person = new Digest(BinaryPrimitives.ReadUInt128BigEndian(record));
+            // One that was forgotten left its place empty.
+            var isEmpty = !record.ContainsAnyExcept((byte)0);
+            if (isEmpty || isErased(person))
+                continue;
+            if (!CryptographicOperations.FixedTimeEquals(record[MacAt..], MacOf(record)) || !_known.TryAdd(person, new(HeadOf(record), _places)))
+            {
+                damaged++;
+                continue;
+            }
+            record.CopyTo(bytes.AsSpan(_places++ * Size));
+        }
+        if (damaged > 0)
+            LogDamaged(damaged);
+        if (_places * Size != bytes.Length)
+            OwnerOnly.WriteWhole(_path, bytes.AsSpan(0, _places * Size), overwrite: true);
+    }
+
+    /// <returns>Null: nothing is known.</returns>
+    public KnownHead? Of(Digest person)
+    {
+        lock (_gate)
+            return _known.TryGetValue(person, out var known) ? known : null;
+    }
+
+    /// <summary>Keeps heads that are further on than what is known; on disk when this returns. One that is not says nothing new.</summary>
+    /// <exception cref="IOException">They may not be. Tell them again.</exception>
+    public async Task TellAsync(IEnumerable<(Digest Person, CompartmentHead Head)> told)
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var (changes, places) = (new Dictionary<Digest, KnownHead>(), _places);
+            foreach (var (person, head) in told)
+            {
+                var known = changes.TryGetValue(person, out var changed) ? changed : Of(person);
+                if (known is { Head: var before } && before.Sequence == head.Sequence && before.Digest != head.Digest)
+                    LogForked();
+                if (known is null || known.Value.Head.Sequence < head.Sequence)
+                    changes[person] = new(head, known?.Place ?? places++);
+            }
+            if (changes.Count == 0)
+                return;
+            Write(changes.Select(change => (change.Value.Place, RecordOf(change.Key, change.Value.Head))));
+            lock (_gate)
+            {
+                foreach (var (person, known) in changes)
+                    _known[person] = known;
+                _places = places;
+            }
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    /// <summary>Forgets what is known of one person; on disk when this returns.</summary>
+    /// <exception cref="IOException">It may not be.</exception>
+    public async Task ForgetAsync(Digest person)
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (Of(person) is not { } known)
+                return;
+            Write([(known.Place, new byte[Size])]);
+            lock (_gate)
+                _known.Remove(person);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    public void Dispose() => _turn.Dispose();
+
+    private void Write(IEnumerable<(int Place, byte[] Record)> records)
+    {
+        using var file = OwnerOnly.OpenFile(_path, FileShare.Read);
+        if (file.Length < (long)_places * Size)
+            throw new IOException("The file of known heads is shorter than it was.");
+        foreach (var (place, record) in records)
+            RandomAccess.Write(file.SafeFileHandle, record, (long)place * Size);
+        RandomAccess.FlushToDisk(file.SafeFileHandle);
+    }
+
+    private byte[] RecordOf(Digest person, CompartmentHead head)
+    {
+        var record = new byte[Size];
+        BinaryPrimitives.WriteUInt128BigEndian(record, person.Value);
+        BinaryPrimitives.WriteInt64BigEndian(record.AsSpan(16), head.Sequence);
+        BinaryPrimitives.WriteUInt128BigEndian(record.AsSpan(24), head.Digest);
+        BinaryPrimitives.WriteInt64BigEndian(record.AsSpan(40), time.GetUtcNow().ToUnixTimeMilliseconds());
+        MacOf(record).CopyTo(record.AsSpan(MacAt));
+        return record;
+    }
+
+    private static CompartmentHead HeadOf(ReadOnlySpan<byte> record) => new(BinaryPrimitives.ReadInt64BigEndian(record[16..]), BinaryPrimitives.ReadUInt128BigEndian(record[24..]));
+
+    private ReadOnlySpan<byte> MacOf(ReadOnlySpan<byte> record) => HMACSHA256.HashData(macKey, record[..MacAt]).AsSpan(0, Size - MacAt);
+
+    [LoggerMessage(1305, LogLevel.Critical, "ALARM: of one person's record two pasts were told that have the same number of rows. The store was restored or exchanged while it was in use.")]
+    private partial void LogForked();
+
+    [LoggerMessage(1306, LogLevel.Critical, "{Count} of the known heads are damaged and left out: until those records are opened again, it is not noticed where the store has lost their ends.")]
+    private partial void LogDamaged(int count);
+}
