@@ -26,6 +26,7 @@ static class KeyEndpoints
         app.MapPost("/v1/heads/known", KnownAsync);
         app.MapPost("/v1/ceremonies", HoldAsync);
         app.MapPost("/v1/erasures", EraseAsync);
+        app.MapPost("/v1/restores", RestoreAsync);
         app.MapPost("/v1/audit/open", OpenAsync);
         app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
         app.MapLive();
@@ -233,6 +234,22 @@ static class KeyEndpoints
             return Refuse(metrics, "erasure", 503, "The erasure could not be kept. Ask for it again: it is done once.");
         }
         metrics.Served("erasure");
+        return Results.NoContent();
+    }
+
+    private static async Task<IResult> RestoreAsync(HttpContext http, GrantVerifier verifier, KeyCustody custody, KeyMetrics metrics)
+    {
+        if (await verifier.VerifyRestoreAsync(Bearer(http)).ConfigureAwait(false) is not { } restore)
+            return Refuse(metrics, "restore", 401, "A restore that the gateway has signed, and two persons have approved of, is required.");
+        try
+        {
+            await custody.RestoreAsync(restore).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse(metrics, "restore", 503, "It could not be kept that the store is an older one.");
+        }
+        metrics.Served("restore");
         return Results.NoContent();
     }
 

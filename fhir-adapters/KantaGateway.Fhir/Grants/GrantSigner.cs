@@ -16,6 +16,7 @@ static class GrantFormat
     public const string ServiceType = "kanta-service+jwt";
     public const string CeremonyType = "kanta-ceremony+jwt";
     public const string ErasureType = "kanta-erasure+jwt";
+    public const string RestoreType = "kanta-restore+jwt";
     public const string Use = "use";
     public const string PolicyVersion = "pv";
     public const string Scope = "scp";
@@ -25,6 +26,7 @@ static class GrantFormat
     public const string ProposedBy = "pro";
     public const string ApprovedBy = "apr";
     public const string Version = "ver";
+    public const string Since = "snc";
 }
 
 /// <summary>Signs grants and the gateway's own service tokens with ES256 (RFC 7515, RFC 7518 §3.4). Thread-safe.</summary>
@@ -106,6 +108,19 @@ public sealed class GrantSigner
         }, now, now + Grant.MaxLifetime);
     }
 
+    /// <summary>Signs that two accept an older store.</summary>
+    public string Sign(StoreRestore restore)
+    {
+        var now = _time.GetUtcNow();
+        return Create(GrantFormat.RestoreType, GrantFormat.KeysAudience, new()
+        {
+            [JwtRegisteredClaimNames.Jti] = restore.Act,
+            [GrantFormat.Since] = restore.Since.ToUnixTimeMilliseconds(),
+            [GrantFormat.ProposedBy] = restore.ProposedBy,
+            [GrantFormat.ApprovedBy] = restore.ApprovedBy,
+        }, now, now + Grant.MaxLifetime);
+    }
+
     private string Create(string type, string audience, Dictionary<string, object> claims, DateTimeOffset now, DateTimeOffset expires) =>
         _handler.CreateToken(new SecurityTokenDescriptor
         {
@@ -128,6 +143,7 @@ public sealed class GrantVerifier
     private readonly TokenValidationParameters _service;
     private readonly TokenValidationParameters _ceremonies;
     private readonly TokenValidationParameters _erasures;
+    private readonly TokenValidationParameters _restores;
 
     /// <param name="publicKeys">The gateways' P-256 public keys.</param>
     public GrantVerifier(IEnumerable<ECDsa> publicKeys, TimeProvider time)
@@ -137,6 +153,7 @@ public sealed class GrantVerifier
         _service = Parameters(GrantFormat.ServiceType, GrantFormat.KeysAudience, keys, time);
         _ceremonies = Parameters(GrantFormat.CeremonyType, GrantFormat.KeysAudience, keys, time);
         _erasures = Parameters(GrantFormat.ErasureType, GrantFormat.Audience, keys, time);
+        _restores = Parameters(GrantFormat.RestoreType, GrantFormat.KeysAudience, keys, time);
     }
 
     /// <summary>The grant, or null when anything about it is not right; the reason is for logs, without data.</summary>
@@ -207,6 +224,15 @@ public sealed class GrantVerifier
         !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _erasures).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
         && jwt.Id is { Length: > 0 and <= 64 } act && Pseudonym.TryDecode(jwt.Subject, out var compartment) && !compartment.IsDirectory && TwoPersonsIn(jwt) is var (proposed, approved)
             ? new(act, compartment, proposed, approved) : null;
+
+    /// <summary>The restore that two accept, or null when this is none: not the gateway's, over, or approved of by who proposed it.</summary>
+    public async Task<StoreRestore?> VerifyRestoreAsync(string? token) =>
+        !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _restores).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
+        && jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Since, out var since) && since is >= 0 and <= LatestSince && TwoPersonsIn(jwt) is var (proposed, approved)
+            ? new(act, DateTimeOffset.FromUnixTimeMilliseconds(since), proposed, approved) : null;
+
+    /// <summary>The end of the year 9999, milliseconds since the epoch.</summary>
+    private const long LatestSince = 253_402_300_799_999;
 
     private static (string ProposedBy, string ApprovedBy)? TwoPersonsIn(JsonWebToken jwt) =>
         jwt.TryGetPayloadValue<string>(GrantFormat.ProposedBy, out var proposed) && jwt.TryGetPayloadValue<string>(GrantFormat.ApprovedBy, out var approved)

@@ -74,6 +74,17 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
         LogErased(erasure.Act);
     }
 
+    /// <summary>Forgets how far records are of which that was told since a time: the store is an older one, and two accept it. On record when this returns.</summary>
+    /// <returns>Of how many people.</returns>
+    /// <exception cref="IOException">It may not be in force, or not on record.</exception>
+    public async Task<int> RestoreAsync(StoreRestore restore)
+    {
+        await log.AppendAsync(new(KeyOperation.Restore, 200, time.GetUtcNow(), GrantDigestOf(restore.Act), DigestOf("requester", restore.ApprovedBy), default)).ConfigureAwait(false);
+        var forgotten = await heads.ForgetSinceAsync(restore.Since).ConfigureAwait(false);
+        LogRestored(restore.Since, forgotten, restore.Act);
+        return forgotten;
+    }
+
     /// <summary>Whether the requester may have this person's key now; counted if so.</summary>
     /// <returns>Null: it may.</returns>
     public BudgetExceeded? Spend(KeyRequest request)
@@ -110,6 +121,9 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
 
     [LoggerMessage(1304, LogLevel.Warning, "The data key of one person is destroyed, by the act {Act}.")]
     private partial void LogErased(string act);
+
+    [LoggerMessage(1307, LogLevel.Warning, "The store is accepted as it was at {Since:u}, and how far the records of {People} people were is forgotten, by the act {Act}.")]
+    private partial void LogRestored(DateTimeOffset since, int people, string act);
 
     [LoggerMessage(1301, LogLevel.Critical, "ALARM: the key budget of {Whom} is used up: {People} people within {Seconds} s. Nobody new is opened until the window ends.")]
     private partial void LogExceeded(string whom, int people, int seconds);

@@ -122,6 +122,35 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         }
     }
 
+    /// <summary>Forgets what was told since a time; on disk when this returns.</summary>
+    /// <returns>Of how many people.</returns>
+    /// <exception cref="IOException">It may not be.</exception>
+    public async Task<int> ForgetSinceAsync(DateTimeOffset since)
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var bytes = File.Exists(_path) ? await File.ReadAllBytesAsync(_path).ConfigureAwait(false) : [];
+            var forgotten = new List<(Digest Person, int Place)>();
+            for (var place = 0; (place + 1) * Size <= bytes.Length; place++)
+            {
+                var record = bytes.AsSpan(place * Size, Size);
+                if (record.ContainsAnyExcept((byte)0) && BinaryPrimitives.ReadInt64BigEndian(record[40..]) >= since.ToUnixTimeMilliseconds())
+                    forgotten.Add((new(BinaryPrimitives.ReadUInt128BigEndian(record)), place));
+            }
+            if (forgotten.Count > 0)
+                Write(forgotten.Select(one => (one.Place, new byte[Size])));
+            lock (_gate)
+                foreach (var (person, _) in forgotten)
+                    _known.Remove(person);
+            return forgotten.Count;
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
     public void Dispose() => _turn.Dispose();
 
     private void Write(IEnumerable<(int Place, byte[] Record)> records)

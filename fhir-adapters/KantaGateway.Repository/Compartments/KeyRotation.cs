@@ -22,7 +22,7 @@ sealed record RotationProgress(uint Version, long All, long Left, double PerSeco
 /// </summary>
 /// <remarks>
 /// It begins when it is told of a ceremony, and looks by itself at the start and every <see cref="Interval"/>. A record that was begun just before a ceremony
-/// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>. What a backup has brought back of people whose
+/// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>. And every hour, for a store that was restored from a backup has old keys again. What a backup has brought back of people whose
 /// keys are destroyed, which the key service says, is removed again.
 /// </remarks>
 sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, OpenedCompartments opened, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService

@@ -44,6 +44,15 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
             throw Unavailable("The key service could not keep the erasure. Carry it out again.");
     }
 
+    /// <summary>Has an older store accepted, as two operators have approved of.</summary>
+    /// <exception cref="FaultException">It may not be. Have it approved of anew.</exception>
+    public async Task RestoreAsync(StoreRestore restore, CancellationToken cancel)
+    {
+        using var answer = await SendAsync("/v1/restores", signer.Sign(restore), new { }, cancel);
+        if (answer.StatusCode != HttpStatusCode.NoContent)
+            throw Unavailable("The key service could not keep that the store is an older one. Propose it anew.");
+    }
+
     /// <summary>Opens audit entries about the person that the grant names.</summary>
     /// <param name="grant">Signed grant with <see cref="GrantUse.AuditTrail"/>.</param>
     /// <param name="entries">As the key service's contract has them.</param>

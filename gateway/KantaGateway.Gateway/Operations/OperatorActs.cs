@@ -11,22 +11,22 @@ using KantaGateway.Gateway.Identification.Professionals;
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, bulk exports, the end of a breach case, and of the bar that
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the restore of the store from a backup, bulk exports, the end of a breach case, and of the bar that
 /// emergencies nobody could review, or that were recorded under an abused number, leave for a professional; this one is in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
-/// a case is carried out here, a ceremony and an erasure by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
+/// a case is carried out here, a ceremony, an erasure and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
 /// because the key service was silent, is carried out again by the same approval: it is held once. An erasure is proposed, approved and carried out only of a record that is kept no longer
 /// (Act 703/2023 §24), and waits for days in between, in which one person is enough to stop it.
 /// </summary>
 public static class OperatorActs
 {
-    private const string WrappingKey = "wrapping-key/", Patient = "Patient/";
+    private const string WrappingKey = "wrapping-key/", Patient = "Patient/", Store = "store";
     private const int LongestSubject = 128, LongestContent = 2_000;
 
     private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
     {
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
-        ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure,
+        ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
     };
 
     private sealed record Act(string? Kind, string? Subject, string? Content);
@@ -64,6 +64,8 @@ public static class OperatorActs
             if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
                     [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
+            if (kind == ApprovalKind.StoreRestore && (subject != Store || SinceIn(content) is null))
+                return OperatorClients.Problem(context, 422, "No such restore", [$"The subject of a restore is {Store}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost."]);
             DecisionRefusal? against = kind == ApprovalKind.Erasure && who.Roles.Contains(Approvals.RoleFor(kind)) && !(await StandingAsync(services, subject, context.RequestAborted)).IsOverAt(Now(services)) ? DecisionRefusal.StillKept : null;
             var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content, against);
             return proposal is not null ? Results.Json(await DescribeAsync(services, context, who, proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
@@ -110,6 +112,11 @@ public static class OperatorActs
                 await EraseAsync(services, act, context.RequestAborted);
                 return null;
             }
+            if (act.Kind == ApprovalKind.StoreRestore)
+            {
+                await RestoreAsync(services, act, context.RequestAborted);
+                return null;
+            }
             if (act.Kind == ApprovalKind.KeyCeremony)
                 return await HoldAsync(services, act, context.RequestAborted) ? null : DecisionRefusal.NotNow;
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
@@ -149,6 +156,16 @@ public static class OperatorActs
             throw new InvalidOperationException("An erasure that was carried out names a person, and who approved.");
         await services.GetRequiredService<RecordErasure>().EraseAsync(new(act.Id, person, act.By.OpaqueName, approver.OpaqueName), cancel);
     }
+
+    private static async Task RestoreAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
+    {
+        if (SinceIn(act.Content) is not { } since || act.ApprovedBy is not { } approver)
+            throw new InvalidOperationException("A restore that was carried out names a time, and who approved.");
+        await services.GetRequiredService<KeyServiceClient>().RestoreAsync(new(act.Id, since, act.By.OpaqueName, approver.OpaqueName), cancel);
+    }
+
+    /// <summary>The time of the backup that a restore names; null: none.</summary>
+    private static DateTimeOffset? SinceIn(string content) => DateTimeOffset.TryParseExact(content, "yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var since) ? since : null;
 
     /// <summary>Whose record an erasure is about; null: nobody's here.</summary>
     private static Pseudonym? PersonOf(IServiceProvider services, string subject) => subject.StartsWith(Patient, StringComparison.Ordinal)

@@ -109,6 +109,26 @@ public sealed class KnownHeadsTests : IAsyncLifetime
         Assert.Equal((1, 2), ((await KnownAsync(Maija)).Heads[0]?.Sequence, (await KnownAsync(Maija)).Count));
     }
 
+    [Fact]
+    public async Task Only_by_the_gateways_word_that_two_persons_accept_it_is_what_was_known_forgotten()
+    {
+        var maijas = await CreateAsync(Maija);
+        await TellAsync(Maija, 1, 0xa1, maijas.Witness);
+        var restore = new StoreRestore("act", DateTimeOffset.UnixEpoch, "proposer", "approver");
+        var foreign = new GrantSigner(ECDsa.Create(ECCurve.NamedCurves.nistP256), _keys.Time).Sign(restore);
+        foreach (var word in (string?[])[null, "", foreign, _keys.Gateway.Sign(restore with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(new KeyErasure("act", Maija, "proposer", "approver")), _keys.Grant(GrantUse.Write, Maija)])
+            Assert.Equal(HttpStatusCode.Unauthorized, await RestoreAsync(word));
+        Assert.NotNull((await KnownAsync(Maija)).Heads[0]);
+        Assert.Equal(HttpStatusCode.NoContent, await RestoreAsync(_keys.Gateway.Sign(restore)));
+        Assert.Null((await KnownAsync(Maija)).Heads[0]);
+
+        async Task<HttpStatusCode> RestoreAsync(string? word)
+        {
+            using var answer = await _keys.PostAsync("/v1/restores", word, new { });
+            return answer.StatusCode;
+        }
+    }
+
     [Theory]
     [InlineData("/v1/heads"), InlineData("/v1/heads/known")]
     public async Task What_is_no_question_is_refused(string path)

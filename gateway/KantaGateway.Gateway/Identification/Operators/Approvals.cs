@@ -53,7 +53,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
     public static OperatorRole RoleFor(ApprovalKind kind) => kind switch
     {
         ApprovalKind.Onboarding or ApprovalKind.ScopeWidening => OperatorRole.Onboarding,
-        ApprovalKind.KeyCeremony => OperatorRole.Keys,
+        ApprovalKind.KeyCeremony or ApprovalKind.StoreRestore => OperatorRole.Keys,
         _ => OperatorRole.DataProtection,
     };
 
@@ -181,6 +181,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.BulkExport => "a bulk export",
         ApprovalKind.EmergencyBarEnd => "the end of an emergency bar",
         ApprovalKind.Erasure => "the erasure",
+        ApprovalKind.StoreRestore => "the restore",
         _ => "the end of a breach case",
     };
 

@@ -11,6 +11,7 @@ using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Keys;
+using KantaGateway.Keys.Custody;
 using KantaGateway.Tests.Audit;
 using KantaGateway.Tests.Keys;
 using Microsoft.AspNetCore.Builder;
@@ -209,6 +210,46 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     }
 
     [Fact]
+    public async Task An_older_store_is_accepted_by_two_persons_and_what_was_known_before_it_stays()
+    {
+        using var aatu = await SignedInAsync(KeyKeeper);
+        using var aino = await SignedInAsync(OtherKeyKeeper);
+        var matti = Pseudonym.Read([9, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        await TellAsync(matti);
+        _keys.Time.Advance(TimeSpan.FromMinutes(2));
+        await TellAsync(Maija);
+        var backup = (_keys.Time.GetUtcNow() - TimeSpan.FromMinutes(1)).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);
+        var act = await ProposedAsync(aatu, "store-restore", "store", backup);
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(aatu, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(aatu, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, act, "approve"));
+        Assert.Equal([true, true], await AreKnownAsync());
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, act, "carry-out"));
+        Assert.Equal([false, true], await AreKnownAsync());
+        // Once: what is told from now on is of the store that was accepted.
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(aino, act, "carry-out"));
+        await _keys.StopAsync();
+        await _keys.StartAsync();
+        Assert.Equal([false, true], await AreKnownAsync());
+        Assert.Contains(CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue),
+            record => record is { Operation: KeyOperation.Restore, Status: 200 } && record.Grant == KeyCustody.GrantDigestOf(act.GetProperty("id").GetString()!));
+        foreach (var (subject, content) in new[] { ("store", "yesterday"), ("store", backup + "Z"), ("all", backup) })
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(aatu, "store-restore", subject, content)).Status);
+        using var tiina = await SignedInAsync(Tiina);
+        Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(tiina, "store-restore", "store", backup)).Status);
+
+        async Task TellAsync(Pseudonym person)
+        {
+            var made = await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, person), new { });
+            using var told = await _keys.PostAsync("/v1/heads", null, new { heads = new[] { new { compartment = person.Encode(), sequence = 1, digest = new byte[16], witness = made.Witness } } });
+            Assert.Equal(HttpStatusCode.NoContent, told.StatusCode);
+        }
+
+        async Task<IEnumerable<bool>> AreKnownAsync() =>
+            (await _keys.PostAsync<object, KnownAnswer>("/v1/heads/known", null, new { compartments = new[] { Maija.Encode(), matti.Encode() } })).Heads.Select(known => known is not null);
+    }
+
+    [Fact]
     public async Task A_ceremony_whose_key_service_was_silent_is_carried_out_again_by_the_same_approval()
     {
         using var aatu = await SignedInAsync(KeyKeeper);
@@ -371,6 +412,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [InlineData("breach-case-end")]
     [InlineData("emergency-bar-end")]
     [InlineData("key-ceremony")]
+    [InlineData("store-restore")]
     public async Task Each_act_is_for_those_with_its_role(string kind)
     {
         await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
@@ -378,11 +420,12 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         var (subject, content) = kind switch
         {
             "key-ceremony" => ("wrapping-key/2", "begin"),
+            "store-restore" => ("store", "2026-01-31T04:00:00Z"),
             "erasure" => (Subject, "Died twelve years ago."),
             _ => ("1", "Something."),
         };
         Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, subject, content)).Status);
-        using var its = await SignedInAsync(kind == "key-ceremony" ? KeyKeeper : Tiina);
+        using var its = await SignedInAsync(kind is "key-ceremony" or "store-restore" ? KeyKeeper : Tiina);
         var act = await ProposedAsync(its, kind, subject, content);
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(olga, act, "approve"));
         Assert.Equal(0, (await olga.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/acts"))).GetProperty("acts").EnumerateArray().Count(one => one.GetProperty("id").GetString() == act.GetProperty("id").GetString()));
