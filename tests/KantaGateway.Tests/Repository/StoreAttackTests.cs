@@ -192,6 +192,24 @@ public abstract class StoreAttackTests : IAsyncLifetime
         IsAlarmWithoutData(await _clinic.GetAsync($"Observation/{id}/_history"), id);
     }
 
+    /// <summary>It follows on the same row as the one whose place it is in: that it is another one, only who has seen that knows.</summary>
+    [Fact]
+    public async Task The_last_entry_of_another_past_is_not_searched_by_who_has_the_record_open()
+    {
+        var of = _clinic.Grant.Compartment;
+        var id = await StoreRecordAsync(_clinic);
+        var last = await _administrator.ReadAsync("entry", of, 4);
+        await RestartAsync(async () =>
+        {
+            await _administrator.CutAsync(of, 3);
+            await ForgetHeadsAsync();
+        });
+        var third = (await _clinic.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);
+        (await _clinic.UpdateAsync(third.Json, third.ETag)).Is(HttpStatusCode.OK);
+        await PutAsync([("entry", 4, last)]);
+        IsAlarmWithoutData(await _clinic.SearchAsync("Observation"), id);
+    }
+
     /// <summary>Writes the record, takes its last two rows away and has them written again, with the same contents.</summary>
     /// <returns>Id of the Observation of rows 3 and 4 in both pasts, and rows as they were in the first.</returns>
     private async Task<(string Id, (string Table, long Sequence, byte[] Sealed)[] Rows)> ForkAsync(string attack)
