@@ -1,16 +1,41 @@
+using System.CommandLine;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository;
+using KantaGateway.Repository.Storage;
 
-var verifies = args is [VerifyStore.Name, ..];
-var file = args.Skip(verifies ? 1 : 0).FirstOrDefault(a => !a.StartsWith('-')) ?? "repository.json";
-OptionsCheck.RequirePrivateConfiguration(file, nameof(RepositoryOptions.Postgres));
-var configuration = new ConfigurationBuilder()
-    .AddJsonFile(file, optional: true)
-    .AddEnvironmentVariables("KANTA_REPOSITORY__")
-    .Build();
-var options = configuration.Get<RepositoryOptions>(o => o.ErrorOnUnknownConfiguration = true)
-    ?? throw new InvalidOperationException("No configuration: give a JSON file or KANTA_REPOSITORY__ variables.");
-if (verifies)
-    return await VerifyStore.RunAsync(options, Console.Out);
-await RepositoryHost.Build(options).RunAsync();
-return 0;
+var root = new RootCommand("Keeps resources as ciphertext; what it must be told is in RepositoryOptions.");
+Add(root, async (options, _) =>
+{
+    WebApplication app;
+    try
+    {
+        app = RepositoryHost.Build(options);
+    }
+    catch (StoreException e)
+    {
+        // What to do, not where in the code.
+        await Console.Error.WriteLineAsync($"{e.Message} {e.InnerException?.Message}".TrimEnd());
+        return 2;
+    }
+    await app.RunAsync();
+    return 0;
+});
+root.Add(Add(new Command(VerifyStore.Name, "Says whether the store is whole; it may be in use."), (options, cancel) => VerifyStore.RunAsync(options, Console.Out, cancel)));
+root.Add(Add(new Command(MigrateStore.Name, "Makes the tables of the store, or brings them to the version of this program."), (options, cancel) => MigrateStore.RunAsync(options, Console.Out, cancel)));
+return await root.Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+
+static Command Add(Command command, Func<RepositoryOptions, CancellationToken, Task<int>> run)
+{
+    var file = new Argument<string>("options") { Description = "JSON file; variables KANTA_REPOSITORY__... stand above it.", DefaultValueFactory = _ => "repository.json" };
+    command.Add(file);
+    command.SetAction((parsed, cancel) => run(Read(parsed.GetRequiredValue(file)), cancel));
+    return command;
+}
+
+static RepositoryOptions Read(string file)
+{
+    OptionsCheck.RequirePrivateConfiguration(file, nameof(RepositoryOptions.Postgres));
+    return new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(file), optional: true).AddEnvironmentVariables("KANTA_REPOSITORY__").Build()
+        .Get<RepositoryOptions>(o => o.ErrorOnUnknownConfiguration = true)
+        ?? throw new InvalidOperationException("No configuration: give a JSON file or KANTA_REPOSITORY__ variables.");
+}

@@ -59,10 +59,10 @@ public static class RepositoryHost
         return app;
     }
 
-    /// <exception cref="StoreException">It cannot be reached, or is not ours.</exception>
+    /// <exception cref="StoreException">It cannot be reached, is not ours, or has another schema than this program; or the role may do more than it should.</exception>
     internal static async Task<ICompartmentStore> OpenStoreAsync(RepositoryOptions options, CancellationToken cancel) => options.Postgres is { } connection
-        ? await PostgresStore.OpenAsync(connection, options.CreateStores, cancel).ConfigureAwait(false)
-        : new SqliteStore(options.DatabaseFile, options.CreateStores);
+        ? await PostgresStore.OpenAsync(connection, cancel).ConfigureAwait(false)
+        : new SqliteStore(options.DatabaseFile);
 
     private static byte[] ReadServerKey(string file) => Convert.FromBase64String(File.ReadAllText(file).Trim());
 

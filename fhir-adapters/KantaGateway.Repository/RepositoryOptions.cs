@@ -15,17 +15,20 @@ public sealed record RepositoryOptions
     /// <summary>SQLite file, used when <see cref="Postgres"/> is null.</summary>
     public required string DatabaseFile { get; init; }
 
-    /// <summary>PostgreSQL connection string; null: SQLite.</summary>
+    /// <summary>
+    /// PostgreSQL connection string of the service's role, which may read and write rows and no more; null: SQLite. Over TCP with <c>SSL Mode=VerifyFull</c> and
+    /// <c>Root Certificate</c>.
+    /// </summary>
     public string? Postgres { get; init; }
+
+    /// <summary>The same of the role that owns the database: for <see cref="MigrateStore"/>. The service must not be told it.</summary>
+    public string? PostgresOwner { get; init; }
 
     /// <summary>32 bytes, base64: the deployment's identifier key, shared with the gateway.</summary>
     public required string IdentifierKeyFile { get; init; }
 
     /// <summary>P-256 public key (SPKI PEM) of the gateway that signs grants.</summary>
     public required string GatewayKeyFile { get; init; }
-
-    /// <summary>Whether a missing database is made at start: the embedded development host only.</summary>
-    public bool CreateStores { get; init; }
 
     /// <summary>Opened compartments kept in memory at most; default 20,000.</summary>
     public int OpenCompartments { get; init; } = 20_000;
@@ -65,10 +68,9 @@ public sealed record RepositoryOptions
         var check = new OptionsCheck();
         var listen = check.Listener(nameof(Listen), Listen);
         check.Peer(nameof(Keys), Keys);
-        if (Postgres is null && string.IsNullOrWhiteSpace(DatabaseFile))
-            check.Add(nameof(DatabaseFile), $"needed without {nameof(Postgres)}");
-        if (Postgres is not null)
-            CheckPostgres(Postgres, check);
+        CheckStore(check);
+        if (PostgresOwner is not null)
+            check.Add(nameof(PostgresOwner), $"for the command {MigrateStore.Name} alone");
         check.Secret(nameof(IdentifierKeyFile), IdentifierKeyFile);
         check.Exists(nameof(GatewayKeyFile), GatewayKeyFile);
         foreach (var (name, file) in new[] { (nameof(ProtectedServicesFile), ProtectedServicesFile), (nameof(ProtectedPracticesFile), ProtectedPracticesFile) })
@@ -86,8 +88,30 @@ public sealed record RepositoryOptions
         return listen!;
     }
 
-    /// <summary>A database elsewhere is reached over verified TLS only, and never with a password that anybody would try.</summary>
-    private static void CheckPostgres(string connection, OptionsCheck check)
+    /// <summary>Checks what <see cref="MigrateStore"/> needs.</summary>
+    /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
+    internal void ValidateForMigration()
+    {
+        var check = new OptionsCheck();
+        var service = CheckStore(check);
+        if (Postgres is not null && PostgresOwner is null)
+            check.Add(nameof(PostgresOwner), "needed, of the role that owns the database");
+        else if (Postgres is not null && CheckPostgres(nameof(PostgresOwner), PostgresOwner!, check) is { } owner && owner.Username == service?.Username)
+            check.Add(nameof(PostgresOwner), $"the role of {nameof(Postgres)}, which must be another");
+        check.ThrowIfWrong("Repository");
+    }
+
+    private NpgsqlConnectionStringBuilder? CheckStore(OptionsCheck check)
+    {
+        if (Postgres is not null)
+            return CheckPostgres(nameof(Postgres), Postgres, check);
+        if (string.IsNullOrWhiteSpace(DatabaseFile))
+            check.Add(nameof(DatabaseFile), $"needed without {nameof(Postgres)}");
+        return null;
+    }
+
+    /// <summary>A database is reached over a Unix socket or verified TLS, and never with a password that anybody would try.</summary>
+    private static NpgsqlConnectionStringBuilder? CheckPostgres(string option, string connection, OptionsCheck check)
     {
         NpgsqlConnectionStringBuilder given;
         try
@@ -97,23 +121,28 @@ public sealed record RepositoryOptions
         catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
         {
             // The exception's message may repeat a value.
-            check.Add(nameof(Postgres), "not a connection string");
-            return;
+            check.Add(option, "not a connection string");
+            return null;
         }
         string[] hosts = [.. (given.Host ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
+        var isNear = hosts.All(host => host.StartsWith('/') || host.StartsWith('@'));
         if (hosts.Length == 0)
-            check.Add(nameof(Postgres), "names no host");
-        if (given.SslMode != SslMode.VerifyFull && !hosts.All(h => IsSocket(h) || OptionsCheck.IsLoopback(h)))
-            check.Add(nameof(Postgres), "a host that is neither a Unix socket nor loopback needs SslMode=VerifyFull");
+            check.Add(option, "names no host");
+        if (string.IsNullOrEmpty(given.Username))
+            check.Add(option, "names no role (Username)");
+        if (!isNear && given.SslMode != SslMode.VerifyFull)
+            check.Add(option, "over TCP it needs SSL Mode=VerifyFull");
+        // Named, so that no authority of the system's, of which there are a hundred, can stand in for the database's.
+        if (!isNear && !File.Exists(given.RootCertificate))
+            check.Add(option, "over TCP it needs Root Certificate, a file with the authority of the database's certificate");
         if (string.IsNullOrEmpty(given.Password))
         {
             // On a socket the server may ask the kernel who we are (peer); elsewhere something must prove it.
-            if (!hosts.All(IsSocket) && string.IsNullOrEmpty(given.Passfile) && string.IsNullOrEmpty(given.SslCertificate))
-                check.Add(nameof(Postgres), "without a password only over a Unix socket");
+            if (!isNear && string.IsNullOrEmpty(given.Passfile) && string.IsNullOrEmpty(given.SslCertificate))
+                check.Add(option, "without a password only over a Unix socket");
         }
         else
-            check.Password(nameof(Postgres), given.Password, given.Username);
-
-        static bool IsSocket(string host) => host.StartsWith('/') || host.StartsWith('@');
+            check.Password(option, given.Password, given.Username);
+        return given;
     }
 }

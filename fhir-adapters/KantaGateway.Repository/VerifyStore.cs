@@ -17,7 +17,7 @@ public static class VerifyStore
         options.Validate();
         try
         {
-            await using var store = await RepositoryHost.OpenStoreAsync(options with { CreateStores = false }, cancel).ConfigureAwait(false);
+            await using var store = await RepositoryHost.OpenStoreAsync(options, cancel).ConfigureAwait(false);
             using var keys = new KeyClient(InternalEndpoint.Parse(options.Keys));
             var found = await StoreVerification.OfAsync(store, keys, cancel).ConfigureAwait(false);
             foreach (var fault in found.Faults)

@@ -22,7 +22,7 @@ public sealed record DevHostOptions
     /// <summary>Where all state goes; deleting it starts afresh.</summary>
     public required string DataFolder { get; init; }
 
-    /// <summary>PostgreSQL connection string; null: SQLite.</summary>
+    /// <summary>PostgreSQL connection string of a role that owns the database and may make roles; null: SQLite.</summary>
     public string? Postgres { get; init; }
 
     /// <summary>Redis connection string; null: in memory.</summary>
@@ -183,18 +183,19 @@ public sealed class DevHost : IAsyncDisposable
             Budgets = options.PeopleAnHour is { } most ? [new() { Seconds = 3_600, PerRequester = most, Total = int.MaxValue }] : KeysOptions.DefaultBudgets,
         }, options.Configure));
         say(options.Postgres is null ? "repository: SQLite" : "repository: PostgreSQL");
-        Records = RepositoryHost.Build(new RepositoryOptions
+        var records = new RepositoryOptions
         {
             Listen = repository,
             Keys = keys,
             DatabaseFile = folder.DatabaseFile,
-            Postgres = options.Postgres,
+            Postgres = options.Postgres is null ? null : await DevelopmentDatabase.MakeServiceRoleAsync(options.Postgres, await File.ReadAllTextAsync(folder.DatabasePasswordFile)),
             IdentifierKeyFile = folder.IdentifierKeyFile,
             GatewayKeyFile = folder.GrantPublicKeyFile,
-            CreateStores = true,
             MaxBinary = options.MaxBinary,
             ProtectedPracticesFile = folder.ProtectedPracticesFile,
-        }, options.Configure);
+        };
+        await MigrateStore.ApplyAsync(records with { PostgresOwner = options.Postgres });
+        Records = RepositoryHost.Build(records, options.Configure);
         say("simulators: trust network broker, clinics' identity providers, revocation responder, role register, e-Authorizations, operators' tenant");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
         var behind = Task.WhenAll(RunAsync(Records), RunAsync(simulatorHost));

@@ -112,6 +112,10 @@ public sealed class DevelopmentFolder : IDisposable
     public string CaseFolder => At("breach");
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
+
+    /// <summary>Of the service's role where the store is in PostgreSQL.</summary>
+    public string DatabasePasswordFile => At("keys/database-password.key");
+
     public string DatabaseFile => At("repository/repository.db");
     public string ProtectedPracticesFile => At("repository/protected-practices.json");
 
@@ -289,7 +293,7 @@ public sealed class DevelopmentFolder : IDisposable
                 WriteSecret(keyFile, key);
                 File.WriteAllText(certificateFile, certificate);
             }
-        foreach (var file in new[] { MandatesApiKeyFile, MandatesPasswordFile })
+        foreach (var file in new[] { MandatesApiKeyFile, MandatesPasswordFile, DatabasePasswordFile })
             if (!File.Exists(file))
                 WriteSecret(file, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32)));
         if (!File.Exists(IdentifierKeyFile))

@@ -92,8 +92,7 @@ sealed class SeededFolder
         var ordered = people.OrderBy(p => Convert.ToHexString(p.Key.ToArray()), StringComparer.Ordinal).ToArray();
         var (updated, rows) = (DateTimeOffset.FromUnixTimeMilliseconds(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()), 0L);
         var reported = 0L;
-        await using (var store = Environment.GetEnvironmentVariable("KANTA_POSTGRES") is { Length: > 0 } postgres
-            ? (ICompartmentStore)await PostgresStore.OpenAsync(postgres, create: true, cancel) : new SqliteStore(folder.DatabaseFile, create: true))
+        await using (var store = await OpenStoreAsync(folder, cancel))
         using (var records = new ThreadLocal<SeededRecord>(() => new()))
             await Parallel.ForEachAsync(Enumerable.Range(0, patients), new ParallelOptions { MaxDegreeOfParallelism = InFlight, CancellationToken = cancel }, async (i, stop) =>
             {
@@ -120,5 +119,18 @@ sealed class SeededFolder
             });
         return new(sizes, [.. ordered.Select(p => p.Key.Encode())], rows, clock.Elapsed.TotalSeconds,
             new DirectoryInfo(path).EnumerateFiles("*", SearchOption.AllDirectories).Sum(f => f.Length));
+    }
+
+    /// <summary>The store that the development host over this folder would open, made where it is missing.</summary>
+    private static async Task<ICompartmentStore> OpenStoreAsync(DevelopmentFolder folder, CancellationToken cancel)
+    {
+        if (Environment.GetEnvironmentVariable("KANTA_POSTGRES") is not { Length: > 0 } postgres)
+        {
+            StoreSchema.Migrate(folder.DatabaseFile);
+            return new SqliteStore(folder.DatabaseFile);
+        }
+        var service = await DevelopmentDatabase.MakeServiceRoleAsync(postgres, await File.ReadAllTextAsync(folder.DatabasePasswordFile, cancel), cancel);
+        await StoreSchema.MigrateAsync(postgres, new Npgsql.NpgsqlConnectionStringBuilder(service).Username!, cancel);
+        return await PostgresStore.OpenAsync(service, cancel);
     }
 }

@@ -12,19 +12,20 @@ namespace KantaGateway.Repository.Storage;
 /// </summary>
 sealed class PostgresStore : ICompartmentStore
 {
-    private const int Partitions = 16;
-
     private readonly NpgsqlDataSource _database;
 
     private PostgresStore(NpgsqlDataSource database) => _database = database;
 
-    /// <param name="create">Makes missing tables; without it missing ones are an error.</param>
-    /// <exception cref="StoreException">The server cannot be reached or has not our tables.</exception>
-    public static async Task<PostgresStore> OpenAsync(string connectionString, bool create, CancellationToken cancel)
+    /// <exception cref="StoreException">The server cannot be reached, has not our tables or others, or gives the role more than it should have.</exception>
+    public static async Task<PostgresStore> OpenAsync(string connectionString, CancellationToken cancel)
     {
         var builder = new NpgsqlConnectionStringBuilder(connectionString)
         {
             ApplicationName = "kanta-repository",
+            // Whatever else the database has.
+            SearchPath = "public",
+            // Encryption by Kerberos would take the place of TLS, and of the check of the server's name with it.
+            GssEncryptionMode = GssEncryptionMode.Disable,
             // Statements are few and always the same.
             MaxAutoPrepare = 20,
             AutoPrepareMinUsages = 2,
@@ -36,16 +37,42 @@ sealed class PostgresStore : ICompartmentStore
         var store = new PostgresStore(new NpgsqlDataSourceBuilder(builder.ToString()).Build());
         try
         {
-            if (create)
-                await store.CreateAsync(cancel).ConfigureAwait(false);
+            await using (var connection = await store._database.OpenConnectionAsync(cancel).ConfigureAwait(false))
+            {
+                await RequireServiceRoleAsync(connection, cancel).ConfigureAwait(false);
+                StoreSchema.Require(await StoreSchema.VersionAsync(connection, cancel).ConfigureAwait(false));
+            }
             await store.ReadIndexAsync(Pseudonym.Directory, long.MaxValue, cancel).ConfigureAwait(false);
             return store;
         }
         catch (Exception e) when (e is NpgsqlException or StoreException)
         {
             await store.DisposeAsync().ConfigureAwait(false);
-            throw new StoreException("The PostgreSQL database cannot be used.", e is StoreException ? e.InnerException : e);
+            throw e is StoreException ? e : new StoreException("The PostgreSQL database cannot be used.", e);
         }
+    }
+
+    /// <summary>Who holds the service's password holds no more than the service: it cannot change tables, empty them, or become who can.</summary>
+    private static async Task RequireServiceRoleAsync(NpgsqlConnection connection, CancellationToken cancel)
+    {
+        // Of the role that has signed in, whatever it has been set to since; what it is a member of it can become.
+        await using var command = new NpgsqlCommand("""
+            SELECT 'is a superuser or a member of one' FROM pg_roles WHERE rolsuper AND pg_has_role(session_user, oid, 'MEMBER') HAVING count(*) > 0
+            UNION ALL SELECT 'may make roles or databases, replicate, or pass row security' FROM pg_roles
+                WHERE rolname = session_user AND (rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls) HAVING count(*) > 0
+            UNION ALL SELECT 'is a member of ' || string_agg(rolname, ', ') FROM pg_roles
+                WHERE rolname IN ('pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program') AND pg_has_role(session_user, oid, 'MEMBER') HAVING count(*) > 0
+            UNION ALL SELECT 'owns the database or the schema, or is a member of who does' FROM pg_database d, pg_namespace n
+                WHERE d.datname = current_database() AND n.nspname = 'public' AND (pg_has_role(session_user, d.datdba, 'MEMBER') OR pg_has_role(session_user, n.nspowner, 'MEMBER')) HAVING count(*) > 0
+            UNION ALL SELECT 'may make schemas or temporary tables' WHERE has_database_privilege(session_user, current_database(), 'CREATE, TEMPORARY')
+            UNION ALL SELECT 'may make tables' WHERE has_schema_privilege(session_user, 'public', 'CREATE')
+            UNION ALL SELECT 'owns or may truncate, refer to or put triggers on ' || string_agg(c.relname, ', ') FROM pg_class c
+                WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                AND (pg_has_role(session_user, c.relowner, 'MEMBER') OR has_table_privilege(session_user, c.oid, 'TRUNCATE, REFERENCES, TRIGGER')) HAVING count(*) > 0
+            LIMIT 1
+            """, connection);
+        if (await command.ExecuteScalarAsync(cancel).ConfigureAwait(false) is string tooMuch)
+            throw new StoreException($"{nameof(RepositoryOptions.Postgres)}: its role {tooMuch}. Give the service a role of its own that has no more than \"KantaGateway.Repository {MigrateStore.Name}\" gives it.");
     }
 
     public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) => Guard<StoredIndex?>(async () =>
@@ -293,40 +320,6 @@ sealed class PostgresStore : ICompartmentStore
             command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Where(r => r.Content is not null).Select(r => r.Sequence)] });
         }
         return await command.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false) == append.Rows.Count;
-    }
-
-    private async Task CreateAsync(CancellationToken cancel)
-    {
-        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
-        await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
-        // Two nodes that start at once must not both create: "IF NOT EXISTS" alone can fail then.
-        await using var command = new NpgsqlCommand("""
-            SELECT pg_advisory_xact_lock(7260114);
-            CREATE TABLE IF NOT EXISTS compartment (compartment bytea NOT NULL PRIMARY KEY, wrapped bytea NOT NULL, head bigint NOT NULL)
-                PARTITION BY HASH (compartment);
-            CREATE TABLE IF NOT EXISTS entry (compartment bytea NOT NULL, sequence bigint NOT NULL, sealed bytea NOT NULL, PRIMARY KEY (compartment, sequence))
-                PARTITION BY HASH (compartment);
-            CREATE TABLE IF NOT EXISTS body (compartment bytea NOT NULL, sequence bigint NOT NULL, sealed bytea NOT NULL, PRIMARY KEY (compartment, sequence))
-                PARTITION BY HASH (compartment);
-            CREATE TABLE IF NOT EXISTS content (compartment bytea NOT NULL, content uuid NOT NULL, sequence bigint NOT NULL, PRIMARY KEY (compartment, content))
-                PARTITION BY HASH (compartment);
-            CREATE TABLE IF NOT EXISTS part (compartment bytea NOT NULL, content uuid NOT NULL, number int NOT NULL, sealed bytea NOT NULL, PRIMARY KEY (compartment, content, number))
-                PARTITION BY HASH (compartment);
-            """, connection, transaction);
-        foreach (var table in new[] { "compartment", "entry", "body", "content", "part" })
-            for (var i = 0; i < Partitions; i++)
-                command.CommandText += $"""
-
-                    CREATE TABLE IF NOT EXISTS {table}_{i} PARTITION OF {table} FOR VALUES WITH (MODULUS {Partitions}, REMAINDER {i});
-                    """;
-        // Ciphertext does not compress; trying costs time on each write.
-        command.CommandText += """
-
-            ALTER TABLE body ALTER COLUMN sealed SET STORAGE EXTERNAL;
-            ALTER TABLE part ALTER COLUMN sealed SET STORAGE EXTERNAL;
-            """;
-        await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
-        await transaction.CommitAsync(cancel).ConfigureAwait(false);
     }
 
     private static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };

@@ -28,56 +28,33 @@ sealed class SqliteStore : ICompartmentStore
     /// <param name="Other">Runs on the writer's connection inside the group's transaction; null: only the appends.</param>
     private sealed record Pending(IReadOnlyList<CompartmentAppend> Appends, TaskCompletionSource<bool> Done, Action<SqliteConnection>? Other = null);
 
-    /// <param name="create">Makes a missing file (mode 0600) and its tables; without it a missing one is an error.</param>
-    /// <exception cref="StoreException">The file is missing, is not ours or cannot be opened.</exception>
-    public SqliteStore(string file, bool create)
+    /// <exception cref="StoreException">The file is missing, is not ours, has another schema or cannot be opened.</exception>
+    public SqliteStore(string file)
     {
         _file = file;
         if (!File.Exists(file))
-        {
-            if (!create)
-                throw new StoreException("The database file does not exist. A production repository never creates its own store.");
-            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
-            var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-            // SQLite gives its WAL and shared-memory files the mode of the database file.
-            if (!OperatingSystem.IsWindows())
-                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-            new FileStream(file, options).Dispose();
-        }
+            throw new StoreException($"The database file does not exist: \"KantaGateway.Repository {MigrateStore.Name}\" makes it. The service never makes its own store.");
         _connection = Open(file, SqliteOpenMode.ReadWrite);
         try
         {
-            SqliteStatement.Execute(_connection, "PRAGMA page_size = 8192");
+            StoreSchema.Require(StoreSchema.VersionOf(_connection));
             SqliteStatement.Execute(_connection, "PRAGMA journal_mode = WAL");
             SqliteStatement.Execute(_connection, "PRAGMA synchronous = FULL");
             // What is deleted is overwritten: of all that is, the key and rows of a record that is destroyed.
             SqliteStatement.Execute(_connection, "PRAGMA secure_delete = ON");
             // 32 MiB: the inner pages, and the outer ones of the records that are written to.
             SqliteStatement.Execute(_connection, "PRAGMA cache_size = -32768");
-            if (create)
-                SqliteStatement.Execute(_connection, Schema);
             // Fails here and not at the first request when the tables are not there.
             using var probe = new SqliteReader(_file);
         }
-        catch (SqliteException e)
+        catch (Exception e) when (e is SqliteException or StoreException)
         {
             _connection.Dispose();
-            throw new StoreException("The database file cannot be used.", e);
+            throw e is StoreException ? e : new StoreException("The database file cannot be used.", e);
         }
         _writer = new Thread(WriteLoop) { IsBackground = true, Name = "sqlite writer" };
         _writer.Start();
     }
-
-    // Entries apart from bodies: opening a compartment reads all of its entries and none of its bodies. Both by an integer, the
-    // compartment's number and the sequence in one: the rows of a record lie together, and the inner pages of the tree hold integers
-    // only. Under a longer key they hold whole rows, six to a page, and one of two million bodies lies nine pages deep.
-    private const string Schema = """
-        CREATE TABLE IF NOT EXISTS compartment (compartment BLOB NOT NULL PRIMARY KEY, number INTEGER NOT NULL UNIQUE, wrapped BLOB NOT NULL, head INTEGER NOT NULL) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
-        CREATE TABLE IF NOT EXISTS body (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
-        CREATE TABLE IF NOT EXISTS content (compartment BLOB NOT NULL, content BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (compartment, content)) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS part (compartment BLOB NOT NULL, content BLOB NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (compartment, content, number));
-        """;
 
     public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) =>
         ValueTask.FromResult(Read(r => r.Index(compartment, after)));

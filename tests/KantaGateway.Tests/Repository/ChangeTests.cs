@@ -9,7 +9,7 @@ public abstract class ChangeTests : IAsyncLifetime
     private Caller _clinic = null!, _other = null!;
 
     /// <summary>Connection string of an empty PostgreSQL database; null: SQLite.</summary>
-    private protected abstract Task<string?> DatabaseAsync();
+    private protected abstract Task<Storage.PostgresDatabase?> DatabaseAsync();
 
     public async Task InitializeAsync()
     {
@@ -254,10 +254,10 @@ public abstract class ChangeTests : IAsyncLifetime
 
 public sealed class ChangeOnSqliteTests : ChangeTests
 {
-    private protected override Task<string?> DatabaseAsync() => Task.FromResult<string?>(null);
+    private protected override Task<Storage.PostgresDatabase?> DatabaseAsync() => Task.FromResult<Storage.PostgresDatabase?>(null);
 }
 
 public sealed class ChangeOnPostgresTests : ChangeTests
 {
-    private protected override async Task<string?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
+    private protected override async Task<Storage.PostgresDatabase?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
 }

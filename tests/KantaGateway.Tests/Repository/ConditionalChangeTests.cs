@@ -12,7 +12,7 @@ public abstract class ConditionalChangeTests : IAsyncLifetime
     private Caller _clinic = null!, _other = null!;
 
     /// <summary>Connection string of an empty PostgreSQL database; null: SQLite.</summary>
-    private protected abstract Task<string?> DatabaseAsync();
+    private protected abstract Task<Storage.PostgresDatabase?> DatabaseAsync();
 
     public async Task InitializeAsync()
     {
@@ -209,10 +209,10 @@ public abstract class ConditionalChangeTests : IAsyncLifetime
 
 public sealed class ConditionalChangeOnSqliteTests : ConditionalChangeTests
 {
-    private protected override Task<string?> DatabaseAsync() => Task.FromResult<string?>(null);
+    private protected override Task<Storage.PostgresDatabase?> DatabaseAsync() => Task.FromResult<Storage.PostgresDatabase?>(null);
 }
 
 public sealed class ConditionalChangeOnPostgresTests : ConditionalChangeTests
 {
-    private protected override async Task<string?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
+    private protected override async Task<Storage.PostgresDatabase?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
 }

@@ -8,7 +8,7 @@ public abstract class ReadingTests : IAsyncLifetime
     private RepositoryWorld _world = null!;
 
     /// <summary>Connection string of an empty PostgreSQL database; null: SQLite.</summary>
-    private protected abstract Task<string?> DatabaseAsync();
+    private protected abstract Task<Storage.PostgresDatabase?> DatabaseAsync();
 
     public async Task InitializeAsync() => _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
 
@@ -159,10 +159,10 @@ public abstract class ReadingTests : IAsyncLifetime
 
 public sealed class ReadingOnSqliteTests : ReadingTests
 {
-    private protected override Task<string?> DatabaseAsync() => Task.FromResult<string?>(null);
+    private protected override Task<Storage.PostgresDatabase?> DatabaseAsync() => Task.FromResult<Storage.PostgresDatabase?>(null);
 }
 
 public sealed class ReadingOnPostgresTests : ReadingTests
 {
-    private protected override async Task<string?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
+    private protected override async Task<Storage.PostgresDatabase?> DatabaseAsync() => await Storage.PostgresServer.NewDatabaseAsync();
 }

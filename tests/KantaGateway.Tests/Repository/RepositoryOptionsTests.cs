@@ -10,20 +10,19 @@ public sealed class RepositoryOptionsTests
     [Theory]
     [InlineData("Host=/run/postgresql;Username=kanta", null, null)]
     [InlineData("Host=/run/postgresql;Username=kanta", "kanta", "default password")]
-    [InlineData("Host=127.0.0.1;Username=kanta", Strong, null)]
-    [InlineData("Host=localhost:5433;Username=kanta", Strong, null)]
-    [InlineData("Host=::1;Username=kanta", Strong, null)]
-    [InlineData("Host=127.0.0.1;Username=kanta", null, "without a password")]
-    [InlineData("Host=127.0.0.1;Username=postgres", "postgres", "default password")]
+    [InlineData("Host=/run/postgresql", Strong, "no role")]
+    [InlineData("Host=127.0.0.1;Username=kanta", Strong, "Postgres: over TCP it needs SSL Mode=VerifyFull")]
+    [InlineData("Host=localhost:5433;Username=kanta;SSL Mode=Require;{root}", Strong, "VerifyFull")]
+    [InlineData("Host=::1;Username=kanta;SSL Mode=VerifyCA;{root}", Strong, "VerifyFull")]
+    [InlineData("Host=127.0.0.1;Username=kanta;SSL Mode=VerifyFull", Strong, "Postgres: over TCP it needs Root Certificate")]
+    [InlineData("Host=127.0.0.1;Username=kanta;SSL Mode=VerifyFull;Root Certificate=/nowhere.pem", Strong, "Root Certificate")]
+    [InlineData("Host=127.0.0.1;Username=kanta;SSL Mode=VerifyFull;{root}", Strong, null)]
+    [InlineData("Host=127.0.0.1;Username=kanta;SSL Mode=VerifyFull;{root}", null, "without a password")]
+    [InlineData("Host=127.0.0.1;Username=postgres;SSL Mode=VerifyFull;{root}", "postgres", "default password")]
     [InlineData("Host=127.0.0.1;Username=kanta", "Password", "default password")]
     [InlineData("Host=127.0.0.1;Username=kanta", "root", "default password")]
-    [InlineData("Host=db.example;Username=kanta", Strong, "VerifyFull")]
-    [InlineData("Host=db.example;Username=kanta;SSL Mode=Require", Strong, "VerifyFull")]
-    [InlineData("Host=db.example;Username=kanta;SSL Mode=VerifyCA", Strong, "VerifyFull")]
-    [InlineData("Host=db.example;Username=kanta;SSL Mode=VerifyFull", Strong, null)]
-    [InlineData("Host=db.example;Username=kanta;SSL Mode=VerifyFull", null, "without a password")]
-    [InlineData("Host=127.0.0.1,db.example;Username=kanta", Strong, "VerifyFull")]
-    [InlineData("Host=127.0.0.1.example;Username=kanta", Strong, "VerifyFull")]
+    [InlineData("Host=db.example;Username=kanta;SSL Mode=VerifyFull;{root}", Strong, null)]
+    [InlineData("Host=/run/postgresql,db.example;Username=kanta", Strong, "VerifyFull")]
     [InlineData("Username=kanta", Strong, "no host")]
     [InlineData(Strong, null, "not a connection string")]
     public void A_database_is_near_or_verified_and_has_no_default_password(string connection, string? password, string? wrong)
@@ -31,6 +30,7 @@ public sealed class RepositoryOptionsTests
         var file = Path.GetTempFileName();
         try
         {
+            connection = connection.Replace("{root}", $"Root Certificate={file}");
             var options = new RepositoryOptions
             {
                 Listen = "unix:/run/kanta/repository.sock", Keys = "unix:/run/kanta/keys.sock", DatabaseFile = "", Postgres = password is null ? connection : $"{connection};Password={password}", IdentifierKeyFile = file, GatewayKeyFile = file,

@@ -9,6 +9,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Keys;
 using KantaGateway.Repository;
+using KantaGateway.Tests.Repository.Storage;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -27,12 +28,12 @@ sealed class RepositoryWorld : IAsyncDisposable
 
     private readonly ECDsa _key;
     private readonly byte[] _identifierKey = RandomNumberGenerator.GetBytes(32);
-    private readonly string? _postgres;
+    private readonly PostgresDatabase? _postgres;
     private readonly Action<WebApplicationBuilder>? _configure;
     private readonly List<(WebApplication Host, HttpClient Http)> _repositories = [];
     private WebApplication? _keys;
 
-    private RepositoryWorld(string? postgres, Action<WebApplicationBuilder>? configure, TimeProvider? time)
+    private RepositoryWorld(PostgresDatabase? postgres, Action<WebApplicationBuilder>? configure, TimeProvider? time)
     {
         Time = time ?? TimeProvider.System;
         _postgres = postgres;
@@ -54,9 +55,10 @@ sealed class RepositoryWorld : IAsyncDisposable
     public IdentifierCipher Identifiers { get; }
     public string DatabaseFile => Path("repository.db");
 
-    public static async Task<RepositoryWorld> StartAsync(string? postgres = null, Action<WebApplicationBuilder>? configure = null, TimeProvider? time = null)
+    public static async Task<RepositoryWorld> StartAsync(PostgresDatabase? postgres = null, Action<WebApplicationBuilder>? configure = null, TimeProvider? time = null)
     {
         var world = new RepositoryWorld(postgres, configure, time);
+        await MigrateStore.ApplyAsync(world.Options with { PostgresOwner = postgres?.Owner });
         await world.StartKeysAsync();
         await world.StartRepositoryAsync();
         return world;
@@ -126,8 +128,8 @@ sealed class RepositoryWorld : IAsyncDisposable
     /// <summary>Of the next repository.</summary>
     public RepositoryOptions Options => new()
     {
-        Listen = "unix:" + Path($"repository{_repositories.Count}.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres,
-        IdentifierKeyFile = Path("identifier.key"), GatewayKeyFile = Path("gateway.pem"), CreateStores = true,
+        Listen = "unix:" + Path($"repository{_repositories.Count}.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres?.Service,
+        IdentifierKeyFile = Path("identifier.key"), GatewayKeyFile = Path("gateway.pem"),
     };
 
     /// <summary>Starts a repository; one more on the same database when there is one already, as on another machine.</summary>

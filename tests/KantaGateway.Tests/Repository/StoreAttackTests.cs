@@ -27,7 +27,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
     private HostileAdministrator _administrator = null!;
     private Caller _clinic = null!, _neighbour = null!;
 
-    private protected abstract Task<string?> PostgresAsync();
+    private protected abstract Task<PostgresDatabase?> PostgresAsync();
 
     public async Task InitializeAsync()
     {
@@ -551,10 +551,10 @@ public abstract class StoreAttackTests : IAsyncLifetime
 
 public sealed class SqliteStoreAttackTests : StoreAttackTests
 {
-    private protected override Task<string?> PostgresAsync() => Task.FromResult<string?>(null);
+    private protected override Task<PostgresDatabase?> PostgresAsync() => Task.FromResult<PostgresDatabase?>(null);
 }
 
 public sealed class PostgresStoreAttackTests : StoreAttackTests
 {
-    private protected override async Task<string?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
+    private protected override async Task<PostgresDatabase?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
 }

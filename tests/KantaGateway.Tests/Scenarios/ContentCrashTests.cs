@@ -45,7 +45,7 @@ public sealed class ContentCrashTests
             Assert.Equal(1_000_000, (await clinic.System.SendAsync(HttpMethod.Get, "Binary/" + created.Stored!.Value.Id, headers: [("Accept", "*/*")])).Body.Length);
             await host.StopAsync();
         }
-        await using var store = new SqliteStore(Database(data), create: false);
+        await using var store = new SqliteStore(Database(data));
         await store.SweepPartsAsync(Guid.CreateVersion7(DateTimeOffset.UtcNow.AddMinutes(1)), default);
         Assert.Equal(4, Parts(data));
     }

@@ -17,7 +17,7 @@ public abstract class ErasureTests : IAsyncLifetime
 
     private protected RepositoryWorld World { get; private set; } = null!;
 
-    private protected abstract Task<string?> PostgresAsync();
+    private protected abstract Task<PostgresDatabase?> PostgresAsync();
 
     public async Task InitializeAsync() => World = await RepositoryWorld.StartAsync(await PostgresAsync(), builder => StoreInFront.Put(builder, real => _store = new(real)), _time);
 
@@ -135,7 +135,7 @@ public abstract class ErasureTests : IAsyncLifetime
 
 public sealed class SqliteErasureTests : ErasureTests
 {
-    private protected override Task<string?> PostgresAsync() => Task.FromResult<string?>(null);
+    private protected override Task<PostgresDatabase?> PostgresAsync() => Task.FromResult<PostgresDatabase?>(null);
 
     [Fact]
     public async Task A_backup_from_before_it_is_unreadable_when_it_is_restored()
@@ -169,5 +169,5 @@ public sealed class SqliteErasureTests : ErasureTests
 
 public sealed class PostgresErasureTests : ErasureTests
 {
-    private protected override async Task<string?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
+    private protected override async Task<PostgresDatabase?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
 }

@@ -23,7 +23,7 @@ public abstract class KeyRotationTests : IAsyncLifetime
     private RepositoryWorld _world = null!;
     private WatchedKeys _store = null!;
 
-    private protected abstract Task<string?> PostgresAsync();
+    private protected abstract Task<PostgresDatabase?> PostgresAsync();
 
     public async Task InitializeAsync() => _world = await RepositoryWorld.StartAsync(await PostgresAsync(), builder =>
     {
@@ -218,10 +218,10 @@ public abstract class KeyRotationTests : IAsyncLifetime
 
 public sealed class SqliteKeyRotationTests : KeyRotationTests
 {
-    private protected override Task<string?> PostgresAsync() => Task.FromResult<string?>(null);
+    private protected override Task<PostgresDatabase?> PostgresAsync() => Task.FromResult<PostgresDatabase?>(null);
 }
 
 public sealed class PostgresKeyRotationTests : KeyRotationTests
 {
-    private protected override async Task<string?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
+    private protected override async Task<PostgresDatabase?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
 }

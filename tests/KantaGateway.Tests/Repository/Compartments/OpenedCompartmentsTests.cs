@@ -44,7 +44,8 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
 
     public Task InitializeAsync()
     {
-        _store = new(Path.Combine(_folder, "store.db"), create: true);
+        StoreSchema.Migrate(Path.Combine(_folder, "store.db"));
+        _store = new(Path.Combine(_folder, "store.db"));
         return Task.CompletedTask;
     }
 

@@ -235,7 +235,11 @@ public sealed class SqliteStoreTests : CompartmentStoreTests
 
     private string DatabaseFile => Path.Combine(_folder, "sub", "store.db");
 
-    private protected override Task<ICompartmentStore> OpenAsync() => Task.FromResult<ICompartmentStore>(new SqliteStore(DatabaseFile, create: true));
+    private protected override Task<ICompartmentStore> OpenAsync()
+    {
+        StoreSchema.Migrate(DatabaseFile);
+        return Task.FromResult<ICompartmentStore>(new SqliteStore(DatabaseFile));
+    }
 
     public override async Task DisposeAsync()
     {
@@ -248,7 +252,7 @@ public sealed class SqliteStoreTests : CompartmentStoreTests
     {
         var person = RepositoryWorld.NewPerson();
         Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
-        await using var other = new SqliteStore(DatabaseFile, create: false);
+        await using var other = new SqliteStore(DatabaseFile);
         Assert.Equal(1, (await other.ReadIndexAsync(person, 0, default))!.Head);
         Assert.True(await other.AppendAsync([new(person, 1, null, Rows(2, 1))], default));
         Assert.Equal(2, (await Store.ReadIndexAsync(person, 0, default))!.Head);
@@ -266,10 +270,10 @@ public sealed class SqliteStoreTests : CompartmentStoreTests
     public void A_missing_store_is_never_made_silently()
     {
         var missing = Path.Combine(_folder, "other.db");
-        Assert.Throws<StoreException>(() => new SqliteStore(missing, create: false));
+        Assert.Throws<StoreException>(() => new SqliteStore(missing));
         Assert.False(File.Exists(missing));
         File.WriteAllBytes(missing, []);
-        Assert.Throws<StoreException>(() => new SqliteStore(missing, create: false));
+        Assert.Throws<StoreException>(() => new SqliteStore(missing));
     }
 
     [Fact]
@@ -290,20 +294,9 @@ public sealed class SqliteStoreTests : CompartmentStoreTests
 
 public sealed class PostgresStoreTests : CompartmentStoreTests
 {
-    private protected override async Task<ICompartmentStore> OpenAsync() =>
-        await PostgresStore.OpenAsync(await PostgresServer.NewDatabaseAsync(), create: true, default);
-
-    [Fact]
-    public async Task A_database_without_tables_is_refused_where_none_may_be_made()
-    {
-        var empty = await PostgresServer.NewDatabaseAsync();
-        await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync(empty, create: false, default));
-        await (await PostgresStore.OpenAsync(empty, create: true, default)).DisposeAsync();
-        await (await PostgresStore.OpenAsync(empty, create: true, default)).DisposeAsync();
-        await (await PostgresStore.OpenAsync(empty, create: false, default)).DisposeAsync();
-    }
+    private protected override async Task<ICompartmentStore> OpenAsync() => await (await (await PostgresServer.NewDatabaseAsync()).MigratedAsync()).OpenAsync();
 
     [Fact]
     public async Task A_server_that_is_not_there_is_a_store_failure() =>
-        await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync("Host=/nonexistent;Username=x;Database=x;Timeout=2", create: false, default));
+        await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync("Host=/nonexistent;Username=x;Database=x;Timeout=2", default));
 }
