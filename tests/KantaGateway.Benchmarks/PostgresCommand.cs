@@ -62,23 +62,23 @@ static class PostgresCommand
                 },
                 pipelined = async _ => await InsertAsync(raw, people, Interlocked.Add(ref rawHead, inOne) - inOne, inOne, entry, body, cancel),
                 alone = async _ => await InsertAsync(raw, people, Interlocked.Increment(ref rawHead) - 1, 1, entry, body, cancel),
-                readBody = async _ => (await store.ReadBodyAsync(people[Random.Shared.Next(People)], Random.Shared.Next(1, RowsOfEach + 1), cancel)).Sealed!.Length == BodyBytes ? 1 : throw new BenchmarkException("A body was lost."),
+                readBody = async _ => (await store.ReadBodyAsync(people[RandomNumberGenerator.GetInt32(People)], RandomNumberGenerator.GetInt32(1, RowsOfEach + 1), cancel)).Sealed!.Length == BodyBytes ? 1 : throw new BenchmarkException("A body was lost."),
                 rawBody = async _ =>
                 {
                     await using var select = rawOnOurs.CreateCommand("SELECT sealed FROM body WHERE compartment = $1 AND sequence = $2");
-                    select.Parameters.Add(Bytes(people[Random.Shared.Next(People)].ToArray()));
-                    select.Parameters.Add(new NpgsqlParameter<long> { TypedValue = Random.Shared.Next(1, RowsOfEach + 1) });
+                    select.Parameters.Add(Bytes(people[RandomNumberGenerator.GetInt32(People)].ToArray()));
+                    select.Parameters.Add(new NpgsqlParameter<long> { TypedValue = RandomNumberGenerator.GetInt32(1, RowsOfEach + 1) });
                     await using var reader = await select.ExecuteReaderAsync(cancel);
                     return await reader.ReadAsync(cancel) && reader.GetFieldValue<byte[]>(0).Length == BodyBytes ? 1 : throw new BenchmarkException("A body was lost.");
                 },
                 readIndex = async _ =>
                 {
-                    var i = Random.Shared.Next(People);
+                    var i = RandomNumberGenerator.GetInt32(People);
                     return (await store.ReadIndexAsync(people[i], heads[i] - RowsOfEach, cancel))!.Index.Count == RowsOfEach ? 1 : throw new BenchmarkException("An index was lost.");
                 },
                 rawIndex = async _ =>
                 {
-                    var (i, found) = (Random.Shared.Next(People), new List<(long, byte[])>(RowsOfEach));
+                    var (i, found) = (RandomNumberGenerator.GetInt32(People), new List<(long, byte[])>(RowsOfEach));
                     await using var select = rawOnOurs.CreateCommand("SELECT sequence, sealed FROM entry WHERE compartment = $1 AND sequence > $2 ORDER BY sequence");
                     select.Parameters.Add(Bytes(people[i].ToArray()));
                     select.Parameters.Add(new NpgsqlParameter<long> { TypedValue = heads[i] - RowsOfEach });

@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using Npgsql;
@@ -6,18 +7,91 @@ using NpgsqlTypes;
 namespace KantaGateway.Repository.Storage;
 
 /// <summary>
-/// PostgreSQL 15 or newer: tables hash-partitioned by compartment, every key beginning with it. An append is one
-/// transaction in one round trip (two where it concerns the directory too); PostgreSQL itself syncs concurrent commits
-/// together.
+/// PostgreSQL 15 or newer: tables hash-partitioned by compartment, every key beginning with it. An append is one statement. What has queued up while the
+/// last groups were being committed goes to the server in one round trip and becomes durable in one commit (group commit); one that has lost a race appends
+/// nothing and is no error, so it takes nobody with it.
 /// </summary>
 sealed class PostgresStore : ICompartmentStore
 {
-    private readonly NpgsqlDataSource _database;
+    /// <summary>Groups under way at once: while one waits for its sync the next one is worked on.</summary>
+    private const int Lanes = 2;
 
-    private PostgresStore(NpgsqlDataSource database) => _database = database;
+    private const int MaxGroup = 128, MaxGroupBytes = 4 << 20;
+
+    // :: What is asked for in a request, each of one compartment and so of one partition
+
+    internal const string IndexSql = """
+        SELECT c.head, c.wrapped, e.sequence, e.sealed FROM compartment c
+        LEFT JOIN entry e ON e.compartment = c.compartment AND e.sequence > $2
+        WHERE c.compartment = $1 ORDER BY e.sequence
+        """;
+
+    internal const string BodySql = """
+        SELECT c.head, b.sealed FROM compartment c
+        LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = $2
+        WHERE c.compartment = $1
+        """;
+
+    internal const string BodiesSql = """
+        SELECT c.head, b.sequence, b.sealed FROM compartment c
+        LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = ANY ($2)
+        WHERE c.compartment = $1
+        """;
+
+    internal const string DropPartsSql = """
+        DELETE FROM part p WHERE p.compartment = $1 AND p.content = $2
+        AND NOT EXISTS (SELECT 1 FROM content c WHERE c.compartment = p.compartment AND c.content = p.content)
+        """;
+
+    internal const string StorePartSql = "INSERT INTO part (compartment, content, number, sealed) VALUES ($1, $2, $3, $4)";
+
+    internal const string ReadPartSql = "SELECT length(sealed), sealed FROM part WHERE compartment = $1 AND content = $2 AND number = $3";
+
+    internal const string ReplaceKeySql = "UPDATE compartment SET wrapped = $3 WHERE compartment = $1 AND wrapped = $2";
+
+    // The compartment's row first: it is the lock.
+    internal static readonly string[] EraseSql =
+    [
+        "INSERT INTO compartment AS c (compartment, wrapped, head) VALUES ($1, '', 1) ON CONFLICT (compartment) DO UPDATE SET wrapped = '', head = c.head + 1 WHERE length(c.wrapped) > 0",
+        "DELETE FROM entry WHERE compartment = $1", "DELETE FROM body WHERE compartment = $1", "DELETE FROM content WHERE compartment = $1", "DELETE FROM part WHERE compartment = $1",
+    ];
+
+    private readonly NpgsqlDataSource _database;
+    private readonly Channel<Pending> _queue = Channel.CreateUnbounded<Pending>();
+    private readonly Task _lanes;
+
+    private PostgresStore(NpgsqlDataSource database)
+    {
+        _database = database;
+        _lanes = Task.WhenAll(Enumerable.Range(0, Lanes).Select(_ => Task.Run(CommitGroupsAsync)));
+    }
+
+    private sealed record Pending(CompartmentAppend Append, TaskCompletionSource<bool> Done)
+    {
+        public int Bytes { get; } = Append.Rows.Sum(row => row.Index.Length + row.Body.Length);
+    }
 
     /// <exception cref="StoreException">The server cannot be reached, has not our tables or others, or gives the role more than it should have.</exception>
     public static async Task<PostgresStore> OpenAsync(string connectionString, CancellationToken cancel)
+    {
+        var database = SourceOf(connectionString);
+        PostgresStore? store = null;
+        try
+        {
+            await using (var connection = await database.OpenConnectionAsync(cancel).ConfigureAwait(false))
+                await RequireOursAsync(connection, cancel).ConfigureAwait(false);
+            store = new PostgresStore(database);
+            await store.ReadIndexAsync(Pseudonym.Directory, long.MaxValue, cancel).ConfigureAwait(false);
+            return store;
+        }
+        catch (Exception e) when (e is NpgsqlException or StoreException)
+        {
+            await ((IAsyncDisposable?)store ?? database).DisposeAsync().ConfigureAwait(false);
+            throw e is StoreException ? e : new StoreException("The PostgreSQL database cannot be used.", e);
+        }
+    }
+
+    internal static NpgsqlDataSource SourceOf(string connectionString)
     {
         var builder = new NpgsqlConnectionStringBuilder(connectionString)
         {
@@ -27,29 +101,22 @@ sealed class PostgresStore : ICompartmentStore
             // Encryption by Kerberos would take the place of TLS, and of the check of the server's name with it.
             GssEncryptionMode = GssEncryptionMode.Disable,
             // Statements are few and always the same.
-            MaxAutoPrepare = 20,
+            MaxAutoPrepare = 40,
             AutoPrepareMinUsages = 2,
             // Never ciphertext or compartment numbers in an exception.
             IncludeErrorDetail = false,
         };
         // An acknowledged commit is on disk whatever the server's default is. Statements are short: to compile them takes longer than to run them.
         builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off" }.Where(o => !string.IsNullOrEmpty(o)));
-        var store = new PostgresStore(new NpgsqlDataSourceBuilder(builder.ToString()).Build());
-        try
-        {
-            await using (var connection = await store._database.OpenConnectionAsync(cancel).ConfigureAwait(false))
-            {
-                await RequireServiceRoleAsync(connection, cancel).ConfigureAwait(false);
-                StoreSchema.Require(await StoreSchema.VersionAsync(connection, cancel).ConfigureAwait(false));
-            }
-            await store.ReadIndexAsync(Pseudonym.Directory, long.MaxValue, cancel).ConfigureAwait(false);
-            return store;
-        }
-        catch (Exception e) when (e is NpgsqlException or StoreException)
-        {
-            await store.DisposeAsync().ConfigureAwait(false);
-            throw e is StoreException ? e : new StoreException("The PostgreSQL database cannot be used.", e);
-        }
+        return new NpgsqlDataSourceBuilder(builder.ToString()).Build();
+    }
+
+    /// <summary>The schema is this program's, and the role the service's.</summary>
+    /// <exception cref="StoreException">Not; the message says what to do.</exception>
+    internal static async Task RequireOursAsync(NpgsqlConnection connection, CancellationToken cancel)
+    {
+        await RequireServiceRoleAsync(connection, cancel).ConfigureAwait(false);
+        StoreSchema.Require(await StoreSchema.VersionAsync(connection, cancel).ConfigureAwait(false));
     }
 
     /// <summary>Who holds the service's password holds no more than the service: it cannot change tables, empty them, or become who can.</summary>
@@ -77,11 +144,7 @@ sealed class PostgresStore : ICompartmentStore
 
     public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) => Guard<StoredIndex?>(async () =>
     {
-        await using var command = _database.CreateCommand("""
-            SELECT c.head, c.wrapped, e.sequence, e.sealed FROM compartment c
-            LEFT JOIN entry e ON e.compartment = c.compartment AND e.sequence > $2
-            WHERE c.compartment = $1 ORDER BY e.sequence
-            """);
+        await using var command = _database.CreateCommand(IndexSql);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = after });
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
@@ -101,11 +164,7 @@ sealed class PostgresStore : ICompartmentStore
 
     public ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel) => Guard(async () =>
     {
-        await using var command = _database.CreateCommand("""
-            SELECT c.head, b.sealed FROM compartment c
-            LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = $2
-            WHERE c.compartment = $1
-            """);
+        await using var command = _database.CreateCommand(BodySql);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = sequence });
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
@@ -120,11 +179,7 @@ sealed class PostgresStore : ICompartmentStore
         var places = new Dictionary<long, int>(bodies.Length);
         for (var i = 0; i < bodies.Length; i++)
             places[sequences[i]] = i;
-        await using var command = _database.CreateCommand("""
-            SELECT c.head, b.sequence, b.sealed FROM compartment c
-            LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = ANY ($2)
-            WHERE c.compartment = $1
-            """);
+        await using var command = _database.CreateCommand(BodiesSql);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. sequences] });
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
@@ -138,24 +193,23 @@ sealed class PostgresStore : ICompartmentStore
         return new StoredBodies(head, bodies);
     });
 
-    public ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel) => Guard(async () =>
+    public async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)
     {
-        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
-        // A batch without an explicit transaction is one implicit transaction and one round trip.
-        if (appends.Count == 1)
-            return await AppendAsync(connection, null, appends[0]).ConfigureAwait(false);
-        await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
-        // Always in the same order, so that two writers never wait for each other's row.
-        foreach (var append in appends.OrderBy(a => a.Compartment.Encode(), StringComparer.Ordinal))
-            if (!await AppendAsync(connection, transaction, append).ConfigureAwait(false))
-                return false;
-        await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
-        return true;
-    });
+        cancel.ThrowIfCancellationRequested();
+        // All or nothing across compartments takes a transaction of its own.
+        if (appends.Count > 1)
+            return await AppendTogetherAsync(appends, cancel).ConfigureAwait(false);
+        // Continuations must not run in the lane: the next group would wait for them.
+        var pending = new Pending(appends[0], new(TaskCreationOptions.RunContinuationsAsynchronously));
+        if (!_queue.Writer.TryWrite(pending))
+            throw new StoreException("The store is closed.");
+        // Not cancellable from here on: the outcome must be known before the caller may go on.
+        return await pending.Done.Task.ConfigureAwait(false);
+    }
 
     public async ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel) => await Guard(async () =>
     {
-        await using var command = _database.CreateCommand("INSERT INTO part (compartment, content, number, sealed) VALUES ($1, $2, $3, $4)");
+        await using var command = _database.CreateCommand(StorePartSql);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = content });
         command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = number });
@@ -165,7 +219,7 @@ sealed class PostgresStore : ICompartmentStore
 
     public ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel) => Guard(async () =>
     {
-        await using var command = _database.CreateCommand("SELECT length(sealed), sealed FROM part WHERE compartment = $1 AND content = $2 AND number = $3");
+        await using var command = _database.CreateCommand(ReadPartSql);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = content });
         command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = number });
@@ -182,10 +236,7 @@ sealed class PostgresStore : ICompartmentStore
 
     public async ValueTask DropPartsAsync(Pseudonym compartment, Guid content, CancellationToken cancel) => await Guard(async () =>
     {
-        await using var command = _database.CreateCommand("""
-            DELETE FROM part p WHERE p.compartment = $1 AND p.content = $2
-            AND NOT EXISTS (SELECT 1 FROM content c WHERE c.compartment = p.compartment AND c.content = p.content)
-            """);
+        await using var command = _database.CreateCommand(DropPartsSql);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = content });
         return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
@@ -257,25 +308,19 @@ sealed class PostgresStore : ICompartmentStore
 
     public ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => Guard(async () =>
     {
-        await using var command = _database.CreateCommand("""
-            UPDATE compartment c SET wrapped = r.wrapped FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS r (compartment, old, wrapped)
-            WHERE c.compartment = r.compartment AND c.wrapped = r.old
-            """);
-        foreach (var column in (byte[][][])[[.. keys.Select(k => k.Compartment.ToArray())], [.. keys.Select(k => k.Old)], [.. keys.Select(k => k.New)]])
-            command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = column, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
-        return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+        if (keys.Count == 0)
+            return 0;
+        await using var batch = _database.CreateBatch();
+        foreach (var key in InOrder(keys, key => key.Compartment))
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(ReplaceKeySql) { Parameters = { Bytes(key.Compartment.ToArray()), Bytes(key.Old), Bytes(key.New) } });
+        return await batch.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
     });
 
     public async ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => await Guard(async () =>
     {
         await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
         await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
-        // The compartment's row first: it is the lock.
-        foreach (var statement in (string[])
-        [
-            "INSERT INTO compartment AS c (compartment, wrapped, head) VALUES ($1, '', 1) ON CONFLICT (compartment) DO UPDATE SET wrapped = '', head = c.head + 1 WHERE length(c.wrapped) > 0",
-            "DELETE FROM entry WHERE compartment = $1", "DELETE FROM body WHERE compartment = $1", "DELETE FROM content WHERE compartment = $1", "DELETE FROM part WHERE compartment = $1",
-        ])
+        foreach (var statement in EraseSql)
         {
             await using var command = new NpgsqlCommand(statement, connection, transaction);
             command.Parameters.Add(Bytes(compartment.ToArray()));
@@ -287,39 +332,128 @@ sealed class PostgresStore : ICompartmentStore
 
     public async ValueTask PingAsync(CancellationToken cancel) => await ReadBodyAsync(Pseudonym.Directory, 0, cancel).ConfigureAwait(false);
 
-    public ValueTask DisposeAsync() => _database.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        _queue.Writer.TryComplete();
+        await _lanes.ConfigureAwait(false);
+        await _database.DisposeAsync().ConfigureAwait(false);
+    }
 
-    /// <summary>Not cancellable: once sent, the outcome must be known.</summary>
-    private static async Task<bool> AppendAsync(NpgsqlConnection connection, NpgsqlTransaction? transaction, CompartmentAppend append)
+    private ValueTask<bool> AppendTogetherAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
+        await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
+        foreach (var append in InOrder(appends, append => append.Compartment))
+        {
+            await using var batch = new NpgsqlBatch(connection, transaction) { BatchCommands = { Statement(append) } };
+            if (await batch.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false) != append.Rows.Count)
+                return false;
+        }
+        await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
+        return true;
+    });
+
+    private async Task CommitGroupsAsync()
+    {
+        var group = new List<Pending>(MaxGroup);
+        while (await _queue.Reader.WaitToReadAsync().ConfigureAwait(false))
+        {
+            group.Clear();
+            var bytes = 0;
+            while (group.Count < MaxGroup && bytes < MaxGroupBytes && _queue.Reader.TryRead(out var pending))
+            {
+                group.Add(pending);
+                bytes += pending.Bytes;
+            }
+            if (group.Count == 0)
+                continue; // the other lane has it
+            try
+            {
+                await CommitAsync(group).ConfigureAwait(false);
+            }
+            // An error of one statement takes the whole transaction back, for certain; whose it was is found out one by one. What ends the connection tells
+            // nothing of the commit, so nothing is done over.
+            catch (PostgresException e) when (group.Count > 1 && e.InvariantSeverity == "ERROR")
+            {
+                foreach (var pending in group)
+                    try
+                    {
+                        await CommitAsync([pending]).ConfigureAwait(false);
+                    }
+                    catch (Exception own)
+                    {
+                        pending.Done.TrySetException(Failed(own));
+                    }
+            }
+            catch (Exception e)
+            {
+                foreach (var pending in group)
+                    pending.Done.TrySetException(Failed(e));
+            }
+        }
+    }
+
+    /// <summary>Commits appends together and tells each what became of it.</summary>
+    private async Task CommitAsync(List<Pending> group)
+    {
+        await using var connection = await _database.OpenConnectionAsync().ConfigureAwait(false);
+        // A batch without an explicit transaction is one implicit transaction and one round trip.
+        await using var batch = new NpgsqlBatch(connection);
+        var ordered = InOrder(group, pending => pending.Append.Compartment).ToList();
+        foreach (var pending in ordered)
+            batch.BatchCommands.Add(Statement(pending.Append));
+        await batch.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false);
+        // The rows of the whole group are on disk now; only from here may anyone be told so.
+        for (var i = 0; i < ordered.Count; i++)
+            ordered[i].Done.SetResult(batch.BatchCommands[i].RecordsAffected == ordered[i].Append.Rows.Count);
+    }
+
+    /// <summary>Always in the same order, so that two transactions never wait for each other's rows.</summary>
+    private static IOrderedEnumerable<T> InOrder<T>(IEnumerable<T> all, Func<T, Pseudonym> compartment) => all.OrderBy(one => compartment(one).Encode(), StringComparer.Ordinal);
+
+    internal static NpgsqlBatchCommand Statement(CompartmentAppend append)
     {
         // The compartment's row is the lock: a second writer waits here for the first one's commit, then finds another
         // head and appends nothing, since the rows depend on the moved head.
         var move = append.ExpectedHead == 0
-            ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $6, $2) ON CONFLICT DO NOTHING RETURNING compartment"
-            : "UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $6 RETURNING compartment";
-        var hasContent = append.Rows.Any(r => r.Content is not null);
+            ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $3, $2) ON CONFLICT DO NOTHING RETURNING compartment"
+            : "UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $3 RETURNING compartment";
+        var hasContent = append.Rows.Any(row => row.Content is not null);
+        // Most changes are of one row, which costs less without arrays.
+        var isOne = append.Rows.Count == 1;
+        var rows = isOne ? "SELECT compartment, $4::bigint AS sequence, $5::bytea AS index, $6::bytea AS body FROM moved"
+            : "SELECT m.compartment, r.* FROM moved m, unnest($4::bigint[], $5::bytea[], $6::bytea[]) AS r (sequence, index, body)";
         var contents = !hasContent ? "" : "contents AS (INSERT INTO content (compartment, content, sequence) SELECT m.compartment, r.* FROM moved m, unnest($7::uuid[], $8::bigint[]) AS r (content, sequence)),";
-        await using var command = new NpgsqlCommand($"""
+        var command = new NpgsqlBatchCommand($"""
             WITH moved AS ({move}),
-                 rows AS (SELECT m.compartment, r.* FROM moved m, unnest($3::bigint[], $4::bytea[], $5::bytea[]) AS r (sequence, index, body)),
+                 rows AS ({rows}),
                  {contents}
                  entries AS (INSERT INTO entry (compartment, sequence, sealed) SELECT compartment, sequence, index FROM rows)
             INSERT INTO body (compartment, sequence, sealed) SELECT compartment, sequence, body FROM rows
-            """, connection, transaction);
+            """);
         command.Parameters.Add(Bytes(append.Compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = append.NewHead });
-        command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Select(r => r.Sequence)] });
-        command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = [.. append.Rows.Select(r => r.Index)], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
-        command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = [.. append.Rows.Select(r => r.Body)], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
         command.Parameters.Add(append.ExpectedHead == 0
             ? Bytes(append.WrappedKey ?? throw new ArgumentException("A new compartment needs a key."))
             : new NpgsqlParameter<long> { TypedValue = append.ExpectedHead });
+        if (isOne)
+        {
+            command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = append.Rows[0].Sequence });
+            command.Parameters.Add(Bytes(append.Rows[0].Index));
+            command.Parameters.Add(Bytes(append.Rows[0].Body));
+        }
+        else
+        {
+            command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Select(row => row.Sequence)] });
+            foreach (var column in (byte[][][])[[.. append.Rows.Select(row => row.Index)], [.. append.Rows.Select(row => row.Body)]])
+                command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = column, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+        }
         if (hasContent)
         {
-            command.Parameters.Add(new NpgsqlParameter<Guid[]> { TypedValue = [.. append.Rows.Select(r => r.Content).OfType<Guid>()] });
-            command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Where(r => r.Content is not null).Select(r => r.Sequence)] });
+            command.Parameters.Add(new NpgsqlParameter<Guid[]> { TypedValue = [.. append.Rows.Select(row => row.Content).OfType<Guid>()] });
+            command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Where(row => row.Content is not null).Select(row => row.Sequence)] });
         }
-        return await command.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false) == append.Rows.Count;
+        return command;
     }
 
     private static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };
@@ -332,7 +466,9 @@ sealed class PostgresStore : ICompartmentStore
         }
         catch (NpgsqlException e)
         {
-            throw new StoreException("PostgreSQL failed.", e);
+            throw Failed(e);
         }
     }
+
+    private static StoreException Failed(Exception e) => new("PostgreSQL failed.", e);
 }
