@@ -22,20 +22,31 @@ Add(root, async (options, _) =>
 });
 root.Add(Add(new Command(VerifyStore.Name, "Says whether the store is whole; it may be in use."), (options, cancel) => VerifyStore.RunAsync(options, Console.Out, cancel)));
 root.Add(Add(new Command(MigrateStore.Name, "Makes the tables of the store, or brings them to the version of this program."), (options, cancel) => MigrateStore.RunAsync(options, Console.Out, cancel)));
+foreach (var isCopied in new[] { true, false })
+{
+    var from = new Option<string>("--from") { Description = "JSON file that names the store to read from.", Required = true };
+    var to = new Option<string>("--to") { Description = isCopied ? "JSON file that names an empty store, or one that a copy from there was broken off in." : "JSON file that names the other one.", Required = true };
+    var command = new Command(isCopied ? CopyStore.Name : CopyStore.CompareName, isCopied ? "Copies all of a store into an empty one and compares them; nobody may use either." : "Compares every row of two stores.") { from, to };
+    command.SetAction((parsed, cancel) => CopyStore.RunAsync(Read(parsed.GetRequiredValue(from), isWhole: true), Read(parsed.GetRequiredValue(to), isWhole: true), isCopied, Console.Out, cancel));
+    root.Add(command);
+}
 return await root.Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
 
 static Command Add(Command command, Func<RepositoryOptions, CancellationToken, Task<int>> run)
 {
-    var file = new Argument<string>("options") { Description = "JSON file; variables KANTA_REPOSITORY__... stand above it.", DefaultValueFactory = _ => "repository.json" };
+    var file = new Argument<string>("options") { Description = "JSON file; variables KANTA_REPOSITORY__ stand above it.", DefaultValueFactory = _ => "repository.json" };
     command.Add(file);
     command.SetAction((parsed, cancel) => run(Read(parsed.GetRequiredValue(file)), cancel));
     return command;
 }
 
-static RepositoryOptions Read(string file)
+// One store stands in a file as a whole: what the environment says would be of both.
+static RepositoryOptions Read(string file, bool isWhole = false)
 {
     OptionsCheck.RequirePrivateConfiguration(file, nameof(RepositoryOptions.Postgres));
-    return new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(file), optional: true).AddEnvironmentVariables("KANTA_REPOSITORY__").Build()
-        .Get<RepositoryOptions>(o => o.ErrorOnUnknownConfiguration = true)
+    var builder = new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(file), optional: !isWhole);
+    if (!isWhole)
+        builder.AddEnvironmentVariables("KANTA_REPOSITORY__");
+    return builder.Build().Get<RepositoryOptions>(o => o.ErrorOnUnknownConfiguration = true)
         ?? throw new InvalidOperationException("No configuration: give a JSON file or KANTA_REPOSITORY__ variables.");
 }

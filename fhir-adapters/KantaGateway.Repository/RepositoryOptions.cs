@@ -101,6 +101,15 @@ public sealed record RepositoryOptions
         check.ThrowIfWrong("Repository");
     }
 
+    /// <summary>Checks what <see cref="CopyStore"/> needs.</summary>
+    /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
+    internal void ValidateStore()
+    {
+        var check = new OptionsCheck();
+        CheckStore(check);
+        check.ThrowIfWrong("Repository");
+    }
+
     private NpgsqlConnectionStringBuilder? CheckStore(OptionsCheck check)
     {
         if (Postgres is not null)

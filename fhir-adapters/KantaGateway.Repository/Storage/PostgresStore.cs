@@ -79,7 +79,11 @@ sealed class PostgresStore : ICompartmentStore
         try
         {
             await using (var connection = await database.OpenConnectionAsync(cancel).ConfigureAwait(false))
+            {
                 await RequireOursAsync(connection, cancel).ConfigureAwait(false);
+                await using var copying = new NpgsqlCommand("SELECT source FROM copying", connection);
+                StoreSchema.RequireWhole(await copying.ExecuteScalarAsync(cancel).ConfigureAwait(false) as string);
+            }
             store = new PostgresStore(database);
             await store.ReadIndexAsync(Pseudonym.Directory, long.MaxValue, cancel).ConfigureAwait(false);
             return store;

@@ -38,6 +38,11 @@ sealed class SqliteStore : ICompartmentStore
         try
         {
             StoreSchema.Require(StoreSchema.VersionOf(_connection));
+            using (var copying = _connection.CreateCommand())
+            {
+                copying.CommandText = "SELECT source FROM copying";
+                StoreSchema.RequireWhole(copying.ExecuteScalar() as string);
+            }
             SqliteStatement.Execute(_connection, "PRAGMA journal_mode = WAL");
             SqliteStatement.Execute(_connection, "PRAGMA synchronous = FULL");
             // What is deleted is overwritten: of all that is, the key and rows of a record that is destroyed.

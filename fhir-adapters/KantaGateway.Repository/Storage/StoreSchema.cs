@@ -20,7 +20,7 @@ static class StoreSchema
     public const string Journal = "schema_version";
 
     /// <summary>Tells our lock from those of others in the same database.</summary>
-    private const long Lock = 7260114;
+    public const long Lock = 7260114;
 
     /// <summary>Version that this program needs.</summary>
     public static int Version { get; } = VersionOf(ScriptsOf("Postgres").Max(script => script.Name));
@@ -39,6 +39,14 @@ static class StoreSchema
         RequireKnown(found);
         if (found < Version)
             throw new StoreException($"The database has schema version {found}, and this program needs {Version}: run \"KantaGateway.Repository {MigrateStore.Name}\" first.");
+    }
+
+    /// <param name="copiedFrom">What the table <c>copying</c> has; null: nothing.</param>
+    /// <exception cref="StoreException">It is the target of a copy that is not done; who is not in it yet would be taken for nobody.</exception>
+    public static void RequireWhole(string? copiedFrom)
+    {
+        if (copiedFrom is not null)
+            throw new StoreException($"The database is the target of an unfinished copy from {copiedFrom}: run \"KantaGateway.Repository {CopyStore.Name}\" again.");
     }
 
     /// <summary>Brings a PostgreSQL database to <see cref="Version"/> and gives the service's role what it needs, no more. Any number may do so at once.</summary>
@@ -66,9 +74,10 @@ static class StoreSchema
                 GRANT CONNECT ON DATABASE {database} TO {role};
                 REVOKE ALL ON SCHEMA public FROM PUBLIC;
                 GRANT USAGE ON SCHEMA public TO {role};
-                REVOKE ALL ON compartment, entry, body, content, part, {Journal} FROM PUBLIC, {role};
+                REVOKE ALL ON compartment, entry, body, content, part, copying, {Journal} FROM PUBLIC, {role};
                 GRANT SELECT, INSERT, UPDATE ON compartment TO {role};
                 GRANT SELECT, INSERT, DELETE ON entry, body, content, part TO {role};
+                GRANT SELECT, INSERT, DELETE ON copying TO {role};
                 GRANT SELECT ON {Journal} TO {role};
                 """, connection);
             await grants.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);

@@ -70,7 +70,7 @@ public sealed class SealingTests : IAsyncLifetime
 
         async Task<CompartmentHead> HeadAsync(Pseudonym of, long sequence)
         {
-            var administrator = HostileAdministrator.Of(_world, null);
+            var administrator = HostileAdministrator.Of(_world.DatabaseFile, null);
             return CompartmentHead.Of(of, sequence, BinaryPrimitives.ReadUInt128BigEndian((await administrator.ReadAsync("entry", of, sequence)).AsSpan()[^16..]));
         }
     }

@@ -33,7 +33,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
     {
         var postgres = await PostgresAsync();
         _world = await RepositoryWorld.StartAsync(postgres, builder => builder.Logging.AddProvider(new FakeLoggerProvider(_log)), _time);
-        _administrator = HostileAdministrator.Of(_world, postgres);
+        _administrator = HostileAdministrator.Of(_world.DatabaseFile, postgres);
         _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
         _neighbour = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
     }

@@ -18,7 +18,7 @@ abstract class HostileAdministrator
 
     protected abstract object Id(Guid content);
 
-    public static HostileAdministrator Of(RepositoryWorld world, PostgresDatabase? postgres) => postgres is null ? new OfSqlite(world.DatabaseFile) : new OfPostgres(postgres.Administrator);
+    public static HostileAdministrator Of(string databaseFile, PostgresDatabase? postgres) => postgres is null ? new OfSqlite(databaseFile) : new OfPostgres(postgres.Administrator);
 
     /// <param name="table">entry or body.</param>
     public async Task<byte[]> ReadAsync(string table, Pseudonym of, long sequence) => (byte[])(await AskAsync($"SELECT sealed FROM {table} WHERE {Row}", of, sequence))!;

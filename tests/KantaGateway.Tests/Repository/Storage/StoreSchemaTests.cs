@@ -125,7 +125,7 @@ public sealed class StoreSchemaTests
                 WHERE has_table_privilege('{database.ServiceRole}', c.oid, privilege)) p
             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND p.privileges IS NOT NULL
             """))!;
-        Assert.Equal("body: SELECT INSERT DELETE; compartment: SELECT INSERT UPDATE; content: SELECT INSERT DELETE; entry: SELECT INSERT DELETE; part: SELECT INSERT DELETE; schema_version: SELECT", granted);
+        Assert.Equal("body: SELECT INSERT DELETE; compartment: SELECT INSERT UPDATE; content: SELECT INSERT DELETE; copying: SELECT INSERT DELETE; entry: SELECT INSERT DELETE; part: SELECT INSERT DELETE; schema_version: SELECT", granted);
 
         foreach (var statement in (string[])
         [
