@@ -294,9 +294,62 @@ public sealed class SqliteStoreTests : CompartmentStoreTests
 
 public sealed class PostgresStoreTests : CompartmentStoreTests
 {
-    private protected override async Task<ICompartmentStore> OpenAsync() => await (await (await PostgresServer.NewDatabaseAsync()).MigratedAsync()).OpenAsync();
+    private PostgresDatabase _database = null!;
+
+    private protected override async Task<ICompartmentStore> OpenAsync()
+    {
+        _database = await (await PostgresServer.NewDatabaseAsync()).MigratedAsync();
+        return await _database.OpenAsync();
+    }
 
     [Fact]
     public async Task A_server_that_is_not_there_is_a_store_failure() =>
         await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync("Host=/nonexistent;Username=x;Database=x;Timeout=2", default));
+
+    /// <summary>Appends of many are one commit, and yet each is its own.</summary>
+    [Fact]
+    public async Task An_append_that_fails_or_has_lost_takes_no_other_one_with_it()
+    {
+        var people = Enumerable.Range(0, 200).Select(_ => RepositoryWorld.NewPerson()).ToArray();
+        Assert.DoesNotContain(false, await Task.WhenAll(people.Select(async person => await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default))));
+        // A row where the next one of this person belongs: an error of the database at each attempt.
+        await HostileAdministrator.Of("", _database).PutAsync("entry", people[100], 2, [1]);
+        for (var round = 1; round <= 5; round++)
+        {
+            var outcomes = await Task.WhenAll(people.Select(async (person, i) =>
+            {
+                try
+                {
+                    // Every tenth expects a head that is not there.
+                    var head = i == 100 ? 1 : i % 10 == 3 ? round + 5 : round;
+                    return await Store.AppendAsync([new(person, head, null, Rows(head + 1, 1))], default);
+                }
+                catch (StoreException)
+                {
+                    return (bool?)null;
+                }
+            }));
+            for (var i = 0; i < people.Length; i++)
+                Assert.Equal(i == 100 ? null : i % 10 != 3, outcomes[i]);
+        }
+        Assert.Equal(6, (await Store.ReadIndexAsync(people[0], 0, default))!.Index.Count);
+        Assert.Equal((1L, 1), ((await Store.ReadIndexAsync(people[3], 0, default))!.Head, (await Store.ReadIndexAsync(people[3], 0, default))!.Index.Count));
+    }
+
+    /// <summary>Rotation and writers take rows of many people in one transaction each.</summary>
+    [Fact]
+    public async Task Keys_are_replaced_while_everybody_writes_and_nobody_waits_for_ever()
+    {
+        var people = Enumerable.Range(0, 100).Select(_ => RepositoryWorld.NewPerson()).ToArray();
+        Assert.DoesNotContain(false, await Task.WhenAll(people.Select(async person => await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default))));
+        var writing = Task.WhenAll(people.Select(async person =>
+        {
+            for (var head = 1; head <= 10; head++)
+                Assert.True(await Store.AppendAsync([new(person, head, null, Rows(head + 1, 1))], default));
+        }));
+        // In an order that is not the writers'.
+        for (byte version = 1; version <= 20; version++)
+            Assert.Equal(100, await Store.ReplaceKeysAsync([.. people.Reverse().Select(person => new ReplacedKey(person, [version], [(byte)(version + 1)]))], default));
+        await writing;
+    }
 }
