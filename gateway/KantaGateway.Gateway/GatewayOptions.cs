@@ -71,6 +71,9 @@ public sealed record GatewayOptions
     /// </summary>
     public string? Redis { get; init; }
 
+    /// <summary>PEM file with the authority of the TLS certificate of Redis; null (default): those of the system.</summary>
+    public string? RedisAuthorityFile { get; init; }
+
     /// <summary>OTLP endpoint, https or on a loopback address; null: none.</summary>
     public string? Otlp { get; init; }
 

@@ -70,6 +70,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.Otlp), "https, or http on a loopback address");
         if (options.Redis is { } redis)
             CheckRedis(redis, nameof(options.Redis));
+        if (options.RedisAuthorityFile is { } authority)
+            Authorities(nameof(options.RedisAuthorityFile), authority);
     }
 
     private void CheckStores(GatewayOptions options)

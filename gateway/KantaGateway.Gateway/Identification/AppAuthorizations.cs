@@ -36,6 +36,9 @@ internal sealed record PushedRequest(string ClientId, string RedirectUri, string
 /// <param name="Acr">Level at which the person was identified.</param>
 internal sealed record AllowedRequest(PushedRequest Request, string? Patient, string? Acr)
 {
+    /// <summary>When the code was made.</summary>
+    public DateTimeOffset At { get; init; }
+
     /// <summary>Who has signed in to a clinic's app; null where it is a citizen.</summary>
     public VouchedProfessional? Professional { get; init; }
 
@@ -103,7 +106,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
     public async Task<string> AllowAsync(AllowedRequest allowed)
     {
         var code = NewSecret();
-        await WriteAsync("code", code, allowed, CodeLife).ConfigureAwait(false);
+        await WriteAsync("code", code, allowed with { At = time.GetUtcNow() }, CodeLife).ConfigureAwait(false);
         return code;
     }
 
@@ -127,7 +130,7 @@ internal sealed class AppAuthorizations(ISharedState shared, IDataProtectionProv
         if (allowed.Request.KeyThumbprint is { } bound && bound != thumbprint)
             return (null, "The code is bound to another key than the one of the DPoP proof (dpop_jkt).");
         // Of all that come at the same time exactly one.
-        if (!await shared.AddAsync(NameOf("used", code), AppGrants.LifeOfTokens).ConfigureAwait(false))
+        if (!await shared.AddAsync(NameOf("used", code), AppGrants.LifeOfTokens, allowed.At).ConfigureAwait(false))
             return await RefuseUsedAsync(code).ConfigureAwait(false);
         await shared.RemoveAsync(NameOf("code", code)).ConfigureAwait(false);
         return (allowed, null);

@@ -110,14 +110,17 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
             return Refuse("The client assertion has expired; make a new one for each request.");
         if (expires > now + LongestLife + Skew)
             return Refuse("The client assertion's exp is more than five minutes ahead.");
-        if ((token.TryGetPayloadValue<long>("nbf", out var nbf) && TokenShape.Time(nbf) > now + Skew)
-            || (token.TryGetPayloadValue<long>("iat", out var iat) && TokenShape.Time(iat) > now + Skew))
+        // Absent ones are 0.
+        _ = token.TryGetPayloadValue<long>("nbf", out var nbf);
+        _ = token.TryGetPayloadValue<long>("iat", out var iat);
+        if (TokenShape.Time(nbf) > now + Skew || TokenShape.Time(iat) > now + Skew)
             return Refuse("The client assertion is dated in the future; check the client's clock.");
         if (token.Id is not { Length: > 0 and <= LongestJti } jti)
             return Refuse($"The client assertion needs a jti of 1 to {LongestJti} characters.");
 
-        // RFC 7523 §3 (7): last, so that only an otherwise good assertion is used up.
-        return await shared.AddAsync(SharedKey.Of("assertion", claimed, jti), expires - now + Skew).ConfigureAwait(false)
+        // RFC 7523 §3 (7): last, so that only an otherwise good assertion is used up. Before the earliest of these moments it would have been refused.
+        DateTimeOffset[] accepted = [expires - LongestLife - Skew, TokenShape.Time(iat) - Skew, TokenShape.Time(nbf) - Skew];
+        return await shared.AddAsync(SharedKey.Of("assertion", claimed, jti), expires - now + Skew, accepted.Max()).ConfigureAwait(false)
             ? (client, null)
             : Refuse("The client assertion has been used before (jti); make a new one for each request.");
     }

@@ -42,7 +42,7 @@ public static class IdentificationSetup
             new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>()));
         if (options.Redis is { } redis)
         {
-            var connection = RedisState.Connect(redis);
+            var connection = RedisState.Connect(redis, options.RedisAuthorityFile);
             var state = new RedisState(connection);
             services.AddSingleton<ISharedState>(state);
             services.AddSingleton(new PeerClock(nameof(options.Redis), _ => state.ReadClockAsync()));

@@ -58,7 +58,7 @@ internal sealed class LogoutTokens(IOptionsMonitor<OpenIdConnectOptions> schemes
             return Refuse($"jti of 1 to {LongestId} characters is needed.");
         // Last, so that only a good one is used up.
         var name = SharedKey.Of("logout", jwt.Id);
-        if (!await shared.AddAsync(name, Oldest + Skew + Skew).ConfigureAwait(false))
+        if (!await shared.AddAsync(name, Oldest + Skew + Skew, issued - Skew).ConfigureAwait(false))
             return Refuse("It has been used before (jti).");
         try
         {

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
+using KantaGateway.Fhir.Transport;
 using StackExchange.Redis;
 
 namespace KantaGateway.Gateway.Identification;
@@ -9,8 +10,10 @@ namespace KantaGateway.Gateway.Identification;
 /// <remarks>Keys are digests and values ciphertext, so whoever reads the store learns neither. Throws <see cref="SharedStateException"/> when it cannot answer.</remarks>
 internal interface ISharedState
 {
+    /// <param name="from">The earliest moment at which it may have been added before; null: that it is forgotten does no harm.</param>
     /// <returns>False when the key is already there: of all concurrent callers exactly one gets true.</returns>
-    ValueTask<bool> AddAsync(string key, TimeSpan life);
+    /// <exception cref="SharedStateException">Or the store has been emptied, started or put in the place of another since <paramref name="from"/>, so that nobody knows.</exception>
+    ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from = null);
 
     ValueTask SetAsync(string key, byte[] value, TimeSpan life);
 
@@ -39,13 +42,17 @@ internal static class SharedKey
 /// <summary>The shared store is full or out of reach: the caller must refuse, not go on without it.</summary>
 internal sealed class SharedStateException(string message, Exception? inner = null) : Exception(message, inner);
 
-/// <summary>Remembers in this process: for one gateway.</summary>
+/// <summary>Remembers in this process, from its start on: for one gateway.</summary>
 /// <param name="capacity">
 /// Entries at most of one kind, the part of a key before its colon. Each kind has room of its own, so that a client's flood of assertions
 /// leaves citizens their sessions.
 /// </param>
 internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : ISharedState
 {
+    /// <summary>What may have been added before the start is not taken, but where a caller's clock was ahead: ten seconds are allowed, and times of tokens are whole seconds.</summary>
+    private static readonly TimeSpan Allowed = TimeSpan.FromSeconds(11);
+
+    private readonly DateTimeOffset _since = time.GetUtcNow() - Allowed;
     private readonly ConcurrentDictionary<string, Shelf> _shelves = new(StringComparer.Ordinal);
     private readonly RecentCache<string, Tally> _tallies = new(100_000);
 
@@ -61,8 +68,10 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
         public long Count;
     }
 
-    public ValueTask<bool> AddAsync(string key, TimeSpan life)
+    public ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from = null)
     {
+        if (from < _since)
+            throw new SharedStateException("What was used before this gateway started is not known.");
         var shelf = WithRoom(key);
         var now = time.GetUtcNow();
         var entry = (Array.Empty<byte>(), now + life);
@@ -141,25 +150,62 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
 /// <summary>Remembers in Redis: for any number of gateways.</summary>
 internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) : ISharedState
 {
-    private const string Prefix = "kanta:identification:";
+    // Braces: one slot of a cluster for all of them, that one script may look at two.
+    private const string Prefix = "kanta:{identification}:";
+    private static readonly RedisKey Since = Prefix + "since";
+
+    /// <summary>The clock of Redis may differ from that of a gateway.</summary>
+    private static readonly TimeSpan Difference = PeerClocks.Most;
+
+    // A store that was emptied has nothing written there; one that was started again, or took the place of another, is another process. Either has forgotten something.
+    private const string Notice = """
+        local time = redis.call('TIME')
+        local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+        local function since(key)
+            local store = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+            if redis.call('HGET', key, 'store') ~= store then redis.call('HSET', key, 'store', store, 'since', now) end
+            return tonumber(redis.call('HGET', key, 'since'))
+        end
+
+        """;
+
+    private const string Add = Notice + """
+        if since(KEYS[2]) > tonumber(ARGV[2]) then return -1 end
+        if redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[1]) then return 1 end
+        return 0
+        """;
+
+    private const string Clock = Notice + """
+        since(KEYS[1])
+        return now
+        """;
 
     // In one step: a count that a crash had left without an end would never begin anew.
     private const string Count = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n";
 
     /// <summary>Connects when first asked. A server that is away then or later is waited for in the background; requests meanwhile are refused.</summary>
-    public static Lazy<Task<IConnectionMultiplexer>> Connect(string connection)
+    /// <param name="connection">Connection string of StackExchange.Redis.</param>
+    /// <param name="authorityFile">PEM file with the one authority of its TLS certificate; null: those of the system.</param>
+    public static Lazy<Task<IConnectionMultiplexer>> Connect(string connection, string? authorityFile = null)
     {
         var options = ConfigurationOptions.Parse(connection);
         options.AbortOnConnectFail = false;
+        if (authorityFile is not null)
+            options.TrustIssuer(authorityFile);
         return new(async () => await ConnectionMultiplexer.ConnectAsync(options).ConfigureAwait(false));
     }
 
     /// <summary>What time it is where it runs.</summary>
+    /// <remarks>A store that is new, or has forgotten, begins to remember with this.</remarks>
     public async Task<DateTimeOffset> ReadClockAsync() =>
-        await TryAsync(async redis => new DateTimeOffset(await redis.Multiplexer.GetServers()[0].TimeAsync().ConfigureAwait(false), TimeSpan.Zero)).ConfigureAwait(false);
+        DateTimeOffset.FromUnixTimeMilliseconds(await TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Clock, [Since]).ConfigureAwait(false)).ConfigureAwait(false));
 
-    public ValueTask<bool> AddAsync(string key, TimeSpan life) =>
-        TryAsync(redis => redis.StringSetAsync(Prefix + key, "", life, When.NotExists));
+    public async ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from = null)
+    {
+        var knownFrom = from is { } earliest ? (earliest - Difference).ToUnixTimeMilliseconds() : long.MaxValue;
+        var added = await TryAsync(async redis => (int)await redis.ScriptEvaluateAsync(Add, [Prefix + key, Since], [(long)life.TotalMilliseconds, knownFrom]).ConfigureAwait(false)).ConfigureAwait(false);
+        return added >= 0 ? added == 1 : throw new SharedStateException("The shared store has been emptied or started meanwhile; what was used before is not known.");
+    }
 
     public async ValueTask SetAsync(string key, byte[] value, TimeSpan life) =>
         await TryAsync(redis => redis.StringSetAsync(Prefix + key, value, life)).ConfigureAwait(false);

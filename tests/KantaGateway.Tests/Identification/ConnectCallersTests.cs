@@ -171,7 +171,7 @@ public sealed class ConnectCallersTests(IdentificationWorld world) : IAsyncLifet
 
         private ISharedState Inner => IsAway ? throw new SharedStateException("away") : inner;
 
-        public ValueTask<bool> AddAsync(string key, TimeSpan life) => Inner.AddAsync(key, life);
+        public ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from) => Inner.AddAsync(key, life, from);
         public ValueTask SetAsync(string key, byte[] value, TimeSpan life) => Inner.SetAsync(key, value, life);
         public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) => Inner.ReplaceAsync(key, value, life);
         public ValueTask<byte[]?> GetAsync(string key) => Inner.GetAsync(key);

@@ -93,6 +93,14 @@ public sealed class MemoryStateTests
     }
 
     [Fact]
+    public async Task What_may_have_been_used_before_the_start_is_not_taken()
+    {
+        var state = new MemoryState(_time);
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.AddAsync("a", TimeSpan.FromMinutes(5), _time.GetUtcNow().AddSeconds(-12)));
+        Assert.True(await state.AddAsync("a", TimeSpan.FromMinutes(5), _time.GetUtcNow().AddSeconds(-10)));
+    }
+
+    [Fact]
     public async Task A_full_store_refuses_rather_than_forgets_and_takes_more_when_entries_have_ended()
     {
         var state = new MemoryState(_time, 3);
@@ -181,7 +189,7 @@ public sealed class RedisStateTests : IAsyncLifetime
         await a.SetAsync(key, [1], TimeSpan.FromMinutes(1));
         Assert.True(await b.ReplaceAsync(key, [2], TimeSpan.FromMinutes(5)));
         Assert.Equal([2], (await a.GetAsync(key))!);
-        Assert.InRange((await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:identification:" + key))!.Value, TimeSpan.FromMinutes(2), TimeSpan.FromMinutes(5));
+        Assert.InRange((await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:{identification}:" + key))!.Value, TimeSpan.FromMinutes(2), TimeSpan.FromMinutes(5));
         await a.RemoveAsync(key);
         Assert.False(await b.ReplaceAsync(key, [3], TimeSpan.FromMinutes(1)));
         Assert.Null(await a.GetAsync(key));
@@ -194,7 +202,7 @@ public sealed class RedisStateTests : IAsyncLifetime
         var key = Guid.NewGuid().ToString();
         var counts = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => gateways[i % 2].CountAsync(key, TimeSpan.FromMinutes(5)).AsTask()));
         Assert.Equal(Enumerable.Range(1, 20).Select(n => (long)n), counts.Order());
-        var life = await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:identification:" + key);
+        var life = await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:{identification}:" + key);
         Assert.InRange(life!.Value, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(5));
     }
 
@@ -203,7 +211,7 @@ public sealed class RedisStateTests : IAsyncLifetime
     {
         var key = Guid.NewGuid().ToString();
         await Open().SetAsync(key, [1], TimeSpan.FromMinutes(5));
-        var life = await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:identification:" + key);
+        var life = await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:{identification}:" + key);
         Assert.InRange(life!.Value, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(5));
     }
 

@@ -16,7 +16,7 @@ internal sealed class SeenState(ISharedState inner) : ISharedState
     /// <summary>Once, after the next read of a key that begins so.</summary>
     public void AfterGet(string beginning, Func<Task> then) => (_awaited, _then) = (beginning, then);
 
-    public ValueTask<bool> AddAsync(string key, TimeSpan life) { _seen.AppendLine(key); return inner.AddAsync(key, life); }
+    public ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from) { _seen.AppendLine(key); return inner.AddAsync(key, life, from); }
     public ValueTask SetAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.SetAsync(key, value, life); }
     public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) { _seen.AppendLine(key).AppendLine(Encoding.Latin1.GetString(value)); return inner.ReplaceAsync(key, value, life); }
     public async ValueTask<byte[]?> GetAsync(string key)

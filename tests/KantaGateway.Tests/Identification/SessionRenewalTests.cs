@@ -55,7 +55,7 @@ public sealed class SessionRenewalTests
             return read;
         }
 
-        public ValueTask<bool> AddAsync(string key, TimeSpan life) => inner.AddAsync(key, life);
+        public ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from) => inner.AddAsync(key, life, from);
         public ValueTask SetAsync(string key, byte[] value, TimeSpan life) => inner.SetAsync(key, value, life);
         public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) => inner.ReplaceAsync(key, value, life);
         public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);

@@ -80,7 +80,7 @@ internal sealed class DpopProofs(DpopNonces nonces, ISharedState shared, string 
         if (!proof.TryGetPayloadValue<string>("nonce", out var nonce) || nonce is null || !nonces.IsGood(nonce))
             return (null, new(UseNonce, $"The DPoP proof must carry the nonce of this answer's {NonceHeader} header; make a new proof with it."));
         // Last, so that only an otherwise good proof is used up. It is refused by its age after this.
-        return await shared.AddAsync(SharedKey.Of("dpop", thumbprint, proof.Id), Oldest + Ahead).ConfigureAwait(false)
+        return await shared.AddAsync(SharedKey.Of("dpop", thumbprint, proof.Id), Oldest + Ahead, TokenShape.Time(proof.GetPayloadValue<long>("iat")) - Ahead).ConfigureAwait(false)
             ? (thumbprint, null)
             : Refuse("The DPoP proof has been used before (jti); make a new one for each request.");
     }

@@ -81,7 +81,7 @@ internal sealed class CardTokens(CardCertificates certificates, ISharedState sha
     /// <returns>Why not; null when this is its first use.</returns>
     /// <exception cref="SharedStateException">The replay cache does not answer.</exception>
     public async ValueTask<TokenRefusal?> UseUpAsync(JsonWebToken token, CardHolder holder, DateTimeOffset until) =>
-        await shared.AddAsync(SharedKey.Of("card", holder.Number, token.Id), until - time.GetUtcNow() + Skew).ConfigureAwait(false) ? null
+        await shared.AddAsync(SharedKey.Of("card", holder.Number, token.Id), until - time.GetUtcNow() + Skew, TokenShape.Time(token.GetPayloadValue<long>("iat")) - Skew).ConfigureAwait(false) ? null
             : new(Errors.InvalidRequest, "The subject_token has been used before (jti); the professional must sign a new one.");
 
     private static X509Certificate2? Read(JsonWebToken token)

@@ -25,6 +25,8 @@ public sealed class DpopProofsTests : IDisposable
         File.WriteAllText(_keyFile, key.ExportPkcs8PrivateKeyPem());
         _nonces = new(new TokenKeys([new(_keyFile)], _time), _time);
         _proofs = new(_nonces, new MemoryState(_time), Public, _time);
+        // It remembers what was used before.
+        _time.Advance(TimeSpan.FromMinutes(2));
     }
 
     public void Dispose()

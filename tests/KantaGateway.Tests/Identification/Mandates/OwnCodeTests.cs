@@ -51,7 +51,7 @@ public sealed class OwnCodeTests
 
         public List<byte[]> Written { get; } = [];
 
-        public ValueTask<bool> AddAsync(string key, TimeSpan life) => _inner.AddAsync(key, life);
+        public ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from) => _inner.AddAsync(key, life, from);
 
         public ValueTask SetAsync(string key, byte[] value, TimeSpan life)
         {
