@@ -102,7 +102,7 @@ public static class GatewayHost
         services.ServeWhereReceived();
 
         var app = builder.Build();
-        _ = app.Services.GetRequiredService<AuditLog>();
+        RestoreMark.Record(app.Services.GetRequiredService<AuditLog>(), options, TimeProvider.System);
         // Cases that are not whole are no start.
         _ = app.Services.GetService<BreachCases>();
         app.UseFaults();
