@@ -47,6 +47,8 @@ fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
 command -v redis-server >/dev/null || missing+=(redis-server)
 find_postgres >/dev/null || missing+=(postgresql)
 command -v softhsm2-util >/dev/null || missing+=(softhsm2)
+command -v age >/dev/null || missing+=(age)
+command -v sqlite3 >/dev/null || missing+=(sqlite3)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -18,8 +18,8 @@ public sealed partial class OperatorTests
         string digest;
         await using (var host = await DevHost.StartAsync(new DevHostOptions { DataFolder = data, Port = RunningHost.FreePorts() }))
         {
-            using var olga = await SignInAsync(host, 0);
-            using var heikki = await SignInAsync(host, 1);
+            using var olga = await SignInAsync(host.Address, 0);
+            using var heikki = await SignInAsync(host.Address, 1);
             using var clients = JsonDocument.Parse(await olga.GetStringAsync("/operator/clients"));
             var aurora = clients.RootElement.GetProperty("clients").EnumerateArray().Single(c => c.GetProperty("client_id").GetString() == "aurora").GetRawText();
             using var proposed = await olga.PostAsync("/operator/clients/proposals", new StringContent(aurora.Replace("\"aurora\"", "\"aurora-2\"", StringComparison.Ordinal), Encoding.UTF8, "application/json"));
@@ -45,9 +45,12 @@ public sealed partial class OperatorTests
         ], acts);
     }
 
-    private static async Task<HttpClient> SignInAsync(DevHost host, int who)
+    /// <summary>A session of one of the fictional operators, as a browser gets it.</summary>
+    /// <param name="address">Of the host, no trailing slash.</param>
+    /// <param name="who">Index in <see cref="DevelopmentFolder.Operators"/>.</param>
+    internal static async Task<HttpClient> SignInAsync(string address, int who)
     {
-        var http = new HttpClient(new HttpClientHandler { CookieContainer = new(), ServerCertificateCustomValidationCallback = HttpClientHandler.DangerousAcceptAnyServerCertificateValidator }) { BaseAddress = new Uri(host.Address) };
+        var http = new HttpClient(new HttpClientHandler { CookieContainer = new(), ServerCertificateCustomValidationCallback = HttpClientHandler.DangerousAcceptAnyServerCertificateValidator }) { BaseAddress = new Uri(address) };
         using var choice = await http.GetAsync("/operator/signin");
         var page = await choice.Content.ReadAsStringAsync();
         var form = new Dictionary<string, string> { ["ticket"] = Ticket().Match(page).Groups[1].Value, ["operator"] = who.ToString(System.Globalization.CultureInfo.InvariantCulture) };

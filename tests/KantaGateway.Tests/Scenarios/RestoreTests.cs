@@ -1,0 +1,288 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using KantaGateway.Dev;
+using KantaGateway.Gateway.Operations;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Loading;
+using KantaGateway.Harness.Verification;
+using static KantaGateway.Tests.Repository.Storage.PostgresDatabase;
+
+namespace KantaGateway.Tests.Scenarios;
+
+/// <summary>The restore drill: what <c>infra/backup.sh</c> takes from a running host, <c>infra/restore.sh</c> brings back.</summary>
+public sealed class RestoreTests
+{
+    [Fact]
+    public async Task What_was_backed_up_while_writes_went_on_is_there_again_and_the_audit_log_says_that_it_was_restored()
+    {
+        using var folder = new TemporaryFolder();
+        var (data, restored, log) = (folder.File("data"), folder.File("restored"), folder.File("logs/host.log"));
+        await MakeIdentitiesAsync(folder);
+        var (own, elsewhere) = (Configure(folder, "own.conf", data), Configure(folder, "elsewhere.conf", restored));
+        var port = RunningHost.FreePorts();
+        var written = new ConcurrentDictionary<string, string>();
+        string untouched, busy, later, backup, checkpoint;
+        string[] before;
+        ArchivedVisit visit;
+
+        // :: A visit is archived; a backup is made while another record is written to; then the visit's record goes on, and all is killed.
+        await using (var host = await RunningHost.StartAsync(data, log, port))
+        {
+            using var clinic = ClinicClient.Open(host.Folder, "aurora", host.Target);
+            visit = await ArchivedVisit.StoreAsync(clinic.System, await RegisterAsync(clinic), "Restored diagnosis", "Restored note");
+            (untouched, busy) = (await RegisterAsync(clinic), await RegisterAsync(clinic));
+            using var enough = new CancellationTokenSource();
+            await WriteAsync(clinic, busy, written);
+            before = [.. written.Keys];
+            var writing = WriteOnAsync(clinic, busy, written, enough.Token);
+            backup = (await RunAsync(folder, Script("backup.sh"), own)).Split('\n')[^1];
+            await enough.CancelAsync();
+            await writing;
+            var heads = Path.Combine(data, "keys", "custody", "heads");
+            var known = await HeadsAsync();
+            later = await WriteAsync(clinic, visit.Patient, new());
+            // The key service is told a moment after the answer.
+            while ((await HeadsAsync()).AsSpan().SequenceEqual(known))
+                await Task.Yield();
+            checkpoint = (await clinic.SendAsync(HttpMethod.Get, "/audit/log/checkpoint")).Text;
+            await host.KillAsync();
+
+            Task<byte[]> HeadsAsync() => File.ReadAllBytesAsync(heads);
+        }
+        var manifest = await File.ReadAllLinesAsync(Path.Combine(backup, "manifest"));
+        var taken = manifest.Single(static line => line.StartsWith("taken ", StringComparison.Ordinal))[6..];
+
+        // :: Who can read one of the two has nothing of the other.
+        await RunAsync(folder, "age", "-d", "-o", "/dev/null", "-i", folder.File("keys.identity"), Path.Combine(backup, "keys.tar.age"));
+        foreach (var (identity, archive) in new[] { ("keys.identity", "store"), ("keys.identity", "gateway"), ("store.identity", "keys") })
+            Assert.NotEqual(0, (await TryAsync(folder, "age", "-d", "-o", "/dev/null", "-i", folder.File(identity), Path.Combine(backup, archive + ".tar.age"))).Code);
+
+        // :: Everything is lost: it comes back in an empty folder, as it was.
+        await RunAsync(folder, Script("restore.sh"), elsewhere, backup);
+        string[] found;
+        await using (var host = await RunningHost.StartAsync(restored, log, port))
+        {
+            Assert.False(File.Exists(Path.Combine(restored, "audit", RestoreMark.Name)));
+            using var clinic = ClinicClient.Open(host.Folder, "aurora", host.Target);
+            await IsThereAsync(clinic, visit);
+            Assert.Equal(404, (await clinic.System.ReadAsync("Observation", later)).Status);
+            // What was written between the copies of the store and of the keys is known and not there.
+            await AcceptAsync(host, taken);
+            found = [.. await IdentifiersAsync(clinic, busy)];
+            await host.StopAsync();
+        }
+        Assert.Equal([], before.Except(found));
+        using (var audit = new AuditOnDisk(restored))
+        {
+            Assert.Equal([], audit.Verify(string.Join('\n', manifest[(Array.IndexOf(manifest, "checkpoint") + 1)..]) + "\n").Faults);
+            // Whoever has kept a later checkpoint is told that entries are gone.
+            Assert.NotEmpty(audit.Verify(checkpoint).Faults);
+            audit.Refresh();
+            Assert.Equal([], found.Where(identifier => audit.Of(written[identifier]).Count == 0));
+            Assert.Contains($"{Path.GetFileName(backup)} of {taken}, store keys gateway, manifest ", Assert.Single(RestoresIn(audit)), StringComparison.Ordinal);
+        }
+        var (code, said) = await TryAsync(folder, Script("restore.sh"), elsewhere, backup);
+        Assert.NotEqual(0, code);
+        Assert.Contains("repository.db is there", said, StringComparison.Ordinal);
+
+        // :: The store alone is lost: what was written since is missed, until two operators accept it.
+        Directory.Delete(Path.Combine(data, "repository"), recursive: true);
+        await RunAsync(folder, Script("restore.sh"), own, backup, "store");
+        await using (var host = await RunningHost.StartAsync(data, log, port))
+        {
+            using var clinic = ClinicClient.Open(host.Folder, "aurora", host.Target);
+            Assert.Equal(200, (await clinic.System.ReadAsync("Patient", untouched)).Status);
+            Assert.Equal(500, (await clinic.System.ReadAsync("Patient", visit.Patient)).Status);
+            await AcceptAsync(host, taken);
+            await IsThereAsync(clinic, visit);
+            Assert.Equal(404, (await clinic.System.ReadAsync("Observation", later)).Status);
+            await host.StopAsync();
+        }
+        using (var audit = new AuditOnDisk(data))
+        {
+            Assert.Equal([], audit.Verify(checkpoint).Faults);
+            audit.Refresh();
+            Assert.Contains(", store, manifest ", Assert.Single(RestoresIn(audit)), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task An_archive_that_is_not_what_the_manifest_says_is_not_restored()
+    {
+        using var folder = new TemporaryFolder();
+        await MakeIdentitiesAsync(folder);
+        var configuration = Configure(folder, "own.conf", folder.File("data"));
+        Directory.CreateDirectory(folder.File("backup"));
+        await File.WriteAllTextAsync(folder.File("backup/store.tar.age"), "another");
+        await File.WriteAllTextAsync(folder.File("backup/manifest"), $"KantaGateway backup 1\ntaken 2026-01-31T04:00:00Z\nstore 7 {new string('0', 64)}\n");
+        var (code, said) = await TryAsync(folder, Script("restore.sh"), configuration, folder.File("backup"));
+        Assert.NotEqual(0, code);
+        Assert.Contains("is not what the manifest says", said, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder.File("data")));
+    }
+
+    [Fact]
+    public async Task A_database_is_restored_to_a_time_between_two_writes()
+    {
+        using var folder = new TemporaryFolder();
+        await MakeIdentitiesAsync(folder);
+        Directory.CreateDirectory(folder.File("wal"));
+        // PostgreSQL does not run as root, and what it runs has to be within its reach.
+        foreach (var script in (string[])["backup.sh", "restore.sh"])
+            File.Copy(Script(script), folder.File(script));
+        string configuration, backup, between;
+        using (var server = await LocalPostgres.StartAsync(null, "archive_mode=on"))
+        {
+            configuration = Configure(folder, "postgres.conf", null, $"postgres='host={server.Folder} user=postgres'\npgdata={folder.File("pgdata")}\nwal={folder.File("wal")}\n");
+            await GiveAsync(folder);
+            await AskAsync(server.Superuser, $"ALTER SYSTEM SET archive_command = '{folder.File("backup.sh")} {configuration} wal %p %f'");
+            await AskAsync(server.Superuser, "SELECT pg_reload_conf()");
+            await AskAsync(server.Superuser, "CREATE TABLE written (what text)");
+            await WriteAsync("before the backup");
+            backup = (await AsServerAsync(folder, folder.File("backup.sh"), configuration)).Split('\n')[^1];
+            await WriteAsync("before the accident");
+            between = (string)(await AskAsync(server.Superuser, "SELECT clock_timestamp()::text"))!;
+            await WriteAsync("the accident");
+            var last = (string)(await AskAsync(server.Superuser, "SELECT pg_walfile_name(pg_switch_wal())"))!;
+            while (!File.Exists(folder.File($"wal/{last}.age")))
+                await Task.Yield();
+
+            Task WriteAsync(string what) => AskAsync(server.Superuser, $"INSERT INTO written VALUES ('{what}')");
+        }
+        await AsServerAsync(folder, "env", $"KANTA_RESTORE_TO={between}", folder.File("restore.sh"), configuration, backup);
+        var pg = Path.Combine(Directory.EnumerateDirectories("/usr/lib/postgresql").Max()!, "bin", "pg_ctl");
+        // It goes after nothing that had room for more connections than it has itself.
+        await AsServerAsync(folder, pg, "-D", folder.File("pgdata"), "-l", folder.File("pg.log"), "-w", "-o", $"-c listen_addresses= -c archive_mode=off -c max_connections=200 -c unix_socket_directories={folder.Path}", "start");
+        try
+        {
+            // In use when it has come to that time, which is later than when it answers.
+            var restored = $"Host={folder.Path};Username=postgres;Database=postgres";
+            while (await AskAsync(restored, "SELECT pg_is_in_recovery()") is true)
+                await Task.Yield();
+            Assert.Equal("before the backup, before the accident", await AskAsync(restored, "SELECT string_agg(what, ', ') FROM written"));
+        }
+        finally
+        {
+            await AsServerAsync(folder, pg, "-D", folder.File("pgdata"), "-m", "immediate", "-w", "stop");
+        }
+    }
+
+    private static string Script(string name) => Path.Combine(Solution.Folder, "infra", name);
+
+    private static async Task MakeIdentitiesAsync(TemporaryFolder folder)
+    {
+        foreach (var name in (string[])["store", "keys"])
+        {
+            await RunAsync(folder, "age-keygen", "-o", folder.File($"{name}.identity"));
+            await File.WriteAllTextAsync(folder.File($"{name}.recipients"), await RunAsync(folder, "age-keygen", "-y", folder.File($"{name}.identity")) + "\n");
+        }
+        Directory.CreateDirectory(folder.File("backups"));
+    }
+
+    /// <summary>A configuration of the scripts over a development host's data folder, or over something else.</summary>
+    private static string Configure(TemporaryFolder folder, string name, string? data, string further = "")
+    {
+        var file = folder.File(name);
+        File.WriteAllText(file, $"to={folder.File("backups")}\nstore_recipients={folder.File("store.recipients")}\nkeys_recipients={folder.File("keys.recipients")}\n{further}" + (data is null ? "" : $"""
+            data={data}
+            store=$data/repository/repository.db
+            key_file=$data/keys/wrapping-keys.json custody=$data/keys/custody
+            further_keys=("$data"/keys/identifier.key "$data"/keys/grant.key "$data"/keys/grant.pem "$data"/keys/decisions.key)
+            audit=$data/audit operators=$data/operators breach=$data/breach emergencies=$data/emergencies clients=$data/keys/clients.json
+
+            """));
+        return file;
+    }
+
+    private static Task<string> RegisterAsync(ClinicClient clinic) =>
+        ArchivedVisit.RegisterAsync(clinic.System, FictionalIdentityCode.Of($"restore {Guid.NewGuid()}").Reveal(), "Palautus Koe");
+
+    /// <summary>Writes an Observation.</summary>
+    /// <param name="written">Gets its identifier and the id of the request.</param>
+    /// <returns>Its id.</returns>
+    private static async Task<string> WriteAsync(ClinicClient clinic, string patient, ConcurrentDictionary<string, string> written)
+    {
+        var (identifier, request) = ($"urn:uuid:{Guid.NewGuid()}", Guid.NewGuid().ToString());
+        written[identifier] = request;
+        var reply = await clinic.System.SendAsync(HttpMethod.Post, "Observation", Some.Bytes(Some.Observation($"Patient/{patient}", identifier: identifier)), [("X-Request-Id", request)]);
+        Assert.Equal(201, reply.Status);
+        return reply.Stored!.Value.Id;
+    }
+
+    private static async Task WriteOnAsync(ClinicClient clinic, string patient, ConcurrentDictionary<string, string> written, CancellationToken enough)
+    {
+        while (!enough.IsCancellationRequested)
+            await WriteAsync(clinic, patient, written);
+    }
+
+    private static async Task IsThereAsync(ClinicClient clinic, ArchivedVisit visit)
+    {
+        foreach (var (type, id) in visit.Resources)
+            Assert.Equal(200, (await clinic.System.ReadAsync(type, id)).Status);
+    }
+
+    private static async Task<IEnumerable<string>> IdentifiersAsync(ClinicClient clinic, string patient)
+    {
+        var found = new List<string>();
+        for (var page = await clinic.System.SearchAsync("Observation", $"patient={patient}&_count=200"); ; page = await clinic.System.SendAsync(HttpMethod.Get, Appearance.Next(page)!))
+        {
+            Assert.Equal(200, page.Status);
+            found.AddRange(page.Json.GetProperty("entry").EnumerateArray().Select(static entry => entry.GetProperty("resource").GetProperty("identifier")[0].GetProperty("value").GetString()!));
+            if (Appearance.Next(page) is null)
+                return found;
+        }
+    }
+
+    /// <summary>Two operators accept that the store is one of that time.</summary>
+    private static async Task AcceptAsync(RunningHost host, string since)
+    {
+        var address = host.Target.ToString().TrimEnd('/');
+        using var olga = await OperatorTests.SignInAsync(address, 0);
+        using var heikki = await OperatorTests.SignInAsync(address, 1);
+        using var proposed = await olga.PostAsJsonAsync("/operator/acts", new { kind = "store-restore", subject = "store", content = since });
+        Assert.Equal(HttpStatusCode.Created, proposed.StatusCode);
+        var act = await proposed.Content.ReadFromJsonAsync<JsonElement>();
+        foreach (var (who, step) in new[] { (heikki, "approve"), (olga, "carry-out") })
+            Assert.Equal(HttpStatusCode.NoContent, (await who.PostAsJsonAsync($"/operator/acts/{act.GetProperty("id").GetString()}/{step}", new { digest = act.GetProperty("digest").GetString() })).StatusCode);
+    }
+
+    private static IEnumerable<string> RestoresIn(AuditOnDisk audit) =>
+        audit.All.Select(static e => e.TryGetProperty("outcomeDesc", out var said) ? said.GetString()! : "").Where(static said => said.StartsWith("Restored from a backup: ", StringComparison.Ordinal));
+
+    /// <summary>Lets the user of the database server in.</summary>
+    private static async Task GiveAsync(TemporaryFolder folder)
+    {
+        if (Environment.UserName == "root")
+            await RunAsync(folder, "chown", "-R", "postgres", folder.Path);
+    }
+
+    private static Task<string> AsServerAsync(TemporaryFolder folder, string program, params string[] arguments) =>
+        Environment.UserName == "root" ? RunAsync(folder, "runuser", ["-u", "postgres", "--", program, .. arguments]) : RunAsync(folder, program, arguments);
+
+    /// <returns>What it said.</returns>
+    private static async Task<string> RunAsync(TemporaryFolder folder, string program, params string[] arguments)
+    {
+        var (code, said) = await TryAsync(folder, program, arguments);
+        Assert.True(code == 0, $"{program} ended with {code}: {said}");
+        return said;
+    }
+
+    private static async Task<(int Code, string Said)> TryAsync(TemporaryFolder folder, string program, params string[] arguments)
+    {
+        // Into a file: a server that is started there would keep a pipe open and us waiting.
+        var output = folder.File(Guid.NewGuid().ToString("N") + ".out");
+        var start = new ProcessStartInfo("/bin/sh")
+        {
+            WorkingDirectory = folder.Path,
+            Environment = { ["KANTA_STORE_IDENTITY"] = folder.File("store.identity"), ["KANTA_KEYS_IDENTITY"] = folder.File("keys.identity") },
+        };
+        foreach (var argument in (string[])["-c", "output=$1; shift; exec \"$@\" >\"$output\" 2>&1 </dev/null", "sh", output, program, .. arguments])
+            start.ArgumentList.Add(argument);
+        using var process = Process.Start(start)!;
+        await process.WaitForExitAsync();
+        return (process.ExitCode, (await File.ReadAllTextAsync(output)).TrimEnd());
+    }
+}
