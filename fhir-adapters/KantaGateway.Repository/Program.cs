@@ -43,7 +43,7 @@ static Command Add(Command command, Func<RepositoryOptions, CancellationToken, T
 // One store stands in a file as a whole: what the environment says would be of both.
 static RepositoryOptions Read(string file, bool isWhole = false)
 {
-    OptionsCheck.RequirePrivateConfiguration(file, nameof(RepositoryOptions.Postgres));
+    OptionsCheck.RequirePrivateConfiguration(file, (nameof(RepositoryOptions.Postgres), RepositoryOptions.HasPassword), (nameof(RepositoryOptions.PostgresOwner), RepositoryOptions.HasPassword));
     var builder = new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(file), optional: !isWhole);
     if (!isWhole)
         builder.AddEnvironmentVariables("KANTA_REPOSITORY__");

@@ -49,6 +49,8 @@ public static class RepositoryHost
             .AddSingleton(PeerClock.Of(nameof(options.Keys), options.Keys)).AddPeerClocks("Repository")
             // Before the listener: whoever is answered is answered by a repository that is warm.
             .AddHostedService<WarmUp>();
+        if (options.Postgres is not null)
+            builder.Services.AddSingleton(s => new PeerClock(nameof(options.Postgres), ((PostgresStore)s.GetRequiredService<ICompartmentStore>()).ReadClockAsync));
         configure?.Invoke(builder);
 
         var app = builder.Build();

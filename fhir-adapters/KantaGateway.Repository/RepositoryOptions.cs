@@ -110,6 +110,19 @@ public sealed record RepositoryOptions
         check.ThrowIfWrong("Repository");
     }
 
+    /// <summary>Whether a connection string holds a password, under whichever of its names; one that is none is refused for that.</summary>
+    internal static bool HasPassword(string connection)
+    {
+        try
+        {
+            return !string.IsNullOrEmpty(new NpgsqlConnectionStringBuilder(connection).Password);
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
+        {
+            return true;
+        }
+    }
+
     private NpgsqlConnectionStringBuilder? CheckStore(OptionsCheck check)
     {
         if (Postgres is not null)
@@ -142,8 +155,15 @@ public sealed record RepositoryOptions
         if (!isNear && given.SslMode != SslMode.VerifyFull)
             check.Add(option, "over TCP it needs SSL Mode=VerifyFull");
         // Named, so that no authority of the system's, of which there are a hundred, can stand in for the database's.
-        if (!isNear && !File.Exists(given.RootCertificate))
+        if (!isNear && string.IsNullOrEmpty(given.RootCertificate))
             check.Add(option, "over TCP it needs Root Certificate, a file with the authority of the database's certificate");
+        else if (!isNear)
+            check.Authorities($"{option}, Root Certificate", given.RootCertificate);
+        if (!string.IsNullOrEmpty(given.SslCertificate))
+            check.Certificate($"{option}, SSL Certificate", given.SslCertificate);
+        foreach (var (name, secret) in new[] { ("SSL Key", given.SslKey), ("Passfile", given.Passfile) })
+            if (!string.IsNullOrEmpty(secret))
+                check.Secret($"{option}, {name}", secret);
         if (string.IsNullOrEmpty(given.Password))
         {
             // On a socket the server may ask the kernel who we are (peer); elsewhere something must prove it.

@@ -71,7 +71,7 @@ public sealed record GatewayOptions
     /// </summary>
     public string? Redis { get; init; }
 
-    /// <summary>PEM file with the authority of the TLS certificate of Redis; null (default): those of the system.</summary>
+    /// <summary>PEM file with the authorities of the TLS certificate of Redis, and no others count; null (default): those of the system.</summary>
     public string? RedisAuthorityFile { get; init; }
 
     /// <summary>OTLP endpoint, https or on a loopback address; null: none.</summary>
@@ -113,6 +113,19 @@ public sealed record GatewayOptions
     /// <param name="organisation">OID, dotted; null: not one in particular.</param>
     internal IReadOnlyList<string> JointWith(string? organisation, ControllerKind kind) =>
         kind == ControllerKind.Public && organisation is not null && JointControllers.Contains(organisation) ? JointControllers : [];
+
+    /// <summary>Whether a connection string of Redis holds a password; one that is none is refused for that.</summary>
+    internal static bool HasPassword(string redis)
+    {
+        try
+        {
+            return !string.IsNullOrEmpty(StackExchange.Redis.ConfigurationOptions.Parse(redis).Password);
+        }
+        catch (Exception malformed) when (malformed is ArgumentException or FormatException)
+        {
+            return true;
+        }
+    }
 
     /// <summary>Checks everything at once, the files included, before anything is opened.</summary>
     /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be, never its value.</exception>

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Configuration;
 
 namespace KantaGateway.Fhir.Transport;
 
@@ -106,12 +107,18 @@ public class OptionsCheck
 
     /// <summary>A configuration file in which a password stands is read by nobody else.</summary>
     /// <param name="file">May be missing: then the environment says all.</param>
-    /// <param name="setting">The setting with the password.</param>
-    /// <exception cref="InvalidOperationException">Others may read it.</exception>
-    public static void RequirePrivateConfiguration(string file, string setting)
+    /// <param name="hasPassword">By setting, whether what the file says there holds one.</param>
+    /// <exception cref="InvalidOperationException">Others may read it; the message names the settings.</exception>
+    public static void RequirePrivateConfiguration(string file, params ReadOnlySpan<(string Setting, Func<string, bool> HasPassword)> hasPassword)
     {
-        if (File.Exists(file) && !IsPrivate(file, ownerAlone: false) && File.ReadAllText(file).Contains("password", StringComparison.OrdinalIgnoreCase))
-            throw new InvalidOperationException($"{setting}: the configuration file has a password, so nobody but its owner may read it (chmod 600); or give the setting in the environment.");
+        if (!File.Exists(file) || IsPrivate(file, ownerAlone: false))
+            return;
+        var stated = new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(file)).Build();
+        var check = new OptionsCheck();
+        foreach (var (setting, holds) in hasPassword)
+            if (stated[setting] is { } value && holds(value))
+                check.Add(setting, "it has a password, so nobody but its owner, or its group, may read the configuration file (chmod 600); or give it in the environment");
+        check.ThrowIfWrong("Configuration");
     }
 
     /// <summary>Whether what passes there is encrypted, or leaves this machine not at all.</summary>
@@ -123,6 +130,12 @@ public class OptionsCheck
         var name = host.StartsWith('[') ? host[1..].Split(']')[0] : host.Count(static c => c == ':') == 1 ? host.Split(':')[0] : host;
         return name.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(name, out var address) && IPAddress.IsLoopback(address));
     }
+
+    // RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 and this machine.
+    private static readonly IPNetwork[] Private = [.. ((string[])["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128"]).Select(IPNetwork.Parse)];
+
+    /// <summary>Whether who listens there may be reached from anywhere: <c>*</c>, an address that stands for all, or one that is not private. A name is not looked up.</summary>
+    public static bool IsPublic(string listener) => listener == "*" || (IPAddress.TryParse(listener, out var address) && !Private.Any(network => network.Contains(address)));
 
     private static DateTime Now => DateTime.UtcNow;
 

@@ -30,13 +30,16 @@ public sealed record PeerClock(string Setting, Func<CancellationToken, Task<Date
 
 /// <summary>
 /// Grants live for a minute, permissions begin and end at moments, and the order of what was disclosed and denied is by time: a part whose clock is more than two seconds off that of another
-/// does not start. One that is silent meanwhile is asked again until it answers; where it is off then, this part stops.
+/// does not start. One that is silent meanwhile is asked again until it answers; where it is off three times running then, this part stops: whose clock was only being set meanwhile stops nobody.
 /// </summary>
 /// <param name="part">Whose start it is, as its options are called.</param>
 /// <param name="peers">All that it has.</param>
 /// <param name="time">The clock of this machine.</param>
-public sealed partial class PeerClocks(string part, IReadOnlyList<PeerClock> peers, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<PeerClocks> log) : BackgroundService
+/// <param name="stop">Stops this part, as one that has failed.</param>
+public sealed partial class PeerClocks(string part, IReadOnlyList<PeerClock> peers, TimeProvider time, Action stop, ILogger<PeerClocks> log) : BackgroundService
 {
+    private const int MostOff = 3;
+
     /// <summary>The largest difference.</summary>
     public static readonly TimeSpan Most = TimeSpan.FromSeconds(2);
 
@@ -53,12 +56,20 @@ public sealed partial class PeerClocks(string part, IReadOnlyList<PeerClock> pee
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(5), time);
-        while (_silent.Count > 0 && await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
-            if (await CompareAsync([.. _silent], stoppingToken).ConfigureAwait(false) is { Count: > 0 } off)
+        var timesOff = 0;
+        for (var waiting = _silent.ToList(); waiting.Count > 0 && await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false);)
+        {
+            if (await CompareAsync(waiting, stoppingToken).ConfigureAwait(false) is not { Count: > 0 } off)
             {
-                Off(log, string.Join("; ", off));
-                lifetime.StopApplication();
+                (timesOff, waiting) = (0, [.. _silent]);
+                continue;
             }
+            if (++timesOff < MostOff)
+                continue;
+            Off(log, string.Join("; ", off));
+            stop();
+            return;
+        }
     }
 
     /// <returns>What is wrong with those whose clocks are off.</returns>
@@ -69,6 +80,8 @@ public sealed partial class PeerClocks(string part, IReadOnlyList<PeerClock> pee
         foreach (var peer in asked)
             try
             {
+                // Once for the connection, whose making is no part of the way.
+                await peer.ReadAsync(cancel).ConfigureAwait(false);
                 var before = time.GetUtcNow();
                 var its = await peer.ReadAsync(cancel).ConfigureAwait(false);
                 var after = time.GetUtcNow();
@@ -97,7 +110,12 @@ public static class Clocks
     /// <summary>Has a part compare its clock with every <see cref="PeerClock"/> that is registered, before it listens.</summary>
     /// <param name="part">As its options are called.</param>
     public static IServiceCollection AddPeerClocks(this IServiceCollection services, string part) => services.AddHostedService(its =>
-        new PeerClocks(part, [.. its.GetServices<PeerClock>()], TimeProvider.System, its.GetRequiredService<IHostApplicationLifetime>(), its.GetRequiredService<ILogger<PeerClocks>>()));
+        new PeerClocks(part, [.. its.GetServices<PeerClock>()], TimeProvider.System, () =>
+        {
+            // Whoever keeps it running starts it again.
+            Environment.ExitCode = 1;
+            its.GetRequiredService<IHostApplicationLifetime>().StopApplication();
+        }, its.GetRequiredService<ILogger<PeerClocks>>()));
 
     /// <summary><c>GET /health/live</c>: the process answers, and says what time it is by its machine's clock (<see cref="InternalHeaders.Time"/>).</summary>
     public static void MapLive(this IEndpointRouteBuilder routes) => routes.MapGet("/health/live", static (HttpContext context) =>

@@ -13,13 +13,13 @@ sealed class PostgresCopy : ICopiedStore
 
     private const int CompartmentsOfPage = 200;
 
-    private readonly NpgsqlDataSource _database;
+    private readonly NpgsqlMultiHostDataSource _database;
     private readonly NpgsqlConnection _connection;
     private readonly List<CopiedRow> _kept = [];
     private NpgsqlTransaction? _transaction;
     private long _bytes;
 
-    private PostgresCopy(NpgsqlDataSource database, NpgsqlConnection connection) => (_database, _connection) = (database, connection);
+    private PostgresCopy(NpgsqlMultiHostDataSource database, NpgsqlConnection connection) => (_database, _connection) = (database, connection);
 
     /// <exception cref="StoreException">It cannot be reached, has another schema, or gives the role more than it should have.</exception>
     public static Task<PostgresCopy> OpenAsync(string connectionString, CancellationToken cancel) => Guard(async () =>
@@ -27,7 +27,7 @@ sealed class PostgresCopy : ICopiedStore
         var database = PostgresStore.SourceOf(connectionString);
         try
         {
-            var connection = await database.OpenConnectionAsync(cancel).ConfigureAwait(false);
+            var connection = await PostgresStore.Primary(database).OpenConnectionAsync(cancel).ConfigureAwait(false);
             await PostgresStore.RequireOursAsync(connection, cancel).ConfigureAwait(false);
             return new PostgresCopy(database, connection);
         }
@@ -46,7 +46,7 @@ sealed class PostgresCopy : ICopiedStore
         _transaction = await _connection.BeginTransactionAsync(System.Data.IsolationLevel.RepeatableRead, cancel).ConfigureAwait(false);
         try
         {
-            return await DoAsync("SET LOCAL lock_timeout = '10s'; LOCK TABLE compartment, entry, body, content, part IN SHARE MODE; SET LOCAL lock_timeout = 0", cancel).ConfigureAwait(false);
+            return await DoAsync("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '10s'; LOCK TABLE compartment, entry, body, content, part IN SHARE MODE; SET LOCAL lock_timeout = 0", cancel).ConfigureAwait(false);
         }
         catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.LockNotAvailable)
         {

@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Transport;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -56,13 +57,14 @@ sealed class PostgresStore : ICompartmentStore
         "DELETE FROM entry WHERE compartment = $1", "DELETE FROM body WHERE compartment = $1", "DELETE FROM content WHERE compartment = $1", "DELETE FROM part WHERE compartment = $1",
     ];
 
+    private readonly NpgsqlMultiHostDataSource _servers;
     private readonly NpgsqlDataSource _database;
     private readonly Channel<Pending> _queue = Channel.CreateUnbounded<Pending>();
     private readonly Task _lanes;
 
-    private PostgresStore(NpgsqlDataSource database)
+    private PostgresStore(NpgsqlMultiHostDataSource servers)
     {
-        _database = database;
+        (_servers, _database) = (servers, Primary(servers));
         _lanes = Task.WhenAll(Enumerable.Range(0, Lanes).Select(_ => Task.Run(CommitGroupsAsync)));
     }
 
@@ -74,28 +76,32 @@ sealed class PostgresStore : ICompartmentStore
     /// <exception cref="StoreException">The server cannot be reached, has not our tables or others, or gives the role more than it should have.</exception>
     public static async Task<PostgresStore> OpenAsync(string connectionString, CancellationToken cancel)
     {
-        var database = SourceOf(connectionString);
+        var servers = SourceOf(connectionString);
         PostgresStore? store = null;
         try
         {
-            await using (var connection = await database.OpenConnectionAsync(cancel).ConfigureAwait(false))
+            await using (var connection = await Primary(servers).OpenConnectionAsync(cancel).ConfigureAwait(false))
             {
                 await RequireOursAsync(connection, cancel).ConfigureAwait(false);
                 await using var copying = new NpgsqlCommand("SELECT source FROM copying", connection);
                 StoreSchema.RequireWhole(await copying.ExecuteScalarAsync(cancel).ConfigureAwait(false) as string);
             }
-            store = new PostgresStore(database);
+            store = new PostgresStore(servers);
             await store.ReadIndexAsync(Pseudonym.Directory, long.MaxValue, cancel).ConfigureAwait(false);
             return store;
         }
         catch (Exception e) when (e is NpgsqlException or StoreException)
         {
-            await ((IAsyncDisposable?)store ?? database).DisposeAsync().ConfigureAwait(false);
-            throw e is StoreException ? e : new StoreException("The PostgreSQL database cannot be used.", e);
+            await ((IAsyncDisposable?)store ?? servers).DisposeAsync().ConfigureAwait(false);
+            // Of several servers each has its own.
+            throw e is StoreException ? e : new StoreException("The PostgreSQL database cannot be used.", e.InnerException is AggregateException { InnerExceptions: [var first, ..] } ? first : e);
         }
     }
 
-    internal static NpgsqlDataSource SourceOf(string connectionString)
+    /// <summary>Of any number of servers the one that takes writes: another may be behind it, and a denial that was acknowledged would not be there.</summary>
+    internal static NpgsqlDataSource Primary(NpgsqlMultiHostDataSource servers) => servers.WithTargetSession(TargetSessionAttributes.Primary);
+
+    internal static NpgsqlMultiHostDataSource SourceOf(string connectionString)
     {
         var builder = new NpgsqlConnectionStringBuilder(connectionString)
         {
@@ -109,42 +115,64 @@ sealed class PostgresStore : ICompartmentStore
             AutoPrepareMinUsages = 2,
             // Never ciphertext or compartment numbers in an exception.
             IncludeErrorDetail = false,
+            // What takes too long ends with the connection, and its outcome is not known. A server that is asked to cancel answers a commit that waits for
+            // its standby with success, though the standby has nothing.
+            CancellationTimeout = -1,
+            TargetSessionAttributes = null,
         };
         // An acknowledged commit is on disk whatever the server's default is. Statements are short: to compile them takes longer than to run them, and so does
-        // to plan them, which the server would do each time, for a plan over all partitions seems dearer to it than it is.
-        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan" }.Where(o => !string.IsNullOrEmpty(o)));
-        return new NpgsqlDataSourceBuilder(builder.ToString()).Build();
+        // to plan them, which the server would do each time, for a plan over all partitions seems dearer to it than it is. A node that is cut off in the middle
+        // of a commit holds its people's rows for seconds, not until TCP gives up, and who waits for them is told so before its own time is over.
+        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s",
+            "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3" }.Where(o => !string.IsNullOrEmpty(o)));
+        return new NpgsqlDataSourceBuilder(builder.ToString()).BuildMultiHost();
     }
 
     /// <summary>The schema is this program's, and the role the service's.</summary>
     /// <exception cref="StoreException">Not; the message says what to do.</exception>
     internal static async Task RequireOursAsync(NpgsqlConnection connection, CancellationToken cancel)
     {
+        await RequirePrivateListenerAsync(connection, cancel).ConfigureAwait(false);
         await RequireServiceRoleAsync(connection, cancel).ConfigureAwait(false);
         StoreSchema.Require(await StoreSchema.VersionAsync(connection, cancel).ConfigureAwait(false));
+    }
+
+    /// <summary>Vastaamo's database could be reached by anybody. This one listens on private addresses that are named, or on a socket alone.</summary>
+    private static async Task RequirePrivateListenerAsync(NpgsqlConnection connection, CancellationToken cancel)
+    {
+        await using var command = new NpgsqlCommand("SHOW listen_addresses", connection);
+        if (await command.ExecuteScalarAsync(cancel).ConfigureAwait(false) is string addresses
+            && addresses.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Any(OptionsCheck.IsPublic))
+            throw new StoreException($"{nameof(RepositoryOptions.Postgres)}: its server listens on every address, or on a public one. Name the private ones in its setting listen_addresses.");
     }
 
     /// <summary>Who holds the service's password holds no more than the service: it cannot change tables, empty them, or become who can.</summary>
     private static async Task RequireServiceRoleAsync(NpgsqlConnection connection, CancellationToken cancel)
     {
-        // Of the role that has signed in, whatever it has been set to since; what it is a member of it can become.
+        // Of the role that has signed in, whatever it has been set to since; what it is a member of it can become, so it is a member of nothing.
         await using var command = new NpgsqlCommand("""
-            SELECT 'is a superuser or a member of one' FROM pg_roles WHERE rolsuper AND pg_has_role(session_user, oid, 'MEMBER') HAVING count(*) > 0
-            UNION ALL SELECT 'may make roles or databases, replicate, or pass row security' FROM pg_roles
-                WHERE rolname = session_user AND (rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls) HAVING count(*) > 0
-            UNION ALL SELECT 'is a member of ' || string_agg(rolname, ', ') FROM pg_roles
-                WHERE rolname IN ('pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program') AND pg_has_role(session_user, oid, 'MEMBER') HAVING count(*) > 0
-            UNION ALL SELECT 'owns the database or the schema, or is a member of who does' FROM pg_database d, pg_namespace n
-                WHERE d.datname = current_database() AND n.nspname = 'public' AND (pg_has_role(session_user, d.datdba, 'MEMBER') OR pg_has_role(session_user, n.nspowner, 'MEMBER')) HAVING count(*) > 0
+            WITH own AS (SELECT * FROM pg_roles WHERE rolname = session_user)
+            SELECT 'is a superuser' FROM own WHERE rolsuper
+            UNION ALL SELECT 'may make roles or databases, replicate, or pass row security' FROM own WHERE rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
+            UNION ALL SELECT 'is a member of ' || string_agg(g.rolname, ', ') FROM pg_auth_members m JOIN own ON own.oid = m.member JOIN pg_roles g ON g.oid = m.roleid HAVING count(*) > 0
+            UNION ALL SELECT 'owns the database or the schema' FROM own, pg_database d, pg_namespace n
+                WHERE d.datname = current_database() AND n.nspname = 'public' AND own.oid IN (d.datdba, n.nspowner)
             UNION ALL SELECT 'may make schemas or temporary tables' WHERE has_database_privilege(session_user, current_database(), 'CREATE, TEMPORARY')
             UNION ALL SELECT 'may make tables' WHERE has_schema_privilege(session_user, 'public', 'CREATE')
-            UNION ALL SELECT 'owns or may truncate, refer to or put triggers on ' || string_agg(c.relname, ', ') FROM pg_class c
-                WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-                AND (pg_has_role(session_user, c.relowner, 'MEMBER') OR has_table_privilege(session_user, c.oid, 'TRUNCATE, REFERENCES, TRIGGER')) HAVING count(*) > 0
+            UNION ALL SELECT 'owns or may truncate, refer to, put triggers on or rewrite ' || string_agg(c.relname, ', ') FROM own, pg_class c
+                WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+                AND (c.relowner = own.oid OR has_table_privilege(session_user, c.oid, 'TRUNCATE, REFERENCES, TRIGGER') OR (c.relname <> 'compartment' AND has_any_column_privilege(session_user, c.oid, 'UPDATE'))) HAVING count(*) > 0
             LIMIT 1
             """, connection);
         if (await command.ExecuteScalarAsync(cancel).ConfigureAwait(false) is string tooMuch)
             throw new StoreException($"{nameof(RepositoryOptions.Postgres)}: its role {tooMuch}. Give the service a role of its own that has no more than \"KantaGateway.Repository {MigrateStore.Name}\" gives it.");
+    }
+
+    /// <summary>What time it is there.</summary>
+    public async Task<DateTimeOffset> ReadClockAsync(CancellationToken cancel)
+    {
+        await using var command = _database.CreateCommand("SELECT clock_timestamp()");
+        return (DateTime)(await command.ExecuteScalarAsync(cancel).ConfigureAwait(false))!;
     }
 
     public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) => Guard<StoredIndex?>(async () =>
@@ -331,7 +359,7 @@ sealed class PostgresStore : ICompartmentStore
             command.Parameters.Add(Bytes(compartment.ToArray()));
             await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
         }
-        await transaction.CommitAsync(cancel).ConfigureAwait(false);
+        await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
         return true;
     }).ConfigureAwait(false);
 
@@ -341,7 +369,7 @@ sealed class PostgresStore : ICompartmentStore
     {
         _queue.Writer.TryComplete();
         await _lanes.ConfigureAwait(false);
-        await _database.DisposeAsync().ConfigureAwait(false);
+        await _servers.DisposeAsync().ConfigureAwait(false);
     }
 
     private ValueTask<bool> AppendTogetherAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel) => Guard(async () =>
@@ -380,22 +408,38 @@ sealed class PostgresStore : ICompartmentStore
             // nothing of the commit, so nothing is done over.
             catch (PostgresException e) when (group.Count > 1 && e.InvariantSeverity == "ERROR")
             {
-                foreach (var pending in group)
-                    try
-                    {
-                        await CommitAsync([pending]).ConfigureAwait(false);
-                    }
-                    catch (Exception own)
-                    {
-                        pending.Done.TrySetException(Failed(own));
-                    }
+                await CommitSinglyAsync(group).ConfigureAwait(false);
             }
             catch (Exception e)
             {
-                foreach (var pending in group)
-                    pending.Done.TrySetException(Failed(e));
+                Fail(group, e);
             }
         }
+    }
+
+    private async Task CommitSinglyAsync(List<Pending> group)
+    {
+        foreach (var pending in group)
+            try
+            {
+                await CommitAsync([pending]).ConfigureAwait(false);
+            }
+            catch (PostgresException e) when (e.InvariantSeverity == "ERROR")
+            {
+                Fail([pending], e);
+            }
+            catch (Exception e)
+            {
+                // The server is gone, and the others would each wait for it as long as this one did.
+                Fail(group, e);
+                return;
+            }
+    }
+
+    private static void Fail(IEnumerable<Pending> group, Exception e)
+    {
+        foreach (var pending in group)
+            pending.Done.TrySetException(Failed(e));
     }
 
     /// <summary>Commits appends together and tells each what became of it.</summary>

@@ -56,11 +56,11 @@ static class StoreSchema
     /// <exception cref="StoreException">The database is of a newer version, or failed; it is as it was.</exception>
     public static async Task<IReadOnlyList<string>> MigrateAsync(string owner, string service, CancellationToken cancel)
     {
-        var given = new NpgsqlConnectionStringBuilder(owner) { ApplicationName = "kanta-migration", SearchPath = "public", Pooling = false, GssEncryptionMode = GssEncryptionMode.Disable };
+        var given = new NpgsqlConnectionStringBuilder(owner) { ApplicationName = "kanta-migration", SearchPath = "public", Pooling = false, GssEncryptionMode = GssEncryptionMode.Disable, TargetSessionAttributes = null };
         try
         {
-            await using var source = new NpgsqlDataSourceBuilder(given.ToString()).Build();
-            await using var connection = await source.OpenConnectionAsync(cancel).ConfigureAwait(false);
+            await using var servers = new NpgsqlDataSourceBuilder(given.ToString()).BuildMultiHost();
+            await using var connection = await PostgresStore.Primary(servers).OpenConnectionAsync(cancel).ConfigureAwait(false);
             // Held by this connection, so that it is gone with it: whoever comes at the same time waits here and finds everything done.
             await using (var wait = new NpgsqlCommand($"SELECT pg_advisory_lock({Lock})", connection) { CommandTimeout = 0 })
                 await wait.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
@@ -74,7 +74,7 @@ static class StoreSchema
                 GRANT CONNECT ON DATABASE {database} TO {role};
                 REVOKE ALL ON SCHEMA public FROM PUBLIC;
                 GRANT USAGE ON SCHEMA public TO {role};
-                REVOKE ALL ON compartment, entry, body, content, part, copying, {Journal} FROM PUBLIC, {role};
+                REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {role};
                 GRANT SELECT, INSERT, UPDATE ON compartment TO {role};
                 GRANT SELECT, INSERT, DELETE ON entry, body, content, part TO {role};
                 GRANT SELECT, INSERT, DELETE ON copying TO {role};

@@ -1,4 +1,6 @@
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository;
+using KantaGateway.Simulators;
 
 namespace KantaGateway.Tests.Repository;
 
@@ -28,6 +30,8 @@ public sealed class RepositoryOptionsTests
     public void A_database_is_near_or_verified_and_has_no_default_password(string connection, string? password, string? wrong)
     {
         var file = Path.GetTempFileName();
+        using var authority = DevelopmentAuthority.Create();
+        File.WriteAllText(file, authority.CertificatePem);
         try
         {
             connection = connection.Replace("{root}", $"Root Certificate={file}");
@@ -43,6 +47,31 @@ public sealed class RepositoryOptionsTests
                 Assert.Contains(wrong, Assert.IsType<InvalidOperationException>(thrown).Message);
                 Assert.DoesNotContain(Strong, thrown.ToString());
             }
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Theory]
+    [InlineData("{\"Postgres\": \"Host=/run/postgresql;Username=kanta;Pwd={secret}\"}", UnixFileMode.OtherRead, false)]
+    [InlineData("{\"PostgresOwner\": \"Host=/run/postgresql;Username=kanta;Password={secret}\"}", UnixFileMode.OtherRead, false)]
+    [InlineData("{\"Postgres\": \"Host=/run/postgresql;Username=kanta;Password={secret}\"}", UnixFileMode.GroupRead, true)]
+    [InlineData("{\"Postgres\": \"Host=/run/postgresql;Username=kanta\", \"OAuthPasswordFile\": \"elsewhere\"}", UnixFileMode.OtherRead, true)]
+    public void A_configuration_file_with_a_password_is_read_by_nobody_else(string json, UnixFileMode others, bool holds)
+    {
+        // There the folder's own access list decides.
+        if (OperatingSystem.IsWindows())
+            return;
+        var file = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(file, json.Replace("{secret}", Strong, StringComparison.Ordinal));
+            File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite | others);
+            var thrown = Record.Exception(() => OptionsCheck.RequirePrivateConfiguration(file, ("Postgres", RepositoryOptions.HasPassword), ("PostgresOwner", RepositoryOptions.HasPassword)));
+            Assert.Equal(holds, thrown is null);
+            Assert.DoesNotContain(Strong, thrown?.ToString() ?? "");
         }
         finally
         {

@@ -2,7 +2,6 @@ using KantaGateway.Fhir.Transport;
 using KantaGateway.Tests.Repository;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
@@ -12,7 +11,7 @@ namespace KantaGateway.Tests.Fhir.Transport;
 public sealed class PeerClocksTests
 {
     private readonly FakeTimeProvider _time = new(new(2026, 11, 29, 12, 0, 0, TimeSpan.Zero));
-    private readonly Lifetime _lifetime = new();
+    private bool _isStopped;
 
     [Theory]
     [InlineData(0, true)]
@@ -57,8 +56,24 @@ public sealed class PeerClocksTests
             await Task.Yield();
         }
         await clocks.ExecuteTask;
-        Assert.Equal(3, asked);
-        Assert.Equal(stops, _lifetime.IsStopped);
+        // Each comparison reads twice; off is who is so three times.
+        Assert.Equal(stops ? 2 + 3 * 2 : 2 + 2, asked);
+        Assert.Equal(stops, _isStopped);
+    }
+
+    [Fact]
+    public async Task A_clock_that_is_being_set_stops_nobody()
+    {
+        var asked = 0;
+        using var clocks = Clocks(new PeerClock("Keys", _ => ++asked < 2 ? throw new HttpRequestException() : Task.FromResult(_time.GetUtcNow().AddSeconds(asked < 6 ? 3 : 0))));
+        await clocks.StartAsync(CancellationToken.None);
+        while (!clocks.ExecuteTask!.IsCompleted)
+        {
+            _time.Advance(TimeSpan.FromSeconds(5));
+            await Task.Yield();
+        }
+        await clocks.ExecuteTask;
+        Assert.False(_isStopped);
     }
 
     [Fact]
@@ -82,15 +97,19 @@ public sealed class PeerClocksTests
         Assert.StartsWith("Repository options: Postgres: its clock goes ", refusal.Message);
     }
 
-    private PeerClocks Clocks(params PeerClock[] peers) => new("Gateway", peers, _time, _lifetime, NullLogger<PeerClocks>.Instance);
+    [Theory]
+    [InlineData("*", true)]
+    [InlineData("0.0.0.0", true)]
+    [InlineData("::", true)]
+    [InlineData("192.0.2.7", true)]
+    [InlineData("2001:db8::7", true)]
+    [InlineData("localhost", false)]
+    [InlineData("127.0.0.1", false)]
+    [InlineData("::1", false)]
+    [InlineData("10.20.0.7", false)]
+    [InlineData("172.31.0.7", false)]
+    [InlineData("fd00::7", false)]
+    public void A_listener_is_public_where_anybody_might_reach_it(string listener, bool isPublic) => Assert.Equal(isPublic, OptionsCheck.IsPublic(listener));
 
-    private sealed class Lifetime : IHostApplicationLifetime
-    {
-        public bool IsStopped { get; private set; }
-        public CancellationToken ApplicationStarted => default;
-        public CancellationToken ApplicationStopping => default;
-        public CancellationToken ApplicationStopped => default;
-
-        public void StopApplication() => IsStopped = true;
-    }
+    private PeerClocks Clocks(params PeerClock[] peers) => new("Gateway", peers, _time, () => _isStopped = true, NullLogger<PeerClocks>.Instance);
 }

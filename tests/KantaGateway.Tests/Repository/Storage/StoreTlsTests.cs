@@ -25,12 +25,7 @@ public sealed class StoreTlsTests : IAsyncLifetime
         var (authority, another) = (NewAuthority("Authority"), NewAuthority("Another authority"));
         await File.WriteAllTextAsync(Root, authority.ExportCertificatePem());
         await File.WriteAllTextAsync(_folder.File("another.pem"), another.ExportCertificatePem());
-        int port;
-        using (var free = new TcpListener(IPAddress.Loopback, 0))
-        {
-            free.Start();
-            port = ((IPEndPoint)free.LocalEndpoint).Port;
-        }
+        var port = FreePort();
         _server = await LocalPostgres.StartAsync(folder =>
         {
             using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
@@ -68,6 +63,23 @@ public sealed class StoreTlsTests : IAsyncLifetime
         Assert.IsType<AuthenticationException>(misnamed.InnerException!.InnerException);
         var unknown = await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync(new NpgsqlConnectionStringBuilder(_service) { RootCertificate = _folder.File("another.pem") }.ToString(), default));
         Assert.IsType<AuthenticationException>(unknown.InnerException!.InnerException);
+    }
+
+    [Fact]
+    public async Task A_server_that_listens_on_every_address_is_not_used()
+    {
+        var port = FreePort();
+        using var server = await LocalPostgres.StartAsync(null, "fsync=off", "listen_addresses=0.0.0.0", string.Create(CultureInfo.InvariantCulture, $"port={port}"));
+        var connection = new NpgsqlConnectionStringBuilder(server.Superuser) { Port = port };
+        var database = await (await PostgresServer.NewDatabaseAsync(connection.ToString())).MigratedAsync();
+        Assert.Contains("listen_addresses", (await Assert.ThrowsAsync<StoreException>(() => PostgresStore.OpenAsync(database.Service, default))).Message);
+    }
+
+    private static int FreePort()
+    {
+        using var free = new TcpListener(IPAddress.Loopback, 0);
+        free.Start();
+        return ((IPEndPoint)free.LocalEndpoint).Port;
     }
 
     private static X509Certificate2 NewAuthority(string name)
