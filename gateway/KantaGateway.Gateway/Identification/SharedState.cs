@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using System.Net.Security;
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using KantaGateway.Fhir.Transport;
 using StackExchange.Redis;
@@ -148,7 +150,9 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
 }
 
 /// <summary>Remembers in Redis: for any number of gateways.</summary>
-internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) : ISharedState
+/// <param name="connection">To whichever is the master.</param>
+/// <param name="store">Its <c>run_id</c> when it was asked last; empty: it was not.</param>
+internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, string store = "") : ISharedState
 {
     // Braces: one slot of a cluster for all of them, that one script may look at two.
     private const string Prefix = "kanta:{identification}:";
@@ -157,26 +161,29 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
     /// <summary>The clock of Redis may differ from that of a gateway.</summary>
     private static readonly TimeSpan Difference = PeerClocks.Most;
 
-    // A store that was emptied has nothing written there; one that was started again, or took the place of another, is another process. Either has forgotten something.
+    private volatile string _store = store;
+
+    // A store that was emptied has nothing written there; one that was started again, or took the place of another, is another process than wrote there, or than this gateway asked last. Either has
+    // forgotten something, or never heard of it.
     private const string Notice = """
         local time = redis.call('TIME')
         local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-        local function since(key)
-            local store = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-            if redis.call('HGET', key, 'store') ~= store then redis.call('HSET', key, 'store', store, 'since', now) end
+        local store = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+        local function since(key, seen)
+            if redis.call('HGET', key, 'store') ~= store or (seen ~= '' and seen ~= store) then redis.call('HSET', key, 'store', store, 'since', now) end
             return tonumber(redis.call('HGET', key, 'since'))
         end
 
         """;
 
     private const string Add = Notice + """
-        if since(KEYS[2]) > tonumber(ARGV[2]) then return -1 end
-        if redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[1]) then return 1 end
-        return 0
+        if since(KEYS[2], ARGV[3]) > tonumber(ARGV[2]) then return {-1, store} end
+        if redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[1]) then return {1, store} end
+        return {0, store}
         """;
 
     private const string Clock = Notice + """
-        since(KEYS[1])
+        since(KEYS[1], '')
         return now
         """;
 
@@ -185,13 +192,17 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
 
     /// <summary>Connects when first asked. A server that is away then or later is waited for in the background; requests meanwhile are refused.</summary>
     /// <param name="connection">Connection string of StackExchange.Redis.</param>
-    /// <param name="authorityFile">PEM file with the one authority of its TLS certificate; null: those of the system.</param>
+    /// <param name="authorityFile">PEM file with the authorities of its TLS certificate, and then no others count; null: those of the system.</param>
     public static Lazy<Task<IConnectionMultiplexer>> Connect(string connection, string? authorityFile = null)
     {
         var options = ConfigurationOptions.Parse(connection);
         options.AbortOnConnectFail = false;
         if (authorityFile is not null)
-            options.TrustIssuer(authorityFile);
+        {
+            var authorities = new X509Certificate2Collection();
+            authorities.ImportFromPemFile(authorityFile);
+            options.CertificateValidation += (_, certificate, _, errors) => certificate is X509Certificate2 its && (errors & ~SslPolicyErrors.RemoteCertificateChainErrors) == 0 && IsOf(authorities, its);
+        }
         return new(async () => await ConnectionMultiplexer.ConnectAsync(options).ConfigureAwait(false));
     }
 
@@ -200,10 +211,19 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection) 
     public async Task<DateTimeOffset> ReadClockAsync() =>
         DateTimeOffset.FromUnixTimeMilliseconds(await TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Clock, [Since]).ConfigureAwait(false)).ConfigureAwait(false));
 
+    private static bool IsOf(X509Certificate2Collection authorities, X509Certificate2 certificate)
+    {
+        using var chain = new X509Chain { ChainPolicy = { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck } };
+        chain.ChainPolicy.CustomTrustStore.AddRange(authorities);
+        return chain.Build(certificate);
+    }
+
     public async ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from = null)
     {
         var knownFrom = from is { } earliest ? (earliest - Difference).ToUnixTimeMilliseconds() : long.MaxValue;
-        var added = await TryAsync(async redis => (int)await redis.ScriptEvaluateAsync(Add, [Prefix + key, Since], [(long)life.TotalMilliseconds, knownFrom]).ConfigureAwait(false)).ConfigureAwait(false);
+        var answer = await TryAsync(async redis => (RedisResult[])(await redis.ScriptEvaluateAsync(Add, [Prefix + key, Since], [(long)life.TotalMilliseconds, knownFrom, _store]).ConfigureAwait(false))!).ConfigureAwait(false);
+        _store = (string)answer[1]!;
+        var added = (int)answer[0];
         return added >= 0 ? added == 1 : throw new SharedStateException("The shared store has been emptied or started meanwhile; what was used before is not known.");
     }
 

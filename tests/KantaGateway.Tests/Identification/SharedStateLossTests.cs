@@ -64,6 +64,18 @@ public sealed class SharedStateLossTests(IdentificationWorld world)
         await Assert.ThrowsAsync<SharedStateException>(async () => await state.AddAsync("a", TimeSpan.FromMinutes(5), before));
     }
 
+    [Fact]
+    public async Task A_master_that_comes_back_after_another_was_asked_does_not_know_what_that_one_has_taken()
+    {
+        await using var redis = await TestRedis.StartAsync();
+        var before = DateTimeOffset.UtcNow.AddMinutes(-1);
+        var stayed = new RedisState(RedisState.Connect(redis.Connection));
+        Assert.True(await stayed.AddAsync("a", TimeSpan.FromMinutes(5), before));
+        var returned = new RedisState(RedisState.Connect(redis.Connection), "run_id of another");
+        await Assert.ThrowsAsync<SharedStateException>(async () => await returned.AddAsync("b", TimeSpan.FromMinutes(5), before));
+        Assert.True(await returned.AddAsync("b", TimeSpan.FromMinutes(5), DateTimeOffset.UtcNow.AddMinutes(1)));
+    }
+
     /// <summary>The rights that the README asks for.</summary>
     private const string User = "resetchannels &kanta:* ~kanta:* -@all +ping +echo +info +time +get +set +setex +psetex +del +unlink +incr +pexpire +eval +evalsha +script|load +hget +hset +hdel +hvals +zadd +zrem +zscore +zrange +zrangebyscore "
         + "+publish +subscribe +unsubscribe +client|setname +client|id";
