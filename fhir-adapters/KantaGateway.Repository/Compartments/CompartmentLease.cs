@@ -16,9 +16,9 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
 
     public bool Exists => _opened is not null;
 
-    /// <summary>With it one may tell how far the compartment is.</summary>
+    /// <inheritdoc cref="OpenedCompartment.ToldOf"/>
     /// <exception cref="InvalidOperationException">The compartment does not exist.</exception>
-    public string Witness => (_opened ?? throw new InvalidOperationException("No such compartment.")).Witness;
+    public ToldHead ToldOf(CompartmentHead head) => (_opened ?? throw new InvalidOperationException("No such compartment.")).ToldOf(head);
 
     /// <summary>The newest view that is loaded; may be older than the database, see <see cref="RefreshAsync"/>.</summary>
     public CompartmentView View { get; private set; } = opened?.View ?? CompartmentView.Empty(compartment);

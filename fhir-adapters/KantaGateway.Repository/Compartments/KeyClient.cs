@@ -43,21 +43,22 @@ sealed class KeyClient(HttpClient http) : IDisposable
         return fields is not { } opened ? null : opened is { Key: { Length: 32 } key, Witness: { } witness } ? new(key, HeadOf(opened.Sequence, opened.Digest), witness) : throw Refused();
     }
 
-    /// <summary>Tells how far compartments are; it is kept when this returns. What the key service leaves out, for it was told too late, is told anew by who opens the compartment next.</summary>
-    public async Task TellAsync(IReadOnlyList<ToldHead> told, CancellationToken cancel)
+    /// <summary>Tells how far compartments are; it is kept when this returns.</summary>
+    /// <param name="told">Each with a witness.</param>
+    /// <returns>False: some were left out, for they were told too late.</returns>
+    public async Task<bool> TellAsync(IReadOnlyList<ToldHead> told, CancellationToken cancel)
     {
-        using var answer = await SendAsync(() => new HttpRequestMessage(HttpMethod.Post, "/v1/heads")
+        using var answer = await SendAsync(new(HttpMethod.Post, "/v1/heads")
         {
-            Content = JsonContent.Create(new([.. told.Select(one => new TellItem(one.Compartment.Encode(), one.Head.Sequence, BytesOf(one.Head.Digest), one.Witness))]), KeyJson.Default.TellRequest),
+            Content = JsonContent.Create(new([.. told.Select(one => new TellItem(one.Compartment.Encode(), one.Head.Sequence, BytesOf(one.Head.Digest), one.Witness!))]), KeyJson.Default.TellRequest),
         }, cancel).ConfigureAwait(false);
-        if (!answer.IsSuccessStatusCode && answer.StatusCode != HttpStatusCode.Forbidden)
-            throw Refused();
+        return answer.IsSuccessStatusCode || (answer.StatusCode == HttpStatusCode.Forbidden ? false : throw Refused());
     }
 
     /// <summary>How far compartments are, as far as the key service was told.</summary>
     public async Task<KnownHeads> KnownAsync(IReadOnlyList<Pseudonym> compartments, CancellationToken cancel)
     {
-        var answer = await AskAsync(() => new HttpRequestMessage(HttpMethod.Post, "/v1/heads/known")
+        var answer = await AskAsync(new(HttpMethod.Post, "/v1/heads/known")
         {
             Content = JsonContent.Create(new([.. compartments.Select(static compartment => compartment.Encode())]), KeyJson.Default.KnownRequest),
         }, KeyJson.Default.KnownAnswer, cancel).ConfigureAwait(false);
@@ -66,12 +67,12 @@ sealed class KeyClient(HttpClient http) : IDisposable
     }
 
     /// <summary>Which versions of the wrapping key serve.</summary>
-    public Task<ServingVersions> VersionsAsync(CancellationToken cancel) => AskAsync(() => new HttpRequestMessage(HttpMethod.Get, "/v1/keys/versions"), KeyJson.Default.ServingVersions, cancel);
+    public Task<ServingVersions> VersionsAsync(CancellationToken cancel) => AskAsync(new(HttpMethod.Get, "/v1/keys/versions"), KeyJson.Default.ServingVersions, cancel);
 
     /// <summary>The same data keys, wrapped with the current wrapping key; null in the place of one that does not open, empty of one that is destroyed. Nothing of them comes into the clear here.</summary>
     public async Task<byte[]?[]> RewrapAsync(IReadOnlyList<StoredKey> stored, CancellationToken cancel)
     {
-        var answer = await AskAsync(() => new HttpRequestMessage(HttpMethod.Post, "/v1/keys/rewrap")
+        var answer = await AskAsync(new(HttpMethod.Post, "/v1/keys/rewrap")
         {
             Content = JsonContent.Create(new([.. stored.Select(key => new RewrapItem(key.Compartment.Encode(), key.Wrapped))]), KeyJson.Default.RewrapRequest),
         }, KeyJson.Default.RewrapAnswer, cancel).ConfigureAwait(false);
@@ -80,9 +81,9 @@ sealed class KeyClient(HttpClient http) : IDisposable
 
     public void Dispose() => http.Dispose();
 
-    private async Task<T> AskAsync<T>(Func<HttpRequestMessage> make, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel) where T : class
+    private async Task<T> AskAsync<T>(HttpRequestMessage message, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel) where T : class
     {
-        using var response = await SendAsync(make, cancel).ConfigureAwait(false);
+        using var response = await SendAsync(message, cancel).ConfigureAwait(false);
         try
         {
             return response.IsSuccessStatusCode && await response.Content.ReadFromJsonAsync(type, cancel).ConfigureAwait(false) is { } answer ? answer : throw Refused();
@@ -93,10 +94,11 @@ sealed class KeyClient(HttpClient http) : IDisposable
         }
     }
 
+    /// <param name="message">Disposed.</param>
     /// <returns>The whole answer.</returns>
-    private async Task<HttpResponseMessage> SendAsync(Func<HttpRequestMessage> make, CancellationToken cancel)
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage message, CancellationToken cancel)
     {
-        using var request = make();
+        using var request = message;
         try
         {
             return await http.SendAsync(request, cancel).ConfigureAwait(false);
@@ -220,7 +222,9 @@ sealed class RecordKnownException : Exception;
 sealed record GivenKey(byte[] Key, CompartmentHead Known, string Witness);
 
 /// <summary>What is to be told of a compartment.</summary>
-readonly record struct ToldHead(Pseudonym Compartment, CompartmentHead Head, string Witness);
+/// <param name="Witness">Null: none that the key service takes. Who has another grant checked gets another.</param>
+/// <param name="Opened">Whose past it is the end of; null: of a record that has just been begun.</param>
+readonly record struct ToldHead(Pseudonym Compartment, CompartmentHead Head, string? Witness, OpenedCompartment? Opened);
 
 /// <summary>What the key service knows of compartments.</summary>
 /// <param name="Heads">In the order asked for; null where nobody has told. With each its place among all, from 0.</param>

@@ -29,6 +29,7 @@ sealed class OpenedCompartment
 
     private readonly byte[] _key;
     private readonly Action<long> _sizeChanged;
+    private readonly Action<ToldHead> _tell;
     private readonly SemaphoreSlim _refreshing = new(1, 1);
     private readonly Lock _gate = new();
     private int _leases;
@@ -36,7 +37,7 @@ sealed class OpenedCompartment
     private readonly RowTable _rows;
     private volatile CompartmentView _view;
     private volatile bool _hasEntries;
-    private volatile string _witness;
+    private volatile GivenKey _given;
     private long _checkedTicks;
     private int _renewing;
 
@@ -45,10 +46,11 @@ sealed class OpenedCompartment
     /// <param name="identifiers">Reads the logical ids that a grant names.</param>
     /// <param name="rules">By which practices everything that they record is protected.</param>
     /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
-    public OpenedCompartment(Pseudonym compartment, GivenKey given, DateTimeOffset grantChecked, IdentifierCipher identifiers, ProtectionRules rules, Action<long> sizeChanged)
+    /// <param name="tell">Takes what the key service is to be told of how far it is.</param>
+    public OpenedCompartment(Pseudonym compartment, GivenKey given, DateTimeOffset grantChecked, IdentifierCipher identifiers, ProtectionRules rules, Action<long> sizeChanged, Action<ToldHead> tell)
     {
-        (_key, _witness) = (given.Key, given.Witness);
-        _sizeChanged = sizeChanged;
+        (_key, _given) = (given.Key, given);
+        (_sizeChanged, _tell) = (sizeChanged, tell);
         _checkedTicks = grantChecked.UtcTicks;
         _rows = new(compartment, identifiers, Grow, rules);
         _view = CompartmentView.Of(compartment, _rows);
@@ -63,11 +65,37 @@ sealed class OpenedCompartment
     /// <summary>The newest view loaded so far.</summary>
     public CompartmentView View => _view;
 
-    /// <summary>With it one may tell how far it is; of the last check.</summary>
-    public string Witness => _witness;
+    /// <summary>How far it was known to be when its past was last held against that.</summary>
+    public CompartmentHead Known => _given.Known;
 
-    /// <summary>Where the newest view ends.</summary>
-    public CompartmentHead Head => _view is var view ? CompartmentHead.Of(view.Compartment, view.Head, view.TagOf(view.Head)) : default;
+    /// <summary>The key service knows of a head of its past.</summary>
+    public void KnownNow(CompartmentHead head) => _given = _given with { Known = head };
+
+    /// <summary>What is told when it is so far.</summary>
+    public ToldHead ToldOf(CompartmentHead head) => new(_view.Compartment, head, _given.Witness, this);
+
+    /// <summary>Has it told where the newest view ends, unless that is known.</summary>
+    public void Tell()
+    {
+        var view = _view;
+        if (view.Head > Known.Sequence)
+            _tell(ToldOf(CompartmentHead.Of(view.Compartment, view.Head, view.TagOf(view.Head))));
+    }
+
+    /// <summary>As <see cref="Continues"/>, without a lease; null: it is closed, or not so far yet.</summary>
+    public bool? Has(CompartmentHead known)
+    {
+        if (!TryLease())
+            return null;
+        try
+        {
+            return known.Sequence > _view.Head ? null : Continues(known);
+        }
+        finally
+        {
+            Release();
+        }
+    }
 
     /// <summary>Whether it has the row that was once its last, and with it all before that.</summary>
     public bool Continues(CompartmentHead known) => known.Sequence == 0
@@ -137,8 +165,9 @@ sealed class OpenedCompartment
                 await RefreshAsync(store, cancel).ConfigureAwait(false);
             if (!Continues(given.Known))
                 throw new TamperedException("A compartment is not as far, or not the same, as it once was.");
-            _witness = given.Witness;
+            _given = given;
             Volatile.Write(ref _checkedTicks, now.UtcTicks);
+            Tell();
             return true;
         }
         finally
@@ -195,7 +224,10 @@ sealed class OpenedCompartment
         {
             var view = _view;
             var after = depth == IndexDepth.Entries && !_rows.HasEntries ? 0 : view.Head;
-            return Extend(await store.ReadIndexAsync(view.Compartment, after, cancel).ConfigureAwait(false), after, depth);
+            view = Extend(await store.ReadIndexAsync(view.Compartment, after, cancel).ConfigureAwait(false), after, depth);
+            // Others have written, and not told it perhaps.
+            Tell();
+            return view;
         }
         catch (Exception e) when (e is TamperedException or FaultException)
         {

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Protection;
 using KantaGateway.Repository.Storage;
@@ -107,10 +108,12 @@ sealed class OpenedCompartments : IDisposable
         {
             if (TryLease(compartment) is { } meanwhile)
                 return meanwhile;
+            // Before the store is read: what is committed after that need not be there yet.
+            var untold = _heads.Of(compartment);
             if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { } stored)
             {
                 // Nor is it the store's to say that there never was one.
-                if (_heads.Of(compartment).Sequence == 0 && (await _keys.KnownAsync([compartment], cancel).ConfigureAwait(false)).Heads[0] is null)
+                if (untold.Sequence == 0 && (await _keys.KnownAsync([compartment], cancel).ConfigureAwait(false)).Heads[0] is null)
                     return null;
                 // Begun a moment ago, perhaps.
                 stored = await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) ?? throw new TamperedException("A compartment is not in the store any more.");
@@ -124,7 +127,7 @@ sealed class OpenedCompartments : IDisposable
                 return null;
             }
             // Others have gone on since it was read, perhaps.
-            return Add(compartment, given, given.Known.Sequence <= stored.Head ? stored : await ReadAgainAsync(compartment, given, cancel).ConfigureAwait(false), depth);
+            return Add(compartment, given, untold, given.Known.Sequence <= stored.Head ? stored : await ReadAgainAsync(compartment, given, cancel).ConfigureAwait(false), depth);
         }
         finally
         {
@@ -160,10 +163,11 @@ sealed class OpenedCompartments : IDisposable
             return;
         try
         {
+            var untold = _heads.Of(compartment);
             if (TryLease(compartment) is { } meanwhile)
                 meanwhile.Release();
             else if (await _store.ReadIndexAsync(compartment, 0, CancellationToken.None).ConfigureAwait(false) is { IsErased: false } stored)
-                Add(compartment, given with { Key = given.Key.AsSpan().ToArray() }, stored, IndexDepth.Headers).Release();
+                Add(compartment, given with { Key = given.Key.AsSpan().ToArray() }, untold, stored, IndexDepth.Headers).Release();
         }
         catch (Exception e) when (e is StoreException or TamperedException)
         {
@@ -204,13 +208,14 @@ sealed class OpenedCompartments : IDisposable
             Close(compartment, opened);
     }
 
-    private OpenedCompartment Add(Pseudonym compartment, GivenKey given, StoredIndex stored, IndexDepth depth)
+    /// <param name="untold">How far it was by what was to be told here before it was read.</param>
+    private OpenedCompartment Add(Pseudonym compartment, GivenKey given, CompartmentHead untold, StoredIndex stored, IndexDepth depth)
     {
-        var opened = new OpenedCompartment(compartment, given, _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change));
+        var opened = new OpenedCompartment(compartment, given, _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change), _heads.Add);
         try
         {
             opened.Load(stored, depth);
-            if (!opened.Continues(given.Known) || !opened.Continues(_heads.Of(compartment)))
+            if (!opened.Continues(given.Known) || !opened.Continues(untold))
                 throw new TamperedException("A compartment is not as far, or not the same, as it once was.");
         }
         catch
@@ -219,8 +224,7 @@ sealed class OpenedCompartments : IDisposable
             throw;
         }
         opened.TryLease();
-        if (given.Known.Sequence < opened.View.Head)
-            _heads.Add(new(compartment, opened.Head, opened.Witness));
+        opened.Tell();
         MakeRoom();
         // Nobody else opens this compartment now, and there is no other: see OpenAsync.
         _opened[compartment] = opened;

@@ -124,7 +124,7 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
     {
         if (Rows.Count == 0)
             return default;
-        compartments.Committed(new(View.Compartment, NewHead, _newKey?.Witness ?? lease.Witness));
+        compartments.Committed(_newKey is null ? lease.ToldOf(NewHead) : new(View.Compartment, NewHead, _newKey.Witness, null));
         return _newKey is not null ? compartments.KeepAsync(View.Compartment, _newKey) : lease.CommittedAsync(View, [.. Rows.Select(r => (r.Row!, r.Tag))]);
     }
 

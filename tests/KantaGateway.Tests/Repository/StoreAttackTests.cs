@@ -320,6 +320,34 @@ public abstract class StoreAttackTests : IAsyncLifetime
         IsAlarmWithoutData(await (Anew() with { Node = 1 }).GetAsync("Observation/" + id), id);
     }
 
+    /// <summary>By writing to it: it has more rows then than the key service was told of.</summary>
+    [Fact]
+    public async Task Who_has_an_older_head_open_does_not_make_another_past_the_known_one()
+    {
+        await StoreRecordAsync(_clinic);
+        await _world.StartRepositoryAsync();
+        var elsewhere = Anew() with { Node = 1 };
+        (await elsewhere.SearchAsync("Observation")).Is(HttpStatusCode.OK);
+        var id = await StoreSecondAsync(_clinic);
+        await KnownAsync(6);
+        await _administrator.CutAsync(_clinic.Grant.Compartment, 4);
+        var written = Enumerable.Range(0, 3).Select(_ => ("POST", "Observation", (System.Text.Json.Nodes.JsonObject?)Some.Observation(_clinic.PatientId), (string?)null));
+        (await elsewhere.TransactAsync(Some.Transaction([.. written]))).Is(HttpStatusCode.OK);
+
+        using var keys = new KeyClient(InternalEndpoint.Parse(_world.Options.Keys));
+        long? known = 6;
+        while (known == 6 && !_log.GetSnapshot().Any(record => record.Level == LogLevel.Critical))
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(10));
+            known = (await keys.KnownAsync([_clinic.Grant.Compartment], default)).Heads[0]?.Head.Sequence;
+        }
+        Assert.Equal(6, known);
+        // Nor does it go on with it.
+        IsAlarmWithoutData(await (Anew() with { Node = 1 }).SearchAsync("Observation"), id);
+        CloseAll();
+        IsAlarmWithoutData(await Anew().SearchAsync("Observation"), id);
+    }
+
     /// <summary>Waits until the key service knows of so many rows.</summary>
     private async Task KnownAsync(long sequence)
     {

@@ -1,6 +1,9 @@
+using System.Collections.Concurrent;
 using System.Net;
+using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text.Json;
+using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Protection;
@@ -22,23 +25,42 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     private KeyClient? _client;
     private UntoldHeads? _heads;
 
-    /// <summary>The key service's side of the contract: gives the one key to whoever asks, and counts.</summary>
+    /// <summary>The key service's side of the contract: gives the one key to whoever asks, counts, and keeps what it is told.</summary>
     private sealed class KeyServiceDouble : HttpMessageHandler
     {
         public byte[] Key { get; } = RandomNumberGenerator.GetBytes(32);
         public int Unwraps { get; private set; }
         public HttpStatusCode Status { get; set; } = HttpStatusCode.OK;
 
+        /// <summary>What a telling is answered; nothing is kept but where this is no error.</summary>
+        public HttpStatusCode Told { get; set; } = HttpStatusCode.NoContent;
+        public TaskCompletionSource IsTold { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public ConcurrentDictionary<string, TellItem> Heads { get; } = [];
+
+        /// <summary>Waited for before a key is given.</summary>
+        public Task MayUnwrap { get; set; } = Task.CompletedTask;
+
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             await Task.Yield();
             if (request.RequestUri!.AbsolutePath == "/v1/heads/known")
-                return new(HttpStatusCode.OK) { Content = new StringContent("""{"heads":[null],"count":0,"places":0}""") };
+            {
+                var asked = (await request.Content!.ReadFromJsonAsync<KnownRequest>(cancellationToken))!.Compartments;
+                return new(HttpStatusCode.OK) { Content = JsonContent.Create(new { heads = asked.Select(one => Heads.GetValueOrDefault(one)), count = 0, places = 0 }) };
+            }
             if (request.RequestUri.AbsolutePath == "/v1/heads")
-                return new(HttpStatusCode.NoContent);
+            {
+                if (Told == HttpStatusCode.NoContent)
+                    foreach (var head in (await request.Content!.ReadFromJsonAsync<TellRequest>(cancellationToken))!.Heads)
+                        Heads[head.Compartment] = head;
+                IsTold.TrySetResult();
+                return new(Told);
+            }
+            int number;
             lock (Key)
-                Unwraps++;
-            return new(Status) { Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new { key = Key, witness = "witness" })) };
+                number = ++Unwraps;
+            await MayUnwrap;
+            return new(Status) { Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new { key = Key, witness = "witness " + number })) };
         }
     }
 
@@ -212,6 +234,65 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
         Assert.Equal(0, _keys.Unwraps);
     }
 
+    /// <summary>Who has it open still writes to it while another opens it anew.</summary>
+    [Fact]
+    public async Task What_is_written_while_a_compartment_is_opened_is_no_sign_that_rows_are_gone()
+    {
+        using var compartments = Compartments();
+        var person = await SomebodyAsync();
+        _keys.Told = HttpStatusCode.ServiceUnavailable;
+        using var writer = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default);
+        _time.Advance(TimeSpan.FromSeconds(60));
+        Assert.Equal(0, compartments.Count);
+        var silent = new TaskCompletionSource();
+        _keys.MayUnwrap = silent.Task;
+        var opening = compartments.OpenAsync(person, "grant", IndexDepth.Entries, default).AsTask();
+        while (_keys.Unwraps < 2)
+            await Task.Yield();
+        compartments.Committed(writer.ToldOf(await AppendAsync(person, writer.View.TagOf(1))));
+        silent.SetResult();
+        using var reader = await opening;
+        Assert.Equal(2, (await reader.RefreshAsync(default)).Head);
+    }
+
+    [Fact]
+    public async Task What_was_told_too_late_is_told_with_the_next_check_of_a_grant()
+    {
+        using var compartments = Compartments();
+        var person = await SomebodyAsync();
+        _keys.Told = HttpStatusCode.Forbidden;
+        (await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default)).Dispose();
+        await _keys.IsTold.Task;
+        Assert.Empty(_keys.Heads);
+        _keys.Told = HttpStatusCode.NoContent;
+        _time.Advance(TimeSpan.FromSeconds(50));
+        (await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default)).Dispose();
+        await TellAllAsync();
+        Assert.Equal((1, "witness 2"), (_keys.Heads[person.Encode()].Sequence, _keys.Heads[person.Encode()].Witness));
+    }
+
+    /// <summary>Who has written them was killed, perhaps, before it told.</summary>
+    [Fact]
+    public async Task Who_sees_what_others_have_written_tells_it()
+    {
+        using var compartments = Compartments();
+        var person = await SomebodyAsync();
+        using (var lease = await compartments.OpenAsync(person, "grant", IndexDepth.Entries, default))
+        {
+            await _keys.IsTold.Task;
+            await AppendAsync(person, lease.View.TagOf(1));
+            Assert.Equal(2, (await lease.RefreshAsync(default)).Head);
+        }
+        await TellAllAsync();
+        Assert.Equal(2, _keys.Heads[person.Encode()].Sequence);
+    }
+
+    private async Task TellAllAsync()
+    {
+        await _heads!.DisposeAsync();
+        _heads = null;
+    }
+
     private OpenedCompartments Compartments(int maxCount = 100, long maxBytes = 256 << 20)
     {
         _client ??= new KeyClient(new HttpClient(_keys) { BaseAddress = new("http://localhost") });
@@ -222,10 +303,20 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     private async Task<Pseudonym> SomebodyAsync()
     {
         var person = RepositoryWorld.NewPerson();
-        using var cipher = new AesGcm(_keys.Key, 16);
-        var entry = Indexer.Build(new() { Type = "Observation", ResourceSequence = 1, RowSequence = 1, Controller = RepositoryWorld.Aurora, LastUpdated = DateTimeOffset.UnixEpoch }, null);
-        var sealedEntry = RowSeal.SealIndex(cipher, person, 1, 0, entry);
-        Assert.True(await _store.AppendAsync([new(person, 0, [1], [new(1, sealedEntry, RowSeal.SealBody(cipher, person, 1, RowSeal.TagOf(sealedEntry), 1, "Observation", "{}"u8))])], default));
+        await AppendAsync(person, null);
         return person;
+    }
+
+    /// <summary>Appends a row as another process does.</summary>
+    /// <param name="before">Tag of row 1, which it follows; null: it is that.</param>
+    private async Task<CompartmentHead> AppendAsync(Pseudonym person, UInt128? before)
+    {
+        var sequence = before is null ? 1 : 2;
+        using var cipher = new AesGcm(_keys.Key, 16);
+        var entry = Indexer.Build(new() { Type = "Observation", ResourceSequence = sequence, RowSequence = sequence, Controller = RepositoryWorld.Aurora, LastUpdated = DateTimeOffset.UnixEpoch }, null);
+        var sealedEntry = RowSeal.SealIndex(cipher, person, sequence, before ?? 0, entry);
+        var tag = RowSeal.TagOf(sealedEntry);
+        Assert.True(await _store.AppendAsync([new(person, sequence - 1, before is null ? [1] : null, [new(sequence, sealedEntry, RowSeal.SealBody(cipher, person, sequence, tag, sequence, "Observation", "{}"u8))])], default));
+        return CompartmentHead.Of(person, sequence, tag);
     }
 }
