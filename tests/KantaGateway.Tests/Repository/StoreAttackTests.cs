@@ -416,7 +416,15 @@ public abstract class StoreAttackTests : IAsyncLifetime
         IsAlarmWithoutData(await ReadContentAsync(id, "application/fhir+json"), id);
     }
 
-    private static readonly Attack[] All = [.. OnRows, .. OnOpen, .. OnFirstParts, .. OnLaterParts];
+    private static readonly Attack[] All =
+    [
+        .. OnRows, .. OnOpen, .. OnFirstParts, .. OnLaterParts,
+        new("removed as a whole, another one there twice", async (db, a, b) =>
+        {
+            await db.ForgetAsync(a);
+            await db.DoubleAsync(b);
+        }, Gone),
+    ];
 
     public static TheoryData<string> Attacks => [.. All.Select(attack => attack.Name)];
 

@@ -14,6 +14,9 @@ abstract class HostileAdministrator
     /// <summary>Columns and the SELECT that make a row of <c>@v</c>.</summary>
     protected abstract string NewRow { get; }
 
+    /// <summary>Drops the key of the compartments.</summary>
+    protected abstract string WithoutKey { get; }
+
     protected abstract DbConnection Connect();
 
     protected abstract object Id(Guid content);
@@ -55,6 +58,9 @@ abstract class HostileAdministrator
             await CutAsync(of, 0);
         await DoAsync("DELETE FROM compartment WHERE compartment = @c", of);
     }
+
+    /// <summary>Has a compartment there twice, without the key that would not let it.</summary>
+    public Task DoubleAsync(Pseudonym of) => DoAsync($"{WithoutKey}; INSERT INTO compartment SELECT * FROM compartment WHERE compartment = @c", of);
 
     /// <summary>The content that a row has.</summary>
     public async Task<Guid> ContentAsync(Pseudonym of, long sequence) => await AskAsync("SELECT content FROM content WHERE compartment = @c AND sequence = @s", of, sequence) switch
@@ -115,6 +121,7 @@ abstract class HostileAdministrator
     {
         protected override string Row => "id = (SELECT (number << 31) + @s FROM compartment WHERE compartment = @c)";
         protected override string NewRow => "(id, sealed) SELECT (number << 31) + @s, @v FROM compartment WHERE compartment = @c";
+        protected override string WithoutKey => "CREATE TABLE keyless AS SELECT * FROM compartment; DROP TABLE compartment; ALTER TABLE keyless RENAME TO compartment";
         protected override DbConnection Connect() => new SqliteConnection($"Data Source={file};Pooling=false");
         protected override object Id(Guid content) => content.ToByteArray(bigEndian: true);
     }
@@ -123,6 +130,7 @@ abstract class HostileAdministrator
     {
         protected override string Row => "compartment = @c AND sequence = @s";
         protected override string NewRow => "(compartment, sequence, sealed) VALUES (@c, @s, @v)";
+        protected override string WithoutKey => "ALTER TABLE compartment DROP CONSTRAINT compartment_pkey";
         protected override DbConnection Connect() => new NpgsqlConnection(connection + ";Pooling=false");
         protected override object Id(Guid content) => content;
     }
