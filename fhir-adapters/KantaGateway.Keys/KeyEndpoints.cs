@@ -164,7 +164,7 @@ static class KeyEndpoints
     private static async Task<IResult> TellAsync(HttpContext http, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.TellRequest).ConfigureAwait(false) is not { Heads: { Count: > 0 and <= MostHeads } items }
-            || items.Any(static item => item is not { Compartment: not null, Sequence: > 0, Digest.Length: DigestSize, Witness: not null }))
+            || items.Any(static item => item is not { Compartment: not null, Sequence: > 0 and <= int.MaxValue, Digest.Length: DigestSize, Witness: not null }))
             return Refuse(metrics, "tell", 400, $"The body is {{\"heads\": [{{\"compartment\", \"sequence\", \"digest\": base64 of {DigestSize} bytes, \"witness\"}}]}}, 1 to {MostHeads} of them.");
         var right = items.Where(item => witnesses.IsOf(item.Witness!, item.Compartment!)).ToList();
         try
@@ -187,7 +187,8 @@ static class KeyEndpoints
         if (await ReadAsync(http, Wire.Default.KnownRequest).ConfigureAwait(false) is not { Compartments: { Count: > 0 and <= MostHeads } compartments } || compartments.Contains(null!))
             return Refuse(metrics, "known", 400, $"The body is {{\"compartments\": []}}, 1 to {MostHeads} of them.");
         metrics.Served("known");
-        return Results.Json(new KnownAnswer([.. custody.HeadsOf(compartments).Select(static known => known is { } one ? new KnownItem(one.Head.Sequence, BytesOf(one.Head)!, one.Place) : null)], custody.HeadCount.People, custody.HeadCount.Places), Wire.Default.KnownAnswer);
+        var (people, places) = custody.HeadCount;
+        return Results.Json(new KnownAnswer([.. custody.HeadsOf(compartments).Select(static known => known is { } one ? new KnownItem(one.Head.Sequence, BytesOf(one.Head)!, one.Place) : null)], people, places), Wire.Default.KnownAnswer);
     }
 
     private const int DigestSize = 16;
@@ -243,14 +244,14 @@ static class KeyEndpoints
             return Refuse(metrics, "restore", 401, "A restore that the gateway has signed, and two persons have approved of, is required.");
         try
         {
-            await custody.RestoreAsync(restore).ConfigureAwait(false);
+            var forgotten = await custody.RestoreAsync(restore).ConfigureAwait(false);
+            metrics.Served("restore");
+            return Results.Json(new RestoreAnswer(forgotten), Wire.Default.RestoreAnswer);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             return Refuse(metrics, "restore", 503, "It could not be kept that the store is an older one.");
         }
-        metrics.Served("restore");
-        return Results.NoContent();
     }
 
     private static async Task<IResult> OpenAsync(HttpContext http, VerifiedGrants grants, AuditOpener opener, KeyMetrics metrics)
@@ -332,6 +333,7 @@ sealed record KnownItem(long Sequence, byte[] Digest, int Place);
 sealed record KnownAnswer(KnownItem?[] Heads, int Count, int Places);
 sealed record ReaderAnswer(byte[] PublicKey);
 sealed record CeremonyAnswer(uint Version);
+sealed record RestoreAnswer(int Forgotten);
 sealed record VersionsAnswer(uint Current, IReadOnlyList<uint> Serving);
 sealed record RewrapRequest(IReadOnlyList<RewrapItem>? Keys);
 sealed record RewrapItem(string? Compartment, byte[]? Wrapped);
@@ -342,5 +344,5 @@ sealed record RewrapAnswer(byte[]?[] Wrapped);
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
 [JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
-[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
+[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

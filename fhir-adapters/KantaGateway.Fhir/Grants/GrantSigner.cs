@@ -108,17 +108,20 @@ public sealed class GrantSigner
         }, now, now + Grant.MaxLifetime);
     }
 
-    /// <summary>Signs that two accept an older store.</summary>
+    /// <summary>Signs that two accept what is stored as it was.</summary>
     public string Sign(StoreRestore restore)
     {
         var now = _time.GetUtcNow();
-        return Create(GrantFormat.RestoreType, GrantFormat.KeysAudience, new()
+        var claims = new Dictionary<string, object>
         {
             [JwtRegisteredClaimNames.Jti] = restore.Act,
             [GrantFormat.Since] = restore.Since.ToUnixTimeMilliseconds(),
             [GrantFormat.ProposedBy] = restore.ProposedBy,
             [GrantFormat.ApprovedBy] = restore.ApprovedBy,
-        }, now, now + Grant.MaxLifetime);
+        };
+        if (restore.Compartment is { } compartment)
+            claims[JwtRegisteredClaimNames.Sub] = compartment.Encode();
+        return Create(GrantFormat.RestoreType, GrantFormat.KeysAudience, claims, now, now + Grant.MaxLifetime);
     }
 
     private string Create(string type, string audience, Dictionary<string, object> claims, DateTimeOffset now, DateTimeOffset expires) =>
@@ -229,7 +232,8 @@ public sealed class GrantVerifier
     public async Task<StoreRestore?> VerifyRestoreAsync(string? token) =>
         !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _restores).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
         && jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Since, out var since) && since is >= 0 and <= LatestSince && TwoPersonsIn(jwt) is var (proposed, approved)
-            ? new(act, DateTimeOffset.FromUnixTimeMilliseconds(since), proposed, approved) : null;
+        && (Pseudonym.TryDecode(jwt.Subject, out var compartment) || string.IsNullOrEmpty(jwt.Subject))
+            ? new(act, string.IsNullOrEmpty(jwt.Subject) ? null : compartment, DateTimeOffset.FromUnixTimeMilliseconds(since), proposed, approved) : null;
 
     /// <summary>The end of the year 9999, milliseconds since the epoch.</summary>
     private const long LatestSince = 253_402_300_799_999;

@@ -6,8 +6,9 @@ using KantaGateway.Fhir.Grants;
 namespace KantaGateway.Keys.Custody;
 
 /// <summary>Who asks for whose key with which grant, as it is counted and recorded: digests, made once for a request.</summary>
+/// <param name="Head">Under which it is kept how far the record is.</param>
 /// <param name="IsOfDirectory">The directory is nobody's.</param>
-readonly record struct KeyRequest(Digest Grant, Digest Requester, Digest Person, bool IsOfDirectory);
+readonly record struct KeyRequest(Digest Grant, Digest Requester, Digest Person, Digest Head, bool IsOfDirectory);
 
 /// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
 sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased, KnownHeads heads)
@@ -19,7 +20,7 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     public void Restore(string folder)
     {
         erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
-        heads.Open(erased.Contains);
+        heads.Open();
         var now = time.GetUtcNow();
         foreach (var record in CustodyLog.ReadSince(folder, now - (budgets.Longest > SpentGrants.Kept ? budgets.Longest : SpentGrants.Kept)))
             if (record is { Status: 200 or 410, Operation: KeyOperation.Create or KeyOperation.Unwrap })
@@ -32,7 +33,7 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
 
     /// <summary>What a request is counted and recorded under.</summary>
     public KeyRequest RequestOf(Grant grant) =>
-        new(GrantDigestOf(grant.Id), DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode()), grant.Compartment.IsDirectory);
+        new(GrantDigestOf(grant.Id), DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode()), HeadDigestOf(grant.Compartment.Encode()), grant.Compartment.IsDirectory);
 
     /// <summary>Takes the request's grant, once; <see cref="PutBack"/> where no key leaves for it.</summary>
     /// <returns>False: a key has left for it.</returns>
@@ -49,11 +50,11 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     public bool IsErased(string compartment) => erased.Contains(DigestOf("person", compartment));
 
     /// <summary>How far the record is whose key is asked for, as far as anybody has told; none: nobody has.</summary>
-    public CompartmentHead HeadOf(KeyRequest request) => heads.Of(request.Person)?.Head ?? default;
+    public CompartmentHead HeadOf(KeyRequest request) => heads.Of(request.Head)?.Head ?? default;
 
     /// <summary>How far records are, as far as anybody has told.</summary>
     /// <param name="compartments">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes them.</param>
-    public KnownHead?[] HeadsOf(IEnumerable<string> compartments) => [.. compartments.Select(compartment => heads.Of(DigestOf("person", compartment)))];
+    public KnownHead?[] HeadsOf(IEnumerable<string> compartments) => [.. compartments.Select(compartment => heads.Of(HeadDigestOf(compartment)))];
 
     /// <inheritdoc cref="KnownHeads.Count"/>
     public (int People, int Places) HeadCount => heads.Count;
@@ -61,7 +62,8 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     /// <summary>Keeps how far records are; on disk when this returns.</summary>
     /// <exception cref="IOException">It may not be. Tell it again.</exception>
     public Task TellAsync(IEnumerable<(string Compartment, CompartmentHead Head)> told) =>
-        heads.TellAsync(told.Select(one => (DigestOf("person", one.Compartment), one.Head)).Where(one => !erased.Contains(one.Item1)));
+        // Looked at when it is this telling's turn: who is erased meanwhile is forgotten after it.
+        heads.TellAsync(told.Where(one => !IsErased(one.Compartment)).Select(one => (HeadDigestOf(one.Compartment), one.Head)));
 
     /// <summary>Destroys a person's data key; in force, and on record, when this returns.</summary>
     /// <exception cref="IOException">It may not be. Ask again: it is done once.</exception>
@@ -69,21 +71,24 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     {
         var (person, act, now) = (DigestOf("person", erasure.Compartment.Encode()), GrantDigestOf(erasure.Act), time.GetUtcNow());
         await erased.AddAsync(person, act, now).ConfigureAwait(false);
-        await heads.ForgetAsync(person).ConfigureAwait(false);
+        await heads.ForgetAsync(HeadDigestOf(erasure.Compartment.Encode())).ConfigureAwait(false);
         await log.AppendAsync(new(KeyOperation.Destroy, 200, now, act, DigestOf("requester", erasure.ApprovedBy), person)).ConfigureAwait(false);
         LogErased(erasure.Act);
     }
 
-    /// <summary>Forgets how far records are of which that was told since a time: the store is an older one, and two accept it. On record when this returns.</summary>
+    /// <summary>Forgets how far records are, or one is, of which that was told since a time: what is stored is accepted by two. On record when this returns.</summary>
     /// <returns>Of how many people.</returns>
     /// <exception cref="IOException">It may not be in force, or not on record.</exception>
     public async Task<int> RestoreAsync(StoreRestore restore)
     {
-        await log.AppendAsync(new(KeyOperation.Restore, 200, time.GetUtcNow(), GrantDigestOf(restore.Act), DigestOf("requester", restore.ApprovedBy), default)).ConfigureAwait(false);
-        var forgotten = await heads.ForgetSinceAsync(restore.Since).ConfigureAwait(false);
+        await log.AppendAsync(new(KeyOperation.Restore, 200, time.GetUtcNow(), GrantDigestOf(restore.Act), DigestOf("requester", restore.ApprovedBy), restore.Compartment is { } one ? DigestOf("person", one.Encode()) : default)).ConfigureAwait(false);
+        var forgotten = await heads.ForgetSinceAsync(restore.Since - ClocksDiffer, restore.Compartment is { } only ? HeadDigestOf(only.Encode()) : null).ConfigureAwait(false);
         LogRestored(restore.Since, forgotten, restore.Act);
         return forgotten;
     }
+
+    /// <summary>By how much the clocks of the store and of this service may differ.</summary>
+    private static readonly TimeSpan ClocksDiffer = TimeSpan.FromSeconds(2);
 
     /// <summary>Whether the requester may have this person's key now; counted if so.</summary>
     /// <returns>Null: it may.</returns>
@@ -111,6 +116,9 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
 
     /// <summary>What a grant is recorded under: its id is random, so its digest needs no key, and the gateway can make it too.</summary>
     public static Digest GrantDigestOf(string id) => new(BinaryPrimitives.ReadUInt128BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes(id))));
+
+    // Not the person's: the digest of a head is made of what the store has, so whoever has both would know whom each record of the custody log is about.
+    private Digest HeadDigestOf(string compartment) => DigestOf("head", compartment);
 
     private Digest DigestOf(string kind, string name)
     {

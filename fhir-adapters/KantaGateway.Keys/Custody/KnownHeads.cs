@@ -7,15 +7,15 @@ namespace KantaGateway.Keys.Custody;
 
 /// <summary>What is known of a person's record.</summary>
 /// <param name="Head">How far it was when somebody last told.</param>
-/// <param name="Place">Which of the people it is, from 0; nobody gets the place of another while the service runs.</param>
+/// <param name="Place">Which of the people it is, from 0; nobody gets the place of another.</param>
 readonly record struct KnownHead(CompartmentHead Head, int Place);
 
 /// <summary>
 /// How far the records are, as those tell who have them open: whoever opens one later is told, and sees whether the store still has what it had. Thread-safe.
 /// </summary>
 /// <remarks>
-/// <c>heads</c> in the custody folder, 64 bytes a person in a place of their own: the digest of the person (16), the sequence (8, big-endian), the digest of the head (16), the time of
-/// telling in milliseconds since the epoch (8), and an HMAC (16), whose key is made by the pseudonym key. It names nobody. A write changes whole places, so a torn one is one person's, and shows by the HMAC. Memory: about 70 bytes a person.
+/// <c>heads</c> in the custody folder, 64 bytes a person in a place of their own: a digest of the person that stands nowhere else (16), the sequence (8, big-endian), the digest of the head (16), the time of
+/// telling in milliseconds since the epoch (8), and an HMAC (16), whose key is made by the pseudonym key. It names nobody. The place of who was forgotten stays empty. A write changes whole places, so a torn one is one person's, and shows by the HMAC. Memory: about 70 bytes a person.
 /// </remarks>
 sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time, ILogger<KnownHeads> logger) : IDisposable
 {
@@ -27,7 +27,7 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
     private readonly Dictionary<Digest, KnownHead> _known = [];
     private int _places;
 
-    /// <summary>Of how many people a head is known, and below which number all of them have their places; some may be empty.</summary>
+    /// <summary>Of how many people a head is known, and below which number all of them have their places; some are empty.</summary>
     public (int People, int Places) Count
     {
         get
@@ -38,30 +38,44 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
     }
 
     /// <summary>Reads what was told. No file: nothing was.</summary>
-    /// <param name="isErased">Of whom nothing need be known.</param>
-    public void Open(Func<Digest, bool> isErased)
+    public void Open()
     {
-        var bytes = File.Exists(_path) ? File.ReadAllBytes(_path) : [];
-        var damaged = bytes.Length % Size == 0 ? 0 : 1;
-        for (var at = 0; at + Size <= bytes.Length; at += Size)
+        var (damaged, left) = (0, new List<int>());
+        if (File.Exists(_path))
+            _known.EnsureCapacity((int)(new FileInfo(_path).Length / Size));
+        Span<byte> mac = stackalloc byte[Size - MacAt];
+        foreach (var record in Records())
         {
-            var record = bytes.AsSpan(at, Size);
-            var person = new Digest(BinaryPrimitives.ReadUInt128BigEndian(record));
-            // One that was forgotten left its place empty.
-            var isEmpty = !record.ContainsAnyExcept((byte)0);
-            if (isEmpty || isErased(person))
+            var place = _places++;
+            if (IsEmpty(record))
                 continue;
-            if (!CryptographicOperations.FixedTimeEquals(record[MacAt..], MacOf(record)) || !_known.TryAdd(person, new(HeadOf(record), _places)))
+            MacOf(record, mac);
+            var (person, known) = (PersonOf(record), new KnownHead(HeadOf(record), place));
+            if (!CryptographicOperations.FixedTimeEquals(record.AsSpan(MacAt), mac))
             {
                 damaged++;
-                continue;
+                left.Add(place);
             }
-            record.CopyTo(bytes.AsSpan(_places++ * Size));
+            // A telling that failed has left one behind: whoever it was for was told so, and told it again.
+            else if (!_known.TryAdd(person, known))
+            {
+                var isFurther = _known[person].Head.Sequence < known.Head.Sequence;
+                left.Add(isFurther ? _known[person].Place : place);
+                if (isFurther)
+                    _known[person] = known;
+            }
         }
         if (damaged > 0)
             LogDamaged(damaged);
-        if (_places * Size != bytes.Length)
-            OwnerOnly.WriteWhole(_path, bytes.AsSpan(0, _places * Size), overwrite: true);
+        try
+        {
+            if (left.Count > 0)
+                Write(left.Select(static place => (place, new byte[Size])));
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // They are left out again at the next start.
+        }
     }
 
     /// <returns>Null: nothing is known.</returns>
@@ -123,21 +137,18 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
     }
 
     /// <summary>Forgets what was told since a time; on disk when this returns.</summary>
+    /// <param name="only">Of whom; null: of everybody.</param>
     /// <returns>Of how many people.</returns>
     /// <exception cref="IOException">It may not be.</exception>
-    public async Task<int> ForgetSinceAsync(DateTimeOffset since)
+    public async Task<int> ForgetSinceAsync(DateTimeOffset since, Digest? only)
     {
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            var bytes = File.Exists(_path) ? await File.ReadAllBytesAsync(_path).ConfigureAwait(false) : [];
             var forgotten = new List<(Digest Person, int Place)>();
-            for (var place = 0; (place + 1) * Size <= bytes.Length; place++)
-            {
-                var record = bytes.AsSpan(place * Size, Size);
-                if (record.ContainsAnyExcept((byte)0) && BinaryPrimitives.ReadInt64BigEndian(record[40..]) >= since.ToUnixTimeMilliseconds())
-                    forgotten.Add((new(BinaryPrimitives.ReadUInt128BigEndian(record)), place));
-            }
+            foreach (var (place, record) in Records().Index())
+                if (!IsEmpty(record) && BinaryPrimitives.ReadInt64BigEndian(record.AsSpan(40)) >= since.ToUnixTimeMilliseconds() && (only is null || PersonOf(record) == only))
+                    forgotten.Add((PersonOf(record), place));
             if (forgotten.Count > 0)
                 Write(forgotten.Select(one => (one.Place, new byte[Size])));
             lock (_gate)
@@ -152,6 +163,17 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
     }
 
     public void Dispose() => _turn.Dispose();
+
+    /// <summary>Each whole record, in the order of the places and in the same array. Of a last one that was not written to its end nobody was told that it was there, and the next one takes its place.</summary>
+    private IEnumerable<byte[]> Records()
+    {
+        if (!File.Exists(_path))
+            yield break;
+        using var file = new FileStream(_path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 64 * 1024);
+        var record = new byte[Size];
+        while (file.ReadAtLeast(record, Size, throwOnEndOfStream: false) == Size)
+            yield return record;
+    }
 
     private void Write(IEnumerable<(int Place, byte[] Record)> records)
     {
@@ -170,13 +192,22 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         BinaryPrimitives.WriteInt64BigEndian(record.AsSpan(16), head.Sequence);
         BinaryPrimitives.WriteUInt128BigEndian(record.AsSpan(24), head.Digest);
         BinaryPrimitives.WriteInt64BigEndian(record.AsSpan(40), time.GetUtcNow().ToUnixTimeMilliseconds());
-        MacOf(record).CopyTo(record.AsSpan(MacAt));
+        MacOf(record, record.AsSpan(MacAt));
         return record;
     }
 
+    private static bool IsEmpty(byte[] record) => !record.AsSpan().ContainsAnyExcept((byte)0);
+
+    private static Digest PersonOf(byte[] record) => new(BinaryPrimitives.ReadUInt128BigEndian(record));
+
     private static CompartmentHead HeadOf(ReadOnlySpan<byte> record) => new(BinaryPrimitives.ReadInt64BigEndian(record[16..]), BinaryPrimitives.ReadUInt128BigEndian(record[24..]));
 
-    private ReadOnlySpan<byte> MacOf(ReadOnlySpan<byte> record) => HMACSHA256.HashData(macKey, record[..MacAt]).AsSpan(0, Size - MacAt);
+    private void MacOf(ReadOnlySpan<byte> record, Span<byte> into)
+    {
+        Span<byte> mac = stackalloc byte[HMACSHA256.HashSizeInBytes];
+        HMACSHA256.HashData(macKey, record[..MacAt], mac);
+        mac[..into.Length].CopyTo(into);
+    }
 
     [LoggerMessage(1305, LogLevel.Critical, "ALARM: of one person's record two pasts were told that have the same number of rows. The store was restored or exchanged while it was in use.")]
     private partial void LogForked();

@@ -44,13 +44,16 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
             throw Unavailable("The key service could not keep the erasure. Carry it out again.");
     }
 
-    /// <summary>Has an older store accepted, as two operators have approved of.</summary>
+    /// <summary>Has what is stored accepted as it was, as two operators have approved of.</summary>
+    /// <returns>How many records it is forgotten of how far they were.</returns>
     /// <exception cref="FaultException">It may not be. Have it approved of anew.</exception>
-    public async Task RestoreAsync(StoreRestore restore, CancellationToken cancel)
+    public async Task<int> RestoreAsync(StoreRestore restore, CancellationToken cancel)
     {
         using var answer = await SendAsync("/v1/restores", signer.Sign(restore), new { }, cancel);
-        if (answer.StatusCode != HttpStatusCode.NoContent)
+        if (answer.StatusCode != HttpStatusCode.OK)
             throw Unavailable("The key service could not keep that the store is an older one. Propose it anew.");
+        using var read = JsonDocument.Parse(await answer.Content.ReadAsByteArrayAsync(cancel));
+        return read.RootElement.GetProperty("forgotten").GetInt32();
     }
 
     /// <summary>Opens audit entries about the person that the grant names.</summary>

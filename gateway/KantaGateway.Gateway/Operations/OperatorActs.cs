@@ -11,7 +11,7 @@ using KantaGateway.Gateway.Identification.Professionals;
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the restore of the store from a backup, bulk exports, the end of a breach case, and of the bar that
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the restore of the store, or of one record, from a backup, bulk exports, the end of a breach case, and of the bar that
 /// emergencies nobody could review, or that were recorded under an abused number, leave for a professional; this one is in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony, an erasure and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
@@ -20,7 +20,7 @@ namespace KantaGateway.Gateway.Operations;
 /// </summary>
 public static class OperatorActs
 {
-    private const string WrappingKey = "wrapping-key/", Patient = "Patient/", Store = "store";
+    private const string WrappingKey = "wrapping-key/", Patient = "Patient/", Store = "store", Directory = "directory";
     private const int LongestSubject = 128, LongestContent = 2_000;
 
     private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
@@ -64,8 +64,9 @@ public static class OperatorActs
             if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
                     [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
-            if (kind == ApprovalKind.StoreRestore && (subject != Store || SinceIn(content) is null))
-                return OperatorClients.Problem(context, 422, "No such restore", [$"The subject of a restore is {Store}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost."]);
+            if (kind == ApprovalKind.StoreRestore && (!IsStored(services, subject) || SinceIn(content) is not { } since || since > Now(services)))
+                return OperatorClients.Problem(context, 422, "No such restore",
+                    [$"The subject of a restore is {Store}, or for one record {Patient}[id] or {Directory}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost."]);
             DecisionRefusal? against = kind == ApprovalKind.Erasure && who.Roles.Contains(Approvals.RoleFor(kind)) && !(await StandingAsync(services, subject, context.RequestAborted)).IsOverAt(Now(services)) ? DecisionRefusal.StillKept : null;
             var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content, against);
             return proposal is not null ? Results.Json(await DescribeAsync(services, context, who, proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
@@ -114,7 +115,8 @@ public static class OperatorActs
             }
             if (act.Kind == ApprovalKind.StoreRestore)
             {
-                await RestoreAsync(services, act, context.RequestAborted);
+                var forgotten = await RestoreAsync(services, act, context.RequestAborted);
+                await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, $"Had the key service forget how far {forgotten} records were, by the restore of {act.Subject}.", null, null);
                 return null;
             }
             if (act.Kind == ApprovalKind.KeyCeremony)
@@ -157,17 +159,21 @@ public static class OperatorActs
         await services.GetRequiredService<RecordErasure>().EraseAsync(new(act.Id, person, act.By.OpaqueName, approver.OpaqueName), cancel);
     }
 
-    private static async Task RestoreAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
+    private static async Task<int> RestoreAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {
         if (SinceIn(act.Content) is not { } since || act.ApprovedBy is not { } approver)
             throw new InvalidOperationException("A restore that was carried out names a time, and who approved.");
-        await services.GetRequiredService<KeyServiceClient>().RestoreAsync(new(act.Id, since, act.By.OpaqueName, approver.OpaqueName), cancel);
+        Pseudonym? only = act.Subject == Store ? null : act.Subject == Directory ? Pseudonym.Directory
+            : PersonOf(services, act.Subject) ?? throw new InvalidOperationException("A restore that was carried out names what it is of.");
+        return await services.GetRequiredService<KeyServiceClient>().RestoreAsync(new(act.Id, only, since, act.By.OpaqueName, approver.OpaqueName), cancel);
     }
 
     /// <summary>The time of the backup that a restore names; null: none.</summary>
     private static DateTimeOffset? SinceIn(string content) => DateTimeOffset.TryParseExact(content, "yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var since) ? since : null;
 
-    /// <summary>Whose record an erasure is about; null: nobody's here.</summary>
+    private static bool IsStored(IServiceProvider services, string subject) => subject is Store or Directory || PersonOf(services, subject) is not null;
+
+    /// <summary>Whose record an act is about; null: nobody's here.</summary>
     private static Pseudonym? PersonOf(IServiceProvider services, string subject) => subject.StartsWith(Patient, StringComparison.Ordinal)
         && services.GetRequiredService<IdentifierCipher>().TryReadResourceId(subject.AsSpan(Patient.Length).ToString(), out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory
             ? compartment : null;

@@ -81,13 +81,48 @@ public sealed class KnownHeadsTests : IAsyncLifetime
         using (var erased = await _keys.PostAsync("/v1/erasures", _keys.Gateway.Sign(new KeyErasure("one", Maija, "proposer", "approver")), new { }))
             Assert.Equal(HttpStatusCode.NoContent, erased.StatusCode);
         await TellAsync(Maija, 2, 0xa2, maijas.Witness);
-        foreach (var places in new[] { 2, 1 })
+        foreach (var _ in new[] { 1, 2 })
         {
             var known = await KnownAsync(Maija, Matti);
             Assert.Null(known.Heads[0]);
-            Assert.Equal((2, 1, places), (known.Heads[1]?.Sequence, known.Count, known.Places));
+            Assert.Equal((2, 1, 2), (known.Heads[1]?.Sequence, known.Count, known.Places));
             await RestartAsync();
         }
+    }
+
+    /// <summary>A head's digest is made of what the store has: whoever has that and this folder would know whom each record of the custody log is about.</summary>
+    [Fact]
+    public async Task Nothing_in_the_file_stands_in_the_custody_log_too()
+    {
+        var maijas = await CreateAsync(Maija);
+        await TellAsync(Maija, 1, 0xa1, maijas.Witness);
+        await _keys.StopAsync();
+        var heads = await File.ReadAllBytesAsync(Heads);
+        var recorded = Directory.EnumerateFiles(_keys.Options.CustodyFolder, "*.custody").SelectMany(File.ReadAllBytes).ToArray();
+        Assert.NotEmpty(recorded);
+        for (var at = 0; at + 16 <= heads.Length; at++)
+            Assert.Equal(-1, recorded.AsSpan().IndexOf(heads.AsSpan(at, 16)));
+        await _keys.StartAsync();
+    }
+
+    [Fact]
+    public async Task What_a_telling_that_failed_has_left_behind_changes_nothing()
+    {
+        var (maijas, mattis) = (await CreateAsync(Maija), await CreateAsync(Matti));
+        await TellAsync(Maija, 1, 0xa1, maijas.Witness);
+        var older = await File.ReadAllBytesAsync(Heads);
+        await TellAsync(Maija, 2, 0xa2, maijas.Witness);
+        await _keys.StopAsync();
+        await File.WriteAllBytesAsync(Heads, [.. older, .. await File.ReadAllBytesAsync(Heads), 1, 2, 3]);
+        await _keys.StartAsync();
+        await TellAsync(Matti, 1, 0xb1, mattis.Witness);
+        foreach (var _ in new[] { 1, 2 })
+        {
+            var known = await KnownAsync(Maija, Matti);
+            Assert.Equal((2, 1, 2), (known.Heads[0]?.Sequence, known.Heads[1]?.Sequence, known.Count));
+            await RestartAsync();
+        }
+        Assert.False((await File.ReadAllBytesAsync(Heads)).AsSpan(0, 64).ContainsAnyExcept((byte)0));
     }
 
     [Fact]
@@ -103,7 +138,7 @@ public sealed class KnownHeadsTests : IAsyncLifetime
         await _keys.StartAsync();
         var known = await KnownAsync(Maija, Matti);
         Assert.Null(known.Heads[0]);
-        Assert.Equal((2, 0, 1, 1), (known.Heads[1]?.Sequence, known.Heads[1]?.Place, known.Count, known.Places));
+        Assert.Equal((2, 1, 1, 2), (known.Heads[1]?.Sequence, known.Heads[1]?.Place, known.Count, known.Places));
         await TellAsync(Maija, 1, 0xa1, maijas.Witness);
         await RestartAsync();
         Assert.Equal((1, 2), ((await KnownAsync(Maija)).Heads[0]?.Sequence, (await KnownAsync(Maija)).Count));
@@ -114,12 +149,15 @@ public sealed class KnownHeadsTests : IAsyncLifetime
     {
         var maijas = await CreateAsync(Maija);
         await TellAsync(Maija, 1, 0xa1, maijas.Witness);
-        var restore = new StoreRestore("act", DateTimeOffset.UnixEpoch, "proposer", "approver");
+        var restore = new StoreRestore("act", null, DateTimeOffset.UnixEpoch, "proposer", "approver");
         var foreign = new GrantSigner(ECDsa.Create(ECCurve.NamedCurves.nistP256), _keys.Time).Sign(restore);
         foreach (var word in (string?[])[null, "", foreign, _keys.Gateway.Sign(restore with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(new KeyErasure("act", Maija, "proposer", "approver")), _keys.Grant(GrantUse.Write, Maija)])
             Assert.Equal(HttpStatusCode.Unauthorized, await RestoreAsync(word));
+        // Another's record, and one that nobody has.
+        foreach (var other in new[] { Matti, Pseudonym.Directory })
+            Assert.Equal(HttpStatusCode.OK, await RestoreAsync(_keys.Gateway.Sign(restore with { Compartment = other })));
         Assert.NotNull((await KnownAsync(Maija)).Heads[0]);
-        Assert.Equal(HttpStatusCode.NoContent, await RestoreAsync(_keys.Gateway.Sign(restore)));
+        Assert.Equal(HttpStatusCode.OK, await RestoreAsync(_keys.Gateway.Sign(restore)));
         Assert.Null((await KnownAsync(Maija)).Heads[0]);
 
         async Task<HttpStatusCode> RestoreAsync(string? word)
@@ -134,7 +172,8 @@ public sealed class KnownHeadsTests : IAsyncLifetime
     public async Task What_is_no_question_is_refused(string path)
     {
         foreach (var body in new object[] { new { }, new { heads = Array.Empty<int>(), compartments = Array.Empty<int>() }, new { heads = new object?[] { null }, compartments = new object?[] { null } },
-            new { heads = new[] { new { compartment = "x", sequence = 0, digest = new byte[16], witness = "" } } }, new { heads = new[] { new { compartment = "x", sequence = 1, digest = new byte[15], witness = "" } } } })
+            new { heads = new[] { new { compartment = "x", sequence = 0, digest = new byte[16], witness = "" } } }, new { heads = new[] { new { compartment = "x", sequence = 1, digest = new byte[15], witness = "" } } },
+            new { heads = new[] { new { compartment = "x", sequence = 1L + int.MaxValue, digest = new byte[16], witness = "" } } } })
             using (var answer = await _keys.PostAsync(path, null, body))
                 Assert.Equal(HttpStatusCode.BadRequest, answer.StatusCode);
     }

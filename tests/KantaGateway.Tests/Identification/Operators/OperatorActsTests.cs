@@ -233,10 +233,26 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal([false, true], await AreKnownAsync());
         Assert.Contains(CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue),
             record => record is { Operation: KeyOperation.Restore, Status: 200 } && record.Grant == KeyCustody.GrantDigestOf(act.GetProperty("id").GetString()!));
-        foreach (var (subject, content) in new[] { ("store", "yesterday"), ("store", backup + "Z"), ("all", backup) })
+        var tomorrow = (_keys.Time.GetUtcNow() + TimeSpan.FromDays(1)).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);
+        foreach (var (subject, content) in new[] { ("store", "yesterday"), ("store", backup + "Z"), ("store", tomorrow), ("all", backup), ("Patient/" + Guid.NewGuid(), backup) })
             Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(aatu, "store-restore", subject, content)).Status);
         using var tiina = await SignedInAsync(Tiina);
         Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(tiina, "store-restore", "store", backup)).Status);
+
+        // Of one record alone, and of what all share.
+        var before = _keys.Time.GetUtcNow().UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);
+        await TellAsync(Maija);
+        await CarriedOutAsync("directory");
+        Assert.Equal([true, true], await AreKnownAsync());
+        await CarriedOutAsync(Subject);
+        Assert.Equal([false, true], await AreKnownAsync());
+
+        async Task CarriedOutAsync(string subject)
+        {
+            var one = await ProposedAsync(aatu, "store-restore", subject, before);
+            Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, one, "approve"));
+            Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, one, "carry-out"));
+        }
 
         async Task TellAsync(Pseudonym person)
         {
@@ -420,7 +436,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         var (subject, content) = kind switch
         {
             "key-ceremony" => ("wrapping-key/2", "begin"),
-            "store-restore" => ("store", "2026-01-31T04:00:00Z"),
+            "store-restore" => ("store", "2025-01-31T04:00:00Z"),
             "erasure" => (Subject, "Died twelve years ago."),
             _ => ("1", "Something."),
         };
