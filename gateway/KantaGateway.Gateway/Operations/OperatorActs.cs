@@ -64,7 +64,7 @@ public static class OperatorActs
             if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
                     [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
-            if (kind == ApprovalKind.StoreRestore && (!IsStored(services, subject) || SinceIn(content) is not { } since || since > Now(services)))
+            if (kind == ApprovalKind.StoreRestore && (!IsStored(services, subject) || SinceIn(content) is not { } since || since > Now(services) + ClocksDiffer))
                 return OperatorClients.Problem(context, 422, "No such restore",
                     [$"The subject of a restore is {Store}, or for one record {Patient}[id] or {Directory}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost."]);
             DecisionRefusal? against = kind == ApprovalKind.Erasure && who.Roles.Contains(Approvals.RoleFor(kind)) && !(await StandingAsync(services, subject, context.RequestAborted)).IsOverAt(Now(services)) ? DecisionRefusal.StillKept : null;
@@ -124,6 +124,9 @@ public static class OperatorActs
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
         }));
     }
+
+    /// <summary>A time further ahead was meant in another zone.</summary>
+    private static readonly TimeSpan ClocksDiffer = TimeSpan.FromMinutes(5);
 
     private static DateTimeOffset Now(IServiceProvider services) => services.GetRequiredService<TimeProvider>().GetUtcNow();
 
