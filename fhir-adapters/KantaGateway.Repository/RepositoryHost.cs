@@ -49,8 +49,8 @@ public static class RepositoryHost
             .AddSingleton(PeerClock.Of(nameof(options.Keys), options.Keys)).AddPeerClocks("Repository")
             // Before the listener: whoever is answered is answered by a repository that is warm.
             .AddHostedService<WarmUp>();
-        if (options.Postgres is not null)
-            builder.Services.AddSingleton(s => new PeerClock(nameof(options.Postgres), ((PostgresStore)s.GetRequiredService<ICompartmentStore>()).ReadClockAsync));
+        if (options.Postgres is { } postgres)
+            builder.Services.AddSingleton(new PeerClock(nameof(options.Postgres), cancel => PostgresStore.ReadClockAsync(postgres, cancel)));
         configure?.Invoke(builder);
 
         var app = builder.Build();

@@ -169,9 +169,10 @@ sealed class PostgresStore : ICompartmentStore
     }
 
     /// <summary>What time it is there.</summary>
-    public async Task<DateTimeOffset> ReadClockAsync(CancellationToken cancel)
+    public static async Task<DateTimeOffset> ReadClockAsync(string connectionString, CancellationToken cancel)
     {
-        await using var command = _database.CreateCommand("SELECT clock_timestamp()");
+        await using var servers = SourceOf(connectionString);
+        await using var command = Primary(servers).CreateCommand("SELECT clock_timestamp()");
         return (DateTime)(await command.ExecuteScalarAsync(cancel).ConfigureAwait(false))!;
     }
 
