@@ -58,7 +58,7 @@ public sealed record KeysOptions
         }
         if (Transit is { } transit)
         {
-            if (!Uri.TryCreate(transit.Address, UriKind.Absolute, out var address) || !(address.Scheme == Uri.UriSchemeHttps || (address.Scheme == Uri.UriSchemeHttp && address.IsLoopback)))
+            if (!Uri.TryCreate(transit.Address, UriKind.Absolute, out var address) || !OptionsCheck.IsProtected(address))
                 check.Add($"{nameof(Transit)}.{nameof(transit.Address)}", "https, or http on a loopback address");
             if (transit.TimeoutSeconds is < 1 or > 30)
                 check.Add($"{nameof(Transit)}.{nameof(transit.TimeoutSeconds)}", "1 to 30");

@@ -28,7 +28,7 @@ public static class CopyStore
         }
         catch (StoreException e)
         {
-            await console.WriteLineAsync($"Not done: {e.Message} {e.InnerException?.Message}".TrimEnd()).ConfigureAwait(false);
+            await console.WriteLineAsync($"Not done: {e.Explanation}").ConfigureAwait(false);
             return 2;
         }
     }

@@ -23,7 +23,7 @@ public static class MigrateStore
         }
         catch (StoreException e)
         {
-            await console.WriteLineAsync($"Not migrated: {e.Message} {e.InnerException?.Message}".TrimEnd()).ConfigureAwait(false);
+            await console.WriteLineAsync($"Not migrated: {e.Explanation}").ConfigureAwait(false);
             return 2;
         }
     }

@@ -14,7 +14,7 @@ Add(root, async (options, _) =>
     catch (StoreException e)
     {
         // What to do, not where in the code.
-        await Console.Error.WriteLineAsync($"{e.Message} {e.InnerException?.Message}".TrimEnd());
+        await Console.Error.WriteLineAsync(e.Explanation);
         return 2;
     }
     await app.RunAsync();

@@ -122,14 +122,7 @@ public class OptionsCheck
     }
 
     /// <summary>Whether what passes there is encrypted, or leaves this machine not at all.</summary>
-    protected static bool IsProtected(Uri address) => address.Scheme == Uri.UriSchemeHttps || (address.Scheme == Uri.UriSchemeHttp && address.IsLoopback);
-
-    /// <summary>The host of <c>name</c>, <c>name:port</c>, <c>address</c> or <c>[address]:port</c> is this machine.</summary>
-    public static bool IsLoopback(string host)
-    {
-        var name = host.StartsWith('[') ? host[1..].Split(']')[0] : host.Count(static c => c == ':') == 1 ? host.Split(':')[0] : host;
-        return name.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(name, out var address) && IPAddress.IsLoopback(address));
-    }
+    public static bool IsProtected(Uri address) => address.Scheme == Uri.UriSchemeHttps || (address.Scheme == Uri.UriSchemeHttp && address.IsLoopback);
 
     // RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 and this machine.
     private static readonly IPNetwork[] Private = [.. ((string[])["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10", "::1/128"]).Select(IPNetwork.Parse)];

@@ -143,6 +143,9 @@ interface ICompartmentStore : IAsyncDisposable
 /// <summary>The database failed or cannot be reached. The inner exception is for the log; it holds no resource data.</summary>
 sealed class StoreException(string message, Exception? inner = null) : Exception(message, inner)
 {
+    /// <summary>What an operator is told who has run a command: with what the database said.</summary>
+    public string Explanation => $"{Message} {InnerException?.Message}".TrimEnd();
+
     /// <summary>It failed in a commit: the rows may be there, whole, or not at all.</summary>
     public bool MayHaveStored { get; init; }
 }

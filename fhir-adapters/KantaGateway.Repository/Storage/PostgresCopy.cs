@@ -208,17 +208,7 @@ sealed class PostgresCopy : ICopiedStore
         return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
     }
 
-    private static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };
+    private static NpgsqlParameter<byte[]> Bytes(byte[] value) => PostgresStore.Bytes(value);
 
-    private static async Task<T> Guard<T>(Func<Task<T>> work)
-    {
-        try
-        {
-            return await work().ConfigureAwait(false);
-        }
-        catch (NpgsqlException e)
-        {
-            throw new StoreException("PostgreSQL failed.", e);
-        }
-    }
+    private static Task<T> Guard<T>(Func<Task<T>> work) => PostgresStore.Guard(work).AsTask();
 }

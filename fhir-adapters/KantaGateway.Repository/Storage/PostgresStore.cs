@@ -506,9 +506,9 @@ sealed class PostgresStore : ICompartmentStore
         return command;
     }
 
-    private static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };
+    internal static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };
 
-    private static async ValueTask<T> Guard<T>(Func<Task<T>> work)
+    internal static async ValueTask<T> Guard<T>(Func<Task<T>> work)
     {
         try
         {

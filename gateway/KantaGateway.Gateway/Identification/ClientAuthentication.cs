@@ -118,7 +118,7 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
         if (token.Id is not { Length: > 0 and <= LongestJti } jti)
             return Refuse($"The client assertion needs a jti of 1 to {LongestJti} characters.");
 
-        // RFC 7523 §3 (7): last, so that only an otherwise good assertion is used up. Before the earliest of these moments it would have been refused.
+        // RFC 7523 §3 (7): last, so that only an otherwise good assertion is used up. Before the latest of these moments it would have been refused.
         DateTimeOffset[] accepted = [expires - LongestLife - Skew, TokenShape.Time(iat) - Skew, TokenShape.Time(nbf) - Skew];
         return await shared.AddAsync(SharedKey.Of("assertion", claimed, jti), expires - now + Skew, accepted.Max()).ConfigureAwait(false)
             ? (client, null)
