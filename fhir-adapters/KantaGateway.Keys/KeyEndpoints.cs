@@ -55,39 +55,56 @@ static class KeyEndpoints
 
     private const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
 
-    private static async Task<IResult> CreateAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
+    private static async Task<IResult> CreateAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
     {
-        var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "create", use => use == GrantUse.Write).ConfigureAwait(false);
-        return grant is null ? refusal! : await GiveAsync(http, KeyOperation.Create, "create", grant, custody, metrics, async request =>
+        byte[]? wrapped = null;
+        var given = await GiveAsync(KeyOperation.Create, Bearer(http), grants, custody, metrics, async (grant, _) =>
         {
-            var (key, wrapped) = await keys.CreateAsync(grant.Compartment, http.RequestAborted).ConfigureAwait(false);
-            return (new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped, key, witnesses.Of(grant.Compartment.Encode())), key), key);
+            (var key, wrapped) = await keys.CreateAsync(grant.Compartment, http.RequestAborted).ConfigureAwait(false);
+            return new(key, 0, null, witnesses.Of(grant.Compartment.Encode()));
         }).ConfigureAwait(false);
+        if (given is { Key: { } made })
+            return new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped!, made.Key, made.Witness), [made.Key]);
+        if (given.RetryAfter is { } seconds)
+            http.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        return Results.Problem(given.Detail, statusCode: given.Status);
     }
 
-    private static async Task<IResult> UnwrapAsync(HttpContext http, VerifiedGrants grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
+    private const int MostUnwrapped = 256;
+
+    /// <summary>Many at once, each with a grant of its own and answered for itself, as if it had been asked for alone: what costs is the asking.</summary>
+    private static async Task<IResult> UnwrapAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
     {
-        // An audit trail grant opens audit entries, not records.
-        var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "unwrap",
-            use => use is GrantUse.Read or GrantUse.Write or GrantUse.Policy).ConfigureAwait(false);
-        if (grant is null)
-            return refusal!;
-        if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Wrapped: { } wrapped })
-            return Refuse(metrics, "unwrap", 400, "The body is {\"wrapped\": base64}.");
-        return await GiveAsync(http, KeyOperation.Unwrap, "unwrap", grant, custody, metrics, async request =>
+        if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostUnwrapped } items } || items.Any(static item => item is not { Wrapped: not null }))
+            return Refuse(metrics, "unwrap", 400, $"The body is {{\"keys\": [{{\"grant\", \"wrapped\": base64}}]}}, 1 to {MostUnwrapped} of them.");
+        // All are begun before one is waited for: their records share a flush.
+        var given = await Task.WhenAll(items.Select(item => GiveAsync(KeyOperation.Unwrap, item.Grant, grants, custody, metrics, async (grant, request) =>
         {
-            if (await keys.UnwrapAsync(wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false) is not { } key)
-                return (null, null);
+            if (await keys.UnwrapAsync(item.Wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false) is not { } key)
+                return null;
             var known = custody.HeadOf(request);
-            return (new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(key, known.Sequence, BytesOf(known), witnesses.Of(grant.Compartment.Encode())), key), key);
-        }).ConfigureAwait(false);
+            return new(key, known.Sequence, BytesOf(known), witnesses.Of(grant.Compartment.Encode()));
+        }))).ConfigureAwait(false);
+        return new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(given), [.. given.Select(static one => one.Key?.Key).OfType<byte[]>()]);
     }
 
     /// <summary>Gives out a key, once for a grant: counted before it is made, and recorded before it leaves.</summary>
     /// <param name="make">Null: the wrapped key is not of the compartment that the grant is for.</param>
-    private static async Task<IResult> GiveAsync(HttpContext http, KeyOperation operation, string name, Grant grant, KeyCustody custody, KeyMetrics metrics, Func<KeyRequest, Task<(IResult? Answer, byte[]? Key)>> make)
+    private static async Task<KeyAnswer> GiveAsync(KeyOperation operation, string? token, GrantVerifier grants, KeyCustody custody, KeyMetrics metrics, Func<Grant, KeyRequest, Task<GivenKey?>> make)
     {
-        byte[]? key = null;
+        var name = operation == KeyOperation.Create ? "create" : "unwrap";
+        KeyAnswer refuse(int status, string detail, long? retryAfter = null)
+        {
+            metrics.Refused(name, status);
+            return new(status, null, detail, retryAfter);
+        }
+        var (grant, reason) = await grants.VerifyAsync(token).ConfigureAwait(false);
+        if (grant is null)
+            return refuse(401, NoGrant(reason));
+        // An audit trail grant opens audit entries, not records.
+        if (!(grant.Use == GrantUse.Write || (operation == KeyOperation.Unwrap && grant.Use is GrantUse.Read or GrantUse.Policy)))
+            return refuse(403, AnotherUse);
+        GivenKey? key = null;
         var request = custody.RequestOf(grant);
         var (isTaken, isGiven) = (custody.TryTake(request), false);
         try
@@ -95,38 +112,37 @@ static class KeyEndpoints
             if (!isTaken)
             {
                 await custody.RecordAsync(operation, request, 409).ConfigureAwait(false);
-                return Refuse(metrics, name, 409, "A key has been given out for this grant, and none is twice.");
+                return refuse(409, "A key has been given out for this grant, and none is twice.");
             }
             if (custody.Spend(request) is { } exceeded)
             {
                 await custody.RecordAsync(operation, request, 429).ConfigureAwait(false);
-                http.Response.Headers.RetryAfter = Math.Max(1, (long)Math.Ceiling(exceeded.RetryAfter.TotalSeconds)).ToString(System.Globalization.CultureInfo.InvariantCulture);
-                return Refuse(metrics, name, 429, "As many people have been opened as may be in this time. Nobody new is opened until it is over.");
+                return refuse(429, "As many people have been opened as may be in this time. Nobody new is opened until it is over.", Math.Max(1, (long)Math.Ceiling(exceeded.RetryAfter.TotalSeconds)));
             }
             // After it is counted: whose record is destroyed is told to nobody more often than who is opened.
             if (custody.IsErased(request))
             {
                 await custody.RecordAsync(operation, request, 410).ConfigureAwait(false);
-                return Refuse(metrics, name, 410, "The data key of this compartment is destroyed, and none is made for it.");
+                return refuse(410, "The data key of this compartment is destroyed, and none is made for it.");
             }
             if (operation == KeyOperation.Create && custody.HeadOf(request).Sequence > 0)
             {
                 await custody.RecordAsync(operation, request, 412).ConfigureAwait(false);
-                return Refuse(metrics, name, 412, "A record of this person is known to be stored, so none is begun.");
+                return refuse(412, "A record of this person is known to be stored, so none is begun.");
             }
-            (var answer, key) = await make(request).ConfigureAwait(false);
-            await custody.RecordAsync(operation, request, answer is null ? 422 : 200).ConfigureAwait(false);
-            if (answer is null)
-                return Refuse(metrics, name, 422, "The wrapped key is not of the compartment that the grant is for, was changed, or its wrapping key does not serve.");
+            key = await make(grant, request).ConfigureAwait(false);
+            await custody.RecordAsync(operation, request, key is null ? 422 : 200).ConfigureAwait(false);
+            if (key is null)
+                return refuse(422, "The wrapped key is not of the compartment that the grant is for, was changed, or its wrapping key does not serve.");
             isGiven = true;
             metrics.Served(name);
-            return answer;
+            return new(200, key);
         }
         catch (Exception failure) when (failure is KeyBackendException or IOException)
         {
             if (key is not null)
-                CryptographicOperations.ZeroMemory(key);
-            return Refuse(metrics, name, 503, Silent);
+                CryptographicOperations.ZeroMemory(key.Key);
+            return refuse(503, Silent);
         }
         finally
         {
@@ -254,11 +270,13 @@ static class KeyEndpoints
         }
     }
 
-    private static async Task<IResult> OpenAsync(HttpContext http, VerifiedGrants grants, AuditOpener opener, KeyMetrics metrics)
+    private static async Task<IResult> OpenAsync(HttpContext http, GrantVerifier grants, AuditOpener opener, KeyMetrics metrics)
     {
-        var (grant, refusal) = await RequireGrantAsync(http, grants, metrics, "audit", use => use == GrantUse.AuditTrail).ConfigureAwait(false);
+        var (grant, reason) = await grants.VerifyAsync(Bearer(http)).ConfigureAwait(false);
         if (grant is null)
-            return refusal!;
+            return Refuse(metrics, "audit", 401, NoGrant(reason));
+        if (grant.Use != GrantUse.AuditTrail)
+            return Refuse(metrics, "audit", 403, AnotherUse);
         if (await ReadAsync(http, Wire.Default.AuditOpenRequest).ConfigureAwait(false) is not { Entries: { } entries })
             return Refuse(metrics, "audit", 400, "The body is {\"entries\": [sealed entries]}.");
         var subject = grant.Compartment.ToArray();
@@ -272,14 +290,9 @@ static class KeyEndpoints
         return Results.Json(new AuditOpenAnswer(opened), Wire.Default.AuditOpenAnswer);
     }
 
-    private static async ValueTask<(Grant? Grant, IResult? Refusal)> RequireGrantAsync(HttpContext http, VerifiedGrants grants, KeyMetrics metrics,
-        string operation, Func<GrantUse, bool> serves)
-    {
-        var (grant, reason) = await grants.VerifyAsync(Bearer(http)).ConfigureAwait(false);
-        if (grant is null)
-            return (null, Refuse(metrics, operation, 401, $"A valid grant is required ({reason})."));
-        return serves(grant.Use) ? (grant, null) : (null, Refuse(metrics, operation, 403, "The grant is for another use."));
-    }
+    private static string NoGrant(string? reason) => $"A valid grant is required ({reason}).";
+
+    private const string AnotherUse = "The grant is for another use.";
 
     private static IResult Refuse(KeyMetrics metrics, string operation, int status, string detail)
     {
@@ -303,8 +316,8 @@ static class KeyEndpoints
         }
     }
 
-    // Writes an answer and then zeroes the key in it: the array is this request's alone.
-    private sealed class SecretAnswer<T>(System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, T answer, byte[] secret) : IResult
+    // Writes an answer and then zeroes the keys in it: the arrays are this request's alone.
+    private sealed class SecretAnswer<T>(System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, T answer, byte[][] secrets) : IResult
     {
         public async Task ExecuteAsync(HttpContext httpContext)
         {
@@ -315,7 +328,8 @@ static class KeyEndpoints
             }
             finally
             {
-                CryptographicOperations.ZeroMemory(secret);
+                foreach (var secret in secrets)
+                    CryptographicOperations.ZeroMemory(secret);
             }
         }
     }
@@ -324,8 +338,21 @@ static class KeyEndpoints
 sealed record PseudonymRequest(string? IdentityCode);
 sealed record PseudonymAnswer(string Pseudonym);
 sealed record CreateAnswer(byte[] Wrapped, byte[] Key, string Witness);
-sealed record UnwrapRequest(byte[]? Wrapped);
-sealed record UnwrapAnswer(byte[] Key, long Sequence, byte[]? Digest, string Witness);
+sealed record UnwrapRequest(IReadOnlyList<UnwrapItem>? Keys);
+sealed record UnwrapItem(string? Grant, byte[]? Wrapped);
+sealed record UnwrapAnswer(IReadOnlyList<KeyAnswer> Keys);
+
+/// <summary>How the asking for one key ended.</summary>
+/// <param name="Status">As of HTTP: 200, or why there is none.</param>
+/// <param name="Detail">Of a refusal.</param>
+/// <param name="RetryAfter">Seconds, where a budget is used up.</param>
+sealed record KeyAnswer(int Status, GivenKey? Key = null, string? Detail = null, long? RetryAfter = null);
+
+/// <param name="Sequence">How far the record was when somebody last told; 0: nobody has.</param>
+/// <param name="Digest">Of that head.</param>
+/// <param name="Witness">With it one may tell how far the record is.</param>
+sealed record GivenKey(byte[] Key, long Sequence, byte[]? Digest, string Witness);
+
 sealed record TellRequest(IReadOnlyList<ToldItem>? Heads);
 sealed record ToldItem(string? Compartment, long Sequence, byte[]? Digest, string? Witness);
 sealed record KnownRequest(IReadOnlyList<string>? Compartments);

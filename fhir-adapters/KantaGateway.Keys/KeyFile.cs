@@ -17,18 +17,16 @@ sealed record WrappingKey(uint Version, byte[] Key);
 /// <param name="WrappingKeys">Every version that is there; which of them serve, the ceremonies say. Null where the backend has them.</param>
 sealed record KeyFile(byte[]? PseudonymKey, byte[] AuditReaderKey, IReadOnlyList<WrappingKey>? WrappingKeys)
 {
-    private const UnixFileMode OwnerMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
         WriteIndented = true, DefaultIgnoreCondition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull, UnmappedMemberHandling = System.Text.Json.Serialization.JsonUnmappedMemberHandling.Disallow,
     };
 
     /// <summary>Reads the file, or makes one where <paramref name="create"/> allows it.</summary>
-    /// <param name="path">0600.</param>
+    /// <param name="path">Who may read it, the options have looked at.</param>
     /// <param name="create">Whether a missing one is made.</param>
     /// <param name="isBackend">Whether the wrapping keys and the pseudonym key are in it too, or in another backend; then they may not be in it.</param>
-    /// <exception cref="InvalidOperationException">Missing, readable by others, or without a usable key.</exception>
+    /// <exception cref="InvalidOperationException">Missing, or without a usable key.</exception>
     public static KeyFile Open(string path, bool create, bool isBackend)
     {
         if (!File.Exists(path))
@@ -38,8 +36,6 @@ sealed record KeyFile(byte[]? PseudonymKey, byte[] AuditReaderKey, IReadOnlyList
             (isBackend ? new KeyFile(RandomNumberGenerator.GetBytes(32), AuditOpener.GeneratePrivateKey(), [new(1, RandomNumberGenerator.GetBytes(32))])
                 : new KeyFile(null, AuditOpener.GeneratePrivateKey(), null)).Write(path, overwrite: false);
         }
-        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(path) & ~OwnerMode) != 0)
-            throw new InvalidOperationException($"The key file {path} must be readable by its owner alone (chmod 600).");
         KeyFile? keys;
         using (var stream = File.OpenRead(path))
             try

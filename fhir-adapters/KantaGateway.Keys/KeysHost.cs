@@ -33,14 +33,13 @@ public static class KeysHost
         builder.ListenInternally(endpoint);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
-        builder.Services.AddSingleton<VerifiedGrants>();
         builder.Services.AddSingleton<KeyMetrics>();
         builder.Services.AddSingleton(_ => BackendOf(options, keys));
         builder.Services.AddSingleton<WrappingVersions>();
         builder.Services.AddSingleton<DataKeys>();
         builder.Services.AddSingleton<Pseudonyms>();
         builder.Services.AddSingleton(_ => new CustodyLog(options.CustodyFolder, options.CreateStores));
-        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<ErasedPeople>(services, options.CustodyFolder, DerivedKey(services, "kanta erasures v1")));
+        builder.Services.AddSingleton(services => new ErasedPeople(options.CustodyFolder, options.ErasedCopyFile, DerivedKey(services, "kanta erasures v1"), services.GetRequiredService<KeyCeremonies>()));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KnownHeads>(services, options.CustodyFolder, DerivedKey(services, "kanta known heads v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<HeadWitnesses>(services, DerivedKey(services, "kanta head witnesses v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));

@@ -31,6 +31,12 @@ public sealed record KeysOptions
     /// <summary>Folder of the custody log, of this key service alone: each key that was given out, by whom for whom as digests. Budgets are counted back from it at start.</summary>
     public required string CustodyFolder { get; init; }
 
+    /// <summary>
+    /// A second file of whose keys are destroyed, on another disk and in no backup of the custody folder: whoever brings an older backup back brings nobody back who was erased since.
+    /// Null: none is kept. An erasure is done when it stands in both.
+    /// </summary>
+    public string? ErasedCopyFile { get; init; }
+
     /// <summary>Whether missing files and folders are made at start: the embedded development host only.</summary>
     public bool CreateStores { get; init; }
 
@@ -54,7 +60,7 @@ public sealed record KeysOptions
             if (hsm.Sessions is < 1 or > 64)
                 check.Add($"{nameof(Pkcs11)}.{nameof(hsm.Sessions)}", "1 to 64");
             check.Exists($"{nameof(Pkcs11)}.{nameof(hsm.Library)}", hsm.Library);
-            check.Secret($"{nameof(Pkcs11)}.{nameof(hsm.PinFile)}", hsm.PinFile, ownerAlone: true);
+            check.Secret($"{nameof(Pkcs11)}.{nameof(hsm.PinFile)}", hsm.PinFile);
         }
         if (Transit is { } transit)
         {
@@ -62,7 +68,7 @@ public sealed record KeysOptions
                 check.Add($"{nameof(Transit)}.{nameof(transit.Address)}", "https, or http on a loopback address");
             if (transit.TimeoutSeconds is < 1 or > 30)
                 check.Add($"{nameof(Transit)}.{nameof(transit.TimeoutSeconds)}", "1 to 30");
-            check.Secret($"{nameof(Transit)}.{nameof(transit.TokenFile)}", transit.TokenFile, ownerAlone: true);
+            check.Secret($"{nameof(Transit)}.{nameof(transit.TokenFile)}", transit.TokenFile);
             if (transit.AuthorityFile is { } authorities)
                 check.Authorities($"{nameof(Transit)}.{nameof(transit.AuthorityFile)}", authorities);
         }
@@ -70,6 +76,8 @@ public sealed record KeysOptions
             check.Add(nameof(Budgets), "windows of 1 s to 31 days, each once, with 1 or more people of a requester and not fewer in all");
         if (!CreateStores && !Directory.Exists(CustodyFolder))
             check.Add(nameof(CustodyFolder), "no such folder");
+        if (ErasedCopyFile is { } copy && (Path.GetDirectoryName(Path.GetFullPath(copy)) is not { } beside || !Directory.Exists(beside) || beside == Path.GetFullPath(CustodyFolder).TrimEnd('/')))
+            check.Add(nameof(ErasedCopyFile), "a file in a folder that there is, and another than the custody folder");
         check.ThrowIfWrong("Key service");
         return listen!;
     }

@@ -7,6 +7,7 @@ using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Keys;
+using KantaGateway.Keys.Custody;
 
 namespace KantaGateway.Benchmarks;
 
@@ -15,6 +16,9 @@ static class KeysCommand
 {
     private const int People = 1_000, Verifications = 20_000;
 
+    /// <summary>As a repository asks under load: keys in one request, and requests at once.</summary>
+    private const int Together = 64, Lanes = 4;
+
     /// <summary>Grants live a minute: what is signed for a load is used up within it.</summary>
     private const double LongestLoad = 30;
 
@@ -22,7 +26,7 @@ static class KeysCommand
     {
         var unwraps = new Option<int>("--unwraps") { Description = "Unwraps of one load", DefaultValueFactory = _ => 150_000 };
         var rounds = new Option<int>("--rounds") { Description = "Loads; the one with the median rate counts", DefaultValueFactory = _ => 5 };
-        var connections = new Option<int>("--connections") { Description = "Connections at once", DefaultValueFactory = _ => 64 };
+        var connections = new Option<int>("--connections") { Description = "Connections at once, each of which asks for one key", DefaultValueFactory = _ => 64 };
         var json = new Option<string>("--json") { Description = "Where the results go", DefaultValueFactory = _ => Place.Measured("keys.json") };
         var place = new Place();
         var command = new Command("keys", "Unwraps per second of the key service") { unwraps, rounds, connections, json, place.Port };
@@ -38,28 +42,31 @@ static class KeysCommand
                 await File.WriteAllTextAsync(Path.Combine(folder, "gateway.pem"), gateway.ExportSubjectPublicKeyInfoPem(), cancel);
                 await using var server = await ServerProcess.StartAsync(ServeCommand.Keys, folder, ports, cancel);
                 await using var generator = await ServerProcess.StartAsync(ServeCommand.Generator, "", ports, cancel);
-                var bodies = await MakeAsync(signer, ports, cancel);
+                var people = await MakeAsync(signer, ports, cancel);
                 var file = PrivateFile.Write(Path.Combine(folder, "load.bin"), []);
                 var measured = new List<Measurement>();
                 var (most, at) = (Math.Clamp(parsed.GetValue(unwraps), 1_000, 500_000), parsed.GetValue(connections));
                 // The first two only warm it up.
                 for (var round = -1; round <= Math.Clamp(parsed.GetValue(rounds), 1, 20); round++)
-                {
-                    Save(file, signer, bodies, most);
-                    var one = await TakeAsync(server, generator, new(file, 0, ports.Base, "Host: localhost\r\n", null, "", at, LongestLoad, most), cancel);
-                    Place.Say(string.Create(CultureInfo.InvariantCulture, $"round {round}: {one.RequestsPerSecond:0} /s, p99 {one.P99:0.0} ms, {one.ServerCpu:0} µs of the server each, others {one.OtherShare:0.00} cores"));
-                    if (round > 0)
-                        measured.Add(one);
-                }
-                var median = Measurement.MedianOf(measured);
+                    foreach (var (lanes, together) in new[] { (at, 1), (Lanes, Together) })
+                    {
+                        Save(file, signer, people, most / together, together);
+                        var one = await TakeAsync(folder, server, generator, new(file, 0, ports.Base, "Host: localhost\r\n", null, "", lanes, LongestLoad, most / together), together, cancel);
+                        Place.Say(string.Create(CultureInfo.InvariantCulture, $"round {round}: {one.RequestsPerSecond:0} /s, {together} together, p99 {one.P99:0.0} ms, {one.ServerCpu:0} µs of the server each, others {one.OtherShare:0.00} cores"));
+                        if (round > 0)
+                            measured.Add(one);
+                    }
+                var (alone, median) = (Measurement.MedianOf(measured.Where(static one => one.Load == LoadOf(1))), Measurement.MedianOf(measured.Where(static one => one.Load == LoadOf(Together))));
                 var verification = VerificationOf(gateway);
                 return await new Report("keys", DateTimeOffset.UtcNow, Place.Repeat(parsed), Machine.Describe(folder),
-                    string.Create(CultureInfo.InvariantCulture, $"HTTP/1.1 over loopback without TLS. {People:N0} people, {most:N0} unwraps a load, {measured.Count} loads, the median of them. Each grant is new, and used once."),
+                    string.Create(CultureInfo.InvariantCulture, $"HTTP/1.1 over loopback without TLS. {People:N0} people, {most:N0} unwraps a load, {measured.Count / 2} loads of each kind, the median of them. Each grant is new, and used once. Rates are of keys, latencies of requests."),
                     [
-                        new(string.Create(CultureInfo.InvariantCulture, $"unwrap, key file, {at} connections"), Measurement.Columns, [median.Row(null)]),
+                        new(string.Create(CultureInfo.InvariantCulture, $"{LoadOf(1)}, key file, {at} connections"), Measurement.Columns, [alone.Row(null)]),
+                        new(string.Create(CultureInfo.InvariantCulture, $"{LoadOf(Together)}, key file, {Lanes} connections"), Measurement.Columns, [median.Row(null)]),
                         new("for one unwrap", ["µs", "of the server's"],
                         [
-                            ["processor time of the server", Measurement.Number(median.ServerCpu, "0.0"), "1"],
+                            [$"processor time of the server, {LoadOf(1)}", Measurement.Number(alone.ServerCpu, "0.0"), Measurement.Number(alone.ServerCpu / median.ServerCpu, "0.00")],
+                            [$"processor time of the server, {LoadOf(Together)}", Measurement.Number(median.ServerCpu, "0.0"), "1"],
                             ["one ES256 verification, the reference", Measurement.Number(verification, "0.0"), Measurement.Number(verification / median.ServerCpu, "0.00")],
                         ]),
                     ],
@@ -74,8 +81,8 @@ static class KeysCommand
     }
 
     /// <summary>People with a data key each.</summary>
-    /// <returns>Of each the body that asks for it.</returns>
-    private static async Task<(Pseudonym Person, byte[] Body)[]> MakeAsync(GrantSigner signer, Ports ports, CancellationToken cancel)
+    /// <returns>Of each the wrapped key.</returns>
+    private static async Task<(Pseudonym Person, byte[] Wrapped)[]> MakeAsync(GrantSigner signer, Ports ports, CancellationToken cancel)
     {
         using var http = new HttpClient { BaseAddress = new($"http://127.0.0.1:{ports.Base}") };
         var made = new (Pseudonym, byte[])[People];
@@ -87,15 +94,20 @@ static class KeysCommand
             using var answer = await http.SendAsync(request, cancel);
             answer.EnsureSuccessStatusCode();
             var wrapped = (await answer.Content.ReadFromJsonAsync<JsonElement>(cancel)).GetProperty("wrapped").GetBytesFromBase64();
-            made[i] = (person, JsonSerializer.SerializeToUtf8Bytes(new { wrapped }));
+            made[i] = (person, wrapped);
         }
         return made;
     }
 
-    private static void Save(string file, GrantSigner signer, (Pseudonym Person, byte[] Body)[] bodies, int count)
+    private static string LoadOf(int together) => together == 1 ? "unwrap, one a request" : string.Create(CultureInfo.InvariantCulture, $"unwrap, {together} a request");
+
+    private static void Save(string file, GrantSigner signer, (Pseudonym Person, byte[] Wrapped)[] people, int count, int together)
     {
         var requests = new LoadRequest[count];
-        Parallel.For(0, count, i => requests[i] = new("POST", "/v1/keys/unwrap", bodies[i % bodies.Length].Body, "application/json", "Authorization: Bearer " + Sign(signer, bodies[i % bodies.Length].Person, GrantUse.Read)));
+        Parallel.For(0, count, i => requests[i] = new("POST", "/v1/keys/unwrap", JsonSerializer.SerializeToUtf8Bytes(new
+        {
+            keys = Enumerable.Range(i * together, together).Select(number => people[number % people.Length]).Select(one => new { grant = Sign(signer, one.Person, GrantUse.Read), wrapped = one.Wrapped }),
+        }), "application/json"));
         LoadGenerator.Save(file, requests);
     }
 
@@ -105,17 +117,27 @@ static class KeysCommand
         PurposeOfUse = "TREAT", Expires = DateTimeOffset.UtcNow + Grant.MaxLifetime - TimeSpan.FromSeconds(1),
     });
 
-    private static async Task<Measurement> TakeAsync(ServerProcess server, ServerProcess generator, Load load, CancellationToken cancel)
+    private static async Task<Measurement> TakeAsync(string folder, ServerProcess server, ServerProcess generator, Load load, int together, CancellationToken cancel)
     {
+        var recordedBefore = GivenIn(folder);
         var (cpuBefore, toolBefore, machineBefore) = (server.Cpu, generator.Cpu, MachineTime.Now());
         var result = await generator.AskAsync<LoadResult>(JsonSerializer.Serialize(load), cancel);
         var (cpu, tool, machine) = (server.Cpu - cpuBefore, generator.Cpu - toolBefore, MachineTime.Now());
         if (result.Failures > 0 || result.Requests == 0)
             throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{result.Failures} of {result.Requests} unwraps failed, so these are no numbers. The first: {result.FirstFailure}"));
+        var keys = result.Requests * together;
+        // A refusal stands in the answer, and every key on record.
+        if (GivenIn(folder) - recordedBefore is var given && given != keys)
+            throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{keys} keys were asked for, and {given} given out, so these are no numbers."));
         var others = machine.Busy - machineBefore.Busy - tool - (machine.Own - machineBefore.Own) - cpu;
-        return new("unwrap", "key service, key file", false, load.Connections, result.Requests, result.Requests / result.Seconds, result.P50, result.P95, result.P99, result.Max,
-            cpu.TotalMicroseconds / result.Requests, cpu.TotalSeconds / result.Seconds, tool.TotalSeconds / result.Seconds, Math.Max(0, others.TotalSeconds / result.Seconds), null);
+        return new(LoadOf(together), "key service, key file", false, load.Connections, keys, keys / result.Seconds, result.P50, result.P95, result.P99, result.Max,
+            cpu.TotalMicroseconds / keys, cpu.TotalSeconds / result.Seconds, tool.TotalSeconds / result.Seconds, Math.Max(0, others.TotalSeconds / result.Seconds), null);
     }
+
+    private static long GivenIn(string folder) =>
+        CustodyLog.ReadSince(Path.Combine(folder, Custody), DateTimeOffset.MinValue).LongCount(static record => record is { Operation: KeyOperation.Unwrap, Status: 200 });
+
+    private const string Custody = "custody";
 
     /// <returns>Microseconds of one.</returns>
     private static double VerificationOf(ECDsa key)
@@ -137,7 +159,7 @@ static class KeysCommand
         var app = KeysHost.Build(new()
         {
             Listen = $"http://127.0.0.1:{ports.Base}", KeyFile = Path.Combine(folder, "keys.json"), GatewayKeyFile = Path.Combine(folder, "gateway.pem"),
-            CustodyFolder = Path.Combine(folder, "custody"), CreateStores = true,
+            CustodyFolder = Path.Combine(folder, Custody), CreateStores = true,
         }, static builder => builder.Logging.ClearProviders());
         await app.StartAsync();
         return app;

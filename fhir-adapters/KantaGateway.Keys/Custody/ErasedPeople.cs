@@ -11,8 +11,10 @@ namespace KantaGateway.Keys.Custody;
 /// <remarks>
 /// <c>erased</c> in the custody folder, only added to: 64 bytes each, the digest of the person (16), of the act (16), the time in milliseconds since the epoch (8, big-endian), and an
 /// HMAC over that and the one before it (24), whose key is made by the pseudonym key. It names nobody. Where it ends stands in the record of the ceremonies, which no start goes without.
+/// A backup of the folder knows nothing of who is erased after it: that comes from the copy, which is as long or longer.
 /// </remarks>
-sealed class ErasedPeople(string folder, byte[] macKey, KeyCeremonies ceremonies) : IDisposable
+/// <param name="copy">A second file of the same, away from the folder and its backups; null: none is kept.</param>
+sealed class ErasedPeople(string folder, string? copy, byte[] macKey, KeyCeremonies ceremonies) : IDisposable
 {
     private const int Size = 64, MacAt = 40;
 
@@ -23,15 +25,20 @@ sealed class ErasedPeople(string folder, byte[] macKey, KeyCeremonies ceremonies
 
     /// <summary>Reads what is erased. No file: nobody is.</summary>
     /// <param name="onRecord">Whose key the custody log says is destroyed. Asked where the ceremonies do not say where the file ends: the service was founded before there were erasures, or there is no record of it.</param>
-    /// <exception cref="InvalidOperationException">The file is not as this service left it; says what to do.</exception>
+    /// <exception cref="InvalidOperationException">The file, or its copy, is not as this service left it; says what to do.</exception>
     public void Open(IEnumerable<Digest> onRecord)
     {
-        var bytes = File.Exists(_path) ? File.ReadAllBytes(_path) : [];
+        var bytes = WholeRecordsOf(_path);
+        if (copy is not null && WholeRecordsOf(copy) is var kept && kept.Length > bytes.Length)
+        {
+            if (!kept.AsSpan().StartsWith(bytes))
+                throw NotAsItWas();
+            bytes = kept;
+        }
         var erased = new HashSet<Digest>();
         var end = ceremonies.Erased;
         var isWhole = end is null or { Count: 0 };
-        // A kill may have left a part of a record: nobody was told that it was there.
-        for (var at = 0; at + Size <= bytes.Length; at += Size)
+        for (var at = 0; at < bytes.Length; at += Size)
         {
             var record = bytes.AsSpan(at, Size);
             if (!CryptographicOperations.FixedTimeEquals(record[MacAt..], MacOf(record)))
@@ -47,9 +54,35 @@ sealed class ErasedPeople(string folder, byte[] macKey, KeyCeremonies ceremonies
 
     public bool Contains(Digest person) => _erased.Contains(person);
 
-    /// <summary>Has the ceremonies keep where the file ends, if they do not say it already.</summary>
+    /// <summary>Brings each of the two files to where the other is, and has the ceremonies keep where they end, if they do not say it already.</summary>
     /// <exception cref="IOException">It may not be on disk.</exception>
-    public Task KeepEndAsync() => ceremonies.Erased?.Count == _erased.Count ? Task.CompletedTask : ceremonies.KeepAsync(new ErasedEnd(_erased.Count, _last));
+    public async Task KeepEndAsync()
+    {
+        if (copy is not null)
+        {
+            Continue(_path, copy);
+            Continue(copy, _path);
+        }
+        if (ceremonies.Erased?.Count != _erased.Count)
+            await ceremonies.KeepAsync(new ErasedEnd(_erased.Count, _last)).ConfigureAwait(false);
+    }
+
+    // A kill may have left a part of a record: nobody was told that it was there.
+    private static byte[] WholeRecordsOf(string path) => File.Exists(path) ? File.ReadAllBytes(path) is var bytes && bytes.Length % Size is > 0 and var part ? bytes[..^part] : bytes : [];
+
+    private static void Continue(string from, string to)
+    {
+        var records = WholeRecordsOf(from);
+        if (records.Length == 0)
+            return;
+        using var file = OwnerOnly.OpenFile(to, FileShare.Read);
+        if (file.Length - file.Length % Size is var end && end >= records.Length)
+            return;
+        file.SetLength(end);
+        file.Seek(0, SeekOrigin.End);
+        file.Write(records.AsSpan((int)end));
+        file.Flush(flushToDisk: true);
+    }
 
     /// <summary>Adds one; on disk, and in force, when this returns. Said again, it adds nothing.</summary>
     /// <exception cref="IOException">It may not be on disk. Say it again.</exception>

@@ -1,9 +1,11 @@
 using System.Buffers.Binary;
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
@@ -20,6 +22,12 @@ sealed class KeyClient(HttpClient http) : IDisposable
 {
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>Requests to unwrap at once, and keys in one of them: who comes while these are under way goes with the next, together with all that have come.</summary>
+    private const int Lanes = 4, MostAtOnce = 64;
+
+    private readonly SemaphoreSlim _lanes = new(Lanes, Lanes);
+    private readonly ConcurrentQueue<Asked> _asked = new();
+
     public KeyClient(InternalEndpoint keys) : this(keys.CreateClient(Timeout)) { }
 
     /// <summary>A new data key for the grant's compartment: wrapped, for the store, and in the clear.</summary>
@@ -28,9 +36,12 @@ sealed class KeyClient(HttpClient http) : IDisposable
     /// <exception cref="FaultException"><see cref="Fault.Erased"/>: none is made for this person any more.</exception>
     public async Task<(byte[] Wrapped, GivenKey Key)> CreateAsync(string grant, CancellationToken cancel)
     {
-        var fields = await PostAsync("/v1/keys/create", grant, "{}"u8.ToArray(), cancel).ConfigureAwait(false);
-        return fields is not { } made ? throw new FaultException(Fault.Erased)
-            : made is { Wrapped: { } wrapped, Key: { Length: 32 } key, Witness: { } witness } ? (wrapped, new(key, default, witness)) : throw Refused();
+        var request = new HttpRequestMessage(HttpMethod.Post, "/v1/keys/create");
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", grant);
+        using var answer = await SendAsync(request, cancel).ConfigureAwait(false);
+        var made = answer.IsSuccessStatusCode ? await ReadSecretsAsync(answer, KeyJson.Default.CreateAnswer, cancel).ConfigureAwait(false) : null;
+        return GivenBy(new((int)answer.StatusCode, made is null ? null : new(made.Key, 0, null, made.Witness), (long?)answer.Headers.RetryAfter?.Delta?.TotalSeconds)) is not { } given
+            ? throw new FaultException(Fault.Erased) : made?.Wrapped is { } wrapped ? (wrapped, given) : throw Refused();
     }
 
     /// <summary>The data key in the clear, and how far the record was when somebody last told; null: it is destroyed.</summary>
@@ -39,8 +50,56 @@ sealed class KeyClient(HttpClient http) : IDisposable
     /// <exception cref="AskAnewException">A key has been given out for this grant.</exception>
     public async Task<GivenKey?> UnwrapAsync(string grant, byte[] wrapped, CancellationToken cancel)
     {
-        var fields = await PostAsync("/v1/keys/unwrap", grant, JsonSerializer.SerializeToUtf8Bytes(new { wrapped }), cancel).ConfigureAwait(false);
-        return fields is not { } opened ? null : opened is { Key: { Length: 32 } key, Witness: { } witness } ? new(key, HeadOf(opened.Sequence, opened.Digest), witness) : throw Refused();
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        patience.CancelAfter(Timeout);
+        var asked = new Asked(grant, wrapped, new(TaskCreationOptions.RunContinuationsAsynchronously));
+        _asked.Enqueue(asked);
+        try
+        {
+            // There is one that waits here for each that is asked for, so that each is sent, if not by its own.
+            await _lanes.WaitAsync(patience.Token).ConfigureAwait(false);
+            _ = SendAskedAsync();
+            return GivenBy(await asked.Answer.Task.WaitAsync(patience.Token).ConfigureAwait(false));
+        }
+        catch (OperationCanceledException)
+        {
+            if (!asked.Answer.TrySetCanceled(CancellationToken.None) && asked.Answer.Task is { IsCompletedSuccessfully: true, Result.Key.Key: { } late })
+                CryptographicOperations.ZeroMemory(late);
+            cancel.ThrowIfCancellationRequested();
+            throw Refused();
+        }
+    }
+
+    /// <summary>Sends what has been asked for meanwhile, on a lane that it leaves. Not cancelled with any of those who asked; the client's time is its end.</summary>
+    private async Task SendAskedAsync()
+    {
+        var together = new List<Asked>();
+        try
+        {
+            while (together.Count < MostAtOnce && _asked.TryDequeue(out var next))
+                if (!next.Answer.Task.IsCompleted)
+                    together.Add(next);
+            if (together.Count == 0)
+                return;
+            using var answer = await SendAsync(new(HttpMethod.Post, "/v1/keys/unwrap")
+            {
+                Content = JsonContent.Create(new([.. together.Select(static one => new UnwrapItem(one.Grant, one.Wrapped))]), KeyJson.Default.UnwrapRequest),
+            }, CancellationToken.None).ConfigureAwait(false);
+            if (!answer.IsSuccessStatusCode || await ReadSecretsAsync(answer, KeyJson.Default.UnwrapAnswer, CancellationToken.None).ConfigureAwait(false) is not { Keys: { } keys } || keys.Length != together.Count)
+                throw Refused();
+            for (var i = 0; i < keys.Length; i++)
+                if (!together[i].Answer.TrySetResult(keys[i]) && keys[i].Key?.Key is { } unwanted)
+                    CryptographicOperations.ZeroMemory(unwanted);
+        }
+        catch (Exception failure)
+        {
+            foreach (var one in together)
+                one.Answer.TrySetException(failure);
+        }
+        finally
+        {
+            _lanes.Release();
+        }
     }
 
     /// <summary>Tells how far compartments are; it is kept when this returns.</summary>
@@ -79,9 +138,13 @@ sealed class KeyClient(HttpClient http) : IDisposable
         return answer.Wrapped.Length == stored.Count ? answer.Wrapped : throw Refused();
     }
 
-    public void Dispose() => http.Dispose();
+    public void Dispose()
+    {
+        http.Dispose();
+        _lanes.Dispose();
+    }
 
-    private async Task<T> AskAsync<T>(HttpRequestMessage message, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel) where T : class
+    private async Task<T> AskAsync<T>(HttpRequestMessage message, JsonTypeInfo<T> type, CancellationToken cancel) where T : class
     {
         using var response = await SendAsync(message, cancel).ConfigureAwait(false);
         try
@@ -109,83 +172,36 @@ sealed class KeyClient(HttpClient http) : IDisposable
         }
     }
 
-    /// <returns>Null: the key is destroyed.</returns>
-    private async Task<Fields?> PostAsync(string path, string grant, byte[] body, CancellationToken cancel)
+    /// <summary>What an answer holds, of which no other copy is left.</summary>
+    private static async Task<T?> ReadSecretsAsync<T>(HttpResponseMessage answer, JsonTypeInfo<T> type, CancellationToken cancel) where T : class
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };
-        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", grant);
-        request.Content.Headers.ContentType = new("application/json");
+        byte[]? bytes = null;
         try
         {
-            using var response = await http.SendAsync(request, cancel).ConfigureAwait(false);
-            if (response.StatusCode == HttpStatusCode.TooManyRequests)
-                throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
-            if (response.StatusCode == HttpStatusCode.Gone)
-                return null;
-            if (response.StatusCode == HttpStatusCode.UnprocessableEntity)
-                throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, or its wrapping key does not serve.");
-            if (response.StatusCode == HttpStatusCode.Conflict)
-                throw new AskAnewException(null);
-            if (response.StatusCode == HttpStatusCode.PreconditionFailed)
-                throw new RecordKnownException();
-            if (!response.IsSuccessStatusCode)
-                throw Refused();
-            var answer = await response.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);
-            try
-            {
-                return Read(answer);
-            }
-            finally
-            {
-                CryptographicOperations.ZeroMemory(answer);
-            }
+            bytes = await answer.Content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);
+            return JsonSerializer.Deserialize(bytes, type);
         }
-        catch (Exception e) when (e is HttpRequestException or JsonException or FormatException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        catch (Exception e) when (e is HttpRequestException or JsonException)
         {
             throw Refused();
         }
-    }
-
-    // Not into a string: a string can't be zeroed.
-    private static Fields Read(ReadOnlySpan<byte> json)
-    {
-        var reader = new Utf8JsonReader(json);
-        var fields = new Fields();
-        while (reader.Read())
+        finally
         {
-            if (reader.TokenType != JsonTokenType.PropertyName)
-                continue;
-            var name = reader.ValueTextEquals("wrapped"u8) ? 'w' : reader.ValueTextEquals("key"u8) ? 'k' : reader.ValueTextEquals("digest"u8) ? 'd'
-                : reader.ValueTextEquals("witness"u8) ? 't' : reader.ValueTextEquals("sequence"u8) ? 's' : ' ';
-            reader.Read();
-            if (name == 's' && reader.TokenType == JsonTokenType.Number)
-                fields.Sequence = reader.GetInt64();
-            else if (reader.TokenType == JsonTokenType.String)
-                switch (name)
-                {
-                    case 'w':
-                        fields.Wrapped = reader.GetBytesFromBase64();
-                        break;
-                    case 'k':
-                        fields.Key = reader.GetBytesFromBase64();
-                        break;
-                    case 'd':
-                        fields.Digest = reader.GetBytesFromBase64();
-                        break;
-                    case 't':
-                        fields.Witness = reader.GetString();
-                        break;
-                }
+            CryptographicOperations.ZeroMemory(bytes);
         }
-        return fields;
     }
 
-    private struct Fields
+    /// <returns>Null: the key is destroyed.</returns>
+    private static GivenKey? GivenBy(KeyAnswer answer) => answer switch
     {
-        public byte[]? Wrapped, Key, Digest;
-        public string? Witness;
-        public long Sequence;
-    }
+        { Status: 200, Key: { Key: { Length: 32 } key, Witness: { } witness } made } => new(key, HeadOf(made.Sequence, made.Digest), witness),
+        { Status: 410 } => null,
+        { Status: 429 } => throw new FaultException(Fault.BudgetUsedUp(answer.RetryAfter is { } seconds ? TimeSpan.FromSeconds(seconds) : null)),
+        { Status: 422 } => throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, or its wrapping key does not serve."),
+        { Status: 409 } => throw new AskAnewException(null),
+        { Status: 412 } => throw new RecordKnownException(),
+        _ => throw Refused(),
+    };
 
     /// <exception cref="FaultException">It is none.</exception>
     private static CompartmentHead HeadOf(long sequence, byte[]? digest) =>
@@ -237,6 +253,15 @@ sealed record KnownHeads((CompartmentHead Head, int Place)?[] Heads, int Count, 
 /// <param name="Serving">All that open.</param>
 sealed record ServingVersions(uint Current, uint[] Serving);
 
+/// <summary>Somebody who waits for a key.</summary>
+sealed record Asked(string Grant, byte[] Wrapped, TaskCompletionSource<KeyAnswer> Answer);
+
+sealed record CreateAnswer(byte[]? Wrapped, byte[]? Key, string? Witness);
+sealed record UnwrapItem(string Grant, byte[] Wrapped);
+sealed record UnwrapRequest(UnwrapItem[] Keys);
+sealed record UnwrapAnswer(KeyAnswer[]? Keys);
+sealed record KeyAnswer(int Status, AnsweredKey? Key, long? RetryAfter);
+sealed record AnsweredKey(byte[]? Key, long Sequence, byte[]? Digest, string? Witness);
 sealed record RewrapItem(string Compartment, byte[] Wrapped);
 sealed record RewrapRequest(RewrapItem[] Keys);
 sealed record RewrapAnswer(byte[]?[] Wrapped);
@@ -247,6 +272,6 @@ sealed record KnownItem(long Sequence, byte[] Digest, int Place);
 sealed record KnownAnswer(KnownItem?[]? Heads, int Count, int Places);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
-[JsonSerializable(typeof(ServingVersions)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotationProgress))]
+[JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer)), JsonSerializable(typeof(ServingVersions)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotationProgress))]
 [JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
 sealed partial class KeyJson : JsonSerializerContext;

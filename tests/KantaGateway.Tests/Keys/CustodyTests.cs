@@ -59,16 +59,39 @@ public sealed class CustodyTests : IAsyncLifetime
         var grant = _keys.Grant(GrantUse.Write, Person(1));
         var statuses = await Task.WhenAll(Enumerable.Range(0, 24).Select(async i =>
         {
-            using var response = i % 2 == 0 ? await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped }) : await _keys.PostAsync("/v1/keys/create", grant, new { });
-            return response.StatusCode;
+            // One of them asks for it twice in one.
+            if (i == 0)
+                return (await _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", null, new { keys = Enumerable.Repeat(new { grant, wrapped }, 2) })).Keys.Select(static key => (HttpStatusCode)key.Status);
+            if (i % 2 == 0)
+                return [(await _keys.AskAsync(grant, wrapped)).Status];
+            using var response = await _keys.PostAsync("/v1/keys/create", grant, new { });
+            return (IEnumerable<HttpStatusCode>)[response.StatusCode];
         }));
-        Assert.Equal([(HttpStatusCode.OK, 1), (HttpStatusCode.Conflict, 23)], statuses.CountBy(static status => status).Select(static its => (its.Key, its.Value)).Order());
+        Assert.Equal([(HttpStatusCode.OK, 1), (HttpStatusCode.Conflict, 24)], statuses.SelectMany(static status => status).CountBy(static status => status).Select(static its => (its.Key, its.Value)).Order());
         // Nor after a restart, as long as it lives.
         await _keys.StopAsync();
         _keys.Time.Advance(TimeSpan.FromSeconds(59));
         await _keys.StartAsync();
-        using var again = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped });
-        Assert.Equal(HttpStatusCode.Conflict, again.StatusCode);
+        Assert.Equal(HttpStatusCode.Conflict, (await _keys.AskAsync(grant, wrapped)).Status);
+    }
+
+    [Fact]
+    public async Task Of_many_that_are_asked_for_at_once_each_is_answered_for_itself()
+    {
+        var wrapped = (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Person(1)), new { })).Wrapped;
+        foreach (var person in Enumerable.Range(2, 2))
+            await CreateAsync(person, HttpStatusCode.OK);
+        var spent = _keys.Grant(GrantUse.Read, Person(1));
+        await _keys.UnwrapAsync(spent, wrapped);
+        (string? Grant, int Status)[] asked = [(spent, 409), (_keys.Grant(GrantUse.Read, Person(1)), 200), ("x", 401), (null, 401), (_keys.Grant(GrantUse.AuditTrail, Person(1)), 403), (_keys.Grant(GrantUse.Read, Person(2)), 422), (_keys.Grant(GrantUse.Read, Person(4)), 429), (_keys.Grant(GrantUse.Read, Person(1)), 200)];
+        var answer = await _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", null, new { keys = asked.Select(one => new { grant = one.Grant, wrapped }) });
+        Assert.Equal(asked.Select(static one => one.Status), answer.Keys.Select(static key => key.Status));
+        Assert.All(answer.Keys, static key => Assert.Equal((key.Status == 200, key.Status != 200, key.Status == 429), (key.Key is not null, key.Detail is not null, key.RetryAfter > 0)));
+        foreach (var count in new[] { 0, 257 })
+        {
+            using var refused = await _keys.PostAsync("/v1/keys/unwrap", null, new { keys = Enumerable.Repeat(new { grant = spent, wrapped }, count) });
+            Assert.Equal(HttpStatusCode.BadRequest, refused.StatusCode);
+        }
     }
 
     [Fact]
@@ -79,8 +102,7 @@ public sealed class CustodyTests : IAsyncLifetime
             await CreateAsync(person, HttpStatusCode.OK);
         // Refused for another's key, for the budget, for a record that cannot be written.
         var grant = _keys.Grant(GrantUse.Write, Person(2));
-        using (var others = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped }))
-            Assert.Equal(HttpStatusCode.UnprocessableEntity, others.StatusCode);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await _keys.AskAsync(grant, wrapped)).Status);
         using (var own = await _keys.PostAsync("/v1/keys/create", grant, new { }))
             Assert.Equal(HttpStatusCode.OK, own.StatusCode);
         var late = _keys.Grant(GrantUse.Write, Person(4));
@@ -106,8 +128,8 @@ public sealed class CustodyTests : IAsyncLifetime
         var grant = _keys.Grant(GrantUse.Write, Person(1), id: "0123456789abcdef0123456789abcdef");
         var wrapped = (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", grant, new { })).Wrapped;
         var reading = _keys.Grant(GrantUse.Read, Person(1));
-        await _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", reading, new { wrapped });
-        using (await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Person(2)), new { wrapped })) { }
+        await _keys.UnwrapAsync(reading, wrapped);
+        await _keys.AskAsync(_keys.Grant(GrantUse.Read, Person(2)), wrapped);
         await CreateAsync(3, HttpStatusCode.OK);
         await CreateAsync(4, HttpStatusCode.TooManyRequests);
 

@@ -7,6 +7,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Ceremonies;
 using KantaGateway.Keys.Custody;
+using KantaGateway.Tests.Scenarios;
 
 namespace KantaGateway.Tests.Keys;
 
@@ -67,8 +68,7 @@ public sealed class ErasedPeopleTests : IAsyncLifetime
         async Task IsToldAsync(Pseudonym person, HttpStatusCode status)
         {
             using var made = await _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, person, caller: "prober"), new { });
-            using var opened = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, person, caller: "prober"), new { wrapped = mattis.Wrapped });
-            Assert.Equal((status, status), (made.StatusCode, opened.StatusCode));
+            Assert.Equal((status, status), (made.StatusCode, (await _keys.AskAsync(_keys.Grant(GrantUse.Read, person, caller: "prober"), mattis.Wrapped)).Status));
         }
     }
 
@@ -229,9 +229,66 @@ public sealed class ErasedPeopleTests : IAsyncLifetime
 
     private Task<CreateAnswer> CreateAsync(Pseudonym person) => _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, person), new { });
 
-    private async Task<HttpStatusCode> UnwrapAsync(Pseudonym person, byte[] wrapped)
+    [Fact]
+    public async Task Who_was_erased_after_a_backup_stays_erased_when_it_is_brought_back()
     {
-        using var answer = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, person), new { wrapped });
-        return answer.StatusCode;
+        using var elsewhere = new TemporaryFolder();
+        var (maijas, mattis) = (await CreateAsync(Maija), await CreateAsync(Matti));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        await _keys.StopAsync();
+        _keys.Change = options => options with { ErasedCopyFile = elsewhere.File("erased") };
+        await _keys.StartAsync();
+        await _keys.StopAsync();
+        // What was there before the copy is in it.
+        Assert.Equal(await File.ReadAllBytesAsync(Erased), await File.ReadAllBytesAsync(elsewhere.File("erased")));
+        foreach (var file in (string[])[Erased, Ceremonies])
+            File.Copy(file, elsewhere.File("backup-" + Path.GetFileName(file)));
+        await _keys.StartAsync();
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("two", Matti));
+        await _keys.StopAsync();
+        foreach (var file in (string[])[Erased, Ceremonies])
+            File.Copy(elsewhere.File("backup-" + Path.GetFileName(file)), file, overwrite: true);
+        await _keys.StartAsync();
+        Assert.Equal((HttpStatusCode.Gone, HttpStatusCode.Gone), (await UnwrapAsync(Maija, maijas.Wrapped), await UnwrapAsync(Matti, mattis.Wrapped)));
+        // And without the copy, from then on.
+        await _keys.StopAsync();
+        _keys.Change = static options => options;
+        await _keys.StartAsync();
+        Assert.Equal(HttpStatusCode.Gone, await UnwrapAsync(Matti, mattis.Wrapped));
     }
+
+    [Fact]
+    public async Task An_erasure_is_done_when_it_stands_in_both_places()
+    {
+        using var elsewhere = new TemporaryFolder();
+        var maijas = await CreateAsync(Maija);
+        await _keys.StopAsync();
+        _keys.Change = options => options with { ErasedCopyFile = elsewhere.File("erased") };
+        await _keys.StartAsync();
+        Directory.CreateDirectory(elsewhere.File("erased"));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await EraseAsync("one", Maija));
+        Directory.Delete(elsewhere.File("erased"));
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        Assert.Equal(64, new FileInfo(elsewhere.File("erased")).Length);
+        Assert.Equal(HttpStatusCode.Gone, await UnwrapAsync(Maija, maijas.Wrapped));
+    }
+
+    [Fact]
+    public async Task A_copy_that_was_changed_or_goes_on_from_another_is_no_start()
+    {
+        using var elsewhere = new TemporaryFolder();
+        await CreateAsync(Maija);
+        Assert.Equal(HttpStatusCode.NoContent, await EraseAsync("one", Maija));
+        await _keys.StopAsync();
+        var kept = await File.ReadAllBytesAsync(Erased);
+        foreach (var copy in (byte[][])[[.. kept, .. kept], [.. kept[..^1], (byte)(kept[^1] ^ 1), .. kept], [.. new byte[128]]])
+        {
+            await File.WriteAllBytesAsync(elsewhere.File("erased"), copy);
+            Assert.Contains("bring it back", Assert.Throws<InvalidOperationException>(() => { KeysHost.Build(_keys.Options with { ErasedCopyFile = elsewhere.File("erased") }); }).Message, StringComparison.Ordinal);
+        }
+        Assert.Contains(nameof(KeysOptions.ErasedCopyFile), Assert.Throws<InvalidOperationException>(() => { KeysHost.Build(_keys.Options with { ErasedCopyFile = Path.Combine(_keys.Options.CustodyFolder, "copy") }); }).Message, StringComparison.Ordinal);
+        await _keys.StartAsync();
+    }
+
+    private async Task<HttpStatusCode> UnwrapAsync(Pseudonym person, byte[] wrapped) => (await _keys.AskAsync(_keys.Grant(GrantUse.Read, person), wrapped)).Status;
 }

@@ -80,8 +80,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         // What was wrapped with it opens no more than it wraps.
         var stranger = created.Wrapped.ToArray();
         stranger[4] = 2;
-        using (var refused = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped = stranger }))
-            Assert.Equal(HttpStatusCode.UnprocessableEntity, refused.StatusCode);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await _keys.AskAsync(_keys.Grant(GrantUse.Read, Maija), stranger)).Status);
         Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", 2));
         Assert.Equal(2, (await CreateAsync()).Wrapped[4]);
     }
@@ -178,8 +177,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.OK, await HoldAsync("three", 1, CeremonyStep.Destroy));
         for (var i = 0; i < 2; i++)
         {
-            using (var lost = await _keys.PostAsync("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped = old.Wrapped }))
-                Assert.Equal(HttpStatusCode.UnprocessableEntity, lost.StatusCode);
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await _keys.AskAsync(_keys.Grant(GrantUse.Read, Maija), old.Wrapped)).Status);
             Assert.Null(await RewrapAsync(old.Wrapped));
             Assert.Equal(old.Key, (await UnwrapAsync(moved!)).Key);
             await RestartAsync();
@@ -254,5 +252,5 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
 
     private Task<CreateAnswer> CreateAsync() => _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Maija), new { });
 
-    private Task<UnwrapAnswer> UnwrapAsync(byte[] wrapped) => _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped });
+    private Task<GivenKey> UnwrapAsync(byte[] wrapped) => _keys.UnwrapAsync(_keys.Grant(GrantUse.Read, Maija), wrapped);
 }

@@ -76,17 +76,13 @@ public class KeyCustodyTests : IAsyncLifetime
         var created = await CreateAsync();
         var grant = _keys.Grant(GrantUse.Read, Maija);
         foreach (var expected in (HttpStatusCode[])[HttpStatusCode.OK, HttpStatusCode.Conflict])
-        {
-            using var response = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped = created.Wrapped });
-            Assert.Equal(expected, response.StatusCode);
-        }
+            Assert.Equal(expected, (await _keys.AskAsync(grant, created.Wrapped)).Status);
         _keys.Time.Advance(TimeSpan.FromSeconds(61));
-        using var late = await _keys.PostAsync("/v1/keys/unwrap", grant, new { wrapped = created.Wrapped });
-        Assert.Equal(HttpStatusCode.Unauthorized, late.StatusCode);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _keys.AskAsync(grant, created.Wrapped)).Status);
     }
 
     private Task<CreateAnswer> CreateAsync() => _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Maija), new { });
 
-    private Task<UnwrapAnswer> UnwrapAsync(byte[] wrapped) =>
-        _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, Maija), new { wrapped });
+    private Task<GivenKey> UnwrapAsync(byte[] wrapped) =>
+        _keys.UnwrapAsync(_keys.Grant(GrantUse.Read, Maija), wrapped);
 }

@@ -53,7 +53,7 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
         var created = await CreateAsync(Maija);
         Assert.Equal(32, created.Key.Length);
         foreach (var use in (GrantUse[])[GrantUse.Read, GrantUse.Write, GrantUse.Policy])
-            Assert.Equal(created.Key, (await keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", keys.Grant(use, Maija), new { wrapped = created.Wrapped })).Key);
+            Assert.Equal(created.Key, (await keys.UnwrapAsync(keys.Grant(use, Maija), created.Wrapped)).Key);
         Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapStatusAsync(keys.Grant(GrantUse.Read, Matti), created.Wrapped));
         Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapStatusAsync(keys.Grant(GrantUse.Read, Pseudonym.Directory), created.Wrapped));
         Assert.Equal(HttpStatusCode.Forbidden, await UnwrapStatusAsync(keys.Grant(GrantUse.AuditTrail, Maija), created.Wrapped));
@@ -64,7 +64,7 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
     {
         var (first, second, directory) = (await CreateAsync(Maija), await CreateAsync(Maija), await CreateAsync(Pseudonym.Directory));
         Assert.NotEqual(first.Key, second.Key);
-        Assert.Equal(directory.Key, (await keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", keys.Grant(GrantUse.Read, Pseudonym.Directory), new { wrapped = directory.Wrapped })).Key);
+        Assert.Equal(directory.Key, (await keys.UnwrapAsync(keys.Grant(GrantUse.Read, Pseudonym.Directory), directory.Wrapped)).Key);
     }
 
     [Fact]
@@ -137,11 +137,7 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
     private Task<CreateAnswer> CreateAsync(Pseudonym compartment) =>
         keys.PostAsync<object, CreateAnswer>("/v1/keys/create", keys.Grant(GrantUse.Write, compartment), new { });
 
-    private async Task<HttpStatusCode> UnwrapStatusAsync(string? bearer, byte[] wrapped)
-    {
-        using var response = await keys.PostAsync("/v1/keys/unwrap", bearer, new { wrapped });
-        return response.StatusCode;
-    }
+    private async Task<HttpStatusCode> UnwrapStatusAsync(string? grant, byte[] wrapped) => (await keys.AskAsync(grant, wrapped)).Status;
 
     private static byte[] Base64(string url) => Convert.FromBase64String(url.Replace('-', '+').Replace('_', '/').PadRight((url.Length + 3) / 4 * 4, '='));
 }

@@ -69,7 +69,7 @@ public sealed class KnownHeadsTests : IAsyncLifetime
         using (var made = await _keys.PostAsync("/v1/keys/create", grant, new { }))
             Assert.Equal(HttpStatusCode.PreconditionFailed, made.StatusCode);
         // The same grant opens the one that there is.
-        Assert.Equal(maijas.Key, (await _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", grant, new { wrapped = maijas.Wrapped })).Key);
+        Assert.Equal(maijas.Key, (await _keys.UnwrapAsync(grant, maijas.Wrapped)).Key);
     }
 
     [Fact]
@@ -186,7 +186,7 @@ public sealed class KnownHeadsTests : IAsyncLifetime
 
     private Task<CreateAnswer> CreateAsync(Pseudonym person) => _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, person), new { });
 
-    private Task<UnwrapAnswer> UnwrapAsync(Pseudonym person, byte[] wrapped) => _keys.PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", _keys.Grant(GrantUse.Read, person), new { wrapped });
+    private Task<GivenKey> UnwrapAsync(Pseudonym person, byte[] wrapped) => _keys.UnwrapAsync(_keys.Grant(GrantUse.Read, person), wrapped);
 
     private Task<KnownAnswer> KnownAsync(params Pseudonym[] people) => _keys.PostAsync<object, KnownAnswer>("/v1/heads/known", null, new { compartments = people.Select(person => person.Encode()) });
 
@@ -196,5 +196,5 @@ public sealed class KnownHeadsTests : IAsyncLifetime
         return answer.StatusCode;
     }
 
-    private static (long Sequence, int? Last) Of(UnwrapAnswer answer) => (answer.Sequence, answer.Digest?[^1]);
+    private static (long Sequence, int? Last) Of(GivenKey answer) => (answer.Sequence, answer.Digest?[^1]);
 }

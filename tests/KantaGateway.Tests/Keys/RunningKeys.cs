@@ -82,6 +82,22 @@ public sealed class RunningKeys : IAsyncLifetime
         return await Client.SendAsync(request);
     }
 
+    /// <summary>Asks for one key, of those that may be asked for at once.</summary>
+    internal async Task<(HttpStatusCode Status, GivenKey? Key)> AskAsync(string? grant, byte[] wrapped)
+    {
+        var answer = (await PostAsync<object, UnwrapAnswer>("/v1/keys/unwrap", null, new { keys = new[] { new { grant, wrapped } } })).Keys.Single();
+        Assert.Equal(answer.Status == 200, answer.Key is not null);
+        return ((HttpStatusCode)answer.Status, answer.Key);
+    }
+
+    /// <summary>One key, which is given.</summary>
+    internal async Task<GivenKey> UnwrapAsync(string grant, byte[] wrapped)
+    {
+        var (status, key) = await AskAsync(grant, wrapped);
+        Assert.Equal(HttpStatusCode.OK, status);
+        return key!;
+    }
+
     public async Task<TAnswer> PostAsync<T, TAnswer>(string path, string? bearer, T body)
     {
         using var response = await PostAsync(path, bearer, body);

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Json;
 using System.Security.Cryptography;
-using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
@@ -60,7 +59,8 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
             lock (Key)
                 number = ++Unwraps;
             await MayUnwrap;
-            return new(Status) { Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new { key = Key, witness = "witness " + number })) };
+            var wanted = (await request.Content!.ReadFromJsonAsync<UnwrapRequest>(cancellationToken))!.Keys;
+            return new(HttpStatusCode.OK) { Content = JsonContent.Create(new { keys = wanted.Select(_ => new { status = (int)Status, key = Status == HttpStatusCode.OK ? new { key = Key, witness = "witness " + number } : null }) }) };
         }
     }
 
