@@ -151,7 +151,7 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
 
 /// <summary>Remembers in Redis: for any number of gateways.</summary>
 /// <param name="connection">To whichever is the master.</param>
-/// <param name="store">Its <c>run_id</c> when it was asked last; empty: it was not.</param>
+/// <param name="store">Its <c>run_id</c> and <c>evicted_keys</c> when it was asked last; empty: it was not.</param>
 internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, string store = "") : ISharedState
 {
     // Braces: one slot of a cluster for all of them, that one script may look at two.
@@ -163,12 +163,12 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
 
     private volatile string _store = store;
 
-    // A store that was emptied has nothing written there; one that was started again, or took the place of another, is another process than wrote there, or than this gateway asked last. Either has
+    // A store that was emptied has nothing written there; one that was started again, or took the place of another, is another process than wrote there, or than this gateway asked last; one that was short of memory may have evicted anything. Each has
     // forgotten something, or never heard of it.
     private const string Notice = """
         local time = redis.call('TIME')
         local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-        local store = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+        local store = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') .. '/' .. string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
         local function since(key, seen)
             if redis.call('HGET', key, 'store') ~= store or (seen ~= '' and seen ~= store) then redis.call('HSET', key, 'store', store, 'since', now) end
             return tonumber(redis.call('HGET', key, 'since'))

@@ -65,6 +65,19 @@ public sealed class SharedStateLossTests(IdentificationWorld world)
     }
 
     [Fact]
+    public async Task A_store_that_has_evicted_something_does_not_know_what_was_used_before()
+    {
+        await using var redis = await TestRedis.StartAsync();
+        var state = new RedisState(RedisState.Connect(redis.Connection));
+        var (before, after) = (DateTimeOffset.UtcNow.AddMinutes(-1), DateTimeOffset.UtcNow.AddMinutes(1));
+        Assert.True(await state.AddAsync("a", TimeSpan.FromMinutes(5), before));
+        await redis.EvictAsync();
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.AddAsync("a", TimeSpan.FromMinutes(5), before));
+        await Assert.ThrowsAsync<SharedStateException>(async () => await new RedisState(RedisState.Connect(redis.Connection)).AddAsync("a", TimeSpan.FromMinutes(5), before));
+        Assert.True(await state.AddAsync("b", TimeSpan.FromMinutes(5), after));
+    }
+
+    [Fact]
     public async Task A_master_that_comes_back_after_another_was_asked_does_not_know_what_that_one_has_taken()
     {
         await using var redis = await TestRedis.StartAsync();

@@ -66,7 +66,7 @@ internal sealed class TestRedis : IAsyncDisposable
     private async Task AgeAsync()
     {
         await using var redis = await ConnectionMultiplexer.ConnectAsync(Connection);
-        await redis.GetDatabase().ScriptEvaluateAsync("redis.call('HSET', KEYS[1], 'store', string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), 'since', 0)", ["kanta:{identification}:since"]);
+        await redis.GetDatabase().ScriptEvaluateAsync("redis.call('HSET', KEYS[1], 'store', string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') .. '/0', 'since', 0)", ["kanta:{identification}:since"]);
     }
 
     private async Task RunAsync(params string[] arguments)
@@ -82,6 +82,18 @@ internal sealed class TestRedis : IAsyncDisposable
     {
         await using var redis = await ConnectionMultiplexer.ConnectAsync(Connection + ",allowAdmin=true");
         await redis.GetServers()[0].FlushAllDatabasesAsync();
+    }
+
+    /// <summary>It was short of memory for a while, and has forgotten something.</summary>
+    public async Task EvictAsync()
+    {
+        await using var redis = await ConnectionMultiplexer.ConnectAsync(Connection + ",allowAdmin=true");
+        var (database, server) = (redis.GetDatabase(), redis.GetServers()[0]);
+        await server.ConfigSetAsync("maxmemory-policy", "allkeys-random");
+        await server.ConfigSetAsync("maxmemory", "8mb");
+        while ((await server.InfoRawAsync("stats"))!.Contains("evicted_keys:0\r", StringComparison.Ordinal))
+            await database.StringSetAsync(Guid.NewGuid().ToString(), new byte[100_000]);
+        await server.ConfigSetAsync("maxmemory", "0");
     }
 
     /// <summary>From here on it is away.</summary>
