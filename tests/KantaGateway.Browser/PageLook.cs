@@ -3,11 +3,12 @@ using Xunit;
 
 namespace KantaGateway.Browser;
 
-/// <summary>Looks at pages in three languages, by axe, on a computer and on a phone, and keeps pictures beside the tests.</summary>
+/// <summary>Looks at pages in three languages, by axe, on a computer and on a phone, and keeps pictures beside the tests: in Finnish, and with <c>KANTA_SCREENS=all</c> in every language.</summary>
 /// <param name="personal">What must stand neither in an address nor in a title.</param>
 sealed class PageLook(IReadOnlyList<string> personal)
 {
     private static readonly (string Code, string Name)[] Languages = [("sv", "Svenska"), ("en", "English"), ("fi", "Suomi")];
+    private static readonly bool ShootsAll = Environment.GetEnvironmentVariable("KANTA_SCREENS") == "all";
     private static readonly string Screens = Path.Combine(AppContext.BaseDirectory, "screens");
 
     private readonly List<string> _faults = [];
@@ -30,13 +31,13 @@ sealed class PageLook(IReadOnlyList<string> personal)
     public async Task ShootAsync(IPage page, string name, string language)
     {
         Directory.CreateDirectory(Screens);
-        foreach (var (width, height) in ((int, int)[])[(1280, 900), (390, 844)])
+        // Languages differ in length, not in structure: on the phone one is enough, and for pictures.
+        foreach (var (width, height) in language == "fi" || ShootsAll ? ((int, int)[])[(1280, 900), (390, 844)] : [(1280, 900)])
         {
             await page.SetViewportSizeAsync(width, height);
-            await page.ScreenshotAsync(new() { Path = Path.Combine(Screens, $"{name}.{language}.{width}.png"), FullPage = true });
-            // Languages differ in length, not in structure: on the phone one is enough.
-            if (width == 1280 || language == "fi")
-                _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
+            if (language == "fi" || ShootsAll)
+                await page.ScreenshotAsync(new() { Path = Path.Combine(Screens, $"{name}.{language}.{width}.png"), FullPage = true });
+            _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
         }
         await page.SetViewportSizeAsync(320, 640);
         if (await page.EvaluateAsync<int>("document.documentElement.scrollWidth") > 320)
