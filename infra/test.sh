@@ -97,7 +97,7 @@ attribute() { sed -n "s/.*<Counters[^>]* $2=\"\([0-9]*\)\".*/\1/p" "$1" | head -
 for project in $(grep -l 'Microsoft.NET.Test.Sdk' tests/*/*.csproj); do
     name=$(basename "$project" .csproj)
     say "testing $name"
-    timeout 1000 dotnet test "$project" --no-build --nologo -v q --logger "trx;LogFileName=$name.trx" --logger 'console;verbosity=minimal' --results-directory "$work/results"
+    timeout 1800 dotnet test "$project" --no-build --nologo -v q --logger "trx;LogFileName=$name.trx" --logger 'console;verbosity=minimal' --results-directory "$work/results"
     code=$?
     results="$work/results/$name.trx"
     if [ ! -s "$results" ]; then

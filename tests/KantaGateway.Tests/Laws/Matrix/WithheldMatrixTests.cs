@@ -23,7 +23,7 @@ public sealed class WithheldMatrixTests
     public async Task Every_road_answers_as_if_what_is_withheld_had_never_been_written(int which)
     {
         var withholding = Withholding.All[which];
-        var (from, records) = (Setting("KANTA_MATRIX_FROM") ?? 0, Setting("KANTA_MATRIX_RECORDS") is { } campaign ? Math.Max(4, campaign / 10) : 4);
+        var (from, records) = (Setting("KANTA_MATRIX_FROM") ?? 0, Setting("KANTA_MATRIX_RECORDS") is { } campaign ? Math.Max(4, campaign / 10) : 3);
         await using var world = await RepositoryWorld.StartAsync();
         var asked = new SortedDictionary<string, (int All, int WithContent)>(StringComparer.Ordinal);
         for (var number = from; number < from + records; number++)
