@@ -119,6 +119,8 @@ sealed class PostgresStore : ICompartmentStore
             // its standby with success, though the standby has nothing.
             CancellationTimeout = -1,
             TargetSessionAttributes = null,
+            // A standby that has taken over is seen to have within so many seconds.
+            HostRecheckSeconds = 1,
         };
         // An acknowledged commit is on disk whatever the server's default is. Statements are short: to compile them takes longer than to run them, and so does
         // to plan them, which the server would do each time, for a plan over all partitions seems dearer to it than it is. A node that is cut off in the middle

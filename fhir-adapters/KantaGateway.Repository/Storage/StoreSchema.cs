@@ -65,6 +65,8 @@ static class StoreSchema
             await using (var wait = new NpgsqlCommand($"SELECT pg_advisory_lock({Lock})", connection) { CommandTimeout = 0 })
                 await wait.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
             RequireKnown(await VersionAsync(connection, cancel).ConfigureAwait(false));
+            // Of several servers the same, which need not be the first.
+            (given.Host, given.Port) = (connection.Host, connection.Port);
             var ran = Run(DeployChanges.To.PostgresqlDatabase(given.ToString()).JournalToPostgresqlTable("public", Journal), "Postgres");
             var names = new NpgsqlCommandBuilder();
             var (role, database) = (names.QuoteIdentifier(service), names.QuoteIdentifier(connection.Database));
