@@ -67,6 +67,7 @@ public static class GatewayHost
         services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
         services.AddSingleton<IOperatorObserver, OperatorAudit>();
         services.AddSingleton<GrantIssuer>();
+        services.AddSingleton<RepositoryNodes>();
         services.AddSingleton<PolicyRequests>();
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<PolicyPreview>();
@@ -74,7 +75,7 @@ public static class GatewayHost
         services.AddSingleton<AccessLog>();
         services.AddSingleton<IAccessLog>(static s => s.GetRequiredService<AccessLog>());
         services.AddSingleton<InteractionReader>();
-        services.AddHttpForwarder();
+        services.AddRepositoryCluster();
         services.AddHttpContextAccessor();
         services.AddSingleton<RepositoryForwarder>();
         services.AddSingleton<BatchSplitter>();
@@ -82,7 +83,8 @@ public static class GatewayHost
         services.AddSingleton<IInnerRequests, InnerRequestSender>();
         services.AddSingleton<IPractitioners, Practitioners>();
         services.AddCompression();
-        services.AddSingleton(PeerClock.Of(nameof(options.Repository), options.Repository));
+        foreach (var repository in options.Repositories)
+            services.AddSingleton(PeerClock.Of(nameof(options.Repository), repository));
         services.AddSingleton(PeerClock.Of(nameof(options.Keys), options.Keys));
         services.AddPeerClocks("Gateway");
         services.AddHostedService<WarmUp>();
@@ -120,6 +122,7 @@ public static class GatewayHost
         app.MapOperatorBreachCases(options);
         app.MapOperatorActs(options);
         app.MapHealth(options);
+        app.MapRepositoryCluster();
         app.MapPortal();
         return app;
     }

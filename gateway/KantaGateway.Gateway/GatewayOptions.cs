@@ -46,8 +46,15 @@ public sealed record GatewayOptions
     /// <summary>Internal Prometheus listener, <c>http://127.0.0.1:port</c>. Null: none.</summary>
     public string? MetricsListen { get; init; }
 
-    /// <summary>Internal endpoints: <c>unix:/path</c>, <c>https://host:port</c>, or <c>http://</c> on a loopback address.</summary>
+    /// <summary>
+    /// Internal endpoint of the repository: <c>unix:/path</c>, <c>https://host:port</c>, or <c>http://</c> on a loopback address. Of several over one database all, parted by semicolons, the same at every gateway.
+    /// </summary>
     public required string Repository { get; init; }
+
+    /// <summary>Each of <see cref="Repository"/>.</summary>
+    internal IReadOnlyList<string> Repositories => (Repository ?? "").Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+
+    /// <summary>Internal endpoint of the key service, likewise.</summary>
     public required string Keys { get; init; }
 
     /// <summary>P-256 private key (PKCS#8 PEM) that signs grants.</summary>

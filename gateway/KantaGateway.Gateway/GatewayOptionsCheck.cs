@@ -64,7 +64,13 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
 
     private void CheckInternal(GatewayOptions options)
     {
-        Peer(nameof(options.Repository), options.Repository);
+        if (options.Repositories is { Count: > 0 } repositories)
+            foreach (var repository in repositories)
+                Peer(nameof(options.Repository), repository);
+        else
+            Peer(nameof(options.Repository), options.Repository);
+        if (options.Repositories.Distinct(StringComparer.OrdinalIgnoreCase).Count() != options.Repositories.Count)
+            Add(nameof(options.Repository), "each repository once");
         Peer(nameof(options.Keys), options.Keys);
         if (options.Otlp is { } otlp && !(Uri.TryCreate(otlp, UriKind.Absolute, out var exporter) && IsProtected(exporter)))
             Add(nameof(options.Otlp), "https, or http on a loopback address");

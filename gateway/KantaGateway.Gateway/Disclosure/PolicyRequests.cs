@@ -8,9 +8,9 @@ using KantaGateway.Gateway.Identification;
 namespace KantaGateway.Gateway.Disclosure;
 
 /// <summary>What the gateway asks the repository for its own decisions, under a grant of that kind.</summary>
-public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
+public sealed class PolicyRequests(RepositoryNodes nodes, GrantIssuer grants)
 {
-    private readonly HttpClient _repository = InternalEndpoint.Parse(options.Repository).CreateClient(TimeSpan.FromSeconds(10));
+    private readonly HttpClient _repository = nodes.CreateClient(TimeSpan.FromSeconds(10));
 
     /// <summary>Posts a question about one person and reads the JSON answer.</summary>
     /// <param name="requester">Whose request it is asked for.</param>
@@ -48,6 +48,7 @@ public sealed class PolicyRequests(GatewayOptions options, GrantIssuer grants)
         {
             // Not disposed: that would dispose the content, which may be sent twice.
             var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
+            RepositoryNodes.SayWhom(request, person);
             request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(requester, person, anew));
             return await _repository.SendAsync(request, cancel);
         }

@@ -150,7 +150,7 @@ public sealed class GatewayPipeline(
             // :: Steps 6 to 9
             if (content is null)
                 context.Request.Body = new ReadOnlyMemoryStream(single.Body);
-            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, grant, directoryGrant, interaction.IsWrite, content,
+            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, interaction.Compartment, grant, directoryGrant, interaction.IsWrite, content,
                 (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, now, status, disclosed));
             switch (end)
             {

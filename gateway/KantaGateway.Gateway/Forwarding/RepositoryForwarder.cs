@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Fhir.Validation;
@@ -38,46 +39,28 @@ public enum ForwardEnd
 /// The response transform is where step 8 stands: it runs when the repository's headers, the manifest among them, have
 /// come and before the first byte of the body is passed on.
 /// </remarks>
-public sealed class RepositoryForwarder : IDisposable
+public sealed class RepositoryForwarder(IHttpForwarder yarp, RepositoryNodes nodes, GatewayOptions options)
 {
-    private readonly IHttpForwarder _yarp;
-    private readonly HttpMessageInvoker _invoker;
-    private readonly string _address;
-    private readonly string _fhirBase;
+    private readonly string _address = nodes.Address.ToString().TrimEnd('/');
+    private readonly string _fhirBase = options.PublicAddress + "/fhir";
 
-    /// <summary>A content waits for the repository's word at least as long as any answer is waited for.</summary>
-    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(30);
-
-    private static readonly ForwarderRequestConfig Config = new() { ActivityTimeout = LongestWait, Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
-
-    public RepositoryForwarder(IHttpForwarder yarp, GatewayOptions options)
-    {
-        _yarp = yarp;
-        var endpoint = InternalEndpoint.Parse(options.Repository);
-        var handler = new SocketsHttpHandler
-        {
-            ActivityHeadersPropagator = null, MaxConnectionsPerServer = 512, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2), Expect100ContinueTimeout = LongestWait,
-        };
-        endpoint.Configure(handler);
-        _invoker = new HttpMessageInvoker(handler);
-        _address = endpoint.Address.ToString().TrimEnd('/');
-        _fhirBase = options.PublicAddress + "/fhir";
-    }
+    private static readonly ForwarderRequestConfig Config = new() { ActivityTimeout = RepositoryNodes.LongestWait, Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
 
     /// <summary>One attempt.</summary>
     /// <param name="context">The request, its body replayable; the response not started.</param>
+    /// <param name="compartment">Whom it is about.</param>
     /// <param name="grant">Signed grant.</param>
     /// <param name="directoryGrant">On writes and searches.</param>
     /// <param name="isWrite">A caller who hangs up does not stop a write between the store and its record.</param>
     /// <param name="content">Of a content that streams by: where it stands; null for any other body.</param>
     /// <param name="record">Step 8: makes the outcome durable and gives the answer's receipt, if it has one. Throwing means that nothing may leave.</param>
-    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, string grant, string? directoryGrant, bool isWrite, StreamedContent? content, Func<int, DisclosureManifest?, Task<string?>> record)
+    public async Task<(ForwardEnd End, DisclosureManifest? Manifest, Exception? Unrecorded)> ForwardAsync(HttpContext context, Pseudonym compartment, string grant, string? directoryGrant, bool isWrite, StreamedContent? content, Func<int, DisclosureManifest?, Task<string?>> record)
     {
-        var exchange = new Exchange(grant, directoryGrant, _fhirBase, content, record);
+        var exchange = new Exchange(compartment, grant, directoryGrant, _fhirBase, content, record);
         var aborted = context.RequestAborted;
         if (isWrite)
             context.RequestAborted = CancellationToken.None;
-        var error = await _yarp.SendAsync(context, _address, _invoker, Config, exchange, context.RequestAborted);
+        var error = await yarp.SendAsync(context, _address, nodes.Invoker, Config, exchange, context.RequestAborted);
         context.RequestAborted = aborted;
         if (exchange.Again is { } again)
             return (again, null, null);
@@ -92,9 +75,7 @@ public sealed class RepositoryForwarder : IDisposable
         };
     }
 
-    public void Dispose() => _invoker.Dispose();
-
-    private sealed class Exchange(string grant, string? directoryGrant, string fhirBase, StreamedContent? streamed, Func<int, DisclosureManifest?, Task<string?>> record) : HttpTransformer
+    private sealed class Exchange(Pseudonym compartment, string grant, string? directoryGrant, string fhirBase, StreamedContent? streamed, Func<int, DisclosureManifest?, Task<string?>> record) : HttpTransformer
     {
         /// <summary>What of a request means something to FHIR. Nothing else goes on: neither what identifies the caller nor what looks like ours.</summary>
         private static readonly string[] OfTheInteraction = ["Accept", "If-Match", "If-None-Match", "If-Modified-Since", "If-None-Exist", "Range", "If-Range", "Prefer", RawContent.SecurityContextHeader];
@@ -110,6 +91,7 @@ public sealed class RepositoryForwarder : IDisposable
         // Not the base's, which copies every header: most would be taken out again.
         public override ValueTask TransformRequestAsync(HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
         {
+            RepositoryNodes.SayWhom(proxyRequest, compartment);
             var headers = proxyRequest.Headers;
             Copy(httpContext.Request.Headers, OfTheInteraction, headers);
             if (proxyRequest.Content is { } content)

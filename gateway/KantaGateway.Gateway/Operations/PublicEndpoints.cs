@@ -2,6 +2,7 @@ using KantaGateway.Audit;
 using KantaGateway.Audit.Tree;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Disclosure;
 
 namespace KantaGateway.Gateway.Operations;
 
@@ -33,8 +34,12 @@ public static class PublicEndpoints
     public static void MapHealth(this WebApplication app, GatewayOptions options)
     {
         // The repository is ready when its database is; the key service has nothing behind it.
-        var parts = new[] { ("repository", options.Repository, "/health/ready"), ("keys", options.Keys, "/health/live") }
-            .Select(p => (p.Item1, Client: InternalEndpoint.Parse(p.Item2).CreateClient(TimeSpan.FromSeconds(2)), Path: new Uri(p.Item3, UriKind.Relative))).ToArray();
+        var wait = TimeSpan.FromSeconds(2);
+        (string Name, HttpClient Client, Uri Path)[] parts =
+        [
+            ("repository", app.Services.GetRequiredService<RepositoryNodes>().CreateClient(wait), new("/health/ready", UriKind.Relative)),
+            ("keys", InternalEndpoint.Parse(options.Keys).CreateClient(wait), new("/health/live", UriKind.Relative)),
+        ];
         var watch = app.Services.GetService<BreachWatch>();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", async (CancellationToken cancel) =>

@@ -1,15 +1,15 @@
 using System.Net;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Outcomes;
-using KantaGateway.Fhir.Transport;
+using KantaGateway.Gateway.Disclosure;
 
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>The repository's wrapping of all data keys with the current wrapping key, as operators begin and follow it.</summary>
-public sealed class WrappingRotation(GatewayOptions options)
+public sealed class WrappingRotation(RepositoryNodes nodes)
 {
     // It counts, which takes a while where there are millions.
-    private readonly HttpClient _repository = InternalEndpoint.Parse(options.Repository).CreateClient(TimeSpan.FromMinutes(1));
+    private readonly HttpClient _repository = nodes.CreateClient(TimeSpan.FromMinutes(1));
 
     /// <summary>Has the repository begin now. One that cannot be reached begins by itself within a minute of being back.</summary>
     public async Task BeginAsync(CancellationToken cancel)

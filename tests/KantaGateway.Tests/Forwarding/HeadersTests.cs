@@ -1,8 +1,10 @@
 using System.Net;
 using System.Net.Http.Headers;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using Microsoft.AspNetCore.Builder;
@@ -93,7 +95,7 @@ public class HeadersTests
         /// <param name="forward">What the gateway does with a request; by default it forwards it once.</param>
         public static async Task<ForwardingWorld> StartAsync(Func<HttpContext, Task<bool>>? answered = null, Func<HttpContext, RepositoryForwarder, Task>? forward = null)
         {
-            forward ??= (context, forwarder) => forwarder.ForwardAsync(context, "the gateway's grant", null, isWrite: false, null, (_, _) => Task.FromResult<string?>(null));
+            forward ??= (context, forwarder) => forwarder.ForwardAsync(context, Pseudonym.Nobody, "the gateway's grant", null, isWrite: false, null, (_, _) => Task.FromResult<string?>(null));
             var world = new ForwardingWorld();
             world._repository.Run(async context =>
             {
@@ -107,7 +109,8 @@ public class HeadersTests
             });
             await world._repository.StartAsync();
             world._gateway = Empty(s => s.AddHttpForwarder());
-            var forwarder = new RepositoryForwarder(world._gateway.Services.GetRequiredService<IHttpForwarder>(), Options(world._repository.Urls.Single()));
+            var options = Options(world._repository.Urls.Single());
+            var forwarder = new RepositoryForwarder(world._gateway.Services.GetRequiredService<IHttpForwarder>(), new RepositoryNodes(options), options);
             world._gateway.Run(context => forward(context, forwarder));
             await world._gateway.StartAsync();
             world.Client = new HttpClient { BaseAddress = new(world._gateway.Urls.Single()) };

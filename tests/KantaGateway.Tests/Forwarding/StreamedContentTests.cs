@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Tests.Laws;
@@ -34,7 +35,7 @@ public sealed class StreamedContentTests
                 ForwardEnd end;
                 do
                 {
-                    (end, _, _) = await forwarder.ForwardAsync(context, "grant", null, isWrite: true, content, (_, _) => Task.FromResult<string?>(null));
+                    (end, _, _) = await forwarder.ForwardAsync(context, Pseudonym.Nobody, "grant", null, isWrite: true, content, (_, _) => Task.FromResult<string?>(null));
                     ends.Add((end, content.CanBeSent));
                     if (end == ForwardEnd.PolicyMoved)
                         context.Response.Clear();

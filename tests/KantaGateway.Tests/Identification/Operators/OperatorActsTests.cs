@@ -84,11 +84,12 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         _gateway = world.BuildGateway(_options, builder =>
         {
             builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock));
-            builder.Services.AddSingleton(new WrappingRotation(_options));
+            var nodes = new RepositoryNodes(_options);
+            builder.Services.AddSingleton(new WrappingRotation(nodes));
             var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
             builder.Services.AddSingleton(keys);
-            builder.Services.AddSingleton(new RecordErasure(_options, keys, _keys.Gateway));
-            var requests = new PolicyRequests(_options, new GrantIssuer(_keys.Gateway, _keys.Time));
+            builder.Services.AddSingleton(new RecordErasure(nodes, keys, _keys.Gateway));
+            var requests = new PolicyRequests(nodes, new GrantIssuer(_keys.Gateway, _keys.Time));
             builder.Services.AddSingleton(new RecordRetention(requests, new PolicyPreview(requests), _options, world.Clock));
             builder.Services.AddSingleton(_ids);
         }, app =>
