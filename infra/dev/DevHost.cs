@@ -43,6 +43,12 @@ public sealed record DevHostOptions
     /// <summary>Repository and key service listen on Unix sockets in the data folder, where other processes of the same user reach them.</summary>
     public bool Sockets { get; init; }
 
+    /// <summary>
+    /// Repositories over the one database, 1 or more. With <see cref="Sockets"/> those after the first are processes of their own, which the product's program runs on the files that the host writes for them
+    /// (<see cref="DevelopmentFolder.RepositoryOptionsFile"/>).
+    /// </summary>
+    public int Repositories { get; init; } = 1;
+
     /// <summary>Largest content of a Binary, bytes, in gateway and repository.</summary>
     public long MaxBinary { get; init; } = RawContent.DefaultMax;
 
@@ -69,13 +75,16 @@ public sealed class DevHost : IAsyncDisposable
     /// <summary>The running gateway, for tests that look inside.</summary>
     public WebApplication Gateway => _parts[^1];
 
-    /// <summary>The running repository, for tests that look inside.</summary>
-    public WebApplication Records { get; private set; } = null!;
+    /// <summary>The running repository, the first where there are several, for tests that look inside.</summary>
+    public WebApplication Records => AllRecords[0];
+
+    /// <summary>The running repositories of this process.</summary>
+    public IReadOnlyList<WebApplication> AllRecords { get; private set; } = null!;
 
     /// <summary>The simulated e-Authorizations, for tests that have it misbehave.</summary>
     public SimulatedAuthorizations Authorizations { get; private set; } = null!;
 
-    /// <summary>Internal endpoint of the repository.</summary>
+    /// <summary>Internal endpoint of the repository; of several all, as a gateway is told them.</summary>
     public string Repository => _gateway?.Repository ?? throw new InvalidOperationException("Not started.");
 
     /// <summary>Starts everything and returns when it answers.</summary>
@@ -114,7 +123,9 @@ public sealed class DevHost : IAsyncDisposable
             var outside = $"https://localhost:{first + 1}";
             var revocation = new RevocationResponder(folder.Authority);
             host._gateway = OptionsOf(options, folder, Outside(folder, address, outside, first + 1, revocation), address, outside, revocation);
-            host._parts.Add(await host.StartFurtherGatewayAsync(options.Port));
+            var gateway = await host.StartFurtherGatewayAsync(options.Port);
+            host._parts.Add(gateway);
+            await File.WriteAllTextAsync(folder.AuditVerifierFileOf(options.Port), gateway.Services.GetRequiredService<AuditLog>().Verifier + "\n");
             return host;
         }
         catch
@@ -168,7 +179,7 @@ public sealed class DevHost : IAsyncDisposable
         var simulators = Outside(folder, address, outside, options.Port + 1, revocation);
         Authorizations = simulators.Authorizations!;
         _gateway = OptionsOf(options, folder, simulators, address, outside, revocation);
-        var (keys, repository) = (_gateway.Keys, _gateway.Repository);
+        var (keys, repositories) = (_gateway.Keys, _gateway.Repository.Split(';'));
         say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
         folder.Publish(address, simulators, options.ProbeInterval is not null);
 
@@ -185,7 +196,7 @@ public sealed class DevHost : IAsyncDisposable
         say(options.Postgres is null ? "repository: SQLite" : "repository: PostgreSQL");
         var records = new RepositoryOptions
         {
-            Listen = repository,
+            Listen = repositories[0],
             Keys = keys,
             DatabaseFile = folder.DatabaseFile,
             Postgres = options.Postgres is null ? null : await DevelopmentDatabase.MakeServiceRoleAsync(options.Postgres, await File.ReadAllTextAsync(folder.DatabasePasswordFile)),
@@ -195,10 +206,13 @@ public sealed class DevHost : IAsyncDisposable
             ProtectedPracticesFile = folder.ProtectedPracticesFile,
         };
         await MigrateStore.ApplyAsync(records with { PostgresOwner = options.Postgres });
-        Records = RepositoryHost.Build(records, options.Configure);
+        if (options.Sockets)
+            foreach (var (i, listen) in repositories.Index().Skip(1))
+                folder.Publish(i + 1, records with { Listen = listen });
+        AllRecords = [.. repositories.Take(options.Sockets ? 1 : repositories.Length).Select(listen => RepositoryHost.Build(records with { Listen = listen }, options.Configure))];
         say("simulators: trust network broker, clinics' identity providers, revocation responder, role register, e-Authorizations, operators' tenant");
         var simulatorHost = SimulatorHost.Build(simulators, options.Configure);
-        var behind = Task.WhenAll(RunAsync(Records), RunAsync(simulatorHost));
+        var behind = Task.WhenAll([.. AllRecords.Select(RunAsync), RunAsync(simulatorHost)]);
         say(options.Redis is null ? "gateway: shared state in memory" : "gateway: shared state in Redis");
         var gatewayHost = GatewayHost.Build(_gateway, options.Configure);
         await File.WriteAllTextAsync(folder.AuditVerifierFile, gatewayHost.Services.GetRequiredService<AuditLog>().Verifier + "\n");
@@ -236,7 +250,7 @@ public sealed class DevHost : IAsyncDisposable
             TerminatorListen = options.TerminatorPort is { } port ? $"http://127.0.0.1:{port}" : null,
             MetricsListen = $"http://127.0.0.1:{options.Port + 2}",
             Otlp = options.Otlp,
-            Repository = Inside("repository"),
+            Repository = string.Join(';', Enumerable.Range(1, options.Repositories).Select(i => Inside(i == 1 ? "repository" : $"repository-{i}"))),
             Keys = Inside("keys"),
             GrantKeyFile = folder.GrantKeyFile,
             IdentifierKeyFile = folder.IdentifierKeyFile,

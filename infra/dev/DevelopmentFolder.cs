@@ -6,6 +6,7 @@ using KantaGateway.Audit;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Repository;
 using KantaGateway.Simulators;
 using Microsoft.IdentityModel.Tokens;
 
@@ -66,6 +67,8 @@ public sealed class DevelopmentFolder : IDisposable
 
     private static readonly JsonSerializerOptions Readable = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    private static readonly JsonSerializerOptions WithoutNulls = new(Readable) { DefaultIgnoreCondition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull };
+
     private readonly string _root;
     private readonly DevelopmentAuthority _authority;
 
@@ -113,10 +116,18 @@ public sealed class DevelopmentFolder : IDisposable
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
 
+    /// <summary>Of a gateway that has joined, which has a log of its own.</summary>
+    public string AuditVerifierFileOf(int port) => At($"audit-{port}.vkey");
+
     /// <summary>Of the service's role where the store is in PostgreSQL.</summary>
     public string DatabasePasswordFile => At("keys/database-password.key");
 
     public string DatabaseFile => At("repository/repository.db");
+
+    /// <summary>What a further repository is told, that another process runs.</summary>
+    /// <param name="number">From 2.</param>
+    public string RepositoryOptionsFile(int number) => At($"repository/repository-{number}.json");
+
     public string ProtectedPracticesFile => At("repository/protected-practices.json");
 
     public static IReadOnlyList<SimulatedProfessional> Professionals { get; } =
@@ -346,6 +357,10 @@ public sealed class DevelopmentFolder : IDisposable
             status = "active",
         };
     }
+
+    /// <summary>Writes what a further repository is told; it holds a password.</summary>
+    /// <param name="number">From 2.</param>
+    public void Publish(int number, RepositoryOptions options) => WriteSecret(RepositoryOptionsFile(number), JsonSerializer.Serialize(options, WithoutNulls));
 
     private object OnboardApp(DevelopmentClinic app, string kind, string name, string[] scopes, string redirect, string publicAddress)
     {

@@ -407,7 +407,7 @@ public sealed class LiveProbeTests
         {
             (_house, _opening) = (house, opening);
             var handler = new SocketsHttpHandler { ActivityHeadersPropagator = null };
-            InternalEndpoint.Parse(house.Repository).Configure(handler);
+            InternalEndpoint.Parse(house.Repositories[0]).Configure(handler);
             _invoker = new(handler);
             var key = ECDsa.Create();
             key.ImportFromPem(File.ReadAllText(house.Folder.File("keys/grant.key")));

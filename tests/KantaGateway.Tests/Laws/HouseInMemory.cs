@@ -50,8 +50,8 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <summary>Has the repository close every record that it has open: it opens none again with a grant that has opened one.</summary>
     public void CloseRecords() => _host.Records.Services.GetRequiredService<OpenedCompartments>().Dispose();
 
-    /// <summary>Internal endpoint of the repository.</summary>
-    public string Repository => _host.Repository;
+    /// <summary>Internal endpoint of each repository.</summary>
+    public string[] Repositories => _host.Repository.Split(';');
 
     /// <summary>Another gateway over the same repository; the caller ends it.</summary>
     /// <param name="repository">Internal endpoint by which it reaches the repository.</param>
@@ -67,8 +67,10 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <param name="maxBinary">Largest content of a Binary, bytes.</param>
     /// <param name="log">Told of errors that any part logs.</param>
     /// <param name="probes">Whether there are live probes, which a test asks for its rounds before they come by themselves.</param>
+    /// <param name="repositories">Over the one database.</param>
+    /// <param name="stores">Database and Redis, as <c>infra/dev</c> is told them; null: in a file and in memory.</param>
     /// <param name="reviews">Clock by which reviews of emergencies are overdue; null: the system's.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null)
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -76,6 +78,9 @@ sealed class HouseInMemory : IAsyncDisposable
             Port = RunningHost.FreePorts(),
             DataFolder = data,
             MaxBinary = maxBinary,
+            Repositories = repositories,
+            Postgres = stores?.Postgres,
+            Redis = stores?.Redis,
             ProbeInterval = probes ? 30 : null,
             Configure = builder =>
             {

@@ -1,6 +1,8 @@
+using System.Diagnostics;
 using System.Globalization;
 using KantaGateway.Audit;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Tests.Repository.Storage;
 using KantaGateway.Tests.Scenarios;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
@@ -9,10 +11,13 @@ using Xunit.Abstractions;
 namespace KantaGateway.Tests.Laws.Hammer;
 
 /// <summary>
-/// Law 3 with several gateways over one repository, bad lines and gateways that die: no request that begins after the answer to a denial
+/// Law 3 with several gateways and repositories over one database, bad lines and parts that die: no request that begins after the answer to a denial
 /// receives what it denies, and a permission works on the next request.
 /// </summary>
-/// <remarks><c>KANTA_HAMMER_ROUNDS</c>, <c>KANTA_HAMMER_KILLS</c> and <c>KANTA_HAMMER_SEED</c> make it a campaign, see <c>infra/hammer.sh</c>.</remarks>
+/// <remarks>
+/// <c>KANTA_HAMMER_ROUNDS</c>, <c>KANTA_HAMMER_KILLS</c> and <c>KANTA_HAMMER_SEED</c> make it a campaign, see <c>infra/hammer.sh</c>; <c>KANTA_HAMMER_POSTGRES</c>, a superuser's connection string, and
+/// <c>KANTA_HAMMER_REDIS</c> have it use those, see <c>infra/scale.sh</c>.
+/// </remarks>
 public sealed class DenialHammerTests(ITestOutputHelper output)
 {
     private static readonly int Seed = Setting("KANTA_HAMMER_SEED") ?? 20261128;
@@ -21,10 +26,11 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
     public async Task Denials_and_permissions_bind_at_once_on_two_gateways_over_bad_lines_while_one_is_stopped_and_started()
     {
         var rounds = Setting("KANTA_HAMMER_ROUNDS") ?? 30;
-        await using var house = await HouseInMemory.OpenAsync();
+        await using var house = await HouseInMemory.OpenAsync(repositories: 2, stores: await StoresAsync());
         string[] lines = [$"process:{house.Folder.Path}/line-1", $"process:{house.Folder.Path}/line-2"];
-        await using var first = await Middleman.StartAsync(lines[0], house.Repository, Seed);
-        await using var second = await Middleman.StartAsync(lines[1], house.Repository, Seed + 1);
+        // Each gateway has a repository of its own, so that both serve this one person.
+        await using var first = await Middleman.StartAsync(lines[0], house.Repositories[0], Seed);
+        await using var second = await Middleman.StartAsync(lines[1], house.Repositories[1], Seed + 1);
         int[] ports = [RunningHost.FreePorts(), RunningHost.FreePorts()];
         WebApplication[] running = [await house.StartFurtherGatewayAsync(ports[0], lines[0]), await house.StartFurtherGatewayAsync(ports[1], lines[1])];
         try
@@ -74,12 +80,16 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
         var kills = Setting("KANTA_HAMMER_KILLS") ?? 1;
         const int RoundsPerKill = 8;
         using var folder = new TemporaryFolder();
+        var stores = await StoresAsync();
         int[] ports = [RunningHost.FreePorts(), RunningHost.FreePorts()];
         var running = new RunningHost[2];
+        // Where there is a database for two: a second repository, in a process of its own.
+        using var further = stores is null ? null : new FurtherRepository(folder.File("data/repository/repository-2.json"), folder.File("logs/repository-2.log"));
         try
         {
             running[0] = await StartAsync(0);
             running[1] = await StartAsync(1);
+            further?.Start();
             var dev = running[0].Folder;
             var gateways = ports.Select((port, i) => Gateway(i == 0 ? "the host" : "the other gateway", dev, port)).ToArray();
             using var archivist = ClinicClient.Open(dev, "aurora", running[0].Target);
@@ -100,12 +110,13 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
                     return;
                 await kill;
                 // In turns, the second one first.
-                kill = KillAsync(killed[1] <= killed[0] ? 1 : 0);
+                kill = further is not null && further.Killed < killed.Min() ? further.KillAsync() : KillAsync(killed[1] <= killed[0] ? 1 : 0);
             });
             await kill;
             foreach (var gateway in gateways)
                 gateway.Client.Dispose();
-            Judge(anvil, [$"seed {Seed}: the host with the repository killed {killed[0]} times, the other gateway {killed[1]} times, {road.Repeated} declarations sent again"]);
+            var others = further is null ? "" : $"the other repository {further.Killed} times, ";
+            Judge(anvil, [$"seed {Seed}: the host with the repository killed {killed[0]} times, the other gateway {killed[1]} times, {others}{road.Repeated} declarations sent again"]);
 
             async Task KillAsync(int which)
             {
@@ -125,7 +136,41 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
         }
 
         Task<RunningHost> StartAsync(int which) => RunningHost.StartAsync(folder.File("data"), folder.File($"logs/{which}.log"), ports[which],
-            further: which == 0 ? ["--sockets"] : ["--join", ports[0].ToString(CultureInfo.InvariantCulture)]);
+            stores is { } given ? new Dictionary<string, string> { ["KANTA_POSTGRES"] = given.Postgres, ["KANTA_REDIS"] = given.Redis } : null,
+            [.. which == 0 ? (string[])["--sockets"] : ["--join", ports[0].ToString(CultureInfo.InvariantCulture)], "--repositories", stores is null ? "1" : "2"]);
+    }
+
+    /// <summary>Null: a file, and memory.</summary>
+    private static async Task<(string Postgres, string Redis)?> StoresAsync() =>
+        Environment.GetEnvironmentVariable("KANTA_HAMMER_POSTGRES") is { Length: > 0 } server && Environment.GetEnvironmentVariable("KANTA_HAMMER_REDIS") is { Length: > 0 } redis
+            ? ((await PostgresServer.NewDatabaseAsync(server)).Administrator, redis) : null;
+
+    /// <summary>The product's own program. A declaration that it was at when a gateway died comes to its end long before that gateway is back, and the person looks again then.</summary>
+    private sealed class FurtherRepository(string options, string log) : IDisposable
+    {
+        private Process? _process;
+
+        public int Killed { get; private set; }
+
+        public void Start() => _process = Process.Start(new ProcessStartInfo("/bin/sh")
+        {
+            ArgumentList = { "-c", "exec dotnet \"$1\" \"$2\" >>\"$3\" 2>&1", "sh", Solution.Output("fhir-adapters/KantaGateway.Repository", "KantaGateway.Repository.dll"), options, log },
+        });
+
+        public async Task KillAsync()
+        {
+            Killed++;
+            _process!.Kill();
+            await _process.WaitForExitAsync();
+            Start();
+        }
+
+        public void Dispose()
+        {
+            _process?.Kill();
+            _process?.WaitForExit();
+            _process?.Dispose();
+        }
     }
 
     private void Judge(Anvil anvil, IEnumerable<string> faults)
