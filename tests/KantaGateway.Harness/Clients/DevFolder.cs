@@ -56,8 +56,11 @@ public sealed class DevFolder
     /// <summary>The only roots that the harness trusts.</summary>
     public X509Certificate2Collection Authority { get; }
 
+    /// <summary>File with the key of the audit log: each gateway has its own log.</summary>
+    public string LogKey { get; init; } = "audit.vkey";
+
     /// <summary>The key with which the audit log's checkpoints are checked.</summary>
-    public NoteVerifier AuditLog => NoteVerifier.TryParse(System.IO.File.ReadAllText(File("audit.vkey")).Trim(), out var key) ? key : throw new InvalidDataException("audit.vkey holds no verifier key.");
+    public NoteVerifier AuditLog => NoteVerifier.TryParse(System.IO.File.ReadAllText(File(LogKey)).Trim(), out var key) ? key : throw new InvalidDataException($"{LogKey} holds no verifier key.");
 
     public IReadOnlyList<CitizenEntry> Citizens => Read<CitizenEntry[]>("citizens.json");
 

@@ -13,11 +13,12 @@ static class VerifyCommand
         var target = new Option<Uri>("--target") { Required = true, CustomParser = result => new Uri(result.Tokens[0].Value), Description = "Address of the gateway, such as https://localhost:8443" };
         var dev = new Option<DirectoryInfo>("--dev") { Required = true, Description = "The gateway's data folder, with ca.pem and clinics/" };
         var only = new Option<string>("--only") { Description = "Only 'scenario' or 'checks'" };
+        var log = new Option<string>("--log") { DefaultValueFactory = _ => "audit.vkey", Description = "File of that folder with the key of this gateway's audit log" };
         only.AcceptOnlyFromAmong("scenario", "checks");
-        var command = new Command("verify", "Runs the main scenario and further checks, and says what was expected where something else came") { target, dev, only };
+        var command = new Command("verify", "Runs the main scenario and further checks, and says what was expected where something else came") { target, dev, only, log };
         command.SetAction(async (parsed, cancel) =>
         {
-            var folder = new DevFolder(parsed.GetRequiredValue(dev).FullName);
+            var folder = new DevFolder(parsed.GetRequiredValue(dev).FullName) { LogKey = parsed.GetValue(log)! };
             var address = parsed.GetRequiredValue(target);
             var steps = new Steps(Print);
             if (parsed.GetValue(only) is null or "scenario")

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using KantaGateway.Repository.Storage;
+using KantaGateway.Tests.Scenarios;
 using Npgsql;
 
 namespace KantaGateway.Tests.Repository.Storage;
@@ -31,6 +32,39 @@ public sealed partial class StoreCatalogueTests : IAsyncLifetime
             SELECT string_agg(i.indexrelid::regclass::text, ', ') FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
             WHERE (i.indisunique OR i.indisexclusion) AND c.relnamespace = 'public'::regnamespace AND (c.relkind = 'p' OR c.relispartition)
             AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'compartment' AND a.attnum = ANY (i.indkey::int2[]))
+            """));
+    }
+
+    /// <summary>
+    /// By the rules of docs.citusdata.com (create_distributed_table, and what it refuses): the distribution column is in every unique and exclusion constraint, never null and of a type with a hash function; tables that are
+    /// asked together lie together; no foreign key, trigger, rule or policy.
+    /// </summary>
+    [Fact]
+    public async Task The_statements_that_spread_the_tables_over_machines_name_them_all_and_are_legal()
+    {
+        var told = Distribution().Matches(await File.ReadAllTextAsync(Path.Combine(Solution.Folder, "infra", "scale.md")));
+        Assert.Equal(["body", "compartment", "content", "entry", "part"], told.Select(one => one.Groups["table"].Value).Order());
+        // The first is the one that the others lie with.
+        Assert.Equal(["", "compartment", "compartment", "compartment", "compartment"], told.Select(one => one.Groups["with"].Value));
+        foreach (Match one in told)
+        {
+            var (table, column) = (one.Groups["table"].Value, one.Groups["column"].Value);
+            Assert.Equal("bytea, true, true", await AskAsync($"""
+                SELECT format('%s, %s, %s', format_type(a.atttypid, a.atttypmod), a.attnotnull::text, EXISTS (SELECT 1 FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod WHERE m.amname = 'hash' AND o.opcdefault AND o.opcintype = a.atttypid)::text)
+                FROM pg_attribute a WHERE a.attrelid = '{table}'::regclass AND a.attname = '{column}'
+                """));
+            Assert.Equal(0L, await AskAsync($"""
+                SELECT count(*) FROM pg_index i WHERE i.indrelid = '{table}'::regclass AND (i.indisunique OR i.indisexclusion)
+                AND NOT (SELECT attnum FROM pg_attribute WHERE attrelid = i.indrelid AND attname = '{column}') = ANY (i.indkey::int2[])
+                """));
+        }
+        Assert.Null(await AskAsync("""
+            SELECT string_agg(what, ', ') FROM (
+                SELECT conname::text AS what FROM pg_constraint WHERE contype = 'f' AND connamespace = 'public'::regnamespace
+                UNION ALL SELECT tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'public'::regnamespace AND NOT t.tgisinternal
+                UNION ALL SELECT rulename FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE c.relnamespace = 'public'::regnamespace
+                UNION ALL SELECT polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = 'public'::regnamespace
+            ) AS found
             """));
     }
 
@@ -69,6 +103,8 @@ public sealed partial class StoreCatalogueTests : IAsyncLifetime
             var touched = plan.Where(line => !line.Contains("never executed")).SelectMany(line => PartitionName().Matches(line)).Select(match => match.Groups[1].Value).Distinct()
                 .GroupBy(partition => partition.Split('_')[0]).ToList();
             Assert.True(touched.All(table => table.Count() == 1), $"{sql}\n{string.Join('\n', plan)}");
+            // Of different tables those of the same number, which lie together wherever that is.
+            Assert.True(touched.SelectMany(table => table).Select(partition => partition.Split('_')[1]).Distinct().Count() <= 1, $"{sql}\n{string.Join('\n', plan)}");
             if (!sql.StartsWith("INSERT", StringComparison.Ordinal) && !sql.Contains("(INSERT INTO compartment"))
                 Assert.True(touched.Count > 0, $"{sql}\n{string.Join('\n', plan)}");
             await AskAsync(connection, "DEALLOCATE one");
@@ -91,6 +127,9 @@ public sealed partial class StoreCatalogueTests : IAsyncLifetime
         await using var command = new NpgsqlCommand(sql, connection);
         return await command.ExecuteScalarAsync();
     }
+
+    [GeneratedRegex(@"SELECT create_distributed_table\('(?<table>\w+)', '(?<column>\w+)'(?:, colocate_with => '(?<with>\w+)')?\);")]
+    private static partial Regex Distribution();
 
     // "Index Scan using body_3_pkey on body_3 b": the table, not the index, and not those that an update might have touched.
     [GeneratedRegex(@"Scan\b.* on ((?:compartment|entry|body|content|part)_\d+)\b")]
