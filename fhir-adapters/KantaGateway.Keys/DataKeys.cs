@@ -28,12 +28,15 @@ sealed class DataKeys(IKeyBackend backend, WrappingVersions versions)
         ? backend.OpenAsync(version, wrapped[WrappedKey.HeaderLength..], AssociatedData(wrapped.Span[..WrappedKey.HeaderLength], compartment), cancel) : default;
 
     /// <summary>The same data key wrapped with the current wrapping key; null as of <see cref="UnwrapAsync"/>.</summary>
-    public async ValueTask<byte[]?> RewrapAsync(ReadOnlyMemory<byte> wrapped, Pseudonym compartment, CancellationToken cancel)
+    /// <param name="isKept">Whether a key is one of the compartment still; null where it is not.</param>
+    public async ValueTask<byte[]?> RewrapAsync(ReadOnlyMemory<byte> wrapped, Pseudonym compartment, CancellationToken cancel, Func<byte[], bool>? isKept = null)
     {
         if (await UnwrapAsync(wrapped, compartment, cancel).ConfigureAwait(false) is not { } key)
             return null;
         try
         {
+            if (isKept?.Invoke(key) is false)
+                return null;
             var current = versions.Current;
             return WrappedKey.VersionOf(wrapped.Span) == current ? wrapped.ToArray() : await WrapAsync(key, compartment, current, cancel).ConfigureAwait(false);
         }

@@ -27,6 +27,7 @@ static class KeyEndpoints
         app.MapPost("/v1/ceremonies", HoldAsync);
         app.MapPost("/v1/erasures", EraseAsync);
         app.MapPost("/v1/restores", RestoreAsync);
+        RotationEndpoints.Map(app);
         app.MapPost("/v1/audit/open", OpenAsync);
         app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
         app.MapLive();
@@ -53,18 +54,19 @@ static class KeyEndpoints
 
     private const int MostRewrapped = 1_000;
 
-    private const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
+    internal const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
 
-    private static async Task<IResult> CreateAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
+    private static async Task<IResult> CreateAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, RotatedKeys rotated, HeadWitnesses witnesses, KeyMetrics metrics)
     {
         byte[]? wrapped = null;
-        var given = await GiveAsync(KeyOperation.Create, Bearer(http), grants, custody, metrics, async (grant, _) =>
+        var given = await GiveAsync(KeyOperation.Create, Bearer(http), grants, custody, metrics, async (grant, request) =>
         {
             (var key, wrapped) = await keys.CreateAsync(grant.Compartment, http.RequestAborted).ConfigureAwait(false);
-            return new(key, 0, null, witnesses.Of(grant.Compartment.Encode()));
+            await rotated.MadeAsync(request, grant.Compartment, key).ConfigureAwait(false);
+            return new(key, 0, null, witnesses.Of(custody.NameOf(grant.Compartment.Encode())), rotated.RotationsOf(request.Person));
         }).ConfigureAwait(false);
         if (given is { Key: { } made })
-            return new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped!, made.Key, made.Witness), [made.Key]);
+            return new SecretAnswer<CreateAnswer>(Wire.Default.CreateAnswer, new(wrapped!, made.Key, made.Witness, made.Rotations), [made.Key]);
         if (given.RetryAfter is { } seconds)
             http.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         return Results.Problem(given.Detail, statusCode: given.Status);
@@ -73,7 +75,7 @@ static class KeyEndpoints
     private const int MostUnwrapped = 256;
 
     /// <summary>Many at once, each with a grant of its own and answered for itself, as if it had been asked for alone: what costs is the asking.</summary>
-    private static async Task<IResult> UnwrapAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
+    private static async Task<IResult> UnwrapAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, RotatedKeys rotated, HeadWitnesses witnesses, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostUnwrapped } items } || items.Any(static item => item is not { Wrapped: not null }))
             return Refuse(metrics, "unwrap", 400, $"The body is {{\"keys\": [{{\"grant\", \"wrapped\": base64}}]}}, 1 to {MostUnwrapped} of them.");
@@ -82,8 +84,13 @@ static class KeyEndpoints
         {
             if (await keys.UnwrapAsync(item.Wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false) is not { } key)
                 return null;
+            if (!await rotated.MayGiveAsync(request, grant.Compartment, key).ConfigureAwait(false))
+            {
+                CryptographicOperations.ZeroMemory(key);
+                return null;
+            }
             var known = custody.HeadOf(request);
-            return new(key, known.Sequence, BytesOf(known), witnesses.Of(grant.Compartment.Encode()));
+            return new(key, known.Sequence, BytesOf(known), witnesses.Of(custody.NameOf(grant.Compartment.Encode())), rotated.RotationsOf(request.Person));
         }))).ConfigureAwait(false);
         return new SecretAnswer<UnwrapAnswer>(Wire.Default.UnwrapAnswer, new(given), [.. given.Select(static one => one.Key?.Key).OfType<byte[]>()]);
     }
@@ -133,7 +140,7 @@ static class KeyEndpoints
             key = await make(grant, request).ConfigureAwait(false);
             await custody.RecordAsync(operation, request, key is null ? 422 : 200).ConfigureAwait(false);
             if (key is null)
-                return refuse(422, "The wrapped key is not of the compartment that the grant is for, was changed, or its wrapping key does not serve.");
+                return refuse(422, "The wrapped key is not of the compartment that the grant is for, was changed, was rotated, or its wrapping key does not serve.");
             isGiven = true;
             metrics.Served(name);
             return new(200, key);
@@ -152,7 +159,7 @@ static class KeyEndpoints
     }
 
     /// <summary>Needs no grant: it takes what is sealed and gives what is sealed, for the same compartments; a ceremony has asked for it.</summary>
-    private static async Task<IResult> RewrapAsync(HttpContext http, DataKeys keys, KeyCustody custody, KeyMetrics metrics)
+    private static async Task<IResult> RewrapAsync(HttpContext http, DataKeys keys, KeyCustody custody, RotatedKeys rotated, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.RewrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostRewrapped } items } || items.Any(static item => item is not { Wrapped: not null } || !Pseudonym.TryDecode(item.Compartment, out _)))
             return Refuse(metrics, "rewrap", 400, $"The body is {{\"keys\": [{{\"compartment\", \"wrapped\": base64}}]}}, 1 to {MostRewrapped} of them.");
@@ -162,7 +169,8 @@ static class KeyEndpoints
             for (var i = 0; i < answer.Length; i++)
             {
                 Pseudonym.TryDecode(items[i].Compartment, out var compartment);
-                answer[i] = custody.IsErased(items[i].Compartment!) ? [] : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted).ConfigureAwait(false);
+                answer[i] = custody.IsErased(items[i].Compartment!) ? [] : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted,
+                    key => rotated.IsEmpty || rotated.IsKept(custody.RequestOf(compartment).Person, compartment, key)).ConfigureAwait(false);
             }
             await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] switch { null => 422, [] => 410, _ => 200 }))).ConfigureAwait(false);
         }
@@ -182,7 +190,7 @@ static class KeyEndpoints
         if (await ReadAsync(http, Wire.Default.TellRequest).ConfigureAwait(false) is not { Heads: { Count: > 0 and <= MostHeads } items }
             || items.Any(static item => item is not { Compartment: not null, Sequence: > 0 and <= int.MaxValue, Digest.Length: DigestSize, Witness: not null }))
             return Refuse(metrics, "tell", 400, $"The body is {{\"heads\": [{{\"compartment\", \"sequence\", \"digest\": base64 of {DigestSize} bytes, \"witness\"}}]}}, 1 to {MostHeads} of them.");
-        var right = items.Where(item => witnesses.IsOf(item.Witness!, item.Compartment!)).ToList();
+        var right = items.Where(item => witnesses.IsOf(item.Witness!, custody.NameOf(item.Compartment!))).ToList();
         try
         {
             await custody.TellAsync(right.Select(static item => (item.Compartment!, new CompartmentHead(item.Sequence, BinaryPrimitives.ReadUInt128BigEndian(item.Digest))))).ConfigureAwait(false);
@@ -204,12 +212,12 @@ static class KeyEndpoints
             return Refuse(metrics, "known", 400, $"The body is {{\"compartments\": []}}, 1 to {MostHeads} of them.");
         metrics.Served("known");
         var (people, places) = custody.HeadCount;
-        return Results.Json(new KnownAnswer([.. custody.HeadsOf(compartments).Select(static known => known is { } one ? new KnownItem(one.Head.Sequence, BytesOf(one.Head)!, one.Place) : null)], people, places), Wire.Default.KnownAnswer);
+        return Results.Json(new KnownAnswer([.. custody.HeadsOf(compartments).Select((known, i) => known is { } one ? new KnownItem(one.Head.Sequence, BytesOf(one.Head)!, one.Place, custody.RotationsOf(compartments[i])) : null)], people, places), Wire.Default.KnownAnswer);
     }
 
-    private const int DigestSize = 16;
+    internal const int DigestSize = 16;
 
-    private static byte[]? BytesOf(CompartmentHead head)
+    internal static byte[]? BytesOf(CompartmentHead head)
     {
         if (head.Sequence == 0)
             return null;
@@ -294,17 +302,17 @@ static class KeyEndpoints
 
     private const string AnotherUse = "The grant is for another use.";
 
-    private static IResult Refuse(KeyMetrics metrics, string operation, int status, string detail)
+    internal static IResult Refuse(KeyMetrics metrics, string operation, int status, string detail)
     {
         metrics.Refused(operation, status);
         return Results.Problem(detail, statusCode: status);
     }
 
-    private static string? Bearer(HttpContext http) =>
+    internal static string? Bearer(HttpContext http) =>
         http.Request.Headers.Authorization is [{ } header] && header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? header[7..] : null;
 
     /// <summary>The body, or null when it is not JSON of the expected form.</summary>
-    private static async ValueTask<T?> ReadAsync<T>(HttpContext http, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) where T : class
+    internal static async ValueTask<T?> ReadAsync<T>(HttpContext http, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) where T : class
     {
         try
         {
@@ -317,7 +325,7 @@ static class KeyEndpoints
     }
 
     // Writes an answer and then zeroes the keys in it: the arrays are this request's alone.
-    private sealed class SecretAnswer<T>(System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, T answer, byte[][] secrets) : IResult
+    internal sealed class SecretAnswer<T>(System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, T answer, byte[]?[] secrets) : IResult
     {
         public async Task ExecuteAsync(HttpContext httpContext)
         {
@@ -337,7 +345,7 @@ static class KeyEndpoints
 
 sealed record PseudonymRequest(string? IdentityCode);
 sealed record PseudonymAnswer(string Pseudonym);
-sealed record CreateAnswer(byte[] Wrapped, byte[] Key, string Witness);
+sealed record CreateAnswer(byte[] Wrapped, byte[] Key, string Witness, int Rotations);
 sealed record UnwrapRequest(IReadOnlyList<UnwrapItem>? Keys);
 sealed record UnwrapItem(string? Grant, byte[]? Wrapped);
 sealed record UnwrapAnswer(IReadOnlyList<KeyAnswer> Keys);
@@ -351,17 +359,24 @@ sealed record KeyAnswer(int Status, GivenKey? Key = null, string? Detail = null,
 /// <param name="Sequence">How far the record was when somebody last told; 0: nobody has.</param>
 /// <param name="Digest">Of that head.</param>
 /// <param name="Witness">With it one may tell how far the record is.</param>
-sealed record GivenKey(byte[] Key, long Sequence, byte[]? Digest, string Witness);
+/// <param name="Rotations">How often the person has got another data key.</param>
+sealed record GivenKey(byte[] Key, long Sequence, byte[]? Digest, string Witness, int Rotations);
 
 sealed record TellRequest(IReadOnlyList<ToldItem>? Heads);
 sealed record ToldItem(string? Compartment, long Sequence, byte[]? Digest, string? Witness);
 sealed record KnownRequest(IReadOnlyList<string>? Compartments);
-sealed record KnownItem(long Sequence, byte[] Digest, int Place);
+sealed record KnownItem(long Sequence, byte[] Digest, int Place, int Rotations);
 sealed record KnownAnswer(KnownItem?[] Heads, int Count, int Places);
 sealed record ReaderAnswer(byte[] PublicKey);
 sealed record CeremonyAnswer(uint Version);
 sealed record RestoreAnswer(int Forgotten);
 sealed record VersionsAnswer(uint Current, IReadOnlyList<uint> Serving);
+sealed record RotateRequest(byte[]? Wrapped);
+sealed record RotateAnswer(byte[]? Key, byte[]? NewKey, byte[]? Wrapped, string? Ticket, long Sequence, byte[]? Digest, int Rotations, RotatedItem? Done);
+sealed record RotatedItem(long Sequence, byte[] Before, byte[] After);
+sealed record SealedRequest(string? Compartment, string? Ticket, long Sequence, byte[]? Before, byte[]? After);
+sealed record EndRequest(string? Compartment, string? Ticket);
+sealed record EndAnswer(string Witness, int Rotations);
 sealed record RewrapRequest(IReadOnlyList<RewrapItem>? Keys);
 sealed record RewrapItem(string? Compartment, byte[]? Wrapped);
 sealed record RewrapAnswer(byte[]?[] Wrapped);
@@ -371,5 +386,5 @@ sealed record RewrapAnswer(byte[]?[] Wrapped);
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
 [JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
-[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
+[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

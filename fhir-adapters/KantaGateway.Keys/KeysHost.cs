@@ -40,6 +40,7 @@ public static class KeysHost
         builder.Services.AddSingleton<Pseudonyms>();
         builder.Services.AddSingleton(_ => new CustodyLog(options.CustodyFolder, options.CreateStores));
         builder.Services.AddSingleton(services => new ErasedPeople(options.CustodyFolder, options.ErasedCopyFile, DerivedKey(services, "kanta erasures v1"), services.GetRequiredService<KeyCeremonies>()));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<RotatedKeys>(services, options.CustodyFolder, DerivedKey(services, "kanta rotated keys v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KnownHeads>(services, options.CustodyFolder, DerivedKey(services, "kanta known heads v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<HeadWitnesses>(services, DerivedKey(services, "kanta head witnesses v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));
@@ -57,6 +58,7 @@ public static class KeysHost
             custody.Restore(options.CustodyFolder);
             ceremonies.OpenAsync(CancellationToken.None).GetAwaiter().GetResult();
             app.Services.GetRequiredService<ErasedPeople>().KeepEndAsync().GetAwaiter().GetResult();
+            app.Services.GetRequiredService<RotatedKeys>().KeepEndAsync().GetAwaiter().GetResult();
         }
         catch
         {

@@ -45,7 +45,7 @@ public static class RepositoryHost
         builder.Services.AddSingleton<RowNames>().AddSingleton<Reading>().AddSingleton<Histories>().AddSingleton<Everything>().AddSingleton<Searching>().AddSingleton<Writing>()
             .AddSingleton<Changes>().AddSingleton<ArrivedContents>().AddSingleton<Contents>().AddSingleton(options).AddSingleton<PolicyReading>().AddSingleton<RepositoryEndpoints>()
             .AddHostedService<ContentSweep>()
-            .AddSingleton<KeyRotation>().AddHostedService(s => s.GetRequiredService<KeyRotation>())
+            .AddSingleton<DataKeyRotations>().AddSingleton<KeyRotation>().AddHostedService(s => s.GetRequiredService<KeyRotation>())
             .AddSingleton(PeerClock.Of(nameof(options.Keys), options.Keys)).AddPeerClocks("Repository")
             // Before the listener: whoever is answered is answered by a repository that is warm.
             .AddHostedService<WarmUp>();

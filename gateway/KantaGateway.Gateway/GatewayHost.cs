@@ -52,6 +52,7 @@ public static class GatewayHost
         services.AddSingleton<KeyServiceClient>();
         services.AddSingleton<WrappingRotation>();
         services.AddSingleton<RecordErasure>();
+        services.AddSingleton<RecordRotation>();
         services.AddSingleton<RecordRetention>();
         services.AddSingleton<IPseudonyms>(s => s.GetRequiredService<KeyServiceClient>());
         services.AddSingleton(s => AuditLog.Open(new AuditLogOptions

@@ -17,6 +17,7 @@ static class GrantFormat
     public const string CeremonyType = "kanta-ceremony+jwt";
     public const string ErasureType = "kanta-erasure+jwt";
     public const string RestoreType = "kanta-restore+jwt";
+    public const string DataKeyRotationType = "kanta-data-key-rotation+jwt";
     public const string Use = "use";
     public const string PolicyVersion = "pv";
     public const string Scope = "scp";
@@ -108,6 +109,19 @@ public sealed class GrantSigner
         }, now, now + Grant.MaxLifetime);
     }
 
+    /// <summary>Signs that the rotation of a data key was approved of by two.</summary>
+    public string Sign(DataKeyRotation rotation)
+    {
+        var now = _time.GetUtcNow();
+        return Create(GrantFormat.DataKeyRotationType, GrantFormat.Audience, new()
+        {
+            [JwtRegisteredClaimNames.Jti] = rotation.Act,
+            [JwtRegisteredClaimNames.Sub] = rotation.Compartment.Encode(),
+            [GrantFormat.ProposedBy] = rotation.ProposedBy,
+            [GrantFormat.ApprovedBy] = rotation.ApprovedBy,
+        }, now, now + Grant.MaxLifetime);
+    }
+
     /// <summary>Signs that two accept what is stored as it was.</summary>
     public string Sign(StoreRestore restore)
     {
@@ -147,6 +161,7 @@ public sealed class GrantVerifier
     private readonly TokenValidationParameters _ceremonies;
     private readonly TokenValidationParameters _erasures;
     private readonly TokenValidationParameters _restores;
+    private readonly TokenValidationParameters _rotations;
 
     /// <param name="publicKeys">The gateways' P-256 public keys.</param>
     public GrantVerifier(IEnumerable<ECDsa> publicKeys, TimeProvider time)
@@ -157,6 +172,7 @@ public sealed class GrantVerifier
         _ceremonies = Parameters(GrantFormat.CeremonyType, GrantFormat.KeysAudience, keys, time);
         _erasures = Parameters(GrantFormat.ErasureType, GrantFormat.Audience, keys, time);
         _restores = Parameters(GrantFormat.RestoreType, GrantFormat.KeysAudience, keys, time);
+        _rotations = Parameters(GrantFormat.DataKeyRotationType, GrantFormat.Audience, keys, time);
     }
 
     /// <summary>The grant, or null when anything about it is not right; the reason is for logs, without data.</summary>
@@ -225,6 +241,12 @@ public sealed class GrantVerifier
     /// <summary>The approved erasure, or null when this is none: not the gateway's, over, of the directory, or approved of by who proposed it.</summary>
     public async Task<KeyErasure?> VerifyErasureAsync(string? token) =>
         !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _erasures).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
+        && jwt.Id is { Length: > 0 and <= 64 } act && Pseudonym.TryDecode(jwt.Subject, out var compartment) && !compartment.IsDirectory && TwoPersonsIn(jwt) is var (proposed, approved)
+            ? new(act, compartment, proposed, approved) : null;
+
+    /// <summary>The approved rotation of a data key, or null when this is none: not the gateway's, over, of the directory, or approved of by who proposed it.</summary>
+    public async Task<DataKeyRotation?> VerifyDataKeyRotationAsync(string? token) =>
+        !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _rotations).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
         && jwt.Id is { Length: > 0 and <= 64 } act && Pseudonym.TryDecode(jwt.Subject, out var compartment) && !compartment.IsDirectory && TwoPersonsIn(jwt) is var (proposed, approved)
             ? new(act, compartment, proposed, approved) : null;
 

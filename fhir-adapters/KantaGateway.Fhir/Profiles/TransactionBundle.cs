@@ -25,6 +25,9 @@ public sealed record BundleOperation(int Index, BundleMethod Method, string Type
     /// <summary>Content of a Binary that has been stored apart from it.</summary>
     public Search.StoredContent? Content { get; init; }
 
+    /// <summary>Of the data key that <see cref="Content"/> is sealed under.</summary>
+    public long ContentGeneration { get; init; }
+
     /// <summary>Set on PATCH.</summary>
     public ResourcePatch? Patch { get; init; }
 

@@ -99,6 +99,7 @@ public readonly ref struct IndexEntry
 
     private readonly ReadOnlySpan<byte> _bytes;
     private readonly ReadOnlySpan<byte> _related, _targets, _labels;
+    private readonly int _contentAt;
 
     /// <exception cref="InvalidDataException">Not an entry, or of a later format.</exception>
     public IndexEntry(ReadOnlySpan<byte> bytes)
@@ -119,7 +120,7 @@ public readonly ref struct IndexEntry
             _ = Text(ref end);
         if ((FlagsOf & Flags.Content) != 0)
         {
-            Content = StoredContent.Read(bytes.Slice(end, StoredContent.Length));
+            Content = StoredContent.Read(bytes.Slice(_contentAt = end, StoredContent.Length));
             end += StoredContent.Length;
         }
         rest = bytes[end..];
@@ -247,6 +248,18 @@ public readonly ref struct IndexEntry
         HasContacts = HasContacts,
         NonDisclosure = NonDisclosure,
     };
+
+    /// <summary>A copy of the entry whose content has other parts; nothing else of it changes.</summary>
+    /// <param name="content">Of the parts in the store.</param>
+    /// <exception cref="InvalidOperationException">It has no content.</exception>
+    public byte[] WithParts(Guid content)
+    {
+        if (Content is null)
+            throw new InvalidOperationException("The entry has no content.");
+        var copy = _bytes.ToArray();
+        (Content with { Id = content }).Write(copy.AsSpan(_contentAt));
+        return copy;
+    }
 
     /// <summary>A copy of the entry without the values of some parameters.</summary>
     internal byte[] Without(ReadOnlySpan<ushort> codes)

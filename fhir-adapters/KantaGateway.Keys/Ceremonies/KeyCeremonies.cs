@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Keys.Backends;
+using KantaGateway.Keys.Custody;
 
 namespace KantaGateway.Keys.Ceremonies;
 
@@ -15,7 +16,7 @@ enum CeremonyOutcome { Done, NotNext, TooSoon }
 /// way serves nobody. Thread-safe.
 /// </summary>
 /// <remarks>
-/// <c>ceremonies.json</c> in the custody folder: the ceremonies in their order, where the record of erased people ends, and an HMAC over both, whose key is made by the pseudonym key. A ceremony is
+/// <c>ceremonies.json</c> in the custody folder: the ceremonies in their order, where the records of erased people and of rotated data keys end, and an HMAC over all of it, whose key is made by the pseudonym key. A ceremony is
 /// written as decided, the key is made or destroyed, it is written as done: one that a kill or a silent backend cut off is brought to its end at the next start, or
 /// when it is asked for again.
 /// </remarks>
@@ -31,7 +32,10 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
     private List<Ceremony> _held = [];
 
     /// <summary>Where the record of erased people ends; null: nothing was held yet, or not since there are erasures.</summary>
-    public ErasedEnd? Erased { get; private set; }
+    public ChainEnd? Erased { get; private set; }
+
+    /// <summary>Where the record of rotated data keys ends; null: none was yet.</summary>
+    public ChainEnd? Rotated { get; private set; }
 
     /// <summary>Reads what was held, if anything was.</summary>
     /// <exception cref="InvalidOperationException">The file is not as this service left it; says what to do.</exception>
@@ -48,9 +52,9 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         {
             file = null;
         }
-        if (file is not { Ceremonies: { Count: > 0 } held, Mac: { } mac } || !CryptographicOperations.FixedTimeEquals(mac, MacOf(held, file.Erased)))
+        if (file is not { Ceremonies: { Count: > 0 } held, Mac: { } mac } || !CryptographicOperations.FixedTimeEquals(mac, MacOf(held, file.Erased, file.Rotated)))
             throw new InvalidOperationException($"{_path} is not as this key service wrote it: bring it back from where it was kept.");
-        (_held, Erased) = (held, file.Erased);
+        (_held, Erased, Rotated) = (held, file.Erased, file.Rotated);
     }
 
     /// <summary>Founds the service where nothing was held, and ends what was cut off.</summary>
@@ -102,14 +106,16 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         }
     }
 
-    /// <summary>Keeps where the record of erased people ends; on disk when this returns.</summary>
+    /// <summary>Keeps where the record of erased people, or of rotated data keys, ends; on disk when this returns.</summary>
+    /// <param name="erased">Null: as it is kept.</param>
+    /// <param name="rotated">Null: as it is kept.</param>
     /// <exception cref="IOException">It may not be. Ask again.</exception>
-    public async Task KeepAsync(ErasedEnd end)
+    public async Task KeepAsync(ChainEnd? erased = null, ChainEnd? rotated = null)
     {
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            Write(_held, end);
+            Write(_held, erased ?? Erased, rotated ?? Rotated);
         }
         finally
         {
@@ -143,21 +149,26 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         LogHeld(decided.Version, decided.Step, decided.Act);
     }
 
-    private void Write(List<Ceremony> held) => Write(held, Erased);
+    private void Write(List<Ceremony> held) => Write(held, Erased, Rotated);
 
-    private void Write(List<Ceremony> held, ErasedEnd? erased)
+    private void Write(List<Ceremony> held, ChainEnd? erased, ChainEnd? rotated)
     {
-        OwnerOnly.WriteWhole(_path, JsonSerializer.SerializeToUtf8Bytes(new(held, erased, MacOf(held, erased)), CeremonyJson.Default.CeremonyFile), overwrite: true);
-        (_held, Erased) = (held, erased);
+        OwnerOnly.WriteWhole(_path, JsonSerializer.SerializeToUtf8Bytes(new(held, erased, rotated, MacOf(held, erased, rotated)), CeremonyJson.Default.CeremonyFile), overwrite: true);
+        (_held, Erased, Rotated) = (held, erased, rotated);
     }
 
-    // A service that was founded before there were erasures has the ceremonies alone under it.
-    private byte[] MacOf(List<Ceremony> held, ErasedEnd? erased)
+    // A service that was founded before there were erasures has the ceremonies alone under it, and one that has rotated no data key nothing of those.
+    private byte[] MacOf(List<Ceremony> held, ChainEnd? erased, ChainEnd? rotated)
     {
         using var mac = IncrementalHash.CreateHMAC(HashAlgorithmName.SHA256, macKey);
         mac.AppendData(JsonSerializer.SerializeToUtf8Bytes(held, CeremonyJson.Default.ListCeremony));
         if (erased is not null)
-            mac.AppendData(JsonSerializer.SerializeToUtf8Bytes(erased, CeremonyJson.Default.ErasedEnd));
+            mac.AppendData(JsonSerializer.SerializeToUtf8Bytes(erased, CeremonyJson.Default.ChainEnd));
+        if (rotated is not null)
+        {
+            mac.AppendData("rotated"u8);
+            mac.AppendData(JsonSerializer.SerializeToUtf8Bytes(rotated, CeremonyJson.Default.ChainEnd));
+        }
         return mac.GetHashAndReset();
     }
 
@@ -178,13 +189,8 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
 /// <param name="IsDone">Whether the key is made, or destroyed.</param>
 sealed record Ceremony(CeremonyStep Step, uint Version, string Act, string? ProposedBy, string? ApprovedBy, DateTimeOffset At, bool IsDone);
 
-/// <summary>Where the record of erased people ends.</summary>
-/// <param name="Count">People.</param>
-/// <param name="Mac">Of the last one; of nobody's, zeros.</param>
-sealed record ErasedEnd(long Count, byte[] Mac);
-
-sealed record CeremonyFile(List<Ceremony> Ceremonies, ErasedEnd? Erased, byte[] Mac);
+sealed record CeremonyFile(List<Ceremony> Ceremonies, ChainEnd? Erased, ChainEnd? Rotated, byte[] Mac);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, UseStringEnumConverter = true)]
-[JsonSerializable(typeof(CeremonyFile)), JsonSerializable(typeof(List<Ceremony>)), JsonSerializable(typeof(ErasedEnd))]
+[JsonSerializable(typeof(CeremonyFile)), JsonSerializable(typeof(List<Ceremony>)), JsonSerializable(typeof(ChainEnd))]
 sealed partial class CeremonyJson : JsonSerializerContext;

@@ -64,7 +64,7 @@ sealed class ErasedPeople(string folder, string? copy, byte[] macKey, KeyCeremon
             Continue(copy, _path);
         }
         if (ceremonies.Erased?.Count != _erased.Count)
-            await ceremonies.KeepAsync(new ErasedEnd(_erased.Count, _last)).ConfigureAwait(false);
+            await ceremonies.KeepAsync(erased: new ChainEnd(_erased.Count, _last)).ConfigureAwait(false);
     }
 
     // A kill may have left a part of a record: nobody was told that it was there.

@@ -16,11 +16,12 @@ sealed class HeadWitnesses(byte[] macKey, TimeProvider time)
 
     private const int EndSize = 8, Size = EndSize + 16;
 
-    /// <param name="compartment">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes it.</param>
-    public string Of(string compartment)
+    /// <param name="compartment">As <see cref="KeyCustody.NameOf"/> writes it.</param>
+    /// <param name="lifetime">Null: <see cref="Lifetime"/>.</param>
+    public string Of(string compartment, TimeSpan? lifetime = null)
     {
         Span<byte> witness = stackalloc byte[Size];
-        BinaryPrimitives.WriteInt64BigEndian(witness, (time.GetUtcNow() + Lifetime).ToUnixTimeMilliseconds());
+        BinaryPrimitives.WriteInt64BigEndian(witness, (time.GetUtcNow() + (lifetime ?? Lifetime)).ToUnixTimeMilliseconds());
         Sign(witness[..EndSize], compartment, witness[EndSize..]);
         return Base64Url.EncodeToString(witness);
     }

@@ -1,7 +1,9 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
 
 namespace KantaGateway.Keys.Custody;
 
@@ -11,7 +13,7 @@ namespace KantaGateway.Keys.Custody;
 readonly record struct KeyRequest(Digest Grant, Digest Requester, Digest Person, Digest Head, bool IsOfDirectory);
 
 /// <summary>Counts and records whose keys are given out to whom (law 5). Thread-safe.</summary>
-sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased, KnownHeads heads)
+sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased, RotatedKeys rotated, KnownHeads heads)
 {
     private readonly SpentGrants _spent = new(time);
 
@@ -20,13 +22,15 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     public void Restore(string folder)
     {
         erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
+        rotated.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Retire, Status: 200 }).Select(static record => record.Person));
         heads.Open();
         var now = time.GetUtcNow();
         foreach (var record in CustodyLog.ReadSince(folder, now - (budgets.Longest > SpentGrants.Kept ? budgets.Longest : SpentGrants.Kept)))
-            if (record is { Status: 200 or 410, Operation: KeyOperation.Create or KeyOperation.Unwrap })
+            if (record is { Status: 200 or 410, Operation: KeyOperation.Create or KeyOperation.Unwrap or KeyOperation.Rotate })
             {
                 budgets.Restore(record.Requester, record.Person, record.At, now);
-                if (record.Status == 200 && now - record.At <= SpentGrants.Kept)
+                // That of a rotation is none of a request, and the same act may ask again.
+                if (record is { Status: 200, Operation: not KeyOperation.Rotate } && now - record.At <= SpentGrants.Kept)
                     _spent.TryTake(record.Grant);
             }
     }
@@ -34,6 +38,28 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     /// <summary>What a request is counted and recorded under.</summary>
     public KeyRequest RequestOf(Grant grant) =>
         new(GrantDigestOf(grant.Id), DigestOf("requester", grant.Caller), DigestOf("person", grant.Compartment.Encode()), HeadDigestOf(grant.Compartment.Encode()), grant.Compartment.IsDirectory);
+
+    /// <summary>The same of the rotation of a data key: its act is in the place of a grant, and who approved of it in that of the requester.</summary>
+    public KeyRequest RequestOf(DataKeyRotation rotation)
+    {
+        var person = rotation.Compartment.Encode();
+        return new(GrantDigestOf(rotation.Act), DigestOf("requester", rotation.ApprovedBy), DigestOf("person", person), HeadDigestOf(person), IsOfDirectory: false);
+    }
+
+    /// <summary>Under which a person's keys and the head of the record are kept.</summary>
+    public KeyRequest RequestOf(Pseudonym compartment)
+    {
+        var person = compartment.Encode();
+        return new(default, default, DigestOf("person", person), HeadDigestOf(person), compartment.IsDirectory);
+    }
+
+    /// <summary>What a witness is made out to: a compartment, under the data key that it has. Who was given another before it was rotated tells of another record.</summary>
+    /// <param name="compartment">As <see cref="Pseudonym.Encode"/> writes it.</param>
+    public string NameOf(string compartment) => RotationsOf(compartment) is > 0 and var rotations ? string.Create(CultureInfo.InvariantCulture, $"{compartment}\n{rotations}") : compartment;
+
+    /// <summary>How often the data key of a compartment was rotated.</summary>
+    /// <param name="compartment">As <see cref="Pseudonym.Encode"/> writes it.</param>
+    public int RotationsOf(string compartment) => rotated.IsEmpty ? 0 : rotated.RotationsOf(DigestOf("person", compartment));
 
     /// <summary>Takes the request's grant, once; <see cref="PutBack"/> where no key leaves for it.</summary>
     /// <returns>False: a key has left for it.</returns>
@@ -46,14 +72,14 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     public bool IsErased(KeyRequest request) => erased.Contains(request.Person);
 
     /// <summary>Whether the data key of a compartment is destroyed: nobody is given it, and no other is made.</summary>
-    /// <param name="compartment">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes it.</param>
+    /// <param name="compartment">As <see cref="Pseudonym.Encode"/> writes it.</param>
     public bool IsErased(string compartment) => erased.Contains(DigestOf("person", compartment));
 
     /// <summary>How far the record is whose key is asked for, as far as anybody has told; none: nobody has.</summary>
     public CompartmentHead HeadOf(KeyRequest request) => heads.Of(request.Head)?.Head ?? default;
 
     /// <summary>How far records are, as far as anybody has told.</summary>
-    /// <param name="compartments">As <see cref="Fhir.Identifiers.Pseudonym.Encode"/> writes them.</param>
+    /// <param name="compartments">As <see cref="Pseudonym.Encode"/> writes them.</param>
     public KnownHead?[] HeadsOf(IEnumerable<string> compartments) => [.. compartments.Select(compartment => heads.Of(HeadDigestOf(compartment)))];
 
     /// <inheritdoc cref="KnownHeads.Count"/>

@@ -117,6 +117,27 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         }
     }
 
+    /// <summary>Keeps the head of a record that was sealed anew in the place of what is known; on disk when this returns.</summary>
+    /// <exception cref="IOException">It may not be.</exception>
+    public async Task ReplaceAsync(Digest person, CompartmentHead head)
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var place = Of(person)?.Place ?? _places;
+            Write([(place, RecordOf(person, head))]);
+            lock (_gate)
+            {
+                _known[person] = new(head, place);
+                _places = Math.Max(_places, place + 1);
+            }
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
     /// <summary>Forgets what is known of one person; on disk when this returns.</summary>
     /// <exception cref="IOException">It may not be.</exception>
     public async Task ForgetAsync(Digest person)

@@ -20,6 +20,9 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
     /// <exception cref="InvalidOperationException">The compartment does not exist.</exception>
     public ToldHead ToldOf(CompartmentHead head) => (_opened ?? throw new InvalidOperationException("No such compartment.")).ToldOf(head);
 
+    /// <summary>Of the data key that it is open under; 0 where it does not exist.</summary>
+    public long Generation => _opened?.Generation ?? 0;
+
     /// <summary>The newest view that is loaded; may be older than the database, see <see cref="RefreshAsync"/>.</summary>
     public CompartmentView View { get; private set; } = opened?.View ?? CompartmentView.Empty(compartment);
 
@@ -33,6 +36,7 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
     /// <param name="row">Null: only the check.</param>
     /// <param name="scope">Who reads.</param>
     /// <returns>Null when the database has gone on since: refresh and begin again.</returns>
+    /// <exception cref="AskAnewException">It was sealed anew under another key.</exception>
     public async ValueTask<ReadOnlyMemory<byte>?> TryReadAsync(CompartmentRow? row, DisclosureScope scope, CancellationToken cancel)
     {
         // Opening it has just looked, and there was nothing.
@@ -41,6 +45,7 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
         var stored = await store.ReadBodyAsync(View.Compartment, row?.Sequence ?? 0, cancel).ConfigureAwait(false);
         if (stored.Head < View.Head)
             throw new TamperedException("A compartment has lost committed rows.");
+        RequireGeneration(stored.Head, stored.Generation);
         if (stored.Head != View.Head)
             return null;
         return row is null ? ReadOnlyMemory<byte>.Empty : Open(row, scope, stored.Sealed);
@@ -90,10 +95,18 @@ sealed class CompartmentLease(Pseudonym compartment, OpenedCompartment? opened, 
         var stored = await store.ReadBodiesAsync(View.Compartment, sequences, cancel).ConfigureAwait(false);
         if (stored.Head < View.Head)
             throw new TamperedException("A compartment has lost committed rows.");
+        RequireGeneration(stored.Head, stored.Generation);
         // Destroyed meanwhile: looking again says so.
         if (stored.Head != View.Head && stored.Sealed.Contains(null))
             await RefreshAsync(cancel).ConfigureAwait(false);
         return stored;
+    }
+
+    // Of one that is destroyed, or that the store has lost, it is not said that it was sealed anew.
+    private void RequireGeneration(long head, long generation)
+    {
+        if (head >= View.Head)
+            _opened?.RequireGeneration(generation);
     }
 
     private ReadOnlyMemory<byte>[] Open(IReadOnlyList<CompartmentRow> rows, DisclosureScope scope, byte[]?[] stored)

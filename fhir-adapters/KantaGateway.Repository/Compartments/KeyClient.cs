@@ -40,7 +40,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", grant);
         using var answer = await SendAsync(request, cancel).ConfigureAwait(false);
         var made = answer.IsSuccessStatusCode ? await ReadSecretsAsync(answer, KeyJson.Default.CreateAnswer, cancel).ConfigureAwait(false) : null;
-        return GivenBy(new((int)answer.StatusCode, made is null ? null : new(made.Key, 0, null, made.Witness), (long?)answer.Headers.RetryAfter?.Delta?.TotalSeconds)) is not { } given
+        return GivenBy(new((int)answer.StatusCode, made is null ? null : new(made.Key, 0, null, made.Witness, made.Rotations), (long?)answer.Headers.RetryAfter?.Delta?.TotalSeconds)) is not { } given
             ? throw new FaultException(Fault.Erased) : made?.Wrapped is { } wrapped ? (wrapped, given) : throw Refused();
     }
 
@@ -122,7 +122,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
             Content = JsonContent.Create(new([.. compartments.Select(static compartment => compartment.Encode())]), KeyJson.Default.KnownRequest),
         }, KeyJson.Default.KnownAnswer, cancel).ConfigureAwait(false);
         return answer.Heads?.Length == compartments.Count
-            ? new([.. answer.Heads.Select(static known => known is null ? default((CompartmentHead, int)?) : (HeadOf(known.Sequence, known.Digest), known.Place))], answer.Count, answer.Places) : throw Refused();
+            ? new([.. answer.Heads.Select(static known => known is null ? default((CompartmentHead, int, int)?) : (HeadOf(known.Sequence, known.Digest), known.Place, known.Rotations))], answer.Count, answer.Places) : throw Refused();
     }
 
     /// <summary>Which versions of the wrapping key serve.</summary>
@@ -136,6 +136,45 @@ sealed class KeyClient(HttpClient http) : IDisposable
             Content = JsonContent.Create(new([.. stored.Select(key => new RewrapItem(key.Compartment.Encode(), key.Wrapped))]), KeyJson.Default.RewrapRequest),
         }, KeyJson.Default.RewrapAnswer, cancel).ConfigureAwait(false);
         return answer.Wrapped.Length == stored.Count ? answer.Wrapped : throw Refused();
+    }
+
+    /// <summary>The data key that there is and the one that is to take its place; or, of a rotation that is done, what came of it. Asked again by the same act it goes on with the same key.</summary>
+    /// <param name="statement">The gateway's.</param>
+    /// <param name="wrapped">As it is stored.</param>
+    /// <exception cref="TamperedException">It is not the compartment's key.</exception>
+    /// <exception cref="FaultException"><see cref="Fault.Erased"/>: it is destroyed.</exception>
+    public async Task<RotationKeys> RotateAsync(string statement, byte[] wrapped, CancellationToken cancel)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Post, "/v1/rotations") { Content = JsonContent.Create(new(wrapped), KeyJson.Default.RotateRequest) };
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", statement);
+        using var answer = await SendAsync(request, cancel).ConfigureAwait(false);
+        if (!answer.IsSuccessStatusCode)
+            throw GivenBy(new((int)answer.StatusCode, null, (long?)answer.Headers.RetryAfter?.Delta?.TotalSeconds)) is null ? new FaultException(Fault.Erased) : Refused();
+        return await ReadSecretsAsync(answer, KeyJson.Default.RotateAnswer, cancel).ConfigureAwait(false) switch
+        {
+            { Done: { Before: { } before, After: { } after } done } => new([], [], [], "", default, 0, new(HeadOf(done.Sequence, before), HeadOf(done.Sequence, after))),
+            { Key: { Length: 32 } key, NewKey: { Length: 32 } made, Wrapped: { } wrappedNew, Ticket: { } ticket } step => new(key, made, wrappedNew, ticket, HeadOf(step.Sequence, step.Digest), step.Rotations, null),
+            _ => throw Refused(),
+        };
+    }
+
+    /// <summary>Tells where a record ends that is sealed anew and about to be in the store; it is kept when this returns.</summary>
+    public async Task SealedAsync(Pseudonym compartment, string ticket, RotatedHeads heads, CancellationToken cancel)
+    {
+        using var answer = await SendAsync(new(HttpMethod.Post, "/v1/rotations/sealed")
+        {
+            Content = JsonContent.Create(new(compartment.Encode(), ticket, heads.After.Sequence, BytesOf(heads.Before.Digest), BytesOf(heads.After.Digest)), KeyJson.Default.SealedRequest),
+        }, cancel).ConfigureAwait(false);
+        if (!answer.IsSuccessStatusCode)
+            throw Refused();
+    }
+
+    /// <summary>Tells that the store has the new data key: the old one opens nothing any more when this returns.</summary>
+    /// <returns>A witness for who has the record open under the new key, and how often it got another one.</returns>
+    public async Task<(string Witness, int Rotations)> EndRotationAsync(Pseudonym compartment, string ticket, CancellationToken cancel)
+    {
+        var answer = await AskAsync(new(HttpMethod.Post, "/v1/rotations/end") { Content = JsonContent.Create(new(compartment.Encode(), ticket), KeyJson.Default.EndRequest) }, KeyJson.Default.EndAnswer, cancel).ConfigureAwait(false);
+        return answer.Witness is { } witness ? (witness, answer.Rotations) : throw Refused();
     }
 
     public void Dispose()
@@ -194,10 +233,10 @@ sealed class KeyClient(HttpClient http) : IDisposable
     /// <returns>Null: the key is destroyed.</returns>
     private static GivenKey? GivenBy(KeyAnswer answer) => answer switch
     {
-        { Status: 200, Key: { Key: { Length: 32 } key, Witness: { } witness } made } => new(key, HeadOf(made.Sequence, made.Digest), witness),
+        { Status: 200, Key: { Key: { Length: 32 } key, Witness: { } witness } made } => new(key, HeadOf(made.Sequence, made.Digest), witness, made.Rotations),
         { Status: 410 } => null,
         { Status: 429 } => throw new FaultException(Fault.BudgetUsedUp(answer.RetryAfter is { } seconds ? TimeSpan.FromSeconds(seconds) : null)),
-        { Status: 422 } => throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, or its wrapping key does not serve."),
+        { Status: 422 } => throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, was rotated, or its wrapping key does not serve."),
         { Status: 409 } => throw new AskAnewException(null),
         { Status: 412 } => throw new RecordKnownException(),
         _ => throw Refused(),
@@ -235,18 +274,20 @@ sealed class RecordKnownException : Exception;
 /// <param name="Key">In the clear; whoever has it zeroes it.</param>
 /// <param name="Known">How far the compartment was when somebody last told; none: nobody has.</param>
 /// <param name="Witness">With it one may tell how far the compartment is.</param>
-sealed record GivenKey(byte[] Key, CompartmentHead Known, string Witness);
+/// <param name="Rotations">How often the compartment got another data key.</param>
+sealed record GivenKey(byte[] Key, CompartmentHead Known, string Witness, int Rotations);
 
 /// <summary>What is to be told of a compartment.</summary>
 /// <param name="Witness">Null: none that the key service takes. Who has another grant checked gets another.</param>
+/// <param name="Rotations">How often the compartment had got another data key when it was so far: under the next one the same rows have another head.</param>
 /// <param name="Opened">Whose past it is the end of; null: of a record that has just been begun.</param>
-readonly record struct ToldHead(Pseudonym Compartment, CompartmentHead Head, string? Witness, OpenedCompartment? Opened);
+readonly record struct ToldHead(Pseudonym Compartment, CompartmentHead Head, int Rotations, string? Witness, OpenedCompartment? Opened);
 
 /// <summary>What the key service knows of compartments.</summary>
-/// <param name="Heads">In the order asked for; null where nobody has told. With each its place among all, from 0.</param>
+/// <param name="Heads">In the order asked for; null where nobody has told. With each its place among all, from 0, and how often its data key was rotated.</param>
 /// <param name="Count">Of how many it knows a head.</param>
 /// <param name="Places">Below which all of them have their places; some may be empty.</param>
-sealed record KnownHeads((CompartmentHead Head, int Place)?[] Heads, int Count, int Places);
+sealed record KnownHeads((CompartmentHead Head, int Place, int Rotations)?[] Heads, int Count, int Places);
 
 /// <summary>Versions of the wrapping key that serve.</summary>
 /// <param name="Current">Data keys are wrapped with it.</param>
@@ -256,22 +297,41 @@ sealed record ServingVersions(uint Current, uint[] Serving);
 /// <summary>Somebody who waits for a key.</summary>
 sealed record Asked(string Grant, byte[] Wrapped, TaskCompletionSource<KeyAnswer> Answer);
 
-sealed record CreateAnswer(byte[]? Wrapped, byte[]? Key, string? Witness);
+sealed record CreateAnswer(byte[]? Wrapped, byte[]? Key, string? Witness, int Rotations);
 sealed record UnwrapItem(string Grant, byte[] Wrapped);
 sealed record UnwrapRequest(UnwrapItem[] Keys);
 sealed record UnwrapAnswer(KeyAnswer[]? Keys);
 sealed record KeyAnswer(int Status, AnsweredKey? Key, long? RetryAfter);
-sealed record AnsweredKey(byte[]? Key, long Sequence, byte[]? Digest, string? Witness);
+sealed record AnsweredKey(byte[]? Key, long Sequence, byte[]? Digest, string? Witness, int Rotations);
+/// <summary>Where a record ended under the data key that it had, and where it ends under the one that it has got; the same row.</summary>
+readonly record struct RotatedHeads(CompartmentHead Before, CompartmentHead After);
+
+/// <summary>The keys of a rotation. Whoever has them zeroes them.</summary>
+/// <param name="Old">In the clear.</param>
+/// <param name="New">In the clear.</param>
+/// <param name="Wrapped">The new one, for the store.</param>
+/// <param name="Ticket">With it one may tell how the rotation goes on.</param>
+/// <param name="Known">How far the compartment was when somebody last told.</param>
+/// <param name="Rotations">How often the compartment had got another data key before.</param>
+/// <param name="Done">Of one that is done, of which there are no keys; null: it is not.</param>
+sealed record RotationKeys(byte[] Old, byte[] New, byte[] Wrapped, string Ticket, CompartmentHead Known, int Rotations, RotatedHeads? Done);
+
+sealed record SealedRequest(string Compartment, string Ticket, long Sequence, byte[] Before, byte[] After);
+sealed record EndRequest(string Compartment, string Ticket);
+sealed record EndAnswer(string? Witness, int Rotations);
+sealed record RotateRequest(byte[] Wrapped);
+sealed record RotateAnswer(byte[]? Key, byte[]? NewKey, byte[]? Wrapped, string? Ticket, long Sequence, byte[]? Digest, int Rotations, RotatedItem? Done);
+sealed record RotatedItem(long Sequence, byte[]? Before, byte[]? After);
 sealed record RewrapItem(string Compartment, byte[] Wrapped);
 sealed record RewrapRequest(RewrapItem[] Keys);
 sealed record RewrapAnswer(byte[]?[] Wrapped);
 sealed record TellItem(string Compartment, long Sequence, byte[] Digest, string Witness);
 sealed record TellRequest(TellItem[] Heads);
 sealed record KnownRequest(string[] Compartments);
-sealed record KnownItem(long Sequence, byte[] Digest, int Place);
+sealed record KnownItem(long Sequence, byte[] Digest, int Place, int Rotations);
 sealed record KnownAnswer(KnownItem?[]? Heads, int Count, int Places);
 
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
-[JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer)), JsonSerializable(typeof(ServingVersions)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotationProgress))]
-[JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
+[JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer)), JsonSerializable(typeof(ServingVersions)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotationProgress)), JsonSerializable(typeof(RotatedRecord))]
+[JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
 sealed partial class KeyJson : JsonSerializerContext;

@@ -14,6 +14,9 @@ sealed record RotationProgress(uint Version, long All, long Left, double PerSeco
 {
     /// <summary>0 to 100, rounded down: 100 is all of them.</summary>
     public double Percent => All == 0 ? 100 : Math.Floor((All - Left) * 1000.0 / All) / 10;
+
+    /// <summary>Records whose data key is being replaced in this process.</summary>
+    public IReadOnlyList<RecordProgress> Records { get; init; } = [];
 }
 
 /// <summary>
@@ -25,7 +28,7 @@ sealed record RotationProgress(uint Version, long All, long Left, double PerSeco
 /// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>. And every hour, for a store that was restored from a backup has old keys again. What a backup has brought back of people whose
 /// keys are destroyed, which the key service says, is removed again.
 /// </remarks>
-sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, OpenedCompartments opened, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
+sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, OpenedCompartments opened, DataKeyRotations records, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
 {
     public static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
 
@@ -65,7 +68,7 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
         var count = await store.CountKeysAsync(version, cancel).ConfigureAwait(false);
         var took = time.GetElapsedTime(Volatile.Read(ref _began), Volatile.Read(ref _ended)).TotalSeconds;
         var rate = took > 0 ? Volatile.Read(ref _replaced) / took : 0;
-        return new(version, count.All, count.Others, rate, count.Others == 0 ? 0 : rate > 0 ? count.Others / rate : null);
+        return new(version, count.All, count.Others, rate, count.Others == 0 ? 0 : rate > 0 ? count.Others / rate : null) { Records = records.Progress };
     }
 
     protected override async Task ExecuteAsync(CancellationToken stopping)

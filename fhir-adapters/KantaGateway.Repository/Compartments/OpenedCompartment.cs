@@ -28,6 +28,7 @@ sealed class OpenedCompartment
     private const int OwnSize = 1_500;
 
     private readonly byte[] _key;
+    private long _generation;
     private readonly Action<long> _sizeChanged;
     private readonly Action<ToldHead> _tell;
     private readonly SemaphoreSlim _refreshing = new(1, 1);
@@ -62,6 +63,12 @@ sealed class OpenedCompartment
     /// <summary>Bytes of decrypted headers and entries and of what is kept beside them.</summary>
     public long Size { get; private set; }
 
+    /// <summary>Of its data key: the store has another where the record was sealed anew since.</summary>
+    public long Generation => _generation;
+
+    /// <summary>How often it had got another data key, by what the key service says.</summary>
+    public int Rotations => _given.Rotations;
+
     /// <summary>The newest view loaded so far.</summary>
     public CompartmentView View => _view;
 
@@ -72,7 +79,7 @@ sealed class OpenedCompartment
     public void KnownNow(CompartmentHead head) => _given = _given with { Known = head };
 
     /// <summary>What is told when it is so far.</summary>
-    public ToldHead ToldOf(CompartmentHead head) => new(_view.Compartment, head, _given.Witness, this);
+    public ToldHead ToldOf(CompartmentHead head) => new(_view.Compartment, head, _given.Rotations, _given.Witness, this);
 
     /// <summary>Has it told where the newest view ends, unless that is known.</summary>
     public void Tell()
@@ -152,9 +159,21 @@ sealed class OpenedCompartment
         try
         {
             // Wrapped anew meanwhile, perhaps, and the old wrapping key destroyed.
-            if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped })
+            if (await store.ReadIndexAsync(_view.Compartment, long.MaxValue, cancel).ConfigureAwait(false) is not { WrappedKey: var wrapped, Generation: var generation })
                 throw new TamperedException("A compartment that is open is not in the store any more.");
-            if (await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false) is not { } given)
+            RequireGeneration(generation);
+            GivenKey? given;
+            try
+            {
+                given = await keys.UnwrapAsync(grant, wrapped, cancel).ConfigureAwait(false);
+            }
+            catch (TamperedException)
+            {
+                // Rotated just now, perhaps.
+                RequireGeneration((await store.ReadBodyAsync(_view.Compartment, 0, cancel).ConfigureAwait(false)).Generation);
+                throw;
+            }
+            if (given is null)
                 return false;
             var isSame = CryptographicOperations.FixedTimeEquals(given.Key, _key);
             CryptographicOperations.ZeroMemory(given.Key);
@@ -176,10 +195,22 @@ sealed class OpenedCompartment
         }
     }
 
+    /// <summary>The store has it under this data key.</summary>
+    /// <param name="stored">Of what was read.</param>
+    /// <exception cref="AskAnewException">It was sealed anew under another one; closed.</exception>
+    public void RequireGeneration(long stored)
+    {
+        if (stored == _generation)
+            return;
+        Close();
+        throw new AskAnewException(null);
+    }
+
     /// <summary>
     /// A view that contains every row committed before the call. The caller holds a lease.
     /// </summary>
     /// <exception cref="TamperedException">The stored rows are not those that were written.</exception>
+    /// <exception cref="AskAnewException">It was sealed anew under another key.</exception>
     public ValueTask<CompartmentView> RefreshAsync(ICompartmentStore store, CancellationToken cancel) => LoadAsync(store, IndexDepth.Headers, cancel);
 
     /// <summary>Has whole entries for a search, and with them a view as fresh as <see cref="RefreshAsync"/> gives. The caller holds a lease.</summary>
@@ -214,6 +245,7 @@ sealed class OpenedCompartment
     public void Load(StoredIndex stored, IndexDepth depth)
     {
         Grow(OwnSize);
+        _generation = stored.Generation;
         Extend(stored, 0, depth);
     }
 
@@ -249,6 +281,7 @@ sealed class OpenedCompartment
             throw new TamperedException("A compartment has lost committed rows.");
         if (stored.IsErased)
             throw Erased();
+        RequireGeneration(stored.Generation);
         if (stored.Head != after + stored.Index.Count || (stored.Index.Count > 0 && stored.Index[0].Sequence != after + 1))
             throw new TamperedException("A row of a compartment is missing.");
         if (depth == IndexDepth.Entries)

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
-using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Protection;
 using KantaGateway.Repository.Storage;
@@ -113,13 +112,27 @@ sealed class OpenedCompartments : IDisposable
             if (await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) is not { } stored)
             {
                 // Nor is it the store's to say that there never was one.
-                if (untold.Sequence == 0 && (await _keys.KnownAsync([compartment], cancel).ConfigureAwait(false)).Heads[0] is null)
+                if (untold.Head.Sequence == 0 && (await _keys.KnownAsync([compartment], cancel).ConfigureAwait(false)).Heads[0] is null)
                     return null;
                 // Begun a moment ago, perhaps.
                 stored = await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) ?? throw new TamperedException("A compartment is not in the store any more.");
             }
+            GivenKey? opens;
+            try
+            {
+                opens = await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false);
+            }
+            catch (TamperedException)
+            {
+                // Rotated since it was read, perhaps: once more, with the grant that has opened nothing.
+                var before = stored.Generation;
+                stored = await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false);
+                if (stored is null || stored.Generation == before)
+                    throw;
+                opens = await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false);
+            }
             // That it is destroyed is not the store's to say: who has all rights there could hide anybody behind it.
-            if (await _keys.UnwrapAsync(grant, stored.WrappedKey, cancel).ConfigureAwait(false) is not { } given)
+            if (opens is not { } given)
             {
                 if (stored.IsErased && stored.Index.Count == 0)
                     return null;
@@ -127,7 +140,19 @@ sealed class OpenedCompartments : IDisposable
                 return null;
             }
             // Others have gone on since it was read, perhaps.
-            return Add(compartment, given, untold, given.Known.Sequence <= stored.Head ? stored : await ReadAgainAsync(compartment, given, cancel).ConfigureAwait(false), depth);
+            if (given.Known.Sequence > stored.Head)
+                stored = await ReadAgainAsync(compartment, given, stored.Generation, cancel).ConfigureAwait(false);
+            try
+            {
+                return Add(compartment, given, untold, stored, depth);
+            }
+            catch (TamperedException)
+            {
+                // What is known is of the record as it was sealed anew a moment ago, perhaps.
+                if ((await _store.ReadBodyAsync(compartment, 0, cancel).ConfigureAwait(false)).Generation != stored.Generation)
+                    throw new AskAnewException(null);
+                throw;
+            }
         }
         finally
         {
@@ -135,11 +160,12 @@ sealed class OpenedCompartments : IDisposable
         }
     }
 
-    private async ValueTask<StoredIndex> ReadAgainAsync(Pseudonym compartment, GivenKey given, CancellationToken cancel)
+    private async ValueTask<StoredIndex> ReadAgainAsync(Pseudonym compartment, GivenKey given, long generation, CancellationToken cancel)
     {
         try
         {
-            return await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) ?? throw new TamperedException("A compartment is not in the store any more.");
+            var again = await _store.ReadIndexAsync(compartment, 0, cancel).ConfigureAwait(false) ?? throw new TamperedException("A compartment is not in the store any more.");
+            return again.Generation == generation ? again : throw new AskAnewException(null);
         }
         catch
         {
@@ -179,6 +205,39 @@ sealed class OpenedCompartments : IDisposable
         }
     }
 
+    /// <summary>How far a compartment is by what the key service is still to be told from here.</summary>
+    public ToldHead UntoldOf(Pseudonym compartment) => _heads.Of(compartment);
+
+    /// <summary>Closes a compartment that was sealed anew under another key, and opens it under that one where it was open: for as long as the grant allows that it was opened with, so that nobody need ask for the key again.</summary>
+    /// <param name="given">Its key is copied.</param>
+    public async ValueTask RotatedAsync(Pseudonym compartment, GivenKey given)
+    {
+        if (!_opened.TryGetValue(compartment, out var before))
+            return;
+        var opening = OpeningOf(compartment);
+        await opening.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            var isCurrent = _opened.TryGetValue(compartment, out var now) && now.Rotations == given.Rotations;
+            if (isCurrent)
+                return;
+            Close(compartment, now ?? before);
+            if (_time.GetUtcNow() - before.GrantChecked >= _maxAge)
+                return;
+            var untold = _heads.Of(compartment);
+            if (await _store.ReadIndexAsync(compartment, 0, CancellationToken.None).ConfigureAwait(false) is { IsErased: false } stored)
+                Add(compartment, given with { Key = given.Key.AsSpan().ToArray() }, untold, stored, before.HasEntries ? IndexDepth.Entries : IndexDepth.Headers, before.GrantChecked).Release();
+        }
+        catch (Exception e) when (e is StoreException or TamperedException)
+        {
+            // Whoever asks next opens it, and is told.
+        }
+        finally
+        {
+            opening.Release();
+        }
+    }
+
     /// <summary>Destroys what is stored of a person whose key the key service has destroyed, and closes it.</summary>
     /// <exception cref="StoreException">It may not be.</exception>
     public async ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel)
@@ -209,13 +268,14 @@ sealed class OpenedCompartments : IDisposable
     }
 
     /// <param name="untold">How far it was by what was to be told here before it was read.</param>
-    private OpenedCompartment Add(Pseudonym compartment, GivenKey given, CompartmentHead untold, StoredIndex stored, IndexDepth depth)
+    private OpenedCompartment Add(Pseudonym compartment, GivenKey given, ToldHead untold, StoredIndex stored, IndexDepth depth, DateTimeOffset? grantChecked = null)
     {
-        var opened = new OpenedCompartment(compartment, given, _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change), _heads.Add);
+        var opened = new OpenedCompartment(compartment, given, grantChecked ?? _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change), _heads.Add);
         try
         {
             opened.Load(stored, depth);
-            if (!opened.Continues(given.Known) || !opened.Continues(untold))
+            // Where it has got another key since, the rows have another head.
+            if (!opened.Continues(given.Known) || (untold.Rotations == given.Rotations && !opened.Continues(untold.Head)))
                 throw new TamperedException("A compartment is not as far, or not the same, as it once was.");
         }
         catch

@@ -34,17 +34,17 @@ sealed partial class UntoldHeads : IAsyncDisposable
     }
 
     /// <summary>What is still to be told of a compartment; none: nothing.</summary>
-    public CompartmentHead Of(Pseudonym compartment)
+    public ToldHead Of(Pseudonym compartment)
     {
         lock (_gate)
-            return _untold.GetValueOrDefault(compartment).Head;
+            return _untold.GetValueOrDefault(compartment);
     }
 
     /// <summary>Has it told; of a compartment the last that was added.</summary>
     public void Add(ToldHead told)
     {
         lock (_gate)
-            if (_untold.GetValueOrDefault(told.Compartment).Head.Sequence <= told.Head.Sequence)
+            if (_untold.GetValueOrDefault(told.Compartment) is var before && (before.Rotations != told.Rotations ? before.Rotations < told.Rotations : before.Head.Sequence <= told.Head.Sequence))
                 _untold[told.Compartment] = told;
         _added.Writer.TryWrite(true);
     }
@@ -147,7 +147,8 @@ sealed partial class UntoldHeads : IAsyncDisposable
             var head = known[i]?.Head ?? default;
             if (head == told[i].Head)
                 Known(told[i]);
-            else if (head.Sequence > told[i].Head.Sequence)
+            // Of a record that has been sealed anew under another key since: the rows are there, and who has done that has told of the new ones.
+            else if (head.Sequence > told[i].Head.Sequence || known[i]?.Rotations > told[i].Rotations)
                 Settle(told[i], null);
             else
                 others.Add((told[i], head));

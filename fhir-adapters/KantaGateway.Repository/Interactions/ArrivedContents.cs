@@ -7,7 +7,8 @@ namespace KantaGateway.Repository.Interactions;
 /// <summary>A content whose parts are all stored and whose row is not.</summary>
 /// <param name="Id">Of the Binary that it becomes a version of; null: a new one.</param>
 /// <param name="SecurityContext">What it belongs with; null: as before.</param>
-sealed record ArrivedContent(string? Id, string ContentType, (string Type, string Id)? SecurityContext, StoredContent Stored);
+/// <param name="Generation">Of the data key that its parts are sealed under.</param>
+sealed record ArrivedContent(string? Id, string ContentType, (string Type, string Id)? SecurityContext, StoredContent Stored, long Generation);
 
 /// <summary>
 /// Contents that arrived while the policy moved, until the gateway has decided anew: then nobody has to send them a second time.

@@ -60,11 +60,12 @@ sealed partial class Changes(Writing writing, Reading reading, Histories histori
     /// <summary>Stores the row of a Binary whose content is there already.</summary>
     /// <param name="id">Null: a new one.</param>
     /// <param name="make">The resource without its content; called again for each attempt.</param>
-    public Task<Answer> StoreContentAsync(RepositoryRequest request, string? id, Func<Binary> make, StoredContent content,
+    /// <param name="generation">Of the data key that the content is sealed under.</param>
+    public Task<Answer> StoreContentAsync(RepositoryRequest request, string? id, Func<Binary> make, StoredContent content, long generation,
         string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel) =>
         ChangeAsync(request, () => new(0, id is null ? BundleMethod.Post : BundleMethod.Put, "Binary", id)
         {
-            Resource = make(), Content = content, IfMatch = ifMatch, IfNoneMatch = ifNoneMatch,
+            Resource = make(), Content = content, ContentGeneration = generation, IfMatch = ifMatch, IfNoneMatch = ifNoneMatch,
         }, prefer, correlationId, cancel);
 
     /// <param name="id">Null where <paramref name="criteria"/> choose the resource.</param>

@@ -72,7 +72,7 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
             throw;
         }
         // 3.
-        return await StoreAsync(request, new(id, contentType, securityContext, stored), ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+        return await StoreAsync(request, new(id, contentType, securityContext, stored, lease.Generation), lease, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
     }
 
     /// <summary>Stores a content that has arrived before: the policy had moved when it was all there, or the record been closed, and it has been decided on anew.</summary>
@@ -82,11 +82,12 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
     {
         request.Require(GrantUse.Write);
         return arrived.Take(name, request) is { } content && content.Id == id
-            ? StoreAsync(request, content, ifMatch, ifNoneMatch, prefer, correlationId, cancel)
+            ? StoreAsync(request, content, null, ifMatch, ifNoneMatch, prefer, correlationId, cancel)
             : throw new FaultException(new Fault(FaultKind.Busy, "The person's policy changed while the content was sent. Nothing was stored; send it again."));
     }
 
-    private async Task<Answer> StoreAsync(RepositoryRequest request, ArrivedContent content,
+    /// <param name="under">The record as it was open when the content began to arrive; null: not any more.</param>
+    private async Task<Answer> StoreAsync(RepositoryRequest request, ArrivedContent content, CompartmentLease? under,
         string? ifMatch, string? ifNoneMatch, ReturnPreference prefer, string correlationId, CancellationToken cancel)
     {
         try
@@ -94,22 +95,47 @@ sealed class Contents(OpenedCompartments compartments, ICompartmentStore store, 
             // It has been longer under way than a grant lives: another is asked for, and the content is there.
             if (request.Held.Grant.Expires <= time.GetUtcNow() || request.Directory?.Grant.Expires <= time.GetUtcNow())
                 throw new AskAnewException(null);
+            if (under is not null && await UnderNewKeyAsync(request, content, under, cancel).ConfigureAwait(false) is { } anew)
+            {
+                await DropPartsAsync(request.Compartment, content.Stored.Id).ConfigureAwait(false);
+                content = anew;
+            }
             return await changes.StoreContentAsync(request, content.Id, () => new Binary
             {
                 Id = content.Id,
                 ContentType = content.ContentType,
                 SecurityContext = content.SecurityContext is { } about ? new($"{about.Type}/{about.Id}") : null,
-            }, content.Stored, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
+            }, content.Stored, content.Generation, ifMatch, ifNoneMatch, prefer, correlationId, cancel).ConfigureAwait(false);
         }
-        catch (AskAnewException anew)
+        catch (AskAnewException again)
         {
-            throw new AskAnewException(anew.PolicyVersion) { Arrived = arrived.Hold(content, request) };
+            throw new AskAnewException(again.PolicyVersion) { Arrived = arrived.Hold(content, request) };
         }
         // Where the row may be there after all, the sweep finds out.
         catch (Exception e) when (e is not StoreException { MayHaveStored: true })
         {
             await DropPartsAsync(request.Compartment, content.Stored.Id).ConfigureAwait(false);
             throw;
+        }
+    }
+
+    /// <summary>Seals the parts of a content anew where the record was while they arrived; null: it was not.</summary>
+    private async Task<ArrivedContent?> UnderNewKeyAsync(RepositoryRequest request, ArrivedContent content, CompartmentLease under, CancellationToken cancel)
+    {
+        try
+        {
+            await under.RefreshAsync(cancel).ConfigureAwait(false);
+            return null;
+        }
+        catch (AskAnewException)
+        {
+            using var now = await compartments.OpenAsync(request.Compartment, request.Held.Token, IndexDepth.Headers, cancel).ConfigureAwait(false);
+            await now.RefreshAsync(cancel).ConfigureAwait(false);
+            using var from = under.Cipher();
+            using var to = now.Cipher();
+            var copy = Guid.CreateVersion7(time.GetUtcNow());
+            await PartSealing.CopyAsync(store, request.Compartment, from, to, content.Stored, copy, cancel).ConfigureAwait(false);
+            return content with { Stored = content.Stored with { Id = copy }, Generation = now.Generation };
         }
     }
 

@@ -14,7 +14,7 @@ namespace KantaGateway.Repository.Interactions;
 
 /// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
 sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Contents contents, Searching searching, Changes changes, PolicyReading policy,
-    KeyRotation rotation, GrantVerifier verifier, OpenedCompartments opened, ICompartmentStore store, ILogger<RepositoryEndpoints> log)
+    KeyRotation rotation, DataKeyRotations dataKeys, GrantVerifier verifier, OpenedCompartments opened, ICompartmentStore store, ILogger<RepositoryEndpoints> log)
 {
     /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
     public const int MaxBody = 32 << 20;
@@ -30,6 +30,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             return Results.Accepted();
         });
         app.MapPost("/erasures", (Delegate)EraseAsync);
+        app.MapPost("/data-key-rotations", (Delegate)RotateAsync);
         app.MapPost("/policy", PolicyAsync);
         app.MapPost("/preview", PreviewAsync);
         // Not by route patterns: the path of a FHIR request is a dozen bytes to look at, and every odd one gets a FHIR answer.
@@ -83,6 +84,32 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         {
             StoreFailed(log, e);
             return Results.Text("the database does not answer", statusCode: 503);
+        }
+    }
+
+    /// <summary>Replaces the data key of a person: by the gateway's statement that two operators want it, which the key service verifies itself. Answers when it is done; asked again, it goes on, or says what came of it.</summary>
+    private async Task<IResult> RotateAsync(HttpContext context)
+    {
+        string? statement = context.Request.Headers[InternalHeaders.Grant];
+        if (await verifier.VerifyDataKeyRotationAsync(statement).ConfigureAwait(false) is not { } rotation)
+            return Results.StatusCode(401);
+        try
+        {
+            return Results.Json(await dataKeys.RotateAsync(rotation, statement!, context.RequestAborted).ConfigureAwait(false), KeyJson.Default.RotatedRecord);
+        }
+        catch (FaultException e)
+        {
+            return Results.Text("it may not be done", statusCode: FaultTable.Of(e.Fault.Kind).Status);
+        }
+        catch (StoreException e)
+        {
+            StoreFailed(log, e);
+            return Results.Text("the database does not answer", statusCode: 503);
+        }
+        catch (TamperedException e)
+        {
+            Tampered(log, e, CorrelationId(context));
+            return Results.Text("the record is not as it was written", statusCode: 500);
         }
     }
 

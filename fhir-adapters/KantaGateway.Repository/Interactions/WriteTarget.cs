@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Profiles;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
@@ -110,13 +111,15 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
         for (var i = 0; i < rows.Length; i++)
         {
             var row = Rows[i].Row!;
+            if (Rows[i].Operation is { Content: not null, ContentGeneration: var sealedUnder } && sealedUnder != lease.Generation)
+                throw new FaultException(new Fault(FaultKind.Busy, "The record was sealed anew while the content was sent. Nothing was stored; send it again."));
             var entry = RowSeal.SealIndex(cipher, View.Compartment, row.Sequence, before, row.Entry);
             before = Rows[i].Tag = RowSeal.TagOf(entry);
             rows[i] = new(row.Sequence, entry,
                 RowSeal.SealBody(cipher, View.Compartment, row.Sequence, before, row.Resource, row.Type, Rows[i].Body),
                 Rows[i].Operation.Content?.Id);
         }
-        return new(View.Compartment, View.Head, _wrapped, rows);
+        return new(View.Compartment, View.Head, _wrapped, rows, lease.Generation);
     }
 
     /// <summary>The rows are durable: has it told how far the compartment is, lets the opened one have them, and keeps one open that is new.</summary>
@@ -124,7 +127,7 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
     {
         if (Rows.Count == 0)
             return default;
-        compartments.Committed(_newKey is null ? lease.ToldOf(NewHead) : new(View.Compartment, NewHead, _newKey.Witness, null));
+        compartments.Committed(_newKey is null ? lease.ToldOf(NewHead) : new(View.Compartment, NewHead, _newKey.Rotations, _newKey.Witness, null));
         return _newKey is not null ? compartments.KeepAsync(View.Compartment, _newKey) : lease.CommittedAsync(View, [.. Rows.Select(r => (r.Row!, r.Tag))]);
     }
 

@@ -13,7 +13,8 @@ readonly record struct SealedRow(long Sequence, byte[] Index, byte[] Body, Guid?
 /// <param name="ExpectedHead">Head that the rows were made for; the commit fails when the compartment has moved on. 0: it does not exist yet.</param>
 /// <param name="WrappedKey">The wrapped data key of a new compartment, else null.</param>
 /// <param name="Rows">At least one; the first has sequence <paramref name="ExpectedHead"/> + 1.</param>
-sealed record CompartmentAppend(Pseudonym Compartment, long ExpectedHead, byte[]? WrappedKey, IReadOnlyList<SealedRow> Rows)
+/// <param name="Generation">Of the data key that the rows are sealed under; the commit fails when the compartment has another one.</param>
+sealed record CompartmentAppend(Pseudonym Compartment, long ExpectedHead, byte[]? WrappedKey, IReadOnlyList<SealedRow> Rows, long Generation = 0)
 {
     public long NewHead => ExpectedHead + Rows.Count;
 }
@@ -22,7 +23,8 @@ sealed record CompartmentAppend(Pseudonym Compartment, long ExpectedHead, byte[]
 /// <param name="WrappedKey">Data key, wrapped by the key service.</param>
 /// <param name="Head">Sequence of its last committed row.</param>
 /// <param name="Index">Sealed index entries after the sequence asked for, ascending and without gaps up to the head.</param>
-sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequence, byte[] Sealed)> Index)
+/// <param name="Generation">How often its data key was replaced by another one.</param>
+sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequence, byte[] Sealed)> Index, long Generation)
 {
     /// <summary>Whether it was destroyed: no key and no row is left, and nothing is appended to it.</summary>
     public bool IsErased => WrappedKey.Length == 0;
@@ -31,7 +33,7 @@ sealed record StoredIndex(byte[] WrappedKey, long Head, IReadOnlyList<(long Sequ
 /// <summary>A compartment's data key as it is stored: wrapped.</summary>
 readonly record struct StoredKey(Pseudonym Compartment, byte[] Wrapped);
 
-/// <summary>The same data key wrapped anew.</summary>
+/// <summary>The same data key wrapped anew, or another one in its place.</summary>
 readonly record struct ReplacedKey(Pseudonym Compartment, byte[] Old, byte[] New);
 
 /// <param name="All">Compartments.</param>
@@ -56,19 +58,25 @@ sealed record CountedRows(Pseudonym Compartment, byte[] WrappedKey, long Head, R
 /// <summary>One sealed body, and the head of its compartment in the same snapshot.</summary>
 /// <param name="Head">0 when the compartment does not exist.</param>
 /// <param name="Sealed">Null when there is no such row. The caller's own array: it may decrypt in place.</param>
-readonly record struct StoredBody(long Head, byte[]? Sealed);
+/// <param name="Generation">Of the data key.</param>
+readonly record struct StoredBody(long Head, byte[]? Sealed, long Generation = 0);
 
 /// <summary>Sealed bodies, and the head of their compartment in the same snapshot.</summary>
 /// <param name="Head">0 when the compartment does not exist.</param>
 /// <param name="Sealed">In the order asked for; null where there is no such row. The caller's own arrays.</param>
-readonly record struct StoredBodies(long Head, byte[]?[] Sealed);
+/// <param name="Generation">Of the data key.</param>
+readonly record struct StoredBodies(long Head, byte[]?[] Sealed, long Generation);
+
+/// <summary>A row as it is stored, to be sealed anew.</summary>
+/// <param name="Body">Empty where there is none.</param>
+readonly record struct StoredRow(long Sequence, byte[] Index, byte[] Body);
 
 /// <summary>
 /// What the repository needs of a database, and no more: append rows to compartments, read them back. It sees
 /// compartment numbers, sequence numbers and ciphertext. Thread-safe.
 /// </summary>
 /// <remarks>
-/// Rows are never changed, but with all of their compartment destroyed, so a head is a snapshot: whoever knows the head of a moment reads the rows up to it at any
+/// Rows are never changed, but with all of their compartment destroyed or sealed anew under another data key, so a head of a generation is a snapshot: whoever knows the head of a moment reads the rows up to it at any
 /// later time and sees that moment. Each read method sees one snapshot of the database.
 /// Every failure of the database is a <see cref="StoreException"/>.
 /// </remarks>
@@ -129,6 +137,18 @@ interface ICompartmentStore : IAsyncDisposable
     /// <summary>Puts wrapped keys in the places of those that are still as they were; durable when it completes.</summary>
     /// <returns>How many it has replaced.</returns>
     ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel);
+
+    /// <summary>
+    /// Puts another data key and other rows in the places of all of a compartment, all or nothing; with them begins its next generation. Nobody sees anything of it before it is durable, and nothing can be appended
+    /// between <paramref name="settle"/> and that. Contents that no row has any more are left for the sweep.
+    /// </summary>
+    /// <param name="key">The old one as it is stored, and the new one, wrapped.</param>
+    /// <param name="seal">Makes a row of one that is there, for the same sequence; called in ascending order. What it throws leaves everything as it was.</param>
+    /// <param name="settle">Called once with the head, when every row is in its place, before that is durable. What it throws leaves everything as it was.</param>
+    /// <param name="cancel">Stops the call before it is settled.</param>
+    /// <returns>False: the compartment has not that key any more, and is as it was.</returns>
+    /// <exception cref="StoreException">After it was settled it may be done or not.</exception>
+    ValueTask<bool> ResealAsync(ReplacedKey key, Func<StoredRow, SealedRow> seal, Func<long, Task> settle, CancellationToken cancel);
 
     /// <summary>
     /// Destroys the wrapped key and every row, entry and content of a compartment, durably; a place of it stays, one beyond its last head, to which nothing can be appended. One that

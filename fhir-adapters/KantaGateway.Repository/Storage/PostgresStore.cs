@@ -22,19 +22,19 @@ sealed class PostgresStore : ICompartmentStore
     // :: What is asked for in a request, each of one compartment and so of one partition
 
     internal const string IndexSql = """
-        SELECT c.head, c.wrapped, e.sequence, e.sealed FROM compartment c
+        SELECT c.head, c.wrapped, e.sequence, e.sealed, c.generation FROM compartment c
         LEFT JOIN entry e ON e.compartment = c.compartment AND e.sequence > $2
         WHERE c.compartment = $1 ORDER BY e.sequence
         """;
 
     internal const string BodySql = """
-        SELECT c.head, b.sealed FROM compartment c
+        SELECT c.head, b.sealed, c.generation FROM compartment c
         LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = $2
         WHERE c.compartment = $1
         """;
 
     internal const string BodiesSql = """
-        SELECT c.head, b.sequence, b.sealed FROM compartment c
+        SELECT c.head, b.sequence, b.sealed, c.generation FROM compartment c
         LEFT JOIN body b ON b.compartment = c.compartment AND b.sequence = ANY ($2)
         WHERE c.compartment = $1
         """;
@@ -56,6 +56,27 @@ sealed class PostgresStore : ICompartmentStore
         "INSERT INTO compartment AS c (compartment, wrapped, head) VALUES ($1, '', 1) ON CONFLICT (compartment) DO UPDATE SET wrapped = '', head = c.head + 1 WHERE length(c.wrapped) > 0",
         "DELETE FROM entry WHERE compartment = $1", "DELETE FROM body WHERE compartment = $1", "DELETE FROM content WHERE compartment = $1", "DELETE FROM part WHERE compartment = $1",
     ];
+
+    // Rows are taken out and put in again, page by page, while others read them as they were and append behind them: nobody waits but who appends during the last page.
+    internal const string TakeEntriesSql = "DELETE FROM entry WHERE compartment = $1 AND sequence > $2 AND sequence <= $3 RETURNING sequence, sealed";
+
+    internal const string TakeBodiesSql = "DELETE FROM body WHERE compartment = $1 AND sequence > $2 AND sequence <= $3 RETURNING sequence, sealed";
+
+    internal const string PutRowsSql = """
+        WITH rows AS (SELECT $1::bytea AS compartment, r.* FROM unnest($2::bigint[], $3::bytea[], $4::bytea[]) AS r (sequence, index, body)),
+             entries AS (INSERT INTO entry (compartment, sequence, sealed) SELECT compartment, sequence, index FROM rows)
+        INSERT INTO body (compartment, sequence, sealed) SELECT compartment, sequence, body FROM rows
+        """;
+
+    internal const string HeadSql = "SELECT head FROM compartment WHERE compartment = $1 AND wrapped = $2";
+
+    internal const string TakeContentsSql = "DELETE FROM content WHERE compartment = $1";
+
+    internal const string PutContentsSql = "INSERT INTO content (compartment, content, sequence) SELECT $1, r.* FROM unnest($2::uuid[], $3::bigint[]) AS r (content, sequence)";
+
+    internal const string RenewSql = "UPDATE compartment SET wrapped = $3, generation = generation + 1 WHERE compartment = $1 AND wrapped = $2 RETURNING head";
+
+    private const int ResealedAtOnce = 256;
 
     private readonly NpgsqlMultiHostDataSource _servers;
     private readonly NpgsqlDataSource _database;
@@ -188,6 +209,7 @@ sealed class PostgresStore : ICompartmentStore
             return null;
         var head = reader.GetInt64(0);
         var wrapped = reader.GetFieldValue<byte[]>(1);
+        var generation = reader.GetInt64(4);
         var entries = new List<(long, byte[])>(head > after ? (int)(head - after) : 0);
         do
         {
@@ -195,7 +217,7 @@ sealed class PostgresStore : ICompartmentStore
                 entries.Add((reader.GetInt64(2), reader.GetFieldValue<byte[]>(3)));
         }
         while (await reader.ReadAsync(cancel).ConfigureAwait(false));
-        return new(wrapped, head, entries);
+        return new(wrapped, head, entries, generation);
     });
 
     public ValueTask<StoredBody> ReadBodyAsync(Pseudonym compartment, long sequence, CancellationToken cancel) => Guard(async () =>
@@ -205,7 +227,7 @@ sealed class PostgresStore : ICompartmentStore
         command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = sequence });
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
         return await reader.ReadAsync(cancel).ConfigureAwait(false)
-            ? new StoredBody(reader.GetInt64(0), reader.IsDBNull(1) ? null : reader.GetFieldValue<byte[]>(1))
+            ? new StoredBody(reader.GetInt64(0), reader.IsDBNull(1) ? null : reader.GetFieldValue<byte[]>(1), reader.GetInt64(2))
             : default;
     });
 
@@ -219,14 +241,14 @@ sealed class PostgresStore : ICompartmentStore
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. sequences] });
         await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
-        var head = 0L;
+        var (head, generation) = (0L, 0L);
         while (await reader.ReadAsync(cancel).ConfigureAwait(false))
         {
-            head = reader.GetInt64(0);
+            (head, generation) = (reader.GetInt64(0), reader.GetInt64(3));
             if (!reader.IsDBNull(1))
                 bodies[places[reader.GetInt64(1)]] = reader.GetFieldValue<byte[]>(2);
         }
-        return new StoredBodies(head, bodies);
+        return new StoredBodies(head, bodies, generation);
     });
 
     public async ValueTask<bool> AppendAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel)
@@ -352,6 +374,61 @@ sealed class PostgresStore : ICompartmentStore
         return await batch.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
     });
 
+    public ValueTask<bool> ResealAsync(ReplacedKey key, Func<StoredRow, SealedRow> seal, Func<long, Task> settle, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
+        await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
+        var contents = new List<(Guid Content, long Sequence)>();
+        var compartment = key.Compartment.ToArray();
+        // :: Step 1: what is there; others may append behind it meanwhile
+        if (await AskAsync(HeadSql, Bytes(compartment), Bytes(key.Old)).ConfigureAwait(false) is not long before)
+            return false;
+        await SealAsync(0, before).ConfigureAwait(false);
+        // :: Step 2: from here on nobody appends; what has come meanwhile
+        if (await AskAsync(RenewSql, Bytes(compartment), Bytes(key.Old), Bytes(key.New)).ConfigureAwait(false) is not long head)
+            return false;
+        await SealAsync(before, head).ConfigureAwait(false);
+        await AskAsync(TakeContentsSql, Bytes(compartment)).ConfigureAwait(false);
+        if (contents.Count > 0)
+            await AskAsync(PutContentsSql, Bytes(compartment), new NpgsqlParameter<Guid[]> { TypedValue = [.. contents.Select(static one => one.Content)] },
+                new NpgsqlParameter<long[]> { TypedValue = [.. contents.Select(static one => one.Sequence)] }).ConfigureAwait(false);
+        await settle(head).ConfigureAwait(false);
+        await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
+        return true;
+
+        async Task SealAsync(long after, long last)
+        {
+            for (; after < last; after += ResealedAtOnce)
+            {
+                var (entries, bodies) = (await TakeAsync(TakeEntriesSql).ConfigureAwait(false), await TakeAsync(TakeBodiesSql).ConfigureAwait(false));
+                var rows = entries.OrderBy(static row => row.Key).Select(row => seal(new(row.Key, row.Value, bodies.GetValueOrDefault(row.Key) ?? []))).ToList();
+                contents.AddRange(rows.Where(static row => row.Content is not null).Select(static row => (row.Content!.Value, row.Sequence)));
+                await AskAsync(PutRowsSql, Bytes(compartment), new NpgsqlParameter<long[]> { TypedValue = [.. rows.Select(static row => row.Sequence)] },
+                    Many(rows.Select(static row => row.Index)), Many(rows.Select(static row => row.Body))).ConfigureAwait(false);
+            }
+
+            async Task<Dictionary<long, byte[]>> TakeAsync(string sql)
+            {
+                var taken = new Dictionary<long, byte[]>();
+                await using var command = new NpgsqlCommand(sql, connection, transaction)
+                {
+                    Parameters = { Bytes(compartment), new NpgsqlParameter<long> { TypedValue = after }, new NpgsqlParameter<long> { TypedValue = Math.Min(after + ResealedAtOnce, last) } },
+                };
+                await using var reader = await command.ExecuteReaderAsync(cancel).ConfigureAwait(false);
+                while (await reader.ReadAsync(cancel).ConfigureAwait(false))
+                    taken.Add(reader.GetInt64(0), reader.GetFieldValue<byte[]>(1));
+                return taken;
+            }
+        }
+
+        async Task<object?> AskAsync(string sql, params NpgsqlParameter[] parameters)
+        {
+            await using var command = new NpgsqlCommand(sql, connection, transaction);
+            command.Parameters.AddRange(parameters);
+            return await command.ExecuteScalarAsync(cancel).ConfigureAwait(false);
+        }
+    });
+
     public async ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => await Guard(async () =>
     {
         await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
@@ -465,12 +542,12 @@ sealed class PostgresStore : ICompartmentStore
 
     internal static NpgsqlBatchCommand Statement(CompartmentAppend append)
     {
+        var hasContent = append.Rows.Any(row => row.Content is not null);
         // The compartment's row is the lock: a second writer waits here for the first one's commit, then finds another
         // head and appends nothing, since the rows depend on the moved head.
         var move = append.ExpectedHead == 0
             ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $3, $2) ON CONFLICT DO NOTHING RETURNING compartment"
-            : "UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $3 RETURNING compartment";
-        var hasContent = append.Rows.Any(row => row.Content is not null);
+            : $"UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $3 AND generation = ${(hasContent ? 9 : 7)} RETURNING compartment";
         // Most changes are of one row, which costs less without arrays.
         var isOne = append.Rows.Count == 1;
         var rows = isOne ? "SELECT compartment, $4::bigint AS sequence, $5::bytea AS index, $6::bytea AS body FROM moved"
@@ -497,16 +574,20 @@ sealed class PostgresStore : ICompartmentStore
         else
         {
             command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Select(row => row.Sequence)] });
-            foreach (var column in (byte[][][])[[.. append.Rows.Select(row => row.Index)], [.. append.Rows.Select(row => row.Body)]])
-                command.Parameters.Add(new NpgsqlParameter<byte[][]> { TypedValue = column, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea });
+            command.Parameters.Add(Many(append.Rows.Select(row => row.Index)));
+            command.Parameters.Add(Many(append.Rows.Select(row => row.Body)));
         }
         if (hasContent)
         {
             command.Parameters.Add(new NpgsqlParameter<Guid[]> { TypedValue = [.. append.Rows.Select(row => row.Content).OfType<Guid>()] });
             command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = [.. append.Rows.Where(row => row.Content is not null).Select(row => row.Sequence)] });
         }
+        if (append.ExpectedHead > 0)
+            command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = append.Generation });
         return command;
     }
+
+    private static NpgsqlParameter<byte[][]> Many(IEnumerable<byte[]> values) => new() { TypedValue = [.. values], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea };
 
     internal static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
 using System.Threading.Channels;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
@@ -168,6 +169,73 @@ sealed class SqliteStore : ICompartmentStore
         }
     }, cancel);
 
+    public async ValueTask<bool> ResealAsync(ReplacedKey key, Func<StoredRow, SealedRow> seal, Func<long, Task> settle, CancellationToken cancel)
+    {
+        var isDone = false;
+        Exception? refused = null;
+        await WriteAsync(connection =>
+        {
+            // What is refused here takes nobody else's commit back.
+            SqliteStatement.Execute(connection, "SAVEPOINT reseal");
+            try
+            {
+                isDone = Reseal(connection, key, seal, settle, cancel);
+            }
+            catch (Exception e) when (e is not SqliteException)
+            {
+                refused = e;
+                SqliteStatement.Execute(connection, "ROLLBACK TO reseal");
+            }
+            SqliteStatement.Execute(connection, "RELEASE reseal");
+        }, cancel).ConfigureAwait(false);
+        if (refused is not null)
+            ExceptionDispatchInfo.Throw(refused);
+        return isDone;
+    }
+
+    private static bool Reseal(SqliteConnection connection, ReplacedKey key, Func<StoredRow, SealedRow> seal, Func<long, Task> settle, CancellationToken cancel)
+    {
+        long head, number;
+        using (var replace = new SqliteStatement(connection, "UPDATE compartment SET wrapped = ?3, generation = generation + 1 WHERE compartment = ?1 AND wrapped = ?2 RETURNING head, number"))
+        {
+            if (!replace.Bind(1, key.Compartment).Bind(2, key.Old).Bind(3, key.New).Step())
+                return false;
+            (head, number) = (replace.Long(0), replace.Long(1) << SequenceBits);
+        }
+        using var page = new SqliteStatement(connection, "SELECT e.id, e.sealed, b.sealed FROM entry e LEFT JOIN body b ON b.id = e.id WHERE e.id > ?1 AND e.id <= ?2 ORDER BY e.id LIMIT ?3");
+        using var entry = new SqliteStatement(connection, "UPDATE entry SET sealed = ?2 WHERE id = ?1");
+        using var body = new SqliteStatement(connection, "UPDATE body SET sealed = ?2 WHERE id = ?1");
+        using var owned = new SqliteStatement(connection, "INSERT INTO content (compartment, content, sequence) VALUES (?1, ?2, ?3)");
+        using (var contents = new SqliteStatement(connection, "DELETE FROM content WHERE compartment = ?1"))
+            contents.Bind(1, key.Compartment).Run();
+        var rows = new List<StoredRow>(ResealedAtOnce);
+        var last = 0L;
+        do
+        {
+            rows.Clear();
+            page.Bind(1, number | last).Bind(2, number | head).Bind(3, ResealedAtOnce);
+            while (page.Step())
+                rows.Add(new(page.Long(0) - number, page.Blob(1).ToArray(), page.Blob(2).ToArray()));
+            page.Reset();
+            foreach (var row in rows)
+            {
+                cancel.ThrowIfCancellationRequested();
+                var anew = seal(row);
+                last = anew.Sequence;
+                entry.Bind(1, number | last).Bind(2, anew.Index).Run();
+                body.Bind(1, number | last).Bind(2, anew.Body).Run();
+                if (anew.Content is { } id)
+                    owned.Bind(1, key.Compartment).Bind(2, id.ToByteArray(bigEndian: true)).Bind(3, last).Run();
+            }
+        }
+        while (rows.Count > 0);
+        // This is the writer's own thread, and there is no other writer.
+        settle(head).GetAwaiter().GetResult();
+        return true;
+    }
+
+    private const int ResealedAtOnce = 256;
+
     private async ValueTask WriteAsync(Action<SqliteConnection> work, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
@@ -201,7 +269,7 @@ sealed class SqliteStore : ICompartmentStore
         using var begin = new SqliteStatement(_connection, "BEGIN IMMEDIATE");
         using var commit = new SqliteStatement(_connection, "COMMIT");
         using var rollback = new SqliteStatement(_connection, "ROLLBACK");
-        using var head = new SqliteStatement(_connection, "SELECT head, number FROM compartment WHERE compartment = ?1");
+        using var head = new SqliteStatement(_connection, "SELECT head, number, generation FROM compartment WHERE compartment = ?1");
         using var found = new SqliteStatement(_connection, "INSERT INTO compartment (compartment, wrapped, head, number) SELECT ?1, ?2, ?3, coalesce(max(number), 0) + 1 FROM compartment RETURNING number");
         using var move = new SqliteStatement(_connection, "UPDATE compartment SET head = ?2 WHERE compartment = ?1");
         using var entry = new SqliteStatement(_connection, "INSERT INTO entry (id, sealed) VALUES (?1, ?2)");
@@ -249,11 +317,11 @@ sealed class SqliteStore : ICompartmentStore
         bool HeadIsAsExpected(CompartmentAppend append)
         {
             head.Bind(1, append.Compartment);
-            var current = 0L;
+            var (current, generation) = (0L, 0L);
             if (head.Step())
-                (current, numbers[append.Compartment]) = (head.Long(0), head.Long(1));
+                (current, numbers[append.Compartment], generation) = (head.Long(0), head.Long(1), head.Long(2));
             head.Reset();
-            return current == append.ExpectedHead;
+            return current == append.ExpectedHead && (current == 0 || generation == append.Generation);
         }
 
         void Insert(CompartmentAppend append)
@@ -371,17 +439,17 @@ sealed class SqliteReader : IDisposable
         // 8 MiB: the inner pages of some million rows.
         SqliteStatement.Execute(_connection, "PRAGMA cache_size = -8192");
         _index = new(_connection, $"""
-            SELECT c.head, c.wrapped, e.id - (c.number << {SqliteStore.SequenceBits}), e.sealed FROM compartment c
+            SELECT c.head, c.wrapped, e.id - (c.number << {SqliteStore.SequenceBits}), e.sealed, c.generation FROM compartment c
             LEFT JOIN entry e ON e.id > (c.number << {SqliteStore.SequenceBits}) + ?2 AND e.id < (c.number + 1) << {SqliteStore.SequenceBits}
             WHERE c.compartment = ?1 ORDER BY e.id
             """);
         _body = new(_connection, $"""
-            SELECT c.head, b.sealed FROM compartment c
+            SELECT c.head, b.sealed, c.generation FROM compartment c
             LEFT JOIN body b ON b.id = (c.number << {SqliteStore.SequenceBits}) + ?2
             WHERE c.compartment = ?1
             """);
         _begin = new(_connection, "BEGIN");
-        _head = new(_connection, "SELECT head, number FROM compartment WHERE compartment = ?1");
+        _head = new(_connection, "SELECT head, number, generation FROM compartment WHERE compartment = ?1");
         _oneOfMany = new(_connection, "SELECT sealed FROM body WHERE id = ?1");
         _end = new(_connection, "COMMIT");
     }
@@ -396,6 +464,7 @@ sealed class SqliteReader : IDisposable
         }
         var head = _index.Long(0);
         var wrapped = _index.Blob(1).ToArray();
+        var generation = _index.Long(4);
         var entries = new List<(long, byte[])>(head > after ? (int)(head - after) : 0);
         do
         {
@@ -404,7 +473,7 @@ sealed class SqliteReader : IDisposable
         }
         while (_index.Step());
         _index.Reset();
-        return new(wrapped, head, entries);
+        return new(wrapped, head, entries, generation);
     }
 
     /// <summary>Length of a part, put into the buffer; -1 when there is none.</summary>
@@ -483,7 +552,7 @@ sealed class SqliteReader : IDisposable
         _body.Bind(1, compartment).Bind(2, sequence);
         StoredBody body = default;
         if (_body.Step())
-            body = new(_body.Long(0), _body.IsNull(1) ? null : _body.Blob(1).ToArray());
+            body = new(_body.Long(0), _body.IsNull(1) ? null : _body.Blob(1).ToArray(), _body.Long(2));
         _body.Reset();
         return body;
     }
@@ -494,7 +563,7 @@ sealed class SqliteReader : IDisposable
         var bodies = new byte[]?[sequences.Count];
         _begin.Run();
         _head.Bind(1, compartment);
-        var (head, number) = _head.Step() ? (_head.Long(0), _head.Long(1) << SqliteStore.SequenceBits) : default;
+        var (head, number, generation) = _head.Step() ? (_head.Long(0), _head.Long(1) << SqliteStore.SequenceBits, _head.Long(2)) : default;
         _head.Reset();
         for (var i = 0; i < bodies.Length; i++)
         {
@@ -503,7 +572,7 @@ sealed class SqliteReader : IDisposable
             _oneOfMany.Reset();
         }
         _end.Run();
-        return new(head, bodies);
+        return new(head, bodies, generation);
     }
 
     public void Dispose()

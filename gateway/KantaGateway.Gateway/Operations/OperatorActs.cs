@@ -11,10 +11,10 @@ using KantaGateway.Gateway.Identification.Professionals;
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the restore of the store, or of one record, from a backup, bulk exports, the end of a breach case, and of the bar that
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the end of a breach case, and of the bar that
 /// emergencies nobody could review, or that were recorded under an abused number, leave for a professional; this one is in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
-/// a case is carried out here, a ceremony, an erasure and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
+/// a case is carried out here, a ceremony, an erasure, a rotation and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
 /// because the key service was silent, is carried out again by the same approval: it is held once. An erasure is proposed, approved and carried out only of a record that is kept no longer
 /// (Act 703/2023 §24), and waits for days in between, in which one person is enough to stop it.
 /// </summary>
@@ -27,6 +27,7 @@ public static class OperatorActs
     {
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
         ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
+        ["data-key-rotation"] = ApprovalKind.DataKeyRotation,
     };
 
     private sealed record Act(string? Kind, string? Subject, string? Content);
@@ -47,8 +48,9 @@ public static class OperatorActs
                 described.Add(await DescribeAsync(services, context, who, act));
             return Results.Json(new JsonObject { ["acts"] = described });
         }));
-        app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, OperatorRole.Keys, static async (services, _) =>
-            Results.Json(await services.GetRequiredService<WrappingRotation>().ProgressAsync(CancellationToken.None))));
+        app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
+            who.Roles.Contains(OperatorRole.Keys) || who.Roles.Contains(OperatorRole.DataProtection)
+                ? Results.Json(await services.GetRequiredService<WrappingRotation>().ProgressAsync(CancellationToken.None)) : OperatorClients.Refuse(context, DecisionRefusal.NoRole)));
         app.MapPost("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
             if (await OperatorClients.ReadAsync<Act>(context) is not { Kind: { } name, Subject: { Length: > 0 and <= LongestSubject } subject, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind))
@@ -61,6 +63,8 @@ public static class OperatorActs
                     ["The subject of the end of an emergency bar is a professional's number in the role register; where none is configured, the OID of the organisation, a slash and the number there."]);
             if (kind == ApprovalKind.Erasure && PersonOf(services, subject) is null)
                 return OperatorClients.Problem(context, 422, "Nobody's record", [$"The subject of an erasure is {Patient}[id], the logical id of the person's Patient here, and its content says why the record is kept no longer."]);
+            if (kind == ApprovalKind.DataKeyRotation && PersonOf(services, subject) is null)
+                return OperatorClients.Problem(context, 422, "Nobody's record", [$"The subject of the rotation of a data key is {Patient}[id], the logical id of the person's Patient here, and its content says why the key may be known to somebody."]);
             if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
                     [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
@@ -119,6 +123,13 @@ public static class OperatorActs
                 await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, $"Had the key service forget how far {forgotten} records were, by the restore of {act.Subject}.", null, null);
                 return null;
             }
+            if (act.Kind == ApprovalKind.DataKeyRotation)
+            {
+                var rotated = await RotateAsync(services, act, context.RequestAborted);
+                await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture,
+                    $"Had the record of {act.Subject} sealed anew under another data key, {rotated.Rows} rows: it ended at {rotated.Before} under the old one and ends at {rotated.After} now."), null, null);
+                return null;
+            }
             if (act.Kind == ApprovalKind.KeyCeremony)
                 return await HoldAsync(services, act, context.RequestAborted) ? null : DecisionRefusal.NotNow;
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
@@ -141,9 +152,9 @@ public static class OperatorActs
     private static bool IsProfessional(IServiceProvider services, string subject) => !subject.Any(char.IsWhiteSpace)
         && (services.GetService<IProfessionalRights>() is not null || (subject.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _)));
 
-    /// <summary>Whether it is a ceremony or an erasure that has begun, and its approval still counts.</summary>
+    /// <summary>Whether it is a ceremony, an erasure or the rotation of a data key that has begun, and its approval still counts.</summary>
     private static bool IsOnItsWay(Proposal act, IServiceProvider services) =>
-        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure, Status: ProposalStatus.CarriedOut } && Now(services) < act.Until;
+        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure or ApprovalKind.DataKeyRotation, Status: ProposalStatus.CarriedOut } && Now(services) < act.Until;
 
     private static async Task<bool> HoldAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {
@@ -161,6 +172,11 @@ public static class OperatorActs
             throw new InvalidOperationException("An erasure that was carried out names a person, and who approved.");
         await services.GetRequiredService<RecordErasure>().EraseAsync(new(act.Id, person, act.By.OpaqueName, approver.OpaqueName), cancel);
     }
+
+    private static Task<RotatedRecord> RotateAsync(IServiceProvider services, Proposal act, CancellationToken cancel) =>
+        PersonOf(services, act.Subject) is { } person && act.ApprovedBy is { } approver
+            ? services.GetRequiredService<RecordRotation>().RotateAsync(new(act.Id, person, act.By.OpaqueName, approver.OpaqueName), cancel)
+            : throw new InvalidOperationException("A rotation that was carried out names a person, and who approved.");
 
     private static async Task<int> RestoreAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {

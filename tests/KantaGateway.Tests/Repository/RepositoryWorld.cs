@@ -109,6 +109,10 @@ sealed class RepositoryWorld : IAsyncDisposable
             (await AskAsync(HttpMethod.Post, "/erasures", erasure)).Is(HttpStatusCode.NoContent);
     }
 
+    /// <summary>Has a person's data key replaced, as the gateway does.</summary>
+    public Task<Reply> RotateAsync(Pseudonym person, string act = "act", int node = 0) =>
+        AskAsync(HttpMethod.Post, "/data-key-rotations", Signer.Sign(new DataKeyRotation(act, person, "proposer", "approver")), node);
+
     /// <summary>A request of the gateway that is no interaction.</summary>
     public Task<Reply> AskAsync(HttpMethod method, string path, string? grant = null, int node = 0)
     {

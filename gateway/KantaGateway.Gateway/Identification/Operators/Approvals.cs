@@ -182,6 +182,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.EmergencyBarEnd => "the end of an emergency bar",
         ApprovalKind.Erasure => "the erasure",
         ApprovalKind.StoreRestore => "the restore",
+        ApprovalKind.DataKeyRotation => "the rotation of the data key",
         _ => "the end of a breach case",
     };
 

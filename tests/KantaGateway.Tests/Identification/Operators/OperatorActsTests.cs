@@ -43,6 +43,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     private int _rotationsBegun;
     private readonly List<string> _erasures = [];
     private int _erasureAnswer = 204;
+    private readonly List<string> _rotations = [];
+    private int _rotationAnswer = 200;
     private string _policy = LongDead;
     private IdentifierCipher _ids = null!;
     private AuditLog _log = null!;
@@ -70,6 +72,11 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             _erasures.Add(request.Headers[InternalHeaders.Grant].ToString());
             return Results.StatusCode(_erasureAnswer);
         });
+        _repository.MapPost("/data-key-rotations", (HttpRequest request) =>
+        {
+            _rotations.Add(request.Headers[InternalHeaders.Grant].ToString());
+            return _rotationAnswer == 200 ? Results.Json(new { rows = 41, before = new string('a', 32), after = new string('b', 32) }) : Results.StatusCode(_rotationAnswer);
+        });
         await _repository.StartAsync();
         _ids = new(new byte[32]);
         _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases }, Repository = "unix:" + socket };
@@ -89,6 +96,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
             builder.Services.AddSingleton(keys);
             builder.Services.AddSingleton(new RecordErasure(nodes, keys, _keys.Gateway));
+            builder.Services.AddSingleton(new RecordRotation(nodes, _keys.Gateway));
             var requests = new PolicyRequests(nodes, new GrantIssuer(_keys.Gateway, _keys.Time));
             builder.Services.AddSingleton(new RecordRetention(requests, new PolicyPreview(requests), _options, world.Clock));
             builder.Services.AddSingleton(_ids);
@@ -205,8 +213,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         _keysLeft = 0;
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, destroy, "carry-out"));
         Assert.Equal([2u], ServingOf());
-        using var tiina = await SignedInAsync(Tiina);
-        using var refused = await tiina.GetAsync(new Uri(_address, "/operator/keys"));
+        using var olga = await SignedInAsync(Olga);
+        using var refused = await olga.GetAsync(new Uri(_address, "/operator/keys"));
         Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
     }
 
@@ -279,6 +287,42 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(1, await WrappedWithAsync());
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, act, "carry-out"));
         Assert.Equal(2, await WrappedWithAsync());
+    }
+
+    [Fact]
+    public async Task A_data_key_is_rotated_when_two_persons_want_it_and_what_came_of_it_is_in_the_log()
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        using var aatu = await SignedInAsync(KeyKeeper);
+        var act = await ProposedAsync(tiina, "data-key-rotation", Subject, "The memory of a repository has leaked, case 7.");
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(aatu, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Empty(_rotations);
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        // What stopped on its way goes on by the same approval.
+        _rotationAnswer = 503;
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await DecideAsync(tiina, act, "carry-out"));
+        _rotationAnswer = 200;
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "carry-out"));
+        // By a word that both services can check for themselves.
+        foreach (var word in _rotations)
+        {
+            var read = await new GrantVerifier([_keys.GatewayKey], _keys.Time).VerifyDataKeyRotationAsync(word);
+            Assert.Equal((act.GetProperty("id").GetString(), Maija), (read!.Act, read.Compartment));
+        }
+        Assert.Equal(2, _rotations.Count);
+        Assert.Contains(world.Acts.All, said => said.Act.Contains("41 rows", StringComparison.Ordinal) && said.Act.Contains(new string('a', 32), StringComparison.Ordinal) && said.Act.Contains(new string('b', 32), StringComparison.Ordinal));
+        // Who asked for it follows it too.
+        using (var progress = await tiina.GetAsync(new Uri(_address, "/operator/keys")))
+            Assert.Equal(HttpStatusCode.OK, progress.StatusCode);
+        _rotationAnswer = 404;
+        var none = await ProposedAsync(tero, "data-key-rotation", Subject, "The memory of a repository has leaked, case 8.");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, none, "approve"));
+        Assert.Equal(HttpStatusCode.NotFound, await DecideAsync(tiina, none, "carry-out"));
+        foreach (var subject in new[] { "directory", "store", "Patient/" + Guid.NewGuid() })
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "data-key-rotation", subject, "It has leaked.")).Status);
     }
 
     [Fact]
@@ -430,6 +474,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [InlineData("emergency-bar-end")]
     [InlineData("key-ceremony")]
     [InlineData("store-restore")]
+    [InlineData("data-key-rotation")]
     public async Task Each_act_is_for_those_with_its_role(string kind)
     {
         await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
@@ -439,6 +484,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             "key-ceremony" => ("wrapping-key/2", "begin"),
             "store-restore" => ("store", "2025-01-31T04:00:00Z"),
             "erasure" => (Subject, "Died twelve years ago."),
+            "data-key-rotation" => (Subject, "It has leaked."),
             _ => ("1", "Something."),
         };
         Assert.Equal(HttpStatusCode.Forbidden, (await ProposeAsync(olga, kind, subject, content)).Status);

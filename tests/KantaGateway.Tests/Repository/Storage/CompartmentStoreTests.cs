@@ -111,6 +111,87 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Rows_are_replaced_all_or_none_with_the_key_and_whoever_has_sealed_under_the_old_one_appends_nothing()
+    {
+        var (person, neighbour) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        var (kept, copy) = (Guid.CreateVersion7(), Guid.CreateVersion7());
+        // More than are sealed anew at a time.
+        foreach (var one in new[] { person, neighbour })
+        {
+            await Store.StorePartAsync(one, kept, 0, new byte[] { 1 }, default);
+            Assert.True(await Store.AppendAsync([new(one, 0, [1], [.. Rows(1, 600), new(601, [5], [6], kept)])], default));
+        }
+        await Store.StorePartAsync(person, copy, 0, new byte[] { 2 }, default);
+        var before = (await Store.ReadIndexAsync(person, 0, default))!;
+
+        // It is taken back as a whole, whatever throws, and nothing is done where the key is another one.
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await Store.ResealAsync(new(person, [1], [2]), row => row.Sequence == 500 ? throw new InvalidOperationException() : Anew(row), _ => Task.CompletedTask, default));
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await Store.ResealAsync(new(person, [1], [2]), Anew, _ => throw new InvalidOperationException(), default));
+        Assert.False(await Store.ResealAsync(new(person, [9], [2]), Anew, _ => Task.CompletedTask, default));
+        Assert.False(await Store.ResealAsync(new(RepositoryWorld.NewPerson(), [1], [2]), Anew, _ => Task.CompletedTask, default));
+        var after = (await Store.ReadIndexAsync(person, 0, default))!;
+        Assert.Equal((0L, 0L), (before.Generation, after.Generation));
+        Assert.Equal(before.WrappedKey, after.WrappedKey);
+        Assert.Equal(before.Index.Select(e => e.Sealed), after.Index.Select(e => e.Sealed));
+        Assert.NotEqual(8, (await Store.ReadBodyAsync(person, 601, default)).Sealed![0]);
+
+        var heads = new List<long>();
+        var seen = new List<long>();
+        Assert.True(await Store.ResealAsync(new(person, [1], [2]), row =>
+        {
+            seen.Add(row.Sequence);
+            return Anew(row);
+        }, async head =>
+        {
+            heads.Add(head);
+            // Nobody sees anything of it yet.
+            Assert.Equal(before.WrappedKey, (await Store.ReadIndexAsync(person, long.MaxValue, default))!.WrappedKey);
+        }, default));
+        Assert.Equal(Enumerable.Range(1, 601).Select(i => (long)i), seen);
+        Assert.Equal([601L], heads);
+        after = (await Store.ReadIndexAsync(person, 0, default))!;
+        Assert.Equal((1L, 601L), (after.Generation, after.Head));
+        Assert.Equal([2], after.WrappedKey);
+        Assert.All(after.Index, entry => Assert.Equal([9], entry.Sealed[..1]));
+        Assert.Equal((1L, 601L), ((await Store.ReadBodyAsync(person, 600, default)) is { Generation: var g, Sealed: [8, ..], Head: var h } ? (g, h) : default));
+        Assert.True(await Store.ReadBodiesAsync(person, [1], default) is { Generation: 1, Sealed: [[8, ..]] });
+        // Of the old generation nothing is appended, nor of one to come; alone and together with others.
+        foreach (var generation in new[] { 0L, 2 })
+        {
+            Assert.False(await Store.AppendAsync([new(person, 601, null, Rows(602, 1), generation)], default));
+            Assert.False(await Store.AppendAsync([new(person, 601, null, [.. Rows(602, 1), new(603, [5], [6], Guid.CreateVersion7())], generation)], default));
+            Assert.False(await Store.AppendAsync([new(person, 601, null, Rows(602, 1), generation), new(neighbour, 601, null, Rows(602, 1))], default));
+        }
+        Assert.True(await Store.AppendAsync([new(person, 601, null, Rows(602, 1), 1), new(neighbour, 601, null, Rows(602, 1))], default));
+        Assert.Equal((0L, 602), ((await Store.ReadIndexAsync(neighbour, 0, default))! is { Generation: var of, Index.Count: var count } ? (of, count) : default));
+        // Contents that no row has any more are those that the sweep takes.
+        await Store.SweepPartsAsync(Guid.CreateVersion7(DateTimeOffset.UtcNow.AddHours(1)), default);
+        var buffer = new byte[10];
+        Assert.Equal((-1, 1, 1), (await Store.ReadPartAsync(person, kept, 0, buffer, default), await Store.ReadPartAsync(person, copy, 0, buffer, default), await Store.ReadPartAsync(neighbour, kept, 0, buffer, default)));
+
+        SealedRow Anew(StoredRow row) => new(row.Sequence, [9, .. row.Index], [8, .. row.Body], row.Sequence == 601 ? copy : null);
+    }
+
+    [Fact]
+    public async Task Rows_that_are_appended_while_all_are_replaced_are_replaced_too_or_refused()
+    {
+        var person = RepositoryWorld.NewPerson();
+        Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1_000))], default));
+        using var stop = new CancellationTokenSource();
+        var head = 1_000L;
+        var appending = Task.Run(async () =>
+        {
+            while (await Store.AppendAsync([new(person, head, null, Rows(head + 1, 1))], default))
+                head++;
+        });
+        Assert.True(await Store.ResealAsync(new(person, [1], [2]), row => new(row.Sequence, [9, .. row.Index], [8, .. row.Body]), _ => Task.CompletedTask, default));
+        await appending;
+        var after = (await Store.ReadIndexAsync(person, 0, default))!;
+        Assert.Equal((head, (int)head), (after.Head, after.Index.Count));
+        Assert.All(after.Index, static entry => Assert.Equal([9], entry.Sealed[..1]));
+    }
+
+    [Fact]
     public async Task Parts_of_a_content_last_once_a_row_has_it()
     {
         var person = RepositoryWorld.NewPerson();

@@ -37,6 +37,8 @@ abstract class StoreInFront(ICompartmentStore real) : ICompartmentStore
 
     public virtual ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => real.ReplaceKeysAsync(keys, cancel);
 
+    public virtual ValueTask<bool> ResealAsync(ReplacedKey key, Func<StoredRow, SealedRow> seal, Func<long, Task> settle, CancellationToken cancel) => real.ResealAsync(key, seal, settle, cancel);
+
     public virtual ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => real.EraseAsync(compartment, cancel);
 
     public ValueTask PingAsync(CancellationToken cancel) => real.PingAsync(cancel);
