@@ -84,7 +84,7 @@ if [ -n "$key_file" ]; then
     {
         # What says where the others end comes before them.
         echo custody/ceremonies.json
-        (cd "$tree" && find -L custody -maxdepth 1 \( -name '*.custody' -o -name heads -o -name erased \) | sort)
+        (cd "$tree" && find -L custody -maxdepth 1 \( -name '*.custody' -o -name heads -o -name erased -o -name rotated \) | sort)
         (cd "$tree" && find key-file log.key further/* 2> /dev/null || true)
     } | pack "$tree" | keep keys "$keys_recipients"
     rm -r "$tree"
