@@ -31,7 +31,7 @@ public static class KeysHost
             kestrel.Limits.MaxRequestBodySize = MaxBody;
         });
         builder.ListenInternally(endpoint);
-        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<TimeProvider>(ForwardClock.OfThisMachine).AddClockWatch();
         builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<KeyMetrics>();
         builder.Services.AddSingleton(_ => BackendOf(options, keys));

@@ -30,7 +30,7 @@ public static class RepositoryHost
             kestrel.Limits.MaxRequestBodySize = RepositoryEndpoints.MaxBody;
         });
         builder.ListenInternally(listen);
-        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<TimeProvider>(ForwardClock.OfThisMachine);
         builder.Services.AddSingleton(_ => OpenStoreAsync(options, CancellationToken.None).GetAwaiter().GetResult());
         builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));
         builder.Services.AddSingleton(s => new GrantVerifier([ReadPublicKey(options.GatewayKeyFile)], s.GetRequiredService<TimeProvider>()));

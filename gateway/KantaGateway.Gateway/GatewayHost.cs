@@ -40,14 +40,14 @@ public static class GatewayHost
         configure?.Invoke(builder);
         var services = builder.Services;
         services.AddSingleton(options);
-        services.AddSingleton(TimeProvider.System);
+        services.TryAddSingleton<TimeProvider>(ForwardClock.OfThisMachine);
 
         var identifierKey = Convert.FromBase64String(File.ReadAllText(options.IdentifierKeyFile).Trim());
         services.AddSingleton(new IdentifierCipher(identifierKey));
         services.AddSingleton(new PageSeal(identifierKey));
         var grantKey = ECDsa.Create();
         grantKey.ImportFromPem(File.ReadAllText(options.GrantKeyFile));
-        services.AddSingleton(new GrantSigner(grantKey, TimeProvider.System));
+        services.AddSingleton(s => new GrantSigner(grantKey, s.GetRequiredService<TimeProvider>()));
 
         services.AddSingleton<KeyServiceClient>();
         services.AddSingleton<WrappingRotation>();
@@ -62,7 +62,7 @@ public static class GatewayHost
             LogKey = LogKeyFile.Open(options.AuditFolder, options.CreateStores),
             ReaderPublicKey = s.GetRequiredService<KeyServiceClient>().AuditReaderKeyAsync(CancellationToken.None).GetAwaiter().GetResult(),
             Create = options.CreateStores,
-        }, TimeProvider.System, s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
+        }, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
         services.AddSingleton<DisclosureAudit>();
         services.AddSingleton<DecisionMetrics>();
         services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
@@ -105,7 +105,7 @@ public static class GatewayHost
         services.ServeWhereReceived();
 
         var app = builder.Build();
-        RestoreMark.Record(app.Services.GetRequiredService<AuditLog>(), options, TimeProvider.System);
+        RestoreMark.Record(app.Services.GetRequiredService<AuditLog>(), options, app.Services.GetRequiredService<TimeProvider>());
         // Cases that are not whole are no start.
         _ = app.Services.GetService<BreachCases>();
         app.UseFaults();

@@ -107,15 +107,21 @@ public sealed partial class PeerClocks(string part, IReadOnlyList<PeerClock> pee
 /// <summary>How a part says what time it is, and looks what time it is elsewhere.</summary>
 public static class Clocks
 {
-    /// <summary>Has a part compare its clock with every <see cref="PeerClock"/> that is registered, before it listens.</summary>
+    /// <summary>Has a part compare its clock with every <see cref="PeerClock"/> that is registered, before it listens, and look that its own is not set back.</summary>
     /// <param name="part">As its options are called.</param>
-    public static IServiceCollection AddPeerClocks(this IServiceCollection services, string part) => services.AddHostedService(its =>
-        new PeerClocks(part, [.. its.GetServices<PeerClock>()], TimeProvider.System, () =>
-        {
-            // Whoever keeps it running starts it again.
-            Environment.ExitCode = 1;
-            its.GetRequiredService<IHostApplicationLifetime>().StopApplication();
-        }, its.GetRequiredService<ILogger<PeerClocks>>()));
+    public static IServiceCollection AddPeerClocks(this IServiceCollection services, string part) => services
+        .AddHostedService(its => new PeerClocks(part, [.. its.GetServices<PeerClock>()], TimeProvider.System, () => Stop(its), its.GetRequiredService<ILogger<PeerClocks>>())).AddClockWatch();
+
+    /// <summary>Has a part look that its clock is not set back.</summary>
+    public static IServiceCollection AddClockWatch(this IServiceCollection services) =>
+        services.AddHostedService(its => new ClockWatch(its.GetRequiredService<TimeProvider>(), () => Stop(its), its.GetRequiredService<ILogger<ClockWatch>>()));
+
+    /// <summary>Whoever keeps it running starts it again.</summary>
+    private static void Stop(IServiceProvider its)
+    {
+        Environment.ExitCode = 1;
+        its.GetRequiredService<IHostApplicationLifetime>().StopApplication();
+    }
 
     /// <summary><c>GET /health/live</c>: the process answers, and says what time it is by its machine's clock (<see cref="InternalHeaders.Time"/>).</summary>
     public static void MapLive(this IEndpointRouteBuilder routes) => routes.MapGet("/health/live", static (HttpContext context) =>
