@@ -17,6 +17,10 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 
     private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });
 
+    private static readonly TimeSpan KeptFor = Grant.MaxLifetime / 2;
+
+    private sealed record Kept(string Signed, DateTimeOffset At);
+
     private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, DisclosureScope Scope);
 
     /// <summary>A grant for what a decision permits.</summary>
@@ -29,8 +33,10 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion, bool anew = false)
     {
         var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope);
-        if (!anew && _kept.TryGetValue(key, out string? kept))
-            return kept!;
+        var now = time.GetUtcNow();
+        // The cache goes by the machine's clock, which may have been set: what is not of the last half minute by this one the repository would not take.
+        if (!anew && _kept.TryGetValue(key, out Kept? kept) && now - kept!.At is var age && age >= TimeSpan.Zero && age < KeptFor)
+            return kept.Signed;
         var signed = signer.Sign(new Grant
         {
             Id = Guid.NewGuid().ToString("N"),
@@ -41,9 +47,10 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
             Caller = requester.Caller,
             PurposeOfUse = requester.PurposeOfUse,
             Writer = use == GrantUse.Write ? requester.Subscriber?.Organisation.ToString() : null,
-            Expires = time.GetUtcNow() + Grant.MaxLifetime,
+            Expires = now + Grant.MaxLifetime,
         });
-        return _kept.Set(key, signed, new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = Grant.MaxLifetime / 2 });
+        _kept.Set(key, new Kept(signed, now), new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = KeptFor });
+        return signed;
     }
 
     /// <summary>A grant for the gateway's own questions: what decisions rest on, and how many entries a scope would admit. It shows nothing of an entry.</summary>

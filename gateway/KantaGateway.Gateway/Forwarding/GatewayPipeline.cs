@@ -158,10 +158,12 @@ public sealed class GatewayPipeline(
                     if (manifest is not null)
                         context.Features.Set(new DisclosedFeature(manifest));
                     return;
-                case ForwardEnd.PolicyMoved or ForwardEnd.GrantSpent:
+                case ForwardEnd.GrantRefused when isSpent:
+                    throw new FaultException(new Fault(FaultKind.StoreUnavailable, "The repository takes no grant of this gateway: their clocks or keys differ. Nothing was disclosed or stored; try again later."));
+                case ForwardEnd.PolicyMoved or ForwardEnd.GrantSpent or ForwardEnd.GrantRefused:
                     if (end == ForwardEnd.PolicyMoved)
                         policies.Forget(interaction.Compartment, policy);
-                    isSpent |= end == ForwardEnd.GrantSpent;
+                    isSpent |= end != ForwardEnd.PolicyMoved;
                     // A content may have been an hour under way.
                     now = time.GetUtcNow();
                     context.Response.Clear();

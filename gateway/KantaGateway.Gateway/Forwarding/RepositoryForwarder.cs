@@ -24,6 +24,9 @@ public enum ForwardEnd
     /// <summary>The record has to be opened, and the grant has opened one before; nothing was read or stored. Sign another.</summary>
     GrantSpent,
 
+    /// <summary>The repository does not take the grant; nothing was read or stored. Sign another: this one has ended, or its clock is another than the gateway's.</summary>
+    GrantRefused,
+
     /// <summary>The audit could not be written: nothing of the repository's answer left.</summary>
     NotRecorded,
 
@@ -82,7 +85,7 @@ public sealed class RepositoryForwarder(IHttpForwarder yarp, RepositoryNodes nod
 
         private static readonly string[] OfTheBody = ["Content-Type", "Content-Length"];
 
-        /// <summary>Why the repository is to be asked again: <see cref="ForwardEnd.PolicyMoved"/> or <see cref="ForwardEnd.GrantSpent"/>; null: it has answered.</summary>
+        /// <summary>Why the repository is to be asked again: <see cref="ForwardEnd.PolicyMoved"/>, <see cref="ForwardEnd.GrantSpent"/> or <see cref="ForwardEnd.GrantRefused"/>; null: it has answered.</summary>
         public ForwardEnd? Again { get; private set; }
         public bool Recorded { get; private set; }
         public Exception? RecordFailure { get; private set; }
@@ -129,6 +132,9 @@ public sealed class RepositoryForwarder(IHttpForwarder yarp, RepositoryNodes nod
             if (proxyResponse.StatusCode == HttpStatusCode.PreconditionFailed)
                 Again = proxyResponse.Headers.Contains(InternalHeaders.PolicyVersion) ? ForwardEnd.PolicyMoved
                     : proxyResponse.Headers.Contains(InternalHeaders.GrantSpent) ? ForwardEnd.GrantSpent : null;
+            // It identifies nobody but its gateway: to the caller that is no answer.
+            if (proxyResponse.StatusCode == HttpStatusCode.Unauthorized)
+                Again = ForwardEnd.GrantRefused;
             if (Again is not null)
             {
                 if (streamed is not null && proxyResponse.Headers.TryGetValues(InternalHeaders.ArrivedContent, out var names))
