@@ -54,9 +54,10 @@ sealed class PatientBudgets
 
         public BudgetOptions Budget => budget;
 
+        /// <summary>Whether what was given out then counts in the window of now, or in the one after: the clock has been set back since.</summary>
         public bool Holds(DateTimeOffset at, DateTimeOffset now)
         {
-            Turn(now);
+            Turn(at > now && NumberOf(at) <= NumberOf(now) + 1 ? at : now);
             return NumberOf(at) == _number;
         }
 
