@@ -81,8 +81,11 @@ internal sealed class RedisRevocationLog(Lazy<Task<IConnectionMultiplexer>> conn
         return {0, last, redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[2], '+inf', 'WITHSCORES')}
         """;
 
+    // By the earlier of two clocks: one that was set forwards must not take out what is in force by all the others.
     private const string Add = """
-        for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', ARGV[3], 'LIMIT', 0, 100)) do
+        local time = redis.call('TIME')
+        local before = math.min(tonumber(ARGV[3]), tonumber(time[1]) * 1000 - tonumber(ARGV[6]))
+        for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', before, 'LIMIT', 0, 100)) do
             redis.call('ZREM', KEYS[2], ended)
             redis.call('ZREM', KEYS[3], ended)
         end
@@ -122,7 +125,7 @@ internal sealed class RedisRevocationLog(Lazy<Task<IConnectionMultiplexer>> conn
 
     public ValueTask<long> AddAsync(string name, DateTimeOffset until, bool anew) => TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Add,
         [Sequence, Entries, Ends],
-        [MemberOf(name, until), until.ToUnixTimeMilliseconds(), (time.GetUtcNow() - Slack).ToUnixTimeMilliseconds(), anew ? 1 : 0, Prefix + "added"]).ConfigureAwait(false));
+        [MemberOf(name, until), until.ToUnixTimeMilliseconds(), (time.GetUtcNow() - Slack).ToUnixTimeMilliseconds(), anew ? 1 : 0, Prefix + "added", (long)Slack.TotalMilliseconds]).ConfigureAwait(false));
 
     public ValueTask<bool> IsAwaitedAsync(long sequence, TimeSpan lease) =>
         TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Awaited, [Leases, Applied, Store], [sequence, (long)lease.TotalMilliseconds]).ConfigureAwait(false) == 1);
