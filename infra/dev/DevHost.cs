@@ -139,7 +139,8 @@ public sealed class DevHost : IAsyncDisposable
     /// <param name="port">Of its TLS listener; metrics two after it.</param>
     /// <param name="repository">Internal endpoint through which it reaches the repository; null: the repository's own.</param>
     /// <param name="configure">As <see cref="DevHostOptions.Configure"/>, for this one; null: the host's.</param>
-    public async Task<WebApplication> StartFurtherGatewayAsync(int port, string? repository = null, Action<WebApplicationBuilder>? configure = null)
+    /// <param name="keys">Internal endpoint through which it reaches the key service; null: the key service's own.</param>
+    public async Task<WebApplication> StartFurtherGatewayAsync(int port, string? repository = null, Action<WebApplicationBuilder>? configure = null, string? keys = null)
     {
         var first = _gateway ?? throw new InvalidOperationException("Not started.");
         var gateway = GatewayHost.Build(first with
@@ -148,6 +149,7 @@ public sealed class DevHost : IAsyncDisposable
             TerminatorListen = null,
             MetricsListen = $"http://127.0.0.1:{port + 2}",
             Repository = repository ?? first.Repository,
+            Keys = keys ?? first.Keys,
             AuditFolder = $"{first.AuditFolder}-{port}",
             AuditOrigin = $"{first.AuditOrigin}-{port}",
             Breach = first.Breach is { } breach ? breach with { CaseFolder = $"{breach.CaseFolder}-{port}" } : null,

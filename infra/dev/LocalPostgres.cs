@@ -11,7 +11,9 @@ public sealed class LocalPostgres : IDisposable
 {
     private readonly Process _keeper;
 
-    private LocalPostgres(string folder, Process keeper) => (Folder, _keeper) = (folder, keeper);
+    private readonly string[] _restart;
+
+    private LocalPostgres(string folder, Process keeper, string[] restart) => (Folder, _keeper, _restart) = (folder, keeper, restart);
 
     /// <summary>Where its socket, its data (<c>data</c>) and its log (<c>log</c>) are.</summary>
     public string Folder { get; }
@@ -44,11 +46,15 @@ public sealed class LocalPostgres : IDisposable
         foreach (var argument in (string[])["-c", "cat >/dev/null; folder=$1; shift; \"$@\" >/dev/null 2>&1; rm -rf \"$folder\"", "sh", folder,
             .. AsUser($"{bin}/pg_ctl", "-D", $"{folder}/data", "-m", "immediate", "stop")])
             keeper.ArgumentList.Add(argument);
-        return new(folder, Process.Start(keeper)!);
+        return new(folder, Process.Start(keeper)!, AsUser($"{bin}/pg_ctl", "-D", $"{folder}/data", "-l", $"{folder}/log", "-w", "restart", "-m"));
 
         string[] AsUser(string program, params string[] arguments) =>
             isRoot ? ["runuser", "-u", "postgres", "--", program, .. arguments] : [program, .. arguments];
     }
+
+    /// <summary>Stops it and starts it again, as it was started; returns when it answers.</summary>
+    /// <param name="mode">How it stops: <c>fast</c>, or <c>immediate</c>, which writes nothing more, as a crash.</param>
+    public Task RestartAsync(string mode) => RunAsync([.. _restart, mode]);
 
     /// <summary>Stops the server and removes the folder; returns when that is done.</summary>
     public void Dispose()

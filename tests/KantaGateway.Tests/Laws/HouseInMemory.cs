@@ -47,8 +47,10 @@ sealed class HouseInMemory : IAsyncDisposable
 
     public IServiceProvider Gateway => _host.Gateway.Services;
 
+    public IServiceProvider Records => _host.Records.Services;
+
     /// <summary>Has the repository close every record that it has open: it opens none again with a grant that has opened one.</summary>
-    public void CloseRecords() => _host.Records.Services.GetRequiredService<OpenedCompartments>().Dispose();
+    public void CloseRecords() => Records.GetRequiredService<OpenedCompartments>().Dispose();
 
     /// <summary>Internal endpoint of each repository.</summary>
     public string[] Repositories => _host.Repository.Split(';');
@@ -56,8 +58,9 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <summary>Another gateway over the same repository; the caller ends it.</summary>
     /// <param name="repository">Internal endpoint by which it reaches the repository.</param>
     /// <param name="configure">Instead of the house's own logging.</param>
-    public Task<Microsoft.AspNetCore.Builder.WebApplication> StartFurtherGatewayAsync(int port, string repository, Action<Microsoft.AspNetCore.Builder.WebApplicationBuilder>? configure = null) =>
-        _host.StartFurtherGatewayAsync(port, repository, configure);
+    /// <param name="keys">Internal endpoint by which it reaches the key service; null: the key service's own.</param>
+    public Task<Microsoft.AspNetCore.Builder.WebApplication> StartFurtherGatewayAsync(int port, string repository, Action<Microsoft.AspNetCore.Builder.WebApplicationBuilder>? configure = null, string? keys = null) =>
+        _host.StartFurtherGatewayAsync(port, repository, configure, keys);
 
     /// <summary>The person of whom the house keeps records, set by <see cref="AdmitAsync"/>.</summary>
     public string PatientId { get; private set; } = "";
@@ -69,8 +72,9 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <param name="probes">Whether there are live probes, which a test asks for its rounds before they come by themselves.</param>
     /// <param name="repositories">Over the one database.</param>
     /// <param name="stores">Database and Redis, as <c>infra/dev</c> is told them; null: in a file and in memory.</param>
+    /// <param name="sockets">Whether repository and key service listen on sockets in its folder, <c>repository.sock</c> and <c>keys.sock</c>.</param>
     /// <param name="reviews">Clock by which reviews of emergencies are overdue; null: the system's.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null)
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null, bool sockets = false)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -81,6 +85,7 @@ sealed class HouseInMemory : IAsyncDisposable
             Repositories = repositories,
             Postgres = stores?.Postgres,
             Redis = stores?.Redis,
+            Sockets = sockets,
             ProbeInterval = probes ? 30 : null,
             Configure = builder =>
             {

@@ -129,12 +129,15 @@ sealed class RepositoryWorld : IAsyncDisposable
         _keys = null;
     }
 
+    /// <summary>Changes what the next repository is told.</summary>
+    public Func<RepositoryOptions, RepositoryOptions> Change { get; set; } = static options => options;
+
     /// <summary>Of the next repository.</summary>
-    public RepositoryOptions Options => new()
+    public RepositoryOptions Options => Change(new()
     {
         Listen = "unix:" + Path($"repository{_repositories.Count}.sock"), Keys = "unix:" + Path("keys.sock"), DatabaseFile = DatabaseFile, Postgres = _postgres?.Service,
         IdentifierKeyFile = Path("identifier.key"), GatewayKeyFile = Path("gateway.pem"),
-    };
+    });
 
     /// <summary>Starts a repository; one more on the same database when there is one already, as on another machine.</summary>
     public async Task StartRepositoryAsync()
@@ -192,6 +195,14 @@ sealed class RepositoryWorld : IAsyncDisposable
             request.Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
             request.Content.Headers.ContentType = MediaTypeHeaderValue.Parse(contentType ?? "application/fhir+json");
         }
+        return await SendAsync(node, request);
+    }
+
+    /// <summary>With a grant as it was signed before, as a request that comes a second time has it.</summary>
+    public async Task<Reply> SendSignedAsync(int node, string grant, string method, string target, string body)
+    {
+        using var request = Request(null, null, method, target, [(InternalHeaders.Grant, grant)]);
+        request.Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body)) { Headers = { ContentType = new("application/fhir+json") } };
         return await SendAsync(node, request);
     }
 

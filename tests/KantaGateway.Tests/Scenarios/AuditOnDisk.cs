@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Storage;
@@ -18,10 +19,13 @@ sealed class AuditOnDisk : IDisposable
     private readonly Dictionary<string, List<JsonElement>> _events = [];
     private long _read;
 
-    public AuditOnDisk(string data)
+    /// <param name="data">The host's folder.</param>
+    /// <param name="joined">Port of a gateway that has joined it, which has a log of its own; null: the host's.</param>
+    public AuditOnDisk(string data, int? joined = null)
     {
-        _folder = Path.Combine(data, "audit");
-        using var signer = new NoteSigner(Origin, Convert.FromBase64String(File.ReadAllText(Path.Combine(_folder, "log.key")).Trim()));
+        var suffix = joined is { } port ? string.Create(CultureInfo.InvariantCulture, $"-{port}") : "";
+        _folder = Path.Combine(data, "audit" + suffix);
+        using var signer = new NoteSigner(Origin + suffix, Convert.FromBase64String(File.ReadAllText(Path.Combine(_folder, "log.key")).Trim()));
         Log = signer.Verifier;
         using var keys = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(data, "keys", "wrapping-keys.json")));
         _opener = new(keys.RootElement.GetProperty("auditReaderKey").GetBytesFromBase64());

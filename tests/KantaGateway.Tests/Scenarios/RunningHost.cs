@@ -19,6 +19,7 @@ sealed class RunningHost : IAsyncDisposable
     private readonly Process _process;
     private readonly StreamWriter _log;
     private readonly Lock _writing = new();
+    private ulong _unlimited;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private RunningHost(Process process, string data, string logFile, int port)
@@ -62,12 +63,13 @@ sealed class RunningHost : IAsyncDisposable
         Directory.CreateDirectory(data);
         Directory.CreateDirectory(Path.GetDirectoryName(logFile)!);
         var chosen = port ?? FreePorts();
-        var start = new ProcessStartInfo("dotnet")
+        var start = new ProcessStartInfo("/bin/sh")
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             WorkingDirectory = Solution.Folder,
-            ArgumentList = { Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data, "--probes", "0" },
+            // A write that a limit stops is an error to it and not its end: see FillDisk.
+            ArgumentList = { "-c", "trap '' XFSZ; exec dotnet \"$@\"", "sh", Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data, "--probes", "0" },
         };
         foreach (var argument in further ?? [])
             start.ArgumentList.Add(argument);
@@ -112,6 +114,36 @@ sealed class RunningHost : IAsyncDisposable
         }
         throw new InvalidOperationException("No three free ports in a row.");
     }
+
+    /// <summary>From now on no write of this process to any file finds room, until <see cref="FreeDisk"/>.</summary>
+    public void FillDisk() => LimitFiles(0);
+
+    /// <summary>There is room again.</summary>
+    public void FreeDisk() => LimitFiles(_unlimited);
+
+    private void LimitFiles(ulong bytes)
+    {
+        const int FileSize = 1;
+        // How much it may be set to again.
+        if (Limit(_process.Id, FileSize, IntPtr.Zero, out var before) != 0)
+            throw new InvalidOperationException("Its limits cannot be read.");
+        _unlimited = bytes == 0 ? before.Soft : _unlimited;
+        if (Limit(_process.Id, FileSize, new ResourceLimit { Soft = bytes, Hard = before.Hard }, IntPtr.Zero) != 0)
+            throw new InvalidOperationException("Its limits cannot be set.");
+    }
+
+    private struct ResourceLimit
+    {
+        public ulong Soft, Hard;
+    }
+
+    [DllImport("libc", EntryPoint = "prlimit", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int Limit(int process, int resource, IntPtr to, out ResourceLimit before);
+
+    [DllImport("libc", EntryPoint = "prlimit", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int Limit(int process, int resource, in ResourceLimit to, IntPtr before);
 
     /// <summary>Kills it at once: no handler runs, nothing is flushed.</summary>
     public async Task KillAsync()
