@@ -116,11 +116,8 @@ public sealed class ClockJumpTests
         await right.RenewAsync();
         await right.RevokeAsync(RevokedName.Token("a"), DateTimeOffset.UtcNow.AddMinutes(20));
         machine.Ahead = Hour;
-        var adding = ahead.RevokeAsync(RevokedName.Token("b"), machine.GetUtcNow().AddMinutes(20)).AsTask();
-        // The first one has to have it applied.
-        while (!adding.IsCompleted)
-            await right.RenewAsync();
-        await adding;
+        // The first one is gone, which would have added what it still holds.
+        await ahead.RevokeAsync(RevokedName.Token("b"), machine.GetUtcNow().AddMinutes(20));
         var later = Gateway(TimeProvider.System);
         await later.RenewAsync();
         Assert.True(later.IsRevoked(RevokedName.Token("a")));
