@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
@@ -188,12 +187,12 @@ static class KeyEndpoints
     private static async Task<IResult> TellAsync(HttpContext http, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.TellRequest).ConfigureAwait(false) is not { Heads: { Count: > 0 and <= MostHeads } items }
-            || items.Any(static item => item is not { Compartment: not null, Sequence: > 0 and <= int.MaxValue, Digest.Length: DigestSize, Witness: not null }))
-            return Refuse(metrics, "tell", 400, $"The body is {{\"heads\": [{{\"compartment\", \"sequence\", \"digest\": base64 of {DigestSize} bytes, \"witness\"}}]}}, 1 to {MostHeads} of them.");
+            || items.Any(static item => item is not { Compartment: not null, Sequence: > 0 and <= int.MaxValue, Digest.Length: CompartmentHead.DigestSize, Witness: not null }))
+            return Refuse(metrics, "tell", 400, $"The body is {{\"heads\": [{{\"compartment\", \"sequence\", \"digest\": base64 of {CompartmentHead.DigestSize} bytes, \"witness\"}}]}}, 1 to {MostHeads} of them.");
         var right = items.Where(item => witnesses.IsOf(item.Witness!, custody.NameOf(item.Compartment!))).ToList();
         try
         {
-            await custody.TellAsync(right.Select(static item => (item.Compartment!, new CompartmentHead(item.Sequence, BinaryPrimitives.ReadUInt128BigEndian(item.Digest))))).ConfigureAwait(false);
+            await custody.TellAsync(right.Select(static item => (item.Compartment!, CompartmentHead.Read(item.Sequence, item.Digest)))).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
@@ -215,16 +214,8 @@ static class KeyEndpoints
         return Results.Json(new KnownAnswer([.. custody.HeadsOf(compartments).Select((known, i) => known is { } one ? new KnownItem(one.Head.Sequence, BytesOf(one.Head)!, one.Place, custody.RotationsOf(compartments[i])) : null)], people, places), Wire.Default.KnownAnswer);
     }
 
-    internal const int DigestSize = 16;
-
-    internal static byte[]? BytesOf(CompartmentHead head)
-    {
-        if (head.Sequence == 0)
-            return null;
-        var bytes = new byte[DigestSize];
-        BinaryPrimitives.WriteUInt128BigEndian(bytes, head.Digest);
-        return bytes;
-    }
+    /// <returns>Null: there is none.</returns>
+    internal static byte[]? BytesOf(CompartmentHead head) => head.Sequence == 0 ? null : head.DigestBytes();
 
     private static async Task<IResult> HoldAsync(HttpContext http, GrantVerifier verifier, KeyCeremonies ceremonies, KeyMetrics metrics)
     {

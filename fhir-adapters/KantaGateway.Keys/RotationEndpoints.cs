@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Globalization;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Grants;
@@ -50,7 +49,7 @@ static class RotationEndpoints
             isGiven = true;
             var known = custody.HeadOf(request);
             return step.Done is { } done
-                ? Results.Json(new RotateAnswer(null, null, null, null, 0, null, rotated.RotationsOf(request.Person), new(done.After.Sequence, BytesOf(done.Before.Digest), BytesOf(done.After.Digest))), Wire.Default.RotateAnswer)
+                ? Results.Json(new RotateAnswer(null, null, null, null, 0, null, rotated.RotationsOf(request.Person), new(done.After.Sequence, done.Before.DigestBytes(), done.After.DigestBytes())), Wire.Default.RotateAnswer)
                 : new KeyEndpoints.SecretAnswer<RotateAnswer>(Wire.Default.RotateAnswer,
                     new(step.Key, step.NewKey, step.Wrapped, TicketOf(rotation.Compartment, step.Mark, witnesses), known.Sequence, KeyEndpoints.BytesOf(known), rotated.RotationsOf(request.Person), null), [step.Key, step.NewKey]);
         }
@@ -76,13 +75,13 @@ static class RotationEndpoints
 
     private static async Task<IResult> SealedAsync(HttpContext http, RotatedKeys rotated, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
     {
-        if (await KeyEndpoints.ReadAsync(http, Wire.Default.SealedRequest).ConfigureAwait(false) is not { Sequence: > 0 and <= int.MaxValue, Before.Length: KeyEndpoints.DigestSize, After.Length: KeyEndpoints.DigestSize, Ticket: { Length: > MarkSize } ticket } item
+        if (await KeyEndpoints.ReadAsync(http, Wire.Default.SealedRequest).ConfigureAwait(false) is not { Sequence: > 0 and <= int.MaxValue, Before.Length: CompartmentHead.DigestSize, After.Length: CompartmentHead.DigestSize, Ticket: { Length: > MarkSize } ticket } item
             || !Pseudonym.TryDecode(item.Compartment, out var compartment))
             return KeyEndpoints.Refuse(metrics, "sealed", 400, "The body is {\"compartment\", \"ticket\", \"sequence\", \"before\": base64 of 16 bytes, \"after\": likewise}.");
         try
         {
             if (MarkIn(ticket, item.Compartment!, witnesses) is not { } mark
-                || !await rotated.SealedAsync(custody.RequestOf(compartment), mark, HeadOf(item.Sequence, item.Before), HeadOf(item.Sequence, item.After)).ConfigureAwait(false))
+                || !await rotated.SealedAsync(custody.RequestOf(compartment), mark, CompartmentHead.Read(item.Sequence, item.Before), CompartmentHead.Read(item.Sequence, item.After)).ConfigureAwait(false))
                 return KeyEndpoints.Refuse(metrics, "sealed", 403, NoTicket);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
@@ -123,13 +122,4 @@ static class RotationEndpoints
     /// <returns>Null: it is no ticket, or of another compartment, or too old.</returns>
     private static Digest? MarkIn(string ticket, string compartment, HeadWitnesses witnesses) =>
         UInt128.TryParse(ticket.AsSpan(0, MarkSize), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var mark) && witnesses.IsOf(ticket[MarkSize..], NameOf(compartment, new(mark))) ? new Digest(mark) : null;
-
-    private static CompartmentHead HeadOf(long sequence, byte[] digest) => new(sequence, BinaryPrimitives.ReadUInt128BigEndian(digest));
-
-    private static byte[] BytesOf(UInt128 digest)
-    {
-        var bytes = new byte[KeyEndpoints.DigestSize];
-        BinaryPrimitives.WriteUInt128BigEndian(bytes, digest);
-        return bytes;
-    }
 }

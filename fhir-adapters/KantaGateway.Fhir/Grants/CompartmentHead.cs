@@ -30,6 +30,21 @@ public readonly record struct CompartmentHead(long Sequence, UInt128 Digest)
         return new(sequence, BinaryPrimitives.ReadUInt128BigEndian(digest));
     }
 
+    /// <summary>Bytes of a digest.</summary>
+    public const int DigestSize = 16;
+
+    /// <param name="sequence">Of the last row.</param>
+    /// <param name="digest">As <see cref="DigestBytes"/> gives it.</param>
+    public static CompartmentHead Read(long sequence, ReadOnlySpan<byte> digest) => new(sequence, BinaryPrimitives.ReadUInt128BigEndian(digest));
+
+    /// <summary>The digest, big-endian.</summary>
+    public byte[] DigestBytes()
+    {
+        var bytes = new byte[DigestSize];
+        BinaryPrimitives.WriteUInt128BigEndian(bytes, Digest);
+        return bytes;
+    }
+
     /// <summary>The digest as text: 32 hexadecimal digits.</summary>
     public string Hex => Digest.ToString("x32", System.Globalization.CultureInfo.InvariantCulture);
 }

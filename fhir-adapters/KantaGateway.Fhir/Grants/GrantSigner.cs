@@ -97,28 +97,20 @@ public sealed class GrantSigner
     }
 
     /// <summary>Signs that an erasure was approved of by two.</summary>
-    public string Sign(KeyErasure erasure)
-    {
-        var now = _time.GetUtcNow();
-        return Create(GrantFormat.ErasureType, GrantFormat.Audience, new()
-        {
-            [JwtRegisteredClaimNames.Jti] = erasure.Act,
-            [JwtRegisteredClaimNames.Sub] = erasure.Compartment.Encode(),
-            [GrantFormat.ProposedBy] = erasure.ProposedBy,
-            [GrantFormat.ApprovedBy] = erasure.ApprovedBy,
-        }, now, now + Grant.MaxLifetime);
-    }
+    public string Sign(KeyErasure erasure) => SignAbout(GrantFormat.ErasureType, erasure.Act, erasure.Compartment, erasure.ProposedBy, erasure.ApprovedBy);
 
     /// <summary>Signs that the rotation of a data key was approved of by two.</summary>
-    public string Sign(DataKeyRotation rotation)
+    public string Sign(DataKeyRotation rotation) => SignAbout(GrantFormat.DataKeyRotationType, rotation.Act, rotation.Compartment, rotation.ProposedBy, rotation.ApprovedBy);
+
+    private string SignAbout(string type, string act, Pseudonym compartment, string proposedBy, string approvedBy)
     {
         var now = _time.GetUtcNow();
-        return Create(GrantFormat.DataKeyRotationType, GrantFormat.Audience, new()
+        return Create(type, GrantFormat.Audience, new()
         {
-            [JwtRegisteredClaimNames.Jti] = rotation.Act,
-            [JwtRegisteredClaimNames.Sub] = rotation.Compartment.Encode(),
-            [GrantFormat.ProposedBy] = rotation.ProposedBy,
-            [GrantFormat.ApprovedBy] = rotation.ApprovedBy,
+            [JwtRegisteredClaimNames.Jti] = act,
+            [JwtRegisteredClaimNames.Sub] = compartment.Encode(),
+            [GrantFormat.ProposedBy] = proposedBy,
+            [GrantFormat.ApprovedBy] = approvedBy,
         }, now, now + Grant.MaxLifetime);
     }
 
@@ -240,15 +232,16 @@ public sealed class GrantVerifier
 
     /// <summary>The approved erasure, or null when this is none: not the gateway's, over, of the directory, or approved of by who proposed it.</summary>
     public async Task<KeyErasure?> VerifyErasureAsync(string? token) =>
-        !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _erasures).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
-        && jwt.Id is { Length: > 0 and <= 64 } act && Pseudonym.TryDecode(jwt.Subject, out var compartment) && !compartment.IsDirectory && TwoPersonsIn(jwt) is var (proposed, approved)
-            ? new(act, compartment, proposed, approved) : null;
+        await VerifyAboutAsync(token, _erasures).ConfigureAwait(false) is var (act, compartment, proposed, approved) ? new(act, compartment, proposed, approved) : null;
 
     /// <summary>The approved rotation of a data key, or null when this is none: not the gateway's, over, of the directory, or approved of by who proposed it.</summary>
     public async Task<DataKeyRotation?> VerifyDataKeyRotationAsync(string? token) =>
-        !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _rotations).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
+        await VerifyAboutAsync(token, _rotations).ConfigureAwait(false) is var (act, compartment, proposed, approved) ? new(act, compartment, proposed, approved) : null;
+
+    private async Task<(string Act, Pseudonym Compartment, string ProposedBy, string ApprovedBy)?> VerifyAboutAsync(string? token, TokenValidationParameters expected) =>
+        !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, expected).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
         && jwt.Id is { Length: > 0 and <= 64 } act && Pseudonym.TryDecode(jwt.Subject, out var compartment) && !compartment.IsDirectory && TwoPersonsIn(jwt) is var (proposed, approved)
-            ? new(act, compartment, proposed, approved) : null;
+            ? (act, compartment, proposed, approved) : null;
 
     /// <summary>The restore that two accept, or null when this is none: not the gateway's, over, or approved of by who proposed it.</summary>
     public async Task<StoreRestore?> VerifyRestoreAsync(string? token) =>

@@ -13,7 +13,8 @@ sealed record ChainEnd(long Count, byte[] Mac);
 /// <see cref="End"/> is kept. Not thread-safe.
 /// </summary>
 /// <param name="size">Of a record with its HMAC, bytes.</param>
-sealed class ChainedRecords(string path, int size, byte[] macKey)
+/// <param name="copy">A second file of the same, which may know more than a first one that was brought back from a backup; null: none is kept.</param>
+sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy = null)
 {
     /// <summary>Bytes of the HMAC at the end of each record.</summary>
     public const int MacSize = 24;
@@ -24,13 +25,18 @@ sealed class ChainedRecords(string path, int size, byte[] macKey)
     /// <summary>Reads the records. No file: there are none.</summary>
     /// <param name="end">Where it ended once; null: nobody kept that.</param>
     /// <param name="read">Gets each record.</param>
-    /// <returns>False: it is not as it was written, or ends before where it ended once.</returns>
+    /// <returns>False: it is not as it was written, or ends before where it ended once, or its copy goes on from another.</returns>
     public bool TryOpen(ChainEnd? end, Action<ReadOnlyMemory<byte>> read)
     {
-        var bytes = File.Exists(path) ? File.ReadAllBytes(path) : [];
+        var bytes = WholeRecordsOf(path);
+        if (copy is not null && WholeRecordsOf(copy) is var kept && kept.Length > bytes.Length)
+        {
+            if (!kept.AsSpan().StartsWith(bytes))
+                return false;
+            bytes = kept;
+        }
         var isWhole = end is null or { Count: 0 };
-        // A kill may have left a part of a record: nobody was told that it was there.
-        for (var at = 0; at + size <= bytes.Length; at += size)
+        for (var at = 0; at < bytes.Length; at += size)
         {
             var record = bytes.AsMemory(at, size);
             if (!CryptographicOperations.FixedTimeEquals(record.Span[^MacSize..], MacOf(record.Span)))
@@ -59,6 +65,33 @@ sealed class ChainedRecords(string path, int size, byte[] macKey)
         }
         End = new(End.Count + 1, record[^MacSize..]);
     }
+
+    /// <summary>Brings each of the two files to where the other is; on disk when this returns.</summary>
+    /// <exception cref="IOException">It may not be.</exception>
+    public void Level()
+    {
+        if (copy is null)
+            return;
+        Continue(path, copy);
+        Continue(copy, path);
+    }
+
+    private void Continue(string from, string to)
+    {
+        var records = WholeRecordsOf(from);
+        if (records.Length == 0)
+            return;
+        using var file = OwnerOnly.OpenFile(to, FileShare.Read);
+        if (file.Length - file.Length % size is var end && end >= records.Length)
+            return;
+        file.SetLength(end);
+        file.Seek(0, SeekOrigin.End);
+        file.Write(records.AsSpan((int)end));
+        file.Flush(flushToDisk: true);
+    }
+
+    // A kill may have left a part of a record: nobody was told that it was there.
+    private byte[] WholeRecordsOf(string file) => File.Exists(file) ? File.ReadAllBytes(file) is var bytes && bytes.Length % size is > 0 and var part ? bytes[..^part] : bytes : [];
 
     private ReadOnlySpan<byte> MacOf(ReadOnlySpan<byte> record) => HMACSHA256.HashData(macKey, (byte[])[.. End.Mac, .. record[..^MacSize]]).AsSpan(0, MacSize);
 }

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
@@ -109,7 +108,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
     {
         using var answer = await SendAsync(new(HttpMethod.Post, "/v1/heads")
         {
-            Content = JsonContent.Create(new([.. told.Select(one => new TellItem(one.Compartment.Encode(), one.Head.Sequence, BytesOf(one.Head.Digest), one.Witness!))]), KeyJson.Default.TellRequest),
+            Content = JsonContent.Create(new([.. told.Select(one => new TellItem(one.Compartment.Encode(), one.Head.Sequence, one.Head.DigestBytes(), one.Witness!))]), KeyJson.Default.TellRequest),
         }, cancel).ConfigureAwait(false);
         return answer.IsSuccessStatusCode || (answer.StatusCode == HttpStatusCode.Forbidden ? false : throw Refused());
     }
@@ -163,7 +162,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
     {
         using var answer = await SendAsync(new(HttpMethod.Post, "/v1/rotations/sealed")
         {
-            Content = JsonContent.Create(new(compartment.Encode(), ticket, heads.After.Sequence, BytesOf(heads.Before.Digest), BytesOf(heads.After.Digest)), KeyJson.Default.SealedRequest),
+            Content = JsonContent.Create(new(compartment.Encode(), ticket, heads.After.Sequence, heads.Before.DigestBytes(), heads.After.DigestBytes()), KeyJson.Default.SealedRequest),
         }, cancel).ConfigureAwait(false);
         if (!answer.IsSuccessStatusCode)
             throw Refused();
@@ -244,14 +243,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
 
     /// <exception cref="FaultException">It is none.</exception>
     private static CompartmentHead HeadOf(long sequence, byte[]? digest) =>
-        sequence == 0 ? default : digest is { Length: 16 } && sequence > 0 ? new(sequence, BinaryPrimitives.ReadUInt128BigEndian(digest)) : throw Refused();
-
-    private static byte[] BytesOf(UInt128 digest)
-    {
-        var bytes = new byte[16];
-        BinaryPrimitives.WriteUInt128BigEndian(bytes, digest);
-        return bytes;
-    }
+        sequence == 0 ? default : digest is { Length: CompartmentHead.DigestSize } && sequence > 0 ? CompartmentHead.Read(sequence, digest) : throw Refused();
 
     private static FaultException Refused() =>
         new(new Fault(FaultKind.KeyUnavailable, "The key service gave no key, so the data stays sealed. Nothing was read or stored; try again later."));
