@@ -40,7 +40,7 @@ public static class KeysHost
         builder.Services.AddSingleton<Pseudonyms>();
         builder.Services.AddSingleton(_ => new CustodyLog(options.CustodyFolder, options.CreateStores));
         builder.Services.AddSingleton(services => new ErasedPeople(options.CustodyFolder, options.ErasedCopyFile, DerivedKey(services, "kanta erasures v1"), services.GetRequiredService<KeyCeremonies>()));
-        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<RotatedKeys>(services, options.CustodyFolder, DerivedKey(services, "kanta rotated keys v1")));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<RotatedKeys>(services, options, DerivedKey(services, "kanta rotated keys v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KnownHeads>(services, options.CustodyFolder, DerivedKey(services, "kanta known heads v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<HeadWitnesses>(services, DerivedKey(services, "kanta head witnesses v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));

@@ -37,6 +37,9 @@ public sealed record KeysOptions
     /// </summary>
     public string? ErasedCopyFile { get; init; }
 
+    /// <summary>The same of which data keys are valid: an older backup makes no key valid again that was rotated since. Null: none is kept. A rotation is done when it stands in both.</summary>
+    public string? RotatedCopyFile { get; init; }
+
     /// <summary>Whether missing files and folders are made at start: the embedded development host only.</summary>
     public bool CreateStores { get; init; }
 
@@ -76,8 +79,11 @@ public sealed record KeysOptions
             check.Add(nameof(Budgets), "windows of 1 s to 31 days, each once, with 1 or more people of a requester and not fewer in all");
         if (!CreateStores && !Directory.Exists(CustodyFolder))
             check.Add(nameof(CustodyFolder), "no such folder");
-        if (ErasedCopyFile is { } copy && (Path.GetDirectoryName(Path.GetFullPath(copy)) is not { } beside || !Directory.Exists(beside) || beside == Path.GetFullPath(CustodyFolder).TrimEnd('/')))
-            check.Add(nameof(ErasedCopyFile), "a file in a folder that there is, and another than the custody folder");
+        foreach (var (name, file) in new[] { (nameof(ErasedCopyFile), ErasedCopyFile), (nameof(RotatedCopyFile), RotatedCopyFile) })
+            if (file is not null && (Path.GetDirectoryName(Path.GetFullPath(file)) is not { } beside || !Directory.Exists(beside) || beside == Path.GetFullPath(CustodyFolder).TrimEnd('/')))
+                check.Add(name, "a file in a folder that there is, and another than the custody folder");
+        if (RotatedCopyFile is { } rotated && ErasedCopyFile is { } erased && Path.GetFullPath(rotated) == Path.GetFullPath(erased))
+            check.Add(nameof(RotatedCopyFile), $"another file than {nameof(ErasedCopyFile)}");
         check.ThrowIfWrong("Key service");
         return listen!;
     }

@@ -48,7 +48,7 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
         return isWhole;
     }
 
-    /// <summary>Adds a record; on disk when this returns.</summary>
+    /// <summary>Adds a record; on disk, in both files, when this returns.</summary>
     /// <param name="record">Of the file's length; its HMAC is put in.</param>
     /// <exception cref="IOException">It may not be on disk.</exception>
     public void Append(byte[] record)
@@ -63,6 +63,8 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
             file.Write(record);
             file.Flush(flushToDisk: true);
         }
+        if (copy is not null)
+            Continue(path, copy, End.Count * size);
         End = new(End.Count + 1, record[^MacSize..]);
     }
 
@@ -76,13 +78,14 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
         Continue(copy, path);
     }
 
-    private void Continue(string from, string to)
+    /// <param name="most">What is behind so many bytes of the other was never said to be there.</param>
+    private void Continue(string from, string to, long most = long.MaxValue)
     {
         var records = WholeRecordsOf(from);
         if (records.Length == 0)
             return;
         using var file = OwnerOnly.OpenFile(to, FileShare.Read);
-        if (file.Length - file.Length % size is var end && end >= records.Length)
+        if (Math.Min(file.Length - file.Length % size, most) is var end && end >= records.Length)
             return;
         file.SetLength(end);
         file.Seek(0, SeekOrigin.End);

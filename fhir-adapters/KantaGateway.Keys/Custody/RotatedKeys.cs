@@ -43,30 +43,36 @@ sealed record RotationStep(byte[]? Key, byte[]? NewKey, byte[] Wrapped, Digest M
 /// <c>rotated</c> in the custody folder, <see cref="ChainedRecords"/> of 200 bytes: which of them (1), the digest of the person at 8 (16), of the act (16), the time in milliseconds since the epoch (8, big-endian), the mark
 /// of the new key (16), the new key wrapped (65, until it is in use), at 136 the sequence (8), the digest of the new head (16) and of the old one (16), and the HMAC, whose key is made by the pseudonym key. It names
 /// nobody, and a mark is an HMAC too. Where it ends stands in the record of the ceremonies, which no start goes without.
+/// A backup of the folder knows nothing of what is rotated after it: that comes from the copy, which is as long or longer.
 /// </remarks>
-sealed partial class RotatedKeys(string folder, byte[] macKey, KeyCeremonies ceremonies, DataKeys keys, KnownHeads heads, CustodyLog log, TimeProvider time, ILogger<RotatedKeys> logger) : IDisposable
+sealed partial class RotatedKeys(KeysOptions options, byte[] macKey, KeyCeremonies ceremonies, DataKeys keys, KnownHeads heads, CustodyLog log, TimeProvider time, ILogger<RotatedKeys> logger) : IDisposable
 {
     private const int Size = 200;
 
     private enum Step : byte { Begun = 1, Sealed = 2, Done = 3, Made = 4 }
 
     private readonly SemaphoreSlim _turn = new(1);
-    private readonly string _path = Path.Combine(folder, "rotated");
-    private readonly ChainedRecords _records = new(Path.Combine(folder, "rotated"), Size, macKey);
+    private readonly string _path = Path.Combine(options.CustodyFolder, "rotated");
+    private readonly ChainedRecords _records = new(Path.Combine(options.CustodyFolder, "rotated"), Size, macKey, options.RotatedCopyFile);
     private readonly ConcurrentDictionary<Digest, PersonKeys> _people = new();
 
     /// <summary>Reads what was rotated. No file: nothing was.</summary>
     /// <param name="onRecord">Whose old key the custody log says opens nothing any more. Asked where the ceremonies do not say where the file ends.</param>
-    /// <exception cref="InvalidOperationException">The file is not as this service left it; says what to do.</exception>
+    /// <exception cref="InvalidOperationException">The file, or its copy, is not as this service left it; says what to do.</exception>
     public void Open(IEnumerable<Digest> onRecord)
     {
         if (!_records.TryOpen(ceremonies.Rotated, record => Apply(record.Span)) || (ceremonies.Rotated is null && !onRecord.All(_people.ContainsKey)))
             throw new InvalidOperationException($"{_path}, which says which data keys open nothing any more, is not there or not as this key service wrote it: bring it back, with ceremonies.json beside it, from where it was kept.");
     }
 
-    /// <summary>Has the ceremonies keep where the file ends, if they do not say it already.</summary>
+    /// <summary>Brings each of the two files to where the other is, and has the ceremonies keep where they end, if they do not say it already.</summary>
     /// <exception cref="IOException">It may not be on disk.</exception>
-    public Task KeepEndAsync() => (ceremonies.Rotated?.Count ?? 0) == _records.End.Count ? Task.CompletedTask : ceremonies.KeepAsync(rotated: _records.End);
+    public async Task KeepEndAsync()
+    {
+        _records.Level();
+        if ((ceremonies.Rotated?.Count ?? 0) != _records.End.Count)
+            await ceremonies.KeepAsync(rotated: _records.End).ConfigureAwait(false);
+    }
 
     /// <summary>Whether nobody's key was rotated.</summary>
     public bool IsEmpty => _people.IsEmpty;
@@ -118,6 +124,8 @@ sealed partial class RotatedKeys(string folder, byte[] macKey, KeyCeremonies cer
         await _turn.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
+            // What an earlier call has added may not be said in the ceremonies.
+            await KeepEndAsync().ConfigureAwait(false);
             var of = _people.GetValueOrDefault(request.Person, PersonKeys.None);
             var mark = MarkOf(compartment, key);
             // The store has the new one: whoever was to say so did not come to it.
@@ -183,6 +191,7 @@ sealed partial class RotatedKeys(string folder, byte[] macKey, KeyCeremonies cer
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
+            await KeepEndAsync().ConfigureAwait(false);
             var of = _people.GetValueOrDefault(request.Person);
             return of?.Pending is { } pending && pending.Mark == mark ? await EndInTurnAsync(request, pending).ConfigureAwait(false)
                 : of is not null && of.Marks.Contains(mark) ? of : null;

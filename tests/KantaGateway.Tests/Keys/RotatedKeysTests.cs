@@ -3,6 +3,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;
+using KantaGateway.Tests.Scenarios;
 
 namespace KantaGateway.Tests.Keys;
 
@@ -189,6 +190,111 @@ public sealed class RotatedKeysTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_was_rotated_after_a_backup_opens_nothing_when_it_is_brought_back_where_there_is_a_copy()
+    {
+        using var elsewhere = new TemporaryFolder();
+        using var backup = new TemporaryFolder();
+        var copy = elsewhere.File("rotated");
+        var maijas = await CreateAsync(Maija);
+        var first = await RotatedAsync("one", maijas.Wrapped);
+        await _keys.StopAsync();
+        _keys.Change = options => options with { RotatedCopyFile = copy };
+        await _keys.StartAsync();
+        // What was there before the copy is in it.
+        Assert.Equal(await File.ReadAllBytesAsync(Rotated), await File.ReadAllBytesAsync(copy));
+        foreach (var file in (string[])[Rotated, Ceremonies])
+            File.Copy(file, backup.File(Path.GetFileName(file)));
+        var second = await RotatedAsync("two", first);
+        Assert.Equal(await File.ReadAllBytesAsync(Rotated), await File.ReadAllBytesAsync(copy));
+        await _keys.StopAsync();
+        foreach (var file in (string[])[Rotated, Ceremonies])
+            File.Copy(backup.File(Path.GetFileName(file)), file, overwrite: true);
+        await _keys.StartAsync();
+        Assert.Equal((HttpStatusCode.UnprocessableEntity, HttpStatusCode.UnprocessableEntity, HttpStatusCode.OK), (await UnwrapAsync(Maija, maijas.Wrapped), await UnwrapAsync(Maija, first), await UnwrapAsync(Maija, second)));
+        // And without the copy, from then on.
+        await _keys.StopAsync();
+        _keys.Change = static options => options;
+        await _keys.StartAsync();
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapAsync(Maija, first));
+        // A copy that goes on from another is no start, nor is one beside the first, or in the place of that of erased people.
+        await _keys.StopAsync();
+        await File.WriteAllBytesAsync(copy, [.. await File.ReadAllBytesAsync(Rotated), .. new byte[200]]);
+        Refuses(_keys.Options with { RotatedCopyFile = copy }, "bring it back");
+        Refuses(_keys.Options with { RotatedCopyFile = Path.Combine(_keys.Options.CustodyFolder, "copy") }, nameof(KeysOptions.RotatedCopyFile));
+        Refuses(_keys.Options with { ErasedCopyFile = copy, RotatedCopyFile = copy }, nameof(KeysOptions.RotatedCopyFile));
+
+        static void Refuses(KeysOptions options, string says) => Assert.Contains(says, Assert.Throws<InvalidOperationException>(() => { KeysHost.Build(options); }).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_rotation_is_done_when_it_stands_in_both_places_and_in_the_ceremonies()
+    {
+        using var elsewhere = new TemporaryFolder();
+        var copy = elsewhere.File("rotated");
+        await _keys.StopAsync();
+        _keys.Change = options => options with { RotatedCopyFile = copy };
+        await _keys.StartAsync();
+        var maijas = await CreateAsync(Maija);
+        var begun = await BeginAsync("one", maijas.Wrapped);
+        File.Delete(copy);
+        Directory.CreateDirectory(copy);
+        foreach (var _ in new[] { 1, 2 })
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, await SealedAsync(begun.Ticket!, 8, 1, 2));
+        Directory.Delete(copy);
+        Assert.Equal(HttpStatusCode.NoContent, await SealedAsync(begun.Ticket!, 8, 1, 2));
+        Directory.CreateDirectory(Ceremonies + ".new");
+        foreach (var _ in new[] { 1, 2 })
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, await EndAsync(begun.Ticket!));
+        Directory.Delete(Ceremonies + ".new");
+        Assert.Equal(HttpStatusCode.OK, await EndAsync(begun.Ticket!));
+        Assert.Equal(await File.ReadAllBytesAsync(Rotated), await File.ReadAllBytesAsync(copy));
+        await _keys.StopAsync();
+        // The ceremonies know of the end.
+        await File.WriteAllBytesAsync(Rotated, (await File.ReadAllBytesAsync(Rotated))[..^200]);
+        File.Delete(copy);
+        Assert.Contains(Rotated, (await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_kill_between_a_record_of_a_rotation_and_the_ceremonies_loses_none_and_the_next_start_says_it_there()
+    {
+        var maijas = await CreateAsync(Maija);
+        await KilledAsync(async () => Assert.Equal(HttpStatusCode.ServiceUnavailable, await BegunAsync()));
+        Assert.Equal(HttpStatusCode.OK, await UnwrapAsync(Maija, maijas.Wrapped));
+        var begun = await BeginAsync("one", maijas.Wrapped);
+        // The one that was killed had made its key.
+        Assert.Equal(200, new FileInfo(Rotated).Length);
+        await KilledAsync(async () => Assert.Equal(HttpStatusCode.ServiceUnavailable, await SealedAsync(begun.Ticket!, 8, 1, 2)));
+        Assert.Equal(HttpStatusCode.OK, await UnwrapAsync(Maija, maijas.Wrapped));
+        Assert.Equal(HttpStatusCode.NoContent, await SealedAsync(begun.Ticket!, 8, 1, 2));
+        await KilledAsync(async () => Assert.Equal(HttpStatusCode.ServiceUnavailable, await EndAsync(begun.Ticket!)));
+        Assert.Equal((HttpStatusCode.UnprocessableEntity, HttpStatusCode.OK), (await UnwrapAsync(Maija, maijas.Wrapped), await UnwrapAsync(Maija, begun.Wrapped!)));
+        Assert.Equal(HttpStatusCode.OK, await EndAsync(begun.Ticket!));
+        Assert.NotNull((await BeginAsync("one", begun.Wrapped!)).Done);
+
+        async Task<HttpStatusCode> BegunAsync()
+        {
+            using var answer = await _keys.PostAsync("/v1/rotations", Word("one"), new { wrapped = maijas.Wrapped });
+            return answer.StatusCode;
+        }
+
+        // The ceremonies cannot be written, and then the process is gone. From the next start on they know of the record: without it there is no start.
+        async Task KilledAsync(Func<Task> step)
+        {
+            Directory.CreateDirectory(Ceremonies + ".new");
+            await step();
+            Directory.Delete(Ceremonies + ".new");
+            await RestartAsync();
+            await _keys.StopAsync();
+            var bytes = await File.ReadAllBytesAsync(Rotated);
+            await File.WriteAllBytesAsync(Rotated, bytes[..^200]);
+            Assert.Contains(Rotated, (await Assert.ThrowsAsync<InvalidOperationException>(_keys.StartAsync)).Message, StringComparison.Ordinal);
+            await File.WriteAllBytesAsync(Rotated, bytes);
+            await _keys.StartAsync();
+        }
+    }
+
+    [Fact]
     public async Task Nothing_is_taken_that_is_of_another_form()
     {
         var begun = await BeginAsync("one", (await CreateAsync(Maija)).Wrapped);
@@ -229,10 +335,12 @@ public sealed class RotatedKeysTests : IAsyncLifetime
         return answer.StatusCode;
     }
 
-    private async Task RotatedAsync(string act, byte[] wrapped)
+    /// <returns>The new key, wrapped.</returns>
+    private async Task<byte[]> RotatedAsync(string act, byte[] wrapped)
     {
         var begun = await BeginAsync(act, wrapped);
         Assert.Equal((HttpStatusCode.NoContent, HttpStatusCode.OK), (await SealedAsync(begun.Ticket!, 8, 1, 2), await EndAsync(begun.Ticket!)));
+        return begun.Wrapped!;
     }
 
     private async Task<HttpStatusCode> UnwrapAsync(Pseudonym person, byte[] wrapped) => (await _keys.AskAsync(_keys.Grant(GrantUse.Read, person), wrapped)).Status;
