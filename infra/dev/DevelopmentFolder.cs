@@ -312,7 +312,7 @@ public sealed class DevelopmentFolder : IDisposable
         foreach (var file in new[] { BrokerSigningKeyFile, BrokerEncryptionKeyFile })
             if (!File.Exists(file))
             {
-                using var rsa = RSA.Create(2048);
+                using var rsa = RsaKeys.Of(Path.GetFileName(file));
                 WriteSecret(file, rsa.ExportPkcs8PrivateKeyPem());
             }
     }
@@ -403,7 +403,7 @@ public sealed class DevelopmentFolder : IDisposable
         OwnerOnly.CreateFolder(folder);
         var keyFile = Path.Combine(folder, "private_key.jwk");
         if (!File.Exists(keyFile))
-            WriteSecret(keyFile, NewPrivateJwk(clinic.Algorithm));
+            WriteSecret(keyFile, NewPrivateJwk(clinic.Name, clinic.Algorithm));
         var certificateFile = Path.Combine(folder, "tls.pem");
         if (withCertificate && !File.Exists(certificateFile))
         {
@@ -418,7 +418,7 @@ public sealed class DevelopmentFolder : IDisposable
         ? new { kty = "EC", crv = key.Crv, x = key.X, y = key.Y, kid = key.Kid, alg = algorithm, use = "sig" }
         : new { kty = "RSA", n = key.N, e = key.E, kid = key.Kid, alg = algorithm, use = "sig" };
 
-    private static string NewPrivateJwk(string algorithm)
+    private static string NewPrivateJwk(string name, string algorithm)
     {
         if (algorithm is "ES256" or "ES384")
         {
@@ -429,7 +429,7 @@ public sealed class DevelopmentFolder : IDisposable
                 kty = "EC", crv = algorithm == "ES256" ? "P-256" : "P-384", x = Base64UrlEncoder.Encode(p.Q.X), y = Base64UrlEncoder.Encode(p.Q.Y), d = Base64UrlEncoder.Encode(p.D), kid, alg = algorithm, use = "sig",
             });
         }
-        using var rsa = RSA.Create(3072);
+        using var rsa = RsaKeys.Of(name, 3072);
         var r = rsa.ExportParameters(true);
         return Jwk(JsonWebKeyConverter.ConvertFromRSASecurityKey(new RsaSecurityKey(r)), kid => new
         {

@@ -7,12 +7,15 @@ namespace KantaGateway.Browser;
 /// <summary>Debian's Chromium as a citizen with a phone or a computer uses it; it is never downloaded.</summary>
 sealed class Chromium : IAsyncDisposable
 {
-    private const string Executable = "/usr/bin/chromium";
+    // The shell without windows: the same pages and the same engine, for a third of the processor time.
+    private const string Executable = "/usr/bin/chromium-headless-shell";
 
     /// <summary>WCAG 2.2 A and AA, and what axe calls best practice.</summary>
     private static readonly AxeRunOptions Rules = new()
     {
         RunOnly = RunOnlyOptions.Tags("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"),
+        // What is in order is not written down element by element.
+        ResultTypes = [ResultType.Violations],
     };
 
     private readonly IPlaywright _playwright;

@@ -18,7 +18,7 @@ internal sealed class EntraTenant(SimulatorOptions options, SimulatedTenant tena
 {
     private static readonly JsonWebTokenHandler Tokens = new() { SetDefaultTimesOnTokenCreation = false };
 
-    private readonly RsaSecurityKey _key = new(RSA.Create(2048)) { KeyId = tenant.Id[..8] };
+    private readonly RsaSecurityKey _key = new(RsaKeys.Of(tenant.Id)) { KeyId = tenant.Id[..8] };
 
     private sealed record SubjectTokenRequest(string? Professional);
 

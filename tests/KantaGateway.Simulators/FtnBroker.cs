@@ -22,14 +22,14 @@ internal sealed class FtnBroker
     private static readonly JsonWebTokenHandler Tokens = new() { MapInboundClaims = false };
 
     private readonly SimulatorOptions _options;
-    private readonly RsaSecurityKey _key = new(RSA.Create(2048)) { KeyId = "ftn-1" };
+    private readonly RsaSecurityKey _key = new(RsaKeys.Of("ftn-1")) { KeyId = "ftn-1" };
     private readonly JsonWebKey _clientSigning;
     private readonly JsonWebKey _clientEncryption;
     private readonly ConcurrentDictionary<string, PendingSignIn> _pending = new();
     private readonly ConcurrentDictionary<string, IssuedCode> _codes = new();
     private readonly ConcurrentDictionary<string, DateTimeOffset> _usedAssertions = new();
 
-    private readonly RsaSecurityKey _keySetKey = new(RSA.Create(2048)) { KeyId = "ftn-key-set-1" };
+    private readonly RsaSecurityKey _keySetKey = new(RsaKeys.Of("ftn-key-set-1")) { KeyId = "ftn-key-set-1" };
     private readonly ConcurrentDictionary<string, string> _subjects = new();
     private int _jwksAsked;
 

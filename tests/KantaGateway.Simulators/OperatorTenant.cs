@@ -34,7 +34,7 @@ public sealed record OperatorTenant(string Tenant, string ClientId, string Certi
 
     private static readonly JsonWebTokenHandler Tokens = new() { MapInboundClaims = false, SetDefaultTimesOnTokenCreation = false };
 
-    private readonly RsaSecurityKey _key = new(RSA.Create(2048)) { KeyId = "entra-1" };
+    private readonly RsaSecurityKey _key = new(RsaKeys.Of("entra-1")) { KeyId = "entra-1" };
     private readonly ConcurrentDictionary<string, Pending> _pending = new();
     private readonly ConcurrentDictionary<string, (Pending Asked, SimulatedOperator Who)> _codes = new();
     private readonly ConcurrentDictionary<string, bool> _usedAssertions = new();
@@ -58,7 +58,7 @@ public sealed record OperatorTenant(string Tenant, string ClientId, string Certi
     /// <summary>A self-signed certificate of an application, as it is registered at Entra, and its key; RSA of 2048 bits, PEM.</summary>
     public static (string CertificatePem, string KeyPem) NewApplicationCertificate()
     {
-        using var rsa = RSA.Create(2048);
+        using var rsa = RsaKeys.Of("application at Entra");
         using var certificate = new CertificateRequest("CN=KantaGateway at Entra", rsa, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)
             .CreateSelfSigned(DateTimeOffset.UtcNow.AddMinutes(-5), DateTimeOffset.UtcNow.AddYears(2));
         return (certificate.ExportCertificatePem(), rsa.ExportPkcs8PrivateKeyPem());
@@ -162,7 +162,7 @@ public sealed record OperatorTenant(string Tenant, string ClientId, string Certi
             id_token = Tokens.CreateToken(new SecurityTokenDescriptor
             {
                 Claims = claims.Where(static c => c.Value is not null).ToDictionary(static c => c.Key, static c => c.Value!),
-                SigningCredentials = new SigningCredentials(SignsWithOtherKey ? new RsaSecurityKey(RSA.Create(2048)) { KeyId = _key.KeyId } : _key, SecurityAlgorithms.RsaSha256),
+                SigningCredentials = new SigningCredentials(SignsWithOtherKey ? new RsaSecurityKey(RsaKeys.Of("not published")) { KeyId = _key.KeyId } : _key, SecurityAlgorithms.RsaSha256),
                 TokenType = "JWT",
             }),
         }, JsonSerializerOptions.Default);

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Security.Cryptography;
+using KantaGateway.Simulators;
 using Microsoft.IdentityModel.Tokens;
 
 namespace KantaGateway.Tests.Identification;
@@ -41,12 +42,12 @@ public sealed class BrokerKeysTests(IdentificationWorld world) : IDisposable
     public async Task A_key_set_is_not_used_that_is(string how)
     {
         var broker = world.Outside.Broker!;
-        using var small = RSA.Create(1024);
-        using var foreign = RSA.Create(2048);
+        using var small = RsaKeys.Of("of nobody", 1024);
+        using var foreign = RsaKeys.Of("of nobody");
         var now = DateTimeOffset.UtcNow;
         world.Outside.IssuedSignedJwks = () => how switch
         {
-            "foreign key" => broker.SignedJwks(signer: new RsaSecurityKey(foreign) { KeyId = "ftn-key-set-1" }),
+            "foreign key" => broker.SignedJwks(signer: new RsaSecurityKey(foreign.ExportParameters(true)) { KeyId = "ftn-key-set-1" }),
             "of another issuer" => broker.SignedJwks(claims => claims["iss"] = "https://elsewhere.example"),
             "about another" => broker.SignedJwks(claims => claims["sub"] = "https://elsewhere.example"),
             "expired" => broker.SignedJwks(claims => claims["exp"] = now.AddMinutes(-1).ToUnixTimeSeconds()),

@@ -3,6 +3,7 @@ using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text.Json;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Simulators;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
@@ -75,10 +76,10 @@ public sealed class EntraTenantTests(IdentificationWorld world) : IDisposable
             Identification = world.Options.Identification with { ProfessionalIssuers = [new ProfessionalIssuer(issuer, "kanta", world.Aurora.Organisation)] },
         });
         await gateway.StartAsync();
-        using var key = RSA.Create(2048);
+        using var key = RsaKeys.Of("of nobody");
         var token = new JsonWebTokenHandler().CreateToken(new SecurityTokenDescriptor
         {
-            Issuer = issuer, Audience = "kanta", Expires = DateTime.UtcNow.AddHours(1), SigningCredentials = new(new RsaSecurityKey(key) { KeyId = "1" }, "RS256"),
+            Issuer = issuer, Audience = "kanta", Expires = DateTime.UtcNow.AddHours(1), SigningCredentials = new(new RsaSecurityKey(key.ExportParameters(true)) { KeyId = "1" }, "RS256"),
         });
         using var http = world.Connect(world.Aurora.Certificate);
         using var response = await http.PostAsync($"https://localhost:{port}/connect/token", new FormUrlEncodedContent(world.TokenExchange(world.Aurora, token)));

@@ -7,6 +7,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Simulators;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.IdentityModel.JsonWebTokens;
@@ -120,7 +121,7 @@ public sealed class IdTokenTests : IClassFixture<IdentificationWorld>
         var (_, body) = await PushAsync(form => form["scope"] = "openid patient/Observation.rs");
         Assert.Equal("invalid_scope", body.GetProperty("error").GetString());
 
-        using var rsa = RSA.Create(2048);
+        using var rsa = RsaKeys.Of("of nobody");
         var file = Path.GetTempFileName();
         await File.WriteAllTextAsync(file, rsa.ExportPkcs8PrivateKeyPem());
         try

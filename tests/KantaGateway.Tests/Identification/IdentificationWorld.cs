@@ -103,7 +103,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
     {
         Aurora = new("aurora", "1.2.246.10.90000001", new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP384)) { KeyId = "aurora-1" }, "ES384",
             Authority.IssueOrganisation(Oid.Parse("1.2.246.10.90000001"), "Aurora Oy"));
-        Revontuli = new("revontuli", "1.2.246.10.90000002", new RsaSecurityKey(RSA.Create(2048)) { KeyId = "revontuli-1" }, "RS384",
+        Revontuli = new("revontuli", "1.2.246.10.90000002", new RsaSecurityKey(RsaKeys.Of("revontuli")) { KeyId = "revontuli-1" }, "RS384",
             Authority.IssueOrganisation(Oid.Parse("1.2.246.10.90000002"), "Revontuli Oy"));
 
         var (port, outsidePort, terminator) = (FreePort(), FreePort(), FreePort());
@@ -116,7 +116,7 @@ public sealed class IdentificationWorld : IAsyncLifetime
         }
         string NewRsa(string name)
         {
-            using var rsa = RSA.Create(2048);
+            using var rsa = RsaKeys.Of(name);
             return Write(name, rsa.ExportPkcs8PrivateKeyPem());
         }
         using var logKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);

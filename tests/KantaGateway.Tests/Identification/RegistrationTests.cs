@@ -19,7 +19,7 @@ public sealed class RegistrationTests(IdentificationWorld world)
     {
         "ES256" => new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP256)) { KeyId = kid },
         "ES384" => new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP384)) { KeyId = kid },
-        _ => new RsaSecurityKey(RSA.Create(2048)) { KeyId = kid },
+        _ => new RsaSecurityKey(RsaKeys.Of(kid)) { KeyId = kid },
     }, algorithm, world.Aurora.Certificate);
 
     private static RegisteredKeys Keys(params SomeClinic[] clinics) => new() { Keys = [.. clinics.Select(clinic => JsonDocument.Parse(clinic.PublicJwk).RootElement)] };

@@ -215,7 +215,7 @@ public sealed class SignOutTests(IdentificationWorld world)
         var cookies = new CookieContainer();
         await world.SignInAsync(cookies, Adult);
         var session = Broker.Began.Last();
-        using var foreign = RSA.Create(2048);
+        using var foreign = RsaKeys.Of("of nobody");
         const string Event = "http://schemas.openid.net/event/backchannel-logout";
         var now = DateTimeOffset.UtcNow;
         void Change(Dictionary<string, object?> claims)
@@ -243,7 +243,7 @@ public sealed class SignOutTests(IdentificationWorld world)
                 claims[name] = value;
         }
         var token = how == "no token" ? "a.b.c" : Broker.LogoutToken(Change, how == "typed as an ID token" ? "JWT" : "logout+jwt",
-            how == "signed with another key" ? new RsaSecurityKey(foreign) { KeyId = "ftn-1" } : null, how != "not encrypted");
+            how == "signed with another key" ? new RsaSecurityKey(foreign.ExportParameters(true)) { KeyId = "ftn-1" } : null, how != "not encrypted");
         Assert.Equal(HttpStatusCode.BadRequest, await LogOutAsync(token));
         Assert.Equal(HttpStatusCode.OK, await WhoAmIAsync(cookies));
         Assert.Contains(world.Refusals.All, refusal => refusal.Client == "kanta-portal" && refusal.Reason.StartsWith("The logout token is refused.", StringComparison.Ordinal) && refusal.Reason.Contains(reason));

@@ -76,6 +76,8 @@ sealed class RunningHost : IAsyncDisposable
         // What the tests were given must not steer the host.
         foreach (var name in (string[])["KANTA_DATA", "KANTA_POSTGRES", "KANTA_REDIS"])
             start.Environment.Remove(name);
+        // As in the tests' own process: what the product gains by measuring itself comes after minutes.
+        start.Environment["DOTNET_TieredPGO"] = "0";
         foreach (var (name, value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         var process = new Process { StartInfo = start };

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using KantaGateway.Simulators;
 
 namespace KantaGateway.Tests.Identification.BadInput;
 
@@ -217,7 +218,7 @@ public sealed class EveryEntryTests(Entries entries) : IClassFixture<Entries>
             using var ec = ECDsa.Create(algorithm == "ES384" ? ECCurve.NamedCurves.nistP384 : ECCurve.NamedCurves.nistP256);
             return ec.SignData(octets, hash);
         }
-        using var rsa = RSA.Create(2048);
+        using var rsa = RsaKeys.Of("of nobody");
         return rsa.SignData(octets, hash, RSASignaturePadding.Pkcs1);
     };
 

@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using KantaGateway.Simulators;
 
 namespace KantaGateway.Tests.Identification.Dpop;
 
@@ -14,7 +15,7 @@ sealed class DpopKey : IDisposable
     public DpopKey(int rsaBits = 0, ECCurve? curve = null)
     {
         if (rsaBits > 0)
-            _rsa = RSA.Create(rsaBits);
+            _rsa = RsaKeys.Of("proofs", rsaBits);
         else
             _ec = ECDsa.Create(curve ?? ECCurve.NamedCurves.nistP256);
     }

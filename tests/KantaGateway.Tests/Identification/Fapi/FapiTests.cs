@@ -8,6 +8,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Simulators;
 using KantaGateway.Tests.Identification.Dpop;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.IdentityModel.Tokens;
@@ -205,8 +206,8 @@ public sealed class FapiTests(IdentificationWorld world) : IClassFixture<Identif
 
     private string Assertion(Action<Dictionary<string, object?>>? change = null, string? alg = null)
     {
-        using var rsa = RSA.Create(2048);
-        var key = alg switch { "RS256" => (SecurityKey)new RsaSecurityKey(rsa) { KeyId = "fapi" }, "ES384" => world.Aurora.Key, _ => new ECDsaSecurityKey(_signing) { KeyId = "fapi" } };
+        using var rsa = RsaKeys.Of("of no client");
+        var key = alg switch { "RS256" => (SecurityKey)new RsaSecurityKey(rsa.ExportParameters(true)) { KeyId = "fapi" }, "ES384" => world.Aurora.Key, _ => new ECDsaSecurityKey(_signing) { KeyId = "fapi" } };
         var text = world.Assertion(world.Aurora, claims =>
         {
             claims["aud"] = Issuer;

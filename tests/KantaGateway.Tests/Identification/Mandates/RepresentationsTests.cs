@@ -216,10 +216,10 @@ public sealed class RepresentationsTests(IdentificationWorld world) : IClassFixt
     }
 
     [Theory]
-    [InlineData(-299, true)]
-    [InlineData(299, true)]
-    [InlineData(-302, false)]
-    [InlineData(302, false)]
+    [InlineData(-285, true)]
+    [InlineData(285, true)]
+    [InlineData(-315, false)]
+    [InlineData(315, false)]
     public async Task The_clocks_may_differ_by_five_minutes(int seconds, bool isTaken)
     {
         await SignInAsync();
