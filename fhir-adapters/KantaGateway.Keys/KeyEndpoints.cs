@@ -19,8 +19,14 @@ static class KeyEndpoints
         app.MapPost("/v1/pseudonym", PseudonymAsync);
         app.MapPost("/v1/keys/create", CreateAsync);
         app.MapPost("/v1/keys/unwrap", UnwrapAsync);
-        app.MapGet("/v1/keys/versions", (WrappingVersions versions) => Results.Json(new VersionsAnswer(versions.Current, versions.All), Wire.Default.VersionsAnswer));
+        app.MapGet("/v1/keys/versions", (WrappingVersions versions, KnownPeople people) => Results.Json(new VersionsAnswer(versions.Current, versions.All, people.IsLacking), Wire.Default.VersionsAnswer));
         app.MapPost("/v1/keys/rewrap", RewrapAsync);
+        app.MapGet("/v1/people", (KnownPeople people, PseudonymVersions versions) =>
+        {
+            var (all, left, perSecond) = people.Progress;
+            return Results.Json(new PeopleAnswer(versions.Current, all, left, perSecond), Wire.Default.PeopleAnswer);
+        });
+        app.MapPost("/v1/people/whole", HaveEverybody);
         app.MapPost("/v1/heads", TellAsync);
         app.MapPost("/v1/heads/known", KnownAsync);
         app.MapPost("/v1/ceremonies", HoldAsync);
@@ -32,7 +38,7 @@ static class KeyEndpoints
         app.MapLive();
     }
 
-    private static async Task<IResult> PseudonymAsync(HttpContext http, GrantVerifier verifier, Pseudonyms pseudonyms, KeyMetrics metrics)
+    private static async Task<IResult> PseudonymAsync(HttpContext http, GrantVerifier verifier, KnownPeople people, KeyMetrics metrics)
     {
         if (!await verifier.IsServiceTokenAsync(Bearer(http)).ConfigureAwait(false))
             return Refuse(metrics, "pseudonym", 401, "A service token of the gateway is required.");
@@ -41,11 +47,11 @@ static class KeyEndpoints
             return Refuse(metrics, "pseudonym", 400, "identityCode is not a valid personal identity code.");
         try
         {
-            var pseudonym = await pseudonyms.OfAsync(code, http.RequestAborted).ConfigureAwait(false);
+            var pseudonym = await people.OfAsync(code, http.RequestAborted).ConfigureAwait(false);
             metrics.Served("pseudonym");
             return Results.Json(new PseudonymAnswer(pseudonym.Encode()), Wire.Default.PseudonymAnswer);
         }
-        catch (KeyBackendException)
+        catch (Exception failure) when (failure is KeyBackendException or IOException or UnauthorizedAccessException)
         {
             return Refuse(metrics, "pseudonym", 503, Silent);
         }
@@ -55,12 +61,13 @@ static class KeyEndpoints
 
     internal const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
 
-    private static async Task<IResult> CreateAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, RotatedKeys rotated, HeadWitnesses witnesses, KeyMetrics metrics)
+    private static async Task<IResult> CreateAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, RotatedKeys rotated, HeadWitnesses witnesses, KnownPeople people, KeyMetrics metrics)
     {
         byte[]? wrapped = null;
         var given = await GiveAsync(KeyOperation.Create, Bearer(http), grants, custody, metrics, async (grant, request) =>
         {
             (var key, wrapped) = await keys.CreateAsync(grant.Compartment, http.RequestAborted).ConfigureAwait(false);
+            wrapped = await people.WithPersonAsync(wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false);
             await rotated.MadeAsync(request, grant.Compartment, key).ConfigureAwait(false);
             return new(key, 0, null, witnesses.Of(custody.NameOf(grant.Compartment.Encode())), rotated.RotationsOf(request.Person));
         }).ConfigureAwait(false);
@@ -158,18 +165,21 @@ static class KeyEndpoints
     }
 
     /// <summary>Needs no grant: it takes what is sealed and gives what is sealed, for the same compartments; a ceremony has asked for it.</summary>
-    private static async Task<IResult> RewrapAsync(HttpContext http, DataKeys keys, KeyCustody custody, RotatedKeys rotated, KeyMetrics metrics)
+    private static async Task<IResult> RewrapAsync(HttpContext http, DataKeys keys, KeyCustody custody, RotatedKeys rotated, KnownPeople people, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.RewrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostRewrapped } items } || items.Any(static item => item is not { Wrapped: not null } || !Pseudonym.TryDecode(item.Compartment, out _)))
             return Refuse(metrics, "rewrap", 400, $"The body is {{\"keys\": [{{\"compartment\", \"wrapped\": base64}}]}}, 1 to {MostRewrapped} of them.");
         var answer = new byte[]?[items.Count];
         try
         {
+            await people.FindAgainAsync(items.Where(item => !custody.IsErased(item.Compartment!)).Select(static item => (CompartmentIn(item), WrappedKey.PersonOf(item.Wrapped!))), http.RequestAborted).ConfigureAwait(false);
             for (var i = 0; i < answer.Length; i++)
             {
-                Pseudonym.TryDecode(items[i].Compartment, out var compartment);
+                var compartment = CompartmentIn(items[i]);
                 answer[i] = custody.IsErased(items[i].Compartment!) ? [] : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted,
                     key => rotated.IsEmpty || rotated.IsKept(custody.RequestOf(compartment).Person, compartment, key)).ConfigureAwait(false);
+                if (answer[i] is { Length: > 0 } anew)
+                    answer[i] = await people.WithPersonAsync(anew, compartment, http.RequestAborted, isStored: true).ConfigureAwait(false);
             }
             await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] switch { null => 422, [] => 410, _ => 200 }))).ConfigureAwait(false);
         }
@@ -179,6 +189,23 @@ static class KeyEndpoints
         }
         metrics.Served("rewrap");
         return Results.Json(new RewrapAnswer(answer), Wire.Default.RewrapAnswer);
+    }
+
+    private static Pseudonym CompartmentIn(RewrapItem item) => Pseudonym.TryDecode(item.Compartment, out var compartment) ? compartment : throw new InvalidOperationException("It was looked at before.");
+
+    /// <summary>Needs no grant: whoever says so falsely has people begun anew whom the store knows, which a store that drops their rows does as well.</summary>
+    private static IResult HaveEverybody(KnownPeople people, KeyMetrics metrics)
+    {
+        try
+        {
+            people.HasEverybody();
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse(metrics, "people", 503, "It could not be kept that nobody is missing.");
+        }
+        metrics.Served("people");
+        return Results.NoContent();
     }
 
     private const int MostHeads = 1_000;
@@ -217,13 +244,16 @@ static class KeyEndpoints
     /// <returns>Null: there is none.</returns>
     internal static byte[]? BytesOf(CompartmentHead head) => head.Sequence == 0 ? null : head.DigestBytes();
 
-    private static async Task<IResult> HoldAsync(HttpContext http, GrantVerifier verifier, KeyCeremonies ceremonies, KeyMetrics metrics)
+    private static async Task<IResult> HoldAsync(HttpContext http, GrantVerifier verifier, KeyCeremonies ceremonies, KnownPeople people, PeopleWalk walk, KeyMetrics metrics)
     {
         if (await verifier.VerifyCeremonyAsync(Bearer(http)).ConfigureAwait(false) is not { } ceremony)
             return Refuse(metrics, "ceremony", 401, "A ceremony that the gateway has signed, and two persons have approved of, is required.");
         try
         {
+            if (ceremony.Step == CeremonyStep.Destroy && await people.UsesAsync(ceremony.Key, ceremony.Version, http.RequestAborted).ConfigureAwait(false))
+                return Refuse(metrics, "ceremony", 409, "People are still named by it, or identity codes sealed with it: wait until none is left.");
             var outcome = await ceremonies.HoldAsync(ceremony, http.RequestAborted).ConfigureAwait(false);
+            walk.Begin();
             if (outcome != CeremonyOutcome.Done)
                 return Refuse(metrics, "ceremony", 409, outcome == CeremonyOutcome.TooSoon
                     ? $"The version after it began less than {KeyCeremonies.Overlap.TotalMinutes:0} minutes ago: a record whose key was made before may still be stored."
@@ -231,19 +261,21 @@ static class KeyEndpoints
             metrics.Served("ceremony");
             return Results.Json(new CeremonyAnswer(ceremony.Version), Wire.Default.CeremonyAnswer);
         }
-        catch (KeyBackendException)
+        catch (Exception failure) when (failure is KeyBackendException or IOException or UnauthorizedAccessException)
         {
             return Refuse(metrics, "ceremony", 503, "The ceremony could not be brought to its end. Ask for it again: it goes on where it stopped.");
         }
     }
 
-    private static async Task<IResult> EraseAsync(HttpContext http, GrantVerifier verifier, KeyCustody custody, KeyMetrics metrics)
+    private static async Task<IResult> EraseAsync(HttpContext http, GrantVerifier verifier, KeyCustody custody, KnownPeople people, PeopleWalk walk, KeyMetrics metrics)
     {
         if (await verifier.VerifyErasureAsync(Bearer(http)).ConfigureAwait(false) is not { } erasure)
             return Refuse(metrics, "erasure", 401, "An erasure that the gateway has signed, and two persons have approved of, is required.");
         try
         {
             await custody.EraseAsync(erasure).ConfigureAwait(false);
+            people.Erased(erasure.Compartment);
+            walk.Begin();
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
@@ -361,7 +393,12 @@ sealed record KnownAnswer(KnownItem?[] Heads, int Count, int Places);
 sealed record ReaderAnswer(byte[] PublicKey);
 sealed record CeremonyAnswer(uint Version);
 sealed record RestoreAnswer(int Forgotten);
-sealed record VersionsAnswer(uint Current, IReadOnlyList<uint> Serving);
+sealed record VersionsAnswer(uint Current, IReadOnlyList<uint> Serving, bool Lacks);
+
+/// <summary>How far it is that everybody is named and sealed with the current keys.</summary>
+/// <param name="Version">The current pseudonym key.</param>
+sealed record PeopleAnswer(uint Version, long All, long Left, double PerSecond) : WorkProgress(All, Left, PerSecond);
+
 sealed record RotateRequest(byte[]? Wrapped);
 sealed record RotateAnswer(byte[]? Key, byte[]? NewKey, byte[]? Wrapped, string? Ticket, long Sequence, byte[]? Digest, int Rotations, RotatedItem? Done);
 sealed record RotatedItem(long Sequence, byte[] Before, byte[] After);
@@ -377,5 +414,5 @@ sealed record RewrapAnswer(byte[]?[] Wrapped);
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
 [JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
-[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
+[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(PeopleAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

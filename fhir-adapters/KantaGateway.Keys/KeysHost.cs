@@ -35,9 +35,8 @@ public static class KeysHost
         builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<KeyMetrics>();
         builder.Services.AddSingleton(_ => BackendOf(options, keys));
-        builder.Services.AddSingleton<WrappingVersions>();
+        builder.Services.AddSingleton<WrappingVersions>().AddSingleton<PseudonymVersions>();
         builder.Services.AddSingleton<DataKeys>();
-        builder.Services.AddSingleton<Pseudonyms>();
         builder.Services.AddSingleton(_ => new CustodyLog(options.CustodyFolder, options.CreateStores));
         builder.Services.AddSingleton(services => new ErasedPeople(options.CustodyFolder, options.ErasedCopyFile, DerivedKey(services, "kanta erasures v1"), services.GetRequiredService<KeyCeremonies>()));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<RotatedKeys>(services, options, DerivedKey(services, "kanta rotated keys v1")));
@@ -45,6 +44,10 @@ public static class KeysHost
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<HeadWitnesses>(services, DerivedKey(services, "kanta head witnesses v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCeremonies>(services, options.CustodyFolder, DerivedKey(services, "kanta key ceremonies v1")));
+        builder.Services.AddSingleton(services => new KnownPeople(options.CustodyFolder, options.PeopleCopyFolder, new(DerivedKey(services, "kanta people v1"), DerivedKey(services, "kanta numbers of people v1")),
+            services.GetRequiredService<IKeyBackend>(), services.GetRequiredService<DataKeys>(), services.GetRequiredService<WrappingVersions>(), services.GetRequiredService<PseudonymVersions>(), services.GetRequiredService<KeyCeremonies>(),
+            services.GetRequiredService<KeyCustody>(), services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILogger<KnownPeople>>()));
+        builder.Services.AddSingleton<PeopleWalk>().AddHostedService(static services => services.GetRequiredService<PeopleWalk>());
         builder.Services.AddSingleton(_ => new AuditOpener(keys.AuditReaderKey));
         configure?.Invoke(builder);
 
@@ -59,6 +62,9 @@ public static class KeysHost
             ceremonies.OpenAsync(CancellationToken.None).GetAwaiter().GetResult();
             app.Services.GetRequiredService<ErasedPeople>().KeepEndAsync().GetAwaiter().GetResult();
             app.Services.GetRequiredService<RotatedKeys>().KeepEndAsync().GetAwaiter().GetResult();
+            var people = app.Services.GetRequiredService<KnownPeople>();
+            people.Open(hasHistory: CustodyLog.ReadSince(options.CustodyFolder, DateTimeOffset.MinValue).Any());
+            people.KeepEndAsync().GetAwaiter().GetResult();
         }
         catch
         {
@@ -75,9 +81,9 @@ public static class KeysHost
         : options.Transit is { } transit ? new TransitBackend(transit, ClientOf(transit))
         : new FileBackend(options.KeyFile, keys);
 
-    /// <summary>A key made by the pseudonym key, which every backend has and none gives out.</summary>
+    /// <summary>A key made by the custody key, which every backend has and none gives out.</summary>
     private static byte[] DerivedKey(IServiceProvider services, string label) =>
-        services.GetRequiredService<IKeyBackend>().MacAsync(System.Text.Encoding.ASCII.GetBytes(label), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+        services.GetRequiredService<IKeyBackend>().DeriveAsync(label, CancellationToken.None).AsTask().GetAwaiter().GetResult();
 
     private static HttpClient ClientOf(TransitOptions options)
     {

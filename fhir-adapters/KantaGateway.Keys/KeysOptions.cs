@@ -16,7 +16,7 @@ public sealed record KeysOptions
     /// </summary>
     public required string KeyFile { get; init; }
 
-    /// <summary>The wrapping keys and the pseudonym key are in an HSM; null: not.</summary>
+    /// <summary>The wrapping keys, the pseudonym keys and the custody key are in an HSM; null: not.</summary>
     public Pkcs11Options? Pkcs11 { get; init; }
 
     /// <summary>They are in a Transit service; null: not. Not beside <see cref="Pkcs11"/>.</summary>
@@ -39,6 +39,12 @@ public sealed record KeysOptions
 
     /// <summary>The same of which data keys are valid: an older backup makes no key valid again that was rotated since. Null: none is kept. A rotation is done when it stands in both.</summary>
     public string? RotatedCopyFile { get; init; }
+
+    /// <summary>
+    /// A folder on another disk with a second one of each file of the register of people: whoever brings an older custody folder back still finds everybody who was registered since. Null: none is kept, and a
+    /// store has to tell of them. Who is registered is in both when it is answered.
+    /// </summary>
+    public string? PeopleCopyFolder { get; init; }
 
     /// <summary>Whether missing files and folders are made at start: the embedded development host only.</summary>
     public bool CreateStores { get; init; }
@@ -84,6 +90,8 @@ public sealed record KeysOptions
                 check.Add(name, "a file in a folder that there is, and another than the custody folder");
         if (RotatedCopyFile is { } rotated && ErasedCopyFile is { } erased && Path.GetFullPath(rotated) == Path.GetFullPath(erased))
             check.Add(nameof(RotatedCopyFile), $"another file than {nameof(ErasedCopyFile)}");
+        if (PeopleCopyFolder is { } register && (!Directory.Exists(register) || Path.GetFullPath(register).TrimEnd('/') == Path.GetFullPath(CustodyFolder).TrimEnd('/')))
+            check.Add(nameof(PeopleCopyFolder), "a folder that there is, and another than the custody folder");
         check.ThrowIfWrong("Key service");
         return listen!;
     }

@@ -23,7 +23,7 @@ static class RotationEndpoints
     }
 
     /// <summary>Gives out the key that there is and the one that takes its place: counted and on record like any other that is given out.</summary>
-    private static async Task<IResult> BeginAsync(HttpContext http, GrantVerifier verifier, RotatedKeys rotated, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
+    private static async Task<IResult> BeginAsync(HttpContext http, GrantVerifier verifier, RotatedKeys rotated, KeyCustody custody, HeadWitnesses witnesses, KnownPeople people, KeyMetrics metrics)
     {
         if (await verifier.VerifyDataKeyRotationAsync(KeyEndpoints.Bearer(http)).ConfigureAwait(false) is not { } rotation)
             return KeyEndpoints.Refuse(metrics, "rotate", 401, "The rotation of a data key that the gateway has signed, and two persons have approved of, is required.");
@@ -44,6 +44,7 @@ static class RotationEndpoints
             step = await rotated.BeginAsync(request, rotation.Compartment, wrapped, http.RequestAborted).ConfigureAwait(false);
             if (step is null)
                 return await RefuseAsync(422, "The wrapped key is not of the compartment, was changed, was rotated, or its wrapping key does not serve.").ConfigureAwait(false);
+            var wrappedNew = step.Done is null ? await people.WithPersonAsync(step.Wrapped, rotation.Compartment, http.RequestAborted).ConfigureAwait(false) : null;
             await custody.RecordAsync(KeyOperation.Rotate, request, 200).ConfigureAwait(false);
             metrics.Served("rotate");
             isGiven = true;
@@ -51,7 +52,7 @@ static class RotationEndpoints
             return step.Done is { } done
                 ? Results.Json(new RotateAnswer(null, null, null, null, 0, null, rotated.RotationsOf(request.Person), new(done.After.Sequence, done.Before.DigestBytes(), done.After.DigestBytes())), Wire.Default.RotateAnswer)
                 : new KeyEndpoints.SecretAnswer<RotateAnswer>(Wire.Default.RotateAnswer,
-                    new(step.Key, step.NewKey, step.Wrapped, TicketOf(rotation.Compartment, step.Mark, witnesses), known.Sequence, KeyEndpoints.BytesOf(known), rotated.RotationsOf(request.Person), null), [step.Key, step.NewKey]);
+                    new(step.Key, step.NewKey, wrappedNew, TicketOf(rotation.Compartment, step.Mark, witnesses), known.Sequence, KeyEndpoints.BytesOf(known), rotated.RotationsOf(request.Person), null), [step.Key, step.NewKey]);
         }
         catch (Exception failure) when (failure is KeyBackendException or IOException or UnauthorizedAccessException)
         {

@@ -4,8 +4,7 @@ using KantaGateway.Dev;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
-using KantaGateway.Keys.Backends;
-using KantaGateway.Keys.Ceremonies;
+using KantaGateway.Keys.Custody;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Storage;
 
@@ -28,7 +27,7 @@ sealed class SeededFolder
     /// <summary>Patients whose rows may wait for a commit together.</summary>
     private const int InFlight = 64;
 
-    private const string Manifest = "seeding-2.json";
+    private const string Manifest = "seeding-3.json";
 
     private readonly Pseudonym[] _patients;
     private readonly IdentifierCipher _ids;
@@ -74,20 +73,23 @@ sealed class SeededFolder
     {
         var clock = Stopwatch.StartNew();
         using var folder = DevelopmentFolder.Open(path);
-        using var backend = new FileBackend(folder.WrappingKeyFile, KeyFile.Open(folder.WrappingKeyFile, create: true, isBackend: true));
-        var versions = new WrappingVersions();
-        versions.Set(await backend.VersionsAsync(cancel));
-        var (keys, pseudonyms) = (new DataKeys(backend, versions), new Pseudonyms(backend));
+        // Founded as the host would found it; it listens nowhere.
+        await using var service = KeysHost.Build(new()
+        {
+            Listen = "process:seeding", KeyFile = folder.WrappingKeyFile, GatewayKeyFile = folder.GrantPublicKeyFile, CustodyFolder = folder.CustodyFolder, CreateStores = true,
+        }, static builder => builder.Logging.ClearProviders());
+        var (keys, register) = (service.Services.GetRequiredService<DataKeys>(), service.Services.GetRequiredService<KnownPeople>());
         using var ids = new IdentifierCipher(Convert.FromBase64String(await File.ReadAllTextAsync(folder.IdentifierKeyFile, cancel)));
         var controller = DevelopmentFolder.Clinics[0].Oid;
-        var people = new Dictionary<Pseudonym, PersonalIdentityCode>();
+        var codes = new HashSet<PersonalIdentityCode>();
         // Few of so many hashes fall on the same code; the next ones take their places.
-        for (var attempt = 0; people.Count < patients; attempt++)
-            foreach (var i in Enumerable.Range(0, patients - people.Count))
-            {
-                var code = FictionalIdentityCode.Of($"seeded/{i}", attempt);
-                people.TryAdd(await pseudonyms.OfAsync(code, cancel), code);
-            }
+        for (var attempt = 0; codes.Count < patients; attempt++)
+            foreach (var i in Enumerable.Range(0, patients - codes.Count))
+                codes.Add(FictionalIdentityCode.Of($"seeded/{i}", attempt));
+        var people = new List<(Pseudonym Key, PersonalIdentityCode Value)>(patients);
+        // Those of one part share a flush.
+        foreach (var part in codes.Chunk(1_000))
+            people.AddRange((await Task.WhenAll(part.Select(code => register.OfAsync(code, cancel).AsTask()))).Zip(part));
         // In the order of the key: pages of the database are written once.
         var ordered = people.OrderBy(p => Convert.ToHexString(p.Key.ToArray()), StringComparer.Ordinal).ToArray();
         var (updated, rows) = (DateTimeOffset.FromUnixTimeMilliseconds(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()), 0L);
@@ -98,6 +100,7 @@ sealed class SeededFolder
             {
                 var (compartment, code) = ordered[i];
                 var (key, wrapped) = await keys.CreateAsync(compartment, stop);
+                wrapped = await register.WithPersonAsync(wrapped, compartment, stop);
                 using var cipher = new System.Security.Cryptography.AesGcm(key, 16);
                 var sealedRows = new SealedRow[sizes[i % sizes.Length]];
                 var before = UInt128.Zero;

@@ -11,9 +11,8 @@ namespace KantaGateway.Simulators;
 /// </summary>
 public sealed class TransitService(string token)
 {
-    private readonly Dictionary<string, List<byte[]>> _keys = [];
+    private readonly Dictionary<string, Versions> _keys = [];
     private readonly Lock _turn = new();
-    private int _minEncryptionVersion;
 
     /// <summary>503, as while it is sealed.</summary>
     public bool IsSealed { get; set; }
@@ -21,8 +20,13 @@ public sealed class TransitService(string token)
     /// <summary>Seals with the version before the one that was asked for.</summary>
     public bool IsBehind { get; set; }
 
-    /// <summary>Versions before this one open nothing any more; of every key.</summary>
-    public int MinDecryptionVersion { get; set; } = 1;
+    /// <summary>Versions of a key, and those before which nothing is opened, or sealed and named.</summary>
+    private sealed class Versions : List<byte[]>
+    {
+        public int MinDecryption { get; set; } = 1;
+
+        public int MinEncryption { get; set; }
+    }
 
     public void AddKey(string name) => _keys[name] = [RandomNumberGenerator.GetBytes(32)];
 
@@ -35,25 +39,25 @@ public sealed class TransitService(string token)
     public void Map(IEndpointRouteBuilder app, string mount = "transit")
     {
         app.MapGet($"/v1/{mount}/keys/{{name}}", (HttpContext context, string name) => Answer(context, name, null, (keys, _) =>
-            new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = MinDecryptionVersion, ["exportable"] = false }));
+            new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = keys.MinDecryption, ["exportable"] = false }));
         app.MapPost($"/v1/{mount}/keys/{{name}}/rotate", (HttpContext context, string name) => Answer(context, name, null, (keys, _) =>
         {
             Rotate(name);
-            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = MinDecryptionVersion };
+            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = keys.MinDecryption };
         }));
         app.MapPost($"/v1/{mount}/keys/{{name}}/config", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>
         {
-            (MinDecryptionVersion, _minEncryptionVersion) = ((int?)body["min_decryption_version"] ?? MinDecryptionVersion, (int?)body["min_encryption_version"] ?? _minEncryptionVersion);
-            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = MinDecryptionVersion };
+            (keys.MinDecryption, keys.MinEncryption) = ((int?)body["min_decryption_version"] ?? keys.MinDecryption, (int?)body["min_encryption_version"] ?? keys.MinEncryption);
+            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = keys.MinDecryption };
         }));
         app.MapPost($"/v1/{mount}/keys/{{name}}/trim", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>
         {
             // "This value can at most be equal to the lesser of min_decryption_version and min_encryption_version", neither of them zero.
-            if ((int?)body["min_available_version"] is not { } first || first < 1 || first > Math.Min(MinDecryptionVersion, _minEncryptionVersion))
+            if ((int?)body["min_available_version"] is not { } first || first < 1 || first > Math.Min(keys.MinDecryption, keys.MinEncryption))
                 return null;
             foreach (var key in keys.Take(first - 1))
                 CryptographicOperations.ZeroMemory(key);
-            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = MinDecryptionVersion };
+            return new JsonObject { ["name"] = name, ["latest_version"] = keys.Count, ["min_decryption_version"] = keys.MinDecryption };
         }));
         app.MapPost($"/v1/{mount}/encrypt/{{name}}", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>
         {
@@ -71,7 +75,7 @@ public sealed class TransitService(string token)
         app.MapPost($"/v1/{mount}/decrypt/{{name}}", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>
         {
             var parts = ((string)body["ciphertext"]!).Split(':');
-            if (parts is not ["vault", ['v', .. var number], var text] || !int.TryParse(number, CultureInfo.InvariantCulture, out var version) || version < MinDecryptionVersion || version > keys.Count)
+            if (parts is not ["vault", ['v', .. var number], var text] || !int.TryParse(number, CultureInfo.InvariantCulture, out var version) || version < keys.MinDecryption || version > keys.Count)
                 return null;
             var sealedBytes = Convert.FromBase64String(text);
             var plain = new byte[sealedBytes.Length - 28];
@@ -89,6 +93,9 @@ public sealed class TransitService(string token)
         app.MapPost($"/v1/{mount}/hmac/{{name}}/sha2-256", async (HttpContext context, string name) => Answer(context, name, await BodyAsync(context), (keys, body) =>
         {
             var version = (int?)body["key_version"] ?? keys.Count;
+            // "cannot generate HMAC: version is too old (disallowed by policy)"
+            if (version < 1 || version < keys.MinEncryption || version > keys.Count)
+                return null;
             return new JsonObject { ["hmac"] = string.Create(CultureInfo.InvariantCulture, $"vault:v{version}:{Convert.ToBase64String(HMACSHA256.HashData(keys[version - 1], Convert.FromBase64String((string)body["input"]!)))}") };
         }));
     }
@@ -102,7 +109,7 @@ public sealed class TransitService(string token)
     }
 
     /// <param name="answer">Null: 400, as for what it cannot do.</param>
-    private IResult Answer(HttpContext context, string name, JsonNode? body, Func<IReadOnlyList<byte[]>, JsonNode, JsonObject?> answer)
+    private IResult Answer(HttpContext context, string name, JsonNode? body, Func<Versions, JsonNode, JsonObject?> answer)
     {
         if (IsSealed)
             return Results.Json(new { errors = new[] { "Vault is sealed" } }, statusCode: StatusCodes.Status503ServiceUnavailable);

@@ -27,6 +27,7 @@ static class GrantFormat
     public const string ProposedBy = "pro";
     public const string ApprovedBy = "apr";
     public const string Version = "ver";
+    public const string Key = "key";
     public const string Since = "snc";
 }
 
@@ -91,6 +92,7 @@ public sealed class GrantSigner
             [JwtRegisteredClaimNames.Jti] = ceremony.Act,
             [GrantFormat.Use] = ceremony.Step.ToString(),
             [GrantFormat.Version] = (long)ceremony.Version,
+            [GrantFormat.Key] = ceremony.Key.ToString(),
             [GrantFormat.ProposedBy] = ceremony.ProposedBy,
             [GrantFormat.ApprovedBy] = ceremony.ApprovedBy,
         }, now, now + Grant.MaxLifetime);
@@ -226,8 +228,9 @@ public sealed class GrantVerifier
             return null;
         return jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Version, out var version) && version is > 0 and <= uint.MaxValue
             && jwt.TryGetPayloadValue<string>(GrantFormat.Use, out var text) && Enum.TryParse<CeremonyStep>(text, out var step) && Enum.GetName(step) == text
+            && jwt.TryGetPayloadValue<string>(GrantFormat.Key, out var name) && Enum.TryParse<KeyKind>(name, out var key) && Enum.GetName(key) == name
             && TwoPersonsIn(jwt) is var (proposed, approved)
-            ? new(act, step, (uint)version, proposed, approved) : null;
+            ? new(act, step, (uint)version, proposed, approved, key) : null;
     }
 
     /// <summary>The approved erasure, or null when this is none: not the gateway's, over, of the directory, or approved of by who proposed it.</summary>

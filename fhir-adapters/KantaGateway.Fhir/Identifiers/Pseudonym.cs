@@ -5,8 +5,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace KantaGateway.Fhir.Identifiers;
 
 /// <summary>
-/// A person as the repository knows them: the first 80 bits of HMAC-SHA-256 over the identity code, under a key
-/// that only the key service holds. It names the patient compartment.
+/// A person as the repository knows them: a random number of 80 bits that the key service gives an identity code once
+/// and for ever, and that only it can find by the code. It names the patient compartment.
 /// </summary>
 /// <remarks>
 /// Among ten million people two share 80 bits with probability 4e-11. A pseudonym is still personal data
@@ -30,7 +30,7 @@ public readonly record struct Pseudonym
 
     /// <summary>
     /// Whose an id is that was never given out: it is asked for there and takes the way of an id whose resource is hidden. One
-    /// of 2^80, which nobody's code comes to except by chance.
+    /// of 2^80, which the key service gives nobody.
     /// </summary>
     public static Pseudonym Nobody { get; } = new(ulong.MaxValue, ushort.MaxValue);
 

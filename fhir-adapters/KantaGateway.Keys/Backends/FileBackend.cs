@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Fhir.Grants;
 
 namespace KantaGateway.Keys.Backends;
 
@@ -10,44 +12,48 @@ sealed class FileBackend(string path, KeyFile keys) : IKeyBackend
 {
     private const int NonceLength = 12, TagLength = 16;
 
-    private readonly ConcurrentDictionary<uint, byte[]> _keys = new((keys.WrappingKeys ?? throw new InvalidOperationException("The key file has no wrapping keys."))
-        .Select(static key => KeyValuePair.Create(key.Version, key.Key)));
-    private readonly byte[] _pseudonymKey = keys.PseudonymKey ?? throw new InvalidOperationException("The key file has no pseudonym key.");
+    private readonly ConcurrentDictionary<uint, byte[]> _wrapping = Of(keys.WrappingKeys), _pseudonym = Of(keys.PseudonymKeys);
+    private readonly byte[] _custodyKey = keys.CustodyKey ?? throw new InvalidOperationException("The key file has no custody key.");
     private readonly Lock _making = new();
 
-    public ValueTask<IReadOnlyList<uint>> VersionsAsync(CancellationToken cancel) => new([.. _keys.Keys.Order()]);
+    public ValueTask<IReadOnlyList<uint>> VersionsAsync(KeyKind kind, CancellationToken cancel) => new([.. Of(kind).Keys.Order()]);
 
-    public ValueTask MakeAsync(uint version, CancellationToken cancel)
+    public ValueTask MakeAsync(KeyKind kind, uint version, CancellationToken cancel)
     {
         lock (_making)
         {
-            if (_keys.ContainsKey(version))
+            if (Of(kind).ContainsKey(version))
                 return default;
             var made = RandomNumberGenerator.GetBytes(DataKeys.KeyLength);
-            Write(_keys.Append(KeyValuePair.Create(version, made)));
-            _keys[version] = made;
+            Write(kind, Of(kind).Append(KeyValuePair.Create(version, made)));
+            Of(kind)[version] = made;
             return default;
         }
     }
 
-    public ValueTask DestroyAsync(uint version, CancellationToken cancel)
+    public ValueTask DestroyAsync(KeyKind kind, uint version, CancellationToken cancel)
     {
         lock (_making)
         {
-            if (!_keys.ContainsKey(version))
+            if (!Of(kind).ContainsKey(version))
                 return default;
-            Write(_keys.Where(key => key.Key != version));
-            if (_keys.TryRemove(version, out var gone))
+            Write(kind, Of(kind).Where(key => key.Key != version));
+            if (Of(kind).TryRemove(version, out var gone))
                 CryptographicOperations.ZeroMemory(gone);
             return default;
         }
     }
 
-    private void Write(IEnumerable<KeyValuePair<uint, byte[]>> wrapping)
+    private ConcurrentDictionary<uint, byte[]> Of(KeyKind kind) => kind == KeyKind.Pseudonym ? _pseudonym : _wrapping;
+
+    private static ConcurrentDictionary<uint, byte[]> Of(IReadOnlyList<VersionedKey>? keys) =>
+        new((keys ?? throw new InvalidOperationException("The key file lacks the versions of a key.")).Select(static key => KeyValuePair.Create(key.Version, key.Key)));
+
+    private void Write(KeyKind kind, IEnumerable<KeyValuePair<uint, byte[]>> changed)
     {
         try
         {
-            (keys with { WrappingKeys = [.. wrapping.OrderBy(static key => key.Key).Select(static key => new WrappingKey(key.Key, key.Value))] }).Write(path, overwrite: true);
+            (keys with { WrappingKeys = ListOf(kind == KeyKind.Wrapping ? changed : _wrapping), PseudonymKeys = ListOf(kind == KeyKind.Pseudonym ? changed : _pseudonym) }).Write(path, overwrite: true);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
@@ -55,19 +61,21 @@ sealed class FileBackend(string path, KeyFile keys) : IKeyBackend
         }
     }
 
+    private static List<VersionedKey> ListOf(IEnumerable<KeyValuePair<uint, byte[]>> keys) => [.. keys.OrderBy(static key => key.Key).Select(static key => new VersionedKey(key.Key, key.Value))];
+
     public ValueTask<byte[]> SealAsync(uint version, ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> associated, CancellationToken cancel)
     {
         var sealedKey = new byte[IKeyBackend.SealedLength];
         // A random nonce: 2^32 keys under one wrapping key keep a collision below 2^-32 (SP 800-38D §8.3).
         RandomNumberGenerator.Fill(sealedKey.AsSpan(0, NonceLength));
-        using var aes = new AesGcm(_keys[version], TagLength);
+        using var aes = new AesGcm(_wrapping[version], TagLength);
         aes.Encrypt(sealedKey.AsSpan(0, NonceLength), key.Span, sealedKey.AsSpan(NonceLength, key.Length), sealedKey.AsSpan(^TagLength..), associated.Span);
         return new(sealedKey);
     }
 
     public ValueTask<byte[]?> OpenAsync(uint version, ReadOnlyMemory<byte> sealedKey, ReadOnlyMemory<byte> associated, CancellationToken cancel)
     {
-        if (!_keys.TryGetValue(version, out var wrappingKey))
+        if (!_wrapping.TryGetValue(version, out var wrappingKey))
             return default;
         var plain = new byte[DataKeys.KeyLength];
         try
@@ -82,12 +90,15 @@ sealed class FileBackend(string path, KeyFile keys) : IKeyBackend
         }
     }
 
-    public ValueTask<byte[]> MacAsync(ReadOnlyMemory<byte> text, CancellationToken cancel) => new(HMACSHA256.HashData(_pseudonymKey, text.Span));
+    public ValueTask<byte[]> MacAsync(uint version, ReadOnlyMemory<byte> text, CancellationToken cancel) =>
+        new(HMACSHA256.HashData(_pseudonym.TryGetValue(version, out var key) ? key : throw new KeyBackendException("The key file has no such version of the pseudonym key."), text.Span));
+
+    public ValueTask<byte[]> DeriveAsync(string label, CancellationToken cancel) => new(HMACSHA256.HashData(_custodyKey, Encoding.ASCII.GetBytes(label)));
 
     public void Dispose()
     {
-        foreach (var key in _keys.Values)
+        foreach (var key in _wrapping.Values.Concat(_pseudonym.Values))
             CryptographicOperations.ZeroMemory(key);
-        CryptographicOperations.ZeroMemory(_pseudonymKey);
+        CryptographicOperations.ZeroMemory(_custodyKey);
     }
 }

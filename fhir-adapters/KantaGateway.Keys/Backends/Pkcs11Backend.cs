@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Fhir.Grants;
 using Net.Pkcs11Interop.Common;
 using Net.Pkcs11Interop.HighLevelAPI;
 using Net.Pkcs11Interop.HighLevelAPI.MechanismParams;
@@ -12,7 +14,7 @@ namespace KantaGateway.Keys.Backends;
 /// <summary>Keys in an HSM. A session that is lost is opened anew once, then the caller is told that there is no answer.</summary>
 sealed class Pkcs11Backend : IKeyBackend
 {
-    private const string WrappingLabel = "kanta-wrapping-", PseudonymLabel = "kanta-pseudonym";
+    private const string WrappingLabel = "kanta-wrapping-", PseudonymLabel = "kanta-pseudonym-", CustodyLabel = "kanta-custody";
     private const int NonceLength = 12, TagBits = 128;
 
     private static readonly Pkcs11InteropFactories Factories = new();
@@ -35,32 +37,33 @@ sealed class Pkcs11Backend : IKeyBackend
         _ = Connect();
     }
 
-    public ValueTask<IReadOnlyList<uint>> VersionsAsync(CancellationToken cancel) => UseAsync(static session => (IReadOnlyList<uint>)[.. session.Of.Keys.Wrapping.Keys.Order()], cancel);
+    public ValueTask<IReadOnlyList<uint>> VersionsAsync(KeyKind kind, CancellationToken cancel) => UseAsync(session => (IReadOnlyList<uint>)[.. session.Of.Keys.Of(kind).Keys.Order()], cancel);
 
-    public async ValueTask MakeAsync(uint version, CancellationToken cancel) => await UseAsync(session =>
+    public async ValueTask MakeAsync(KeyKind kind, uint version, CancellationToken cancel) => await UseAsync(session =>
     {
         // An HSM may have been given the key by its own keepers; two gateways' ceremonies come one after the other.
         lock (_connecting)
-            if (!(session.Of.Keys = TokenKeys.Find(session.Open)).Wrapping.ContainsKey(version))
+            if (!(session.Of.Keys = TokenKeys.Find(session.Open)).Of(kind).ContainsKey(version))
             {
                 using var writing = session.Of.Slot.OpenSession(SessionType.ReadWrite);
-                using var mechanism = Factories.MechanismFactory.Create(CKM.CKM_AES_KEY_GEN);
+                var isWrapping = kind == KeyKind.Wrapping;
+                using var mechanism = Factories.MechanismFactory.Create(isWrapping ? CKM.CKM_AES_KEY_GEN : CKM.CKM_GENERIC_SECRET_KEY_GEN);
                 var attributes = Factories.ObjectAttributeFactory;
                 writing.GenerateKey(mechanism,
                 [
-                    attributes.Create(CKA.CKA_CLASS, CKO.CKO_SECRET_KEY), attributes.Create(CKA.CKA_KEY_TYPE, CKK.CKK_AES), attributes.Create(CKA.CKA_TOKEN, true), attributes.Create(CKA.CKA_PRIVATE, true),
-                    attributes.Create(CKA.CKA_LABEL, string.Create(CultureInfo.InvariantCulture, $"{WrappingLabel}{version}")), attributes.Create(CKA.CKA_VALUE_LEN, (ulong)DataKeys.KeyLength),
-                    attributes.Create(CKA.CKA_SENSITIVE, true), attributes.Create(CKA.CKA_EXTRACTABLE, false), attributes.Create(CKA.CKA_ENCRYPT, true), attributes.Create(CKA.CKA_DECRYPT, true),
+                    attributes.Create(CKA.CKA_CLASS, CKO.CKO_SECRET_KEY), attributes.Create(CKA.CKA_KEY_TYPE, isWrapping ? CKK.CKK_AES : CKK.CKK_GENERIC_SECRET), attributes.Create(CKA.CKA_TOKEN, true), attributes.Create(CKA.CKA_PRIVATE, true),
+                    attributes.Create(CKA.CKA_LABEL, string.Create(CultureInfo.InvariantCulture, $"{(isWrapping ? WrappingLabel : PseudonymLabel)}{version}")), attributes.Create(CKA.CKA_VALUE_LEN, (ulong)DataKeys.KeyLength),
+                    attributes.Create(CKA.CKA_SENSITIVE, true), attributes.Create(CKA.CKA_EXTRACTABLE, false), attributes.Create(CKA.CKA_ENCRYPT, isWrapping), attributes.Create(CKA.CKA_DECRYPT, isWrapping), attributes.Create(CKA.CKA_SIGN, !isWrapping),
                 ]);
                 session.Of.Keys = TokenKeys.Find(session.Open);
             }
         return version;
     }, cancel).ConfigureAwait(false);
 
-    public async ValueTask DestroyAsync(uint version, CancellationToken cancel) => await UseAsync(session =>
+    public async ValueTask DestroyAsync(KeyKind kind, uint version, CancellationToken cancel) => await UseAsync(session =>
     {
         lock (_connecting)
-            if ((session.Of.Keys = TokenKeys.Find(session.Open)).Wrapping.TryGetValue(version, out var key))
+            if ((session.Of.Keys = TokenKeys.Find(session.Open)).Of(kind).TryGetValue(version, out var key))
             {
                 using var writing = session.Of.Slot.OpenSession(SessionType.ReadWrite);
                 writing.DestroyObject(key);
@@ -93,11 +96,17 @@ sealed class Pkcs11Backend : IKeyBackend
         }
     }, cancel);
 
-    public ValueTask<byte[]> MacAsync(ReadOnlyMemory<byte> text, CancellationToken cancel) => UseAsync(session =>
+    public async ValueTask<byte[]> MacAsync(uint version, ReadOnlyMemory<byte> text, CancellationToken cancel) =>
+        await UseAsync(session => session.Of.Keys.Pseudonym.TryGetValue(version, out var key) ? Sign(session, key, text.ToArray()) : null, cancel).ConfigureAwait(false)
+            ?? throw new KeyBackendException("The HSM has no such version of the pseudonym key.");
+
+    public ValueTask<byte[]> DeriveAsync(string label, CancellationToken cancel) => UseAsync(session => Sign(session, session.Of.Keys.Custody, Encoding.ASCII.GetBytes(label)), cancel);
+
+    private static byte[] Sign(Session session, IObjectHandle key, byte[] text)
     {
         using var mechanism = Factories.MechanismFactory.Create(CKM.CKM_SHA256_HMAC);
-        return session.Open.Sign(mechanism, session.Of.Keys.Pseudonym, text.ToArray());
-    }, cancel);
+        return session.Open.Sign(mechanism, key, text);
+    }
 
     public void Dispose()
     {
@@ -238,30 +247,34 @@ sealed class Pkcs11Backend : IKeyBackend
 
     private sealed record Session(Connection Of, ISession Open);
 
-    private sealed record TokenKeys(IReadOnlyDictionary<uint, IObjectHandle> Wrapping, IObjectHandle Pseudonym)
+    private sealed record TokenKeys(IReadOnlyDictionary<uint, IObjectHandle> Wrapping, IReadOnlyDictionary<uint, IObjectHandle> Pseudonym, IObjectHandle Custody)
     {
+        public IReadOnlyDictionary<uint, IObjectHandle> Of(KeyKind kind) => kind == KeyKind.Pseudonym ? Pseudonym : Wrapping;
+
         public static TokenKeys Find(ISession session)
         {
-            var wrapping = new Dictionary<uint, IObjectHandle>();
-            IObjectHandle? pseudonym = null;
+            var (wrapping, pseudonym) = (new Dictionary<uint, IObjectHandle>(), new Dictionary<uint, IObjectHandle>());
+            IObjectHandle? custody = null;
             foreach (var found in session.FindAllObjects([Factories.ObjectAttributeFactory.Create(CKA.CKA_CLASS, CKO.CKO_SECRET_KEY)]))
             {
                 var attributes = session.GetAttributeValue(found, [CKA.CKA_LABEL, CKA.CKA_SENSITIVE, CKA.CKA_EXTRACTABLE]);
                 var label = attributes[0].GetValueAsString();
-                var isPseudonym = label == PseudonymLabel;
-                if (!isPseudonym && !(label.StartsWith(WrappingLabel, StringComparison.Ordinal)
-                    && uint.TryParse(label.AsSpan(WrappingLabel.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var version) && version > 0))
+                var version = VersionIn(label, WrappingLabel) ?? VersionIn(label, PseudonymLabel);
+                if (version is null && label != CustodyLabel)
                     continue;
                 if (!attributes[1].GetValueAsBool() || attributes[2].GetValueAsBool())
                     throw new KeyBackendException($"The key {label} of the HSM can be taken out of it: it must be sensitive and not extractable.");
-                if (isPseudonym ? pseudonym is not null : !wrapping.TryAdd(uint.Parse(label.AsSpan(WrappingLabel.Length), CultureInfo.InvariantCulture), found))
+                if (version is null ? custody is not null : !(VersionIn(label, WrappingLabel) is null ? pseudonym : wrapping).TryAdd(version.Value, found))
                     throw new KeyBackendException($"The HSM has the key {label} twice.");
-                if (isPseudonym)
-                    pseudonym = found;
+                if (version is null)
+                    custody = found;
             }
-            return pseudonym is null || wrapping.Count == 0
-                ? throw new KeyBackendException($"The HSM has no {(pseudonym is null ? PseudonymLabel : WrappingLabel + "1")}.")
-                : new(wrapping, pseudonym);
+            return custody is null || wrapping.Count == 0 || pseudonym.Count == 0
+                ? throw new KeyBackendException($"The HSM has no {(custody is null ? CustodyLabel : wrapping.Count == 0 ? WrappingLabel + "1" : PseudonymLabel + "1")}.")
+                : new(wrapping, pseudonym, custody);
         }
+
+        private static uint? VersionIn(string label, string prefix) => label.StartsWith(prefix, StringComparison.Ordinal)
+            && uint.TryParse(label.AsSpan(prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var version) && version > 0 ? version : null;
     }
 }

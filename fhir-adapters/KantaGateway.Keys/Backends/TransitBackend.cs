@@ -1,8 +1,10 @@
 using System.Buffers.Text;
 using System.Globalization;
 using System.Net;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using KantaGateway.Fhir.Grants;
 
 namespace KantaGateway.Keys.Backends;
 
@@ -22,27 +24,27 @@ sealed class TransitBackend : IKeyBackend
         _http.MaxResponseContentBufferSize = 64 * 1024;
     }
 
-    public async ValueTask<IReadOnlyList<uint>> VersionsAsync(CancellationToken cancel) =>
-        (await SendAsync(HttpMethod.Get, $"keys/{_options.WrappingKey}", null, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false))?.Data is { LatestVersion: > 0 and var latest, MinDecryptionVersion: > 0 and var first }
+    public async ValueTask<IReadOnlyList<uint>> VersionsAsync(KeyKind kind, CancellationToken cancel) =>
+        (await SendAsync(HttpMethod.Get, $"keys/{NameOf(kind)}", null, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false))?.Data is { LatestVersion: > 0 and var latest, MinDecryptionVersion: > 0 and var first }
             ? [.. Enumerable.Range(first, latest - first + 1).Select(static version => (uint)version)]
-            : throw new KeyBackendException("The Transit service does not say which versions of the wrapping key it has.");
+            : throw new KeyBackendException("The Transit service does not say which versions of a key it has.");
 
-    public async ValueTask MakeAsync(uint version, CancellationToken cancel)
+    public async ValueTask MakeAsync(KeyKind kind, uint version, CancellationToken cancel)
     {
-        if ((await VersionsAsync(cancel).ConfigureAwait(false)).Contains(version))
+        if ((await VersionsAsync(kind, cancel).ConfigureAwait(false)).Contains(version))
             return;
-        await SendAsync(HttpMethod.Post, $"keys/{_options.WrappingKey}/rotate", new(), TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
-        if (!(await VersionsAsync(cancel).ConfigureAwait(false)).Contains(version))
-            throw new KeyBackendException("The Transit service made another version of the wrapping key.");
+        await SendAsync(HttpMethod.Post, $"keys/{NameOf(kind)}/rotate", new(), TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
+        if (!(await VersionsAsync(kind, cancel).ConfigureAwait(false)).Contains(version))
+            throw new KeyBackendException("The Transit service made another version of the key.");
     }
 
-    public async ValueTask DestroyAsync(uint version, CancellationToken cancel)
+    public async ValueTask DestroyAsync(KeyKind kind, uint version, CancellationToken cancel)
     {
         // The service trims what neither may seal nor open any more (api-docs/secret/transit, "Trim key").
         var first = version + 1;
-        await SendAsync(HttpMethod.Post, $"keys/{_options.WrappingKey}/config", new() { MinDecryptionVersion = first, MinEncryptionVersion = first }, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
-        await SendAsync(HttpMethod.Post, $"keys/{_options.WrappingKey}/trim", new() { MinAvailableVersion = first }, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
-        if ((await VersionsAsync(cancel).ConfigureAwait(false)).Any(there => there < first))
+        await SendAsync(HttpMethod.Post, $"keys/{NameOf(kind)}/config", new() { MinDecryptionVersion = first, MinEncryptionVersion = first }, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
+        await SendAsync(HttpMethod.Post, $"keys/{NameOf(kind)}/trim", new() { MinAvailableVersion = first }, TransitJson.Default.KeyAnswer, cancel).ConfigureAwait(false);
+        if ((await VersionsAsync(kind, cancel).ConfigureAwait(false)).Any(there => there < first))
             throw new KeyBackendException("The Transit service still has a version that was to be destroyed.");
     }
 
@@ -62,12 +64,18 @@ sealed class TransitBackend : IKeyBackend
         return answer is null ? null : answer.Data?.Plaintext is { Length: DataKeys.KeyLength } key ? key : throw new KeyBackendException("The Transit service opened something else.");
     }
 
-    public async ValueTask<byte[]> MacAsync(ReadOnlyMemory<byte> text, CancellationToken cancel)
+    public ValueTask<byte[]> MacAsync(uint version, ReadOnlyMemory<byte> text, CancellationToken cancel) => MacAsync(_options.PseudonymKey, version, text.ToArray(), cancel);
+
+    // The version that the mount began with: what is derived from it can never change.
+    public ValueTask<byte[]> DeriveAsync(string label, CancellationToken cancel) => MacAsync(_options.CustodyKey, 1, Encoding.ASCII.GetBytes(label), cancel);
+
+    private async ValueTask<byte[]> MacAsync(string key, uint version, byte[] text, CancellationToken cancel)
     {
-        // The version that the mount began with: a pseudonym can never change.
-        var answer = await SendAsync(HttpMethod.Post, $"hmac/{_options.PseudonymKey}/sha2-256", new() { Input = text.ToArray(), KeyVersion = 1 }, TransitJson.Default.MacAnswer, cancel).ConfigureAwait(false);
-        return Read(answer?.Data?.Hmac) is (1, { Length: 32 } mac) ? mac : throw new KeyBackendException("The Transit service gave no HMAC of version 1.");
+        var answer = await SendAsync(HttpMethod.Post, $"hmac/{key}/sha2-256", new() { Input = text, KeyVersion = version }, TransitJson.Default.MacAnswer, cancel).ConfigureAwait(false);
+        return Read(answer?.Data?.Hmac) is (var its, { Length: 32 } mac) && its == version ? mac : throw new KeyBackendException("The Transit service gave no HMAC of this version.");
     }
+
+    private string NameOf(KeyKind kind) => kind == KeyKind.Pseudonym ? _options.PseudonymKey : _options.WrappingKey;
 
     public void Dispose() => _http.Dispose();
 

@@ -10,7 +10,7 @@ sealed record ChainEnd(long Count, byte[] Mac);
 
 /// <summary>
 /// A file that is only added to, of records of one length, each closed by an HMAC over itself and the one before it: none can be changed, left out or put in. That its end is cut off shows where
-/// <see cref="End"/> is kept. Not thread-safe.
+/// <see cref="End"/> is kept. Not thread-safe, but for <see cref="Read"/>.
 /// </summary>
 /// <param name="size">Of a record with its HMAC, bytes.</param>
 /// <param name="copy">A second file of the same, which may know more than a first one that was brought back from a backup; null: none is kept.</param>
@@ -19,53 +19,71 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
     /// <summary>Bytes of the HMAC at the end of each record.</summary>
     public const int MacSize = 24;
 
+    private readonly byte[] _link = new byte[size];
+
     /// <summary>Where it ends now.</summary>
     public ChainEnd End { get; private set; } = new(0, new byte[MacSize]);
 
     /// <summary>Reads the records. No file: there are none.</summary>
     /// <param name="end">Where it ended once; null: nobody kept that.</param>
-    /// <param name="read">Gets each record.</param>
+    /// <param name="read">Gets each record, in the same array.</param>
     /// <returns>False: it is not as it was written, or ends before where it ended once, or its copy goes on from another.</returns>
     public bool TryOpen(ChainEnd? end, Action<ReadOnlyMemory<byte>> read)
     {
-        var bytes = WholeRecordsOf(path);
-        if (copy is not null && WholeRecordsOf(copy) is var kept && kept.Length > bytes.Length)
-        {
-            if (!kept.AsSpan().StartsWith(bytes))
-                return false;
-            bytes = kept;
-        }
+        var isCopyLonger = copy is not null && WholeLengthOf(copy) > WholeLengthOf(path);
+        using var longer = Open(isCopyLonger ? copy! : path);
+        using var shorter = isCopyLonger ? Open(path) : null;
+        var (record, beside) = (new byte[size], new byte[size]);
         var isWhole = end is null or { Count: 0 };
-        for (var at = 0; at < bytes.Length; at += size)
+        // A kill may have left a part of a record: nobody was told that it was there.
+        while (longer?.ReadAtLeast(record, size, throwOnEndOfStream: false) == size)
         {
-            var record = bytes.AsMemory(at, size);
-            if (!CryptographicOperations.FixedTimeEquals(record.Span[^MacSize..], MacOf(record.Span)))
+            if (!CryptographicOperations.FixedTimeEquals(record.AsSpan(^MacSize..), MacOf(End.Mac, record))
+                || (shorter?.ReadAtLeast(beside, size, throwOnEndOfStream: false) == size && !record.AsSpan().SequenceEqual(beside)))
                 return false;
-            End = new(End.Count + 1, record[^MacSize..].ToArray());
+            End = new(End.Count + 1, record[^MacSize..]);
             read(record);
             isWhole |= End.Count == end?.Count && CryptographicOperations.FixedTimeEquals(End.Mac, end.Mac);
         }
         return isWhole;
     }
 
-    /// <summary>Adds a record; on disk, in both files, when this returns.</summary>
-    /// <param name="record">Of the file's length; its HMAC is put in.</param>
-    /// <exception cref="IOException">It may not be on disk.</exception>
-    public void Append(byte[] record)
+    /// <summary>Adds records; on disk, in both files, when this returns.</summary>
+    /// <param name="records">Each of the file's length; its HMAC is put in.</param>
+    /// <exception cref="IOException">They may not be on disk.</exception>
+    public void Append(params IReadOnlyList<byte[]> records)
     {
-        MacOf(record).CopyTo(record.AsSpan(size - MacSize));
+        var (end, bytes) = (End, new byte[records.Count * size]);
+        for (var i = 0; i < records.Count; i++)
+        {
+            MacOf(end.Mac, records[i]).CopyTo(records[i].AsSpan(size - MacSize));
+            records[i].CopyTo(bytes, i * size);
+            end = new(end.Count + 1, records[i][^MacSize..]);
+        }
         using (var file = OwnerOnly.OpenFile(path, FileShare.Read))
         {
             if (file.Length < End.Count * size)
                 throw new IOException($"{Path.GetFileName(path)} is shorter than it was.");
             file.SetLength(End.Count * size);
             file.Seek(0, SeekOrigin.End);
-            file.Write(record);
+            file.Write(bytes);
             file.Flush(flushToDisk: true);
         }
         if (copy is not null)
             Continue(path, copy, End.Count * size);
-        End = new(End.Count + 1, record[^MacSize..]);
+        End = end;
+    }
+
+    /// <summary>Records that are there, from a place on, as many as there are up to a number of them. Thread-safe.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public IReadOnlyList<byte[]> Read(long place, int most)
+    {
+        var records = new List<byte[]>(most);
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, Math.Min(most, 512) * size);
+        file.Seek(place * size, SeekOrigin.Begin);
+        for (var record = new byte[size]; records.Count < most && file.ReadAtLeast(record, size, throwOnEndOfStream: false) == size; record = new byte[size])
+            records.Add(record);
+        return records;
     }
 
     /// <summary>Brings each of the two files to where the other is; on disk when this returns.</summary>
@@ -81,20 +99,35 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
     /// <param name="most">What is behind so many bytes of the other was never said to be there.</param>
     private void Continue(string from, string to, long most = long.MaxValue)
     {
-        var records = WholeRecordsOf(from);
-        if (records.Length == 0)
+        var length = WholeLengthOf(from);
+        if (length == 0)
             return;
         using var file = OwnerOnly.OpenFile(to, FileShare.Read);
-        if (Math.Min(file.Length - file.Length % size, most) is var end && end >= records.Length)
+        if (Math.Min(file.Length - file.Length % size, most) is var end && end >= length)
             return;
         file.SetLength(end);
         file.Seek(0, SeekOrigin.End);
-        file.Write(records.AsSpan((int)end));
+        using var records = Open(from)!;
+        records.Seek(end, SeekOrigin.Begin);
+        var bytes = new byte[size * 64];
+        for (var left = length - end; left > 0;)
+        {
+            var part = bytes.AsSpan(0, (int)Math.Min(left, bytes.Length));
+            records.ReadExactly(part);
+            file.Write(part);
+            left -= part.Length;
+        }
         file.Flush(flushToDisk: true);
     }
 
-    // A kill may have left a part of a record: nobody was told that it was there.
-    private byte[] WholeRecordsOf(string file) => File.Exists(file) ? File.ReadAllBytes(file) is var bytes && bytes.Length % size is > 0 and var part ? bytes[..^part] : bytes : [];
+    private long WholeLengthOf(string file) => File.Exists(file) && new FileInfo(file).Length is var length ? length - length % size : 0;
 
-    private ReadOnlySpan<byte> MacOf(ReadOnlySpan<byte> record) => HMACSHA256.HashData(macKey, (byte[])[.. End.Mac, .. record[..^MacSize]]).AsSpan(0, MacSize);
+    private static FileStream? Open(string file) => File.Exists(file) ? new(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 64 * 1024) : null;
+
+    private ReadOnlySpan<byte> MacOf(ReadOnlySpan<byte> before, ReadOnlySpan<byte> record)
+    {
+        before.CopyTo(_link);
+        record[..^MacSize].CopyTo(_link.AsSpan(MacSize));
+        return HMACSHA256.HashData(macKey, _link).AsSpan(0, MacSize);
+    }
 }

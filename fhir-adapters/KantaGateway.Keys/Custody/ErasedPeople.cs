@@ -8,7 +8,7 @@ namespace KantaGateway.Keys.Custody;
 /// </summary>
 /// <remarks>
 /// <c>erased</c> in the custody folder, <see cref="ChainedRecords"/> of 64 bytes: the digest of the person (16), of the act (16), the time in milliseconds since the epoch (8, big-endian), and the
-/// HMAC, whose key is made by the pseudonym key. It names nobody. Where it ends stands in the record of the ceremonies, which no start goes without.
+/// HMAC, whose key is made by the custody key. It names nobody. Where it ends stands in the record of the ceremonies, which no start goes without.
 /// A backup of the folder knows nothing of who is erased after it: that comes from the copy, which is as long or longer.
 /// </remarks>
 /// <param name="copy">A second file of the same, away from the folder and its backups; null: none is kept.</param>
@@ -33,6 +33,8 @@ sealed class ErasedPeople(string folder, string? copy, byte[] macKey, KeyCeremon
     }
 
     public bool Contains(Digest person) => _erased.Contains(person);
+
+    public bool HasAny => _erased.Count > 0;
 
     /// <summary>Brings each of the two files to where the other is, and has the ceremonies keep where they end, if they do not say it already.</summary>
     /// <exception cref="IOException">It may not be on disk.</exception>

@@ -71,6 +71,9 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     /// <summary>Whether the data key that is asked for is destroyed.</summary>
     public bool IsErased(KeyRequest request) => erased.Contains(request.Person);
 
+    /// <summary>Whether anybody's data key is destroyed.</summary>
+    public bool HasErased => erased.HasAny;
+
     /// <summary>Whether the data key of a compartment is destroyed: nobody is given it, and no other is made.</summary>
     /// <param name="compartment">As <see cref="Pseudonym.Encode"/> writes it.</param>
     public bool IsErased(string compartment) => erased.Contains(DigestOf("person", compartment));

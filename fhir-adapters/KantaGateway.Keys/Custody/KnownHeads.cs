@@ -15,7 +15,7 @@ readonly record struct KnownHead(CompartmentHead Head, int Place);
 /// </summary>
 /// <remarks>
 /// <c>heads</c> in the custody folder, 64 bytes a person in a place of their own: a digest of the person that stands nowhere else (16), the sequence (8, big-endian), the digest of the head (16), the time of
-/// telling in milliseconds since the epoch (8), and an HMAC (16), whose key is made by the pseudonym key. It names nobody. The place of who was forgotten stays empty. A write changes whole places, so a torn one is one person's, and shows by the HMAC. Memory: about 70 bytes a person.
+/// telling in milliseconds since the epoch (8), and an HMAC (16), whose key is made by the custody key. It names nobody. The place of who was forgotten stays empty. A write changes whole places, so a torn one is one person's, and shows by the HMAC. Memory: about 70 bytes a person.
 /// </remarks>
 sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time, ILogger<KnownHeads> logger) : IDisposable
 {

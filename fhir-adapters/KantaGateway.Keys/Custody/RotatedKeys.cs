@@ -41,7 +41,7 @@ sealed record RotationStep(byte[]? Key, byte[]? NewKey, byte[] Wrapped, Digest M
 /// A rotation is three records: the new key is made; the record is sealed anew and about to take the place of the old one in the store, and where it ends is known; it has. Until the last one both keys are
 /// given out, for which of the two the store has is not known here. Who asks for the new one shows that the store has it: only the repository that seals was told of it.
 /// <c>rotated</c> in the custody folder, <see cref="ChainedRecords"/> of 200 bytes: which of them (1), the digest of the person at 8 (16), of the act (16), the time in milliseconds since the epoch (8, big-endian), the mark
-/// of the new key (16), the new key wrapped (65, until it is in use), at 136 the sequence (8), the digest of the new head (16) and of the old one (16), and the HMAC, whose key is made by the pseudonym key. It names
+/// of the new key (16), the new key wrapped (65, until it is in use), at 136 the sequence (8), the digest of the new head (16) and of the old one (16), and the HMAC, whose key is made by the custody key. It names
 /// nobody, and a mark is an HMAC too. Where it ends stands in the record of the ceremonies, which no start goes without.
 /// A backup of the folder knows nothing of what is rotated after it: that comes from the copy, which is as long or longer.
 /// </remarks>

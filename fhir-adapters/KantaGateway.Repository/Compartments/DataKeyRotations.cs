@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Search;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
@@ -14,12 +15,7 @@ namespace KantaGateway.Repository.Compartments;
 /// <param name="All">Rows of the record.</param>
 /// <param name="Left">Those that are not sealed anew.</param>
 /// <param name="PerSecond">Rows.</param>
-/// <param name="SecondsLeft">At that rate; null where it is not known.</param>
-sealed record RecordProgress(string Act, long All, long Left, double PerSecond, double? SecondsLeft)
-{
-    /// <summary>0 to 100, rounded down: 100 is all of them.</summary>
-    public double Percent => All == 0 ? 100 : Math.Floor((All - Left) * 1000.0 / All) / 10;
-}
+sealed record RecordProgress(string Act, long All, long Left, double PerSecond) : WorkProgress(All, Left, PerSecond);
 
 /// <summary>What came of the rotation of a data key.</summary>
 /// <param name="Rows">Of the record, each sealed anew.</param>
@@ -144,11 +140,10 @@ sealed partial class DataKeyRotations(ICompartmentStore store, KeyClient keys, O
 
         public RecordProgress ProgressAt(TimeProvider time)
         {
-            var (done, took) = (Volatile.Read(ref _sealed), time.GetElapsedTime(_began).TotalSeconds);
+            var done = Volatile.Read(ref _sealed);
             // Others append meanwhile.
             var all = Math.Max(Volatile.Read(ref _all), done);
-            var rate = took > 0 ? done / took : 0;
-            return new(act, all, all - done, rate, all == done ? 0 : rate > 0 ? (all - done) / rate : null);
+            return new(act, all, all - done, WorkProgress.RateOf(done, time.GetElapsedTime(_began)));
         }
     }
 

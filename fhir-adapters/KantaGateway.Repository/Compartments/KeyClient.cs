@@ -127,6 +127,14 @@ sealed class KeyClient(HttpClient http) : IDisposable
     /// <summary>Which versions of the wrapping key serve.</summary>
     public Task<ServingVersions> VersionsAsync(CancellationToken cancel) => AskAsync(new(HttpMethod.Get, "/v1/keys/versions"), KeyJson.Default.ServingVersions, cancel);
 
+    /// <summary>Every wrapped data key in the store was given to be wrapped anew since the key service said that it lacks people: it does no more.</summary>
+    public async Task ToldOfEverybodyAsync(CancellationToken cancel)
+    {
+        using var answer = await SendAsync(new(HttpMethod.Post, "/v1/people/whole"), cancel).ConfigureAwait(false);
+        if (!answer.IsSuccessStatusCode)
+            throw Refused();
+    }
+
     /// <summary>The same data keys, wrapped with the current wrapping key; null in the place of one that does not open, empty of one that is destroyed. Nothing of them comes into the clear here.</summary>
     public async Task<byte[]?[]> RewrapAsync(IReadOnlyList<StoredKey> stored, CancellationToken cancel)
     {
@@ -284,7 +292,8 @@ sealed record KnownHeads((CompartmentHead Head, int Place, int Rotations)?[] Hea
 /// <summary>Versions of the wrapping key that serve.</summary>
 /// <param name="Current">Data keys are wrapped with it.</param>
 /// <param name="Serving">All that open.</param>
-sealed record ServingVersions(uint Current, uint[] Serving);
+/// <param name="Lacks">Whether the key service was brought back from a backup, and people whom the store knows may be unknown to it.</param>
+sealed record ServingVersions(uint Current, uint[] Serving, bool Lacks);
 
 /// <summary>Somebody who waits for a key.</summary>
 sealed record Asked(string Grant, byte[] Wrapped, TaskCompletionSource<KeyAnswer> Answer);

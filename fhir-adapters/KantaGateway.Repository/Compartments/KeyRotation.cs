@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Repository.Storage;
 
 namespace KantaGateway.Repository.Compartments;
@@ -9,12 +10,8 @@ namespace KantaGateway.Repository.Compartments;
 /// <param name="All">Data keys in the store.</param>
 /// <param name="Left">Those still wrapped with another version.</param>
 /// <param name="PerSecond">Of this process, in the run that is on or was last; 0 before the first.</param>
-/// <param name="SecondsLeft">At that rate; null where it is not known.</param>
-sealed record RotationProgress(uint Version, long All, long Left, double PerSecond, double? SecondsLeft)
+sealed record RotationProgress(uint Version, long All, long Left, double PerSecond) : WorkProgress(All, Left, PerSecond)
 {
-    /// <summary>0 to 100, rounded down: 100 is all of them.</summary>
-    public double Percent => All == 0 ? 100 : Math.Floor((All - Left) * 1000.0 / All) / 10;
-
     /// <summary>Records whose data key is being replaced in this process.</summary>
     public IReadOnlyList<RecordProgress> Records { get; init; } = [];
 }
@@ -66,9 +63,7 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
     {
         var version = (await keys.VersionsAsync(cancel).ConfigureAwait(false)).Current;
         var count = await store.CountKeysAsync(version, cancel).ConfigureAwait(false);
-        var took = time.GetElapsedTime(Volatile.Read(ref _began), Volatile.Read(ref _ended)).TotalSeconds;
-        var rate = took > 0 ? Volatile.Read(ref _replaced) / took : 0;
-        return new(version, count.All, count.Others, rate, count.Others == 0 ? 0 : rate > 0 ? count.Others / rate : null) { Records = records.Progress };
+        return new(version, count.All, count.Others, WorkProgress.RateOf(Volatile.Read(ref _replaced), time.GetElapsedTime(Volatile.Read(ref _began), Volatile.Read(ref _ended)))) { Records = records.Progress };
     }
 
     protected override async Task ExecuteAsync(CancellationToken stopping)
@@ -100,12 +95,12 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
 
     private async Task RotateAsync(CancellationToken cancel)
     {
-        var version = (await keys.VersionsAsync(cancel).ConfigureAwait(false)).Current;
-        var now = time.GetUtcNow();
+        var versions = await keys.VersionsAsync(cancel).ConfigureAwait(false);
+        var (version, now) = (versions.Current, time.GetUtcNow());
         if (_current.Version != version)
             _current = (version, now);
         // What is restored under it has old keys again, and says nothing.
-        if (_clean.Version == version && now < _clean.Began + LookAgain && (_clean.Began >= _current.Seen + LongestWrite || now < _current.Seen + LongestWrite))
+        if (!versions.Lacks && _clean.Version == version && now < _clean.Began + LookAgain && (_clean.Began >= _current.Seen + LongestWrite || now < _current.Seen + LongestWrite))
             return;
         Volatile.Write(ref _replaced, 0);
         Volatile.Write(ref _began, time.GetTimestamp());
@@ -113,7 +108,8 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
         Pseudonym? after = null;
         while (true)
         {
-            var page = await store.ReadKeysAsync(version, after, AtOnce, cancel).ConfigureAwait(false);
+            // Where the key service lacks people, all of them: it finds them again by what stands behind their keys.
+            var page = await store.ReadKeysAsync(versions.Lacks ? 0 : version, after, AtOnce, cancel).ConfigureAwait(false);
             if (page.Count == 0)
                 break;
             var wrapped = await keys.RewrapAsync(page, cancel).ConfigureAwait(false);
@@ -121,6 +117,8 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
             for (var i = 0; i < page.Count; i++)
                 if (wrapped[i] is not { } anew)
                     refused++;
+                else if (anew.AsSpan().SequenceEqual(page[i].Wrapped))
+                    continue;
                 else if (anew.Length > 0)
                     changes.Add(new(page[i].Compartment, page[i].Wrapped, anew));
                 else
@@ -128,10 +126,13 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
                     await opened.EraseAsync(page[i].Compartment, cancel).ConfigureAwait(false);
                     erased++;
                 }
-            Volatile.Write(ref _replaced, _replaced + await store.ReplaceKeysAsync(changes, cancel).ConfigureAwait(false));
+            if (changes.Count > 0)
+                Volatile.Write(ref _replaced, _replaced + await store.ReplaceKeysAsync(changes, cancel).ConfigureAwait(false));
             Volatile.Write(ref _ended, time.GetTimestamp());
             after = page[^1].Compartment;
         }
+        if (versions.Lacks)
+            await keys.ToldOfEverybodyAsync(cancel).ConfigureAwait(false);
         if (_replaced > 0)
             LogDone(_replaced, version);
         if (refused > 0)

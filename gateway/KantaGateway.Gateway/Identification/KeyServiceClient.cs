@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
@@ -13,7 +14,7 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
 {
     private readonly HttpClient _client = InternalEndpoint.Parse(options.Keys).CreateClient(TimeSpan.FromSeconds(5));
 
-    /// <summary>The pseudonym of a person: HMAC under a key that only the key service holds.</summary>
+    /// <summary>The pseudonym of a person: the number that the key service has given the code, or gives it now.</summary>
     public async ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel)
     {
         using var answer = await PostAsync("/v1/pseudonym", signer.SignServiceToken(), new { identityCode = code.Reveal() }, cancel);
@@ -33,6 +34,23 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
             HttpStatusCode.Conflict => false,
             _ => throw Unavailable("The key service could not bring the ceremony to its end. Carry it out again."),
         };
+    }
+
+    /// <summary>How far it is that everybody is named with the newest pseudonym key: <c>version</c>, <c>all</c>, <c>left</c>, <c>percent</c>, <c>perSecond</c>, <c>secondsLeft</c>.</summary>
+    /// <exception cref="FaultException">It cannot be known now.</exception>
+    public async Task<JsonNode> PeopleAsync(CancellationToken cancel)
+    {
+        try
+        {
+            using var answer = await _client.GetAsync(new Uri("/v1/people", UriKind.Relative), cancel);
+            if (answer.StatusCode == HttpStatusCode.OK && JsonNode.Parse(await answer.Content.ReadAsStringAsync(cancel)) is { } progress && progress["left"] is not null)
+                return progress;
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException || (e is TaskCanceledException && !cancel.IsCancellationRequested))
+        {
+            // Said below.
+        }
+        throw Unavailable("The key service cannot say how many people are left. Nothing was done; try again.");
     }
 
     /// <summary>Has a person's data key destroyed, as two operators have approved of.</summary>

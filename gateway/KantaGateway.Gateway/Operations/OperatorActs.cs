@@ -20,7 +20,7 @@ namespace KantaGateway.Gateway.Operations;
 /// </summary>
 public static class OperatorActs
 {
-    private const string WrappingKey = "wrapping-key/", Patient = "Patient/", Store = "store", Directory = "directory";
+    private const string WrappingKey = "wrapping-key/", PseudonymKey = "pseudonym-key/", Patient = "Patient/", Store = "store", Directory = "directory";
     private const int LongestSubject = 128, LongestContent = 2_000;
 
     private static readonly Dictionary<string, ApprovalKind> Kinds = new(StringComparer.Ordinal)
@@ -50,7 +50,7 @@ public static class OperatorActs
         }));
         app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
             who.Roles.Contains(OperatorRole.Keys) || who.Roles.Contains(OperatorRole.DataProtection)
-                ? Results.Json(await services.GetRequiredService<WrappingRotation>().ProgressAsync(CancellationToken.None)) : OperatorClients.Refuse(context, DecisionRefusal.NoRole)));
+                ? Results.Json(await ProgressAsync(services)) : OperatorClients.Refuse(context, DecisionRefusal.NoRole)));
         app.MapPost("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
             if (await OperatorClients.ReadAsync<Act>(context) is not { Kind: { } name, Subject: { Length: > 0 and <= LongestSubject } subject, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind))
@@ -65,9 +65,9 @@ public static class OperatorActs
                 return OperatorClients.Problem(context, 422, "Nobody's record", [$"The subject of an erasure is {Patient}[id], the logical id of the person's Patient here, and its content says why the record is kept no longer."]);
             if (kind == ApprovalKind.DataKeyRotation && PersonOf(services, subject) is null)
                 return OperatorClients.Problem(context, 422, "Nobody's record", [$"The subject of the rotation of a data key is {Patient}[id], the logical id of the person's Patient here, and its content says why the key may be known to somebody."]);
-            if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _))
+            if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _, out _))
                 return OperatorClients.Problem(context, 422, "No such ceremony",
-                    [$"The subject of a key ceremony is {WrappingKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens)."]);
+                    [$"The subject of a key ceremony is {WrappingKey} or {PseudonymKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens, or finds)."]);
             if (kind == ApprovalKind.StoreRestore && (!IsStored(services, subject) || SinceIn(content) is not { } since || since > Now(services) + ClocksDiffer))
                 return OperatorClients.Problem(context, 422, "No such restore",
                     [$"The subject of a restore is {Store}, or for one record {Patient}[id] or {Directory}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost."]);
@@ -99,7 +99,7 @@ public static class OperatorActs
                 return act.Status == ProposalStatus.Open ? DecisionRefusal.NotApproved : DecisionRefusal.AlreadyDecided;
             if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
                 return DecisionRefusal.ChangedMeanwhile;
-            if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var step, out _) && step == CeremonyStep.Destroy && await services.GetRequiredService<WrappingRotation>().HasKeysLeftAsync(context.RequestAborted))
+            if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var key, out var step, out _) && step == CeremonyStep.Destroy && await HasLeftAsync(services, key, context.RequestAborted))
                 return DecisionRefusal.KeysLeft;
             var standing = ErasureOf(approvals, who, id) is { } erasure ? await StandingAsync(services, erasure.Subject, context.RequestAborted) : null;
             DecisionRefusal? against = standing?.IsOverAt(Now(services)) is false ? DecisionRefusal.StillKept : null;
@@ -158,13 +158,26 @@ public static class OperatorActs
 
     private static async Task<bool> HoldAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {
-        if (!TryRead(act.Subject, act.Content, out var step, out var version) || act.ApprovedBy is not { } approver
-            || !await services.GetRequiredService<KeyServiceClient>().HoldAsync(new(act.Id, step, version, act.By.OpaqueName, approver.OpaqueName), cancel))
+        if (!TryRead(act.Subject, act.Content, out var key, out var step, out var version) || act.ApprovedBy is not { } approver
+            || !await services.GetRequiredService<KeyServiceClient>().HoldAsync(new(act.Id, step, version, act.By.OpaqueName, approver.OpaqueName, key), cancel))
             return false;
-        if (step == CeremonyStep.Begin)
+        if (step == CeremonyStep.Begin && key == KeyKind.Wrapping)
             await services.GetRequiredService<WrappingRotation>().BeginAsync(cancel);
         return true;
     }
+
+    /// <summary>How far the wrapping of data keys is, and under <c>people</c> how far the naming of people and the sealing of their identity codes.</summary>
+    private static async Task<JsonNode> ProgressAsync(IServiceProvider services)
+    {
+        var progress = await services.GetRequiredService<WrappingRotation>().ProgressAsync(CancellationToken.None);
+        progress["people"] = await services.GetRequiredService<KeyServiceClient>().PeopleAsync(CancellationToken.None);
+        return progress;
+    }
+
+    /// <summary>Whether anything is left under an older version of a key: data keys or identity codes, or people's names.</summary>
+    private static async Task<bool> HasLeftAsync(IServiceProvider services, KeyKind key, CancellationToken cancel) =>
+        (long)(await services.GetRequiredService<KeyServiceClient>().PeopleAsync(cancel))["left"]! != 0
+        || (key == KeyKind.Wrapping && await services.GetRequiredService<WrappingRotation>().HasKeysLeftAsync(cancel));
 
     private static async Task EraseAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {
@@ -197,11 +210,13 @@ public static class OperatorActs
         && services.GetRequiredService<IdentifierCipher>().TryReadResourceId(subject.AsSpan(Patient.Length).ToString(), out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory
             ? compartment : null;
 
-    private static bool TryRead(string subject, string content, out CeremonyStep step, out uint version)
+    private static bool TryRead(string subject, string content, out KeyKind key, out CeremonyStep step, out uint version)
     {
         version = 0;
         step = content switch { "begin" => CeremonyStep.Begin, "destroy" => CeremonyStep.Destroy, _ => default };
-        return step != default && subject.StartsWith(WrappingKey, StringComparison.Ordinal) && uint.TryParse(subject.AsSpan(WrappingKey.Length), NumberStyles.None, CultureInfo.InvariantCulture, out version)
+        key = subject.StartsWith(PseudonymKey, StringComparison.Ordinal) ? KeyKind.Pseudonym : KeyKind.Wrapping;
+        var prefix = key == KeyKind.Pseudonym ? PseudonymKey : WrappingKey;
+        return step != default && subject.StartsWith(prefix, StringComparison.Ordinal) && uint.TryParse(subject.AsSpan(prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out version)
             && version >= (step == CeremonyStep.Begin ? 2 : 1);
     }
 

@@ -204,9 +204,10 @@ public sealed class ErasedPeopleTests : IAsyncLifetime
     /// <summary>Writes the ceremonies as a release did that knew of no erasures.</summary>
     private async Task AsFoundedBeforeErasuresAsync(byte[] kept)
     {
-        var held = JsonSerializer.Deserialize(kept, CeremonyJson.Default.CeremonyFile)!.Ceremonies;
+        var read = JsonSerializer.Deserialize(kept, CeremonyJson.Default.CeremonyFile)!;
         var keys = KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true);
-        var mac = HMACSHA256.HashData(HMACSHA256.HashData(keys.PseudonymKey!, "kanta key ceremonies v1"u8), JsonSerializer.SerializeToUtf8Bytes(held, CeremonyJson.Default.ListCeremony));
+        var mac = HMACSHA256.HashData(HMACSHA256.HashData(keys.CustodyKey!, "kanta key ceremonies v1"u8),
+            (byte[])[.. JsonSerializer.SerializeToUtf8Bytes(read.Ceremonies, CeremonyJson.Default.ListCeremony), .. "people"u8, .. JsonSerializer.SerializeToUtf8Bytes(read.People!, CeremonyJson.Default.PeopleEnd)]);
         var file = JsonNode.Parse(kept)!.AsObject();
         file.Remove("erased");
         file["mac"] = Convert.ToBase64String(mac);

@@ -62,14 +62,46 @@ public sealed class KeyBackendTests : IAsyncLifetime
     }
 
     [Theory, MemberData(nameof(Kinds))]
-    public async Task One_code_has_one_pseudonym(string kind)
+    public async Task A_code_has_a_name_of_its_own_under_each_version_of_the_pseudonym_key_and_none_under_one_that_is_gone(string kind)
     {
         await OpenAsync(kind);
-        var names = new Pseudonyms(_backend!);
-        PersonalIdentityCode.TryParse("010190-900P", out var one);
-        PersonalIdentityCode.TryParse("010190Y900P", out var other);
-        Assert.Equal(await names.OfAsync(one, default), await names.OfAsync(one, default));
-        Assert.NotEqual(await names.OfAsync(one, default), await names.OfAsync(other, default));
+        byte[] one = [.. "010190-900P"u8], other = [.. "010190Y900P"u8];
+        var name = await _backend!.MacAsync(1, one, default);
+        Assert.Equal(32, name.Length);
+        Assert.Equal(name, await _backend.MacAsync(1, one, default));
+        Assert.NotEqual(name, await _backend.MacAsync(1, other, default));
+        await Assert.ThrowsAsync<KeyBackendException>(() => _backend.MacAsync(2, one, default).AsTask());
+        var derived = await _backend.DeriveAsync("a label", default);
+        foreach (var _ in new[] { 1, 2 })
+            await _backend.MakeAsync(KeyKind.Pseudonym, 2, default);
+        Assert.Equal([1, 2], await _backend.VersionsAsync(KeyKind.Pseudonym, default));
+        Assert.Equal([1], await _backend.VersionsAsync(KeyKind.Wrapping, default));
+        Assert.Equal(name, await _backend.MacAsync(1, one, default));
+        Assert.NotEqual(name, await _backend.MacAsync(2, one, default));
+        foreach (var _ in new[] { 1, 2 })
+            await _backend.DestroyAsync(KeyKind.Pseudonym, 1, default);
+        Assert.Equal([2], await _backend.VersionsAsync(KeyKind.Pseudonym, default));
+        await Assert.ThrowsAsync<KeyBackendException>(() => _backend.MacAsync(1, one, default).AsTask());
+        // The keys of the custody's records are others', and stay.
+        Assert.Equal(derived, await _backend.DeriveAsync("a label", default));
+        Assert.NotEqual(derived, await _backend.DeriveAsync("another", default));
+    }
+
+    [Theory, MemberData(nameof(Kinds))]
+    public async Task An_identity_code_opens_for_its_own_number_alone_and_is_no_data_key(string kind)
+    {
+        var keys = await OpenAsync(kind);
+        PersonalIdentityCode.TryParse("010190-900P", out var code);
+        var sealedCode = await keys.SealPersonAsync(code, Maija, default);
+        Assert.Equal((WrappedKey.Length, 1u), (sealedCode.Length, WrappedKey.VersionOf(sealedCode)));
+        Assert.Equal(code, await keys.OpenPersonAsync(sealedCode, Maija, default));
+        Assert.Null(await keys.OpenPersonAsync(sealedCode, Matti, default));
+        Assert.Null(await keys.UnwrapAsync(sealedCode, Maija, default));
+        var (_, wrapped) = await keys.CreateAsync(Maija, default);
+        Assert.Null(await keys.OpenPersonAsync(wrapped, Maija, default));
+        sealedCode[20] ^= 1;
+        Assert.Null(await keys.OpenPersonAsync(sealedCode, Maija, default));
+        Assert.Null(await keys.OpenPersonAsync(default, Maija, default));
     }
 
     [Theory, MemberData(nameof(Kinds))]
@@ -78,10 +110,10 @@ public sealed class KeyBackendTests : IAsyncLifetime
         var keys = await OpenAsync(kind);
         var (key, old) = await keys.CreateAsync(Maija, default);
         Assert.Equal(1u, WrappedKey.VersionOf(old));
-        Assert.Equal([1], await _backend!.VersionsAsync(default));
-        await _backend.MakeAsync(2, default);
-        await _backend.MakeAsync(2, default);
-        Assert.Equal([1, 2], await _backend.VersionsAsync(default));
+        Assert.Equal([1], await _backend!.VersionsAsync(KeyKind.Wrapping, default));
+        await _backend.MakeAsync(KeyKind.Wrapping, 2, default);
+        await _backend.MakeAsync(KeyKind.Wrapping, 2, default);
+        Assert.Equal([1, 2], await _backend.VersionsAsync(KeyKind.Wrapping, default));
         // That it is there puts it into no service.
         Assert.Equal(1u, WrappedKey.VersionOf((await keys.CreateAsync(Matti, default)).Wrapped));
         _versions.Set([1, 2]);
@@ -98,9 +130,9 @@ public sealed class KeyBackendTests : IAsyncLifetime
         Assert.Null(await keys.UnwrapAsync(old, Maija, default));
         _versions.Set([1, 2]);
         Assert.Equal(key, await keys.UnwrapAsync(old, Maija, default));
-        await _backend.DestroyAsync(1, default);
-        await _backend.DestroyAsync(1, default);
-        Assert.Equal([2], await _backend.VersionsAsync(default));
+        await _backend.DestroyAsync(KeyKind.Wrapping, 1, default);
+        await _backend.DestroyAsync(KeyKind.Wrapping, 1, default);
+        Assert.Equal([2], await _backend.VersionsAsync(KeyKind.Wrapping, default));
         Assert.Null(await keys.UnwrapAsync(old, Maija, default));
         Assert.Equal(key, await keys.UnwrapAsync(moved, Maija, default));
     }
@@ -143,7 +175,7 @@ public sealed class KeyBackendTests : IAsyncLifetime
         _transit.IsSealed = true;
         await Assert.ThrowsAsync<KeyBackendException>(() => keys.UnwrapAsync(wrapped, Maija, default).AsTask());
         await Assert.ThrowsAsync<KeyBackendException>(() => keys.CreateAsync(Maija, default).AsTask());
-        await Assert.ThrowsAsync<KeyBackendException>(() => _backend!.MacAsync(new byte[1], default).AsTask());
+        await Assert.ThrowsAsync<KeyBackendException>(() => _backend!.MacAsync(1, new byte[1], default).AsTask());
         _transit.IsSealed = false;
         Assert.Equal(key, await keys.UnwrapAsync(wrapped, Maija, default));
         await File.WriteAllTextAsync(TokenFile, "another");
@@ -173,7 +205,7 @@ public sealed class KeyBackendTests : IAsyncLifetime
                 _token = new SoftToken(_folder);
                 return Use(new Pkcs11Backend(_token.Options));
             default:
-                foreach (var name in (string[])["kanta-wrapping", "kanta-pseudonym"])
+                foreach (var name in (string[])["kanta-wrapping", "kanta-pseudonym", "kanta-custody"])
                     _transit.AddKey(name);
                 await File.WriteAllTextAsync(TokenFile, "a-token");
                 var builder = WebApplication.CreateSlimBuilder();

@@ -55,7 +55,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         using var another = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var ceremony = new KeyCeremony("one", CeremonyStep.Begin, 2, "proposer", "approver");
         foreach (var bearer in (string?[])[null, "x", _keys.Gateway.SignServiceToken(), _keys.Grant(GrantUse.Write, Maija), new GrantSigner(another, _keys.Time).Sign(ceremony),
-            _keys.Gateway.Sign(ceremony with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(ceremony with { ApprovedBy = "" }), _keys.Gateway.Sign(ceremony with { Version = 0 }), _keys.Gateway.Sign(ceremony with { Step = default })])
+            _keys.Gateway.Sign(ceremony with { ApprovedBy = "proposer" }), _keys.Gateway.Sign(ceremony with { ApprovedBy = "" }), _keys.Gateway.Sign(ceremony with { Version = 0 }), _keys.Gateway.Sign(ceremony with { Step = default }), _keys.Gateway.Sign(ceremony with { Key = default })])
             Assert.Equal(HttpStatusCode.Unauthorized, await HoldAsync(bearer));
         var late = _keys.Gateway.Sign(ceremony);
         _keys.Time.Advance(TimeSpan.FromSeconds(61));
@@ -139,7 +139,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         Directory.Delete(beside);
         await _keys.StopAsync();
         // As a kill leaves it that comes before it is written as done.
-        var made = new WrappingKey(2, RandomNumberGenerator.GetBytes(32));
+        var made = new VersionedKey(2, RandomNumberGenerator.GetBytes(32));
         var file = KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true);
         (file with { WrappingKeys = [.. file.WrappingKeys!, made] }).Write(_keys.Options.KeyFile, overwrite: true);
         await _keys.StartAsync();
@@ -159,7 +159,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
         Directory.Delete(Ceremonies + ".new");
         Assert.Equal(HttpStatusCode.OK, await HoldAsync("two", 3));
         using var keys = new FileBackend(_keys.Options.KeyFile, KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true));
-        Assert.Equal([1, 2, 3], await keys.VersionsAsync(default));
+        Assert.Equal([1, 2, 3], await keys.VersionsAsync(KeyKind.Wrapping, default));
     }
 
     [Fact]

@@ -47,8 +47,8 @@ public class KeyCustodyTests : IAsyncLifetime
     public void A_broken_key_file_refuses_to_start_and_is_not_quoted()
     {
         var file = File.ReadAllText(_keys.Options.KeyFile);
-        var secret = JsonNode.Parse(file)!["pseudonymKey"]!.GetValue<string>();
-        foreach (var broken in (string[])[file[..^20], file.Replace("\"pseudonymKey\"", "\"other\""), file.Replace(secret, secret[..8]), "null"])
+        var secret = JsonNode.Parse(file)!["custodyKey"]!.GetValue<string>();
+        foreach (var broken in (string[])[file[..^20], file.Replace("\"custodyKey\"", "\"other\""), file.Replace(secret, secret[..8]), "null"])
         {
             File.WriteAllText(_keys.Options.KeyFile, broken);
             Assert.DoesNotContain(secret[..8], Assert.Throws<InvalidOperationException>(() => KeysHost.Build(_keys.Options)).ToString());

@@ -38,6 +38,11 @@ public sealed class RunningKeys : IAsyncLifetime
         CustodyFolder = Path.Combine(Folder, "custody"),
     });
 
+    /// <summary>Changes what it is made of; before it starts.</summary>
+    public Action<WebApplicationBuilder> Configure { get; set; } = static _ => { };
+
+    public IServiceProvider Services => _app!.Services;
+
     public async Task InitializeAsync()
     {
         await File.WriteAllTextAsync(Options.GatewayKeyFile, GatewayKey.ExportSubjectPublicKeyInfoPem());
@@ -50,6 +55,7 @@ public sealed class RunningKeys : IAsyncLifetime
         {
             builder.Logging.ClearProviders();
             builder.Services.AddSingleton<TimeProvider>(Time);
+            Configure(builder);
         });
         await _app.StartAsync();
         Client = InternalEndpoint.Parse(Options.Listen).CreateClient(TimeSpan.FromSeconds(30));

@@ -36,7 +36,8 @@ sealed partial class SoftToken
             session.Logout();
         });
         AddKey("kanta-wrapping-1");
-        AddKey("kanta-pseudonym");
+        AddKey("kanta-pseudonym-1");
+        AddKey("kanta-custody");
     }
 
     /// <summary>Null where SoftHSM is not installed.</summary>
@@ -49,7 +50,7 @@ sealed partial class SoftToken
     /// <summary>Makes a key in the token, as a ceremony does.</summary>
     public void AddKey(string label, bool isExtractable = false) => InSession(session =>
     {
-        var isPseudonym = label == "kanta-pseudonym";
+        var isPseudonym = !label.StartsWith("kanta-wrapping-", StringComparison.Ordinal);
         using var mechanism = Factories.MechanismFactory.Create(isPseudonym ? CKM.CKM_GENERIC_SECRET_KEY_GEN : CKM.CKM_AES_KEY_GEN);
         var attributes = Factories.ObjectAttributeFactory;
         session.GenerateKey(mechanism,

@@ -86,6 +86,34 @@ sealed class RepositoryWorld : IAsyncDisposable
         await StartKeysAsync();
     }
 
+    /// <summary>The number that a code has, or is given.</summary>
+    public async Task<Pseudonym> NumberOfAsync(string code) => await TryNumberOfAsync(code) ?? throw new InvalidOperationException("The key service gave no number.");
+
+    /// <returns>Null: 503.</returns>
+    public async Task<Pseudonym?> TryNumberOfAsync(string code)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/pseudonym") { Content = System.Net.Http.Json.JsonContent.Create(new { identityCode = code }) };
+        request.Headers.Authorization = new("Bearer", Signer.SignServiceToken());
+        using var answer = await KeyService.SendAsync(request);
+        Assert.True(answer.StatusCode is HttpStatusCode.OK or HttpStatusCode.ServiceUnavailable, answer.StatusCode.ToString());
+        return answer.IsSuccessStatusCode && Pseudonym.TryDecode((string?)JsonNode.Parse(await answer.Content.ReadAsStringAsync())!["pseudonym"], out var number) ? number : null;
+    }
+
+    /// <summary>What a backup of the custody folder has.</summary>
+    public Dictionary<string, byte[]> BackUpCustody() => System.IO.Directory.GetFiles(Path("custody")).Where(static file => !file.EndsWith("lock", StringComparison.Ordinal)).ToDictionary(static file => file, File.ReadAllBytes);
+
+    /// <summary>Has the key service start anew on what a backup has, as <c>infra/restore.sh</c> leaves it.</summary>
+    public async Task BringBackCustodyAsync(Dictionary<string, byte[]> backup)
+    {
+        await StopKeysAsync();
+        foreach (var file in System.IO.Directory.GetFiles(Path("custody")))
+            File.Delete(file);
+        foreach (var (file, bytes) in backup)
+            await File.WriteAllBytesAsync(file, bytes);
+        await File.WriteAllTextAsync(Path("custody/restored"), "");
+        await StartKeysAsync();
+    }
+
     /// <summary>To the key service.</summary>
     public HttpClient KeyService { get; private set; } = null!;
 

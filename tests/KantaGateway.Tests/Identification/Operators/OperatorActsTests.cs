@@ -10,6 +10,7 @@ using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
+using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;
 using KantaGateway.Tests.Audit;
@@ -216,6 +217,43 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         using var olga = await SignedInAsync(Olga);
         using var refused = await olga.GetAsync(new Uri(_address, "/operator/keys"));
         Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
+    }
+
+    [Fact]
+    public async Task A_pseudonym_key_is_replaced_by_two_persons_and_whoever_is_asked_for_has_the_id_that_they_had()
+    {
+        using var aatu = await SignedInAsync(KeyKeeper);
+        using var aino = await SignedInAsync(OtherKeyKeeper);
+        var asking = _gateway.Services.GetRequiredService<KeyServiceClient>();
+        var ids = await IdsAsync();
+        await CarriedOutAsync("pseudonym-key/2", "begin", HttpStatusCode.NoContent);
+        Assert.Equal(0, _rotationsBegun);
+        JsonElement people;
+        do
+        {
+            Assert.Equal(ids, await IdsAsync());
+            people = (await aatu.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/keys"))).GetProperty("people");
+            Assert.Equal((2, 120), (people.GetProperty("version").GetInt32(), people.GetProperty("all").GetInt32()));
+        }
+        while (people.GetProperty("left").GetInt32() > 0);
+        Assert.Equal((100, 0), (people.GetProperty("percent").GetDouble(), people.GetProperty("secondsLeft").GetDouble()));
+        // What data keys are left says nothing about this.
+        _keysLeft = 3;
+        await CarriedOutAsync("pseudonym-key/1", "destroy", HttpStatusCode.NoContent);
+        Assert.Equal([2u], KeyFile.Open(_keys.Options.KeyFile, create: false, isBackend: true).PseudonymKeys!.Select(static key => key.Version));
+        Assert.Equal([1u], ServingOf());
+        Assert.Equal(ids, await IdsAsync());
+        await CarriedOutAsync("pseudonym-key/2", "destroy", HttpStatusCode.Conflict);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(aatu, "key-ceremony", "pseudonym-key/1", "begin")).Status);
+
+        async Task<string[]> IdsAsync() => [.. (await Task.WhenAll(Enumerable.Range(0, 120).Select(i => asking.OfAsync(FictionalIdentityCode.Of("rotated", i), default).AsTask()))).Select(_ids.PatientId)];
+
+        async Task CarriedOutAsync(string subject, string content, HttpStatusCode status)
+        {
+            var act = await ProposedAsync(aatu, "key-ceremony", subject, content);
+            Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, act, "approve"));
+            Assert.Equal(status, await DecideAsync(aatu, act, "carry-out"));
+        }
     }
 
     [Fact]

@@ -171,6 +171,24 @@ public abstract class KeyRotationTests : IAsyncLifetime
         Assert.DoesNotContain(_log.GetSnapshot(), static line => line.Level == LogLevel.Critical);
     }
 
+    [Fact]
+    public async Task Whom_the_key_service_lacks_after_a_restore_the_store_brings_back_by_itself()
+    {
+        var (early, backup) = (await _world.NumberOfAsync(RepositoryWorld.Code), _world.BackUpCustody());
+        var late = await _world.NumberOfAsync("010190Y900P");
+        var person = _world.As(late, RepositoryWorld.Aurora);
+        await person.StoreAsync(Some.Patient());
+        await PeopleAsync(120);
+        await _world.StopRepositoryAsync();
+        await _world.BringBackCustodyAsync(backup);
+        Assert.Null(await _world.TryNumberOfAsync("010190Y900P"));
+        await _world.StartRepositoryAsync();
+        while (await _world.TryNumberOfAsync("010190A900P") is null)
+            await Task.Yield();
+        Assert.Equal((early, late), (await _world.NumberOfAsync(RepositoryWorld.Code), await _world.NumberOfAsync("010190Y900P")));
+        Assert.NotEqual(0, (int)(await Anew(person).SearchAsync("Patient")).Is(HttpStatusCode.OK).Json["total"]!);
+    }
+
     /// <summary>People with a record each.</summary>
     private async Task<List<Caller>> PeopleAsync(int count)
     {
