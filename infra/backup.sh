@@ -59,6 +59,7 @@ pack() { tar -C "$1" -chf - --no-recursion --warning=no-file-changed -T - || [ $
 numbered() { local n=1; while [ -f "$1/$(printf %08d "$n").$2" ]; do printf '%s/%08d.%s\n' "$3" "$n" "$2"; n=$((n + 1)); done; }
 
 keys_before=$([ -z "$key_file" ] || sha256sum "$key_file")
+people() { find "$custody" -maxdepth 1 -name 'people-*' | sort; }
 
 # :: The store first: whatever it has, keys and audit log have too when they are read after it.
 if [ -n "$store" ]; then
@@ -77,6 +78,7 @@ if [ -n "$key_file" ]; then
     inside "${TMPDIR:-/tmp}"
     tree=$temporary
     mkdir "$tree/further"
+    people_before=$(people)
     ln -s "$(realpath "$key_file")" "$tree/key-file"
     ln -s "$(realpath "$custody")" "$tree/custody"
     [ -z "$audit" ] || ln -s "$(realpath "$audit")/log.key" "$tree/log.key"
@@ -84,10 +86,12 @@ if [ -n "$key_file" ]; then
     {
         # What says where the others end comes before them.
         echo custody/ceremonies.json
-        (cd "$tree" && find -L custody -maxdepth 1 \( -name '*.custody' -o -name heads -o -name erased -o -name rotated \) | sort)
+        (cd "$tree" && find -L custody -maxdepth 1 \( -name '*.custody' -o -name heads -o -name erased -o -name rotated -o -name 'people-*' \) | sort)
         (cd "$tree" && find key-file log.key further/* 2> /dev/null || true)
     } | pack "$tree" | keep keys "$keys_recipients"
     rm -r "$tree"
+    # One register took the place of another, which may be missing.
+    [ "$people_before" = "$(people)" ] || fail "the register of people was written anew meanwhile: do it again"
     # A ceremony in between would leave a store and keys that do not fit.
     [ "$keys_before" = "$(sha256sum "$key_file")" ] || fail "the wrapping keys were changed meanwhile: do it again"
 fi
