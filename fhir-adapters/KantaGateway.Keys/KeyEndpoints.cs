@@ -183,7 +183,7 @@ static class KeyEndpoints
             }
             await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] switch { null => 422, [] => 410, _ => 200 }))).ConfigureAwait(false);
         }
-        catch (Exception failure) when (failure is KeyBackendException or IOException)
+        catch (Exception failure) when (failure is KeyBackendException or IOException or UnauthorizedAccessException)
         {
             return Refuse(metrics, "rewrap", 503, Silent);
         }

@@ -23,7 +23,7 @@ sealed record RotationProgress(uint Version, long All, long Left, double PerSeco
 /// <remarks>
 /// It begins when it is told of a ceremony, and looks by itself at the start and every <see cref="Interval"/>. A record that was begun just before a ceremony
 /// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>. And every hour, for a store that was restored from a backup has old keys again. What a backup has brought back of people whose
-/// keys are destroyed, which the key service says, is removed again.
+/// keys are destroyed, which the key service says, is removed again. A key service that was restored, and lacks people, is given every key once: by what stands behind them it finds the people again.
 /// </remarks>
 sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, OpenedCompartments opened, DataKeyRotations records, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
 {

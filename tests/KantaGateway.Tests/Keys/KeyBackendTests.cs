@@ -1,6 +1,9 @@
 using System.Net;
+using System.Net.Http.Json;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Backends;
 using KantaGateway.Keys.Ceremonies;
@@ -24,6 +27,7 @@ public sealed class KeyBackendTests : IAsyncLifetime
     private readonly TransitService _transit = new("a-token");
     private WebApplication? _service;
     private SoftToken? _token;
+    private string? _address;
     private readonly WrappingVersions _versions = new();
     private IKeyBackend? _backend;
 
@@ -137,6 +141,42 @@ public sealed class KeyBackendTests : IAsyncLifetime
         Assert.Equal(key, await keys.UnwrapAsync(moved, Maija, default));
     }
 
+    [Theory, MemberData(nameof(Kinds))]
+    public async Task People_are_found_by_another_pseudonym_key_of_every_backend_and_the_old_one_goes(string kind)
+    {
+        await OpenAsync(kind);
+        var service = new RunningKeys
+        {
+            Change = options => kind == "file" ? options : options with { Pkcs11 = _token?.Options, Transit = kind == "transit" ? new() { Address = _address!, TokenFile = TokenFile } : null },
+        };
+        await service.InitializeAsync();
+        try
+        {
+            var numbers = await NumbersAsync();
+            Assert.Equal(HttpStatusCode.OK, await HoldAsync(CeremonyStep.Begin, 2));
+            while ((await service.Client.GetFromJsonAsync<PeopleAnswer>("/v1/people"))!.Left > 0)
+                Assert.Equal(numbers, await NumbersAsync());
+            Assert.Equal(HttpStatusCode.OK, await HoldAsync(CeremonyStep.Destroy, 1));
+            Assert.Equal([2], await service.Services.GetRequiredService<IKeyBackend>().VersionsAsync(KeyKind.Pseudonym, default));
+            await service.StopAsync();
+            await service.StartAsync();
+            Assert.Equal(numbers, await NumbersAsync());
+        }
+        finally
+        {
+            await service.DisposeAsync();
+        }
+
+        async Task<string[]> NumbersAsync() => [.. (await Task.WhenAll(Enumerable.Range(0, 20).Select(i => service.PostAsync<object, PseudonymAnswer>("/v1/pseudonym", service.Gateway.SignServiceToken(),
+            new { identityCode = FictionalIdentityCode.Of("backend", i).Reveal() })))).Select(static answer => answer.Pseudonym)];
+
+        async Task<HttpStatusCode> HoldAsync(CeremonyStep step, uint version)
+        {
+            using var answer = await service.PostAsync("/v1/ceremonies", service.Gateway.Sign(new KeyCeremony($"{step}", step, version, "proposer", "approver", KeyKind.Pseudonym)), new { });
+            return answer.StatusCode;
+        }
+    }
+
     [Fact]
     public async Task An_HSM_gives_no_key_out_and_one_that_could_be_taken_out_is_not_used()
     {
@@ -207,14 +247,14 @@ public sealed class KeyBackendTests : IAsyncLifetime
             default:
                 foreach (var name in (string[])["kanta-wrapping", "kanta-pseudonym", "kanta-custody"])
                     _transit.AddKey(name);
-                await File.WriteAllTextAsync(TokenFile, "a-token");
+                OwnerOnly.WriteWhole(TokenFile, "a-token"u8);
                 var builder = WebApplication.CreateSlimBuilder();
                 builder.Logging.ClearProviders();
                 builder.WebHost.ConfigureKestrel(static kestrel => kestrel.Listen(IPAddress.Loopback, 0));
                 _service = builder.Build();
                 _transit.Map(_service);
                 await _service.StartAsync();
-                var address = _service.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
+                var address = _address = _service.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
                 return Use(new TransitBackend(new() { Address = address, TokenFile = TokenFile }, new HttpClient()));
         }
     }
