@@ -13,14 +13,16 @@ sealed class CustodyLog : IAsyncDisposable
     private const int MostAtOnce = 4096;
 
     private readonly string _folder;
+    private readonly Action? _beforeFlush;
     private readonly Channel<(CustodyRecord Record, TaskCompletionSource Written)> _queue = Channel.CreateBounded<(CustodyRecord, TaskCompletionSource)>(
         new BoundedChannelOptions(MostAtOnce) { SingleReader = true });
     private readonly Task _writing;
 
+    /// <param name="beforeFlush">Called when records are written and not yet durable.</param>
     /// <exception cref="IOException">Another key service has the folder open, or it cannot be written.</exception>
-    public CustodyLog(string folder, bool create)
+    public CustodyLog(string folder, bool create, Action? beforeFlush = null)
     {
-        _folder = folder;
+        (_folder, _beforeFlush) = (folder, beforeFlush);
         if (create)
             OwnerOnly.CreateFolder(folder);
         var turn = OwnerOnly.OpenFile(Path.Combine(folder, "lock"), FileShare.None);
@@ -87,6 +89,7 @@ sealed class CustodyLog : IAsyncDisposable
                             file = Open(name);
                         }
                         file.Write(bytes, 0, (to - from) * CustodyRecord.Size);
+                        _beforeFlush?.Invoke();
                         file.Flush(flushToDisk: true);
                     }
                     foreach (var (_, written) in batch)

@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace KantaGateway.Tests.Keys;
 
@@ -120,6 +121,35 @@ public sealed class CustodyTests : IAsyncLifetime
         Directory.Delete(place);
         using var given = await _keys.PostAsync("/v1/keys/create", kept, new { });
         Assert.Equal(HttpStatusCode.OK, given.StatusCode);
+    }
+
+    [Fact]
+    public async Task While_its_disk_is_slow_no_key_leaves_and_what_needs_no_record_is_answered()
+    {
+        await _keys.StopAsync();
+        var (reached, isSlow) = (new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), false);
+        using var released = new ManualResetEventSlim();
+        _keys.Configure = builder => builder.Services.AddSingleton(_ => new CustodyLog(_keys.Options.CustodyFolder, create: false, () =>
+        {
+            if (!isSlow)
+                return;
+            reached.TrySetResult();
+            released.Wait();
+        }));
+        await _keys.StartAsync();
+        await CreateAsync(1, HttpStatusCode.OK);
+        isSlow = true;
+        var asked = Enumerable.Range(1, 3).Select(person => SendAsync(person)).ToArray();
+        await reached.Task;
+        for (var i = 0; i < 20; i++)
+            using (var versions = await _keys.Client.GetAsync(new Uri("/v1/keys/versions", UriKind.Relative)))
+                Assert.Equal(HttpStatusCode.OK, versions.StatusCode);
+        Assert.DoesNotContain(asked, static one => one.IsCompleted);
+        released.Set();
+        foreach (var answer in await Task.WhenAll(asked))
+            using (answer)
+                Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        Assert.Equal(4, CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue).Count(static record => record.Status == 200));
     }
 
     [Fact]
