@@ -29,6 +29,7 @@ static class KeyEndpoints
         app.MapPost("/v1/people/whole", HaveEverybody);
         app.MapPost("/v1/heads", TellAsync);
         app.MapPost("/v1/heads/known", KnownAsync);
+        app.MapGet("/v1/heads/changes", (KeyCustody custody) => Results.Json(custody.HeadChanges, Wire.Default.ChangesAnswer));
         app.MapPost("/v1/ceremonies", HoldAsync);
         app.MapPost("/v1/erasures", EraseAsync);
         app.MapPost("/v1/restores", RestoreAsync);
@@ -390,6 +391,7 @@ sealed record ToldItem(string? Compartment, long Sequence, byte[]? Digest, strin
 sealed record KnownRequest(IReadOnlyList<string>? Compartments);
 sealed record KnownItem(long Sequence, byte[] Digest, int Place, int Rotations);
 sealed record KnownAnswer(KnownItem?[] Heads, int Count, int Places);
+sealed record ChangesAnswer(Guid Start, long Before, long Now);
 sealed record ReaderAnswer(byte[] PublicKey);
 sealed record CeremonyAnswer(uint Version);
 sealed record RestoreAnswer(int Forgotten);
@@ -413,6 +415,6 @@ sealed record RewrapAnswer(byte[]?[] Wrapped);
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
-[JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer))]
+[JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer)), JsonSerializable(typeof(ChangesAnswer))]
 [JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(PeopleAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

@@ -89,6 +89,7 @@ public static class GatewayHost
         services.AddSingleton(PeerClock.Of(nameof(options.Keys), options.Keys));
         services.AddPeerClocks("Gateway");
         services.AddHostedService<WarmUp>();
+        services.AddSingleton<HeadsWatch>().AddHostedService(static s => s.GetRequiredService<HeadsWatch>());
         services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
         builder.AddBreach(options);
         builder.AddTelemetry(options);

@@ -88,6 +88,9 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
     /// <inheritdoc cref="KnownHeads.Count"/>
     public (int People, int Places) HeadCount => heads.Count;
 
+    /// <summary>How often what is known of how far records are has changed, ever, and had at this start.</summary>
+    public ChangesAnswer HeadChanges => new(heads.Start, heads.ChangesBefore, heads.Changes);
+
     /// <summary>Keeps how far records are; on disk when this returns.</summary>
     /// <exception cref="IOException">It may not be. Tell it again.</exception>
     public Task TellAsync(IEnumerable<(string Compartment, CompartmentHead Head)> told) =>

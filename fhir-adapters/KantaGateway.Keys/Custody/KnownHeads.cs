@@ -15,7 +15,8 @@ readonly record struct KnownHead(CompartmentHead Head, int Place);
 /// </summary>
 /// <remarks>
 /// <c>heads</c> in the custody folder, 64 bytes a person in a place of their own: a digest of the person that stands nowhere else (16), the sequence (8, big-endian), the digest of the head (16), the time of
-/// telling in milliseconds since the epoch (8), and an HMAC (16), whose key is made by the custody key. It names nobody. The place of who was forgotten stays empty. A write changes whole places, so a torn one is one person's, and shows by the HMAC. Memory: about 70 bytes a person.
+/// telling in milliseconds since the epoch (8), and an HMAC (16), whose key is made by the custody key. It names nobody. One place, of the digest zero, has in the sequence how often the file has changed: so that whoever has seen more knows
+/// that it was put back. The place of who was forgotten stays empty. A write changes whole places, so a torn one is one person's, and shows by the HMAC. Memory: about 70 bytes a person.
 /// </remarks>
 sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time, ILogger<KnownHeads> logger) : IDisposable
 {
@@ -27,13 +28,32 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
     private readonly Dictionary<Digest, KnownHead> _known = [];
     private int _places;
 
+    /// <summary>Under which it is kept how often the file has changed: nobody's.</summary>
+    private static readonly Digest Changed = default;
+
+    /// <summary>How often anything has changed here, ever.</summary>
+    public long Changes
+    {
+        get
+        {
+            lock (_gate)
+                return _known.TryGetValue(Changed, out var counted) ? counted.Head.Sequence : 0;
+        }
+    }
+
+    /// <summary>How often it had when the file was read.</summary>
+    public long ChangesBefore { get; private set; }
+
+    /// <summary>Of this start alone.</summary>
+    public Guid Start { get; } = Guid.NewGuid();
+
     /// <summary>Of how many people a head is known, and below which number all of them have their places; some are empty.</summary>
     public (int People, int Places) Count
     {
         get
         {
             lock (_gate)
-                return (_known.Count, _places);
+                return (_known.Count - (_known.ContainsKey(Changed) ? 1 : 0), _places);
         }
     }
 
@@ -65,6 +85,7 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
                     _known[person] = known;
             }
         }
+        ChangesBefore = Changes;
         if (damaged > 0)
             LogDamaged(damaged);
         try
@@ -101,15 +122,8 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
                 if (known is null || known.Value.Head.Sequence < head.Sequence)
                     changes[person] = new(head, known?.Place ?? places++);
             }
-            if (changes.Count == 0)
-                return;
-            Write(changes.Select(change => (change.Value.Place, RecordOf(change.Key, change.Value.Head))));
-            lock (_gate)
-            {
-                foreach (var (person, known) in changes)
-                    _known[person] = known;
-                _places = places;
-            }
+            if (changes.Count > 0)
+                Keep(changes, places);
         }
         finally
         {
@@ -125,12 +139,7 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         try
         {
             var place = Of(person)?.Place ?? _places;
-            Write([(place, RecordOf(person, head))]);
-            lock (_gate)
-            {
-                _known[person] = new(head, place);
-                _places = Math.Max(_places, place + 1);
-            }
+            Keep(new() { [person] = new(head, place) }, Math.Max(_places, place + 1));
         }
         finally
         {
@@ -145,11 +154,8 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            if (Of(person) is not { } known)
-                return;
-            Write([(known.Place, new byte[Size])]);
-            lock (_gate)
-                _known.Remove(person);
+            if (Of(person) is { } known)
+                Keep([], _places, [(person, known.Place)]);
         }
         finally
         {
@@ -168,13 +174,10 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         {
             var forgotten = new List<(Digest Person, int Place)>();
             foreach (var (place, record) in Records().Index())
-                if (!IsEmpty(record) && BinaryPrimitives.ReadInt64BigEndian(record.AsSpan(40)) >= since.ToUnixTimeMilliseconds() && (only is null || PersonOf(record) == only))
+                if (!IsEmpty(record) && PersonOf(record) != Changed && BinaryPrimitives.ReadInt64BigEndian(record.AsSpan(40)) >= since.ToUnixTimeMilliseconds() && (only is null || PersonOf(record) == only))
                     forgotten.Add((PersonOf(record), place));
             if (forgotten.Count > 0)
-                Write(forgotten.Select(one => (one.Place, new byte[Size])));
-            lock (_gate)
-                foreach (var (person, _) in forgotten)
-                    _known.Remove(person);
+                Keep([], _places, forgotten);
             return forgotten.Count;
         }
         finally
@@ -184,6 +187,22 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
     }
 
     public void Dispose() => _turn.Dispose();
+
+    /// <summary>On disk, and known, when this returns; counted as one more change.</summary>
+    /// <param name="places">Below which all have their places.</param>
+    private void Keep(Dictionary<Digest, KnownHead> changes, int places, IReadOnlyList<(Digest Person, int Place)>? forgotten = null)
+    {
+        changes[Changed] = new(new(Changes + 1, 0), Of(Changed)?.Place ?? places++);
+        Write([.. (forgotten ?? []).Select(static one => (one.Place, new byte[Size])), .. changes.Select(change => (change.Value.Place, RecordOf(change.Key, change.Value.Head)))]);
+        lock (_gate)
+        {
+            foreach (var (person, _) in forgotten ?? [])
+                _known.Remove(person);
+            foreach (var (person, known) in changes)
+                _known[person] = known;
+            _places = places;
+        }
+    }
 
     /// <summary>Each whole record, in the order of the places and in the same array. Of a last one that was not written to its end nobody was told that it was there, and the next one takes its place.</summary>
     private IEnumerable<byte[]> Records()

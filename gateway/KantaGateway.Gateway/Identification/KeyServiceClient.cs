@@ -74,6 +74,20 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
         return read.RootElement.GetProperty("forgotten").GetInt32();
     }
 
+    /// <summary>How often what the key service knows of how far records are has changed.</summary>
+    /// <exception cref="FaultException">It does not answer.</exception>
+    public async Task<HeadChanges> HeadChangesAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return await _client.GetFromJsonAsync<HeadChanges>(new Uri("/v1/heads/changes", UriKind.Relative), cancel) ?? throw Unavailable();
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException || (e is TaskCanceledException && !cancel.IsCancellationRequested))
+        {
+            throw Unavailable();
+        }
+    }
+
     /// <summary>Opens audit entries about the person that the grant names.</summary>
     /// <param name="grant">Signed grant with <see cref="GrantUse.AuditTrail"/>.</param>
     /// <param name="entries">As the key service's contract has them.</param>
@@ -118,3 +132,9 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
     private static FaultException Unavailable(string diagnostics = "The key service cannot be reached. Nothing was disclosed or stored; try again.") =>
         new(new Fault(FaultKind.KeyUnavailable, diagnostics));
 }
+
+/// <summary>How often what the key service knows of how far records are has changed.</summary>
+/// <param name="Start">Of that start of the key service alone.</param>
+/// <param name="Before">Until that.</param>
+/// <param name="Now">Until now; it only grows.</param>
+public sealed record HeadChanges(Guid Start, long Before, long Now);
