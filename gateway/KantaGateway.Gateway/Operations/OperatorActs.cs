@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
@@ -30,7 +31,8 @@ public static class OperatorActs
         ["data-key-rotation"] = ApprovalKind.DataKeyRotation,
     };
 
-    private sealed record Act(string? Kind, string? Subject, string? Content);
+    /// <param name="IdentityCode">Instead of the subject of an act about a person.</param>
+    private sealed record Act(string? Kind, string? Subject, string? Content, string? IdentityCode);
 
     /// <summary>Adds the addresses under <c>/operator/acts</c>, and <c>/operator/keys</c>, which says how far a rotation is.</summary>
     public static void MapOperatorActs(this WebApplication app, GatewayOptions options)
@@ -51,11 +53,14 @@ public static class OperatorActs
         app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
             who.Roles.Contains(OperatorRole.Keys) || who.Roles.Contains(OperatorRole.DataProtection)
                 ? Results.Json(await ProgressAsync(services)) : OperatorClients.Refuse(context, DecisionRefusal.NoRole)));
-        app.MapPost("/operator/acts", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
+        var testCodes = options.Identification.TestIdentityCodes;
+        app.MapPost("/operator/acts", context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
-            if (await OperatorClients.ReadAsync<Act>(context) is not { Kind: { } name, Subject: { Length: > 0 and <= LongestSubject } subject, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind))
+            var act = await OperatorClients.ReadAsync<Act>(context);
+            if (act is not { Kind: { } name, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind)
+                || (act.IdentityCode is { } code ? await SubjectOfAsync(services, kind, act.Subject, code, testCodes, context.RequestAborted) : act.Subject) is not { Length: > 0 and <= LongestSubject } subject)
                 return OperatorClients.Problem(context, 422, "Not understood",
-                    [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
+                    [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
             if (kind == ApprovalKind.EmergencyBarEnd && !IsProfessional(services, subject))
@@ -209,6 +214,11 @@ public static class OperatorActs
     private static Pseudonym? PersonOf(IServiceProvider services, string subject) => subject.StartsWith(Patient, StringComparison.Ordinal)
         && services.GetRequiredService<IdentifierCipher>().TryReadResourceId(subject.AsSpan(Patient.Length).ToString(), out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory
             ? compartment : null;
+
+    /// <summary>What an act is about that names a person by the identity code, which is not kept with it; null: it cannot.</summary>
+    private static async ValueTask<string?> SubjectOfAsync(IServiceProvider services, ApprovalKind kind, string? subject, string code, bool testCodes, CancellationToken cancel) =>
+        subject is null && (kind is ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.StoreRestore) && PersonalIdentityCode.TryParse(code, out var of) && SearchedCompartment.ForeignCode(of, testCodes) is null
+            ? Patient + services.GetRequiredService<IdentifierCipher>().PatientId(await services.GetRequiredService<IPseudonyms>().OfAsync(of, cancel)) : null;
 
     private static bool TryRead(string subject, string content, out KeyKind key, out CeremonyStep step, out uint version)
     {

@@ -382,6 +382,27 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(HttpStatusCode.OK, await AskForAsync(Pseudonym.Read([9, 2, 3, 4, 5, 6, 7, 8, 9, 10])));
     }
 
+    [Fact]
+    public async Task Whose_record_an_act_is_about_may_be_said_by_the_identity_code_which_is_not_kept_with_it()
+    {
+        using var tiina = await SignedInAsync(Tiina);
+        foreach (var kind in new[] { "erasure", "data-key-rotation" })
+        {
+            using var answer = await tiina.PostAsJsonAsync(new Uri(_address, "/operator/acts"), new { kind, identity_code = Code, content = "Died twelve years ago (§24)." });
+            var said = await answer.Content.ReadAsStringAsync();
+            Assert.True(answer.StatusCode == HttpStatusCode.Created, said);
+            Assert.Equal("Patient/" + _ids.PatientId(await world.Pseudonyms.OfAsync(PersonalIdentityCode.TryParse(Code, out var code) ? code : default, default)), JsonDocument.Parse(said).RootElement.GetProperty("subject").GetString());
+            Assert.DoesNotContain(Code, said, StringComparison.Ordinal);
+        }
+        Assert.DoesNotContain(Code, await tiina.GetStringAsync(new Uri(_address, "/operator/acts")), StringComparison.Ordinal);
+        // Who is not here is told as who is kept still.
+        _policy = Nobody;
+        using var refused = await tiina.PostAsJsonAsync(new Uri(_address, "/operator/acts"), new { kind = "erasure", identity_code = Code, content = "Died twelve years ago (§24)." });
+        Assert.Equal(HttpStatusCode.Conflict, refused.StatusCode);
+    }
+
+    private const string Code = "010190-900P";
+
     public static TheoryData<string> StillKept => [
         Nobody,
         // Alive, or dead for less than twelve years, or nobody says when.
@@ -546,6 +567,9 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/two","content":"begin"}""")]
     [InlineData("""{"kind":"erasure","subject":"1","content":"x"}""")]
     [InlineData("""{"kind":"erasure","subject":"Patient/0b0a55d2-799a-45f5-a161-6a4a5faad1f8","content":"x"}""")]
+    [InlineData("""{"kind":"erasure","identity_code":"010190-900X","content":"x"}""")]
+    [InlineData("""{"kind":"erasure","identity_code":"010190-900P","subject":"directory","content":"x"}""")]
+    [InlineData("""{"kind":"key-ceremony","identity_code":"010190-900P","content":"begin"}""")]
     [InlineData("[]")]
     public async Task What_is_no_act_is_refused(string body)
     {
