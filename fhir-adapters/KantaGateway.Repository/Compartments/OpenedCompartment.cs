@@ -30,11 +30,12 @@ sealed class OpenedCompartment
     private readonly byte[] _key;
     private long _generation;
     private readonly Action<long> _sizeChanged;
+    private readonly Action<OpenedCompartment> _closed;
     private readonly Action<ToldHead> _tell;
     private readonly SemaphoreSlim _refreshing = new(1, 1);
     private readonly Lock _gate = new();
     private int _leases;
-    private bool _closed;
+    private bool _isClosed;
     private readonly RowTable _rows;
     private volatile CompartmentView _view;
     private volatile bool _hasEntries;
@@ -47,11 +48,12 @@ sealed class OpenedCompartment
     /// <param name="identifiers">Reads the logical ids that a grant names.</param>
     /// <param name="rules">By which practices everything that they record is protected.</param>
     /// <param name="sizeChanged">Told of every change of <see cref="Size"/>, the last time when it is closed.</param>
+    /// <param name="closed">Told when it is closed, whoever closes it, and again whenever it is once more.</param>
     /// <param name="tell">Takes what the key service is to be told of how far it is.</param>
-    public OpenedCompartment(Pseudonym compartment, GivenKey given, DateTimeOffset grantChecked, IdentifierCipher identifiers, ProtectionRules rules, Action<long> sizeChanged, Action<ToldHead> tell)
+    public OpenedCompartment(Pseudonym compartment, GivenKey given, DateTimeOffset grantChecked, IdentifierCipher identifiers, ProtectionRules rules, Action<long> sizeChanged, Action<OpenedCompartment> closed, Action<ToldHead> tell)
     {
         (_key, _given) = (given.Key, given);
-        (_sizeChanged, _tell) = (sizeChanged, tell);
+        (_sizeChanged, _closed, _tell) = (sizeChanged, closed, tell);
         _checkedTicks = grantChecked.UtcTicks;
         _rows = new(compartment, identifiers, Grow, rules);
         _view = CompartmentView.Of(compartment, _rows);
@@ -116,7 +118,7 @@ sealed class OpenedCompartment
     {
         lock (_gate)
         {
-            if (_closed)
+            if (_isClosed)
                 return false;
             _leases++;
             return true;
@@ -126,7 +128,7 @@ sealed class OpenedCompartment
     public void Release()
     {
         lock (_gate)
-            if (--_leases == 0 && _closed)
+            if (--_leases == 0 && _isClosed)
                 Zero();
     }
 
@@ -134,14 +136,15 @@ sealed class OpenedCompartment
     public void Close()
     {
         lock (_gate)
-        {
-            if (_closed)
-                return;
-            _closed = true;
-            _sizeChanged(-Size);
-            if (_leases == 0)
-                Zero();
-        }
+            if (!_isClosed)
+            {
+                _isClosed = true;
+                _sizeChanged(-Size);
+                if (_leases == 0)
+                    Zero();
+            }
+        // Again too: it may have been added only after it was closed.
+        _closed(this);
     }
 
     /// <summary>
@@ -331,7 +334,7 @@ sealed class OpenedCompartment
         lock (_gate)
         {
             Size += added;
-            if (!_closed)
+            if (!_isClosed)
                 _sizeChanged(added);
         }
     }

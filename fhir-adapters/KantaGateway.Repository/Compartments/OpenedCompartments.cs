@@ -85,14 +85,14 @@ sealed class OpenedCompartments : IDisposable
         {
             if (await opened.RenewAsync(_store, _keys, grant, _time.GetUtcNow(), cancel).ConfigureAwait(false))
                 return true;
-            Close(compartment, opened);
+            opened.Close();
             await RemoveAsync(compartment, cancel).ConfigureAwait(false);
             return false;
         }
         catch (Exception e) when (e is not (OperationCanceledException or AskAnewException))
         {
             // Who is refused a key does not go on with an old one.
-            Close(compartment, opened);
+            opened.Close();
             throw;
         }
     }
@@ -221,7 +221,7 @@ sealed class OpenedCompartments : IDisposable
             var isCurrent = _opened.TryGetValue(compartment, out var now) && now.Rotations == given.Rotations;
             if (isCurrent)
                 return;
-            Close(compartment, now ?? before);
+            (now ?? before).Close();
             if (_time.GetUtcNow() - before.GrantChecked >= _maxAge)
                 return;
             var untold = _heads.Of(compartment);
@@ -244,7 +244,7 @@ sealed class OpenedCompartments : IDisposable
     {
         await _store.EraseAsync(compartment, cancel).ConfigureAwait(false);
         if (_opened.TryGetValue(compartment, out var opened))
-            Close(compartment, opened);
+            opened.Close();
     }
 
     /// <summary>Of what was destroyed a backup has brought the rows back, or the store was never told. What cannot be removed now is when the next one asks: to nobody it makes a difference.</summary>
@@ -263,14 +263,14 @@ sealed class OpenedCompartments : IDisposable
     public void Dispose()
     {
         _sweep.Dispose();
-        foreach (var (compartment, opened) in _opened)
-            Close(compartment, opened);
+        foreach (var opened in _opened.Values)
+            opened.Close();
     }
 
     /// <param name="untold">How far it was by what was to be told here before it was read.</param>
     private OpenedCompartment Add(Pseudonym compartment, GivenKey given, ToldHead untold, StoredIndex stored, IndexDepth depth, DateTimeOffset? grantChecked = null)
     {
-        var opened = new OpenedCompartment(compartment, given, grantChecked ?? _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change), _heads.Add);
+        var opened = new OpenedCompartment(compartment, given, grantChecked ?? _time.GetUtcNow(), _identifiers, _rules, change => Interlocked.Add(ref _bytes, change), Closed, _heads.Add);
         try
         {
             opened.Load(stored, depth);
@@ -298,12 +298,12 @@ sealed class OpenedCompartments : IDisposable
             return null;
         if (_time.GetUtcNow() - opened.GrantChecked >= _maxAge)
         {
-            Close(compartment, opened);
+            opened.Close();
             return null;
         }
         if (opened.TryLease())
             return opened;
-        Close(compartment, opened);
+        opened.Close();
         return null;
     }
 
@@ -314,23 +314,22 @@ sealed class OpenedCompartments : IDisposable
             return;
         // The oldest tenth: they would have been closed next anyway, and the next few openings need not sort again.
         // Of a copy, which the dictionary makes whole: sorting it as it is leaves gaps where others close meanwhile.
-        foreach (var (compartment, opened) in _opened.ToArray().OrderBy(o => o.Value.GrantChecked).Take(Math.Max(1, Count / 10)))
-            Close(compartment, opened);
+        foreach (var (_, opened) in _opened.ToArray().OrderBy(o => o.Value.GrantChecked).Take(Math.Max(1, Count / 10)))
+            opened.Close();
     }
 
     private void Sweep()
     {
         var now = _time.GetUtcNow();
-        foreach (var (compartment, opened) in _opened)
+        foreach (var (_, opened) in _opened)
             if (now - opened.GrantChecked >= _maxAge)
-                Close(compartment, opened);
+                opened.Close();
     }
 
-    private void Close(Pseudonym compartment, OpenedCompartment opened)
+    private void Closed(OpenedCompartment opened)
     {
         // Only this one: meanwhile somebody may have opened it anew.
-        if (_opened.TryRemove(new(compartment, opened)))
+        if (_opened.TryRemove(new(opened.View.Compartment, opened)))
             Interlocked.Decrement(ref _count);
-        opened.Close();
     }
 }
