@@ -1,7 +1,6 @@
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
-using Microsoft.Extensions.Caching.Memory;
 
 namespace KantaGateway.Gateway.Disclosure;
 
@@ -15,7 +14,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     private static readonly DisclosureScope PolicyScope = new() { Breadth = Breadth.WholePerson, Types = ["Appointment", "Consent", "Encounter", "Patient"] };
     private static readonly DisclosureScope Trail = new() { Breadth = Breadth.None };
 
-    private readonly MemoryCache _kept = new(new MemoryCacheOptions { SizeLimit = 50_000 });
+    private readonly RecentCache<Key, Kept> _kept = new(50_000);
 
     private static readonly TimeSpan KeptFor = Grant.MaxLifetime / 2;
 
@@ -34,8 +33,8 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     {
         var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope);
         var now = time.GetUtcNow();
-        // The cache goes by the machine's clock, which may have been set: what is not of the last half minute by this one the repository would not take.
-        if (!anew && _kept.TryGetValue(key, out Kept? kept) && now - kept!.At is var age && age >= TimeSpan.Zero && age < KeptFor)
+        // The clock may have been set: what is not of the last half minute by it the repository would not take.
+        if (!anew && _kept.TryGet(key, out var kept) && now - kept.At is var age && age >= TimeSpan.Zero && age < KeptFor)
             return kept.Signed;
         var signed = signer.Sign(new Grant
         {
@@ -49,7 +48,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
             Writer = use == GrantUse.Write ? requester.Subscriber?.Organisation.ToString() : null,
             Expires = now + Grant.MaxLifetime,
         });
-        _kept.Set(key, new Kept(signed, now), new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = KeptFor });
+        _kept.Set(key, new Kept(signed, now));
         return signed;
     }
 

@@ -3,6 +3,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Tests.Consent;
+using KantaGateway.Tests.Faults;
 
 namespace KantaGateway.Tests.Disclosure;
 
@@ -26,6 +27,25 @@ public sealed class GrantIssuerTests : IDisposable
     {
         Assert.Equal(Grant(Scope(["Observation", "Patient"], "1.2.3")), Grant(Scope(["Observation", "Patient"], "1.2.3")));
         Assert.Equal(Grant(Scope(null)), Grant(Scope(null)));
+    }
+
+    [Fact]
+    public void A_grant_is_kept_for_half_its_life_and_not_when_the_clock_was_set()
+    {
+        var time = new SetClock();
+        var issuer = new GrantIssuer(new GrantSigner(_key, time), time);
+        string Asked() => issuer.For(ConsentWorld.Requester("professional"), ConsentWorld.Person, GrantUse.Read, Scope(null), 7);
+        var first = Asked();
+        time.Pass(KantaGateway.Fhir.Grants.Grant.MaxLifetime / 2 - TimeSpan.FromSeconds(1));
+        Assert.Equal(first, Asked());
+        time.Pass(TimeSpan.FromSeconds(1));
+        var second = Asked();
+        Assert.NotEqual(first, second);
+        // Set back, it is of a time to come; set right again, it was signed by a clock that was not.
+        time.Set = TimeSpan.FromHours(-1);
+        var third = Asked();
+        time.Set = default;
+        Assert.Equal(3, new[] { second, third, Asked() }.Distinct().Count());
     }
 
     [Fact]
