@@ -13,6 +13,10 @@ sealed class PostgresCopy : ICopiedStore
 
     private const int CompartmentsOfPage = 200;
 
+    private const int MostWaits = 20;
+
+    private static readonly TimeSpan Wait = TimeSpan.FromMilliseconds(100);
+
     private readonly NpgsqlMultiHostDataSource _database;
     private readonly NpgsqlConnection _connection;
     private readonly List<CopiedRow> _kept = [];
@@ -109,6 +113,19 @@ sealed class PostgresCopy : ICopiedStore
                     throw new StoreException("The target is not empty.");
             await using var mark = new NpgsqlCommand("INSERT INTO copying (source) VALUES ($1)", _connection) { Parameters = { new() { Value = source } } };
             await mark.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+        }
+        // From the mark on no repository starts on it; one that had started before would go on with what it finds of everybody who is brought there.
+        for (var waited = 0; await AskAsync("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = session_user AND pid <> pg_backend_pid()", cancel).ConfigureAwait(false) is > 0L; waited++)
+        {
+            // Who has just hung up is a moment on its way out.
+            if (waited < MostWaits)
+            {
+                await Task.Delay(Wait, cancel).ConfigureAwait(false);
+                continue;
+            }
+            if (from is null)
+                await DoAsync("DELETE FROM copying", cancel).ConfigureAwait(false);
+            throw new StoreException("Somebody is at the target: stop the repositories first.");
         }
         return await AskAsync("SELECT compartment FROM compartment ORDER BY compartment DESC LIMIT 1", cancel).ConfigureAwait(false) is byte[] last ? Pseudonym.Read(last) : (Pseudonym?)null;
     });

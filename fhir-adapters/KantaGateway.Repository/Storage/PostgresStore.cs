@@ -131,6 +131,8 @@ sealed class PostgresStore : ICompartmentStore
             SearchPath = "public",
             // Encryption by Kerberos would take the place of TLS, and of the check of the server's name with it.
             GssEncryptionMode = GssEncryptionMode.Disable,
+            // So that who copies into it sees that somebody is at it.
+            MinPoolSize = 1,
             // Statements are few and always the same.
             MaxAutoPrepare = 40,
             AutoPrepareMinUsages = 2,

@@ -63,7 +63,7 @@ sealed class SqliteCopy : ICopiedStore
     {
         try
         {
-            SqliteStatement.Execute(_connection, "BEGIN IMMEDIATE");
+            HoldAlone();
             using (var own = _connection.CreateCommand())
             {
                 own.CommandText = "SELECT source FROM copying";
@@ -89,6 +89,20 @@ sealed class SqliteCopy : ICopiedStore
         catch (SqliteException e)
         {
             throw Failed(e);
+        }
+    }
+
+    /// <summary>Nobody else has the file open until this is disposed: a repository would go on with what it finds of everybody who is brought there.</summary>
+    private void HoldAlone()
+    {
+        SqliteStatement.Execute(_connection, "PRAGMA locking_mode = EXCLUSIVE");
+        try
+        {
+            SqliteStatement.Execute(_connection, "BEGIN IMMEDIATE");
+        }
+        catch (SqliteException e) when (e.SqliteErrorCode == SQLitePCL.raw.SQLITE_BUSY)
+        {
+            throw new StoreException("Somebody is at the target: stop the repositories first.", e);
         }
     }
 

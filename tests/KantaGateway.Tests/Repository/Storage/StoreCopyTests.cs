@@ -173,6 +173,34 @@ public sealed class StoreCopyTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_target_that_a_repository_is_at_is_left_alone_and_what_became_of_it_is_the_exit_code()
+    {
+        await FillAsync(OfFile("source.db"), 1, 1, 10);
+        StoreSchema.Migrate(_folder.File("target.db"));
+        foreach (var target in new[] { OfPostgres, OfFile("target.db") })
+        {
+            await using (var repository = await RepositoryHost.OpenStoreAsync(target, default))
+            {
+                await repository.PingAsync(default);
+                Assert.Equal(2, await CopyAsync(OfFile("source.db"), target));
+                Assert.Contains("Somebody is at the target", _console.ToString());
+                _console.GetStringBuilder().Clear();
+                // It is as it was.
+                Assert.True(await repository.AppendAsync([new(RepositoryWorld.NewPerson(), 0, [1], [new(1, [1], [2])])], default));
+            }
+            await (await RepositoryHost.OpenStoreAsync(target, default)).DisposeAsync();
+        }
+        var (from, to) = (WriteOptions("from.json", OfFile("source.db")), WriteOptions("to.json", OfFile("target.db")));
+        foreach (var (command, exitCode) in new[] { (CopyStore.Name, 2), (CopyStore.CompareName, 1) })
+        {
+            using var process = Start(command, "--from", from, "--to", to);
+            var said = await process.StandardOutput.ReadToEndAsync();
+            await process.WaitForExitAsync();
+            Assert.True(process.ExitCode == exitCode, said);
+        }
+    }
+
+    [Fact]
     public async Task Nobody_writes_to_a_source_while_it_is_copied()
     {
         await FillAsync(OfPostgres, 1, 1, 10);
