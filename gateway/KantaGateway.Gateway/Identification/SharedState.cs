@@ -161,6 +161,9 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
     /// <summary>The clock of Redis may differ from that of a gateway.</summary>
     private static readonly TimeSpan Difference = PeerClocks.Most;
 
+    /// <summary>By how much the clock of Redis may be set forwards without ending what must not be forgotten.</summary>
+    private static readonly TimeSpan SetForwards = TimeSpan.FromHours(1);
+
     private volatile string _store = store;
 
     // A store that was emptied has nothing written there; one that was started again, or took the place of another, is another process than wrote there, or than this gateway asked last; one that was short of memory may have evicted anything. Each has
@@ -221,6 +224,8 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
     public async ValueTask<bool> AddAsync(string key, TimeSpan life, DateTimeOffset? from = null)
     {
         var knownFrom = from is { } earliest ? (earliest - Difference).ToUnixTimeMilliseconds() : long.MaxValue;
+        if (from is not null)
+            life += SetForwards;
         var answer = await TryAsync(async redis => (RedisResult[])(await redis.ScriptEvaluateAsync(Add, [Prefix + key, Since], [(long)life.TotalMilliseconds, knownFrom, _store]).ConfigureAwait(false))!).ConfigureAwait(false);
         _store = (string)answer[1]!;
         var added = (int)answer[0];

@@ -89,6 +89,21 @@ public sealed class SharedStateLossTests(IdentificationWorld world)
         Assert.True(await returned.AddAsync("b", TimeSpan.FromMinutes(5), DateTimeOffset.UtcNow.AddMinutes(1)));
     }
 
+    /// <summary>What it has taken once ends by its own clock.</summary>
+    [Fact]
+    public async Task A_store_whose_clock_is_set_forwards_by_an_hour_knows_what_was_used_before()
+    {
+        await using var redis = await TestRedis.StartAsync();
+        var state = new RedisState(RedisState.Connect(redis.Connection));
+        var (life, before) = (TimeSpan.FromMinutes(5), DateTimeOffset.UtcNow.AddMinutes(-1));
+        Assert.True(await state.AddAsync("a", life, before));
+        // As the clock that is an hour ahead sees it: all that ends within the hour has ended.
+        await using var database = await ConnectionMultiplexer.ConnectAsync(redis.Connection);
+        var left = (await database.GetDatabase().KeyTimeToLiveAsync("kanta:{identification}:a"))!.Value;
+        await database.GetDatabase().KeyExpireAsync("kanta:{identification}:a", left - TimeSpan.FromHours(1));
+        Assert.False(await state.AddAsync("a", life, before));
+    }
+
     /// <summary>The rights that the README asks for.</summary>
     private const string User = "resetchannels &kanta:* ~kanta:* -@all +ping +echo +info +time +get +set +setex +psetex +del +unlink +incr +pexpire +eval +evalsha +script|load +hget +hset +hdel +hvals +zadd +zrem +zscore +zrange +zrangebyscore "
         + "+publish +subscribe +unsubscribe +client|setname +client|id";
