@@ -25,7 +25,16 @@ public sealed class LocalPostgres : IDisposable
     /// <param name="prepare">Given the folder before the server starts; what it puts there becomes the server's.</param>
     /// <param name="settings">Of the server, <c>name=value</c>, without spaces.</param>
     /// <exception cref="InvalidOperationException">There is none on this machine, or it did not start.</exception>
-    public static async Task<LocalPostgres> StartAsync(Action<string>? prepare = null, params string[] settings)
+    public static Task<LocalPostgres> StartAsync(Action<string>? prepare = null, params string[] settings) =>
+        StartAsync(prepare, static (bin, data) => [$"{bin}/initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"], settings);
+
+    /// <summary>Starts another that follows this one, streaming, and returns when it answers reads.</summary>
+    /// <param name="settings">As of <see cref="StartAsync(Action{string}?, string[])"/>.</param>
+    /// <exception cref="InvalidOperationException">It did not start.</exception>
+    public Task<LocalPostgres> StartStandbyAsync(params string[] settings) =>
+        StartAsync(null, (bin, data) => [$"{bin}/pg_basebackup", "-h", Folder, "-U", "postgres", "-D", data, "-R", "-c", "fast", "--no-sync"], settings);
+
+    private static async Task<LocalPostgres> StartAsync(Action<string>? prepare, Func<string, string, string[]> make, string[] settings)
     {
         var bin = !Directory.Exists("/usr/lib/postgresql") ? null
             : Directory.EnumerateDirectories("/usr/lib/postgresql").Select(version => Path.Combine(version, "bin")).Where(Directory.Exists).Max();
@@ -37,7 +46,7 @@ public sealed class LocalPostgres : IDisposable
         prepare?.Invoke(folder);
         if (isRoot)
             await RunAsync(["chown", "-R", "postgres", folder]);
-        await RunAsync(AsUser($"{bin}/initdb", "-D", $"{folder}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"));
+        await RunAsync(AsUser(make(bin, $"{folder}/data")));
         // Waits until it answers, and no longer.
         await RunAsync(AsUser($"{bin}/pg_ctl", "-D", $"{folder}/data", "-l", $"{folder}/log", "-w",
             "-o", string.Join(' ', ((string[])[$"unix_socket_directories={folder}", "listen_addresses=", "max_connections=200", .. settings]).Select(setting => $"-c {setting}")), "start"));
@@ -48,8 +57,7 @@ public sealed class LocalPostgres : IDisposable
             keeper.ArgumentList.Add(argument);
         return new(folder, Process.Start(keeper)!, AsUser($"{bin}/pg_ctl", "-D", $"{folder}/data", "-l", $"{folder}/log", "-w", "restart", "-m"));
 
-        string[] AsUser(string program, params string[] arguments) =>
-            isRoot ? ["runuser", "-u", "postgres", "--", program, .. arguments] : [program, .. arguments];
+        string[] AsUser(params string[] command) => isRoot ? ["runuser", "-u", "postgres", "--", .. command] : command;
     }
 
     /// <summary>Stops it and starts it again, as it was started; returns when it answers.</summary>

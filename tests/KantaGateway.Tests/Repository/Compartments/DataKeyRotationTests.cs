@@ -8,6 +8,7 @@ using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Repository;
 using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
 using KantaGateway.Repository.Storage;
@@ -80,6 +81,20 @@ public abstract class DataKeyRotationTests : IAsyncLifetime
         Assert.Equal(copy.Rows.Count + 1, await _administrator.HeadAsync(person.Grant.Compartment));
         Assert.Equal(before[..2], (await AnswersAsync(Anew(person), roads))[..2]);
         HasNoAlarm();
+        // Whoever looks at the store without anybody's key finds it whole; and not, where the old rows are put back.
+        await _world.StopRepositoryAsync();
+        await VerifyAsync(0);
+        await PutAsync(person.Grant.Compartment, copy, copy.Rows.Count);
+        await VerifyAsync(0);
+        await _administrator.SetKeyAsync(person.Grant.Compartment, copy.Wrapped);
+        await VerifyAsync(1);
+
+        async Task VerifyAsync(int exitCode)
+        {
+            await using var console = new StringWriter();
+            var ended = await VerifyStore.RunAsync(_world.Options, console);
+            Assert.True(ended == exitCode, $"{ended}: {console}");
+        }
     }
 
     [Fact]

@@ -1,11 +1,14 @@
 using System.Net;
+using System.Net.Http.Json;
 using System.Security.Cryptography;
+using KantaGateway.Dev;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Repository.Storage;
 using KantaGateway.Tests.Repository.Storage;
 using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Time.Testing;
+using Npgsql;
 
 namespace KantaGateway.Tests.Repository.Compartments;
 
@@ -170,4 +173,75 @@ public sealed class SqliteErasureTests : ErasureTests
 public sealed class PostgresErasureTests : ErasureTests
 {
     private protected override async Task<PostgresDatabase?> PostgresAsync() => await PostgresServer.NewDatabaseAsync();
+}
+
+/// <summary>A copy of the database that follows it, and may take its place.</summary>
+public sealed class ReplicaErasureTests
+{
+    [Fact]
+    public async Task Nothing_of_it_is_on_a_standby_nor_opens_there_when_one_from_before_it_is_promoted()
+    {
+        using var primary = await LocalPostgres.StartAsync(null, "fsync=off");
+        var database = await PostgresServer.NewDatabaseAsync(primary.Superuser);
+        using var standby = await primary.StartStandbyAsync("fsync=off");
+        // The one that takes writes is asked, whichever is named first.
+        await using var world = await RepositoryWorld.StartAsync(database with { Service = new NpgsqlConnectionStringBuilder(database.Service) { Host = $"{standby.Folder},{primary.Folder}" }.ToString() });
+        var onStandby = At(database.Administrator, standby);
+        var (erased, late, other) = (await WithRecordAsync(), await WithRecordAsync(), await WithRecordAsync());
+        await FollowedAsync();
+        Assert.Equal((2, 2), (await RowsAsync(erased), await RowsAsync(late)));
+        var wrapped = await HostileAdministrator.Of("", database).KeyAsync(late.Grant.Compartment);
+
+        // :: On the standby as it follows
+        await world.EraseAsync(erased.Grant.Compartment);
+        await FollowedAsync();
+        Assert.Equal((0, true), (await RowsAsync(erased), await IsKeylessAsync(erased)));
+
+        // :: On one that has not heard of it: the key is refused, so what is there opens nowhere
+        foreach (var statement in (string[])["ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"])
+            await PostgresDatabase.AskAsync(standby.Superuser, statement);
+        while (await PostgresDatabase.AskAsync(standby.Superuser, "SELECT count(*) FROM pg_stat_wal_receiver") is > 0L)
+            await Task.Yield();
+        await world.EraseAsync(late.Grant.Compartment);
+        Assert.Equal((2, false), (await RowsAsync(late), await IsKeylessAsync(late)));
+        Assert.Equal(true, await PostgresDatabase.AskAsync(standby.Superuser, "SELECT pg_promote()"));
+        world.Change = options => options with { Postgres = At(database.Service, standby) };
+        await world.StartRepositoryAsync();
+        foreach (var person in new[] { erased, late })
+        {
+            var there = person with { Node = 1 };
+            (await there.GetAsync("Patient/" + person.PatientId)).Is(HttpStatusCode.NotFound);
+            Assert.Equal(0, (int)(await there.SearchAsync("Observation")).Is(HttpStatusCode.OK).Json["total"]!);
+            (await there.CreateAsync(Some.Patient())).Is(HttpStatusCode.Gone);
+            // And is removed by who is told so.
+            Assert.Equal((0, true), (await RowsAsync(person), await IsKeylessAsync(person)));
+        }
+        using (var refused = await world.KeyService.PostAsJsonAsync("/v1/keys/unwrap", new { keys = new[] { new { grant = world.Signer.Sign(late.Grant with { Id = "once more" }), wrapped } } }))
+            Assert.Contains("\"status\":410", await refused.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        Assert.Equal(1, (int)(await (other with { Node = 1 }).SearchAsync("Observation")).Is(HttpStatusCode.OK).Json["total"]!);
+
+        async Task<Caller> WithRecordAsync()
+        {
+            var person = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+            await person.StoreAsync(Some.Patient());
+            await person.StoreAsync(Some.Observation(person.PatientId));
+            return person;
+        }
+
+        async Task FollowedAsync()
+        {
+            var end = await PostgresDatabase.AskAsync(primary.Superuser, "SELECT pg_current_wal_flush_lsn()::text");
+            while (await PostgresDatabase.AskAsync(standby.Superuser, $"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn") is not true)
+                await Task.Yield();
+        }
+
+        async Task<long?> RowsAsync(Caller person) => (long?)await PostgresDatabase.AskAsync(onStandby,
+            $"SELECT greatest((SELECT count(*) FROM entry WHERE compartment = {Of(person)}), (SELECT count(*) FROM body WHERE compartment = {Of(person)}))");
+
+        async Task<bool?> IsKeylessAsync(Caller person) => (bool?)await PostgresDatabase.AskAsync(onStandby, $"SELECT length(wrapped) = 0 FROM compartment WHERE compartment = {Of(person)}");
+
+        static string Of(Caller person) => $"'\\x{Convert.ToHexString(person.Grant.Compartment.ToArray())}'";
+
+        static string At(string connection, LocalPostgres server) => new NpgsqlConnectionStringBuilder(connection) { Host = server.Folder }.ToString();
+    }
 }
