@@ -20,6 +20,9 @@ sealed record HammeredGateway(string Name, ClinicClient Client, FhirSession Read
 
     public void IsUp() => _up.TrySetResult();
 
+    /// <summary>It does not come back: who waits for it is told why.</summary>
+    public void IsLost(Exception why) => _up.TrySetException(why);
+
     private static TaskCompletionSource Up()
     {
         var up = new TaskCompletionSource();

@@ -32,13 +32,13 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
         await using var first = await Middleman.StartAsync(lines[0], house.Repositories[0], Seed);
         await using var second = await Middleman.StartAsync(lines[1], house.Repositories[1], Seed + 1);
         int[] ports = [RunningHost.FreePorts(), RunningHost.FreePorts()];
-        WebApplication[] running = [await house.StartFurtherGatewayAsync(ports[0], lines[0]), await house.StartFurtherGatewayAsync(ports[1], lines[1])];
+        WebApplication?[] running = [await house.StartFurtherGatewayAsync(ports[0], lines[0]), await house.StartFurtherGatewayAsync(ports[1], lines[1])];
         try
         {
             var record = await HammeredRecord.WriteAsync(house.Aurora, house.Revontuli, house.Folder.Citizens[1].IdentityCode);
             var gateways = ports.Select((port, i) => Gateway($"gateway {i + 1}", house.Folder, port)).ToArray();
             // The person's own road goes through the gateway with the good line too.
-            var road = new FhirRoad(() => [house.Gateway, .. running.Select(g => g.Services)], () => Task.WhenAll(first.SettledAsync(), second.SettledAsync()), house.CitizenOf(record.Patient), HouseInMemory.DeskOfRevontuli, record.Patient, Seed);
+            var road = new FhirRoad(() => [house.Gateway, .. running.OfType<WebApplication>().Select(g => g.Services)], () => Task.WhenAll(first.SettledAsync(), second.SettledAsync()), house.CitizenOf(record.Patient), HouseInMemory.DeskOfRevontuli, record.Patient, Seed);
             await road.InformAsync();
             var anvil = new Anvil(record, gateways, Seed);
             var (restart, restarts) = (Task.CompletedTask, 0);
@@ -55,22 +55,25 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
             Judge(anvil, [$"seed {Seed}: {first.Broken + second.Broken} connections to the repository broken, {first.Delayed + second.Delayed} delayed, {restarts} gateways stopped and started, {road.Repeated} declarations sent again, {road.AtDesk} recorded at a desk"]);
             Assert.True(road.AtDesk > 0, "No desk has recorded anything.");
             Assert.True(first.Broken > 0 && second.Delayed > 0 && restarts > 0, "Nothing went wrong, so the test showed little.");
-            Assert.Equal([], running.SelectMany(g => g.Services.GetRequiredService<AuditLog>().Verify().Faults));
+            Assert.Equal([], running.SelectMany(g => g!.Services.GetRequiredService<AuditLog>().Verify().Faults));
 
             async Task RestartAsync(int which)
             {
                 gateways[which].IsDown();
                 // Without grace: what is under way is cut off.
-                await running[which].StopAsync(new CancellationToken(canceled: true));
-                await running[which].DisposeAsync();
-                running[which] = await house.StartFurtherGatewayAsync(ports[which], lines[which]);
-                gateways[which].IsUp();
+                var stopped = running[which]!;
+                await stopped.StopAsync(new CancellationToken(canceled: true));
+                await stopped.DisposeAsync();
+                // Where the next one does not start, that is the fault, and not that this one is gone already.
+                running[which] = null;
+                await IsBackAsync(gateways[which], async () => running[which] = await house.StartFurtherGatewayAsync(ports[which], lines[which]));
             }
         }
         finally
         {
             foreach (var gateway in running)
-                await gateway.DisposeAsync();
+                if (gateway is not null)
+                    await gateway.DisposeAsync();
         }
     }
 
@@ -82,7 +85,7 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
         using var folder = new TemporaryFolder();
         var stores = await StoresAsync();
         int[] ports = [RunningHost.FreePorts(), RunningHost.FreePorts()];
-        var running = new RunningHost[2];
+        var running = new RunningHost?[2];
         // Where there is a database for two: a second repository, in a process of its own.
         using var further = stores is null ? null : new FurtherRepository(folder.File("data/repository/repository-2.json"), folder.File("logs/repository-2.log"));
         try
@@ -90,9 +93,9 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
             running[0] = await StartAsync(0);
             running[1] = await StartAsync(1);
             further?.Start();
-            var dev = running[0].Folder;
+            var dev = running[0]!.Folder;
             var gateways = ports.Select((port, i) => Gateway(i == 0 ? "the host" : "the other gateway", dev, port)).ToArray();
-            using var archivist = ClinicClient.Open(dev, "aurora", running[0].Target);
+            using var archivist = ClinicClient.Open(dev, "aurora", running[0]!.Target);
             var record = await HammeredRecord.WriteAsync(archivist, gateways[0].Client, dev.Citizens[1].IdentityCode);
             var road = new PortalRoad(async () =>
             {
@@ -122,10 +125,10 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
             {
                 killed[which]++;
                 gateways[which].IsDown();
-                await running[which].KillAsync();
-                await running[which].DisposeAsync();
-                running[which] = await StartAsync(which);
-                gateways[which].IsUp();
+                await running[which]!.KillAsync();
+                await running[which]!.DisposeAsync();
+                running[which] = null;
+                await IsBackAsync(gateways[which], async () => running[which] = await StartAsync(which));
             }
         }
         finally
@@ -138,6 +141,20 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
         Task<RunningHost> StartAsync(int which) => RunningHost.StartAsync(folder.File("data"), folder.File($"logs/{which}.log"), ports[which],
             stores is { } given ? new Dictionary<string, string> { ["KANTA_POSTGRES"] = given.Postgres, ["KANTA_REDIS"] = given.Redis } : null,
             [.. which == 0 ? (string[])["--sockets"] : ["--join", ports[0].ToString(CultureInfo.InvariantCulture)], "--repositories", stores is null ? "1" : "2"]);
+    }
+
+    private static async Task IsBackAsync(HammeredGateway gateway, Func<Task> start)
+    {
+        try
+        {
+            await start();
+        }
+        catch (Exception why)
+        {
+            gateway.IsLost(why);
+            throw;
+        }
+        gateway.IsUp();
     }
 
     /// <summary>Null: a file, and memory.</summary>
