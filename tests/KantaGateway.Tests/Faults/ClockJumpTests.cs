@@ -6,6 +6,7 @@ using KantaGateway.Gateway.Identification;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;
 using KantaGateway.Tests.Identification;
+using KantaGateway.Tests.Keys;
 using KantaGateway.Tests.Repository;
 using Some = KantaGateway.Tests.Repository.Some;
 
@@ -64,6 +65,39 @@ public sealed class ClockJumpTests
         machine.Pass(2 * SpentGrants.Kept);
         Assert.Equal(401, await UnwrapAsync(grant));
         Assert.Equal(200, await UnwrapAsync(Signed(GrantUse.Read)));
+    }
+
+    /// <summary>It has nobody to compare it with: the others do when they start, and what they sign is of another time than its own.</summary>
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(1)]
+    public async Task A_key_service_that_alone_starts_by_a_clock_that_is_off_gives_nothing_out(int hours)
+    {
+        var keys = new RunningKeys();
+        await keys.InitializeAsync();
+        try
+        {
+            var (person, others) = (RepositoryWorld.NewPerson(), new SetClock());
+            var gateway = new GrantSigner(keys.GatewayKey, others);
+            string Signed(GrantUse use) => gateway.Sign(new Grant
+            {
+                Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = person, Caller = "aurora", PurposeOfUse = "TREAT", Scope = new() { Breadth = Breadth.WholePerson }, Expires = others.GetUtcNow() + Grant.MaxLifetime,
+            });
+            async Task<HttpStatusCode> AskAsync(string path, string word)
+            {
+                using var answer = await keys.PostAsync(path, word, new { });
+                return answer.StatusCode;
+            }
+            others.Set = keys.Time.GetUtcNow() - others.GetUtcNow() - hours * Hour;
+            foreach (var (path, word) in new[] { ("/v1/keys/create", Signed(GrantUse.Write)), ("/v1/erasures", gateway.Sign(new KeyErasure("act", person, "proposer", "approver"))), ("/v1/pseudonym", gateway.SignServiceToken()) })
+                Assert.Equal(HttpStatusCode.Unauthorized, await AskAsync(path, word));
+            others.Set += hours * Hour;
+            Assert.Equal(HttpStatusCode.OK, await AskAsync("/v1/keys/create", Signed(GrantUse.Write)));
+        }
+        finally
+        {
+            await keys.DisposeAsync();
+        }
     }
 
     [Fact]

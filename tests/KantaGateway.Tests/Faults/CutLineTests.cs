@@ -1,8 +1,10 @@
 using System.Net;
+using KantaGateway.Fhir.Transport;
 using KantaGateway.Tests.Identification;
 using KantaGateway.Tests.Repository;
 using KantaGateway.Tests.Repository.Storage;
 using KantaGateway.Tests.Scenarios;
+using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
 using Some = KantaGateway.Tests.Repository.Some;
 
@@ -131,6 +133,7 @@ public sealed class CutRedisLineTests(IdentificationWorld world)
         await using var line = new Line(folder.File("line.sock"), redis.Connection.TrimStart('!'));
         var port = IdentificationWorld.FreePort();
         await using var gateway = world.BuildGateway(world.Options with { Port = port, TerminatorListen = null, Redis = $"!{folder.File("line.sock")},connectTimeout=500,asyncTimeout=500,syncTimeout=500" });
+        Assert.Single(gateway.Services.GetServices<PeerClock>(), static peer => peer.Setting == "Redis");
         await gateway.StartAsync();
         using var http = world.Connect(world.Aurora.Certificate);
         async Task<HttpStatusCode> AskAsync(string assertion)

@@ -165,6 +165,17 @@ public sealed class GatewayFaultTests(GatewayFaultTests.SharedHouse shared) : IC
     }
 
     [Fact]
+    public async Task A_gateway_does_not_start_beside_a_part_whose_clock_is_off_and_asks_each()
+    {
+        Assert.Equal(["Keys", "Repository"], _house.Gateway.GetServices<PeerClock>().Select(static peer => peer.Setting).Order());
+        foreach (var peer in _house.Gateway.GetServices<PeerClock>())
+            Assert.InRange(await peer.ReadAsync(default), DateTimeOffset.UtcNow.AddMinutes(-1), DateTimeOffset.UtcNow.AddMinutes(1));
+        var off = new PeerClock("Redis", static _ => Task.FromResult(DateTimeOffset.UtcNow - Hour));
+        var refusal = await Assert.ThrowsAsync<InvalidOperationException>(() => _house.StartFurtherGatewayAsync(RunningHost.FreePorts(), _house.Repositories[0], builder => builder.Services.AddSingleton(off)));
+        Assert.StartsWith("Gateway options: Redis: its clock goes ", refusal.Message);
+    }
+
+    [Fact]
     public async Task Every_part_goes_by_the_clock_that_only_goes_forwards()
     {
         Assert.Same(ForwardClock.OfThisMachine, _house.Gateway.GetRequiredService<TimeProvider>());

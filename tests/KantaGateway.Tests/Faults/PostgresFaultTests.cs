@@ -126,6 +126,81 @@ public sealed class PostgresFaultTests(PostgresFaultTests.OwnServer server) : IC
             (await clinic.GetAsync("Patient/" + clinic.PatientId)).Is(HttpStatusCode.OK);
     }
 
+    /// <summary>
+    /// The product's program is killed on both sides of its one durable step: while its commit waits for somebody else's row, and while it is on the server's disk and waits for a standby.
+    /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_repository_process_that_is_killed_in_a_commit_leaves_all_of_it_or_nothing_and_what_is_sent_again_is_stored_once(bool isStored)
+    {
+        var database = await PostgresServer.NewDatabaseAsync(server.Postgres.Superuser);
+        await using var world = await RepositoryWorld.StartAsync(database);
+        var process = await world.StartProcessAsync();
+        var clinic = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var there = clinic with { Node = 1 };
+        await there.StoreAsync(Some.Patient());
+        await using var source = NpgsqlDataSource.Create(database.Administrator);
+        await using var holder = await source.OpenConnectionAsync();
+        await using var transaction = await holder.BeginTransactionAsync();
+        var acknowledged = 0;
+        try
+        {
+            if (isStored)
+                await SetStandbyAsync("nobody");
+            else
+            {
+                await using var hold = new NpgsqlCommand("SELECT 1 FROM compartment WHERE compartment = $1 FOR UPDATE", holder, transaction) { Parameters = { new() { Value = clinic.Grant.Compartment.ToArray() } } };
+                await hold.ExecuteNonQueryAsync();
+            }
+            var asked = there.TransactAsync(Visit(acknowledged));
+            while (!await IsWaitingAsync())
+                if (asked.IsCompleted)
+                {
+                    // The server takes the setting up a moment later.
+                    (await asked).Is(HttpStatusCode.OK);
+                    asked = there.TransactAsync(Visit(++acknowledged));
+                }
+            process.Kill();
+            await process.WaitForExitAsync();
+            await Assert.ThrowsAnyAsync<Exception>(() => asked);
+            if (isStored)
+                await SetStandbyAsync("");
+            // The server ends what it was asked in its own way: nobody need confirm it, or it may wait for the row no longer.
+            while (await IsWaitingAsync())
+                await Task.Yield();
+        }
+        finally
+        {
+            await SetStandbyAsync("");
+        }
+        await transaction.RollbackAsync();
+        foreach (var type in new[] { "Encounter", "Observation" })
+            Assert.Equal(acknowledged + (isStored ? 1 : 0), (int)(await clinic.SearchAsync(type)).Is(HttpStatusCode.OK).Json["total"]!);
+        (await clinic.TransactAsync(Visit(acknowledged))).Is(HttpStatusCode.OK);
+        Assert.Equal(acknowledged + 1, (int)(await clinic.SearchAsync("Encounter")).Json["total"]!);
+
+        System.Text.Json.Nodes.JsonObject Visit(int number)
+        {
+            var oid = $"1.2.246.10.11111111.14.{number + 1}";
+            var visit = Some.Transaction(("POST", "Encounter", Some.Encounter(clinic.PatientId, oid), null), ("POST", "Observation", Some.Observation(clinic.PatientId), null));
+            visit["entry"]![0]!["request"]!["ifNoneExist"] = "identifier=urn:ietf:rfc:3986|urn:oid:" + oid;
+            return visit;
+        }
+
+        async Task<bool> IsWaitingAsync()
+        {
+            await using var command = source.CreateCommand($"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = '{(isStored ? "SyncRep" : "transactionid")}'");
+            return await command.ExecuteScalarAsync() is > 0L;
+        }
+
+        async Task SetStandbyAsync(string name)
+        {
+            foreach (var statement in (string[])[$"ALTER SYSTEM SET synchronous_standby_names = '{name}'", "SELECT pg_reload_conf()"])
+                await PostgresDatabase.AskAsync(server.Postgres.Superuser, statement);
+        }
+    }
+
     private static async Task<Caller[]> ClinicsAsync(RepositoryWorld world, int count)
     {
         var clinics = Enumerable.Range(0, count).Select(_ => world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora)).ToArray();

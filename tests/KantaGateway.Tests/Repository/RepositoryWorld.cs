@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
@@ -10,6 +12,7 @@ using KantaGateway.Fhir.Transport;
 using KantaGateway.Keys;
 using KantaGateway.Repository;
 using KantaGateway.Tests.Repository.Storage;
+using KantaGateway.Tests.Scenarios;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -30,7 +33,7 @@ sealed class RepositoryWorld : IAsyncDisposable
     private readonly byte[] _identifierKey = RandomNumberGenerator.GetBytes(32);
     private readonly PostgresDatabase? _postgres;
     private readonly Action<WebApplicationBuilder>? _configure;
-    private readonly List<(WebApplication Host, HttpClient Http)> _repositories = [];
+    private readonly List<(IAsyncDisposable Host, HttpClient Http)> _repositories = [];
     private WebApplication? _keys;
 
     private RepositoryWorld(PostgresDatabase? postgres, Action<WebApplicationBuilder>? configure, TimeProvider? time)
@@ -179,6 +182,48 @@ sealed class RepositoryWorld : IAsyncDisposable
         });
         await host.StartAsync();
         _repositories.Add((host, InternalEndpoint.Parse(options.Listen).CreateClient(TimeSpan.FromSeconds(30))));
+    }
+
+    /// <summary>Starts one more, as a process of its own: the product's program.</summary>
+    public async Task<Process> StartProcessAsync()
+    {
+        var (options, number) = (Options, _repositories.Count);
+        OwnerOnly.WriteWhole(Path($"repository{number}.json"), JsonSerializer.SerializeToUtf8Bytes(new { options.Listen, options.Keys, options.DatabaseFile, options.Postgres, options.IdentifierKeyFile, options.GatewayKeyFile }));
+        var process = Process.Start(new ProcessStartInfo("/bin/sh")
+        {
+            ArgumentList = { "-c", "exec dotnet \"$1\" \"$2\" >\"$3\" 2>&1", "sh", Solution.Output("fhir-adapters/KantaGateway.Repository", "KantaGateway.Repository.dll"), Path($"repository{number}.json"), Path($"repository{number}.log") },
+        })!;
+        var http = InternalEndpoint.Parse(options.Listen).CreateClient(TimeSpan.FromSeconds(30));
+        _repositories.Add((new Ended(process), http));
+        while (!await AnswersAsync())
+        {
+            Assert.False(process.HasExited, process.HasExited ? await File.ReadAllTextAsync(Path($"repository{number}.log")) : null);
+            await Task.Delay(20);
+        }
+        return process;
+
+        async Task<bool> AnswersAsync()
+        {
+            try
+            {
+                using var answer = await http.GetAsync(new Uri("/health/live", UriKind.Relative));
+                return answer.IsSuccessStatusCode;
+            }
+            catch (HttpRequestException)
+            {
+                return false;
+            }
+        }
+    }
+
+    private sealed class Ended(Process process) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            process.Kill();
+            await process.WaitForExitAsync();
+            process.Dispose();
+        }
     }
 
     public async Task StopRepositoryAsync()

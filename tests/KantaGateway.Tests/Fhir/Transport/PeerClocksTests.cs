@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Tests.Repository;
+using KantaGateway.Tests.Repository.Storage;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -95,6 +96,16 @@ public sealed class PeerClocksTests
         var off = new PeerClock("Postgres", static _ => Task.FromResult(DateTimeOffset.UtcNow.AddSeconds(3)));
         var refusal = await Assert.ThrowsAsync<InvalidOperationException>(() => RepositoryWorld.StartAsync(configure: builder => builder.Services.AddSingleton(off)));
         Assert.StartsWith("Repository options: Postgres: its clock goes ", refusal.Message);
+    }
+
+    [Fact]
+    public async Task A_repository_asks_its_key_service_and_its_database()
+    {
+        PeerClock[] asked = [];
+        await using var world = await RepositoryWorld.StartAsync(await PostgresServer.NewDatabaseAsync(), builder => asked = [.. builder.Services.Where(static one => one.ServiceType == typeof(PeerClock)).Select(static one => (PeerClock)one.ImplementationInstance!)]);
+        Assert.Equal(["Keys", "Postgres"], asked.Select(static peer => peer.Setting).Order());
+        foreach (var peer in asked)
+            Assert.InRange(await peer.ReadAsync(default), DateTimeOffset.UtcNow.AddMinutes(-1), DateTimeOffset.UtcNow.AddMinutes(1));
     }
 
     [Theory]

@@ -113,6 +113,38 @@ public sealed partial class StoreCatalogueTests : IAsyncLifetime
         }
     }
 
+    /// <summary>Of every connection of the service, whatever the server and the role are set to.</summary>
+    [Fact]
+    public async Task What_is_asked_for_is_durable_is_waited_for_for_seconds_and_is_carried_out_by_one_process()
+    {
+        await PostgresDatabase.AskAsync(_database.Administrator, $"ALTER ROLE {_database.ServiceRole} SET max_parallel_workers_per_gather = 4; ALTER ROLE {_database.ServiceRole} SET synchronous_commit = off; ALTER ROLE {_database.ServiceRole} SET lock_timeout = 0");
+        await using var servers = PostgresStore.SourceOf(_database.Service);
+        await using var connection = await PostgresStore.Primary(servers).OpenConnectionAsync();
+        foreach (var (setting, value) in new[] { ("synchronous_commit", "on"), ("jit", "off"), ("plan_cache_mode", "force_generic_plan"), ("max_parallel_workers_per_gather", "0"), ("lock_timeout", "3s"), ("idle_in_transaction_session_timeout", "10s") })
+            Assert.Equal(value, await AskAsync(connection, "SHOW " + setting));
+        // Where helpers cost nothing they would be asked, but for that.
+        foreach (var setting in new[] { "parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size", "min_parallel_index_scan_size" })
+            await AskAsync(connection, $"SET {setting} = 0");
+        Assert.False(await IsHelpedAsync());
+        await AskAsync(connection, "SET max_parallel_workers_per_gather = 4");
+        Assert.True(await IsHelpedAsync());
+
+        async Task<bool> IsHelpedAsync()
+        {
+            var isHelped = false;
+            foreach (var sql in new[] { PostgresStore.IndexSql, PostgresStore.BodySql })
+            {
+                await AskAsync(connection, $"PREPARE hot (bytea, bigint) AS {sql}");
+                await using (var explain = new NpgsqlCommand("EXPLAIN EXECUTE hot ('\\x00', 1)", connection))
+                await using (var reader = await explain.ExecuteReaderAsync())
+                    while (await reader.ReadAsync())
+                        isHelped |= reader.GetString(0).Contains("Gather", StringComparison.Ordinal);
+                await AskAsync(connection, "DEALLOCATE hot");
+            }
+            return isHelped;
+        }
+    }
+
     private static string Literal(object value) => value switch
     {
         byte[] bytes => $"'\\x{Convert.ToHexString(bytes)}'::bytea",
