@@ -101,21 +101,25 @@ if [ -n "$audit" ]; then
     inside "$audit"
     tree=$temporary
     mkdir -p "$tree/audit/rows"
-    cat "$audit/checkpoint" > "$tree/audit/checkpoint"
-    ln -s "$(realpath "$audit")/log" "$tree/audit/log"
-    rows=$(cd "$audit/rows" && find . -type f -printf '%f\n' | grep -x '[0-9]\{12\}' | sort)
-    last=${rows##*$'\n'}
-    for file in $rows; do [ "$file" = "$last" ] || ln -s "$(realpath "$audit")/rows/$file" "$tree/audit/rows/$file"; done
-    # The last file is written to, from front to back. A reader may pass a place before it is written and find what comes after it: a hole, which is damage. Where two readings, one after
-    # the other, agree from the front, the first has none.
-    cat "$audit/rows/$last" > "$tree/audit/rows/$last"
-    cat "$audit/rows/$last" > "$tree/again"
-    size=$(stat -c %s "$tree/audit/rows/$last" "$tree/again" | sort -n | head -n 1)
-    truncate -s "$size" "$tree/audit/rows/$last" "$tree/again"
-    # "... differ: byte 123, line 4", or char, by the language.
-    if ! difference=$(cmp "$tree/audit/rows/$last" "$tree/again"); then
-        [[ $difference =~ \ differ:\ [a-z]+\ ([0-9]+), ]] || fail "the audit log cannot be read"
-        truncate -s $((BASH_REMATCH[1] - 1)) "$tree/audit/rows/$last"
+    rows=''
+    # Without one the log is in PostgreSQL, whose backup has it; here is what stands beside it.
+    if [ -f "$audit/log" ]; then
+        cat "$audit/checkpoint" > "$tree/audit/checkpoint"
+        ln -s "$(realpath "$audit")/log" "$tree/audit/log"
+        rows=$(cd "$audit/rows" && find . -type f -printf '%f\n' | grep -x '[0-9]\{12\}' | sort)
+        last=${rows##*$'\n'}
+        for file in $rows; do [ "$file" = "$last" ] || ln -s "$(realpath "$audit")/rows/$file" "$tree/audit/rows/$file"; done
+        # The last file is written to, from front to back. A reader may pass a place before it is written and find what comes after it: a hole, which is damage. Where two readings, one after
+        # the other, agree from the front, the first has none.
+        cat "$audit/rows/$last" > "$tree/audit/rows/$last"
+        cat "$audit/rows/$last" > "$tree/again"
+        size=$(stat -c %s "$tree/audit/rows/$last" "$tree/again" | sort -n | head -n 1)
+        truncate -s "$size" "$tree/audit/rows/$last" "$tree/again"
+        # "... differ: byte 123, line 4", or char, by the language.
+        if ! difference=$(cmp "$tree/audit/rows/$last" "$tree/again"); then
+            [[ $difference =~ \ differ:\ [a-z]+\ ([0-9]+), ]] || fail "the audit log cannot be read"
+            truncate -s $((BASH_REMATCH[1] - 1)) "$tree/audit/rows/$last"
+        fi
     fi
     [ -z "$operators" ] || ln -s "$(realpath "$operators")" "$tree/operators"
     [ -z "$breach" ] || ln -s "$(realpath "$breach")" "$tree/breach"
@@ -129,7 +133,7 @@ if [ -n "$audit" ]; then
         done
     fi
     {
-        printf '%s\n' audit/log audit/checkpoint
+        if [ -f "$audit/log" ]; then printf '%s\n' audit/log audit/checkpoint; else echo audit; fi
         for file in $rows; do echo "audit/rows/$file"; done
         [ -z "$operators" ] || numbered "$operators" jws operators
         [ -z "$breach" ] || numbered "$breach" json breach | while read -r file; do
@@ -139,7 +143,7 @@ if [ -n "$audit" ]; then
         [ ! -d "$tree/emergencies" ] || (cd "$tree" && find emergencies | sort)
         [ -z "$clients" ] || echo clients.json
     } | pack "$tree" | keep gateway "$store_recipients"
-    { echo checkpoint; cat "$tree/audit/checkpoint"; } >> "$partial/manifest"
+    [ ! -f "$audit/log" ] || { echo checkpoint; cat "$tree/audit/checkpoint"; } >> "$partial/manifest"
     rm -r "$tree"
 fi
 

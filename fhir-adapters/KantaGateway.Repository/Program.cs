@@ -1,5 +1,6 @@
 using System.CommandLine;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Postgres;
 using KantaGateway.Repository;
 using KantaGateway.Repository.Storage;
 
@@ -43,7 +44,7 @@ static Command Add(Command command, Func<RepositoryOptions, CancellationToken, T
 // One store stands in a file as a whole: what the environment says would be of both.
 static RepositoryOptions Read(string file, bool isWhole = false)
 {
-    OptionsCheck.RequirePrivateConfiguration(file, (nameof(RepositoryOptions.Postgres), RepositoryOptions.HasPassword), (nameof(RepositoryOptions.PostgresOwner), RepositoryOptions.HasPassword));
+    OptionsCheck.RequirePrivateConfiguration(file, (nameof(RepositoryOptions.Postgres), PostgresOptions.HasPassword), (nameof(RepositoryOptions.PostgresOwner), PostgresOptions.HasPassword));
     var builder = new ConfigurationBuilder().AddJsonFile(Path.GetFullPath(file), optional: !isWhole);
     if (!isWhole)
         builder.AddEnvironmentVariables("KANTA_REPOSITORY__");

@@ -1,5 +1,5 @@
 using KantaGateway.Fhir.Transport;
-using Npgsql;
+using KantaGateway.Postgres;
 
 namespace KantaGateway.Repository;
 
@@ -93,11 +93,10 @@ public sealed record RepositoryOptions
     internal void ValidateForMigration()
     {
         var check = new OptionsCheck();
-        var service = CheckStore(check);
-        if (Postgres is not null && PostgresOwner is null)
-            check.Add(nameof(PostgresOwner), "needed, of the role that owns the database");
-        else if (Postgres is not null && CheckPostgres(nameof(PostgresOwner), PostgresOwner!, check) is { } owner && owner.Username == service?.Username)
-            check.Add(nameof(PostgresOwner), $"the role of {nameof(Postgres)}, which must be another");
+        if (Postgres is null)
+            CheckStore(check);
+        else
+            PostgresOptions.CheckOwner(check, (nameof(Postgres), Postgres), (nameof(PostgresOwner), PostgresOwner));
         check.ThrowIfWrong("Repository");
     }
 
@@ -110,68 +109,11 @@ public sealed record RepositoryOptions
         check.ThrowIfWrong("Repository");
     }
 
-    /// <summary>Whether a connection string holds a password, under whichever of its names; one that is none is refused for that.</summary>
-    internal static bool HasPassword(string connection)
-    {
-        try
-        {
-            return !string.IsNullOrEmpty(new NpgsqlConnectionStringBuilder(connection).Password);
-        }
-        catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
-        {
-            return true;
-        }
-    }
-
-    private NpgsqlConnectionStringBuilder? CheckStore(OptionsCheck check)
+    private void CheckStore(OptionsCheck check)
     {
         if (Postgres is not null)
-            return CheckPostgres(nameof(Postgres), Postgres, check);
-        if (string.IsNullOrWhiteSpace(DatabaseFile))
+            PostgresOptions.Check(check, nameof(Postgres), Postgres);
+        else if (string.IsNullOrWhiteSpace(DatabaseFile))
             check.Add(nameof(DatabaseFile), $"needed without {nameof(Postgres)}");
-        return null;
-    }
-
-    /// <summary>A database is reached over a Unix socket or verified TLS, and never with a password that anybody would try.</summary>
-    private static NpgsqlConnectionStringBuilder? CheckPostgres(string option, string connection, OptionsCheck check)
-    {
-        NpgsqlConnectionStringBuilder given;
-        try
-        {
-            given = new(connection);
-        }
-        catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
-        {
-            // The exception's message may repeat a value.
-            check.Add(option, "not a connection string");
-            return null;
-        }
-        string[] hosts = [.. (given.Host ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
-        var isNear = hosts.All(host => host.StartsWith('/') || host.StartsWith('@'));
-        if (hosts.Length == 0)
-            check.Add(option, "names no host");
-        if (string.IsNullOrEmpty(given.Username))
-            check.Add(option, "names no role (Username)");
-        if (!isNear && given.SslMode != SslMode.VerifyFull)
-            check.Add(option, "over TCP it needs SSL Mode=VerifyFull");
-        // Named, so that no authority of the system's, of which there are a hundred, can stand in for the database's.
-        if (!isNear && string.IsNullOrEmpty(given.RootCertificate))
-            check.Add(option, "over TCP it needs Root Certificate, a file with the authority of the database's certificate");
-        else if (!isNear)
-            check.Authorities($"{option}, Root Certificate", given.RootCertificate);
-        if (!string.IsNullOrEmpty(given.SslCertificate))
-            check.Certificate($"{option}, SSL Certificate", given.SslCertificate);
-        foreach (var (name, secret) in new[] { ("SSL Key", given.SslKey), ("Passfile", given.Passfile) })
-            if (!string.IsNullOrEmpty(secret))
-                check.Secret($"{option}, {name}", secret);
-        if (string.IsNullOrEmpty(given.Password))
-        {
-            // On a socket the server may ask the kernel who we are (peer); elsewhere something must prove it.
-            if (!isNear && string.IsNullOrEmpty(given.Passfile) && string.IsNullOrEmpty(given.SslCertificate))
-                check.Add(option, "without a password only over a Unix socket");
-        }
-        else
-            check.Password(option, given.Password, given.Username);
-        return given;
     }
 }

@@ -31,7 +31,6 @@ public sealed class AuditLog : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly NoteSigner _signer;
     private readonly EntrySealer _sealer;
-    private readonly FileStream _lock;
     private readonly Thread _writer;
     private readonly object _gate = new();
     private List<Waiting> _waiting = [];
@@ -40,17 +39,14 @@ public sealed class AuditLog : IAsyncDisposable
     private TaskCompletionSource? _publishNow;
 
     // Written by the writer thread alone; entries are found by any.
-    private readonly LogStore _store;
+    private readonly ILogStore _store;
 
-    // After a failure: before anything else is written, the files are made what they are known to be.
-    private bool _failed;
+    // After a failure: before anything else is written, the store is made what it is known to be.
+    private volatile bool _failed;
 
-    private volatile Published _published;
-
-    private AuditLog(AuditLogOptions options, NoteSigner signer, EntrySealer sealer, FileStream storeLock, LogStore store, Published published,
-        ILogger logger)
+    private AuditLog(AuditLogOptions options, NoteSigner signer, EntrySealer sealer, ILogStore store, ILogger logger)
     {
-        (_options, _signer, _sealer, _lock, _store, _published, _logger) = (options, signer, sealer, storeLock, store, published, logger);
+        (_options, _signer, _sealer, _store, _logger) = (options, signer, sealer, store, logger);
         _writer = new Thread(Write) { IsBackground = true, Name = "audit log" };
         _writer.Start();
     }
@@ -61,6 +57,12 @@ public sealed class AuditLog : IAsyncDisposable
     /// <summary>Commits since the log was opened, those of checkpoints alone included.</summary>
     public long Commits { get; private set; }
 
+    /// <summary>Whether a folder has a log in files.</summary>
+    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, LogStore.IdentityFile));
+
+    /// <summary>Whether the store took what it was last given; where not, appends are refused until it does, which is tried every <see cref="AuditLogOptions.CheckpointInterval"/>.</summary>
+    public bool IsTaking => !_failed;
+
     /// <summary>Opens the store, checks that it continues the last published checkpoint, and starts the writer.</summary>
     /// <exception cref="AuditStoreException">No store, another log's store, one in use, or one that contradicts its checkpoint.</exception>
     public static AuditLog Open(AuditLogOptions options, TimeProvider time, ILogger? logger = null)
@@ -70,25 +72,14 @@ public sealed class AuditLog : IAsyncDisposable
             throw new ArgumentOutOfRangeException(nameof(options), "The checkpoint interval is more than 0 and at most 1 s.");
         logger ??= NullLogger.Instance;
         var signer = new NoteSigner(options.Origin, options.LogKey);
-        if (options.Create)
-            OwnerOnly.CreateFolder(options.Folder);
-        if (!Directory.Exists(options.Folder))
-            throw new AuditStoreException("There is no audit store in the configured folder.");
-        var storeLock = Lock(options.Folder);
-        LogStore? store = null;
+        var store = options.Engine is { } engine ? engine.Open(options, signer, logger) : LogStore.Open(options, signer, logger);
         try
         {
-            if (options.Create)
-                LogStore.Create(options.Folder, signer.Verifier, new Checkpoint(options.Origin, 0, Merkle.Empty).Sign(signer));
-            store = LogStore.Open(options.Folder, signer.Verifier, options, logger);
-            var published = Load(options.Folder, store, signer.Verifier);
-            var sealer = new EntrySealer(options.ReaderPublicKey, options.LogKey, time);
-            return new AuditLog(options, signer, sealer, storeLock, store, published, logger);
+            return new AuditLog(options, signer, new EntrySealer(options.ReaderPublicKey, options.LogKey, time), store, logger);
         }
         catch
         {
-            store?.Dispose();
-            storeLock.Dispose();
+            store.Dispose();
             throw;
         }
     }
@@ -117,39 +108,47 @@ public sealed class AuditLog : IAsyncDisposable
         return [.. rows.Select((row, i) => Receipt(first + i, row))];
     }
 
-    /// <summary>The newest entries about a person, still sealed, newest first.</summary>
+    /// <summary>The newest entries about a person, still sealed, newest first: those of every log that shares the store.</summary>
     /// <param name="subject">10-byte pseudonym.</param>
     /// <param name="limit">Most entries to give.</param>
     /// <param name="beforeIndex">Only entries with a smaller index: that of the last one of the page before.</param>
-    public IReadOnlyList<SealedEntry> ForSubject(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue)
-    {
-        return _sealer.TagOf(subject) is { } tag ? _store.Index.OfSubject(tag, limit, beforeIndex) : [];
-    }
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public ValueTask<IReadOnlyList<SealedEntry>> ForSubjectAsync(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue) =>
+        _sealer.TagOf(subject) is { } tag ? _store.OfSubjectAsync(tag, limit, beforeIndex) : new([]);
 
     /// <summary>The proof that an entry is in the log, for whom it was received by; null to anybody else, and for an index that no entry has.</summary>
     /// <param name="receiver">As it was in <see cref="AuditEntry.Receiver"/>.</param>
-    /// <exception cref="AuditUnavailableException">It is theirs and newer than the last checkpoint, and another could not be stored.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked; or it is theirs and newer than the last checkpoint, and another could not be stored.</exception>
     public async ValueTask<InclusionProof?> ProveAsync(long index, string receiver)
     {
-        if (_store.Index.RowAt(index) is not { Receiver: { } expected } row
+        if (await _store.RowAtAsync(index).ConfigureAwait(false) is not { Receiver: { } expected } row
             || !CryptographicOperations.FixedTimeEquals(_sealer.ReceiverOf(row.Commitment, receiver), expected))
             return null;
-        if (index >= _published.Size)
+        if (index >= _store.Published.Size)
             await PublishAsync().ConfigureAwait(false);
-        var published = _published;
-        return new(index, row.Leaf, published.Tree(_options.Folder).ProveInclusion(index), published.Note);
+        var published = _store.Published;
+        return new(index, row.Leaf, await published.ProveInclusionAsync(index).ConfigureAwait(false), published.Note);
     }
 
-    /// <summary>The last published checkpoint, a signed note. Covers every entry that is older than <see cref="AuditLogOptions.CheckpointInterval"/>.</summary>
-    public string ReadCheckpoint() => _published.Note;
+    /// <summary>
+    /// The last checkpoint that this log has published or seen, a signed note. It covers every entry that is older than <see cref="AuditLogOptions.CheckpointInterval"/>.
+    /// </summary>
+    public string ReadCheckpoint() => _store.Published.Note;
+
+    /// <summary>The last checkpoint that any log which shares the store has published: asked at whichever, none is smaller than one that was given before.</summary>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<string> ReadNewestCheckpointAsync() => (await _store.NewestAsync().ConfigureAwait(false)).Note;
 
     /// <summary>
     /// A tile or entry bundle of the published tree; null when the published tree does not have it.
     /// </summary>
-    public byte[]? ReadTile(TilePath path)
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<byte[]?> ReadTileAsync(TilePath path)
     {
-        var published = _published;
-        return path.EndSize > published.Size ? null : published.Edge.Read(_options.Folder, path);
+        var published = _store.Published;
+        if (path.EndSize > published.Size)
+            published = await _store.NewestAsync().ConfigureAwait(false);
+        return path.EndSize > published.Size ? null : await published.ReadAsync(path).ConfigureAwait(false);
     }
 
     /// <summary>Publishes a checkpoint over everything appended so far, without waiting for the interval.</summary>
@@ -166,7 +165,7 @@ public sealed class AuditLog : IAsyncDisposable
     }
 
     /// <summary>Reads the whole store and checks it against its tree and checkpoint; see <see cref="AuditVerification"/>.</summary>
-    public AuditVerification Verify(string? earlierCheckpoint = null) => AuditVerification.Of(_options.Folder, Verifier, earlierCheckpoint);
+    public AuditVerification Verify(string? earlierCheckpoint = null) => _store.Verify(earlierCheckpoint);
 
     /// <summary>Writes what waits, publishes it, and closes the store.</summary>
     public async ValueTask DisposeAsync()
@@ -179,7 +178,6 @@ public sealed class AuditLog : IAsyncDisposable
         await Task.Run(_writer.Join).ConfigureAwait(false);
         _sealer.Dispose();
         _signer.Dispose();
-        _lock.Dispose();
     }
 
     private static AuditReceipt Receipt(long index, SealedRow row) => new(index, Convert.ToHexStringLower(row.Commitment[..16]));
@@ -213,7 +211,7 @@ public sealed class AuditLog : IAsyncDisposable
             {
                 while (_waiting.Count == 0 && _publishNow is null && !_stopping)
                 {
-                    var behind = _failed || _store.Size > _published.Size;
+                    var behind = _failed || _store.IsBehind;
                     var left = behind ? due - Environment.TickCount64 : Timeout.Infinite;
                     if (behind && left <= 0)
                         break;
@@ -236,9 +234,9 @@ public sealed class AuditLog : IAsyncDisposable
                 if (_failed)
                     Recover();
                 Store(batch);
-                if (wanted && _store.Size > _published.Size)
+                if (wanted && _store.IsBehind)
                 {
-                    Publish();
+                    _store.Publish();
                     due = Environment.TickCount64 + (long)_options.CheckpointInterval.TotalMilliseconds;
                 }
                 publishNow?.SetResult();
@@ -256,8 +254,7 @@ public sealed class AuditLog : IAsyncDisposable
         {
             if (_failed)
                 Recover();
-            if (_store.Size > _published.Size)
-                Publish();
+            _store.Publish();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or AuditStoreException)
         {
@@ -286,14 +283,13 @@ public sealed class AuditLog : IAsyncDisposable
         {
             var from = next;
             _options.OnStep?.Invoke(DurableStep.BeforeInsert);
-            var first = _store.Size;
             _store.Begin();
             do
                 foreach (var row in batch[next].Rows)
                     _store.Insert(row);
             while (++next < batch.Count && _store.Waiting + batch[next].Length <= FullCommit);
             _options.OnStep?.Invoke(DurableStep.BeforeCommit);
-            _store.Commit();
+            var first = _store.Commit();
             // :: Durable from here on.
             Commits++;
             _options.OnStep?.Invoke(DurableStep.AfterCommit);
@@ -307,65 +303,20 @@ public sealed class AuditLog : IAsyncDisposable
         }
     }
 
-    // A log never signs two histories of one size, so it signs only what is already on disk: after a crash between here
-    // and the storing of the note, the tree still has these entries.
-    private void Publish()
-    {
-        var size = _store.Edge.Size;
-        var note = new Checkpoint(_options.Origin, size, _store.Edge.Root()).Sign(_signer);
-        _options.OnStep?.Invoke(DurableStep.BeforeCheckpoint);
-        _store.PutCheckpoint(note);
-        _options.OnStep?.Invoke(DurableStep.AfterCheckpoint);
-        _published = new(size, note, _store.EdgeTiles);
-    }
-
     private void GiveUp(List<Waiting> batch, TaskCompletionSource? publishNow, Exception cause)
     {
-        Log.WriteFailed(_logger, batch.Count, cause.GetType().Name, cause.HResult);
+        _failed = true;
+        Log.WriteFailed(_logger, batch.Count, (cause.InnerException ?? cause).GetType().Name, cause.HResult);
         // The commit may be on disk. Appending again could record one disclosure twice, so the callers are told that it is not known.
         foreach (var waiting in batch)
             waiting.Stored.TrySetException(new AuditUnavailableException("The audit log could not be written.", cause));
         publishNow?.TrySetException(new AuditUnavailableException("The audit checkpoint could not be written.", cause));
-        _failed = true;
     }
 
     private void Recover()
     {
         _store.Recover();
-        if (_store.Note != _published.Note)
-            _published = Load(_options.Folder, _store, Verifier);
         _failed = false;
-    }
-
-    private static Published Load(string folder, LogStore store, NoteVerifier log)
-    {
-        if (!Checkpoint.TryOpen(store.Note, log, out var checkpoint))
-            throw new AuditStoreException("The stored checkpoint is not signed by this log.");
-        var published = new Published(checkpoint.Size, store.Note, store.EdgeTiles);
-        if (store.Size < checkpoint.Size || !published.Tree(folder).Root().AsSpan().SequenceEqual(checkpoint.Root))
-            throw new AuditStoreException("The audit store contradicts its own checkpoint.");
-        return published;
-    }
-
-    // An advisory lock that the system drops with the process, whatever kills it.
-    private static FileStream Lock(string folder)
-    {
-        try
-        {
-            return OwnerOnly.OpenFile(Path.Combine(folder, "lock"), FileShare.None);
-        }
-        catch (IOException e)
-        {
-            throw new AuditStoreException("The audit store is in use by another process, or its folder cannot be written.", e);
-        }
-    }
-
-    /// <summary>What is shown to the world.</summary>
-    /// <param name="Edge">Unfinished tiles of this tree or a later one.</param>
-    private sealed record Published(long Size, string Note, EdgeTiles Edge)
-    {
-        public TiledTree Tree(string folder) =>
-            new(Size, tile => Edge.Read(folder, tile) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}."));
     }
 
     private sealed class Waiting(SealedRow[] rows)

@@ -3,8 +3,11 @@ namespace KantaGateway.Audit;
 /// <summary>Everything the log must be told.</summary>
 public sealed record AuditLogOptions
 {
-    /// <summary>Folder of the store. One process at a time has it open.</summary>
-    public required string Folder { get; init; }
+    /// <summary>Folder of a store in files, which one process at a time has open; null where there is an <see cref="Engine"/>.</summary>
+    public string? Folder { get; init; }
+
+    /// <summary>Another store than files, which any number of logs of one key and one origin may share; null: files in <see cref="Folder"/>.</summary>
+    public AuditEngine? Engine { get; init; }
 
     /// <summary>Origin line of the checkpoints and name of the log's key: no spaces, no plus sign (C2SP signed-note).</summary>
     public required string Origin { get; init; }
@@ -15,7 +18,7 @@ public sealed record AuditLogOptions
     /// <summary>X25519 public key, 32 bytes, to which entries are sealed; the private half is with the key service.</summary>
     public required byte[] ReaderPublicKey { get; init; }
 
-    /// <summary>Whether a missing store is made: the embedded development host only.</summary>
+    /// <summary>Whether a missing store of files is made: the embedded development host only.</summary>
     public bool Create { get; init; }
 
     /// <summary>Longest time from an entry to the checkpoint that covers it. Default 500 ms, at most 1 s.</summary>

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Postgres;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
@@ -58,6 +59,7 @@ public static class GatewayHost
         services.AddSingleton(s => AuditLog.Open(new AuditLogOptions
         {
             Folder = options.AuditFolder,
+            Engine = options.AuditPostgres is { } database ? new PostgresAudit(database) : null,
             Origin = options.AuditOrigin,
             LogKey = LogKeyFile.Open(options.AuditFolder, options.CreateStores),
             ReaderPublicKey = s.GetRequiredService<KeyServiceClient>().AuditReaderKeyAsync(CancellationToken.None).GetAwaiter().GetResult(),

@@ -63,10 +63,21 @@ public sealed record GatewayOptions
     /// <summary>32 bytes, base64: the deployment's identifier key, shared with the repository.</summary>
     public required string IdentifierKeyFile { get; init; }
 
-    /// <summary>Folder of the audit store and Ed25519 log key file (seed, base64); created only with <see cref="CreateStores"/>.</summary>
+    /// <summary>
+    /// Folder of the audit store and Ed25519 log key file (seed, base64); created only with <see cref="CreateStores"/>. With <see cref="AuditPostgres"/> of the key alone, which is the same at every gateway.
+    /// </summary>
     public required string AuditFolder { get; init; }
 
-    /// <summary>Origin line of the log's checkpoints, such as <c>localhost/kanta-audit</c>.</summary>
+    /// <summary>
+    /// PostgreSQL connection string of the gateways' role in the database of the audit log, which all gateways share: it may read and add entries and no more; null: a log of this gateway's own, in files. Over TCP with
+    /// <c>SSL Mode=VerifyFull</c> and <c>Root Certificate</c>.
+    /// </summary>
+    public string? AuditPostgres { get; init; }
+
+    /// <summary>The same of the role that owns that database: for <see cref="Operations.MigrateAudit"/>. The gateway must not be told it.</summary>
+    public string? AuditPostgresOwner { get; init; }
+
+    /// <summary>Origin line of the log's checkpoints, such as <c>localhost/kanta-audit</c>; of a log that gateways share the same at each.</summary>
     public required string AuditOrigin { get; init; }
 
     /// <summary>Whether missing stores and keys are made at start: the embedded development host only.</summary>
@@ -137,4 +148,8 @@ public sealed record GatewayOptions
     /// <summary>Checks everything at once, the files included, before anything is opened.</summary>
     /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be, never its value.</exception>
     internal void Validate() => new GatewayOptionsCheck(this).ThrowIfWrong("Gateway");
+
+    /// <summary>Checks what <see cref="Operations.MigrateAudit"/> needs.</summary>
+    /// <exception cref="InvalidOperationException">As above.</exception>
+    internal void ValidateForMigration() => GatewayOptionsCheck.ForMigration(this).ThrowIfWrong("Gateway");
 }

@@ -11,6 +11,8 @@ using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
+using KantaGateway.Gateway.Operations;
+using KantaGateway.Postgres;
 using StackExchange.Redis;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
@@ -36,6 +38,22 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.Identification), "missing");
         if (options.Breach is { } breach)
             CheckBreach(options, breach);
+    }
+
+    private GatewayOptionsCheck()
+    {
+    }
+
+    /// <summary>Of what is needed to make the tables of the audit log, and no more: they are made before anything else is there.</summary>
+    public static GatewayOptionsCheck ForMigration(GatewayOptions options)
+    {
+        var check = new GatewayOptionsCheck();
+        check.CheckLogKey(options);
+        if (options.AuditPostgres is null)
+            check.Add(nameof(options.AuditPostgres), "missing: a log in files needs no migration");
+        else
+            PostgresOptions.CheckOwner(check, (nameof(options.AuditPostgres), options.AuditPostgres), (nameof(options.AuditPostgresOwner), options.AuditPostgresOwner));
+        return check;
     }
 
     private void CheckListeners(GatewayOptions options)
@@ -84,15 +102,11 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
     {
         Secret(nameof(options.GrantKeyFile), options.GrantKeyFile);
         Secret(nameof(options.IdentifierKeyFile), options.IdentifierKeyFile);
-        if (string.IsNullOrWhiteSpace(options.AuditFolder))
-            Add(nameof(options.AuditFolder), "missing");
-        else if (File.Exists(Path.Combine(options.AuditFolder, LogKeyFile.Name)))
-            Secret(nameof(options.AuditFolder), Path.Combine(options.AuditFolder, LogKeyFile.Name));
-        else if (!options.CreateStores)
-            Add(nameof(options.AuditFolder), $"has no {LogKeyFile.Name}. A log's key is made once, by its operator, and never silently");
-        // C2SP signed-note: a key name is not empty and has neither spaces nor plus signs.
-        if (string.IsNullOrEmpty(options.AuditOrigin) || options.AuditOrigin.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
-            Add(nameof(options.AuditOrigin), "a name without spaces and plus signs");
+        CheckLogKey(options);
+        if (options.AuditPostgres is { } log)
+            PostgresOptions.Check(this, nameof(options.AuditPostgres), log);
+        if (options.AuditPostgresOwner is not null)
+            Add(nameof(options.AuditPostgresOwner), $"for the command {MigrateAudit.Name} alone");
         if (options.MaxBinary < 1)
             Add(nameof(options.MaxBinary), "at least 1");
         if (options.EmergencyFolder is { } emergencies && (string.IsNullOrWhiteSpace(emergencies) || (!options.CreateStores && !Directory.Exists(emergencies))))
@@ -105,6 +119,22 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.JointControllers), "OIDs, each once");
         if (!Oid.TryParse(options.NationalOrganisation, out _))
             Add(nameof(options.NationalOrganisation), "an OID");
+    }
+
+    private void CheckLogKey(GatewayOptions options)
+    {
+        if (string.IsNullOrWhiteSpace(options.AuditFolder))
+            Add(nameof(options.AuditFolder), "missing");
+        else if (File.Exists(Path.Combine(options.AuditFolder, LogKeyFile.Name)))
+            Secret(nameof(options.AuditFolder), Path.Combine(options.AuditFolder, LogKeyFile.Name));
+        else if (!options.CreateStores)
+            Add(nameof(options.AuditFolder), $"has no {LogKeyFile.Name}. A log's key is made once, by its operator, and never silently");
+        // One key that signs two logs of one name has signed a fork.
+        if (options.AuditPostgres is not null && !string.IsNullOrWhiteSpace(options.AuditFolder) && AuditLog.IsIn(options.AuditFolder))
+            Add(nameof(options.AuditFolder), $"has a log in files; that of {nameof(options.AuditPostgres)} needs another folder, with a key of its own");
+        // C2SP signed-note: a key name is not empty and has neither spaces nor plus signs.
+        if (string.IsNullOrEmpty(options.AuditOrigin) || options.AuditOrigin.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
+            Add(nameof(options.AuditOrigin), "a name without spaces and plus signs");
     }
 
     private void CheckBreach(GatewayOptions options, BreachOptions breach)

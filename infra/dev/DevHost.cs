@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Gateway.Operations;
 using KantaGateway.Keys;
 using KantaGateway.Repository;
 using KantaGateway.Simulators;
@@ -24,6 +25,9 @@ public sealed record DevHostOptions
 
     /// <summary>PostgreSQL connection string of a role that owns the database and may make roles; null: SQLite.</summary>
     public string? Postgres { get; init; }
+
+    /// <summary>The same for a database of its own, of the audit log that all gateways share; null: each gateway has its own, in files.</summary>
+    public string? AuditPostgres { get; init; }
 
     /// <summary>Redis connection string; null: in memory.</summary>
     public string? Redis { get; init; }
@@ -122,7 +126,7 @@ public sealed class DevHost : IAsyncDisposable
             var folder = host._folder = DevelopmentFolder.Join(root);
             var outside = $"https://localhost:{first + 1}";
             var revocation = new RevocationResponder(folder.Authority);
-            host._gateway = OptionsOf(options, folder, Outside(folder, address, outside, first + 1, revocation), address, outside, revocation);
+            host._gateway = await WithAuditAsync(OptionsOf(options, folder, Outside(folder, address, outside, first + 1, revocation), address, outside, revocation), options, folder);
             var gateway = await host.StartFurtherGatewayAsync(options.Port);
             host._parts.Add(gateway);
             await File.WriteAllTextAsync(folder.AuditVerifierFileOf(options.Port), gateway.Services.GetRequiredService<AuditLog>().Verifier + "\n");
@@ -135,7 +139,7 @@ public sealed class DevHost : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts another gateway over the same repository and key service, with a listener, caches and an audit log of its own; the caller ends it.</summary>
+    /// <summary>Starts another gateway over the same repository and key service, with a listener, caches and, where there is no shared one, an audit log of its own; the caller ends it.</summary>
     /// <param name="port">Of its TLS listener; metrics two after it.</param>
     /// <param name="repository">Internal endpoint through which it reaches the repository; null: the repository's own.</param>
     /// <param name="configure">As <see cref="DevHostOptions.Configure"/>, for this one; null: the host's.</param>
@@ -143,6 +147,13 @@ public sealed class DevHost : IAsyncDisposable
     public async Task<WebApplication> StartFurtherGatewayAsync(int port, string? repository = null, Action<WebApplicationBuilder>? configure = null, string? keys = null)
     {
         var first = _gateway ?? throw new InvalidOperationException("Not started.");
+        var audit = $"{first.AuditFolder}-{port}";
+        if (first.AuditPostgres is not null)
+        {
+            // One key for the log that all share; what else is in the folder is each gateway's own.
+            OwnerOnly.CreateFolder(audit);
+            OwnerOnly.WriteWhole(Path.Combine(audit, LogKeyFile.Name), await File.ReadAllBytesAsync(Path.Combine(first.AuditFolder, LogKeyFile.Name)), overwrite: true);
+        }
         var gateway = GatewayHost.Build(first with
         {
             Port = port,
@@ -150,8 +161,8 @@ public sealed class DevHost : IAsyncDisposable
             MetricsListen = $"http://127.0.0.1:{port + 2}",
             Repository = repository ?? first.Repository,
             Keys = keys ?? first.Keys,
-            AuditFolder = $"{first.AuditFolder}-{port}",
-            AuditOrigin = $"{first.AuditOrigin}-{port}",
+            AuditFolder = audit,
+            AuditOrigin = first.AuditPostgres is null ? $"{first.AuditOrigin}-{port}" : first.AuditOrigin,
             Breach = first.Breach is { } breach ? breach with { CaseFolder = $"{breach.CaseFolder}-{port}" } : null,
             // One process keeps the operators' decisions.
             Identification = first.Identification with { Operators = null },
@@ -180,7 +191,12 @@ public sealed class DevHost : IAsyncDisposable
         var revocation = new RevocationResponder(folder.Authority);
         var simulators = Outside(folder, address, outside, options.Port + 1, revocation);
         Authorizations = simulators.Authorizations!;
-        _gateway = OptionsOf(options, folder, simulators, address, outside, revocation);
+        _gateway = await WithAuditAsync(OptionsOf(options, folder, simulators, address, outside, revocation), options, folder);
+        if (options.AuditPostgres is { } owner)
+        {
+            say("audit log: PostgreSQL");
+            await MigrateAudit.ApplyAsync(_gateway with { AuditPostgresOwner = owner });
+        }
         var (keys, repositories) = (_gateway.Keys, _gateway.Repository.Split(';'));
         say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
         folder.Publish(address, simulators, options.ProbeInterval is not null);
@@ -221,6 +237,12 @@ public sealed class DevHost : IAsyncDisposable
         await behind;
         await RunAsync(gatewayHost);
     }
+
+    private static async Task<GatewayOptions> WithAuditAsync(GatewayOptions gateway, DevHostOptions options, DevelopmentFolder folder) => options.AuditPostgres is not { } owner ? gateway : gateway with
+    {
+        AuditFolder = folder.SharedAuditFolder,
+        AuditPostgres = await DevelopmentDatabase.MakeServiceRoleAsync(owner, await File.ReadAllTextAsync(folder.DatabasePasswordFile)),
+    };
 
     private static SimulatorOptions Outside(DevelopmentFolder folder, string address, string outside, int port, RevocationResponder revocation) => new()
     {

@@ -112,11 +112,14 @@ public sealed class DevelopmentFolder : IDisposable
     public string CustodyFolder => At("keys/custody");
     public string ClientsFile => At("keys/clients.json");
     public string AuditFolder => At("audit");
+
+    /// <summary>Key of the log that gateways share in a database.</summary>
+    public string SharedAuditFolder => At("audit-shared");
     public string CaseFolder => At("breach");
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
 
-    /// <summary>Of a gateway that has joined, which has a log of its own.</summary>
+    /// <summary>Of a gateway that has joined, which has a log of its own where there is no shared one.</summary>
     public string AuditVerifierFileOf(int port) => At($"audit-{port}.vkey");
 
     /// <summary>Of the service's role where the store is in PostgreSQL.</summary>

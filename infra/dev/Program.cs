@@ -52,6 +52,7 @@ Task<DevHost> StartAsync(ParseResult parse, string folder)
         Port = parse.GetValue(port),
         DataFolder = folder,
         Postgres = Environment.GetEnvironmentVariable("KANTA_POSTGRES"),
+        AuditPostgres = Environment.GetEnvironmentVariable("KANTA_AUDIT_POSTGRES"),
         Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
         TerminatorPort = parse.GetValue(terminator),
         ProbeInterval = parse.GetValue(probes) is > 0 and var interval ? interval : null,

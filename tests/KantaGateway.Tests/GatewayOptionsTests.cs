@@ -484,6 +484,42 @@ public sealed class GatewayOptionsTests : IDisposable
     public void A_password_that_comes_with_Redis_is_none(string user, string password, bool holds) =>
         Assert.Equal(holds, Explain(Good() with { Redis = $"127.0.0.1:6379,user={user},password={password}" }).Count == 0);
 
+    [Theory]
+    [InlineData("Host=/run/postgresql;Username=kanta_audit", null, null)]
+    [InlineData("Host=db.example;Username=kanta_audit", "Vahva-salaisuus-1", "AuditPostgres: over TCP it needs SSL Mode=VerifyFull")]
+    [InlineData("Host=db.example;Username=kanta_audit;SSL Mode=VerifyFull", "Vahva-salaisuus-1", "AuditPostgres: over TCP it needs Root Certificate")]
+    [InlineData("Host=/run/postgresql;Username=kanta_audit", "postgres", "AuditPostgres: a default password")]
+    [InlineData("Host=/run/postgresql", null, "AuditPostgres: names no role")]
+    [InlineData("Vahva-salaisuus-1", null, "AuditPostgres: not a connection string")]
+    public void The_audit_logs_database_is_near_or_verified_and_has_no_default_password(string connection, string? password, string? wrong)
+    {
+        var errors = Explain(Good() with { AuditPostgres = password is null ? connection : $"{connection};Password={password}" });
+        Assert.Equal(wrong is null, errors.Count == 0);
+        if (wrong is not null)
+            Assert.Contains(errors, error => error.StartsWith(wrong, StringComparison.Ordinal));
+        Assert.DoesNotContain(errors, error => error.Contains("Vahva", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_gateway_is_not_told_the_audit_logs_owner_and_a_migration_is()
+    {
+        const string Service = "Host=/run/postgresql;Username=kanta_audit", Owner = "Host=/run/postgresql;Username=kanta_audit_owner";
+        static IReadOnlyList<string> Migration(GatewayOptions options) => GatewayOptionsCheck.ForMigration(options).Wrong;
+        Assert.StartsWith("AuditPostgresOwner: for the command migrate-audit alone", Assert.Single(Explain(Good() with { AuditPostgres = Service, AuditPostgresOwner = Owner })));
+        Assert.Empty(Migration(Good() with { AuditPostgres = Service, AuditPostgresOwner = Owner, Port = 0 }));
+        Assert.StartsWith("AuditPostgresOwner: needed", Assert.Single(Migration(Good() with { AuditPostgres = Service })));
+        Assert.StartsWith("AuditPostgresOwner: the role of AuditPostgres", Assert.Single(Migration(Good() with { AuditPostgres = Service, AuditPostgresOwner = Service })));
+        Assert.StartsWith("AuditPostgres: missing", Assert.Single(Migration(Good())));
+    }
+
+    [Fact]
+    public void A_log_in_files_and_one_in_a_database_have_not_the_same_key()
+    {
+        File.WriteAllText(Path.Combine(_audit, "log"), "");
+        Assert.Empty(Explain(Good()));
+        Assert.StartsWith("AuditFolder: has a log in files", Assert.Single(Explain(Good() with { AuditPostgres = "Host=/run/postgresql;Username=kanta_audit" })));
+    }
+
     private string WrittenServer()
     {
         var file = Path.Combine(_audit, "server.pem");

@@ -1,7 +1,7 @@
 using System.Threading.Channels;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
-using KantaGateway.Fhir.Transport;
+using KantaGateway.Postgres;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -119,86 +119,34 @@ sealed class PostgresStore : ICompartmentStore
         }
     }
 
-    /// <summary>Of any number of servers the one that takes writes: another may be behind it, and a denial that was acknowledged would not be there.</summary>
-    internal static NpgsqlDataSource Primary(NpgsqlMultiHostDataSource servers) => servers.WithTargetSession(TargetSessionAttributes.Primary);
+    internal static NpgsqlDataSource Primary(NpgsqlMultiHostDataSource servers) => PostgresServers.Primary(servers);
 
-    internal static NpgsqlMultiHostDataSource SourceOf(string connectionString)
-    {
-        var builder = new NpgsqlConnectionStringBuilder(connectionString)
-        {
-            ApplicationName = "kanta-repository",
-            // Whatever else the database has.
-            SearchPath = "public",
-            // Encryption by Kerberos would take the place of TLS, and of the check of the server's name with it.
-            GssEncryptionMode = GssEncryptionMode.Disable,
-            // So that who copies into it sees that somebody is at it.
-            MinPoolSize = 1,
-            // Statements are few and always the same.
-            MaxAutoPrepare = 40,
-            AutoPrepareMinUsages = 2,
-            // Never ciphertext or compartment numbers in an exception.
-            IncludeErrorDetail = false,
-            // What takes too long ends with the connection, and its outcome is not known. A server that is asked to cancel answers a commit that waits for
-            // its standby with success, though the standby has nothing.
-            CancellationTimeout = -1,
-            TargetSessionAttributes = null,
-            // A standby that has taken over is seen to have within so many seconds.
-            HostRecheckSeconds = 1,
-        };
-        // An acknowledged commit is on disk whatever the server's default is. Statements are short: to compile them takes longer than to run them, and so does
-        // to plan them, which the server would do each time, for a plan over all partitions seems dearer to it than it is: so dear that it would have it carried out by helpers, too. A node that is cut off in the middle
-        // of a commit holds its people's rows for seconds, not until TCP gives up, and who waits for them is told so before its own time is over.
-        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s",
-            "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3" }.Where(o => !string.IsNullOrEmpty(o)));
-        return new NpgsqlDataSourceBuilder(builder.ToString()).BuildMultiHost();
-    }
+    // At least one connection, so that who copies into it sees that somebody is at it.
+    internal static NpgsqlMultiHostDataSource SourceOf(string connectionString) => PostgresServers.SourceOf(connectionString, "kanta-repository", static builder => builder.MinPoolSize = 1);
 
     /// <summary>The schema is this program's, and the role the service's.</summary>
     /// <exception cref="StoreException">Not; the message says what to do.</exception>
     internal static async Task RequireOursAsync(NpgsqlConnection connection, CancellationToken cancel)
     {
-        await RequirePrivateListenerAsync(connection, cancel).ConfigureAwait(false);
-        await RequireServiceRoleAsync(connection, cancel).ConfigureAwait(false);
-        StoreSchema.Require(await StoreSchema.VersionAsync(connection, cancel).ConfigureAwait(false));
+        try
+        {
+            await PostgresServers.RequirePrivateListenerAsync(connection, nameof(RepositoryOptions.Postgres), cancel).ConfigureAwait(false);
+            await Role.RequireNoMoreAsync(connection, cancel).ConfigureAwait(false);
+            StoreSchema.Require(await Migrations.VersionAsync(connection, cancel).ConfigureAwait(false));
+        }
+        catch (UnfitDatabaseException e)
+        {
+            throw new StoreException(e.Message, e.InnerException);
+        }
     }
 
-    /// <summary>Vastaamo's database could be reached by anybody. This one listens on private addresses that are named, or on a socket alone.</summary>
-    private static async Task RequirePrivateListenerAsync(NpgsqlConnection connection, CancellationToken cancel)
-    {
-        await using var command = new NpgsqlCommand("SHOW listen_addresses", connection);
-        if (await command.ExecuteScalarAsync(cancel).ConfigureAwait(false) is string addresses
-            && addresses.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Any(OptionsCheck.IsPublic))
-            throw new StoreException($"{nameof(RepositoryOptions.Postgres)}: its server listens on every address, or on a public one. Name the private ones in its setting listen_addresses.");
-    }
-
-    /// <summary>Who holds the service's password holds no more than the service: it cannot change tables, empty them, or become who can.</summary>
-    private static async Task RequireServiceRoleAsync(NpgsqlConnection connection, CancellationToken cancel)
-    {
-        // Of the role that has signed in, whatever it has been set to since; what it is a member of it can become, so it is a member of nothing.
-        await using var command = new NpgsqlCommand("""
-            WITH own AS (SELECT * FROM pg_roles WHERE rolname = session_user)
-            SELECT 'is a superuser' FROM own WHERE rolsuper
-            UNION ALL SELECT 'may make roles or databases, replicate, or pass row security' FROM own WHERE rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
-            UNION ALL SELECT 'is a member of ' || string_agg(g.rolname, ', ') FROM pg_auth_members m JOIN own ON own.oid = m.member JOIN pg_roles g ON g.oid = m.roleid HAVING count(*) > 0
-            UNION ALL SELECT 'owns the database or the schema' FROM own, pg_database d, pg_namespace n
-                WHERE d.datname = current_database() AND n.nspname = 'public' AND own.oid IN (d.datdba, n.nspowner)
-            UNION ALL SELECT 'may make schemas or temporary tables' WHERE has_database_privilege(session_user, current_database(), 'CREATE, TEMPORARY')
-            UNION ALL SELECT 'may make tables' WHERE has_schema_privilege(session_user, 'public', 'CREATE')
-            UNION ALL SELECT 'owns or may truncate, refer to, put triggers on or rewrite ' || string_agg(c.relname, ', ') FROM own, pg_class c
-                WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-                AND (c.relowner = own.oid OR has_table_privilege(session_user, c.oid, 'TRUNCATE, REFERENCES, TRIGGER') OR (c.relname <> 'compartment' AND has_any_column_privilege(session_user, c.oid, 'UPDATE'))) HAVING count(*) > 0
-            LIMIT 1
-            """, connection);
-        if (await command.ExecuteScalarAsync(cancel).ConfigureAwait(false) is string tooMuch)
-            throw new StoreException($"{nameof(RepositoryOptions.Postgres)}: its role {tooMuch}. Give the service a role of its own that has no more than \"KantaGateway.Repository {MigrateStore.Name}\" gives it.");
-    }
+    private static readonly ServiceRole Role = new(nameof(RepositoryOptions.Postgres), $"KantaGateway.Repository {MigrateStore.Name}") { Changed = "compartment" };
 
     /// <summary>What time it is there.</summary>
     public static async Task<DateTimeOffset> ReadClockAsync(string connectionString, CancellationToken cancel)
     {
         await using var servers = SourceOf(connectionString);
-        await using var command = Primary(servers).CreateCommand("SELECT clock_timestamp()");
-        return (DateTime)(await command.ExecuteScalarAsync(cancel).ConfigureAwait(false))!;
+        return await PostgresServers.ReadClockAsync(servers, cancel).ConfigureAwait(false);
     }
 
     public ValueTask<StoredIndex?> ReadIndexAsync(Pseudonym compartment, long after, CancellationToken cancel) => Guard<StoredIndex?>(async () =>

@@ -1,11 +1,7 @@
-using System.Globalization;
 using System.Reflection;
 using DbUp;
-using DbUp.Builder;
-using DbUp.Engine;
+using KantaGateway.Postgres;
 using Microsoft.Data.Sqlite;
-using Microsoft.Extensions.Logging.Abstractions;
-using Npgsql;
 
 namespace KantaGateway.Repository.Storage;
 
@@ -16,30 +12,16 @@ namespace KantaGateway.Repository.Storage;
 /// </summary>
 static class StoreSchema
 {
-    /// <summary>Table that the scripts which ran are written down in.</summary>
-    public const string Journal = "schema_version";
-
     /// <summary>Tells our lock from those of others in the same database.</summary>
     public const long Lock = 7260114;
 
+    private static readonly Migrations Postgres = Of("Postgres"), Sqlite = Of("Sqlite");
+
     /// <summary>Version that this program needs.</summary>
-    public static int Version { get; } = VersionOf(ScriptsOf("Postgres").Max(script => script.Name));
-
-    /// <summary>Asks for the last script that ran.</summary>
-    public const string Newest = $"SELECT max(scriptname) FROM {Journal}";
-
-    /// <param name="script">Name of the last script that ran; null: none did.</param>
-    public static int VersionOf(string? script) => script is null ? 0
-        : int.TryParse(script.Split('_')[0], NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number
-        : throw new StoreException("The database's list of migrations is not ours.");
+    public static int Version => Postgres.Version;
 
     /// <exception cref="StoreException">The database is of another version; the message says what to run.</exception>
-    public static void Require(int found)
-    {
-        RequireKnown(found);
-        if (found < Version)
-            throw new StoreException($"The database has schema version {found}, and this program needs {Version}: run \"KantaGateway.Repository {MigrateStore.Name}\" first.");
-    }
+    public static void Require(int found) => Guard(() => Postgres.Require(found));
 
     /// <param name="copiedFrom">What the table <c>copying</c> has; null: nothing.</param>
     /// <exception cref="StoreException">It is the target of a copy that is not done; who is not in it yet would be taken for nobody.</exception>
@@ -56,38 +38,17 @@ static class StoreSchema
     /// <exception cref="StoreException">The database is of a newer version, or failed; it is as it was.</exception>
     public static async Task<IReadOnlyList<string>> MigrateAsync(string owner, string service, CancellationToken cancel)
     {
-        var given = new NpgsqlConnectionStringBuilder(owner) { ApplicationName = "kanta-migration", SearchPath = "public", Pooling = false, GssEncryptionMode = GssEncryptionMode.Disable, TargetSessionAttributes = null };
         try
         {
-            await using var servers = new NpgsqlDataSourceBuilder(given.ToString()).BuildMultiHost();
-            await using var connection = await PostgresStore.Primary(servers).OpenConnectionAsync(cancel).ConfigureAwait(false);
-            // Held by this connection, so that it is gone with it: whoever comes at the same time waits here and finds everything done.
-            await using (var wait = new NpgsqlCommand($"SELECT pg_advisory_lock({Lock})", connection) { CommandTimeout = 0 })
-                await wait.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
-            RequireKnown(await VersionAsync(connection, cancel).ConfigureAwait(false));
-            // Of several servers the same, which need not be the first.
-            (given.Host, given.Port) = (connection.Host, connection.Port);
-            var ran = Run(DeployChanges.To.PostgresqlDatabase(given.ToString()).JournalToPostgresqlTable("public", Journal), "Postgres");
-            var names = new NpgsqlCommandBuilder();
-            var (role, database) = (names.QuoteIdentifier(service), names.QuoteIdentifier(connection.Database));
-            // Partitions have no rights of their own: they are reached through their table only.
-            await using var grants = new NpgsqlCommand($"""
-                REVOKE ALL ON DATABASE {database} FROM PUBLIC;
-                GRANT CONNECT ON DATABASE {database} TO {role};
-                REVOKE ALL ON SCHEMA public FROM PUBLIC;
-                GRANT USAGE ON SCHEMA public TO {role};
-                REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {role};
+            return await Postgres.MigrateAsync(owner, service, Lock, role => $"""
                 GRANT SELECT, INSERT, UPDATE ON compartment TO {role};
                 GRANT SELECT, INSERT, DELETE ON entry, body, content, part TO {role};
                 GRANT SELECT, INSERT, DELETE ON copying TO {role};
-                GRANT SELECT ON {Journal} TO {role};
-                """, connection);
-            await grants.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
-            return ran;
+                """, finish: null, cancel).ConfigureAwait(false);
         }
-        catch (NpgsqlException e)
+        catch (UnfitDatabaseException e)
         {
-            throw new StoreException("The PostgreSQL database cannot be migrated.", e);
+            throw new StoreException(e.Message, e.InnerException);
         }
     }
 
@@ -102,12 +63,14 @@ static class StoreSchema
                 Make(file);
             using (var connection = SqliteStore.Open(file, SqliteOpenMode.ReadWrite))
             {
-                RequireKnown(VersionOf(connection));
+                Guard(() => Sqlite.RequireKnown(VersionOf(connection)));
                 // Both are of the file, and no transaction can set them.
                 SqliteStatement.Execute(connection, "PRAGMA page_size = 8192");
                 SqliteStatement.Execute(connection, "PRAGMA journal_mode = WAL");
             }
-            return Run(DeployChanges.To.SqliteDatabase(new SqliteConnectionStringBuilder { DataSource = file, Mode = SqliteOpenMode.ReadWrite, Pooling = false }.ToString()).JournalToSqliteTable(Journal), "Sqlite");
+            IReadOnlyList<string> ran = [];
+            Guard(() => ran = Sqlite.Run(DeployChanges.To.SqliteDatabase(new SqliteConnectionStringBuilder { DataSource = file, Mode = SqliteOpenMode.ReadWrite, Pooling = false }.ToString()).JournalToSqliteTable(Migrations.Journal)));
+            return ran;
         }
         catch (Exception e) when (e is SqliteException or IOException or UnauthorizedAccessException)
         {
@@ -115,51 +78,33 @@ static class StoreSchema
         }
     }
 
-    /// <summary>Version of the database; 0 where it has none that this role could see.</summary>
-    public static async Task<int> VersionAsync(NpgsqlConnection connection, CancellationToken cancel)
-    {
-        try
-        {
-            await using var newest = new NpgsqlCommand(Newest, connection);
-            return VersionOf(await newest.ExecuteScalarAsync(cancel).ConfigureAwait(false) as string);
-        }
-        catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InsufficientPrivilege)
-        {
-            return 0;
-        }
-    }
-
     /// <summary>Version of the file; 0 where it has none.</summary>
     /// <exception cref="SqliteException">It is not a database.</exception>
     public static int VersionOf(SqliteConnection connection)
     {
-        using (var there = new SqliteStatement(connection, $"SELECT 1 FROM sqlite_schema WHERE name = '{Journal}'"))
+        using (var there = new SqliteStatement(connection, $"SELECT 1 FROM sqlite_schema WHERE name = '{Migrations.Journal}'"))
             if (!there.Step())
                 return 0;
-        using var newest = new SqliteStatement(connection, Newest);
+        using var newest = new SqliteStatement(connection, Migrations.Newest);
         newest.Step();
-        return VersionOf(newest.IsNull(0) ? null : System.Text.Encoding.UTF8.GetString(newest.Blob(0)));
+        var (script, version) = (newest.IsNull(0) ? null : System.Text.Encoding.UTF8.GetString(newest.Blob(0)), 0);
+        Guard(() => version = Migrations.VersionOf(script));
+        return version;
     }
 
-    private static void RequireKnown(int found)
-    {
-        if (found > Version)
-            throw new StoreException($"The database has schema version {found}, and this program knows none after {Version}: run a program that does. There is no way back.");
-    }
+    private static Migrations Of(string engine) =>
+        new(Assembly.GetExecutingAssembly(), $"{typeof(StoreSchema).Namespace}.Migrations.{engine}.", $"KantaGateway.Repository {MigrateStore.Name}");
 
-    /// <summary>All in one transaction.</summary>
-    private static IReadOnlyList<string> Run(UpgradeEngineBuilder to, string engine)
+    private static void Guard(Action check)
     {
-        var result = to.WithScripts(ScriptsOf(engine)).WithTransaction().WithVariablesDisabled().LogTo(NullLoggerFactory.Instance).Build().PerformUpgrade();
-        return result.Successful ? [.. result.Scripts.Select(script => script.Name)]
-            : throw new StoreException($"The migration {result.ErrorScript?.Name} failed; nothing was changed.", result.Error);
-    }
-
-    private static List<SqlScript> ScriptsOf(string engine)
-    {
-        var (assembly, folder) = (Assembly.GetExecutingAssembly(), $"{typeof(StoreSchema).Namespace}.Migrations.{engine}.");
-        return [.. assembly.GetManifestResourceNames().Where(name => name.StartsWith(folder, StringComparison.Ordinal)).Order(StringComparer.Ordinal)
-            .Select(name => SqlScript.FromStream(name[folder.Length..], assembly.GetManifestResourceStream(name)!))];
+        try
+        {
+            check();
+        }
+        catch (UnfitDatabaseException e)
+        {
+            throw new StoreException(e.Message, e.InnerException);
+        }
     }
 
     private static void Make(string file)

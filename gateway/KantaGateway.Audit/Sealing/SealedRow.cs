@@ -34,9 +34,21 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
     {
         BinaryPrimitives.WriteInt32BigEndian(destination, StoredLength - StoredHeader);
         Leaf.CopyTo(destination[4..]);
-        var envelope = destination[StoredHeader..];
-        WriteEnvelopeHeader(envelope, Time, Tag, Enc, Receiver);
-        Sealed.CopyTo(envelope[EnvelopeHeader(Tag, Receiver)..]);
+        WriteEnvelope(destination[StoredHeader..]);
+    }
+
+    private void WriteEnvelope(Span<byte> destination)
+    {
+        WriteEnvelopeHeader(destination, Time, Tag, Enc, Receiver);
+        Sealed.CopyTo(destination[EnvelopeHeader(Tag, Receiver)..]);
+    }
+
+    /// <summary>The envelope, of which the leaf has the digest.</summary>
+    public byte[] Envelope()
+    {
+        var envelope = new byte[StoredLength - StoredHeader];
+        WriteEnvelope(envelope);
+        return envelope;
     }
 
     /// <summary>Length of the stored row that begins here; 0 when there is no whole one.</summary>
@@ -45,9 +57,12 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
         if (bytes.Length < ShortestStored)
             return 0;
         var length = BinaryPrimitives.ReadUInt32BigEndian(bytes);
-        return length <= bytes.Length - StoredHeader && bytes[StoredHeader + 8] is 0 or EntrySealer.TagLength or HasReceiver or (EntrySealer.TagLength | HasReceiver)
-            && length >= CiphertextAt(bytes) - StoredHeader ? StoredHeader + (int)length : 0;
+        return length <= bytes.Length - StoredHeader && IsEnvelope(bytes.Slice(StoredHeader, (int)length)) ? StoredHeader + (int)length : 0;
     }
+
+    /// <summary>Whether these bytes are the form of an envelope.</summary>
+    public static bool IsEnvelope(ReadOnlySpan<byte> envelope) => envelope.Length >= EnvelopeHeader(null, null)
+        && envelope[8] is 0 or EntrySealer.TagLength or HasReceiver or (EntrySealer.TagLength | HasReceiver) && envelope.Length >= CiphertextAt(envelope);
 
     /// <summary>The leaf of a stored row.</summary>
     public static ReadOnlySpan<byte> LeafOf(ReadOnlySpan<byte> stored) => stored.Slice(4, LeafLength);
@@ -55,21 +70,29 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
     /// <summary>The envelope of a stored row, of which its leaf has the digest.</summary>
     public static ReadOnlySpan<byte> EnvelopeOf(ReadOnlySpan<byte> stored) => stored[StoredHeader..];
 
-    /// <summary>The subject tag of a stored row; empty without a subject.</summary>
-    public static ReadOnlySpan<byte> TagOf(ReadOnlySpan<byte> stored) => stored.Slice(StoredHeader + 9, stored[StoredHeader + 8] & ~HasReceiver);
+    /// <summary>The subject tag of an envelope; empty without a subject.</summary>
+    public static ReadOnlySpan<byte> TagIn(ReadOnlySpan<byte> envelope) => envelope.Slice(9, envelope[8] & ~HasReceiver);
 
-    private static int CiphertextAt(ReadOnlySpan<byte> stored) => StoredHeader + 9 + (stored[StoredHeader + 8] & ~HasReceiver) + Hpke.KeyLength
-        + ((stored[StoredHeader + 8] & HasReceiver) == 0 ? 0 : EntrySealer.TagLength);
+    /// <summary>The subject tag of a stored row; empty without a subject.</summary>
+    public static ReadOnlySpan<byte> TagOf(ReadOnlySpan<byte> stored) => TagIn(EnvelopeOf(stored));
+
+    private static int CiphertextAt(ReadOnlySpan<byte> envelope) => 9 + (envelope[8] & ~HasReceiver) + Hpke.KeyLength + ((envelope[8] & HasReceiver) == 0 ? 0 : EntrySealer.TagLength);
 
     /// <summary>Reads a stored row of exactly this length.</summary>
-    public static SealedRow Read(ReadOnlySpan<byte> stored)
+    public static SealedRow Read(ReadOnlySpan<byte> stored) => Read(LeafOf(stored).ToArray(), EnvelopeOf(stored));
+
+    /// <summary>Reads a row by its leaf and its envelope.</summary>
+    public static SealedRow Read(byte[] leaf, ReadOnlySpan<byte> envelope)
     {
-        var (tag, at) = (TagOf(stored).ToArray(), CiphertextAt(stored));
-        var enc = StoredHeader + 9 + tag.Length;
-        var receiver = stored[(enc + Hpke.KeyLength)..at];
-        return new(BinaryPrimitives.ReadInt64BigEndian(stored[StoredHeader..]), tag.Length == 0 ? null : tag, LeafOf(stored).ToArray(),
-            stored.Slice(enc, Hpke.KeyLength).ToArray(), stored[at..].ToArray(), receiver.IsEmpty ? null : receiver.ToArray());
+        var (tag, at) = (TagIn(envelope).ToArray(), CiphertextAt(envelope));
+        var enc = 9 + tag.Length;
+        var receiver = envelope[(enc + Hpke.KeyLength)..at];
+        return new(BinaryPrimitives.ReadInt64BigEndian(envelope), tag.Length == 0 ? null : tag, leaf, envelope.Slice(enc, Hpke.KeyLength).ToArray(), envelope[at..].ToArray(),
+            receiver.IsEmpty ? null : receiver.ToArray());
     }
+
+    /// <summary>As it is handed to who may open it.</summary>
+    public SealedEntry At(long index) => new(index, DateTimeOffset.FromUnixTimeMilliseconds(Time), Commitment.ToArray(), Enc, Sealed);
 
     /// <summary>Length of what precedes the ciphertext in the digested envelope.</summary>
     private static int EnvelopeHeader(byte[]? tag, byte[]? receiver) => 8 + 1 + (tag?.Length ?? 0) + Hpke.KeyLength + (receiver?.Length ?? 0);

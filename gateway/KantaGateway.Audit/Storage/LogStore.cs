@@ -10,7 +10,7 @@ namespace KantaGateway.Audit.Storage;
 /// The log's files, written by one thread: rows to the end of one file, one write and one flush a commit. Everything else but the
 /// checkpoint follows from the rows: tiles are written once they are full, the subject index when a file of rows is.
 /// </summary>
-sealed class LogStore : IDisposable
+sealed class LogStore : ILogStore
 {
     public const string IdentityFile = "log", CheckpointFile = "checkpoint";
 
@@ -19,6 +19,8 @@ sealed class LogStore : IDisposable
 
     private readonly string _folder;
     private readonly AuditLogOptions _options;
+    private readonly NoteSigner _signer;
+    private readonly FileStream _lock;
     private readonly ILogger _logger;
     private readonly RowIndex _index;
     private readonly TreeEdge _edge;
@@ -39,32 +41,32 @@ sealed class LogStore : IDisposable
     private FrameMark _last;
     private string? _attempted;
 
-    private LogStore(string folder, AuditLogOptions options, ILogger logger, Opening opened)
+    private volatile PublishedFiles _published;
+
+    private LogStore(AuditLogOptions options, NoteSigner signer, ILogger logger, FileStream storeLock, Opening opened)
     {
-        (_folder, _options, _logger) = (folder, options, logger);
+        (_folder, _options, _signer, _logger, _lock) = (options.Folder!, options, signer, logger, storeLock);
         (_index, _edge, _recent, _rows, _segment, _end, _last, Note) =
             (opened.Index, opened.Edge, opened.Recent!, opened.Rows!, opened.Segment, opened.End, opened.Last, opened.Note);
         opened.Bundle.CopyTo(_bundle, 0);
         _zeroed = _end;
+        _published = Load();
     }
 
     /// <summary>Rows that are on disk.</summary>
     public long Size => _edge.Size + _ahead.Count;
 
-    /// <summary>Bytes that the next commit will write.</summary>
     public int Waiting => _length;
+
+    public bool IsBehind => Size > _published.Size;
+
+    public PublishedTree Published => _published;
 
     /// <summary>The stored checkpoint.</summary>
     public string Note { get; private set; }
 
-    /// <summary>The tree; behind <see cref="Size"/> until <see cref="Grow"/>.</summary>
-    public TreeEdge Edge => _edge;
-
-    /// <summary>Finds entries; thread-safe.</summary>
-    public RowIndex Index => _index;
-
     /// <summary>Its unfinished tiles as they stand.</summary>
-    public EdgeTiles EdgeTiles => EdgeTiles.Of(_edge, _bundle.AsSpan(0, Unfinished * EntryBundle.EntryLength));
+    private EdgeTiles EdgeTiles => EdgeTiles.Of(_edge, _bundle.AsSpan(0, Unfinished * EntryBundle.EntryLength));
 
     private int Unfinished => (int)(_edge.Size % TilePath.FullWidth);
 
@@ -96,20 +98,52 @@ sealed class LogStore : IDisposable
     /// </summary>
     /// <exception cref="AuditStoreException">There is none, it is another log's, or it contradicts itself.</exception>
     /// <exception cref="IOException">It cannot be opened now.</exception>
-    public static LogStore Open(string folder, NoteVerifier log, AuditLogOptions options, ILogger logger)
+    public static LogStore Open(AuditLogOptions options, NoteSigner signer, ILogger logger)
     {
-        CheckIdentity(folder, log);
+        var folder = options.Folder ?? throw new ArgumentException("Neither a folder nor another store.", nameof(options));
+        if (options.Create)
+            OwnerOnly.CreateFolder(folder);
+        if (!Directory.Exists(folder))
+            throw new AuditStoreException("There is no audit store in the configured folder.");
+        var storeLock = Lock(folder);
         var opening = new Opening(folder);
         try
         {
+            if (options.Create)
+                Create(folder, signer.Verifier, new Checkpoint(options.Origin, 0, Merkle.Empty).Sign(signer));
+            CheckIdentity(folder, signer.Verifier);
             opening.Read();
-            return new LogStore(folder, options, logger, opening);
+            return new LogStore(options, signer, logger, storeLock, opening);
         }
         catch
         {
             opening.Rows?.Dispose();
+            storeLock.Dispose();
             throw;
         }
+    }
+
+    // An advisory lock that the system drops with the process, whatever kills it.
+    private static FileStream Lock(string folder)
+    {
+        try
+        {
+            return OwnerOnly.OpenFile(Path.Combine(folder, "lock"), FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new AuditStoreException("The audit store is in use by another process, or its folder cannot be written.", e);
+        }
+    }
+
+    private PublishedFiles Load()
+    {
+        if (!Checkpoint.TryOpen(Note, _signer.Verifier, out var checkpoint))
+            throw new AuditStoreException("The stored checkpoint is not signed by this log.");
+        var published = new PublishedFiles(checkpoint.Size, Note, EdgeTiles, _folder);
+        if (Size < checkpoint.Size || !published.Root().AsSpan().SequenceEqual(checkpoint.Root))
+            throw new AuditStoreException("The audit store contradicts its own checkpoint.");
+        return published;
     }
 
     /// <exception cref="AuditStoreException">There is no store, or another log's.</exception>
@@ -149,14 +183,13 @@ sealed class LogStore : IDisposable
         _length += length;
     }
 
-    /// <summary>Now everything since <see cref="Begin"/> is on disk, and found by its subject.</summary>
-    /// <exception cref="IOException">It is not known to be. <see cref="Recover"/> comes next.</exception>
-    public void Commit()
+    public long Commit()
     {
+        var first = Size;
         if (_end >= _options.SegmentBytes)
             BeginSegment();
         var frame = _buffer.AsSpan(0, _length);
-        Frame.Close(frame, _inserted.Count, Size);
+        Frame.Close(frame, _inserted.Count, first);
         RandomAccess.Write(_rows.SafeFileHandle, frame, _end);
         if (_end + _length > _zeroed)
         {
@@ -179,6 +212,7 @@ sealed class LogStore : IDisposable
         _inserted.Clear();
         _last = FrameMark.Of(frame);
         _end += _length;
+        return first;
     }
 
     /// <summary>Carries what is durable into the tree, and puts the tiles on disk that it fills.</summary>
@@ -198,9 +232,23 @@ sealed class LogStore : IDisposable
         _options.OnStep?.Invoke(DurableStep.AfterTiles);
     }
 
+    // A log never signs two histories of one size, so it signs only what is already on disk: after a crash between here
+    // and the storing of the note, the tree still has these entries.
+    public void Publish()
+    {
+        if (!IsBehind)
+            return;
+        var size = _edge.Size;
+        var note = new Checkpoint(_options.Origin, size, _edge.Root()).Sign(_signer);
+        _options.OnStep?.Invoke(DurableStep.BeforeCheckpoint);
+        PutCheckpoint(note);
+        _options.OnStep?.Invoke(DurableStep.AfterCheckpoint);
+        _published = new(size, note, EdgeTiles, _folder);
+    }
+
     /// <summary>Now the note is on disk in the place of the one before.</summary>
     /// <exception cref="IOException">Which of the two is there is not known.</exception>
-    public void PutCheckpoint(string note)
+    private void PutCheckpoint(string note)
     {
         _attempted = note;
         _options.OnStep?.Invoke(DurableStep.BeforeCommit);
@@ -231,12 +279,31 @@ sealed class LogStore : IDisposable
         Disk.FlushFolder(_folder);
         Note = note;
         Grow();
+        if (Note != _published.Note)
+            _published = Load();
     }
+
+    public ValueTask<PublishedTree> NewestAsync() => new(_published);
+
+    public ValueTask<SealedRow?> RowAtAsync(long index) => new(_index.RowAt(index));
+
+    public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before) => new(_index.OfSubject(tag, limit, before));
+
+    public AuditVerification Verify(string? earlierCheckpoint) => AuditVerification.Of(_folder, _signer.Verifier, earlierCheckpoint);
 
     public void Dispose()
     {
         _settling.Wait();
         _rows.Dispose();
+        _lock.Dispose();
+    }
+
+    /// <param name="Edge">Unfinished tiles of this tree or a later one.</param>
+    private sealed record PublishedFiles(long Size, string Note, EdgeTiles Edge, string Folder) : PublishedTree(Size, Note)
+    {
+        public override ValueTask<byte[]?> ReadAsync(TilePath tile) => new(Edge.Read(Folder, tile));
+
+        public byte[] Root() => new TiledTree(Size, tile => Edge.Read(Folder, tile) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}.")).Root();
     }
 
     // Between commits, with the tree up to date.

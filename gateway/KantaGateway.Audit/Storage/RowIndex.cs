@@ -284,8 +284,7 @@ sealed class RowIndex
                 var stored = ReadAt(file, postings[i].Offset, (int)postings[i].Length);
                 if (!SealedRow.TagOf(stored).SequenceEqual(tag))
                     throw new AuditStoreException("The subject index contradicts the rows.");
-                var row = SealedRow.Read(stored);
-                entries.Add(new(postings[i].Index, DateTimeOffset.FromUnixTimeMilliseconds(row.Time), row.Commitment.ToArray(), row.Enc, row.Sealed));
+                entries.Add(SealedRow.Read(stored).At(postings[i].Index));
             }
         }
         return entries;

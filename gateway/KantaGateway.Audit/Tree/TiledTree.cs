@@ -42,6 +42,20 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
         return path;
     }
 
+    /// <summary>The same of a tree whose tiles are fetched.</summary>
+    /// <param name="size">Number of leaves.</param>
+    /// <param name="index">Of the leaf.</param>
+    /// <param name="read">Asked once for each tile that the path takes.</param>
+    public static async ValueTask<IReadOnlyList<byte[]>> ProveInclusionAsync(long size, long index, Func<TilePath, ValueTask<byte[]>> read)
+    {
+        // Which tiles a path takes follows from size and index alone.
+        var tiles = new Dictionary<TilePath, byte[]>();
+        new TiledTree(size, tile => tiles[tile] = new byte[tile.Width * Merkle.HashLength]).ProveInclusion(index);
+        foreach (var tile in tiles.Keys.ToArray())
+            tiles[tile] = await read(tile).ConfigureAwait(false);
+        return new TiledTree(size, tile => tiles[tile]).ProveInclusion(index);
+    }
+
     /// <summary>Proof that this tree continues the tree of its first <paramref name="earlier"/> leaves.</summary>
     /// <param name="earlier">1 to <see cref="Size"/>.</param>
     public IReadOnlyList<byte[]> ProveConsistency(long earlier)

@@ -166,7 +166,7 @@ sealed class LiveProbe : IDisposable
     /// <returns>What the answer tells, and whether it shows what is not denied.</returns>
     private async Task<(ProbeOutcome, bool SeesOpen)> WalkAsync(Road road, SyntheticRecord record, Pseudonym self, string token, CancellationToken cancel)
     {
-        var before = NewestOf(self);
+        var before = await NewestOfAsync(self).ConfigureAwait(false);
         var reply = await _reader.SendAsync(road.Method, road.Target, road.Identified ? token : null, road.Body, form: road.Body is not null, cancel).ConfigureAwait(false);
         var seesOpen = reply.Status < 300 && reply.Body.Contains(record.Open, StringComparison.Ordinal);
         // A read that is refused repeats the id that was asked for.
@@ -181,7 +181,7 @@ sealed class LiveProbe : IDisposable
             return (ProbeOutcome.Breached, seesOpen);
         }
         // Whatever concerns a record is recorded, found or not; nobody else asks about these people.
-        if (road.Identified && reply.Status is < 400 or 404 && NewestOf(self) <= before)
+        if (road.Identified && reply.Status is < 400 or 404 && await NewestOfAsync(self).ConfigureAwait(false) <= before)
             return await UnrecordedAsync("is not among the entries of its person", road, seesOpen).ConfigureAwait(false);
         if (reply.Status < 400 && !await IsProvenAsync(reply.Receipt, token, cancel).ConfigureAwait(false))
             return await UnrecordedAsync("has no receipt that the audit log proves", road, seesOpen).ConfigureAwait(false);
@@ -208,7 +208,8 @@ sealed class LiveProbe : IDisposable
     }
 
     /// <summary>Index of the newest entry about the person; -1: none.</summary>
-    private long NewestOf(Pseudonym self) => _log.ForSubject(self.ToArray(), 1) is [var newest] ? newest.Index : -1;
+    /// <exception cref="AuditUnavailableException">It cannot be known now.</exception>
+    private async Task<long> NewestOfAsync(Pseudonym self) => await _log.ForSubjectAsync(self.ToArray(), 1).ConfigureAwait(false) is [var newest] ? newest.Index : -1;
 
     /// <summary>Whether the log proves the receipt, asked for as the clinic would.</summary>
     /// <exception cref="HttpRequestException">It cannot be known now.</exception>

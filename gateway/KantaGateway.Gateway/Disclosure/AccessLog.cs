@@ -1,6 +1,7 @@
 using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
@@ -38,7 +39,7 @@ public interface IAccessLog
     /// <param name="limit">Entries to look through, newest first.</param>
     /// <param name="beforeIndex">Where the stretch before ended.</param>
     /// <param name="cancel">Stops the call.</param>
-    /// <exception cref="FaultException">The key service cannot be reached, or a custodian asks: a child's disclosure log is not shown to custodians (§51).</exception>
+    /// <exception cref="FaultException">The log or the key service cannot be reached, or a custodian asks: a child's disclosure log is not shown to custodians (§51).</exception>
     Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default);
 }
 
@@ -52,7 +53,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
             throw new FaultException(new Fault(FaultKind.Denied, "Who has looked at a child's records is not shown to custodians."));
         if (citizen.Person is not { } person)
             return new([], null);
-        var entries = log.ForSubject(person.ToArray(), limit, beforeIndex);
+        var entries = await EntriesOfAsync(person, limit, beforeIndex);
         if (entries.Count == 0)
             return new([], null);
         using var answer = await keys.OpenAuditAsync(grants.ForAuditTrail(citizen, person), entries, cancel);
@@ -63,6 +64,18 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
                     record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record), record.Professional?.Role, record.ConsentId));
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
         return new(lines, entries.Count < limit ? null : entries[^1].Index);
+    }
+
+    private async ValueTask<IReadOnlyList<SealedEntry>> EntriesOfAsync(Pseudonym person, int limit, long beforeIndex)
+    {
+        try
+        {
+            return await log.ForSubjectAsync(person.ToArray(), limit, beforeIndex);
+        }
+        catch (AuditUnavailableException)
+        {
+            throw new FaultException(DisclosureAudit.Unavailable);
+        }
     }
 
     /// <summary>The portal in the person's own session. An app that she let in is another's eyes, though it asks in her name.</summary>

@@ -1,5 +1,6 @@
 using KantaGateway.Audit;
 using KantaGateway.Audit.Tree;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
@@ -13,22 +14,36 @@ public static class PublicEndpoints
     public static void MapAuditLog(this WebApplication app)
     {
         var log = app.Services.GetRequiredService<AuditLog>();
-        app.MapGet("/audit/log/checkpoint", (HttpContext context) =>
+        app.MapGet("/audit/log/checkpoint", async (HttpContext context) =>
         {
+            // Behind a load balancer the next request comes to another gateway: of a log that they share it may not be shown an older one there.
+            var note = await AskAsync(log.ReadNewestCheckpointAsync());
             context.Response.Headers.CacheControl = "no-cache";
-            return Results.Text(log.ReadCheckpoint(), "text/plain; charset=utf-8");
+            return Results.Text(note, "text/plain; charset=utf-8");
         });
-        app.MapGet("/audit/log/tile/{**path}", (HttpContext context, string path) =>
+        app.MapGet("/audit/log/tile/{**path}", async (HttpContext context, string path) =>
         {
-            if (!TilePath.TryParse("tile/" + path, out var tile) || log.ReadTile(tile) is not { } bytes)
+            if (!TilePath.TryParse("tile/" + path, out var tile) || await AskAsync(log.ReadTileAsync(tile)) is not { } bytes)
                 return Results.NotFound();
             context.Response.Headers.CacheControl = "public, max-age=31536000, immutable";
             return Results.Bytes(bytes, "application/octet-stream");
         });
     }
 
+    private static async ValueTask<T> AskAsync<T>(ValueTask<T> asked)
+    {
+        try
+        {
+            return await asked;
+        }
+        catch (AuditUnavailableException)
+        {
+            throw new FaultException(DisclosureAudit.Unavailable);
+        }
+    }
+
     /// <summary>
-    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, and no live probe has found a breach or been blind for long; 503 says
+    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, the audit log takes entries, and no live probe has found a breach or been blind for long; 503 says
     /// which does not hold.
     /// </summary>
     public static void MapHealth(this WebApplication app, GatewayOptions options)
@@ -41,12 +56,15 @@ public static class PublicEndpoints
             ("keys", InternalEndpoint.Parse(options.Keys).CreateClient(wait), new("/health/live", UriKind.Relative)),
         ];
         var watch = app.Services.GetService<BreachWatch>();
+        var log = app.Services.GetRequiredService<AuditLog>();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", async (CancellationToken cancel) =>
         {
             var down = new List<string>();
             if (watch is { MayServe: false })
                 down.Add("probes");
+            if (!log.IsTaking)
+                down.Add("audit");
             foreach (var (name, client, path) in parts)
                 try
                 {

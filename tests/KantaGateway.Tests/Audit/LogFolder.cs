@@ -1,61 +1,35 @@
 using System.Diagnostics;
 using System.Security.Cryptography;
-using System.Text;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Sealing;
 using KantaGateway.Audit.Storage;
 
 namespace KantaGateway.Tests.Audit;
 
-/// <summary>A folder of its own for a log under test, its keys, and what may befall it.</summary>
-sealed class LogFolder : IDisposable
+/// <summary>A folder of its own for a log under test.</summary>
+sealed class LogFolder(byte[] logKey, AuditOpener reader) : LogPlace(logKey, reader)
 {
-    public LogFolder() => Path = Directory.CreateTempSubdirectory("kanta-audit-").FullName;
+    public LogFolder() : this(RandomNumberGenerator.GetBytes(32), new(AuditOpener.GeneratePrivateKey()))
+    {
+    }
 
-    public string Path { get; }
-
-    public AuditOpener Reader { get; } = new(AuditOpener.GeneratePrivateKey());
-
-    public byte[] LogKey { get; } = RandomNumberGenerator.GetBytes(32);
-
-    public NoteVerifier Verifier => new NoteSigner("localhost/log", LogKey).Verifier;
+    public string Path { get; } = Directory.CreateTempSubdirectory("kanta-audit-").FullName;
 
     /// <summary>Where the log's own files are.</summary>
     public string Store => System.IO.Path.Combine(Path, "log");
 
-    public static byte[] Subject(byte who) => [who, 0, 0, 0, 0, 0, 0, 0, 0, who];
-
-    /// <summary>Received by a clinic named after the person.</summary>
-    public static AuditEntry Entry(int number, byte who = 1) => new(Subject(who), Encoding.UTF8.GetBytes($$"""{"resourceType":"AuditEvent","id":"{{number}}"}"""), ReceiverOf(who));
-
-    public static string ReceiverOf(byte who) => $"clinic {who}";
-
     /// <summary>Bytes of a short file of rows: some twenty entries each, so that many are begun, settled and merged.</summary>
     public const int ShortSegment = 4096;
 
-    /// <summary>Options whose checkpoints are published only when asked for, or a second later.</summary>
-    public AuditLogOptions Options(Action<DurableStep>? onStep = null, int segment = 64 << 20) => new()
-    {
-        Folder = Store, Origin = "localhost/log", LogKey = LogKey, ReaderPublicKey = Reader.PublicKey, Create = true,
-        CheckpointInterval = TimeSpan.FromSeconds(1), OnStep = onStep, SegmentBytes = segment,
-    };
+    public AuditLogOptions Options(Action<DurableStep>? onStep, int segment) => Options(onStep) with { SegmentBytes = segment };
 
-    public AuditLog Open(Action<DurableStep>? onStep = null, int segment = 64 << 20) => AuditLog.Open(Options(onStep, segment), TimeProvider.System);
+    public AuditLog Open(Action<DurableStep>? onStep, int segment) => AuditLog.Open(Options(onStep, segment), TimeProvider.System);
 
-    public AuditVerification Verify(string? earlier = null) => AuditVerification.Of(Store, Verifier, earlier);
+    public AuditLog Open(int segment) => Open(null, segment);
 
-    /// <summary>Ids of the entries of a person in the store as it is on disk, oldest first.</summary>
-    public async Task<List<string>> StoredAsync(byte who = 1)
-    {
-        await using var log = Open();
-        return Stored(log, who);
-    }
+    protected override AuditLogOptions Here(AuditLogOptions options) => options with { Folder = Store, Create = true };
 
-    public List<string> Stored(AuditLog log, byte who = 1) => [.. log.ForSubject(Subject(who), int.MaxValue).Reverse().Select(e =>
-    {
-        Assert.True(Reader.TryOpen(e, out var opened));
-        return System.Text.Json.JsonDocument.Parse(opened.Record).RootElement.GetProperty("id").GetString()!;
-    })];
+    public override AuditVerification Verify(string? earlier = null) => AuditVerification.Of(Store, Verifier, earlier);
 
     /// <summary>A file of the store by its path in it.</summary>
     public string File(string path) => System.IO.Path.Combine([Store, .. path.Split('/')]);
@@ -63,7 +37,17 @@ sealed class LogFolder : IDisposable
     /// <summary>The file of rows that is written, or was last.</summary>
     public string LastRows => Directory.GetFiles(File("rows")).Max(StringComparer.Ordinal)!;
 
-    /// <summary>Writes all rows anew as somebody would who knows the format: whole frames, right checksums.</summary>
+    public override Task RewriteAsync(Func<List<(long Index, SealedRow Row)>, IEnumerable<(long Index, SealedRow Row)>> change)
+    {
+        Rewrite(change);
+        return Task.CompletedTask;
+    }
+
+    public override Task RewriteCheckpointAsync(string note) => System.IO.File.WriteAllTextAsync(File("checkpoint"), note);
+
+    public override Task<LogPlace> CopyAtRestAsync() => Task.FromResult<LogPlace>(Copy());
+
+    /// <summary>Whole frames, right checksums.</summary>
     public void Rewrite(Func<List<(long Index, SealedRow Row)>, IEnumerable<(long Index, SealedRow Row)>> change)
     {
         var rows = change([.. Segments.Rows(Store)]).ToList();
@@ -97,7 +81,5 @@ sealed class LogFolder : IDisposable
         return copy;
     }
 
-    private LogFolder(byte[] logKey, AuditOpener reader) : this() => (LogKey, Reader) = (logKey, reader);
-
-    public void Dispose() => Directory.Delete(Path, recursive: true);
+    public override void Dispose() => Directory.Delete(Path, recursive: true);
 }

@@ -13,9 +13,11 @@ public sealed class ProjectDirectionTests
     {
         ["KantaGateway.Fhir"] = [],
         ["KantaGateway.Audit"] = [],
+        ["KantaGateway.Postgres"] = ["KantaGateway.Fhir"],
+        ["KantaGateway.Audit.Postgres"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Postgres"],
         ["KantaGateway.Keys"] = ["KantaGateway.Audit", "KantaGateway.Fhir"],
-        ["KantaGateway.Repository"] = ["KantaGateway.Audit", "KantaGateway.Fhir"],
-        ["KantaGateway.Gateway"] = ["KantaGateway.Audit", "KantaGateway.Fhir"],
+        ["KantaGateway.Repository"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Postgres"],
+        ["KantaGateway.Gateway"] = ["KantaGateway.Audit", "KantaGateway.Audit.Postgres", "KantaGateway.Fhir", "KantaGateway.Postgres"],
     };
 
     [Fact]
@@ -26,6 +28,7 @@ public sealed class ProjectDirectionTests
     [InlineData("KantaGateway.Gateway", "KantaGateway.Simulators")]
     [InlineData("KantaGateway.Repository", "KantaGateway.Gateway")]
     [InlineData("KantaGateway.Audit", "KantaGateway.Fhir")]
+    [InlineData("KantaGateway.Keys", "KantaGateway.Audit.Postgres")]
     [InlineData("KantaGateway.Fhir", "KantaGateway.Harness")]
     public void A_planted_reference_is_found(string from, string to)
     {

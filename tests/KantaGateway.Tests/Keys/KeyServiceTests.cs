@@ -116,7 +116,7 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
         var hers = """{"resourceType":"AuditEvent","id":"hers"}"""u8.ToArray();
         await log.AppendAsync([new(Maija.ToArray(), hers), new(Matti.ToArray(), "{}"u8.ToArray()), new([], "{}"u8.ToArray())]);
         // His entry claimed to be hers, and one that is no entry.
-        IReadOnlyList<SealedEntry> entries = [.. log.ForSubject(Maija.ToArray(), 10), .. log.ForSubject(Matti.ToArray(), 10),
+        IReadOnlyList<SealedEntry> entries = [.. await log.ForSubjectAsync(Maija.ToArray(), 10), .. await log.ForSubjectAsync(Matti.ToArray(), 10),
             new(9, default, new byte[32], new byte[32], new byte[100])];
         var answer = await keys.PostAsync<object, AuditOpenAnswer>("/v1/audit/open", keys.Grant(GrantUse.AuditTrail, Maija), new AuditOpenRequest(entries));
         var opened = Assert.Single(answer.Entries);

@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Postgres;
 using KantaGateway.Repository;
 using KantaGateway.Simulators;
 
@@ -69,7 +70,7 @@ public sealed class RepositoryOptionsTests
         {
             File.WriteAllText(file, json.Replace("{secret}", Strong, StringComparison.Ordinal));
             File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite | others);
-            var thrown = Record.Exception(() => OptionsCheck.RequirePrivateConfiguration(file, ("Postgres", RepositoryOptions.HasPassword), ("PostgresOwner", RepositoryOptions.HasPassword)));
+            var thrown = Record.Exception(() => OptionsCheck.RequirePrivateConfiguration(file, ("Postgres", PostgresOptions.HasPassword), ("PostgresOwner", PostgresOptions.HasPassword)));
             Assert.Equal(holds, thrown is null);
             Assert.DoesNotContain(Strong, thrown?.ToString() ?? "");
         }

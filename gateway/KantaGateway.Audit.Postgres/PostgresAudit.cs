@@ -1,0 +1,129 @@
+using System.Reflection;
+using KantaGateway.Audit.Storage;
+using KantaGateway.Audit.Tree;
+using KantaGateway.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace KantaGateway.Audit.Postgres;
+
+/// <summary>The store of one log that any number of gateways write, in a PostgreSQL database of its own.</summary>
+/// <param name="connectionString">Of the gateways' role, which may read, and call the two functions that add; checked by <see cref="PostgresOptions"/>.</param>
+public sealed class PostgresAudit(string connectionString) : AuditEngine
+{
+    /// <summary>Setting of the gateway that names the database, and that of its owner.</summary>
+    public const string Setting = "AuditPostgres", OwnerSetting = "AuditPostgresOwner";
+
+    /// <summary>Makes the tables, as one types it.</summary>
+    public const string Command = "KantaGateway.Gateway migrate-audit";
+
+    /// <summary>Tells our lock from those of others in the same database.</summary>
+    private const long Turn = 7260115;
+
+    private static readonly Migrations Schema = new(Assembly.GetExecutingAssembly(), $"{typeof(PostgresAudit).Namespace}.Migrations.", Command);
+
+    private static readonly ServiceRole Role = new(Setting, Command) { Writes = false };
+
+    /// <summary>Version of the tables that this program needs.</summary>
+    public static int Version => Schema.Version;
+
+    /// <summary>Makes the tables of a log, or brings them to <see cref="Version"/>; says whose log it is, once; and gives the gateways' role what it needs. Any number may do so at once.</summary>
+    /// <param name="owner">Connection string of the role that owns the database.</param>
+    /// <param name="service">The gateways' role; it is there.</param>
+    /// <param name="signer">The log's key: it signs the checkpoint of the empty log.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <returns>Scripts that ran.</returns>
+    /// <exception cref="AuditStoreException">The database is of a newer version, has another log, or failed; it is as it was.</exception>
+    public static async Task<IReadOnlyList<string>> MigrateAsync(string owner, string service, NoteSigner signer, CancellationToken cancel = default)
+    {
+        try
+        {
+            return await Schema.MigrateAsync(owner, service, Turn, role => $"""
+                GRANT SELECT ON log, entry, tile, checkpoint TO {role};
+                GRANT EXECUTE ON FUNCTION append, publish TO {role};
+                """, async connection =>
+                {
+                    // Both or neither: with its row a log is one.
+                    await using var begin = new NpgsqlCommand("""
+                        WITH made AS (INSERT INTO log (vkey, size) VALUES ($1, 0) ON CONFLICT DO NOTHING RETURNING size)
+                        INSERT INTO checkpoint (size, note, edge) SELECT size, $2, '' FROM made
+                        """, connection) { Parameters = { Text(signer.Verifier.ToString()), Text(new Checkpoint(signer.Verifier.Name, 0, Merkle.Empty).Sign(signer)) } };
+                    await begin.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+                    RequireIdentity(connection, signer.Verifier);
+                }, cancel).ConfigureAwait(false);
+        }
+        catch (UnfitDatabaseException e)
+        {
+            throw new AuditStoreException(Explain(e), e.InnerException);
+        }
+    }
+
+    /// <summary>Reads everything and checks it; see <see cref="AuditVerification"/>. Any role that may read will do.</summary>
+    /// <exception cref="AuditStoreException">There is no such log, or the database fails.</exception>
+    public static AuditVerification Verify(string connectionString, NoteVerifier log, string? earlierCheckpoint = null)
+    {
+        try
+        {
+            using var servers = PostgresServers.SourceOf(connectionString, "kanta-audit-verification");
+            using var connection = PostgresServers.Primary(servers).OpenConnection();
+            RequireIdentity(connection, log);
+            using var note = new NpgsqlCommand("SELECT note FROM checkpoint", connection);
+            return AuditVerification.Of(log, note.ExecuteScalar() as string ?? "", earlierCheckpoint, (published, earlier, fault) => new PostgresReading(connection, published, earlier, fault));
+        }
+        catch (NpgsqlException e)
+        {
+            throw new AuditStoreException("The audit log's database failed.", e);
+        }
+    }
+
+    internal override ILogStore Open(AuditLogOptions options, NoteSigner signer, ILogger logger)
+    {
+        PostgresLogStore? store = null;
+        try
+        {
+            store = new PostgresLogStore(connectionString, options, signer);
+            store.Open(connection => RequireOursAsync(connection, signer.Verifier).GetAwaiter().GetResult());
+            return store;
+        }
+        catch (Exception e) when (e is NpgsqlException or IOException or UnfitDatabaseException or AuditStoreException)
+        {
+            store?.Dispose();
+            throw e switch
+            {
+                UnfitDatabaseException => new AuditStoreException(Explain(e), e.InnerException),
+                AuditStoreException => e,
+                // Of several servers each has its own.
+                _ => new AuditStoreException($"{Setting}: the database cannot be used. {Root(e).Message}", e),
+            };
+        }
+    }
+
+    internal static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };
+
+    private static async Task RequireOursAsync(NpgsqlConnection connection, NoteVerifier log)
+    {
+        await PostgresServers.RequirePrivateListenerAsync(connection, Setting, default).ConfigureAwait(false);
+        await Role.RequireNoMoreAsync(connection, default).ConfigureAwait(false);
+        Schema.Require(await Migrations.VersionAsync(connection, default).ConfigureAwait(false));
+        RequireIdentity(connection, log);
+    }
+
+    // Another key would sign a second history under the same name.
+    private static void RequireIdentity(NpgsqlConnection connection, NoteVerifier log)
+    {
+        using var command = new NpgsqlCommand("SELECT vkey FROM log", connection);
+        if (command.ExecuteScalar() as string is not { } vkey)
+            throw new AuditStoreException("There is no audit log in the configured database.");
+        if (vkey != log.ToString())
+            throw new AuditStoreException("The audit log of the configured database was begun under another origin or log key.");
+    }
+
+    private static string Explain(Exception e) => $"{e.Message} {e.InnerException?.Message}".TrimEnd();
+
+    private static Exception Root(Exception e) => e switch
+    {
+        AggregateException { InnerExceptions: [var first, ..] } => Root(first),
+        { InnerException: { } inner } => Root(inner),
+        _ => e,
+    };
+}

@@ -1,0 +1,76 @@
+using KantaGateway.Audit.Sealing;
+using KantaGateway.Audit.Tree;
+
+namespace KantaGateway.Audit.Storage;
+
+/// <summary>
+/// Where a log is kept: its rows, the tree over them, and the checkpoint. One thread of the log writes; finding and reading is for any. What an engine throws says that nothing is
+/// known to be durable of what was under way; <see cref="Recover"/> comes before anything else is written.
+/// </summary>
+/// <remarks>Rows are numbered without gaps in the order of their commits, and never change.</remarks>
+interface ILogStore : IDisposable
+{
+    // :: The writing thread
+
+    /// <summary>Bytes that the next commit will write.</summary>
+    int Waiting { get; }
+
+    void Begin();
+
+    void Insert(SealedRow row);
+
+    /// <summary>Now everything since <see cref="Begin"/> is durable, and found by its subject.</summary>
+    /// <returns>Index of the first row; the others follow it.</returns>
+    /// <exception cref="IOException">It is not known to be.</exception>
+    /// <exception cref="AuditStoreException">The store is not the one that was written to.</exception>
+    long Commit();
+
+    /// <summary>Does what a commit has left to be done and nobody waits for.</summary>
+    void Grow();
+
+    /// <summary>Whether there may be durable rows that no published checkpoint covers, or a checkpoint that another log has published.</summary>
+    bool IsBehind { get; }
+
+    /// <summary>Now <see cref="Published"/> covers every row that was durable before.</summary>
+    /// <exception cref="IOException">Whether it was stored is not known; it is not shown.</exception>
+    void Publish();
+
+    /// <summary>After a failure: makes the store what it is known to be, or finds that it is that.</summary>
+    /// <exception cref="IOException">It is not back.</exception>
+    /// <exception cref="AuditStoreException">It is back without what it had acknowledged.</exception>
+    void Recover();
+
+    // :: Any thread
+
+    /// <summary>What this log knows to be published.</summary>
+    PublishedTree Published { get; }
+
+    /// <summary>What is published by now, by whichever of the logs that share the store.</summary>
+    /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    ValueTask<PublishedTree> NewestAsync();
+
+    /// <summary>The row of an index; null when there is none.</summary>
+    /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    ValueTask<SealedRow?> RowAtAsync(long index);
+
+    /// <summary>A person's entries before an index, newest first.</summary>
+    /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before);
+
+    /// <summary>Reads everything; see <see cref="AuditVerification"/>.</summary>
+    AuditVerification Verify(string? earlierCheckpoint);
+}
+
+/// <summary>What is shown to the world: a signed tree. Immutable.</summary>
+/// <param name="Size">Number of leaves.</param>
+/// <param name="Note">The checkpoint.</param>
+abstract record PublishedTree(long Size, string Note)
+{
+    /// <summary>Reads a tile or entry bundle that this tree has; null when the store lacks it.</summary>
+    public abstract ValueTask<byte[]?> ReadAsync(TilePath tile);
+
+    /// <summary>Audit path of a leaf.</summary>
+    /// <exception cref="AuditStoreException">The store lacks a tile of it.</exception>
+    public ValueTask<IReadOnlyList<byte[]>> ProveInclusionAsync(long index) => TiledTree.ProveInclusionAsync(Size, index,
+        async tile => await ReadAsync(tile).ConfigureAwait(false) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}."));
+}
