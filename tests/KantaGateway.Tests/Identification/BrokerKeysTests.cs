@@ -1,5 +1,4 @@
 using System.Net;
-using System.Security.Cryptography;
 using KantaGateway.Simulators;
 using Microsoft.IdentityModel.Tokens;
 

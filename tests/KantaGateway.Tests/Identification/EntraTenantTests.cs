@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Http.Json;
-using System.Security.Cryptography;
 using System.Text.Json;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Simulators;
