@@ -125,6 +125,7 @@ public static class GatewayHost
         app.MapOperatorClients(options);
         app.MapOperatorBreachCases(options);
         app.MapOperatorActs(options);
+        app.MapOperatorContainments(options);
         app.MapHealth(options);
         app.MapRepositoryCluster();
         app.MapPortal();

@@ -32,9 +32,9 @@ public sealed record DisclosedFeature(DisclosureManifest Manifest);
 /// <item>Response: first byte.</item>
 /// </list>
 /// </summary>
-public sealed class GatewayPipeline(
+internal sealed class GatewayPipeline(
     IIdentification identification, InteractionReader interactions, PolicyLookup policies, EmergencyTrail emergencies, DecisionMetrics metrics, GrantIssuer grants,
-    DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time)
+    DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time, OpenRequests open)
 {
     /// <summary>A request from outside: steps 1 to 9.</summary>
     public async Task InvokeAsync(HttpContext context)
@@ -51,6 +51,7 @@ public sealed class GatewayPipeline(
             return;
         }
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
+        open.Enter(context, requester.Bears);
         await ServeAsync(context);
     }
 

@@ -13,7 +13,7 @@ internal sealed record StandingRequest(RegisteredRequester Requester, VouchedPro
 /// An app is never let at the record of somebody for whom a citizen acts, so there is no mandate to ask about anew. Throws
 /// <see cref="SharedStateException"/> when the store does not answer.
 /// </remarks>
-internal sealed class AppStanding(AppGrants grants, Revocations revocations, PortalSessions sessions, SubjectTokens subjects, IdentifierCipher ids, TimeProvider time)
+internal sealed class AppStanding(AppGrants grants, Revocations revocations, PortalSessions sessions, SubjectTokens subjects, IdentifierCipher ids, TimeProvider time, Operators.Containments contained)
 {
     /// <summary>By registration, and by the right of the professional.</summary>
     /// <returns>How it stands, or why it does not; <c>invalid_grant</c> when it never will again.</returns>
@@ -27,7 +27,9 @@ internal sealed class AppStanding(AppGrants grants, Revocations revocations, Por
         if ((asked.Organisation is { } organisation ? client.RequesterOf(organisation) : client.Requesters[0]) is not { } requester)
             return Refuse("The client may no longer ask for the organisation; ask anew.");
         if (allowed.Professional is not { } signedIn)
-            return (new(requester, null), null);
+            return TokenEndpoint.PersonOf(allowed.Patient, ids) is { } self && contained.HoldsCitizen(self, ids) ? Refuse(Contained) : (new(requester, null), null);
+        if (contained.HoldsProfessional(requester.Organisation.ToString(), signedIn.Id))
+            return Refuse(Contained);
         var (valid, ended) = await subjects.LookUpAgainAsync(signedIn, cancel).ConfigureAwait(false);
         if (ended is { Error: Errors.TemporarilyUnavailable })
             return (null, ended);
@@ -50,6 +52,8 @@ internal sealed class AppStanding(AppGrants grants, Revocations revocations, Por
         return person is not null && allowed.Request.Access == AppGrants.OnlineAccess && !(allowed.Session is { } session && await sessions.LastsAsync(session).ConfigureAwait(false))
             ? Refuse("The citizen is no longer signed in; ask anew.") : (standing, null);
     }
+
+    private const string Contained = "Who has allowed it has been contained by the operators of this gateway.";
 
     private static (StandingRequest?, TokenRefusal?) Refuse(string description) => (null, new(Errors.InvalidGrant, description));
 }

@@ -22,7 +22,7 @@ namespace KantaGateway.Gateway.Identification;
 /// What a token says is verified once and kept under the token's digest; its life, the client's standing and the
 /// certificate are compared at every request.
 /// </remarks>
-internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKeys keys, IdentifierCipher ids, ProtectionRules protection, GatewayOptions options, TimeProvider time, IProfessionalRights? rights = null, Approvals? approvals = null) : IIdentification
+internal sealed class CallerIdentification(ClientRegistry registry, OrganisationCertificates certificates, DpopProofs proofs, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, TokenKeys keys, IdentifierCipher ids, ProtectionRules protection, GatewayOptions options, TimeProvider time, Containments contained, IProfessionalRights? rights = null, Approvals? approvals = null) : IIdentification
 {
     private const string Scheme = "Bearer ", ProofScheme = DpopProofs.TokenType + " ";
     private const int LongestToken = 8 * 1024;
@@ -54,7 +54,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
     /// <param name="Holder">Whose certificate a token that is bound to a key comes with all the same; null: a citizen's app, which needs none.</param>
     /// <param name="Directory">The registrations it was verified under; another instance means verifying again.</param>
     /// <param name="Names">Any of them may be revoked.</param>
-    private sealed record VerifiedToken(Requester Requester, string Thumbprint, bool NeedsProof, Oid? Holder, ClientDirectory Directory, RevokedName[] Names)
+    private sealed record VerifiedToken(Requester Requester, string Thumbprint, bool NeedsProof, Oid? Holder, ClientDirectory Directory, IReadOnlyList<RevokedName> Names)
     {
         /// <summary>Epoch of <see cref="Revocations"/> under which none of the names was revoked.</summary>
         public long UnrevokedAt = -1;
@@ -128,7 +128,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             || (toKey.ValueKind == System.Text.Json.JsonValueKind.String ? toKey : toCertificate).GetString() is not { } thumbprint)
             return Refuse(context, "invalid_token", "The access token is not bound to a TLS client certificate or a key.", RefusalReason.Unbound);
 
-        var requester = RequesterOf(jwt, client, registered);
+        var requester = RequesterOf(jwt, client, registered, toKey.ValueKind == System.Text.Json.JsonValueKind.String ? null : thumbprint);
         if (!(client.Registration.Kind switch
         {
             ClientKind.App => requester.Kind == RequesterKind.Citizen,
@@ -136,9 +136,12 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             _ => requester.Kind != RequesterKind.Citizen,
         }))
             return Refuse(context, "invalid_token", "The access token is not of the kind that the client is registered for.", RefusalReason.Client);
+        // A decision makes another directory, and with that the token is read anew.
+        if ((requester.ProfessionalId is { } professional && contained.HoldsProfessional(requester.Organisation.ToString(), professional)) || (requester.Self is { } self && contained.HoldsCitizen(self, ids)))
+            return Refuse(context, "invalid_token", "Whom the access token was issued for has been contained by the operators of this gateway; ask them.", RefusalReason.Revoked);
         var verified = new VerifiedToken(requester, thumbprint, toKey.ValueKind == System.Text.Json.JsonValueKind.String,
             client.NeedsCertificate ? client.Organisation : null, directory,
-            RevokedName.OfToken(jwt.Id, client, registered, requester.ProfessionalId, requester.Self, jwt.TryGetPayloadValue<string>(TokenEndpoint.GrantClaim, out var grant) ? grant : null));
+            requester.Bears);
         if (requester.Expires > time.GetUtcNow())
             _verified.Set(digest, verified);
         return await CheckAgainAsync(context, verified, token).ConfigureAwait(false);
@@ -239,7 +242,8 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             : Refuse(context, "invalid_token", "The professional's right to practise is another than when the access token was issued; get a new one.", RefusalReason.Right);
     }
 
-    private Requester RequesterOf(JsonWebToken token, RegisteredClient client, RegisteredRequester requester)
+    /// <param name="certificate">Thumbprint of the one that the token is bound to; null: it is bound to a key.</param>
+    private Requester RequesterOf(JsonWebToken token, RegisteredClient client, RegisteredRequester requester, string? certificate)
     {
         string? Claim(string name) => token.TryGetPayloadValue<string>(name, out var value) ? value : null;
 
@@ -272,6 +276,12 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             Scopes = SmartScope.ParseAll((Claim("scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries)),
             Expires = new DateTimeOffset(token.ValidTo, TimeSpan.Zero),
             UnknownProfiles = client.Registration.UnknownProfiles,
+            Bears =
+            [
+                .. RevokedName.OfToken(token.Id, client, requester, professional, self, Claim(TokenEndpoint.GrantClaim)),
+                .. certificate is null ? (ReadOnlySpan<RevokedName>)[] : [RevokedName.Contained(ContainedSubject.Certificate(certificate))],
+                .. self is { } person ? [RevokedName.Contained(ContainedSubject.Citizen(ids.PatientId(person)))] : (ReadOnlySpan<RevokedName>)[],
+            ],
         };
     }
 

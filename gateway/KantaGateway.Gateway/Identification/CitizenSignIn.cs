@@ -157,6 +157,11 @@ internal sealed class CitizenSignIn(
             var name = claims.FindFirst(DisplayNameClaim)?.Value
                 ?? $"{claims.FindFirst(GivenNamesClaim)?.Value} {claims.FindFirst(SurnameClaim)?.Value}".Trim();
             var self = await pseudonyms.OfAsync(code, context.HttpContext.RequestAborted).ConfigureAwait(false);
+            if (ends.IsContained(self))
+            {
+                await failures.EndAsync(context, _citizens.ClientId, "The operators have contained this person.", "refused", "/").ConfigureAwait(false);
+                return;
+            }
             await sessions.LeaveAsync(context.HttpContext).ConfigureAwait(false);
             // From here on the code is known to nobody but Keys and the broker, and to the citizen's browser where she may act for others.
             if (options.Identification.Mandates is not null)

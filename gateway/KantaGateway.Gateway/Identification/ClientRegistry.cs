@@ -92,9 +92,9 @@ internal sealed class ClientDirectory
             ? all : HealthServices.Reception;
 
     /// <param name="isTest">Whether any OID will do for an organisation: made-up ones have no check digit. Otherwise the SOTE register's form is demanded.</param>
-    /// <param name="decisions">What operators have decided, by client id: their word goes before the file's, but what either suspends is suspended.</param>
+    /// <param name="decisions">What operators have decided: their word goes before the file's, but what either suspends, or they contain, is suspended.</param>
     /// <exception cref="InvalidDataException">The text is not a valid clients file; the message lists every error.</exception>
-    public static ClientDirectory Read(ReadOnlySpan<byte> json, bool isTest, IReadOnlyDictionary<string, ClientDecision>? decisions = null)
+    public static ClientDirectory Read(ReadOnlySpan<byte> json, bool isTest, DecisionState? decisions = null)
     {
         ClientRegistration[] registrations;
         try
@@ -110,19 +110,21 @@ internal sealed class ClientDirectory
 
     /// <summary>The same file under other decisions.</summary>
     /// <exception cref="InvalidDataException">One of the decisions cannot be used.</exception>
-    public ClientDirectory Under(IReadOnlyDictionary<string, ClientDecision> decisions) => Combine(_file, _isTest, decisions);
+    public ClientDirectory Under(DecisionState decisions) => Combine(_file, _isTest, decisions);
 
     /// <summary>The same registrations, with those suspended that decisions suspend. Always possible.</summary>
     /// <returns>The same instance when that changes nothing.</returns>
-    public ClientDirectory Suspending(IReadOnlyDictionary<string, ClientDecision> decisions)
+    public ClientDirectory Suspending(DecisionState decisions)
     {
-        bool IsHit(RegisteredClient client) => client.IsActive && decisions.GetValueOrDefault(client.ClientId) is { IsSuspended: true };
+        bool IsHit(RegisteredClient client) => client.IsActive && (decisions.Clients.GetValueOrDefault(client.ClientId) is { IsSuspended: true }
+            || IsContained(decisions, client.Organisation.ToString()) || client.Requesters.Any(one => one.Status == ClientStatus.Active && IsContained(decisions, one.Organisation.ToString())));
+        // Where one of several organisations is out, the client is, until the file can be read with the decisions.
         return _clients.Values.Any(IsHit)
             ? new(_clients.Values.Select(client => IsHit(client) ? client with { Registration = client.Registration with { Status = ClientStatus.Suspended } } : client), _file, _isTest)
             : this;
     }
 
-    private static ClientDirectory Combine(ClientRegistration[] registrations, bool isTest, IReadOnlyDictionary<string, ClientDecision>? decisions)
+    private static ClientDirectory Combine(ClientRegistration[] registrations, bool isTest, DecisionState? decisions)
     {
         var faults = new List<RegistrationFault>();
         var clients = Overlay(registrations, decisions).Select(registration => Read(registration, isTest, faults)).ToArray();
@@ -133,15 +135,25 @@ internal sealed class ClientDirectory
         return new(clients, registrations, isTest);
     }
 
-    private static IEnumerable<ClientRegistration> Overlay(ClientRegistration[] file, IReadOnlyDictionary<string, ClientDecision>? decisions)
+    private static IEnumerable<ClientRegistration> Overlay(ClientRegistration[] file, DecisionState? state)
     {
-        if (decisions is null)
+        if (state is null)
             return file;
+        var decisions = state.Clients;
         var inFile = file.ToLookup(static one => one.ClientId, StringComparer.Ordinal);
         var registrations = file.Where(one => decisions.GetValueOrDefault(one.ClientId)?.Registration is null)
             .Concat(decisions.Values.Where(static one => one.Registration is not null).Select(one => ReadDecided(one.Registration!)).Select(one => inFile[one.ClientId].Aggregate(one, Restrain)));
-        return registrations.Select(one => decisions.GetValueOrDefault(one.ClientId) is { IsSuspended: true } ? one with { Status = ClientStatus.Suspended } : one);
+        return registrations.Select(one => Contain(state, decisions.GetValueOrDefault(one.ClientId) is { IsSuspended: true } ? one with { Status = ClientStatus.Suspended } : one));
     }
+
+    private static bool IsContained(DecisionState decisions, string organisation) => decisions.Contained.Count > 0 && decisions.Contained.ContainsKey(ContainedSubject.Organisation(organisation).Text);
+
+    /// <summary>A contained organisation is out with its own systems, and as one for whom others ask.</summary>
+    private static ClientRegistration Contain(DecisionState decisions, ClientRegistration one) => decisions.Contained.Count == 0 ? one : one with
+    {
+        Status = IsContained(decisions, one.OrganisationOid) ? ClientStatus.Suspended : one.Status,
+        ServiceRequesters = one.ServiceRequesters?.Select(its => IsContained(decisions, its.OrganisationOid) ? its with { Status = ClientStatus.Suspended } : its).ToArray(),
+    };
 
     private static ClientRegistration ReadDecided(string json)
     {
@@ -195,7 +207,7 @@ internal sealed class ClientDirectory
     private static bool IsRedirect(string text) =>
         Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttps && uri.UserInfo.Length == 0 && !text.Contains('#') && text.All(char.IsAscii);
 
-    /// <summary>Writes a clients file that <see cref="Read(ReadOnlySpan{byte}, bool, IReadOnlyDictionary{string, ClientDecision})"/> accepts.</summary>
+    /// <summary>Writes a clients file that <see cref="Read(ReadOnlySpan{byte}, bool, DecisionState)"/> accepts.</summary>
     public static byte[] Write(IEnumerable<ClientRegistration> registrations) =>
         JsonSerializer.SerializeToUtf8Bytes(registrations, new JsonSerializerOptions(Format) { WriteIndented = true });
 
@@ -324,7 +336,7 @@ internal sealed class ClientDirectory
 /// Thread-safe. A file that turns invalid leaves the last valid one in force and says so in the log each time it is looked at. Decisions are in
 /// force all the same, and of decisions that cannot be used, the suspensions.
 /// </remarks>
-/// <param name="isTest">As <see cref="ClientDirectory.Read(ReadOnlySpan{byte}, bool, IReadOnlyDictionary{string, ClientDecision})"/> has it.</param>
+/// <param name="isTest">As <see cref="ClientDirectory.Read(ReadOnlySpan{byte}, bool, DecisionState)"/> has it.</param>
 /// <param name="approvals">What operators have decided; null: there are none.</param>
 internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvider time, ILogger<ClientRegistry> logger, Approvals? approvals = null) : IControllers
 {
@@ -335,7 +347,7 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
     private readonly Lock _reading = new();
     private volatile DecisionState? _decisions = approvals?.Current;
     private volatile DecisionState? _lookedFor = approvals?.Current;
-    private volatile ClientDirectory _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, approvals?.Current.Clients);
+    private volatile ClientDirectory _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, approvals?.Current);
     private DateTime _written = File.GetLastWriteTimeUtc(file);
     private long _lookedAt = time.GetUtcNow().Ticks;
 
@@ -380,7 +392,7 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
                 var written = File.GetLastWriteTimeUtc(file);
                 if (written == _written && ReferenceEquals(decisions, _decisions))
                     return;
-                _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, decisions?.Clients);
+                _current = ClientDirectory.Read(File.ReadAllBytes(file), isTest, decisions);
                 _written = written;
                 _decisions = decisions;
                 LogReloaded();
@@ -399,12 +411,12 @@ internal sealed partial class ClientRegistry(string file, bool isTest, TimeProvi
     {
         try
         {
-            _current = _current.Under(decisions.Clients);
+            _current = _current.Under(decisions);
             _decisions = decisions;
         }
         catch (InvalidDataException)
         {
-            _current = _current.Suspending(decisions.Clients);
+            _current = _current.Suspending(decisions);
         }
     }
 

@@ -38,8 +38,9 @@ public static class IdentificationSetup
         services.AddSingleton(provider => new TokenKeys(keys, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, identification.TestIdentityCodes, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>(), provider.GetService<Approvals>()));
         services.AddSingleton<IControllers>(provider => provider.GetRequiredService<ClientRegistry>());
+        services.AddSingleton(provider => new Containments(identification.RoleRegister is not null, provider.GetService<Approvals>()));
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), identification.RevocationSources ?? [],
-            new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>()));
+            new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>(), provider.GetRequiredService<Containments>()));
         if (options.Redis is { } redis)
         {
             var connection = RedisState.Connect(redis, options.RedisAuthorityFile);
@@ -52,6 +53,7 @@ public static class IdentificationSetup
             services.AddSingleton<ISharedState>(provider => new MemoryState(provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => new Revocations(provider.GetService<IRevocationLog>(), provider.GetRequiredService<TimeProvider>()));
         services.AddHostedService<RevocationLease>();
+        services.AddSingleton<OpenRequests>();
         services.AddMetrics();
         services.AddSingleton<IdentificationMetrics>();
         services.AddSingleton<AttemptLimits>();

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Gateway.Identification.Certificates;
+using KantaGateway.Gateway.Identification.Operators;
 using Org.BouncyCastle.Asn1.X509;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
 
@@ -36,6 +37,7 @@ internal sealed class OrganisationCertificates
 
     private readonly CertificateAuthorities _authorities;
     private readonly TimeProvider _time;
+    private readonly Containments? _contained;
     private readonly ConditionalWeakTable<X509Certificate2, CertificateFacts> _examined = [];
 
     // Apart: anybody makes as many certificates as he likes, and must not push out what is known of good ones.
@@ -44,11 +46,12 @@ internal sealed class OrganisationCertificates
     /// <param name="authorityPem">PEM of the authorities: self-signed ones are roots, the others intermediates.</param>
     /// <param name="sources">Where to ask each of them what it has revoked.</param>
     /// <param name="http">Does not follow redirects.</param>
+    /// <param name="contained">Certificates that operators have put out.</param>
     /// <param name="capacity">Certificates of organisations that are remembered.</param>
     /// <exception cref="InvalidDataException">There is no root, or an authority without a source.</exception>
-    public OrganisationCertificates(string authorityPem, IReadOnlyList<RevocationSource> sources, HttpClient http, TimeProvider time, ILogger<OrganisationCertificates> logger, int capacity = 10_000)
+    public OrganisationCertificates(string authorityPem, IReadOnlyList<RevocationSource> sources, HttpClient http, TimeProvider time, ILogger<OrganisationCertificates> logger, Containments? contained = null, int capacity = 10_000)
     {
-        _time = time;
+        (_time, _contained) = (time, contained);
         _issued = new(capacity);
         _authorities = new("client", authorityPem, sources, http, time, logger);
     }
@@ -65,6 +68,8 @@ internal sealed class OrganisationCertificates
         var facts = FactsOf(certificate);
         if (facts.Problem is not null)
             return facts;
+        if (_contained?.HoldsCertificate(facts.Thumbprint) is true)
+            return facts with { Problem = "The TLS client certificate has been contained by the operators of this gateway; ask them." };
         var now = _time.GetUtcNow();
         return now >= facts.To ? facts with { Problem = "The TLS client certificate has expired, or that of its authority; renew it." }
             : now < facts.From ? facts with { Problem = "The TLS client certificate is not valid yet." }

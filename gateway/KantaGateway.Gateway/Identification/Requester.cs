@@ -102,6 +102,9 @@ public sealed record Requester
     /// <summary>Policy of its registration for resources that claim a profile which is not known.</summary>
     public UnknownProfiles UnknownProfiles { get; init; }
 
+    /// <summary>The names by which what the requester has shown can be revoked; none of a portal session, which its ticket knows.</summary>
+    internal IReadOnlyList<RevokedName> Bears { get; init; } = [];
+
     /// <summary>Opaque name to which grants and page links are bound.</summary>
     public string Caller => Kind switch
     {

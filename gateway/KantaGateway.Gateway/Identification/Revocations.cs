@@ -41,6 +41,9 @@ internal readonly record struct RevokedName
     /// <summary>All that a citizen has been given.</summary>
     public static RevokedName Person(Pseudonym person) => new("person", person.Encode());
 
+    /// <summary>All that who or what is contained has been given, and whatever goes on for them.</summary>
+    public static RevokedName Contained(Operators.ContainedSubject subject) => new("contained", subject.Text);
+
     /// <summary>The names that an access token bears.</summary>
     /// <param name="requester">The organisation that the token is for.</param>
     /// <param name="professional">Id of the professional; null in a system's own token.</param>
@@ -57,8 +60,16 @@ internal readonly record struct RevokedName
     private static IEnumerable<RevokedName> Of(RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person)
     {
         yield return Client(client.ClientId);
+        yield return Contained(Operators.ContainedSubject.Organisation(client.Organisation.ToString()));
+        if (requester.Organisation != client.Organisation)
+            yield return Contained(Operators.ContainedSubject.Organisation(requester.Organisation.ToString()));
         if (professional is not null)
+        {
             yield return Professional(requester.Organisation.ToString(), professional);
+            // Of the two, the one by which professionals go here.
+            yield return Contained(Operators.ContainedSubject.Professional(true, "", professional));
+            yield return Contained(Operators.ContainedSubject.Professional(false, requester.Organisation.ToString(), professional));
+        }
         if (person is { } self)
             yield return AppsOf(self);
     }
@@ -95,6 +106,9 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
     private int _sinceTidied;
     private bool _isTrusted, _hasReconnected;
     private Revocation? _last;
+
+    /// <summary>Something has been revoked: what goes on may have to end.</summary>
+    public event Action? Changed;
 
     /// <summary>Changes whenever something has been revoked: what was looked up under the same epoch need not be looked up again.</summary>
     public long Epoch => Volatile.Read(ref _epoch);
@@ -133,6 +147,7 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
         {
             Apply(new(name.Digest, until, Interlocked.Increment(ref _applied)));
             Interlocked.Increment(ref _epoch);
+            Changed?.Invoke();
             return;
         }
         // After a failover the log may not know of leases that it gave before. They have run out by then.
@@ -170,7 +185,10 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
                 foreach (var entry in news.Entries)
                     Apply(entry);
                 if (news.Entries.Count > 0)
+                {
                     Interlocked.Increment(ref _epoch);
+                    Changed?.Invoke();
+                }
                 // Not only who revokes has to make room.
                 if ((_sinceTidied += news.Entries.Count) >= TidyEvery)
                     Tidy();

@@ -9,7 +9,7 @@ namespace KantaGateway.Gateway.Identification;
 /// on every gateway with the answer, by <see cref="Revocations"/>.
 /// </summary>
 /// <remarks>Throws <see cref="SharedStateException"/> where it cannot be seen to, or not be known.</remarks>
-internal sealed class SessionEnds(Revocations revocations, TimeProvider time)
+internal sealed class SessionEnds(Revocations revocations, TimeProvider time, Operators.Containments? contained = null, IdentifierCipher? ids = null)
 {
     private const string Mark = "mark";
     private const string BrokerSession = "broker-session";
@@ -37,13 +37,16 @@ internal sealed class SessionEnds(Revocations revocations, TimeProvider time)
             properties.Items[BrokerSession] = session;
     }
 
+    /// <summary>Whether operators let a citizen in nowhere.</summary>
+    public bool IsContained(Pseudonym person) => ids is not null && contained?.HoldsCitizen(person, ids) is true;
+
     /// <summary>Whether a session has been ended.</summary>
     public bool HasEnded(AuthenticationProperties properties, Pseudonym person)
     {
         if (!properties.Items.TryGetValue(Mark, out var text) || !long.TryParse(text, CultureInfo.InvariantCulture, out var mark)
             || !properties.Items.TryGetValue(BrokerSubject, out var subject) || subject is null)
             return true;
-        return revocations.IsRevoked(RevokedName.Person(person), mark) || revocations.IsRevoked(RevokedName.BrokerSubject(subject), mark)
+        return IsContained(person) || revocations.IsRevoked(RevokedName.Person(person), mark) || revocations.IsRevoked(RevokedName.BrokerSubject(subject), mark)
             // One that the broker has ended begins nothing anew.
             || (BrokerSessionOf(properties) is { } session && revocations.IsRevoked(RevokedName.BrokerSession(session)));
     }

@@ -13,7 +13,7 @@ namespace KantaGateway.Gateway.Identification;
 
 /// <summary>Whether an identified client gets the token that it asks for, for whom, and with which scopes; what is found stands in <see cref="ConnectRequest"/>.</summary>
 internal sealed class TokenRequests(SubjectTokens subjects, AppAuthorizations apps, AppGrants grants, AppStanding standings, DpopProofs proofs, IIdentificationObserver observer, IdentifierCipher ids,
-    GatewayOptions options, TimeProvider time, IPractitioners? practitioners = null) : IOpenIddictServerHandler<ValidateTokenRequestContext>
+    GatewayOptions options, TimeProvider time, Operators.Containments contained, IPractitioners? practitioners = null) : IOpenIddictServerHandler<ValidateTokenRequestContext>
 {
     public async ValueTask HandleAsync(ValidateTokenRequestContext context)
     {
@@ -65,6 +65,8 @@ internal sealed class TokenRequests(SubjectTokens subjects, AppAuthorizations ap
         var (professional, unproven) = await subjects.ValidateAsync(http, client, requester, request.SubjectToken).ConfigureAwait(false);
         if (professional is null)
             return unproven;
+        if (contained.HoldsProfessional(requester.Organisation.ToString(), professional.Id))
+            return new(Errors.InvalidRequest, "The professional has been contained by the operators of this gateway; ask them.");
         if (professional.Until <= time.GetUtcNow())
             return new(Errors.InvalidRequest, "The subject_token has expired; the professional must sign in again.");
         found.Professional = professional;

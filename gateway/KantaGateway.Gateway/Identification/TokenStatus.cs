@@ -55,7 +55,7 @@ internal static class TokenStatus
     }
 
     /// <summary>RFC 7662 §2.2: what FHIR requests, or of a refresh token the token endpoint, would not accept is not active.</summary>
-    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations, AppStanding standings, IdentifierCipher ids, IProfessionalRights? rights = null) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
+    internal sealed class RejectRevoked(ClientRegistry registry, Revocations revocations, AppStanding standings, IdentifierCipher ids, Operators.Containments contained, IProfessionalRights? rights = null) : IOpenIddictServerHandler<ValidateIntrospectionRequestContext>
     {
         public async ValueTask HandleAsync(ValidateIntrospectionRequestContext context)
         {
@@ -74,6 +74,8 @@ internal static class TokenStatus
                 if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti
                     || registry.Current.Find(context.Request.ClientId!) is not { IsActive: true } client
                     || client.RequesterOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.OrganisationClaim)) is not { } requester
+                    || (context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim) is { } acting && contained.HoldsProfessional(requester.Organisation.ToString(), acting))
+                    || (TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids) is { } self && contained.HoldsCitizen(self, ids))
                     || RevokedName.OfToken(jti, client, requester, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim),
                         TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids), context.GenericTokenPrincipal.GetClaim(TokenEndpoint.GrantClaim)).Any(revocations.IsRevoked))
                     context.Reject(Errors.InvalidToken);

@@ -13,7 +13,7 @@ namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
 /// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the end of a breach case, and of the bar that
-/// emergencies nobody could review, or that were recorded under an abused number, leave for a professional; this one is in force with the approval. One
+/// emergencies nobody could review, or that were recorded under an abused number, leave for a professional, and of a containment; these two are in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony, an erasure, a rotation and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
 /// because the key service was silent, is carried out again by the same approval: it is held once. An erasure is proposed, approved and carried out only of a record that is kept no longer
@@ -28,7 +28,7 @@ public static class OperatorActs
     {
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
         ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
-        ["data-key-rotation"] = ApprovalKind.DataKeyRotation,
+        ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd,
     };
 
     /// <param name="IdentityCode">Instead of the subject of an act about a person.</param>
@@ -44,7 +44,7 @@ public static class OperatorActs
         {
             var now = Now(services);
             var acts = services.GetRequiredService<Approvals>().Current.Proposals.Values
-                .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && (one.Status == ProposalStatus.Open || (one.Status == ProposalStatus.Approved && one.Kind != ApprovalKind.EmergencyBarEnd)) && one.Until > now).OrderBy(static one => one.At).ToList();
+                .Where(one => IsOne(one) && who.Roles.Contains(Approvals.RoleFor(one.Kind)) && (one.Status == ProposalStatus.Open || (one.Status == ProposalStatus.Approved && !DecisionState.IsDoneWhenApproved(one.Kind))) && one.Until > now).OrderBy(static one => one.At).ToList();
             var described = new JsonArray();
             foreach (var act in acts)
                 described.Add(await DescribeAsync(services, context, who, act));
@@ -63,6 +63,12 @@ public static class OperatorActs
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
+            if (kind == ApprovalKind.ContainmentEnd)
+            {
+                if (!OperatorContainments.TryParse(services, subject, out var contained) || !services.GetRequiredService<Approvals>().Current.Contained.ContainsKey(contained.Text))
+                    return OperatorClients.Problem(context, 422, "Not contained", ["The subject of the end of a containment is one of /operator/containments."]);
+                subject = contained.Text;
+            }
             if (kind == ApprovalKind.EmergencyBarEnd && !IsProfessional(services, subject))
                 return OperatorClients.Problem(context, 422, "Nobody's number",
                     ["The subject of the end of an emergency bar is a professional's number in the role register; where none is configured, the OID of the organisation, a slash and the number there."]);
@@ -100,7 +106,7 @@ public static class OperatorActs
             var approvals = services.GetRequiredService<Approvals>();
             if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act))
                 return DecisionRefusal.NoSuchProposal;
-            if (act.Kind == ApprovalKind.EmergencyBarEnd)
+            if (DecisionState.IsDoneWhenApproved(act.Kind))
                 return act.Status == ProposalStatus.Open ? DecisionRefusal.NotApproved : DecisionRefusal.AlreadyDecided;
             if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
                 return DecisionRefusal.ChangedMeanwhile;

@@ -27,6 +27,7 @@ public sealed class EndpointTests
         "/operator/clients", "/operator/clients/proposals", "/operator/clients/proposals/{id}/approve", "/operator/clients/proposals/{id}/reject", "/operator/clients/suspend", // who may ask, never what they find
         "/operator/acts", "/operator/acts/{id}/approve", "/operator/acts/{id}/reject", "/operator/acts/{id}/carry-out", // what two persons decide, without personal data
         "/operator/keys", // how far a rotation is
+        "/operator/containments", // who is let in nowhere
         "/operator/breach-cases", // what the machine saw, without personal data
         "/audit/log/checkpoint", "/audit/log/tile/{**path}", // salted commitments
         "/audit/receipts/{index}", // the proof of what the caller received: hashes

@@ -91,13 +91,18 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
     public ValueTask<DecisionRefusal?> CarryOutAsync(HttpContext context, Operator who, string id, string digest, Func<Proposal, DecisionRefusal?>? against = null) =>
         StepAsync(context, who, DecisionStep.CarriedOut, "Began to carry out", id, digest, against: against);
 
-    /// <summary>Suspends a client: one person's decision, at once.</summary>
+    /// <summary>Suspends a client: one person's decision, at once, whatever her role.</summary>
     /// <param name="isKnown">Whether there is such a client.</param>
     public async ValueTask<DecisionRefusal?> SuspendAsync(HttpContext context, Operator who, string clientId, Func<bool> isKnown) =>
         (await DecideAsync(context, who, _ => ($"Suspended client {clientId}.", null), (_, entry) =>
-            !who.Roles.Contains(OperatorRole.Onboarding) ? (null, DecisionRefusal.NoRole)
-            : !isKnown() ? (null, DecisionRefusal.NoSuchClient)
+            !isKnown() ? (null, DecisionRefusal.NoSuchClient)
             : (entry with { Step = DecisionStep.Suspended, Subject = clientId }, null)).ConfigureAwait(false)).Refusal;
+
+    /// <summary>Contains somebody or something: one person's decision, at once.</summary>
+    /// <param name="reason">For who ends it.</param>
+    /// <exception cref="FaultException">It could not be recorded or kept.</exception>
+    public async ValueTask ContainAsync(HttpContext context, Operator who, ContainedSubject subject, string reason) =>
+        await DecideAsync(context, who, _ => ($"Contained {subject}.", null), (_, entry) => (entry with { Step = DecisionStep.Contained, Subject = subject.Text, Content = reason }, null)).ConfigureAwait(false);
 
     private async ValueTask<DecisionRefusal?> StepAsync(
         HttpContext context, Operator who, DecisionStep step, string verb, string id, string digest, Func<Proposal, bool>? isMeant = null, Func<Proposal, DecisionRefusal?>? against = null, TimeSpan? wait = null)
@@ -183,6 +188,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.Erasure => "the erasure",
         ApprovalKind.StoreRestore => "the restore",
         ApprovalKind.DataKeyRotation => "the rotation of the data key",
+        ApprovalKind.ContainmentEnd => "the end of the containment",
         _ => "the end of a breach case",
     };
 

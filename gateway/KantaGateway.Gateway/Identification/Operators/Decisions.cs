@@ -6,10 +6,10 @@ using System.Text.Json;
 namespace KantaGateway.Gateway.Identification.Operators;
 
 /// <summary>What takes effect only when a second person approves of it.</summary>
-public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation }
+public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation, ContainmentEnd }
 
 /// <summary>What an entry of the log of decisions says.</summary>
-internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended }
+internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended, Contained }
 
 /// <summary>Why a decision was not taken.</summary>
 internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient, KeysLeft, NotNow, StillKept, Waiting }
@@ -39,7 +39,7 @@ internal sealed record Decision
     public required Decider By { get; init; }
     public required DecisionStep Step { get; init; }
 
-    /// <summary>Id of the proposal; of every step but a suspension.</summary>
+    /// <summary>Id of the proposal; of every step but a suspension and a containment.</summary>
     public string? Proposal { get; init; }
 
     /// <summary><see cref="Subject"/> is the client id of a registration, else what the kind of act is about.</summary>
@@ -49,7 +49,7 @@ internal sealed record Decision
     /// <summary>Of a proposal: digest of what it takes the place of; null when there was nothing.</summary>
     public string? Replaces { get; init; }
 
-    /// <summary>Of a proposal: exactly what is proposed, as text.</summary>
+    /// <summary>Of a proposal: exactly what is proposed, as text; of a containment: why.</summary>
     public string? Content { get; init; }
 
     /// <summary>What <see cref="DigestOf"/> gives for the proposal: whoever approves says by it what was before his eyes.</summary>
@@ -96,6 +96,12 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
     /// <summary>Until when the emergencies under a professional's number bar from no other, by the subject of the act. What was recorded after the proposal nobody has looked at.</summary>
     public ImmutableDictionary<string, DateTimeOffset> EmergencyBarEnds { get; init; } = ImmutableDictionary<string, DateTimeOffset>.Empty;
 
+    /// <summary>Who and what is let in nowhere, by the text of a <see cref="ContainedSubject"/>.</summary>
+    public ImmutableDictionary<string, Containment> Contained { get; init; } = ImmutableDictionary<string, Containment>.Empty;
+
+    /// <summary>Whether a kind of act is in force with its approval: nobody carries it out.</summary>
+    public static bool IsDoneWhenApproved(ApprovalKind kind) => kind is ApprovalKind.Onboarding or ApprovalKind.ScopeWidening or ApprovalKind.EmergencyBarEnd or ApprovalKind.ContainmentEnd;
+
     /// <summary>Whom the end of a bar is about.</summary>
     /// <param name="isNational">Whether the number is the role register's; otherwise it is the organisation's own.</param>
     /// <param name="organisation">OID, dotted.</param>
@@ -114,6 +120,8 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
         var next = this with { Number = Number + 1, Previous = digest };
         if (decision.Step == DecisionStep.Suspended)
             return (next with { Clients = Clients.SetItem(decision.Subject!, new(Clients.GetValueOrDefault(decision.Subject!)?.Registration, true)) }, null);
+        if (decision.Step == DecisionStep.Contained)
+            return (next with { Contained = Contained.SetItem(decision.Subject!, new(decision.Subject!, decision.Content!, decision.At, decision.By)) }, null);
         if (decision.Step is DecisionStep.Proposed or DecisionStep.Approved && decision.At - decision.By.SignedIn > Recent)
             return (null, DecisionRefusal.SignInAgain);
         if (decision.Step == DecisionStep.Proposed)
@@ -137,13 +145,19 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
             return (null, DecisionRefusal.Waiting);
         if (decision.Step == DecisionStep.Approved && decision.By.Is(proposal.By))
             return (null, DecisionRefusal.SamePerson);
+        // What was contained since, nobody has looked at who approves.
+        if (decision.Step == DecisionStep.Approved && proposal.Kind == ApprovalKind.ContainmentEnd && !(Contained.GetValueOrDefault(proposal.Subject)?.At <= proposal.At))
+            return (null, DecisionRefusal.ChangedMeanwhile);
         var status = decision.Step switch { DecisionStep.Approved => ProposalStatus.Approved, DecisionStep.Rejected => ProposalStatus.Rejected, _ => ProposalStatus.CarriedOut };
         next = next with { Proposals = Proposals.SetItem(id, status == ProposalStatus.Approved
             ? proposal with { Status = status, ApprovedBy = decision.By, NotBefore = decision.NotBefore } : proposal with { Status = status }) };
-        // Neither needs anybody to carry it out: it is in force with the approval.
-        if (status == ProposalStatus.Approved && proposal.Kind == ApprovalKind.EmergencyBarEnd)
-            next = next with { EmergencyBarEnds = EmergencyBarEnds.SetItem(proposal.Subject, proposal.At) };
-        return (status == ProposalStatus.Approved && proposal.Kind is (ApprovalKind.Onboarding or ApprovalKind.ScopeWidening)
-            ? next with { Clients = Clients.SetItem(proposal.Subject, new(proposal.Content, false)) } : next, null);
+        // None of them needs anybody to carry it out.
+        return (status != ProposalStatus.Approved ? next : proposal.Kind switch
+        {
+            ApprovalKind.EmergencyBarEnd => next with { EmergencyBarEnds = EmergencyBarEnds.SetItem(proposal.Subject, proposal.At) },
+            ApprovalKind.ContainmentEnd => next with { Contained = Contained.Remove(proposal.Subject) },
+            ApprovalKind.Onboarding or ApprovalKind.ScopeWidening => next with { Clients = Clients.SetItem(proposal.Subject, new(proposal.Content, false)) },
+            _ => next,
+        }, null);
     }
 }

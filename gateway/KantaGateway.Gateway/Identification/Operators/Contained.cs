@@ -1,0 +1,96 @@
+using System.Buffers.Text;
+using System.Diagnostics.CodeAnalysis;
+using KantaGateway.Fhir.Identifiers;
+
+namespace KantaGateway.Gateway.Identification.Operators;
+
+/// <summary>Whom or what operators can contain besides a client, which they suspend.</summary>
+internal enum ContainedKind { Organisation, Certificate, Professional, Citizen }
+
+/// <summary>
+/// Who or what is let in nowhere until two operators end it: an organisation with all its systems and people, one TLS client certificate, a professional, a citizen.
+/// </summary>
+/// <remarks>
+/// As text: <c>organisation/[OID]</c>; <c>certificate/[SHA-256]</c>, read in hexadecimal, with colons or without, or in base64url; <c>professional/[number in the role register]</c>,
+/// or where there is none <c>professional/[OID of the organisation]/[number there]</c>; <c>citizen/Patient/[id]</c>. One thing has one text.
+/// </remarks>
+internal readonly record struct ContainedSubject
+{
+    private const string OfCitizen = "Patient/";
+
+    private ContainedSubject(ContainedKind kind, string value) => Text = $"{NameOf(kind)}/{value}";
+
+    /// <summary>As it is kept and shown.</summary>
+    public string Text { get; }
+
+    public static ContainedSubject Organisation(string oid) => new(ContainedKind.Organisation, oid);
+
+    /// <param name="thumbprint">SHA-256 of the DER, base64url.</param>
+    public static ContainedSubject Certificate(string thumbprint) => new(ContainedKind.Certificate, thumbprint);
+
+    /// <inheritdoc cref="DecisionState.SubjectOf"/>
+    public static ContainedSubject Professional(bool isNational, string organisation, string professional) => new(ContainedKind.Professional, DecisionState.SubjectOf(isNational, organisation, professional));
+
+    /// <param name="patientId">Logical id of the person's Patient.</param>
+    public static ContainedSubject Citizen(string patientId) => new(ContainedKind.Citizen, OfCitizen + patientId);
+
+    /// <param name="isNational">Whether professionals go by the role register's numbers.</param>
+    public static bool TryParse(string? text, bool isNational, [NotNullWhen(true)] out ContainedSubject subject)
+    {
+        subject = default;
+        if (text?.Split('/', 2) is not [var kind, { Length: > 0 } value] || value.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c)))
+            return false;
+        ContainedSubject? read = kind switch
+        {
+            "organisation" when Oid.TryParse(value, out _) => Organisation(value),
+            "certificate" when ThumbprintIn(value) is { } thumbprint => Certificate(thumbprint),
+            "professional" when (isNational ? !value.Contains('/') : IsNumberAt(value)) => new ContainedSubject(ContainedKind.Professional, value),
+            "citizen" when value.StartsWith(OfCitizen, StringComparison.Ordinal) && Guid.TryParseExact(value.AsSpan(OfCitizen.Length), "D", out var id) => Citizen(id.ToString("D")),
+            _ => null,
+        };
+        subject = read ?? default;
+        return read is not null;
+    }
+
+    public override string ToString() => Text;
+
+    private static string NameOf(ContainedKind kind) => kind switch
+    {
+        ContainedKind.Organisation => "organisation",
+        ContainedKind.Certificate => "certificate",
+        ContainedKind.Professional => "professional",
+        _ => "citizen",
+    };
+
+    private static bool IsNumberAt(string value) => value.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _);
+
+    private static string? ThumbprintIn(string text)
+    {
+        var hex = text.Replace(":", "", StringComparison.Ordinal);
+        if (hex.Length == 64 && hex.All(char.IsAsciiHexDigit))
+            return Base64Url.EncodeToString(Convert.FromHexString(hex));
+        return text.Length == 43 && Base64Url.IsValid(text) ? text : null;
+    }
+}
+
+/// <summary>That somebody or something is contained.</summary>
+/// <param name="Reason">In the words of who did it.</param>
+internal sealed record Containment(string Subject, string Reason, DateTimeOffset At, Decider By);
+
+/// <summary>Asks what operators have contained, as this gateway knows it: within half a second of the decision. Thread-safe.</summary>
+/// <param name="approvals">Null: there are no operators, and nothing is contained.</param>
+/// <param name="isNational">Whether professionals go by the role register's numbers.</param>
+internal sealed class Containments(bool isNational, Approvals? approvals)
+{
+    /// <summary>Whether professionals go by the role register's numbers.</summary>
+    public bool IsNational => isNational;
+
+    /// <param name="thumbprint">SHA-256 of the DER, base64url.</param>
+    public bool HoldsCertificate(string thumbprint) => approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Certificate(thumbprint).Text);
+
+    /// <param name="organisation">For which the professional acts, OID, dotted.</param>
+    public bool HoldsProfessional(string organisation, string professional) =>
+        approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Professional(isNational, organisation, professional).Text);
+
+    public bool HoldsCitizen(Pseudonym self, IdentifierCipher ids) => approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Citizen(ids.PatientId(self)).Text);
+}
