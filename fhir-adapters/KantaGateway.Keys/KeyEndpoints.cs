@@ -82,7 +82,7 @@ static class KeyEndpoints
     private const int MostUnwrapped = 256;
 
     /// <summary>Many at once, each with a grant of its own and answered for itself, as if it had been asked for alone: what costs is the asking.</summary>
-    private static async Task<IResult> UnwrapAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, RotatedKeys rotated, HeadWitnesses witnesses, KeyMetrics metrics)
+    private static async Task<IResult> UnwrapAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, RotatedKeys rotated, HeadWitnesses witnesses, KnownPeople people, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostUnwrapped } items } || items.Any(static item => item is not { Wrapped: not null }))
             return Refuse(metrics, "unwrap", 400, $"The body is {{\"keys\": [{{\"grant\", \"wrapped\": base64}}]}}, 1 to {MostUnwrapped} of them.");
@@ -96,6 +96,8 @@ static class KeyEndpoints
                 CryptographicOperations.ZeroMemory(key);
                 return null;
             }
+            if (WrappedKey.PersonOf(item.Wrapped) is { IsEmpty: false } person && !people.IsKnown(grant.Compartment))
+                await people.FindAgainAsync([(grant.Compartment, person)], http.RequestAborted).ConfigureAwait(false);
             var known = custody.HeadOf(request);
             return new(key, known.Sequence, BytesOf(known), witnesses.Of(custody.NameOf(grant.Compartment.Encode())), rotated.RotationsOf(request.Person));
         }))).ConfigureAwait(false);

@@ -3,6 +3,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
@@ -27,7 +28,7 @@ sealed record PeopleEnd(int Generation, ChainEnd End, ChainEnd? Next);
 /// After a ceremony of either key everybody is written anew, under the new name, the code sealed with the new key, into the file of the next number, while requests go on: who is not in it yet is found in the old file by the old
 /// name. Whoever is new goes into the new file. Its last record says that everybody is in it; then the old file goes. So what is left to do is what the files say. Of who is erased the code is left out when
 /// everybody is written anew, which is done for that alone once a day at most; under another pseudonym key there is no name for them, and they are forgotten.
-/// Memory: about 90 bytes a person.
+/// Memory: about 100 bytes a person.
 /// </remarks>
 /// <param name="copyFolder">On another disk, with the same files; null: none are kept.</param>
 sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys own, IKeyBackend backend, DataKeys keys, WrappingVersions wrapping, PseudonymVersions pseudonyms, KeyCeremonies ceremonies, KeyCustody custody, TimeProvider time, ILogger<KnownPeople> logger) : IDisposable
@@ -71,16 +72,6 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
 
     /// <summary>Whether it was brought back from a backup, and those may be missing who were registered after it: nobody new gets a number until a repository has told of everybody in its store.</summary>
     public bool IsLacking => _isLacking;
-
-    /// <summary>How many people have a number.</summary>
-    public int Count
-    {
-        get
-        {
-            lock (_gate)
-                return _people.Count;
-        }
-    }
 
     /// <summary>How far it is that everybody is named and sealed with the current keys.</summary>
     public WorkProgress Progress
@@ -204,7 +195,7 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
         }
     }
 
-    /// <summary>Registers those whom the register lacks and a store knows; on disk when this returns. Only this service can have sealed what says which number is whose.</summary>
+    /// <summary>Registers those whom the register lacks and a store knows; on disk when this returns. Only this service can have sealed what says which number is whose, so it knew them once: others may be lacking too.</summary>
     /// <exception cref="KeyBackendException">The backend does not answer.</exception>
     /// <exception cref="IOException">They may not be on disk. Say it again.</exception>
     public async Task FindAgainAsync(IEnumerable<(Pseudonym Number, ReadOnlyMemory<byte> Sealed)> stored, CancellationToken cancel)
@@ -383,6 +374,10 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
     // Whose turn it is answers all who have come by then: they share a flush.
     private Task AnswerAsync(Asked asked) => InTurnAsync(async () =>
     {
+        if (asked.Answer.Task.IsCompleted)
+            return;
+        // Over a key file nothing below waits: those who come from the same thread would each have a flush of their own.
+        await Task.Yield();
         while (!asked.Answer.Task.IsCompleted)
         {
             var together = new List<Asked>();
@@ -405,7 +400,7 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
         await KeepAsync().ConfigureAwait(false);
         var (given, added, records) = (new Dictionary<PersonalIdentityCode, Pseudonym>(), new List<Entry>(), new List<byte[]>());
         var (file, generation) = _next is null ? (_whole, _generation) : (_next, _generation + 1);
-        var taken = new HashSet<Pseudonym>();
+        var (taken, isFoundAgain) = (new HashSet<Pseudonym>(), false);
         foreach (var one in together)
         {
             if (given.ContainsKey(one.Code))
@@ -435,12 +430,20 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
                     var record = RecordOf(Kind.Person, version, await NameOfAsync(one.Code, version, CancellationToken.None).ConfigureAwait(false), number, await keys.SealPersonAsync(one.Code, number, CancellationToken.None).ConfigureAwait(false));
                     added.Add(new(NameIn(record), number, FormIn(record), PlaceOf(file.End.Count + records.Count, generation)));
                     records.Add(record);
+                    isFoundAgain |= one.Number is not null;
                 }
             }
             given[one.Code] = number;
         }
         if (records.Count > 0)
         {
+            // Somebody has put an older folder in the place of this one, and said nothing.
+            if (isFoundAgain && !_isLacking)
+            {
+                OwnerOnly.OpenFile(_mark, FileShare.None).Dispose();
+                _isLacking = true;
+                LogLacking();
+            }
             file.Append(records);
             _unkept.AddRange(added);
             await KeepAsync().ConfigureAwait(false);
@@ -489,7 +492,8 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
             return _names.TryGetValue(name, out var number) ? number : null;
     }
 
-    private bool IsKnown(Pseudonym number)
+    /// <summary>Whether somebody has this number.</summary>
+    public bool IsKnown(Pseudonym number)
     {
         lock (_gate)
             return _people.ContainsKey(number);
@@ -599,7 +603,7 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
     [LoggerMessage(1309, LogLevel.Warning, "All {People} people are named with the pseudonym key of version {Named} now, and their identity codes sealed with the wrapping key of version {Sealed}.")]
     private partial void LogWritten(int people, uint named, uint @sealed);
 
-    [LoggerMessage(1310, LogLevel.Critical, "The custody folder was brought back from a backup. People who were registered after it are looked for in the store; until a repository has told of everybody in it, nobody new gets a number.")]
+    [LoggerMessage(1310, LogLevel.Critical, "The custody folder was brought back from a backup, or put back to an earlier state. People who were registered after it are looked for in the store; until a repository has told of everybody in it, nobody new gets a number.")]
     private partial void LogLacking();
 
     [LoggerMessage(1313, LogLevel.Critical, "Of {Count} records in the store it is not known whose they are: what says so is missing, or was changed. Nobody finds them by an identity code.")]
