@@ -142,9 +142,11 @@ public sealed class ContainmentTests(IdentificationWorld world) : IClassFixture<
         Assert.Equal(1, await content.ReadAsync(new byte[1]));
         using var olga = await SignedInAsync(Olga);
         Assert.Equal(HttpStatusCode.NoContent, await ContainAsync(olga, "organisation/" + world.Aurora.Organisation));
+        // Instead of waiting for ever where it is not.
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         var broken = await Record.ExceptionAsync(async () =>
         {
-            while (await content.ReadAsync(new byte[1]) == 1) { }
+            while (await content.ReadAsync(new byte[1], patience.Token) == 1) { }
         });
         Assert.True(broken is IOException or HttpRequestException, broken?.ToString() ?? "It ended as if it were whole.");
         await EndAsync("organisation/" + world.Aurora.Organisation);
