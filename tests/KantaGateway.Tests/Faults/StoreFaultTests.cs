@@ -103,12 +103,19 @@ public sealed class StoreFaultTests : IDisposable
         await neighbour.StoreAsync(Some.Patient());
         isSlow = true;
         var writing = clinic.CreateAsync(Some.Observation(clinic.PatientId));
-        await asked.Task;
-        // Read by everybody meanwhile, and by nobody what is not stored.
-        (await neighbour.GetAsync("Patient/" + neighbour.PatientId)).Is(HttpStatusCode.OK);
-        Assert.Equal(0, (int)(await clinic.SearchAsync("Observation")).Is(HttpStatusCode.OK).Json["total"]!);
-        Assert.False(writing.IsCompleted);
-        done.SetResult();
+        try
+        {
+            await asked.Task;
+            // Read by everybody meanwhile, and by nobody what is not stored.
+            (await neighbour.GetAsync("Patient/" + neighbour.PatientId)).Is(HttpStatusCode.OK);
+            Assert.Equal(0, (int)(await clinic.SearchAsync("Observation")).Is(HttpStatusCode.OK).Json["total"]!);
+            Assert.False(writing.IsCompleted);
+        }
+        finally
+        {
+            // Its end waits for the disk.
+            done.SetResult();
+        }
         var created = (await writing).Is(HttpStatusCode.Created);
         Assert.Equal([(string)created.Json["id"]!], (await clinic.SearchAsync("Observation")).Ids);
     }

@@ -140,12 +140,19 @@ public sealed class CustodyTests : IAsyncLifetime
         await CreateAsync(1, HttpStatusCode.OK);
         isSlow = true;
         var asked = Enumerable.Range(1, 3).Select(person => SendAsync(person)).ToArray();
-        await reached.Task;
-        for (var i = 0; i < 20; i++)
-            using (var versions = await _keys.Client.GetAsync(new Uri("/v1/keys/versions", UriKind.Relative)))
-                Assert.Equal(HttpStatusCode.OK, versions.StatusCode);
-        Assert.DoesNotContain(asked, static one => one.IsCompleted);
-        released.Set();
+        try
+        {
+            await reached.Task;
+            for (var i = 0; i < 20; i++)
+                using (var versions = await _keys.Client.GetAsync(new Uri("/v1/keys/versions", UriKind.Relative)))
+                    Assert.Equal(HttpStatusCode.OK, versions.StatusCode);
+            Assert.DoesNotContain(asked, static one => one.IsCompleted);
+        }
+        finally
+        {
+            // Its end waits for the disk.
+            released.Set();
+        }
         foreach (var answer in await Task.WhenAll(asked))
             using (answer)
                 Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
