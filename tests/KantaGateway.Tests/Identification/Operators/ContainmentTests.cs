@@ -3,7 +3,6 @@ using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
-using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
