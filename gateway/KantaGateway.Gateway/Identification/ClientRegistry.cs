@@ -146,7 +146,9 @@ internal sealed class ClientDirectory
         return registrations.Select(one => Contain(state, decisions.GetValueOrDefault(one.ClientId) is { IsSuspended: true } ? one with { Status = ClientStatus.Suspended } : one));
     }
 
-    private static bool IsContained(DecisionState decisions, string organisation) => decisions.Contained.Count > 0 && decisions.Contained.ContainsKey(ContainedSubject.Organisation(organisation).Text);
+    // A registration may state the urn form of an OID, and that is the same organisation. One that states none is refused beside.
+    private static bool IsContained(DecisionState decisions, string organisation) => decisions.Contained.Count > 0 && Oid.TryParse(organisation, out var oid)
+        && ContainedSubject.OrganisationsOf(oid).Any(one => decisions.Contained.ContainsKey(one.Text));
 
     /// <summary>A contained organisation is out with its own systems, and as one for whom others ask.</summary>
     private static ClientRegistration Contain(DecisionState decisions, ClientRegistration one) => decisions.Contained.Count == 0 ? one : one with

@@ -1,4 +1,9 @@
+using System.Buffers.Text;
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using KantaGateway.Gateway.Identification.Operators;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -8,7 +13,8 @@ namespace KantaGateway.Gateway.Identification;
 /// <remarks>Thread-safe.</remarks>
 internal sealed class OpenRequests : IDisposable
 {
-    private readonly ConcurrentDictionary<HttpContext, IReadOnlyList<RevokedName>> _open = new();
+    private readonly ConcurrentDictionary<HttpContext, Request> _open = new();
+    private readonly ConditionalWeakTable<X509Certificate2, Request> _ofCertificates = [];
     private readonly Revocations _revocations;
 
     public OpenRequests(Revocations revocations)
@@ -21,36 +27,56 @@ internal sealed class OpenRequests : IDisposable
     public int Count => _open.Count;
 
     /// <summary>Until it is answered.</summary>
-    /// <param name="borne">The names by which what the sender has shown can be revoked.</param>
+    /// <param name="borne">The names by which what the sender has shown can be revoked. That of the certificate of the connection is added.</param>
     public void Enter(HttpContext context, IReadOnlyList<RevokedName> borne)
     {
-        if (borne.Count == 0 || !_open.TryAdd(context, borne))
+        var request = new Request(context, borne, context.Connection.ClientCertificate is { } certificate ? NamesOf(certificate) : []);
+        if (!_open.TryAdd(context, request))
             return;
         context.Response.OnCompleted(static entered =>
         {
-            var (all, one) = ((OpenRequests, HttpContext))entered;
-            all._open.TryRemove(one, out _);
+            var (all, one) = ((OpenRequests, Request))entered;
+            one.Leave();
+            all._open.TryRemove(one.Context, out _);
             return Task.CompletedTask;
-        }, (this, context));
+        }, (this, request));
         // Revoked between the look at its token and now.
-        End(context, borne);
+        request.EndIfRevoked(_revocations);
     }
 
     public void Dispose() => _revocations.Changed -= EndRevoked;
 
     private void EndRevoked()
     {
-        foreach (var (context, borne) in _open)
-            End(context, borne);
+        foreach (var request in _open.Values)
+            request.EndIfRevoked(_revocations);
     }
 
-    private void End(HttpContext context, IReadOnlyList<RevokedName> borne)
+    private IReadOnlyList<RevokedName> NamesOf(X509Certificate2 certificate) => _ofCertificates.GetValue(certificate, static its =>
+        new(null!, [], [RevokedName.Contained(ContainedSubject.Certificate(Base64Url.EncodeToString(SHA256.HashData(its.RawDataMemory.Span))))])).OfConnection;
+
+    private sealed class Request(HttpContext context, IReadOnlyList<RevokedName> borne, IReadOnlyList<RevokedName> ofConnection)
     {
-        foreach (var name in borne)
-            if (_revocations.IsCurrent && _revocations.IsRevoked(name))
-            {
-                context.Abort();
+        private readonly Lock _turn = new();
+        private bool _isOver;
+
+        public HttpContext Context => context;
+        public IReadOnlyList<RevokedName> OfConnection => ofConnection;
+
+        public void Leave()
+        {
+            lock (_turn)
+                _isOver = true;
+        }
+
+        public void EndIfRevoked(Revocations revocations)
+        {
+            if (!borne.Concat(ofConnection).Any(revocations.IsKnownRevoked))
                 return;
-            }
+            // The context of one that is over may be another request's.
+            lock (_turn)
+                if (!_isOver)
+                    context.Abort();
+        }
     }
 }

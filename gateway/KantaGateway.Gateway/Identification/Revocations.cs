@@ -60,9 +60,11 @@ internal readonly record struct RevokedName
     private static IEnumerable<RevokedName> Of(RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person)
     {
         yield return Client(client.ClientId);
-        yield return Contained(Operators.ContainedSubject.Organisation(client.Organisation.ToString()));
+        foreach (var organisation in Operators.ContainedSubject.OrganisationsOf(client.Organisation))
+            yield return Contained(organisation);
         if (requester.Organisation != client.Organisation)
-            yield return Contained(Operators.ContainedSubject.Organisation(requester.Organisation.ToString()));
+            foreach (var organisation in Operators.ContainedSubject.OrganisationsOf(requester.Organisation))
+                yield return Contained(organisation);
         if (professional is not null)
         {
             yield return Professional(requester.Organisation.ToString(), professional);
@@ -134,6 +136,9 @@ internal sealed class Revocations(IRevocationLog? log, TimeProvider time, int ca
     public bool IsRevoked(RevokedName name, long mark) => IsCurrent
         ? _entries.TryGetValue(name.Digest, out var entry) && entry.Until > time.GetUtcNow() && entry.Sequence > mark
         : throw new SharedStateException("What has been revoked is not known at the moment.");
+
+    /// <summary>Whether this gateway knows that a name is revoked, however long ago it last looked: for what has been let in, and may have to end.</summary>
+    public bool IsKnownRevoked(RevokedName name) => _entries.TryGetValue(name.Digest, out var entry) && entry.Until > time.GetUtcNow();
 
     /// <summary>Revokes a name at every gateway.</summary>
     /// <param name="until">When what bears the name ends anyway.</param>

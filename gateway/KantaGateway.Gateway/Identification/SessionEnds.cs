@@ -46,7 +46,10 @@ internal sealed class SessionEnds(Revocations revocations, TimeProvider time, Op
         if (!properties.Items.TryGetValue(Mark, out var text) || !long.TryParse(text, CultureInfo.InvariantCulture, out var mark)
             || !properties.Items.TryGetValue(BrokerSubject, out var subject) || subject is null)
             return true;
-        return IsContained(person) || revocations.IsRevoked(RevokedName.Person(person), mark) || revocations.IsRevoked(RevokedName.BrokerSubject(subject), mark)
+        // Told at once, and decided for as long as two do not end it.
+        if (IsContained(person) || (ids is not null && revocations.IsRevoked(RevokedName.Contained(Operators.ContainedSubject.Citizen(ids.PatientId(person))))))
+            return true;
+        return revocations.IsRevoked(RevokedName.Person(person), mark) || revocations.IsRevoked(RevokedName.BrokerSubject(subject), mark)
             // One that the broker has ended begins nothing anew.
             || (BrokerSessionOf(properties) is { } session && revocations.IsRevoked(RevokedName.BrokerSession(session)));
     }

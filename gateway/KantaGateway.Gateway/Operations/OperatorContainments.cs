@@ -36,7 +36,7 @@ public static class OperatorContainments
                 return OperatorClients.Problem(context, 422, "Nobody and nothing", [Forms(services)]);
             await services.GetRequiredService<Approvals>().ContainAsync(context, who, subject, reason);
             // The decision is kept, and known everywhere within half a second. By this it is in force with the answer, and what goes on is broken off.
-            await services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(subject), services.GetRequiredService<TimeProvider>().GetUtcNow() + Told, context.RequestAborted);
+            await services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(subject), services.GetRequiredService<TimeProvider>().GetUtcNow() + Told, CancellationToken.None);
             return Results.NoContent();
         }));
     }

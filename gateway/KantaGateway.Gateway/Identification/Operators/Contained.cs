@@ -23,7 +23,17 @@ internal readonly record struct ContainedSubject
     /// <summary>As it is kept and shown.</summary>
     public string Text { get; }
 
+    /// <param name="oid">Dotted.</param>
     public static ContainedSubject Organisation(string oid) => new(ContainedKind.Organisation, oid);
+
+    /// <summary>What an organisation is contained by: itself, and where it is a unit (<see cref="SoteOid"/>: <c>[organisation].10.[unit]</c>) the organisation that it is one of.</summary>
+    public static IEnumerable<ContainedSubject> OrganisationsOf(Oid organisation)
+    {
+        var text = organisation.ToString();
+        yield return Organisation(text);
+        if (text.Split('.') is [.. { Length: > 4 } above, "10", _])
+            yield return Organisation(string.Join('.', above));
+    }
 
     /// <param name="thumbprint">SHA-256 of the DER, base64url.</param>
     public static ContainedSubject Certificate(string thumbprint) => new(ContainedKind.Certificate, thumbprint);
@@ -42,9 +52,10 @@ internal readonly record struct ContainedSubject
             return false;
         ContainedSubject? read = kind switch
         {
-            "organisation" when Oid.TryParse(value, out _) => Organisation(value),
+            "organisation" when Oid.TryParse(value, out var oid) => Organisation(oid.ToString()),
             "certificate" when ThumbprintIn(value) is { } thumbprint => Certificate(thumbprint),
-            "professional" when (isNational ? !value.Contains('/') : IsNumberAt(value)) => new ContainedSubject(ContainedKind.Professional, value),
+            "professional" when isNational => value.Contains('/') ? null : Professional(true, "", value),
+            "professional" when value.Split('/', 2) is [var at, { Length: > 0 } number] && Oid.TryParse(at, out var organisation) => Professional(false, organisation.ToString(), number),
             "citizen" when value.StartsWith(OfCitizen, StringComparison.Ordinal) && Guid.TryParseExact(value.AsSpan(OfCitizen.Length), "D", out var id) => Citizen(id.ToString("D")),
             _ => null,
         };
@@ -61,8 +72,6 @@ internal readonly record struct ContainedSubject
         ContainedKind.Professional => "professional",
         _ => "citizen",
     };
-
-    private static bool IsNumberAt(string value) => value.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _);
 
     private static string? ThumbprintIn(string text)
     {
@@ -92,5 +101,12 @@ internal sealed class Containments(bool isNational, Approvals? approvals)
     public bool HoldsProfessional(string organisation, string professional) =>
         approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Professional(isNational, organisation, professional).Text);
 
-    public bool HoldsCitizen(Pseudonym self, IdentifierCipher ids) => approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Citizen(ids.PatientId(self)).Text);
+    /// <exception cref="SharedStateException">What operators have decided has been unknown for too long.</exception>
+    public bool HoldsCitizen(Pseudonym self, IdentifierCipher ids)
+    {
+        if (approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Citizen(ids.PatientId(self)).Text))
+            return true;
+        // Of clients the registry sees to it.
+        return approvals is not { IsCurrent: false } ? false : throw new SharedStateException("Who is contained is not known at the moment.");
+    }
 }

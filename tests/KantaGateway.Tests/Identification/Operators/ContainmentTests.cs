@@ -172,6 +172,36 @@ public sealed class ContainmentTests(IdentificationWorld world) : IClassFixture<
         Assert.Equal(HttpStatusCode.UnprocessableEntity, again.StatusCode);
     }
 
+    [Fact]
+    public async Task An_organisation_is_contained_however_its_number_is_written_and_its_units_with_it()
+    {
+        const string Above = "1.2.246.10.90000031";
+        using var olga = await SignedInAsync(Olga);
+        Assert.Equal(HttpStatusCode.NoContent, await ContainAsync(olga, "organisation/urn:oid:" + Above));
+        Assert.Contains("organisation/" + Above, await ListAsync(olga));
+        foreach (var (organisation, isOut) in new[] { (Above, true), ("urn:oid:" + Above, true), (Above + ".10.5", true), (Above + "1", false), (Above + ".14.5", false) })
+            await world.WithClientsAsync(client => client.ClientId == world.Revontuli.ClientId ? client with { OrganisationOid = organisation } : client, () =>
+            {
+                Assert.Equal(!isOut, _gateways[0].Services.GetRequiredService<ClientRegistry>().Current.Find(world.Revontuli.ClientId)!.IsActive);
+                return Task.CompletedTask;
+            });
+        await EndAsync("organisation/" + Above);
+    }
+
+    [Fact]
+    public async Task A_citizen_is_out_by_what_is_told_at_once_too()
+    {
+        var cookies = new CookieContainer();
+        await world.SignInAsync(cookies, 0, gateway: _second);
+        using var http = world.Connect(cookies: cookies);
+        var self = (await http.GetFromJsonAsync<JsonElement>(new Uri(_second, "/whoami"))).GetProperty("self").GetString();
+        Assert.True(Pseudonym.TryDecode(self, out var person));
+        var citizen = ContainedSubject.Citizen(_gateways[1].Services.GetRequiredService<IdentifierCipher>().PatientId(person));
+        await _gateways[1].Services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(citizen), world.Clock.GetUtcNow().AddMinutes(1));
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync(new Uri(_second, "/whoami"))).StatusCode);
+        world.Clock.Ahead += TimeSpan.FromMinutes(2);
+    }
+
     [Theory]
     [InlineData("organisation/none")]
     [InlineData("organisation/")]
