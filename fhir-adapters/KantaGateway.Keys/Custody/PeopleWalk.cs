@@ -34,13 +34,19 @@ sealed partial class PeopleWalk(KnownPeople people, TimeProvider time, ILogger<P
             {
                 try
                 {
-                    while (people.HasWork)
+                    // One to end what was begun, one for what changed meanwhile; whatever changes from now on is told. Were anything left by then, trying it at once again would not help.
+                    for (var turn = 0; turn < 2 && people.HasWork; turn++)
                         await people.WriteAnewAsync(stopping).ConfigureAwait(false);
                 }
                 catch (Exception failure) when (failure is KeyBackendException or IOException or UnauthorizedAccessException)
                 {
                     // Whoever is down comes back; the files say what is left.
                     LogInterrupted(failure.Message);
+                }
+                catch (Exception failure) when (failure is not OperationCanceledException || !stopping.IsCancellationRequested)
+                {
+                    // The register serves as it is, and the old file stays.
+                    LogFailed(failure);
                 }
                 using var wait = CancellationTokenSource.CreateLinkedTokenSource(stopping);
                 await Task.WhenAny(_told.WaitAsync(wait.Token), Task.Delay(Interval, time, wait.Token)).ConfigureAwait(false);
@@ -69,4 +75,7 @@ sealed partial class PeopleWalk(KnownPeople people, TimeProvider time, ILogger<P
 
     [LoggerMessage(1312, LogLevel.Warning, "Writing the register of people anew stopped and goes on by itself: {Failure}")]
     private partial void LogInterrupted(string failure);
+
+    [LoggerMessage(1314, LogLevel.Critical, "Writing the register of people anew failed, and is tried again in a minute.")]
+    private partial void LogFailed(Exception failure);
 }
