@@ -26,7 +26,7 @@ static class KeyEndpoints
             var (all, left, perSecond) = people.Progress;
             return Results.Json(new PeopleAnswer(versions.Current, all, left, perSecond), Wire.Default.PeopleAnswer);
         });
-        app.MapPost("/v1/people/whole", HaveEverybody);
+        app.MapPost("/v1/people/whole", HaveEverybodyAsync);
         app.MapPost("/v1/heads", TellAsync);
         app.MapPost("/v1/heads/known", KnownAsync);
         app.MapGet("/v1/heads/changes", (KeyCustody custody) => Results.Json(custody.HeadChanges, Wire.Default.ChangesAnswer));
@@ -154,7 +154,7 @@ static class KeyEndpoints
             metrics.Served(name);
             return new(200, key);
         }
-        catch (Exception failure) when (failure is KeyBackendException or IOException)
+        catch (Exception failure) when (failure is KeyBackendException or IOException or UnauthorizedAccessException)
         {
             if (key is not null)
                 CryptographicOperations.ZeroMemory(key.Key);
@@ -182,7 +182,7 @@ static class KeyEndpoints
                 answer[i] = custody.IsErased(items[i].Compartment!) ? [] : await keys.RewrapAsync(items[i].Wrapped!, compartment, http.RequestAborted,
                     key => rotated.IsEmpty || rotated.IsKept(custody.RequestOf(compartment).Person, compartment, key)).ConfigureAwait(false);
                 if (answer[i] is { Length: > 0 } anew)
-                    answer[i] = await people.WithPersonAsync(anew, compartment, http.RequestAborted, isStored: true).ConfigureAwait(false);
+                    answer[i] = await people.WithPersonAsync(anew, compartment, http.RequestAborted, WrappedKey.PersonOf(items[i].Wrapped!)).ConfigureAwait(false);
             }
             await custody.RecordRewrappedAsync(items.Select((item, i) => (item.Compartment!, answer[i] switch { null => 422, [] => 410, _ => 200 }))).ConfigureAwait(false);
         }
@@ -197,11 +197,11 @@ static class KeyEndpoints
     private static Pseudonym CompartmentIn(RewrapItem item) => Pseudonym.TryDecode(item.Compartment, out var compartment) ? compartment : throw new InvalidOperationException("It was looked at before.");
 
     /// <summary>Needs no grant: whoever says so falsely has people begun anew whom the store knows, which a store that drops their rows does as well.</summary>
-    private static IResult HaveEverybody(KnownPeople people, KeyMetrics metrics)
+    private static async Task<IResult> HaveEverybodyAsync(HttpContext http, KnownPeople people, KeyMetrics metrics)
     {
         try
         {
-            people.HasEverybody();
+            await people.HasEverybodyAsync(http.RequestAborted).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {

@@ -44,7 +44,7 @@ static class RotationEndpoints
             step = await rotated.BeginAsync(request, rotation.Compartment, wrapped, http.RequestAborted).ConfigureAwait(false);
             if (step is null)
                 return await RefuseAsync(422, "The wrapped key is not of the compartment, was changed, was rotated, or its wrapping key does not serve.").ConfigureAwait(false);
-            var wrappedNew = step.Done is null ? await people.WithPersonAsync(step.Wrapped, rotation.Compartment, http.RequestAborted).ConfigureAwait(false) : null;
+            var wrappedNew = step.Done is null ? await people.WithPersonAsync(step.Wrapped, rotation.Compartment, http.RequestAborted, WrappedKey.PersonOf(wrapped)).ConfigureAwait(false) : null;
             await custody.RecordAsync(KeyOperation.Rotate, request, 200).ConfigureAwait(false);
             metrics.Served("rotate");
             isGiven = true;

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using KantaGateway.Audit;
 
@@ -5,7 +6,7 @@ namespace KantaGateway.Keys.Custody;
 
 /// <summary>Where a file of <see cref="ChainedRecords"/> ends.</summary>
 /// <param name="Count">Records.</param>
-/// <param name="Mac">Of the last one; of none, zeros.</param>
+/// <param name="Mac">Of the last one; of none, what the first is chained to.</param>
 sealed record ChainEnd(long Count, byte[] Mac);
 
 /// <summary>
@@ -14,7 +15,8 @@ sealed record ChainEnd(long Count, byte[] Mac);
 /// </summary>
 /// <param name="size">Of a record with its HMAC, bytes.</param>
 /// <param name="copy">A second file of the same, which may know more than a first one that was brought back from a backup; null: none is kept.</param>
-sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy = null)
+/// <param name="first">What the first record is chained to: of files under one key each has its own, or one could be put in the place of another.</param>
+sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy = null, int first = 0)
 {
     /// <summary>Bytes of the HMAC at the end of each record.</summary>
     public const int MacSize = 24;
@@ -22,7 +24,10 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
     private readonly byte[] _link = new byte[size];
 
     /// <summary>Where it ends now.</summary>
-    public ChainEnd End { get; private set; } = new(0, new byte[MacSize]);
+    public ChainEnd End { get; private set; } = new(0, Begin(first));
+
+    // Where its records are read, if not at its path: the copy is longer until both are brought to the same.
+    private string? _read;
 
     /// <summary>Reads the records. No file: there are none.</summary>
     /// <param name="end">Where it ended once; null: nobody kept that.</param>
@@ -31,7 +36,8 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
     public bool TryOpen(ChainEnd? end, Action<ReadOnlyMemory<byte>> read)
     {
         var isCopyLonger = copy is not null && WholeLengthOf(copy) > WholeLengthOf(path);
-        using var longer = Open(isCopyLonger ? copy! : path);
+        _read = isCopyLonger ? copy : null;
+        using var longer = Open(_read ?? path);
         using var shorter = isCopyLonger ? Open(path) : null;
         var (record, beside) = (new byte[size], new byte[size]);
         var isWhole = end is null or { Count: 0 };
@@ -79,7 +85,7 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
     public IReadOnlyList<byte[]> Read(long place, int most)
     {
         var records = new List<byte[]>(most);
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, Math.Min(most, 512) * size);
+        using var file = new FileStream(_read ?? path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, Math.Min(most, 512) * size);
         file.Seek(place * size, SeekOrigin.Begin);
         for (var record = new byte[size]; records.Count < most && file.ReadAtLeast(record, size, throwOnEndOfStream: false) == size; record = new byte[size])
             records.Add(record);
@@ -94,6 +100,7 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
             return;
         Continue(path, copy);
         Continue(copy, path);
+        _read = null;
     }
 
     /// <param name="most">What is behind so many bytes of the other was never said to be there.</param>
@@ -118,6 +125,13 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
             left -= part.Length;
         }
         file.Flush(flushToDisk: true);
+    }
+
+    private static byte[] Begin(int first)
+    {
+        var begin = new byte[MacSize];
+        BinaryPrimitives.WriteInt32BigEndian(begin, first);
+        return begin;
     }
 
     private long WholeLengthOf(string file) => File.Exists(file) && new FileInfo(file).Length is var length ? length - length % size : 0;

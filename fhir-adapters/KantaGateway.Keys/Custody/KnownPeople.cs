@@ -33,19 +33,19 @@ sealed record PeopleEnd(int Generation, ChainEnd End, ChainEnd? Next);
 /// <param name="copyFolder">On another disk, with the same files; null: none are kept.</param>
 sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys own, IKeyBackend backend, DataKeys keys, WrappingVersions wrapping, PseudonymVersions pseudonyms, KeyCeremonies ceremonies, KeyCustody custody, TimeProvider time, ILogger<KnownPeople> logger) : IDisposable
 {
-    private const int Size = 136, SealedAt = 40, AtOnce = 100, MostTogether = 1_000;
+    private const int Size = 136, NumberSize = 16, SealedAt = 40, AtOnce = 100, MostTogether = 1_000;
 
     /// <summary>How often everybody is written anew only because somebody is erased.</summary>
     public static readonly TimeSpan Rest = TimeSpan.FromDays(1);
 
-    private const string FilePrefix = "people-", MarkName = "restored";
+    private const string FilePrefix = "people-", MarkName = "restored", BeforeName = "restored-before";
 
     private enum Kind : byte { Person = 1, Erased = 2, Whole = 3 }
 
     private readonly SemaphoreSlim _turn = new(1);
     private readonly Lock _gate = new();
     private readonly ConcurrentQueue<Asked> _asked = new();
-    private readonly string _mark = Path.Combine(folder, MarkName);
+    private readonly string _mark = Path.Combine(folder, MarkName), _before = Path.Combine(folder, BeforeName);
     private readonly Aes _numbers = own.Numbers();
 
     // Under the gate. A place is twice the number of the record in its file, and one more in a file of odd number.
@@ -56,13 +56,14 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
 
     // In turn.
     private readonly List<Entry> _unkept = [];
+    private readonly HashSet<Pseudonym> _begunAnew = [];
     private ChainedRecords _whole = null!;
     private ChainedRecords? _next;
     private int _generation = 1;
     private DateTimeOffset _written = DateTimeOffset.MinValue;
 
     private volatile uint[] _named = [];
-    private volatile bool _isLacking, _isMoving;
+    private volatile bool _isLacking, _hasLacked, _isMoving;
     private long _moved, _unmoved, _began, _ended;
 
     private sealed record Asked(PersonalIdentityCode Code, Pseudonym? Number, TaskCompletionSource<Pseudonym> Answer);
@@ -103,24 +104,27 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
         // One that has everybody and is newer than what is kept: a copy of it, or a backup in whose making it took the place of another.
         _generation = files.Where(number => number > (kept?.Generation ?? 1)).OrderDescending().FirstOrDefault(IsWhole, kept?.Generation ?? 1);
         var isKept = kept is null || kept.Generation == _generation;
+        var codeless = new HashSet<Pseudonym>();
         // The new one first: whom it has is not looked for in the old one.
         if (files.Contains(_generation + 1) || (isKept && kept?.Next is not null))
         {
             _next = RecordsOf(_generation + 1);
-            if (!_next.TryOpen(isKept ? kept?.Next : null, record => Read(_next, record.Span, _generation + 1)))
+            if (!_next.TryOpen(isKept ? kept?.Next : null, record => Read(_next, record.Span, _generation + 1, codeless)))
                 throw Broken();
         }
         var moved = _people.Count;
         _whole = RecordsOf(_generation);
-        if (!_whole.TryOpen(isKept ? kept?.End : kept!.Generation == _generation - 1 ? kept.Next : null, record => Read(_whole, record.Span, _generation)))
+        if (!_whole.TryOpen(isKept ? kept?.End : kept!.Generation == _generation - 1 ? kept.Next : null, record => Read(_whole, record.Span, _generation, codeless)))
             throw Broken();
         (_isMoving, _unmoved) = (_next is not null, _people.Count - moved);
         // By a key that does not serve nobody would be found, and everybody would be somebody new.
         if (_forms.Keys.FirstOrDefault(form => !pseudonyms.Serves(form.Named)) is { Named: > 0 and var version })
             throw new InvalidOperationException($"In {folder} people are named by the pseudonym key of version {version}, which does not serve: bring back the key and ceremonies.json that belong to it.");
         if (custody.HasErased)
-            _erasedCodes.UnionWith(_people.Keys.Where(number => custody.IsErased(number.Encode())));
+            _erasedCodes.UnionWith(_people.Keys.Where(number => !codeless.Contains(number) && custody.IsErased(number.Encode())));
         Named();
+        if (_hasLacked = File.Exists(_before))
+            _begunAnew.UnionWith(File.ReadAllBytes(_before).Chunk(NumberSize).Where(static block => block.Length == NumberSize).Select(block => Shown(block)));
         if (_isLacking = File.Exists(_mark))
             LogLacking();
     }
@@ -161,22 +165,27 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
     /// <param name="wrapped">Without it.</param>
     /// <param name="number">Whose key it is.</param>
     /// <param name="cancel">Stops the call.</param>
-    /// <param name="isStored">Whether the key is in a store already. If not, no record is begun whose person may be lacking.</param>
-    /// <returns>The same where nobody has the number, or they are erased.</returns>
+    /// <param name="stored">What stands behind the key that is in a store already; null: none is, and no record is begun whose person may be lacking.</param>
+    /// <returns>The same where they are erased; where nobody has the number, with what is stored.</returns>
     /// <exception cref="KeyBackendException">The backend does not answer, or it is not known whether somebody has the number.</exception>
     /// <exception cref="IOException">The register cannot be read.</exception>
-    public async ValueTask<byte[]> WithPersonAsync(byte[] wrapped, Pseudonym number, CancellationToken cancel, bool isStored = false)
+    public async ValueTask<byte[]> WithPersonAsync(byte[] wrapped, Pseudonym number, CancellationToken cancel, ReadOnlyMemory<byte>? stored = null)
     {
         for (var attempt = 1; ; attempt++)
         {
             int place;
+            bool isKnown;
             ChainedRecords? records;
             lock (_gate)
             {
-                if (!_people.TryGetValue(number, out place))
-                    return _isLacking && !isStored && !number.IsDirectory ? throw new KeyBackendException("The register was brought back from a backup, and may lack who has this number.") : wrapped;
+                isKnown = _people.TryGetValue(number, out place);
                 records = (place & 1) == (_generation & 1) ? _whole : _next;
             }
+            if (!isKnown)
+                return stored is { } behind ? [.. wrapped, .. await AnewAsync(behind, number, cancel).ConfigureAwait(false)]
+                    // Also when it lacks nobody any more: a number that was given, and never stored, is nobody's since, and who has kept it would begin a record that no code finds.
+                    : (_isLacking || _hasLacked) && !number.IsDirectory ? throw new KeyBackendException("The register was brought back from a backup, and lacks who has this number.")
+                    : wrapped;
             try
             {
                 if (records?.Read(place >> 1, 1) is not [var record] || NumberIn(record) != number)
@@ -194,6 +203,11 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
             }
         }
     }
+
+    /// <summary>What stands behind a stored key, sealed with the current wrapping key; as it is where it does not open, for it may when a key is brought back.</summary>
+    private async ValueTask<byte[]> AnewAsync(ReadOnlyMemory<byte> stored, Pseudonym number, CancellationToken cancel) =>
+        !stored.IsEmpty && WrappedKey.VersionOf(stored.Span) != wrapping.Current && await keys.OpenPersonAsync(stored, number, cancel).ConfigureAwait(false) is { } code
+            ? await keys.SealPersonAsync(code, number, cancel).ConfigureAwait(false) : stored.ToArray();
 
     /// <summary>Registers those whom the register lacks and a store knows; on disk when this returns. Only this service can have sealed what says which number is whose, so it knew them once: others may be lacking too.</summary>
     /// <exception cref="KeyBackendException">The backend does not answer.</exception>
@@ -217,11 +231,17 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
 
     /// <summary>Nobody is missing any more: a repository has told of everybody in its store. Lasts when this returns.</summary>
     /// <exception cref="IOException">It may not.</exception>
-    public void HasEverybody()
+    public Task HasEverybodyAsync(CancellationToken cancel) => InTurnAsync(() =>
     {
-        File.Delete(_mark);
-        _isLacking = false;
-    }
+        if (_isLacking)
+        {
+            OwnerOnly.WriteWhole(_before, _begunAnew.SelectMany(Hidden).ToArray(), overwrite: true);
+            _hasLacked = true;
+            File.Delete(_mark);
+            _isLacking = false;
+        }
+        return Task.CompletedTask;
+    }, cancel);
 
     /// <summary>A person's data key is destroyed: the identity code is to go too.</summary>
     public void Erased(Pseudonym number)
@@ -246,14 +266,15 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
     /// <exception cref="IOException">The disk does not. Call it again.</exception>
     public async Task WriteAnewAsync(CancellationToken cancel)
     {
-        await InTurnAsync(() =>
+        await InTurnAsync(async () =>
         {
+            // Who stands at the end of the old file and was told to nobody is moved like the others.
+            await KeepAsync().ConfigureAwait(false);
             if (_next is not null)
-                return Task.CompletedTask;
+                return;
             _next = RecordsOf(_generation + 1);
             lock (_gate)
                 (_isMoving, _unmoved) = (true, _people.Count);
-            return Task.CompletedTask;
         }, cancel).ConfigureAwait(false);
         var written = time.GetUtcNow();
         Volatile.Write(ref _moved, 0);
@@ -336,6 +357,9 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
     private async Task EndAsync()
     {
         await KeepAsync().ConfigureAwait(false);
+        lock (_gate)
+            if (_people.Values.Any(place => (place & 1) == (_generation & 1)))
+                throw new InvalidOperationException("Somebody stands in the old file alone, so it does not go.");
         var whole = new byte[Size];
         whole[0] = (byte)Kind.Whole;
         _next!.Append(whole);
@@ -413,10 +437,22 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
                 one.Answer.TrySetException(new KeyBackendException("The register was brought back from a backup: nobody new gets a number until a repository has told of everybody in its store."));
                 continue;
             }
+            // Erased since it was looked at.
+            if (known is null && one.Number is { } gone && custody.IsErased(gone.Encode()))
+            {
+                one.Answer.TrySetResult(gone);
+                continue;
+            }
             if (known is { } number)
             {
                 if (one.Number is { } other && other != number)
+                {
                     LogTwice();
+                    // It proves as well as who is lacking that this is an older register. Once: the record stays under the other number.
+                    if (!_begunAnew.Contains(other))
+                        Lacks();
+                    _begunAnew.Add(other);
+                }
             }
             else
             {
@@ -437,13 +473,8 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
         }
         if (records.Count > 0)
         {
-            // Somebody has put an older folder in the place of this one, and said nothing.
-            if (isFoundAgain && !_isLacking)
-            {
-                OwnerOnly.OpenFile(_mark, FileShare.None).Dispose();
-                _isLacking = true;
-                LogLacking();
-            }
+            if (isFoundAgain)
+                Lacks();
             file.Append(records);
             _unkept.AddRange(added);
             await KeepAsync().ConfigureAwait(false);
@@ -451,6 +482,16 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
         foreach (var one in together)
             if (given.TryGetValue(one.Code, out var number))
                 one.Answer.TrySetResult(number);
+    }
+
+    /// <summary>Somebody has put an older folder in the place of this one, and said nothing.</summary>
+    private void Lacks()
+    {
+        if (_isLacking)
+            return;
+        OwnerOnly.OpenFile(_mark, FileShare.None).Dispose();
+        _isLacking = true;
+        LogLacking();
     }
 
     /// <summary>Has the ceremonies keep where the file ends in which somebody is of whom nobody was told yet; from then on they are found.</summary>
@@ -472,18 +513,30 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
         _unkept.Clear();
     }
 
-    private void Read(ChainedRecords file, ReadOnlySpan<byte> record, int generation)
+    /// <param name="codeless">Of whom there is no identity code any more.</param>
+    private void Read(ChainedRecords file, ReadOnlySpan<byte> record, int generation, HashSet<Pseudonym> codeless)
     {
         if ((Kind)record[0] == Kind.Whole)
             return;
         if ((Kind)record[0] is not (Kind.Person or Kind.Erased))
             throw new InvalidOperationException($"{folder} was written by a later release.");
         var number = NumberIn(record);
-        // Whoever is in the new file is there once more where the disk was silent about the first time.
-        if (!_people.TryAdd(number, PlaceOf(file.End.Count - 1, generation)))
-            return;
+        if (_people.TryGetValue(number, out var place))
+        {
+            // They are in the new file.
+            if ((place & 1) != (generation & 1))
+                return;
+            // Where the disk was silent about the first time, whoever is in the new file is there once more: by the later one they were found, and under its keys.
+            var earlier = file.Read(place >> 1, 1)[0];
+            _names.Remove(NameIn(earlier));
+            Counted(FormIn(earlier), -1);
+            codeless.Remove(number);
+        }
+        _people[number] = PlaceOf(file.End.Count - 1, generation);
         _names.Add(NameIn(record), number);
         Counted(FormIn(record), 1);
+        if ((Kind)record[0] == Kind.Erased)
+            codeless.Add(number);
     }
 
     private Pseudonym? Of(Digest name)
@@ -539,20 +592,26 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
         record[0] = (byte)kind;
         BinaryPrimitives.WriteUInt32BigEndian(record.AsSpan(4), version);
         BinaryPrimitives.WriteUInt128BigEndian(record.AsSpan(8), name.Value);
-        Span<byte> block = stackalloc byte[16];
-        block.Clear();
-        number.Write(block);
-        lock (_numbers)
-            _numbers.EncryptEcb(block, record.AsSpan(24, 16), PaddingMode.None);
+        Hidden(number).CopyTo(record, 24);
         sealedCode.CopyTo(record.AsSpan(SealedAt));
         return record;
     }
 
-    private Pseudonym NumberIn(ReadOnlySpan<byte> record)
+    private Pseudonym NumberIn(ReadOnlySpan<byte> record) => Shown(record.Slice(24, NumberSize));
+
+    private byte[] Hidden(Pseudonym number)
     {
-        Span<byte> block = stackalloc byte[16];
+        var block = new byte[NumberSize];
+        number.Write(block);
         lock (_numbers)
-            _numbers.DecryptEcb(record.Slice(24, 16), block, PaddingMode.None);
+            return _numbers.EncryptEcb(block, PaddingMode.None);
+    }
+
+    private Pseudonym Shown(ReadOnlySpan<byte> hidden)
+    {
+        Span<byte> block = stackalloc byte[NumberSize];
+        lock (_numbers)
+            _numbers.DecryptEcb(hidden, block, PaddingMode.None);
         return Pseudonym.Read(block);
     }
 
@@ -570,7 +629,7 @@ sealed partial class KnownPeople(string folder, string? copyFolder, PeopleKeys o
 
     private PeopleEnd EndNow() => new(_generation, _whole.End, _next?.End);
 
-    private ChainedRecords RecordsOf(int generation) => new(Path.Combine(folder, NameOf(generation)), Size, own.MacKey, copyFolder is null ? null : Path.Combine(copyFolder, NameOf(generation)));
+    private ChainedRecords RecordsOf(int generation) => new(Path.Combine(folder, NameOf(generation)), Size, own.MacKey, copyFolder is null ? null : Path.Combine(copyFolder, NameOf(generation)), generation - 1);
 
     private static string NameOf(int generation) => string.Create(CultureInfo.InvariantCulture, $"{FilePrefix}{generation}");
 

@@ -8,6 +8,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Backends;
+using KantaGateway.Keys.Custody;
 using KantaGateway.Tests.Scenarios;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -225,6 +226,66 @@ public sealed class KnownPeopleTests : IAsyncLifetime
         Assert.Equal(number, await NumberAsync(0));
     }
 
+    [Fact]
+    public async Task Who_was_not_told_a_number_because_the_disk_failed_is_written_anew_with_the_others()
+    {
+        var numbers = await RegisterAsync(3);
+        Directory.CreateDirectory(Ceremonies + ".new");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await AskAsync(3));
+        Directory.Delete(Ceremonies + ".new");
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", CeremonyStep.Begin, 2));
+        // Only where it never ends does the time count.
+        await DoneAsync().WaitAsync(TimeSpan.FromMinutes(1));
+        var number = await NumberAsync(3);
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("two", CeremonyStep.Destroy, 1));
+        await RestartAsync();
+        Assert.Equal(numbers.Append(number), await RegisterAsync(4));
+        Assert.Equal(4, (int)(await ProgressAsync())["all"]!);
+    }
+
+    [Fact]
+    public async Task Who_is_in_the_new_register_twice_is_found_by_the_later_record_after_a_restart_too()
+    {
+        var numbers = await RegisterAsync(3);
+        await SilentAsync();
+        _silent!.OpensLeft = 0;
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", CeremonyStep.Begin, 2));
+        while (!_silent.HasFailed)
+            await Task.Yield();
+        // They are written under the second key, and where the file ends cannot be kept.
+        Directory.CreateDirectory(Ceremonies + ".new");
+        _silent.OpensLeft = null;
+        await RestartAsync();
+        while (!File.Exists(Register(2)) || new FileInfo(Register(2)).Length < 3 * RecordSize)
+            await Task.Yield();
+        // Answered when what failed has come to its end.
+        Assert.Equal(HttpStatusCode.Conflict, await HoldAsync("two", CeremonyStep.Destroy, 1));
+        Directory.Delete(Ceremonies + ".new");
+        // Then once more, under the third.
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("three", CeremonyStep.Begin, 3));
+        await DoneAsync();
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("two", CeremonyStep.Destroy, 1));
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("four", CeremonyStep.Destroy, 2));
+        Assert.Equal(7 * RecordSize, new FileInfo(Register(2)).Length);
+        await RestartAsync();
+        Assert.Equal(numbers, await RegisterAsync(3));
+    }
+
+    [Fact]
+    public async Task An_old_register_under_the_number_of_a_newer_one_is_no_start()
+    {
+        await RegisterAsync(2);
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", CeremonyStep.Begin, 2));
+        await WrittenAsync(2);
+        var old = await File.ReadAllBytesAsync(Register(2));
+        await NumberAsync(2);
+        await _keys.StopAsync();
+        await File.WriteAllBytesAsync(Register(3), old);
+        Assert.Contains("who has which number", await RefusesToStartAsync(), StringComparison.Ordinal);
+        File.Delete(Register(3));
+        await _keys.StartAsync();
+    }
+
     /// <summary>A kill after each durable step of the end: the last record, what says where it ends, the old file.</summary>
     [Theory]
     [InlineData(true, true), InlineData(true, false), InlineData(false, true)]
@@ -271,6 +332,9 @@ public sealed class KnownPeopleTests : IAsyncLifetime
         // No store brings it back.
         Assert.Empty((await RewrapAsync(numbers[1], wrapped))!);
         await RestartAsync();
+        // There is no code left to be taken out.
+        Assert.False(_keys.Services.GetRequiredService<KnownPeople>().HasWork);
+        Assert.True(File.Exists(Register(2)));
         Assert.Equal(numbers, await RegisterAsync(3));
         Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", CeremonyStep.Begin, 2));
         await DoneAsync();
@@ -313,8 +377,7 @@ public sealed class KnownPeopleTests : IAsyncLifetime
         await RestartAsync();
         Assert.True(await LacksAsync());
         Assert.Equal(late, await NumberAsync(1));
-        using (var whole = await _keys.PostAsync("/v1/people/whole", null, new { }))
-            Assert.Equal(HttpStatusCode.NoContent, whole.StatusCode);
+        Assert.Equal(HttpStatusCode.NoContent, await WholeAsync());
         Assert.Equal(HttpStatusCode.OK, await AskAsync(2));
         await RestartAsync();
         Assert.False(await LacksAsync());
@@ -340,14 +403,13 @@ public sealed class KnownPeopleTests : IAsyncLifetime
             await RestartAsync();
         }
         // Of whom it does not lack it takes nothing for that.
-        using (var whole = await _keys.PostAsync("/v1/people/whole", null, new { }))
-            Assert.Equal(HttpStatusCode.NoContent, whole.StatusCode);
+        Assert.Equal(HttpStatusCode.NoContent, await WholeAsync());
         await _keys.UnwrapAsync(_keys.Grant(GrantUse.Read, number), wrapped);
         Assert.False(await LacksAsync());
     }
 
     [Fact]
-    public async Task A_record_that_was_begun_anew_meanwhile_keeps_its_number()
+    public async Task A_record_that_was_begun_anew_meanwhile_keeps_its_number_and_shows_once_that_the_register_is_an_older_one()
     {
         var backup = BackUp();
         var first = await NumberAsync(0);
@@ -358,9 +420,49 @@ public sealed class KnownPeopleTests : IAsyncLifetime
         await _keys.StartAsync();
         var second = await NumberAsync(0);
         Assert.NotEqual(first, second);
-        await RewrapAsync(first, wrapped);
+        // What says whose the other record is stays behind its key.
+        Assert.Equal(wrapped, await RewrapAsync(first, wrapped));
         Assert.Equal(second, await NumberAsync(0));
-        Assert.False(await LacksAsync());
+        // Who was begun anew was not found: others may not be found either.
+        Assert.True(await LacksAsync());
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await AskAsync(1));
+        Assert.Equal(HttpStatusCode.NoContent, await WholeAsync());
+        // The record stays as it is, and stops nobody again.
+        foreach (var _ in new[] { 1, 2 })
+        {
+            Assert.Equal(wrapped, await RewrapAsync(first, wrapped));
+            Assert.False(await LacksAsync());
+            await RestartAsync();
+        }
+        Assert.Equal(HttpStatusCode.OK, await HoldAsync("one", CeremonyStep.Begin, 2, KeyKind.Wrapping));
+        var anew = (await RewrapAsync(first, wrapped))!;
+        Assert.Equal((WrappedKey.LengthWithPerson, 2u), (anew.Length, WrappedKey.VersionOf(WrappedKey.PersonOf(anew).Span)));
+        // What does not open stays too.
+        anew[^1] ^= 1;
+        Assert.Equal(anew, await RewrapAsync(first, anew));
+    }
+
+    [Fact]
+    public async Task No_record_is_begun_under_a_number_of_before_a_restore_that_nobody_has_any_more()
+    {
+        var early = await NumberAsync(0);
+        var backup = BackUp();
+        var late = await NumberAsync(1);
+        await _keys.StopAsync();
+        BringBack(backup, isMarked: true);
+        await _keys.StartAsync();
+        // It was never stored, so no store tells of it.
+        Assert.Equal(HttpStatusCode.NoContent, await WholeAsync());
+        foreach (var _ in new[] { 1, 2 })
+        {
+            Assert.False(await LacksAsync());
+            using (var made = await _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, late), new { }))
+                Assert.Equal(HttpStatusCode.ServiceUnavailable, made.StatusCode);
+            await RestartAsync();
+        }
+        await CreateAsync(early);
+        await CreateAsync(await NumberAsync(1));
+        await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Pseudonym.Directory), new { });
     }
 
     [Fact]
@@ -500,6 +602,12 @@ public sealed class KnownPeopleTests : IAsyncLifetime
     private async Task<HttpStatusCode> HoldAsync(string act, CeremonyStep step, uint version, KeyKind key = KeyKind.Pseudonym)
     {
         using var answer = await _keys.PostAsync("/v1/ceremonies", _keys.Gateway.Sign(new KeyCeremony(act, step, version, "proposer", "approver", key)), new { });
+        return answer.StatusCode;
+    }
+
+    private async Task<HttpStatusCode> WholeAsync()
+    {
+        using var answer = await _keys.PostAsync("/v1/people/whole", null, new { });
         return answer.StatusCode;
     }
 
