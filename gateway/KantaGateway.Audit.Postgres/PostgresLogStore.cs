@@ -88,13 +88,15 @@ sealed class PostgresLogStore : ILogStore
 
     public long Commit() => Guard(() =>
     {
+        // From before: what is stored here may be published by another, and shown to a reader here, before this thread hears of its commit.
+        var published = _published.Size;
         using var append = new NpgsqlCommand("SELECT append($1, $2, $3)", Connection)
         {
             Parameters = { Many([.. _inserted.Select(static row => row.Tag)]), Many([.. _inserted.Select(static row => row.Leaf)]), Many([.. _inserted.Select(static row => row.Envelope())]) },
         };
         var first = (long)append.ExecuteScalar()!;
         // :: Durable from here on.
-        if (first <= _lastIndex || first < _published.Size)
+        if (first <= _lastIndex || first < published)
             throw new AuditStoreException("The audit store lacks what it has acknowledged.");
         (_lastIndex, _lastLeaf) = (first + _inserted.Count - 1, _inserted[^1].Leaf);
         return first;
