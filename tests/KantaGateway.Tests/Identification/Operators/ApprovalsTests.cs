@@ -304,6 +304,12 @@ public sealed class ApprovalsTests : IDisposable
 
     private Operator Some(string id) => new("tenant", id, id, Enum.GetValues<OperatorRole>().ToHashSet(), _clock.GetUtcNow(), "session");
 
-    private async Task<Proposal> ProposeAsync(Approvals gateway, Operator who, ApprovalKind kind, string content = "content") =>
-        (await gateway.ProposeAsync(_context, who, kind, "subject", null, content)).Proposal!;
+    private async Task<Proposal> ProposeAsync(Approvals gateway, Operator who, ApprovalKind kind, string content = "content")
+    {
+        var contained = ContainedSubject.Organisation("1.2.246.10.90000001");
+        // Only what is contained has an end.
+        if (kind == ApprovalKind.ContainmentEnd)
+            await gateway.ContainAsync(_context, who, contained, "reason");
+        return (await gateway.ProposeAsync(_context, who, kind, kind == ApprovalKind.ContainmentEnd ? contained.Text : "subject", null, content)).Proposal!;
+    }
 }
