@@ -56,17 +56,24 @@ public sealed partial class HeadsWatch(KeyServiceClient keys, AuditLog log, Gate
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, time);
-        do
+        try
         {
-            try
+            do
             {
-                await LookAsync(stoppingToken);
-            }
-            catch (Exception failure) when (failure is FaultException or AuditUnavailableException or IOException or UnauthorizedAccessException or JsonException)
-            {
-                LogNotSeen(failure);
-            }
-        } while (await timer.WaitForNextTickAsync(stoppingToken));
+                try
+                {
+                    await LookAsync(stoppingToken);
+                }
+                catch (Exception failure) when (failure is FaultException or AuditUnavailableException or IOException or UnauthorizedAccessException or JsonException)
+                {
+                    LogNotSeen(failure);
+                }
+            } while (await timer.WaitForNextTickAsync(stoppingToken));
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // A host that is only disposed would call this a failure.
+        }
     }
 
     [LoggerMessage(1, LogLevel.Critical, "ALARM: what the key service knows of how far the records are was put back: it had changed {Seen} times, and has begun with {Before}. Where nobody has restored it from a backup, the store may have been put back with it: verify-store does not see that, and the heads in the audit log do.")]
