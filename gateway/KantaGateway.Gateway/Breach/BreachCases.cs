@@ -141,23 +141,9 @@ public sealed class BreachCases : IDisposable
 
     private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes)
     {
-        var record = new DisclosureRecord
-        {
-            Kind = AuditKind.AuthorizationDecision,
-            Interaction = "operation",
-            Recorded = at,
-            Server = _options.PublicAddress,
-            System = new("gateway", "inside"),
-            Organisation = new(_options.NationalOrganisation, "gateway"),
-            PurposeOfUse = "HSYSADMIN",
-            Outcome = AuditOutcome.SeriousFailure,
-            OutcomeDescription = what,
-            RequestId = Guid.NewGuid().ToString("D"),
-            Digest = SHA256.HashData(bytes),
-        };
         try
         {
-            await _audit.AppendAsync(new AuditEntry([], record.ToUtf8())).ConfigureAwait(false);
+            await _audit.AppendAsync(OwnRecord.Of(_options, at, what, bytes, AuditOutcome.SeriousFailure)).ConfigureAwait(false);
         }
         catch (AuditUnavailableException)
         {

@@ -1,7 +1,5 @@
-using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
-using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Gateway.Identification.Operators;
 
@@ -14,7 +12,7 @@ namespace KantaGateway.Gateway.Identification;
 internal sealed class OpenRequests : IDisposable
 {
     private readonly ConcurrentDictionary<HttpContext, Request> _open = new();
-    private readonly ConditionalWeakTable<X509Certificate2, Request> _ofCertificates = [];
+    private readonly ConditionalWeakTable<X509Certificate2, RevokedName[]> _ofCertificates = [];
     private readonly Revocations _revocations;
 
     public OpenRequests(Revocations revocations)
@@ -52,8 +50,7 @@ internal sealed class OpenRequests : IDisposable
             request.EndIfRevoked(_revocations);
     }
 
-    private IReadOnlyList<RevokedName> NamesOf(X509Certificate2 certificate) => _ofCertificates.GetValue(certificate, static its =>
-        new(null!, [], [RevokedName.Contained(ContainedSubject.Certificate(Base64Url.EncodeToString(SHA256.HashData(its.RawDataMemory.Span))))])).OfConnection;
+    private RevokedName[] NamesOf(X509Certificate2 certificate) => _ofCertificates.GetValue(certificate, static its => [RevokedName.Contained(ContainedSubject.Certificate(OrganisationCertificates.ThumbprintOf(its)))]);
 
     private sealed class Request(HttpContext context, IReadOnlyList<RevokedName> borne, IReadOnlyList<RevokedName> ofConnection)
     {
@@ -61,7 +58,6 @@ internal sealed class OpenRequests : IDisposable
         private bool _isOver;
 
         public HttpContext Context => context;
-        public IReadOnlyList<RevokedName> OfConnection => ofConnection;
 
         public void Leave()
         {

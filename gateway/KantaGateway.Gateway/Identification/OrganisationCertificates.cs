@@ -81,11 +81,14 @@ internal sealed class OrganisationCertificates
             };
     }
 
+    /// <summary>SHA-256 of the DER, base64url: RFC 8705 <c>x5t#S256</c>.</summary>
+    public static string ThumbprintOf(X509Certificate2 certificate) => Base64Url.EncodeToString(SHA256.HashData(certificate.RawDataMemory.Span));
+
     private CertificateFacts FactsOf(X509Certificate2 certificate)
     {
         if (!_examined.TryGetValue(certificate, out var facts))
         {
-            var thumbprint = Base64Url.EncodeToString(SHA256.HashData(certificate.RawDataMemory.Span));
+            var thumbprint = ThumbprintOf(certificate);
             if (!_issued.TryGet(thumbprint, out facts) && !_foreign.TryGet(thumbprint, out facts))
             {
                 facts = Examine(certificate, thumbprint);

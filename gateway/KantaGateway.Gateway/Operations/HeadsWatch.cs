@@ -1,8 +1,9 @@
-using System.Security.Cryptography;
+using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 
 namespace KantaGateway.Gateway.Operations;
@@ -33,20 +34,8 @@ public sealed partial class HeadsWatch(KeyServiceClient keys, AuditLog log, Gate
         if (isPutBack)
         {
             LogPutBack(seen!.Now, now.Before);
-            await log.AppendAsync(new AuditEntry([], new DisclosureRecord
-            {
-                Kind = AuditKind.AuthorizationDecision,
-                Interaction = "operation",
-                Recorded = time.GetUtcNow(),
-                Server = options.PublicAddress,
-                System = new("gateway", "inside"),
-                Organisation = new(options.NationalOrganisation, "gateway"),
-                PurposeOfUse = "HSYSADMIN",
-                Outcome = AuditOutcome.SeriousFailure,
-                OutcomeDescription = string.Create(System.Globalization.CultureInfo.InvariantCulture, $"What the key service knows of how far the records are was put back: it had changed {seen.Now} times, and has begun with {now.Before}."),
-                RequestId = Guid.NewGuid().ToString("D"),
-                Digest = SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes(now)),
-            }.ToUtf8()), cancel);
+            await log.AppendAsync(OwnRecord.Of(options, time.GetUtcNow(), string.Create(CultureInfo.InvariantCulture,
+                $"What the key service knows of how far the records are was put back: it had changed {seen.Now} times, and has begun with {now.Before}."), JsonSerializer.SerializeToUtf8Bytes(now), AuditOutcome.SeriousFailure), cancel);
         }
         if (now != seen)
             OwnerOnly.WriteWhole(_file, JsonSerializer.SerializeToUtf8Bytes(now), overwrite: true);

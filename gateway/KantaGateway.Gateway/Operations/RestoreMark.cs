@@ -1,6 +1,6 @@
-using System.Security.Cryptography;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
+using KantaGateway.Gateway.Breach;
 
 namespace KantaGateway.Gateway.Operations;
 
@@ -30,22 +30,8 @@ static class RestoreMark
         string[] restores = [.. File.ReadAllLines(file).Where(static line => line.Length > 0)];
         if (restores.Length == 0)
             restores = ["which, is not said."];
-        log.AppendAsync([.. restores.Select(restore => EntryOf(restore, bytes))]).AsTask().GetAwaiter().GetResult();
+        log.AppendAsync([.. restores.Select(restore => OwnRecord.Of(options, time.GetUtcNow(), "Restored from a backup: " + restore[..Math.Min(restore.Length, Longest)], bytes, AuditOutcome.Success))]).AsTask().GetAwaiter().GetResult();
         // :: Durable from here on.
         File.Delete(file);
-
-        AuditEntry EntryOf(string restore, byte[] mark) => new([], new DisclosureRecord
-        {
-            Kind = AuditKind.AuthorizationDecision,
-            Interaction = "operation",
-            Recorded = time.GetUtcNow(),
-            Server = options.PublicAddress,
-            System = new("gateway", "inside"),
-            Organisation = new(options.NationalOrganisation, "gateway"),
-            PurposeOfUse = "HSYSADMIN",
-            OutcomeDescription = "Restored from a backup: " + restore[..Math.Min(restore.Length, Longest)],
-            RequestId = Guid.NewGuid().ToString("D"),
-            Digest = SHA256.HashData(mark),
-        }.ToUtf8());
     }
 }
