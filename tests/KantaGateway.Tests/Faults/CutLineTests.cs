@@ -120,7 +120,7 @@ public sealed class CutLineTests
 }
 
 /// <inheritdoc cref="CutLineTests"/>
-[Collection(IdentificationCollection.Name)]
+[Collection(OperatorsCollection.Name)]
 public sealed class CutRedisLineTests(IdentificationWorld world)
 {
     [Theory]

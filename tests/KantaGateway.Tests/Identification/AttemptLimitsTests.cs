@@ -13,7 +13,7 @@ using Microsoft.IdentityModel.JsonWebTokens;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>Who fails to identify too often has to wait, and nobody else.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class AttemptLimitsTests(IdentificationWorld world) : IAsyncLifetime
 {
     private const int Limit = 5;

@@ -5,7 +5,7 @@ using Microsoft.IdentityModel.Tokens;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>ID tokens are believed with keys that were exchanged beforehand, or that the broker has signed (Traficom 213/2023).</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class BrokerKeysTests(IdentificationWorld world) : IDisposable
 {
     private const int Adult = 0;

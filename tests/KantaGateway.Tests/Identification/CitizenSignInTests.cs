@@ -10,7 +10,7 @@ using Microsoft.IdentityModel.JsonWebTokens;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>Citizens sign in at a broker of the Finnish Trust Network.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class CitizenSignInTests(IdentificationWorld world)
 {
     private const int Adult = 0;

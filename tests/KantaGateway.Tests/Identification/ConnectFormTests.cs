@@ -7,7 +7,7 @@ using System.Text.Json;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>A form that cannot be read is told so with the RFC's error at every endpoint, and is never a broken answer.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class ConnectFormTests(IdentificationWorld world)
 {
     private const string FormType = "application/x-www-form-urlencoded";

@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>Clients find the endpoints and what they must support by discovery.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class DiscoveryTests(IdentificationWorld world)
 {
     [Theory]

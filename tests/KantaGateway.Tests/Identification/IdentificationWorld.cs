@@ -533,9 +533,23 @@ internal static class ResultExtensions
     }
 }
 
-/// <summary>One world for all classes of this folder: starting one takes a second.</summary>
+/// <summary>One world for many classes: starting one takes a second. Those of one collection run one after another, so there are three.</summary>
 [CollectionDefinition(Name)]
 public sealed class IdentificationCollection : ICollectionFixture<IdentificationWorld>
 {
     public const string Name = "Identification";
+}
+
+/// <summary>A world for what citizens, apps and strangers do on the way in.</summary>
+[CollectionDefinition(Name)]
+public sealed class SignInCollection : ICollectionFixture<IdentificationWorld>
+{
+    public const string Name = "Sign-in";
+}
+
+/// <summary>A world for what operators do.</summary>
+[CollectionDefinition(Name)]
+public sealed class OperatorsCollection : ICollectionFixture<IdentificationWorld>
+{
+    public const string Name = "Operators";
 }

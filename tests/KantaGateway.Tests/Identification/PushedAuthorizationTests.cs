@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Builder;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>An app that pushes too often or fails too often has to wait, and nobody else; operators see what became of pushes.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class PushedAuthorizationTests(IdentificationWorld world) : IAsyncLifetime
 {
     private const int Limit = 5;

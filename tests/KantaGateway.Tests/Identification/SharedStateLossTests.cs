@@ -6,7 +6,7 @@ using StackExchange.Redis;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>A Redis that has forgotten what was used lets nothing be used twice.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class SharedStateLossTests(IdentificationWorld world)
 {
     [Fact]

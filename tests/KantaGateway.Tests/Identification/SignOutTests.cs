@@ -6,7 +6,7 @@ using Microsoft.IdentityModel.Tokens;
 namespace KantaGateway.Tests.Identification;
 
 /// <summary>Sessions end where the citizen ends them, at all places at once where she says so, and when the broker says so.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class SignOutTests(IdentificationWorld world)
 {
     private const int Adult = 0;

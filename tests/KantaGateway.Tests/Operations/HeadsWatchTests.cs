@@ -13,7 +13,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace KantaGateway.Tests.Operations;
 
 /// <summary>What the key service knows of how far the records are goes forwards only, and a gateway sees when it does not.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(OperatorsCollection.Name)]
 public sealed class HeadsWatchTests(IdentificationWorld world) : IAsyncLifetime
 {
     private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);

@@ -12,7 +12,7 @@ using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 namespace KantaGateway.Tests.Portal;
 
 /// <summary>Operators onboard a clinic in the browser.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(OperatorsCollection.Name)]
 public sealed partial class OperatorPagesTests(IdentificationWorld world) : IAsyncLifetime
 {
     private WebApplication _gateway = null!;

@@ -10,7 +10,7 @@ using Oid = KantaGateway.Fhir.Identifiers.Oid;
 namespace KantaGateway.Tests.Identification.BadInput;
 
 /// <summary>Every kind of bad certificate, shown in TLS or passed on by a terminator, at the token endpoint and on a FHIR request.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(SignInCollection.Name)]
 public sealed class CertificateTableTests(IdentificationWorld world)
 {
     private const string Foreign = "was not issued by an authority that this gateway accepts", None = "has no TLS client certificate";

@@ -15,7 +15,7 @@ using Oid = KantaGateway.Fhir.Identifiers.Oid;
 namespace KantaGateway.Tests.Identification.Operators;
 
 /// <summary>Clinics are onboarded by two operators, over HTTP.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(OperatorsCollection.Name)]
 public sealed class OnboardingTests(IdentificationWorld world) : IAsyncLifetime
 {
     private WebApplication _second = null!;

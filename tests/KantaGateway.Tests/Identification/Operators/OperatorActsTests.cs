@@ -25,7 +25,7 @@ using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 namespace KantaGateway.Tests.Identification.Operators;
 
 /// <summary>Key ceremonies, bulk exports and the end of a breach case take two persons, over HTTP.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(OperatorsCollection.Name)]
 public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetime
 {
     private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);

@@ -6,7 +6,7 @@ using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 namespace KantaGateway.Tests.Identification.Operators;
 
 /// <summary>Operators sign in at their Entra ID tenant.</summary>
-[Collection(IdentificationCollection.Name)]
+[Collection(OperatorsCollection.Name)]
 public sealed class OperatorSignInTests(IdentificationWorld world)
 {
     [Fact]
