@@ -27,7 +27,7 @@ public sealed record InformationCustodian(Oid? Controller, string? Register, str
         var custodians = provenance.Agent.FindAll(a => a.Type?.Coding.Exists(c => c.Code == "CST") == true);
         if (custodians.Count == 0)
             return null;
-        Oid[] controllers = [.. custodians.Select(a => OidOf(provenance, a.Who)).OfType<Oid>().Distinct()];
+        Oid[] controllers = [.. custodians.Select(a => OrganisationOid.Of(provenance, a.Who)).OfType<Oid>().Distinct()];
         if (controllers.Length > 1)
             return new(null, null, "The Provenance names more than one custodian; a register has one.");
         var (register, wrong) = RegisterOf(provenance);
@@ -36,7 +36,7 @@ public sealed record InformationCustodian(Oid? Controller, string? Register, str
 
     /// <summary>Whether the custodian is an organisation or a unit of it (1.2.246.10.n and what is below).</summary>
     public bool IsOf(string organisation) =>
-        Controller is { } oid && (oid.ToString() == organisation || oid.ToString().StartsWith(organisation + ".", StringComparison.Ordinal));
+        Controller is { } oid && OrganisationOid.IsOf(oid, organisation);
 
     private static (string? Register, string? Wrong) RegisterOf(Provenance provenance)
     {
@@ -58,15 +58,6 @@ public sealed record InformationCustodian(Oid? Controller, string? Register, str
         // A person who is the customer would be named by the identity code, and the name of a register stands in logs.
         return employers is [var register] && register.Length <= 100 ? (register, null)
             : (null, "A register of occupational health care is kept for each employer: name one, by its business id (system urn:oid:1.2.246.10).");
-    }
-
-    private static Oid? OidOf(Provenance provenance, ResourceReference? who)
-    {
-        var contained = who?.Reference is ['#', .. var id] ? provenance.Contained.OfType<Organization>().FirstOrDefault(o => o.Id == id) : null;
-        foreach (var identifier in (IEnumerable<Identifier?>)[who?.Identifier, .. contained?.Identifier ?? []])
-            if (Oid.TryParse(identifier?.Value, out var oid))
-                return oid;
-        return null;
     }
 
     /// <summary>Whether a system is a code system, in whatever version: editions have a date as a further node or behind a bar.</summary>

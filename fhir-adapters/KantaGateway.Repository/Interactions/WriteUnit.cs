@@ -126,6 +126,9 @@ sealed class WriteUnit : IDisposable
         var references = new WriteReferences(this, _request.Base, _identifiers);
         references.Check();
         CheckRegisters();
+        foreach (var staged in Staged())
+            if (staged.Content is AuditEvent entry)
+                Issues.AddRange(UseLogEntry.Wrong(entry, staged.Controller, _now, Root(staged.Operation) ?? "AuditEvent"));
         RequireNoIssues();
         var events = new WriteEvents(this, references.Referrers);
         events.Find();

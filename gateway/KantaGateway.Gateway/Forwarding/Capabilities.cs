@@ -71,7 +71,7 @@ public static class Capabilities
     private static string? DocumentationOf(string type) => type switch
     {
         "DocumentReference" => $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary, and the two a submission set), found (ITI-66, ITI-67) and fetched (ITI-68).",
-        "AuditEvent" => "Entries of the writing organisation's own use log: read by that organisation alone, never changed nor deleted. The persons see in the portal who has used their data; no AuditEvent is served to them here.",
+        "AuditEvent" => "Entries of the writing organisation's own use log, of what has been: read by that organisation alone, never changed nor deleted. The persons see in the portal who has used their data; no AuditEvent is served to them here.",
         "Provenance" => "Never changed nor deleted.",
         "Consent" => "Declared, changed and read by the person in the portal, or recorded at a desk with its signed form; confirmations of specially protected entries and emergencies are recorded by professionals. Nobody but the person is told of them.",
         "Binary" => null,

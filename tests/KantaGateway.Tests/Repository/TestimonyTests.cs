@@ -80,6 +80,50 @@ public sealed class TestimonyTests : IAsyncLifetime
             Assert.DoesNotContain(entry, (await other.GetAsync($"Patient/{other.PatientId}/$everything")).Is(HttpStatusCode.OK).Text);
     }
 
+    public static TheoryData<string, string, bool> WrongEntries => new()
+    {
+        { "recorded", "AuditEvent.recorded", false }, { "period", "AuditEvent.period.start", false }, { "observer", "AuditEvent.source.observer", false }, { "contained observer", "AuditEvent.source.observer", false },
+        { "recorded", "Bundle.entry[0].resource.recorded", true },
+    };
+
+    [Theory]
+    [MemberData(nameof(WrongEntries))]
+    public async Task An_entry_of_what_has_not_been_or_of_anothers_use_log_is_refused_and_nothing_is_stored(string what, string expression, bool inTransaction)
+    {
+        await _clinic.StoreAsync(Some.Patient());
+        var entry = Testimony("AuditEvent", await _clinic.StoreAsync(Some.Observation(_clinic.PatientId)));
+        var later = DateTimeOffset.UtcNow.AddMinutes(6).ToString("O");
+        JsonObject Organisation(string oid) => new() { ["system"] = "urn:ietf:rfc:3986", ["value"] = "urn:oid:" + oid };
+        switch (what)
+        {
+            case "recorded":
+                entry["recorded"] = later;
+                break;
+            case "period":
+                entry["period"] = new JsonObject { ["start"] = later };
+                break;
+            case "observer":
+                entry["source"]!["observer"] = new JsonObject { ["identifier"] = Organisation(RepositoryWorld.Revontuli) };
+                break;
+            default:
+                entry["contained"] = new JsonArray(new JsonObject { ["resourceType"] = "Organization", ["id"] = "o", ["identifier"] = new JsonArray(Organisation(RepositoryWorld.Revontuli)) });
+                entry["source"]!["observer"] = new JsonObject { ["reference"] = "#o" };
+                break;
+        }
+        var answer = inTransaction ? await _clinic.TransactAsync(Some.Transaction(("POST", "AuditEvent", entry, null))) : await _clinic.CreateAsync(entry);
+        Assert.Equal(expression, answer.Is(HttpStatusCode.UnprocessableEntity).Expression);
+        Assert.Empty((await _clinic.SearchAsync("AuditEvent")).Is(HttpStatusCode.OK).Ids);
+    }
+
+    [Fact]
+    public async Task A_unit_of_the_controller_keeps_its_use_log_and_clocks_may_differ_a_little()
+    {
+        var entry = Testimony("AuditEvent", await _clinic.StoreAsync(Some.Observation(_clinic.PatientId)));
+        entry["recorded"] = DateTimeOffset.UtcNow.AddMinutes(4).ToString("O");
+        entry["source"]!["observer"] = new JsonObject { ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = $"urn:oid:{RepositoryWorld.Aurora}.10.1" } };
+        (await _clinic.CreateAsync(entry)).Is(HttpStatusCode.Created);
+    }
+
     [Fact]
     public void The_capability_statement_offers_what_the_rules_allow()
     {
