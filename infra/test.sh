@@ -51,6 +51,8 @@ command -v age >/dev/null || missing+=(age)
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+command -v go >/dev/null || missing+=(golang-go)
+[ -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog ] || missing+=(golang-golang-x-mod-dev)
 if [ ${#missing[@]} -gt 0 ]; then
     command -v apt-get >/dev/null || fail "needs ${missing[*]}, and this is not Debian: install what corresponds to these packages"
     [ "$(id -u)" = 0 ] || fail "needs packages that only root can install: sudo apt-get install --no-install-recommends ${missing[*]}"
