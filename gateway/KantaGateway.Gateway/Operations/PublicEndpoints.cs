@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Faults;
 
 namespace KantaGateway.Gateway.Operations;
 
@@ -23,11 +24,24 @@ public static class PublicEndpoints
         });
         app.MapGet("/audit/log/tile/{**path}", async (HttpContext context, string path) =>
         {
-            if (!TilePath.TryParse("tile/" + path, out var tile) || await AskAsync(log.ReadTileAsync(tile)) is not { } bytes)
-                return Results.NotFound();
+            if (!TilePath.TryParse("tile/" + path, out var tile))
+                return await RefuseAsync(context, NoTilePath);
+            if (await AskAsync(log.ReadTileAsync(tile)) is not { } bytes)
+                return await RefuseAsync(context, NoSuchTile);
             context.Response.Headers.CacheControl = "public, max-age=31536000, immutable";
             return Results.Bytes(bytes, "application/octet-stream");
         });
+    }
+
+    /// <summary>What is no path at all, and what the tree has not, or not yet. Neither may be kept by anybody in between: the tile may be there a second later.</summary>
+    private static readonly Fault
+        NoTilePath = new(FaultKind.Invalid, "This is no path of a tile: tile/<level>/<number>[.p/<width>], or tile/entries/<number>[.p/<width>] (C2SP tlog-tiles)."),
+        NoSuchTile = new(FaultKind.Absent, "The log's tree has no such tile.");
+
+    private static async Task<IResult> RefuseAsync(HttpContext context, Fault fault)
+    {
+        await FaultWriter.WriteAsync(context, fault);
+        return Results.Empty;
     }
 
     private static async ValueTask<T> AskAsync<T>(ValueTask<T> asked)
