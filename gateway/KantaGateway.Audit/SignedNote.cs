@@ -6,25 +6,21 @@ using NSec.Cryptography;
 
 namespace KantaGateway.Audit;
 
-/// <summary>Public key of a note signer, Ed25519 (C2SP signed-note, type 0x01).</summary>
-public sealed class NoteVerifier
+/// <summary>An Ed25519 public key under a name, by which signature lines of notes are known (C2SP signed-note).</summary>
+public abstract class NoteKey
 {
-    private const byte Ed25519Type = 1;
-
     private readonly PublicKey _key;
+    private readonly byte _type;
 
-    /// <param name="name">Not empty, without spaces and plus signs.</param>
-    /// <exception cref="FormatException">The name or the key is not of that form.</exception>
-    public NoteVerifier(string name, ReadOnlySpan<byte> publicKey)
+    /// <param name="type">Signature type identifier byte.</param>
+    private protected NoteKey(byte type, string name, ReadOnlySpan<byte> publicKey)
     {
         if (name.Length == 0 || name.Any(c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
             throw new FormatException("A note key name is not empty and has no spaces and no plus sign.");
         if (!NSec.Cryptography.PublicKey.TryImport(SignatureAlgorithm.Ed25519, publicKey, KeyBlobFormat.RawPublicKey, out var key) || key is null)
             throw new FormatException("Not an Ed25519 public key.");
-        Name = name;
-        _key = key;
-        PublicKey = publicKey.ToArray();
-        KeyId = BinaryPrimitives.ReadUInt32BigEndian(SHA256.HashData([.. Encoding.UTF8.GetBytes(name), (byte)'\n', Ed25519Type, .. publicKey]));
+        (_type, _key, Name, PublicKey) = (type, key, name, publicKey.ToArray());
+        KeyId = BinaryPrimitives.ReadUInt32BigEndian(SHA256.HashData([.. Encoding.UTF8.GetBytes(name), (byte)'\n', type, .. publicKey]));
     }
 
     public string Name { get; }
@@ -35,33 +31,46 @@ public sealed class NoteVerifier
     /// <summary>First four bytes of SHA-256(name, newline, type, public key).</summary>
     public uint KeyId { get; }
 
-    /// <summary>The verifier key (vkey) that is handed to whoever checks the log: <c>name+id+base64</c>.</summary>
-    public override string ToString() => $"{Name}+{KeyId:x8}+{Convert.ToBase64String([Ed25519Type, .. PublicKey])}";
+    /// <summary>The verifier key (vkey): <c>name+id+base64</c>.</summary>
+    public override string ToString() => $"{Name}+{KeyId:x8}+{Convert.ToBase64String([_type, .. PublicKey])}";
 
-    /// <summary>Reads what <see cref="ToString"/> wrote.</summary>
-    public static bool TryParse(string? vkey, [NotNullWhen(true)] out NoteVerifier? verifier)
+    private protected static T? Read<T>(string? vkey, byte type, Func<string, byte[], T> make) where T : NoteKey
     {
-        verifier = null;
         // The base64 part may hold plus signs; name and id cannot.
         if (vkey?.Split('+', 3) is not [var name, var id, var encoded])
-            return false;
+            return null;
         try
         {
-            if (Convert.FromBase64String(encoded) is not [Ed25519Type, .. var key])
-                return false;
-            var parsed = new NoteVerifier(name, key);
-            if (parsed.ToString() != $"{name}+{id}+{encoded}")
-                return false;
-            verifier = parsed;
-            return true;
+            if (Convert.FromBase64String(encoded) is not [var read, .. var key] || read != type)
+                return null;
+            var parsed = make(name, key);
+            return parsed.ToString() == $"{name}+{id}+{encoded}" ? parsed : null;
         }
         catch (FormatException)
         {
-            return false;
+            return null;
         }
     }
 
-    internal bool Verify(ReadOnlySpan<byte> text, ReadOnlySpan<byte> signature) => SignatureAlgorithm.Ed25519.Verify(_key, text, signature);
+    /// <summary>Whether a signature line is under this name and key, right or wrong.</summary>
+    internal bool IsNamedBy(NoteSignature line) => line.Name == Name && line.KeyId == KeyId;
+
+    private protected bool VerifyBytes(ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature) => SignatureAlgorithm.Ed25519.Verify(_key, message, signature);
+}
+
+/// <summary>Public key of a note signer, Ed25519 (C2SP signed-note, type 0x01).</summary>
+/// <param name="name">Not empty, without spaces and plus signs.</param>
+/// <param name="publicKey">32 bytes.</param>
+/// <exception cref="FormatException">The name or the key is not of that form.</exception>
+public sealed class NoteVerifier(string name, ReadOnlySpan<byte> publicKey) : NoteKey(Ed25519Type, name, publicKey)
+{
+    private const byte Ed25519Type = 1;
+
+    /// <summary>Reads what <see cref="NoteKey.ToString"/> wrote, which is handed to whoever checks the log.</summary>
+    public static bool TryParse(string? vkey, [NotNullWhen(true)] out NoteVerifier? verifier) =>
+        (verifier = Read(vkey, Ed25519Type, static (name, key) => new NoteVerifier(name, key))) is not null;
+
+    internal bool Verify(ReadOnlySpan<byte> text, ReadOnlySpan<byte> signature) => VerifyBytes(text, signature);
 }
 
 /// <summary>Private key of a note signer.</summary>
@@ -112,37 +121,64 @@ public static class SignedNote
     public static bool TryOpen(string note, NoteVerifier verifier, [NotNullWhen(true)] out string? text)
     {
         text = null;
-        var split = note.LastIndexOf("\n\n", StringComparison.Ordinal);
-        if (note.Length > MaxLength || split < 0 || !IsText(note) || !note.EndsWith('\n'))
+        if (!TrySplit(note, out var body, out var lines))
             return false;
-        var body = note[..(split + 1)];
-        byte[] signed;
+        var signed = Encoding.UTF8.GetBytes(body);
+        var own = lines.Where(verifier.IsNamedBy).ToList();
+        if (own.Count == 0 || own.Exists(line => !verifier.Verify(signed, line.Signature)))
+            return false;
+        text = body;
+        return true;
+    }
+
+    /// <summary>Text and signature lines of a note, none of them verified. False for a malformed one.</summary>
+    internal static bool TrySplit(string note, [NotNullWhen(true)] out string? text, out IReadOnlyList<NoteSignature> lines)
+    {
+        (text, lines) = (null, []);
+        var split = note.LastIndexOf("\n\n", StringComparison.Ordinal);
+        if (note.Length > MaxLength || split < 0 || !IsText(note) || !note.EndsWith('\n') || !IsUnicode(note) || !TryReadLines(note[(split + 2)..], out lines))
+            return false;
+        text = note[..(split + 1)];
+        return true;
+    }
+
+    /// <summary>Reads signature lines, each with its newline; at least one.</summary>
+    internal static bool TryReadLines(string text, out IReadOnlyList<NoteSignature> lines)
+    {
+        var read = new List<NoteSignature>();
+        lines = read;
+        if (!text.EndsWith('\n') || text.Length > MaxLength)
+            return false;
+        foreach (var line in text[..^1].Split('\n'))
+        {
+            if (!line.StartsWith(SignaturePrefix, StringComparison.Ordinal)
+                || line[SignaturePrefix.Length..].Split(' ') is not [{ Length: > 0 } name, var encoded])
+                return false;
+            var bytes = new byte[encoded.Length];
+            if (!Convert.TryFromBase64String(encoded, bytes, out var length) || length < 5)
+                return false;
+            read.Add(new(line, name, BinaryPrimitives.ReadUInt32BigEndian(bytes), bytes[4..length]));
+        }
+        return true;
+    }
+
+    private static bool IsUnicode(string note)
+    {
         try
         {
-            signed = StrictUtf8.GetBytes(body);
+            return StrictUtf8.GetByteCount(note) > 0;
         }
         catch (EncoderFallbackException)
         {
             return false;
         }
-        var verified = false;
-        foreach (var line in note[(split + 2)..^1].Split('\n'))
-        {
-            if (!line.StartsWith(SignaturePrefix, StringComparison.Ordinal)
-                || line[SignaturePrefix.Length..].Split(' ') is not [{ Length: > 0 } name, var encoded])
-                return false;
-            Span<byte> signature = new byte[encoded.Length];
-            if (!Convert.TryFromBase64String(encoded, signature, out var length) || length < 5)
-                return false;
-            if (name != verifier.Name || BinaryPrimitives.ReadUInt32BigEndian(signature) != verifier.KeyId)
-                continue;
-            if (!verifier.Verify(signed, signature[4..length]))
-                return false;
-            verified = true;
-        }
-        text = verified ? body : null;
-        return verified;
     }
 
     private static bool IsText(string text) => !text.Any(c => c < ' ' && c != '\n');
 }
+
+/// <summary>A signature line of a note.</summary>
+/// <param name="Line">As it stands there, without its newline.</param>
+/// <param name="Name">Of the key.</param>
+/// <param name="Signature">What follows the four bytes of the key id.</param>
+sealed record NoteSignature(string Line, string Name, uint KeyId, byte[] Signature);

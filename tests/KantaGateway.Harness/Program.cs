@@ -9,7 +9,7 @@ if (Console.IsOutputRedirected)
     AnsiConsole.Profile.Width = 240;
 
 // What a vendor runs against any gateway: see README.md beside this file.
-var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create(), OutageCommand.Create() };
+var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create(), OutageCommand.Create(), VerifyLogCommand.Create() };
 try
 {
     return await root.Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false }).ConfigureAwait(false);
