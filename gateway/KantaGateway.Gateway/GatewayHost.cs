@@ -93,7 +93,7 @@ public static class GatewayHost
         services.AddHostedService<WarmUp>();
         services.AddSingleton<HeadsWatch>().AddHostedService(static s => s.GetRequiredService<HeadsWatch>());
         services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
-        builder.AddBreach(options);
+        builder.AddBreach(options, identifierKey);
         builder.AddTelemetry(options);
         builder.AddIdentification(options);
         builder.AddPortal(options);
@@ -124,6 +124,8 @@ public static class GatewayHost
         app.MapReceipts();
         app.MapOperatorClients(options);
         app.MapOperatorBreachCases(options);
+        app.MapOperatorNotices(options);
+        app.MapAuthorityForms(options);
         app.MapOperatorActs(options);
         app.MapOperatorContainments(options);
         app.MapHealth(options);

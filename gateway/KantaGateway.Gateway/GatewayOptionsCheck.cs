@@ -142,6 +142,17 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         static string Of(string name) => $"{nameof(GatewayOptions.Breach)}.{name}";
         if (string.IsNullOrWhiteSpace(breach.CaseFolder) || (!options.CreateStores && !Directory.Exists(breach.CaseFolder)))
             Add(Of(nameof(breach.CaseFolder)), "no such folder");
+        if (breach.PersonsWithinHours is < 1 or > 720)
+            Add(Of(nameof(breach.PersonsWithinHours)), "1 to 720");
+        CheckEscalation(breach, Of(nameof(breach.Escalation)));
+        if (breach.Notices is { } notices)
+        {
+            foreach (var (name, folder) in new[] { (nameof(notices.Folder), notices.Folder), (nameof(notices.LetterFolder), notices.LetterFolder) })
+                if (string.IsNullOrWhiteSpace(folder) || (!options.CreateStores && !Directory.Exists(folder)))
+                    Add(Of($"{nameof(breach.Notices)}.{name}"), "no such folder");
+            if (notices.LetterAfterDays is < 0 or > 30)
+                Add(Of($"{nameof(breach.Notices)}.{nameof(notices.LetterAfterDays)}"), "0 to 30");
+        }
         if (breach.Probes is not { } probes)
             return;
         static string OfProbes(string name) => Of($"{nameof(BreachOptions.Probes)}.{name}");
@@ -176,6 +187,28 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         }
         if (probes is { Archivist: { } one, Reader: { } other } && one.Organisation == other.Organisation)
             Add(OfProbes(nameof(probes.Reader)), $"another organisation's than {nameof(probes.Archivist)}");
+    }
+
+    /// <summary>A breach that one person can keep quiet is kept quiet: nobody may be named alone, nor two behind one address.</summary>
+    private void CheckEscalation(BreachOptions breach, string at)
+    {
+        if (breach.Escalation is not { } escalation)
+        {
+            Add(at, "missing: two recipients, to whom breach cases are told");
+            return;
+        }
+        string Of(string name) => $"{at}.{name}";
+        if (escalation.Recipients is not { Count: >= 2 } recipients || recipients.Any(static one => string.IsNullOrWhiteSpace(one?.Name) || !IsHttps(one.Address))
+            || recipients.DistinctBy(static one => one.Name).Count() != recipients.Count || recipients.DistinctBy(static one => new Uri(one.Address).IdnHost).Count() != recipients.Count)
+            Add(Of(nameof(escalation.Recipients)), "two or more, each with a name and an https address at a host of its own");
+        if (escalation.RepeatMinutes is < 5 or > 1_440)
+            Add(Of(nameof(escalation.RepeatMinutes)), "5 to 1440");
+        if (escalation.UrgentMinutes < 1 || escalation.UrgentMinutes > escalation.RepeatMinutes)
+            Add(Of(nameof(escalation.UrgentMinutes)), $"1 to {nameof(escalation.RepeatMinutes)}");
+        if (escalation.UrgentHours is < 1 or > 24)
+            Add(Of(nameof(escalation.UrgentHours)), "1 to 24");
+        if (escalation.AuthorityFile is { } roots)
+            Authorities(Of(nameof(escalation.AuthorityFile)), roots);
     }
 
     private void CheckIdentification(IdentificationOptions options)

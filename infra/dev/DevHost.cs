@@ -288,6 +288,13 @@ public sealed class DevHost : IAsyncDisposable
             Breach = new()
             {
                 CaseFolder = folder.CaseFolder,
+                // Two names of this machine, as two organisations have two.
+                Escalation = new()
+                {
+                    Recipients = [new() { Name = "supervisor", Address = outside + SimulatedBreachDesk.PathOf("supervisor") }, new() { Name = "ombudsman", Address = outside.Replace("localhost", "127.0.0.1", StringComparison.Ordinal) + SimulatedBreachDesk.PathOf("ombudsman") }],
+                    AuthorityFile = folder.CaFile,
+                },
+                Notices = new() { Folder = folder.NoticeFolder, LetterFolder = folder.LetterFolder },
                 Probes = options.ProbeInterval is not { } interval ? null : new()
                 {
                     IntervalSeconds = interval,

@@ -116,6 +116,8 @@ public sealed class DevelopmentFolder : IDisposable
     /// <summary>Key of the log that gateways share in a database.</summary>
     public string SharedAuditFolder => At("audit-shared");
     public string CaseFolder => At("breach");
+    public string NoticeFolder => At("breach-notices");
+    public string LetterFolder => At("breach-letters");
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
 

@@ -25,6 +25,9 @@ public sealed record SimulatorOptions
     /// <summary>The operators' tenant; null: none.</summary>
     public OperatorTenant? OperatorTenant { get; init; }
 
+    /// <summary>Who is told of breaches.</summary>
+    public SimulatedBreachDesk BreachDesk { get; } = new();
+
     /// <summary>e-Authorizations; null: none.</summary>
     public SimulatedAuthorizations? Authorizations { get; init; }
 

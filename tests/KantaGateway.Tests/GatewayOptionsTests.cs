@@ -404,9 +404,50 @@ public sealed class GatewayOptionsTests : IDisposable
             "no key" => probes with { Reader = System("1.2.246.10.2") with { KeyFile = "/nowhere" } },
             _ => probes,
         };
-        var errors = Explain(Good() with { Breach = new() { CaseFolder = what == "no folder" ? "/nowhere" : _audit, Probes = probes } });
+        var errors = Explain(Good() with { Breach = new() { CaseFolder = what == "no folder" ? "/nowhere" : _audit, Probes = probes, Escalation = Told("https://one.example/", "https://two.example/") } });
         Assert.Equal(wrong is null ? [] : [wrong], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
     }
+
+    [Theory]
+    [InlineData("good", null)]
+    [InlineData("nobody", "Breach.Escalation")]
+    [InlineData("one", "Breach.Escalation.Recipients")]
+    [InlineData("one host", "Breach.Escalation.Recipients")]
+    [InlineData("one name", "Breach.Escalation.Recipients")]
+    [InlineData("http", "Breach.Escalation.Recipients")]
+    [InlineData("seldom", "Breach.Escalation.RepeatMinutes")]
+    [InlineData("not more often", "Breach.Escalation.UrgentMinutes")]
+    [InlineData("no notice folder", "Breach.Notices.Folder")]
+    [InlineData("no letters", "Breach.Notices.LetterFolder")]
+    public void A_breach_is_told_to_two_who_are_not_one(string what, string? wrong)
+    {
+        var told = what switch
+        {
+            "one" => Told("https://one.example/"),
+            "one host" => Told("https://one.example/a", "https://ONE.example:444/b"),
+            "http" => Told("https://one.example/", "http://two.example/"),
+            _ => Told("https://one.example/", "https://two.example/"),
+        };
+        told = what switch
+        {
+            "one name" => told with { Recipients = [.. told.Recipients.Select(static one => one with { Name = "same" })] },
+            "seldom" => told with { RepeatMinutes = 1_441 },
+            "not more often" => told with { UrgentMinutes = 61 },
+            _ => told,
+        };
+        var errors = Explain(Good() with
+        {
+            Breach = new()
+            {
+                CaseFolder = _audit, Escalation = what == "nobody" ? null : told,
+                Notices = new() { Folder = what == "no notice folder" ? "/nowhere" : _audit, LetterFolder = what == "no letters" ? "" : _audit },
+            },
+        });
+        Assert.Equal(wrong is null ? [] : [wrong], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
+
+    private static KantaGateway.Gateway.Breach.EscalationOptions Told(params IReadOnlyList<string> addresses) =>
+        new() { Recipients = [.. addresses.Select(static (address, i) => new KantaGateway.Gateway.Breach.EscalationRecipient { Name = $"recipient {i}", Address = address })] };
 
     [Theory]
     [InlineData(UnixFileMode.UserRead | UnixFileMode.UserWrite, true)]

@@ -15,14 +15,72 @@ public enum BreachKind
 
     /// <summary>Something was answered that does not stand in the audit log.</summary>
     Unrecorded,
+
+    /// <summary>A person saw it, or was told of it.</summary>
+    Reported,
 }
 
-/// <summary>A breach, as the machine became aware of it.</summary>
+/// <summary>A breach, as the machine or a person became aware of it.</summary>
 /// <param name="Number">From 1.</param>
 /// <param name="AwareAt">UTC: from here the 24 and 72 hours run (GDPR Art. 33, Act 124/2025 §11, Act 703/2023 §90).</param>
 /// <param name="What">A plain sentence without personal data.</param>
 /// <param name="Previous">SHA-256 of the file before, hexadecimal; empty for the first.</param>
-public sealed record BreachCase(long Number, BreachKind Kind, DateTimeOffset AwareAt, string What, string Previous);
+/// <param name="OpenedBy">Who opened it; null: the machine.</param>
+/// <param name="OpenedAt">UTC: when it was opened, where a person stated <paramref name="AwareAt"/>; null: then.</param>
+public sealed record BreachCase(long Number, BreachKind Kind, DateTimeOffset AwareAt, string What, string Previous, string? OpenedBy = null, DateTimeOffset? OpenedAt = null);
+
+/// <summary>Who opens a case, where that is a person.</summary>
+/// <param name="By">Name and id.</param>
+/// <param name="AwareAt">UTC, when it became known; not later than now. Null: now.</param>
+public sealed record BreachStatement(string By, DateTimeOffset? AwareAt);
+
+/// <summary>What was done about a case.</summary>
+public enum BreachStepKind
+{
+    /// <summary>First word to the supervisor within 24 hours (Act 124/2025 §11).</summary>
+    EarlyWarningSent,
+
+    /// <summary>The data protection authority was notified (GDPR Art. 33).</summary>
+    AuthorityNotified,
+
+    /// <summary>Notification to the supervisor within 72 hours (Act 124/2025 §11).</summary>
+    IncidentNotified,
+
+    /// <summary>Final report to the supervisor, a month later (Act 124/2025 §11).</summary>
+    FinalReportSent,
+
+    /// <summary>The persons concerned have been told (GDPR Art. 34).</summary>
+    PersonsNotified,
+
+    /// <summary>More was told to an authority than before (GDPR Art. 33(4)).</summary>
+    FollowUpSent,
+
+    /// <summary>What lets it happen was stopped.</summary>
+    Contained,
+
+    /// <summary>Anything worth keeping.</summary>
+    Note,
+
+    /// <summary>The gateway put notices into inboxes.</summary>
+    NoticesDelivered,
+
+    /// <summary>The gateway wrote letters for who does not sign in.</summary>
+    LettersWritten,
+
+    /// <summary>Somebody has received a notice that is none of ours.</summary>
+    ForgeriesReported,
+}
+
+/// <summary>A line of a case's journal.</summary>
+/// <param name="Case">Number of the case.</param>
+/// <param name="Number">In the journal, from 1.</param>
+/// <param name="At">UTC, by the gateway's clock: nobody states it.</param>
+/// <param name="By">Name and id of who did it, or <c>gateway</c>.</param>
+/// <param name="To">To whom, such as an authority; null: to nobody.</param>
+/// <param name="Reference">Under which reference there; null: none.</param>
+/// <param name="Note">Without personal data; null: none.</param>
+/// <param name="Previous">SHA-256 of the file of the line before, hexadecimal; of the first, of the case's file.</param>
+public sealed record BreachStep(long Case, int Number, BreachStepKind Kind, DateTimeOffset At, string By, string? To, string? Reference, string? Note, string Previous);
 
 /// <summary>How a case ended: by two persons, and what they found.</summary>
 /// <param name="Number">Of the case.</param>
@@ -34,8 +92,8 @@ public sealed record BreachCaseEnd(long Number, DateTimeOffset EndedAt, string F
 
 /// <summary>
 /// The cases of a gateway: a folder with one file a case, <c>00000001.json</c> and on, each naming the digest of the one before. Opened by the
-/// machine, durable when opened, never changed; nothing deletes one. Its end, which two persons decide, is a file beside it, <c>00000001.end</c>. Each opening
-/// and each end stands in the audit log too, with the file's digest. Thread-safe.
+/// machine or a person, durable when opened, never changed; nothing deletes one. What is done about it is its journal, a file a line, <c>00000001-0001.step</c> and on, chained to the case; its
+/// end, which two persons decide, is a file beside it, <c>00000001.end</c>. Each opening, each step and each end stands in the audit log too, with the file's digest. Thread-safe.
 /// </summary>
 public sealed class BreachCases : IDisposable
 {
@@ -49,6 +107,8 @@ public sealed class BreachCases : IDisposable
     private readonly SemaphoreSlim _turn = new(1);
     private volatile IReadOnlyList<BreachCase> _cases;
     private volatile IReadOnlyList<BreachCaseEnd> _ends;
+    private volatile IReadOnlyList<BreachStep> _steps;
+    private readonly Dictionary<long, string> _heads = [];
     private string _last;
 
     /// <summary>Opens the folder and follows the cases to the last one.</summary>
@@ -64,6 +124,9 @@ public sealed class BreachCases : IDisposable
         {
             (_cases, _last) = Read();
             _ends = [.. _cases.Select(ReadEnd).OfType<BreachCaseEnd>()];
+            _steps = [.. _cases.SelectMany(ReadSteps)];
+            if (Directory.EnumerateFiles(_folder, "*.step").Count() != _steps.Count)
+                throw new InvalidDataException("The journals of the breach cases have lost a line, or their case.");
         }
         catch
         {
@@ -77,6 +140,19 @@ public sealed class BreachCases : IDisposable
 
     /// <summary>Of those that have ended, how.</summary>
     public IReadOnlyList<BreachCaseEnd> Ends => _ends;
+
+    /// <summary>Raised when a case was opened or ended, or its journal has a new line.</summary>
+    public event Action? Changed;
+
+    /// <summary>The journal of a case, oldest first.</summary>
+    public IReadOnlyList<BreachStep> StepsOf(long number) => [.. _steps.Where(step => step.Case == number)];
+
+    /// <summary>The case of that number; null: none.</summary>
+    public BreachCase? Find(long number) => number >= 1 && number <= _cases.Count ? _cases[(int)number - 1] : null;
+
+    /// <summary>A name of the case that is its own among all gateways: the SHA-256 of its file, hexadecimal.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public string NameOf(long number) => DigestOf(File.ReadAllBytes(PathOf(number)));
 
     /// <summary>How a case ended; null where it has not, or there is none of that number.</summary>
     public BreachCaseEnd? EndOf(long number) => _ends.FirstOrDefault(end => end.Number == number);
@@ -103,34 +179,71 @@ public sealed class BreachCases : IDisposable
             // :: Durable from here on.
             _ends = [.. _ends, ended];
             await RecordAsync(ended.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {number}: {finding}"), bytes).ConfigureAwait(false);
-            return true;
         }
         finally
         {
             _turn.Release();
         }
+        Changed?.Invoke();
+        return true;
+    }
+
+    /// <summary>Adds a line to the journal of a case; it is on disk when this returns. A case that has ended is added to as well: what comes to light later belongs to it.</summary>
+    /// <param name="by">Name and id of who did it.</param>
+    /// <param name="note">Without personal data, as all of it.</param>
+    /// <returns>Null: there is no such case.</returns>
+    /// <exception cref="IOException">It could not be written.</exception>
+    public async Task<BreachStep?> AddStepAsync(long number, BreachStepKind kind, string by, string? to = null, string? reference = null, string? note = null)
+    {
+        BreachStep added;
+        await _turn.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (Find(number) is null)
+                return null;
+            added = new(number, _steps.Count(step => step.Case == number) + 1, kind, _time.GetUtcNow(), by, to, reference, note,
+                _heads.TryGetValue(number, out var head) ? head : NameOf(number));
+            var bytes = JsonSerializer.SerializeToUtf8Bytes(added, Format);
+            OwnerOnly.WriteWhole(StepPathOf(number, added.Number), bytes);
+            // :: Durable from here on.
+            (_steps, _heads[number]) = ([.. _steps, added], DigestOf(bytes));
+            await RecordAsync(added.At, string.Create(CultureInfo.InvariantCulture, $"Breach case {number}, step {added.Number}: {JsonNamingPolicy.KebabCaseLower.ConvertName(kind.ToString())} by {by}{(to is null ? "" : " to " + to)}."), bytes, AuditOutcome.Success).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+        Changed?.Invoke();
+        return added;
     }
 
     /// <summary>Opens a case; it is on disk when this returns. Its entry in the audit log may have failed, which the log says by itself.</summary>
     /// <param name="what">Without personal data.</param>
+    /// <param name="stated">Who opens it, and since when it is known; null: the machine, now.</param>
+    /// <exception cref="ArgumentOutOfRangeException">It is stated to become known later than now.</exception>
     /// <exception cref="IOException">It could not be written.</exception>
-    public async Task<BreachCase> OpenAsync(BreachKind kind, string what)
+    public async Task<BreachCase> OpenAsync(BreachKind kind, string what, BreachStatement? stated = null)
     {
+        BreachCase opened;
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            var opened = new BreachCase(_cases.Count + 1, kind, _time.GetUtcNow(), what, _last);
+            var now = _time.GetUtcNow();
+            // Time that has run cannot be given back: a clock may begin earlier than now, and never later.
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(stated?.AwareAt ?? now, now, nameof(stated));
+            opened = new BreachCase(_cases.Count + 1, kind, stated?.AwareAt ?? now, what, _last, stated?.By, stated is null ? null : now);
             var bytes = JsonSerializer.SerializeToUtf8Bytes(opened, Format);
             OwnerOnly.WriteWhole(PathOf(opened.Number), bytes);
             // :: Durable from here on.
             (_cases, _last) = ([.. _cases, opened], DigestOf(bytes));
-            await RecordAsync(opened.AwareAt, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes).ConfigureAwait(false);
-            return opened;
+            await RecordAsync(now, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes).ConfigureAwait(false);
         }
         finally
         {
             _turn.Release();
         }
+        Changed?.Invoke();
+        return opened;
     }
 
     public void Dispose()
@@ -139,11 +252,11 @@ public sealed class BreachCases : IDisposable
         _turn.Dispose();
     }
 
-    private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes)
+    private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes, AuditOutcome outcome = AuditOutcome.SeriousFailure)
     {
         try
         {
-            await _audit.AppendAsync(OwnRecord.Of(_options, at, what, bytes, AuditOutcome.SeriousFailure)).ConfigureAwait(false);
+            await _audit.AppendAsync(OwnRecord.Of(_options, at, what, bytes, outcome)).ConfigureAwait(false);
         }
         catch (AuditUnavailableException)
         {
@@ -175,6 +288,21 @@ public sealed class BreachCases : IDisposable
             ? end : throw new InvalidDataException($"The end of breach case {of.Number} has been changed, or is another case's.");
     }
 
+    /// <summary>The journal of a case, to its last line.</summary>
+    /// <exception cref="InvalidDataException">A line has been changed or has gone.</exception>
+    private IEnumerable<BreachStep> ReadSteps(BreachCase of)
+    {
+        var last = NameOf(of.Number);
+        for (var number = 1; File.Exists(StepPathOf(of.Number, number)); number++)
+        {
+            var bytes = File.ReadAllBytes(StepPathOf(of.Number, number));
+            if (ReadOne<BreachStep>(bytes) is not { } step || (step.Case, step.Number, step.Previous) != (of.Number, number, last))
+                throw new InvalidDataException($"The journal of breach case {of.Number} has lost or changed the line before {number}, or that one.");
+            last = _heads[of.Number] = DigestOf(bytes);
+            yield return step;
+        }
+    }
+
     private static T? ReadOne<T>(byte[] bytes) where T : class
     {
         try
@@ -190,6 +318,8 @@ public sealed class BreachCases : IDisposable
     private static bool IsCase(string file) => Path.GetFileNameWithoutExtension(file) is { Length: 8 } name && name.All(char.IsAsciiDigit);
 
     private string PathOf(long number) => Path.Combine(_folder, number.ToString("D8", CultureInfo.InvariantCulture) + ".json");
+
+    private string StepPathOf(long number, int step) => Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"{number:D8}-{step:D4}.step"));
 
     private string EndPathOf(long number) => Path.ChangeExtension(PathOf(number), ".end");
 

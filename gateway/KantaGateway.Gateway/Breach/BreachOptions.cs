@@ -8,6 +8,57 @@ public sealed record BreachOptions
 
     /// <summary>Live probes; null (default): none.</summary>
     public ProbeOptions? Probes { get; init; }
+
+    /// <summary>Hours within which the persons concerned are told (GDPR Art. 34 says without undue delay), 1 to 720; default 72.</summary>
+    public int PersonsWithinHours { get; init; } = 72;
+
+    /// <summary>Who is told of a case, and again until all is done that the law asks for.</summary>
+    public EscalationOptions? Escalation { get; init; }
+
+    /// <summary>Notices to persons whose data was taken; null (default): none can be sent.</summary>
+    public NoticeOptions? Notices { get; init; }
+}
+
+/// <summary>To whom cases are told, and how often.</summary>
+public sealed record EscalationOptions
+{
+    /// <summary>Two at least, at different hosts: what silences one must not silence all.</summary>
+    public required IReadOnlyList<EscalationRecipient> Recipients { get; init; }
+
+    /// <summary>Minutes between two messages while there is time, 5 to 1440; default 60.</summary>
+    public int RepeatMinutes { get; init; } = 60;
+
+    /// <summary>Minutes between two messages when a time is near or over, 1 to <see cref="RepeatMinutes"/>; default 15.</summary>
+    public int UrgentMinutes { get; init; } = 15;
+
+    /// <summary>Hours before a time in which it is near, 1 to 24; default 6.</summary>
+    public int UrgentHours { get; init; } = 6;
+
+    /// <summary>PEM file with the roots that the recipients' certificates are checked by; null (default): the system's.</summary>
+    public string? AuthorityFile { get; init; }
+}
+
+/// <summary>Where cases are told.</summary>
+public sealed record EscalationRecipient
+{
+    /// <summary>For logs and journals; each its own.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>https; takes a POST of <c>application/jwt</c> and answers 2xx.</summary>
+    public required string Address { get; init; }
+}
+
+/// <summary>Notices to persons whose data was taken (GDPR Art. 34).</summary>
+public sealed record NoticeOptions
+{
+    /// <summary>Folder that all gateways share: the notices, sealed; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
+    public required string Folder { get; init; }
+
+    /// <summary>Folder of its owner's alone for letters to print; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
+    public required string LetterFolder { get; init; }
+
+    /// <summary>Days without reading the notice after which a letter is written, 0 to 30; default 3.</summary>
+    public int LetterAfterDays { get; init; } = 3;
 }
 
 /// <summary>Synthetic people with known denials, asked for through the public listener as two clinics would.</summary>

@@ -67,12 +67,17 @@ sealed class BreachWatch(BreachCases cases, GatewayOptions options, ILogger<Brea
 /// <summary>Puts cases and probes together.</summary>
 static class BreachSetup
 {
-    public static void AddBreach(this WebApplicationBuilder builder, GatewayOptions options)
+    public static void AddBreach(this WebApplicationBuilder builder, GatewayOptions options, byte[] identifierKey)
     {
         if (options.Breach is not { } breach)
             return;
         builder.Services.AddSingleton<BreachCases>();
         builder.Services.AddSingleton<BreachWatch>();
+        builder.Services.AddSingleton<ForgeryReports>();
+        if (breach.Notices is not null)
+            builder.Services.AddSingleton(s => new BreachNotices(options, identifierKey, s.GetRequiredService<BreachCases>(), s.GetRequiredService<Audit.AuditLog>(), s.GetRequiredService<TimeProvider>()));
+        if (breach.Escalation is not null)
+            builder.Services.AddHostedService<BreachEscalation>();
         if (breach.Probes is null)
             return;
         builder.Services.AddSingleton<LiveProbe>();

@@ -1,26 +1,92 @@
+using System.Globalization;
+using System.Text.Json;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification.Operators;
 
 namespace KantaGateway.Gateway.Operations;
 
-/// <summary><c>GET /operator/breach-cases</c>: the cases of this gateway, for the data protection officer. There is no address that changes or removes one.</summary>
+/// <summary>
+/// <c>/operator/breach-cases</c>: the cases of this gateway with their clocks and journals, for the data protection officer; any operator opens one. There is no address that changes
+/// or removes a case or a line of its journal, or sets a clock.
+/// </summary>
 public static class OperatorBreachCases
 {
+    private const int LongestText = 2_000, LongestName = 200;
+
+    /// <summary>The steps that persons take; the others are the gateway's own.</summary>
+    private static readonly Dictionary<string, BreachStepKind> Steps = new[]
+    {
+        BreachStepKind.EarlyWarningSent, BreachStepKind.AuthorityNotified, BreachStepKind.IncidentNotified, BreachStepKind.FinalReportSent, BreachStepKind.PersonsNotified,
+        BreachStepKind.FollowUpSent, BreachStepKind.Contained, BreachStepKind.Note,
+    }.ToDictionary(static kind => NameOf(kind), StringComparer.Ordinal);
+
+    private sealed record Opened(string? What, DateTimeOffset? AwareAt);
+    private sealed record Done(string? Kind, string? To, string? Reference, string? Note);
+
     public static void MapOperatorBreachCases(this WebApplication app, GatewayOptions options)
     {
-        if (options.Identification.Operators is null || options.Breach is null)
+        if (options.Identification.Operators is null || options.Breach is not { } breach)
             return;
-        app.MapGet("/operator/breach-cases", static context => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, static (services, _) =>
+        var persons = TimeSpan.FromHours(breach.PersonsWithinHours);
+        app.MapGet("/operator/breach-cases", context => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, (services, _) =>
         {
             var cases = services.GetRequiredService<BreachCases>();
-            return new(Results.Json(new
-            {
-                cases = cases.All.Select(one => (one, End: cases.EndOf(one.Number))).Select(static its => new
-                {
-                    number = its.one.Number, kind = its.one.Kind == BreachKind.Unrecorded ? "unrecorded" : "denied-data-shown", aware_at = its.one.AwareAt, what = its.one.What,
-                    ended_at = its.End?.EndedAt, finding = its.End?.Finding,
-                }),
-            }));
+            var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
+            return new(Results.Json(new { cases = cases.All.Select(one => Describe(one, cases, persons, now)) }));
         }));
+        // Whoever sees a breach says so, whatever her role: to open one wrongly costs an hour.
+        app.MapPost("/operator/breach-cases", context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
+        {
+            var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
+            if (await OperatorClients.ReadAsync<Opened>(context) is not { What: { Length: > 0 and <= LongestText } what } opened)
+                return OperatorClients.Problem(context, 422, "Not understood", [$"Send {{\"what\": what was seen, without personal data, in at most {LongestText} characters}}, and \"aware_at\" where it was known earlier than now."]);
+            if (opened.AwareAt > now)
+                return OperatorClients.Problem(context, 422, "Not yet", ["A breach becomes known when it is opened, or before: aware_at is later than now."]);
+            if (OutboundMessage.HoldsIdentityCode(what))
+                return OperatorClients.Problem(context, 422, "Personal data", [NoPersonalData]);
+            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, "Opens a breach case.", null, null);
+            var cases = services.GetRequiredService<BreachCases>();
+            var one = await cases.OpenAsync(BreachKind.Reported, what, new(Name(who), opened.AwareAt?.ToUniversalTime()));
+            return Results.Json(Describe(one, cases, persons, now), statusCode: 201);
+        }));
+        app.MapPost("/operator/breach-cases/{number:long}/steps", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, who) =>
+        {
+            if (await OperatorClients.ReadAsync<Done>(context) is not { Kind: { } name } done || !Steps.TryGetValue(name, out var kind)
+                || done.To?.Length > LongestName || done.Reference?.Length > LongestName || done.Note?.Length > LongestText
+                || (kind is BreachStepKind.AuthorityNotified or BreachStepKind.EarlyWarningSent or BreachStepKind.IncidentNotified or BreachStepKind.FinalReportSent or BreachStepKind.FollowUpSent && (done.To is not { Length: > 0 } || done.Reference is not { Length: > 0 }))
+                || (kind is BreachStepKind.Note or BreachStepKind.Contained or BreachStepKind.PersonsNotified && done.Note is not { Length: > 0 }))
+                return OperatorClients.Problem(context, 422, "Not understood",
+                    [$"Send {{\"kind\": one of {string.Join(", ", Steps.Keys)}}}; what was sent to an authority with \"to\" and \"reference\" in at most {LongestName} characters each, the others with \"note\" in at most {LongestText}. When it was done is now."]);
+            if (new[] { done.To, done.Reference, done.Note }.Any(static text => text is not null && OutboundMessage.HoldsIdentityCode(text)))
+                return OperatorClients.Problem(context, 422, "Personal data", [NoPersonalData]);
+            var cases = services.GetRequiredService<BreachCases>();
+            if (cases.Find(number) is not { } one)
+                return OperatorClients.Problem(context, 404, "No such case", ["There is no breach case of that number."]);
+            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Adds {name} to breach case {number}."), null, null);
+            await cases.AddStepAsync(number, kind, Name(who), done.To, done.Reference, done.Note);
+            return Results.Json(Describe(one, cases, persons, services.GetRequiredService<TimeProvider>().GetUtcNow()), statusCode: 201);
+        }));
+    }
+
+    internal const string NoPersonalData = "A case names nobody: what looks like an identity code has to go.";
+
+    internal static string Name(Operator who) => $"{who.Name} ({who.Tenant}/{who.Id})";
+
+    private static string NameOf<T>(T value) where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
+
+    private static object Describe(BreachCase one, BreachCases cases, TimeSpan persons, DateTimeOffset now)
+    {
+        var (end, steps) = (cases.EndOf(one.Number), cases.StepsOf(one.Number));
+        return new
+        {
+            number = one.Number, kind = NameOf(one.Kind), aware_at = one.AwareAt, what = one.What, opened_by = one.OpenedBy ?? "gateway", opened_at = one.OpenedAt ?? one.AwareAt,
+            clocks = BreachClocks.Of(one, steps, end, persons, now).Select(static clock => new
+            {
+                clock = NameOf(clock.Kind), due = clock.Due, state = NameOf(clock.State), late = clock.IsLate,
+                done_at = clock.DoneBy?.At, done_by = clock.DoneBy?.By, to = clock.DoneBy?.To, reference = clock.DoneBy?.Reference,
+            }),
+            steps = steps.Select(static step => new { number = step.Number, kind = NameOf(step.Kind), at = step.At, by = step.By, to = step.To, reference = step.Reference, note = step.Note }),
+            ended_at = end?.EndedAt, finding = end?.Finding,
+        };
     }
 }

@@ -136,11 +136,11 @@ public static class OperatorClients
     }
 
     /// <returns>Null when it is not that.</returns>
-    internal static async ValueTask<T?> ReadAsync<T>(HttpContext context) where T : class
+    internal static async ValueTask<T?> ReadAsync<T>(HttpContext context, int longest = LongestAnswer) where T : class
     {
         try
         {
-            return await ReadAsync(context, LongestAnswer) is { } body ? JsonSerializer.Deserialize<T>(body, Format) : null;
+            return await ReadAsync(context, longest) is { } body ? JsonSerializer.Deserialize<T>(body, Format) : null;
         }
         catch (JsonException)
         {

@@ -18,6 +18,7 @@ internal static class Notices
         ["acting"] = true, ["acting-over"] = true, ["acting-refused"] = false, ["acting-ended"] = false, ["acting-expired"] = false, ["acting-cancelled"] = false,
         ["acting-unavailable"] = false, ["acting-sign-in-again"] = false, ["acting-too-many"] = false, ["acting-own-only"] = false, ["custodian-no-denials"] = false,
         ["operator-proposed"] = true, ["operator-approved"] = true, ["operator-rejected"] = true, ["operator-suspended"] = true, ["operator-sign-in-failed"] = false,
+        ["victim-done"] = true, ["victim-undone"] = true, ["forgery-reported"] = true,
     };
 
     public static IEnumerable<string> Codes => Known.Keys;

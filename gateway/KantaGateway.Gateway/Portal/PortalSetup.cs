@@ -35,6 +35,8 @@ public static class PortalSetup
                 pages.Conventions.AddFolderRouteModelConvention("/Operator", static page => page.Selectors.Clear());
             if (options.Identification.Mandates is null)
                 pages.Conventions.AddPageRouteModelConvention("/OnBehalf", static page => page.Selectors.Clear());
+            if (options.Breach?.Notices is null)
+                pages.Conventions.AddFolderRouteModelConvention("/Notice", static page => page.Selectors.Clear());
             pages.Conventions.ConfigureFilter(new PlainRefusals());
         }).ConfigureApplicationPartManager(parts =>
         {

@@ -28,7 +28,9 @@ public sealed class EndpointTests
         "/operator/acts", "/operator/acts/{id}/approve", "/operator/acts/{id}/reject", "/operator/acts/{id}/carry-out", // what two persons decide, without personal data
         "/operator/keys", // how far a rotation is
         "/operator/containments", // who is let in nowhere
-        "/operator/breach-cases", // what the machine saw, without personal data
+        "/operator/breach-cases", "/operator/breach-cases/{number:long}/steps", // what the machine or somebody saw and what was done about it, without personal data
+        "/operator/breach-cases/{number:long}/notices", "/operator/breach-cases/{number:long}/notices/drafts", "/operator/breach-cases/{number:long}/letters", // puts into inboxes, and tells of nobody
+        "/operator/breach-cases/{number:long}/authority/{form}", // what authorities are told, without personal data
         "/audit/log/checkpoint", "/audit/log/tile/{**path}", // salted commitments
         "/audit/receipts/{index}", // the proof of what the caller received: hashes
         "/health/live", "/health/ready",

@@ -38,10 +38,10 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Only_five_pages_are_open_to_all()
+    public void Only_six_pages_are_open_to_all()
     {
         var open = typeof(Texts).Assembly.GetTypes().Where(t => typeof(PageModel).IsAssignableFrom(t) && t.GetCustomAttributes(typeof(OpenToAllAttribute), true).Length > 0);
-        Assert.Equal(["AboutModel", "AuthorizeModel", "IndexModel", "NotFoundModel", "WithoutIdentityCodeModel"], open.Select(t => t.Name).Order());
+        Assert.Equal(["AboutModel", "AuthorizeModel", "IndexModel", "NotFoundModel", "NoticeCheckModel", "WithoutIdentityCodeModel"], open.Select(t => t.Name).Order());
     }
 
     [Fact]

@@ -48,17 +48,20 @@ internal sealed class PortalUnderTest : IAsyncDisposable
 
     /// <param name="alwaysSignedIn">Every request is the citizen's; for looking at pages.</param>
     /// <param name="joint">Public controllers that need no permission among each other.</param>
+    /// <param name="breach">Notices of breaches; null: there are none.</param>
+    /// <param name="services">What further pages need.</param>
     /// <param name="mandates">Registers what citizens act for others by; null: they do not.</param>
     public static async Task<PortalUnderTest> StartAsync(bool alwaysSignedIn = false, string listen = "http://127.0.0.1:0", Action<IServiceCollection>? mandates = null,
-        IReadOnlyList<string>? joint = null)
+        IReadOnlyList<string>? joint = null, KantaGateway.Gateway.Breach.BreachOptions? breach = null, Action<IServiceCollection>? services = null)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls(listen);
         var ids = new IdentifierCipher(new byte[32]);
         var record = new RecordInMemory(ids);
-        var options = Options(mandates is not null) with { JointControllers = joint ?? [] };
+        var options = Options(mandates is not null) with { JointControllers = joint ?? [], Breach = breach };
         mandates?.Invoke(builder.Services);
+        services?.Invoke(builder.Services);
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
         var clients = Path.GetTempFileName();
@@ -86,16 +89,16 @@ internal sealed class PortalUnderTest : IAsyncDisposable
 
     /// <summary>Opens the page for its token and posts the fields to its address.</summary>
     public async Task<(HttpStatusCode Status, string Html, HttpResponseMessage Response)> PostAsync(
-        string path, Dictionary<string, string> fields, string? page = null, string language = "en")
+        string path, Dictionary<string, string> fields, string? page = null, string language = "en", string cookies = SessionCookie)
     {
-        var (_, html, response) = await GetAsync(page ?? path, language);
+        var (_, html, response) = await GetAsync(page ?? path, language, cookies);
         var token = html.Split("name=\"__RequestVerificationToken\" type=\"hidden\" value=\"")[1].Split('"')[0];
         var cookie = response.Headers.GetValues("Set-Cookie").First(c => c.StartsWith("__Host-kanta-form=", StringComparison.Ordinal)).Split(';')[0];
         using var request = new HttpRequestMessage(HttpMethod.Post, path)
         {
             Content = new FormUrlEncodedContent(fields.Append(new("__RequestVerificationToken", token))),
         };
-        return await SendAsync(request, language, $"{SessionCookie}; {cookie}");
+        return await SendAsync(request, language, $"{cookies}; {cookie}");
     }
 
     public async Task<(HttpStatusCode Status, string Html, HttpResponseMessage Response)> SendAsync(HttpRequestMessage request, string language, string? cookies)

@@ -1,3 +1,4 @@
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
@@ -18,6 +19,9 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
 
     /// <summary>What desks have recorded for the citizen and the citizen has not acknowledged, newest first.</summary>
     public IReadOnlyList<PrintedDeclaration> Recorded { get; private set; } = [];
+
+    /// <summary>Notices of breaches that the citizen was sent, newest first; null: it cannot be told now.</summary>
+    public IReadOnlyList<NoticeStanding>? BreachNotices { get; private set; } = [];
 
     public string? Name { get; private set; }
 
@@ -54,6 +58,7 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
             State = await declarations.ReadAsync(citizen, cancel);
             if (!IsCustodian)
             {
+                BreachNotices = NoticesOf(citizen);
                 Emergencies = await accesses.TellAsync(citizen, [.. State.Accesses.Where(a => a.IsNew)], cancel);
                 var named = await choices.NamingAsync(citizen, State.NewAtDesks.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
                 var now = time.GetUtcNow();
@@ -68,5 +73,17 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
             return new SeeOtherResult("/");
         }
         return Page();
+    }
+
+    private IReadOnlyList<NoticeStanding>? NoticesOf(Requester citizen)
+    {
+        try
+        {
+            return HttpContext.RequestServices.GetService<BreachNotices>()?.Of(citizen.Person!.Value) ?? [];
+        }
+        catch (IOException)
+        {
+            return null;
+        }
     }
 }

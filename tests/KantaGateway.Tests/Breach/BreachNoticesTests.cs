@@ -1,0 +1,147 @@
+using System.Text;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Breach;
+using Microsoft.Extensions.Logging.Testing;
+
+namespace KantaGateway.Tests.Breach;
+
+/// <summary>Notices to persons whose data was taken: sealed at rest, each once, checkable by anybody, and what their persons do with them.</summary>
+public sealed class BreachNoticesTests
+{
+    private static readonly Pseudonym Maija = Pseudonym.Read("somebody-1"u8), Matti = Pseudonym.Read("somebody-2"u8);
+
+    private static readonly AffectedItem Note = new("DocumentReference", "5b0c8a34-0000-4000-8000-000000000001"), Result = new("Observation", "5b0c8a34-0000-4000-8000-000000000002");
+
+    [Fact]
+    public async Task A_notice_is_the_persons_own_and_is_sent_once_however_often_the_list_comes()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        Assert.Equal(2, await world.SendAsync(new(Maija, [Note, Note]), new(Matti, []), new(Maija, [Result])));
+        var own = Assert.Single(world.Notices.Of(Maija));
+        Assert.Equal([Note, Result], own.Notice.Items);
+        Assert.Null(own.ReadAt);
+        Assert.Empty(Assert.Single(world.Notices.Of(Matti)).Notice.Items);
+        Assert.Null(world.Notices.Find(Matti, own.Notice.Id));
+        Assert.Empty(world.Notices.Of(Pseudonym.Read("somebody-3"u8)));
+
+        // After an outage the whole list comes again, with one more.
+        world.Restart();
+        Assert.Equal(1, await world.SendAsync(new(Maija, [Note]), new(Matti, []), new(Pseudonym.Read("somebody-3"u8), [])));
+        Assert.Equal(own.Notice.Code, Assert.Single(world.Notices.Of(Maija)).Notice.Code);
+        Assert.Equal(new NoticeCount(3, 0, 0), world.Notices.CountOf(1));
+        Assert.Equal(2, world.Cases.StepsOf(1).Count(step => step.Kind == BreachStepKind.NoticesDelivered));
+        Assert.Null(await world.Notices.SendAsync(2, BreachWorld.Words, [], "Tiina", static _ => "", default));
+    }
+
+    [Fact]
+    public async Task Nothing_of_it_is_readable_at_rest_and_what_was_changed_is_not_shown()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.SendAsync(new AffectedPerson(Maija, [Note]));
+        var notice = world.Notices.Of(Maija)[0].Notice;
+        await world.Notices.SetDoneAsync(Maija, notice, "police", true, default);
+        foreach (var file in Directory.EnumerateFiles(world.PathOf("notices"), "*", SearchOption.AllDirectories))
+        {
+            var text = file + Encoding.Latin1.GetString(await File.ReadAllBytesAsync(file));
+            foreach (var secret in (string[])[notice.Code, notice.Code.Replace("-", ""), Maija.Encode(), Note.Id, Note.Type, "police", "murtauduttiin"])
+                Assert.DoesNotContain(secret, text);
+            if (!OperatingSystem.IsWindows())
+                Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file));
+        }
+        var own = Directory.EnumerateFiles(world.PathOf("notices/people"), notice.Id, SearchOption.AllDirectories).Single();
+        var bytes = await File.ReadAllBytesAsync(own);
+        bytes[^1] ^= 1;
+        await File.WriteAllBytesAsync(own, bytes);
+        Assert.Throws<IOException>(() => world.Notices.Of(Maija));
+    }
+
+    [Fact]
+    public async Task That_it_was_read_counts_once_and_who_has_not_gets_a_letter_in_time()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.SendAsync(new AffectedPerson(Maija, [Note]), new AffectedPerson(Matti, [Result]));
+        var notice = world.Notices.Of(Maija)[0].Notice;
+        await world.Notices.ReadAsync(Maija, notice, static _ => "p", default);
+        var read = world.Notices.Find(Maija, notice.Id)!.ReadAt;
+        world.Clock.Advance(TimeSpan.FromDays(2));
+        await world.Notices.ReadAsync(Maija, notice, static _ => "p", default);
+        Assert.Equal(read, world.Notices.Find(Maija, notice.Id)!.ReadAt);
+
+        Assert.Equal(0, await world.Notices.WriteLettersAsync(1, "Tiina", static one => one.Code, default));
+        world.Clock.Advance(TimeSpan.FromDays(1));
+        Assert.Equal(1, await world.Notices.WriteLettersAsync(1, "Tiina", static one => one.Code, default));
+        Assert.Equal(0, await world.Notices.WriteLettersAsync(1, "Tiina", static one => one.Code, default));
+        var letter = Assert.Single(Directory.GetFiles(world.PathOf("letters")));
+        Assert.Equal(world.Notices.Of(Matti)[0].Notice.Code, await File.ReadAllTextAsync(letter));
+        Assert.Equal(new NoticeCount(2, 1, 1), world.Notices.CountOf(1));
+        Assert.Contains(world.Cases.StepsOf(1), step => step.Kind == BreachStepKind.LettersWritten);
+    }
+
+    [Fact]
+    public async Task Anybody_learns_of_a_code_whether_it_is_real_and_nothing_more()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.SendAsync(new AffectedPerson(Maija, [Note]));
+        var code = world.Notices.Of(Maija)[0].Notice.Code;
+        foreach (var written in (string[])[code, code.ToLowerInvariant(), code.Replace("-", ""), code.Replace("-", " ").Replace('0', 'o').Replace('1', 'l')])
+        {
+            Assert.True(NoticeCode.TryParse(written, out var parsed), written);
+            Assert.Equal((world.Now, "KantaGateway"), world.Notices.Check(parsed));
+        }
+        Assert.Null(world.Notices.Check(NoticeCode.Create()));
+    }
+
+    [Fact]
+    public void A_code_that_was_mistyped_or_made_up_is_none()
+    {
+        for (var round = 0; round < 50; round++)
+        {
+            var code = NoticeCode.Create().Reveal().Replace("-", "");
+            for (var at = 0; at < code.Length; at++)
+            {
+                var other = code[at] == '7' ? '8' : '7';
+                Assert.False(NoticeCode.TryParse(code[..at] + other + code[(at + 1)..], out _));
+                if (at > 0 && code[at] != code[at - 1])
+                    Assert.False(NoticeCode.TryParse(code[..(at - 1)] + code[at] + code[at - 1] + code[(at + 1)..], out _));
+            }
+        }
+        foreach (var none in (string?[])[null, "", "4XK2P-90MWD", "4XK2P-90MWU-7", new string('7', 100), "<script>"])
+            Assert.False(NoticeCode.TryParse(none, out _));
+    }
+
+    [Fact]
+    public async Task The_persons_are_told_what_has_been_done_about_their_case()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.SendAsync(new AffectedPerson(Maija, [Note]));
+        var notice = world.Notices.Of(Maija)[0].Notice;
+        Assert.Equal(new NoticeDuties(null, null, null), world.Notices.DutiesOf(notice));
+        world.Clock.Advance(TimeSpan.FromHours(1));
+        await world.Cases.AddStepAsync(1, BreachStepKind.AuthorityNotified, "Tero", "Tietosuojavaltuutettu", "TSV/1");
+        await world.Cases.AddStepAsync(1, BreachStepKind.Contained, "Tero", note: "The client is suspended.");
+        Assert.Equal(new NoticeDuties(world.Now, null, world.Now), world.Notices.DutiesOf(notice));
+    }
+
+    [Fact]
+    public async Task Forged_notices_stand_in_the_journal_of_an_open_case_a_line_a_minute_and_are_an_alarm_where_there_is_none()
+    {
+        await using var world = new BreachWorld();
+        var logger = new FakeLogger<ForgeryReports>();
+        var reports = new ForgeryReports(world.Cases, world.Clock, logger);
+        await reports.ReportAsync(ForgeryWay.Email, asksMoney: true);
+        Assert.Equal(Microsoft.Extensions.Logging.LogLevel.Critical, logger.LatestRecord.Level);
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await reports.ReportAsync(ForgeryWay.Email, asksMoney: true);
+        await reports.ReportAsync(ForgeryWay.Call, asksMoney: false);
+        Assert.Empty(world.Cases.StepsOf(1));
+        world.Clock.Advance(ForgeryReports.Between);
+        await reports.ReportAsync(ForgeryWay.Letter, asksMoney: false);
+        var line = Assert.Single(world.Cases.StepsOf(1));
+        Assert.Equal((BreachStepKind.ForgeriesReported, "3 reported since the line before; the last came as Letter."), (line.Kind, line.Note));
+    }
+}
