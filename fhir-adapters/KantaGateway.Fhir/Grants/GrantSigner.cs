@@ -1,5 +1,6 @@
+using System.Buffers;
+using System.Buffers.Text;
 using System.Security.Cryptography;
-using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
@@ -12,7 +13,7 @@ static class GrantFormat
     public const string Issuer = "kanta-gateway";
     public const string Audience = "kanta-repository";
     public const string KeysAudience = "kanta-keys";
-    public const string GrantType = "kanta-grant+jwt";
+    public const string GrantsType = "kanta-grants+jwt";
     public const string ServiceType = "kanta-service+jwt";
     public const string CeremonyType = "kanta-ceremony+jwt";
     public const string ErasureType = "kanta-erasure+jwt";
@@ -29,12 +30,23 @@ static class GrantFormat
     public const string Version = "ver";
     public const string Key = "key";
     public const string Since = "snc";
+    public const string Root = "root";
+    public const string Size = "size";
+
+    /// <summary>Between the signed root, the place in the tree and the claims of a grant: no character of base64url, and one of a bearer token (RFC 6750 §2.1).</summary>
+    public const char Separator = '~';
+
+    /// <summary>Longest grant, characters: what the internal listeners take of headers.</summary>
+    public const int MaxLength = 256 << 10;
 }
 
 /// <summary>Signs grants and the gateway's own service tokens with ES256 (RFC 7515, RFC 7518 §3.4). Thread-safe.</summary>
 /// <remarks>Law 5: only the gateway holds this key; repository and key service hold its public half.</remarks>
 public sealed class GrantSigner
 {
+    /// <summary>Most grants that are signed together.</summary>
+    public const int MostTogether = GrantTree.MostLeaves;
+
     private readonly JsonWebTokenHandler _handler = new() { SetDefaultTimesOnTokenCreation = false };
     private readonly SigningCredentials _credentials;
     private readonly TimeProvider _time;
@@ -50,27 +62,35 @@ public sealed class GrantSigner
     public static string KeyIdOf(ECDsa key) =>
         Base64UrlEncoder.Encode(JsonWebKeyConverter.ConvertFromECDsaSecurityKey(new ECDsaSecurityKey(key)).ComputeJwkThumbprint());
 
-    /// <summary>Signs a grant as a compact JWS.</summary>
+    /// <summary>Signs a grant alone: a tree of one.</summary>
     /// <exception cref="ArgumentException">It would outlive <see cref="Grant.MaxLifetime"/>.</exception>
-    public string Sign(Grant grant)
+    public string Sign(Grant grant) => Sign([grant])[0];
+
+    /// <summary>Signs grants together: one signature, over the root of the tree that they are the leaves of (<see cref="GrantTree"/>).</summary>
+    /// <param name="grants">1 to <see cref="MostTogether"/>.</param>
+    /// <returns>Of each <c>root ~ place ~ claims</c>, in the same order.</returns>
+    /// <exception cref="ArgumentException">One would outlive <see cref="Grant.MaxLifetime"/>.</exception>
+    public string[] Sign(IReadOnlyList<Grant> grants)
     {
         var now = _time.GetUtcNow();
-        if (grant.Expires > now + Grant.MaxLifetime)
-            throw new ArgumentException("A grant lives at most 60 s.", nameof(grant));
-        var claims = new Dictionary<string, object>
+        var (claims, expires) = (new byte[grants.Count][], now);
+        for (var i = 0; i < claims.Length; i++)
         {
-            [JwtRegisteredClaimNames.Jti] = grant.Id,
-            [JwtRegisteredClaimNames.Sub] = grant.Compartment.Encode(),
-            [GrantFormat.Use] = grant.Use.ToString(),
-            [GrantFormat.Scope] = JsonSerializer.Serialize(grant.Scope),
-            [GrantFormat.Caller] = grant.Caller,
-            [GrantFormat.Purpose] = grant.PurposeOfUse,
-        };
-        if (grant.PolicyVersion is { } version)
-            claims[GrantFormat.PolicyVersion] = version;
-        if (grant.Writer is { } writer)
-            claims[GrantFormat.Writer] = writer;
-        return Create(GrantFormat.GrantType, GrantFormat.Audience, claims, now, grant.Expires);
+            if (grants[i].Expires > now + Grant.MaxLifetime)
+                throw new ArgumentException("A grant lives at most 60 s.", nameof(grants));
+            claims[i] = GrantClaims.Write(grants[i]);
+            expires = grants[i].Expires > expires ? grants[i].Expires : expires;
+        }
+        var tree = new GrantTree(claims);
+        var root = Create(GrantFormat.GrantsType, GrantFormat.Audience, new()
+        {
+            [GrantFormat.Root] = Base64Url.EncodeToString(tree.Root),
+            [GrantFormat.Size] = claims.Length,
+        }, now, expires);
+        var signed = new string[claims.Length];
+        for (var i = 0; i < signed.Length; i++)
+            signed[i] = $"{root}{GrantFormat.Separator}{Base64Url.EncodeToString(tree.PlaceOf(i))}{GrantFormat.Separator}{Base64Url.EncodeToString(claims[i])}";
+        return signed;
     }
 
     /// <summary>
@@ -147,9 +167,18 @@ public sealed class GrantSigner
 }
 
 /// <summary>Checks signature, type, audience, issuer and time of grants and service tokens. Thread-safe.</summary>
+/// <remarks>
+/// The signature over a tree of several grants is checked once: what came of it is remembered under the digest of the whole JWS until the root ends. Only what was found right is
+/// remembered, so that nobody but a gateway puts anything there. A tree of one is not: its grant opens one key, and who uses it for more remembers it (<see cref="VerifiedGrants"/>).
+/// </remarks>
 public sealed class GrantVerifier
 {
+    // Some 200 bytes each.
+    private const int MostRoots = 10_000;
+
     private readonly JsonWebTokenHandler _handler = new() { MapInboundClaims = false };
+    private readonly VerifiedTokens<SignedRoot> _roots = new(MostRoots, static root => root.Expires);
+    private readonly TimeProvider _time;
     private readonly TokenValidationParameters _grants;
     private readonly TokenValidationParameters _service;
     private readonly TokenValidationParameters _ceremonies;
@@ -160,8 +189,9 @@ public sealed class GrantVerifier
     /// <param name="publicKeys">The gateways' P-256 public keys.</param>
     public GrantVerifier(IEnumerable<ECDsa> publicKeys, TimeProvider time)
     {
+        _time = time;
         SecurityKey[] keys = [.. publicKeys.Select(k => new ECDsaSecurityKey(k) { KeyId = GrantSigner.KeyIdOf(k) })];
-        _grants = Parameters(GrantFormat.GrantType, GrantFormat.Audience, keys, time);
+        _grants = Parameters(GrantFormat.GrantsType, GrantFormat.Audience, keys, time);
         _service = Parameters(GrantFormat.ServiceType, GrantFormat.KeysAudience, keys, time);
         _ceremonies = Parameters(GrantFormat.CeremonyType, GrantFormat.KeysAudience, keys, time);
         _erasures = Parameters(GrantFormat.ErasureType, GrantFormat.Audience, keys, time);
@@ -170,50 +200,57 @@ public sealed class GrantVerifier
     }
 
     /// <summary>The grant, or null when anything about it is not right; the reason is for logs, without data.</summary>
-    public async Task<(Grant? Grant, string? Reason)> VerifyAsync(string? token)
+    public ValueTask<(Grant? Grant, string? Reason)> VerifyAsync(string? token)
     {
         if (string.IsNullOrEmpty(token))
-            return (null, "no grant");
-        var result = await _handler.ValidateTokenAsync(token, _grants).ConfigureAwait(false);
-        if (!result.IsValid)
-            return (null, result.Exception.GetType().Name);
-        var jwt = (JsonWebToken)result.SecurityToken;
-        if (!Pseudonym.TryDecode(jwt.Subject, out var compartment)
-            || ReadUse(jwt) is not { } use
-            || ReadScope(jwt) is not { } scope
-            || !jwt.TryGetPayloadValue<string>(GrantFormat.Caller, out var caller)
-            || !jwt.TryGetPayloadValue<string>(GrantFormat.Purpose, out var purpose)
-            || string.IsNullOrEmpty(jwt.Id))
-            return (null, "claims");
-        if (jwt.ValidTo - jwt.IssuedAt > Grant.MaxLifetime)
-            return (null, "lifetime");
-        return (new Grant
-        {
-            Id = jwt.Id,
-            Use = use,
-            Compartment = compartment,
-            PolicyVersion = jwt.TryGetPayloadValue<long>(GrantFormat.PolicyVersion, out var version) ? version : null,
-            Scope = scope,
-            Caller = caller,
-            PurposeOfUse = purpose,
-            Writer = jwt.TryGetPayloadValue<string>(GrantFormat.Writer, out var writer) ? writer : null,
-            Expires = jwt.ValidTo,
-        }, null);
+            return new((null, "no grant"));
+        if (token.Length > GrantFormat.MaxLength || token.IndexOf(GrantFormat.Separator, StringComparison.Ordinal) is not (> 0 and var rootEnd))
+            return new((null, "form"));
+        var hash = TokenHash.Of(token.AsSpan(0, rootEnd));
+        return _roots.TryGet(hash, out var root) ? new(Read(token, rootEnd, root)) : CheckAsync(token, rootEnd, hash);
     }
 
-    private static GrantUse? ReadUse(JsonWebToken jwt) =>
-        jwt.TryGetPayloadValue<string>(GrantFormat.Use, out var text) && Enum.TryParse<GrantUse>(text, out var use)
-        && use != GrantUse.None && Enum.GetName(use) == text ? use : null;
-
-    private static DisclosureScope? ReadScope(JsonWebToken jwt)
+    private async ValueTask<(Grant? Grant, string? Reason)> CheckAsync(string token, int rootEnd, TokenHash hash)
     {
+        var result = await _handler.ValidateTokenAsync(token[..rootEnd], _grants).ConfigureAwait(false);
+        if (!result.IsValid)
+            return (null, result.Exception.GetType().Name);
+        if (SignedRoot.In((JsonWebToken)result.SecurityToken) is not { } root)
+            return (null, "root");
+        var read = Read(token, rootEnd, root);
+        if (read.Grant is not null && root.Size > 1)
+            _roots.Add(hash, root, _time.GetUtcNow());
+        return read;
+    }
+
+    /// <summary>What a root whose signature was checked says of the grant that came with it.</summary>
+    private (Grant? Grant, string? Reason) Read(string token, int rootEnd, SignedRoot root)
+    {
+        var now = _time.GetUtcNow();
+        if (!IsNow(root.IssuedAt.UtcDateTime, root.Expires.UtcDateTime, now))
+            return (null, "expired");
+        var rest = token.AsSpan(rootEnd + 1);
+        if (rest.IndexOf(GrantFormat.Separator) is not (>= 0 and var placeEnd))
+            return (null, "form");
+        if (!Base64Url.IsValid(rest[..placeEnd], out var placeLength) || placeLength > GrantTree.LongestPlace || !Base64Url.IsValid(rest[(placeEnd + 1)..], out var length))
+            return (null, "form");
+        Span<byte> place = stackalloc byte[placeLength];
+        Base64Url.DecodeFromChars(rest[..placeEnd], place);
+        var claims = ArrayPool<byte>.Shared.Rent(length);
         try
         {
-            return jwt.TryGetPayloadValue<string>(GrantFormat.Scope, out var text) ? JsonSerializer.Deserialize<DisclosureScope>(text) : null;
+            // Nothing of it is read before the root says that it was signed.
+            length = Base64Url.DecodeFromChars(rest[(placeEnd + 1)..], claims);
+            if (!GrantTree.Holds(root.Hash, root.Size, place, claims.AsSpan(0, length)))
+                return (null, "tree");
+            if (GrantClaims.Read(claims.AsSpan(0, length)) is not { } grant)
+                return (null, "claims");
+            // The root ends with the last of its grants, each grant for itself.
+            return grant.Expires > root.Expires || grant.Expires - root.IssuedAt > Grant.MaxLifetime ? (null, "lifetime") : grant.Expires <= now ? (null, "expired") : (grant, null);
         }
-        catch (JsonException)
+        finally
         {
-            return null; // a signer of another release; what cannot be read permits nothing
+            ArrayPool<byte>.Shared.Return(claims);
         }
     }
 
@@ -269,8 +306,9 @@ public sealed class GrantVerifier
         IssuerSigningKeys = keys,
         RequireExpirationTime = true,
         RequireSignedTokens = true,
-        LifetimeValidator = (notBefore, expires, _, _) =>
-            expires is { } e && notBefore is { } n
-            && time.GetUtcNow().UtcDateTime < e && time.GetUtcNow().UtcDateTime >= n.AddSeconds(-2),
+        LifetimeValidator = (notBefore, expires, _, _) => expires is { } e && notBefore is { } n && IsNow(n, e, time.GetUtcNow()),
     };
+
+    // Clocks differ by seconds.
+    private static bool IsNow(DateTime notBefore, DateTime expires, DateTimeOffset now) => now.UtcDateTime < expires && now.UtcDateTime >= notBefore.AddSeconds(-2);
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -11,10 +12,9 @@ namespace KantaGateway.Fhir.Grants;
 /// </summary>
 public sealed class VerifiedGrants(GrantVerifier verifier, TimeProvider time)
 {
-    // Some hundred bytes each; when full, what has expired goes, and if that is not enough, everything.
     private const int Capacity = 50_000;
 
-    private readonly ConcurrentDictionary<TokenHash, Grant> _grants = [];
+    private readonly VerifiedTokens<Grant> _grants = new(Capacity, static grant => grant.Expires);
 
     /// <summary>The grant, or null and why; the reason names a check and holds no data.</summary>
     public async ValueTask<(Grant? Grant, string? Reason)> VerifyAsync(string? token)
@@ -23,36 +23,54 @@ public sealed class VerifiedGrants(GrantVerifier verifier, TimeProvider time)
             return (null, "no grant");
         var hash = TokenHash.Of(token);
         var now = time.GetUtcNow();
-        if (_grants.TryGetValue(hash, out var known))
+        if (_grants.TryGet(hash, out var known))
             return known.Expires > now ? (known, null) : (null, "expired");
         var (grant, reason) = await verifier.VerifyAsync(token).ConfigureAwait(false);
         if (grant is null)
             return (null, reason);
-        if (_grants.Count >= Capacity)
-            Sweep(now);
-        _grants.TryAdd(hash, grant);
+        _grants.Add(hash, grant, now);
         return (grant, null);
+    }
+}
+
+/// <summary>What was found right about tokens, under their digests. Bounded: when it is full, what has expired goes, and if that is not enough, everything. Thread-safe.</summary>
+/// <param name="capacity">Tokens, some hundred bytes each.</param>
+/// <param name="expires">When one ends. Whoever takes one looks at the time again.</param>
+sealed class VerifiedTokens<T>(int capacity, Func<T, DateTimeOffset> expires) where T : class
+{
+    private readonly ConcurrentDictionary<TokenHash, T> _known = [];
+
+    public int Count => _known.Count;
+
+    public bool TryGet(TokenHash token, [NotNullWhen(true)] out T? known) => _known.TryGetValue(token, out known);
+
+    public void Add(TokenHash token, T known, DateTimeOffset now)
+    {
+        if (_known.Count >= capacity)
+            Sweep(now);
+        _known.TryAdd(token, known);
     }
 
     private void Sweep(DateTimeOffset now)
     {
-        foreach (var (hash, grant) in _grants)
-            if (grant.Expires <= now)
-                _grants.TryRemove(hash, out _);
-        if (_grants.Count >= Capacity)
-            _grants.Clear();
+        foreach (var (token, known) in _known)
+            if (expires(known) <= now)
+                _known.TryRemove(token, out _);
+        if (_known.Count >= capacity)
+            _known.Clear();
     }
+}
 
-    private readonly record struct TokenHash(UInt128 High, UInt128 Low)
+/// <summary>SHA-256 of a token.</summary>
+readonly record struct TokenHash(UInt128 High, UInt128 Low)
+{
+    public static TokenHash Of(ReadOnlySpan<char> token)
     {
-        public static TokenHash Of(string token)
-        {
-            // A grant is some 700 characters; a longer one costs an array.
-            var most = Encoding.UTF8.GetMaxByteCount(token.Length);
-            Span<byte> bytes = most <= 4096 ? stackalloc byte[4096] : new byte[most];
-            Span<byte> hash = stackalloc byte[32];
-            SHA256.HashData(bytes[..Encoding.UTF8.GetBytes(token, bytes)], hash);
-            return new(BinaryPrimitives.ReadUInt128BigEndian(hash), BinaryPrimitives.ReadUInt128BigEndian(hash[16..]));
-        }
+        // A grant is some 1,200 characters; a longer one costs an array.
+        var length = Encoding.UTF8.GetByteCount(token);
+        Span<byte> hash = stackalloc byte[32], bytes = length <= 2048 ? stackalloc byte[length] : new byte[length];
+        Encoding.UTF8.GetBytes(token, bytes);
+        SHA256.HashData(bytes, hash);
+        return new(BinaryPrimitives.ReadUInt128BigEndian(hash), BinaryPrimitives.ReadUInt128BigEndian(hash[16..]));
     }
 }

@@ -56,7 +56,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
         var entries = await EntriesOfAsync(person, limit, beforeIndex);
         if (entries.Count == 0)
             return new([], null);
-        using var answer = await keys.OpenAuditAsync(grants.ForAuditTrail(citizen, person), entries, cancel);
+        using var answer = await keys.OpenAuditAsync(await grants.ForAuditTrailAsync(citizen, person), entries, cancel);
         var lines = new List<AccessLine>(entries.Count);
         foreach (var opened in answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [])
             if (DisclosureRecord.TryRead(opened.Record, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })

@@ -6,7 +6,8 @@ namespace KantaGateway.Gateway.Disclosure;
 
 /// <summary>
 /// Step 4: signs grants, and keeps each for half its life so that a caller who reads one record a hundred times costs one signature: it opens
-/// the record once, and the repository keeps that open. Where it has not, the grant is spent, and another is signed.
+/// the record once, and the repository keeps that open. Where it has not, the grant is spent, and another is signed. Those that are asked for while a signature is being made
+/// are signed together by the next one; nobody waits for company. Thread-safe.
 /// </summary>
 /// <remarks>The key is everything the grant says, so a kept one never reaches further than a new one would.</remarks>
 public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
@@ -20,6 +21,12 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 
     private sealed record Kept(string Signed, DateTimeOffset At);
 
+    private readonly Lock _gate = new();
+    private readonly Queue<Asked> _asked = [];
+    private bool _isSigning;
+
+    private sealed record Asked(Grant Grant, TaskCompletionSource<string> Signed);
+
     private readonly record struct Key(string Caller, string TokenId, string Purpose, Pseudonym Compartment, GrantUse Use, long? PolicyVersion, DisclosureScope Scope);
 
     /// <summary>A grant for what a decision permits.</summary>
@@ -29,14 +36,14 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     /// <param name="scope">The decision's scope.</param>
     /// <param name="policyVersion">Version that the decision rests on; null: on none.</param>
     /// <param name="anew">The one that is kept is spent.</param>
-    public string For(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion, bool anew = false)
+    public async ValueTask<string> ForAsync(Requester requester, Pseudonym compartment, GrantUse use, DisclosureScope scope, long? policyVersion, bool anew = false)
     {
         var key = new Key(requester.Caller, requester.TokenId, requester.PurposeOfUse, compartment, use, policyVersion, scope);
         var now = time.GetUtcNow();
         // The clock may have been set: what is not of the last half minute by it the repository would not take.
         if (!anew && _kept.TryGet(key, out var kept) && now - kept.At is var age && age >= TimeSpan.Zero && age < KeptFor)
             return kept.Signed;
-        var signed = signer.Sign(new Grant
+        var signed = await SignAsync(new Grant
         {
             Id = Guid.NewGuid().ToString("N"),
             Use = use,
@@ -53,8 +60,62 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
     }
 
     /// <summary>A grant for the gateway's own questions: what decisions rest on, and how many entries a scope would admit. It shows nothing of an entry.</summary>
-    public string ForPolicy(Requester requester, Pseudonym compartment, bool anew = false) => For(requester, compartment, GrantUse.Policy, PolicyScope, null, anew);
+    public ValueTask<string> ForPolicyAsync(Requester requester, Pseudonym compartment, bool anew = false) => ForAsync(requester, compartment, GrantUse.Policy, PolicyScope, null, anew);
 
     /// <summary>A grant to open the audit entries about the requester themselves, or whom they represent.</summary>
-    public string ForAuditTrail(Requester requester, Pseudonym person) => For(requester, person, GrantUse.AuditTrail, Trail, null);
+    public ValueTask<string> ForAuditTrailAsync(Requester requester, Pseudonym person) => ForAsync(requester, person, GrantUse.AuditTrail, Trail, null);
+
+    private ValueTask<string> SignAsync(Grant grant)
+    {
+        lock (_gate)
+        {
+            if (_isSigning)
+            {
+                var asked = new Asked(grant, new(TaskCreationOptions.RunContinuationsAsynchronously));
+                _asked.Enqueue(asked);
+                return new(asked.Signed.Task);
+            }
+            _isSigning = true;
+        }
+        try
+        {
+            return new(signer.Sign(grant));
+        }
+        finally
+        {
+            // Who has theirs does not stay to sign for the others.
+            if (IsAskedMore())
+                ThreadPool.UnsafeQueueUserWorkItem(static issuer => issuer.SignAsked(), this, preferLocal: false);
+        }
+    }
+
+    private bool IsAskedMore()
+    {
+        lock (_gate)
+            return _isSigning = _asked.Count > 0;
+    }
+
+    private void SignAsked()
+    {
+        var together = new List<Asked>();
+        do
+        {
+            together.Clear();
+            lock (_gate)
+                while (together.Count < GrantSigner.MostTogether && _asked.TryDequeue(out var next))
+                    together.Add(next);
+            try
+            {
+                var signed = signer.Sign([.. together.Select(static one => one.Grant)]);
+                for (var i = 0; i < signed.Length; i++)
+                    together[i].Signed.SetResult(signed[i]);
+            }
+            catch (Exception failure)
+            {
+                foreach (var one in together)
+                    one.Signed.TrySetException(failure);
+            }
+        }
+        while (IsAskedMore());
+    }
 }

@@ -49,7 +49,7 @@ public sealed class PolicyRequests(RepositoryNodes nodes, GrantIssuer grants)
             // Not disposed: that would dispose the content, which may be sent twice.
             var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
             RepositoryNodes.SayWhom(request, person);
-            request.Headers.Add(InternalHeaders.Grant, grants.ForPolicy(requester, person, anew));
+            request.Headers.Add(InternalHeaders.Grant, await grants.ForPolicyAsync(requester, person, anew));
             return await _repository.SendAsync(request, cancel);
         }
     }

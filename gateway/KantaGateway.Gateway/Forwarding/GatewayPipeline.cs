@@ -134,9 +134,9 @@ internal sealed class GatewayPipeline(
 
             // :: Step 4
             var use = interaction.IsWrite ? GrantUse.Write : GrantUse.Read;
-            var grant = grants.For(requester, interaction.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null, isSpent);
+            var grant = await grants.ForAsync(requester, interaction.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null, isSpent);
             var directoryGrant = interaction.ReachesDirectory
-                ? grants.For(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryBeside(requester, interaction), null, isSpent)
+                ? await grants.ForAsync(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryBeside(requester, interaction), null, isSpent)
                 : null;
 
             // :: Step 5. An intent on disk means: whatever happens to the write, that it was asked for is known.

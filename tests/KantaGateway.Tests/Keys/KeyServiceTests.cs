@@ -83,13 +83,36 @@ public class KeyServiceTests(RunningKeys keys) : IClassFixture<RunningKeys>
         var created = await CreateAsync(Maija);
         var foreign = keys.Grant(GrantUse.Read, Maija, new GrantSigner(ECDsa.Create(ECCurve.NamedCurves.nistP256), keys.Time));
         var grant = keys.Grant(GrantUse.Read, Maija);
-        var parts = grant.Split('.');
-        var otherSubject = Convert.ToBase64String(Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(Base64(parts[1])).Replace(Maija.Encode(), Matti.Encode())))
-            .TrimEnd('=').Replace('+', '-').Replace('/', '_');
-        foreach (var bearer in (string?[])[null, "", "a.b.c", foreign, $"{parts[0]}.{otherSubject}.{parts[2]}", keys.Gateway.SignServiceToken()])
+        var parts = grant.Split('~');
+        var otherSubject = OfSubject(Matti, keys.Grant(GrantUse.Read, Matti).Split('~')[2], Maija);
+        foreach (var bearer in (string?[])[null, "", "a.b.c", "a.b.c~AA~e30", foreign, parts[0], $"{parts[0]}~{parts[1]}~{otherSubject}", keys.Gateway.SignServiceToken(), $"{keys.Gateway.SignServiceToken()}~{parts[1]}~{parts[2]}"])
             Assert.Equal(HttpStatusCode.Unauthorized, await UnwrapStatusAsync(bearer, created.Wrapped));
         Assert.Equal(HttpStatusCode.OK, await UnwrapStatusAsync(grant, created.Wrapped));
     }
+
+    [Fact]
+    public async Task Grants_signed_together_open_one_key_each_of_their_own_person_alone()
+    {
+        var (maija, matti) = (await CreateAsync(Maija), await CreateAsync(Matti));
+        var signed = keys.Gateway.Sign([.. new[] { Maija, Matti, Maija }.Select(person => new Grant
+        {
+            Id = Guid.NewGuid().ToString("N"), Use = GrantUse.Read, Compartment = person, Scope = DisclosureScope.Nothing, Caller = "aurora", PurposeOfUse = "TREAT", Expires = keys.Time.GetUtcNow() + TimeSpan.FromSeconds(60),
+        })]);
+        Assert.Equal(HttpStatusCode.OK, await UnwrapStatusAsync(signed[0], maija.Wrapped));
+        // The root is known by now, and helps nobody.
+        var (root, place, ofMatti) = (signed[0].Split('~')[0], signed[0].Split('~')[1], signed[1].Split('~')[2]);
+        Assert.Equal(HttpStatusCode.Unauthorized, await UnwrapStatusAsync($"{root}~{place}~{ofMatti}", matti.Wrapped));
+        Assert.Equal(HttpStatusCode.Unauthorized, await UnwrapStatusAsync($"{root}~{signed[1].Split('~')[1]}~{OfSubject(Matti, ofMatti, Maija)}", maija.Wrapped));
+        Assert.Equal(HttpStatusCode.Conflict, await UnwrapStatusAsync(signed[0], maija.Wrapped));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, await UnwrapStatusAsync(signed[1], maija.Wrapped));
+        Assert.Equal(HttpStatusCode.OK, await UnwrapStatusAsync(signed[1], matti.Wrapped));
+        Assert.Equal(HttpStatusCode.OK, await UnwrapStatusAsync(signed[2], maija.Wrapped));
+        Assert.Equal(HttpStatusCode.Conflict, await UnwrapStatusAsync(signed[2], maija.Wrapped));
+    }
+
+    /// <summary>The same claims about somebody else.</summary>
+    private static string OfSubject(Pseudonym before, string claims, Pseudonym after) =>
+        Convert.ToBase64String(Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(Base64(claims)).Replace(before.Encode(), after.Encode()))).TrimEnd('=').Replace('+', '-').Replace('/', '_');
 
     [Fact]
     public async Task A_changed_wrapped_key_is_refused_wherever_it_was_changed()
