@@ -6,6 +6,8 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;
 
@@ -18,6 +20,15 @@ static class KeysCommand
 
     /// <summary>As a repository asks under load: keys in one request, and requests at once.</summary>
     private const int Together = 64, Lanes = 4;
+
+    /// <summary>How grants come to be, and how keys are asked for by them.</summary>
+    /// <param name="Name">Of the load.</param>
+    /// <param name="Askers">Requests at once in the gateway, each of which asks for the next grant when it has the last; 0: each grant is signed for itself.</param>
+    /// <param name="Together">Keys in one request.</param>
+    private sealed record Kind(string Name, int Askers, int Together);
+
+    private static readonly Kind One = new("unwrap, one a request, grants of 64 requests at once", 64, 1), Busy = new("unwrap, 64 a request, grants of 64 requests at once", 64, Together),
+        Few = new("unwrap, 64 a request, grants of 8 requests at once", 8, Together), Alone = new("unwrap, 64 a request, each grant signed alone", 0, Together);
 
     /// <summary>Grants live a minute: what is signed for a load is used up within it.</summary>
     private const double LongestLoad = 30;
@@ -46,31 +57,33 @@ static class KeysCommand
                 var file = PrivateFile.Write(Path.Combine(folder, "load.bin"), []);
                 var measured = new List<Measurement>();
                 var (most, at) = (Math.Clamp(parsed.GetValue(unwraps), 1_000, 500_000), parsed.GetValue(connections));
+                var perSignature = new Dictionary<Kind, double>();
+                Place.Say($"process {server.Id}");
                 // The first two only warm it up.
-                for (var round = -1; round <= Math.Clamp(parsed.GetValue(rounds), 1, 20); round++)
-                    foreach (var (lanes, together) in new[] { (at, 1), (Lanes, Together) })
+                for (var round = -1; round <= Math.Clamp(parsed.GetValue(rounds), 1, 100); round++)
+                    foreach (var kind in new[] { One, Busy, Few, Alone })
                     {
-                        Save(file, signer, people, most / together, together);
-                        var one = await TakeAsync(folder, server, generator, new(file, 0, ports.Base, "Host: localhost\r\n", null, "", lanes, LongestLoad, most / together), together, cancel);
-                        Place.Say(string.Create(CultureInfo.InvariantCulture, $"round {round}: {one.RequestsPerSecond:0} /s, {together} together, p99 {one.P99:0.0} ms, {one.ServerCpu:0} µs of the server each, others {one.OtherShare:0.00} cores"));
+                        perSignature[kind] = await SaveAsync(file, signer, people, most / kind.Together, kind);
+                        var one = await TakeAsync(folder, server, generator, new(file, 0, ports.Base, "Host: localhost\r\n", null, "", kind == One ? at : Lanes, LongestLoad, most / kind.Together), kind, cancel);
+                        Place.Say(string.Create(CultureInfo.InvariantCulture, $"round {round}: {one.RequestsPerSecond:0} /s, {kind.Name}, {perSignature[kind]:0.0} a signature, p99 {one.P99:0.0} ms, {one.ServerCpu:0} µs of the server each, others {one.OtherShare:0.00} cores"));
                         if (round > 0)
                             measured.Add(one);
                     }
-                var (alone, median) = (Measurement.MedianOf(measured.Where(static one => one.Load == LoadOf(1))), Measurement.MedianOf(measured.Where(static one => one.Load == LoadOf(Together))));
+                Measurement of(Kind kind) => Measurement.MedianOf(measured.Where(one => one.Load == kind.Name));
+                string perSignatureOf(Kind kind) => Measurement.Number(perSignature[kind], "0.0");
                 var verification = VerificationOf(gateway);
                 return await new Report("keys", DateTimeOffset.UtcNow, Place.Repeat(parsed), Machine.Describe(folder),
-                    string.Create(CultureInfo.InvariantCulture, $"HTTP/1.1 over loopback without TLS. {People:N0} people, {most:N0} unwraps a load, {measured.Count / 2} loads of each kind, the median of them. Each grant is new, and used once. Rates are of keys, latencies of requests."),
+                    string.Create(CultureInfo.InvariantCulture, $"HTTP/1.1 over loopback without TLS. {People:N0} people, {most:N0} unwraps a load, {measured.Count / 4} loads of each kind, the median of them. Each grant is new, and used once. Rates are of keys, latencies of requests."),
                     [
-                        new(string.Create(CultureInfo.InvariantCulture, $"{LoadOf(1)}, key file, {at} connections"), Measurement.Columns, [alone.Row(null)]),
-                        new(string.Create(CultureInfo.InvariantCulture, $"{LoadOf(Together)}, key file, {Lanes} connections"), Measurement.Columns, [median.Row(null)]),
-                        new("for one unwrap", ["µs", "of the server's"],
+                        new(string.Create(CultureInfo.InvariantCulture, $"{One.Name}, key file, {at} connections"), Measurement.Columns, [of(One).Row(null)]),
+                        .. new[] { Busy, Few, Alone }.Select(kind => new ReportTable(string.Create(CultureInfo.InvariantCulture, $"{kind.Name}, key file, {Lanes} connections"), Measurement.Columns, [of(kind).Row(null)])),
+                        new("for one unwrap", ["µs of the server's processor", "grants a signature"],
                         [
-                            [$"processor time of the server, {LoadOf(1)}", Measurement.Number(alone.ServerCpu, "0.0"), Measurement.Number(alone.ServerCpu / median.ServerCpu, "0.00")],
-                            [$"processor time of the server, {LoadOf(Together)}", Measurement.Number(median.ServerCpu, "0.0"), "1"],
-                            ["one ES256 verification, the reference", Measurement.Number(verification, "0.0"), Measurement.Number(verification / median.ServerCpu, "0.00")],
+                            .. new[] { One, Busy, Few, Alone }.Select(kind => (string[])[kind.Name, Measurement.Number(of(kind).ServerCpu, "0.0"), perSignatureOf(kind)]),
+                            ["one ES256 verification, the reference", Measurement.Number(verification, "0.0"), ""],
                         ]),
                     ],
-                    [new("unwraps per second, the load generator on the same cores", median.RequestsPerSecond, 20_000)], measured).PublishAsync(parsed.GetRequiredValue(json), cancel);
+                    [new("unwraps per second, grants of 64 requests at once, the load generator on the same cores", of(Busy).RequestsPerSecond, 20_000)], measured).PublishAsync(parsed.GetRequiredValue(json), cancel);
             }
             finally
             {
@@ -99,25 +112,43 @@ static class KeysCommand
         return made;
     }
 
-    private static string LoadOf(int together) => together == 1 ? "unwrap, one a request" : string.Create(CultureInfo.InvariantCulture, $"unwrap, {together} a request");
-
-    private static void Save(string file, GrantSigner signer, (Pseudonym Person, byte[] Wrapped)[] people, int count, int together)
+    /// <returns>Grants for each signature.</returns>
+    private static async Task<double> SaveAsync(string file, GrantSigner signer, (Pseudonym Person, byte[] Wrapped)[] people, int count, Kind kind)
     {
-        var requests = new LoadRequest[count];
-        Parallel.For(0, count, i => requests[i] = new("POST", "/v1/keys/unwrap", JsonSerializer.SerializeToUtf8Bytes(new
+        var grants = new string[count * kind.Together];
+        if (kind.Askers == 0)
+            Parallel.For(0, grants.Length, i => grants[i] = Sign(signer, people[i % people.Length].Person, GrantUse.Read));
+        else
         {
-            keys = Enumerable.Range(i * together, together).Select(number => people[number % people.Length]).Select(one => new { grant = Sign(signer, one.Person, GrantUse.Read), wrapped = one.Wrapped }),
-        }), "application/json"));
-        LoadGenerator.Save(file, requests);
+            var (issuer, next) = (new GrantIssuer(signer, TimeProvider.System), -1);
+            await Task.WhenAll(Enumerable.Range(0, kind.Askers).Select(_ => Task.Run(async () =>
+            {
+                while (Interlocked.Increment(ref next) is var i && i < grants.Length)
+                    grants[i] = await issuer.ForAsync(Clinic, people[i % people.Length].Person, GrantUse.Read, OwnRegister, policyVersion: null, anew: true);
+            })));
+        }
+        LoadGenerator.Save(file, grants.Zip(Enumerable.Range(0, grants.Length)).Chunk(kind.Together).Select(together => new LoadRequest("POST", "/v1/keys/unwrap", JsonSerializer.SerializeToUtf8Bytes(new
+        {
+            keys = together.Select(one => new { grant = one.First, wrapped = people[one.Second % people.Length].Wrapped }),
+        }), "application/json")));
+        return (double)grants.Length / grants.Select(static grant => grant[..grant.IndexOf('~', StringComparison.Ordinal)]).Distinct().Count();
     }
+
+    private static readonly DisclosureScope OwnRegister = new() { Breadth = Breadth.OwnRegister, Controller = "1.2.246.10.99000011" };
+
+    private static readonly Requester Clinic = new()
+    {
+        Kind = RequesterKind.System, ClientId = "aurora", Organisation = KantaGateway.Fhir.Identifiers.Oid.Parse("1.2.246.10.99000011"), OrganisationName = "Aurora", ControllerKind = ControllerKind.Private,
+        PurposeOfUse = "TREAT", TokenId = "t", Scopes = [], Expires = DateTimeOffset.MaxValue,
+    };
 
     private static string Sign(GrantSigner signer, Pseudonym person, GrantUse use) => signer.Sign(new Grant
     {
-        Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = person, Scope = new() { Breadth = Breadth.OwnRegister, Controller = "1.2.246.10.99000011" }, Caller = "aurora",
+        Id = Guid.NewGuid().ToString("N"), Use = use, Compartment = person, Scope = OwnRegister, Caller = Clinic.Caller,
         PurposeOfUse = "TREAT", Expires = DateTimeOffset.UtcNow + Grant.MaxLifetime - TimeSpan.FromSeconds(1),
     });
 
-    private static async Task<Measurement> TakeAsync(string folder, ServerProcess server, ServerProcess generator, Load load, int together, CancellationToken cancel)
+    private static async Task<Measurement> TakeAsync(string folder, ServerProcess server, ServerProcess generator, Load load, Kind kind, CancellationToken cancel)
     {
         var recordedBefore = GivenIn(folder);
         var (cpuBefore, toolBefore, machineBefore) = (server.Cpu, generator.Cpu, MachineTime.Now());
@@ -125,12 +156,12 @@ static class KeysCommand
         var (cpu, tool, machine) = (server.Cpu - cpuBefore, generator.Cpu - toolBefore, MachineTime.Now());
         if (result.Failures > 0 || result.Requests == 0)
             throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{result.Failures} of {result.Requests} unwraps failed, so these are no numbers. The first: {result.FirstFailure}"));
-        var keys = result.Requests * together;
+        var keys = result.Requests * kind.Together;
         // A refusal stands in the answer, and every key on record.
         if (GivenIn(folder) - recordedBefore is var given && given != keys)
             throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{keys} keys were asked for, and {given} given out, so these are no numbers."));
         var others = machine.Busy - machineBefore.Busy - tool - (machine.Own - machineBefore.Own) - cpu;
-        return new(LoadOf(together), "key service, key file", false, load.Connections, keys, keys / result.Seconds, result.P50, result.P95, result.P99, result.Max,
+        return new(kind.Name, "key service, key file", false, load.Connections, keys, keys / result.Seconds, result.P50, result.P95, result.P99, result.Max,
             cpu.TotalMicroseconds / keys, cpu.TotalSeconds / result.Seconds, tool.TotalSeconds / result.Seconds, Math.Max(0, others.TotalSeconds / result.Seconds), null);
     }
 
