@@ -498,14 +498,17 @@ sealed class PostgresStore : ICompartmentStore
         var move = append.ExpectedHead == 0
             ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $3, $2) ON CONFLICT DO NOTHING RETURNING compartment"
             : $"UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $3 AND generation = ${(hasContent ? 9 : 7)} RETURNING compartment";
-        // Most changes are of one row, which costs less without arrays.
-        var isOne = append.Rows.Count == 1;
-        var rows = isOne ? "SELECT compartment, $4::bigint AS sequence, $5::bytea AS index, $6::bytea AS body FROM moved"
-            : "SELECT m.compartment, r.* FROM moved m, unnest($4::bigint[], $5::bytea[], $6::bytea[]) AS r (sequence, index, body)";
         var contents = !hasContent ? "" : "contents AS (INSERT INTO content (compartment, content, sequence) SELECT m.compartment, r.* FROM moved m, unnest($7::uuid[], $8::bigint[]) AS r (content, sequence)),";
-        var command = new NpgsqlBatchCommand($"""
+        // Most changes are of one row, which costs less without arrays, and without a place to keep its bytes for both tables.
+        var isOne = append.Rows.Count == 1;
+        var command = new NpgsqlBatchCommand(isOne ? $"""
             WITH moved AS ({move}),
-                 rows AS ({rows}),
+                 {contents}
+                 entries AS (INSERT INTO entry (compartment, sequence, sealed) SELECT compartment, $4::bigint, $5::bytea FROM moved)
+            INSERT INTO body (compartment, sequence, sealed) SELECT compartment, $4::bigint, $6::bytea FROM moved
+            """ : $"""
+            WITH moved AS ({move}),
+                 rows AS (SELECT m.compartment, r.* FROM moved m, unnest($4::bigint[], $5::bytea[], $6::bytea[]) AS r (sequence, index, body)),
                  {contents}
                  entries AS (INSERT INTO entry (compartment, sequence, sealed) SELECT compartment, sequence, index FROM rows)
             INSERT INTO body (compartment, sequence, sealed) SELECT compartment, sequence, body FROM rows
