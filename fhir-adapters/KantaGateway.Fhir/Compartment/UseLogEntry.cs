@@ -1,5 +1,4 @@
 using Hl7.Fhir.Model;
-using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 
 namespace KantaGateway.Fhir.Compartment;
