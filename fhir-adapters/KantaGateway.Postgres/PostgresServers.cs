@@ -25,7 +25,7 @@ public static class PostgresServers
             // Never ciphertext or compartment numbers in an exception.
             IncludeErrorDetail = false,
             // What takes too long ends with the connection, and its outcome is not known. A server that is asked to cancel answers a commit that waits for
-            // its standby with success, though the standby has nothing.
+            // its standby with success, though the standby has nothing (CommitWatch).
             CancellationTimeout = -1,
             TargetSessionAttributes = null,
             // A standby that has taken over is seen to have within so many seconds.
@@ -34,7 +34,7 @@ public static class PostgresServers
         // An acknowledged commit is on disk whatever the server's default is. Statements are short: to compile them takes longer than to run them, and so does
         // to plan them, which the server would do each time, for a plan over all partitions seems dearer to it than it is: so dear that it would have it carried out by helpers, too. A node that is cut off in the middle
         // of a commit holds its people's rows for seconds, not until TCP gives up, and who waits for them is told so before its own time is over.
-        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s",
+        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s -c client_min_messages=warning",
             "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3" }.Where(o => !string.IsNullOrEmpty(o)));
         settle?.Invoke(builder);
         return new NpgsqlDataSourceBuilder(builder.ToString()).BuildMultiHost();

@@ -215,15 +215,15 @@ sealed class PostgresStore : ICompartmentStore
         return await pending.Done.Task.ConfigureAwait(false);
     }
 
-    public async ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel) => await Guard(async () =>
+    public async ValueTask StorePartAsync(Pseudonym compartment, Guid content, int number, ReadOnlyMemory<byte> sealedPart, CancellationToken cancel) => await WriteAsync(async connection =>
     {
-        await using var command = _database.CreateCommand(StorePartSql);
+        await using var command = new NpgsqlCommand(StorePartSql, connection);
         command.Parameters.Add(Bytes(compartment.ToArray()));
         command.Parameters.Add(new NpgsqlParameter<Guid> { TypedValue = content });
         command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = number });
         command.Parameters.Add(new NpgsqlParameter<ReadOnlyMemory<byte>> { TypedValue = sealedPart, NpgsqlDbType = NpgsqlDbType.Bytea });
         return await command.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
-    }).ConfigureAwait(false);
+    }, cancel).ConfigureAwait(false);
 
     public ValueTask<int> ReadPartAsync(Pseudonym compartment, Guid content, int number, byte[] buffer, CancellationToken cancel) => Guard(async () =>
     {
@@ -314,19 +314,16 @@ sealed class PostgresStore : ICompartmentStore
         return (long)(await command.ExecuteScalarAsync(cancel).ConfigureAwait(false))!;
     });
 
-    public ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => Guard(async () =>
+    public ValueTask<int> ReplaceKeysAsync(IReadOnlyList<ReplacedKey> keys, CancellationToken cancel) => keys.Count == 0 ? new(0) : WriteAsync(async connection =>
     {
-        if (keys.Count == 0)
-            return 0;
-        await using var batch = _database.CreateBatch();
+        await using var batch = new NpgsqlBatch(connection);
         foreach (var key in InOrder(keys, key => key.Compartment))
             batch.BatchCommands.Add(new NpgsqlBatchCommand(ReplaceKeySql) { Parameters = { Bytes(key.Compartment.ToArray()), Bytes(key.Old), Bytes(key.New) } });
         return await batch.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
-    });
+    }, cancel);
 
-    public ValueTask<bool> ResealAsync(ReplacedKey key, Func<StoredRow, SealedRow> seal, Func<long, Task> settle, CancellationToken cancel) => Guard(async () =>
+    public ValueTask<bool> ResealAsync(ReplacedKey key, Func<StoredRow, SealedRow> seal, Func<long, Task> settle, CancellationToken cancel) => WriteAsync(async connection =>
     {
-        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
         await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
         var contents = new List<(Guid Content, long Sequence)>();
         var compartment = key.Compartment.ToArray();
@@ -377,11 +374,10 @@ sealed class PostgresStore : ICompartmentStore
             command.Parameters.AddRange(parameters);
             return await command.ExecuteScalarAsync(cancel).ConfigureAwait(false);
         }
-    });
+    }, cancel);
 
-    public async ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => await Guard(async () =>
+    public async ValueTask EraseAsync(Pseudonym compartment, CancellationToken cancel) => await WriteAsync(async connection =>
     {
-        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
         await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
         foreach (var statement in EraseSql)
         {
@@ -391,7 +387,7 @@ sealed class PostgresStore : ICompartmentStore
         }
         await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
         return true;
-    }).ConfigureAwait(false);
+    }, cancel).ConfigureAwait(false);
 
     public async ValueTask PingAsync(CancellationToken cancel) => await ReadBodyAsync(Pseudonym.Directory, 0, cancel).ConfigureAwait(false);
 
@@ -402,9 +398,8 @@ sealed class PostgresStore : ICompartmentStore
         await _servers.DisposeAsync().ConfigureAwait(false);
     }
 
-    private ValueTask<bool> AppendTogetherAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel) => Guard(async () =>
+    private ValueTask<bool> AppendTogetherAsync(IReadOnlyList<CompartmentAppend> appends, CancellationToken cancel) => WriteAsync(async connection =>
     {
-        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
         await using var transaction = await connection.BeginTransactionAsync(cancel).ConfigureAwait(false);
         foreach (var append in InOrder(appends, append => append.Compartment))
         {
@@ -414,7 +409,7 @@ sealed class PostgresStore : ICompartmentStore
         }
         await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
         return true;
-    });
+    }, cancel);
 
     private async Task CommitGroupsAsync()
     {
@@ -476,12 +471,14 @@ sealed class PostgresStore : ICompartmentStore
     private async Task CommitAsync(List<Pending> group)
     {
         await using var connection = await _database.OpenConnectionAsync().ConfigureAwait(false);
+        using var watch = new CommitWatch(connection);
         // A batch without an explicit transaction is one implicit transaction and one round trip.
         await using var batch = new NpgsqlBatch(connection);
         var ordered = InOrder(group, pending => pending.Append.Compartment).ToList();
         foreach (var pending in ordered)
             batch.BatchCommands.Add(Statement(pending.Append));
         await batch.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false);
+        watch.RequireConfirmed();
         // The rows of the whole group are on disk now; only from here may anyone be told so.
         for (var i = 0; i < ordered.Count; i++)
             ordered[i].Done.SetResult(batch.BatchCommands[i].RecordsAffected == ordered[i].Append.Rows.Count);
@@ -543,6 +540,16 @@ sealed class PostgresStore : ICompartmentStore
     private static NpgsqlParameter<byte[][]> Many(IEnumerable<byte[]> values) => new() { TypedValue = [.. values], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bytea };
 
     internal static NpgsqlParameter<byte[]> Bytes(byte[] value) => new() { TypedValue = value, NpgsqlDbType = NpgsqlDbType.Bytea };
+
+    /// <summary>Works on a connection of its own; what the standby has not confirmed is not acknowledged.</summary>
+    private ValueTask<T> WriteAsync<T>(Func<NpgsqlConnection, Task<T>> work, CancellationToken cancel) => Guard(async () =>
+    {
+        await using var connection = await _database.OpenConnectionAsync(cancel).ConfigureAwait(false);
+        using var watch = new CommitWatch(connection);
+        var done = await work(connection).ConfigureAwait(false);
+        watch.RequireConfirmed();
+        return done;
+    });
 
     internal static async ValueTask<T> Guard<T>(Func<Task<T>> work)
     {

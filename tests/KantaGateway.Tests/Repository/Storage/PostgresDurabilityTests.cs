@@ -30,8 +30,7 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
         await using var store = await PostgresStore.OpenAsync(new NpgsqlConnectionStringBuilder(_database.Service) { CommandTimeout = 1 }.ToString(), default);
         var person = RepositoryWorld.NewPerson();
         Assert.True(await AppendAsync(store, person, 0));
-        await PostgresDatabase.AskAsync(_server.Superuser, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-        await PostgresDatabase.AskAsync(_server.Superuser, "SELECT pg_reload_conf()");
+        await SetStandbyAsync("nobody");
         var unknown = await Record.ExceptionAsync(async () =>
         {
             // The server takes the setting up a moment later.
@@ -39,6 +38,38 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
                 Assert.True(await AppendAsync(store, person, head));
         });
         Assert.IsType<StoreException>(unknown);
+    }
+
+    /// <summary>An administrator, or a tool, may ask it all the same.</summary>
+    [Theory]
+    [InlineData("one"), InlineData("two together"), InlineData("a part"), InlineData("a key"), InlineData("an erasure")]
+    public async Task A_write_that_is_told_to_wait_for_its_standby_no_longer_is_not_acknowledged(string what)
+    {
+        await using var store = await PostgresStore.OpenAsync(new NpgsqlConnectionStringBuilder(_database.Service) { CommandTimeout = 60 }.ToString(), default);
+        var (person, other) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        Assert.True(await AppendAsync(store, person, 0) && await AppendAsync(store, other, 0));
+        await SetStandbyAsync("nobody");
+        long? waiting = null;
+        for (var turn = 1; waiting is not > 0; turn++)
+        {
+            var writing = Record.ExceptionAsync(() => what switch
+            {
+                "one" => AppendAsync(store, person, turn),
+                "two together" => store.AppendAsync([.. new[] { person, other }.Select(one => new CompartmentAppend(one, turn, null, [new(turn + 1, [1], [2])]))], default).AsTask(),
+                "a part" => store.StorePartAsync(person, Guid.NewGuid(), 0, new byte[] { 1 }, default).AsTask(),
+                "a key" => store.ReplaceKeysAsync([new(person, [(byte)turn], [(byte)(turn + 1)])], default).AsTask(),
+                _ => store.EraseAsync(RepositoryWorld.NewPerson(), default).AsTask(),
+            });
+            // The server takes the setting up a moment later.
+            while (!writing.IsCompleted && waiting is not > 0)
+                waiting = await PostgresDatabase.AskAsync(_server.Superuser, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") as long?;
+            var failure = await writing;
+            if (waiting is > 0)
+                Assert.IsType<StoreException>(failure);
+            else
+                Assert.Null(failure);
+        }
+        await SetStandbyAsync("");
     }
 
     [Fact]
@@ -76,6 +107,12 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
         several.Host = $"{several.Host}-that-is-not-there,{several.Host}";
         await using var store = await PostgresStore.OpenAsync(several.ToString(), default);
         Assert.True(await AppendAsync(store, RepositoryWorld.NewPerson(), 0));
+    }
+
+    private async Task SetStandbyAsync(string name)
+    {
+        foreach (var statement in (string[])[$"ALTER SYSTEM SET synchronous_standby_names = '{name}'", "SELECT pg_reload_conf()"])
+            await PostgresDatabase.AskAsync(_server.Superuser, statement);
     }
 
     private static Task<bool> AppendAsync(PostgresStore store, Pseudonym person, long head) =>
