@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Security.Cryptography;
 using KantaGateway.Audit.Storage;
 using KantaGateway.Audit.Tree;
 using KantaGateway.Postgres;
@@ -30,12 +31,15 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
     /// <summary>Makes the tables of a log, or brings them to <see cref="Version"/>; says whose log it is, once; and gives the gateways' role what it needs. Any number may do so at once.</summary>
     /// <param name="owner">Connection string of the role that owns the database.</param>
     /// <param name="service">The gateways' role; it is there.</param>
-    /// <param name="signer">The log's key: it signs the checkpoint of the empty log.</param>
+    /// <param name="origin">Of the log.</param>
+    /// <param name="logKey">Of the log: it signs the checkpoint of the empty log, and what the gateways have to say follows from it.</param>
     /// <param name="cancel">Stops the call.</param>
     /// <returns>Scripts that ran.</returns>
     /// <exception cref="AuditStoreException">The database is of a newer version, has another log, or failed; it is as it was.</exception>
-    public static async Task<IReadOnlyList<string>> MigrateAsync(string owner, string service, NoteSigner signer, CancellationToken cancel = default)
+    public static async Task<IReadOnlyList<string>> MigrateAsync(string owner, string service, string origin, byte[] logKey, CancellationToken cancel = default)
     {
+        using var signer = new NoteSigner(origin, logKey);
+        var word = SHA256.HashData(LogWord.Of(logKey));
         try
         {
             return await Schema.MigrateAsync(owner, service, Turn, role => $"""
@@ -45,11 +49,14 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
                 {
                     // Both or neither: with its row a log is one.
                     await using var begin = new NpgsqlCommand("""
-                        WITH made AS (INSERT INTO log (vkey, size) VALUES ($1, 0) ON CONFLICT DO NOTHING RETURNING size)
+                        WITH made AS (INSERT INTO log (vkey, size, word) VALUES ($1, 0, $3) ON CONFLICT DO NOTHING RETURNING size)
                         INSERT INTO checkpoint (size, note, edge) SELECT size, $2, '' FROM made
-                        """, connection) { Parameters = { Text(signer.Verifier.ToString()), Text(new Checkpoint(signer.Verifier.Name, 0, Merkle.Empty).Sign(signer)) } };
+                        """, connection) { Parameters = { Text(signer.Verifier.ToString()), Text(new Checkpoint(signer.Verifier.Name, 0, Merkle.Empty).Sign(signer)), PostgresLogStore.Bytes(word) } };
                     await begin.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
                     RequireIdentity(connection, signer.Verifier);
+                    // A log that was begun before there was one.
+                    await using var say = new NpgsqlCommand("UPDATE log SET word = $1 WHERE word IS NULL", connection) { Parameters = { PostgresLogStore.Bytes(word) } };
+                    await say.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
                 }, cancel).ConfigureAwait(false);
         }
         catch (UnfitDatabaseException e)
@@ -81,7 +88,7 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
         PostgresLogStore? store = null;
         try
         {
-            store = new PostgresLogStore(connectionString, options, signer);
+            store = new PostgresLogStore(connectionString, options, signer, new(logger));
             store.Open(connection => RequireOursAsync(connection, signer.Verifier).GetAwaiter().GetResult());
             return store;
         }

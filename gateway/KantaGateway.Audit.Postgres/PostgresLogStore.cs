@@ -16,16 +16,23 @@ sealed class PostgresLogStore : ILogStore
     /// <summary>Leaves that one checkpoint takes further at most: who has much to make up for publishes on the way.</summary>
     private const int LongestStep = 1 << 16;
 
+    /// <summary>Connections for checkpoint and tiles, which anybody may ask for.</summary>
+    private const int PublicConnections = 4;
+
     private const string StateSql = "SELECT c.size, c.note, CASE WHEN c.size <> $1 THEN c.edge END, l.size FROM checkpoint c, log l";
 
     private readonly string _connectionString;
     private readonly AuditLogOptions _options;
     private readonly NoteSigner _signer;
-    private readonly NpgsqlMultiHostDataSource _writers, _readers;
-    private readonly NpgsqlDataSource _reading;
+    private readonly AuditAlarm _alarm;
+    private readonly byte[] _word;
+    private readonly NpgsqlMultiHostDataSource _writers, _readers, _public;
+    private readonly NpgsqlDataSource _reading, _showing;
+    private readonly StoredTiles _tiles;
 
     // Of the writing thread alone, and open for as long as it answers.
     private NpgsqlConnection? _connection;
+    private CommitWatch? _watch;
     private readonly List<SealedRow> _inserted = [];
 
     // The last row that this log was told is durable, by which the store is known again.
@@ -37,15 +44,17 @@ sealed class PostgresLogStore : ILogStore
 
     private volatile PublishedRows _published;
 
-    public PostgresLogStore(string connectionString, AuditLogOptions options, NoteSigner signer)
+    public PostgresLogStore(string connectionString, AuditLogOptions options, NoteSigner signer, AuditAlarm alarm)
     {
-        (_connectionString, _options, _signer) = (connectionString, options, signer);
+        (_connectionString, _options, _signer, _alarm, _word) = (connectionString, options, signer, alarm, LogWord.Of(options.LogKey));
         var given = new NpgsqlConnectionStringBuilder(connectionString);
-        // Whoever reads, the public included, takes no connection from who writes.
+        // Whoever reads takes no connection from who writes, and the public, which anybody is, none from whoever wants to see who has looked at her records.
         _writers = PostgresServers.SourceOf(connectionString, "kanta-audit", builder => Settle(builder, 2));
         _readers = PostgresServers.SourceOf(connectionString, "kanta-audit-reading", builder => Settle(builder, given.ShouldSerialize("Maximum Pool Size") ? builder.MaxPoolSize : 16));
-        _reading = PostgresServers.Primary(_readers);
-        _published = new(0, "", [], _reading);
+        _public = PostgresServers.SourceOf(connectionString, "kanta-audit-public", builder => Settle(builder, PublicConnections));
+        (_reading, _showing) = (PostgresServers.Primary(_readers), PostgresServers.Primary(_public));
+        _tiles = new(_reading, _showing);
+        _published = new(0, "", [], _tiles);
 
         void Settle(NpgsqlConnectionStringBuilder builder, int most)
         {
@@ -90,11 +99,12 @@ sealed class PostgresLogStore : ILogStore
     {
         // From before: what is stored here may be published by another, and shown to a reader here, before this thread hears of its commit.
         var published = _published.Size;
-        using var append = new NpgsqlCommand("SELECT append($1, $2, $3)", Connection)
+        using var append = new NpgsqlCommand("SELECT append($1, $2, $3, $4)", Connection)
         {
-            Parameters = { Many([.. _inserted.Select(static row => row.Tag)]), Many([.. _inserted.Select(static row => row.Leaf)]), Many([.. _inserted.Select(static row => row.Envelope())]) },
+            Parameters = { Bytes(_word), Many([.. _inserted.Select(static row => row.Tag)]), Many([.. _inserted.Select(static row => row.Leaf)]), Many([.. _inserted.Select(static row => row.Envelope())]) },
         };
         var first = (long)append.ExecuteScalar()!;
+        _watch!.RequireConfirmed();
         // :: Durable from here on.
         if (first <= _lastIndex || first < published)
             throw new AuditStoreException("The audit store lacks what it has acknowledged.");
@@ -131,7 +141,7 @@ sealed class PostgresLogStore : ILogStore
     public async ValueTask<PublishedTree> NewestAsync() => await ReadAsync(async () =>
     {
         var known = _published;
-        await using var command = _reading.CreateCommand(StateSql);
+        await using var command = _showing.CreateCommand(StateSql);
         command.Parameters.Add(Number(known.Size));
         await using var reader = await command.ExecuteReaderAsync().ConfigureAwait(false);
         await reader.ReadAsync().ConfigureAwait(false);
@@ -148,18 +158,25 @@ sealed class PostgresLogStore : ILogStore
 
     public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before) => ReadAsync<IReadOnlyList<SealedEntry>>(async () =>
     {
-        await using var command = _reading.CreateCommand("SELECT index, leaf, envelope FROM entry WHERE tag = $1 AND index < $2 ORDER BY index DESC LIMIT $3");
-        command.Parameters.Add(Bytes(tag));
-        command.Parameters.Add(Number(before));
-        command.Parameters.Add(Number(limit));
-        await using var reader = await command.ExecuteReaderAsync().ConfigureAwait(false);
         var entries = new List<SealedEntry>();
-        while (await reader.ReadAsync().ConfigureAwait(false))
+        for (var (missing, isMore) = (limit, true); missing > 0 && isMore; missing = limit - entries.Count)
         {
-            var row = RowIn(reader, 1);
-            if (row.Tag is null || !row.Tag.AsSpan().SequenceEqual(tag))
-                throw new AuditStoreException("The subject index contradicts the rows.");
-            entries.Add(row.At(reader.GetInt64(0)));
+            await using var command = _reading.CreateCommand("SELECT index, leaf, envelope FROM entry WHERE tag = $1 AND index < $2 ORDER BY index DESC LIMIT $3");
+            command.Parameters.Add(Bytes(tag));
+            command.Parameters.Add(Number(before));
+            command.Parameters.Add(Number(missing));
+            await using var reader = await command.ExecuteReaderAsync().ConfigureAwait(false);
+            var read = 0;
+            for (; await reader.ReadAsync().ConfigureAwait(false); read++)
+            {
+                before = reader.GetInt64(0);
+                // Whoever put it there has hidden nothing of hers by it, and may not hide the rest.
+                if (reader.GetFieldValue<byte[]>(2) is var envelope && SealedRow.IsEnvelope(envelope) && SealedRow.TagIn(envelope).SequenceEqual(tag))
+                    entries.Add(RowIn(reader, 1).At(before));
+                else
+                    _alarm.Raise($"entry {before} is found under a person that it is not about.");
+            }
+            isMore = read == missing;
         }
         return entries;
     });
@@ -168,12 +185,31 @@ sealed class PostgresLogStore : ILogStore
 
     public void Dispose()
     {
-        _connection?.Dispose();
+        Disconnect();
         _writers.Dispose();
         _readers.Dispose();
+        _public.Dispose();
     }
 
-    private NpgsqlConnection Connection => _connection ??= PostgresServers.Primary(_writers).OpenConnection();
+    private NpgsqlConnection Connection
+    {
+        get
+        {
+            if (_connection is null)
+            {
+                _connection = PostgresServers.Primary(_writers).OpenConnection();
+                _watch = new(_connection);
+            }
+            return _connection;
+        }
+    }
+
+    private void Disconnect()
+    {
+        _watch?.Dispose();
+        _connection?.Dispose();
+        (_watch, _connection) = (null, null);
+    }
 
     /// <summary>Looks at what is published and committed, and takes it over.</summary>
     /// <param name="connection">The writing thread's.</param>
@@ -224,19 +260,20 @@ sealed class PostgresLogStore : ILogStore
         if (tree.Size != to)
             throw new AuditStoreException($"The rows from {tree.Size} on are missing.");
         var note = new Checkpoint(_options.Origin, to, tree.Root()).Sign(_signer);
-        var published = new PublishedRows(to, note, [.. tree.PartialTiles().SelectMany(static hashes => hashes)], _reading);
+        var published = new PublishedRows(to, note, [.. tree.PartialTiles().SelectMany(static hashes => hashes)], _tiles);
         _options.OnStep?.Invoke(DurableStep.BeforeCheckpoint);
         _options.OnStep?.Invoke(DurableStep.BeforeCommit);
-        using (var command = new NpgsqlCommand("SELECT publish($1, $2, $3, $4, $5, $6, $7)", Connection)
+        using (var command = new NpgsqlCommand("SELECT publish($1, $2, $3, $4, $5, $6, $7, $8)", Connection)
         {
             Parameters =
             {
-                Number(from.Size), Number(to), PostgresAudit.Text(note), Bytes(published.Edge), new NpgsqlParameter<int[]> { TypedValue = [.. tiles.Select(static tile => tile.Level)] },
+                Bytes(_word), Number(from.Size), Number(to), PostgresAudit.Text(note), Bytes(published.Edge), new NpgsqlParameter<int[]> { TypedValue = [.. tiles.Select(static tile => tile.Level)] },
                 new NpgsqlParameter<long[]> { TypedValue = [.. tiles.Select(static tile => tile.Index)] }, Many([.. tiles.Select(static tile => tile.Hashes)]),
             },
         })
             if (command.ExecuteScalar() is not true)
                 return null;
+        _watch!.RequireConfirmed();
         _options.OnStep?.Invoke(DurableStep.AfterCheckpoint);
         _tree = tree;
         return published;
@@ -251,7 +288,7 @@ sealed class PostgresLogStore : ILogStore
             throw new AuditStoreException("The stored checkpoint is not signed by this log.");
         if (known.Note.Length > 0 && checkpoint.Size <= known.Size)
             throw new AuditStoreException("The audit store has another checkpoint than the one it has published.");
-        var stored = new PublishedRows(checkpoint.Size, state.Note, state.Edge ?? [], _reading);
+        var stored = new PublishedRows(checkpoint.Size, state.Note, state.Edge ?? [], _tiles);
         if (checkpoint.Size != state.Size || state.Rows < checkpoint.Size || !stored.IsWhole || !stored.Restore().Root().AsSpan().SequenceEqual(checkpoint.Root))
             throw new AuditStoreException("The audit store contradicts its own checkpoint.");
         return Show(stored);
@@ -275,8 +312,7 @@ sealed class PostgresLogStore : ILogStore
         }
         catch (Exception e)
         {
-            _connection?.Dispose();
-            _connection = null;
+            Disconnect();
             throw e is NpgsqlException ? new IOException("The audit log's database failed.", e) : e;
         }
     }

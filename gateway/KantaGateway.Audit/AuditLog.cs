@@ -29,6 +29,7 @@ public sealed class AuditLog : IAsyncDisposable
 
     private readonly AuditLogOptions _options;
     private readonly ILogger _logger;
+    private readonly AuditAlarm _alarm;
     private readonly NoteSigner _signer;
     private readonly EntrySealer _sealer;
     private readonly Thread _writer;
@@ -46,7 +47,7 @@ public sealed class AuditLog : IAsyncDisposable
 
     private AuditLog(AuditLogOptions options, NoteSigner signer, EntrySealer sealer, ILogStore store, ILogger logger)
     {
-        (_options, _signer, _sealer, _store, _logger) = (options, signer, sealer, store, logger);
+        (_options, _signer, _sealer, _store, _logger, _alarm) = (options, signer, sealer, store, logger, new(logger));
         _writer = new Thread(Write) { IsBackground = true, Name = "audit log" };
         _writer.Start();
     }
@@ -114,12 +115,12 @@ public sealed class AuditLog : IAsyncDisposable
     /// <param name="beforeIndex">Only entries with a smaller index: that of the last one of the page before.</param>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
     public ValueTask<IReadOnlyList<SealedEntry>> ForSubjectAsync(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue) =>
-        _sealer.TagOf(subject) is { } tag ? _store.OfSubjectAsync(tag, limit, beforeIndex) : new([]);
+        _sealer.TagOf(subject) is { } tag ? AskAsync(() => _store.OfSubjectAsync(tag, limit, beforeIndex)) : new([]);
 
     /// <summary>The proof that an entry is in the log, for whom it was received by; null to anybody else, and for an index that no entry has.</summary>
     /// <param name="receiver">As it was in <see cref="AuditEntry.Receiver"/>.</param>
     /// <exception cref="AuditUnavailableException">The store cannot be asked; or it is theirs and newer than the last checkpoint, and another could not be stored.</exception>
-    public async ValueTask<InclusionProof?> ProveAsync(long index, string receiver)
+    public ValueTask<InclusionProof?> ProveAsync(long index, string receiver) => AskAsync<InclusionProof?>(async () =>
     {
         if (await _store.RowAtAsync(index).ConfigureAwait(false) is not { Receiver: { } expected } row
             || !CryptographicOperations.FixedTimeEquals(_sealer.ReceiverOf(row.Commitment, receiver), expected))
@@ -128,7 +129,7 @@ public sealed class AuditLog : IAsyncDisposable
             await PublishAsync().ConfigureAwait(false);
         var published = _store.Published;
         return new(index, row.Leaf, await published.ProveInclusionAsync(index).ConfigureAwait(false), published.Note);
-    }
+    });
 
     /// <summary>
     /// The last checkpoint that this log has published or seen, a signed note. It covers every entry that is older than <see cref="AuditLogOptions.CheckpointInterval"/>.
@@ -137,19 +138,19 @@ public sealed class AuditLog : IAsyncDisposable
 
     /// <summary>The last checkpoint that any log which shares the store has published: asked at whichever, none is smaller than one that was given before.</summary>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
-    public async ValueTask<string> ReadNewestCheckpointAsync() => (await _store.NewestAsync().ConfigureAwait(false)).Note;
+    public ValueTask<string> ReadNewestCheckpointAsync() => AskAsync(async () => (await _store.NewestAsync().ConfigureAwait(false)).Note);
 
     /// <summary>
     /// A tile or entry bundle of the published tree; null when the published tree does not have it.
     /// </summary>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
-    public async ValueTask<byte[]?> ReadTileAsync(TilePath path)
+    public ValueTask<byte[]?> ReadTileAsync(TilePath path) => AskAsync(async () =>
     {
         var published = _store.Published;
         if (path.EndSize > published.Size)
             published = await _store.NewestAsync().ConfigureAwait(false);
         return path.EndSize > published.Size ? null : await published.ReadAsync(path).ConfigureAwait(false);
-    }
+    });
 
     /// <summary>Publishes a checkpoint over everything appended so far, without waiting for the interval.</summary>
     /// <exception cref="AuditUnavailableException">It could not be stored.</exception>
@@ -178,6 +179,20 @@ public sealed class AuditLog : IAsyncDisposable
         await Task.Run(_writer.Join).ConfigureAwait(false);
         _sealer.Dispose();
         _signer.Dispose();
+    }
+
+    // A store that contradicts itself answers nobody, and somebody has to look at it.
+    private async ValueTask<T> AskAsync<T>(Func<ValueTask<T>> ask)
+    {
+        try
+        {
+            return await ask().ConfigureAwait(false);
+        }
+        catch (AuditStoreException e)
+        {
+            _alarm.Raise(e.Message);
+            throw new AuditUnavailableException("The audit store is not what it has to be.", e);
+        }
     }
 
     private static AuditReceipt Receipt(long index, SealedRow row) => new(index, Convert.ToHexStringLower(row.Commitment[..16]));
@@ -307,6 +322,8 @@ public sealed class AuditLog : IAsyncDisposable
     {
         _failed = true;
         Log.WriteFailed(_logger, batch.Count, (cause.InnerException ?? cause).GetType().Name, cause.HResult);
+        if (cause is AuditStoreException)
+            _alarm.Raise(cause.Message);
         // The commit may be on disk. Appending again could record one disclosure twice, so the callers are told that it is not known.
         foreach (var waiting in batch)
             waiting.Stored.TrySetException(new AuditUnavailableException("The audit log could not be written.", cause));

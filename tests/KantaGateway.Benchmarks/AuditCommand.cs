@@ -126,8 +126,7 @@ static class AuditCommand
         }
         var administrator = new NpgsqlConnectionStringBuilder(server.Superuser) { Database = "audit" }.ToString();
         var service = await DevelopmentDatabase.MakeServiceRoleAsync(administrator, Convert.ToHexString(RandomNumberGenerator.GetBytes(16)), cancel);
-        using var signer = new NoteSigner("localhost/log", key);
-        await PostgresAudit.MigrateAsync(administrator, new NpgsqlConnectionStringBuilder(service).Username!, signer, cancel);
+        await PostgresAudit.MigrateAsync(administrator, new NpgsqlConnectionStringBuilder(service).Username!, "localhost/log", key, cancel);
         return service;
     }
 }

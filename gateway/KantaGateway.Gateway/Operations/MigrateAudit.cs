@@ -35,7 +35,6 @@ public static class MigrateAudit
     public static async Task<IReadOnlyList<string>> ApplyAsync(GatewayOptions options, CancellationToken cancel = default)
     {
         options.ValidateForMigration();
-        using var signer = new NoteSigner(options.AuditOrigin, LogKeyFile.Open(options.AuditFolder, options.CreateStores));
-        return await PostgresAudit.MigrateAsync(options.AuditPostgresOwner!, new NpgsqlConnectionStringBuilder(options.AuditPostgres).Username!, signer, cancel);
+        return await PostgresAudit.MigrateAsync(options.AuditPostgresOwner!, new NpgsqlConnectionStringBuilder(options.AuditPostgres).Username!, options.AuditOrigin, LogKeyFile.Open(options.AuditFolder, options.CreateStores), cancel);
     }
 }

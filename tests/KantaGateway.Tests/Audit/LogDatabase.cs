@@ -40,8 +40,7 @@ sealed class LogDatabase : LogPlace
 
     public async Task<LogDatabase> MigratedAsync()
     {
-        using var signer = new NoteSigner(Origin, LogKey);
-        await PostgresAudit.MigrateAsync(Database.Owner, Database.ServiceRole, signer);
+        await PostgresAudit.MigrateAsync(Database.Owner, Database.ServiceRole, Origin, LogKey);
         return this;
     }
 

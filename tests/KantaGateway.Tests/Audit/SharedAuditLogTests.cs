@@ -1,6 +1,9 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Security.Cryptography;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Postgres;
+using KantaGateway.Audit.Sealing;
 using KantaGateway.Audit.Tree;
 using KantaGateway.Dev;
 using KantaGateway.Gateway;
@@ -8,6 +11,7 @@ using KantaGateway.Gateway.Operations;
 using KantaGateway.Tests.Faults;
 using KantaGateway.Tests.Repository.Storage;
 using KantaGateway.Tests.Scenarios;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Npgsql;
 
@@ -373,9 +377,218 @@ public sealed class SharedAuditLogTests
         }
         // A checkpoint goes forward, and only over what is there.
         foreach (var (from, to) in (IEnumerable<(int, int)>)[(300, 300), (300, 200), (300, 301), (200, 300)])
-            Assert.Equal(false, await PostgresDatabase.AskAsync(place.Database.Service, string.Create(CultureInfo.InvariantCulture, $"SELECT publish({from}, {to}, 'note', '', '{{}}', '{{}}', '{{}}')")));
+            Assert.Equal(false, await PostgresDatabase.AskAsync(place.Database.Service, string.Create(CultureInfo.InvariantCulture, $"SELECT publish('{WordOf(place.LogKey)}', {from}, {to}, 'note', '', '{{}}', '{{}}', '{{}}')")));
         Assert.Empty(place.Verify().Faults);
     }
+
+    [Fact]
+    public async Task Who_has_the_role_s_password_and_not_the_log_s_key_adds_nothing_publishes_nothing_and_holds_nobody_up()
+    {
+        using var place = await LogDatabase.NewAsync();
+        await using var log = place.Open();
+        await log.AppendAsync([.. Enumerable.Range(0, 10).Select(i => LogPlace.Entry(i))]);
+        await log.PublishAsync();
+        foreach (var word in (string[])["NULL", $"'{WordOf(new byte[32])}'", "(SELECT word FROM log)"])
+        {
+            await using var source = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(place.Database.Service) { Pooling = false });
+            await using var thief = await source.OpenConnectionAsync();
+            await using var transaction = await thief.BeginTransactionAsync();
+            foreach (var statement in (string[])
+            [
+                $"SELECT append({word}, array_agg(tag), array_agg(leaf), array_agg(envelope)) FROM entry WHERE index = 3",
+                // It would be refused by every gateway, and so stop them all.
+                $"SELECT publish({word}, 10, 11, 'junk', '', '{{}}', '{{}}', '{{}}')",
+            ])
+            {
+                await transaction.SaveAsync("before");
+                await using var command = new NpgsqlCommand(statement, thief, transaction);
+                Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, (await Assert.ThrowsAsync<PostgresException>(() => command.ExecuteNonQueryAsync())).SqlState);
+                await transaction.RollbackAsync("before");
+            }
+            // The transaction is still open, and nobody waits for it.
+            await log.AppendAsync(LogPlace.Entry(10));
+            await log.PublishAsync();
+        }
+        Assert.Equal(13, SizeOf(await log.ReadNewestCheckpointAsync()));
+        Assert.Empty(place.Verify().Faults);
+        // A log that was begun before there was a word has none until it is migrated, and is nobody's to add to meanwhile.
+        await place.AsOwnerAsync("UPDATE log SET word = NULL");
+        await Assert.ThrowsAsync<PostgresException>(() => PostgresDatabase.AskAsync(place.Database.Service, "SELECT append(NULL, array_agg(tag), array_agg(leaf), array_agg(envelope)) FROM entry WHERE index = 3"));
+        await place.MigratedAsync();
+        await AppendedAsync(log, 13);
+    }
+
+    [Theory]
+    [InlineData("another's tag"), InlineData("no tag"), InlineData("another envelope"), InlineData("cut off"), InlineData("short leaf")]
+    public async Task A_row_that_is_found_under_another_than_its_envelope_says_or_is_no_row_is_not_taken_from_whoever_it_comes(string change)
+    {
+        using var place = await LogDatabase.NewAsync();
+        using var sealer = new EntrySealer(place.Reader.PublicKey, place.LogKey, TimeProvider.System);
+        var (row, other) = (sealer.Seal(LogPlace.Entry(1)), sealer.Seal(LogPlace.Entry(2, who: 2)));
+        await using var source = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(place.Database.Service) { Pooling = false });
+        Assert.Equal(0L, await AppendAsync(row.Tag, row.Leaf, row.Envelope()));
+        var refused = await Assert.ThrowsAsync<PostgresException>(() => change switch
+        {
+            "another's tag" => AppendAsync(other.Tag, row.Leaf, row.Envelope()),
+            "no tag" => AppendAsync(null, row.Leaf, row.Envelope()),
+            "another envelope" => AppendAsync(row.Tag, row.Leaf, (other with { Tag = row.Tag }).Envelope()),
+            "cut off" => AppendAsync(row.Tag, [.. row.Leaf[..32], .. SHA256.HashData(row.Envelope()[..40])], row.Envelope()[..40]),
+            _ => AppendAsync(row.Tag, row.Leaf[..63], row.Envelope()),
+        });
+        Assert.Equal(PostgresErrorCodes.CheckViolation, refused.SqlState);
+        var untagged = row with { Tag = null };
+        Assert.Equal(1L, await AppendAsync(null, [.. row.Leaf[..32], .. SHA256.HashData(untagged.Envelope())], untagged.Envelope()));
+
+        async Task<object?> AppendAsync(byte[]? tag, byte[] leaf, byte[] envelope)
+        {
+            await using var command = source.CreateCommand("SELECT append($1, $2, $3, $4)");
+            command.Parameters.Add(PostgresLogStore.Bytes(LogWord.Of(place.LogKey)));
+            foreach (var value in (byte[]?[])[tag, leaf, envelope])
+                command.Parameters.Add(new NpgsqlParameter<byte[]?[]> { TypedValue = [value], NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Array | NpgsqlTypes.NpgsqlDbType.Bytea });
+            return await command.ExecuteScalarAsync();
+        }
+    }
+
+    [Theory]
+    [InlineData("UPDATE entry SET tag = (SELECT tag FROM entry WHERE index = 0) WHERE index IN (15, 17, 19)")]
+    [InlineData("UPDATE entry SET envelope = '\\x00' WHERE index IN (14, 16, 18)")]
+    public async Task What_stands_under_a_person_and_is_not_hers_is_passed_over_and_said(string change)
+    {
+        using var place = await LogDatabase.NewAsync();
+        var said = new FakeLogger();
+        await using var log = AuditLog.Open(place.Options(), TimeProvider.System, said);
+        await log.AppendAsync([.. Enumerable.Range(0, 20).Select(i => LogPlace.Entry(i, (byte)(1 + i % 2)))]);
+        await place.AsOwnerAsync(change);
+        var hers = Enumerable.Range(0, 10).Select(i => 18L - 2 * i).Where(i => !change.Contains("envelope", StringComparison.Ordinal) || i is not (14 or 16 or 18)).ToArray();
+        // As many as are asked for: whoever gets fewer takes it for the end.
+        Assert.Equal(hers[..3], LogPlace.Entries(log, 1, 3).Select(entry => entry.Index));
+        Assert.Equal(hers, LogPlace.Entries(log, 1).Select(entry => entry.Index));
+        Assert.Contains(said.Collector.GetSnapshot(), message => message.Level == LogLevel.Critical && message.Message.StartsWith("ALARM", StringComparison.Ordinal) && message.Message.Contains("is found under a person", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Who_takes_the_head_and_does_not_end_the_transaction_is_ended_whatever_was_set()
+    {
+        using var place = await LogDatabase.NewAsync();
+        await using var log = place.Open();
+        await log.AppendAsync(LogPlace.Entry(1));
+        await using var source = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(place.Database.Service) { Pooling = false });
+        await using var holder = await source.OpenConnectionAsync();
+        await DoAsync("SET idle_in_transaction_session_timeout = 0");
+        await DoAsync("BEGIN");
+        await DoAsync($"SELECT append('{WordOf(place.LogKey)}', array_agg(tag), array_agg(leaf), array_agg(envelope)) FROM entry");
+        await AppendedAsync(log, 2).WaitAsync(TimeSpan.FromMinutes(1));
+        await Assert.ThrowsAnyAsync<NpgsqlException>(() => DoAsync("COMMIT"));
+        Assert.Equal(["1", "2"], place.Stored(log));
+
+        async Task DoAsync(string sql)
+        {
+            await using var command = new NpgsqlCommand(sql, holder);
+            await command.ExecuteNonQueryAsync();
+        }
+    }
+
+    [Fact]
+    public async Task A_commit_that_is_told_to_wait_for_its_standby_no_longer_is_not_acknowledged()
+    {
+        using var server = await LocalPostgres.StartAsync(null, "fsync=off");
+        using var place = await LogDatabase.NewAsync(server.Superuser);
+        // Nothing ends the waiting but who cancels it.
+        place.Connection = new NpgsqlConnectionStringBuilder(place.Database.Service) { CommandTimeout = 60 }.ToString();
+        await using var log = place.Open();
+        await log.AppendAsync(LogPlace.Entry(1));
+        await SetStandbyAsync("nobody");
+        var (append, cancelled, acknowledged) = (log.AppendAsync(LogPlace.Entry(2)).AsTask(), 0L, 1);
+        while (true)
+        {
+            // The server takes the setting up a moment later; and a checkpoint may be what waits.
+            cancelled += (long)(await PostgresDatabase.AskAsync(server.Superuser, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"))!;
+            if (!append.IsCompleted)
+                continue;
+            if (cancelled > 0)
+                break;
+            await append;
+            (append, acknowledged) = (log.AppendAsync(LogPlace.Entry(2)).AsTask(), acknowledged + 1);
+        }
+        var outcome = await Record.ExceptionAsync(() => append);
+        await SetStandbyAsync("");
+        Assert.IsType<AuditUnavailableException>(outcome);
+        await PostgresDatabase.AskAsync(server.Superuser, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+        await AppendedAsync(log, 3);
+        await PublishedAsync(log);
+        // What was not acknowledged is there all the same, once.
+        Assert.Equal(acknowledged + 2, place.Stored(log).Count);
+        Assert.Empty(place.Verify().Faults);
+
+        async Task SetStandbyAsync(string name)
+        {
+            foreach (var statement in (string[])[$"ALTER SYSTEM SET synchronous_standby_names = '{name}'", "SELECT pg_reload_conf()"])
+                await PostgresDatabase.AskAsync(server.Superuser, statement);
+        }
+    }
+
+    [Fact]
+    public async Task However_many_ask_for_checkpoints_a_citizen_sees_who_has_looked_at_her_records()
+    {
+        using var place = await LogDatabase.NewAsync();
+        await using var log = place.Open();
+        await log.AppendAsync(LogPlace.Entry(1));
+        await log.PublishAsync();
+        await using var source = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(place.Database.Owner) { Pooling = false });
+        await using var holder = await source.OpenConnectionAsync();
+        await using var transaction = await holder.BeginTransactionAsync();
+        await using (var hold = new NpgsqlCommand("LOCK TABLE checkpoint IN ACCESS EXCLUSIVE MODE", holder, transaction))
+            await hold.ExecuteNonQueryAsync();
+        var asked = Enumerable.Range(0, 40).Select(_ => Record.ExceptionAsync(async () => await log.ReadNewestCheckpointAsync())).ToArray();
+        while (await PostgresDatabase.AskAsync(place.Database.Administrator, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'kanta-audit-%'") is < 4L)
+            await Task.Yield();
+        var seen = Task.WhenAll(Enumerable.Range(0, 16).Select(async _ => Assert.Single(await log.ForSubjectAsync(LogPlace.Subject(1), 10))));
+        Assert.Same(seen, await Task.WhenAny([seen, .. asked]));
+        await seen;
+        await transaction.RollbackAsync();
+        // Each is answered, or told that it was not: none is forgotten.
+        Assert.All(await Task.WhenAll(asked), failure => Assert.True(failure is null or AuditUnavailableException));
+        Assert.Equal(1, SizeOf(await log.ReadNewestCheckpointAsync()));
+    }
+
+    [Fact]
+    public async Task Full_tiles_are_asked_for_once()
+    {
+        using var place = await LogDatabase.NewAsync();
+        await using var log = place.Open();
+        await log.AppendAsync([.. Enumerable.Range(0, 300).Select(i => LogPlace.Entry(i))]);
+        await log.PublishAsync();
+        foreach (var level in (int[])[0, TilePath.Entries])
+        {
+            var whole = LogPlace.Tile(log, new(level, 0, 256));
+            var length = whole.Length / 256;
+            await place.AsOwnerAsync("DELETE FROM tile; ALTER TABLE entry RENAME TO elsewhere");
+            Assert.Equal(whole, LogPlace.Tile(log, new(level, 0, 256)));
+            Assert.Equal(whole[..(7 * length)], LogPlace.Tile(log, new(level, 0, 7)));
+            await place.AsOwnerAsync("ALTER TABLE elsewhere RENAME TO entry");
+        }
+    }
+
+    [Theory]
+    [InlineData("UPDATE checkpoint SET note = replace(note, 'localhost', 'elsewhere')", "not signed by this log")]
+    [InlineData("DELETE FROM tile", "lacks the hashes of tile/0/000")]
+    [InlineData("UPDATE entry SET envelope = '\\x00'", "malformed")]
+    public async Task Whoever_asks_a_log_that_contradicts_itself_is_told_that_it_cannot_be_asked_and_the_operators_why(string change, string why)
+    {
+        using var place = await LogDatabase.NewAsync();
+        var said = new FakeLogger();
+        await using var log = AuditLog.Open(place.Options(), TimeProvider.System, said);
+        await log.AppendAsync([.. Enumerable.Range(0, 300).Select(i => LogPlace.Entry(i))]);
+        await log.PublishAsync();
+        await place.AsOwnerAsync(change);
+        if (change.Contains("checkpoint", StringComparison.Ordinal))
+            await Assert.ThrowsAsync<AuditUnavailableException>(async () => await log.ReadNewestCheckpointAsync());
+        else
+            await Assert.ThrowsAsync<AuditUnavailableException>(async () => await log.ProveAsync(5, LogPlace.ReceiverOf(1)));
+        Assert.Contains(said.Collector.GetSnapshot(), message => message.Level == LogLevel.Critical && message.Message.StartsWith("ALARM", StringComparison.Ordinal) && message.Message.Contains(why, StringComparison.Ordinal));
+    }
+
+    private static string WordOf(byte[] logKey) => "\\x" + Convert.ToHexStringLower(LogWord.Of(logKey));
 
     [Fact]
     public async Task A_role_that_may_do_more_a_schema_of_another_version_and_another_key_are_refused_at_the_start()

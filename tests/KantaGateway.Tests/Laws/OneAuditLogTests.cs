@@ -68,6 +68,19 @@ public sealed class OneAuditLogTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_log_that_contradicts_itself_is_a_503_at_checkpoint_tiles_and_receipts()
+    {
+        Assert.Equal(200, (await _atOther.System.ReadAsync("Observation", _note)).Status);
+        var receipt = _atOther.Received.SelectMany(answer => answer.Receipts).Last();
+        await PostgresDatabase.AskAsync(_log.Database.Administrator, "UPDATE entry SET envelope = '\\x00'; UPDATE checkpoint SET note = replace(note, 'localhost', 'elsewhere')");
+        foreach (var path in (string[])["/audit/log/checkpoint", "/audit/log/tile/0/001", $"/audit/receipts/{receipt.Index}"])
+        {
+            var reply = await _atOther.SendAsync(HttpMethod.Get, path, await _atOther.TokenAsync());
+            Assert.True(reply.Status == 503, $"{path}: {reply}");
+        }
+    }
+
+    [Fact]
     public async Task While_the_log_s_database_is_gone_nothing_leaves_any_gateway_and_afterwards_everything_works_again()
     {
         ClinicClient[] gateways = [_house.Aurora, _atOther];
