@@ -65,6 +65,31 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
         }
     }
 
+    /// <summary>Brings a log in files into a database, which it makes the tables of; see <see cref="LogMove"/>.</summary>
+    /// <param name="folder">Of the files; no gateway has them open.</param>
+    /// <param name="owner">As of <see cref="MigrateAsync"/>, as the next three.</param>
+    /// <param name="service">The gateways' role.</param>
+    /// <param name="origin">Of the log.</param>
+    /// <param name="logKey">Of the log.</param>
+    /// <param name="cancel">Stops the call; the log stays where it was.</param>
+    /// <returns>Entries.</returns>
+    /// <exception cref="AuditStoreException">The files are in use, are no log or not whole; or the database has another log, or failed.</exception>
+    public static async Task<long> MoveAsync(string folder, string owner, string service, string origin, byte[] logKey, CancellationToken cancel = default)
+    {
+        if (!AuditLog.IsIn(folder))
+            throw new AuditStoreException("There is no log in files in the configured folder.");
+        await MigrateAsync(owner, service, origin, logKey, cancel).ConfigureAwait(false);
+        try
+        {
+            using var signer = new NoteSigner(origin, logKey);
+            return await LogMove.RunAsync(folder, owner, signer, logKey, cancel).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is NpgsqlException or IOException)
+        {
+            throw new AuditStoreException($"The log could not be moved. {Root(e).Message}", e);
+        }
+    }
+
     /// <summary>Reads everything and checks it; see <see cref="AuditVerification"/>. Any role that may read will do.</summary>
     /// <exception cref="AuditStoreException">There is no such log, or the database fails.</exception>
     public static AuditVerification Verify(string connectionString, NoteVerifier log, string? earlierCheckpoint = null)

@@ -74,7 +74,7 @@ public sealed record GatewayOptions
     /// </summary>
     public string? AuditPostgres { get; init; }
 
-    /// <summary>The same of the role that owns that database: for <see cref="Operations.MigrateAudit"/>. The gateway must not be told it.</summary>
+    /// <summary>The same of the role that owns that database: for <see cref="Operations.MigrateAudit"/> and <see cref="Operations.MoveAudit"/>. The gateway must not be told it.</summary>
     public string? AuditPostgresOwner { get; init; }
 
     /// <summary>Origin line of the log's checkpoints, such as <c>localhost/kanta-audit</c>; of a log that gateways share the same at each.</summary>
@@ -149,7 +149,7 @@ public sealed record GatewayOptions
     /// <exception cref="InvalidOperationException">Names every setting that is wrong and what it has to be, never its value.</exception>
     internal void Validate() => new GatewayOptionsCheck(this).ThrowIfWrong("Gateway");
 
-    /// <summary>Checks what <see cref="Operations.MigrateAudit"/> needs.</summary>
+    /// <summary>Checks what <see cref="Operations.MigrateAudit"/> needs, or <see cref="Operations.MoveAudit"/>.</summary>
     /// <exception cref="InvalidOperationException">As above.</exception>
-    internal void ValidateForMigration() => GatewayOptionsCheck.ForMigration(this).ThrowIfWrong("Gateway");
+    internal void ValidateForMigration(bool isMove = false) => GatewayOptionsCheck.ForMigration(this, isMove).ThrowIfWrong("Gateway");
 }

@@ -45,10 +45,12 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
     }
 
     /// <summary>Of what is needed to make the tables of the audit log, and no more: they are made before anything else is there.</summary>
-    public static GatewayOptionsCheck ForMigration(GatewayOptions options)
+    /// <param name="options">The gateway's.</param>
+    /// <param name="isMove">Whether a log in files is brought there, and so is to be there.</param>
+    public static GatewayOptionsCheck ForMigration(GatewayOptions options, bool isMove)
     {
         var check = new GatewayOptionsCheck();
-        check.CheckLogKey(options);
+        check.CheckLogKey(options, isMove);
         if (options.AuditPostgres is null)
             check.Add(nameof(options.AuditPostgres), "missing: a log in files needs no migration");
         else
@@ -106,7 +108,7 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         if (options.AuditPostgres is { } log)
             PostgresOptions.Check(this, nameof(options.AuditPostgres), log);
         if (options.AuditPostgresOwner is not null)
-            Add(nameof(options.AuditPostgresOwner), $"for the command {MigrateAudit.Name} alone");
+            Add(nameof(options.AuditPostgresOwner), $"for the commands {MigrateAudit.Name} and {MoveAudit.Name} alone");
         if (options.MaxBinary < 1)
             Add(nameof(options.MaxBinary), "at least 1");
         if (options.EmergencyFolder is { } emergencies && (string.IsNullOrWhiteSpace(emergencies) || (!options.CreateStores && !Directory.Exists(emergencies))))
@@ -121,7 +123,7 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.NationalOrganisation), "an OID");
     }
 
-    private void CheckLogKey(GatewayOptions options)
+    private void CheckLogKey(GatewayOptions options, bool isMove = false)
     {
         if (string.IsNullOrWhiteSpace(options.AuditFolder))
             Add(nameof(options.AuditFolder), "missing");
@@ -130,8 +132,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         else if (!options.CreateStores)
             Add(nameof(options.AuditFolder), $"has no {LogKeyFile.Name}. A log's key is made once, by its operator, and never silently");
         // One key that signs two logs of one name has signed a fork.
-        if (options.AuditPostgres is not null && !string.IsNullOrWhiteSpace(options.AuditFolder) && AuditLog.IsIn(options.AuditFolder))
-            Add(nameof(options.AuditFolder), $"has a log in files; that of {nameof(options.AuditPostgres)} needs another folder, with a key of its own");
+        if (!isMove && options.AuditPostgres is not null && !string.IsNullOrWhiteSpace(options.AuditFolder) && AuditLog.IsIn(options.AuditFolder))
+            Add(nameof(options.AuditFolder), $"has a log in files: bring it into the database of {nameof(options.AuditPostgres)} with \"{MoveAudit.Name}\", or name another folder, with a key of its own");
         // C2SP signed-note: a key name is not empty and has neither spaces nor plus signs.
         if (string.IsNullOrEmpty(options.AuditOrigin) || options.AuditOrigin.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c) || c == '+'))
             Add(nameof(options.AuditOrigin), "a name without spaces and plus signs");

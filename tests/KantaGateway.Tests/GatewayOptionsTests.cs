@@ -545,8 +545,8 @@ public sealed class GatewayOptionsTests : IDisposable
     public void A_gateway_is_not_told_the_audit_logs_owner_and_a_migration_is()
     {
         const string Service = "Host=/run/postgresql;Username=kanta_audit", Owner = "Host=/run/postgresql;Username=kanta_audit_owner";
-        static IReadOnlyList<string> Migration(GatewayOptions options) => GatewayOptionsCheck.ForMigration(options).Wrong;
-        Assert.StartsWith("AuditPostgresOwner: for the command migrate-audit alone", Assert.Single(Explain(Good() with { AuditPostgres = Service, AuditPostgresOwner = Owner })));
+        static IReadOnlyList<string> Migration(GatewayOptions options) => GatewayOptionsCheck.ForMigration(options, isMove: false).Wrong;
+        Assert.StartsWith("AuditPostgresOwner: for the commands migrate-audit and move-audit alone", Assert.Single(Explain(Good() with { AuditPostgres = Service, AuditPostgresOwner = Owner })));
         Assert.Empty(Migration(Good() with { AuditPostgres = Service, AuditPostgresOwner = Owner, Port = 0 }));
         Assert.StartsWith("AuditPostgresOwner: needed", Assert.Single(Migration(Good() with { AuditPostgres = Service })));
         Assert.StartsWith("AuditPostgresOwner: the role of AuditPostgres", Assert.Single(Migration(Good() with { AuditPostgres = Service, AuditPostgresOwner = Service })));

@@ -38,6 +38,17 @@ sealed class LogDatabase : LogPlace
     /// <summary>One that somebody else writes, under keys that are theirs.</summary>
     public static LogDatabase Of(PostgresDatabase database) => new(database, new byte[32], new(AuditOpener.GeneratePrivateKey()), isUsable: false);
 
+    /// <summary>An empty one for the log of a folder, without tables.</summary>
+    public static async Task<LogDatabase> ForAsync(LogFolder folder) => new(await PostgresServer.NewDatabaseAsync(), folder.LogKey, folder.Reader, isUsable: false);
+
+    /// <summary>The same on another server.</summary>
+    /// <param name="folder">Of its socket.</param>
+    public LogDatabase On(string folder)
+    {
+        string To(string connection) => new NpgsqlConnectionStringBuilder(connection) { Host = folder }.ToString();
+        return new(new(To(Database.Administrator), To(Database.Owner), To(Database.Service)), LogKey, Reader, isUsable: false);
+    }
+
     public async Task<LogDatabase> MigratedAsync()
     {
         await PostgresAudit.MigrateAsync(Database.Owner, Database.ServiceRole, Origin, LogKey);
