@@ -4,10 +4,12 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using KantaGateway.Dev;
+using KantaGateway.Gateway;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Harness.Verification;
+using KantaGateway.Tests.Audit;
 using static KantaGateway.Tests.Repository.Storage.PostgresDatabase;
 
 namespace KantaGateway.Tests.Scenarios;
@@ -163,21 +165,74 @@ public sealed class RestoreTests
             Task WriteAsync(string what) => AskAsync(server.Superuser, $"INSERT INTO written VALUES ('{what}')");
         }
         await AsServerAsync(folder, "env", $"KANTA_RESTORE_TO={between}", folder.File("restore.sh"), configuration, backup);
-        var pg = Path.Combine(Directory.EnumerateDirectories("/usr/lib/postgresql").Max()!, "bin", "pg_ctl");
-        // It goes after nothing that had room for more connections than it has itself.
-        await AsServerAsync(folder, pg, "-D", folder.File("pgdata"), "-l", folder.File("pg.log"), "-w", "-o", $"-c listen_addresses= -c archive_mode=off -c max_connections=200 -c unix_socket_directories={folder.Path}", "start");
-        try
+        await RestoredServerAsync(folder, async () =>
+            Assert.Equal("before the backup, before the accident", await AskAsync($"Host={folder.Path};Username=postgres;Database=postgres", "SELECT string_agg(what, ', ') FROM written")));
+    }
+
+    [Fact]
+    public async Task An_audit_log_in_a_database_is_restored_as_it_was_archived_and_a_later_checkpoint_exposes_what_is_lost()
+    {
+        using var folder = new TemporaryFolder();
+        await MakeIdentitiesAsync(folder);
+        Directory.CreateDirectory(folder.File("wal"));
+        Directory.CreateDirectory(folder.File("audit"));
+        foreach (var script in (string[])["backup.sh", "restore.sh"])
+            File.Copy(Script(script), folder.File(script));
+        var (archived, lost, acknowledged) = ("", "", 0);
+        LogDatabase restored;
+        string configuration, backup;
+        using (var server = await LocalPostgres.StartAsync(null, "archive_mode=on"))
+        using (var place = await LogDatabase.NewAsync(server.Superuser))
         {
-            // In use when it has come to that time, which is later than when it answers.
-            var restored = $"Host={folder.Path};Username=postgres;Database=postgres";
-            while (await AskAsync(restored, "SELECT pg_is_in_recovery()") is true)
+            configuration = Configure(folder, "audit.conf", null, $"postgres='host={server.Folder} user=postgres'\npgdata={folder.File("pgdata")}\nwal={folder.File("wal")}\naudit={folder.File("audit")}\n");
+            await File.WriteAllTextAsync(folder.File("audit/log.key"), Convert.ToBase64String(place.LogKey));
+            await GiveAsync(folder);
+            await AskAsync(server.Superuser, $"ALTER SYSTEM SET archive_command = '{folder.File("backup.sh")} {configuration} wal %p %f'");
+            await AskAsync(server.Superuser, "SELECT pg_reload_conf()");
+            await using var log = place.Open();
+            await WriteAsync(300);
+            var writing = WriteAsync(300);
+            backup = (await AsServerAsync(folder, folder.File("backup.sh"), configuration)).Split('\n')[^1];
+            await writing;
+            await log.PublishAsync();
+            archived = log.ReadCheckpoint();
+            var last = (string)(await AskAsync(server.Superuser, "SELECT pg_walfile_name(pg_switch_wal())"))!;
+            while (!File.Exists(folder.File($"wal/{last}.age")))
                 await Task.Yield();
-            Assert.Equal("before the backup, before the accident", await AskAsync(restored, "SELECT string_agg(what, ', ') FROM written"));
+            await log.AppendAsync(LogPlace.Entry(acknowledged));
+            await log.PublishAsync();
+            lost = log.ReadCheckpoint();
+            restored = place.On(folder.Path);
+
+            async Task WriteAsync(int entries)
+            {
+                for (var i = 0; i < entries; i++)
+                    await log.AppendAsync(LogPlace.Entry(acknowledged++));
+            }
         }
-        finally
+        // What says that it was restored is left for the gateway, whose folder is still there.
+        await AsServerAsync(folder, "env", "KANTA_RESTORE_TO=newest", folder.File("restore.sh"), configuration, backup, "store");
+        await RestoredServerAsync(folder, async () =>
         {
-            await AsServerAsync(folder, pg, "-D", folder.File("pgdata"), "-m", "immediate", "-w", "stop");
-        }
+            using (restored)
+            {
+                await using (var log = restored.Open())
+                {
+                    Assert.Equal(Enumerable.Range(0, 600).Select(static i => $"{i}"), restored.Stored(log));
+                    var options = new GatewayOptions
+                    {
+                        PublicAddress = "https://localhost", Port = 0, TlsCertificateFile = "", TlsKeyFile = "", ClientAuthorityFile = "", Repository = "", Keys = "", GrantKeyFile = "", IdentifierKeyFile = "", Identification = null!,
+                        AuditFolder = folder.File("audit"), AuditOrigin = "localhost/log",
+                    };
+                    RestoreMark.Record(log, options, TimeProvider.System);
+                    Assert.False(File.Exists(folder.File($"audit/{RestoreMark.Name}")));
+                }
+                Assert.Empty(restored.Verify(archived).Faults);
+                Assert.Equal(601, restored.Verify(archived).Entries);
+                // As long as the one that is lost, and not the same.
+                Assert.Contains(restored.Verify(lost).Faults, static fault => fault.StartsWith("fork: the earlier checkpoint", StringComparison.Ordinal));
+            }
+        });
     }
 
     private static string Script(string name) => Path.Combine(Solution.Folder, "infra", name);
@@ -261,6 +316,25 @@ public sealed class RestoreTests
 
     private static IEnumerable<string> RestoresIn(AuditOnDisk audit) =>
         audit.All.Select(static e => e.TryGetProperty("outcomeDesc", out var said) ? said.GetString()! : "").Where(static said => said.StartsWith("Restored from a backup: ", StringComparison.Ordinal));
+
+    /// <summary>A server on what was restored, on a socket in the folder.</summary>
+    private static async Task RestoredServerAsync(TemporaryFolder folder, Func<Task> use)
+    {
+        var pg = Path.Combine(Directory.EnumerateDirectories("/usr/lib/postgresql").Max()!, "bin", "pg_ctl");
+        // It goes after nothing that had room for more connections than it has itself.
+        await AsServerAsync(folder, pg, "-D", folder.File("pgdata"), "-l", folder.File("pg.log"), "-w", "-o", $"-c listen_addresses= -c archive_mode=off -c max_connections=200 -c unix_socket_directories={folder.Path}", "start");
+        try
+        {
+            // In use when it has come to that time, which is later than when it answers.
+            while (await AskAsync($"Host={folder.Path};Username=postgres;Database=postgres", "SELECT pg_is_in_recovery()") is true)
+                await Task.Yield();
+            await use();
+        }
+        finally
+        {
+            await AsServerAsync(folder, pg, "-D", folder.File("pgdata"), "-m", "immediate", "-w", "stop");
+        }
+    }
 
     /// <summary>Lets the user of the database server in.</summary>
     private static async Task GiveAsync(TemporaryFolder folder)
