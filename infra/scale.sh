@@ -3,9 +3,10 @@
 #   infra/scale.sh                                       # starts all, prints addresses and "ready", runs until it is interrupted
 #   infra/scale.sh verify                                # the harness's scenario and checks at the first gateway, the checks at the second
 #   infra/scale.sh hammer [DECLARATIONS] [KILLS] [SEED]  # the denial hammer (infra/hammer.sh) over this database and Redis, with two repositories
-#   infra/scale.sh failover [TIMES, default 1]           # the primary and its Patroni killed with -9 under writes and reads
+#   infra/scale.sh failover [TIMES, default 1] [kill | patroni | freeze, default kill]  # under writes and reads: all of the primary killed with -9; its Patroni alone; or all of it stopped, so that it answers nobody and hangs up on nobody
+#   infra/scale.sh nodes                                 # what a request costs with one gateway and one repository, and with two of each on the same cores; and, by simulation, what each further brings (infra/nodes.py)
 #   infra/scale.sh measure FILE...                       # FHIR JSON as infra/scale.md counts with it: bytes in each table, for a document and a person, and pages that are read
-#   infra/scale.sh all                                   # verify, hammer 60 6, failover 3
+#   infra/scale.sh all                                   # verify, hammer 60 6, failover 3, failover 1 patroni, failover 1 freeze
 # What the last runs of each said is in infra/scale.last.txt. PORT (default 8443) is that of the first gateway; the second has PORT + 10.
 # It has three PostgreSQL servers: a primary, a standby that has confirmed every commit (synchronous_mode_strict, so no commit without one), and one that becomes that standby when the first takes over.
 # Root on Debian: what is missing is installed, and servers run as postgres. infra/scale.md says what is otherwise in production.
@@ -16,7 +17,7 @@ what=${1:-up}; shift || true
 port=${PORT:-8443} second=$((${PORT:-8443} + 10))
 work=$(mktemp -d /tmp/kanta-scale-XXXXXX) && chmod 711 "$work"
 report=$PWD/infra/scale.last.txt
-pids=() patroni=()
+pids=() patroni=() product=()
 
 say() { echo "scale.sh: $*"; }
 fail() { say "$*" >&2; exit 1; }
@@ -65,8 +66,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     bin=$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -name postgres | sort -V | tail -n 1)
 fi
 bin=$(dirname "$bin")
-say "building"
-for project in infra/dev fhir-adapters/KantaGateway.Repository tests/KantaGateway.Harness; do dotnet build "$project" -v q -nodeReuse:false -p:UseSharedCompilation=false >> "$work/build.log" 2>&1 || { tail -n 20 "$work/build.log" >&2; fail "the build failed"; }; done
+# The tests' project refers to all of them. BUILT=1: as they were built last.
+build() { [ -z "${BUILT:-}" ] || return 0; say "building $1"; dotnet build "$1" --nologo -v q -nodeReuse:false -p:UseSharedCompilation=false > "$work/build.log" 2>&1 || { grep -E ': (error|warning) ' "$work/build.log" | sort -u | head -n 20 >&2; fail "the build failed"; }; }
+case $what in
+    hammer | all) build tests/KantaGateway.Tests ;;
+    *) for project in infra/dev fhir-adapters/KantaGateway.Repository tests/KantaGateway.Harness; do build "$project"; done ;;
+esac
 
 # :: Database and Redis
 mkdir -p "$work/logs" "$work/tls"
@@ -82,7 +87,11 @@ etcd --name one --data-dir "$work/etcd" --listen-client-urls "http://127.0.0.1:$
     --initial-advertise-peer-urls "http://127.0.0.1:$etcd_peers" --initial-cluster "one=http://127.0.0.1:$etcd_peers" --log-level warn > "$work/logs/etcd.log" 2>&1 &
 pids+=($!)
 hosts='' rest=() pg_ports=()
-start_patroni() { as_postgres patroni "$work/pg$1/patroni.yml" >> "$work/logs/patroni$1.log" 2>&1 & patroni[$1]=$!; pids+=($!); disown; }
+# When Patroni ends, however that is, its PostgreSQL ends: as systemd does it with KillMode=mixed.
+start_patroni() {
+    as_postgres patroni "$work/pg$1/patroni.yml" >> "$work/logs/patroni$1.log" 2>&1 & patroni[$1]=$!; pids+=($!); disown
+    { while kill -0 "${patroni[$1]}" 2>/dev/null; do sleep 0.2; done; if read -r postmaster < "$work/pg$1/data/postmaster.pid"; then kill -9 "$postmaster" $(pgrep -P "$postmaster"); fi; } 2>/dev/null & pids+=($!); disown
+}
 for n in 1 2 3; do
     pg_ports[n]=$(free_port) rest[n]=$(free_port)
     hosts="${hosts:+$hosts,}localhost:${pg_ports[n]}"
@@ -128,7 +137,7 @@ whole() { local all; all=$(for n in 1 2 3; do role_of "$n"; done | sort | tr '\n
 await_whole() { for _ in $(seq 240); do whole && return; sleep 0.5; done; for n in 1 2 3; do say "pg$n: $(role_of "$n")" >&2; done; fail "PostgreSQL did not become whole"; }
 say "starting PostgreSQL"
 await_whole
-server="Host=$hosts;Username=postgres;Password=$password;Database=postgres;SSL Mode=VerifyFull;Root Certificate=$work/tls/ca.pem;Target Session Attributes=primary"
+server="Host=$hosts;Username=postgres;Password=$password;Database=postgres;SSL Mode=VerifyFull;Root Certificate=$work/tls/ca.pem;Target Session Attributes=primary;Command Timeout=5;Timeout=3"
 
 redis-server --port 0 --unixsocket "$work/redis.sock" --unixsocketperm 700 --requirepass "$password" --save '' --appendonly no --dir "$work" > "$work/logs/redis.log" 2>&1 &
 pids+=($!)
@@ -139,18 +148,26 @@ redis="!$work/redis.sock,password=$password"
 await_line() { for _ in $(seq 900); do grep -qx "$2" "$1" 2>/dev/null && return; sleep 0.1; done; fail "$1 does not say '$2'"; }
 await_socket() { for _ in $(seq 300); do [ -S "$1" ] && return; sleep 0.1; done; fail "nobody listens on $1"; }
 # Statements to the primary.
-sql() { local n; n=$(primary) && PGPASSWORD=$password "$bin/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$work/pg$n/socket" -p "${pg_ports[$n]}" -U postgres -d "$1" -c "$2"; }
+sql() { local n; n=$(primary) && PGPASSWORD=$password PGOPTIONS='-c client_min_messages=warning' "$bin/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$work/pg$n/socket" -p "${pg_ports[$n]}" -U postgres -d "$1" -c "$2"; }
+# Gateways, and as many repositories: two by default.
 start_product() {
-    sql postgres 'CREATE DATABASE kanta'
-    sql postgres 'CREATE DATABASE kanta_audit'
+    local of=${1:-2}
+    sql postgres 'DROP DATABASE IF EXISTS kanta WITH (FORCE)'; sql postgres 'DROP DATABASE IF EXISTS kanta_audit WITH (FORCE)'
+    sql postgres 'CREATE DATABASE kanta'; sql postgres 'CREATE DATABASE kanta_audit'
     export KANTA_POSTGRES=${server/Database=postgres/Database=kanta} KANTA_AUDIT_POSTGRES=${server/Database=postgres/Database=kanta_audit} KANTA_REDIS=$redis
-    dev --data "$work/data" --port "$port" --sockets --repositories 2 --probes 0 > "$work/logs/gateway-1.log" 2>&1 & pids+=($!)
+    dev --data "$work/data" --port "$port" --sockets --repositories "$of" --probes 0 > "$work/logs/gateway-1.log" 2>&1 & pids+=($!); product=($!)
     await_line "$work/logs/gateway-1.log" ready
-    repository "$work/data/repository/repository-2.json" > "$work/logs/repository-2.log" 2>&1 & pids+=($!)
-    dev --data "$work/data" --port "$second" --join "$port" --repositories 2 --probes 0 > "$work/logs/gateway-2.log" 2>&1 & pids+=($!)
-    await_line "$work/logs/gateway-2.log" ready
-    await_socket "$work/data/repository-2.sock"
+    if [ "$of" = 2 ]; then
+        repository "$work/data/repository/repository-2.json" > "$work/logs/repository-2.log" 2>&1 & pids+=($!); product+=($!)
+        dev --data "$work/data" --port "$second" --join "$port" --repositories 2 --probes 0 > "$work/logs/gateway-2.log" 2>&1 & pids+=($!); product+=($!)
+        await_line "$work/logs/gateway-2.log" ready
+        await_socket "$work/data/repository-2.sock"
+    fi
     unset KANTA_POSTGRES KANTA_AUDIT_POSTGRES KANTA_REDIS
+}
+stop_product() {
+    kill "${product[@]}"
+    for pid in "${product[@]}"; do for _ in $(seq 150); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done; kill -9 "$pid" 2>/dev/null || true; done
 }
 
 # :: What is done with it
@@ -175,32 +192,68 @@ verify() {
     record verify < "$work/verify"
 }
 
+# The audit log is one of all gateways, in a database beside.
 hammer() {
-    dotnet build tests/KantaGateway.Tests -v q -nodeReuse:false -p:UseSharedCompilation=false >> "$work/build.log" 2>&1 || { tail -n 20 "$work/build.log" >&2; fail "the build failed"; }
     KANTA_HAMMER_POSTGRES=$server KANTA_HAMMER_REDIS=$redis KANTA_HAMMER_ROUNDS=${1:-60} KANTA_HAMMER_KILLS=${2:-6} KANTA_HAMMER_SEED=${3:-20261128} KANTA_HAMMER_REPORT=$work/hammer \
         dotnet test tests/KantaGateway.Tests --no-build --nologo -v q --filter FullyQualifiedName~Laws.Hammer.DenialHammer || fail "the hammer found something"
     tee /dev/stderr < "$work/hammer" | record hammer
 }
 
-# Everything of the primary at once: Patroni, PostgreSQL and its backends.
+# Of the primary all at once, Patroni, PostgreSQL and its backends; or Patroni alone; or all of it stands still, answers nobody and hangs up on nobody, until a watchdog would have reset its machine.
 failover() {
-    local n times=${1:-1}
+    local n times=${1:-1} how=${2:-kill} after
     : > "$work/failover"
     for time in $(seq "$times"); do
         await_whole
         n=$(primary) || fail "no primary"
         postmaster=$(head -n 1 "$work/pg$n/data/postmaster.pid")
-        echo "$time: killed -9: pg$n, the primary" | tee -a "$work/failover"
-        harness outage --target "https://localhost:$port" "https://localhost:$second" --dev "$work/data" --lead 15 --after 45 --within 30 \
-            --do "kill -9 ${patroni[$n]} $postmaster \$(pgrep -P $postmaster)" > "$work/outage" 2>&1 || { cat "$work/outage"; fail "the failover was not as it has to be"; }
+        case $how in
+            kill) after=45 act="kill -9 ${patroni[$n]} $postmaster \$(pgrep -P $postmaster)" said="killed -9" ;;
+            patroni) after=45 act="kill -9 ${patroni[$n]}" said="Patroni alone killed -9, and PostgreSQL ended by whoever keeps it" ;;
+            freeze) after=75 act="all=\"${patroni[$n]} $postmaster \$(pgrep -P $postmaster)\"; kill -STOP \$all; (sleep 45; kill -9 \$all) > /dev/null 2>&1 &" said="stopped, and killed 45 s later" ;;
+            *) fail "kill, patroni or freeze" ;;
+        esac
+        echo "$time: $said: pg$n, the primary" | tee -a "$work/failover"
+        harness outage --target "https://localhost:$port" "https://localhost:$second" --dev "$work/data" --lead 15 --after "$after" --within 30 --do "$act" > "$work/outage" 2>&1 || { cat "$work/outage"; fail "the failover was not as it has to be"; }
         tee -a "$work/failover" < "$work/outage"
         echo "   then the primary is pg$(primary || echo none)" | tee -a "$work/failover"
         # Back as a standby, by pg_rewind or anew, before the next.
         start_patroni "$n"
     done
     await_whole
-    if grep -l 'ALARM' "$work"/logs/*.log; then fail "a record was taken for a fork"; fi
-    record failover < "$work/failover"
+    if grep -l 'ALARM' "$work"/logs/*.log; then fail "a record was taken for a fork, or the audit log for another"; fi
+    if [ "$how" = kill ]; then record failover < "$work/failover"; else record "failover-$how" < "$work/failover"; fi
+}
+
+# Processor time of a process and of the children that it has seen the end of, in ticks.
+ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 + $14 + $15 }' "/proc/$1/stat" 2>/dev/null || echo 0; }
+ticks_of() { local all=0 pid; for pid in "$@"; do all=$((all + $(ticks "$pid"))); done; echo "$all"; }
+servers() { local n postmaster; for n in "$@"; do postmaster=$(head -n 1 "$work/pg$n/data/postmaster.pid"); echo "$postmaster"; pgrep -P "$postmaster"; done; }
+
+# The same load at one gateway with one repository, and at two of each. What is told is processor time for a request, which others on the machine do not change much.
+nodes() {
+    local of counts
+    : > "$work/nodes"
+    for of in 1 2; do
+        rm -rf "$work/data"
+        start_product "$of"
+        local targets=("https://localhost:$port" "https://localhost:$port")
+        [ "$of" = 1 ] || targets=("https://localhost:$port" "https://localhost:$second")
+        # Until everything is compiled.
+        harness outage --target "${targets[@]}" --dev "$work/data" --lead 20 --after 10 --within 30 --do true > "$work/warm" 2>&1 || { cat "$work/warm"; fail "the load was not answered"; }
+        local before=() after=() database primary
+        for pid in "${product[@]}"; do before+=("$(ticks "$pid")"); done
+        database=$(ticks_of $(servers 1 2 3)) primary=$(ticks_of $(servers "$(primary)"))
+        harness outage --target "${targets[@]}" --dev "$work/data" --lead "${SECONDS_OF_LOAD:-60}" --after 10 --within 30 --do true > "$work/load" 2>&1 || { cat "$work/load"; fail "the load was not answered"; }
+        for pid in "${product[@]}"; do after+=("$(ticks "$pid")"); done
+        database=$(($(ticks_of $(servers 1 2 3)) - database)) primary=$(($(ticks_of $(servers "$(primary)")) - primary))
+        # Writes, each of which is read once at each of two targets at the end; reads; declarations; looks.
+        counts=$(python3 -c 'import re, sys; t = open(sys.argv[1]).read(); w, r, d = [int(re.search(k + r": (\d+) answered", t).group(1)) for k in ("writes", "reads", "declarations")]; print(w, r + 2 * w + d + int(re.search(r"of all (\d+) showed", t).group(1)))' "$work/load")
+        { printf 'nodes %s writes %s others %s database %s primary %s' "$of" $counts "$database" "$primary"; for i in "${!product[@]}"; do printf ' process%s %s' "$i" $((after[i] - before[i])); done; echo; } >> "$work/nodes"
+        stop_product
+    done
+    python3 infra/nodes.py "$work/nodes" "$(getconf CLK_TCK)" | tee "$work/nodes.out" || fail "each node does not bring what it has to"
+    record nodes < "$work/nodes.out"
 }
 
 # A sample is stored as a clinic stores it, and then copied to many people in the order in which it would have come: everybody's first row, everybody's second, so that pages and indexes fill as they would in years.
@@ -245,6 +298,7 @@ case $what in
     hammer) hammer "$@" ;;
     failover) start_product && failover "$@" ;;
     measure) start_product && measure "$@" ;;
-    all) start_product && verify && hammer && failover 3 ;;
-    *) fail "up, verify, hammer, failover, measure or all" ;;
+    nodes) nodes ;;
+    all) start_product && verify && hammer && failover 3 && failover 1 patroni && failover 1 freeze ;;
+    *) fail "up, verify, hammer, failover, measure, nodes or all" ;;
 esac

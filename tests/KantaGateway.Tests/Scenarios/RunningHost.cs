@@ -74,7 +74,7 @@ sealed class RunningHost : IAsyncDisposable
         foreach (var argument in further ?? [])
             start.ArgumentList.Add(argument);
         // What the tests were given must not steer the host.
-        foreach (var name in (string[])["KANTA_DATA", "KANTA_POSTGRES", "KANTA_REDIS"])
+        foreach (var name in (string[])["KANTA_DATA", "KANTA_POSTGRES", "KANTA_AUDIT_POSTGRES", "KANTA_REDIS"])
             start.Environment.Remove(name);
         // As in the tests' own process: what the product gains by measuring itself comes after minutes.
         start.Environment["DOTNET_TieredPGO"] = "0";

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Postgres;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Tests.Repository.Storage;
 using KantaGateway.Tests.Scenarios;
@@ -26,7 +27,8 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
     public async Task Denials_and_permissions_bind_at_once_on_two_gateways_over_bad_lines_while_one_is_stopped_and_started()
     {
         var rounds = Setting("KANTA_HAMMER_ROUNDS") ?? 30;
-        await using var house = await HouseInMemory.OpenAsync(repositories: 2, stores: await StoresAsync());
+        var stores = await StoresAsync();
+        await using var house = await HouseInMemory.OpenAsync(repositories: 2, stores: stores is { } given ? (given.Postgres, given.Redis) : null, audit: stores?.Audit);
         string[] lines = [$"process:{house.Folder.Path}/line-1", $"process:{house.Folder.Path}/line-2"];
         // Each gateway has a repository of its own, so that both serve this one person.
         await using var first = await Middleman.StartAsync(lines[0], house.Repositories[0], Seed);
@@ -120,6 +122,8 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
                 gateway.Client.Dispose();
             var others = further is null ? "" : $"the other repository {further.Killed} times, ";
             Judge(anvil, [$"seed {Seed}: the host with the repository killed {killed[0]} times, the other gateway {killed[1]} times, {others}{road.Repeated} declarations sent again"]);
+            if (stores is { } shared)
+                Assert.Equal([], PostgresAudit.Verify(shared.Audit, dev.AuditLog).Faults);
 
             async Task KillAsync(int which)
             {
@@ -139,7 +143,7 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
         }
 
         Task<RunningHost> StartAsync(int which) => RunningHost.StartAsync(folder.File("data"), folder.File($"logs/{which}.log"), ports[which],
-            stores is { } given ? new Dictionary<string, string> { ["KANTA_POSTGRES"] = given.Postgres, ["KANTA_REDIS"] = given.Redis } : null,
+            stores is { } given ? new Dictionary<string, string> { ["KANTA_POSTGRES"] = given.Postgres, ["KANTA_AUDIT_POSTGRES"] = given.Audit, ["KANTA_REDIS"] = given.Redis } : null,
             [.. which == 0 ? (string[])["--sockets"] : ["--join", ports[0].ToString(CultureInfo.InvariantCulture)], "--repositories", stores is null ? "1" : "2"]);
     }
 
@@ -157,10 +161,10 @@ public sealed class DenialHammerTests(ITestOutputHelper output)
         gateway.IsUp();
     }
 
-    /// <summary>Null: a file, and memory.</summary>
-    private static async Task<(string Postgres, string Redis)?> StoresAsync() =>
+    /// <summary>With one audit log of all gateways. Null: files, and memory.</summary>
+    private static async Task<(string Postgres, string Redis, string Audit)?> StoresAsync() =>
         Environment.GetEnvironmentVariable("KANTA_HAMMER_POSTGRES") is { Length: > 0 } server && Environment.GetEnvironmentVariable("KANTA_HAMMER_REDIS") is { Length: > 0 } redis
-            ? ((await PostgresServer.NewDatabaseAsync(server)).Administrator, redis) : null;
+            ? ((await PostgresServer.NewDatabaseAsync(server)).Administrator, redis, (await PostgresServer.NewDatabaseAsync(server)).Administrator) : null;
 
     /// <summary>The product's own program. A declaration that it was at when a gateway died comes to its end long before that gateway is back, and the person looks again then.</summary>
     private sealed class FurtherRepository(string options, string log) : IDisposable
