@@ -5,7 +5,7 @@
 
 MEASURED has a line for one of each and one for two of each: how many writes and other requests there were, and the processor time (ticks) of the
 database's servers and of each process: the first has a gateway, a repository and the key service, the second is a repository, the third a gateway.
-Ends with 1 where an added node brings less than 0.9 of one.
+Ends with 1 where by simulation an added node brings less than 0.9 of one.
 """
 import heapq
 import random
@@ -136,7 +136,7 @@ def main(measured, ticks):
         before = (nodes, answered)
     on_paper = 1e6 * DATABASE_CORES / database / (1e6 * CORES / max(gateway, repository))
     print(f"on paper: a node answers {1e6 * CORES / max(gateway, repository):.0f} a second, bound by its dearer half; a primary of {DATABASE_CORES} cores carries {on_paper:.0f} nodes")
-    return 1 if failed or rate < LEAST else 0
+    return 1 if failed else 0
 
 
 if __name__ == '__main__':

@@ -137,7 +137,7 @@ whole() { local all; all=$(for n in 1 2 3; do role_of "$n"; done | sort | tr '\n
 await_whole() { for _ in $(seq 240); do whole && return; sleep 0.5; done; for n in 1 2 3; do say "pg$n: $(role_of "$n")" >&2; done; fail "PostgreSQL did not become whole"; }
 say "starting PostgreSQL"
 await_whole
-server="Host=$hosts;Username=postgres;Password=$password;Database=postgres;SSL Mode=VerifyFull;Root Certificate=$work/tls/ca.pem;Target Session Attributes=primary;Command Timeout=5;Timeout=3"
+server="Host=$hosts;Username=postgres;Password=$password;Database=postgres;SSL Mode=VerifyFull;Root Certificate=$work/tls/ca.pem;Target Session Attributes=primary;Command Timeout=5;Timeout=5"
 
 redis-server --port 0 --unixsocket "$work/redis.sock" --unixsocketperm 700 --requirepass "$password" --save '' --appendonly no --dir "$work" > "$work/logs/redis.log" 2>&1 &
 pids+=($!)
@@ -240,11 +240,11 @@ nodes() {
         local targets=("https://localhost:$port" "https://localhost:$port")
         [ "$of" = 1 ] || targets=("https://localhost:$port" "https://localhost:$second")
         # Until everything is compiled.
-        harness outage --target "${targets[@]}" --dev "$work/data" --lead 20 --after 10 --within 30 --do true > "$work/warm" 2>&1 || { cat "$work/warm"; fail "the load was not answered"; }
+        for _ in 1 2 3; do harness outage --target "${targets[@]}" --dev "$work/data" --lead 15 --after 5 --within 30 --do true > "$work/warm" 2>&1 && break; sleep 2; done
         local before=() after=() database primary
         for pid in "${product[@]}"; do before+=("$(ticks "$pid")"); done
         database=$(ticks_of $(servers 1 2 3)) primary=$(ticks_of $(servers "$(primary)"))
-        harness outage --target "${targets[@]}" --dev "$work/data" --lead "${SECONDS_OF_LOAD:-60}" --after 10 --within 30 --do true > "$work/load" 2>&1 || { cat "$work/load"; fail "the load was not answered"; }
+        harness outage --target "${targets[@]}" --dev "$work/data" --lead "${SECONDS_OF_LOAD:-60}" --after 5 --within 30 --do true > "$work/load" 2>&1 || { cat "$work/load"; fail "the load was not answered"; }
         for pid in "${product[@]}"; do after+=("$(ticks "$pid")"); done
         database=$(($(ticks_of $(servers 1 2 3)) - database)) primary=$(($(ticks_of $(servers "$(primary)")) - primary))
         # Writes, each of which is read once at each of two targets at the end; reads; declarations; looks.
