@@ -1,5 +1,6 @@
 using System.CommandLine;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Drills;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Harness.Verification;
 using Spectre.Console;
@@ -9,7 +10,7 @@ if (Console.IsOutputRedirected)
     AnsiConsole.Profile.Width = 240;
 
 // What a vendor runs against any gateway: see README.md beside this file.
-var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create(), OutageCommand.Create(), VerifyLogCommand.Create() };
+var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create(), OutageCommand.Create(), VerifyLogCommand.Create(), DrillCommand.Create() };
 try
 {
     return await root.Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false }).ConfigureAwait(false);

@@ -50,6 +50,10 @@ public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issu
     public static Fault BudgetUsedUp(TimeSpan? retryAfter) => new(FaultKind.TooMany,
         "As many people's records as may be have been opened in this time. Records of people who were opened before stay open to you; for others wait as long as Retry-After says, and tell the operator of this service if your work needs more.") { RetryAfter = retryAfter };
 
+    /// <summary>The one answer when what is stored of a record is not as it was written.</summary>
+    public static Fault StoreChanged { get; } = new(FaultKind.Unexpected,
+        "What is stored of this record is not as it was written, so nothing of it is given out or added. The operators have been called; sending the request again does not help. Give them the id of this outcome.");
+
     /// <summary>The one answer to who would begin a record again that was destroyed: its key is not made anew.</summary>
     public static Fault Erased { get; } = new(FaultKind.Deleted, "This person's record has been destroyed, as the law has it when it is kept no longer (Act 703/2023 §24), and is not begun again. Nothing was stored.");
 }

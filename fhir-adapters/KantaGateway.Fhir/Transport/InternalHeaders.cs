@@ -44,6 +44,9 @@ public static class InternalHeaders
     /// </summary>
     public const string ArrivedContent = "X-Kanta-Arrived-Content";
 
+    /// <summary>Response with status 500: what is stored of the compartment is not as it was written. Somebody with rights in the database has changed it, or the disk has.</summary>
+    public const string StoreChanged = "X-Kanta-Store-Changed";
+
     /// <summary>Response of <c>/health/live</c> of an internal part: what time it is there, milliseconds from the Unix epoch.</summary>
     public const string Time = "X-Kanta-Time";
 

@@ -109,6 +109,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         catch (TamperedException e)
         {
             Tampered(log, e, CorrelationId(context));
+            context.Response.Headers[InternalHeaders.StoreChanged] = "1";
             return Results.Text("the record is not as it was written", statusCode: 500);
         }
     }
@@ -282,6 +283,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
     private async Task AnswerAsync(HttpContext context, Func<RepositoryRequest, HttpContext, Task<Answer>> interaction)
     {
         Fault fault;
+        var isChanged = false;
         try
         {
             var headers = context.Request.Headers;
@@ -329,7 +331,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         catch (TamperedException e)
         {
             Tampered(log, e, CorrelationId(context));
-            fault = Unexpected();
+            (fault, isChanged) = (Fault.StoreChanged, true);
         }
         catch (Exception e)
         {
@@ -343,6 +345,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
         }
         // Of an answer that was being given nothing is left: neither what it names nor how long it would have been.
         context.Response.Clear();
+        if (isChanged)
+            context.Response.Headers[InternalHeaders.StoreChanged] = "1";
         if (fault.RetryAfter is { } wait)
             context.Response.Headers.RetryAfter = ((long)wait.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
         var outcome = FaultTable.ToOperationOutcome(fault, CorrelationId(context), OutcomeLanguages.Of(context.Request.Headers[InternalHeaders.Language]));

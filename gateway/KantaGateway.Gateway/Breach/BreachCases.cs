@@ -18,6 +18,9 @@ public enum BreachKind
 
     /// <summary>A person saw it, or was told of it.</summary>
     Reported,
+
+    /// <summary>What the repository keeps is not as it was written, or was put back to an earlier time.</summary>
+    StoreChanged,
 }
 
 /// <summary>A breach, as the machine or a person became aware of it.</summary>

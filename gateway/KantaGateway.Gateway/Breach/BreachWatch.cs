@@ -78,6 +78,8 @@ static class BreachSetup
             builder.Services.AddSingleton(s => new BreachNotices(options, identifierKey, s.GetRequiredService<BreachCases>(), s.GetRequiredService<Audit.AuditLog>(), s.GetRequiredService<TimeProvider>()));
         if (breach.Escalation is not null)
             builder.Services.AddHostedService<BreachEscalation>();
+        builder.Services.AddSingleton<StoreWatch>();
+        builder.Services.AddHostedService(static services => services.GetRequiredService<StoreWatch>());
         if (breach.Probes is null)
             return;
         builder.Services.AddSingleton<LiveProbe>();

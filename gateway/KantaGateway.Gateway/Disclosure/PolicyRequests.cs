@@ -19,7 +19,7 @@ public sealed class PolicyRequests(RepositoryNodes nodes, GrantIssuer grants)
     /// <param name="content">Null: none.</param>
     /// <param name="read">Makes something of the answer, which does not outlive the call; a JsonException of it counts as no answer.</param>
     /// <param name="cancel">Stops the call.</param>
-    /// <exception cref="FaultException">The repository cannot be reached, or does not answer as agreed; or the key service opens nobody new.</exception>
+    /// <exception cref="FaultException">The repository cannot be reached, or does not answer as agreed; the record is not as it was written; or the key service opens nobody new.</exception>
     public async Task<T> AskAsync<T>(Requester requester, Pseudonym person, string path, HttpContent? content, Func<JsonElement, T> read, CancellationToken cancel)
     {
         using var asked = content;
@@ -34,6 +34,8 @@ public sealed class PolicyRequests(RepositoryNodes nodes, GrantIssuer grants)
             using var answered = response;
             if (response.StatusCode == HttpStatusCode.TooManyRequests)
                 throw new FaultException(Fault.BudgetUsedUp(response.Headers.RetryAfter?.Delta));
+            if (response.Headers.Contains(InternalHeaders.StoreChanged))
+                throw new FaultException(Fault.StoreChanged);
             if (!response.IsSuccessStatusCode)
                 throw Unavailable();
             using var document = await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(cancel), cancellationToken: cancel);

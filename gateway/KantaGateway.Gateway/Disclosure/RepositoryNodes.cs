@@ -57,6 +57,9 @@ public sealed class RepositoryNodes : IForwarderHttpClientFactory, IDisposable
     /// <summary>The same for YARP.</summary>
     public HttpMessageInvoker Invoker { get; }
 
+    /// <summary>A repository has answered that what is stored is not as it was written (<see cref="InternalHeaders.StoreChanged"/>). Told on the request's own thread: do not wait in it.</summary>
+    public event Action? StoreChanged;
+
     /// <summary>The cluster that YARP keeps. One repository is asked nothing: there is no other to turn to.</summary>
     public ClusterConfig Configuration => new()
     {
@@ -90,6 +93,13 @@ public sealed class RepositoryNodes : IForwarderHttpClientFactory, IDisposable
     {
         var ready = _cluster()?.Cluster.DestinationsState.AvailableDestinations;
         return _nodes.OrderByDescending(node => ready is null || ready.Any(one => one.DestinationId == node.Id)).ThenBy(node => compartment is { } about ? node.DistanceOf(about) : 0UL);
+    }
+
+    private HttpResponseMessage Looked(HttpResponseMessage answer)
+    {
+        if (answer.StatusCode == System.Net.HttpStatusCode.InternalServerError && answer.Headers.NonValidated.Contains(InternalHeaders.StoreChanged))
+            StoreChanged?.Invoke();
+        return answer;
     }
 
     private void Unreachable(Node node)
@@ -137,7 +147,7 @@ public sealed class RepositoryNodes : IForwarderHttpClientFactory, IDisposable
         {
             // Of one there is nothing to choose.
             if (nodes._nodes is [var only])
-                return await only.Invoker.SendAsync(request, cancellationToken);
+                return nodes.Looked(await only.Invoker.SendAsync(request, cancellationToken));
             var target = request.RequestUri!.PathAndQuery;
             HttpRequestException? unreachable = null;
             foreach (var node in nodes.InOrder(request.Options.TryGetValue(About, out var compartment) ? compartment : null))
@@ -146,7 +156,7 @@ public sealed class RepositoryNodes : IForwarderHttpClientFactory, IDisposable
                 request.RequestUri = new(node.Address.GetLeftPart(UriPartial.Authority) + target);
                 try
                 {
-                    return await node.Invoker.SendAsync(request, cancellationToken);
+                    return nodes.Looked(await node.Invoker.SendAsync(request, cancellationToken));
                 }
                 catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
                 {

@@ -13,7 +13,7 @@ namespace KantaGateway.Gateway.Operations;
 /// another disk, keeps how many it has seen (<c>heads</c> in the audit folder). A restore from a backup is noticed too, as it should be.
 /// </summary>
 /// <remarks>Not noticed: what was told in the last <see cref="Interval"/> before the key service was stopped.</remarks>
-public sealed partial class HeadsWatch(KeyServiceClient keys, AuditLog log, GatewayOptions options, TimeProvider time, ILogger<HeadsWatch> logger) : BackgroundService
+public sealed partial class HeadsWatch(KeyServiceClient keys, AuditLog log, GatewayOptions options, TimeProvider time, ILogger<HeadsWatch> logger, StoreWatch? watch = null) : BackgroundService
 {
     /// <summary>Between two looks.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
@@ -34,6 +34,7 @@ public sealed partial class HeadsWatch(KeyServiceClient keys, AuditLog log, Gate
         if (isPutBack)
         {
             LogPutBack(seen!.Now, now.Before);
+            watch?.WasChanged();
             await log.AppendAsync(OwnRecord.Of(options, time.GetUtcNow(), string.Create(CultureInfo.InvariantCulture,
                 $"What the key service knows of how far the records are was put back: it had changed {seen.Now} times, and has begun with {now.Before}."), JsonSerializer.SerializeToUtf8Bytes(now), AuditOutcome.SeriousFailure), cancel);
         }

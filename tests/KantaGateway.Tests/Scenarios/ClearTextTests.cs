@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Text;
 using KantaGateway.Dev;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Drills;
 using KantaGateway.Harness.Verification;
 using Microsoft.Extensions.Logging;
 using OpenTelemetry;

@@ -1,3 +1,4 @@
+using KantaGateway.Harness.Drills;
 using KantaGateway.Harness.Verification;
 using Xunit.Abstractions;
 

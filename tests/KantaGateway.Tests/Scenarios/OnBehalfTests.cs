@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using KantaGateway.Dev;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Drills;
 using KantaGateway.Harness.Verification;
 using KantaGateway.Simulators;
 

@@ -2,10 +2,10 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
-namespace KantaGateway.Tests.Scenarios;
+namespace KantaGateway.Harness.Drills;
 
 /// <summary>Looks for texts in files, in every form in which a careless program leaves them.</summary>
-static class ClearText
+public static class ClearText
 {
     // Shorter base64 forms would be found by chance in long random ones.
     private const int ShortestEncoded = 8;

@@ -1,0 +1,57 @@
+using System.Globalization;
+using System.Net.Http.Json;
+using System.Text.Json;
+
+namespace KantaGateway.Harness.Clients;
+
+/// <summary>An operator of a development host, signed in at the simulated tenant as a browser is.</summary>
+public sealed class OperatorClient : IDisposable
+{
+    private readonly HttpClient _http;
+
+    private OperatorClient(HttpClient http) => _http = http;
+
+    /// <param name="who">Which of the fictional operators, from 0.</param>
+    /// <exception cref="PortalException">The sign-in did not end at the operators' page.</exception>
+    public static async Task<OperatorClient> SignInAsync(DevFolder folder, Uri target, int who, CancellationToken cancel = default)
+    {
+        var handler = Transport.Handler(folder.Authority);
+        (handler.AllowAutoRedirect, handler.UseCookies) = (true, true);
+        var http = new HttpClient(handler) { BaseAddress = new(target.GetLeftPart(UriPartial.Authority)) };
+        try
+        {
+            var choice = await PageAsync(await http.GetAsync("/operator/signin", cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
+            var form = choice.Forms.FirstOrDefault(static f => f.Fields.ContainsKey("ticket")) ?? throw new PortalException("a choice of operators", choice);
+            using var fields = new FormUrlEncodedContent([.. form.Fields, new("operator", who.ToString(CultureInfo.InvariantCulture))]);
+            var home = await PageAsync(await http.PostAsync(form.Action, fields, cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
+            return home is { Status: 200, Address.AbsolutePath: "/operator" } ? new(http) : throw new PortalException("the operators' page", home);
+        }
+        catch
+        {
+            http.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Asks one of the operators' JSON addresses.</summary>
+    /// <param name="path">Such as <c>/operator/breach-cases</c>.</param>
+    /// <exception cref="HttpRequestException">It did not answer 2xx.</exception>
+    public Task<JsonElement> GetAsync(string path, CancellationToken cancel = default) => _http.GetFromJsonAsync<JsonElement>(path, cancel);
+
+    /// <summary>Sends JSON to one of them.</summary>
+    public async Task<(int Status, JsonElement? Body)> SendAsync(HttpMethod method, string path, object? body = null, CancellationToken cancel = default)
+    {
+        using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : JsonContent.Create(body) };
+        using var answer = await _http.SendAsync(request, cancel).ConfigureAwait(false);
+        var isJson = answer.Content.Headers.ContentType?.MediaType?.EndsWith("json", StringComparison.Ordinal) == true;
+        return ((int)answer.StatusCode, isJson ? await answer.Content.ReadFromJsonAsync<JsonElement>(cancel).ConfigureAwait(false) : null);
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private static async Task<Page> PageAsync(HttpResponseMessage answer, CancellationToken cancel)
+    {
+        using var _ = answer;
+        return new(answer.RequestMessage!.RequestUri!, (int)answer.StatusCode, await answer.Content.ReadAsStringAsync(cancel).ConfigureAwait(false));
+    }
+}

@@ -1,0 +1,169 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using KantaGateway.Audit;
+using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Loading;
+using KantaGateway.Harness.Verification;
+
+namespace KantaGateway.Harness.Drills;
+
+/// <summary>
+/// What was done at Vastaamo between 2018 and 2020 (an open database, a copied disk, a theft in bulk that nobody saw, logs that could be changed, a breach that was hidden and patients who were told late), staged against a
+/// development host: thirty fictional people with therapy notes, and a thief.
+/// </summary>
+/// <remarks>It changes what lies in the data folder, and puts it back. Run it against nothing that anybody needs.</remarks>
+public sealed class VastaamoDrill : IDisposable
+{
+    private const int People = 30;
+
+    /// <summary>How long something may take to surface before it counts as hidden.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly DevFolder _folder;
+    private readonly Uri _target;
+    private readonly ClinicClient _clinic;
+    private readonly HostileAdministrator _administrator;
+    private readonly List<Victim> _victims = [];
+    private OperatorClient _officer = null!;
+
+    /// <summary>One of the people, and what a thief would want of them.</summary>
+    private sealed record Victim(string IdentityCode, string Name, string Note, ArchivedVisit Visit);
+
+    public VastaamoDrill(DevFolder folder, Uri target)
+    {
+        (_folder, _target, _administrator) = (folder, target, new(folder));
+        _clinic = ClinicClient.Open(folder, "terapia", target);
+    }
+
+    public async Task RunAsync(Drill drill, CancellationToken cancel = default)
+    {
+        await PrepareAsync(cancel).ConfigureAwait(false);
+        await drill.AttackAsync("the disk of the running host is copied and searched", _ => SearchAsync(() => Task.FromResult(StolenDisk.Copy(_folder)))).ConfigureAwait(false);
+        await drill.AttackAsync("a backup is taken away and searched", _ => SearchAsync(() => StolenDisk.BackUpAsync(_folder, cancel))).ConfigureAwait(false);
+        await drill.AttackAsync("an access token is stolen and used from elsewhere", watch => UseStolenTokenAsync(watch, cancel)).ConfigureAwait(false);
+        await drill.AttackAsync("the copied audit log is changed so that the theft is not in it", ChangeAuditLogAsync).ConfigureAwait(false);
+        await drill.AttackAsync("a record is put back in the database to before its last entry", watch => RollBackAsync(watch, cancel)).ConfigureAwait(false);
+    }
+
+    public void Dispose()
+    {
+        _clinic.Dispose();
+        _officer?.Dispose();
+    }
+
+    private async Task PrepareAsync(CancellationToken cancel)
+    {
+        _officer = await OperatorClient.SignInAsync(_folder, _target, 1, cancel).ConfigureAwait(false);
+        for (var i = 0; i < People; i++)
+        {
+            var marker = Guid.NewGuid().ToString("N");
+            var (code, name, note) = (FictionalIdentityCode.Of("drill/" + marker).Reveal(), $"Testi {marker[..12]}", $"Potilas kertoo asiasta, jota ei ole kertonut kenellekään: {marker}.");
+            var patient = await ArchivedVisit.RegisterAsync(_clinic.System, code, name, cancel).ConfigureAwait(false);
+            _victims.Add(new(code, name, note, await ArchivedVisit.StoreAsync(_clinic.System, patient, "Keskivaikea masennustila " + marker, note, cancel).ConfigureAwait(false)));
+        }
+    }
+
+    private async Task<Outcome> SearchAsync(Func<Task<StolenDisk>> take)
+    {
+        using var stolen = await take().ConfigureAwait(false);
+        var (bytes, files) = stolen.Size;
+        // What is found must be there to be found: a note that lies in the clear is.
+        var planted = Path.Combine(stolen.Folder, "planted");
+        await File.WriteAllTextAsync(planted, _victims[0].Note).ConfigureAwait(false);
+        Expect.That(ClearText.Find(stolen.Folder, [_victims[0].Note]).Count == 1, "a planted note to be found, and that one alone", "another result");
+        File.Delete(planted);
+        var found = ClearText.Find(stolen.Folder, [.. _victims.SelectMany(static v => (string[])[v.IdentityCode, v.Name, v.Note])]);
+        return new(string.Create(CultureInfo.InvariantCulture, $"{bytes / 1_000_000.0:0.0} MB in {files} files; of {People} identity codes, names and notes: {found.Count}"),
+            Problem: found.Count == 0 ? null : $"expected nothing in the clear; came {string.Join("; ", found.Take(3))}");
+    }
+
+    private async Task<Outcome> UseStolenTokenAsync(Stopwatch watch, CancellationToken cancel)
+    {
+        var token = await _clinic.TokenAsync(cancel).ConfigureAwait(false);
+        using var another = ClinicClient.Open(_folder, "terapia", _target, certificateOf: "revontuli");
+        using var nobody = ClinicClient.Open(_folder, "terapia", _target, certificateOf: "");
+        var (asked, got) = (0, 0);
+        foreach (var thief in new[] { another, nobody })
+            foreach (var victim in _victims)
+            {
+                asked++;
+                var reply = await thief.SendAsync(HttpMethod.Get, $"Patient/{victim.Visit.Patient}/$everything", token, cancel: cancel).ConfigureAwait(false);
+                Expect.Status(reply, "a token without its certificate", 401, 403, 429);
+                got += reply.Text.Contains(victim.Name, StringComparison.Ordinal) ? 1 : 0;
+            }
+        return new($"{got} of {People} people in {asked} requests, each refused: a token is bound to its certificate", "each refusal, with its reason, at the one who sent it", watch.Elapsed);
+    }
+
+    private async Task<Outcome> ChangeAuditLogAsync(Stopwatch watch)
+    {
+        var kept = (await _clinic.SendAsync(HttpMethod.Get, "/audit/log/checkpoint").ConfigureAwait(false)).Text;
+        using var stolen = StolenDisk.Copy(_folder);
+        var audit = Path.Combine(stolen.Folder, "audit");
+        var untouched = AuditVerification.Of(audit, _folder.AuditLog, kept);
+        Expect.That(untouched.IsIntact, "a log that verifies before anybody changes it", string.Join("; ", untouched.Faults));
+        var rows = Directory.EnumerateFiles(Path.Combine(audit, "rows")).Max(StringComparer.Ordinal)!;
+        var whole = await File.ReadAllBytesAsync(rows).ConfigureAwait(false);
+        var end = whole.AsSpan().LastIndexOfAnyExcept((byte)0) + 1;
+        var surfaced = new List<string>();
+        foreach (var (what, change) in new (string, Func<byte[]>)[]
+        {
+            ("a changed entry", () => [.. whole[..(end / 2)], (byte)(whole[end / 2] ^ 1), .. whole[(end / 2 + 1)..]]),
+            ("a log that ends before the theft", () => whole[..(end / 2)]),
+        })
+        {
+            await File.WriteAllBytesAsync(rows, change()).ConfigureAwait(false);
+            string? told;
+            try
+            {
+                told = AuditVerification.Of(audit, _folder.AuditLog, kept).Faults.FirstOrDefault();
+            }
+            catch (AuditStoreException e)
+            {
+                told = e.Message;
+            }
+            Expect.That(told is not null, $"{what} to be found", "nothing");
+            surfaced.Add($"{what} ({told})");
+        }
+        return new("a log that says what the thief wants, until somebody checks it", $"the check of the log against any kept checkpoint: {string.Join("; ", surfaced)}", watch.Elapsed);
+    }
+
+    private async Task<Outcome> RollBackAsync(Stopwatch watch, CancellationToken cancel)
+    {
+        var victim = _victims[^1];
+        var before = await _administrator.HeadsAsync().ConfigureAwait(false);
+        var last = Expect.Status(await _clinic.System.CreateAsync("Observation", Some.Bytes(Some.Observation("Patient/" + victim.Visit.Patient)), cancel: cancel).ConfigureAwait(false), "a last entry", 201);
+        var after = await _administrator.HeadsAsync().ConfigureAwait(false);
+        var (number, _) = after.Single(one => before.TryGetValue(one.Key, out var was) && was != one.Value);
+        var known = await CasesAsync(cancel).ConfigureAwait(false);
+        var removed = await _administrator.RollBackAsync(number, before[number]).ConfigureAwait(false);
+        FhirReply read;
+        try
+        {
+            read = await _clinic.System.ReadAsync("Observation", last.Stored!.Value.Id, cancel).ConfigureAwait(false);
+            var isOpen = await SurfacesAsync("store-changed", known, cancel).ConfigureAwait(false);
+            return new("the record as it was before, and nobody believes it", isOpen ? "the next request about the record is refused, and a breach case opens" : null, watch.Elapsed,
+                read.Status != 500 ? $"expected 500 for the record; came {read}" : isOpen ? null : "expected a breach case; came none");
+        }
+        finally
+        {
+            await _administrator.PutBackAsync(removed).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Numbers and kinds of the cases that there are.</summary>
+    private async Task<IReadOnlyList<(long Number, string Kind, bool IsOpen)>> CasesAsync(CancellationToken cancel) =>
+        [.. (await _officer.GetAsync("/operator/breach-cases", cancel).ConfigureAwait(false)).GetProperty("cases").EnumerateArray()
+            .Select(static one => (one.GetProperty("number").GetInt64(), one.GetProperty("kind").GetString()!, one.GetProperty("ended_at").ValueKind == JsonValueKind.Null))];
+
+    /// <summary>Waits until there is an open case of a kind: a new one, or one that was open before.</summary>
+    private async Task<bool> SurfacesAsync(string kind, IReadOnlyList<(long Number, string Kind, bool IsOpen)> known, CancellationToken cancel)
+    {
+        if (known.Any(one => one.Kind == kind && one.IsOpen))
+            return true;
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < Patience; await Task.Delay(TimeSpan.FromMilliseconds(100), cancel).ConfigureAwait(false))
+            if ((await CasesAsync(cancel).ConfigureAwait(false)).Any(one => one.Kind == kind && one.IsOpen))
+                return true;
+        return false;
+    }
+}
