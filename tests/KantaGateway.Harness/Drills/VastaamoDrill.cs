@@ -20,12 +20,16 @@ public sealed class VastaamoDrill : IDisposable
     /// <summary>How long something may take to surface before it counts as hidden.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    /// <summary>Who is told of cases in the development host.</summary>
+    private static readonly string[] Desks = ["supervisor", "ombudsman"];
+
     private readonly DevFolder _folder;
     private readonly Uri _target;
     private readonly ClinicClient _clinic;
     private readonly HostileAdministrator _administrator;
     private readonly List<Victim> _victims = [];
     private OperatorClient _officer = null!;
+    private long _case;
 
     /// <summary>One of the people, and what a thief would want of them.</summary>
     private sealed record Victim(string IdentityCode, string Name, string Note, ArchivedVisit Visit);
@@ -44,6 +48,8 @@ public sealed class VastaamoDrill : IDisposable
         await drill.AttackAsync("an access token is stolen and used from elsewhere", watch => UseStolenTokenAsync(watch, cancel)).ConfigureAwait(false);
         await drill.AttackAsync("the copied audit log is changed so that the theft is not in it", ChangeAuditLogAsync).ConfigureAwait(false);
         await drill.AttackAsync("a record is put back in the database to before its last entry", watch => RollBackAsync(watch, cancel)).ConfigureAwait(false);
+        await drill.AttackAsync("the breach is kept from the authorities for eighteen months", watch => HideAsync(watch, cancel)).ConfigureAwait(false);
+        await drill.AttackAsync("the patients learn of it from the blackmailer", watch => TellLateAsync(watch, cancel)).ConfigureAwait(false);
     }
 
     public void Dispose()
@@ -150,6 +156,62 @@ public sealed class VastaamoDrill : IDisposable
             await _administrator.PutBackAsync(removed).ConfigureAwait(false);
         }
     }
+
+    private async Task<Outcome> HideAsync(Stopwatch watch, CancellationToken cancel)
+    {
+        var (status, opened) = await _officer.SendAsync(HttpMethod.Post, "/operator/breach-cases", new { what = "Drill: the copy of a database was offered for sale.", aware_at = DateTimeOffset.UtcNow.AddMonths(-18) }, cancel).ConfigureAwait(false);
+        Expect.That(status == 201, "201 for a case that a person opens", $"{status}");
+        _case = opened!.Value.GetProperty("number").GetInt64();
+        var path = string.Create(CultureInfo.InvariantCulture, $"/operator/breach-cases/{_case}");
+        var refused = new List<int>();
+        foreach (var (method, address) in new[] { (HttpMethod.Delete, path), (HttpMethod.Put, path), (HttpMethod.Patch, path), (HttpMethod.Delete, path + "/steps/1"), (HttpMethod.Delete, "/operator/breach-cases") })
+        {
+            refused.Add((await _officer.SendAsync(method, address, new { aware_at = DateTimeOffset.UtcNow }, cancel).ConfigureAwait(false)).Status);
+            Expect.That(refused[^1] is 404 or 405, $"404 or 405 for {method}", $"{refused[^1]}");
+        }
+        var (later, _) = await _officer.SendAsync(HttpMethod.Post, "/operator/breach-cases", new { what = "Drill: a case that would be known only tomorrow.", aware_at = DateTimeOffset.UtcNow.AddDays(1) }, cancel).ConfigureAwait(false);
+        Expect.That(later == 422, "422 for a case that becomes known later than now", $"{later}");
+        var clocks = (await CaseAsync(_case, cancel).ConfigureAwait(false)).GetProperty("clocks").EnumerateArray().ToDictionary(static c => c.GetProperty("clock").GetString()!, static c => c.GetProperty("state").GetString());
+        foreach (var clock in (string[])["early-warning", "data-protection-authority", "incident-notification"])
+            Expect.That(clocks.GetValueOrDefault(clock) == "overdue", $"the clock {clock} to be overdue", clocks.GetValueOrDefault(clock) ?? "none");
+        var told = new List<string>();
+        foreach (var desk in Desks)
+            if (await IsToldAsync(desk, _case, cancel).ConfigureAwait(false))
+                told.Add(desk);
+        return new($"nothing: {refused.Count} attempts to remove or move the case are refused, and its clocks stand at overdue", told.Count > 0 ? $"{string.Join(" and ", told)} are told, each on a way of its own, and again until it is done" : null, watch.Elapsed,
+            told.Count == Desks.Length ? null : $"expected word of the case at {string.Join(" and ", Desks)}; came {told.Count}");
+    }
+
+    private async Task<Outcome> TellLateAsync(Stopwatch watch, CancellationToken cancel)
+    {
+        var path = string.Create(CultureInfo.InvariantCulture, $"/operator/breach-cases/{_case}");
+        var words = new { what = "Drill: notes of visits were copied.", consequences = "Drill: somebody may write to you with what you have told.", measures = "Drill: the copy is worthless without keys; nothing is asked of you." };
+        var (status, body) = await _officer.SendAsync(HttpMethod.Post, path + "/notices", new
+        {
+            words = new { fi = words, sv = words, en = words, contact = "Drill: https://localhost" },
+            persons = _victims.Select(static v => new { patient = "Patient/" + v.Visit.Patient, items = v.Visit.Resources.Select(static one => new { type = one.Type, id = one.Id }) }),
+        }, cancel).ConfigureAwait(false);
+        Expect.That(status == 201, "201 for the notices", $"{status}");
+        var sent = body!.Value.GetProperty("sent").GetInt32();
+        return new("no first word: each person has a notice of the house before", $"{sent} of {People} people have a notice with what was taken from them, and a code that anybody can check", watch.Elapsed,
+            sent == People ? null : $"expected {People} notices; came {sent}");
+    }
+
+    /// <summary>Waits until one of those to whom cases are told was told of this one.</summary>
+    private async Task<bool> IsToldAsync(string desk, long number, CancellationToken cancel)
+    {
+        using var outside = new HttpClient(Transport.Handler(_folder.Authority)) { BaseAddress = new(_folder.Professionals[0].SubjectTokenUrl.GetLeftPart(UriPartial.Authority)) };
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < Patience; await Task.Delay(TimeSpan.FromMilliseconds(100), cancel).ConfigureAwait(false))
+        {
+            using var word = JsonDocument.Parse(await outside.GetStringAsync("/breach-desk/" + desk, cancel).ConfigureAwait(false));
+            if (word.RootElement.TryGetProperty("breach", out var breach) && breach.GetProperty("case").GetInt64() == number)
+                return true;
+        }
+        return false;
+    }
+
+    private async Task<JsonElement> CaseAsync(long number, CancellationToken cancel) =>
+        (await _officer.GetAsync("/operator/breach-cases", cancel).ConfigureAwait(false)).GetProperty("cases").EnumerateArray().Single(one => one.GetProperty("number").GetInt64() == number);
 
     /// <summary>Numbers and kinds of the cases that there are.</summary>
     private async Task<IReadOnlyList<(long Number, string Kind, bool IsOpen)>> CasesAsync(CancellationToken cancel) =>
