@@ -35,6 +35,7 @@ static class KeyEndpoints
         app.MapPost("/v1/restores", RestoreAsync);
         RotationEndpoints.Map(app);
         app.MapPost("/v1/audit/open", OpenAsync);
+        app.MapPost("/v1/audit/keys", AuditKeysAsync);
         app.MapGet("/v1/audit/reader", (AuditOpener opener) => Results.Json(new ReaderAnswer(opener.PublicKey), Wire.Default.ReaderAnswer));
         app.MapLive();
     }
@@ -324,6 +325,27 @@ static class KeyEndpoints
         return Results.Json(new AuditOpenAnswer(opened), Wire.Default.AuditOpenAnswer);
     }
 
+    /// <summary>Gives the keys of seconds of the audit log, for a search that two want: on record before they leave.</summary>
+    private static async Task<IResult> AuditKeysAsync(HttpContext http, GrantVerifier verifier, AuditOpener opener, KeyCustody custody, KeyMetrics metrics)
+    {
+        if (await verifier.VerifyAuditReadingAsync(Bearer(http)).ConfigureAwait(false) is not { } reading)
+            return Refuse(metrics, "audit-keys", 401, "A reading of the audit log that the gateway has signed, for a breach case, and two persons have approved of, is required.");
+        if (await ReadAsync(http, Wire.Default.AuditKeysRequest).ConfigureAwait(false) is not { Encs: { Count: > 0 and <= AuditSearch.MostKeys } encs } || encs.Any(static enc => enc is not { Length: 32 }))
+            return Refuse(metrics, "audit-keys", 400, $"The body is {{\"encs\": [base64 of 32 bytes]}}, 1 to {AuditSearch.MostKeys} of them.");
+        try
+        {
+            if (!await custody.ReadAuditAsync(reading, encs.Count).ConfigureAwait(false))
+                return Refuse(metrics, "audit-keys", 429, "More keys were asked for than the time of the reading has.");
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse(metrics, "audit-keys", 503, Silent);
+        }
+        byte[]?[] keys = [.. encs.Select(enc => opener.KeyOf(enc))];
+        metrics.Served("audit-keys");
+        return new SecretAnswer<AuditKeysAnswer>(Wire.Default.AuditKeysAnswer, new([.. keys.Select(static key => new AuditKey(key))]), keys);
+    }
+
     private static string NoGrant(string? reason) => $"A valid grant is required ({reason}).";
 
     private const string AnotherUse = "The grant is for another use.";
@@ -394,6 +416,12 @@ sealed record KnownRequest(IReadOnlyList<string>? Compartments);
 sealed record KnownItem(long Sequence, byte[] Digest, int Place, int Rotations);
 sealed record KnownAnswer(KnownItem?[] Heads, int Count, int Places);
 sealed record ChangesAnswer(Guid Start, long Before, long Now);
+sealed record AuditKeysRequest(IReadOnlyList<byte[]>? Encs);
+sealed record AuditKeysAnswer(IReadOnlyList<AuditKey> Keys);
+
+/// <param name="Key">Null: of what is no encapsulated key.</param>
+sealed record AuditKey(byte[]? Key);
+
 sealed record ReaderAnswer(byte[] PublicKey);
 sealed record CeremonyAnswer(uint Version);
 sealed record RestoreAnswer(int Forgotten);
@@ -418,5 +446,5 @@ sealed record RewrapAnswer(byte[]?[] Wrapped);
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
 [JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer)), JsonSerializable(typeof(ChangesAnswer))]
-[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(PeopleAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
+[JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(PeopleAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(AuditKeysRequest)), JsonSerializable(typeof(AuditKeysAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

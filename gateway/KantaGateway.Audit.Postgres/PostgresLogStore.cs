@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using KantaGateway.Audit.Sealing;
 using KantaGateway.Audit.Storage;
 using KantaGateway.Audit.Tree;
@@ -18,6 +19,9 @@ sealed class PostgresLogStore : ILogStore
 
     /// <summary>Connections for checkpoint and tiles, which anybody may ask for.</summary>
     private const int PublicConnections = 4;
+
+    /// <summary>Rows of one part of a reading, and of one statement of it.</summary>
+    private const int LongestPart = 1 << 17, BatchRows = 1 << 13;
 
     private const string StateSql = "SELECT c.size, c.note, CASE WHEN c.size <> $1 THEN c.edge END, l.size FROM checkpoint c, log l";
 
@@ -180,6 +184,57 @@ sealed class PostgresLogStore : ILogStore
         }
         return entries;
     });
+
+    public IReadOnlyList<(long From, long To)> PartsOf(long from, long to)
+    {
+        var parts = new List<(long, long)>();
+        for (; from < to; from += LongestPart)
+            parts.Add((from, Math.Min(to, from + LongestPart)));
+        return parts;
+    }
+
+    // A statement for each batch: none keeps old rows from being cleared away for long.
+    public IEnumerable<RowBatch> Read((long From, long To) part)
+    {
+        var batch = new RowBatch();
+        for (var next = part.From; next < part.To;)
+        {
+            try
+            {
+                Fill(batch, next, part.To);
+            }
+            catch (NpgsqlException e)
+            {
+                throw new AuditUnavailableException("The audit log's database could not be asked.", e);
+            }
+            if (batch.Count == 0)
+                throw new AuditStoreException($"The rows from {next} on are missing.");
+            next += batch.Count;
+            yield return batch;
+            batch.Clear();
+        }
+    }
+
+    private void Fill(RowBatch batch, long from, long to)
+    {
+        using var connection = _reading.OpenConnection();
+        using var command = new NpgsqlCommand("SELECT index, leaf, envelope FROM entry WHERE index >= $1 AND index < $2 ORDER BY index LIMIT $3", connection) { Parameters = { Number(from), Number(to), Number(BatchRows) } };
+        using var reader = command.ExecuteReader();
+        while (reader.Read())
+        {
+            if (reader.GetInt64(0) != from + batch.Count)
+                throw new AuditStoreException($"The row {from + batch.Count} is missing.");
+            var length = (int)reader.GetBytes(2, 0, null, 0, 0);
+            var row = batch.Add(reader.GetInt64(0), SealedRow.StoredHeader + length);
+            BinaryPrimitives.WriteInt32BigEndian(row, length);
+            using (var leaf = reader.GetStream(1))
+                leaf.ReadExactly(row.Slice(4, SealedRow.LeafLength));
+            using (var envelope = reader.GetStream(2))
+                envelope.ReadExactly(row[SealedRow.StoredHeader..]);
+            if (SealedRow.StoredLengthAt(row) != row.Length)
+                throw new AuditStoreException($"entry {from + batch.Count - 1}: its row is malformed");
+        }
+    }
 
     public AuditVerification Verify(string? earlierCheckpoint) => PostgresAudit.Verify(_connectionString, _signer.Verifier, earlierCheckpoint);
 

@@ -131,6 +131,16 @@ public sealed class AuditLog : IAsyncDisposable
         return new(index, row.Leaf, await published.ProveInclusionAsync(index).ConfigureAwait(false), published.Note);
     });
 
+    /// <summary>Reads every published entry of a stretch of time, and gives back those that are looked for, with what proves them.</summary>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    /// <exception cref="AuditStoreException">A row is missing or malformed.</exception>
+    public async Task<AuditFindings> SearchAsync(AuditSearch search, CancellationToken cancel = default)
+    {
+        // What was appended before this call is searched as well, and can be proven.
+        await PublishAsync().ConfigureAwait(false);
+        return await search.RunAsync(_store, await _store.NewestAsync().ConfigureAwait(false), cancel).ConfigureAwait(false);
+    }
+
     /// <summary>
     /// The last checkpoint that this log has published or seen, a signed note. It covers every entry that is older than <see cref="AuditLogOptions.CheckpointInterval"/>.
     /// </summary>

@@ -20,6 +20,22 @@ public sealed class AuditOpener : IDisposable
     /// <summary>A new reader's private key, 32 bytes.</summary>
     public static byte[] GeneratePrivateKey() => RandomNumberGenerator.GetBytes(Hpke.KeyLength);
 
+    /// <summary>The key of all entries that were sealed with one encapsulated key, 32 bytes: what one log sealed in one second. Whoever is given it opens those, and no others.</summary>
+    /// <param name="enc">32 bytes.</param>
+    /// <returns>Null: no log has made it.</returns>
+    public byte[]? KeyOf(ReadOnlySpan<byte> enc)
+    {
+        try
+        {
+            using var context = Hpke.AtRecipient(_key, enc, EntrySealer.Info);
+            return context.Export([]);
+        }
+        catch (CryptographicException)
+        {
+            return null;
+        }
+    }
+
     /// <summary>
     /// Opens an entry. False when it was not sealed to this reader, was changed, or is not what its commitment says.
     /// </summary>

@@ -19,6 +19,7 @@ static class GrantFormat
     public const string ErasureType = "kanta-erasure+jwt";
     public const string RestoreType = "kanta-restore+jwt";
     public const string DataKeyRotationType = "kanta-data-key-rotation+jwt";
+    public const string AuditReadingType = "kanta-audit-reading+jwt";
     public const string Use = "use";
     public const string PolicyVersion = "pv";
     public const string Scope = "scp";
@@ -38,6 +39,8 @@ static class GrantFormat
 
     /// <summary>Longest grant, characters: what the internal listeners take of headers.</summary>
     public const int MaxLength = 256 << 10;
+    public const string Until = "unt";
+    public const string Case = "cas";
 }
 
 /// <summary>Signs grants and the gateway's own service tokens with ES256 (RFC 7515, RFC 7518 §3.4). Thread-safe.</summary>
@@ -152,6 +155,21 @@ public sealed class GrantSigner
         return Create(GrantFormat.RestoreType, GrantFormat.KeysAudience, claims, now, now + Grant.MaxLifetime);
     }
 
+    /// <summary>Signs that two want the audit log of a stretch of time read.</summary>
+    public string Sign(AuditReading reading)
+    {
+        var now = _time.GetUtcNow();
+        return Create(GrantFormat.AuditReadingType, GrantFormat.KeysAudience, new()
+        {
+            [JwtRegisteredClaimNames.Jti] = reading.Act,
+            [GrantFormat.Case] = reading.Case,
+            [GrantFormat.Since] = reading.From.ToUnixTimeMilliseconds(),
+            [GrantFormat.Until] = reading.To.ToUnixTimeMilliseconds(),
+            [GrantFormat.ProposedBy] = reading.ProposedBy,
+            [GrantFormat.ApprovedBy] = reading.ApprovedBy,
+        }, now, now + Grant.MaxLifetime);
+    }
+
     private string Create(string type, string audience, Dictionary<string, object> claims, DateTimeOffset now, DateTimeOffset expires) =>
         _handler.CreateToken(new SecurityTokenDescriptor
         {
@@ -185,6 +203,7 @@ public sealed class GrantVerifier
     private readonly TokenValidationParameters _erasures;
     private readonly TokenValidationParameters _restores;
     private readonly TokenValidationParameters _rotations;
+    private readonly TokenValidationParameters _readings;
 
     /// <param name="publicKeys">The gateways' P-256 public keys.</param>
     public GrantVerifier(IEnumerable<ECDsa> publicKeys, TimeProvider time)
@@ -197,6 +216,7 @@ public sealed class GrantVerifier
         _erasures = Parameters(GrantFormat.ErasureType, GrantFormat.Audience, keys, time);
         _restores = Parameters(GrantFormat.RestoreType, GrantFormat.KeysAudience, keys, time);
         _rotations = Parameters(GrantFormat.DataKeyRotationType, GrantFormat.Audience, keys, time);
+        _readings = Parameters(GrantFormat.AuditReadingType, GrantFormat.KeysAudience, keys, time);
     }
 
     /// <summary>The grant, or null when anything about it is not right; the reason is for logs, without data.</summary>
@@ -289,6 +309,14 @@ public sealed class GrantVerifier
         && jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Since, out var since) && since is >= 0 and <= LatestSince && TwoPersonsIn(jwt) is var (proposed, approved)
         && (Pseudonym.TryDecode(jwt.Subject, out var compartment) || string.IsNullOrEmpty(jwt.Subject))
             ? new(act, string.IsNullOrEmpty(jwt.Subject) ? null : compartment, DateTimeOffset.FromUnixTimeMilliseconds(since), proposed, approved) : null;
+
+    /// <summary>The approved reading of the audit log, or null when this is none: not the gateway's, over, of no case or no time, or approved of by who proposed it.</summary>
+    public async Task<AuditReading?> VerifyAuditReadingAsync(string? token) =>
+        !string.IsNullOrEmpty(token) && await _handler.ValidateTokenAsync(token, _readings).ConfigureAwait(false) is { IsValid: true, SecurityToken: JsonWebToken jwt }
+        && jwt.Id is { Length: > 0 and <= 64 } act && jwt.TryGetPayloadValue<long>(GrantFormat.Case, out var of) && of > 0
+        && jwt.TryGetPayloadValue<long>(GrantFormat.Since, out var from) && jwt.TryGetPayloadValue<long>(GrantFormat.Until, out var to) && from >= 0 && from <= to && to <= LatestSince
+        && TwoPersonsIn(jwt) is var (proposed, approved)
+            ? new(act, of, DateTimeOffset.FromUnixTimeMilliseconds(from), DateTimeOffset.FromUnixTimeMilliseconds(to), proposed, approved) : null;
 
     /// <summary>The end of the year 9999, milliseconds since the epoch.</summary>
     private const long LatestSince = 253_402_300_799_999;

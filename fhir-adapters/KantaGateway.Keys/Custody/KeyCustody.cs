@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 
@@ -119,6 +120,30 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
         return forgotten;
     }
 
+    /// <summary>Whether keys of the audit log may be given for a reading: no more than its time has seconds, on every gateway of a large deployment, and the clocks and the disks that it may wait for. On record when this returns.</summary>
+    /// <param name="keys">How many are asked for now.</param>
+    /// <exception cref="IOException">It may not be on record; give none.</exception>
+    public async Task<bool> ReadAuditAsync(AuditReading reading, int keys)
+    {
+        var (most, act) = ((long)((reading.To - reading.From + 2 * AuditSearch.Disorder).TotalSeconds + 1) * MostGateways, GrantDigestOf(reading.Act));
+        bool isFirst, isGiven;
+        lock (_readings)
+        {
+            isFirst = _readings.TryAdd(act, 0);
+            isGiven = _readings[act] + keys <= most;
+            if (isGiven)
+                _readings[act] += keys;
+        }
+        await log.AppendAsync(new(KeyOperation.AuditReading, isGiven ? 200 : 429, time.GetUtcNow(), act, DigestOf("requester", reading.ApprovedBy), default)).ConfigureAwait(false);
+        if (isFirst)
+            LogReading(reading.From, reading.To, reading.Case, reading.Act);
+        return isGiven;
+    }
+
+    private const int MostGateways = 64;
+
+    private readonly Dictionary<Digest, long> _readings = [];
+
     /// <summary>By how much the clocks of the store and of this service may differ.</summary>
     private static readonly TimeSpan ClocksDiffer = TimeSpan.FromSeconds(2);
 
@@ -164,6 +189,9 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
 
     [LoggerMessage(1307, LogLevel.Warning, "The store is accepted as it was at {Since:u}, and how far the records of {People} people were is forgotten, by the act {Act}.")]
     private partial void LogRestored(DateTimeOffset since, int people, string act);
+
+    [LoggerMessage(1320, LogLevel.Warning, "The audit log from {From:u} to {To:u} is read for breach case {Case}, by the act {Act}.")]
+    private partial void LogReading(DateTimeOffset from, DateTimeOffset to, long @case, string act);
 
     [LoggerMessage(1301, LogLevel.Critical, "ALARM: the key budget of {Whom} is used up: {People} people within {Seconds} s. Nobody new is opened until the window ends.")]
     private partial void LogExceeded(string whom, int people, int seconds);

@@ -32,6 +32,7 @@ public static class BalpEvent
     internal const string ResourceTypes = "http://hl7.org/fhir/resource-types";
     internal const string LegalBasisPolicy = "urn:kanta:legal-basis:";
     internal const string TokenPolicy = "urn:ietf:params:oauth:jti:";
+    internal const string CertificatePolicy = "urn:kanta:certificate:x5t-S256:";
     internal const string ControllerDetail = "controller", RegisterDetail = "register", RulesDetail = "rules", DigestDetail = "sha-256", RequestDetail = "X-Request-Id",
         InteractionDetail = "interaction", QueryDetail = "query", HeadDetail = "head";
 
@@ -260,6 +261,12 @@ public static class BalpEvent
         json.WriteEndObject();
         WriteOptional(json, "name", person.Name);
         json.WriteBoolean("requestor", true);
+        if (record.Unit is { } unit)
+        {
+            json.WriteStartObject("location");
+            WriteIdentifier(json, "urn:oid:" + unit, "urn:ietf:rfc:3986");
+            json.WriteEndObject();
+        }
         WritePurpose(json, "purposeOfUse", record);
         json.WriteEndObject();
     }
@@ -267,9 +274,11 @@ public static class BalpEvent
     private static void WritePolicies(Utf8JsonWriter json, DisclosureRecord record)
     {
         var token = record.Kind is AuditKind.AuthorizationDecision or AuditKind.PrivacyDisclosure ? record.TokenId : null;
-        if (record.LegalBasis is null && token is null)
+        if (record.LegalBasis is null && token is null && record.System.Certificate is null)
             return;
         json.WriteStartArray("policy");
+        if (record.System.Certificate is { } certificate)
+            json.WriteStringValue(CertificatePolicy + certificate);
         if (record.LegalBasis is { } basis)
             json.WriteStringValue(LegalBasisPolicy + Uri.EscapeDataString(basis));
         if (token is not null)

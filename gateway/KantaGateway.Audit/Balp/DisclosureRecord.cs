@@ -43,7 +43,8 @@ public enum AuditOutcome
 /// <param name="ClientId">OAuth client id.</param>
 /// <param name="Address">IP address of the connection's other end.</param>
 /// <param name="AppName">Name under which citizens know the app at that time; null for what is no app of citizens.</param>
-public sealed record AuditSystem(string ClientId, string Address, string? AppName = null);
+/// <param name="Certificate">SHA-256 of the TLS client certificate of the connection (DER), base64url; null where none was shown.</param>
+public sealed record AuditSystem(string ClientId, string Address, string? AppName = null, string? Certificate = null);
 
 /// <summary>The asking organisation.</summary>
 /// <param name="Oid">Dotted object identifier.</param>
@@ -104,6 +105,9 @@ public sealed record DisclosureRecord
     public AuditOrganisation? Subscriber { get; init; }
 
     public AuditPerson? Professional { get; init; }
+
+    /// <summary>OID of the service unit for which the professional acts (Act 703/2023 §10); null where none was named.</summary>
+    public string? Unit { get; init; }
 
     /// <summary>The citizen who acts. Another than <see cref="PatientId"/> when she acts for somebody: then both persons stand here.</summary>
     public AuditPerson? Citizen { get; init; }

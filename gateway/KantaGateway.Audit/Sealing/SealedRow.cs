@@ -76,6 +76,15 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
     /// <summary>The subject tag of a stored row; empty without a subject.</summary>
     public static ReadOnlySpan<byte> TagOf(ReadOnlySpan<byte> stored) => TagIn(EnvelopeOf(stored));
 
+    /// <summary>When an envelope was sealed, milliseconds since 1970, UTC.</summary>
+    public static long TimeIn(ReadOnlySpan<byte> envelope) => BinaryPrimitives.ReadInt64BigEndian(envelope);
+
+    /// <summary>The encapsulated key of an envelope, 32 bytes.</summary>
+    public static ReadOnlySpan<byte> EncIn(ReadOnlySpan<byte> envelope) => envelope.Slice(9 + (envelope[8] & ~HasReceiver), Hpke.KeyLength);
+
+    /// <summary>Ciphertext and tag of an envelope.</summary>
+    public static ReadOnlySpan<byte> SealedIn(ReadOnlySpan<byte> envelope) => envelope[CiphertextAt(envelope)..];
+
     private static int CiphertextAt(ReadOnlySpan<byte> envelope) => 9 + (envelope[8] & ~HasReceiver) + Hpke.KeyLength + ((envelope[8] & HasReceiver) == 0 ? 0 : EntrySealer.TagLength);
 
     /// <summary>Reads a stored row of exactly this length.</summary>

@@ -57,6 +57,14 @@ interface ILogStore : IDisposable
     /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
     ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before);
 
+    /// <summary>Cuts a stretch of rows into parts that can be read beside each other, in the order of their indices.</summary>
+    IReadOnlyList<(long From, long To)> PartsOf(long from, long to);
+
+    /// <summary>Reads a part, row after row. What is given is the same batch each time, filled anew.</summary>
+    /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    /// <exception cref="AuditStoreException">A row is missing or malformed.</exception>
+    IEnumerable<RowBatch> Read((long From, long To) part);
+
     /// <summary>Reads everything; see <see cref="AuditVerification"/>.</summary>
     AuditVerification Verify(string? earlierCheckpoint);
 }

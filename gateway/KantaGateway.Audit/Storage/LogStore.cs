@@ -289,6 +289,45 @@ sealed class LogStore : ILogStore
 
     public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before) => new(_index.OfSubject(tag, limit, before));
 
+    // One file of rows is read from its beginning.
+    public IReadOnlyList<(long From, long To)> PartsOf(long from, long to)
+    {
+        var firsts = Segments.List(_folder);
+        var parts = new List<(long, long)>();
+        for (var i = 0; i < firsts.Count; i++)
+        {
+            var (begin, end) = (Math.Max(from, firsts[i]), Math.Min(to, i + 1 < firsts.Count ? firsts[i + 1] : long.MaxValue));
+            if (begin < end)
+                parts.Add((begin, end));
+        }
+        return parts;
+    }
+
+    public IEnumerable<RowBatch> Read((long From, long To) part)
+    {
+        var segment = Segments.List(_folder).FindLast(first => first <= part.From);
+        using var reader = SegmentReader.TryOpen(Segments.FileOf(_folder, segment)) ?? throw new AuditStoreException($"The file of rows from {segment} on is damaged.");
+        var (batch, next) = (new RowBatch(), part.From);
+        while (next < part.To && reader.Next())
+        {
+            foreach (var row in reader.Rows())
+                if (row.Index >= part.From && row.Index < part.To)
+                {
+                    if (row.Index != next++)
+                        throw new AuditStoreException($"The rows from {next - 1} to {row.Index - 1} are missing.");
+                    row.Bytes.Span.CopyTo(batch.Add(row.Index, row.Bytes.Length));
+                }
+            if (!batch.IsFull)
+                continue;
+            yield return batch;
+            batch.Clear();
+        }
+        if (next < part.To)
+            throw new AuditStoreException($"The rows from {next} on are missing or damaged.");
+        if (batch.Count > 0)
+            yield return batch;
+    }
+
     public AuditVerification Verify(string? earlierCheckpoint) => AuditVerification.Of(_folder, _signer.Verifier, earlierCheckpoint);
 
     public void Dispose()

@@ -11,6 +11,7 @@ namespace KantaGateway.Audit.Tree;
 public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
 {
     private readonly Dictionary<(int, long), byte[]> _tiles = [];
+    private readonly Dictionary<(int, long), byte[]> _tall = [];
 
     public long Size { get; } = size;
 
@@ -150,6 +151,9 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
     private byte[] Perfect(int height, long from)
     {
         var (level, within) = Math.DivRem(height, 8);
+        // What is far from the leaves is of many paths.
+        if (level > 0 && _tall.TryGetValue((height, from), out var known))
+            return known;
         var first = from >> (8 * level);
         var tile = first / TilePath.FullWidth;
         if (!_tiles.TryGetValue((level, tile), out var hashes))
@@ -162,6 +166,8 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
         }
         var root = new byte[Merkle.HashLength];
         TreeEdge.Subtree(hashes.AsSpan((int)(first % TilePath.FullWidth) * Merkle.HashLength, (1 << within) * Merkle.HashLength), root);
+        if (level > 0)
+            _tall.Add((height, from), root);
         return root;
     }
 

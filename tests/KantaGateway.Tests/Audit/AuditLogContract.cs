@@ -117,6 +117,43 @@ public abstract class AuditLogContract
     }
 
     [Fact]
+    public async Task What_is_looked_for_is_found_with_the_keys_of_its_seconds_and_proven_and_what_was_changed_is_said_to_be_unreadable()
+    {
+        using var place = await NewAsync();
+        await using (var log = place.Open())
+            await log.AppendAsync([.. Enumerable.Range(0, 700).Select(i => LogPlace.Entry(i, who: (byte)(1 + i % 3)))]);
+        var now = DateTimeOffset.UtcNow;
+        var asked = 0;
+        await using (var log = place.Open())
+        {
+            // What is newer than the last checkpoint is searched too.
+            await log.AppendAsync(LogPlace.Entry(3, who: 9));
+            var found = await log.SearchAsync(Search(now.AddMinutes(-1), now.AddMinutes(1)));
+            Assert.Equal([3L, 700L], found.Found.Select(static one => one.Entry.Index));
+            Assert.Equal([LogPlace.Subject(1), LogPlace.Subject(9)], found.Found.Select(static one => one.Entry.Subject));
+            Assert.Equal((701L, 701L, 0L), (found.Size, found.Read, found.UnreadableCount));
+            Assert.All(found.Found, one => Assert.True(found.Prove(one).IsOf(place.Verifier)));
+            // A second has one key, and each log its own.
+            Assert.InRange(asked, 2, 6);
+            Assert.Equal((0, 0L), ((await log.SearchAsync(Search(now.AddDays(-2), now.AddDays(-1)))) is var none ? (none.Found.Count, none.Read) : default));
+            await Assert.ThrowsAsync<IOException>(() => log.SearchAsync(Search(now.AddMinutes(-1), now.AddMinutes(1)) with { Keys = static (_, _) => throw new IOException("No keys.") }));
+        }
+        await place.RewriteAsync(static rows => rows.Select(static row => row.Index != 3 ? row : (row.Index, row.Row with { Sealed = [.. row.Row.Sealed[..^1], (byte)~row.Row.Sealed[^1]] })));
+        await using (var log = place.Open())
+        {
+            var found = await log.SearchAsync(Search(now.AddMinutes(-1), now.AddMinutes(1)));
+            Assert.Equal([700L], found.Found.Select(static one => one.Entry.Index));
+            Assert.Equal([3L], found.Unreadable);
+        }
+
+        AuditSearch Search(DateTimeOffset from, DateTimeOffset to) => new(from, to, (encs, _) =>
+        {
+            Interlocked.Add(ref asked, encs.Count);
+            return Task.FromResult<IReadOnlyList<byte[]?>>([.. encs.Select(enc => place.Reader.KeyOf(enc))]);
+        }, static record => record.EndsWith("\"id\":\"3\"}"u8));
+    }
+
+    [Fact]
     public async Task A_cancelled_append_is_not_acknowledged_and_the_log_goes_on()
     {
         using var place = await NewAsync();

@@ -17,7 +17,7 @@ public class BalpTests
     private static readonly DisclosureRecord Read = new()
     {
         Kind = AuditKind.Read, Interaction = "read", Recorded = new DateTimeOffset(2026, 3, 1, 12, 0, 0, 123, TimeSpan.FromHours(2)),
-        Server = "https://localhost:8443/fhir", System = new("aurora", "127.0.0.1"), Organisation = new("1.2.246.10.99999991", "Klinikka Äurora"),
+        Server = "https://localhost:8443/fhir", System = new("aurora", "127.0.0.1", null, "mWgUrNw0bcGPsN5uW2Ek9FZgbPAA4JvDMSqcbAGbjiw"), Organisation = new("1.2.246.10.99999991", "Klinikka Äurora"),
         PurposeOfUse = "TREAT", RequestId = "b9d0b3d2-58d1-4e1f-8c39-1f4c8a6f7a10",
         PatientId = "11111111-2222-4333-8444-555555555555", LegalBasis = "own-register", TokenId = "jti-1",
         Items = [Item("Observation")], Digest = SHA256.HashData([]),
@@ -32,7 +32,7 @@ public class BalpTests
 
     private static Dictionary<string, (DisclosureRecord Record, string? Profile)> Records => new()
     {
-        ["read by a professional"] = (Read with { Professional = Professional }, "PatientRead"),
+        ["read by a professional"] = (Read with { Professional = Professional, Unit = "1.2.246.10.99999991.10.7" }, "PatientRead"),
         ["read by a system"] = (Read, "PatientRead"),
         ["read by a host for its tenant"] = (Read with { Subscriber = new("1.2.246.10.99999992", "Isäntä Oy"), Professional = Professional }, "PatientRead"),
         ["vread by a citizen"] = (Read with { Interaction = "vread", Citizen = Citizen, PurposeOfUse = "PATRQT", LegalBasis = "the-person" }, "PatientRead"),
@@ -56,7 +56,7 @@ public class BalpTests
         ["transaction"] = (Read with { Kind = AuditKind.Rest, Interaction = "transaction", Items = [Item("Patient"), Item("Encounter"), Item("Observation")] }, null),
         ["history"] = (Read with { Kind = AuditKind.Rest, Interaction = "history-instance", Items = [Item("Observation"), Item("Observation")] }, null),
         ["denial under a consent"] = (Read with { Kind = AuditKind.AuthorizationDecision, Outcome = AuditOutcome.SeriousFailure,
-            OutcomeDescription = "A denial covers it.", LegalBasis = null, ConsentId = "c1", Professional = Professional, Items = [], Digest = null }, "AuthZconsent"),
+            OutcomeDescription = "A denial covers it.", LegalBasis = null, ConsentId = "c1", Professional = Professional, Unit = "1.2.246.10.99999991.10.7", Items = [], Digest = null }, "AuthZconsent"),
         ["denial of a search by a system without any consent"] = (Read with { Kind = AuditKind.AuthorizationDecision, Interaction = "search-type",
             Outcome = AuditOutcome.SeriousFailure, LegalBasis = null, Items = [], Digest = null, Query = "Observation?" }, "AuthZconsent"),
         ["refusal before the person is known"] = (Read with { Kind = AuditKind.AuthorizationDecision, Outcome = AuditOutcome.SeriousFailure,
