@@ -52,6 +52,7 @@ public static class GatewayHost
 
         services.AddSingleton<KeyServiceClient>();
         services.AddSingleton<WrappingRotation>();
+        services.AddSingleton<BreachScope>();
         services.AddSingleton<RecordErasure>();
         services.AddSingleton<RecordRotation>();
         services.AddSingleton<RecordRetention>();
@@ -127,6 +128,7 @@ public static class GatewayHost
         app.MapOperatorNotices(options);
         app.MapAuthorityForms(options);
         app.MapOperatorActs(options);
+        app.MapOperatorScopes(options);
         app.MapOperatorContainments(options);
         app.MapHealth(options);
         app.MapRepositoryCluster();

@@ -1,4 +1,6 @@
+using System.Buffers.Text;
 using System.Globalization;
+using System.Security.Cryptography;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Grants;
@@ -116,7 +118,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     internal Task AnswerAsync(HttpContext context, Requester citizen, Pseudonym self, RegisteredClient app, IReadOnlyList<string> scopes, bool isAllowed) => AppendAsync(self,
         Record(context, citizen, null, AuditKind.AuthorizationDecision) with
         {
-            System = new(app.ClientId, AddressOf(context), app.AppName),
+            System = new(app.ClientId, AddressOf(context), app.AppName, CertificateOf(context)),
             Organisation = new(app.Organisation.ToString(), app.Registration.OrganisationName),
             PatientId = ids.PatientId(self),
             LegalBasis = isAllowed ? Explanation.NameOf(LegalBasis.OwnData) : null,
@@ -128,7 +130,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     public async ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
         await AppendAsync(null, Record(context, null, null, AuditKind.AuthorizationDecision) with
         {
-            System = new(clientIdOrEmpty.Length == 0 ? "unknown" : clientIdOrEmpty, AddressOf(context)),
+            System = new(clientIdOrEmpty.Length == 0 ? "unknown" : clientIdOrEmpty, AddressOf(context), null, CertificateOf(context)),
             Outcome = AuditOutcome.SeriousFailure,
             OutcomeDescription = reason,
         });
@@ -182,10 +184,11 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         Interaction = interaction is null ? "operation" : CodeOf(interaction.Kind),
         Recorded = time.GetUtcNow(),
         Server = options.PublicAddress + "/fhir",
-        System = new(requester?.ClientId ?? "unknown", AddressOf(context), requester?.AppName),
+        System = new(requester?.ClientId ?? "unknown", AddressOf(context), requester?.AppName, CertificateOf(context)),
         Organisation = requester is null ? Unknown : new(requester.Organisation.ToString(), requester.OrganisationName),
         Subscriber = requester?.Subscriber is { } subscriber ? new(subscriber.Organisation.ToString(), subscriber.Name) : null,
         Professional = requester is { Kind: RequesterKind.Professional, ProfessionalId: { } id } ? new(id, requester.ProfessionalName, requester.Profession) : null,
+        Unit = requester?.Unit,
         // Of who acts for another the represented person learns the name (§74); of the person's own visits none is needed.
         Citizen = requester?.Self is not { } self ? null
             : requester.OnBehalfOf is { } represented ? new(ids.PatientId(self), requester.CitizenName, RoleOf(represented.Kind)) : new(ids.PatientId(self), null, null),
@@ -206,6 +209,9 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     private static string RoleOf(RepresentationKind kind) => kind == RepresentationKind.Custodian ? AuditPerson.Custodian : AuditPerson.MandateHolder;
 
     private static string AddressOf(HttpContext context) => context.Connection.RemoteIpAddress?.ToString() ?? "inside";
+
+    private static string? CertificateOf(HttpContext context) =>
+        context.Connection.ClientCertificate is { } certificate ? Base64Url.EncodeToString(certificate.GetCertHash(HashAlgorithmName.SHA256)) : null;
 
     private static AuditKind KindOf(InteractionKind kind) => kind switch
     {

@@ -19,7 +19,7 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         return await AnswerOf(context, pipeline.ServeAsync);
     }
 
-    /// <param name="outer">The request on whose behalf it is made, for the record: its address and correlation id.</param>
+    /// <param name="outer">The request on whose behalf it is made, for the record: its address, certificate and correlation id.</param>
     public static HttpContext Create(IServiceProvider services, HttpContext? outer, Requester requester, string method, string target, ReadOnlyMemory<byte> body, string? contentType, CancellationToken cancel)
     {
         var context = new DefaultHttpContext { RequestServices = services, RequestAborted = cancel };
@@ -37,6 +37,7 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         if (outer is not null)
         {
             context.Connection.RemoteIpAddress = outer.Connection.RemoteIpAddress;
+            context.Connection.ClientCertificate = outer.Connection.ClientCertificate;
             Correlation.Continue(outer, context);
         }
         context.Features.Set<IHttpRequestBodyDetectionFeature>(new BodyDetection(request.ContentLength is > 0));

@@ -94,6 +94,15 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
     /// <param name="cancel">Stops the call.</param>
     public Task<JsonDocument> OpenAuditAsync(string grant, object entries, CancellationToken cancel) => PostAsync("/v1/audit/open", grant, new { entries }, cancel);
 
+    /// <summary>Keys of seconds of the audit log, for a search that two operators have approved of: in the order of the encapsulated keys, null for what is none.</summary>
+    /// <exception cref="FaultException">None are given.</exception>
+    public async Task<IReadOnlyList<byte[]?>> AuditKeysAsync(AuditReading reading, IReadOnlyList<byte[]> encs, CancellationToken cancel)
+    {
+        using var answer = await PostAsync("/v1/audit/keys", signer.Sign(reading), new { encs }, cancel);
+        byte[]?[] keys = [.. answer.RootElement.GetProperty("keys").EnumerateArray().Select(static one => one.GetProperty("key") is { ValueKind: JsonValueKind.String } key ? key.GetBytesFromBase64() : null)];
+        return keys.Length == encs.Count ? keys : throw Unavailable();
+    }
+
     /// <summary>The public key to which audit entries are sealed.</summary>
     public async Task<byte[]> AuditReaderKeyAsync(CancellationToken cancel)
     {

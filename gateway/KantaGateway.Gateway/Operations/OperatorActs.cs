@@ -12,7 +12,7 @@ using KantaGateway.Gateway.Identification.Professionals;
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the end of a breach case, and of the bar that
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the scope of a breach (<see cref="OperatorScopes"/>), the end of a breach case, and of the bar that
 /// emergencies nobody could review, or that were recorded under an abused number, leave for a professional, and of a containment; these two are in force with the approval. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony, an erasure, a rotation and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
@@ -28,7 +28,7 @@ public static class OperatorActs
     {
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
         ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
-        ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd,
+        ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd, ["breach-scope"] = ApprovalKind.BreachScope,
     };
 
     /// <param name="IdentityCode">Instead of the subject of an act about a person.</param>
@@ -63,6 +63,8 @@ public static class OperatorActs
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
+            if (kind == ApprovalKind.BreachScope && (!IsOpen(services, subject) || ScopeCriteria.Read(content) is null))
+                return OperatorClients.Problem(context, 422, "No such scope", [$"The subject of the scope of a breach is the number of a case that has not ended, and its content {ScopeCriteria.Form}."]);
             if (kind == ApprovalKind.ContainmentEnd)
             {
                 if (!OperatorContainments.TryParse(services, subject, out var contained) || !services.GetRequiredService<Approvals>().Current.Contained.ContainsKey(contained.Text))
@@ -93,7 +95,7 @@ public static class OperatorActs
             var isOver = erasure is not null && (await StandingAsync(services, erasure.Subject, context.RequestAborted)).IsOverAt(Now(services));
             return await approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind switch
             {
-                ApprovalKind.BreachCaseEnd when !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
+                ApprovalKind.BreachCaseEnd or ApprovalKind.BreachScope when !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
                 // Another gateway has just taken it in: here nobody has looked yet.
                 ApprovalKind.Erasure when erasure is null => DecisionRefusal.NoSuchProposal,
                 ApprovalKind.Erasure when !isOver => DecisionRefusal.StillKept,
@@ -104,7 +106,8 @@ public static class OperatorActs
         app.MapPost("/operator/acts/{id}/carry-out", static context => OperatorClients.DecideAsync(context, null, static async (services, context, who, id, digest) =>
         {
             var approvals = services.GetRequiredService<Approvals>();
-            if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act))
+            // The scope of a breach is an answer, and has an address of its own.
+            if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act) || act.Kind == ApprovalKind.BreachScope)
                 return DecisionRefusal.NoSuchProposal;
             if (DecisionState.IsDoneWhenApproved(act.Kind))
                 return act.Status == ProposalStatus.Open ? DecisionRefusal.NotApproved : DecisionRefusal.AlreadyDecided;
@@ -242,7 +245,7 @@ public static class OperatorActs
     private static bool IsOpen(IServiceProvider services, string subject) =>
         services.GetService<BreachCases>()?.IsOpen(NumberOf(subject)) is true;
 
-    private static long NumberOf(string subject) => long.TryParse(subject, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+    internal static long NumberOf(string subject) => long.TryParse(subject, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
 
     /// <summary>The act, and of an erasure whose record it is about: that somebody is told so is recorded before.</summary>
     private static async Task<JsonObject> DescribeAsync(IServiceProvider services, HttpContext context, Operator who, Proposal act)

@@ -14,7 +14,7 @@ public static class OperatorClients
 {
     private const int LongestAnswer = 4 * 1024;
 
-    private sealed record Decided(string? Digest);
+    internal sealed record Decided(string? Digest);
     private sealed record Suspended(string? ClientId);
 
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };

@@ -73,7 +73,8 @@ internal readonly record struct ContainedSubject
         _ => "citizen",
     };
 
-    private static string? ThumbprintIn(string text)
+    /// <returns>SHA-256 of a certificate, base64url; null where it is none.</returns>
+    public static string? ThumbprintIn(string text)
     {
         var hex = text.Replace(":", "", StringComparison.Ordinal);
         if (hex.Length == 64 && hex.All(char.IsAsciiHexDigit))

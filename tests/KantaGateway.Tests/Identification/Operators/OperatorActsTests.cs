@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
@@ -81,7 +82,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         await _repository.StartAsync();
         _ids = new(new byte[32]);
         _options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = new() { CaseFolder = _cases }, Repository = "unix:" + socket };
-        _log = AuditLog.Open(_audit.Options(), TimeProvider.System);
+        var reader = (await _keys.Client.GetFromJsonAsync<JsonElement>("/v1/audit/reader")).GetProperty("publicKey").GetBytesFromBase64();
+        _log = AuditLog.Open(_audit.Options() with { ReaderPublicKey = reader }, TimeProvider.System);
         await StartGatewayAsync(erasureWaitDays: 0);
     }
 
@@ -96,6 +98,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             builder.Services.AddSingleton(new WrappingRotation(nodes));
             var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
             builder.Services.AddSingleton(keys);
+            builder.Services.AddSingleton(new BreachScope(_log, keys));
             builder.Services.AddSingleton(new RecordErasure(nodes, keys, _keys.Gateway));
             builder.Services.AddSingleton(new RecordRotation(nodes, _keys.Gateway));
             var requests = new PolicyRequests(nodes, new GrantIssuer(_keys.Gateway, _keys.Time));
@@ -106,6 +109,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             app.MapGet("/", () => "start");
             app.MapOperatorActs(_options);
             app.MapOperatorBreachCases(_options);
+            app.MapOperatorScopes(_options);
         });
         await _gateway.StartAsync();
         _address = new Uri($"https://localhost:{_options.Port}");
@@ -146,6 +150,54 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         var end = Path.Combine(_cases, "00000001.end");
         await File.WriteAllTextAsync(end, (await File.ReadAllTextAsync(end)).Replace("\"number\": 1", "\"number\": 2", StringComparison.Ordinal));
         Assert.Throws<InvalidDataException>(() => new BreachCases(_options, _log, world.Clock));
+    }
+
+    [Fact]
+    public async Task The_scope_of_an_open_case_is_told_when_two_persons_want_it_and_the_key_service_keeps_that_it_was()
+    {
+        await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await _log.AppendAsync(new AuditEntry(Maija.ToArray(), new DisclosureRecord
+        {
+            Kind = AuditKind.Read, Interaction = "read", Recorded = DateTimeOffset.UtcNow, Server = "https://localhost", System = new("aurora", "127.0.0.1"), Organisation = new("1.2.246.10.1", "Aurora"),
+            PurposeOfUse = "TREAT", RequestId = "1", PatientId = _ids.PatientId(Maija), Items = [new("Observation", "o1", "v1", "1.2.246.10.1")],
+        }.ToUtf8()));
+        var content = $$"""{"from":"{{DateTimeOffset.UtcNow.AddHours(-1):O}}","to":"{{DateTimeOffset.UtcNow.AddHours(1):O}}","client":"aurora"}""";
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var act = await ProposedAsync(tiina, "breach-scope", "1", content);
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, (await ScopeAsync(tiina)).Status);
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        // It is no act that is just carried out, and nobody else's affair.
+        Assert.Equal(HttpStatusCode.NotFound, await DecideAsync(tiina, act, "carry-out"));
+        using (var aatu = await SignedInAsync(KeyKeeper))
+            Assert.Equal(HttpStatusCode.Forbidden, (await ScopeAsync(aatu)).Status);
+        Assert.DoesNotContain(CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue), static record => record.Operation == KeyOperation.AuditReading);
+
+        // Once more by the same approval: an answer may be lost on its way.
+        for (var i = 0; i < 2; i++)
+        {
+            var (status, lines) = await ScopeAsync(tiina);
+            Assert.Equal(HttpStatusCode.OK, status);
+            Assert.Equal(("Patient/" + _ids.PatientId(Maija), "o1"), (lines[1].GetProperty("patient").GetString(), lines[1].GetProperty("items")[0].GetProperty("id").GetString()));
+            Assert.Equal((true, 1), (lines[^1].GetProperty("end").GetBoolean(), lines[^1].GetProperty("persons").GetInt32()));
+        }
+        Assert.Contains(world.Acts.All, static told => told.Act.StartsWith("Was given the scope of breach case 1: 1 persons, 1 items in 1 of ", StringComparison.Ordinal));
+        Assert.All(CustodyLog.ReadSince(_keys.Options.CustodyFolder, DateTimeOffset.MinValue).Where(static record => record.Operation == KeyOperation.AuditReading), record =>
+            Assert.Equal((200, KeyCustody.GrantDigestOf(act.GetProperty("id").GetString()!)), (record.Status, record.Grant)));
+
+        foreach (var (subject, wrong) in ((string, string)[])[("2", content), ("1", "{}"), ("1", content.Replace("\"client\":\"aurora\"", "\"certificate\":\"x\"", StringComparison.Ordinal)), ("1", content.Replace("client", "clients", StringComparison.Ordinal))])
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "breach-scope", subject, wrong)).Status);
+        // Of a case that has ended nobody is told any more.
+        Assert.True(await Cases.EndAsync(1, "Nothing had left.", "x"));
+        Assert.Equal(HttpStatusCode.Conflict, (await ScopeAsync(tiina)).Status);
+
+        async Task<(HttpStatusCode Status, JsonElement[] Lines)> ScopeAsync(HttpClient who)
+        {
+            using var answer = await who.PostAsJsonAsync(new Uri(_address, $"/operator/acts/{act.GetProperty("id").GetString()}/scope"), new { digest = act.GetProperty("digest").GetString() });
+            return (answer.StatusCode, answer.StatusCode != HttpStatusCode.OK ? []
+                : [.. (await answer.Content.ReadAsStringAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(static line => JsonDocument.Parse(line).RootElement)]);
+        }
     }
 
     [Fact]
