@@ -320,7 +320,8 @@ static class KeyEndpoints
             if (entry is { Enc: not null, Sealed: not null, Commitment: not null } && opener.TryOpen(entry, out var plain)
                 // The seal says whom an entry is about; what the caller claims about it does not count.
                 && CryptographicOperations.FixedTimeEquals(plain.Subject, subject))
-                opened.Add(plain);
+                // Which employee it was she is not told.
+                opened.Add(plain with { Withheld = null });
         metrics.Served("audit");
         return Results.Json(new AuditOpenAnswer(opened), Wire.Default.AuditOpenAnswer);
     }

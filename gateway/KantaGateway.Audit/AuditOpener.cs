@@ -56,13 +56,9 @@ public sealed class AuditOpener : IDisposable
         {
             return false;
         }
-        var subjectLength = plain[EntrySealer.SaltLength];
-        var subjectEnd = EntrySealer.SaltLength + 1 + subjectLength;
-        // Anyone can seal to the reader's public key; only what the tree has committed to is an entry.
-        if (subjectEnd > length || !CryptographicOperations.FixedTimeEquals(SHA256.HashData(plain), entry.Commitment))
+        if (!PlainEntry.TryRead(plain, entry.Commitment, out var read))
             return false;
-        opened = new OpenedEntry(entry.Index, entry.Time, plain[(EntrySealer.SaltLength + 1)..subjectEnd], plain[subjectEnd..],
-            plain[..EntrySealer.SaltLength]);
+        opened = read.Open(entry.Index, entry.Time);
         CryptographicOperations.ZeroMemory(plain);
         return true;
     }

@@ -8,7 +8,8 @@ namespace KantaGateway.Audit;
 
 /// <summary>Whether an opened entry is looked for. Called from several threads at once; what it is given is there for the call alone.</summary>
 /// <param name="record">As in <see cref="OpenedEntry.Record"/>.</param>
-public delegate bool EntryTest(ReadOnlySpan<byte> record);
+/// <param name="withheld">As in <see cref="OpenedEntry.Withheld"/>; empty where nothing is.</param>
+public delegate bool EntryTest(ReadOnlySpan<byte> record, ReadOnlySpan<byte> withheld);
 
 /// <summary>The keys of encapsulated keys, 32 bytes each, in their order; null for one that no log has made. Whoever asks zeroes them.</summary>
 public delegate Task<IReadOnlyList<byte[]?>> EntryKeys(IReadOnlyList<byte[]> encs, CancellationToken cancel);
@@ -136,23 +137,19 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
                 findings.AddUnreadable(index);
                 return;
             }
-            Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
-            SHA256.HashData(plain, hash);
-            var record = EntrySealer.SaltLength + 1 + plain[EntrySealer.SaltLength];
-            // Anyone can seal to the reader's public key; only what the tree has committed to is an entry.
-            if (record > length || !hash.SequenceEqual(commitment))
+            if (!PlainEntry.TryRead(plain, commitment, out var entry))
             {
                 findings.AddUnreadable(index);
                 return;
             }
-            if (!search.IsWanted(plain[record..]))
+            if (!search.IsWanted(entry.Record, entry.Withheld))
                 return;
+            Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
             SHA256.HashData(envelope, hash);
             if (!hash.SequenceEqual(leaf[32..]))
                 findings.AddUnreadable(index);
             else
-                findings.Add(new(new(index, DateTimeOffset.FromUnixTimeMilliseconds(SealedRow.TimeIn(envelope)), plain[(EntrySealer.SaltLength + 1)..record].ToArray(), plain[record..].ToArray(),
-                    plain[..EntrySealer.SaltLength].ToArray()), leaf.ToArray()));
+                findings.Add(new(entry.Open(index, DateTimeOffset.FromUnixTimeMilliseconds(SealedRow.TimeIn(envelope))), leaf.ToArray()));
         }
 
         private bool IsInTime(ReadOnlySpan<byte> stored) => SealedRow.TimeIn(SealedRow.EnvelopeOf(stored)) is var time

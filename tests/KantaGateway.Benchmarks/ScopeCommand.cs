@@ -142,7 +142,7 @@ static class ScopeCommand
                     if (first >= count)
                         return;
                     var at = clock.Next();
-                    await log.AppendAsync([.. Enumerable.Range(first, Math.Min(together, count - first)).Select(number => new AuditEntry([.. BitConverter.GetBytes((long)PersonOf(number)), 0, 0], RecordOf(number, at).ToUtf8(), "clinic"))], cancel);
+                    await log.AppendAsync([.. Enumerable.Range(first, Math.Min(together, count - first)).Select(number => AuditEntry.Of([.. BitConverter.GetBytes((long)PersonOf(number)), 0, 0], RecordOf(number, at), "clinic"))], cancel);
                     if (first / together % 8_640 == 0)
                         Place.Say(string.Create(CultureInfo.InvariantCulture, $"{first:N0} events made, {Stopwatch.GetElapsedTime(begin).TotalSeconds:0} s"));
                 }

@@ -152,6 +152,20 @@ public sealed record DisclosureRecord
     /// <summary>As JSON, for the log: camel-case names, nothing for what is not known.</summary>
     public byte[] ToUtf8() => JsonSerializer.SerializeToUtf8Bytes(this, RecordJson.Default.DisclosureRecord);
 
+    /// <summary>Reads a record with the part of it that was withheld from the person.</summary>
+    /// <param name="withheld">Empty: nothing was, or it is not told.</param>
+    public static bool TryRead(ReadOnlySpan<byte> utf8, ReadOnlySpan<byte> withheld, [NotNullWhen(true)] out DisclosureRecord? record)
+    {
+        if (!TryRead(utf8, out record))
+            return false;
+        if (withheld.IsEmpty)
+            return true;
+        if (WithheldPart.TryRead(withheld) is not { } part)
+            return false;
+        record = record with { Professional = new(part.Id, part.Name, record.Professional?.Role) };
+        return true;
+    }
+
     /// <summary>Reads what <see cref="ToUtf8"/> wrote; false for anything else.</summary>
     public static bool TryRead(ReadOnlySpan<byte> utf8, [NotNullWhen(true)] out DisclosureRecord? record)
     {
@@ -167,6 +181,27 @@ public sealed record DisclosureRecord
     }
 }
 
+/// <summary>What of a record the person is not told whom it is about: which employee it was (Act 703/2023 §74).</summary>
+/// <param name="Id">As of <see cref="AuditPerson"/>.</param>
+/// <param name="Name">Likewise.</param>
+public sealed record WithheldPart(string Id, string? Name)
+{
+    public byte[] ToUtf8() => JsonSerializer.SerializeToUtf8Bytes(this, RecordJson.Default.WithheldPart);
+
+    /// <summary>Null for what is none.</summary>
+    public static WithheldPart? TryRead(ReadOnlySpan<byte> utf8)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(utf8, RecordJson.Default.WithheldPart) is { Id: not null } part ? part : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}
+
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UseStringEnumConverter = true)]
-[JsonSerializable(typeof(DisclosureRecord))]
+[JsonSerializable(typeof(DisclosureRecord)), JsonSerializable(typeof(WithheldPart))]
 sealed partial class RecordJson : JsonSerializerContext;

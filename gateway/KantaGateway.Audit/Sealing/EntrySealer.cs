@@ -49,26 +49,21 @@ sealed class EntrySealer : IDisposable
     public byte[] ReceiverOf(ReadOnlySpan<byte> commitment, string receiver) =>
         HMACSHA256.HashData(_receiverKey, (byte[])[.. commitment, .. Encoding.UTF8.GetBytes(receiver)])[..TagLength];
 
-    /// <exception cref="ArgumentException">The subject is longer than 255 bytes or the record than <see cref="AuditEntry.MaxLength"/>.</exception>
+    /// <exception cref="ArgumentException">The subject is longer than 127 bytes, or the record or what is withheld than <see cref="AuditEntry.MaxLength"/>.</exception>
     public SealedRow Seal(AuditEntry entry)
     {
-        if (entry.Subject.Length > byte.MaxValue || entry.Record.Length is 0 or > AuditEntry.MaxLength)
+        if (entry.Subject.Length > PlainEntry.LongestSubject || entry.Record.Length is 0 or > AuditEntry.MaxLength || entry.Withheld is { Length: 0 or > AuditEntry.MaxLength })
             throw new ArgumentException("Subject or record of a wrong length.", nameof(entry));
         var time = _time.GetUtcNow().ToUnixTimeMilliseconds();
         var tag = TagOf(entry.Subject);
-        var plainLength = SaltLength + 1 + entry.Subject.Length + entry.Record.Length;
+        var plainLength = PlainEntry.LengthOf(entry);
         var plainBuffer = ArrayPool<byte>.Shared.Rent(plainLength);
         try
         {
             var plain = plainBuffer.AsSpan(0, plainLength);
-            RandomNumberGenerator.Fill(plain[..SaltLength]);
-            plain[SaltLength] = (byte)entry.Subject.Length;
-            entry.Subject.CopyTo(plain[(SaltLength + 1)..]);
-            entry.Record.CopyTo(plain[(SaltLength + 1 + entry.Subject.Length)..]);
-
             var leaf = new byte[SealedRow.LeafLength];
             var commitment = leaf.AsSpan(0, 32);
-            SHA256.HashData(plain, commitment);
+            PlainEntry.Write(entry, plain, commitment);
             var sealedEntry = new byte[plainLength + GcmTagLength];
             var enc = Encrypt(plain, sealedEntry, commitment);
             var receiver = entry.Receiver is { } name ? ReceiverOf(commitment, name) : null;

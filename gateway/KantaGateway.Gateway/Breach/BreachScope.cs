@@ -45,7 +45,7 @@ internal sealed class BreachScope(AuditLog log, KeyServiceClient keys)
         var itemsOf = new Dictionary<string, List<ReachedItem>>(StringComparer.Ordinal);
         foreach (var found in findings.Found)
         {
-            if (!DisclosureRecord.TryRead(found.Entry.Record, out var record) || record.PatientId is not { } id)
+            if (!DisclosureRecord.TryRead(found.Entry.Record, found.Entry.Withheld, out var record) || record.PatientId is not { } id)
                 throw new InvalidOperationException("It was read before.");
             if (!itemsOf.TryGetValue(id, out var items))
             {

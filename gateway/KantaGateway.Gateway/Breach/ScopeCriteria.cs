@@ -173,12 +173,12 @@ internal sealed class ScopeTest(byte[][] needles, Predicate<DisclosureRecord>[] 
     public long OfNobody => _ofNobody;
 
     /// <summary>Whether the entry shows or changes a person's data, and is meant.</summary>
-    public bool IsWanted(ReadOnlySpan<byte> utf8)
+    public bool IsWanted(ReadOnlySpan<byte> utf8, ReadOnlySpan<byte> withheld)
     {
         foreach (var needle in needles)
-            if (utf8.IndexOf(needle) < 0)
+            if (utf8.IndexOf(needle) < 0 && withheld.IndexOf(needle) < 0)
                 return false;
-        if (!DisclosureRecord.TryRead(utf8, out var record) || !Array.TrueForAll(tests, test => test(record)))
+        if (!DisclosureRecord.TryRead(utf8, withheld, out var record) || !Array.TrueForAll(tests, test => test(record)))
             return false;
         if (record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
         {

@@ -99,11 +99,11 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         { Interaction = "search-type", LegalBasis = Explanation.NameOf(LegalBasis.OwnRegister), Rules = Explanation.NameOf(Rule.ReviewsEmergency), Query = context.Request.Path };
         return Receipt.Of(await AppendAsync(
         [
-            .. told.Select(one => new AuditEntry(one.Person.ToArray(), (record with
+            .. told.Select(one => AuditEntry.Of(one.Person.ToArray(), record with
             {
                 PatientId = ids.PatientId(one.Person),
                 Items = [.. one.Emergencies.Select(emergency => new AuditItem("Consent", emergency.Id, emergency.VersionId, emergency.Organisation))],
-            }).ToUtf8(), reviewer.Receiver)),
+            }, reviewer.Receiver)),
         ]));
     }
 
@@ -163,7 +163,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(Pseudonym? compartment, string? receiver, params DisclosureRecord[] records)
     {
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
-        return await AppendAsync([.. records.Select(r => new AuditEntry(subject, r.ToUtf8(), receiver))]);
+        return await AppendAsync([.. records.Select(r => AuditEntry.Of(subject, r, receiver))]);
     }
 
     private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(AuditEntry[] entries)

@@ -142,9 +142,11 @@ public static class OperatorScopes
             foreach (var hash in result.Findings.Prove(found).Path)
                 json.WriteBase64StringValue(hash);
             json.WriteEndArray();
-            // With these three anybody recomputes the commitment, which is the first half of the leaf.
+            // With these anybody recomputes the commitment, which is the first half of the leaf.
             json.WriteBase64String("salt", found.Entry.Salt);
             json.WriteBase64String("subject", found.Entry.Subject);
+            if (found.Entry.WithheldDigest is { } withheld)
+                json.WriteBase64String("withheld", withheld);
             json.WriteBase64String("record", found.Entry.Record);
             json.WriteEndObject();
         }

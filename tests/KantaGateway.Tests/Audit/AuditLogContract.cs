@@ -150,7 +150,7 @@ public abstract class AuditLogContract
         {
             Interlocked.Add(ref asked, encs.Count);
             return Task.FromResult<IReadOnlyList<byte[]?>>([.. encs.Select(enc => place.Reader.KeyOf(enc))]);
-        }, static record => record.EndsWith("\"id\":\"3\"}"u8));
+        }, static (record, _) => record.EndsWith("\"id\":\"3\"}"u8));
     }
 
     [Fact]

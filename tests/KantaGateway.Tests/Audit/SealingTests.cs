@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Balp;
 using KantaGateway.Audit.Sealing;
 using Microsoft.Extensions.Time.Testing;
 using NSec.Cryptography;
@@ -39,6 +40,41 @@ public class SealingTests
         Assert.Equal(Subject, opened.Subject);
         Assert.Equal(record, opened.Record);
         Assert.Equal(entry.Commitment, SHA256.HashData([.. opened.Salt, (byte)opened.Subject.Length, .. opened.Subject, .. opened.Record]));
+    }
+
+    [Fact]
+    public void What_is_withheld_is_bound_by_the_commitment_and_the_rest_is_checked_without_it()
+    {
+        using var opener = new AuditOpener(AuditOpener.GeneratePrivateKey());
+        var record = new DisclosureRecord
+        {
+            Kind = AuditKind.Read, Interaction = "read", Recorded = DateTimeOffset.UnixEpoch, Server = "https://localhost", System = new("aurora", "127.0.0.1"), Organisation = new("1.2.246.10.1", "Aurora"),
+            PurposeOfUse = "TREAT", RequestId = "1", Professional = new("12345678", "Liisa Lääkäri", "lääkäri"),
+        };
+        var entry = Seal(opener, TimeProvider.System, AuditEntry.Of(Subject, record));
+        Assert.True(opener.TryOpen(entry, out var opened));
+        Assert.Equal(entry.Commitment, SHA256.HashData([.. opened.Salt, (byte)(opened.Subject.Length | 0x80), .. opened.Subject, .. opened.WithheldDigest!, .. opened.Record]));
+        Assert.DoesNotContain("12345678", Encoding.UTF8.GetString(opened.Record), StringComparison.Ordinal);
+        Assert.True(DisclosureRecord.TryRead(opened.Record, opened.Withheld, out var whole));
+        Assert.Equal(record.Professional, whole.Professional);
+        Assert.True(DisclosureRecord.TryRead(opened.Record, [], out var told));
+        Assert.Equal(new AuditPerson("", null, "lääkäri"), told.Professional);
+        // About nobody, or with nobody to withhold: as it is.
+        Assert.True(opener.TryOpen(Seal(opener, TimeProvider.System, AuditEntry.Of([], record)), out var ofNobody));
+        Assert.Null(ofNobody.WithheldDigest);
+        Assert.Contains("12345678", Encoding.UTF8.GetString(ofNobody.Record), StringComparison.Ordinal);
+
+        // Whoever changes the withheld part and seals anew has the commitment against him.
+        var plain = new byte[PlainEntry.LengthOf(AuditEntry.Of(Subject, record))];
+        var commitment = new byte[32];
+        PlainEntry.Write(AuditEntry.Of(Subject, record), plain, commitment);
+        Assert.True(PlainEntry.TryRead(plain, commitment, out _));
+        for (var at = 0; at < plain.Length; at++)
+        {
+            plain[at] ^= 1;
+            Assert.False(PlainEntry.TryRead(plain, commitment, out _), $"byte {at}");
+            plain[at] ^= 1;
+        }
     }
 
     [Fact]

@@ -136,7 +136,7 @@ public sealed class StagedTheftTests : IAsyncLifetime
             Assert.Equal("test-results", line.GetProperty("categories")[0].GetString());
             var entry = Assert.Single(line.GetProperty("entries").EnumerateArray());
             var (leaf, subject) = (entry.GetProperty("leaf").GetBytesFromBase64(), entry.GetProperty("subject").GetBytesFromBase64());
-            Assert.Equal(leaf[..32], SHA256.HashData([.. entry.GetProperty("salt").GetBytesFromBase64(), (byte)subject.Length, .. subject, .. entry.GetProperty("record").GetBytesFromBase64()]));
+            Assert.Equal(leaf[..32], SHA256.HashData([.. entry.GetProperty("salt").GetBytesFromBase64(), (byte)(subject.Length | (entry.TryGetProperty("withheld", out var withheld) ? 128 : 0)), .. subject, .. withheld.ValueKind == JsonValueKind.String ? withheld.GetBytesFromBase64() : [], .. entry.GetProperty("record").GetBytesFromBase64()]));
             Assert.Equal(checkpoint.Root, TiledTree.RootFromInclusion(entry.GetProperty("index").GetInt64(), checkpoint.Size, Merkle.HashLeaf(leaf), [.. entry.GetProperty("path").EnumerateArray().Select(static hash => hash.GetBytesFromBase64())]));
             Assert.Contains(person.Note, Encoding.UTF8.GetString(entry.GetProperty("record").GetBytesFromBase64()), StringComparison.Ordinal);
         }

@@ -26,6 +26,7 @@ public sealed class EndpointTests
         "/operator/signin", "/operator/signout", // an operator's session
         "/operator/clients", "/operator/clients/proposals", "/operator/clients/proposals/{id}/approve", "/operator/clients/proposals/{id}/reject", "/operator/clients/suspend", // who may ask, never what they find
         "/operator/acts", "/operator/acts/{id}/approve", "/operator/acts/{id}/reject", "/operator/acts/{id}/carry-out", // what two persons decide, without personal data
+        "/operator/acts/{id}/scope", // whom a breach has reached, out of the audit log: ids, for a case that is open and two persons
         "/operator/keys", // how far a rotation is
         "/operator/containments", // who is let in nowhere
         "/operator/breach-cases", "/operator/breach-cases/{number:long}/steps", // what the machine or somebody saw and what was done about it, without personal data
