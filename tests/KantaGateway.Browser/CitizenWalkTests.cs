@@ -160,6 +160,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.ClickAsync("nav a[href='/access-log']");
         await Expect(page, "[data-access][data-legal-basis=disclosure-permission][data-purpose=TREAT]");
         await LookAsync(page, "22-access-log");
+        await CheckEntryAsync(page);
         await page.GotoAsync("/access-log?own=yes");
         await Expect(page, "[data-access][data-legal-basis=own-data]");
         await LookAsync(page, "23-access-log-own");
@@ -184,6 +185,67 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "#sign-in");
 
         _look.AssertFaultless();
+    }
+
+    /// <summary>The browser itself says that an entry is as it was made, and of each thing that is not.</summary>
+    private async Task CheckEntryAsync(IPage page)
+    {
+        await page.GotoAsync("/access-log");
+        await page.ClickAsync("summary:has-text('Merkinnät lokissa')");
+        await page.ClickAsync("[data-log-entry]");
+        await Expect(page, "[data-proof=proven]");
+        await Assertions.Expect(page.Locator("[data-result=proven].notice")).ToBeVisibleAsync();
+        await Assertions.Expect(page.Locator("[data-result=failed].notice")).ToBeHiddenAsync();
+        Assert.Equal(DevelopmentFolder.Clinics[1].Name, await page.InnerTextAsync("[data-told=who]"));
+        await LookAsync(page, "22-entry-proven");
+
+        foreach (var (step, tamper) in ((string, Func<JsonObject, string>)[])
+        [
+            // One other byte of what was recorded.
+            ("entry", bundle => Put(bundle, "record", Flipped(bundle["record"]!.GetValue<string>(), 40))),
+            ("entry", bundle => Put(bundle, "withheld", Flipped(bundle["withheld"]!.GetValue<string>(), 3))),
+            // The leaf goes with it, and is then not in the log.
+            ("path", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[1] = "extra " + Flipped(lines[1][6..], 60)))),
+            ("path", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[3] = Flipped(lines[3], 5)))),
+            // A log that says what it likes has no signature of that key.
+            ("signature", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[^2] = lines[^2][..(lines[^2].LastIndexOf(' ') + 1)] + Flipped(lines[^2].Split(' ')[^1], 20)))),
+            ("form", bundle => Put(bundle, "proof", "c2sp.org/tlog-proof@v1\n")),
+        ])
+        {
+            await page.RouteAsync("**/access-log/entry/*/proof", async route =>
+            {
+                var bundle = JsonNode.Parse(await (await route.FetchAsync()).TextAsync())!.AsObject();
+                await route.FulfillAsync(new() { ContentType = "application/json", Body = tamper(bundle) });
+            });
+            await page.ReloadAsync();
+            await Expect(page, $"[data-proof=failed][data-step={step}]");
+            await Assertions.Expect(page.Locator("[data-result=failed].notice")).ToBeVisibleAsync();
+            await Assertions.Expect(page.Locator("[data-result=proven].notice")).ToBeHiddenAsync();
+            await page.UnrouteAllAsync();
+        }
+        // Somebody else's looks like one that is not there.
+        Assert.Equal(404, (await page.GotoAsync("/access-log/entry/0"))!.Status);
+        Assert.Equal(404, (await page.GotoAsync("/access-log/entry/99999999"))!.Status);
+
+        static string Put(JsonObject bundle, string name, string value)
+        {
+            bundle[name] = value;
+            return bundle.ToJsonString();
+        }
+
+        static string Flipped(string base64, int at)
+        {
+            var bytes = Convert.FromBase64String(base64);
+            bytes[at] ^= 1;
+            return Convert.ToBase64String(bytes);
+        }
+
+        static string Proofs(JsonObject bundle, Action<string[]> change)
+        {
+            var lines = bundle["proof"]!.GetValue<string>().Split('\n');
+            change(lines);
+            return string.Join('\n', lines);
+        }
     }
 
     [Fact]
@@ -287,6 +349,12 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.ClickAsync("#deny-form button");
         await Expect(page, "[data-denial][data-target=event]");
         Assert.Equal(404, await ReadsAsync(professional, visit));
+        // The browser cannot check; what it would have checked can be taken away.
+        await page.GotoAsync("/access-log");
+        await page.GotoAsync((await page.Locator("[data-log-entry]").First.GetAttributeAsync("href"))!);
+        await Expect(page, "noscript");
+        var proof = await page.APIRequest.GetAsync((await page.GetAttributeAsync("a[download]", "href"))!);
+        Assert.StartsWith("c2sp.org/tlog-proof@v1\n", (await proof.JsonAsync())!.Value.GetProperty("proof").GetString(), StringComparison.Ordinal);
         await page.ClickAsync("a[hreflang=sv]");
         await Expect(page, "html[lang=sv]");
         await page.ClickAsync("#sign-out button");

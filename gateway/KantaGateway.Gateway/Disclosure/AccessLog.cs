@@ -31,9 +31,19 @@ public sealed record AccessLine(long Index, DateTimeOffset When, string Organisa
 /// <param name="Before">Where the next stretch begins; null when there is no older entry.</param>
 public sealed record AccessStretch(IReadOnlyList<AccessLine> Lines, long? Before);
 
+/// <summary>A line with what proves it to the person: the entry as it is in the log, but for what she is not told, and that the log has it.</summary>
+/// <param name="Proof">C2SP tlog-proof.</param>
+/// <param name="LogKey">Verifier key of the log (vkey).</param>
+public sealed record ProvenLine(AccessLine Line, OpenedEntry Entry, string Proof, string LogKey);
+
 /// <summary>"Who has read my data."</summary>
 public interface IAccessLog
 {
+    /// <summary>A line that <see cref="ForPersonAsync"/> gives, with its proof; null for an entry that is none: somebody else's looks like one that is not there.</summary>
+    /// <param name="citizen">As there.</param>
+    /// <exception cref="FaultException">As there.</exception>
+    Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel = default);
+
     /// <summary>Newest first: every access that disclosed or changed something.</summary>
     /// <param name="citizen">The person, or who acts for the person by a mandate.</param>
     /// <param name="limit">Entries to look through, newest first.</param>
@@ -49,22 +59,48 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
     /// <inheritdoc />
     public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
     {
-        if (citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian })
-            throw new FaultException(new Fault(FaultKind.Denied, "Who has looked at a child's records is not shown to custodians."));
-        if (citizen.Person is not { } person)
+        if (PersonOf(citizen) is not { } person)
             return new([], null);
         var entries = await EntriesOfAsync(person, limit, beforeIndex);
         if (entries.Count == 0)
             return new([], null);
-        using var answer = await keys.OpenAuditAsync(await grants.ForAuditTrailAsync(citizen, person), entries, cancel);
-        var lines = new List<AccessLine>(entries.Count);
-        foreach (var opened in answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [])
-            if (DisclosureRecord.TryRead(opened.Record, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
-                lines.Add(new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
-                    record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record), record.Professional?.Role, record.ConsentId));
+        var lines = (await OpenAsync(citizen, person, entries, cancel)).Select(LineOf).OfType<AccessLine>().ToList();
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
         return new(lines, entries.Count < limit ? null : entries[^1].Index);
     }
+
+    /// <inheritdoc />
+    public async Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel = default)
+    {
+        // Of her own entries the one that is not after it: somebody else's is none of them.
+        if (PersonOf(citizen) is not { } person || index is < 0 or long.MaxValue || (await EntriesOfAsync(person, 1, index + 1)) is not [var entry] || entry.Index != index
+            || (await OpenAsync(citizen, person, [entry], cancel)) is not [var opened] || LineOf(opened) is not { } line)
+            return null;
+        try
+        {
+            return await log.ProveAboutAsync(index, person.ToArray()) is { } proof ? new(line, opened, proof.ToString(), log.Verifier.ToString()) : null;
+        }
+        catch (AuditUnavailableException)
+        {
+            throw new FaultException(DisclosureAudit.Unavailable);
+        }
+    }
+
+    private static Pseudonym? PersonOf(Requester citizen) => citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian }
+        ? throw new FaultException(new Fault(FaultKind.Denied, "Who has looked at a child's records is not shown to custodians.")) : citizen.Person;
+
+    private async Task<OpenedEntry[]> OpenAsync(Requester citizen, Pseudonym person, IReadOnlyList<SealedEntry> entries, CancellationToken cancel)
+    {
+        using var answer = await keys.OpenAuditAsync(await grants.ForAuditTrailAsync(citizen, person), entries, cancel);
+        return answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [];
+    }
+
+    /// <summary>Null for refusals and what gave nothing.</summary>
+    private static AccessLine? LineOf(OpenedEntry opened) =>
+        DisclosureRecord.TryRead(opened.Record, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 }
+            ? new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
+                record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record), record.Professional?.Role, record.ConsentId)
+            : null;
 
     private async ValueTask<IReadOnlyList<SealedEntry>> EntriesOfAsync(Pseudonym person, int limit, long beforeIndex)
     {

@@ -16,6 +16,7 @@ internal static class PortalAssets
         ("portal.css", "text/css; charset=utf-8"),
         ("session.js", "text/javascript; charset=utf-8"),
         ("print.js", "text/javascript; charset=utf-8"),
+        ("proof.js", "text/javascript; charset=utf-8"),
         ("icon.svg", "image/svg+xml"),
         ("source-sans-3.woff2", "font/woff2"),
         ("suomifi-design-tokens.LICENSE.txt", "text/plain; charset=utf-8"),

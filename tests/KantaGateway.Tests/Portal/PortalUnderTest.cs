@@ -180,6 +180,10 @@ internal sealed class LogInMemory : IAccessLog
 
     public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, CancellationToken cancel) => IsAway
         ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached.")) : Task.FromResult(new AccessStretch(Lines, null));
+
+    public Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel) => IsAway
+        ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached."))
+        : Task.FromResult(Lines.Find(line => line.Index == index) is { } line ? new ProvenLine(line, new(index, line.When, PortalUnderTest.Self.ToArray(), "{}"u8.ToArray(), new byte[32]), "c2sp.org/tlog-proof@v1\n", "localhost/log+00000000+AA==") : null);
 }
 
 /// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, reads, creates and updates.</summary>

@@ -20,7 +20,8 @@ internal sealed class AccessLogModel(IAccessLog log, EntryLines entries, Texts t
     /// <summary>What one organisation, one app, or one who acted for the citizen did within a minute, for one purpose and on one basis.</summary>
     /// <param name="Vendor">Who is responsible for the app; null when it was none.</param>
     /// <param name="Entries">What somebody else received, to be opened: FHIR type, id and a name with a number.</param>
-    public sealed record Event(string Who, string? Vendor, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<Deed> Deeds, IReadOnlyList<(string Type, string Id, string Name)> Entries);
+    /// <param name="Lines">The entries of the log that it is gathered from, newest first.</param>
+    public sealed record Event(string Who, string? Vendor, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<Deed> Deeds, IReadOnlyList<(string Type, string Id, string Name)> Entries, IReadOnlyList<AccessLine> Lines);
 
     /// <param name="What">In words: <c>Viewed: Diagnosis or health problem, Measurement or test result (3)</c>.</param>
     /// <param name="Count">Different entries.</param>
@@ -63,7 +64,7 @@ internal sealed class AccessLogModel(IAccessLog log, EntryLines entries, Texts t
                 : first.Representative is not null ? texts["access.representative.mandate"]
                 : app is null ? texts.Find($"basis.{first.LegalBasis}") ?? texts["basis.other", first.LegalBasis] : texts["access.app.basis"],
             [.. lines.GroupBy(DeedOf).Select(deed => Tell(deed.Key, deed))],
-            first.BySelf ? [] : Opened(lines));
+            first.BySelf ? [] : Opened(lines), lines);
     }
 
     private Deed Tell(string deed, IEnumerable<AccessLine> lines)
@@ -79,7 +80,7 @@ internal sealed class AccessLogModel(IAccessLog log, EntryLines entries, Texts t
             (item.Type, item.Id, type.Count() == 1 ? entries.Reader.TypeName(item.Type) : $"{entries.Reader.TypeName(item.Type)} {n + 1}")))];
     }
 
-    private static string DeedOf(AccessLine line) => line.Interaction switch
+    internal static string DeedOf(AccessLine line) => line.Interaction switch
     {
         "create" or "transaction" => "create",
         "update" or "patch" => "update",

@@ -1,0 +1,45 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Portal.Records;
+using Microsoft.AspNetCore.Mvc;
+
+namespace KantaGateway.Gateway.Portal.Pages;
+
+/// <summary>
+/// One entry of the log of who has received the citizen's data, and its proof, which her browser checks (<c>wwwroot/proof.js</c>) or she has checked elsewhere.
+/// </summary>
+internal sealed class AccessEntryModel(IAccessLog log, EntryLines entries, Texts texts) : CitizenPage
+{
+    /// <summary>What the proof is made of: without what the citizen is not told (Act 703/2023 §74), which it does not need.</summary>
+    /// <param name="Entry">Index in the log.</param>
+    /// <param name="Salt">Base64, like all bytes here.</param>
+    /// <param name="Withheld">SHA-256 of what is withheld; absent where nothing is.</param>
+    /// <param name="Record">The bytes that were recorded, UTF-8 JSON.</param>
+    /// <param name="Proof">C2SP tlog-proof.</param>
+    /// <param name="Log">Verifier key of the log.</param>
+    /// <param name="Witnesses">Verifier keys of those who cosign its checkpoints.</param>
+    internal sealed record Bundle(long Entry, byte[] Salt, byte[] Subject, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] byte[]? Withheld, byte[] Record, string Proof, string Log, IReadOnlyList<string> Witnesses);
+
+    public AccessLine Line { get; private set; } = null!;
+
+    public string What { get; private set; } = "";
+
+    public async Task OnGetAsync(long index, CancellationToken cancel)
+    {
+        Line = (await FindAsync(index, cancel)).Line;
+        What = texts[$"access.did.{AccessLogModel.DeedOf(Line)}", entries.Kinds(Line.Items.Select(static item => item.Type))];
+    }
+
+    /// <summary>The same as a file.</summary>
+    public async Task<IActionResult> OnGetProofAsync(long index, CancellationToken cancel)
+    {
+        var proven = await FindAsync(index, cancel);
+        var bundle = new Bundle(index, proven.Entry.Salt, proven.Entry.Subject, proven.Entry.WithheldDigest, proven.Entry.Record, proven.Proof, proven.LogKey, []);
+        return File(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(bundle, JsonSerializerOptions.Web)), "application/json", $"audit-entry-{index}.json");
+    }
+
+    private async Task<ProvenLine> FindAsync(long index, CancellationToken cancel) => IsCustodian ? throw new RefusedException(StatusCodes.Status403Forbidden)
+        : await log.ProveAsync(Citizen, index, cancel) ?? throw new RefusedException(StatusCodes.Status404NotFound);
+}
