@@ -74,6 +74,7 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
     private sealed class Reading(AuditSearch search, AuditFindings findings) : IDisposable
     {
         private readonly Dictionary<UInt128, AesGcm?> _ciphers = [];
+        private readonly long _from = (search.From - Disorder).ToUnixTimeMilliseconds(), _to = (search.To + Disorder).ToUnixTimeMilliseconds();
         private byte[] _plain = [];
         private int _read;
 
@@ -152,8 +153,7 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
                 findings.Add(new(entry.Open(index, DateTimeOffset.FromUnixTimeMilliseconds(SealedRow.TimeIn(envelope))), leaf.ToArray()));
         }
 
-        private bool IsInTime(ReadOnlySpan<byte> stored) => SealedRow.TimeIn(SealedRow.EnvelopeOf(stored)) is var time
-            && time >= (search.From - Disorder).ToUnixTimeMilliseconds() && time <= (search.To + Disorder).ToUnixTimeMilliseconds();
+        private bool IsInTime(ReadOnlySpan<byte> stored) => SealedRow.TimeIn(SealedRow.EnvelopeOf(stored)) is var time && time >= _from && time <= _to;
 
         /// <summary>Half of a key that is chosen at random tells it from every other.</summary>
         private static UInt128 NameOf(ReadOnlySpan<byte> enc) => MemoryMarshal.Read<UInt128>(enc);

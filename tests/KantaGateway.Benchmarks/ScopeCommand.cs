@@ -171,16 +171,18 @@ static class ScopeCommand
     private static DisclosureRecord RecordOf(int number, DateTimeOffset at)
     {
         var (mixed, isThefts) = (Mix(number + 1), IsThefts(number));
+        // Three of five read one entry; the others search.
+        var isRead = number % 5 < 3;
         var clinic = isThefts ? 0 : (int)(mixed % Clinics);
         var oid = string.Create(CultureInfo.InvariantCulture, $"1.2.246.10.990001{clinic:00}");
         return new()
         {
-            Kind = AuditKind.Query, Interaction = "search-type", Recorded = at, Server = "https://gateway.example.fi/fhir",
+            Kind = isRead ? AuditKind.Read : AuditKind.Query, Interaction = isRead ? "read" : "search-type", Recorded = at, Server = "https://gateway.example.fi/fhir",
             System = new(isThefts ? "thief" : $"clinic-{clinic}", string.Create(CultureInfo.InvariantCulture, $"10.0.{clinic}.{mixed % 200}"), null, System.Buffers.Text.Base64Url.EncodeToString(isThefts ? Convert.FromHexString(Thief) : SHA256.HashData(BitConverter.GetBytes(clinic)))),
             Organisation = new(oid, $"Kuvitteellinen Klinikka {clinic}"), Professional = new(isThefts ? "99999999" : string.Create(CultureInfo.InvariantCulture, $"{10_000_000 + mixed % 50_000}"), "Liisa Esimerkki", "laillistettu lääkäri"),
             PatientId = IdOf(PersonOf(number), 0), PurposeOfUse = "TREAT", LegalBasis = "own-register", Rules = "own-register care-relationship", RequestId = IdOf(number, 9), TokenId = IdOf(number, 8).Replace("-", "", StringComparison.Ordinal),
-            Items = [new("Observation", IdOf(number, 1), IdOf(number, 2), oid), new("Observation", IdOf(number, 3), IdOf(number, 4), oid), new("Encounter", IdOf(number, 5), IdOf(number, 6), oid)],
-            Digest = new byte[32], Query = "Observation?code=http://loinc.org|8867-4&_include=Observation:encounter",
+            Items = isRead ? [new("Observation", IdOf(number, 1), IdOf(number, 2), oid)] : [new("Observation", IdOf(number, 1), IdOf(number, 2), oid), new("Encounter", IdOf(number, 5), IdOf(number, 6), oid)],
+            Digest = new byte[32], Query = isRead ? null : "Observation?code=http://loinc.org|8867-4",
         };
     }
 

@@ -198,6 +198,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Assertions.Expect(page.Locator("[data-result=failed].notice")).ToBeHiddenAsync();
         Assert.Equal(DevelopmentFolder.Clinics[1].Name, await page.InnerTextAsync("[data-told=who]"));
         await LookAsync(page, "22-entry-proven");
+        var entry = page.Url;
 
         foreach (var (step, tamper) in ((string, Func<JsonObject, string>)[])
         [
@@ -223,6 +224,15 @@ public sealed class CitizenWalkTests : IAsyncLifetime
             await Assertions.Expect(page.Locator("[data-result=proven].notice")).ToBeHiddenAsync();
             await page.UnrouteAllAsync();
         }
+        // "I was not there", and then she was.
+        await page.GotoAsync(entry);
+        await page.ClickAsync("#dispute-form button");
+        await Expect(page, "[data-notice=disputed]");
+        await Expect(page, "[data-dispute][data-state=open]");
+        await LookAsync(page, "22-disputed");
+        await page.ClickAsync("[data-take-back] button");
+        await Expect(page, "[data-notice=dispute-taken-back]");
+        await Expect(page, "[data-dispute][data-state=taken-back]");
         // Somebody else's looks like one that is not there.
         Assert.Equal(404, (await page.GotoAsync("/access-log/entry/0"))!.Status);
         Assert.Equal(404, (await page.GotoAsync("/access-log/entry/99999999"))!.Status);

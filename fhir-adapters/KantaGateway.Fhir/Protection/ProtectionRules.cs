@@ -111,6 +111,7 @@ public sealed class ProtectionRules
             ReleasedAt = ReleaseOf(resource),
             IsDelayed = resource.Meta?.Security.Exists(s => s.System is { } system && system.EndsWith(ReleaseLabels, StringComparison.Ordinal) && s.Code != "2") == true,
             IsForm = SignedForms.Says(resource),
+            Restricts = AccessRestrictions.Says(resource),
         };
         return labels.IsNone ? null : labels;
     }

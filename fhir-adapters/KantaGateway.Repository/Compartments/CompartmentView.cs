@@ -35,6 +35,9 @@ sealed class CompartmentView
     /// </summary>
     public long PolicyVersion { get; }
 
+    /// <summary>Whether the person's policy may take a controller's own register from it: then no decision rests on none.</summary>
+    public bool HasRestrictions => _rows.HasRestrictions;
+
     /// <summary>Types of which there are resources, deleted ones too; ordinal, for the order of their first would tell of hidden ones.</summary>
     public IEnumerable<string> Types() => _rows.Types(Head).Order(StringComparer.Ordinal);
 

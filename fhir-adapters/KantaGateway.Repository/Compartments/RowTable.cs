@@ -264,6 +264,9 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
     /// <summary>Whether any row says when it is released.</summary>
     public bool HasReleases { get; private set; }
 
+    /// <summary>Whether any row ever said that it restricts who may be shown the record at all.</summary>
+    public bool HasRestrictions { get; private set; }
+
     /// <summary>Whether a Patient record stands, up to a head, under a non-disclosure for personal safety (turvakielto), whoever keeps it.</summary>
     public bool IsNonDisclosure(int head)
     {
@@ -406,6 +409,7 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
             }
             Services |= labels?.Services ?? 0;
             HasReleases |= labels is { ReleasedAt: not null } or { IsDelayed: true };
+            HasRestrictions |= labels is { Restricts: true };
             facts.Extras = _extras.Add(new(index.RelatedEvents(), index.Content, labels)) + 1;
             size += 200 + 80 * index.RelatedCount + (labels is null ? 0 : 64 + sizeof(int) * labels.About.Count);
         }

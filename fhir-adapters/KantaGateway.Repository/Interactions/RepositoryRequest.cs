@@ -34,11 +34,11 @@ sealed record RepositoryRequest(HeldGrant Held, HeldGrant? Directory, string Bas
             throw new FaultException(new Fault(FaultKind.Denied, "The grant does not cover this interaction."));
     }
 
-    /// <summary>The decision that the grant carries rests on a policy version; it holds in this view or not at all (law 3).</summary>
-    /// <exception cref="AskAnewException">The policy has another version in the view.</exception>
+    /// <summary>The decision that the grant carries rests on a policy version; it holds in this view or not at all (law 3). One about an own register may rest on none, unless that may be closed too.</summary>
+    /// <exception cref="AskAnewException">The policy has another version in the view, or has to be looked at.</exception>
     public void RequirePolicy(CompartmentView view)
     {
-        if (Grant.PolicyVersion is { } decided && decided != view.PolicyVersion)
+        if (Grant.PolicyVersion is { } decided ? decided != view.PolicyVersion : Scope.Breadth == Breadth.OwnRegister && view.HasRestrictions)
             throw new AskAnewException(view.PolicyVersion);
     }
 }

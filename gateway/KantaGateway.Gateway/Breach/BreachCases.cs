@@ -21,6 +21,9 @@ public enum BreachKind
 
     /// <summary>What the repository keeps is not as it was written, or was put back to an earlier time.</summary>
     StoreChanged,
+
+    /// <summary>A person says of an access to her record that it was not right.</summary>
+    DisputedAccess,
 }
 
 /// <summary>A breach, as the machine or a person became aware of it.</summary>

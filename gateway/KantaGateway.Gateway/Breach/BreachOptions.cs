@@ -6,6 +6,9 @@ public sealed record BreachOptions
     /// <summary>Folder of the cases of this gateway, which are only added to; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
     public required string CaseFolder { get; init; }
 
+    /// <summary>Days in which a person who disputes an access is answered, 1 to 30; default 30 (GDPR Art. 12(3): one month).</summary>
+    public int DisputeAnswerDays { get; init; } = 30;
+
     /// <summary>Live probes; null (default): none.</summary>
     public ProbeOptions? Probes { get; init; }
 

@@ -8,7 +8,7 @@ namespace KantaGateway.Gateway.Breach;
 sealed class BreachWatch(BreachCases cases, GatewayOptions options, ILogger<BreachWatch> logger)
 {
     private readonly HashSet<BreachKind> _seen = [];
-    private volatile bool _waits = options.Breach!.Probes is not null && cases.All.Count > 0;
+    private volatile bool _waits = options.Breach!.Probes is not null && cases.All.Any(static one => one.Kind != BreachKind.DisputedAccess);
     private volatile bool _breached;
     private volatile int _blind, _unanswered;
 
@@ -80,6 +80,7 @@ static class BreachSetup
             builder.Services.AddHostedService<BreachEscalation>();
         builder.Services.AddSingleton<StoreWatch>();
         builder.Services.AddHostedService(static services => services.GetRequiredService<StoreWatch>());
+        builder.Services.AddSingleton<DisputeWatch>().AddHostedService(static s => s.GetRequiredService<DisputeWatch>());
         if (breach.Probes is null)
             return;
         builder.Services.AddSingleton<LiveProbe>();

@@ -19,6 +19,9 @@ public static partial class ConsentDecision
         if (declaration.IsSpeakerUnclear)
             return Decision.Deny.Of(DenyReason.SpeakerUnclear);
         var isCustodian = requester.OnBehalfOf is { Kind: RepresentationKind.Custodian };
+        // Which access it was the portal has looked up among the person's own.
+        if (declaration is AccessRestriction && requester.ClientId != PortalSessions.ClientId)
+            return Decision.Deny.Of(DenyReason.DeclarationByAnother);
         // What names a place of care reads as recorded at its desk, which the person is not.
         if (declaration is AccessRecord || IsOfAccess(interaction, policy, declaration.Id) || declaration.ByCustodian != isCustodian || declaration.RecordedBy is not null)
             return Decision.Deny.Of(DenyReason.DeclarationByAnother);
@@ -77,7 +80,7 @@ public static partial class ConsentDecision
     /// </remarks>
     private static DenyReason? ObjectionAtDesk(
         Declaration declaration, Interaction interaction, string organisation, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now) =>
-        declaration.RecordedBy != organisation || declaration is Acknowledgement ? DenyReason.DeclarationByAnother
+        declaration.RecordedBy != organisation || declaration is Acknowledgement or AccessRestriction ? DenyReason.DeclarationByAnother
         : !declaration.IsSigned && declaration is not Informing ? DenyReason.UnsignedDeclaration
         : relationship is null && (declaration.MayOpen || declaration.ByCustodian) ? DenyReason.NoOpenServiceEvent
         : declaration.IsOfDay && declaration.MayOpen ? DenyReason.TimeOfDayMissing
@@ -163,14 +166,15 @@ public static partial class ConsentDecision
 
     /// <summary>Whether a declaration is about what the one was in whose place it comes, or which it withdraws: else it would undo, unseen, what was declared of either.</summary>
     private static bool IsOfTheSame(Declaration declaration, Declaration? before) =>
-        before is null || (before.GetType() == declaration.GetType() && (before as DisclosureDenial)?.Target == (declaration as DisclosureDenial)?.Target);
+        before is null || (before.GetType() == declaration.GetType() && (before as DisclosureDenial)?.Target == (declaration as DisclosureDenial)?.Target
+            && (before is not AccessRestriction was || declaration is not AccessRestriction its || (was.Organisation, was.Unit, was.Entry) == (its.Organisation, its.Unit, its.Entry)));
 
     /// <summary>
     /// A child's denials are the child's (§51, §58): no custodian sets, changes or withdraws one, nor writes something else in its place, or in that of a permission that a
     /// minor able to decide has given or withdrawn. Nor does one read the child's notices for the child, or take back that the child was informed.
     /// </summary>
     private static bool IsACustodians(Declaration declaration, Interaction interaction, PolicySnapshot policy) =>
-        declaration is not (DisclosureDenial or Acknowledgement or Informing { IsActive: false })
+        declaration is not (DisclosureDenial or Acknowledgement or AccessRestriction or Informing { IsActive: false })
         && (interaction.Kind == InteractionKind.Create || policy.Declarations.Any(known => known is not DisclosureDenial && known.Id == declaration.Id && !known.IsOfMinor(policy.Person)));
 
     /// <summary>Whether an update would replace what a professional has recorded.</summary>

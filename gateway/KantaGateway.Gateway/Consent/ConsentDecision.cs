@@ -14,8 +14,13 @@ public static partial class ConsentDecision
     /// <summary>The scope of what is kept no longer: nothing, as if it had never been (§24).</summary>
     private static readonly Decision.Permit Expired = new(LegalBasis.OwnRegister, DisclosureScope.Nothing, [Rule.RetentionOver], RestsOnPolicy: true);
 
+    /// <summary>The scope of whoever's access the person disputes: nothing, as if there were nothing (GDPR Art. 18).</summary>
+    private static readonly Decision.Permit Restricted = new(LegalBasis.OwnRegister, DisclosureScope.Nothing, [Rule.Restricted], RestsOnPolicy: true);
+
     /// <summary>Whether a decision about this interaction needs the person's policy at all.</summary>
-    /// <remarks>Systems that declare nothing stay in their own register, the directory is nobody's data: neither asks.</remarks>
+    /// <remarks>
+    /// Systems that declare nothing stay in their own register, the directory is nobody's data: neither asks. Where the person has ever disputed an access the repository asks for the policy all the same.
+    /// </remarks>
     public static bool NeedsPolicy(Requester requester, Interaction interaction) =>
         !interaction.Compartment.IsDirectory
         && (requester.Kind == RequesterKind.Professional
@@ -29,7 +34,7 @@ public static partial class ConsentDecision
     /// <param name="relationship">Proof of a care relationship from that policy; null: none.</param>
     /// <param name="now">Time of the request, UTC; the caller holds the clock.</param>
     /// <returns>Always a decision. No matching rule gives Deny(NoLegalBasis).</returns>
-    /// <remarks>Act 703/2023 §9, §13, §18, §24, §26, §50-51, §54, §57, §58, §59, §68; decree 457/2024 §3-9, §26. Pure, total, does not throw.</remarks>
+    /// <remarks>Act 703/2023 §9, §13, §18, §24, §26, §50-51, §54, §57, §58, §59, §68; decree 457/2024 §3-9, §26; GDPR Art. 18. Pure, total, does not throw.</remarks>
     public static Decision Decide(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {
         var reach = TokenReach.Of(requester);
@@ -39,6 +44,8 @@ public static partial class ConsentDecision
         // Of whatever is permitted, what the token's scopes describe by search parameters.
         if (reach.Filters(requester, interaction) is { } filters)
             permit = permit with { Scope = permit.Scope with { Filters = filters } };
+        if (!permit.RestsOnPolicy && requester.Kind == RequesterKind.System && policy.HasRestrictions)
+            permit = permit with { RestsOnPolicy = true };
         // Purchased services are archived in the register of who bought them (§13).
         return requester.ProducesFor.Count > 0 && interaction.IsWrite && permit.Scope is { MayDeclare: false, Breadth: Breadth.OwnRegister or Breadth.Disclosed }
             ? permit with { Scope = permit.Scope with { MayWriteFor = requester.ProducesFor }, Rules = [.. permit.Rules, Rule.PurchasedServices] } : permit;
@@ -55,6 +62,8 @@ public static partial class ConsentDecision
         // Nor does a transaction, a patch or a conditional write find any of it. A write that reads nothing may still be made.
         if (policy.Person.KeptUntil is { } end && end <= now && interaction.Reads)
             return interaction.IsWrite ? Decision.Deny.Of(DenyReason.NoLegalBasis) : Expired;
+        if (requester.Kind != RequesterKind.Citizen && interaction.Reads && policy.At(now).IsRestricted(requester, now))
+            return interaction.IsWrite ? Decision.Deny.Of(DenyReason.NoLegalBasis) : Restricted;
         return requester.Kind switch
         {
             RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy, reach, now),

@@ -202,6 +202,9 @@ public enum Rule
     /// <summary>Kept no longer (§24, Annex).</summary>
     RetentionOver,
 
+    /// <summary>The person disputes an access of who asks, so nothing is shown until it is settled (GDPR Art. 18(1)(d), 21(1)).</summary>
+    Restricted,
+
     /// <summary>A declaration of the person, recorded at a desk (§58).</summary>
     DeskDeclares,
 

@@ -85,11 +85,12 @@ public abstract record Declaration
     {
         DisclosurePermit => IsActive,
         DisclosureDenial denial => !IsActive || denial.AllowsEmergency || Until is not null || From is not null,
+        AccessRestriction => !IsActive,
         _ => true,
     };
 
     /// <summary>Whether it has begun. What is dated later gives nothing yet; a denial waits for no clock, only for a period that says so (law 3).</summary>
-    public bool HasBegun(DateTimeOffset now) => (From is null || From <= now) && (At - Skew <= now || this is DisclosureDenial);
+    public bool HasBegun(DateTimeOffset now) => (From is null || From <= now) && (At - Skew <= now || this is DisclosureDenial or AccessRestriction);
 
     /// <summary>Whether it was stored after another; of two that nothing is known of in that, the one that is dated later.</summary>
     public int CompareOrder(Declaration other) => Order == other.Order ? At.CompareTo(other.At) : Order.CompareTo(other.Order);
@@ -139,6 +140,27 @@ public sealed record Acknowledgement : Declaration
 {
     /// <summary>Logical id of the Consent that was read of.</summary>
     public required string Notice { get; init; }
+}
+
+/// <summary>
+/// The person disputes an access ("I was not there"). Until two operators have settled it, or the person takes it back, whoever had it is shown nothing of the record, the own register included: processing is
+/// restricted while it is verified whether it was lawful (GDPR Art. 18(1)(d) with 21(1)). What is recorded goes on being stored (Art. 18(2)), and an emergency that a professional has recorded opens what it always does (§54.2).
+/// </summary>
+public sealed record AccessRestriction : Declaration
+{
+    /// <summary>OID of the organisation that had the access, dotted.</summary>
+    public required string Organisation { get; init; }
+
+    /// <summary>OID of its unit; null: none was named, so all of the organisation.</summary>
+    public string? Unit { get; init; }
+
+    /// <summary>Index of the disputed entry in the audit log.</summary>
+    public required long Entry { get; init; }
+
+    /// <summary>Whether it is about who asks. Who names no unit may be of any.</summary>
+    public bool IsOf(string organisation, string? unit) =>
+        (organisation == Organisation || (organisation.StartsWith(Organisation, StringComparison.Ordinal) && organisation.AsSpan(Organisation.Length).StartsWith(".10.")))
+        && (Unit is null || unit is null || unit == Unit);
 }
 
 /// <summary>What a professional records about the own access to a person's data.</summary>

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Search;
 
 namespace KantaGateway.Gateway.Consent;
@@ -32,6 +33,7 @@ public static class DeclarationReader
         {
             (Declarations.InformingKind, null) when InformingVersionOf(consent) is { } text => new Informing { At = default, TextVersion = text },
             (Declarations.AcknowledgementKind, null) when SourceOf(consent) is { } notice => new Acknowledgement { At = default, Notice = notice },
+            (AccessRestrictions.Code, { } deny) => Restriction(consent, deny),
             (Declarations.PermissionKind, { } permit) => Permission(permit),
             (Declarations.DenialKind, { } deny) => Denial(deny),
             (Declarations.ConfirmationKind, { } access) => Confirmation(consent, access),
@@ -82,6 +84,27 @@ public static class DeclarationReader
             DenialTarget target => new DisclosureDenial { At = default, Target = target, AllowsEmergency = allowsEmergency },
             var reason => reason,
         };
+    }
+
+    private static object Restriction(JsonElement consent, JsonElement deny)
+    {
+        if (Text(deny, "type") != "deny" || !HasOnly(deny, "type", "actor") || EntryOf(consent) is not { } entry)
+            return DenyReason.UnknownDeclaration;
+        var whose = new List<string>();
+        foreach (var actor in Items(deny, "actor"))
+            if (TryGet(actor, "reference", out var reference) && OidOf(reference, "Organization") is { } oid)
+                whose.Add(oid);
+            else
+                return DenyReason.UnknownDeclaration;
+        return whose is [var organisation, .. var units] && units.Count <= 1 ? new AccessRestriction { At = default, Organisation = organisation, Unit = units.FirstOrDefault(), Entry = entry } : DenyReason.UnknownDeclaration;
+    }
+
+    private static long? EntryOf(JsonElement consent)
+    {
+        foreach (var extension in Items(consent, "extension"))
+            if (Text(extension, "url") == Declarations.EntryUrl)
+                return long.TryParse(Text(extension, "valueString"), NumberStyles.None, CultureInfo.InvariantCulture, out var entry) ? entry : null;
+        return null;
     }
 
     /// <summary>Whether the nested provision lets emergencies through; null when it is something else.</summary>

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Protection;
 
 namespace KantaGateway.Gateway.Consent;
 
@@ -11,7 +12,7 @@ namespace KantaGateway.Gateway.Consent;
 /// </summary>
 /// <remarks>
 /// <list type="table">
-/// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial, protected-confirmation, emergency-access, emergency-review, emergency-acknowledgement</description></item>
+/// <item><term>kind</term><description><c>category</c> with <see cref="KindSystem"/>: informing, disclosure-permission, disclosure-denial, protected-confirmation, emergency-access, emergency-review, emergency-acknowledgement, access-restriction</description></item>
 /// <item><term>in force</term><description><c>status</c> active, within <c>provision.period</c> where there is one; inactive withdraws</description></item>
 /// <item><term>withdrawal of another's</term><description>a new one with <c>status</c> inactive; <c>sourceReference</c> names the Consent that it withdraws, so that nothing else of its target is withdrawn with it</description></item>
 /// <item><term>order</term><description>by the repository's numbering of versions: of two about the same thing the later decides where it closes; where it opens, if it is the person's own, or a form whose <c>dateTime</c>, and at the latest <c>meta.lastUpdated</c>, is not before anything said earlier</description></item>
@@ -27,12 +28,14 @@ namespace KantaGateway.Gateway.Consent;
 /// <item><term>allowed in an emergency</term><description>one nested <c>provision</c> of type permit and purpose ETREAT</description></item>
 /// <item><term>confirmation, emergency, review</term><description><c>provision.actor</c> the Practitioner by identifier, <c>organization</c> its organisation and then its unit, <c>period</c>, <c>purpose</c>;
 /// protected services as <c>securityLabel</c>; the reason of an emergency in <see cref="ReasonUrl"/>; a review names the emergency in <c>sourceReference</c></description></item>
+/// <item><term>disputed access</term><description>root <c>provision.type</c> deny and <c>provision.actor</c> the Organization by its OID, and then its unit; the disputed entry of the audit log in <see cref="EntryUrl"/></description></item>
 /// <item><term>acknowledgement</term><description>no <c>provision</c>; what was read of in <c>sourceReference</c>, an emergency or what a desk recorded</description></item>
 /// </list>
 /// </remarks>
 public static class Declarations
 {
-    public const string KindSystem = "https://kantagateway.fi/fhir/CodeSystem/declaration-kind";
+    public const string KindSystem = AccessRestrictions.System;
+    public const string EntryUrl = "https://kantagateway.fi/fhir/StructureDefinition/disputed-entry";
     public const string ServiceSystem = "https://kantagateway.fi/fhir/CodeSystem/protected-service";
     public const string ReasonSystem = "https://kantagateway.fi/fhir/CodeSystem/emergency-reason";
     public const string ReasonUrl = "https://kantagateway.fi/fhir/StructureDefinition/emergency-reason";
@@ -156,6 +159,24 @@ public static class Declarations
         var consent = Consent(patientId, at, AcknowledgementKind, Act + "#54", null);
         consent["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + notice };
         return Bytes(consent);
+    }
+
+    /// <summary>The person disputes an access.</summary>
+    /// <param name="patientId">Logical id of the Patient.</param>
+    public static byte[] Restriction(string patientId, AccessRestriction restriction)
+    {
+        var actors = new JsonArray(Recipient(restriction.Organisation));
+        if (restriction.Unit is { } unit)
+            actors.Add(Recipient(unit));
+        var consent = Consent(patientId, restriction.At, AccessRestrictions.Code, "http://data.europa.eu/eli/reg/2016/679/oj#art_18", new() { ["type"] = "deny", ["actor"] = actors });
+        consent["extension"] = new JsonArray(new JsonObject { ["url"] = EntryUrl, ["valueString"] = restriction.Entry.ToString(CultureInfo.InvariantCulture) });
+        return Bytes(consent);
+
+        static JsonObject Recipient(string oid) => new()
+        {
+            ["role"] = new JsonObject { ["coding"] = new JsonArray(Coding("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP")) },
+            ["reference"] = Organisation(oid),
+        };
     }
 
     /// <summary>Codes of protected services; none of a confirmation that opens every service.</summary>

@@ -32,6 +32,9 @@ public enum Why
     /// <summary>Not seen: it is not necessary in an emergency (§54.2).</summary>
     NotNecessary,
 
+    /// <summary>Not seen: the person disputes an access of who asks (GDPR Art. 18).</summary>
+    Restricted,
+
     /// <summary>Not seen: all is denied (§59.2).</summary>
     DenialOfAll,
 
@@ -115,6 +118,8 @@ public static class EntryExplanation
     {
         if (permit.Rules.Contains(Rule.RetentionOver))
             return Bare(Why.RetentionOver);
+        if (permit.Rules.Contains(Rule.Restricted))
+            return Bare(Why.Restricted);
         if (entry.Type is "Consent" or "AuditEvent")
             return Bare(Why.NeverDisclosed);
         if (isOwn)

@@ -30,6 +30,9 @@ public sealed class PolicySnapshot
 
     public PersonFacts Person { get; }
 
+    /// <summary>Whether an access was ever disputed: then a decision about an own register rests on the policy too.</summary>
+    public bool HasRestrictions => Declarations.Any(static declaration => declaration is AccessRestriction);
+
     /// <param name="version">Policy version of the compartment; 0 where nothing was ever declared.</param>
     /// <param name="declarations">Those read from the Consents, any order; null stands for one that could not be read.</param>
     /// <param name="serviceEvents">Those not finished, of all controllers.</param>

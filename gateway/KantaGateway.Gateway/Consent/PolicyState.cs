@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Gateway.Identification;
 
 namespace KantaGateway.Gateway.Consent;
 
@@ -18,6 +19,7 @@ sealed class PolicyState
     {
         List<Declaration>? wills = null;
         List<AccessRecord>? records = null;
+        List<AccessRestriction>? restrictions = null;
         foreach (var declaration in declarations)
         {
             Bound(declaration.At - Declaration.Skew);
@@ -25,7 +27,12 @@ sealed class PolicyState
             Bound(declaration.Until);
             if (!declaration.HasBegun(now))
                 continue;
-            if (declaration is not AccessRecord record)
+            if (declaration is AccessRestriction restriction)
+            {
+                if (restriction.IsActive && !restriction.IsOver(now))
+                    (restrictions ??= []).Add(restriction);
+            }
+            else if (declaration is not AccessRecord record)
                 (wills ??= []).Add(declaration);
             else if (record.IsActive)
                 (records ??= []).Add(record);
@@ -64,6 +71,7 @@ sealed class PolicyState
         var isUndone = ofMinor.Last is { IsActive: false };
         Permission = permit.Last is { IsActive: true } && !isUndone && !permit.Last.IsOver(now) ? permit.Last : null;
         Records = records ?? [];
+        Restrictions = restrictions ?? [];
         Denials = denied is null ? [] : [.. denied.Values.Select(static its => its.Last!).Where(d => d.IsActive && !d.IsOver(now)).OrderDescending(Comparer<DisclosureDenial>.Create(static (one, other) => one.CompareOrder(other)))];
         // A declaration nobody can read might be a denial of everything, so it is one, and one without an exception.
         Denied = new(Denials, unreadable, inEmergency: false);
@@ -100,6 +108,18 @@ sealed class PolicyState
 
     /// <summary>Confirmations, emergencies and reviews that have begun, over or not.</summary>
     public IReadOnlyList<AccessRecord> Records { get; }
+
+    /// <summary>The accesses that the person disputes.</summary>
+    public IReadOnlyList<AccessRestriction> Restrictions { get; }
+
+    /// <summary>Whether who asks is shown nothing meanwhile (GDPR Art. 18).</summary>
+    public bool IsRestricted(Requester requester, DateTimeOffset now)
+    {
+        for (var i = 0; i < Restrictions.Count; i++)
+            if (Restrictions[i].IsOf(requester.Organisation.ToString(), requester.Unit) && !requester.EndedRestrictions.Contains(Restrictions[i].Id))
+                return !(requester.PurposeOfUse == "ETREAT" && EmergencyOf(requester.ProfessionalId, requester.Organisation.ToString(), now) is not null);
+        return false;
+    }
 
     /// <summary>The permits already made of this state.</summary>
     public PermitMemo Permits { get; } = new();

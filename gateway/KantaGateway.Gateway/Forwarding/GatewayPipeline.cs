@@ -103,14 +103,14 @@ internal sealed class GatewayPipeline(
         if (requester is { Kind: RequesterKind.Professional, PurposeOfUse: "ETREAT" } && !interaction.Compartment.IsDirectory && await emergencies.IsOverdueAsync(context, requester))
             requester = requester with { EmergencyIsOverdue = true };
         var content = single.IsStreamed ? new StreamedContent(context.Request) : null;
-        var isSpent = false;
+        var (isSpent, isRestricted) = (false, false);
         // A policy that moved between decision and reading is decided again, and a grant that has opened a record before is signed anew, once each.
         for (var attempt = 1; attempt <= 3; attempt++)
         {
             // :: Step 3
             var policy = PolicySnapshot.Empty;
             CareRelationship? relationship = null;
-            if (ConsentDecision.NeedsPolicy(requester, interaction))
+            if (isRestricted || ConsentDecision.NeedsPolicy(requester, interaction))
             {
                 // The repository vouches for the version behind a read. A write inside the own register rests on none, so it
                 // is decided on the policy now in force; a kept one could hide what has been permitted since.
@@ -162,6 +162,8 @@ internal sealed class GatewayPipeline(
                 case ForwardEnd.GrantRefused when isSpent:
                     throw new FaultException(new Fault(FaultKind.StoreUnavailable, "The repository takes no grant of this gateway: their clocks or keys differ. Nothing was disclosed or stored; try again later."));
                 case ForwardEnd.PolicyMoved or ForwardEnd.GrantSpent or ForwardEnd.GrantRefused:
+                    // Of a decision that rested on none the repository says that the person disputes somebody's access.
+                    isRestricted |= end == ForwardEnd.PolicyMoved && !permit.RestsOnPolicy;
                     if (end == ForwardEnd.PolicyMoved)
                         policies.Forget(interaction.Compartment, policy);
                     isSpent |= end != ForwardEnd.PolicyMoved;

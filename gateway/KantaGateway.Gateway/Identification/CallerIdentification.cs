@@ -266,6 +266,7 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
             ProfessionalId = professional,
             // A decision makes another directory, and with that the token is read anew.
             EmergencyBarEnded = professional is not null && approvals?.Current.EmergencyBarEnds.TryGetValue(DecisionState.SubjectOf(rights is not null, requester.Organisation.ToString(), professional), out var ended) is true ? ended : null,
+            EndedRestrictions = approvals?.Current.EndedRestrictions ?? System.Collections.Frozen.FrozenSet<string>.Empty,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),
             Tasks = TaskClasses.Read(Claim(TokenEndpoint.TaskClassClaim)),

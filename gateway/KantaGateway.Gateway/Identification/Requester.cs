@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Validation;
@@ -68,6 +69,9 @@ public sealed record Requester
 
     /// <summary>When two operators found that the emergencies recorded under the professional's number until then bar from no other; null: nobody did.</summary>
     public DateTimeOffset? EmergencyBarEnded { get; init; }
+
+    /// <summary>Disputes of accesses that two operators have settled, by the id of the Consent: they keep nobody from anything any more.</summary>
+    public IReadOnlySet<string> EndedRestrictions { get; init; } = FrozenSet<string>.Empty;
 
     /// <summary>The citizen's own compartment; null otherwise.</summary>
     public Pseudonym? Self { get; init; }

@@ -28,7 +28,7 @@ public static class OperatorActs
     {
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
         ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
-        ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd, ["breach-scope"] = ApprovalKind.BreachScope,
+        ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd, ["breach-scope"] = ApprovalKind.BreachScope, ["dispute-end"] = ApprovalKind.DisputeEnd,
     };
 
     /// <param name="IdentityCode">Instead of the subject of an act about a person.</param>
@@ -63,6 +63,8 @@ public static class OperatorActs
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
+            if (kind == ApprovalKind.DisputeEnd && (!Guid.TryParseExact(subject, "D", out var dispute) || services.GetRequiredService<Approvals>().Current.DisputeEnds.ContainsKey(subject = dispute.ToString("D"))))
+                return OperatorClients.Problem(context, 422, "No such dispute", ["The subject of the end of a dispute is its id, which its breach case names, of one that is not settled; its content is the answer that the person reads in the portal."]);
             if (kind == ApprovalKind.BreachScope && (!IsOpen(services, subject) || ScopeCriteria.Read(content) is null))
                 return OperatorClients.Problem(context, 422, "No such scope", [$"The subject of the scope of a breach is the number of a case that has not ended, and its content {ScopeCriteria.Form}."]);
             if (kind == ApprovalKind.ContainmentEnd)

@@ -27,12 +27,11 @@ public static class OperatorBreachCases
     {
         if (options.Identification.Operators is null || options.Breach is not { } breach)
             return;
-        var persons = TimeSpan.FromHours(breach.PersonsWithinHours);
         app.MapGet("/operator/breach-cases", context => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, (services, _) =>
         {
             var cases = services.GetRequiredService<BreachCases>();
             var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
-            return new(Results.Json(new { cases = cases.All.Select(one => Describe(one, cases, persons, now)) }));
+            return new(Results.Json(new { cases = cases.All.Select(one => Describe(one, cases, breach, now)) }));
         }));
         // Whoever sees a breach says so, whatever her role: to open one wrongly costs an hour.
         app.MapPost("/operator/breach-cases", context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
@@ -47,7 +46,7 @@ public static class OperatorBreachCases
             await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, "Opens a breach case.", null, null);
             var cases = services.GetRequiredService<BreachCases>();
             var one = await cases.OpenAsync(BreachKind.Reported, what, new(Name(who), opened.AwareAt?.ToUniversalTime()));
-            return Results.Json(Describe(one, cases, persons, now), statusCode: 201);
+            return Results.Json(Describe(one, cases, breach, now), statusCode: 201);
         }));
         app.MapPost("/operator/breach-cases/{number:long}/steps", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, who) =>
         {
@@ -64,7 +63,7 @@ public static class OperatorBreachCases
                 return OperatorClients.Problem(context, 404, "No such case", ["There is no breach case of that number."]);
             await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Adds {name} to breach case {number}."), null, null);
             await cases.AddStepAsync(number, kind, Name(who), done.To, done.Reference, done.Note);
-            return Results.Json(Describe(one, cases, persons, services.GetRequiredService<TimeProvider>().GetUtcNow()), statusCode: 201);
+            return Results.Json(Describe(one, cases, breach, services.GetRequiredService<TimeProvider>().GetUtcNow()), statusCode: 201);
         }));
     }
 
@@ -74,19 +73,20 @@ public static class OperatorBreachCases
 
     private static string NameOf<T>(T value) where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
 
-    private static object Describe(BreachCase one, BreachCases cases, TimeSpan persons, DateTimeOffset now)
+    private static object Describe(BreachCase one, BreachCases cases, BreachOptions options, DateTimeOffset now)
     {
         var (end, steps) = (cases.EndOf(one.Number), cases.StepsOf(one.Number));
+        DateTimeOffset? answerBy = one.Kind == BreachKind.DisputedAccess ? DisputeWatch.DueOf(one, options) : null;
         return new
         {
             number = one.Number, kind = NameOf(one.Kind), aware_at = one.AwareAt, what = one.What, opened_by = one.OpenedBy ?? "gateway", opened_at = one.OpenedAt ?? one.AwareAt,
-            clocks = BreachClocks.Of(one, steps, end, persons, now).Select(static clock => new
+            clocks = BreachClocks.Of(one, steps, end, TimeSpan.FromHours(options.PersonsWithinHours), now).Select(static clock => new
             {
                 clock = NameOf(clock.Kind), due = clock.Due, state = NameOf(clock.State), late = clock.IsLate,
                 done_at = clock.DoneBy?.At, done_by = clock.DoneBy?.By, to = clock.DoneBy?.To, reference = clock.DoneBy?.Reference,
             }),
             steps = steps.Select(static step => new { number = step.Number, kind = NameOf(step.Kind), at = step.At, by = step.By, to = step.To, reference = step.Reference, note = step.Note }),
-            ended_at = end?.EndedAt, finding = end?.Finding,
+            ended_at = end?.EndedAt, finding = end?.Finding, answer_by = answerBy, overdue = end is null && answerBy is { } due ? now >= due : (bool?)null,
         };
     }
 }

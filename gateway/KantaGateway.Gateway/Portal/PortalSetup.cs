@@ -69,6 +69,7 @@ public static class PortalSetup
         builder.Services.AddSingleton<IWhoSeesWhat, WhoSeesWhat>();
         builder.Services.AddSingleton<DenialChoices>();
         builder.Services.AddSingleton<SpecialAccesses>();
+        builder.Services.AddSingleton<Disputes>();
     }
 
     /// <summary>Adds the pages, their assets and the language switch. Call after <c>MapIdentification</c>.</summary>
@@ -97,6 +98,7 @@ public static class PortalSetup
         app.MapWhoSeesWhat(marker);
         app.MapDeskForms(marker);
         app.MapEmergenciesToReview(marker);
+        app.MapDisputes(marker);
         app.MapGet("/language/{code}", SwitchLanguage).WithMetadata(marker);
         // What no endpoint answers gets a page a person can read; the FHIR paths and the protocols map their own.
         app.MapFallbackToPage("/NotFound").WithMetadata(marker);

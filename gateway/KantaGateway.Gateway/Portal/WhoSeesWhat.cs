@@ -105,7 +105,7 @@ internal sealed class WhoSeesWhat(PolicyLookup policies, PolicyPreview preview, 
         bool[] shown = [.. found.Seen.Select(count => count > 0)];
         return (new(entry, onlooker.IsTreating || (onlooker.Organisation is { } its && policy.RelationshipOf(its.ToString(), null, now) is not null), permit is not null && shown[0],
             permit is null ? [new(Why.Refused, [])]
-                : !shown[^1] && !permit.Rules.Contains(Rule.RetentionOver) ? [new(Why.NeverDisclosed, [])]
+                : !shown[^1] && !permit.Rules.Contains(Rule.RetentionOver) && !permit.Rules.Contains(Rule.Restricted) ? [new(Why.NeverDisclosed, [])]
                 : EntryExplanation.Of(permit, entry, shown, policy, onlooker.IsEmergency, now), permit?.Basis, permit?.Rules ?? []), asked);
     }
 

@@ -108,7 +108,13 @@ internal static class WhoSeesWhatEndpoints
         if (identification.PortalRequester(context) is not { } citizen)
             throw new FaultException(PortalSessions.AreAway(context) ? new(FaultKind.IdentificationUnavailable, "Sessions cannot be read at the moment. Try again.")
                 : new(FaultKind.NotIdentified, "Sign in at the portal, or send the access token of an app that the person lets ask."));
-        if (services.GetService<Representations>() is not { } representations)
+        return await ActingAsync(context, citizen);
+    }
+
+    /// <summary>The citizen, for whom she acts in her session.</summary>
+    internal static async Task<Requester> ActingAsync(HttpContext context, Requester citizen)
+    {
+        if (context.RequestServices.GetService<Representations>() is not { } representations)
             return citizen;
         return await representations.OfAsync(context, citizen) switch
         {

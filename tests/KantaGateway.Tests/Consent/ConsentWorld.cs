@@ -51,6 +51,8 @@ static class ConsentWorld
         "deny-all-but-emergency" => Denial(new DenialTarget.All()) with { AllowsEmergency = true },
         "deny-all-withdrawn" => Denial(new DenialTarget.All()) with { IsActive = false },
         "deny-all-expired" => Denial(new DenialTarget.All()) with { Until = Now },
+        "disputed" => new AccessRestriction { Id = "d1", VersionId = "v1", At = Now.AddHours(-1), Organisation = Revontuli.ToString(), Unit = "1.2.246.10.99000022.10.1", Entry = 7 },
+        "disputed-taken-back" => Declared("disputed")! with { VersionId = "v2", IsActive = false },
         "unreadable" => null,
         "emergency" => Emergency,
         "emergency-over" => Emergency with { Until = Now },

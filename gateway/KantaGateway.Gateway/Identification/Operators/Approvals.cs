@@ -189,6 +189,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.StoreRestore => "the restore",
         ApprovalKind.DataKeyRotation => "the rotation of the data key",
         ApprovalKind.ContainmentEnd => "the end of the containment",
+        ApprovalKind.DisputeEnd => "the end of the dispute",
         ApprovalKind.BreachScope => "the scope of a breach, case",
         _ => "the end of a breach case",
     };

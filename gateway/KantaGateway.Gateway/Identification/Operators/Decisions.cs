@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -6,7 +7,7 @@ using System.Text.Json;
 namespace KantaGateway.Gateway.Identification.Operators;
 
 /// <summary>What takes effect only when a second person approves of it.</summary>
-public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation, ContainmentEnd, BreachScope }
+public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation, ContainmentEnd, BreachScope, DisputeEnd }
 
 /// <summary>What an entry of the log of decisions says.</summary>
 internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended, Contained }
@@ -90,17 +91,27 @@ internal sealed record Proposal(string Id, ApprovalKind Kind, string Subject, st
 /// <param name="Registration">JSON; null when it is the clients file's.</param>
 internal sealed record ClientDecision(string? Registration, bool IsSuspended);
 
+/// <summary>How the dispute of an access was settled.</summary>
+/// <param name="Answer">To the person, in the words of who proposed it.</param>
+internal sealed record DisputeEnd(DateTimeOffset At, string Answer);
+
 /// <summary>What all decisions up to one come to. Immutable.</summary>
 internal sealed record DecisionState(long Number, string Previous, ImmutableDictionary<string, Proposal> Proposals, ImmutableDictionary<string, ClientDecision> Clients)
 {
     /// <summary>Until when the emergencies under a professional's number bar from no other, by the subject of the act. What was recorded after the proposal nobody has looked at.</summary>
     public ImmutableDictionary<string, DateTimeOffset> EmergencyBarEnds { get; init; } = ImmutableDictionary<string, DateTimeOffset>.Empty;
 
+    /// <summary>Disputes of accesses that are settled, by the id of the Consent, with what the person is told.</summary>
+    public ImmutableDictionary<string, DisputeEnd> DisputeEnds { get; init; } = ImmutableDictionary<string, DisputeEnd>.Empty;
+
+    /// <summary>Their ids.</summary>
+    public IReadOnlySet<string> EndedRestrictions { get; init; } = FrozenSet<string>.Empty;
+
     /// <summary>Who and what is let in nowhere, by the text of a <see cref="ContainedSubject"/>.</summary>
     public ImmutableDictionary<string, Containment> Contained { get; init; } = ImmutableDictionary<string, Containment>.Empty;
 
     /// <summary>Whether a kind of act is in force with its approval: nobody carries it out.</summary>
-    public static bool IsDoneWhenApproved(ApprovalKind kind) => kind is ApprovalKind.Onboarding or ApprovalKind.ScopeWidening or ApprovalKind.EmergencyBarEnd or ApprovalKind.ContainmentEnd;
+    public static bool IsDoneWhenApproved(ApprovalKind kind) => kind is ApprovalKind.Onboarding or ApprovalKind.ScopeWidening or ApprovalKind.EmergencyBarEnd or ApprovalKind.ContainmentEnd or ApprovalKind.DisputeEnd;
 
     /// <summary>Whom the end of a bar is about.</summary>
     /// <param name="isNational">Whether the number is the role register's; otherwise it is the organisation's own.</param>
@@ -155,6 +166,7 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
         return (status != ProposalStatus.Approved ? next : proposal.Kind switch
         {
             ApprovalKind.EmergencyBarEnd => next with { EmergencyBarEnds = EmergencyBarEnds.SetItem(proposal.Subject, proposal.At) },
+            ApprovalKind.DisputeEnd => next with { DisputeEnds = DisputeEnds.SetItem(proposal.Subject, new(decision.At, proposal.Content)), EndedRestrictions = DisputeEnds.Keys.Append(proposal.Subject).ToFrozenSet(StringComparer.Ordinal) },
             ApprovalKind.ContainmentEnd => next with { Contained = Contained.Remove(proposal.Subject) },
             ApprovalKind.Onboarding or ApprovalKind.ScopeWidening => next with { Clients = Clients.SetItem(proposal.Subject, new(proposal.Content, false)) },
             _ => next,

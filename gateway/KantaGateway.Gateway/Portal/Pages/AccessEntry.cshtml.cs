@@ -8,9 +8,9 @@ using Microsoft.AspNetCore.Mvc;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>
-/// One entry of the log of who has received the citizen's data, and its proof, which her browser checks (<c>wwwroot/proof.js</c>) or she has checked elsewhere.
+/// One entry of the log of who has received the citizen's data, and its proof, which her browser checks (<c>wwwroot/proof.js</c>) or she has checked elsewhere; and that she disputes the access.
 /// </summary>
-internal sealed class AccessEntryModel(IAccessLog log, EntryLines entries, Texts texts) : CitizenPage
+internal sealed class AccessEntryModel(IAccessLog log, Disputes disputes, EntryLines entries, Texts texts) : CitizenPage
 {
     /// <summary>What the proof is made of: without what the citizen is not told (Act 703/2023 §74), which it does not need.</summary>
     /// <param name="Entry">Index in the log.</param>
@@ -38,6 +38,14 @@ internal sealed class AccessEntryModel(IAccessLog log, EntryLines entries, Texts
         var proven = await FindAsync(index, cancel);
         var bundle = new Bundle(index, proven.Entry.Salt, proven.Entry.Subject, proven.Entry.WithheldDigest, proven.Entry.Record, proven.Proof, proven.LogKey, []);
         return File(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(bundle, JsonSerializerOptions.Web)), "application/json", $"audit-entry-{index}.json");
+    }
+
+    /// <summary>"I was not there."</summary>
+    public async Task<IActionResult> OnPostAsync(long index, CancellationToken cancel)
+    {
+        if (IsCustodian)
+            throw new RefusedException(StatusCodes.Status403Forbidden);
+        return await disputes.DisputeAsync(Citizen, index, cancel) is null ? throw new RefusedException(StatusCodes.Status404NotFound) : Done(DisputesModel.Address, "disputed");
     }
 
     private async Task<ProvenLine> FindAsync(long index, CancellationToken cancel) => IsCustodian ? throw new RefusedException(StatusCodes.Status403Forbidden)

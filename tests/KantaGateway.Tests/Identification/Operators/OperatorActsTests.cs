@@ -201,6 +201,25 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     }
 
     [Fact]
+    public async Task A_dispute_is_settled_by_two_persons_with_an_answer_to_the_person()
+    {
+        var dispute = Guid.NewGuid().ToString("D");
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var act = await ProposedAsync(tiina, "dispute-end", dispute, "Vastaanotto oli 3.3., laskutus tarkisti käynnin.");
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
+        Assert.Empty(State().DisputeEnds);
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        Assert.Equal("Vastaanotto oli 3.3., laskutus tarkisti käynnin.", State().DisputeEnds[dispute].Answer);
+        Assert.Equal([dispute], State().EndedRestrictions);
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "carry-out"));
+        foreach (var none in new[] { dispute, dispute.ToUpperInvariant(), "1" })
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "dispute-end", none, "Once more.")).Status);
+
+        KantaGateway.Gateway.Identification.Operators.DecisionState State() => _gateway.Services.GetRequiredService<KantaGateway.Gateway.Identification.Operators.Approvals>().Current;
+    }
+
+    [Fact]
     public async Task An_emergency_bar_ends_by_two_persons_with_the_approval_of_what_was_there_to_look_at()
     {
         using var tiina = await SignedInAsync(Tiina);
