@@ -126,7 +126,7 @@ public sealed class AuditLog : IAsyncDisposable
             || !CryptographicOperations.FixedTimeEquals(_sealer.ReceiverOf(row.Commitment, receiver), expected))
             return null;
         return await ProofOfAsync(index, row).ConfigureAwait(false);
-    }
+    });
 
     private async ValueTask<InclusionProof> ProofOfAsync(long index, SealedRow row)
     {
@@ -134,14 +134,14 @@ public sealed class AuditLog : IAsyncDisposable
             await PublishAsync().ConfigureAwait(false);
         var published = _store.Published;
         return new(index, row.Leaf, await published.ProveInclusionAsync(index).ConfigureAwait(false), published.Note);
-    });
+    }
 
     /// <summary>The proof that an entry is in the log, for the person whom it is about; null for one that is about somebody else or nobody, and for an index that no entry has.</summary>
     /// <param name="subject">10-byte pseudonym.</param>
     /// <exception cref="AuditUnavailableException">As of <see cref="ProveAsync(long, string)"/>.</exception>
-    public async ValueTask<InclusionProof?> ProveAboutAsync(long index, ReadOnlyMemory<byte> subject) =>
+    public ValueTask<InclusionProof?> ProveAboutAsync(long index, ReadOnlyMemory<byte> subject) => AskAsync(async () =>
         await _store.RowAtAsync(index).ConfigureAwait(false) is { Tag: { } tag } row && _sealer.TagOf(subject.Span) is { } expected && CryptographicOperations.FixedTimeEquals(tag, expected)
-            ? await ProofOfAsync(index, row).ConfigureAwait(false) : null;
+            ? await ProofOfAsync(index, row).ConfigureAwait(false) : null);
 
     /// <summary>Reads every published entry of a stretch of time, and gives back those that are looked for, with what proves them.</summary>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>

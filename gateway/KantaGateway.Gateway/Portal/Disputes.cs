@@ -30,7 +30,7 @@ internal sealed class Disputes(IAccessLog log, IInnerRequests requests, IWhoSees
     /// <summary>Disputes an entry of the audit log; again, it is the same dispute.</summary>
     /// <returns>Null: it is no access of a place of care to the citizen's record. Nothing was stored.</returns>
     /// <exception cref="RefusedException">The record did not take it.</exception>
-    /// <exception cref="FaultException">The log, the key service or the repository cannot be reached.</exception>
+    /// <exception cref="Fhir.Outcomes.FaultException">The log, the key service or the repository cannot be reached.</exception>
     public async Task<Dispute?> DisputeAsync(Requester citizen, long entry, CancellationToken cancel)
     {
         if (await log.ProveAsync(citizen, entry, cancel) is not { Line: { IsOfCare: true } line })
@@ -57,7 +57,7 @@ internal sealed class Disputes(IAccessLog log, IInnerRequests requests, IWhoSees
     }
 
     /// <summary>All of the citizen's, newest first.</summary>
-    /// <exception cref="FaultException">They cannot be read.</exception>
+    /// <exception cref="Fhir.Outcomes.FaultException">They cannot be read.</exception>
     public async Task<IReadOnlyList<Dispute>> ListAsync(Requester citizen, CancellationToken cancel)
     {
         var ends = services.GetService<Approvals>()?.Current.DisputeEnds;
