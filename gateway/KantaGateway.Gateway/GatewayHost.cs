@@ -132,6 +132,8 @@ public static class GatewayHost
         app.MapOperatorContainments(options);
         app.MapHealth(options);
         app.MapRepositoryCluster();
+        if (app.Services.GetService<StoreWatch>() is { } watch)
+            app.Services.GetRequiredService<RepositoryNodes>().StoreChanged += watch.WasChanged;
         app.MapPortal();
         return app;
     }

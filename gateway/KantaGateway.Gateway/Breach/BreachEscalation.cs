@@ -3,7 +3,6 @@ using System.Net.Http.Headers;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Gateway.Identification;

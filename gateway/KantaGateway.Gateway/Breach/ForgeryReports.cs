@@ -1,5 +1,4 @@
 using System.Globalization;
-using KantaGateway.Gateway.Identification;
 
 namespace KantaGateway.Gateway.Breach;
 

@@ -1,5 +1,4 @@
 using System.Threading.Channels;
-using KantaGateway.Gateway.Disclosure;
 
 namespace KantaGateway.Gateway.Breach;
 
@@ -7,17 +6,9 @@ namespace KantaGateway.Gateway.Breach;
 /// Opens a case when a repository says that what it keeps is not as it was written, or when what was known of it was put back: somebody with all rights in the database may be at work. One case while one is
 /// open, however many records are hit; of the others the repository's log has the correlation ids. Thread-safe.
 /// </summary>
-public sealed partial class StoreWatch : BackgroundService
+public sealed partial class StoreWatch(BreachCases cases, ILogger<StoreWatch> logger) : BackgroundService
 {
     private readonly Channel<bool> _seen = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
-    private readonly BreachCases _cases;
-    private readonly ILogger<StoreWatch> _logger;
-
-    public StoreWatch(BreachCases cases, RepositoryNodes nodes, ILogger<StoreWatch> logger)
-    {
-        (_cases, _logger) = (cases, logger);
-        nodes.StoreChanged += WasChanged;
-    }
 
     /// <summary>Says that it was seen; waits for nothing.</summary>
     public void WasChanged() => _seen.Writer.TryWrite(true);
@@ -37,11 +28,11 @@ public sealed partial class StoreWatch : BackgroundService
 
     private async Task OpenAsync()
     {
-        if (_cases.All.Any(one => one.Kind == BreachKind.StoreChanged && _cases.IsOpen(one.Number)))
+        if (cases.All.Any(one => one.Kind == BreachKind.StoreChanged && cases.IsOpen(one.Number)))
             return;
         try
         {
-            var opened = await _cases.OpenAsync(BreachKind.StoreChanged, "What the repository keeps is not as it was written, or was put back to an earlier time. Nothing of the records in question is given out. "
+            var opened = await cases.OpenAsync(BreachKind.StoreChanged, "What the repository keeps is not as it was written, or was put back to an earlier time. Nothing of the records in question is given out. "
                 + "If nobody has restored a backup, somebody changes the database: verify-store names the places, and the repository's log the requests that came upon them.");
             LogOpened(opened.Number);
         }

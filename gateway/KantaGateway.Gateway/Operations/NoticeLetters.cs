@@ -4,7 +4,6 @@ using System.Text.Encodings.Web;
 using System.Text.Unicode;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Portal;
-using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Operations;
 

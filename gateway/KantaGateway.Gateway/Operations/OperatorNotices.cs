@@ -1,5 +1,4 @@
 using System.Globalization;
-using KantaGateway.Audit;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
@@ -86,7 +85,7 @@ public static class OperatorNotices
     private static async ValueTask<Pseudonym?> PersonOfAsync(IServiceProvider services, GatewayOptions options, Named? named, CancellationToken cancel) => named switch
     {
         { Patient: { } patient, IdentityCode: null } => patient.StartsWith(Patient, StringComparison.Ordinal)
-            && services.GetRequiredService<IdentifierCipher>().TryReadResourceId(patient[Patient.Length..], out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory ? compartment : null,
+            && services.GetRequiredService<IdentifierCipher>().TryReadResourceId(patient.AsSpan(Patient.Length), out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory ? compartment : null,
         { Patient: null, IdentityCode: { } text } => PersonalIdentityCode.TryParse(text, out var code) && SearchedCompartment.ForeignCode(code, options.Identification.TestIdentityCodes) is null
             ? await services.GetRequiredService<IPseudonyms>().OfAsync(code, cancel) : null,
         _ => null,

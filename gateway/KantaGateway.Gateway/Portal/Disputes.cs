@@ -1,5 +1,6 @@
 using System.Globalization;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
