@@ -58,7 +58,15 @@ pack() { tar -C "$1" -chf - --no-recursion --warning=no-file-changed -T - || [ $
 # Files that are numbered from 1, made whole and never changed, as far as they go without a gap.
 numbered() { local n=1; while [ -f "$1/$(printf %08d "$n").$2" ]; do printf '%s/%08d.%s\n' "$3" "$n" "$2"; n=$((n + 1)); done; }
 
-keys_before=$([ -z "$key_file" ] || sha256sum "$key_file")
+# Whatever of the keys may not change while they are read: the files, and of ceremonies.json the ceremonies, for where the records end is written into it all the time. The keys of an HSM change with them alone.
+keys() {
+    [ -n "$key_file" ] || return 0
+    sha256sum "$key_file" "${further_keys[@]}"
+    [ ! -f "$audit/log.key" ] || sha256sum "$audit/log.key"
+    sed 's/\],"erased":.*//' "$custody/ceremonies.json"
+}
+[ -z "$key_file" ] || [ -f "$custody/ceremonies.json" ] || fail "custody: has no ceremonies.json"
+keys_before=$(keys)
 people() { find "$custody" -maxdepth 1 -name 'people-*' | sort; }
 
 # :: The store first: whatever it has, keys and audit log have too when they are read after it.
@@ -74,7 +82,6 @@ fi
 
 # :: Then the keys: every wrapping key, and every head, that the store has.
 if [ -n "$key_file" ]; then
-    [ -f "$custody/ceremonies.json" ] || fail "custody: has no ceremonies.json"
     inside "${TMPDIR:-/tmp}"
     tree=$temporary
     mkdir "$tree/further"
@@ -93,7 +100,7 @@ if [ -n "$key_file" ]; then
     # One register took the place of another, which may be missing.
     [ "$people_before" = "$(people)" ] || fail "the register of people was written anew meanwhile: do it again"
     # A ceremony in between would leave a store and keys that do not fit.
-    [ "$keys_before" = "$(sha256sum "$key_file")" ] || fail "the wrapping keys were changed meanwhile: do it again"
+    [ "$keys_before" = "$(keys)" ] || fail "a key ceremony was held meanwhile, or a key was replaced: do it again"
 fi
 
 # :: The audit log last: it has every access that the store has, and its checkpoint no more than its rows.

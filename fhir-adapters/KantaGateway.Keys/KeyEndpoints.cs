@@ -49,9 +49,11 @@ static class KeyEndpoints
             return Refuse(metrics, "pseudonym", 400, "identityCode is not a valid personal identity code.");
         try
         {
-            var pseudonym = await people.OfAsync(code, http.RequestAborted).ConfigureAwait(false);
+            var pseudonym = request.IsKnown ? await people.FindAsync(code, http.RequestAborted).ConfigureAwait(false) : await people.OfAsync(code, http.RequestAborted).ConfigureAwait(false);
+            if (pseudonym is not { } number)
+                return Refuse(metrics, "pseudonym", 404, "Nobody has asked for this identity code before.");
             metrics.Served("pseudonym");
-            return Results.Json(new PseudonymAnswer(pseudonym.Encode()), Wire.Default.PseudonymAnswer);
+            return Results.Json(new PseudonymAnswer(number.Encode()), Wire.Default.PseudonymAnswer);
         }
         catch (Exception failure) when (failure is KeyBackendException or IOException or UnauthorizedAccessException)
         {
@@ -66,7 +68,7 @@ static class KeyEndpoints
     private static async Task<IResult> CreateAsync(HttpContext http, GrantVerifier grants, DataKeys keys, KeyCustody custody, RotatedKeys rotated, HeadWitnesses witnesses, KnownPeople people, KeyMetrics metrics)
     {
         byte[]? wrapped = null;
-        var given = await GiveAsync(KeyOperation.Create, Bearer(http), grants, custody, metrics, async (grant, request) =>
+        var given = await GiveAsync(KeyOperation.Create, Bearer(http), grants, custody, people, metrics, number => new(number.IsDirectory || people.IsFound(number)), async (grant, request) =>
         {
             (var key, wrapped) = await keys.CreateAsync(grant.Compartment, http.RequestAborted).ConfigureAwait(false);
             wrapped = await people.WithPersonAsync(wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false);
@@ -80,6 +82,10 @@ static class KeyEndpoints
         return Results.Problem(given.Detail, statusCode: given.Status);
     }
 
+    internal const string Nobodys = "Nobody has this number. Ask for the person's identity code, and use the number that is given for it.";
+
+    internal const string MaybeNobodys = "This key service was brought back from a backup, and it is not known yet whether anybody has this number. Nothing was given out; try again.";
+
     private const int MostUnwrapped = 256;
 
     /// <summary>Many at once, each with a grant of its own and answered for itself, as if it had been asked for alone: what costs is the asking.</summary>
@@ -88,7 +94,7 @@ static class KeyEndpoints
         if (await ReadAsync(http, Wire.Default.UnwrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostUnwrapped } items } || items.Any(static item => item is not { Wrapped: not null }))
             return Refuse(metrics, "unwrap", 400, $"The body is {{\"keys\": [{{\"grant\", \"wrapped\": base64}}]}}, 1 to {MostUnwrapped} of them.");
         // All are begun before one is waited for: their records share a flush.
-        var given = await Task.WhenAll(items.Select(item => GiveAsync(KeyOperation.Unwrap, item.Grant, grants, custody, metrics, async (grant, request) =>
+        var given = await Task.WhenAll(items.Select(item => GiveAsync(KeyOperation.Unwrap, item.Grant, grants, custody, people, metrics, number => people.HasAsync(number, WrappedKey.PersonOf(item.Wrapped), http.RequestAborted), async (grant, request) =>
         {
             if (await keys.UnwrapAsync(item.Wrapped, grant.Compartment, http.RequestAborted).ConfigureAwait(false) is not { } key)
                 return null;
@@ -97,8 +103,6 @@ static class KeyEndpoints
                 CryptographicOperations.ZeroMemory(key);
                 return null;
             }
-            if (WrappedKey.PersonOf(item.Wrapped) is { IsEmpty: false } person && !people.IsKnown(grant.Compartment))
-                await people.FindAgainAsync([(grant.Compartment, person)], http.RequestAborted).ConfigureAwait(false);
             var known = custody.HeadOf(request);
             return new(key, known.Sequence, BytesOf(known), witnesses.Of(custody.NameOf(grant.Compartment.Encode())), rotated.RotationsOf(request.Person));
         }))).ConfigureAwait(false);
@@ -106,8 +110,9 @@ static class KeyEndpoints
     }
 
     /// <summary>Gives out a key, once for a grant: counted before it is made, and recorded before it leaves.</summary>
+    /// <param name="isSomebodys">Whether somebody has the number: under one that nobody has, a record would be begun, or go on, that no identity code finds.</param>
     /// <param name="make">Null: the wrapped key is not of the compartment that the grant is for.</param>
-    private static async Task<KeyAnswer> GiveAsync(KeyOperation operation, string? token, GrantVerifier grants, KeyCustody custody, KeyMetrics metrics, Func<Grant, KeyRequest, Task<GivenKey?>> make)
+    private static async Task<KeyAnswer> GiveAsync(KeyOperation operation, string? token, GrantVerifier grants, KeyCustody custody, KnownPeople people, KeyMetrics metrics, Func<Pseudonym, ValueTask<bool>> isSomebodys, Func<Grant, KeyRequest, Task<GivenKey?>> make)
     {
         var name = operation == KeyOperation.Create ? "create" : "unwrap";
         KeyAnswer refuse(int status, string detail, long? retryAfter = null)
@@ -147,6 +152,12 @@ static class KeyEndpoints
                 await custody.RecordAsync(operation, request, 412).ConfigureAwait(false);
                 return refuse(412, "A record of this person is known to be stored, so none is begun.");
             }
+            if (!await isSomebodys(grant.Compartment).ConfigureAwait(false))
+            {
+                var status = people.MayLack ? 503 : 404;
+                await custody.RecordAsync(operation, request, status).ConfigureAwait(false);
+                return refuse(status, status == 404 ? Nobodys : MaybeNobodys);
+            }
             key = await make(grant, request).ConfigureAwait(false);
             await custody.RecordAsync(operation, request, key is null ? 422 : 200).ConfigureAwait(false);
             if (key is null)
@@ -169,7 +180,7 @@ static class KeyEndpoints
     }
 
     /// <summary>Needs no grant: it takes what is sealed and gives what is sealed, for the same compartments; a ceremony has asked for it.</summary>
-    private static async Task<IResult> RewrapAsync(HttpContext http, DataKeys keys, KeyCustody custody, RotatedKeys rotated, KnownPeople people, KeyMetrics metrics)
+    private static async Task<IResult> RewrapAsync(HttpContext http, DataKeys keys, KeyCustody custody, RotatedKeys rotated, KnownPeople people, ToldRecords told, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.RewrapRequest).ConfigureAwait(false) is not { Keys: { Count: > 0 and <= MostRewrapped } items } || items.Any(static item => item is not { Wrapped: not null } || !Pseudonym.TryDecode(item.Compartment, out _)))
             return Refuse(metrics, "rewrap", 400, $"The body is {{\"keys\": [{{\"compartment\", \"wrapped\": base64}}]}}, 1 to {MostRewrapped} of them.");
@@ -191,15 +202,18 @@ static class KeyEndpoints
         {
             return Refuse(metrics, "rewrap", 503, Silent);
         }
+        told.Add(items.Select(item => custody.RequestOf(CompartmentIn(item)).Head));
         metrics.Served("rewrap");
         return Results.Json(new RewrapAnswer(answer), Wire.Default.RewrapAnswer);
     }
 
     private static Pseudonym CompartmentIn(RewrapItem item) => Pseudonym.TryDecode(item.Compartment, out var compartment) ? compartment : throw new InvalidOperationException("It was looked at before.");
 
-    /// <summary>Needs no grant: whoever says so falsely has people begun anew whom the store knows, which a store that drops their rows does as well.</summary>
-    private static async Task<IResult> HaveEverybodyAsync(HttpContext http, KnownPeople people, KeyMetrics metrics)
+    /// <summary>Needs no grant, and is not believed: whoever says so has named everybody whose record is known to be stored, which who has not got the store cannot.</summary>
+    private static async Task<IResult> HaveEverybodyAsync(HttpContext http, KnownPeople people, ToldRecords told, KeyMetrics metrics)
     {
+        if (people.IsLacking && told.Left > 0)
+            return Refuse(metrics, "people", 409, "Records are known to be stored of which nobody has told since this key service started: wrap every key in the store anew. If the store is an older one, have two operators accept it first (store-restore).");
         try
         {
             await people.HasEverybodyAsync(http.RequestAborted).ConfigureAwait(false);
@@ -215,7 +229,7 @@ static class KeyEndpoints
     private const int MostHeads = 1_000;
 
     /// <summary>Keeps how far records are. Each is told by who has been given its key; what anybody else tells is left out.</summary>
-    private static async Task<IResult> TellAsync(HttpContext http, KeyCustody custody, HeadWitnesses witnesses, KeyMetrics metrics)
+    private static async Task<IResult> TellAsync(HttpContext http, KeyCustody custody, HeadWitnesses witnesses, KnownPeople people, KeyMetrics metrics)
     {
         if (await ReadAsync(http, Wire.Default.TellRequest).ConfigureAwait(false) is not { Heads: { Count: > 0 and <= MostHeads } items }
             || items.Any(static item => item is not { Compartment: not null, Sequence: > 0 and <= int.MaxValue, Digest.Length: CompartmentHead.DigestSize, Witness: not null }))
@@ -223,6 +237,9 @@ static class KeyEndpoints
         var right = items.Where(item => witnesses.IsOf(item.Witness!, custody.NameOf(item.Compartment!))).ToList();
         try
         {
+            // Their key was given out, so they were registered: a write that was on its way while an older register was brought back.
+            if (right.Exists(item => Pseudonym.TryDecode(item.Compartment, out var number) && !number.IsDirectory && !people.IsKnown(number) && !custody.IsErased(item.Compartment!)))
+                await people.HasLostAsync(http.RequestAborted).ConfigureAwait(false);
             await custody.TellAsync(right.Select(static item => (item.Compartment!, CompartmentHead.Read(item.Sequence, item.Digest)))).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
@@ -392,7 +409,8 @@ static class KeyEndpoints
     }
 }
 
-sealed record PseudonymRequest(string? IdentityCode);
+/// <param name="IsKnown">Whether only who has a number already is asked for: nobody gets one.</param>
+sealed record PseudonymRequest(string? IdentityCode, bool IsKnown = false);
 sealed record PseudonymAnswer(string Pseudonym);
 sealed record CreateAnswer(byte[] Wrapped, byte[] Key, string Witness, int Rotations);
 sealed record UnwrapRequest(IReadOnlyList<UnwrapItem>? Keys);

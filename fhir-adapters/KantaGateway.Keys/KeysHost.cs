@@ -44,9 +44,12 @@ public static class KeysHost
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<HeadWitnesses>(services, DerivedKey(services, "kanta head witnesses v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCeremonies>(services, options.CustodyFolder, DerivedKey(services, "kanta key ceremonies v1")));
-        builder.Services.AddSingleton(services => new KnownPeople(options.CustodyFolder, options.PeopleCopyFolder, new(DerivedKey(services, "kanta people v1"), DerivedKey(services, "kanta numbers of people v1")),
-            services.GetRequiredService<IKeyBackend>(), services.GetRequiredService<DataKeys>(), services.GetRequiredService<WrappingVersions>(), services.GetRequiredService<PseudonymVersions>(), services.GetRequiredService<KeyCeremonies>(),
-            services.GetRequiredService<KeyCustody>(), services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILogger<KnownPeople>>()));
+        builder.Services.AddSingleton<ToldRecords>();
+        builder.Services.AddSingleton(services =>
+        {
+            var own = new PeopleKeys(DerivedKey(services, "kanta people v1"), DerivedKey(services, "kanta numbers of people v1"));
+            return ActivatorUtilities.CreateInstance<KnownPeople>(services, options.CustodyFolder, new PeopleFiles(options.CustodyFolder, options.PeopleCopyFolder, own.MacKey), new PersonRecords(own));
+        });
         builder.Services.AddSingleton<PeopleWalk>().AddHostedService(static services => services.GetRequiredService<PeopleWalk>());
         builder.Services.AddSingleton(_ => new AuditOpener(keys.AuditReaderKey));
         configure?.Invoke(builder);

@@ -41,6 +41,8 @@ static class RotationEndpoints
             }
             if (custody.IsErased(request))
                 return await RefuseAsync(410, "The data key of this compartment is destroyed, and none is made for it.").ConfigureAwait(false);
+            if (!await people.HasAsync(rotation.Compartment, WrappedKey.PersonOf(wrapped), http.RequestAborted).ConfigureAwait(false))
+                return people.MayLack ? await RefuseAsync(503, KeyEndpoints.MaybeNobodys).ConfigureAwait(false) : await RefuseAsync(404, KeyEndpoints.Nobodys).ConfigureAwait(false);
             step = await rotated.BeginAsync(request, rotation.Compartment, wrapped, http.RequestAborted).ConfigureAwait(false);
             if (step is null)
                 return await RefuseAsync(422, "The wrapped key is not of the compartment, was changed, was rotated, or its wrapping key does not serve.").ConfigureAwait(false);

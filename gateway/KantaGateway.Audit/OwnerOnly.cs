@@ -1,3 +1,5 @@
+using KantaGateway.Audit.Storage;
+
 namespace KantaGateway.Audit;
 
 /// <summary>Folders and files that only their owner can open (0700, 0600). On Windows the folder's own access list decides.</summary>
@@ -39,4 +41,8 @@ public static class OwnerOnly
         }
         File.Move(beside, file, overwrite);
     }
+
+    /// <summary>Now that a file is there, or is there no more, is so on the disk too: without it a power cut may bring back what was in its folder before.</summary>
+    /// <exception cref="IOException">It may not be.</exception>
+    public static void FlushFolder(string file) => Disk.FlushFolder(Path.GetDirectoryName(Path.GetFullPath(file))!);
 }

@@ -8,6 +8,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;
 
@@ -99,9 +100,13 @@ static class KeysCommand
     {
         using var http = new HttpClient { BaseAddress = new($"http://127.0.0.1:{ports.Base}") };
         var made = new (Pseudonym, byte[])[People];
+        var people = new List<Pseudonym>(People);
+        // Those of one part share a flush.
+        foreach (var part in Enumerable.Range(0, People).Chunk(100))
+            people.AddRange(await Task.WhenAll(part.Select(i => RegisterAsync(FictionalIdentityCode.Of("keys", i)))));
         for (var i = 0; i < People; i++)
         {
-            var person = Pseudonym.Read(RandomNumberGenerator.GetBytes(Pseudonym.Size));
+            var person = people[i];
             using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/keys/create") { Content = JsonContent.Create(new { }) };
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", Sign(signer, person, GrantUse.Write));
             using var answer = await http.SendAsync(request, cancel);
@@ -110,6 +115,15 @@ static class KeysCommand
             made[i] = (person, wrapped);
         }
         return made;
+
+        async Task<Pseudonym> RegisterAsync(PersonalIdentityCode code)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/pseudonym") { Content = JsonContent.Create(new { identityCode = code.Reveal() }) };
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", signer.SignServiceToken());
+            using var answer = await http.SendAsync(request, cancel);
+            answer.EnsureSuccessStatusCode();
+            return Pseudonym.TryDecode((await answer.Content.ReadFromJsonAsync<JsonElement>(cancel)).GetProperty("pseudonym").GetString(), out var number) ? number : throw new BenchmarkException("The key service gave no number.");
+        }
     }
 
     /// <returns>Grants for each signature.</returns>

@@ -54,6 +54,9 @@ public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issu
     public static Fault StoreChanged { get; } = new(FaultKind.Unexpected,
         "What is stored of this record is not as it was written, so nothing of it is given out or added. The operators have been called; sending the request again does not help. Give them the id of this outcome.");
 
+    /// <summary>The one answer to who would begin a record under an id that is nobody's, as one is that was kept from before a restore.</summary>
+    public static Fault Nobody { get; } = new(FaultKind.Unprocessable, "This Patient id is nobody's any more, so no record is begun under it: find the person by the identity code (POST Patient/_search, or register them with POST Patient), and use the id that is answered. Nothing was stored.");
+
     /// <summary>The one answer to who would begin a record again that was destroyed: its key is not made anew.</summary>
     public static Fault Erased { get; } = new(FaultKind.Deleted, "This person's record has been destroyed, as the law has it when it is kept no longer (Act 703/2023 §24), and is not begun again. Nothing was stored.");
 }

@@ -77,7 +77,7 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
         }
         foreach (var (kind, versions) in there)
             if (Serving(kind).Except(versions).ToList() is { Count: > 0 } missing)
-                throw new InvalidOperationException($"The backend has lost the {NameOf(kind)} key of version {string.Join(", ", missing)}, which {(kind == KeyKind.Wrapping ? "data keys are wrapped with" : "people are named by")}.");
+                throw new InvalidOperationException($"The backend has lost the {NameOf(kind)} key of version {string.Join(", ", missing)}, which {(kind == KeyKind.Wrapping ? "data keys are wrapped with" : "people are named by")}. Bring the key back; or, where a ceremony has destroyed it and {_path} is from a backup of before, that file as it was after the ceremony.");
         if (_held[^1] is { IsDone: false } begun)
             await EndAsync(begun, cancel).ConfigureAwait(false);
         Serve();
@@ -182,6 +182,9 @@ sealed partial class KeyCeremonies(string folder, IKeyBackend backend, WrappingV
     private void Write(List<Ceremony> held, ChainEnd? erased, ChainEnd? rotated, PeopleEnd? people)
     {
         OwnerOnly.WriteWhole(_path, JsonSerializer.SerializeToUtf8Bytes(new(held, erased, rotated, people, MacOf(held, erased, rotated, people)), CeremonyJson.Default.CeremonyFile), overwrite: true);
+        // Where the others end may be from before, for they go on behind it; what was held may not.
+        if (held != _held)
+            OwnerOnly.FlushFolder(_path);
         (_held, Erased, Rotated, People) = (held, erased, rotated, people);
     }
 

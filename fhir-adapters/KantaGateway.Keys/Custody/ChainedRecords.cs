@@ -32,20 +32,20 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
     /// <summary>Reads the records. No file: there are none.</summary>
     /// <param name="end">Where it ended once; null: nobody kept that.</param>
     /// <param name="read">Gets each record, in the same array.</param>
-    /// <returns>False: it is not as it was written, or ends before where it ended once, or its copy goes on from another.</returns>
+    /// <returns>False: it is not as it was written, or ends before where it ended once, or it and its copy do not say the same (<see cref="IsCopyAnother"/>).</returns>
     public bool TryOpen(ChainEnd? end, Action<ReadOnlyMemory<byte>> read)
     {
         var isCopyLonger = copy is not null && WholeLengthOf(copy) > WholeLengthOf(path);
         _read = isCopyLonger ? copy : null;
         using var longer = Open(_read ?? path);
-        using var shorter = isCopyLonger ? Open(path) : null;
+        using var shorter = copy is null ? null : Open(isCopyLonger ? path : copy);
         var (record, beside) = (new byte[size], new byte[size]);
         var isWhole = end is null or { Count: 0 };
         // A kill may have left a part of a record: nobody was told that it was there.
         while (longer?.ReadAtLeast(record, size, throwOnEndOfStream: false) == size)
         {
-            if (!CryptographicOperations.FixedTimeEquals(record.AsSpan(^MacSize..), MacOf(End.Mac, record))
-                || (shorter?.ReadAtLeast(beside, size, throwOnEndOfStream: false) == size && !record.AsSpan().SequenceEqual(beside)))
+            IsCopyAnother = shorter?.ReadAtLeast(beside, size, throwOnEndOfStream: false) == size && !record.AsSpan().SequenceEqual(beside);
+            if (IsCopyAnother || !CryptographicOperations.FixedTimeEquals(record.AsSpan(^MacSize..), MacOf(End.Mac, record)))
                 return false;
             End = new(End.Count + 1, record[^MacSize..]);
             read(record);
@@ -53,6 +53,16 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
         }
         return isWhole;
     }
+
+    /// <summary>Whether it did not open because it and its copy have another record in the same place.</summary>
+    public bool IsCopyAnother { get; private set; }
+
+    /// <summary>Why the service does not start where it did not open, and what to do.</summary>
+    /// <param name="says">What is to be read in it.</param>
+    /// <param name="setting">Of the copy.</param>
+    public InvalidOperationException Broken(string says, string setting) => IsCopyAnother
+        ? new($"{path} and {copy} ({setting}), which both say {says}, go on differently from record {End.Count + 1} on: one of them was changed, or was in use without the other. Keep the one that was in use last in both places, and the other one elsewhere until it is known what only it says.")
+        : new($"{(_read is null ? path : $"{copy} ({setting})")}, which says {says}, is not there or not as this key service wrote it: bring it back, with ceremonies.json beside it, from where it was kept.");
 
     /// <summary>Adds records; on disk, in both files, when this returns.</summary>
     /// <param name="records">Each of the file's length; its HMAC is put in.</param>
@@ -66,6 +76,7 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
             records[i].CopyTo(bytes, i * size);
             end = new(end.Count + 1, records[i][^MacSize..]);
         }
+        var isNew = !File.Exists(path);
         using (var file = OwnerOnly.OpenFile(path, FileShare.Read))
         {
             if (file.Length < End.Count * size)
@@ -75,6 +86,8 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
             file.Write(bytes);
             file.Flush(flushToDisk: true);
         }
+        if (isNew)
+            OwnerOnly.FlushFolder(path);
         if (copy is not null)
             Continue(path, copy, End.Count * size);
         End = end;
@@ -109,6 +122,7 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
         var length = WholeLengthOf(from);
         if (length == 0)
             return;
+        var isNew = !File.Exists(to);
         using var file = OwnerOnly.OpenFile(to, FileShare.Read);
         if (Math.Min(file.Length - file.Length % size, most) is var end && end >= length)
             return;
@@ -125,6 +139,8 @@ sealed class ChainedRecords(string path, int size, byte[] macKey, string? copy =
             left -= part.Length;
         }
         file.Flush(flushToDisk: true);
+        if (isNew)
+            OwnerOnly.FlushFolder(to);
     }
 
     private static byte[] Begin(int first)

@@ -45,9 +45,7 @@ sealed class CustodyLog : IAsyncDisposable
         {
             if (string.CompareOrdinal(Path.GetFileName(file), NameOf(since)) < 0)
                 continue;
-            using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 64 * 1024);
-            var bytes = new byte[CustodyRecord.Size];
-            while (stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) == bytes.Length)
+            foreach (var bytes in RecordFile.Read(file, CustodyRecord.Size))
                 if (CustodyRecord.Read(bytes) is { } record && record.At >= since)
                     yield return record;
         }

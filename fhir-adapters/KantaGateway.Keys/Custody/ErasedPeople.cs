@@ -17,7 +17,6 @@ sealed class ErasedPeople(string folder, string? copy, byte[] macKey, KeyCeremon
     private const int Size = 64;
 
     private readonly SemaphoreSlim _turn = new(1);
-    private readonly string _path = Path.Combine(folder, "erased");
     private readonly ChainedRecords _records = new(Path.Combine(folder, "erased"), Size, macKey, copy);
     private volatile HashSet<Digest> _erased = [];
 
@@ -28,7 +27,7 @@ sealed class ErasedPeople(string folder, string? copy, byte[] macKey, KeyCeremon
     {
         var erased = new HashSet<Digest>();
         if (!_records.TryOpen(ceremonies.Erased, record => erased.Add(new(BinaryPrimitives.ReadUInt128BigEndian(record.Span)))) || (ceremonies.Erased is null && !onRecord.All(erased.Contains)))
-            throw new InvalidOperationException($"{_path}, which says whose keys are destroyed, is not there or not as this key service wrote it: bring it back, with ceremonies.json beside it, from where it was kept.");
+            throw _records.Broken("whose keys are destroyed", nameof(KeysOptions.ErasedCopyFile));
         _erased = erased;
     }
 

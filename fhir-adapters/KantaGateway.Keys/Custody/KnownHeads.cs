@@ -44,6 +44,9 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
     /// <summary>How often it had when the file was read.</summary>
     public long ChangesBefore { get; private set; }
 
+    /// <summary>Below which all had their places then.</summary>
+    public int PlacesBefore { get; private set; }
+
     /// <summary>Of this start alone.</summary>
     public Guid Start { get; } = Guid.NewGuid();
 
@@ -64,7 +67,7 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         if (File.Exists(_path))
             _known.EnsureCapacity((int)(new FileInfo(_path).Length / Size));
         Span<byte> mac = stackalloc byte[Size - MacAt];
-        foreach (var record in Records())
+        foreach (var record in RecordFile.Read(_path, Size))
         {
             var place = _places++;
             if (IsEmpty(record))
@@ -85,7 +88,7 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
                     _known[person] = known;
             }
         }
-        ChangesBefore = Changes;
+        (ChangesBefore, PlacesBefore) = (Changes, _places);
         if (damaged > 0)
             LogDamaged(damaged);
         try
@@ -97,6 +100,13 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         {
             // They are left out again at the next start.
         }
+    }
+
+    /// <summary>Of how many people a head is known whose places are among some.</summary>
+    public int CountPlaces(Func<int, bool> isOne)
+    {
+        lock (_gate)
+            return _known.Count(one => one.Key != Changed && isOne(one.Value.Place));
     }
 
     /// <returns>Null: nothing is known.</returns>
@@ -173,7 +183,7 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
         try
         {
             var forgotten = new List<(Digest Person, int Place)>();
-            foreach (var (place, record) in Records().Index())
+            foreach (var (place, record) in RecordFile.Read(_path, Size).Index())
                 if (!IsEmpty(record) && PersonOf(record) != Changed && BinaryPrimitives.ReadInt64BigEndian(record.AsSpan(40)) >= since.ToUnixTimeMilliseconds() && (only is null || PersonOf(record) == only))
                     forgotten.Add((PersonOf(record), place));
             if (forgotten.Count > 0)
@@ -202,17 +212,6 @@ sealed partial class KnownHeads(string folder, byte[] macKey, TimeProvider time,
                 _known[person] = known;
             _places = places;
         }
-    }
-
-    /// <summary>Each whole record, in the order of the places and in the same array. Of a last one that was not written to its end nobody was told that it was there, and the next one takes its place.</summary>
-    private IEnumerable<byte[]> Records()
-    {
-        if (!File.Exists(_path))
-            yield break;
-        using var file = new FileStream(_path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 64 * 1024);
-        var record = new byte[Size];
-        while (file.ReadAtLeast(record, Size, throwOnEndOfStream: false) == Size)
-            yield return record;
     }
 
     private void Write(IEnumerable<(int Place, byte[] Record)> records)

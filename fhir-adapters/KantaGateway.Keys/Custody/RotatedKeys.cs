@@ -62,7 +62,7 @@ sealed partial class RotatedKeys(KeysOptions options, byte[] macKey, KeyCeremoni
     public void Open(IEnumerable<Digest> onRecord)
     {
         if (!_records.TryOpen(ceremonies.Rotated, record => Apply(record.Span)) || (ceremonies.Rotated is null && !onRecord.All(_people.ContainsKey)))
-            throw new InvalidOperationException($"{_path}, which says which data keys open nothing any more, is not there or not as this key service wrote it: bring it back, with ceremonies.json beside it, from where it was kept.");
+            throw _records.Broken("which data keys open nothing any more", nameof(KeysOptions.RotatedCopyFile));
     }
 
     /// <summary>Brings each of the two files to where the other is, and has the ceremonies keep where they end, if they do not say it already.</summary>

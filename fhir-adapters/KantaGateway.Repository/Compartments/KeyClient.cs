@@ -32,12 +32,14 @@ sealed class KeyClient(HttpClient http) : IDisposable
     /// <summary>A new data key for the grant's compartment: wrapped, for the store, and in the clear.</summary>
     /// <exception cref="AskAnewException">A key has been given out for this grant.</exception>
     /// <exception cref="RecordKnownException">A record of this person is stored, or was.</exception>
-    /// <exception cref="FaultException"><see cref="Fault.Erased"/>: none is made for this person any more.</exception>
+    /// <exception cref="FaultException"><see cref="Fault.Erased"/>: none is made for this person any more. <see cref="Fault.Nobody"/>: this is no number of anybody.</exception>
     public async Task<(byte[] Wrapped, GivenKey Key)> CreateAsync(string grant, CancellationToken cancel)
     {
         var request = new HttpRequestMessage(HttpMethod.Post, "/v1/keys/create");
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", grant);
         using var answer = await SendAsync(request, cancel).ConfigureAwait(false);
+        if (answer.StatusCode == HttpStatusCode.NotFound)
+            throw new FaultException(Fault.Nobody);
         var made = answer.IsSuccessStatusCode ? await ReadSecretsAsync(answer, KeyJson.Default.CreateAnswer, cancel).ConfigureAwait(false) : null;
         return GivenBy(new((int)answer.StatusCode, made is null ? null : new(made.Key, 0, null, made.Witness, made.Rotations), (long?)answer.Headers.RetryAfter?.Delta?.TotalSeconds)) is not { } given
             ? throw new FaultException(Fault.Erased) : made?.Wrapped is { } wrapped ? (wrapped, given) : throw Refused();
@@ -128,11 +130,11 @@ sealed class KeyClient(HttpClient http) : IDisposable
     public Task<ServingVersions> VersionsAsync(CancellationToken cancel) => AskAsync(new(HttpMethod.Get, "/v1/keys/versions"), KeyJson.Default.ServingVersions, cancel);
 
     /// <summary>Every wrapped data key in the store was given to be wrapped anew since the key service said that it lacks people: it does no more.</summary>
-    public async Task ToldOfEverybodyAsync(CancellationToken cancel)
+    /// <returns>False: it knows of records that it has not been told of.</returns>
+    public async Task<bool> ToldOfEverybodyAsync(CancellationToken cancel)
     {
         using var answer = await SendAsync(new(HttpMethod.Post, "/v1/people/whole"), cancel).ConfigureAwait(false);
-        if (!answer.IsSuccessStatusCode)
-            throw Refused();
+        return answer.IsSuccessStatusCode || (answer.StatusCode == HttpStatusCode.Conflict ? false : throw Refused());
     }
 
     /// <summary>The same data keys, wrapped with the current wrapping key; null in the place of one that does not open, empty of one that is destroyed. Nothing of them comes into the clear here.</summary>
@@ -243,7 +245,7 @@ sealed class KeyClient(HttpClient http) : IDisposable
         { Status: 200, Key: { Key: { Length: 32 } key, Witness: { } witness } made } => new(key, HeadOf(made.Sequence, made.Digest), witness, made.Rotations),
         { Status: 410 } => null,
         { Status: 429 } => throw new FaultException(Fault.BudgetUsedUp(answer.RetryAfter is { } seconds ? TimeSpan.FromSeconds(seconds) : null)),
-        { Status: 422 } => throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, was rotated, or its wrapping key does not serve."),
+        { Status: 422 or 404 } => throw new TamperedException("The wrapped key of a compartment is not its own, was changed, is missing though it was not destroyed, was rotated, or its wrapping key does not serve; or what stands behind it does not say whose it is, and the key service does not know either."),
         { Status: 409 } => throw new AskAnewException(null),
         { Status: 412 } => throw new RecordKnownException(),
         _ => throw Refused(),

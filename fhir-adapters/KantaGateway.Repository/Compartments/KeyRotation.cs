@@ -23,7 +23,7 @@ sealed record RotationProgress(uint Version, long All, long Left, double PerSeco
 /// <remarks>
 /// It begins when it is told of a ceremony, and looks by itself at the start and every <see cref="Interval"/>. A record that was begun just before a ceremony
 /// may be stored just after the run has passed its place: the store is looked through once more after <see cref="LongestWrite"/>. And every hour, for a store that was restored from a backup has old keys again. What a backup has brought back of people whose
-/// keys are destroyed, which the key service says, is removed again. A key service that was restored, and lacks people, is given every key once: by what stands behind them it finds the people again.
+/// keys are destroyed, which the key service says, is removed again. A key service that was restored, and lacks people, is given every key: by what stands behind them it finds the people again. And once more after <see cref="LongestWrite"/>, for whoever was stored behind that run.
 /// </remarks>
 sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, OpenedCompartments opened, DataKeyRotations records, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
 {
@@ -40,6 +40,7 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
     private readonly SemaphoreSlim _told = new(0, 1);
     private (uint Version, DateTimeOffset Seen) _current;
     private (uint Version, DateTimeOffset Began) _clean;
+    private DateTimeOffset? _broughtBack;
     private long _replaced;
     private long _began, _ended;
 
@@ -99,8 +100,10 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
         var (version, now) = (versions.Current, time.GetUtcNow());
         if (_current.Version != version)
             _current = (version, now);
+        // Whoever was stored behind the run that brought everybody back is brought back by another one.
+        var bringsBack = versions.Lacks || now >= _broughtBack + LongestWrite;
         // What is restored under it has old keys again, and says nothing.
-        if (!versions.Lacks && _clean.Version == version && now < _clean.Began + LookAgain && (_clean.Began >= _current.Seen + LongestWrite || now < _current.Seen + LongestWrite))
+        if (!bringsBack && _clean.Version == version && now < _clean.Began + LookAgain && (_clean.Began >= _current.Seen + LongestWrite || now < _current.Seen + LongestWrite))
             return;
         Volatile.Write(ref _replaced, 0);
         Volatile.Write(ref _began, time.GetTimestamp());
@@ -109,7 +112,7 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
         while (true)
         {
             // Where the key service lacks people, all of them: it finds them again by what stands behind their keys.
-            var page = await store.ReadKeysAsync(versions.Lacks ? 0 : version, after, AtOnce, cancel).ConfigureAwait(false);
+            var page = await store.ReadKeysAsync(bringsBack ? 0 : version, after, AtOnce, cancel).ConfigureAwait(false);
             if (page.Count == 0)
                 break;
             var wrapped = await keys.RewrapAsync(page, cancel).ConfigureAwait(false);
@@ -131,8 +134,10 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
             Volatile.Write(ref _ended, time.GetTimestamp());
             after = page[^1].Compartment;
         }
-        if (versions.Lacks)
-            await keys.ToldOfEverybodyAsync(cancel).ConfigureAwait(false);
+        if (versions.Lacks && !await keys.ToldOfEverybodyAsync(cancel).ConfigureAwait(false))
+            LogUntold();
+        if (bringsBack)
+            _broughtBack = versions.Lacks ? now : null;
         if (_replaced > 0)
             LogDone(_replaced, version);
         if (refused > 0)
@@ -153,6 +158,9 @@ sealed partial class KeyRotation(ICompartmentStore store, KeyClient keys, Opened
 
     [LoggerMessage(2202, LogLevel.Critical, "{Count} data keys could not be wrapped anew: they are damaged, or their wrapping key does not serve. No version of the wrapping key can be destroyed while they are there.")]
     private partial void LogRefused(int count);
+
+    [LoggerMessage(2210, LogLevel.Critical, "The key service was brought back from a backup, and knows of records of which this store has not told: if it is an older store, have two operators accept it (store-restore). Until then nobody new gets a number.")]
+    private partial void LogUntold();
 
     [LoggerMessage(2204, LogLevel.Warning, "What was back in the store of {Count} people whose keys are destroyed, out of a backup perhaps, is removed again.")]
     private partial void LogErased(int count);

@@ -17,10 +17,14 @@ public interface IIdentification
     Requester? PortalRequester(HttpContext context);
 }
 
-/// <summary>Turns an identity code into the pseudonym that only the key service can compute.</summary>
+/// <summary>Turns an identity code into the pseudonym that only the key service knows.</summary>
 public interface IPseudonyms
 {
+    /// <summary>Of somebody who has none yet, a new one.</summary>
     ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel);
+
+    /// <summary>Of somebody who has one; null: nobody has asked for this code before, and nobody is asked for by it now.</summary>
+    async ValueTask<Pseudonym?> FindAsync(PersonalIdentityCode code, CancellationToken cancel) => await OfAsync(code, cancel);
 }
 
 /// <summary>Told of every refused token request and sign-in, so that refusals are recorded as disclosures are.</summary>

@@ -22,6 +22,16 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
             ? pseudonym : throw Unavailable();
     }
 
+    /// <summary>The pseudonym of a person who has one; null: nobody has asked for this code before, and nobody does by this.</summary>
+    public async ValueTask<Pseudonym?> FindAsync(PersonalIdentityCode code, CancellationToken cancel)
+    {
+        using var answer = await SendAsync("/v1/pseudonym", signer.SignServiceToken(), new { identityCode = code.Reveal(), isKnown = true }, cancel);
+        if (answer.StatusCode == HttpStatusCode.NotFound)
+            return null;
+        using var read = answer.StatusCode == HttpStatusCode.OK ? JsonDocument.Parse(await answer.Content.ReadAsByteArrayAsync(cancel)) : throw Unavailable();
+        return Pseudonym.TryDecode(read.RootElement.GetProperty("pseudonym").GetString(), out var pseudonym) && !pseudonym.IsDirectory ? pseudonym : throw Unavailable();
+    }
+
     /// <summary>Has a key ceremony held that two operators have approved of.</summary>
     /// <returns>False: not now; the version is not the next one or the oldest, or it is too soon.</returns>
     /// <exception cref="FaultException">It may not be held to its end. Ask again: the key service holds it once.</exception>

@@ -57,10 +57,21 @@ public static class OperatorActs
         app.MapPost("/operator/acts", context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
             var act = await OperatorClients.ReadAsync<Act>(context);
+            PersonalIdentityCode of = default;
             if (act is not { Kind: { } name, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind)
-                || (act.IdentityCode is { } code ? await SubjectOfAsync(services, kind, act.Subject, code, testCodes, context.RequestAborted) : act.Subject) is not { Length: > 0 and <= LongestSubject } subject)
+                || !(act.IdentityCode is { } code ? TryReadCode(kind, act.Subject, code, testCodes, out of) : act.Subject is { Length: > 0 and <= LongestSubject }))
                 return OperatorClients.Problem(context, 422, "Not understood",
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
+            var subject = act.Subject ?? "";
+            if (act.IdentityCode is not null)
+            {
+                // Whoever may not propose it is told so, and nobody is looked for.
+                if (!who.Roles.Contains(Approvals.RoleFor(kind)))
+                    return OperatorClients.Refuse(context, (await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, Patient, null, content)).Refusal!.Value);
+                if (await services.GetRequiredService<IPseudonyms>().FindAsync(of, context.RequestAborted) is not { } person)
+                    return OperatorClients.Problem(context, 422, "Nobody's record", ["Nobody has asked for this identity code here before, so there is no record."]);
+                subject = Patient + services.GetRequiredService<IdentifierCipher>().PatientId(person);
+            }
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
             if (kind == ApprovalKind.DisputeEnd && (!Guid.TryParseExact(subject, "D", out var dispute) || services.GetRequiredService<Approvals>().Current.DisputeEnds.ContainsKey(subject = dispute.ToString("D"))))
@@ -226,10 +237,9 @@ public static class OperatorActs
         && services.GetRequiredService<IdentifierCipher>().TryReadResourceId(subject.AsSpan(Patient.Length).ToString(), out var compartment, out var sequence) && sequence == 0 && !compartment.IsDirectory
             ? compartment : null;
 
-    /// <summary>What an act is about that names a person by the identity code, which is not kept with it; null: it cannot.</summary>
-    private static async ValueTask<string?> SubjectOfAsync(IServiceProvider services, ApprovalKind kind, string? subject, string code, bool testCodes, CancellationToken cancel) =>
-        subject is null && (kind is ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.StoreRestore) && PersonalIdentityCode.TryParse(code, out var of) && SearchedCompartment.ForeignCode(of, testCodes) is null
-            ? Patient + services.GetRequiredService<IdentifierCipher>().PatientId(await services.GetRequiredService<IPseudonyms>().OfAsync(of, cancel)) : null;
+    /// <summary>Whether an act is one about a person, who is named by a right identity code, which is not kept with it.</summary>
+    private static bool TryReadCode(ApprovalKind kind, string? subject, string text, bool testCodes, out PersonalIdentityCode code) =>
+        PersonalIdentityCode.TryParse(text, out code) && subject is null && kind is ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.StoreRestore && SearchedCompartment.ForeignCode(code, testCodes) is null;
 
     private static bool TryRead(string subject, string content, out KeyKind key, out CeremonyStep step, out uint version)
     {

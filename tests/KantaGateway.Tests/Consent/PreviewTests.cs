@@ -30,12 +30,13 @@ public sealed class PreviewTests : IAsyncLifetime
     private static readonly string[] Types = ["Observation", "Encounter"];
 
     private readonly Dictionary<string, (string Controller, string? Event)> _entries = [];
-    private readonly Pseudonym _person = RepositoryWorld.NewPerson();
+    private Pseudonym _person;
     private RepositoryWorld _world = null!;
 
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
+        _person = await _world.NewPersonAsync();
         foreach (var controller in (string[])[Aurora, Revontuli, Hospital])
         {
             var caller = _world.As(_person, controller);
@@ -139,7 +140,7 @@ public sealed class PreviewTests : IAsyncLifetime
     public async Task Of_one_entry_of_another_person_or_type_nothing_is_counted()
     {
         var id = _entries.Keys.First(k => k.StartsWith("Observation", StringComparison.Ordinal)).Split('/')[1];
-        var stranger = _world.As(RepositoryWorld.NewPerson(), Aurora);
+        var stranger = _world.As(await _world.NewPersonAsync(), Aurora);
         (await stranger.CreateAsync(Some.Patient())).Is(HttpStatusCode.Created);
         var theirs = await stranger.StoreAsync(Some.Observation(stranger.PatientId));
         Assert.Single(await AskAsync(new() { Within = Whole, Scopes = [Whole], Only = new("Observation", id) }));

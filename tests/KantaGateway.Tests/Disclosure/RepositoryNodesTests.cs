@@ -121,7 +121,7 @@ public sealed class RepositoryNodesTests : IAsyncLifetime
         Assert.Equal(target, seen);
     }
 
-    private static Pseudonym[] People(int count) => [.. Enumerable.Range(0, count).Select(_ => RepositoryWorld.NewPerson())];
+    private static Pseudonym[] People(int count) => [.. Enumerable.Range(0, count).Select(_ => RepositoryWorld.SomeNumber())];
 
     private async Task<int[]> ChosenAsync(RepositoryNodes nodes, Pseudonym[] people)
     {

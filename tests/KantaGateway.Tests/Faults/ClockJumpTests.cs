@@ -24,7 +24,7 @@ public sealed class ClockJumpTests
     {
         var machine = new SetClock();
         await using var world = await RepositoryWorld.StartAsync(time: new ForwardClock(machine));
-        var clinic = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = world.As(await world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         string Signed() => world.Signer.Sign(clinic.Grant with { Id = Guid.NewGuid().ToString("N"), Use = GrantUse.Policy, Expires = world.Time.GetUtcNow().AddSeconds(60) });
         var grant = Signed();
@@ -49,7 +49,7 @@ public sealed class ClockJumpTests
     {
         var machine = new SetClock();
         await using var world = await RepositoryWorld.StartAsync(time: new ForwardClock(machine));
-        var person = RepositoryWorld.NewPerson();
+        var person = await world.NewPersonAsync();
         string Signed(GrantUse use) => world.Signer.Sign(world.As(person, RepositoryWorld.Aurora).Grant with { Id = Guid.NewGuid().ToString("N"), Use = use });
         using var creation = new HttpRequestMessage(HttpMethod.Post, "/v1/keys/create") { Content = JsonContent.Create(new { }), Headers = { Authorization = new("Bearer", Signed(GrantUse.Write)) } };
         using var created = await world.KeyService.SendAsync(creation);
@@ -77,7 +77,7 @@ public sealed class ClockJumpTests
         await keys.InitializeAsync();
         try
         {
-            var (person, others) = (RepositoryWorld.NewPerson(), new SetClock());
+            var (person, others) = (keys.People[0], new SetClock());
             var gateway = new GrantSigner(keys.GatewayKey, others);
             string Signed(GrantUse use) => gateway.Sign(new Grant
             {

@@ -28,8 +28,8 @@ public sealed class CutLineTests
         await using var line = new Line(path, Path.Combine(records.Folder, "keys.sock"));
         records.Change = options => options with { Keys = "unix:" + path };
         await records.StartRepositoryAsync();
-        var known = records.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
-        var another = records.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var known = records.As(await records.NewPersonAsync(), RepositoryWorld.Aurora);
+        var another = records.As(await records.NewPersonAsync(), RepositoryWorld.Aurora);
         await known.StoreAsync(Some.Patient());
         (known, another) = (known with { Node = 1 }, another with { Node = 1 });
 
@@ -56,7 +56,7 @@ public sealed class CutLineTests
         await using var line = new Line(folder.File(socket), Path.Combine(service.Host!, socket));
         service.Host = folder.Path;
         await using var records = await RepositoryWorld.StartAsync(database with { Service = service.ToString() });
-        var clinic = records.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = records.As(await records.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         var visit = (await clinic.CreateAsync(Some.Encounter(clinic.PatientId, Oid + ".1"))).Is(HttpStatusCode.Created);
         var change = visit.Json.DeepClone();
@@ -89,7 +89,7 @@ public sealed class CutLineTests
             if (cuts)
                 line.Cut = Enum.Parse<Cut>(where);
         })));
-        var clinic = records.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = records.As(await records.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         cuts = true;
         var unknown = (await clinic.CreateAsync(Some.Encounter(clinic.PatientId, Oid), ("If-None-Exist", Criteria))).Is(HttpStatusCode.ServiceUnavailable);

@@ -137,7 +137,7 @@ public sealed class PostgresFaultTests(PostgresFaultTests.OwnServer server) : IC
         var database = await PostgresServer.NewDatabaseAsync(server.Postgres.Superuser);
         await using var world = await RepositoryWorld.StartAsync(database);
         var process = await world.StartProcessAsync();
-        var clinic = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = world.As(await world.NewPersonAsync(), RepositoryWorld.Aurora);
         var there = clinic with { Node = 1 };
         await there.StoreAsync(Some.Patient());
         await using var source = NpgsqlDataSource.Create(database.Administrator);
@@ -203,7 +203,7 @@ public sealed class PostgresFaultTests(PostgresFaultTests.OwnServer server) : IC
 
     private static async Task<Caller[]> ClinicsAsync(RepositoryWorld world, int count)
     {
-        var clinics = Enumerable.Range(0, count).Select(_ => world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora)).ToArray();
+        var clinics = (await world.NewPeopleAsync(count)).Select(person => world.As(person, RepositoryWorld.Aurora)).ToArray();
         await Task.WhenAll(clinics.Select(clinic => clinic.StoreAsync(Some.Patient())));
         return clinics;
     }

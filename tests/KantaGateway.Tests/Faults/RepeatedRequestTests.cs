@@ -20,7 +20,7 @@ public abstract class RepeatedRequestTests : IAsyncLifetime
     {
         _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
         await _world.StartRepositoryAsync();
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await _clinic.StoreAsync(Some.Patient());
     }
 
@@ -70,7 +70,7 @@ public abstract class RepeatedRequestTests : IAsyncLifetime
     [Fact]
     public async Task The_same_grant_and_all_that_came_with_it_make_one_record()
     {
-        var somebody = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var somebody = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         var grant = _world.Signer.Sign(somebody.Grant);
         var patient = Some.Patient().ToJsonString();
         var replies = await Task.WhenAll(Enumerable.Range(0, Times).Select(i => _world.SendSignedAsync(i % 2, grant, "POST", "/fhir/Patient", patient)));

@@ -16,7 +16,7 @@ public sealed class StoreFaultTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private static readonly Pseudonym Person = RepositoryWorld.NewPerson();
+    private static readonly Pseudonym Person = RepositoryWorld.SomeNumber();
 
     /// <summary>A kill leaves what is written of the files, and whatever of the last write.</summary>
     [Fact]
@@ -75,7 +75,7 @@ public sealed class StoreFaultTests : IDisposable
             Copy(world!.Folder, killed);
         }
         await using var its = world = await RepositoryWorld.StartAsync(configure: builder => StoreInFront.Put(builder, real => new Watched(real, () => { if (!after) Kill(); }, () => { if (after) Kill(); })));
-        var clinic = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = world.As(await world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         await clinic.StoreAsync(Some.Observation(clinic.PatientId));
         isArmed = true;
@@ -98,7 +98,7 @@ public sealed class StoreFaultTests : IDisposable
             asked.TrySetResult();
             done.Task.Wait();
         }, static () => { })));
-        var (clinic, neighbour) = (world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora), world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora));
+        var (clinic, neighbour) = (world.As(await world.NewPersonAsync(), RepositoryWorld.Aurora), world.As(await world.NewPersonAsync(), RepositoryWorld.Aurora));
         await clinic.StoreAsync(Some.Patient());
         await neighbour.StoreAsync(Some.Patient());
         isSlow = true;

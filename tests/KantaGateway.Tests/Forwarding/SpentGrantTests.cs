@@ -53,7 +53,7 @@ public sealed class SpentGrantTests
     public async Task A_repository_says_that_a_grant_is_spent_and_stores_and_reads_nothing()
     {
         await using var world = await RepositoryWorld.StartAsync();
-        var person = RepositoryWorld.NewPerson();
+        var person = await world.NewPersonAsync();
         var aurora = world.As(person, RepositoryWorld.Aurora);
         await aurora.StoreAsync(Some.Patient());
         for (var i = 0; i < 2; i++)

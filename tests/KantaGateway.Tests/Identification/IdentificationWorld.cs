@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
@@ -411,15 +412,28 @@ public sealed class IdentificationWorld : IAsyncLifetime
 
     internal sealed class SomePseudonyms : IPseudonyms
     {
-        private int _asked;
+        private readonly ConcurrentDictionary<PersonalIdentityCode, bool> _given = new();
+        private int _asked, _looked;
 
         public int Asked => Volatile.Read(ref _asked);
+
+        /// <summary>How often somebody was looked for who is given no number by it.</summary>
+        public int Looked => Volatile.Read(ref _looked);
+
+        public ValueTask<Pseudonym?> FindAsync(PersonalIdentityCode code, CancellationToken cancel)
+        {
+            Interlocked.Increment(ref _looked);
+            return new(_given.ContainsKey(code) ? Of(code) : null);
+        }
 
         public ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel)
         {
             Interlocked.Increment(ref _asked);
-            return new(Pseudonym.Read(SHA256.HashData(Encoding.ASCII.GetBytes(code.Reveal()))));
+            _given[code] = true;
+            return new(Of(code));
         }
+
+        private static Pseudonym Of(PersonalIdentityCode code) => Pseudonym.Read(SHA256.HashData(Encoding.ASCII.GetBytes(code.Reveal())));
     }
 }
 

@@ -11,7 +11,7 @@ namespace KantaGateway.Tests.Keys;
 /// <summary>What the key service counts, records and refuses (law 5), over its own contract.</summary>
 public sealed class CustodyTests : IAsyncLifetime
 {
-    private readonly RunningKeys _keys = new();
+    private readonly RunningKeys _keys = new() { Registers = 7 };
 
     public async Task InitializeAsync()
     {
@@ -226,7 +226,7 @@ public sealed class CustodyTests : IAsyncLifetime
             Assert.Contains(name, message, StringComparison.Ordinal);
     }
 
-    private static Pseudonym Person(int number) => Pseudonym.Read([9, 8, 7, 6, 5, 4, 3, 2, 1, (byte)number]);
+    private Pseudonym Person(int number) => _keys.People[number];
 
     private Task<HttpResponseMessage> SendAsync(int person, string caller = "aurora") => _keys.PostAsync("/v1/keys/create", _keys.Grant(GrantUse.Write, Person(person), caller: caller), new { });
 

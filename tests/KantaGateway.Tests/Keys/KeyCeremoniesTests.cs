@@ -12,7 +12,7 @@ namespace KantaGateway.Tests.Keys;
 /// <summary>No wrapping key serves but by the approval of two operators, over the key service's own contract.</summary>
 public sealed class KeyCeremoniesTests : IAsyncLifetime
 {
-    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    private Pseudonym Maija => _keys.People[0];
 
     private readonly RunningKeys _keys = new();
 
@@ -224,7 +224,7 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
     public async Task A_key_that_does_not_open_is_never_told_as_one_that_is_destroyed()
     {
         var created = await CreateAsync();
-        created.Wrapped[^1] ^= 1;
+        created.Wrapped[WrappedKey.Length - 1] ^= 1;
         for (var i = 0; i < 30; i++)
             Assert.Null(await RewrapAsync(created.Wrapped));
     }
@@ -247,6 +247,8 @@ public sealed class KeyCeremoniesTests : IAsyncLifetime
     private async Task<HttpStatusCode> HoldAsync(string? bearer)
     {
         using var answer = await _keys.PostAsync("/v1/ceremonies", bearer, new { });
+        if (answer.IsSuccessStatusCode)
+            await _keys.SettledAsync();
         return answer.StatusCode;
     }
 

@@ -8,7 +8,7 @@ namespace KantaGateway.Tests.Keys;
 
 public class KeyCustodyTests : IAsyncLifetime
 {
-    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    private Pseudonym Maija => _keys.People[0];
 
     private readonly RunningKeys _keys = new();
 

@@ -9,7 +9,9 @@ namespace KantaGateway.Tests.Keys;
 /// <summary>What the key service is told of how far records are, and who is told of it, over its own contract.</summary>
 public sealed class KnownHeadsTests : IAsyncLifetime
 {
-    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), Matti = Pseudonym.Read([2, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    private Pseudonym Maija => _keys.People[0];
+
+    private Pseudonym Matti => _keys.People[1];
 
     private readonly RunningKeys _keys = new();
 

@@ -10,7 +10,9 @@ namespace KantaGateway.Tests.Keys;
 /// <summary>The data key of one person is replaced by another one, and the old one is given to nobody any more, over the key service's own contract.</summary>
 public sealed class RotatedKeysTests : IAsyncLifetime
 {
-    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), Matti = Pseudonym.Read([2, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    private Pseudonym Maija => _keys.People[0];
+
+    private Pseudonym Matti => _keys.People[1];
 
     private readonly RunningKeys _keys = new();
 

@@ -5,7 +5,9 @@ using System.Security.Cryptography;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
+using KantaGateway.Keys.Custody;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -38,6 +40,12 @@ public sealed class RunningKeys : IAsyncLifetime
         CustodyFolder = Path.Combine(Folder, "custody"),
     });
 
+    /// <summary>How many people have a number from the beginning.</summary>
+    public int Registers { get; init; } = 5;
+
+    /// <summary>Their numbers.</summary>
+    public IReadOnlyList<Pseudonym> People { get; private set; } = [];
+
     /// <summary>Changes what it is made of; before it starts.</summary>
     public Action<WebApplicationBuilder> Configure { get; set; } = static _ => { };
 
@@ -47,6 +55,23 @@ public sealed class RunningKeys : IAsyncLifetime
     {
         await File.WriteAllTextAsync(Options.GatewayKeyFile, GatewayKey.ExportSubjectPublicKeyInfoPem());
         await StartAsync();
+        // At once: they share a flush.
+        People = await Task.WhenAll(Enumerable.Range(0, Registers).Select(i => RegisterAsync(FictionalIdentityCode.Of("registered", i))));
+    }
+
+    /// <summary>The number of a person, who has one from then on.</summary>
+    public async Task<Pseudonym> RegisterAsync(PersonalIdentityCode code)
+    {
+        var answer = await PostAsync<object, PseudonymAnswer>("/v1/pseudonym", Gateway.SignServiceToken(), new { identityCode = code.Reveal() });
+        Assert.True(Pseudonym.TryDecode(answer.Pseudonym, out var number));
+        return number;
+    }
+
+    /// <summary>Nothing is left to be done in the register: neither it nor the ceremonies are written to by themselves.</summary>
+    public async Task SettledAsync()
+    {
+        while (Services.GetRequiredService<KnownPeople>().HasWork)
+            await Task.Yield();
     }
 
     public async Task StartAsync()

@@ -16,7 +16,7 @@ namespace KantaGateway.Tests.Operations;
 [Collection(OperatorsCollection.Name)]
 public sealed class HeadsWatchTests(IdentificationWorld world) : IAsyncLifetime
 {
-    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    private Pseudonym Maija => _keys.People[0];
 
     private readonly RunningKeys _keys = new();
     private readonly LogFolder _audit = new();

@@ -13,7 +13,7 @@ public sealed class BoundsTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await _clinic.StoreAsync(Some.Patient());
     }
 

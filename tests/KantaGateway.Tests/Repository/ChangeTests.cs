@@ -14,7 +14,7 @@ public abstract class ChangeTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         _clinic = _world.As(person, RepositoryWorld.Aurora);
         // Another clinic with a disclosure permission: it sees, and may still not touch.
         _other = _world.As(person, RepositoryWorld.Revontuli, KantaGateway.Fhir.Grants.Breadth.Disclosed);
@@ -143,7 +143,7 @@ public abstract class ChangeTests : IAsyncLifetime
     [Fact]
     public async Task A_reference_to_another_persons_record_is_refused_as_one_that_leads_nowhere()
     {
-        var stranger = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var stranger = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await stranger.StoreAsync(Some.Patient());
         var encounter = await stranger.StoreAsync(Some.Encounter(stranger.PatientId));
         var known = await _clinic.CreateAsync(Some.Observation(_clinic.PatientId, encounterId: encounter));

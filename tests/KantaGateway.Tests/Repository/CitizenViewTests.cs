@@ -15,7 +15,7 @@ public sealed class CitizenViewTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _aurora = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         _custodian = _world.AsPerson(_aurora.Grant.Compartment).With(s => s with { Withheld = new() { FromCustodians = true } });
         await _aurora.StoreAsync(Some.Patient());
     }

@@ -17,7 +17,7 @@ public abstract class ConditionalChangeTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         _clinic = _world.As(person, RepositoryWorld.Aurora).WithDirectory();
         _other = _world.As(person, RepositoryWorld.Revontuli, KantaGateway.Fhir.Grants.Breadth.Disclosed);
         await _clinic.StoreAsync(Some.Patient());

@@ -188,7 +188,7 @@ public sealed class ContentsTests : IAsyncLifetime
     [Fact]
     public async Task A_content_belongs_with_what_it_names_and_is_hidden_with_it()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var writer = _world.As(person, RepositoryWorld.Revontuli);
         await writer.StoreAsync(Some.Patient());
         var visit = await writer.StoreAsync(Some.Encounter(writer.PatientId, Denied));
@@ -295,7 +295,7 @@ public sealed class ContentsTests : IAsyncLifetime
     {
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         await using var world = await RepositoryWorld.StartAsync(configure: builder => StoreInFront.Put(builder, real => new WatchedParts(real, _watch)), time: time);
-        var clinic = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = world.As(await world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         var (slow, context) = (new Pipe(Unbounded), ("X-Security-Context", "Patient/" + clinic.PatientId));
         await slow.Writer.WriteAsync(new byte[600_000]);
@@ -335,7 +335,7 @@ public sealed class ContentsTests : IAsyncLifetime
 
     private async Task<Caller> ClinicAsync()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         return clinic;
     }

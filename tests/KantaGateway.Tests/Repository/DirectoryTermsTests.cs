@@ -15,7 +15,7 @@ public sealed class DirectoryTermsTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).WithDirectory();
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora).WithDirectory();
         _directory = new(_world, _world.DirectoryGrant(RepositoryWorld.Aurora));
         await _clinic.StoreAsync(Some.Patient());
         foreach (var code in (string[])["slow", "fast", "flutter", "other"])

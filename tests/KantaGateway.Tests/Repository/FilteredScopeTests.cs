@@ -39,7 +39,7 @@ public sealed class FilteredScopeTests : IAsyncLifetime
 #pragma warning disable CA5394 // The same records every time.
         var random = new Random(seed);
         string Pick(string[] some) => some[random.Next(some.Length)];
-        var writer = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var writer = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await writer.StoreAsync(Some.Patient());
         string[] visits = [await writer.StoreAsync(Some.Encounter(writer.PatientId)), await writer.StoreAsync(Some.Encounter(writer.PatientId))];
         JsonObject Change(JsonObject observation)
@@ -137,7 +137,7 @@ public sealed class FilteredScopeTests : IAsyncLifetime
     [Fact]
     public async Task What_is_written_is_what_the_scope_describes_before_and_after()
     {
-        var writer = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var writer = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await writer.StoreAsync(Some.Patient());
         var narrow = Narrow(writer, new ScopeFilter("Observation", ["status=final"], reads: false));
         JsonObject Observation(string status, string note = "Muistiinpano")
@@ -178,7 +178,7 @@ public sealed class FilteredScopeTests : IAsyncLifetime
     [Fact]
     public async Task Criteria_find_what_may_be_found_and_written()
     {
-        var writer = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var writer = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await writer.StoreAsync(Some.Patient());
         var hidden = Some.Observation(writer.PatientId, code: "718-7");
         hidden["status"] = "amended";

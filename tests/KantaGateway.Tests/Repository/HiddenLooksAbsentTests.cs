@@ -26,7 +26,7 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
         var hiddenIds = new List<string>();
         foreach (var withHidden in new[] { true, false })
         {
-            var person = RepositoryWorld.NewPerson();
+            var person = await _world.NewPersonAsync();
             var aurora = _world.As(person, RepositoryWorld.Aurora);
             if (withHidden)
             {
@@ -143,7 +143,7 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
     [Fact]
     public async Task Versions_under_a_denied_event_are_absent_from_a_history()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var aurora = _world.As(person, RepositoryWorld.Aurora);
         await aurora.StoreAsync(Some.Patient());
         var denied = await aurora.StoreAsync(Some.Encounter(aurora.PatientId, Event));
@@ -172,12 +172,12 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
     [Fact]
     public async Task A_record_that_is_all_hidden_answers_like_a_person_nobody_knows()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var aurora = _world.As(person, RepositoryWorld.Aurora);
         await aurora.StoreAsync(Some.Patient());
         await aurora.StoreAsync(Some.Observation(aurora.PatientId));
         var known = _world.As(person, RepositoryWorld.Revontuli);
-        var unknown = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Revontuli);
+        var unknown = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Revontuli);
         await AssertSameAsync(known, unknown, c => c.GetAsync("Observation"));
         await AssertSameAsync(known, unknown, c => c.GetAsync("Patient/" + c.PatientId));
         await AssertSameAsync(known, unknown, c => c.GetAsync($"Patient/{c.PatientId}/_history"));
@@ -192,7 +192,7 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
         var (hidden, _, _) = await TwinsAsync();
         var link = (await hidden.GetAsync("Observation?_count=2")).Link("next")!;
         (await _world.As(hidden.Grant.Compartment, RepositoryWorld.Aurora).GetAsync(link)).Is(HttpStatusCode.BadRequest);
-        (await _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Revontuli).GetAsync(link)).Is(HttpStatusCode.BadRequest);
+        (await _world.As(await _world.NewPersonAsync(), RepositoryWorld.Revontuli).GetAsync(link)).Is(HttpStatusCode.BadRequest);
         (await hidden.GetAsync(link.Replace("Observation?", "Encounter?", StringComparison.Ordinal))).Is(HttpStatusCode.BadRequest);
         // Denied since: the rest of the pages is gone.
         var denied = _world.As(hidden.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed, Event, OtherEvent);
@@ -216,11 +216,11 @@ public sealed partial class HiddenLooksAbsentTests : IAsyncLifetime
     [Fact]
     public async Task A_content_for_a_person_whom_others_know_is_answered_like_one_for_nobody()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         await _world.As(person, RepositoryWorld.Aurora).StoreAsync(Some.Patient());
         foreach (var register in new[] { false, true })
         {
-            var (known, unknown) = (_world.As(person, RepositoryWorld.Revontuli), _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Revontuli));
+            var (known, unknown) = (_world.As(person, RepositoryWorld.Revontuli), _world.As(await _world.NewPersonAsync(), RepositoryWorld.Revontuli));
             foreach (var caller in register ? [known, unknown] : Array.Empty<Caller>())
                 await caller.StoreAsync(Some.Patient());
             await AssertSameAsync(known, unknown, c => _world.SendAsync(c.Grant, null, "POST", "/fhir/Binary", "x", "image/png", ("X-Security-Context", "Patient/" + c.PatientId)));

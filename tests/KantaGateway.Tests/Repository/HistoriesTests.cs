@@ -17,7 +17,7 @@ public sealed class HistoriesTests : IAsyncLifetime
     [Fact]
     public async Task A_patients_history_has_every_version_of_everything_newest_first_and_stands_in_the_manifest()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         var created = (await clinic.CreateAsync(Some.Observation(clinic.PatientId))).Is(HttpStatusCode.Created);
         var observation = created.Json.AsObject();
@@ -37,7 +37,7 @@ public sealed class HistoriesTests : IAsyncLifetime
     [Fact]
     public async Task Pages_show_the_moment_of_the_first_whatever_is_written_meanwhile()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         var first = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
         var second = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
         var third = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
@@ -53,7 +53,7 @@ public sealed class HistoriesTests : IAsyncLifetime
     [Fact]
     public async Task Since_and_at_choose_by_when_a_version_was_the_newest()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         var created = (await clinic.CreateAsync(Some.Observation(clinic.PatientId))).Is(HttpStatusCode.Created);
         // To the millisecond: written without its last zeros it would be a longer time.
         var began = DateTimeOffset.Parse((string)created.Json["meta"]!["lastUpdated"]!, System.Globalization.CultureInfo.InvariantCulture).UtcDateTime
@@ -77,7 +77,7 @@ public sealed class HistoriesTests : IAsyncLifetime
     [InlineData("code=8867-4")]
     public async Task What_would_narrow_a_history_and_is_not_served_is_refused(string parameter)
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         (await clinic.GetAsync($"_history?patient={clinic.PatientId}&{parameter}")).Is(HttpStatusCode.BadRequest);
     }
@@ -97,7 +97,7 @@ public sealed class HistoriesTests : IAsyncLifetime
     /// <summary>What a professional of Aurora sees of a record of Revontuli in which a service event is denied, or was never written.</summary>
     private async Task<Caller> RecordAsync(bool hides)
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var writer = _world.As(person, RepositoryWorld.Revontuli);
         await writer.StoreAsync(Some.Patient());
         if (hides)

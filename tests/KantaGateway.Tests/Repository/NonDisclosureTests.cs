@@ -18,7 +18,7 @@ public sealed class NonDisclosureTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _aurora = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         _reader = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed).With(s => s with { HidesContacts = true });
         await _aurora.StoreAsync(Patient());
         _related = "RelatedPerson/" + await _aurora.StoreAsync(Related());

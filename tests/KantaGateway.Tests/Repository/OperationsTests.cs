@@ -18,7 +18,7 @@ public sealed class OperationsTests : IAsyncLifetime
     [Fact]
     public async Task Everything_is_the_patient_then_all_else_and_the_directory_entries_referred_to()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).WithDirectory();
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora).WithDirectory();
         var organization = await StoreInDirectoryAsync();
         var visit = await clinic.StoreAsync(Some.Encounter(clinic.PatientId, Open));
         await clinic.StoreAsync(Some.Patient());
@@ -37,7 +37,7 @@ public sealed class OperationsTests : IAsyncLifetime
     [Fact]
     public async Task Everything_is_narrowed_by_type_and_time_and_asked_for_by_either_method()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         var stored = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
         var target = $"Patient/{clinic.PatientId}/$everything";
@@ -57,7 +57,7 @@ public sealed class OperationsTests : IAsyncLifetime
     [Fact]
     public async Task Everything_is_narrowed_by_the_dates_of_care_on_every_page()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         var old = await StoreAsync("2019-03-01T10:00:00+02:00");
         var recent = await StoreAsync("2026-01-05");
@@ -101,7 +101,7 @@ public sealed class OperationsTests : IAsyncLifetime
     [Fact]
     public async Task Everything_shows_no_type_that_the_token_does_not_reach()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         await clinic.StoreAsync(Some.Encounter(clinic.PatientId));
         var stored = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
@@ -113,7 +113,7 @@ public sealed class OperationsTests : IAsyncLifetime
     [Fact]
     public async Task Everything_of_nobody_is_the_answer_for_what_is_hidden()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var other = _world.As(person, RepositoryWorld.Revontuli);
         await other.StoreAsync(Some.Patient());
         var visit = await other.StoreAsync(Some.Encounter(other.PatientId, Denied));
@@ -132,7 +132,7 @@ public sealed class OperationsTests : IAsyncLifetime
         var answers = new List<string[]>();
         foreach (var hides in new[] { true, false })
         {
-            var person = RepositoryWorld.NewPerson();
+            var person = await _world.NewPersonAsync();
             var writer = _world.As(person, RepositoryWorld.Revontuli);
             await writer.StoreAsync(Some.Patient());
             var denied = hides ? await writer.StoreAsync(Some.Encounter(writer.PatientId, Denied)) : null;
@@ -153,7 +153,7 @@ public sealed class OperationsTests : IAsyncLifetime
     [Fact]
     public async Task Meta_is_given_alone()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         var stored = (await clinic.CreateAsync(Some.Observation(clinic.PatientId))).Is(HttpStatusCode.Created);
         var meta = (await clinic.GetAsync($"Observation/{stored.Json["id"]}/$meta")).Is(HttpStatusCode.OK);
         Assert.Equal("Parameters", (string)meta.Json["resourceType"]!);
@@ -164,7 +164,7 @@ public sealed class OperationsTests : IAsyncLifetime
     [Fact]
     public async Task Docref_finds_documents_by_type()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         var summary = await clinic.StoreAsync(Document(clinic.PatientId, "34133-9"));
         var letter = await clinic.StoreAsync(Document(clinic.PatientId, "57133-1"));
         var target = $"DocumentReference/$docref?patient={clinic.PatientId}";
@@ -180,7 +180,7 @@ public sealed class OperationsTests : IAsyncLifetime
     public async Task Docref_finds_documents_of_any_of_the_profiles_and_takes_nothing_else()
     {
         const string One = "https://example.org/fhir/StructureDefinition/one", Other = "https://example.org/fhir/StructureDefinition/other";
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         var ids = new List<string>();
         foreach (var profile in (string[])[One, Other, One + "s"])
         {

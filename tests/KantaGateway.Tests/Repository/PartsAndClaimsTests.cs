@@ -16,7 +16,7 @@ public sealed class PartsAndClaimsTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await _clinic.StoreAsync(Some.Patient());
     }
 

@@ -14,7 +14,7 @@ public sealed class PatchTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).WithDirectory();
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora).WithDirectory();
         await _clinic.StoreAsync(Some.Patient());
     }
 

@@ -15,7 +15,7 @@ public sealed class PolicyReadingTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _aurora = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
     }
 
     public async Task DisposeAsync() => await _world.DisposeAsync();

@@ -18,7 +18,7 @@ public sealed class ProtectedEntriesTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).WithDirectory();
+        _aurora = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora).WithDirectory();
         _own = _aurora.With(s => s with { Withheld = new() { SpeciallyProtected = true } });
         _other = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed).With(s => s with { Withheld = new() { SpeciallyProtected = true } });
         await _aurora.StoreAsync(Some.Patient());
@@ -199,7 +199,7 @@ public sealed class ProtectedEntriesTests : IAsyncLifetime
         using var rules = new MemoryStream(Encoding.UTF8.GetBytes($$"""{"rules":[{"service":"Psychotherapy","where":"controller","system":"urn:ietf:rfc:3986","codes":["{{practice}}"],"source":"test"}],"neutral":[]}"""));
         var read = ProtectionRules.Read(rules);
         await using var world = await RepositoryWorld.StartAsync(configure: b => b.Services.AddSingleton(ProtectionRules.Default.And(read)));
-        var person = RepositoryWorld.NewPerson();
+        var person = await world.NewPersonAsync();
         var buyer = world.As(person, RepositoryWorld.Aurora);
         await buyer.StoreAsync(Some.Patient());
         string note;
@@ -239,7 +239,7 @@ public sealed class ProtectedEntriesTests : IAsyncLifetime
         using var text = new MemoryStream(Encoding.UTF8.GetBytes($$"""{"rules":[{"service":"Psychotherapy","where":"controller","system":"urn:ietf:rfc:3986","codes":["{{practice}}"],"source":"test"}],"neutral":[]}"""));
         var (rules, read) = (ProtectionRules.Default, ProtectionRules.Read(text));
         await using var world = await RepositoryWorld.StartAsync(configure: b => b.Services.AddSingleton(rules));
-        var person = RepositoryWorld.NewPerson();
+        var person = await world.NewPersonAsync();
         var therapist = world.As(person, practice);
         await therapist.StoreAsync(Some.Patient());
         var visit = await therapist.StoreAsync(Some.Encounter(therapist.PatientId, practice + ".14.1"));

@@ -17,7 +17,7 @@ public abstract class ReadingTests : IAsyncLifetime
     [Fact]
     public async Task What_is_created_reads_back_byte_for_byte_with_a_manifest()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         Assert.Equal(clinic.PatientId, await clinic.StoreAsync(Some.Patient()));
         var created = (await clinic.CreateAsync(Some.Observation(clinic.PatientId))).Is(HttpStatusCode.Created);
         var id = (string)created.Json["id"]!;
@@ -35,7 +35,7 @@ public abstract class ReadingTests : IAsyncLifetime
     [Fact]
     public async Task Search_gives_what_matches_in_the_order_of_creation()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         var first = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
         await clinic.StoreAsync(Some.Observation(clinic.PatientId, "9279-1"));
@@ -65,7 +65,7 @@ public abstract class ReadingTests : IAsyncLifetime
     [InlineData("GET", "/fhir/Observation/a/b/c/d/e", HttpStatusCode.MethodNotAllowed)]
     public async Task Odd_requests_get_an_outcome(string method, string target, HttpStatusCode status)
     {
-        var reply = await _world.SendAsync(_world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).Grant, null, method, target);
+        var reply = await _world.SendAsync(_world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora).Grant, null, method, target);
         Assert.Equal(status, reply.Status);
         Assert.Equal("OperationOutcome", (string)reply.Json["resourceType"]!);
         Assert.Equal("test-1", (string)reply.Json["id"]!);
@@ -74,7 +74,7 @@ public abstract class ReadingTests : IAsyncLifetime
     [Fact]
     public async Task No_link_repeats_an_identity_code()
     {
-        var clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         for (var i = 0; i < 3; i++)
             await clinic.StoreAsync(Some.Observation(clinic.PatientId));
         var found = (await clinic.SearchAsync("Observation", $"_count=2&patient.identifier=urn%3Aoid%3A1.2.246.21%7C{RepositoryWorld.Code}&code=8867-4")).Is(HttpStatusCode.OK);
@@ -86,7 +86,7 @@ public abstract class ReadingTests : IAsyncLifetime
     [Fact]
     public async Task Policy_tells_consents_and_open_service_events_of_every_controller()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var aurora = _world.As(person, RepositoryWorld.Aurora);
         var revontuli = _world.As(person, RepositoryWorld.Revontuli);
         Assert.Equal("""{"version":0,"consents":[],"order":[],"serviceEvents":[],"people":[]}""", (await aurora.PolicyAsync()).Is(HttpStatusCode.OK).Text);
@@ -113,7 +113,7 @@ public abstract class ReadingTests : IAsyncLifetime
     public async Task What_another_node_has_committed_binds_the_next_read_here()
     {
         await _world.StartRepositoryAsync();
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var here = _world.As(person, RepositoryWorld.Aurora);
         var id = "Observation/" + await here.StoreAsync(Some.Observation(here.PatientId));
         await here.StoreAsync(Some.Encounter(here.PatientId));
@@ -134,7 +134,7 @@ public abstract class ReadingTests : IAsyncLifetime
     public async Task Writers_on_two_nodes_lose_nothing()
     {
         await _world.StartRepositoryAsync();
-        var here = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var here = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         var ids = await Task.WhenAll(Enumerable.Range(0, 40).Select(n => (here with { Node = n % 2 }).StoreAsync(Some.Observation(here.PatientId))));
         for (var node = 0; node < 2; node++)
             Assert.Equal(ids.Order(), (await (here with { Node = node }).SearchAsync("Observation", "_count=200")).Ids.Order());
@@ -143,7 +143,7 @@ public abstract class ReadingTests : IAsyncLifetime
     [Fact]
     public async Task Without_a_valid_grant_nothing_is_answered()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         var clinic = _world.As(person, RepositoryWorld.Aurora);
         await clinic.StoreAsync(Some.Patient());
         (await _world.SendAsync(null, null, "GET", "/fhir/Patient/" + clinic.PatientId)).Is(HttpStatusCode.Unauthorized);

@@ -17,7 +17,7 @@ public sealed class RegisterTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _aurora = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         _care = _aurora.With(s => s with { Register = Occupational });
         await _aurora.StoreAsync(Some.Patient());
         await _care.StoreAsync(Some.Patient());

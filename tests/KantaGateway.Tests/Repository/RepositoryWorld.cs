@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
@@ -9,6 +10,7 @@ using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
+using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
 using KantaGateway.Repository;
 using KantaGateway.Tests.Repository.Storage;
@@ -34,7 +36,9 @@ sealed class RepositoryWorld : IAsyncDisposable
     private readonly PostgresDatabase? _postgres;
     private readonly Action<WebApplicationBuilder>? _configure;
     private readonly List<(IAsyncDisposable Host, HttpClient Http)> _repositories = [];
+    private readonly ConcurrentQueue<Pseudonym> _registered = new();
     private WebApplication? _keys;
+    private int _persons;
 
     private RepositoryWorld(PostgresDatabase? postgres, Action<WebApplicationBuilder>? configure, TimeProvider? time)
     {
@@ -109,6 +113,8 @@ sealed class RepositoryWorld : IAsyncDisposable
     public async Task BringBackCustodyAsync(Dictionary<string, byte[]> backup)
     {
         await StopKeysAsync();
+        // It may know nothing of them any more.
+        _registered.Clear();
         foreach (var file in System.IO.Directory.GetFiles(Path("custody")))
             File.Delete(file);
         foreach (var (file, bytes) in backup)
@@ -236,8 +242,28 @@ sealed class RepositoryWorld : IAsyncDisposable
         _repositories.Clear();
     }
 
-    /// <summary>A person nobody else in the test has.</summary>
-    public static Pseudonym NewPerson() => Pseudonym.Read(RandomNumberGenerator.GetBytes(Pseudonym.Size));
+    /// <summary>A person nobody else in the test has, with the number that the key service has given them.</summary>
+    public async Task<Pseudonym> NewPersonAsync()
+    {
+        Pseudonym person;
+        while (!_registered.TryDequeue(out person))
+            // Several at once: they share a flush.
+            foreach (var one in await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => NumberOfAsync(FictionalIdentityCode.Of("new person", Interlocked.Increment(ref _persons)).Reveal()))))
+                _registered.Enqueue(one);
+        return person;
+    }
+
+    /// <summary>The same, several.</summary>
+    public async Task<Pseudonym[]> NewPeopleAsync(int count)
+    {
+        var people = new Pseudonym[count];
+        for (var i = 0; i < count; i++)
+            people[i] = await NewPersonAsync();
+        return people;
+    }
+
+    /// <summary>A number that nobody has.</summary>
+    public static Pseudonym SomeNumber() => Pseudonym.Read(RandomNumberGenerator.GetBytes(Pseudonym.Size));
 
     public Caller As(Pseudonym person, string controller, Breadth breadth = Breadth.OwnRegister, params string[] denied) => new(this, new()
     {

@@ -17,7 +17,7 @@ public sealed class SearchIncludeTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await _clinic.StoreAsync(Some.Patient());
         _visit = await _clinic.StoreAsync(Some.Encounter(_clinic.PatientId, Event));
         _other = await _clinic.StoreAsync(Some.Encounter(_clinic.PatientId, OtherEvent));

@@ -49,7 +49,7 @@ public sealed partial class SearchLooksAbsentTests(ITestOutputHelper output)
 
         public static async Task<Record> WriteAsync(RepositoryWorld world, RecordPlan plan, bool withHidden)
         {
-            var person = RepositoryWorld.NewPerson();
+            var person = await world.NewPersonAsync();
             var (other, own) = (world.As(person, RepositoryWorld.Aurora), world.As(person, RepositoryWorld.Revontuli));
             var record = new Record(world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed, RecordPlan.DeniedEvent));
             await other.StoreAsync(Some.Patient());

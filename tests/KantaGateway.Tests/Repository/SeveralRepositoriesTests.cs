@@ -27,7 +27,7 @@ public sealed class SeveralRepositoriesTests : IAsyncLifetime
     [Fact]
     public async Task What_is_written_at_either_is_read_and_found_at_the_other_at_once()
     {
-        var at = Both();
+        var at = await BothAsync();
         string? last = null;
         for (var i = 0; i < 12; i++)
         {
@@ -55,7 +55,7 @@ public sealed class SeveralRepositoriesTests : IAsyncLifetime
     [Fact]
     public async Task A_declaration_at_either_binds_the_next_request_at_the_other()
     {
-        var at = Both();
+        var at = await BothAsync();
         var id = "Observation/" + await at[0].StoreAsync(Some.Observation(at[0].PatientId));
         var version = 0L;
         for (var i = 0; i < 10; i++)
@@ -83,7 +83,7 @@ public sealed class SeveralRepositoriesTests : IAsyncLifetime
     public async Task Writes_of_one_person_through_both_follow_one_another_and_none_is_lost_refused_or_taken_for_a_fork()
     {
         const int Writers = 8, Each = 25;
-        var at = Both();
+        var at = await BothAsync();
         var stored = await Task.WhenAll(Enumerable.Range(0, Writers).Select(async writer =>
         {
             var ids = new List<string>();
@@ -112,7 +112,7 @@ public sealed class SeveralRepositoriesTests : IAsyncLifetime
     {
         for (var round = 0; round < 5; round++)
         {
-            var at = Both();
+            var at = await BothAsync();
             var replies = await Task.WhenAll(Enumerable.Range(0, 8).Select(async i =>
             {
                 // As the gateway does: a grant that has opened one key is signed anew.
@@ -128,9 +128,9 @@ public sealed class SeveralRepositoriesTests : IAsyncLifetime
     }
 
     /// <summary>One clinic's caller at each of the two, about the same new person.</summary>
-    private Caller[] Both()
+    private async Task<Caller[]> BothAsync()
     {
-        var caller = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var caller = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         return [caller, caller with { Node = 1 }];
     }
 

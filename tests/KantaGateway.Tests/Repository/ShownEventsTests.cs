@@ -17,7 +17,7 @@ public sealed class ShownEventsTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         _aurora = _world.As(person, RepositoryWorld.Aurora, Breadth.Disclosed, Event);
         _reader = _world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed);
         _denied = _world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed, Event);

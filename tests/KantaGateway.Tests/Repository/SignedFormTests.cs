@@ -15,7 +15,7 @@ public sealed class SignedFormTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _aurora = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _aurora = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         _desk = _aurora.With(s => s with { MayDeclare = true });
         _other = _world.As(_aurora.Grant.Compartment, RepositoryWorld.Revontuli, Breadth.Disclosed);
         _person = _world.AsPerson(_aurora.Grant.Compartment);

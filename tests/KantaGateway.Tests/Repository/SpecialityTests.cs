@@ -23,7 +23,7 @@ public sealed class SpecialityTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        var person = RepositoryWorld.NewPerson();
+        var person = await _world.NewPersonAsync();
         _aurora = _world.As(person, RepositoryWorld.Aurora);
         _limited = _world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed).With(s => s with
         {

@@ -34,8 +34,8 @@ public abstract class StoreAttackTests : IAsyncLifetime
         var postgres = await PostgresAsync();
         _world = await RepositoryWorld.StartAsync(postgres, builder => builder.Logging.AddProvider(new FakeLoggerProvider(_log)), _time);
         _administrator = HostileAdministrator.Of(_world.DatabaseFile, postgres);
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
-        _neighbour = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
+        _neighbour = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
     }
 
     public async Task DisposeAsync() => await _world.DisposeAsync();
@@ -438,7 +438,7 @@ public abstract class StoreAttackTests : IAsyncLifetime
         else
             foreach (var caller in new[] { _neighbour, _clinic })
                 await StoreRecordAsync(caller);
-        var destroyed = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var destroyed = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await StoreRecordAsync(destroyed);
         await _world.EraseAsync(destroyed.Grant.Compartment);
         await _world.StopRepositoryAsync();

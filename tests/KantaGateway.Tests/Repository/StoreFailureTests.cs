@@ -15,7 +15,7 @@ public sealed class StoreFailureTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync(configure: builder => StoreInFront.Put(builder, real => _store = new(real)));
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await _clinic.StoreAsync(Some.Patient());
     }
 

@@ -14,7 +14,7 @@ public sealed class TestimonyTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync();
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
     }
 
     public async Task DisposeAsync() => await _world.DisposeAsync();

@@ -14,7 +14,7 @@ public abstract class TransactionTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         _world = await RepositoryWorld.StartAsync(await DatabaseAsync());
-        _clinic = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora).WithDirectory();
+        _clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora).WithDirectory();
     }
 
     public async Task DisposeAsync() => await _world.DisposeAsync();

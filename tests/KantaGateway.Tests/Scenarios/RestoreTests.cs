@@ -136,6 +136,27 @@ public sealed class RestoreTests
         Assert.False(Directory.Exists(folder.File("data")));
     }
 
+    /// <summary>The keys of an HSM change with a ceremony alone, and of that the key file shows nothing.</summary>
+    [Theory]
+    [InlineData("s/\"count\":1/\"count\":2/", "custody/ceremonies.json", true)]
+    [InlineData("s/{\"version\":1}/&,{\"version\":2}/", "custody/ceremonies.json", false)]
+    [InlineData("s/a/b/", "keys.json", false)]
+    [InlineData("s/a/b/", "grant.key", false)]
+    public async Task A_backup_in_which_the_keys_changed_is_none(string change, string file, bool isOne)
+    {
+        using var folder = new TemporaryFolder();
+        await MakeIdentitiesAsync(folder);
+        Directory.CreateDirectory(folder.File("custody"));
+        await File.WriteAllTextAsync(folder.File("custody/ceremonies.json"), """{"ceremonies":[{"version":1}],"erased":null,"rotated":null,"people":{"generation":1,"end":{"count":1}},"mac":"a"}""");
+        await File.WriteAllTextAsync(folder.File("keys.json"), "a");
+        await File.WriteAllTextAsync(folder.File("grant.key"), "a");
+        // Just before what was read is encrypted.
+        var configuration = Configure(folder, "own.conf", null, $"key_file={folder.File("keys.json")}\ncustody={folder.File("custody")}\nfurther_keys=({folder.File("grant.key")})\nage() {{ sed -i '{change}' {folder.File(file)}; command age \"$@\"; }}\n");
+        var (code, said) = await TryAsync(folder, Script("backup.sh"), configuration);
+        Assert.Equal((isOne, isOne), (code == 0, !said.Contains("do it again", StringComparison.Ordinal)));
+        Assert.Equal(isOne ? 1 : 0, Directory.GetDirectories(folder.File("backups")).Length);
+    }
+
     [Fact]
     public async Task A_database_is_restored_to_a_time_between_two_writes()
     {

@@ -29,7 +29,7 @@ namespace KantaGateway.Tests.Identification.Operators;
 [Collection(OperatorsCollection.Name)]
 public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetime
 {
-    private static readonly Pseudonym Maija = Pseudonym.Read([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    private Pseudonym Maija => _keys.People[0];
 
     /// <summary>What the repository says of somebody whose record is kept no longer, and has not yet been destroyed.</summary>
     private const string LongDead = """{"version":3,"stored":"2009-02-03T10:00:00.000Z","consents":[],"order":[],"serviceEvents":[],"people":[{"birthDate":"1931-04-05","deceased":"2009-02-01","stored":"2009-02-03T10:00:00.000Z"}]}""";
@@ -304,7 +304,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         {
             Assert.Equal(ids, await IdsAsync());
             people = (await aatu.GetFromJsonAsync<JsonElement>(new Uri(_address, "/operator/keys"))).GetProperty("people");
-            Assert.Equal((2, 120), (people.GetProperty("version").GetInt32(), people.GetProperty("all").GetInt32()));
+            Assert.Equal((2, 120 + _keys.Registers), (people.GetProperty("version").GetInt32(), people.GetProperty("all").GetInt32()));
         }
         while (people.GetProperty("left").GetInt32() > 0);
         Assert.Equal((100, 0), (people.GetProperty("percent").GetDouble(), people.GetProperty("secondsLeft").GetDouble()));
@@ -332,7 +332,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     {
         using var aatu = await SignedInAsync(KeyKeeper);
         using var aino = await SignedInAsync(OtherKeyKeeper);
-        var matti = Pseudonym.Read([9, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        var matti = _keys.People[1];
         await TellAsync(matti);
         _keys.Time.Advance(TimeSpan.FromMinutes(2));
         await TellAsync(Maija);
@@ -450,19 +450,20 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         // By a word that the repository can check for itself.
         var word = await new GrantVerifier([_keys.GatewayKey], _keys.Time).VerifyErasureAsync(Assert.Single(_erasures));
         Assert.Equal((act.GetProperty("id").GetString(), Maija), (word!.Act, word.Compartment));
-        Assert.Equal(HttpStatusCode.OK, await AskForAsync(Pseudonym.Read([9, 2, 3, 4, 5, 6, 7, 8, 9, 10])));
+        Assert.Equal(HttpStatusCode.OK, await AskForAsync(_keys.People[1]));
     }
 
     [Fact]
     public async Task Whose_record_an_act_is_about_may_be_said_by_the_identity_code_which_is_not_kept_with_it()
     {
         using var tiina = await SignedInAsync(Tiina);
+        var known = await world.Pseudonyms.OfAsync(PersonalIdentityCode.TryParse(Code, out var code) ? code : default, default);
         foreach (var kind in new[] { "erasure", "data-key-rotation" })
         {
             using var answer = await tiina.PostAsJsonAsync(new Uri(_address, "/operator/acts"), new { kind, identity_code = Code, content = "Died twelve years ago (§24)." });
             var said = await answer.Content.ReadAsStringAsync();
             Assert.True(answer.StatusCode == HttpStatusCode.Created, said);
-            Assert.Equal("Patient/" + _ids.PatientId(await world.Pseudonyms.OfAsync(PersonalIdentityCode.TryParse(Code, out var code) ? code : default, default)), JsonDocument.Parse(said).RootElement.GetProperty("subject").GetString());
+            Assert.Equal("Patient/" + _ids.PatientId(known), JsonDocument.Parse(said).RootElement.GetProperty("subject").GetString());
             Assert.DoesNotContain(Code, said, StringComparison.Ordinal);
         }
         Assert.DoesNotContain(Code, await tiina.GetStringAsync(new Uri(_address, "/operator/acts")), StringComparison.Ordinal);
@@ -470,6 +471,21 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         _policy = Nobody;
         using var refused = await tiina.PostAsJsonAsync(new Uri(_address, "/operator/acts"), new { kind = "erasure", identity_code = Code, content = "Died twelve years ago (§24)." });
         Assert.Equal(HttpStatusCode.Conflict, refused.StatusCode);
+    }
+
+    [Fact]
+    public async Task Nobody_is_given_a_number_by_an_act_nor_looked_for_by_who_may_not_propose_it()
+    {
+        var (asked, looked) = (world.Pseudonyms.Asked, world.Pseudonyms.Looked);
+        var act = new { kind = "erasure", identity_code = FictionalIdentityCode.Of("nobody asked for").Reveal(), content = "Died twelve years ago (§24)." };
+        using var aatu = await SignedInAsync(KeyKeeper);
+        using (var answer = await aatu.PostAsJsonAsync(new Uri(_address, "/operator/acts"), act))
+            Assert.Equal(HttpStatusCode.Forbidden, answer.StatusCode);
+        Assert.Equal((asked, looked), (world.Pseudonyms.Asked, world.Pseudonyms.Looked));
+        using var tiina = await SignedInAsync(Tiina);
+        using (var answer = await tiina.PostAsJsonAsync(new Uri(_address, "/operator/acts"), act))
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, answer.StatusCode);
+        Assert.Equal((asked, looked + 1), (world.Pseudonyms.Asked, world.Pseudonyms.Looked));
     }
 
     private const string Code = "010190-900P";

@@ -27,7 +27,7 @@ sealed partial class WithheldTwin
     /// <param name="withHidden">Whether what is withheld is written; else it never was.</param>
     public static async Task<WithheldTwin> WriteAsync(RepositoryWorld world, RecordPlan plan, Withholding withholding, bool withHidden)
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await world.NewPersonAsync();
         var reader = world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed).With(withholding.Scope);
         var twin = new WithheldTwin(world, reader);
         Caller aurora = world.As(person, RepositoryWorld.Aurora, Breadth.Disclosed), revontuli = world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed);
@@ -77,7 +77,7 @@ sealed partial class WithheldTwin
     /// <summary>A person under a non-disclosure, and people around them.</summary>
     public static async Task<WithheldTwin> WritePeopleAsync(RepositoryWorld world, bool withContacts)
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = await world.NewPersonAsync();
         var twin = new WithheldTwin(world, world.As(person, RepositoryWorld.Revontuli, Breadth.Disclosed).With(s => s with { HidesContacts = true }));
         var aurora = world.As(person, RepositoryWorld.Aurora);
         await aurora.StoreAsync(Withholding.Person(Some.Patient(), withContacts));

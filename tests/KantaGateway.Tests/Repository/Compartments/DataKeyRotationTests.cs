@@ -217,7 +217,7 @@ public abstract class DataKeyRotationTests : IAsyncLifetime
     [Fact]
     public async Task No_request_fails_and_no_write_is_lost_under_load_on_two_nodes()
     {
-        var person = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var person = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await person.StoreAsync(Some.Patient());
         await _world.StartRepositoryAsync();
         using var stop = new CancellationTokenSource();
@@ -383,7 +383,7 @@ public abstract class DataKeyRotationTests : IAsyncLifetime
             Assert.Equal(HttpStatusCode.Unauthorized, answer.StatusCode);
         }
         Assert.Equal(wrapped, await _administrator.KeyAsync(person.Grant.Compartment));
-        (await _world.RotateAsync(RepositoryWorld.NewPerson())).Is(HttpStatusCode.NotFound);
+        (await _world.RotateAsync(RepositoryWorld.SomeNumber())).Is(HttpStatusCode.NotFound);
         await _world.EraseAsync(person.Grant.Compartment);
         (await _world.RotateAsync(person.Grant.Compartment)).Is(HttpStatusCode.NotFound);
     }
@@ -393,7 +393,7 @@ public abstract class DataKeyRotationTests : IAsyncLifetime
     /// <summary>A Patient, an Observation of two versions, one that was deleted, and a Binary of several parts, of two versions.</summary>
     private async Task<(Caller Person, Func<Caller, Task<Reply>>[] Roads)> WithRecordAsync()
     {
-        var person = _world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var person = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
         await person.StoreAsync(Some.Patient());
         var id = await person.StoreAsync(Some.Observation(person.PatientId));
         var read = (await person.GetAsync("Observation/" + id)).Is(HttpStatusCode.OK);

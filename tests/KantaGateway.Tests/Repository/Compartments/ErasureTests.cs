@@ -105,7 +105,7 @@ public abstract class ErasureTests : IAsyncLifetime
     /// <summary>Asked about, the person is as one that never was; a record is not begun again.</summary>
     private protected async Task IsAsNeverAsync(Caller person, string id)
     {
-        var never = World.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var never = World.As(await World.NewPersonAsync(), RepositoryWorld.Aurora);
         foreach (var about in new[] { "Observation/" + id, $"Observation/{id}/_history", "Observation?status=final", "Patient/" + person.PatientId })
         {
             var (gone, absent) = (await person.GetAsync(about), await never.GetAsync(about));
@@ -121,7 +121,7 @@ public abstract class ErasureTests : IAsyncLifetime
 
     private protected async Task<(Caller Person, string Id)> WithRecordAsync()
     {
-        var person = World.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+        var person = World.As(await World.NewPersonAsync(), RepositoryWorld.Aurora);
         await person.StoreAsync(Some.Patient());
         await person.StoreAsync(Some.Observation(person.PatientId));
         return (person, await person.StoreAsync(Some.Observation(person.PatientId)));
@@ -222,7 +222,7 @@ public sealed class ReplicaErasureTests
 
         async Task<Caller> WithRecordAsync()
         {
-            var person = world.As(RepositoryWorld.NewPerson(), RepositoryWorld.Aurora);
+            var person = world.As(await world.NewPersonAsync(), RepositoryWorld.Aurora);
             await person.StoreAsync(Some.Patient());
             await person.StoreAsync(Some.Observation(person.PatientId));
             return person;

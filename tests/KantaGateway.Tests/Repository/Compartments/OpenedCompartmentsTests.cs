@@ -229,7 +229,7 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
     public async Task A_person_nobody_knows_needs_no_key()
     {
         using var compartments = Compartments();
-        using var lease = await compartments.OpenAsync(RepositoryWorld.NewPerson(), "grant", IndexDepth.Entries, default);
+        using var lease = await compartments.OpenAsync(RepositoryWorld.SomeNumber(), "grant", IndexDepth.Entries, default);
         Assert.Equal((false, 0), (lease.Exists, lease.View.Head));
         Assert.Equal(0, _keys.Unwraps);
     }
@@ -302,7 +302,7 @@ public sealed class OpenedCompartmentsTests : IAsyncLifetime
 
     private async Task<Pseudonym> SomebodyAsync()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         await AppendAsync(person, null);
         return person;
     }

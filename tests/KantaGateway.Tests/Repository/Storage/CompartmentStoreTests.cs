@@ -19,7 +19,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task Rows_read_back_as_they_were_appended()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         var rows = Rows(1, 3);
         Assert.True(await Store.AppendAsync([new(person, 0, [7, 7], rows)], default));
 
@@ -43,7 +43,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task What_was_never_written_is_not_there()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         Assert.Null(await Store.ReadIndexAsync(person, 0, default));
         Assert.Equal(default, await Store.ReadBodyAsync(person, 1, default));
         var none = await Store.ReadBodiesAsync(person, [1], default);
@@ -57,7 +57,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     public async Task Keys_that_are_wrapped_with_another_version_are_found_and_replaced_where_nobody_has_changed_them()
     {
         static byte[] Wrapped(uint version, byte rest) => [.. WrappedKey.HeaderOf(version), .. Enumerable.Repeat(rest, 60)];
-        var people = Enumerable.Range(0, 5).Select(_ => RepositoryWorld.NewPerson()).OrderBy(person => Convert.ToHexString(person.ToArray()), StringComparer.Ordinal).ToList();
+        var people = Enumerable.Range(0, 5).Select(_ => RepositoryWorld.SomeNumber()).OrderBy(person => Convert.ToHexString(person.ToArray()), StringComparer.Ordinal).ToList();
         for (byte i = 0; i < 5; i++)
             Assert.True(await Store.AppendAsync([new(people[i], 0, Wrapped(i == 2 ? 8u : 7u, i), Rows(1, 1))], default));
 
@@ -68,7 +68,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
         Assert.Equal([people[0], people[1], people[3], people[4]], found.Select(key => key.Compartment).Where(people.Contains));
         Assert.Equal(Wrapped(7, 1), found.Single(key => key.Compartment == people[1]).Wrapped);
 
-        Assert.Equal(1, await Store.ReplaceKeysAsync([new(people[0], Wrapped(7, 0), Wrapped(8, 9)), new(people[1], Wrapped(7, 99), Wrapped(8, 9)), new(RepositoryWorld.NewPerson(), Wrapped(7, 0), Wrapped(8, 9))], default));
+        Assert.Equal(1, await Store.ReplaceKeysAsync([new(people[0], Wrapped(7, 0), Wrapped(8, 9)), new(people[1], Wrapped(7, 99), Wrapped(8, 9)), new(RepositoryWorld.SomeNumber(), Wrapped(7, 0), Wrapped(8, 9))], default));
         Assert.Equal(Wrapped(8, 9), (await Store.ReadIndexAsync(people[0], 1, default))!.WrappedKey);
         Assert.Equal(Wrapped(7, 1), (await Store.ReadIndexAsync(people[1], 1, default))!.WrappedKey);
         Assert.Equal(0, await Store.ReplaceKeysAsync([], default));
@@ -78,7 +78,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     public async Task Of_a_compartment_that_was_destroyed_nothing_is_left_and_nothing_is_appended_to_it()
     {
         static byte[] Wrapped(byte rest) => [.. WrappedKey.HeaderOf(7), .. Enumerable.Repeat(rest, 60)];
-        var (erased, neighbour, never) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        var (erased, neighbour, never) = (RepositoryWorld.SomeNumber(), RepositoryWorld.SomeNumber(), RepositoryWorld.SomeNumber());
         var content = Guid.CreateVersion7();
         await Store.StorePartAsync(erased, content, 0, new byte[] { 1 }, default);
         await Store.StorePartAsync(neighbour, content, 0, new byte[] { 1 }, default);
@@ -113,7 +113,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task Rows_are_replaced_all_or_none_with_the_key_and_whoever_has_sealed_under_the_old_one_appends_nothing()
     {
-        var (person, neighbour) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        var (person, neighbour) = (RepositoryWorld.SomeNumber(), RepositoryWorld.SomeNumber());
         var (kept, copy) = (Guid.CreateVersion7(), Guid.CreateVersion7());
         // More than are sealed anew at a time.
         foreach (var one in new[] { person, neighbour })
@@ -128,7 +128,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
         await Assert.ThrowsAsync<InvalidOperationException>(async () => await Store.ResealAsync(new(person, [1], [2]), row => row.Sequence == 500 ? throw new InvalidOperationException() : Anew(row), _ => Task.CompletedTask, default));
         await Assert.ThrowsAsync<InvalidOperationException>(async () => await Store.ResealAsync(new(person, [1], [2]), Anew, _ => throw new InvalidOperationException(), default));
         Assert.False(await Store.ResealAsync(new(person, [9], [2]), Anew, _ => Task.CompletedTask, default));
-        Assert.False(await Store.ResealAsync(new(RepositoryWorld.NewPerson(), [1], [2]), Anew, _ => Task.CompletedTask, default));
+        Assert.False(await Store.ResealAsync(new(RepositoryWorld.SomeNumber(), [1], [2]), Anew, _ => Task.CompletedTask, default));
         var after = (await Store.ReadIndexAsync(person, 0, default))!;
         Assert.Equal((0L, 0L), (before.Generation, after.Generation));
         Assert.Equal(before.WrappedKey, after.WrappedKey);
@@ -175,7 +175,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task Rows_that_are_appended_while_all_are_replaced_are_replaced_too_or_refused()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1_000))], default));
         using var stop = new CancellationTokenSource();
         var head = 1_000L;
@@ -194,7 +194,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task Parts_of_a_content_last_once_a_row_has_it()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         var (kept, dropped) = (Guid.CreateVersion7(), Guid.CreateVersion7());
         foreach (var content in new[] { kept, dropped })
             for (var number = 0; number < 2; number++)
@@ -205,7 +205,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
         Assert.Equal(3, await Store.ReadPartAsync(person, dropped, 1, buffer, default));
         Assert.Equal([1, 2, 1], buffer[..3]);
         Assert.Equal(-1, await Store.ReadPartAsync(person, kept, 2, buffer, default));
-        Assert.Equal(-1, await Store.ReadPartAsync(RepositoryWorld.NewPerson(), kept, 0, buffer, default));
+        Assert.Equal(-1, await Store.ReadPartAsync(RepositoryWorld.SomeNumber(), kept, 0, buffer, default));
         await Assert.ThrowsAsync<StoreException>(async () => await Store.ReadPartAsync(person, kept, 0, new byte[2], default));
 
         await Store.SweepPartsAsync(Guid.CreateVersion7(DateTimeOffset.UtcNow.AddHours(-1)), default);
@@ -219,14 +219,14 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task Parts_of_an_upload_are_dropped_unless_a_row_has_them()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         var (kept, dropped, other) = (Guid.CreateVersion7(), Guid.CreateVersion7(), Guid.CreateVersion7());
         foreach (var content in new[] { kept, dropped, other })
             await Store.StorePartAsync(person, content, 0, new byte[] { 1 }, default);
         Assert.True(await Store.AppendAsync([new(person, 0, [1], [new(1, [5], [6], kept)])], default));
         await Store.DropPartsAsync(person, dropped, default);
         await Store.DropPartsAsync(person, kept, default);
-        await Store.DropPartsAsync(RepositoryWorld.NewPerson(), other, default);
+        await Store.DropPartsAsync(RepositoryWorld.SomeNumber(), other, default);
         var buffer = new byte[10];
         Assert.Equal(-1, await Store.ReadPartAsync(person, dropped, 0, buffer, default));
         Assert.Equal(1, await Store.ReadPartAsync(person, kept, 0, buffer, default));
@@ -236,7 +236,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task An_empty_body_is_stored_as_one()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         Assert.True(await Store.AppendAsync([new(person, 0, [1], [new(1, [5], [])])], default));
         var body = await Store.ReadBodyAsync(person, 1, default);
         Assert.NotNull(body.Sealed);
@@ -246,7 +246,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task An_append_to_another_head_than_expected_stores_nothing()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 2))], default));
         Assert.False(await Store.AppendAsync([new(person, 0, [2], Rows(1, 1))], default));
         Assert.False(await Store.AppendAsync([new(person, 1, null, Rows(2, 1))], default));
@@ -259,7 +259,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task An_append_to_two_compartments_is_all_or_nothing()
     {
-        var (first, second) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        var (first, second) = (RepositoryWorld.SomeNumber(), RepositoryWorld.SomeNumber());
         Assert.True(await Store.AppendAsync([new(second, 0, [1], Rows(1, 1))], default));
         Assert.False(await Store.AppendAsync([new(first, 0, [1], Rows(1, 1)), new(second, 0, [1], Rows(1, 1))], default));
         Assert.Null(await Store.ReadIndexAsync(first, 0, default));
@@ -270,7 +270,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task Of_concurrent_appends_to_one_head_exactly_one_wins()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         var won = await Task.WhenAll(Enumerable.Range(0, 20).Select(async n =>
             await Store.AppendAsync([new(person, 0, [(byte)n], [new(1, [(byte)n], [(byte)n])])], default)));
         var winner = (byte)Array.IndexOf(won, true);
@@ -282,7 +282,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task Concurrent_appends_to_different_compartments_all_land()
     {
-        var people = Enumerable.Range(0, 200).Select(_ => RepositoryWorld.NewPerson()).ToArray();
+        var people = Enumerable.Range(0, 200).Select(_ => RepositoryWorld.SomeNumber()).ToArray();
         var stored = await Task.WhenAll(people.Select(async p => await Store.AppendAsync([new(p, 0, [1], Rows(1, 3))], default)));
         Assert.DoesNotContain(false, stored);
         foreach (var person in people)
@@ -292,7 +292,7 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     [Fact]
     public async Task The_head_never_shows_rows_that_are_not_there()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         using var done = new CancellationTokenSource();
         var reading = Task.Run(async () =>
         {
@@ -331,7 +331,7 @@ public sealed class SqliteStoreTests : CompartmentStoreTests
     [Fact]
     public async Task Another_process_sees_what_was_acknowledged()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         Assert.True(await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default));
         await using var other = new SqliteStore(DatabaseFile);
         Assert.Equal(1, (await other.ReadIndexAsync(person, 0, default))!.Head);
@@ -360,7 +360,7 @@ public sealed class SqliteStoreTests : CompartmentStoreTests
     [Fact]
     public async Task A_failing_write_is_not_acknowledged_and_the_next_one_works()
     {
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         // Another process holds the write lock for longer than the store waits.
         await using (var blocker = SqliteStore.Open(DatabaseFile, Microsoft.Data.Sqlite.SqliteOpenMode.ReadWrite))
         {
@@ -391,7 +391,7 @@ public sealed class PostgresStoreTests : CompartmentStoreTests
     [Fact]
     public async Task An_append_that_fails_or_has_lost_takes_no_other_one_with_it()
     {
-        var people = Enumerable.Range(0, 200).Select(_ => RepositoryWorld.NewPerson()).ToArray();
+        var people = Enumerable.Range(0, 200).Select(_ => RepositoryWorld.SomeNumber()).ToArray();
         Assert.DoesNotContain(false, await Task.WhenAll(people.Select(async person => await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default))));
         // A row where the next one of this person belongs: an error of the database at each attempt.
         await HostileAdministrator.Of("", _database).PutAsync("entry", people[100], 2, [1]);
@@ -421,7 +421,7 @@ public sealed class PostgresStoreTests : CompartmentStoreTests
     [Fact]
     public async Task Keys_are_replaced_while_everybody_writes_and_nobody_waits_for_ever()
     {
-        var people = Enumerable.Range(0, 100).Select(_ => RepositoryWorld.NewPerson()).ToArray();
+        var people = Enumerable.Range(0, 100).Select(_ => RepositoryWorld.SomeNumber()).ToArray();
         Assert.DoesNotContain(false, await Task.WhenAll(people.Select(async person => await Store.AppendAsync([new(person, 0, [1], Rows(1, 1))], default))));
         var writing = Task.WhenAll(people.Select(async person =>
         {

@@ -28,7 +28,7 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
     public async Task A_commit_that_the_standby_has_not_confirmed_is_not_acknowledged()
     {
         await using var store = await PostgresStore.OpenAsync(new NpgsqlConnectionStringBuilder(_database.Service) { CommandTimeout = 1 }.ToString(), default);
-        var person = RepositoryWorld.NewPerson();
+        var person = RepositoryWorld.SomeNumber();
         Assert.True(await AppendAsync(store, person, 0));
         await SetStandbyAsync("nobody");
         var unknown = await Record.ExceptionAsync(async () =>
@@ -76,7 +76,7 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
     public async Task Who_waits_for_a_row_that_somebody_holds_is_told_so_and_takes_nobody_along()
     {
         await using var store = await PostgresStore.OpenAsync(_database.Service, default);
-        var people = Enumerable.Range(0, 20).Select(_ => RepositoryWorld.NewPerson()).ToArray();
+        var people = Enumerable.Range(0, 20).Select(_ => RepositoryWorld.SomeNumber()).ToArray();
         Assert.DoesNotContain(false, await Task.WhenAll(people.Select(person => AppendAsync(store, person, 0))));
         await using var source = NpgsqlDataSource.Create(_database.Administrator);
         await using var holder = await source.OpenConnectionAsync();
@@ -106,7 +106,7 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
         var several = new NpgsqlConnectionStringBuilder(_database.Service) { TargetSessionAttributes = "standby" };
         several.Host = $"{several.Host}-that-is-not-there,{several.Host}";
         await using var store = await PostgresStore.OpenAsync(several.ToString(), default);
-        Assert.True(await AppendAsync(store, RepositoryWorld.NewPerson(), 0));
+        Assert.True(await AppendAsync(store, RepositoryWorld.SomeNumber(), 0));
     }
 
     private async Task SetStandbyAsync(string name)

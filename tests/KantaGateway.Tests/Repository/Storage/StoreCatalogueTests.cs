@@ -72,7 +72,7 @@ public sealed partial class StoreCatalogueTests : IAsyncLifetime
     [Fact]
     public async Task Every_statement_of_a_request_touches_one_partition_of_a_table()
     {
-        var (person, content) = (RepositoryWorld.NewPerson(), Guid.CreateVersion7());
+        var (person, content) = (RepositoryWorld.SomeNumber(), Guid.CreateVersion7());
         await using (var store = await _database.OpenAsync())
         {
             await store.StorePartAsync(person, content, 0, new byte[] { 1 }, default);
@@ -81,7 +81,7 @@ public sealed partial class StoreCatalogueTests : IAsyncLifetime
         var id = person.ToArray();
         var appends = ((CompartmentAppend[])
         [
-            new(RepositoryWorld.NewPerson(), 0, [1], [new(1, [1], [2])]), new(RepositoryWorld.NewPerson(), 0, [1], [new(1, [1], [2]), new(2, [1], [2])]),
+            new(RepositoryWorld.SomeNumber(), 0, [1], [new(1, [1], [2])]), new(RepositoryWorld.SomeNumber(), 0, [1], [new(1, [1], [2]), new(2, [1], [2])]),
             new(person, 2, null, [new(3, [1], [2])]), new(person, 3, null, [new(4, [1], [2]), new(5, [1], [2], Guid.CreateVersion7())]), new(person, 5, null, [new(6, [1], [2], Guid.CreateVersion7())]),
         ]).Select(append => PostgresStore.Statement(append)).Select(command => (command.CommandText, command.Parameters.Select(parameter => parameter.Value!).ToArray()));
         await using var connection = new NpgsqlConnection(_database.Administrator + ";Pooling=false");

@@ -65,7 +65,7 @@ public sealed class StoreCopyTests : IAsyncLifetime
                 }
                 // It is a store like any other.
                 Assert.True(await store.AppendAsync([new(people[0], 5, null, [new(6, [1], [2])])], default));
-                Assert.True(await store.AppendAsync([new(RepositoryWorld.NewPerson(), 0, [1], [new(1, [1], [2])])], default));
+                Assert.True(await store.AppendAsync([new(RepositoryWorld.SomeNumber(), 0, [1], [new(1, [1], [2])])], default));
             }
     }
 
@@ -186,7 +186,7 @@ public sealed class StoreCopyTests : IAsyncLifetime
                 Assert.Contains("Somebody is at the target", _console.ToString());
                 _console.GetStringBuilder().Clear();
                 // It is as it was.
-                Assert.True(await repository.AppendAsync([new(RepositoryWorld.NewPerson(), 0, [1], [new(1, [1], [2])])], default));
+                Assert.True(await repository.AppendAsync([new(RepositoryWorld.SomeNumber(), 0, [1], [new(1, [1], [2])])], default));
             }
             await (await RepositoryHost.OpenStoreAsync(target, default)).DisposeAsync();
         }
@@ -223,7 +223,7 @@ public sealed class StoreCopyTests : IAsyncLifetime
         if (options.Postgres is null)
             StoreSchema.Migrate(options.DatabaseFile);
         await using var store = await RepositoryHost.OpenStoreAsync(options, default);
-        var all = Enumerable.Range(0, people).Select(_ => RepositoryWorld.NewPerson()).OrderBy(person => Convert.ToHexString(person.ToArray()), StringComparer.Ordinal).ToArray();
+        var all = Enumerable.Range(0, people).Select(_ => RepositoryWorld.SomeNumber()).OrderBy(person => Convert.ToHexString(person.ToArray()), StringComparer.Ordinal).ToArray();
         await Task.WhenAll(all.Select(async person => Assert.True(await store.AppendAsync(
             [new(person, 0, [.. WrappedKey.HeaderOf(7), 5], [.. Enumerable.Range(1, rows).Select(s => new SealedRow(s, RandomNumberGenerator.GetBytes(30), RandomNumberGenerator.GetBytes(bytes)))])], default))));
         return all;

@@ -27,7 +27,7 @@ abstract class StoreInFront(ICompartmentStore real) : ICompartmentStore
 
     public virtual ValueTask SweepPartsAsync(Guid before, CancellationToken cancel) => real.SweepPartsAsync(before, cancel);
 
-    public ValueTask<IReadOnlyList<StoredKey>> ReadKeysAsync(uint version, Pseudonym? after, int most, CancellationToken cancel) => real.ReadKeysAsync(version, after, most, cancel);
+    public virtual ValueTask<IReadOnlyList<StoredKey>> ReadKeysAsync(uint version, Pseudonym? after, int most, CancellationToken cancel) => real.ReadKeysAsync(version, after, most, cancel);
 
     public ValueTask<StoredKeyCount> CountKeysAsync(uint version, CancellationToken cancel) => real.CountKeysAsync(version, cancel);
 
