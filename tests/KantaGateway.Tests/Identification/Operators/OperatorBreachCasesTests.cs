@@ -3,13 +3,11 @@ using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
-using KantaGateway.Gateway;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Portal;
 using KantaGateway.Tests.Breach;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 
