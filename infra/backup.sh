@@ -8,7 +8,7 @@ export LC_ALL=C
 fail() { echo "backup.sh: $*" >&2; exit 1; }
 
 # shellcheck disable=SC2034 # the same file serves restore.sh
-store='' postgres='' pgdata='' wal='' key_file='' custody='' further_keys=() audit='' operators='' breach='' emergencies='' clients='' to='' store_recipients='' keys_recipients=''
+store='' postgres='' pgdata='' wal='' key_file='' custody='' further_keys=() audit='' operators='' breach='' notices='' emergencies='' clients='' to='' store_recipients='' keys_recipients=''
 [ -f "${1:-}" ] || fail "usage: backup.sh CONFIGURATION"
 . "$1"
 [ -s "$store_recipients" ] || fail "store_recipients: a file of public keys (age)"
@@ -131,6 +131,14 @@ if [ -n "$audit" ]; then
     [ -z "$operators" ] || ln -s "$(realpath "$operators")" "$tree/operators"
     [ -z "$breach" ] || ln -s "$(realpath "$breach")" "$tree/breach"
     [ -z "$clients" ] || ln -s "$(realpath "$clients")" "$tree/clients.json"
+    if [ -d "$notices" ]; then
+        mkdir "$tree/notices"
+        # Sealed, and none is changed but the marks of what somebody has done.
+        (cd "$notices" && find . -mindepth 2 -type f ! -name '*.new') | while read -r notice; do
+            mkdir -p "$tree/notices/${notice%/*}"
+            cat "$notices/$notice" > "$tree/notices/$notice"
+        done
+    fi
     if [ -d "$emergencies" ]; then
         mkdir "$tree/emergencies"
         # A mark may go while we look.
@@ -146,7 +154,14 @@ if [ -n "$audit" ]; then
         [ -z "$breach" ] || numbered "$breach" json breach | while read -r file; do
             echo "$file"
             [ ! -f "$tree/${file%.json}.end" ] || echo "${file%.json}.end"
+            # Its journal, up to the first line that is not there yet.
+            step=1
+            while line=$(printf '%s-%04d.step' "${file%.json}" "$step") && [ -f "$tree/$line" ]; do
+                echo "$line"
+                step=$((step + 1))
+            done
         done
+        [ ! -d "$tree/notices" ] || (cd "$tree" && find notices | sort)
         [ ! -d "$tree/emergencies" ] || (cd "$tree" && find emergencies | sort)
         [ -z "$clients" ] || echo clients.json
     } | pack "$tree" | keep gateway "$store_recipients"

@@ -277,7 +277,7 @@ public sealed class RestoreTests
             store=$data/repository/repository.db
             key_file=$data/keys/wrapping-keys.json custody=$data/keys/custody
             further_keys=("$data"/keys/identifier.key "$data"/keys/grant.key "$data"/keys/grant.pem "$data"/keys/decisions.key)
-            audit=$data/audit operators=$data/operators breach=$data/breach emergencies=$data/emergencies clients=$data/keys/clients.json
+            audit=$data/audit operators=$data/operators breach=$data/breach notices=$data/breach-notices emergencies=$data/emergencies clients=$data/keys/clients.json
 
             """));
         return file;
