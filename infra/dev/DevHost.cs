@@ -88,6 +88,9 @@ public sealed class DevHost : IAsyncDisposable
     /// <summary>The simulated e-Authorizations, for tests that have it misbehave.</summary>
     public SimulatedAuthorizations Authorizations { get; private set; } = null!;
 
+    /// <summary>The simulated recipients of breach cases.</summary>
+    public SimulatedBreachDesk BreachDesk { get; private set; } = null!;
+
     /// <summary>Internal endpoint of the repository; of several all, as a gateway is told them.</summary>
     public string Repository => _gateway?.Repository ?? throw new InvalidOperationException("Not started.");
 
@@ -191,6 +194,7 @@ public sealed class DevHost : IAsyncDisposable
         var revocation = new RevocationResponder(folder.Authority);
         var simulators = Outside(folder, address, outside, options.Port + 1, revocation);
         Authorizations = simulators.Authorizations!;
+        BreachDesk = simulators.BreachDesk;
         _gateway = await WithAuditAsync(OptionsOf(options, folder, simulators, address, outside, revocation), options, folder);
         if (options.AuditPostgres is { } owner)
         {

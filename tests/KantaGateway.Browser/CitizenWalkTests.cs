@@ -5,9 +5,13 @@ using System.Text.RegularExpressions;
 using System.Web;
 using KantaGateway.Dev;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
 using Xunit;
 
@@ -369,6 +373,62 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "html[lang=sv]");
         await page.ClickAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
+        _look.AssertFaultless();
+    }
+
+    /// <summary>The pages after a theft of data are looked at, and then used by who has no script.</summary>
+    [Fact]
+    public async Task A_citizen_whose_data_was_taken_is_told_and_finds_what_helps()
+    {
+        var (visit, _) = await ArchiveAsync();
+        var services = _host.Gateway.Services;
+        var cases = services.GetRequiredService<BreachCases>();
+        var one = await cases.OpenAsync(BreachKind.Reported, "A backup disk is missing.", new("Tiina", null));
+        Assert.True(PersonalIdentityCode.TryParse(_folder.Citizens[_citizen].IdentityCode, out var code));
+        var person = await services.GetRequiredService<IPseudonyms>().OfAsync(code, CancellationToken.None);
+        var encounter = visit.Resources.First(static resource => resource.Type == "Encounter").Id;
+        var text = new NoticeText("Varmuuskopio on kadonnut.", "Tietojasi voidaan julkaista.", "Muut kopiot on suojattu.");
+        await services.GetRequiredService<BreachNotices>().SendAsync(one.Number, new(text, text, text, "Tietosuojavastaava Toivo Koe, 029 000 0000"),
+            [new(person, [new("Encounter", encounter), new("Patient", visit.Patient)])], "Tiina", services.GetRequiredService<IdentifierCipher>().PatientId, CancellationToken.None);
+
+        var page = await _chromium.OpenAsync(_host.Address);
+        Watch(page);
+        await page.GotoAsync("/notice-check");
+        await LookAsync(page, "50-notice-check");
+        await page.ClickAsync("#check-form button");
+        await Expect(page, "[data-error]");
+        await LookAsync(page, "51-notice-check-error");
+        await page.GotoAsync("/signin");
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await ExpectStartAsync(page);
+        await Expect(page, "[data-breach-notices='1']");
+        await LookAsync(page, "52-told-of-a-breach");
+        await page.ClickAsync("[data-breach-notices] a");
+        await Expect(page, $"[data-entry='{encounter}']");
+        await LookAsync(page, "53-breach-notice");
+        var real = await page.GetAttributeAsync("[data-code]", "data-code");
+        await page.ClickAsync("[data-action=police] a[href*='/print/']");
+        await Expect(page, "[data-statement=police]");
+        await LookAsync(page, "54-statement");
+        await page.GotoAsync("/notices");
+        await LookAsync(page, "55-breach-notices");
+
+        var plain = await _chromium.OpenAsync(_host.Address, script: false);
+        Watch(plain);
+        await plain.GotoAsync("/notice-check");
+        await plain.FillAsync("#code", real!.ToLowerInvariant());
+        await plain.ClickAsync("#check-form button");
+        await Expect(plain, "[data-check=real]");
+        await plain.CheckAsync("#way-email");
+        await plain.ClickAsync("#report-form button");
+        await Expect(plain, "[data-notice=forgery-reported]");
+        await plain.GotoAsync("/signin");
+        await plain.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await ExpectStartAsync(plain);
+        await plain.GotoAsync("/notices");
+        await plain.ClickAsync("[data-breach-notice] a");
+        await plain.ClickAsync("[data-action=credit] button");
+        await Expect(plain, "[data-action=credit][data-done=yes]");
         _look.AssertFaultless();
     }
 

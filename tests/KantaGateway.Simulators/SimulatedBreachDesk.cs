@@ -6,11 +6,17 @@ namespace KantaGateway.Simulators;
 public sealed class SimulatedBreachDesk
 {
     private readonly ConcurrentQueue<(string Who, string Token)> _told = new();
+    private readonly ConcurrentDictionary<string, TaskCompletionSource<string>> _first = new();
 
     public static string PathOf(string who) => "/breach-desk/" + who;
 
     /// <summary>What was taken, in the order in which it came.</summary>
     public IReadOnlyList<(string Who, string Token)> Told => [.. _told];
+
+    /// <summary>The first that somebody is told, when it comes.</summary>
+    public Task<string> FirstOfAsync(string who) => First(who).Task;
+
+    private TaskCompletionSource<string> First(string who) => _first.GetOrAdd(who, static _ => new(TaskCreationOptions.RunContinuationsAsynchronously));
 
     /// <summary>Misbehaviour: who answers 503 and keeps nothing.</summary>
     public string? IsAway { get; set; }
@@ -24,7 +30,9 @@ public sealed class SimulatedBreachDesk
             if (request.ContentType != "application/jwt")
                 return Results.StatusCode(415);
             using var reader = new StreamReader(request.Body);
-            _told.Enqueue((who, await reader.ReadToEndAsync()));
+            var token = await reader.ReadToEndAsync();
+            _told.Enqueue((who, token));
+            First(who).TrySetResult(token);
             return Results.NoContent();
         });
         app.MapGet("/breach-desk/{who}", (string who) => Results.Text(

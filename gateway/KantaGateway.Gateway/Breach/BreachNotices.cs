@@ -160,6 +160,25 @@ public sealed class BreachNotices : IDisposable
         return sent;
     }
 
+    /// <summary>Has who was sent a notice of a case told to sign in; each once, however often the list comes.</summary>
+    /// <param name="people">And where and in which language they are told.</param>
+    /// <param name="tell">Says whether it was taken.</param>
+    /// <returns>How many were told now.</returns>
+    /// <exception cref="IOException">It cannot be known who was told: send the list again.</exception>
+    public async Task<int> TellAsync(long number, IReadOnlyList<(Pseudonym Person, string To, string Language)> people, Func<string, string, CancellationToken, Task<bool>> tell, CancellationToken cancel)
+    {
+        var (name, told) = (_cases.NameOf(number), 0);
+        foreach (var (person, to, language) in people)
+        {
+            var id = IdOf(name, person);
+            if (!File.Exists(At("cases", name, id)) || File.Exists(At("cases", name, id + ".told")) || !await tell(to, language, cancel).ConfigureAwait(false))
+                continue;
+            Write(new Read(_time.GetUtcNow()), "cases", name, id + ".told");
+            told++;
+        }
+        return told;
+    }
+
     /// <summary>The notices of a person, newest first.</summary>
     /// <exception cref="IOException">They cannot be read now.</exception>
     public IReadOnlyList<NoticeStanding> Of(Pseudonym person)

@@ -62,6 +62,9 @@ public sealed record NoticeOptions
 
     /// <summary>Days without reading the notice after which a letter is written, 0 to 30; default 3.</summary>
     public int LetterAfterDays { get; init; } = 3;
+
+    /// <summary>https address of the organisation's relay for e-mail and SMS, by which persons are told to sign in; null (default): they are not.</summary>
+    public string? MessageRelay { get; init; }
 }
 
 /// <summary>Synthetic people with known denials, asked for through the public listener as two clinics would.</summary>

@@ -76,6 +76,8 @@ static class BreachSetup
         builder.Services.AddSingleton<ForgeryReports>();
         if (breach.Notices is not null)
             builder.Services.AddSingleton(s => new BreachNotices(options, identifierKey, s.GetRequiredService<BreachCases>(), s.GetRequiredService<Audit.AuditLog>(), s.GetRequiredService<TimeProvider>()));
+        if (breach.Notices?.MessageRelay is not null)
+            builder.Services.AddSingleton<NoticeMessages>();
         if (breach.Escalation is not null)
             builder.Services.AddHostedService<BreachEscalation>();
         builder.Services.AddSingleton<StoreWatch>();

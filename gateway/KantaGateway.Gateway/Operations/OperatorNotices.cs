@@ -20,7 +20,7 @@ public static class OperatorNotices
 
     private sealed record Sending(NoticeWords? Words, IReadOnlyList<Named>? Persons);
 
-    private sealed record Named(string? Patient, string? IdentityCode, IReadOnlyList<Item>? Items);
+    private sealed record Named(string? Patient, string? IdentityCode, IReadOnlyList<Item>? Items, string? Reach, string? Language);
 
     private sealed record Item(string? Type, string? Id, string? Version, string? Controller);
 
@@ -52,13 +52,19 @@ public static class OperatorNotices
                 if (await PersonOfAsync(services, options, persons[i], context.RequestAborted) is not { } person || ItemsOf(persons[i]) is not { } items)
                     // Which one, and not who.
                     return OperatorClients.Problem(context, 422, "Nobody", [string.Create(CultureInfo.InvariantCulture, $"persons[{i}] names nobody, or something that is no resource. Nothing was sent. {Form}")]);
+                if (persons[i].Reach is { } reach && (!NoticeMessages.IsReachable(reach) || !Texts.Languages.Any(known => known.Code == persons[i].Language)))
+                    return OperatorClients.Problem(context, 422, "Not reachable", [string.Create(CultureInfo.InvariantCulture, $"persons[{i}].reach is an e-mail address or a telephone number in international form, with language fi, sv or en. Nothing was sent.")]);
                 people.Add(new(person, items));
             }
             await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Sends notices of breach case {number} to {people.Count} persons."), null, null);
             try
             {
-                return await services.GetRequiredService<BreachNotices>().SendAsync(number, words, people, OperatorBreachCases.Name(who), services.GetRequiredService<IdentifierCipher>().PatientId, context.RequestAborted) is { } sent
-                    ? Results.Json(new { sent }, statusCode: 201) : NoCase(context);
+                var notices = services.GetRequiredService<BreachNotices>();
+                if (await notices.SendAsync(number, words, people, OperatorBreachCases.Name(who), services.GetRequiredService<IdentifierCipher>().PatientId, context.RequestAborted) is not { } sent)
+                    return NoCase(context);
+                var told = services.GetService<NoticeMessages>() is { } messages
+                    ? await notices.TellAsync(number, [.. persons.Zip(people).Where(static one => one.First.Reach is not null).Select(static one => (one.Second.Person, one.First.Reach!, one.First.Language!))], messages.SendAsync, context.RequestAborted) : 0;
+                return Results.Json(new { sent, told }, statusCode: 201);
             }
             catch (IOException)
             {
@@ -74,7 +80,7 @@ public static class OperatorNotices
         }));
     }
 
-    private const string Form = """Send {"words": {"fi", "sv", "en": {"what", "consequences", "measures"}, "contact"}, "persons": [{"patient": "Patient/[id]" or "identity_code", "items": [{"type", "id", "version", "controller"}]}]}: all words, at most 4000 characters each, 1 to 10000 persons; to draft, the words alone.""";
+    private const string Form = """Send {"words": {"fi", "sv", "en": {"what", "consequences", "measures"}, "contact"}, "persons": [{"patient": "Patient/[id]" or "identity_code", "items": [{"type", "id", "version", "controller"}], "reach", "language"}]}: all words, at most 4000 characters each, 1 to 10000 persons; to draft, the words alone.""";
 
     private static IResult NoCase(HttpContext context) => OperatorClients.Problem(context, 404, "No such case", ["There is no breach case of that number."]);
 

@@ -144,4 +144,38 @@ public sealed class BreachNoticesTests
         var line = Assert.Single(world.Cases.StepsOf(1));
         Assert.Equal((BreachStepKind.ForgeriesReported, "3 reported since the line before; the last came as Letter."), (line.Kind, line.Note));
     }
+
+    [Fact]
+    public async Task Who_was_sent_a_notice_is_told_once_to_sign_in_and_of_nothing_else()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.SendAsync(new AffectedPerson(Maija, [Note]));
+        const string Relay = "https://relay.example/messages";
+        using var messages = new NoticeMessages(world.Options with { Breach = world.Options.Breach! with { Notices = world.Options.Breach.Notices! with { MessageRelay = Relay } } },
+            Microsoft.Extensions.Logging.Abstractions.NullLogger<NoticeMessages>.Instance, world.Outside);
+        // Nobody without a notice is told.
+        (Pseudonym, string, string)[] list = [(Maija, "maija@example.fi", "fi"), (Matti, "+358401234567", "sv")];
+        world.Outside.IsAway = Relay;
+        Assert.Equal(0, await world.Notices.TellAsync(1, list, messages.SendAsync, default));
+        world.Outside.IsAway = null;
+        Assert.Equal(1, await world.Notices.TellAsync(1, list, messages.SendAsync, default));
+        Assert.Equal(0, await world.Notices.TellAsync(1, list, messages.SendAsync, default));
+        var sent = System.Text.Json.JsonDocument.Parse(Assert.Single(world.Outside.Told).Token).RootElement;
+        Assert.Equal(("maija@example.fi", OutboundMessage.ToSignIn("fi", world.Options.PublicAddress).Text), (sent.GetProperty("to").GetString(), sent.GetProperty("text").GetString()));
+    }
+
+    [Theory]
+    [InlineData("maija@example.fi", true)]
+    [InlineData("+358401234567", true)]
+    [InlineData("0401234567", false)]
+    [InlineData("+35840123456x", false)]
+    [InlineData("maija@example.fi,matti@example.fi", false)]
+    [InlineData("Maija <maija@example.fi>", false)]
+    [InlineData("maija@example.fi\r\nBcc: all@example.fi", false)]
+    [InlineData("", false)]
+    public void A_message_goes_to_one_address_and_no_other_text_rides_along(string to, bool isReachable) => Assert.Equal(isReachable, NoticeMessages.IsReachable(to));
+
+    [Fact]
+    public void An_address_that_is_an_identity_code_is_none() => Assert.False(NoticeMessages.IsReachable(KantaGateway.Tests.Identification.IdentificationWorld.TestCode + "@example.fi"));
 }

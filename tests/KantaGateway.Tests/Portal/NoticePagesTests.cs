@@ -2,8 +2,12 @@ using System.Net;
 using System.Text.RegularExpressions;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Simulators;
 using KantaGateway.Tests.Breach;
+using KantaGateway.Tests.Identification;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace KantaGateway.Tests.Portal;
 
@@ -132,6 +136,26 @@ public sealed partial class NoticePagesTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.UnprocessableEntity, bad.Status);
         Assert.DoesNotContain("<b>hello", bad.Html);
         Assert.Equal(0, _world.Notices.CountOf(1).Read);
+    }
+
+    [Fact]
+    public async Task Who_tries_codes_is_held_back_before_anything_is_looked_up()
+    {
+        var authority = DevelopmentAuthority.Create();
+        await using var portal = await PortalUnderTest.StartAsync(breach: _world.Options.Breach, services: services => services.AddSingleton(_world.Notices).AddSingleton(_world.Cases).AddSingleton<ForgeryReports>()
+            .AddSingleton<ISharedState>(new MemoryState(TimeProvider.System)).AddSingleton<IIdentificationObserver>(new SeenRefusals()).AddSingleton<IdentificationMetrics>().AddMetrics().AddSingleton<AttemptLimits>()
+            .AddSingleton(new OrganisationCertificates(authority.CertificatePem, [new() { Authority = authority.Fingerprint, Unchecked = true }], new HttpClient(), TimeProvider.System, NullLogger<OrganisationCertificates>.Instance)));
+        Task<(HttpStatusCode Status, string Html, HttpResponseMessage Response)> TryAsync(string code) => portal.PostAsync("/notice-check", new() { ["code"] = code }, cookies: "none=1");
+        // Who checks a real one may do so as often as she likes.
+        for (var i = 0; i < 3; i++)
+            Assert.Contains("data-check=\"real\"", (await TryAsync(_notice.Code)).Html);
+        var tries = 0;
+        while ((await TryAsync(NoticeCode.Create().Reveal())).Status == HttpStatusCode.OK)
+            Assert.InRange(++tries, 1, PortalUnderTest.Options(false).Identification.FailuresPerMinute);
+        var held = await TryAsync(_notice.Code);
+        Assert.Equal(HttpStatusCode.TooManyRequests, held.Status);
+        Assert.NotNull(held.Response.Headers.RetryAfter);
+        Assert.DoesNotContain("data-check", held.Html);
     }
 
     [Fact]
