@@ -43,8 +43,8 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
         try
         {
             return await Schema.MigrateAsync(owner, service, Turn, role => $"""
-                GRANT SELECT ON log, entry, tile, checkpoint TO {role};
-                GRANT EXECUTE ON FUNCTION append, publish TO {role};
+                GRANT SELECT ON log, entry, tile, checkpoint, cosigned TO {role};
+                GRANT EXECUTE ON FUNCTION append, publish, keep_cosigned TO {role};
                 """, async connection =>
                 {
                     // Both or neither: with its row a log is one.

@@ -236,6 +236,21 @@ sealed class PostgresLogStore : ILogStore
         }
     }
 
+    public ValueTask<string?> CosignedAsync() => ReadAsync(async () =>
+    {
+        await using var command = _reading.CreateCommand("SELECT note FROM cosigned");
+        return await command.ExecuteScalarAsync().ConfigureAwait(false) as string;
+    });
+
+    public ValueTask<bool> KeepCosignedAsync(long size, string note) => ReadAsync(async () =>
+    {
+        await using var command = _reading.CreateCommand("SELECT keep_cosigned($1, $2, $3)");
+        command.Parameters.Add(Bytes(_word));
+        command.Parameters.Add(Number(size));
+        command.Parameters.Add(PostgresAudit.Text(note));
+        return await command.ExecuteScalarAsync().ConfigureAwait(false) is true;
+    });
+
     public AuditVerification Verify(string? earlierCheckpoint) => PostgresAudit.Verify(_connectionString, _signer.Verifier, earlierCheckpoint);
 
     public void Dispose()

@@ -130,10 +130,13 @@ public sealed class AuditLog : IAsyncDisposable
 
     private async ValueTask<InclusionProof> ProofOfAsync(long index, SealedRow row)
     {
+        // The one that others have vouched for, where it covers the entry.
+        if (await CosignedAsync().ConfigureAwait(false) is var (note, size) && index < size)
+            return new(index, row.Leaf, await _store.Published.ProveInclusionAsync(index, size).ConfigureAwait(false), note);
         if (index >= _store.Published.Size)
             await PublishAsync().ConfigureAwait(false);
         var published = _store.Published;
-        return new(index, row.Leaf, await published.ProveInclusionAsync(index).ConfigureAwait(false), published.Note);
+        return new(index, row.Leaf, await published.ProveInclusionAsync(index, published.Size).ConfigureAwait(false), published.Note);
     }
 
     /// <summary>The proof that an entry is in the log, for the person whom it is about; null for one that is about somebody else or nobody, and for an index that no entry has.</summary>
@@ -152,6 +155,39 @@ public sealed class AuditLog : IAsyncDisposable
         await PublishAsync().ConfigureAwait(false);
         return await search.RunAsync(_store, await _store.NewestAsync().ConfigureAwait(false), cancel).ConfigureAwait(false);
     }
+
+    /// <summary>The largest checkpoint with cosignatures that was kept, by whichever log shares the store; null: none. Who has cosigned it is the caller's to check.</summary>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public ValueTask<string?> ReadCosignedCheckpointAsync() => AskAsync(async () => (await CosignedAsync().ConfigureAwait(false))?.Note);
+
+    /// <summary>Keeps a checkpoint of this log with its cosignatures; it is durable when this returns. One of the same size or a larger one stays.</summary>
+    /// <returns>Whether it was kept.</returns>
+    /// <exception cref="AuditUnavailableException">It is not known to be kept.</exception>
+    /// <exception cref="ArgumentException">It is no checkpoint that this log has published.</exception>
+    public async ValueTask<bool> KeepCosignedAsync(string note)
+    {
+        if (!Checkpoint.TryOpen(note, Verifier, out var checkpoint) || checkpoint.Size > await PublishedSizeAsync(checkpoint.Size).ConfigureAwait(false))
+            throw new ArgumentException("This is no checkpoint that the log has published.", nameof(note));
+        return await _store.KeepCosignedAsync(checkpoint.Size, note).ConfigureAwait(false);
+    }
+
+    /// <summary>Proof that the published tree of a size continues the one of an earlier size (RFC 6962 §2.1.2).</summary>
+    /// <param name="earlier">1 to <paramref name="size"/>.</param>
+    /// <param name="size">Of a published checkpoint.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Nothing of that size is published.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<IReadOnlyList<byte[]>> ProveConsistencyAsync(long earlier, long size)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(size, await PublishedSizeAsync(size).ConfigureAwait(false));
+        return await _store.Published.ProveConsistencyAsync(earlier, size).ConfigureAwait(false);
+    }
+
+    private async ValueTask<long> PublishedSizeAsync(long wanted) => _store.Published.Size >= wanted ? _store.Published.Size : (await _store.NewestAsync().ConfigureAwait(false)).Size;
+
+    // One that is larger than what is published is of a store that was put back, and one under another key of nobody.
+    private async ValueTask<(string Note, long Size)?> CosignedAsync() =>
+        await _store.CosignedAsync().ConfigureAwait(false) is { } note && Checkpoint.TryOpen(note, Verifier, out var checkpoint) && checkpoint.Size <= await PublishedSizeAsync(checkpoint.Size).ConfigureAwait(false)
+            ? (note, checkpoint.Size) : null;
 
     /// <summary>
     /// The last checkpoint that this log has published or seen, a signed note. It covers every entry that is older than <see cref="AuditLogOptions.CheckpointInterval"/>.

@@ -13,6 +13,7 @@ using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
+using KantaGateway.Gateway.Operations.Witnesses;
 using KantaGateway.Gateway.Portal;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
@@ -93,6 +94,8 @@ public static class GatewayHost
         services.AddPeerClocks("Gateway");
         services.AddHostedService<WarmUp>();
         services.AddSingleton<HeadsWatch>().AddHostedService(static s => s.GetRequiredService<HeadsWatch>());
+        if (options.Witnesses is not null)
+            services.AddSingleton<Witnessing>().AddHostedService(static s => s.GetRequiredService<Witnessing>());
         services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
         builder.AddBreach(options, identifierKey);
         builder.AddTelemetry(options);

@@ -103,6 +103,9 @@ public sealed record GatewayOptions
     /// <summary>Cases of breaches, and the live probes; null: neither.</summary>
     public Breach.BreachOptions? Breach { get; init; }
 
+    /// <summary>Who vouches for the audit log outside; null: nobody.</summary>
+    public Operations.Witnesses.WitnessOptions? Witnesses { get; init; }
+
     /// <summary>
     /// Folder that all gateways share, which says of whom each professional has recorded emergencies; null: none can be recorded, so nobody
     /// discloses by one (Act 703/2023 §54.2).

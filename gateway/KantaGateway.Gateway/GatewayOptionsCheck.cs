@@ -12,6 +12,7 @@ using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
 using KantaGateway.Gateway.Operations;
+using KantaGateway.Gateway.Operations.Witnesses;
 using KantaGateway.Postgres;
 using StackExchange.Redis;
 using Oid = KantaGateway.Fhir.Identifiers.Oid;
@@ -38,6 +39,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.Identification), "missing");
         if (options.Breach is { } breach)
             CheckBreach(options, breach);
+        if (options.Witnesses is { } witnesses)
+            CheckWitnesses(witnesses);
     }
 
     private GatewayOptionsCheck()
@@ -213,6 +216,30 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(Of(nameof(escalation.UrgentHours)), "1 to 24");
         if (escalation.AuthorityFile is { } roots)
             Authorities(Of(nameof(escalation.AuthorityFile)), roots);
+    }
+
+    private void CheckWitnesses(WitnessOptions witnesses)
+    {
+        static string Of(string name) => $"{nameof(GatewayOptions.Witnesses)}.{name}";
+        if (string.IsNullOrWhiteSpace(witnesses.PolicyFile) || !File.Exists(witnesses.PolicyFile))
+            Add(Of(nameof(witnesses.PolicyFile)), "no such file");
+        else
+            try
+            {
+                Witnessing.PolicyIn(witnesses.PolicyFile);
+            }
+            catch (Exception wrong) when (wrong is InvalidDataException or IOException or UnauthorizedAccessException)
+            {
+                Add(Of(nameof(witnesses.PolicyFile)), $"no policy (C2SP tlog-policy): {wrong.Message}");
+            }
+        if (witnesses.IntervalSeconds is < 1 or > 60)
+            Add(Of(nameof(witnesses.IntervalSeconds)), "1 to 60");
+        if (witnesses.TimeoutSeconds is < 1 or > 60)
+            Add(Of(nameof(witnesses.TimeoutSeconds)), "1 to 60");
+        if (witnesses.AlarmSeconds is < 10 or > 86_400)
+            Add(Of(nameof(witnesses.AlarmSeconds)), "10 to 86,400");
+        if (witnesses.AuthorityFile is { } roots)
+            Authorities(Of(nameof(witnesses.AuthorityFile)), roots);
     }
 
     private void CheckIdentification(IdentificationOptions options)

@@ -5,6 +5,7 @@ using KantaGateway.Gateway;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Gateway.Operations;
+using KantaGateway.Gateway.Operations.Witnesses;
 using KantaGateway.Keys;
 using KantaGateway.Repository;
 using KantaGateway.Simulators;
@@ -40,6 +41,9 @@ public sealed record DevHostOptions
 
     /// <summary>Seconds between two rounds of the live probes, 1 to 30; null: none ask.</summary>
     public int? ProbeInterval { get; init; }
+
+    /// <summary>Whether three simulated witnesses are asked to cosign the audit log's checkpoints, two of which are a quorum. One file of the data folder, <c>witness-policy</c>, says who they are.</summary>
+    public bool Witnesses { get; init; }
 
     /// <summary>People whom one client, or person, may open within an hour, 1 or more; null: as many as the key service allows by itself.</summary>
     public int? PeopleAnHour { get; init; }
@@ -90,6 +94,8 @@ public sealed class DevHost : IAsyncDisposable
 
     /// <summary>The simulated recipients of breach cases.</summary>
     public SimulatedBreachDesk BreachDesk { get; private set; } = null!;
+    /// <summary>The simulated witnesses, for tests that have them misbehave.</summary>
+    public IReadOnlyList<SimulatedWitness> Witnesses { get; private set; } = [];
 
     /// <summary>Internal endpoint of the repository; of several all, as a gateway is told them.</summary>
     public string Repository => _gateway?.Repository ?? throw new InvalidOperationException("Not started.");
@@ -129,10 +135,13 @@ public sealed class DevHost : IAsyncDisposable
             var folder = host._folder = DevelopmentFolder.Join(root);
             var outside = $"https://localhost:{first + 1}";
             var revocation = new RevocationResponder(folder.Authority);
-            host._gateway = await WithAuditAsync(OptionsOf(options, folder, Outside(folder, address, outside, first + 1, revocation), address, outside, revocation), options, folder);
+            host._gateway = await WithAuditAsync(OptionsOf(options, folder, Outside(folder, address, outside, first + 1, revocation), address, outside, revocation), options, folder) with
+            {
+                // The first host's, where it has any.
+                Witnesses = File.Exists(folder.WitnessPolicyFile) ? WitnessesOf(folder) : null,
+            };
             var gateway = await host.StartFurtherGatewayAsync(options.Port);
             host._parts.Add(gateway);
-            await File.WriteAllTextAsync(folder.AuditVerifierFileOf(options.Port), gateway.Services.GetRequiredService<AuditLog>().Verifier + "\n");
             return host;
         }
         catch
@@ -170,6 +179,9 @@ public sealed class DevHost : IAsyncDisposable
             // One process keeps the operators' decisions.
             Identification = first.Identification with { Operators = null },
         }, configure ?? _configure);
+        // Before it asks the witnesses, which know the logs whose keys stand there.
+        if (_folder is { } folder)
+            await File.WriteAllTextAsync(folder.AuditVerifierFileOf(port), gateway.Services.GetRequiredService<AuditLog>().Verifier + "\n");
         await gateway.StartAsync();
         return gateway;
     }
@@ -178,6 +190,8 @@ public sealed class DevHost : IAsyncDisposable
     {
         foreach (var part in Enumerable.Reverse(_parts))
             await part.DisposeAsync();
+        foreach (var witness in Witnesses)
+            witness.Dispose();
         _folder?.Dispose();
     }
 
@@ -195,6 +209,13 @@ public sealed class DevHost : IAsyncDisposable
         var simulators = Outside(folder, address, outside, options.Port + 1, revocation);
         Authorizations = simulators.Authorizations!;
         BreachDesk = simulators.BreachDesk;
+        if (options.Witnesses)
+        {
+            say("witnesses of the audit log: " + string.Join(", ", DevelopmentFolder.WitnessNames));
+            simulators = simulators with { Witnesses = Witnesses = folder.OpenWitnesses(outside) };
+        }
+        else
+            File.Delete(folder.WitnessPolicyFile);
         _gateway = await WithAuditAsync(OptionsOf(options, folder, simulators, address, outside, revocation), options, folder);
         if (options.AuditPostgres is { } owner)
         {
@@ -242,6 +263,8 @@ public sealed class DevHost : IAsyncDisposable
         await RunAsync(gatewayHost);
     }
 
+    private static WitnessOptions WitnessesOf(DevelopmentFolder folder) => new() { PolicyFile = folder.WitnessPolicyFile, AuthorityFile = folder.CaFile };
+
     private static async Task<GatewayOptions> WithAuditAsync(GatewayOptions gateway, DevHostOptions options, DevelopmentFolder folder) => options.AuditPostgres is not { } owner ? gateway : gateway with
     {
         AuditFolder = folder.SharedAuditFolder,
@@ -288,6 +311,7 @@ public sealed class DevHost : IAsyncDisposable
             Redis = options.Redis,
             MaxBinary = options.MaxBinary,
             EmergencyFolder = folder.EmergencyFolder,
+            Witnesses = options.Witnesses ? WitnessesOf(folder) : null,
             ProtectedPracticesFile = folder.ProtectedPracticesFile,
             Breach = new()
             {

@@ -121,6 +121,24 @@ public sealed class DevelopmentFolder : IDisposable
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
 
+    /// <summary>Who the witnesses of the audit log are, and how many of them are enough (C2SP tlog-policy).</summary>
+    public string WitnessPolicyFile => At("witness-policy");
+
+    /// <summary>The simulated witnesses.</summary>
+    public static IReadOnlyList<string> WitnessNames => ["w1", "w2", "w3"];
+
+    /// <summary>Opens the witnesses, which keep what they have cosigned, and says who they are in <see cref="WitnessPolicyFile"/>. They know the logs whose keys stand in this folder.</summary>
+    /// <param name="outside">Address of the simulators.</param>
+    public IReadOnlyList<SimulatedWitness> OpenWitnesses(string outside)
+    {
+        SimulatedWitness[] witnesses = [.. WitnessNames.Select(name => new SimulatedWitness(name, At($"witnesses/{name}"), LogOf))];
+        File.WriteAllText(WitnessPolicyFile, string.Concat(witnesses.Select(w => $"witness {w.Name} {w.Verifier} {outside}{w.Address}\n")) + $"group two-of-three 2 {string.Join(' ', WitnessNames)}\nquorum two-of-three\n");
+        return witnesses;
+
+        NoteVerifier? LogOf(string origin) => Directory.EnumerateFiles(_root, "audit*.vkey")
+            .Select(file => NoteVerifier.TryParse(File.ReadAllText(file).Trim(), out var log) ? log : null).FirstOrDefault(log => log?.Name == origin);
+    }
+
     /// <summary>Of a gateway that has joined, which has a log of its own where there is no shared one.</summary>
     public string AuditVerifierFileOf(int port) => At($"audit-{port}.vkey");
 

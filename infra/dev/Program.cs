@@ -7,6 +7,7 @@ var terminator = new Option<int?>("--terminator-port") { Description = "Plain HT
 var sockets = new Option<bool>("--sockets") { Description = "Repository and key service listen on Unix sockets in the data folder, so that further gateways can join." };
 var join = new Option<int?>("--join") { Description = "Runs a gateway alone, over the repository of the host that runs on the same folder with --sockets: that host's port." };
 var probes = new Option<int>("--probes") { Description = "Seconds between two rounds of the live probes, 1 to 30; 0 for none.", DefaultValueFactory = _ => 15 };
+var witnesses = new Option<bool>("--witnesses") { Description = "Whether three simulated witnesses are asked to cosign the audit log; default true.", DefaultValueFactory = _ => true };
 var people = new Option<int?>("--people") { Description = "People whom one client, or person, may open within an hour before it is told to wait (429); default that of the key service." };
 var repositories = new Option<int>("--repositories") { Description = "Repositories over the database, the same for all that join. With --sockets those after the first are processes of their own: KantaGateway.Repository DATA/repository/repository-2.json.", DefaultValueFactory = _ => 1 };
 repositories.Validators.Add(result =>
@@ -14,7 +15,7 @@ repositories.Validators.Add(result =>
     if (result.GetValueOrDefault<int>() is < 1 or > 16)
         result.AddError("--repositories: 1 to 16.");
 });
-var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, sockets, join, probes, people, repositories };
+var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, sockets, join, probes, witnesses, people, repositories };
 command.SetAction(async (parse, cancel) =>
 {
     var folder = parse.GetValue(data) ?? Environment.GetEnvironmentVariable("KANTA_DATA") ?? Path.Combine(SolutionFolder(), ".dev");
@@ -56,6 +57,7 @@ Task<DevHost> StartAsync(ParseResult parse, string folder)
         Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
         TerminatorPort = parse.GetValue(terminator),
         ProbeInterval = parse.GetValue(probes) is > 0 and var interval ? interval : null,
+        Witnesses = parse.GetValue(witnesses),
         PeopleAnHour = parse.GetValue(people),
         Repositories = parse.GetValue(repositories),
         Sockets = parse.GetValue(sockets) || parse.GetValue(join) is not null,

@@ -5,7 +5,7 @@ namespace KantaGateway.Simulators;
 /// <summary>
 /// The outside world on one TLS port: the Finnish Trust Network broker at <c>/ftn</c>, the clinics' identity providers at
 /// <c>/idp/clinic</c>, their Entra ID tenants and the operators' at <c>/entra/id</c>, the client authority's revocation list and responder at <c>/pki</c>, the
-/// role register at <c>/register</c>, who is told of breaches at <c>/breach-desk</c>, e-Authorizations at <c>/service/hpa</c> and <c>/oauth</c>. Keys are made at start and live in memory.
+/// role register at <c>/register</c>, who is told of breaches at <c>/breach-desk</c>, the audit log's witnesses at <c>/witness</c>, e-Authorizations at <c>/service/hpa</c> and <c>/oauth</c>. Keys are made at start and live in memory.
 /// </summary>
 public static class SimulatorHost
 {
@@ -38,6 +38,8 @@ public static class SimulatorHost
         options.Authorizations?.Map(app, options);
         options.OperatorTenant?.Map(app, options);
         options.BreachDesk.Map(app);
+        foreach (var witness in options.Witnesses)
+            witness.Map(app);
         return app;
     }
 }

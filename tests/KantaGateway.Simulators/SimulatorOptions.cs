@@ -31,6 +31,9 @@ public sealed record SimulatorOptions
     /// <summary>e-Authorizations; null: none.</summary>
     public SimulatedAuthorizations? Authorizations { get; init; }
 
+    /// <summary>Witnesses of audit logs.</summary>
+    public IReadOnlyList<SimulatedWitness> Witnesses { get; init; } = [];
+
     /// <summary>The people whom the broker can sign in.</summary>
     public required IReadOnlyList<SimulatedCitizen> Citizens { get; init; }
 

@@ -65,6 +65,15 @@ interface ILogStore : IDisposable
     /// <exception cref="AuditStoreException">A row is missing or malformed.</exception>
     IEnumerable<RowBatch> Read((long From, long To) part);
 
+    /// <summary>The cosigned note that was kept last; null: none. Whether it is one is the caller's to know.</summary>
+    /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    ValueTask<string?> CosignedAsync();
+
+    /// <summary>Keeps a cosigned note of a published size in the place of one of a smaller size: it is durable when this returns. Of the same size or a larger one that which is there stays.</summary>
+    /// <returns>Whether it was kept.</returns>
+    /// <exception cref="AuditUnavailableException">It is not known to be.</exception>
+    ValueTask<bool> KeepCosignedAsync(long size, string note);
+
     /// <summary>Reads everything; see <see cref="AuditVerification"/>.</summary>
     AuditVerification Verify(string? earlierCheckpoint);
 }
@@ -77,11 +86,16 @@ abstract record PublishedTree(long Size, string Note)
     /// <summary>Reads a tile or entry bundle that this tree has; null when the store lacks it.</summary>
     public abstract ValueTask<byte[]?> ReadAsync(TilePath tile);
 
-    /// <summary>Audit path of a leaf.</summary>
+    /// <summary>Audit path of a leaf in the tree of a size that was published.</summary>
     /// <exception cref="AuditStoreException">The store lacks a tile of it.</exception>
-    public ValueTask<IReadOnlyList<byte[]>> ProveInclusionAsync(long index) => TiledTree.ProveInclusionAsync(Size, index,
-        async tile => await ReadForProofAsync(tile).ConfigureAwait(false) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}."));
+    public ValueTask<IReadOnlyList<byte[]>> ProveInclusionAsync(long index, long size) => TiledTree.ProveInclusionAsync(size, index, ReadTileAsync);
+
+    /// <summary>Proof that the tree of a size continues the one of a smaller size; both were published.</summary>
+    /// <exception cref="AuditStoreException">The store lacks a tile of it.</exception>
+    public ValueTask<IReadOnlyList<byte[]>> ProveConsistencyAsync(long earlier, long size) => TiledTree.ProveConsistencyAsync(size, earlier, ReadTileAsync);
 
     /// <summary>The same for who is known and waits for a proof, where the public must not be in the way.</summary>
     private protected virtual ValueTask<byte[]?> ReadForProofAsync(TilePath tile) => ReadAsync(tile);
+
+    private async ValueTask<byte[]> ReadTileAsync(TilePath tile) => await ReadForProofAsync(tile).ConfigureAwait(false) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}.");
 }

@@ -12,7 +12,7 @@ namespace KantaGateway.Audit.Storage;
 /// </summary>
 sealed class LogStore : ILogStore
 {
-    public const string IdentityFile = "log", CheckpointFile = "checkpoint";
+    public const string IdentityFile = "log", CheckpointFile = "checkpoint", CosignedFile = "cosigned";
 
     // Length and place of blocks that are already on disk need no journal when they are overwritten: a flush takes half the time.
     private static readonly byte[] Zeros = new byte[1 << 20];
@@ -42,6 +42,8 @@ sealed class LogStore : ILogStore
     private string? _attempted;
 
     private volatile PublishedFiles _published;
+    private readonly Lock _keeping = new();
+    private volatile Cosigned _cosigned;
 
     private LogStore(AuditLogOptions options, NoteSigner signer, ILogger logger, FileStream storeLock, Opening opened)
     {
@@ -51,6 +53,7 @@ sealed class LogStore : ILogStore
         opened.Bundle.CopyTo(_bundle, 0);
         _zeroed = _end;
         _published = Load();
+        _cosigned = ReadCosigned();
     }
 
     /// <summary>Rows that are on disk.</summary>
@@ -283,6 +286,37 @@ sealed class LogStore : ILogStore
             _published = Load();
     }
 
+    public ValueTask<string?> CosignedAsync() => new(_cosigned.Note);
+
+    public ValueTask<bool> KeepCosignedAsync(long size, string note)
+    {
+        lock (_keeping)
+        {
+            if (size <= _cosigned.Size)
+                return new(false);
+            try
+            {
+                Disk.Put(Path.Combine(_folder, CosignedFile), Encoding.UTF8.GetBytes(note), flush: true);
+                Disk.FlushFolder(_folder);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new AuditUnavailableException("The cosigned checkpoint could not be written.", e);
+            }
+            // :: Durable from here on.
+            _cosigned = new(size, note);
+            return new(true);
+        }
+    }
+
+    /// <summary>What is there from before. What is no checkpoint of this log's is replaced by the next.</summary>
+    private Cosigned ReadCosigned()
+    {
+        var file = Path.Combine(_folder, CosignedFile);
+        return File.Exists(file) && File.ReadAllText(file) is var note && Checkpoint.TryOpen(note, _signer.Verifier, out var checkpoint) && checkpoint.Size <= _published.Size
+            ? new(checkpoint.Size, note) : new(-1, null);
+    }
+
     public ValueTask<PublishedTree> NewestAsync() => new(_published);
 
     public ValueTask<SealedRow?> RowAtAsync(long index) => new(_index.RowAt(index));
@@ -336,6 +370,8 @@ sealed class LogStore : ILogStore
         _rows.Dispose();
         _lock.Dispose();
     }
+
+    private sealed record Cosigned(long Size, string? Note);
 
     /// <param name="Edge">Unfinished tiles of this tree or a later one.</param>
     private sealed record PublishedFiles(long Size, string Note, EdgeTiles Edge, string Folder) : PublishedTree(Size, Note)

@@ -47,15 +47,8 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
     /// <param name="size">Number of leaves.</param>
     /// <param name="index">Of the leaf.</param>
     /// <param name="read">Asked once for each tile that the path takes.</param>
-    public static async ValueTask<IReadOnlyList<byte[]>> ProveInclusionAsync(long size, long index, Func<TilePath, ValueTask<byte[]>> read)
-    {
-        // Which tiles a path takes follows from size and index alone.
-        var tiles = new Dictionary<TilePath, byte[]>();
-        new TiledTree(size, tile => tiles[tile] = new byte[tile.Width * Merkle.HashLength]).ProveInclusion(index);
-        foreach (var tile in tiles.Keys.ToArray())
-            tiles[tile] = await read(tile).ConfigureAwait(false);
-        return new TiledTree(size, tile => tiles[tile]).ProveInclusion(index);
-    }
+    public static ValueTask<IReadOnlyList<byte[]>> ProveInclusionAsync(long size, long index, Func<TilePath, ValueTask<byte[]>> read) =>
+        ProveAsync(size, tree => tree.ProveInclusion(index), read);
 
     /// <summary>Proof that this tree continues the tree of its first <paramref name="earlier"/> leaves.</summary>
     /// <param name="earlier">1 to <see cref="Size"/>.</param>
@@ -86,6 +79,23 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
             proof.Add(Hash(from, to));
         proof.Reverse();
         return proof;
+    }
+
+    /// <summary>The same of a tree whose tiles are fetched.</summary>
+    /// <param name="size">Number of leaves.</param>
+    /// <param name="earlier">1 to <paramref name="size"/>.</param>
+    /// <param name="read">Asked once for each tile that the proof takes.</param>
+    public static ValueTask<IReadOnlyList<byte[]>> ProveConsistencyAsync(long size, long earlier, Func<TilePath, ValueTask<byte[]>> read) =>
+        ProveAsync(size, tree => tree.ProveConsistency(earlier), read);
+
+    private static async ValueTask<IReadOnlyList<byte[]>> ProveAsync(long size, Func<TiledTree, IReadOnlyList<byte[]>> prove, Func<TilePath, ValueTask<byte[]>> read)
+    {
+        // Which tiles a proof takes follows from sizes and indices alone.
+        var tiles = new Dictionary<TilePath, byte[]>();
+        prove(new TiledTree(size, tile => tiles[tile] = new byte[tile.Width * Merkle.HashLength]));
+        foreach (var tile in tiles.Keys.ToArray())
+            tiles[tile] = await read(tile).ConfigureAwait(false);
+        return prove(new TiledTree(size, tile => tiles[tile]));
     }
 
     /// <summary>Root that an inclusion proof leads to; null when the proof has a wrong length.</summary>

@@ -5,6 +5,7 @@ using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
+using KantaGateway.Gateway.Operations.Witnesses;
 
 namespace KantaGateway.Gateway.Operations;
 
@@ -15,10 +16,12 @@ public static class PublicEndpoints
     public static void MapAuditLog(this WebApplication app)
     {
         var log = app.Services.GetRequiredService<AuditLog>();
+        var witnesses = app.Services.GetService<Witnessing>();
         app.MapGet("/audit/log/checkpoint", async (HttpContext context) =>
         {
             // Behind a load balancer the next request comes to another gateway: of a log that they share it may not be shown an older one there.
-            var note = await AskAsync(log.ReadNewestCheckpointAsync());
+            // Where there are witnesses, the one that they have vouched for: whoever checks it finds the quorum, and nobody is shown one that only we know.
+            var note = witnesses is null ? await AskAsync(log.ReadNewestCheckpointAsync()) : await AskAsync(witnesses.CosignedAsync()) ?? throw new FaultException(NotWitnessed);
             context.Response.Headers.CacheControl = "no-cache";
             return Results.Text(note, "text/plain; charset=utf-8");
         });
@@ -32,6 +35,8 @@ public static class PublicEndpoints
             return Results.Bytes(bytes, "application/octet-stream");
         });
     }
+
+    private static readonly Fault NotWitnessed = new(FaultKind.AuditUnavailable, "No quorum of witnesses has cosigned a checkpoint of this log yet.");
 
     /// <summary>What is no path at all, and what the tree has not, or not yet. Neither may be kept by anybody in between: the tile may be there a second later.</summary>
     private static readonly Fault

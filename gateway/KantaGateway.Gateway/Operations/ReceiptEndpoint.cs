@@ -4,6 +4,7 @@ using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Operations.Witnesses;
 
 namespace KantaGateway.Gateway.Operations;
 
@@ -29,7 +30,7 @@ public static class ReceiptEndpoint
             else
                 await services.GetRequiredService<DisclosureAudit>().RefuseAsync(context, null, null, fault, "not identified");
         }
-        else if (await ProofAsync(services.GetRequiredService<AuditLog>(), index, requester.Receiver) is { } proof)
+        else if (await ProofAsync(services.GetRequiredService<AuditLog>(), services.GetService<Witnessing>(), index, requester.Receiver, context.RequestAborted) is { } proof)
         {
             context.Response.Headers.CacheControl = "no-store";
             await Results.Text(proof.ToString(), "text/plain; charset=utf-8").ExecuteAsync(context);
@@ -38,11 +39,15 @@ public static class ReceiptEndpoint
             await FaultWriter.WriteAsync(context, None);
     });
 
-    private static async ValueTask<InclusionProof?> ProofAsync(AuditLog log, string index, string receiver)
+    private static async ValueTask<InclusionProof?> ProofAsync(AuditLog log, Witnessing? witnesses, string index, string receiver, CancellationToken cancel)
     {
+        if (!long.TryParse(index, NumberStyles.None, CultureInfo.InvariantCulture, out var at))
+            return null;
         try
         {
-            return long.TryParse(index, NumberStyles.None, CultureInfo.InvariantCulture, out var at) ? await log.ProveAsync(at, receiver) : null;
+            var proof = await log.ProveAsync(at, receiver);
+            // An entry of this second: the witnesses are asked now. Where too few answer, the proof is the log's own word, and whoever checks it sees that.
+            return proof is not null && witnesses is not null && !witnesses.Policy.IsMetBy(proof.Checkpoint) && await witnesses.AskAsync(cancel) ? await log.ProveAsync(at, receiver) : proof;
         }
         catch (AuditUnavailableException)
         {

@@ -2,6 +2,7 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Witnessing;
 
 namespace KantaGateway.Harness.Clients;
 
@@ -61,6 +62,10 @@ public sealed class DevFolder
 
     /// <summary>The key with which the audit log's checkpoints are checked.</summary>
     public NoteVerifier AuditLog => NoteVerifier.TryParse(System.IO.File.ReadAllText(File(LogKey)).Trim(), out var key) ? key : throw new InvalidDataException($"{LogKey} holds no verifier key.");
+
+    /// <summary>Whose cosignatures a checkpoint needs; null: the gateway has no witnesses.</summary>
+    public WitnessPolicy? Witnesses => !System.IO.File.Exists(File("witness-policy")) ? null
+        : WitnessPolicy.TryParse(System.IO.File.ReadAllBytes(File("witness-policy")), out var policy, out var problem) ? policy : throw new InvalidDataException($"witness-policy: {problem}");
 
     public IReadOnlyList<CitizenEntry> Citizens => Read<CitizenEntry[]>("citizens.json");
 

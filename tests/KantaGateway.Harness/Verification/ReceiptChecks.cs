@@ -25,11 +25,12 @@ public static class ReceiptChecks
         }).ConfigureAwait(false);
         await steps.AlsoAsync(Part, $"{client.Name} gets for each receipt the proof that its entry is in the log", async () =>
         {
-            var log = client.Folder.AuditLog;
+            var (log, witnesses) = (client.Folder.AuditLog, client.Folder.Witnesses);
             foreach (var receipt in answers.SelectMany(a => a.Receipts))
             {
                 var reply = Expect.Status(await AskAsync(client, receipt.Index.ToString(CultureInfo.InvariantCulture), cancel).ConfigureAwait(false), "the proof of a receipt", 200);
                 Expect.That(InclusionProof.TryParse(reply.Text, out var proof) && proof.IsOf(log), "a proof that the log's key verifies", "another");
+                Expect.That(witnesses?.IsMetBy(proof!.Checkpoint) is not false, "a checkpoint that a quorum of witnesses has cosigned", $"one that {witnesses?.CosignersOf(proof!.Checkpoint).Count} of them have");
                 Expect.That(proof!.Index == receipt.Index && proof.EntryId == receipt.Entry, "the proof of that entry", "of another");
             }
         }).ConfigureAwait(false);

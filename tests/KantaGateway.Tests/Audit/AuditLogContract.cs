@@ -105,6 +105,40 @@ public abstract class AuditLogContract
     }
 
     [Fact]
+    public async Task A_cosigned_checkpoint_is_kept_until_a_larger_one_is_and_proofs_are_under_it()
+    {
+        using var place = await NewAsync();
+        var notes = new List<string>();
+        await using (var log = place.Open())
+        {
+            Assert.Null(await log.ReadCosignedCheckpointAsync());
+            foreach (var by in (int[])[1, 299, 400])
+            {
+                await log.AppendAsync([.. Enumerable.Range(0, by).Select(i => LogPlace.Entry(i))]);
+                await log.PublishAsync();
+                notes.Add(log.ReadCheckpoint());
+            }
+            Assert.True(await log.KeepCosignedAsync(notes[1]));
+            Assert.False(await log.KeepCosignedAsync(notes[0]));
+            Assert.False(await log.KeepCosignedAsync(notes[1] + "— another AAAAAAAA\n"));
+            Assert.Equal(notes[1], await log.ReadCosignedCheckpointAsync());
+            Assert.Equal(notes[1], (await log.ProveAsync(299, LogPlace.ReceiverOf(1)))!.Checkpoint);
+            Assert.Equal(notes[2], (await log.ProveAsync(300, LogPlace.ReceiverOf(1)))!.Checkpoint);
+            foreach (var index in (long[])[0, 255, 256, 299, 300, 699])
+                Assert.True((await log.ProveAsync(index, LogPlace.ReceiverOf(1)))!.IsOf(log.Verifier));
+            Assert.True(Checkpoint.TryOpen(notes[1], log.Verifier, out var earlier) && Checkpoint.TryOpen(notes[2], log.Verifier, out var later)
+                && TiledTree.IsConsistent(300, earlier.Root, 700, later.Root, await log.ProveConsistencyAsync(300, 700)));
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(async () => await log.ProveConsistencyAsync(300, 701));
+            // What the log has not published, or another has signed, it does not keep.
+            await Assert.ThrowsAsync<ArgumentException>(async () => await log.KeepCosignedAsync(new Checkpoint(place.Verifier.Name, 701, Merkle.Empty).Sign(new NoteSigner(place.Verifier.Name, place.LogKey))));
+            await Assert.ThrowsAsync<ArgumentException>(async () => await log.KeepCosignedAsync(new Checkpoint(place.Verifier.Name, 700, Merkle.Empty).Sign(new NoteSigner(place.Verifier.Name, new byte[32]))));
+        }
+        await using var again = place.Open();
+        Assert.Equal(notes[1], await again.ReadCosignedCheckpointAsync());
+        Assert.Empty(place.Verify().Faults);
+    }
+
+    [Fact]
     public async Task Public_tiles_hold_nothing_that_says_whom_or_what_an_entry_is_about()
     {
         using var place = await NewAsync();

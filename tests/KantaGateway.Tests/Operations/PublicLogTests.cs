@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using KantaGateway.Audit.Witnessing;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
 using KantaGateway.Tests.Audit;
@@ -51,15 +52,21 @@ public sealed class PublicLogTests(SharedHost host) : IDisposable
     {
         using var clinic = ClinicClient.Open(host.Folder, "aurora", host.Target);
         var address = new Uri(host.Target, "/audit/log").ToString();
-        string[] known = ["--vkey", host.Folder.File("audit.vkey"), "--state", _folder.File("state"), "--authority", host.Folder.File("ca.pem")];
+        string[] known = ["--vkey", host.Folder.File("audit.vkey"), "--state", _folder.File("state"), "--authority", host.Folder.File("ca.pem"), "--witness-policy", host.Folder.File("witness-policy")];
         await clinic.System.SearchAsync("Observation", "patient=none");
         var (code, said) = await VerifyAsync([address, .. known]);
         Assert.True(code == 0, said);
         Assert.Contains("The log is what it has signed.", said, StringComparison.Ordinal);
+        Assert.Contains("cosigned by witness.example/w1, witness.example/w2, witness.example/w3", said, StringComparison.Ordinal);
         await clinic.System.SearchAsync("Observation", "patient=none");
         (code, said) = await VerifyAsync([address, .. known]);
         Assert.True(code == 0, said);
         Assert.Contains("entries verified before", said, StringComparison.Ordinal);
+        // Of somebody who asks for a witness that there is not.
+        await File.WriteAllTextAsync(_folder.File("stricter"), (await File.ReadAllTextAsync(host.Folder.File("witness-policy"))).Replace("quorum two-of-three", $"witness other {new WitnessVerifier("other", host.Folder.AuditLog.PublicKey)}\ngroup strict all two-of-three other\nquorum strict", StringComparison.Ordinal));
+        (code, said) = await VerifyAsync([address, .. known[..^1], _folder.File("stricter")]);
+        Assert.Equal(1, code);
+        Assert.Contains("UNWITNESSED: 3 of 4", said, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -57,8 +57,9 @@ sealed class RunningHost : IAsyncDisposable
     /// <param name="port">First of three free ports; null looks for some.</param>
     /// <param name="environment">Extra settings.</param>
     /// <param name="further">Further arguments.</param>
+    /// <param name="witnesses">Whether witnesses cosign its audit log: what it shows of it is some seconds old then.</param>
     /// <exception cref="InvalidOperationException">It ended or did not become ready.</exception>
-    public static async Task<RunningHost> StartAsync(string data, string logFile, int? port = null, IReadOnlyDictionary<string, string>? environment = null, string[]? further = null)
+    public static async Task<RunningHost> StartAsync(string data, string logFile, int? port = null, IReadOnlyDictionary<string, string>? environment = null, string[]? further = null, bool witnesses = false)
     {
         Directory.CreateDirectory(data);
         Directory.CreateDirectory(Path.GetDirectoryName(logFile)!);
@@ -69,7 +70,7 @@ sealed class RunningHost : IAsyncDisposable
             RedirectStandardError = true,
             WorkingDirectory = Solution.Folder,
             // A write that a limit stops is an error to it and not its end: see FillDisk.
-            ArgumentList = { "-c", "trap '' XFSZ; exec dotnet \"$@\"", "sh", Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data, "--probes", "0" },
+            ArgumentList = { "-c", "trap '' XFSZ; exec dotnet \"$@\"", "sh", Solution.Output("infra/dev", "KantaGateway.Dev.dll"), "--port", chosen.ToString(CultureInfo.InvariantCulture), "--data", data, "--probes", "0", "--witnesses", witnesses ? "true" : "false" },
         };
         foreach (var argument in further ?? [])
             start.ArgumentList.Add(argument);
@@ -246,7 +247,7 @@ public sealed class SharedHost : IAsyncLifetime
 
     public Uri Target => Host.Target;
 
-    public async Task InitializeAsync() => Host = await RunningHost.StartAsync(_folder.File("data"), _folder.File("logs/host.log"));
+    public async Task InitializeAsync() => Host = await RunningHost.StartAsync(_folder.File("data"), _folder.File("logs/host.log"), witnesses: true);
 
     public async Task DisposeAsync()
     {
