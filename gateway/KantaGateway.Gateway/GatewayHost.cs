@@ -47,6 +47,7 @@ public static class GatewayHost
         var identifierKey = Convert.FromBase64String(File.ReadAllText(options.IdentifierKeyFile).Trim());
         services.AddSingleton(new IdentifierCipher(identifierKey));
         services.AddSingleton(new PageSeal(identifierKey));
+        services.AddSingleton(new IdentifierKey(identifierKey));
         var grantKey = ECDsa.Create();
         grantKey.ImportFromPem(File.ReadAllText(options.GrantKeyFile));
         services.AddSingleton(s => new GrantSigner(grantKey, s.GetRequiredService<TimeProvider>()));
@@ -115,6 +116,7 @@ public static class GatewayHost
         RestoreMark.Record(app.Services.GetRequiredService<AuditLog>(), options, app.Services.GetRequiredService<TimeProvider>());
         // Cases that are not whole are no start.
         _ = app.Services.GetService<BreachCases>();
+        _ = app.Services.GetService<WatchedPeople>();
         app.UseFaults();
         app.MapMetrics(options);
         app.UseFhirCompression();
@@ -133,6 +135,8 @@ public static class GatewayHost
         app.MapOperatorActs(options);
         app.MapOperatorScopes(options);
         app.MapOperatorContainments(options);
+        app.MapOperatorWatchedPeople(options);
+        app.MapOperatorUnusualAccess(options);
         app.MapHealth(options);
         app.MapRepositoryCluster();
         if (app.Services.GetService<StoreWatch>() is { } watch)

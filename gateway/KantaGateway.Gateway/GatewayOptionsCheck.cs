@@ -99,6 +99,9 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.Otlp), "https, or http on a loopback address");
         if (options.Redis is { } redis)
             CheckRedis(redis, nameof(options.Redis));
+        // One without them would let a contained caller in again after two minutes.
+        if (options.Redis is not null && options.Identification is { Operators: null })
+            Add($"{nameof(options.Identification)}.{nameof(options.Identification.Operators)}", $"the same at every gateway that shares {nameof(options.Redis)}");
         if (options.RedisAuthorityFile is { } authority)
             Authorities(nameof(options.RedisAuthorityFile), authority);
     }
@@ -160,6 +163,35 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             if (notices.LetterAfterDays is < 0 or > 30)
                 Add(Of($"{nameof(breach.Notices)}.{nameof(notices.LetterAfterDays)}"), "0 to 30");
         }
+        if (breach.PeopleFile is { } people)
+        {
+            if (string.IsNullOrWhiteSpace(people))
+                Add(Of(nameof(breach.PeopleFile)), "a file");
+            else if (!options.CreateStores)
+                Secret(Of(nameof(breach.PeopleFile)), people);
+            if (options.Identification is { Operators: null })
+                Add(Of(nameof(breach.PeopleFile)), $"only with {nameof(GatewayOptions.Identification)}.{nameof(IdentificationOptions.Operators)}");
+        }
+        if (breach.AlarmScore is < 1 or > 1_000)
+            Add(Of(nameof(breach.AlarmScore)), "1 to 1,000");
+        if (breach.Breadth is { } breadth)
+        {
+            foreach (var (name, allowance) in (ReadOnlySpan<(string, BreadthAllowance?)>)
+                [(nameof(breadth.Professional), breadth.Professional), (nameof(breadth.System), breadth.System), (nameof(breadth.Client), breadth.Client), (nameof(breadth.Organisation), breadth.Organisation),
+                    .. (breadth.Systems ?? new Dictionary<string, BreadthAllowance>()).Select(static its => (nameof(breadth.Systems), (BreadthAllowance?)its.Value))])
+                if (allowance is not { IsSound: true })
+                    Add(Of($"{nameof(breach.Breadth)}.{name}"), "1 to 100,000 patients in each window, none fewer than in a shorter one");
+            if (breadth.StepDownHours is < 1 or > 720)
+                Add(Of($"{nameof(breach.Breadth)}.{nameof(breadth.StepDownHours)}"), "1 to 720");
+        }
+        if (breach.Canaries is { } canaries)
+        {
+            if (breach.PeopleFile is null)
+                Add(Of(nameof(breach.Canaries)), $"only with {nameof(breach.PeopleFile)}");
+            if (canaries.AuthorityFile is { } authorities)
+                Authorities(Of($"{nameof(breach.Canaries)}.{nameof(canaries.AuthorityFile)}"), authorities);
+            CheckSystem(Of($"{nameof(breach.Canaries)}.{nameof(canaries.Archivist)}"), canaries.Archivist);
+        }
         if (breach.Probes is not { } probes)
             return;
         static string OfProbes(string name) => Of($"{nameof(BreachOptions.Probes)}.{name}");
@@ -177,21 +209,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(OfProbes(nameof(probes.SubjectTokenAddress)), "an https address");
         if (probes.AuthorityFile is { } roots)
             Authorities(OfProbes(nameof(probes.AuthorityFile)), roots);
-        foreach (var (name, system) in new[] { (nameof(probes.Archivist), probes.Archivist), (nameof(probes.Reader), probes.Reader) })
-        {
-            if (system is null)
-            {
-                Add(OfProbes(name), "missing");
-                continue;
-            }
-            if (string.IsNullOrWhiteSpace(system.ClientId))
-                Add(OfProbes($"{name}.{nameof(system.ClientId)}"), "missing");
-            if (!Oid.TryParse(system.Organisation, out _))
-                Add(OfProbes($"{name}.{nameof(system.Organisation)}"), "an OID");
-            Secret(OfProbes($"{name}.{nameof(system.KeyFile)}"), system.KeyFile);
-            Certificate(OfProbes($"{name}.{nameof(system.CertificateFile)}"), system.CertificateFile);
-            Secret(OfProbes($"{name}.{nameof(system.CertificateKeyFile)}"), system.CertificateKeyFile);
-        }
+        CheckSystem(OfProbes(nameof(probes.Archivist)), probes.Archivist);
+        CheckSystem(OfProbes(nameof(probes.Reader)), probes.Reader);
         if (probes is { Archivist: { } one, Reader: { } other } && one.Organisation == other.Organisation)
             Add(OfProbes(nameof(probes.Reader)), $"another organisation's than {nameof(probes.Archivist)}");
     }
@@ -240,6 +259,22 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(Of(nameof(witnesses.AlarmSeconds)), "10 to 86,400");
         if (witnesses.AuthorityFile is { } roots)
             Authorities(Of(nameof(witnesses.AuthorityFile)), roots);
+    }
+
+    private void CheckSystem(string name, ProbeSystem? system)
+    {
+        if (system is null)
+        {
+            Add(name, "missing");
+            return;
+        }
+        if (string.IsNullOrWhiteSpace(system.ClientId))
+            Add($"{name}.{nameof(system.ClientId)}", "missing");
+        if (!Oid.TryParse(system.Organisation, out _))
+            Add($"{name}.{nameof(system.Organisation)}", "an OID");
+        Secret($"{name}.{nameof(system.KeyFile)}", system.KeyFile);
+        Certificate($"{name}.{nameof(system.CertificateFile)}", system.CertificateFile);
+        Secret($"{name}.{nameof(system.CertificateKeyFile)}", system.CertificateKeyFile);
     }
 
     private void CheckIdentification(IdentificationOptions options)

@@ -2,6 +2,7 @@ using KantaGateway.Audit;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Certificates;
 using KantaGateway.Gateway.Operations;
@@ -47,6 +48,9 @@ public sealed record DevHostOptions
 
     /// <summary>People whom one client, or person, may open within an hour, 1 or more; null: as many as the key service allows by itself.</summary>
     public int? PeopleAnHour { get; init; }
+
+    /// <summary>How many patients may be opened without an open service event; null: any number, for a vendor's tests open as many as they like.</summary>
+    public BreadthOptions? Breadth { get; init; }
 
     /// <summary>Repository and key service listen on Unix sockets in the data folder, where other processes of the same user reach them.</summary>
     public bool Sockets { get; init; }
@@ -176,8 +180,6 @@ public sealed class DevHost : IAsyncDisposable
             AuditFolder = audit,
             AuditOrigin = first.AuditPostgres is null ? $"{first.AuditOrigin}-{port}" : first.AuditOrigin,
             Breach = first.Breach is { } breach ? breach with { CaseFolder = $"{breach.CaseFolder}-{port}" } : null,
-            // One process keeps the operators' decisions.
-            Identification = first.Identification with { Operators = null },
         }, configure ?? _configure);
         // Before it asks the witnesses, which know the logs whose keys stand there.
         if (_folder is { } folder)
@@ -323,6 +325,9 @@ public sealed class DevHost : IAsyncDisposable
                     AuthorityFile = folder.CaFile,
                 },
                 Notices = new() { Folder = folder.NoticeFolder, LetterFolder = folder.LetterFolder },
+                PeopleFile = folder.PeopleFile,
+                Breadth = options.Breadth,
+                Canaries = new() { Archivist = folder.ProbeSystemOf(DevelopmentFolder.Clinics[0], "clinics"), AuthorityFile = folder.CaFile },
                 Probes = options.ProbeInterval is not { } interval ? null : new()
                 {
                     IntervalSeconds = interval,

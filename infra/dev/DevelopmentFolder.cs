@@ -118,6 +118,7 @@ public sealed class DevelopmentFolder : IDisposable
     public string CaseFolder => At("breach");
     public string NoticeFolder => At("breach-notices");
     public string LetterFolder => At("breach-letters");
+    public string PeopleFile => At("watched/people");
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
 
@@ -192,11 +193,12 @@ public sealed class DevelopmentFolder : IDisposable
 
     public const string MandatesClientId = "kanta001";
 
-    /// <summary>Fictional operators of the tenant <see cref="OperatorTenantId"/>; two, since one neither onboards nor changes keys alone.</summary>
+    /// <summary>Fictional operators of the tenant <see cref="OperatorTenantId"/>; of each role two, since one neither onboards, changes keys nor ends a containment alone.</summary>
     public static IReadOnlyList<SimulatedOperator> Operators { get; } =
     [
         new("00000000-0000-0000-0000-0000000000a1", "Olga Operaattori", "Kanta.Onboarding", "Kanta.Keys"),
         new("00000000-0000-0000-0000-0000000000a2", "Heikki Hyväksyjä", "Kanta.Onboarding", "Kanta.Keys", "Kanta.DataProtection"),
+        new("00000000-0000-0000-0000-0000000000a3", "Tarja Tietosuoja", "Kanta.Onboarding", "Kanta.DataProtection"),
     ];
 
     public const string OperatorTenantId = "00000000-0000-0000-0000-00000000000a";
@@ -340,14 +342,14 @@ public sealed class DevelopmentFolder : IDisposable
             }
     }
 
-    /// <summary>What the gateway is told of a client of the probes.</summary>
-    public ProbeSystem ProbeSystemOf(DevelopmentClinic clinic) => new()
+    /// <summary>What the gateway is told of a client of the probes, or of one that archives canaries.</summary>
+    public ProbeSystem ProbeSystemOf(DevelopmentClinic clinic, string kind = "probes") => new()
     {
         ClientId = clinic.Name,
         Organisation = clinic.Oid,
-        KeyFile = At($"probes/{clinic.Name}/private_key.jwk"),
-        CertificateFile = At($"probes/{clinic.Name}/tls.pem"),
-        CertificateKeyFile = At($"probes/{clinic.Name}/tls.key"),
+        KeyFile = At($"{kind}/{clinic.Name}/private_key.jwk"),
+        CertificateFile = At($"{kind}/{clinic.Name}/tls.pem"),
+        CertificateKeyFile = At($"{kind}/{clinic.Name}/tls.key"),
     };
 
     private object Onboard(DevelopmentClinic clinic, string publicAddress, string kind = "clinics")

@@ -9,13 +9,14 @@ var join = new Option<int?>("--join") { Description = "Runs a gateway alone, ove
 var probes = new Option<int>("--probes") { Description = "Seconds between two rounds of the live probes, 1 to 30; 0 for none.", DefaultValueFactory = _ => 15 };
 var witnesses = new Option<bool>("--witnesses") { Description = "Whether three simulated witnesses are asked to cosign the audit log; default true.", DefaultValueFactory = _ => true };
 var people = new Option<int?>("--people") { Description = "People whom one client, or person, may open within an hour before it is told to wait (429); default that of the key service." };
+var breadth = new Option<bool>("--breadth") { Description = "Allows as few patients without an open service event as in production, 15 in an hour and so on; default any number." };
 var repositories = new Option<int>("--repositories") { Description = "Repositories over the database, the same for all that join. With --sockets those after the first are processes of their own: KantaGateway.Repository DATA/repository/repository-2.json.", DefaultValueFactory = _ => 1 };
 repositories.Validators.Add(result =>
 {
     if (result.GetValueOrDefault<int>() is < 1 or > 16)
         result.AddError("--repositories: 1 to 16.");
 });
-var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, sockets, join, probes, witnesses, people, repositories };
+var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, sockets, join, probes, witnesses, people, breadth, repositories };
 command.SetAction(async (parse, cancel) =>
 {
     var folder = parse.GetValue(data) ?? Environment.GetEnvironmentVariable("KANTA_DATA") ?? Path.Combine(SolutionFolder(), ".dev");
@@ -59,6 +60,7 @@ Task<DevHost> StartAsync(ParseResult parse, string folder)
         ProbeInterval = parse.GetValue(probes) is > 0 and var interval ? interval : null,
         Witnesses = parse.GetValue(witnesses),
         PeopleAnHour = parse.GetValue(people),
+        Breadth = parse.GetValue(breadth) ? new() : null,
         Repositories = parse.GetValue(repositories),
         Sockets = parse.GetValue(sockets) || parse.GetValue(join) is not null,
         // Request logging writes paths, and paths carry ids. What keeps a host from starting is said below.

@@ -135,7 +135,7 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("redis.example:6380,ssl=perhaps,password={secret}", false)]
     public void Redis_elsewhere_takes_tls_and_a_password(string connection, bool holds)
     {
-        var wrong = Explain(Good() with { Redis = connection.Replace("{secret}", "fictional-secret", StringComparison.Ordinal) });
+        var wrong = Explain(Shared() with { Redis = connection.Replace("{secret}", "fictional-secret", StringComparison.Ordinal) });
         Assert.Equal(holds, wrong.Count == 0);
         Assert.All(wrong, e => Assert.StartsWith("Redis: ", e));
         Assert.DoesNotContain("fictional-secret", string.Join(' ', wrong));
@@ -519,11 +519,35 @@ public sealed class GatewayOptionsTests : IDisposable
     }
 
     [Theory]
+    [InlineData(10, 15, 19, 60, 24, 10, null)]
+    [InlineData(0, 15, 19, 60, 24, 10, "Breadth.System")]
+    [InlineData(16, 15, 19, 60, 24, 10, "Breadth.System")]
+    [InlineData(10, 15, 19, 100_001, 24, 10, "Breadth.System")]
+    [InlineData(10, 15, 19, 60, 0, 10, "Breadth.StepDownHours")]
+    [InlineData(10, 15, 19, 60, 721, 10, "Breadth.StepDownHours")]
+    [InlineData(10, 15, 19, 60, 24, 0, "AlarmScore")]
+    public void Breadth_is_bounded_and_no_longer_window_allows_fewer(int minute, int hour, int day, int month, int hours, int score, string? wrong)
+    {
+        var breadth = new KantaGateway.Gateway.Breach.BreadthOptions { System = new(minute, hour, day, month), StepDownHours = hours };
+        var errors = Explain(Good() with { Breach = new() { CaseFolder = _audit, Breadth = breadth, AlarmScore = score, Escalation = Told("https://one.example/", "https://two.example/") } });
+        Assert.Equal(wrong is null ? [] : [$"Breach.{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
+
+    [Fact]
+    public void Gateways_that_share_state_follow_the_operators_decisions()
+    {
+        var alone = Good();
+        Assert.Empty(Explain(alone));
+        Assert.StartsWith("Identification.Operators: ", Assert.Single(Explain(alone with { Redis = "!/run/redis.sock" })), StringComparison.Ordinal);
+        Assert.StartsWith("Breach.PeopleFile: ", Assert.Single(Explain(alone with { Breach = new() { CaseFolder = _audit, PeopleFile = _file, Escalation = Told("https://one.example/", "https://two.example/") } })), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("default", "foobared", false)]
     [InlineData("gateway", "Gateway", false)]
     [InlineData("gateway", "Vahva-salaisuus-1", true)]
     public void A_password_that_comes_with_Redis_is_none(string user, string password, bool holds) =>
-        Assert.Equal(holds, Explain(Good() with { Redis = $"127.0.0.1:6379,user={user},password={password}" }).Count == 0);
+        Assert.Equal(holds, Explain(Shared() with { Redis = $"127.0.0.1:6379,user={user},password={password}" }).Count == 0);
 
     [Theory]
     [InlineData("Host=/run/postgresql;Username=kanta_audit", null, null)]
@@ -569,6 +593,15 @@ public sealed class GatewayOptionsTests : IDisposable
     }
 
     private static RevocationSource List => new() { Authority = Authority.Fingerprint, CrlAddress = "http://authority.example/ca.crl" };
+
+    /// <summary>With the operators that gateways need who share state.</summary>
+    private GatewayOptions Shared() => Good() with
+    {
+        Identification = Good().Identification with
+        {
+            Operators = new() { Authority = "https://entra.example/tenant/v2.0", Tenant = "tenant", ClientId = "gateway", CertificateFile = _file, KeyFile = _file, LogKeyFile = _file, LogFolder = _audit, Amr = ["fido"] },
+        },
+    };
 
     private GatewayOptions Good() => new()
     {

@@ -24,11 +24,18 @@ public enum BreachKind
 
     /// <summary>A person says of an access to her record that it was not right.</summary>
     DisputedAccess,
+
     /// <summary>A witness of the audit log knows another history of it, or a longer one.</summary>
     LogForked,
 
     /// <summary>No quorum of witnesses has vouched for the audit log for long.</summary>
     Unwitnessed,
+
+    /// <summary>A canary patient was asked for.</summary>
+    CanaryTouched,
+
+    /// <summary>Somebody opened more patients than open service events justify.</summary>
+    BreadthExceeded,
 }
 
 /// <summary>A breach, as the machine or a person became aware of it.</summary>

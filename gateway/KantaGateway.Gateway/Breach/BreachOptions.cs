@@ -20,6 +20,21 @@ public sealed record BreachOptions
 
     /// <summary>Notices to persons whose data was taken; null (default): none can be sent.</summary>
     public NoticeOptions? Notices { get; init; }
+
+    /// <summary>
+    /// File of the people who are watched, as keyed digests, which all gateways share (<see cref="WatchedPeople"/>); made only with <see cref="GatewayOptions.CreateStores"/>. Null (default): nobody is.
+    /// Needs <see cref="Identification.IdentificationOptions.Operators"/>, by whose log the machine contains.
+    /// </summary>
+    public string? PeopleFile { get; init; }
+
+    /// <summary>How many patients may be opened without an open service event. Null: any number, as only a test service may; the default is that of <see cref="BreadthOptions"/>.</summary>
+    public BreadthOptions? Breadth { get; init; } = new();
+
+    /// <summary>From which score of a day on the accesses of a requester are an alarm (<see cref="Signs"/>), 1 to 1,000; default 10.</summary>
+    public int AlarmScore { get; init; } = 10;
+
+    /// <summary>How canaries are made; null (default): this gateway makes none. Needs <see cref="PeopleFile"/>.</summary>
+    public CanaryOptions? Canaries { get; init; }
 }
 
 /// <summary>To whom cases are told, and how often.</summary>
@@ -65,6 +80,16 @@ public sealed record NoticeOptions
 
     /// <summary>https address of the organisation's relay for e-mail and SMS, by which persons are told to sign in; null (default): they are not.</summary>
     public string? MessageRelay { get; init; }
+}
+
+/// <summary>Who archives the records of canaries.</summary>
+public sealed record CanaryOptions
+{
+    /// <summary>A registered client, best a clinic's with many patients: a canary is one of its patients.</summary>
+    public required ProbeSystem Archivist { get; init; }
+
+    /// <summary>PEM file with the roots that the public listener's certificate is checked by; null (default): the system's.</summary>
+    public string? AuthorityFile { get; init; }
 }
 
 /// <summary>Synthetic people with known denials, asked for through the public listener as two clinics would.</summary>

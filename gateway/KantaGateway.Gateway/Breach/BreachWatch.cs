@@ -1,3 +1,5 @@
+using KantaGateway.Gateway.Identification;
+
 namespace KantaGateway.Gateway.Breach;
 
 /// <summary>
@@ -83,6 +85,20 @@ static class BreachSetup
         builder.Services.AddSingleton<StoreWatch>();
         builder.Services.AddHostedService(static services => services.GetRequiredService<StoreWatch>());
         builder.Services.AddSingleton<DisputeWatch>().AddHostedService(static s => s.GetRequiredService<DisputeWatch>());
+        builder.Services.AddSingleton<BreachMetrics>();
+        builder.Services.AddSingleton<Signs>();
+        if (breach.Breadth is { } breadth)
+            builder.Services.AddSingleton(s => new BreadthBudgets(s.GetRequiredService<ISharedState>(), breadth, options.Identification.RoleRegister is not null, s.GetRequiredService<IdentifierKey>(), s.GetRequiredService<BreachCases>(),
+                s.GetRequiredService<BreachMetrics>(), s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<BreadthBudgets>>()));
+        if (breach.PeopleFile is not null)
+        {
+            builder.Services.AddSingleton<WatchedPeople>();
+            builder.Services.AddSingleton<Containing>();
+            builder.Services.AddHostedService(static s => s.GetRequiredService<Containing>());
+            builder.Services.AddSingleton<Canaries>();
+        }
+        if (breach.Canaries is not null)
+            builder.Services.AddSingleton<CanaryRecords>();
         if (breach.Probes is null)
             return;
         builder.Services.AddSingleton<LiveProbe>();

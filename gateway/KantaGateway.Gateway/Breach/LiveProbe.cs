@@ -49,8 +49,8 @@ sealed class LiveProbe : IDisposable
     public LiveProbe(GatewayOptions options, BreachWatch watch, AuditLog log, IPseudonyms pseudonyms, ISyntheticCitizen citizen, TimeProvider time, ILogger<LiveProbe> logger)
     {
         (_options, _probes, _watch, _log, _pseudonyms, _logger) = (options, options.Breach!.Probes!, watch, log, pseudonyms, logger);
-        _archivist = new(_probes.Archivist, options, _probes, time);
-        _reader = new(_probes.Reader, options, _probes, time);
+        _archivist = new(_probes.Archivist, options, _probes.AuthorityFile, time);
+        _reader = new(_probes.Reader, options, _probes.AuthorityFile, time, _probes);
         _records = new(options.Breach, _archivist, _reader, citizen);
     }
 

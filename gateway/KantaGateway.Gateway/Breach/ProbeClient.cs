@@ -11,7 +11,11 @@ namespace KantaGateway.Gateway.Breach;
 
 /// <summary>What the gateway answered a probe.</summary>
 /// <param name="Receipt">The <c>Kanta-Receipt</c> header; empty: none.</param>
-sealed record ProbeReply(int Status, string Body, string Receipt, string? Location);
+sealed record ProbeReply(int Status, string Body, string Receipt, string? Location)
+{
+    /// <summary>Id of what was stored; null: nothing was.</summary>
+    public string? StoredId => Status == 201 && Location?.Split('/') is { } parts && Array.IndexOf(parts, "_history") is > 0 and var at ? parts[at - 1] : null;
+}
 
 /// <summary>
 /// A clinic's system, from outside: TCP to this gateway's public listener, TLS with its organisation certificate, tokens by SMART Backend Services
@@ -25,7 +29,7 @@ sealed class ProbeClient : IDisposable
     private static readonly TimeSpan RefreshAhead = TimeSpan.FromSeconds(30);
 
     private readonly ProbeSystem _system;
-    private readonly ProbeOptions _options;
+    private readonly ProbeOptions? _reader;
     private readonly Uri _address;
     private readonly TimeProvider _time;
     private readonly JsonWebKey _key;
@@ -33,9 +37,11 @@ sealed class ProbeClient : IDisposable
     private readonly JsonWebTokenHandler _handler = new() { SetDefaultTimesOnTokenCreation = false };
     private readonly Dictionary<string, (string Value, DateTimeOffset Until)> _tokens = [];
 
-    public ProbeClient(ProbeSystem system, GatewayOptions gateway, ProbeOptions options, TimeProvider time)
+    /// <param name="authorityFile">PEM file with the roots that the public listener's certificate is checked by; null: the system's.</param>
+    /// <param name="reader">Of a client that asks for a professional: whom, and where the subject token is given.</param>
+    public ProbeClient(ProbeSystem system, GatewayOptions gateway, string? authorityFile, TimeProvider time, ProbeOptions? reader = null)
     {
-        (_system, _options, _address, _time) = (system, options, new Uri(gateway.PublicAddress), time);
+        (_system, _reader, _address, _time) = (system, reader, new Uri(gateway.PublicAddress), time);
         _key = new(File.ReadAllText(system.KeyFile));
         var leaf = X509Certificate2.CreateFromPemFile(system.CertificateFile, system.CertificateKeyFile);
         var chain = new X509Certificate2Collection();
@@ -43,7 +49,7 @@ sealed class ProbeClient : IDisposable
         // This gateway and no other: its log is the one that is looked at.
         var bound = IPAddress.Parse(gateway.ListenAddress);
         var listener = new IPEndPoint(bound.Equals(IPAddress.Any) || bound.Equals(IPAddress.IPv6Any) ? IPAddress.Loopback : bound, gateway.Port);
-        var inside = Handler(options);
+        var inside = Handler(authorityFile);
         inside.SslOptions.ClientCertificateContext = SslStreamCertificateContext.Create(leaf, chain, offline: true);
         inside.ConnectCallback = async (_, cancel) =>
         {
@@ -60,7 +66,7 @@ sealed class ProbeClient : IDisposable
             }
         };
         _gateway = new(inside) { BaseAddress = _address, Timeout = TimeSpan.FromSeconds(10) };
-        _outside = new(Handler(options)) { Timeout = TimeSpan.FromSeconds(10) };
+        _outside = new(Handler(authorityFile)) { Timeout = TimeSpan.FromSeconds(10) };
     }
 
     /// <summary>The system's own token.</summary>
@@ -77,7 +83,7 @@ sealed class ProbeClient : IDisposable
     {
         if (Known("professional") is { } known)
             return known;
-        using var asked = await _outside.PostAsJsonAsync(_options.SubjectTokenAddress, new { professional = _options.Professional }, cancel).ConfigureAwait(false);
+        using var asked = await _outside.PostAsJsonAsync(_reader!.SubjectTokenAddress, new { professional = _reader.Professional }, cancel).ConfigureAwait(false);
         asked.EnsureSuccessStatusCode();
         var subject = await asked.Content.ReadFromJsonAsync<JsonElement>(cancel).ConfigureAwait(false);
         return await TokenAsync("professional", () => new()
@@ -145,10 +151,10 @@ sealed class ProbeClient : IDisposable
         });
     }
 
-    private static SocketsHttpHandler Handler(ProbeOptions options)
+    private static SocketsHttpHandler Handler(string? authorityFile)
     {
         var handler = new SocketsHttpHandler { UseProxy = false, UseCookies = false, AllowAutoRedirect = false, PooledConnectionLifetime = TimeSpan.FromMinutes(5) };
-        if (options.AuthorityFile is not { } file)
+        if (authorityFile is not { } file)
             return handler;
         var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
         policy.CustomTrustStore.ImportFromPemFile(file);

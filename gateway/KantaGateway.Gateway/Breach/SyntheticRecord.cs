@@ -102,8 +102,7 @@ sealed class SyntheticRecords(BreachOptions options, ProbeClient archivist, Prob
     private static async Task<string> StoreAsync(ProbeClient system, string type, JsonObject body, CancellationToken cancel)
     {
         var reply = await system.SendAsync(HttpMethod.Post, "/fhir/" + type, await system.SystemTokenAsync(cancel).ConfigureAwait(false), body.ToJsonString(), form: false, cancel).ConfigureAwait(false);
-        return reply is { Status: 201, Location: { } location } && location.Split('/') is var parts && Array.IndexOf(parts, "_history") is > 0 and var at
-            ? parts[at - 1] : throw new HttpRequestException($"{type} was answered {reply.Status}.", null, (HttpStatusCode)reply.Status);
+        return reply.StoredId ?? throw new HttpRequestException($"{type} was answered {reply.Status}.", null, (HttpStatusCode)reply.Status);
     }
 
     private static JsonObject Person(PersonalIdentityCode code) => new()

@@ -58,6 +58,9 @@ public sealed record Interaction
     /// <summary>For a search, and for a change whose resource criteria choose: the parameters as understood, identity codes left out; what the audit keeps of the question.</summary>
     public string? Query { get; init; }
 
+    /// <summary>By what a search names the person; null where nothing is searched by it.</summary>
+    internal Breach.Sought? Sought { get; init; }
+
     /// <summary>OID of the service event the requester names (X-Service-Event); null: any open one of its organisation.</summary>
     public string? ServiceEvent { get; init; }
 

@@ -8,6 +8,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Validation;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Identification;
@@ -442,7 +443,19 @@ public sealed class InteractionReader
     private static Reading.Single Search(string type, Pseudonym compartment, IEnumerable<KeyValuePair<string, StringValues>> parameters)
     {
         var reading = Single(InteractionKind.Search, type, compartment, 's');
-        return reading with { Interaction = reading.Interaction with { Query = AuditedQuery(type, parameters) } };
+        return reading with { Interaction = reading.Interaction with { Query = AuditedQuery(type, parameters), Sought = SoughtBy(parameters) } };
+    }
+
+    private static Sought? SoughtBy(IEnumerable<KeyValuePair<string, StringValues>> parameters)
+    {
+        PersonalIdentityCode? code = null;
+        string? family = null;
+        foreach (var (name, values) in parameters)
+            if (name.EndsWith("identifier", StringComparison.Ordinal) && values is [{ } value] && value.IndexOf('|') is var bar and >= 0 && PersonalIdentityCode.TryParse(value[(bar + 1)..], out var read))
+                code = read;
+            else if (name is "family" or "name" && values is [{ Length: > 0 } text])
+                family = text;
+        return code is null && family is null ? null : new(code, family);
     }
 
     /// <summary>The question as the audit keeps it.</summary>

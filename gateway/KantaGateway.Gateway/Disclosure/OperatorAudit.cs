@@ -30,6 +30,27 @@ public sealed class OperatorAudit(AuditLog log, GatewayOptions options, TimeProv
             TokenId = who.Session.Length > 0 ? who.Session : null,
             Digest = digest,
         };
+        await AppendAsync(record);
+    }
+
+    /// <inheritdoc />
+    public async ValueTask MachineActedAsync(string act, string? refused, byte[]? digest) => await AppendAsync(new DisclosureRecord
+    {
+        Kind = AuditKind.AuthorizationDecision,
+        Interaction = "operation",
+        Recorded = time.GetUtcNow(),
+        Server = options.PublicAddress,
+        System = new("gateway", "inside"),
+        Organisation = new(options.NationalOrganisation, "gateway"),
+        PurposeOfUse = "HSYSADMIN",
+        Outcome = AuditOutcome.SeriousFailure,
+        OutcomeDescription = refused is null ? act : $"Not done ({refused}): {act}",
+        RequestId = Guid.NewGuid().ToString("D"),
+        Digest = digest,
+    });
+
+    private async Task AppendAsync(DisclosureRecord record)
+    {
         try
         {
             await log.AppendAsync([new AuditEntry([], record.ToUtf8())]);

@@ -1,6 +1,7 @@
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
@@ -34,12 +35,13 @@ public sealed record DisclosedFeature(DisclosureManifest Manifest);
 /// </summary>
 internal sealed class GatewayPipeline(
     IIdentification identification, InteractionReader interactions, PolicyLookup policies, EmergencyTrail emergencies, DecisionMetrics metrics, GrantIssuer grants,
-    DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time, OpenRequests open)
+    DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time, OpenRequests open, Revocations revocations, Canaries? canaries = null, BreadthBudgets? breadth = null, Signs? signs = null)
 {
     /// <summary>A request from outside: steps 1 to 9.</summary>
     public async Task InvokeAsync(HttpContext context)
     {
         // :: Step 1
+        var epoch = revocations.Epoch;
         var (requester, fault) = await identification.IdentifyAsync(context);
         if (requester is null)
         {
@@ -51,7 +53,7 @@ internal sealed class GatewayPipeline(
             return;
         }
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
-        open.Enter(context, requester.Bears);
+        open.Enter(context, requester.Bears, epoch);
         await ServeAsync(context);
     }
 
@@ -97,6 +99,11 @@ internal sealed class GatewayPipeline(
     private async Task ServeAsync(HttpContext context, Requester requester, Reading.Single single)
     {
         var interaction = single.Interaction;
+        if (canaries is not null && await canaries.TouchedAsync(requester, interaction.Compartment))
+        {
+            await RefuseAsync(context, requester, interaction, Canaries.Refusal, "contained");
+            return;
+        }
         var now = time.GetUtcNow();
         var intended = false;
         // An emergency of anybody that nobody has reviewed in time bars them all.
@@ -104,6 +111,7 @@ internal sealed class GatewayPipeline(
             requester = requester with { EmergencyIsOverdue = true };
         var content = single.IsStreamed ? new StreamedContent(context.Request) : null;
         var (isSpent, isRestricted) = (false, false);
+        bool? isTreated = null;
         // A policy that moved between decision and reading is decided again, and a grant that has opened a record before is signed anew, once each.
         for (var attempt = 1; attempt <= 3; attempt++)
         {
@@ -118,6 +126,19 @@ internal sealed class GatewayPipeline(
                     ? await policies.FetchAsync(requester, interaction.Compartment, context.RequestAborted)
                     : await policies.OfAsync(requester, interaction.Compartment, context.RequestAborted);
                 relationship = policy.RelationshipOf(requester.Organisation.ToString(), interaction.ServiceEvent, now, requester.Unit);
+            }
+            // Whoever is refused has asked too.
+            if (isTreated is not true && (breadth is not null || signs is not null) && interaction.Reads && BreadthBudgets.Concerns(requester, interaction.Compartment))
+            {
+                var was = isTreated;
+                isTreated = relationship is not null || await IsTreatedAsync(requester, interaction, policy, now, context.RequestAborted);
+                if (was is null)
+                    signs?.Look(requester, context.Connection.RemoteIpAddress, interaction.Compartment, interaction.Sought, isTreated.Value);
+                if (breadth is not null && await breadth.OpenAsync(requester, interaction.Compartment, isTreated.Value) is { } tooMany)
+                {
+                    await RefuseAsync(context, requester, interaction, tooMany, "breadth");
+                    return;
+                }
             }
             var decision = ConsentDecision.Decide(requester, interaction, policy, relationship, now);
             if (decision is not Decision.Permit permit)
@@ -152,7 +173,13 @@ internal sealed class GatewayPipeline(
             if (content is null)
                 context.Request.Body = new ReadOnlyMemoryStream(single.Body);
             var (end, manifest, unrecorded) = await repository.ForwardAsync(context, interaction.Compartment, grant, directoryGrant, interaction.IsWrite, content,
-                (status, disclosed) => audit.OutcomeAsync(context, requester, interaction, permit, policy, now, status, disclosed));
+                async (status, disclosed) =>
+                {
+                    var receipt = await audit.OutcomeAsync(context, requester, interaction, permit, policy, now, status, disclosed);
+                    if (breadth is not null && interaction.IsWrite && relationship is null && status < 300)
+                        await JustifyAsync(requester, interaction);
+                    return receipt;
+                });
             switch (end)
             {
                 case ForwardEnd.Answered:
@@ -185,6 +212,40 @@ internal sealed class GatewayPipeline(
             }
         }
         throw new FaultException(new Fault(FaultKind.Busy, "The person's policy is changing at this moment. Nothing was disclosed or stored; try again."));
+    }
+
+    /// <summary>Whether an open service event of the requester's organisation justifies it to open the person. A kept policy may be from before the visit, so of somebody who was not counted the policy is asked for anew.</summary>
+    private async ValueTask<bool> IsTreatedAsync(Requester requester, Interaction interaction, PolicySnapshot policy, DateTimeOffset now, CancellationToken cancel)
+    {
+        if (!ConsentDecision.NeedsPolicy(requester, interaction))
+            policy = await policies.OfAsync(requester, interaction.Compartment, cancel);
+        if (IsIn(policy))
+            return true;
+        if (breadth?.IsCounted(requester, interaction.Compartment) is not false)
+            return false;
+        return IsIn(await policies.FetchAsync(requester, interaction.Compartment, cancel));
+
+        bool IsIn(PolicySnapshot its) => its.RelationshipOf(requester.Organisation.ToString(), null, now, requester.Unit) is not null;
+    }
+
+    /// <summary>Who has written a visit or a booking of somebody who was looked up before it need not count that.</summary>
+    private async Task JustifyAsync(Requester requester, Interaction interaction)
+    {
+        var opens = false;
+        for (var i = 0; i < interaction.Needs.Count; i++)
+            opens |= interaction.Needs[i] is { Type: "Encounter" or "Appointment", Letter: 'c' or 'u' };
+        // A system that archives writes visits all day; a professional may have looked the person up at another gateway.
+        if (!opens || !BreadthBudgets.Concerns(requester, interaction.Compartment) || (requester.Kind == RequesterKind.System && !breadth!.IsCounted(requester, interaction.Compartment)))
+            return;
+        try
+        {
+            if ((await policies.FetchAsync(requester, interaction.Compartment, CancellationToken.None)).RelationshipOf(requester.Organisation.ToString(), null, time.GetUtcNow(), requester.Unit) is not null)
+                await breadth!.JustifyAsync(requester, interaction.Compartment);
+        }
+        catch (FaultException)
+        {
+            // It was answered; counted once too much, care goes on.
+        }
     }
 
     private Task RefuseAsync(HttpContext context, Requester requester, Interaction interaction, Decision decision)

@@ -116,7 +116,7 @@ internal sealed class ClientDirectory
     /// <returns>The same instance when that changes nothing.</returns>
     public ClientDirectory Suspending(DecisionState decisions)
     {
-        bool IsHit(RegisteredClient client) => client.IsActive && (decisions.Clients.GetValueOrDefault(client.ClientId) is { IsSuspended: true }
+        bool IsHit(RegisteredClient client) => client.IsActive && (decisions.Clients.GetValueOrDefault(client.ClientId) is { IsSuspended: true } || IsOut(decisions, client.ClientId)
             || IsContained(decisions, client.Organisation.ToString()) || client.Requesters.Any(one => one.Status == ClientStatus.Active && IsContained(decisions, one.Organisation.ToString())));
         // Where one of several organisations is out, the client is, until the file can be read with the decisions.
         return _clients.Values.Any(IsHit)
@@ -150,10 +150,12 @@ internal sealed class ClientDirectory
     private static bool IsContained(DecisionState decisions, string organisation) => decisions.Contained.Count > 0 && Oid.TryParse(organisation, out var oid)
         && ContainedSubject.OrganisationsOf(oid).Any(one => decisions.Contained.ContainsKey(one.Text));
 
-    /// <summary>A contained organisation is out with its own systems, and as one for whom others ask.</summary>
+    private static bool IsOut(DecisionState decisions, string clientId) => decisions.Contained.Count > 0 && decisions.Contained.ContainsKey(ContainedSubject.Client(clientId).Text);
+
+    /// <summary>A contained client is out; a contained organisation with its own systems, and as one for whom others ask.</summary>
     private static ClientRegistration Contain(DecisionState decisions, ClientRegistration one) => decisions.Contained.Count == 0 ? one : one with
     {
-        Status = IsContained(decisions, one.OrganisationOid) ? ClientStatus.Suspended : one.Status,
+        Status = IsOut(decisions, one.ClientId) || IsContained(decisions, one.OrganisationOid) ? ClientStatus.Suspended : one.Status,
         ServiceRequesters = one.ServiceRequesters?.Select(its => IsContained(decisions, its.OrganisationOid) ? its with { Status = ClientStatus.Suspended } : its).ToArray(),
     };
 

@@ -38,14 +38,14 @@ public static class IdentificationSetup
         services.AddSingleton(provider => new TokenKeys(keys, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => new ClientRegistry(identification.ClientsFile, identification.TestIdentityCodes, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ClientRegistry>>(), provider.GetService<Approvals>()));
         services.AddSingleton<IControllers>(provider => provider.GetRequiredService<ClientRegistry>());
-        services.AddSingleton(provider => new Containments(identification.RoleRegister is not null, provider.GetService<Approvals>()));
+        services.AddSingleton(provider => new Containments(identification.RoleRegister is not null, provider.GetService<Approvals>(), provider.GetRequiredService<Revocations>()));
         services.AddSingleton(provider => new OrganisationCertificates(File.ReadAllText(options.ClientAuthorityFile), identification.RevocationSources ?? [],
             new HttpClient(Upstream(identification)), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<OrganisationCertificates>>(), provider.GetRequiredService<Containments>()));
         if (options.Redis is { } redis)
         {
             var connection = RedisState.Connect(redis, options.RedisAuthorityFile);
             var state = new RedisState(connection);
-            services.AddSingleton<ISharedState>(state);
+            services.AddSingleton<ISharedState>(provider => new RedisState(connection, time: provider.GetRequiredService<TimeProvider>()));
             services.AddSingleton(new PeerClock(nameof(options.Redis), _ => state.ReadClockAsync()));
             services.AddSingleton<IRevocationLog>(provider => new RedisRevocationLog(connection, provider.GetRequiredService<TimeProvider>()));
         }

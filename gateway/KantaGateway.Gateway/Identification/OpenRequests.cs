@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography.X509Certificates;
+using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification.Operators;
 
 namespace KantaGateway.Gateway.Identification;
@@ -26,7 +27,8 @@ internal sealed class OpenRequests : IDisposable
 
     /// <summary>Until it is answered.</summary>
     /// <param name="borne">The names by which what the sender has shown can be revoked. That of the certificate of the connection is added.</param>
-    public void Enter(HttpContext context, IReadOnlyList<RevokedName> borne)
+    /// <param name="since"><see cref="Revocations.Epoch"/> from before these were looked at: while it is the same none of them has been revoked since. Null: they were not.</param>
+    public void Enter(HttpContext context, IReadOnlyList<RevokedName> borne, long? since = null)
     {
         var request = new Request(context, borne, context.Connection.ClientCertificate is { } certificate ? NamesOf(certificate) : []);
         if (!_open.TryAdd(context, request))
@@ -38,9 +40,14 @@ internal sealed class OpenRequests : IDisposable
             all._open.TryRemove(one.Context, out _);
             return Task.CompletedTask;
         }, (this, request));
-        // Revoked between the look at its token and now.
-        request.EndIfRevoked(_revocations);
+        // Revoked between the look at its token and now. A revocation after this look finds it among those that are open.
+        if (_revocations.Epoch != since)
+            request.EndIfRevoked(_revocations);
     }
+
+    /// <summary>A request of the portal, as <see cref="Enter"/>: for when the citizen is contained. A session that is ended answers what it was asked before.</summary>
+    public static void EnterSession(HttpContext context, Pseudonym self) => context.RequestServices.GetRequiredService<OpenRequests>()
+        .Enter(context, [RevokedName.Contained(ContainedSubject.Citizen(context.RequestServices.GetRequiredService<IdentifierCipher>().PatientId(self)))]);
 
     public void Dispose() => _revocations.Changed -= EndRevoked;
 

@@ -23,6 +23,9 @@ internal sealed record CertificateFacts(string Thumbprint, Oid? Organisation, X5
 
     /// <summary>Whether the problem is that the authorities cannot be asked: an outage (503), nothing that the client has done.</summary>
     public bool IsOutage { get; init; }
+
+    /// <summary>By which it is contained at once, whatever is bound to it.</summary>
+    public RevokedName Name { get; } = RevokedName.Contained(ContainedSubject.Certificate(Thumbprint));
 }
 
 /// <summary>
@@ -68,8 +71,8 @@ internal sealed class OrganisationCertificates
         var facts = FactsOf(certificate);
         if (facts.Problem is not null)
             return facts;
-        if (_contained?.HoldsCertificate(facts.Thumbprint) is true)
-            return facts with { Problem = "The TLS client certificate has been contained by the operators of this gateway; ask them." };
+        if (_contained?.HoldsCertificate(facts.Thumbprint, facts.Name) is true)
+            return facts with { Problem = "The TLS client certificate has been contained; ask the operators of this gateway." };
         var now = _time.GetUtcNow();
         return now >= facts.To ? facts with { Problem = "The TLS client certificate has expired, or that of its authority; renew it." }
             : now < facts.From ? facts with { Problem = "The TLS client certificate is not valid yet." }

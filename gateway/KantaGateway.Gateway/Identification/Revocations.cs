@@ -60,6 +60,7 @@ internal readonly record struct RevokedName
     private static IEnumerable<RevokedName> Of(RegisteredClient client, RegisteredRequester requester, string? professional, Pseudonym? person)
     {
         yield return Client(client.ClientId);
+        yield return Contained(Operators.ContainedSubject.Client(client.ClientId));
         foreach (var organisation in Operators.ContainedSubject.OrganisationsOf(client.Organisation))
             yield return Contained(organisation);
         if (requester.Organisation != client.Organisation)

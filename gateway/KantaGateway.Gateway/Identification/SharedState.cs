@@ -8,7 +8,7 @@ using StackExchange.Redis;
 
 namespace KantaGateway.Gateway.Identification;
 
-/// <summary>What the gateways of a deployment remember together for a while: used assertion ids, portal sessions, failures to identify.</summary>
+/// <summary>What the gateways of a deployment remember together for a while: used assertion ids, portal sessions, failures to identify, how many patients who has opened.</summary>
 /// <remarks>Keys are digests and values ciphertext, so whoever reads the store learns neither. Throws <see cref="SharedStateException"/> when it cannot answer.</remarks>
 internal interface ISharedState
 {
@@ -30,7 +30,27 @@ internal interface ISharedState
     /// <param name="life">From the first; after it the count begins anew.</param>
     /// <returns>How many there are now, this one included.</returns>
     ValueTask<long> CountAsync(string key, TimeSpan life);
+
+    /// <summary>
+    /// Adds a member to several sets, or to none: where it is not yet in a window of one and the window is full, that set is held from then on, and nothing is added. Of all concurrent callers exactly one is
+    /// told that it has filled a set. A member that is there counts from now on.
+    /// </summary>
+    /// <param name="hold">For how long a set is held that is full.</param>
+    ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold);
+
+    /// <summary>Takes a member out of sets as if it had never been added. A set that is held stays so.</summary>
+    ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member);
 }
+
+/// <summary>A set that counts its members in windows, each from when the member was last added.</summary>
+/// <param name="Windows">By length, the longest last; <c>Most</c> members at most in each.</param>
+internal readonly record struct Spread(string Key, IReadOnlyList<(TimeSpan Window, int Most)> Windows);
+
+/// <summary>What came of adding to sets.</summary>
+/// <param name="Set">Position of the set that is full or held; null: it was added to all.</param>
+/// <param name="Window">Position of the window that is full; null: it is held from before.</param>
+/// <param name="Until">Until when it is held.</param>
+internal readonly record struct SpreadAnswer(int? Set, int? Window, DateTimeOffset Until);
 
 /// <summary>Names in the shared store: who reads them must not learn what they stand for.</summary>
 internal static class SharedKey
@@ -57,6 +77,9 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
     private readonly DateTimeOffset _since = time.GetUtcNow() - Allowed;
     private readonly ConcurrentDictionary<string, Shelf> _shelves = new(StringComparer.Ordinal);
     private readonly RecentCache<string, Tally> _tallies = new(100_000);
+    private readonly Lock _spreading = new();
+    private readonly Dictionary<string, Dictionary<string, DateTimeOffset>> _spread = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, DateTimeOffset> _heldSets = new(StringComparer.Ordinal);
 
     private sealed class Shelf
     {
@@ -132,6 +155,66 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
         return new(Interlocked.Increment(ref tally.Count));
     }
 
+    public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold)
+    {
+        var now = time.GetUtcNow();
+        lock (_spreading)
+        {
+            for (var i = 0; i < sets.Count; i++)
+                if (_heldSets.TryGetValue(sets[i].Key, out var until) && until > now)
+                    return new(new SpreadAnswer(i, null, until));
+            if (_spread.Count >= capacity)
+                TidySpread(now - sets[0].Windows[^1].Window, now);
+            for (var i = 0; i < sets.Count; i++)
+            {
+                var members = _spread.GetValueOrDefault(sets[i].Key);
+                for (var j = 0; members is not null && j < sets[i].Windows.Count; j++)
+                {
+                    var (window, most) = sets[i].Windows[j];
+                    var from = now - window;
+                    if (!(members.TryGetValue(member, out var at) && at > from) && members.Values.Count(other => other > from) >= most)
+                    {
+                        _heldSets[sets[i].Key] = now + hold;
+                        return new(new SpreadAnswer(i, j, now + hold));
+                    }
+                }
+            }
+            foreach (var set in sets)
+            {
+                if (!_spread.TryGetValue(set.Key, out var members))
+                    _spread.Add(set.Key, members = new(StringComparer.Ordinal));
+                var from = now - set.Windows[^1].Window;
+                if (!members.ContainsKey(member) && members.Count >= set.Windows[^1].Most)
+                    foreach (var (old, at) in members)
+                        if (at <= from)
+                            members.Remove(old);
+                members[member] = now;
+            }
+            return new(default(SpreadAnswer));
+        }
+    }
+
+    public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member)
+    {
+        lock (_spreading)
+            foreach (var set in sets)
+                _spread.GetValueOrDefault(set)?.Remove(member);
+        return default;
+    }
+
+    /// <exception cref="SharedStateException">Nothing has ended: to forget some would let them begin anew.</exception>
+    private void TidySpread(DateTimeOffset from, DateTimeOffset now)
+    {
+        foreach (var (key, members) in _spread)
+            if (members.Values.All(at => at <= from))
+                _spread.Remove(key);
+        foreach (var (key, until) in _heldSets)
+            if (until <= now)
+                _heldSets.Remove(key);
+        if (_spread.Count >= capacity)
+            throw new SharedStateException("Too many requesters at once.");
+    }
+
     private Shelf ShelfOf(string key) =>
         _shelves.GetOrAdd(key.IndexOf(':') is var colon and > 0 ? key[..colon] : "", static _ => new());
 
@@ -152,7 +235,8 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
 /// <summary>Remembers in Redis: for any number of gateways.</summary>
 /// <param name="connection">To whichever is the master.</param>
 /// <param name="store">Its <c>run_id</c> and <c>evicted_keys</c> when it was asked last; empty: it was not.</param>
-internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, string store = "") : ISharedState
+/// <param name="time">By which sets count; null: this machine's.</param>
+internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, string store = "", TimeProvider? time = null) : ISharedState
 {
     // Braces: one slot of a cluster for all of them, that one script may look at two.
     private const string Prefix = "kanta:{identification}:";
@@ -192,6 +276,37 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
 
     // In one step: a count that a crash had left without an end would never begin anew.
     private const string Count = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n";
+
+    // KEYS: each set and beside it until when it is held. ARGV: now, how long one is held, the member, and of each set how many windows, and of each window its length and how many are allowed.
+    private const string Spreading = """
+        local now, hold, member = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+        for i = 1, #KEYS, 2 do
+            local ends = tonumber(redis.call('GET', KEYS[i + 1]) or 0)
+            if ends > now then return {(i - 1) / 2, -1, ends} end
+        end
+        local longest, at = {}, 4
+        for i = 1, #KEYS, 2 do
+            local windows = tonumber(ARGV[at])
+            for j = 0, windows - 1 do
+                local window, most = tonumber(ARGV[at + 1 + 2 * j]), tonumber(ARGV[at + 2 + 2 * j])
+                local score = redis.call('ZSCORE', KEYS[i], member)
+                if (not score or tonumber(score) <= now - window) and redis.call('ZCOUNT', KEYS[i], '(' .. (now - window), '+inf') >= most then
+                    redis.call('SET', KEYS[i + 1], now + hold, 'PX', hold)
+                    return {(i - 1) / 2, j, now + hold}
+                end
+                longest[i] = window
+            end
+            at = at + 1 + 2 * windows
+        end
+        for i = 1, #KEYS, 2 do
+            redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - longest[i])
+            redis.call('ZADD', KEYS[i], now, member)
+            redis.call('PEXPIRE', KEYS[i], longest[i])
+        end
+        return {-1, -1, 0}
+        """;
+
+    private const string Withdraw = "for i = 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end";
 
     /// <summary>Connects when first asked. A server that is away then or later is waited for in the background; requests meanwhile are refused.</summary>
     /// <param name="connection">Connection string of StackExchange.Redis.</param>
@@ -246,6 +361,19 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
 
     public ValueTask<long> CountAsync(string key, TimeSpan life) =>
         TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Count, [Prefix + key], [(long)life.TotalMilliseconds]).ConfigureAwait(false));
+
+    /// <remarks>By the clock of the gateway that asks; those of a deployment differ by seconds at most.</remarks>
+    public async ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold)
+    {
+        var now = (time ?? TimeProvider.System).GetUtcNow().ToUnixTimeMilliseconds();
+        RedisKey[] keys = [.. sets.SelectMany(static set => (RedisKey[])[Prefix + set.Key, Prefix + set.Key + ":held"])];
+        RedisValue[] values = [now, (long)hold.TotalMilliseconds, member, .. sets.SelectMany(static set => set.Windows.SelectMany(static its => (RedisValue[])[(long)its.Window.TotalMilliseconds, its.Most]).Prepend(set.Windows.Count))];
+        var answer = await TryAsync(async redis => (long[])(await redis.ScriptEvaluateAsync(Spreading, keys, values).ConfigureAwait(false))!).ConfigureAwait(false);
+        return answer[0] < 0 ? default : new((int)answer[0], answer[1] < 0 ? null : (int)answer[1], DateTimeOffset.FromUnixTimeMilliseconds(answer[2]));
+    }
+
+    public async ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) =>
+        await TryAsync(redis => redis.ScriptEvaluateAsync(Withdraw, [.. sets.Select(static set => (RedisKey)(Prefix + set))], [member])).ConfigureAwait(false);
 
     private async ValueTask<T> TryAsync<T>(Func<IDatabase, Task<T>> ask)
     {

@@ -64,7 +64,7 @@ internal static class TokenStatus
                 var http = ConnectRequest.HttpOf(context.Transaction);
                 if (ConnectRequest.Of(http).AskedGrant is { } grant)
                 {
-                    if (registry.Current.Find(grant.Allowed.Request.ClientId) is not { } owner)
+                    if (registry.Current.Find(grant.Allowed.Request.ClientId) is not { } owner || (grant.Certificate is { } holder && contained.HoldsCertificate(holder)))
                         context.Reject(Errors.InvalidToken);
                     else if ((await standings.OfAsync(grant, owner, http.RequestAborted).ConfigureAwait(false)).Refusal is { } fallen)
                         context.Reject(fallen.Error == Errors.InvalidGrant ? Errors.InvalidToken : fallen.Error, fallen.Description);
@@ -74,6 +74,7 @@ internal static class TokenStatus
                 if (context.GenericTokenPrincipal?.GetClaim(Claims.JwtId) is not { Length: > 0 } jti
                     || registry.Current.Find(context.Request.ClientId!) is not { IsActive: true } client
                     || client.RequesterOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.OrganisationClaim)) is not { } requester
+                    || (CertificateOf(context.GenericTokenPrincipal) is { } certificate && contained.HoldsCertificate(certificate))
                     || (context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim) is { } acting && contained.HoldsProfessional(requester.Organisation.ToString(), acting))
                     || (TokenEndpoint.PersonOf(context.GenericTokenPrincipal.GetClaim(TokenEndpoint.PatientClaim), ids) is { } self && contained.HoldsCitizen(self, ids))
                     || RevokedName.OfToken(jti, client, requester, context.GenericTokenPrincipal.GetClaim(TokenEndpoint.ProfessionalIdClaim),
@@ -94,6 +95,10 @@ internal static class TokenStatus
             }
         }
     }
+
+    /// <summary>Thumbprint of the certificate that a token is bound to; null: to none.</summary>
+    private static string? CertificateOf(System.Security.Claims.ClaimsPrincipal token) =>
+        token.GetClaim("cnf") is { } confirmation && System.Text.Json.JsonElement.Parse(confirmation).TryGetProperty("x5t#S256", out var thumbprint) ? thumbprint.GetString() : null;
 
     /// <summary>OpenIddict names whose and how long, and the certificate (RFC 8705 §3.2); what the token may it leaves out without a client store.</summary>
     private static ValueTask Describe(HandleIntrospectionRequestContext context)

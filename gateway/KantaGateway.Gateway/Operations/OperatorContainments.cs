@@ -12,9 +12,6 @@ public static class OperatorContainments
     private const string Client = "client/";
     private const int LongestSubject = 160, LongestReason = 2_000;
 
-    /// <summary>Longer than a gateway lets anybody in that cannot read the decisions.</summary>
-    private static readonly TimeSpan Told = Approvals.Lease * 2;
-
     private sealed record Asked(string? Subject, string? Reason);
 
     public static void MapOperatorContainments(this WebApplication app, GatewayOptions options)
@@ -24,7 +21,7 @@ public static class OperatorContainments
         app.MapGet("/operator/containments", static context => OperatorClients.AnswerAsync(context, null, static (services, _) => new(Results.Json(new
         {
             containments = services.GetRequiredService<Approvals>().Current.Contained.Values.OrderBy(static one => one.At)
-                .Select(static one => new { subject = one.Subject, reason = one.Reason, since = one.At, by = one.By.Name }),
+                .Select(static one => new { subject = one.Subject, reason = one.Reason, since = one.At, by = one.By.Name, breach_case = one.Case }),
         }))));
         app.MapPost("/operator/containments", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
@@ -36,7 +33,7 @@ public static class OperatorContainments
                 return OperatorClients.Problem(context, 422, "Nobody and nothing", [Forms(services)]);
             await services.GetRequiredService<Approvals>().ContainAsync(context, who, subject, reason);
             // The decision is kept, and known everywhere within half a second. By this it is in force with the answer, and what goes on is broken off.
-            await services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(subject), services.GetRequiredService<TimeProvider>().GetUtcNow() + Told, CancellationToken.None);
+            await services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(subject), services.GetRequiredService<TimeProvider>().GetUtcNow() + Approvals.Told, CancellationToken.None);
             return Results.NoContent();
         }));
     }

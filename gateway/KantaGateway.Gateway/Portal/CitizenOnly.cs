@@ -35,6 +35,8 @@ internal sealed class CitizenOnly : IAsyncAuthorizationFilter, IOrderedFilter
         var http = context.HttpContext;
         if (http.RequestServices.GetRequiredService<IIdentification>().PortalRequester(http) is { } requester)
         {
+            if (requester.Self is { } self)
+                OpenRequests.EnterSession(http, self);
             try
             {
                 context.Result = await AdmitAsync(http, requester, Has<WithoutRecordAttribute>(context));

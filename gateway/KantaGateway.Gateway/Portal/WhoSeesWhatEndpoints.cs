@@ -108,6 +108,8 @@ internal static class WhoSeesWhatEndpoints
         if (identification.PortalRequester(context) is not { } citizen)
             throw new FaultException(PortalSessions.AreAway(context) ? new(FaultKind.IdentificationUnavailable, "Sessions cannot be read at the moment. Try again.")
                 : new(FaultKind.NotIdentified, "Sign in at the portal, or send the access token of an app that the person lets ask."));
+        if (citizen.Self is { } self)
+            OpenRequests.EnterSession(context, self);
         return await ActingAsync(context, citizen);
     }
 

@@ -32,6 +32,8 @@ public sealed class EndpointTests
         "/operator/breach-cases", "/operator/breach-cases/{number:long}/steps", // what the machine or somebody saw and what was done about it, without personal data
         "/operator/breach-cases/{number:long}/notices", "/operator/breach-cases/{number:long}/notices/drafts", "/operator/breach-cases/{number:long}/letters", // puts into inboxes, and tells of nobody
         "/operator/breach-cases/{number:long}/authority/{form}", // what authorities are told, without personal data
+        "/operator/watched-people", // how many are watched
+        "/operator/unusual-access", // who asks unusually, and never for whom
         "/audit/log/checkpoint", "/audit/log/tile/{**path}", // salted commitments
         "/audit/receipts/{index}", // the proof of what the caller received: hashes
         "/health/live", "/health/ready",

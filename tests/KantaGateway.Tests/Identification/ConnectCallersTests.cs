@@ -177,5 +177,7 @@ public sealed class ConnectCallersTests(IdentificationWorld world) : IAsyncLifet
         public ValueTask<byte[]?> GetAsync(string key) => Inner.GetAsync(key);
         public ValueTask RemoveAsync(string key) => Inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => Inner.CountAsync(key, life);
+        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => Inner.SpreadAsync(sets, member, hold);
+        public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => Inner.WithdrawAsync(sets, member);
     }
 }

@@ -455,6 +455,15 @@ internal sealed class SeenActs : IOperatorObserver
             _seen.Add((who.Name, act, refused, digest));
         return default;
     }
+
+    public ValueTask MachineActedAsync(string act, string? refused, byte[]? digest)
+    {
+        if (IsAway)
+            throw new FaultException(new Fault(FaultKind.AuditUnavailable, "away"));
+        lock (_seen)
+            _seen.Add(("machine", act, refused, digest));
+        return default;
+    }
 }
 
 /// <summary>Refusals as the audit would be told of them.</summary>

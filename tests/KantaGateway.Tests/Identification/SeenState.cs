@@ -30,4 +30,6 @@ internal sealed class SeenState(ISharedState inner) : ISharedState
     }
     public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
     public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);
+    public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => inner.SpreadAsync(sets, member, hold);
+    public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => inner.WithdrawAsync(sets, member);
 }

@@ -60,5 +60,7 @@ public sealed class SessionRenewalTests
         public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) => inner.ReplaceAsync(key, value, life);
         public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);
+        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => inner.SpreadAsync(sets, member, hold);
+        public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => inner.WithdrawAsync(sets, member);
     }
 }

@@ -105,7 +105,7 @@ public sealed class SharedStateLossTests(IdentificationWorld world)
     }
 
     /// <summary>The rights that the README asks for.</summary>
-    private const string User = "resetchannels &kanta:* ~kanta:* -@all +ping +echo +info +time +get +set +setex +psetex +del +unlink +incr +pexpire +eval +evalsha +script|load +hget +hset +hdel +hvals +zadd +zrem +zscore +zrange +zrangebyscore "
+    private const string User = "resetchannels &kanta:* ~kanta:* -@all +ping +echo +info +time +get +set +setex +psetex +del +unlink +incr +pexpire +eval +evalsha +script|load +hget +hset +hdel +hvals +zadd +zrem +zscore +zrange +zrangebyscore +zcount +zremrangebyscore "
         + "+publish +subscribe +unsubscribe +client|setname +client|id";
 
     [Fact]

@@ -4,6 +4,7 @@ using KantaGateway.Dev;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
@@ -75,7 +76,8 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <param name="audit">Database of the audit log that its gateways share, as its owner reaches it; null: each has its own, in files.</param>
     /// <param name="sockets">Whether repository and key service listen on sockets in its folder, <c>repository.sock</c> and <c>keys.sock</c>.</param>
     /// <param name="reviews">Clock by which reviews of emergencies are overdue; null: the system's.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null, bool sockets = false, string? audit = null)
+    /// <param name="breadth">How many patients may be opened without an open service event; null: any number.</param>
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null, bool sockets = false, string? audit = null, BreadthOptions? breadth = null)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -88,6 +90,7 @@ sealed class HouseInMemory : IAsyncDisposable
             Redis = stores?.Redis,
             AuditPostgres = audit,
             Sockets = sockets,
+            Breadth = breadth,
             ProbeInterval = probes ? 30 : null,
             Configure = builder =>
             {

@@ -26,6 +26,9 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
     /// <summary>How long what was read may be relied on while the log cannot be read.</summary>
     public static readonly TimeSpan Lease = TimeSpan.FromMinutes(1);
 
+    /// <summary>How long that somebody is contained is told beside the decision: longer than a gateway lets anybody in that cannot read the decisions.</summary>
+    public static readonly TimeSpan Told = Lease * 2;
+
     /// <summary>Whether <see cref="Current"/> may be relied on. If not, another gateway may long have suspended a client that is active here.</summary>
     public bool IsCurrent => !Volatile.Read(ref _isUnreadable) || time.GetElapsedTime(Volatile.Read(ref _readAt)) < Lease;
 
@@ -104,6 +107,23 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
     public async ValueTask ContainAsync(HttpContext context, Operator who, ContainedSubject subject, string reason) =>
         await DecideAsync(context, who, _ => ($"Contained {subject}.", null), (_, entry) => (entry with { Step = DecisionStep.Contained, Subject = subject.Text, Content = reason }, null)).ConfigureAwait(false);
 
+    /// <summary>The machine contains somebody or something. An audit log that fails does not hinder it: to stop somebody cannot wait, and nothing is disclosed meanwhile.</summary>
+    /// <param name="reason">For who ends it, without personal data.</param>
+    /// <param name="caseNumber">Of the breach case; null: none could be opened yet.</param>
+    /// <exception cref="FaultException">It could not be kept.</exception>
+    public async ValueTask ContainAsync(ContainedSubject subject, string reason, long? caseNumber, CancellationToken cancel) =>
+        await DecideAsync(Decider.Machine(time.GetUtcNow()), async (act, refused, digest) =>
+        {
+            try
+            {
+                await observer.MachineActedAsync(act, refused, digest).ConfigureAwait(false);
+            }
+            catch (FaultException)
+            {
+                LogUnrecorded();
+            }
+        }, _ => ($"Contained {subject} by itself.", null), (_, entry) => (entry with { Step = DecisionStep.Contained, Subject = subject.Text, Content = reason, Case = caseNumber }, null), cancel).ConfigureAwait(false);
+
     private async ValueTask<DecisionRefusal?> StepAsync(
         HttpContext context, Operator who, DecisionStep step, string verb, string id, string digest, Func<Proposal, bool>? isMeant = null, Func<Proposal, DecisionRefusal?>? against = null, TimeSpan? wait = null)
     {
@@ -119,22 +139,26 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
 
     /// <param name="say">What is done, in a plain sentence, and the digest of what it is done to.</param>
     /// <param name="decide">Makes the entry from what has been decided before it, or refuses.</param>
+    private ValueTask<(DecisionState? State, DecisionRefusal? Refusal)> DecideAsync(
+        HttpContext context, Operator who, Func<DecisionState, (string Act, string? Digest)> say, Func<DecisionState, Decision, (Decision? Entry, DecisionRefusal? Refusal)> decide) =>
+        DecideAsync(Decider.Of(who), (act, refused, digest) => observer.ActedAsync(context, who, act, refused, digest), say, decide, context.RequestAborted);
+
     private async ValueTask<(DecisionState? State, DecisionRefusal? Refusal)> DecideAsync(
-        HttpContext context, Operator who, Func<DecisionState, (string Act, string? Digest)> say, Func<DecisionState, Decision, (Decision? Entry, DecisionRefusal? Refusal)> decide)
+        Decider by, Func<string, string?, byte[]?, ValueTask> record, Func<DecisionState, (string Act, string? Digest)> say, Func<DecisionState, Decision, (Decision? Entry, DecisionRefusal? Refusal)> decide, CancellationToken cancel)
     {
         try
         {
-            using var turn = await log.TakeTurnAsync(context.RequestAborted).ConfigureAwait(false);
+            using var turn = await log.TakeTurnAsync(cancel).ConfigureAwait(false);
             var state = Follow();
             var (act, digest) = say(state);
             var bytes = digest is null ? null : Base64Url.DecodeFromChars(digest);
-            var blank = new Decision { Number = state.Number + 1, Previous = state.Previous, At = time.GetUtcNow(), By = Decider.Of(who), Step = default };
+            var blank = new Decision { Number = state.Number + 1, Previous = state.Previous, At = time.GetUtcNow(), By = by, Step = default };
             var (entry, refusal) = decide(state, blank);
             var signed = entry is null ? null : log.Sign(entry);
             DecisionState? next = null;
             if (refusal is null)
                 (next, refusal) = state.Apply(entry!, DecisionLog.DigestOf(signed!));
-            await observer.ActedAsync(context, who, act, refusal?.ToString(), bytes).ConfigureAwait(false);
+            await record(act, refusal?.ToString(), bytes).ConfigureAwait(false);
             if (next is null)
                 return (null, refusal);
             // It is recorded. From here on it is not broken off.
@@ -144,7 +168,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
-                await observer.ActedAsync(context, who, act, "It could not be kept.", bytes).ConfigureAwait(false);
+                await record(act, "It could not be kept.", bytes).ConfigureAwait(false);
                 throw;
             }
             return (Follow(), null);
@@ -196,4 +220,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
 
     [LoggerMessage(1120, LogLevel.Critical, "The log of operators' decisions cannot be used, so no decision is taken, and those that were read before stay in force. {Problem}")]
     private partial void LogUnreadable(string problem);
+
+    [LoggerMessage(1121, LogLevel.Critical, "That the machine contained somebody or something could not be recorded in the audit log. It is contained.")]
+    private partial void LogUnrecorded();
 }

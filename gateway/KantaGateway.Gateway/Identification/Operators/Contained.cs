@@ -1,18 +1,19 @@
 using System.Buffers.Text;
+using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using KantaGateway.Fhir.Identifiers;
 
 namespace KantaGateway.Gateway.Identification.Operators;
 
-/// <summary>Whom or what operators can contain besides a client, which they suspend.</summary>
-internal enum ContainedKind { Organisation, Certificate, Professional, Citizen }
+/// <summary>Whom or what can be contained. A client operators suspend; it is the machine that contains one.</summary>
+internal enum ContainedKind { Organisation, Certificate, Professional, Citizen, Client }
 
 /// <summary>
-/// Who or what is let in nowhere until two operators end it: an organisation with all its systems and people, one TLS client certificate, a professional, a citizen.
+/// Who or what is let in nowhere until two operators end it: an organisation with all its systems and people, one TLS client certificate, a professional, a citizen, a client.
 /// </summary>
 /// <remarks>
 /// As text: <c>organisation/[OID]</c>; <c>certificate/[SHA-256]</c>, read in hexadecimal, with colons or without, or in base64url; <c>professional/[number in the role register]</c>,
-/// or where there is none <c>professional/[OID of the organisation]/[number there]</c>; <c>citizen/Patient/[id]</c>. One thing has one text.
+/// or where there is none <c>professional/[OID of the organisation]/[number there]</c>; <c>citizen/Patient/[id]</c>; <c>client/[client_id]</c>. One thing has one text.
 /// </remarks>
 internal readonly record struct ContainedSubject
 {
@@ -44,6 +45,9 @@ internal readonly record struct ContainedSubject
     /// <param name="patientId">Logical id of the person's Patient.</param>
     public static ContainedSubject Citizen(string patientId) => new(ContainedKind.Citizen, OfCitizen + patientId);
 
+    /// <param name="clientId">As registered.</param>
+    public static ContainedSubject Client(string clientId) => new(ContainedKind.Client, clientId);
+
     /// <param name="isNational">Whether professionals go by the role register's numbers.</param>
     public static bool TryParse(string? text, bool isNational, [NotNullWhen(true)] out ContainedSubject subject)
     {
@@ -57,6 +61,7 @@ internal readonly record struct ContainedSubject
             "professional" when isNational => value.Contains('/') ? null : Professional(true, "", value),
             "professional" when value.Split('/', 2) is [var at, { Length: > 0 } number] && Oid.TryParse(at, out var organisation) => Professional(false, organisation.ToString(), number),
             "citizen" when value.StartsWith(OfCitizen, StringComparison.Ordinal) && Guid.TryParseExact(value.AsSpan(OfCitizen.Length), "D", out var id) => Citizen(id.ToString("D")),
+            "client" => Client(value),
             _ => null,
         };
         subject = read ?? default;
@@ -70,6 +75,7 @@ internal readonly record struct ContainedSubject
         ContainedKind.Organisation => "organisation",
         ContainedKind.Certificate => "certificate",
         ContainedKind.Professional => "professional",
+        ContainedKind.Client => "client",
         _ => "citizen",
     };
 
@@ -85,18 +91,41 @@ internal readonly record struct ContainedSubject
 
 /// <summary>That somebody or something is contained.</summary>
 /// <param name="Reason">In the words of who did it.</param>
-internal sealed record Containment(string Subject, string Reason, DateTimeOffset At, Decider By);
+/// <param name="At">When it was contained, or contained anew by somebody else than before: an end that was proposed before is void.</param>
+internal sealed record Containment(string Subject, string Reason, DateTimeOffset At, Decider By)
+{
+    /// <summary>Number of the breach case for which the machine did it; null: an operator did, or the case could not be opened.</summary>
+    public long? Case { get; init; }
 
-/// <summary>Asks what operators have contained, as this gateway knows it: within half a second of the decision. Thread-safe.</summary>
+    /// <summary>Who contained it before, while it was.</summary>
+    public ImmutableList<Decider> Before { get; init; } = [];
+
+    /// <summary>
+    /// What it comes to when it is contained once more. By the same person it stays as it is, or one person could put off every end by containing anew; the machine does it
+    /// for another case only, and that is news.
+    /// </summary>
+    public Containment Again(Containment other) => other.By.IsMachine ? (By.IsMachine && Case == other.Case ? this : With(other))
+        : other.By.Is(By) || Before.Any(other.By.Is) ? this : With(other);
+
+    private Containment With(Containment other) => other with { Case = other.Case ?? Case, Before = Before.Add(By) };
+}
+
+/// <summary>Asks what is contained, as this gateway knows it: within half a second of the decision; of a certificate at once. Thread-safe.</summary>
 /// <param name="approvals">Null: there are no operators, and nothing is contained.</param>
 /// <param name="isNational">Whether professionals go by the role register's numbers.</param>
-internal sealed class Containments(bool isNational, Approvals? approvals)
+/// <param name="revocations">By which it is told at once.</param>
+internal sealed class Containments(bool isNational, Approvals? approvals, Revocations? revocations = null)
 {
     /// <summary>Whether professionals go by the role register's numbers.</summary>
     public bool IsNational => isNational;
 
     /// <param name="thumbprint">SHA-256 of the DER, base64url.</param>
-    public bool HoldsCertificate(string thumbprint) => approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Certificate(thumbprint).Text);
+    /// <param name="name">By which it is revoked.</param>
+    public bool HoldsCertificate(string thumbprint, RevokedName name) => revocations?.IsKnownRevoked(name) is true
+        || (approvals?.Current.Contained is { Count: > 0 } all && all.ContainsKey(ContainedSubject.Certificate(thumbprint).Text));
+
+    /// <param name="thumbprint">SHA-256 of the DER, base64url.</param>
+    public bool HoldsCertificate(string thumbprint) => HoldsCertificate(thumbprint, RevokedName.Contained(ContainedSubject.Certificate(thumbprint)));
 
     /// <param name="organisation">For which the professional acts, OID, dotted.</param>
     public bool HoldsProfessional(string organisation, string professional) =>

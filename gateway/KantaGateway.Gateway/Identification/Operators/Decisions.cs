@@ -18,7 +18,15 @@ internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePer
 /// <summary>Who decided, as the log keeps it.</summary>
 internal sealed record Decider(string Tenant, string Id, string Name, DateTimeOffset SignedIn)
 {
+    private const string MachineId = "machine";
+
     public static Decider Of(Operator who) => new(who.Tenant, who.Id, who.Name, who.SignedIn);
+
+    /// <summary>The gateway by itself: it contains, and decides nothing else. No operator is without a tenant.</summary>
+    public static Decider Machine(DateTimeOffset at) => new("", MachineId, MachineId, at);
+
+    [System.Text.Json.Serialization.JsonIgnore]
+    public bool IsMachine => Tenant.Length == 0 && Id == MachineId;
 
     /// <summary>Whether both are one person. Ids that differ in case only are one: the doubt goes against the approver.</summary>
     public bool Is(Decider other) => string.Equals(Tenant, other.Tenant, StringComparison.OrdinalIgnoreCase) && string.Equals(Id, other.Id, StringComparison.OrdinalIgnoreCase);
@@ -55,6 +63,9 @@ internal sealed record Decision
 
     /// <summary>What <see cref="DigestOf"/> gives for the proposal: whoever approves says by it what was before his eyes.</summary>
     public string? Digest { get; init; }
+
+    /// <summary>Of a containment by the machine: number of its breach case; null where none could be opened.</summary>
+    public long? Case { get; init; }
 
     /// <summary>Of an approval that waits: when it may be carried out. Until it is, anybody who may decide can reject it.</summary>
     public DateTimeOffset? NotBefore { get; init; }
@@ -129,10 +140,15 @@ internal sealed record DecisionState(long Number, string Previous, ImmutableDict
     public (DecisionState? Next, DecisionRefusal? Refusal) Apply(Decision decision, string digest)
     {
         var next = this with { Number = Number + 1, Previous = digest };
+        if (decision.By.IsMachine && decision.Step != DecisionStep.Contained)
+            return (null, DecisionRefusal.NoRole);
         if (decision.Step == DecisionStep.Suspended)
             return (next with { Clients = Clients.SetItem(decision.Subject!, new(Clients.GetValueOrDefault(decision.Subject!)?.Registration, true)) }, null);
         if (decision.Step == DecisionStep.Contained)
-            return (next with { Contained = Contained.SetItem(decision.Subject!, new(decision.Subject!, decision.Content!, decision.At, decision.By)) }, null);
+        {
+            var contained = new Containment(decision.Subject!, decision.Content!, decision.At, decision.By) { Case = decision.Case };
+            return (next with { Contained = Contained.SetItem(decision.Subject!, Contained.GetValueOrDefault(decision.Subject!)?.Again(contained) ?? contained) }, null);
+        }
         if (decision.Step is DecisionStep.Proposed or DecisionStep.Approved && decision.At - decision.By.SignedIn > Recent)
             return (null, DecisionRefusal.SignInAgain);
         if (decision.Step == DecisionStep.Proposed)

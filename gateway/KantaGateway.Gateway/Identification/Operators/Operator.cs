@@ -18,10 +18,17 @@ public interface IOperatorObserver
     /// <param name="digest">SHA-256 of what was decided about; null when it is nothing that has one.</param>
     /// <exception cref="Fhir.Outcomes.FaultException">It could not be recorded: don't go on.</exception>
     ValueTask ActedAsync(HttpContext context, Operator who, string act, string? refused, byte[]? digest);
+
+    /// <summary>Told of what the machine does by itself.</summary>
+    /// <param name="act">A plain sentence without personal data.</param>
+    /// <param name="digest">SHA-256 of what it is about; null when it is nothing that has one.</param>
+    /// <exception cref="Fhir.Outcomes.FaultException">It could not be recorded.</exception>
+    ValueTask MachineActedAsync(string act, string? refused, byte[]? digest);
 }
 
 /// <summary>Records nothing: for a host of identification alone.</summary>
 internal sealed class NoOperatorObserver : IOperatorObserver
 {
     public ValueTask ActedAsync(HttpContext context, Operator who, string act, string? refused, byte[]? digest) => default;
+    public ValueTask MachineActedAsync(string act, string? refused, byte[]? digest) => default;
 }

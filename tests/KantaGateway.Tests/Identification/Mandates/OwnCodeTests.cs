@@ -64,5 +64,7 @@ public sealed class OwnCodeTests
         public ValueTask<byte[]?> GetAsync(string key) => _inner.GetAsync(key);
         public ValueTask RemoveAsync(string key) => _inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => _inner.CountAsync(key, life);
+        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => _inner.SpreadAsync(sets, member, hold);
+        public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => _inner.WithdrawAsync(sets, member);
     }
 }

@@ -24,6 +24,51 @@ public sealed class ApprovalsTests : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, true);
 
+    /// <summary>Or one person could put off every end. Somebody else who contains it too is news to who approves, and so is another case of the machine.</summary>
+    [Fact]
+    public async Task Who_contains_anew_puts_off_no_end_and_another_person_and_another_case_do()
+    {
+        var gateway = Gateway();
+        ValueTask By(string who, ContainedSubject subject) => gateway.ContainAsync(_context, Some(who), subject, $"So says {who}.");
+        ValueTask ByMachine(long of, ContainedSubject subject) => gateway.ContainAsync(subject, "A canary.", of, CancellationToken.None);
+        var number = 0;
+        foreach (var (before, again, isNews) in new (Func<ContainedSubject, ValueTask>[], Func<ContainedSubject, ValueTask>, bool)[]
+        {
+            ([one => By("olga", one)], one => By("OLGA", one), false),
+            ([one => By("olga", one)], one => By("heikki", one), true),
+            ([one => By("olga", one), one => By("heikki", one)], one => By("olga", one), false),
+            ([one => By("olga", one)], one => ByMachine(1, one), true),
+            ([one => ByMachine(1, one)], one => ByMachine(1, one), false),
+            ([one => ByMachine(1, one)], one => ByMachine(2, one), true),
+            ([one => By("olga", one), one => ByMachine(1, one)], one => By("olga", one), false),
+        })
+        {
+            var client = ContainedSubject.Client($"clinic-{++number}");
+            foreach (var contain in before)
+                await contain(client);
+            _clock.Ahead += TimeSpan.FromSeconds(1);
+            var end = (await gateway.ProposeAsync(_context, Some("tiina"), ApprovalKind.ContainmentEnd, client.Text, null, "A false alarm.")).Proposal!;
+            _clock.Ahead += TimeSpan.FromSeconds(1);
+            await again(client);
+            Assert.Equal((number, isNews ? DecisionRefusal.ChangedMeanwhile : null), (number, await gateway.ApproveAsync(_context, Some("tero"), end.Id, end.Digest)));
+            Assert.Equal(isNews, Gateway().Current.Contained.ContainsKey(client.Text));
+        }
+    }
+
+    [Fact]
+    public async Task The_machine_contains_even_where_it_cannot_be_recorded_and_decides_nothing_else()
+    {
+        var gateway = Gateway();
+        _acts.IsAway = true;
+        await gateway.ContainAsync(ContainedSubject.Client("a"), "A canary.", 7, CancellationToken.None);
+        _acts.IsAway = false;
+        var kept = Assert.Single(Gateway().Current.Contained.Values);
+        Assert.Equal(("client/a", "A canary.", 7L, true), (kept.Subject, kept.Reason, kept.Case, kept.By.IsMachine));
+        var decision = new Decision { Number = 2, Previous = gateway.Current.Previous, At = _clock.GetUtcNow(), By = Decider.Machine(_clock.GetUtcNow()), Step = DecisionStep.Contained };
+        foreach (var step in Enum.GetValues<DecisionStep>().Except([DecisionStep.Contained]))
+            Assert.Equal(DecisionRefusal.NoRole, gateway.Current.Apply(decision with { Step = step, Subject = "client/a", Kind = ApprovalKind.ContainmentEnd, Content = "", Proposal = "", Digest = "" }, "").Refusal);
+    }
+
     public static TheoryData<ApprovalKind> Kinds => [.. Enum.GetValues<ApprovalKind>()];
 
     [Theory]

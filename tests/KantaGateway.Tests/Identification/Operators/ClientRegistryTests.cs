@@ -133,6 +133,21 @@ public sealed class ClientRegistryTests : IDisposable
         Assert.NotNull(gateway.Current.Find("a")!.RequesterOf("1.2.246.10.3"));
     }
 
+    [Fact]
+    public async Task A_client_that_the_machine_contains_is_out_until_two_persons_end_it_whatever_is_decided_about_its_registration()
+    {
+        WriteClients($"[{Entry("a")},{Entry("b")}]");
+        var (registry, decisions) = Gateway();
+        await decisions.ContainAsync(ContainedSubject.Client("a"), "A canary.", 1, CancellationToken.None);
+        Assert.Equal((false, true), (registry.Current.Find("a")!.IsActive, registry.Current.Find("b")!.IsActive));
+        await ApproveAsync(decisions, "a", Entry("a"));
+        Assert.False(registry.Current.Find("a")!.IsActive);
+        Assert.False(Gateway().Registry.Current.Find("a")!.IsActive);
+        var end = (await decisions.ProposeAsync(_context, Some("olga"), ApprovalKind.ContainmentEnd, "client/a", null, "A typing error.")).Proposal!;
+        Assert.Null(await decisions.ApproveAsync(_context, Some("heikki"), end.Id, end.Digest));
+        Assert.True(registry.Current.Find("a")!.IsActive);
+    }
+
     private void Later(TimeSpan by) => _time.Advance(by);
 
     /// <summary>Each at a time of its own: two writes may fall into one tick of the file system.</summary>

@@ -8,6 +8,7 @@ using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.DependencyInjection;
 using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 
@@ -65,6 +66,8 @@ public sealed class ContainmentTests(IdentificationWorld world) : IClassFixture<
         Assert.Equal(HttpStatusCode.Unauthorized, await UseAsync(_first, token, world.Aurora));
         Assert.Equal(HttpStatusCode.Unauthorized, await AskAsync(_first, world.Aurora));
         using var http = world.Connect(other);
+        using (var told = await http.PostAsync(new Uri(_first, "/connect/introspect"), new FormUrlEncodedContent(new Dictionary<string, string>(world.ClientCredentials(world.Aurora)) { ["token"] = token })))
+            Assert.False((await told.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("active").GetBoolean());
         using var answer = await http.PostAsync(new Uri(_first, "/connect/token"), new FormUrlEncodedContent(world.ClientCredentials(world.Aurora)));
         Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
         var subject = Assert.Single(await ListAsync(tiina), static one => one.StartsWith("certificate/", StringComparison.Ordinal));
@@ -113,6 +116,50 @@ public sealed class ContainmentTests(IdentificationWorld world) : IClassFixture<
         Assert.Equal("/?signin=refused", (await world.SignInAsync(new CookieContainer(), 0, gateway: _first)).PathAndQuery);
         await EndAsync(citizen);
         Assert.Equal("/", (await world.SignInAsync(new CookieContainer(), 0, gateway: _first)).PathAndQuery);
+    }
+
+    /// <summary>Whatever comes over it: a token that is bound to a key does too, and knows nothing of the certificate.</summary>
+    [Fact]
+    public async Task A_certificate_is_out_by_what_is_told_at_once()
+    {
+        var services = _gateways[1].Services;
+        var certificates = services.GetRequiredService<OrganisationCertificates>();
+        using var certificate = world.Revontuli.Certificate.Open();
+        await certificates.RenewAsync(certificate, CancellationToken.None);
+        Assert.Null(certificates.Examine(certificate).Problem);
+        await services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(ContainedSubject.Certificate(OrganisationCertificates.ThumbprintOf(certificate))), world.Clock.GetUtcNow().AddMinutes(1));
+        Assert.Contains("contained", certificates.Examine(certificate).Problem);
+        world.Clock.Ahead += TimeSpan.FromMinutes(2);
+    }
+
+    [Fact]
+    public async Task A_page_of_a_contained_citizen_that_goes_on_is_broken_off()
+    {
+        var services = _gateways[0].Services;
+        var self = Pseudonym.Read([9, 8, 7, 6, 5, 4, 3, 2, 1, 1]);
+        var (here, there) = (Breakable(), Breakable());
+        (here.RequestServices, there.RequestServices) = (services, services);
+        OpenRequests.EnterSession(here, self);
+        OpenRequests.EnterSession(there, Pseudonym.Read([9, 8, 7, 6, 5, 4, 3, 2, 1, 2]));
+        await services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(ContainedSubject.Citizen(services.GetRequiredService<IdentifierCipher>().PatientId(self))), world.Clock.GetUtcNow().AddMinutes(1));
+        Assert.Equal((true, false), (here.RequestAborted.IsCancellationRequested, there.RequestAborted.IsCancellationRequested));
+        world.Clock.Ahead += TimeSpan.FromMinutes(2);
+    }
+
+    /// <summary>What was looked at is not looked at again; what is revoked between is found all the same, and so is what comes later.</summary>
+    [Fact]
+    public async Task A_request_whose_names_were_revoked_while_it_came_in_is_broken_off()
+    {
+        var revocations = new Revocations(null, TimeProvider.System);
+        using var open = new OpenRequests(revocations);
+        var name = RevokedName.Client("a");
+        var (before, early, late) = (revocations.Epoch, Breakable(), Breakable());
+        open.Enter(early, [name], before);
+        Assert.False(early.RequestAborted.IsCancellationRequested);
+        await revocations.RevokeAsync(name, DateTimeOffset.UtcNow.AddMinutes(1));
+        Assert.True(early.RequestAborted.IsCancellationRequested);
+        open.Enter(late, [name], before);
+        Assert.True(late.RequestAborted.IsCancellationRequested);
     }
 
     [Fact]
@@ -237,6 +284,24 @@ public sealed class ContainmentTests(IdentificationWorld world) : IClassFixture<
             world.Acts.IsAway = false;
         }
         Assert.DoesNotContain("professional/90001", await ListAsync(olga));
+    }
+
+    private static DefaultHttpContext Breakable()
+    {
+        var context = new DefaultHttpContext();
+        context.Features.Set<IHttpRequestLifetimeFeature>(new Lifetime());
+        return context;
+    }
+
+    private sealed class Lifetime : IHttpRequestLifetimeFeature
+    {
+        private readonly CancellationTokenSource _end = new();
+
+        public Lifetime() => RequestAborted = _end.Token;
+
+        public CancellationToken RequestAborted { get; set; }
+
+        public void Abort() => _end.Cancel();
     }
 
     private async Task<Uri> StartAsync()

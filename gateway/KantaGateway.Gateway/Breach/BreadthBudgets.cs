@@ -1,0 +1,182 @@
+using System.Buffers.Text;
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Operators;
+
+namespace KantaGateway.Gateway.Breach;
+
+/// <summary>Whose breadth is counted: a person, or a system with its own token; the client; the organisation.</summary>
+enum BreadthOf { Professional, System, Client, Organisation }
+
+/// <summary>That somebody opens only the patients whom an open service event justifies.</summary>
+/// <param name="Window">Seconds of the window that was used up, and how many it allows; null: another gateway found out, or this one before it was started anew.</param>
+sealed record SteppedDown(BreadthOf Of, string Organisation, string? ClientId, string? Professional, (int Seconds, int Most)? Window, DateTimeOffset Until);
+
+/// <summary>
+/// How many patients each requester opens without an open service event of its organisation: professional or system, client and organisation, in windows of a minute, an hour, a day and 30 days. Over the allowance the
+/// requester opens only those who are justified, an alarm is given and a case opened.
+/// </summary>
+/// <remarks>
+/// Counted together by all gateways, in <see cref="ISharedState"/>: who asks and whom for as keyed digests. Somebody who is justified costs a look into memory, somebody who was counted lately as well, anybody else one
+/// round trip. Where that cannot be made, only those who are justified are opened. Thread-safe.
+/// </remarks>
+sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool isNational, IdentifierKey key, BreachCases cases, BreachMetrics metrics, TimeProvider time, ILogger<BreadthBudgets> logger)
+{
+    /// <summary>How long a gateway relies on it that somebody is counted.</summary>
+    private static readonly TimeSpan Relied = TimeSpan.FromMinutes(10);
+
+    private readonly byte[] _key = key.Derive("kanta breadth");
+    private readonly RecentCache<(string Caller, Pseudonym Person), DateTimeOffset> _counted = new(50_000);
+    private readonly RecentCache<string, SteppedDown> _down = new(10_000);
+    private readonly ConcurrentDictionary<string, SteppedDown> _list = new(StringComparer.Ordinal);
+    private readonly ConcurrentQueue<string> _owed = [];
+
+    /// <summary>The answer to a request for somebody who is not justified, when the requester has used an allowance up.</summary>
+    public static Fault Exceeded { get; } = new(FaultKind.Denied,
+        "Too many patients have been opened without an open service event, so for a while only those are who have one. Open the visit or the booking first: what it justifies goes on.");
+
+    private static Fault Unknown { get; } = new(FaultKind.StoreUnavailable,
+        "How many patients have been opened without an open service event cannot be counted at the moment, so only those are who have one. Open the visit first, or try again.");
+
+    /// <summary>Who is in force as stepped down, as this gateway knows it.</summary>
+    public IReadOnlyList<SteppedDown> InForce => [.. _list.Values.Where(one => one.Until > time.GetUtcNow()).OrderBy(static one => one.Until)];
+
+    /// <summary>Whether whom a requester asks for is counted at all: a citizen asks for nobody else, and the directory is nobody's.</summary>
+    public static bool Concerns(Requester requester, Pseudonym person) => requester.Kind != RequesterKind.Citizen && !person.IsDirectory;
+
+    /// <summary>Whether a person was counted for a requester on this gateway lately, and whether it is justified matters to nobody but the requester.</summary>
+    public bool IsCounted(Requester requester, Pseudonym person) => _counted.TryGet((requester.Caller, person), out var at) && time.GetUtcNow() - at < Relied;
+
+    /// <summary>Counts a person for a requester; one that is justified is not counted any more.</summary>
+    /// <returns>Why the person may not be opened; null: it may.</returns>
+    public ValueTask<Fault?> OpenAsync(Requester requester, Pseudonym person, bool isJustified)
+    {
+        if (isJustified)
+            return IsCounted(requester, person) ? JustifyAsync(requester, person) : default;
+        return CountAsync(requester, person);
+    }
+
+    /// <summary>A person is justified now who was not before: whoever counted it need not.</summary>
+    public async ValueTask<Fault?> JustifyAsync(Requester requester, Pseudonym person)
+    {
+        _counted.Set((requester.Caller, person), DateTimeOffset.MinValue);
+        try
+        {
+            await shared.WithdrawAsync([.. SubjectsOf(requester).Select(static its => its.Key)], DigestOf(person)).ConfigureAwait(false);
+        }
+        catch (SharedStateException)
+        {
+            // Counted once too much: care goes on.
+        }
+        return null;
+    }
+
+    private async ValueTask<Fault?> CountAsync(Requester requester, Pseudonym person)
+    {
+        var now = time.GetUtcNow();
+        var subjects = SubjectsOf(requester);
+        foreach (var subject in subjects)
+            if (_down.TryGet(subject.Key, out var down) && down.Until > now)
+                return await RefuseAsync().ConfigureAwait(false);
+        if (IsCounted(requester, person))
+            return null;
+        SpreadAnswer answer;
+        try
+        {
+            answer = await shared.SpreadAsync([.. subjects.Select(static its => new Spread(its.Key, its.Allowance.Windows))], DigestOf(person), TimeSpan.FromHours(options.StepDownHours)).ConfigureAwait(false);
+        }
+        catch (SharedStateException)
+        {
+            return Unknown;
+        }
+        if (answer.Set is not { } at)
+        {
+            _counted.Set((requester.Caller, person), now);
+            return null;
+        }
+        await StepDownAsync(requester, subjects[at], answer).ConfigureAwait(false);
+        return await RefuseAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask StepDownAsync(Requester requester, (BreadthOf Of, string Key, BreadthAllowance Allowance) subject, SpreadAnswer answer)
+    {
+        (int Seconds, int Most)? window = answer.Window is { } full ? ((int)subject.Allowance.Windows[full].Window.TotalSeconds, subject.Allowance.Windows[full].Most) : null;
+        var down = new SteppedDown(subject.Of, requester.Organisation.ToString(), subject.Of == BreadthOf.Organisation ? null : requester.ClientId,
+            subject.Of == BreadthOf.Professional ? requester.ProfessionalId : null, window, answer.Until);
+        _down.Set(subject.Key, down);
+        foreach (var (key, old) in _list)
+            if (old.Until <= time.GetUtcNow())
+                _list.TryRemove(key, out _);
+        _list[subject.Key] = down;
+        if (window is not { } its)
+            return;
+        // :: Of all gateways this one has found out.
+        metrics.SteppedDown(NameOf(subject.Of), its.Seconds);
+        _owed.Enqueue(string.Create(CultureInfo.InvariantCulture,
+            $"{Who(subject.Of, requester)} opened more than {its.Most} patients within {its.Seconds} seconds without an open service event, and opens only those who have one until {answer.Until:yyyy-MM-dd'T'HH:mm'Z'}."));
+        await OpenOwedAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask<Fault> RefuseAsync()
+    {
+        metrics.HeldBack();
+        // A disk that did not take a case before.
+        if (!_owed.IsEmpty)
+            await OpenOwedAsync().ConfigureAwait(false);
+        return Exceeded;
+    }
+
+    private async Task OpenOwedAsync()
+    {
+        while (_owed.TryDequeue(out var what))
+            try
+            {
+                var opened = await cases.OpenAsync(BreachKind.BreadthExceeded, what).ConfigureAwait(false);
+                BreachLog.OpenedFor(logger, opened.Number, what);
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+            {
+                _owed.Enqueue(what);
+                BreachLog.NoCase(logger, failure.GetType().Name);
+                return;
+            }
+    }
+
+    private static string Who(BreadthOf of, Requester requester) => of switch
+    {
+        BreadthOf.Professional => $"A professional of {requester.Organisation}, through the client {requester.ClientId},",
+        BreadthOf.System => $"The client {requester.ClientId}, for {requester.Organisation} by its own token,",
+        BreadthOf.Client => $"The client {requester.ClientId} with its professionals",
+        _ => $"The organisation {requester.Organisation}",
+    };
+
+    internal static string NameOf(BreadthOf of) => of switch { BreadthOf.Professional => "professional", BreadthOf.System => "system", BreadthOf.Client => "client", _ => "organisation" };
+
+    private (BreadthOf Of, string Key, BreadthAllowance Allowance)[] SubjectsOf(Requester requester)
+    {
+        var organisation = requester.Organisation.ToString();
+        return
+        [
+            requester.ProfessionalId is { } professional
+                ? (BreadthOf.Professional, KeyOf("professional", DecisionState.SubjectOf(isNational, organisation, professional)), options.Professional)
+                : (BreadthOf.System, KeyOf("system", $"{requester.ClientId} {organisation}"), options.Systems.GetValueOrDefault(requester.ClientId) ?? options.System),
+            (BreadthOf.Client, KeyOf("client", requester.ClientId), options.Client),
+            (BreadthOf.Organisation, KeyOf("organisation", organisation), options.Organisation),
+        ];
+    }
+
+    private string KeyOf(string kind, string id) => "breadth:" + Base64Url.EncodeToString(HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes($"{kind}\0{id}")).AsSpan(0, 16));
+
+    private string DigestOf(Pseudonym person)
+    {
+        Span<byte> bytes = stackalloc byte[Pseudonym.Size], digest = stackalloc byte[HMACSHA256.HashSizeInBytes];
+        person.Write(bytes);
+        HMACSHA256.HashData(_key, bytes, digest);
+        return Base64Url.EncodeToString(digest[..16]);
+    }
+}
