@@ -26,7 +26,7 @@ sealed class StolenDisk(DirectoryInfo copy) : IDisposable
         foreach (var file in Directory.EnumerateFiles(folder.Path, "*", SearchOption.AllDirectories))
         {
             // Sockets have nothing to read.
-            if ((File.GetUnixFileMode(file) & UnixFileMode.UserRead) == 0 || new FileInfo(file).Length == 0)
+            if (new FileInfo(file).Length == 0)
                 continue;
             var to = Path.Combine(stolen.Folder, Path.GetRelativePath(folder.Path, file));
             Directory.CreateDirectory(Path.GetDirectoryName(to)!);

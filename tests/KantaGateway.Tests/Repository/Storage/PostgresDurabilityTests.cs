@@ -46,7 +46,7 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
     public async Task A_write_that_is_told_to_wait_for_its_standby_no_longer_is_not_acknowledged(string what)
     {
         await using var store = await PostgresStore.OpenAsync(new NpgsqlConnectionStringBuilder(_database.Service) { CommandTimeout = 60 }.ToString(), default);
-        var (person, other) = (RepositoryWorld.NewPerson(), RepositoryWorld.NewPerson());
+        var (person, other) = (RepositoryWorld.SomeNumber(), RepositoryWorld.SomeNumber());
         Assert.True(await AppendAsync(store, person, 0) && await AppendAsync(store, other, 0));
         await SetStandbyAsync("nobody");
         long? waiting = null;
@@ -58,7 +58,7 @@ public sealed class PostgresDurabilityTests : IAsyncLifetime
                 "two together" => store.AppendAsync([.. new[] { person, other }.Select(one => new CompartmentAppend(one, turn, null, [new(turn + 1, [1], [2])]))], default).AsTask(),
                 "a part" => store.StorePartAsync(person, Guid.NewGuid(), 0, new byte[] { 1 }, default).AsTask(),
                 "a key" => store.ReplaceKeysAsync([new(person, [(byte)turn], [(byte)(turn + 1)])], default).AsTask(),
-                _ => store.EraseAsync(RepositoryWorld.NewPerson(), default).AsTask(),
+                _ => store.EraseAsync(RepositoryWorld.SomeNumber(), default).AsTask(),
             });
             // The server takes the setting up a moment later.
             while (!writing.IsCompleted && waiting is not > 0)
