@@ -1,6 +1,5 @@
 using System.Globalization;
 using KantaGateway.Fhir.Identifiers;
-using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
