@@ -1,3 +1,4 @@
+#pragma warning disable CA5394 // The same seed gives the same day; nothing here is a secret.
 using System.Text;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;

@@ -5,7 +5,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
-using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;

@@ -6,7 +6,6 @@ using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Tests.Audit;
 using KantaGateway.Tests.Identification;
-using KantaGateway.Tests.Identification.Operators;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;

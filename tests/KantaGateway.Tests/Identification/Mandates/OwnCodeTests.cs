@@ -3,7 +3,6 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Harness.Drills;
-using KantaGateway.Tests.Scenarios;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.DataProtection;
 
