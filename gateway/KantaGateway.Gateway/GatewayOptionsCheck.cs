@@ -150,6 +150,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         static string Of(string name) => $"{nameof(GatewayOptions.Breach)}.{name}";
         if (string.IsNullOrWhiteSpace(breach.CaseFolder) || (!options.CreateStores && !Directory.Exists(breach.CaseFolder)))
             Add(Of(nameof(breach.CaseFolder)), "no such folder");
+        if (breach.DisputeAnswerDays is < 1 or > 30)
+            Add(Of(nameof(breach.DisputeAnswerDays)), "1 to 30");
         if (breach.PersonsWithinHours is < 1 or > 720)
             Add(Of(nameof(breach.PersonsWithinHours)), "1 to 720");
         CheckEscalation(breach, Of(nameof(breach.Escalation)));

@@ -34,7 +34,8 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
     private readonly RecentCache<(string Caller, Pseudonym Person), DateTimeOffset> _counted = new(50_000);
     private readonly RecentCache<string, SteppedDown> _down = new(10_000);
     private readonly ConcurrentDictionary<string, SteppedDown> _list = new(StringComparer.Ordinal);
-    private readonly ConcurrentQueue<string> _owed = [];
+    private readonly ConcurrentDictionary<string, long> _opened = new(StringComparer.Ordinal);
+    private readonly ConcurrentQueue<(string Subject, string What)> _owed = [];
 
     /// <summary>The answer to a request for somebody who is not justified, when the requester has used an allowance up.</summary>
     public static Fault Exceeded { get; } = new(FaultKind.Denied,
@@ -117,8 +118,8 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
             return;
         // :: Of all gateways this one has found out.
         metrics.SteppedDown(NameOf(subject.Of), its.Seconds);
-        _owed.Enqueue(string.Create(CultureInfo.InvariantCulture,
-            $"{Who(subject.Of, requester)} opened more than {its.Most} patients within {its.Seconds} seconds without an open service event, and opens only those who have one until {answer.Until:yyyy-MM-dd'T'HH:mm'Z'}."));
+        _owed.Enqueue((subject.Key, string.Create(CultureInfo.InvariantCulture,
+            $"{Who(subject.Of, requester)} opened more than {its.Most} patients within {its.Seconds} seconds without an open service event, and opens only those who have one until {answer.Until:yyyy-MM-dd'T'HH:mm'Z'}.")));
         await OpenOwedAsync().ConfigureAwait(false);
     }
 
@@ -133,15 +134,25 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
 
     private async Task OpenOwedAsync()
     {
-        while (_owed.TryDequeue(out var what))
+        while (_owed.TryDequeue(out var owed))
             try
             {
-                var opened = await cases.OpenAsync(BreachKind.BreadthExceeded, what).ConfigureAwait(false);
-                BreachLog.OpenedFor(logger, opened.Number, what);
+                // Whoever has used the month up does so again with each that leaves it: one case while one is open.
+                if (_opened.TryGetValue(owed.Subject, out var known) && cases.IsOpen(known))
+                {
+                    BreachLog.StillOpen(logger, known, owed.What);
+                    continue;
+                }
+                var opened = await cases.OpenAsync(BreachKind.BreadthExceeded, owed.What).ConfigureAwait(false);
+                foreach (var (subject, number) in _opened)
+                    if (!cases.IsOpen(number))
+                        _opened.TryRemove(subject, out _);
+                _opened[owed.Subject] = opened.Number;
+                BreachLog.OpenedFor(logger, opened.Number, owed.What);
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
-                _owed.Enqueue(what);
+                _owed.Enqueue(owed);
                 BreachLog.NoCase(logger, failure.GetType().Name);
                 return;
             }
@@ -160,11 +171,15 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
     private (BreadthOf Of, string Key, BreadthAllowance Allowance)[] SubjectsOf(Requester requester)
     {
         var organisation = requester.Organisation.ToString();
+        var system = KeyOf("system", $"{requester.ClientId} {organisation}");
+        // The allowances of its client and organisation would hold it at theirs, and it would use up what the others have.
+        if (requester.ProfessionalId is null && options.Systems.GetValueOrDefault(requester.ClientId) is { } own)
+            return [(BreadthOf.System, system, own)];
         return
         [
             requester.ProfessionalId is { } professional
                 ? (BreadthOf.Professional, KeyOf("professional", DecisionState.SubjectOf(isNational, organisation, professional)), options.Professional)
-                : (BreadthOf.System, KeyOf("system", $"{requester.ClientId} {organisation}"), options.Systems.GetValueOrDefault(requester.ClientId) ?? options.System),
+                : (BreadthOf.System, system, options.System),
             (BreadthOf.Client, KeyOf("client", requester.ClientId), options.Client),
             (BreadthOf.Organisation, KeyOf("organisation", organisation), options.Organisation),
         ];

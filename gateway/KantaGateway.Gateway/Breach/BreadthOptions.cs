@@ -12,7 +12,7 @@ public sealed record BreadthOptions
     /// <summary>For one system with its own token, for one organisation; the same by default.</summary>
     public BreadthAllowance System { get; init; } = new(10, 15, 19, 60);
 
-    /// <summary>For the systems that read many without a visit, by client id, instead of <see cref="System"/>; default none.</summary>
+    /// <summary>For the systems that read many without a visit, by client id, for each organisation, instead of <see cref="System"/>, <see cref="Client"/> and <see cref="Organisation"/>; their professionals are counted as all are. Default none.</summary>
     public IReadOnlyDictionary<string, BreadthAllowance> Systems { get; init; } = new Dictionary<string, BreadthAllowance>();
 
     /// <summary>For one client with all its professionals. Default: 60 in a minute, 200 in an hour, 800 in a day, 6,000 in 30 days.</summary>

@@ -35,14 +35,22 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
     /// <param name="what">Why: a plain sentence without personal data, for the case and for who ends it.</param>
     public async Task ContainAsync(ContainedSubject subject, BreachKind kind, string what)
     {
-        if (IsContained(subject))
+        var isContained = IsContained(subject);
+        if (_held.TryGetValue(subject.Text, out var held) ? !isContained && held.IsDone : isContained)
+        {
+            if (held is null)
+                return;
+            // Two persons have ended it since: this is another time.
+            _held.TryRemove(KeyValuePair.Create(subject.Text, held));
+        }
+        held = _held.GetOrAdd(subject.Text, static (_, its) => new(its.subject, its.kind, its.what), (subject, kind, what));
+        // In force by the decision, and somebody tells it already: nothing to wait for.
+        if (!await held.Turn.WaitAsync(isContained ? TimeSpan.Zero : Timeout.InfiniteTimeSpan).ConfigureAwait(false))
             return;
-        var held = _held.GetOrAdd(subject.Text, static (_, its) => new(its.subject, its.kind, its.what), (subject, kind, what));
-        await held.Turn.WaitAsync().ConfigureAwait(false);
         try
         {
             // Of several that come at once one has done it.
-            if (!held.IsDone)
+            if (!held.IsDone || !IsTold(held))
                 await TryAsync(held).ConfigureAwait(false);
         }
         finally
@@ -74,7 +82,10 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
                 continue;
             try
             {
-                if (!held.IsDone)
+                // What two persons have ended is told no more.
+                if (held.IsDone && !IsContained(held.Subject))
+                    _held.TryRemove(KeyValuePair.Create(held.Subject.Text, held));
+                else if (!held.IsDone || !IsTold(held))
                     await TryAsync(held).ConfigureAwait(false);
             }
             finally
@@ -83,6 +94,8 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
             }
         }
     }
+
+    private bool IsTold(Held held) => held.ToldUntil > time.GetUtcNow();
 
     private bool IsContained(ContainedSubject subject) =>
         approvals.Current.Contained.GetValueOrDefault(subject.Text) is { Case: not null } known && (known.By.IsMachine || known.Before.Exists(static by => by.IsMachine));
@@ -101,7 +114,7 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
             {
                 BreachLog.NoCase(logger, failure.GetType().Name);
             }
-        if (!held.IsKept || held.Number is not null)
+        if (!held.IsKept || (held.Number is not null && !held.HasNumber))
             try
             {
                 await approvals.ContainAsync(held.Subject, held.What, held.Number, CancellationToken.None).ConfigureAwait(false);
@@ -114,7 +127,7 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
                 BreachLog.NotKept(logger);
             }
         await telling.ConfigureAwait(false);
-        if (held.IsDone && held.ToldUntil > time.GetUtcNow())
+        if (held.IsDone && IsTold(held))
             _held.TryRemove(KeyValuePair.Create(held.Subject.Text, held));
     }
 
@@ -151,6 +164,9 @@ static partial class BreachLog
 
     [LoggerMessage(1305, LogLevel.Warning, "The accesses of a requester are unusual: score {Score} within a day. See /operator/unusual-access.")]
     public static partial void Unusual(ILogger logger, int score);
+
+    [LoggerMessage(1306, LogLevel.Warning, "Breach case {Number}, which is open: {What}")]
+    public static partial void StillOpen(ILogger logger, long number, string what);
 
     [LoggerMessage(1304, LogLevel.Critical, "The list of watched people cannot be read; the one from before stays in force. {Problem}")]
     public static partial void NoPeople(ILogger logger, string problem);

@@ -36,7 +36,7 @@ public sealed partial class StoreWatch(BreachCases cases, ILogger<StoreWatch> lo
                 + "If nobody has restored a backup, somebody changes the database: verify-store names the places, and the repository's log the requests that came upon them.");
             LogOpened(opened.Number);
         }
-        catch (IOException failure)
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             // The next request that comes upon it tries again.
             LogNotOpened(failure);

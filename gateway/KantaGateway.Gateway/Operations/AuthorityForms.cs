@@ -38,7 +38,7 @@ public static class AuthorityForms
                 return Results.Json(new
                 {
                     form = name, controller = options.Identification.Citizens.ServiceName, @case = number, kind = JsonNamingPolicy.KebabCaseLower.ConvertName(about.Kind.ToString()), aware_at = about.AwareAt, opened_at = about.OpenedAt ?? about.AwareAt, exported_at = now,
-                    due = clock.Due, late = now > clock.Due || clock.IsLate,
+                    due = clock.Due, late = IsLate(clock),
                     nature = about.What, persons_approximately = totals?.Persons, records_approximately = totals?.Items, categories = totals?.Types, contact = totals?.Words.Contact,
                     consequences = totals?.Words.Fi.Consequences, measures = totals?.Words.Fi.Measures,
                     journal = steps.Select(static step => new { at = step.At, step = JsonNamingPolicy.KebabCaseLower.ConvertName(step.Kind.ToString()), to = step.To, reference = step.Reference, note = step.Note }),
@@ -49,6 +49,8 @@ public static class AuthorityForms
         }));
     }
 
+    private static bool IsLate(BreachClock clock) => clock.State == BreachClockState.Overdue || clock.IsLate;
+
     private static byte[] Print(string name, BreachCase about, BreachClock clock, IReadOnlyList<BreachStep> steps, BreachCaseEnd? end, NoticeTotals? totals, string controller, DateTimeOffset now, Texts texts, string language)
     {
         string Known(string? value) => value is { Length: > 0 } ? value : texts["form.unknown"];
@@ -58,7 +60,7 @@ public static class AuthorityForms
             (texts["form.controller"], controller),
             (texts["form.case"], string.Create(CultureInfo.InvariantCulture, $"{about.Number}")),
             (texts["form.aware"], Dates.Minute(about.AwareAt)),
-            (texts["form.due"], Dates.Minute(clock.Due) + (now > clock.Due ? $" ({texts["form.late"]})" : "")),
+            (texts["form.due"], Dates.Minute(clock.Due) + (IsLate(clock) ? $" ({texts["form.late"]})" : "")),
             (texts["form.nature"], about.What),
             (texts["form.persons"], Known(totals?.Persons.ToString(CultureInfo.InvariantCulture))),
             (texts["form.records"], Known(totals?.Items.ToString(CultureInfo.InvariantCulture))),

@@ -59,7 +59,7 @@ public static class OperatorWatchedPeople
         {
             await records.MakeAsync(code, context.RequestAborted);
         }
-        catch (HttpRequestException)
+        catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !context.RequestAborted.IsCancellationRequested))
         {
             return OperatorClients.Problem(context, 503, "Not made", ["The record could not be made, or not all of it. It is a canary already; send it again."]);
         }

@@ -66,7 +66,26 @@ public sealed class BreadthTests : IAsyncLifetime
             _world.Clock.Advance(TimeSpan.FromDays(1) - aDay * TimeSpan.FromMinutes(20));
         }
         Assert.Equal(60, opened);
-        Assert.NotEmpty(_world.Cases.All);
+        // Stepped down again on each day after, and yet one case while it is open.
+        Assert.Single(_world.Cases.All);
+        await _world.Cases.EndAsync(1, "Looked into.", "approval");
+        _world.Clock.Advance(TimeSpan.FromDays(1));
+        for (var i = 0; i < 19; i++)
+            await gateway.OpenAsync(_world.Professional("90001"), BreadthWorld.Person(5_000 + i), isJustified: false);
+        Assert.Equal(2, _world.Cases.All.Count);
+    }
+
+    /// <summary>More than its client and its organisation may, and they keep what they have.</summary>
+    [Fact]
+    public async Task A_system_with_an_allowance_of_its_own_is_counted_there_alone()
+    {
+        var gateway = _world.Gateway(new() { Systems = new Dictionary<string, BreadthAllowance> { ["hospital"] = new(300, 300, 300, 300) } });
+        for (var i = 0; i < 301; i++)
+            Assert.Equal(i < 300, await gateway.OpenAsync(_world.System(), BreadthWorld.Person(i), isJustified: false) is null);
+        Assert.Equal(BreadthOf.System, Assert.Single(gateway.InForce).Of);
+        Assert.Null(await gateway.OpenAsync(_world.Professional("90001"), BreadthWorld.Person(1_000), isJustified: false));
+        // Another one of that organisation has what it had.
+        Assert.Null(await gateway.OpenAsync(_world.System("laboratory"), BreadthWorld.Person(1_001), isJustified: false));
     }
 
     /// <summary>Many professionals' tokens at one client, each below its own allowance.</summary>

@@ -107,6 +107,51 @@ public sealed class ContainingTests : IAsyncLifetime
         Assert.Single(_cases.All);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_telling_that_failed_is_tried_again_until_it_is_told_and_no_longer(bool isTouchedAgain)
+    {
+        var log = new LogThatIsAway { IsAway = true };
+        var revocations = new Revocations(log, _clock);
+        var approvals = Approved();
+        using var containing = new Containing(_cases, approvals, revocations, new(_meters.GetRequiredService<IMeterFactory>()), _clock, NullLogger<Containing>.Instance);
+        Task AgainAsync() => isTouchedAgain ? containing.ContainAsync(Client, BreachKind.CanaryTouched, "A canary.") : containing.RetryAsync();
+        await containing.ContainAsync(Client, BreachKind.CanaryTouched, "A canary.");
+        await AgainAsync();
+        Assert.False(revocations.IsKnownRevoked(RevokedName.Contained(Client)));
+        log.IsAway = false;
+        await AgainAsync();
+        Assert.True(revocations.IsKnownRevoked(RevokedName.Contained(Client)));
+        _clock.Advance(Approvals.Told * 2);
+        await AgainAsync();
+        Assert.False(revocations.IsKnownRevoked(RevokedName.Contained(Client)));
+        Assert.Single(_cases.All);
+        Assert.Single(Directory.GetFiles(Decisions, "*.jws"));
+    }
+
+    /// <summary>Of one gateway.</summary>
+    private sealed class LogThatIsAway : IRevocationLog
+    {
+        private readonly List<Revocation> _entries = [];
+
+        public bool IsAway { get; set; }
+
+        public ValueTask<RevocationNews> RenewAsync(string gateway, long applied, Revocation? last, TimeSpan lease) => new(new RevocationNews(false, _entries.Count, [.. _entries.Where(e => e.Sequence > applied)]));
+
+        public ValueTask<long> AddAsync(string name, DateTimeOffset until, bool anew)
+        {
+            if (IsAway)
+                throw new SharedStateException("away");
+            _entries.Add(new(name, until, _entries.Count + 1));
+            return new(_entries.Count);
+        }
+
+        public ValueTask<bool> IsAwaitedAsync(long sequence, TimeSpan lease) => new(false);
+
+        public ValueTask SubscribeAsync(Action told, Action reconnected) => default;
+    }
+
     private Approvals Approved() => new(new DecisionLog(Decisions, KeyFile), new SeenActs(), _clock, NullLogger<Approvals>.Instance);
 
     private Containing On(Approvals approvals) => new(_cases, approvals, _revocations, new(_meters.GetRequiredService<IMeterFactory>()), _clock, NullLogger<Containing>.Instance);
