@@ -133,8 +133,8 @@ if [ -n "$audit" ]; then
     [ -z "$clients" ] || ln -s "$(realpath "$clients")" "$tree/clients.json"
     if [ -d "$notices" ]; then
         mkdir "$tree/notices"
-        # Sealed, and none is changed but the marks of what somebody has done.
-        (cd "$notices" && find . -mindepth 2 -type f ! -name '*.new') | while read -r notice; do
+        # Sealed, and none is changed but the marks of what somebody has done. Looked for the other way round than they are written, so that none is there without what was written before it.
+        (cd "$notices" && for part in cases people codes; do [ ! -d "$part" ] || find "$part" -type f ! -name '*.new'; done) | while read -r notice; do
             mkdir -p "$tree/notices/${notice%/*}"
             cat "$notices/$notice" > "$tree/notices/$notice"
         done
