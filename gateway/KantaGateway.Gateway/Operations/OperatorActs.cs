@@ -62,6 +62,9 @@ public static class OperatorActs
                 || !(act.IdentityCode is { } code ? TryReadCode(kind, act.Subject, code, testCodes, out of) : act.Subject is { Length: > 0 and <= LongestSubject }))
                 return OperatorClients.Problem(context, 422, "Not understood",
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
+            // What people write in their own words is shown to others, and stands in logs. The other contents have forms of their own.
+            if (kind is not (ApprovalKind.KeyCeremony or ApprovalKind.StoreRestore or ApprovalKind.BreachScope) && OutboundMessage.HoldsIdentityCode(content))
+                return OperatorClients.Problem(context, 422, "An identity code", ["The content of an act names nobody: what looks like an identity code has to go."]);
             var subject = act.Subject ?? "";
             if (act.IdentityCode is not null)
             {

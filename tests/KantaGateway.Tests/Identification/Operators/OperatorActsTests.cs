@@ -131,6 +131,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
         using var tiina = await SignedInAsync(Tiina);
         using var tero = await SignedInAsync(Tero);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "breach-case-end", "1", $"Nothing of {IdentificationWorld.TestCode} had left.")).Status);
         var act = await ProposedAsync(tiina, "breach-case-end", "1", "A disk was full; nothing had left.");
         // Nobody ends it alone, nor before the other has approved.
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
@@ -206,6 +207,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         var dispute = Guid.NewGuid().ToString("D");
         using var tiina = await SignedInAsync(Tiina);
         using var tero = await SignedInAsync(Tero);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "dispute-end", dispute, $"Käynti oli henkilön {IdentificationWorld.TestCode}.")).Status);
         var act = await ProposedAsync(tiina, "dispute-end", dispute, "Vastaanotto oli 3.3., laskutus tarkisti käynnin.");
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
         Assert.Empty(State().DisputeEnds);
@@ -647,6 +649,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [InlineData("""{"kind":"onboarding","subject":"1","content":"x"}""")]
     [InlineData("""{"kind":"bulk-export","subject":"","content":"x"}""")]
     [InlineData("""{"kind":"bulk-export","subject":"1"}""")]
+    [InlineData("""{"kind":"bulk-export","subject":"1","content":"All of 010190-900P."}""")]
     [InlineData("""{"kind":"breach-case-end","subject":"99","content":"x"}""")]
     [InlineData("""{"kind":"breach-case-end","subject":"one","content":"x"}""")]
     [InlineData("""{"kind":"key-ceremony","subject":"wrapping-key/1","content":"begin"}""")]
