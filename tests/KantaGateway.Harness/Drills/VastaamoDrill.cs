@@ -46,6 +46,7 @@ public sealed class VastaamoDrill : IDisposable
         await drill.AttackAsync("the disk of the running host is copied and searched", _ => SearchAsync(() => Task.FromResult(StolenDisk.Copy(_folder)))).ConfigureAwait(false);
         await drill.AttackAsync("a backup is taken away and searched", _ => SearchAsync(() => StolenDisk.BackUpAsync(_folder, cancel))).ConfigureAwait(false);
         await drill.AttackAsync("an access token is stolen and used from elsewhere", watch => UseStolenTokenAsync(watch, cancel)).ConfigureAwait(false);
+        await drill.AttackAsync("a clinic's system is taken over, certificate and keys, and asks for everybody on a list", watch => ScrapeAsync(watch, cancel)).ConfigureAwait(false);
         await drill.AttackAsync("the copied audit log is changed so that the theft is not in it", ChangeAuditLogAsync).ConfigureAwait(false);
         await drill.AttackAsync("a record is put back in the database to before its last entry", watch => RollBackAsync(watch, cancel)).ConfigureAwait(false);
         await drill.AttackAsync("the breach is kept from the authorities for eighteen months", watch => HideAsync(watch, cancel)).ConfigureAwait(false);
@@ -99,6 +100,33 @@ public sealed class VastaamoDrill : IDisposable
                 got += reply.Text.Contains(victim.Name, StringComparison.Ordinal) ? 1 : 0;
             }
         return new($"{got} of {People} people in {asked} requests, each refused: a token is bound to its certificate", "each refusal, with its reason, at the one who sent it", watch.Elapsed);
+    }
+
+    private async Task<Outcome> ScrapeAsync(Stopwatch watch, CancellationToken cancel)
+    {
+        // Patients of the clinic itself, whose visits are over: nothing but their number is against reading them.
+        var listed = new List<(string Patient, string Marker)>();
+        for (var i = 0; i < People; i++)
+        {
+            var marker = $"urn:uuid:{Guid.NewGuid()}";
+            var patient = await ArchivedVisit.RegisterAsync(_clinic.System, FictionalIdentityCode.Of("drill/" + marker).Reveal(), "Testi Listattu", cancel).ConfigureAwait(false);
+            Expect.Status(await _clinic.System.CreateAsync("Observation", Some.Bytes(Some.Observation("Patient/" + patient, identifier: marker)), cancel: cancel).ConfigureAwait(false), "an entry of somebody on the list", 201);
+            listed.Add((patient, marker));
+        }
+        var known = await CasesAsync(cancel).ConfigureAwait(false);
+        watch.Restart();
+        var taken = 0;
+        foreach (var (patient, marker) in listed)
+        {
+            var reply = await _clinic.System.SearchAsync("Observation", "patient=" + patient, cancel).ConfigureAwait(false);
+            Expect.Status(reply, "a search for somebody on the list", 200, 403, 429);
+            taken += reply.Text.Contains(marker, StringComparison.Ordinal) ? 1 : 0;
+        }
+        var isOpen = await SurfacesAsync("breadth-exceeded", known, cancel).ConfigureAwait(false);
+        // Care goes on: whom the clinic treats it reads as before.
+        Expect.Status(await _clinic.System.SearchAsync("Observation", "patient=" + _victims[0].Visit.Patient, cancel).ConfigureAwait(false), "a patient with an open visit", 200);
+        return new($"{taken} of {People} people", isOpen ? "the budget of patients without an open visit stops it, and a breach case opens; who has one is treated as before" : null, watch.Elapsed,
+            taken >= 20 ? $"expected fewer than 20; came {taken} (a development host counts with --breadth alone)" : isOpen ? null : "expected a breach case; came none");
     }
 
     private async Task<Outcome> ChangeAuditLogAsync(Stopwatch watch)
