@@ -44,7 +44,8 @@ public static partial class ConsentDecision
         // Of whatever is permitted, what the token's scopes describe by search parameters.
         if (reach.Filters(requester, interaction) is { } filters)
             permit = permit with { Scope = permit.Scope with { Filters = filters } };
-        if (!permit.RestsOnPolicy && requester.Kind == RequesterKind.System && policy.HasRestrictions)
+        // Where there ever was one the repository takes no grant of the own register that rests on no policy, not for a write either.
+        if (!permit.RestsOnPolicy && permit.Scope.Breadth == Breadth.OwnRegister && policy.HasRestrictions)
             permit = permit with { RestsOnPolicy = true };
         // Purchased services are archived in the register of who bought them (§13).
         return requester.ProducesFor.Count > 0 && interaction.IsWrite && permit.Scope is { MayDeclare: false, Breadth: Breadth.OwnRegister or Breadth.Disclosed }

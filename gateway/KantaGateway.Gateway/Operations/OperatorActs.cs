@@ -81,6 +81,8 @@ public static class OperatorActs
                 return OperatorClients.Problem(context, 422, "No such dispute", ["The subject of the end of a dispute is its id, which its breach case names, of one that is not settled; its content is the answer that the person reads in the portal."]);
             if (kind == ApprovalKind.BreachScope && (!IsOpen(services, subject) || ScopeCriteria.Read(content) is null))
                 return OperatorClients.Problem(context, 422, "No such scope", [$"The subject of the scope of a breach is the number of a case that has not ended, and its content {ScopeCriteria.Form}."]);
+            if (kind is ApprovalKind.BreachCaseEnd or ApprovalKind.BreachScope)
+                subject = NamedCase(services.GetRequiredService<BreachCases>(), subject);
             if (kind == ApprovalKind.ContainmentEnd)
             {
                 if (!OperatorContainments.TryParse(services, subject, out var contained) || !services.GetRequiredService<Approvals>().Current.Contained.ContainsKey(contained.Text))
@@ -256,11 +258,14 @@ public static class OperatorActs
 
     private static bool IsOne(Proposal proposal) => Kinds.ContainsValue(proposal.Kind);
 
-    /// <summary>Whether a breach case of this gateway has that number and has not ended.</summary>
-    private static bool IsOpen(IServiceProvider services, string subject) =>
-        services.GetService<BreachCases>()?.IsOpen(NumberOf(subject)) is true;
+    /// <summary>Whether a subject names a breach case of this gateway that has not ended: by its number, and by the name that an act about it is kept under.</summary>
+    internal static bool IsOpen(IServiceProvider services, string subject) => services.GetService<BreachCases>() is { } cases && cases.IsOpen(NumberOf(subject))
+        && (!subject.Contains('/', StringComparison.Ordinal) || subject == NamedCase(cases, subject));
 
-    internal static long NumberOf(string subject) => long.TryParse(subject, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+    internal static long NumberOf(string subject) => long.TryParse(subject.AsSpan(0, subject.IndexOf('/', StringComparison.Ordinal) is >= 0 and var end ? end : subject.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+
+    /// <summary>Every gateway counts its own cases and all share the acts: what is decided of one is carried out of that one, where it is.</summary>
+    private static string NamedCase(BreachCases cases, string subject) => string.Create(CultureInfo.InvariantCulture, $"{NumberOf(subject)}/{cases.NameOf(NumberOf(subject)).AsSpan(0, 16)}");
 
     /// <summary>The act, and of an erasure whose record it is about: that somebody is told so is recorded before.</summary>
     private static async Task<JsonObject> DescribeAsync(IServiceProvider services, HttpContext context, Operator who, Proposal act)

@@ -28,7 +28,7 @@ public static class OperatorScopes
                 return OperatorClients.Problem(context, 400, "Not understood", ["Send {\"digest\": ...}, the digest of the proposal that you have looked at."]);
             if (approvals.Current.Proposals.GetValueOrDefault(id) is not { Kind: ApprovalKind.BreachScope } act || ScopeCriteria.Read(act.Content) is not { } criteria)
                 return OperatorClients.Refuse(context, DecisionRefusal.NoSuchProposal);
-            if (services.GetRequiredService<BreachCases>().IsOpen(OperatorActs.NumberOf(act.Subject)) is not true)
+            if (!OperatorActs.IsOpen(services, act.Subject))
                 return OperatorClients.Refuse(context, DecisionRefusal.ChangedMeanwhile);
             if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal
                 && !(refusal == DecisionRefusal.AlreadyDecided && act.Status == ProposalStatus.CarriedOut && act.Digest == digest && services.GetRequiredService<TimeProvider>().GetUtcNow() < act.Until))
@@ -38,7 +38,7 @@ public static class OperatorScopes
             var result = await services.GetRequiredService<BreachScope>().RunAsync(reading, criteria, context.RequestAborted);
             // Who is affected is itself personal: recorded before the first of them is named.
             await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture,
-                $"Was given the scope of breach case {act.Subject}: {result.Persons.Count} persons, {result.Persons.Sum(static one => (long)one.Items.Count)} items in {result.Findings.Found.Count} of {result.Findings.Size} entries; {result.Findings.UnreadableCount} could not be read."),
+                $"Was given the scope of breach case {OperatorActs.NumberOf(act.Subject)}: {result.Persons.Count} persons, {result.Persons.Sum(static one => (long)one.Items.Count)} items in {result.Findings.Found.Count} of {result.Findings.Size} entries; {result.Findings.UnreadableCount} could not be read."),
                 null, SHA256.HashData(Encoding.UTF8.GetBytes(result.Findings.Checkpoint)));
             return new Answer(act, criteria, result);
         }));
@@ -50,7 +50,7 @@ public static class OperatorScopes
         public async Task ExecuteAsync(HttpContext httpContext)
         {
             httpContext.Response.ContentType = MediaType;
-            await WriteAsync(httpContext.Response.Body, act.Id, act.Subject, criteria, result, httpContext.RequestAborted);
+            await WriteAsync(httpContext.Response.Body, act.Id, OperatorActs.NumberOf(act.Subject).ToString(CultureInfo.InvariantCulture), criteria, result, httpContext.RequestAborted);
         }
     }
 

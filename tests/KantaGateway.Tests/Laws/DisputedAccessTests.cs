@@ -63,6 +63,9 @@ public sealed class DisputedAccessTests : IAsyncLifetime
         Assert.Equal(200, (await _house.Aurora.System.ReadAsync("Observation", _note)).Status);
         Assert.Equal(201, (await _house.Revontuli.System.CreateAsync("Observation", HouseInMemory.Json(_house.Observation("kirjattu riidan aikana")))).Status);
         Assert.Equal(200, (await _house.Gateway.GetRequiredService<KantaGateway.Gateway.Forwarding.IInnerRequests>().SendAsync(_house.Citizen, "GET", "Observation/" + _note)).Status);
+        // So does a professional's writing, with a permission in force and without one.
+        Assert.Equal(201, (await _house.Reader.CreateAsync("Observation", HouseInMemory.Json(_house.Observation("ammattilainen kirjaa")))).Status);
+        Assert.Equal(201, (await _house.Aurora.Professional(_house.Folder.ProfessionalOf("aurora").Id).CreateAsync("Observation", HouseInMemory.Json(_house.Observation("toinen kirjaa")))).Status);
 
         // Once more it is the same dispute, and one case.
         Assert.Equal(dispute.Restriction.Id, (await Disputes.DisputeAsync(_house.Citizen, entry, default))!.Restriction.Id);
@@ -74,6 +77,9 @@ public sealed class DisputedAccessTests : IAsyncLifetime
         Assert.Equal(200, (await _house.Reader.ReadAsync("Observation", _note)).Status);
         Assert.Equal(200, (await there.System.ReadAsync("Patient", _house.PatientId)).Status);
         Assert.False(Assert.Single(await Disputes.ListAsync(_house.Citizen, default)).Holds);
+        // What is over is no bar to writing, nor is a permission that is withdrawn.
+        await _house.DeclareAsync(Declarations.Denial(_house.PatientId, new DenialTarget.All(), DateTimeOffset.UtcNow));
+        Assert.Equal(201, (await _house.Reader.CreateAsync("Observation", HouseInMemory.Json(_house.Observation("riidan jälkeen")))).Status);
         // Its case is two persons' to end.
         Assert.True(_house.Gateway.GetRequiredService<BreachCases>().IsOpen(Cases[0].Number));
     }

@@ -63,7 +63,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         mandates?.Invoke(builder.Services);
         services?.Invoke(builder.Services);
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
-            .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn));
+            .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn)).AddSingleton(new OpenRequests(new Revocations(null, TimeProvider.System)));
         var clients = Path.GetTempFileName();
         await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")},{Controller(Clinic, "Lääkäriasema Aurora", "private")}]");
         builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));

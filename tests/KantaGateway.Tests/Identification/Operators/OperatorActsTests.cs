@@ -133,6 +133,9 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         using var tero = await SignedInAsync(Tero);
         Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "breach-case-end", "1", $"Nothing of {IdentificationWorld.TestCode} had left.")).Status);
         var act = await ProposedAsync(tiina, "breach-case-end", "1", "A disk was full; nothing had left.");
+        // Another gateway has a first case too, and it is not that one.
+        Assert.Equal("1/" + Cases.NameOf(1)[..16], act.GetProperty("subject").GetString());
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "breach-case-end", "1/0123456789abcdef", "Another gateway's.")).Status);
         // Nobody ends it alone, nor before the other has approved.
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
         Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
