@@ -96,7 +96,8 @@ public static class GatewayHost
         services.AddHostedService<WarmUp>();
         services.AddSingleton<HeadsWatch>().AddHostedService(static s => s.GetRequiredService<HeadsWatch>());
         if (options.Witnesses is not null)
-            services.AddSingleton<Witnessing>().AddHostedService(static s => s.GetRequiredService<Witnessing>());
+            services.AddSingleton<Witnessing>().AddHostedService(static s => s.GetRequiredService<Witnessing>())
+                .AddSingleton(static s => new LogWitnesses([.. s.GetRequiredService<Witnessing>().Policy.Witnesses.Select(static one => one.Key.ToString())]));
         services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
         builder.AddBreach(options, identifierKey);
         builder.AddTelemetry(options);

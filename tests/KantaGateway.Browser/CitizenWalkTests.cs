@@ -9,6 +9,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Operations.Witnesses;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
 using Microsoft.Extensions.DependencyInjection;
@@ -34,7 +35,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        _host = await DevHost.StartAsync(new() { Port = FreePorts(), DataFolder = _data });
+        _host = await DevHost.StartAsync(new() { Port = FreePorts(), DataFolder = _data, Witnesses = true });
         _folder = new(_data);
         _citizen = _folder.Citizens.Select((c, i) => (c, i)).First(c => c.c.Role.Contains("adult", StringComparison.OrdinalIgnoreCase)).i;
         _look = new([.. _folder.Citizens[_citizen].Name.Split(' '), _folder.Citizens[_citizen].IdentityCode]);
@@ -196,8 +197,12 @@ public sealed class CitizenWalkTests : IAsyncLifetime
     {
         await page.GotoAsync("/access-log");
         await page.ClickAsync("summary:has-text('Merkinnät lokissa')");
+        Assert.True(await _host.Gateway.Services.GetRequiredService<Witnessing>().AskAsync(CancellationToken.None));
         await page.ClickAsync("[data-log-entry]");
         await Expect(page, "[data-proof=proven]");
+        Assert.True(int.Parse(await page.InnerTextAsync("[data-told=witnesses]"), CultureInfo.InvariantCulture) >= 2);
+        await Assertions.Expect(page.Locator("[data-told=witness-keys]")).ToContainTextAsync(new Regex(@"w[123].*: .*w[123]"));
+        await Assertions.Expect(page.Locator("[data-unwitnessed]")).ToBeHiddenAsync();
         await Assertions.Expect(page.Locator("[data-result=proven].notice")).ToBeVisibleAsync();
         await Assertions.Expect(page.Locator("[data-result=failed].notice")).ToBeHiddenAsync();
         Assert.Equal(DevelopmentFolder.Clinics[1].Name, await page.InnerTextAsync("[data-told=who]"));
@@ -208,12 +213,14 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         [
             // One other byte of what was recorded.
             ("entry", bundle => Put(bundle, "record", Flipped(bundle["record"]!.GetValue<string>(), 40))),
+            ("form", bundle => Put(bundle, "salt", Convert.ToBase64String(Convert.FromBase64String(bundle["salt"]!.GetValue<string>())[1..]))),
             ("entry", bundle => Put(bundle, "withheld", Flipped(bundle["withheld"]!.GetValue<string>(), 3))),
             // The leaf goes with it, and is then not in the log.
             ("path", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[1] = "extra " + Flipped(lines[1][6..], 60)))),
             ("path", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[3] = Flipped(lines[3], 5)))),
             // A log that says what it likes has no signature of that key.
-            ("signature", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[^2] = lines[^2][..(lines[^2].LastIndexOf(' ') + 1)] + Flipped(lines[^2].Split(' ')[^1], 20)))),
+            ("signature", bundle => Put(bundle, "proof", Proofs(bundle, static lines => FlipLine(lines, Array.FindIndex(lines, static line => line.StartsWith('\u2014')))))),
+            ("witness", bundle => Put(bundle, "proof", Proofs(bundle, static lines => FlipLine(lines, lines.Length - 2)))),
             ("form", bundle => Put(bundle, "proof", "c2sp.org/tlog-proof@v1\n")),
         ])
         {
@@ -228,6 +235,18 @@ public sealed class CitizenWalkTests : IAsyncLifetime
             await Assertions.Expect(page.Locator("[data-result=proven].notice")).ToBeHiddenAsync();
             await page.UnrouteAllAsync();
         }
+        // A witness whose kind of key this cannot check is passed over.
+        await page.RouteAsync("**/access-log/entry/*/proof", async route =>
+        {
+            var bundle = JsonNode.Parse(await (await route.FetchAsync()).TextAsync())!.AsObject();
+            bundle["witnesses"] = new JsonArray("w9+00000000+" + Convert.ToBase64String([6, .. new byte[1312]]));
+            await route.FulfillAsync(new() { ContentType = "application/json", Body = bundle.ToJsonString() });
+        });
+        await page.ReloadAsync();
+        await Expect(page, "[data-proof=proven]");
+        Assert.Equal("0", await page.InnerTextAsync("[data-told=witnesses]"));
+        await Assertions.Expect(page.Locator("[data-unwitnessed]")).ToBeVisibleAsync();
+        await page.UnrouteAllAsync();
         // "I was not there", and then she was.
         await page.GotoAsync(entry);
         await page.ClickAsync("#dispute-form button");
@@ -252,6 +271,12 @@ public sealed class CitizenWalkTests : IAsyncLifetime
             var bytes = Convert.FromBase64String(base64);
             bytes[at] ^= 1;
             return Convert.ToBase64String(bytes);
+        }
+
+        static void FlipLine(string[] lines, int at)
+        {
+            var signature = lines[at].LastIndexOf(' ') + 1;
+            lines[at] = lines[at][..signature] + Flipped(lines[at][signature..], 20);
         }
 
         static string Proofs(JsonObject bundle, Action<string[]> change)
@@ -409,6 +434,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         var real = await page.GetAttributeAsync("[data-code]", "data-code");
         await page.ClickAsync("[data-action=police] a[href*='/print/']");
         await Expect(page, "[data-statement=police]");
+        await Expect(page, "footer a[href='/notices']");
         await LookAsync(page, "54-statement");
         await page.GotoAsync("/notices");
         await LookAsync(page, "55-breach-notices");

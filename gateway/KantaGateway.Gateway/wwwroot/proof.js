@@ -29,8 +29,10 @@
   // The entry: salt, the length of the subject (with a mark where something is withheld), the subject, the hash of what is withheld, and the record.
   const commitmentOf = bundle => {
     const subject = bytes(bundle.subject), withheld = bundle.withheld ? bytes(bundle.withheld) : new Uint8Array();
-    require(subject.length < 128 && (withheld.length === 0 || withheld.length === 32), "form");
-    return hash(bytes(bundle.salt), Uint8Array.of(subject.length | (withheld.length ? 128 : 0)), subject, withheld, bytes(bundle.record));
+    const salt = bytes(bundle.salt);
+    // Of one length, or a byte of one part could pass for one of the next.
+    require(salt.length === 32 && subject.length < 128 && (withheld.length === 0 || withheld.length === 32), "form");
+    return hash(salt, Uint8Array.of(subject.length | (withheld.length ? 128 : 0)), subject, withheld, bytes(bundle.record));
   };
 
   const readProof = proof => {
@@ -69,10 +71,10 @@
     return { body, origin, size: Number(size), root: bytes(root), signatures };
   };
 
-  // name+id+base64 of a type byte and the key; a name has no plus sign, base64 may.
+  // name+id+base64 of a type byte and the key; a name has no plus sign, base64 may. Null: a key of another kind than Ed25519 (1) and its cosignatures (4).
   const readKey = async vkey => {
     const [name, id, ...rest] = vkey.split("+"), blob = bytes(rest.join("+")), type = blob[0], key = blob.slice(1);
-    require(key.length === 32, "form");
+    if ((type !== 1 && type !== 4) || key.length !== 32) return null;
     const expected = (await hash(text.encode(name + "\n"), Uint8Array.of(type), key)).slice(0, 4);
     require([...expected].map(b => b.toString(16).padStart(2, "0")).join("") === id, "form");
     return { name, id: expected, type, key };
@@ -92,7 +94,7 @@
 
   const checkSignature = async (note, vkey) => {
     const key = await readKey(vkey);
-    require(key.type === 1 && note.origin === key.name, "signature");
+    require(key && key.type === 1 && note.origin === key.name, "signature");
     const line = note.signatures.find(one => one.name === key.name && same(one.id, key.id));
     require(line, "signature");
     const holds = await isSigned(key.key, line.signature, text.encode(note.body));
@@ -100,19 +102,19 @@
     return holds !== null;
   };
 
-  // A witness signs when it saw the checkpoint, and the checkpoint.
-  const countWitnesses = async (note, vkeys) => {
-    let count = 0;
+  // A witness signs when it saw the checkpoint, and the checkpoint. Gives the keys of those that have; one of another kind than this can check is passed over.
+  const witnessesOf = async (note, vkeys) => {
+    const found = [];
     for (const vkey of vkeys) {
-      const key = await readKey(vkey), line = note.signatures.find(one => one.name === key.name && same(one.id, key.id));
-      if (!line || key.type !== 4) continue;
+      const key = await readKey(vkey), line = key?.type === 4 && note.signatures.find(one => one.name === key.name && same(one.id, key.id));
+      if (!line) continue;
       require(line.signature.length === 72, "witness");
       const time = new DataView(line.signature.buffer, line.signature.byteOffset, 8).getBigUint64(0);
       const holds = await isSigned(key.key, line.signature.slice(8), text.encode(`cosignature/v1\ntime ${time}\n${note.body}`));
       require(holds !== false, "witness");
-      if (holds) count++;
+      if (holds) found.push(`${key.name}: ${vkey}`);
     }
-    return count;
+    return found;
   };
 
   const show = (result, step) => {
@@ -135,14 +137,16 @@
     require(proof.index < note.size, "path");
     require(same(await rootOf(proof.leaf, proof.index, note.size, proof.path), note.root), "path");
     const isChecked = await checkSignature(note, bundle.log);
-    const witnesses = await countWitnesses(note, bundle.witnesses ?? []);
+    const witnesses = await witnessesOf(note, bundle.witnesses ?? []);
     // What is told of the entry is read from the bytes that were checked.
     const record = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes(bundle.record)));
     tell("when", new Date(record.recorded).toLocaleString(document.documentElement.lang));
     tell("who", record.organisation.name);
     tell("items", String(record.items?.length ?? 0));
     tell("size", note.size.toLocaleString(document.documentElement.lang));
-    tell("witnesses", String(witnesses));
+    tell("witnesses", String(witnesses.length));
+    tell("witness-keys", witnesses.join("\n") || "–");
+    place.querySelector("[data-unwitnessed]").hidden = witnesses.length > 0;
     tell("key", bundle.log);
     show(isChecked ? "proven" : "unsigned");
   };

@@ -10,7 +10,7 @@ namespace KantaGateway.Gateway.Portal.Pages;
 /// <summary>
 /// One entry of the log of who has received the citizen's data, and its proof, which her browser checks (<c>wwwroot/proof.js</c>) or she has checked elsewhere; and that she disputes the access.
 /// </summary>
-internal sealed class AccessEntryModel(IAccessLog log, Disputes disputes, EntryLines entries, Texts texts) : CitizenPage
+internal sealed class AccessEntryModel(IAccessLog log, Disputes disputes, EntryLines entries, Texts texts, IServiceProvider services) : CitizenPage
 {
     /// <summary>What the proof is made of: without what the citizen is not told (Act 703/2023 §74), which it does not need.</summary>
     /// <param name="Entry">Index in the log.</param>
@@ -36,7 +36,7 @@ internal sealed class AccessEntryModel(IAccessLog log, Disputes disputes, EntryL
     public async Task<IActionResult> OnGetProofAsync(long index, CancellationToken cancel)
     {
         var proven = await FindAsync(index, cancel);
-        var bundle = new Bundle(index, proven.Entry.Salt, proven.Entry.Subject, proven.Entry.WithheldDigest, proven.Entry.Record, proven.Proof, proven.LogKey, []);
+        var bundle = new Bundle(index, proven.Entry.Salt, proven.Entry.Subject, proven.Entry.WithheldDigest, proven.Entry.Record, proven.Proof, proven.LogKey, services.GetService<LogWitnesses>()?.Keys ?? []);
         return File(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(bundle, JsonSerializerOptions.Web)), "application/json", $"audit-entry-{index}.json");
     }
 

@@ -1,3 +1,4 @@
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
@@ -11,8 +12,11 @@ namespace KantaGateway.Gateway.Portal.Pages;
 [OpenToAll]
 internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses accesses, DenialChoices choices, PrintedDeclarations prints, TimeProvider time) : PageModel
 {
-    /// <summary>Null while nobody is signed in.</summary>
+    /// <summary>Null while nobody is signed in, or it is <see cref="IsAway"/>.</summary>
     public DeclarationState? State { get; private set; }
+
+    /// <summary>The record cannot be asked: a notice of a breach is shown without it.</summary>
+    public bool IsAway { get; private set; }
 
     /// <summary>Emergencies whose notice the citizen has not acknowledged, newest first.</summary>
     public IReadOnlyList<SpecialAccess> Emergencies { get; private set; } = [];
@@ -55,14 +59,15 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
         {
             Name = citizen.CitizenName;
             IsCustodian = citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian };
-            State = await declarations.ReadAsync(citizen, cancel);
             if (!IsCustodian)
-            {
                 BreachNotices = NoticesOf(citizen);
-                Emergencies = await accesses.TellAsync(citizen, [.. State.Accesses.Where(a => a.IsNew)], cancel);
-                var named = await choices.NamingAsync(citizen, State.NewAtDesks.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
-                var now = time.GetUtcNow();
-                Recorded = [.. State.NewAtDesks.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, null, now, State.Holds(d))).OfType<PrintedDeclaration>()];
+            try
+            {
+                await ReadAsync(citizen, cancel);
+            }
+            catch (Exception failure) when (BreachNotices is { Count: > 0 } && IsOutage(failure))
+            {
+                (State, IsAway, Response.StatusCode) = (null, true, StatusCodes.Status503ServiceUnavailable);
             }
         }
         else if (Request.Cookies.ContainsKey(PortalSessions.CookieName))
@@ -74,6 +79,24 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
         }
         return Page();
     }
+
+    private async Task ReadAsync(Requester citizen, CancellationToken cancel)
+    {
+        State = await declarations.ReadAsync(citizen, cancel);
+        if (IsCustodian)
+            return;
+        Emergencies = await accesses.TellAsync(citizen, [.. State.Accesses.Where(a => a.IsNew)], cancel);
+        var named = await choices.NamingAsync(citizen, State.NewAtDesks.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
+        var now = time.GetUtcNow();
+        Recorded = [.. State.NewAtDesks.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, null, now, State.Holds(d))).OfType<PrintedDeclaration>()];
+    }
+
+    private static bool IsOutage(Exception failure) => failure switch
+    {
+        FaultException fault => FaultTable.Of(fault.Fault.Kind).Status >= StatusCodes.Status500InternalServerError,
+        RefusedException refused => refused.Status >= StatusCodes.Status500InternalServerError,
+        _ => failure is SharedStateException,
+    };
 
     private IReadOnlyList<NoticeStanding>? NoticesOf(Requester citizen)
     {

@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Mvc.RazorPages;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
-/// <summary>Tells anybody whether a notice is real, by its code, and takes the word of who has received a forged one. It says when a notice was sent and by whom, and nothing of to whom.</summary>
+/// <summary>Tells anybody whether there is a notice with a code (not that the message she holds is it: a code can be copied), and takes the word of who has received a forged one. It says when a notice was sent and by whom, and nothing of to whom.</summary>
 [OpenToAll, WithoutRecord]
 internal sealed class NoticeCheckModel(BreachNotices notices, ForgeryReports reports, IServiceProvider services) : PageModel
 {
