@@ -29,8 +29,9 @@ public static class OwnerOnly
     /// <param name="file">Its place; the folder exists.</param>
     /// <param name="content">All of it.</param>
     /// <param name="overwrite">Whether a file that is there is replaced.</param>
+    /// <param name="flushFolder">Whether it outlives a power cut when this returns, as after <see cref="FlushFolder"/>.</param>
     /// <exception cref="IOException">It is there and may not be replaced, or the disk does not take it.</exception>
-    public static void WriteWhole(string file, ReadOnlySpan<byte> content, bool overwrite = false)
+    public static void WriteWhole(string file, ReadOnlySpan<byte> content, bool overwrite = false, bool flushFolder = false)
     {
         var beside = file + ".new";
         File.Delete(beside);
@@ -40,6 +41,8 @@ public static class OwnerOnly
             stream.Flush(flushToDisk: true);
         }
         File.Move(beside, file, overwrite);
+        if (flushFolder)
+            FlushFolder(file);
     }
 
     /// <summary>Now that a file is there, or is there no more, is so on the disk too: without it a power cut may bring back what was in its folder before.</summary>

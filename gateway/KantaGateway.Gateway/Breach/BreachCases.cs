@@ -193,7 +193,7 @@ public sealed class BreachCases : IDisposable
                 return false;
             var ended = new BreachCaseEnd(number, _time.GetUtcNow(), finding, approval, DigestOf(await File.ReadAllBytesAsync(PathOf(number)).ConfigureAwait(false)));
             var bytes = JsonSerializer.SerializeToUtf8Bytes(ended, Format);
-            OwnerOnly.WriteWhole(EndPathOf(number), bytes);
+            OwnerOnly.WriteWhole(EndPathOf(number), bytes, flushFolder: true);
             // :: Durable from here on.
             _ends = [.. _ends, ended];
             await RecordAsync(ended.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {number}: {finding}"), bytes).ConfigureAwait(false);
@@ -222,7 +222,7 @@ public sealed class BreachCases : IDisposable
             added = new(number, _steps.Count(step => step.Case == number) + 1, kind, _time.GetUtcNow(), by, to, reference, note,
                 _heads.TryGetValue(number, out var head) ? head : NameOf(number));
             var bytes = JsonSerializer.SerializeToUtf8Bytes(added, Format);
-            OwnerOnly.WriteWhole(StepPathOf(number, added.Number), bytes);
+            OwnerOnly.WriteWhole(StepPathOf(number, added.Number), bytes, flushFolder: true);
             // :: Durable from here on.
             (_steps, _heads[number]) = ([.. _steps, added], DigestOf(bytes));
             await RecordAsync(added.At, string.Create(CultureInfo.InvariantCulture, $"Breach case {number}, step {added.Number}: {JsonNamingPolicy.KebabCaseLower.ConvertName(kind.ToString())} by {by}{(to is null ? "" : " to " + to)}."), bytes, AuditOutcome.Success).ConfigureAwait(false);
@@ -251,7 +251,7 @@ public sealed class BreachCases : IDisposable
             ArgumentOutOfRangeException.ThrowIfGreaterThan(stated?.AwareAt ?? now, now, nameof(stated));
             opened = new BreachCase(_cases.Count + 1, kind, stated?.AwareAt ?? now, what, _last, stated?.By, stated is null ? null : now);
             var bytes = JsonSerializer.SerializeToUtf8Bytes(opened, Format);
-            OwnerOnly.WriteWhole(PathOf(opened.Number), bytes);
+            OwnerOnly.WriteWhole(PathOf(opened.Number), bytes, flushFolder: true);
             // :: Durable from here on.
             (_cases, _last) = ([.. _cases, opened], DigestOf(bytes));
             await RecordAsync(now, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes).ConfigureAwait(false);

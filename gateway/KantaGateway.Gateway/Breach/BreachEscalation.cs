@@ -12,8 +12,8 @@ using Microsoft.IdentityModel.Tokens;
 namespace KantaGateway.Gateway.Breach;
 
 /// <summary>
-/// Tells two independent recipients of every case, at its opening and again until each of its clocks has stopped: hourly while there is time, more often when one is near its
-/// time or over it. Who does not answer is asked again at every look and holds back nobody else. What was told is remembered beside the cases; without that memory it is told anew.
+/// Tells two independent recipients of every case, at its opening, when a clock changes its state and again until each has stopped: hourly while there is time, more often when one is near its
+/// time or over it. That the last has stopped is told too, and how: nobody ends a case, or says that all is done, without their word of it. Who does not answer is asked again at every look and holds back nobody else. What was told is remembered beside the cases; without that memory it is told anew.
 /// </summary>
 /// <remarks>The message is a JWT (ES256) of the deployment's token key, which <c>/.well-known/jwks</c> shows: whose it is can be checked, and it says nothing of anybody.</remarks>
 sealed partial class BreachEscalation : BackgroundService
@@ -41,7 +41,8 @@ sealed partial class BreachEscalation : BackgroundService
     private readonly SemaphoreSlim _changed = new(1);
 
     /// <summary>What a recipient was told of a case.</summary>
-    private sealed record Told(DateTimeOffset At, int Times);
+    /// <param name="States">Of its clocks; null: not known.</param>
+    private sealed record Told(DateTimeOffset At, int Times, string? States = null);
 
     public BreachEscalation(BreachCases cases, TokenKeys keys, AuditLog audit, GatewayOptions options, TimeProvider time, ILogger<BreachEscalation> logger)
         : this(cases, keys, audit, options, time, logger, null)
@@ -73,10 +74,9 @@ sealed partial class BreachEscalation : BackgroundService
         foreach (var one in _cases.All)
         {
             var clocks = BreachClocks.Of(one, _cases.StepsOf(one.Number), _cases.EndOf(one.Number), TimeSpan.FromHours(_options.Breach!.PersonsWithinHours), now);
-            if (!clocks.Any(static clock => clock.IsOpen))
-                continue;
+            var (isOpen, states) = (clocks.Any(static clock => clock.IsOpen), StatesOf(clocks));
             foreach (var recipient in _escalation.Recipients)
-                if (Remembered(one, recipient) is not { } told || now - told.At >= IntervalOf(clocks, _escalation, now) || told.At > now)
+                if (Remembered(one, recipient) is not { } told || told.States != states || (isOpen && (now - told.At >= IntervalOf(clocks, _escalation, now) || told.At > now)))
                     due.Add(TellAsync(one, clocks, recipient, now, cancel));
         }
         return (await Task.WhenAll(due).ConfigureAwait(false)).Count(static taken => taken);
@@ -149,7 +149,7 @@ sealed partial class BreachEscalation : BackgroundService
             LogNotTold(recipient.Name, failure.Message, one.Number);
             return false;
         }
-        Remember(one, recipient, new(now, times));
+        Remember(one, recipient, new(now, times, StatesOf(clocks)));
         try
         {
             await _audit.AppendAsync(OwnRecord.Of(_options, now, string.Create(CultureInfo.InvariantCulture, $"Told {recipient.Name} of breach case {one.Number}, for the {times}. time."), Encoding.UTF8.GetBytes(message.Text), AuditOutcome.Success), cancel).ConfigureAwait(false);
@@ -170,6 +170,8 @@ sealed partial class BreachEscalation : BackgroundService
         Claims = new Dictionary<string, object> { ["jti"] = Guid.NewGuid().ToString("N"), ["breach"] = JsonSerializer.Deserialize<JsonElement>(message.Text) },
         SigningCredentials = new(_keys.Newest.Signing, SecurityAlgorithms.EcdsaSha256),
     });
+
+    private static string StatesOf(IReadOnlyList<BreachClock> clocks) => string.Join(' ', clocks.Select(static clock => clock.State));
 
     private static string KeyOf(BreachCase one, EscalationRecipient recipient) => string.Create(CultureInfo.InvariantCulture, $"{one.Number}/{recipient.Name}");
 

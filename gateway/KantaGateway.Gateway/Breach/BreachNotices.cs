@@ -121,7 +121,7 @@ public sealed class BreachNotices : IDisposable
     /// <exception cref="IOException">It cannot be told now.</exception>
     public NoticeDuties DutiesOf(BreachNotice notice) => Open<NoticeDuties>("cases", notice.Case, DutiesName) ?? new(null, null, null);
 
-    /// <summary>Puts a notice into the inbox of each person. Who has one of this case keeps it, so a list may be sent again after an outage.</summary>
+    /// <summary>Puts a notice into the inbox of each person. Who has the same of this case keeps it, so a list may be sent again after an outage; other items or words are another notice.</summary>
     /// <param name="number">Of the case.</param>
     /// <param name="by">Name and id of who sends them, for the journal.</param>
     /// <param name="patientOf">The logical id of a person's Patient.</param>
@@ -133,13 +133,13 @@ public sealed class BreachNotices : IDisposable
         if (_cases.Find(number) is not { } about)
             return null;
         var name = _cases.NameOf(number);
-        var sent = 0;
+        var (sent, isWhole) = (0, false);
         await _turn.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
             foreach (var person in people.GroupBy(static one => one.Person).Select(static its => new AffectedPerson(its.Key, [.. its.SelectMany(static one => one.Items).Distinct()])))
             {
-                var (whose, id) = (NameOf(person.Person), IdOf(name, person.Person));
+                var (whose, id) = (NameOf(person.Person), IdOf(name, person, words));
                 if (File.Exists(At("cases", name, id)))
                     continue;
                 var code = NoticeCode.Create();
@@ -151,16 +151,19 @@ public sealed class BreachNotices : IDisposable
                 Write(new InCase(whose, patientOf(person.Person)), "cases", name, id);
                 sent++;
             }
+            isWhole = true;
         }
         finally
         {
             _turn.Release();
+            // Whose notice lies there has been told, whatever became of the others.
+            if (isWhole || sent > 0)
+                await _cases.AddStepAsync(number, BreachStepKind.NoticesDelivered, by, note: string.Create(CultureInfo.InvariantCulture, $"{sent} notices put into inboxes{(isWhole ? "" : ", where sending broke off")}.")).ConfigureAwait(false);
         }
-        await _cases.AddStepAsync(number, BreachStepKind.NoticesDelivered, by, note: string.Create(CultureInfo.InvariantCulture, $"{sent} notices put into inboxes.")).ConfigureAwait(false);
         return sent;
     }
 
-    /// <summary>Has who was sent a notice of a case told to sign in; each once, however often the list comes.</summary>
+    /// <summary>Has who was sent a notice of a case told to sign in; once for what is new, however often the list comes.</summary>
     /// <param name="people">And where and in which language they are told.</param>
     /// <param name="tell">Says whether it was taken.</param>
     /// <returns>How many were told now.</returns>
@@ -168,12 +171,14 @@ public sealed class BreachNotices : IDisposable
     public async Task<int> TellAsync(long number, IReadOnlyList<(Pseudonym Person, string To, string Language)> people, Func<string, string, CancellationToken, Task<bool>> tell, CancellationToken cancel)
     {
         var (name, told) = (_cases.NameOf(number), 0);
+        var sent = InCaseOf(number).ToLookup(static one => one.Whose.Person, static one => one.Id);
         foreach (var (person, to, language) in people)
         {
-            var id = IdOf(name, person);
-            if (!File.Exists(At("cases", name, id)) || File.Exists(At("cases", name, id + ".told")) || !await tell(to, language, cancel).ConfigureAwait(false))
+            var untold = sent[NameOf(person)].Where(id => !File.Exists(At("cases", name, id + ".told"))).ToList();
+            if (untold.Count == 0 || !await tell(to, language, cancel).ConfigureAwait(false))
                 continue;
-            Write(new Read(_time.GetUtcNow()), "cases", name, id + ".told");
+            foreach (var id in untold)
+                Write(new Read(_time.GetUtcNow()), "cases", name, id + ".told");
             told++;
         }
         return told;
@@ -257,16 +262,19 @@ public sealed class BreachNotices : IDisposable
     public NoticeTotals? TotalsOf(long number)
     {
         var (types, last) = (new SortedDictionary<string, int>(StringComparer.Ordinal), (BreachNotice?)null);
-        var people = 0;
+        // Somebody who was told again, of more, is one person all the same, and an entry one entry.
+        var people = new Dictionary<string, HashSet<AffectedItem>>(StringComparer.Ordinal);
         foreach (var (_, id, whose) in InCaseOf(number))
             if (Open<BreachNotice>("people", whose.Person, id) is { } notice)
             {
-                people++;
                 last = last is null || last.SentAt <= notice.SentAt ? notice : last;
+                if (!people.TryGetValue(whose.Person, out var items))
+                    people[whose.Person] = items = [];
                 foreach (var item in notice.Items)
-                    types[item.Type] = types.GetValueOrDefault(item.Type) + 1;
+                    if (items.Add(item))
+                        types[item.Type] = types.GetValueOrDefault(item.Type) + 1;
             }
-        return last is null ? null : new(people, types.Values.Sum(), types, last.Words);
+        return last is null ? null : new(people.Count, types.Values.Sum(), types, last.Words);
     }
 
     /// <summary>Writes a letter for each person who has not read the notice in time, once.</summary>
@@ -287,7 +295,7 @@ public sealed class BreachNotices : IDisposable
                     || Open<BreachNotice>("people", whose.Person, id) is not { } notice || notice.SentAt > until)
                     continue;
                 // For who puts it into an envelope: the id is the person's in the clinic's own system, and tells nobody else who it is.
-                OwnerOnly.WriteWhole(Path.Combine(_options.Breach.Notices.LetterFolder, string.Create(CultureInfo.InvariantCulture, $"{number:D8}-{whose.PatientId}.html")), Encoding.UTF8.GetBytes(write(notice)), overwrite: true);
+                OwnerOnly.WriteWhole(Path.Combine(_options.Breach.Notices.LetterFolder, string.Create(CultureInfo.InvariantCulture, $"{number:D8}-{whose.PatientId}-{id[..8]}.html")), Encoding.UTF8.GetBytes(write(notice)), overwrite: true, flushFolder: true);
                 Write(new Read(_time.GetUtcNow()), "cases", name, id + ".letter");
                 written++;
             }
@@ -351,8 +359,9 @@ public sealed class BreachNotices : IDisposable
 
     private string NameOf(NoticeCode code) => Digest("code", Encoding.ASCII.GetBytes(code.Reveal()));
 
-    /// <summary>One notice of a case for a person, whoever sends it and however often.</summary>
-    private string IdOf(string name, Pseudonym person) => Digest(name, person.ToArray());
+    /// <summary>One notice of a case for a person that says the same, whoever sends it, however often and with its items in whichever order.</summary>
+    private string IdOf(string name, AffectedPerson person, NoticeWords words) =>
+        Digest(name, [.. SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes(new { items = person.Items.Select(static item => JsonSerializer.Serialize(item, Format)).Order(StringComparer.Ordinal), words }, Format)), .. person.Person.ToArray()]);
 
     private string Digest(string kind, byte[] of) => Convert.ToHexStringLower(HMACSHA256.HashData(_names, (byte[])[.. Encoding.UTF8.GetBytes(kind), (byte)'\n', .. of]).AsSpan(0, 16));
 
@@ -363,8 +372,15 @@ public sealed class BreachNotices : IDisposable
     private void Write<T>(T content, bool overwrite, params ReadOnlySpan<string> parts)
     {
         var file = At(parts);
-        OwnerOnly.CreateFolder(Path.GetDirectoryName(file)!);
-        OwnerOnly.WriteWhole(file, _seal.Protect(JsonSerializer.SerializeToUtf8Bytes(content, Format)), overwrite);
+        var folder = Path.GetDirectoryName(file)!;
+        if (!Directory.Exists(folder))
+        {
+            OwnerOnly.CreateFolder(folder);
+            // The folder's name lies in the one above, and that one's may be new too.
+            OwnerOnly.FlushFolder(folder);
+            OwnerOnly.FlushFolder(Path.GetDirectoryName(folder)!);
+        }
+        OwnerOnly.WriteWhole(file, _seal.Protect(JsonSerializer.SerializeToUtf8Bytes(content, Format)), overwrite, flushFolder: true);
     }
 
     private T? Open<T>(params ReadOnlySpan<string> parts) where T : class

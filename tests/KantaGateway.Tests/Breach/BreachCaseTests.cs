@@ -104,14 +104,47 @@ public sealed class BreachCaseTests
 
         foreach (var kind in (BreachStepKind[])[BreachStepKind.EarlyWarningSent, BreachStepKind.AuthorityNotified, BreachStepKind.IncidentNotified, BreachStepKind.PersonsNotified])
             await world.Cases.AddStepAsync(1, kind, "Tiina", "authority", "1");
+        Assert.Equal(2, await escalation.LookAsync(default));
         // The final report has a month.
         world.Clock.Advance(TimeSpan.FromMinutes(15));
         Assert.Equal(0, await escalation.LookAsync(default));
         world.Clock.Advance(TimeSpan.FromMinutes(45));
         Assert.Equal(2, await escalation.LookAsync(default));
         await world.Cases.AddStepAsync(1, BreachStepKind.FinalReportSent, "Tiina", "authority", "1");
+        Assert.Equal(2, await escalation.LookAsync(default));
         world.Clock.Advance(TimeSpan.FromDays(365));
         Assert.Equal(0, await escalation.LookAsync(default));
+    }
+
+    [Theory]
+    [InlineData(false, "done")]
+    [InlineData(true, "case-ended")]
+    public async Task Nobody_stops_a_case_without_both_recipients_being_told_that_and_how_once(bool isEnded, string state)
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        using (var escalation = world.Escalation())
+        {
+            Assert.Equal(2, await escalation.LookAsync(default));
+            if (isEnded)
+                await world.Cases.EndAsync(1, "A disk was full; nothing had left.", "digest");
+            else
+                foreach (var kind in (BreachStepKind[])[BreachStepKind.EarlyWarningSent, BreachStepKind.AuthorityNotified, BreachStepKind.IncidentNotified, BreachStepKind.FinalReportSent, BreachStepKind.PersonsNotified])
+                    await world.Cases.AddStepAsync(1, kind, "Tiina", "authority", "made-up");
+            // Who is away then is told when it is back.
+            world.Outside.IsAway = BreachWorld.Supervisor;
+            Assert.Equal(1, await escalation.LookAsync(default));
+            world.Outside.IsAway = null;
+            Assert.Equal(1, await escalation.LookAsync(default));
+        }
+        Assert.Equal((2, 2), (world.Outside.CountOf(BreachWorld.Supervisor), world.Outside.CountOf(BreachWorld.Ombudsman)));
+        foreach (var (_, token) in world.Outside.Told.TakeLast(2))
+            Assert.All(JsonDocument.Parse(Base64UrlEncoder.Decode(new JsonWebToken(token).EncodedPayload)).RootElement.GetProperty("breach").GetProperty("clocks").EnumerateArray(),
+                clock => Assert.Equal(state, clock.GetProperty("state").GetString()));
+        world.Restart();
+        world.Clock.Advance(TimeSpan.FromDays(365));
+        using (var escalation = world.Escalation())
+            Assert.Equal(0, await escalation.LookAsync(default));
     }
 
     [Fact]
@@ -174,12 +207,13 @@ public sealed class BreachCaseTests
     }
 
     [Fact]
-    public async Task A_case_that_two_persons_have_ended_is_told_no_more_and_its_journal_goes_on()
+    public async Task A_case_that_two_persons_have_ended_before_anybody_was_told_is_told_once_and_its_journal_goes_on()
     {
         await using var world = new BreachWorld();
         await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
         Assert.True(await world.Cases.EndAsync(1, "A disk was full; nothing had left.", "digest"));
         using var escalation = world.Escalation();
+        Assert.Equal(2, await escalation.LookAsync(default));
         Assert.Equal(0, await escalation.LookAsync(default));
         Assert.All(world.ClocksOf(1), clock => Assert.Equal(BreachClockState.CaseEnded, clock.State));
         Assert.NotNull(await world.Cases.AddStepAsync(1, BreachStepKind.Note, "Tero", note: "Found out later."));

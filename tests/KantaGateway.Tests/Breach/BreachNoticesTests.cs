@@ -27,11 +27,53 @@ public sealed class BreachNoticesTests
 
         // After an outage the whole list comes again, with one more.
         world.Restart();
-        Assert.Equal(1, await world.SendAsync(new(Maija, [Note]), new(Matti, []), new(Pseudonym.Read("somebody-3"u8), [])));
+        Assert.Equal(1, await world.SendAsync(new(Maija, [Result, Note]), new(Matti, []), new(Pseudonym.Read("somebody-3"u8), [])));
         Assert.Equal(own.Notice.Code, Assert.Single(world.Notices.Of(Maija)).Notice.Code);
         Assert.Equal(new NoticeCount(3, 0, 0), world.Notices.CountOf(1));
         Assert.Equal(2, world.Cases.StepsOf(1).Count(step => step.Kind == BreachStepKind.NoticesDelivered));
         Assert.Null(await world.Notices.SendAsync(2, BreachWorld.Words, [], "Tiina", static _ => "", default));
+    }
+
+    [Fact]
+    public async Task Who_was_told_of_some_is_told_of_more_and_of_other_words_and_is_one_person_all_the_same()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.SendAsync(new AffectedPerson(Maija, [Note]));
+        var first = world.Notices.Of(Maija)[0].Notice;
+        await world.Notices.ReadAsync(Maija, first, static _ => "p", default);
+        Assert.Equal(1, await world.SendAsync(new AffectedPerson(Maija, [Note, Result])));
+        Assert.Equal(0, await world.SendAsync(new AffectedPerson(Maija, [Note, Result])));
+        var others = BreachWorld.Words with { Contact = "Tietosuojavastaava Toivo Koe, 029 000 0001" };
+        Assert.Equal(1, await world.Notices.SendAsync(1, others, [new(Maija, [Note, Result])], "Tiina", static _ => "p", default));
+        Assert.Equal(3, world.Notices.Of(Maija).Select(static one => one.Notice.Code).Distinct().Count());
+        Assert.Equal(new NoticeCount(3, 1, 0), world.Notices.CountOf(1));
+        var totals = world.Notices.TotalsOf(1)!;
+        Assert.Equal((1, 2), (totals.Persons, totals.Items));
+        // Told to sign in once for both, and once more for what comes later.
+        (Pseudonym, string, string)[] list = [(Maija, "maija@example.fi", "fi")];
+        foreach (var count in (int[])[1, 0])
+            Assert.Equal(count, await world.Notices.TellAsync(1, list, static (_, _, _) => Task.FromResult(true), default));
+        await world.SendAsync(new AffectedPerson(Maija, []));
+        Assert.Equal(1, await world.Notices.TellAsync(1, list, static (_, _, _) => Task.FromResult(true), default));
+        // Each that was not read is a letter of its own.
+        world.Clock.Advance(TimeSpan.FromDays(3));
+        Assert.Equal(3, await world.Notices.WriteLettersAsync(1, "Tiina", static one => one.Code, default));
+        Assert.Equal(3, Directory.GetFiles(world.PathOf("letters")).Length);
+    }
+
+    [Fact]
+    public async Task What_was_sent_before_it_broke_off_stands_in_the_journal()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        Task<int?> SendAsync(Pseudonym? without) => world.Notices.SendAsync(1, BreachWorld.Words, [new(Maija, [Note]), new(Matti, [])], "Tiina", person => person == without ? throw new IOException("Nothing is written.") : "p", default);
+        await Assert.ThrowsAsync<IOException>(() => SendAsync(Maija));
+        Assert.Empty(world.Cases.StepsOf(1));
+        await Assert.ThrowsAsync<IOException>(() => SendAsync(Matti));
+        Assert.Equal("1 notices put into inboxes, where sending broke off.", Assert.Single(world.Cases.StepsOf(1)).Note);
+        Assert.Equal(1, await SendAsync(null));
+        Assert.Equal(2, world.Cases.StepsOf(1).Count);
     }
 
     [Fact]
