@@ -545,10 +545,12 @@ public abstract class StoreAttackTests : IAsyncLifetime
                 Assert.DoesNotContain(secret, alarm.Message + alarm.Exception);
     }
 
+    private static byte[] Flipped(byte[] value) => Flipped(value, value.Length);
+
     /// <param name="before">It is one of so many bytes at the beginning. Behind a key stands whose it is, for a register that was lost: no record rests on that.</param>
-    private static byte[] Flipped(byte[] value, int? before = null)
+    private static byte[] Flipped(byte[] value, int before)
     {
-        value[RandomNumberGenerator.GetInt32(before ?? value.Length)] ^= 1;
+        value[RandomNumberGenerator.GetInt32(before)] ^= 1;
         return value;
     }
 
