@@ -205,7 +205,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Assertions.Expect(page.Locator("[data-unwitnessed]")).ToBeHiddenAsync();
         await Assertions.Expect(page.Locator("[data-result=proven].notice")).ToBeVisibleAsync();
         await Assertions.Expect(page.Locator("[data-result=failed].notice")).ToBeHiddenAsync();
-        Assert.Equal(DevelopmentFolder.Clinics[1].Name, await page.InnerTextAsync("[data-told=who]"));
+        Assert.Equal(DevelopmentFolder.Clinics[1].Title, await page.InnerTextAsync("[data-told=who]"));
         await LookAsync(page, "22-entry-proven");
         var entry = page.Url;
 
