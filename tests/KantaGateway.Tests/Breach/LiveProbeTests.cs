@@ -143,6 +143,8 @@ public sealed class LiveProbeTests
         for (var time = 1; time <= 2; time++)
         {
             Assert.Equal(ProbeOutcome.Sound, await AskAsync(world.Probe));
+            // A gateway that has just started may have left some rounds unanswered.
+            world.Log.Clear();
             var visits = world.Visits;
             world.IsOpen = true;
             for (var round = 0; round < 5; round++)
@@ -151,7 +153,7 @@ public sealed class LiveProbeTests
                 Assert.Equal(200, await world.ReadyAsync());
             }
             Assert.Equal(visits, world.Visits);
-            Assert.Equal(time, world.Log.GetSnapshot().Count(line => line.Level == LogLevel.Critical));
+            Assert.Single(world.Log.GetSnapshot().Where(line => line.Level == LogLevel.Critical).Select(line => line.Message));
             world.IsOpen = false;
         }
         Assert.Empty(world.Cases);
