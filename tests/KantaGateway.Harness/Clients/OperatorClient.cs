@@ -20,17 +20,27 @@ public sealed class OperatorClient : IDisposable
         var http = new HttpClient(handler) { BaseAddress = new(target.GetLeftPart(UriPartial.Authority)) };
         try
         {
-            var choice = await PageAsync(await http.GetAsync("/operator/signin", cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
-            var form = choice.Forms.FirstOrDefault(static f => f.Fields.ContainsKey("ticket")) ?? throw new PortalException("a choice of operators", choice);
-            using var fields = new FormUrlEncodedContent([.. form.Fields, new("operator", who.ToString(CultureInfo.InvariantCulture))]);
-            var home = await PageAsync(await http.PostAsync(form.Action, fields, cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
-            return home is { Status: 200, Address.AbsolutePath: "/operator" } ? new(http) : throw new PortalException("the operators' page", home);
+            await SignInAsync(http, who, cancel).ConfigureAwait(false);
+            return new(http);
         }
         catch
         {
             http.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Signs a client in that keeps cookies, follows redirects and has the gateway for its base address.</summary>
+    /// <param name="who">Which of the fictional operators, from 0.</param>
+    /// <exception cref="PortalException">The sign-in did not end at the operators' page.</exception>
+    public static async Task SignInAsync(HttpClient http, int who, CancellationToken cancel = default)
+    {
+        var choice = await PageAsync(await http.GetAsync("/operator/signin", cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
+        var form = choice.Forms.FirstOrDefault(static f => f.Fields.ContainsKey("ticket")) ?? throw new PortalException("a choice of operators", choice);
+        using var fields = new FormUrlEncodedContent([.. form.Fields, new("operator", who.ToString(CultureInfo.InvariantCulture))]);
+        var home = await PageAsync(await http.PostAsync(form.Action, fields, cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
+        if (home is not { Status: 200, Address.AbsolutePath: "/operator" })
+            throw new PortalException("the operators' page", home);
     }
 
     /// <summary>Asks one of the operators' JSON addresses.</summary>

@@ -113,7 +113,6 @@ public sealed class VastaamoDrill : IDisposable
             Expect.Status(await _clinic.System.CreateAsync("Observation", Some.Bytes(Some.Observation("Patient/" + patient, identifier: marker)), cancel: cancel).ConfigureAwait(false), "an entry of somebody on the list", 201);
             listed.Add((patient, marker));
         }
-        var known = await CasesAsync(cancel).ConfigureAwait(false);
         watch.Restart();
         var taken = 0;
         foreach (var (patient, marker) in listed)
@@ -122,7 +121,7 @@ public sealed class VastaamoDrill : IDisposable
             Expect.Status(reply, "a search for somebody on the list", 200, 403, 429);
             taken += reply.Text.Contains(marker, StringComparison.Ordinal) ? 1 : 0;
         }
-        var isOpen = await SurfacesAsync("breadth-exceeded", known, cancel).ConfigureAwait(false);
+        var isOpen = await SurfacesAsync("breadth-exceeded", cancel).ConfigureAwait(false);
         // Care goes on: whom the clinic treats it reads as before.
         Expect.Status(await _clinic.System.SearchAsync("Observation", "patient=" + _victims[0].Visit.Patient, cancel).ConfigureAwait(false), "a patient with an open visit", 200);
         return new($"{taken} of {People} people", isOpen ? "the budget of patients without an open visit stops it, and a breach case opens; who has one is treated as before" : null, watch.Elapsed,
@@ -169,13 +168,12 @@ public sealed class VastaamoDrill : IDisposable
         var last = Expect.Status(await _clinic.System.CreateAsync("Observation", Some.Bytes(Some.Observation("Patient/" + victim.Visit.Patient)), cancel: cancel).ConfigureAwait(false), "a last entry", 201);
         var after = await _administrator.HeadsAsync().ConfigureAwait(false);
         var (number, _) = after.Single(one => before.TryGetValue(one.Key, out var was) && was != one.Value);
-        var known = await CasesAsync(cancel).ConfigureAwait(false);
         var removed = await _administrator.RollBackAsync(number, before[number]).ConfigureAwait(false);
         FhirReply read;
         try
         {
             read = await _clinic.System.ReadAsync("Observation", last.Stored!.Value.Id, cancel).ConfigureAwait(false);
-            var isOpen = await SurfacesAsync("store-changed", known, cancel).ConfigureAwait(false);
+            var isOpen = await SurfacesAsync("store-changed", cancel).ConfigureAwait(false);
             return new("the record as it was before, and nobody believes it", isOpen ? "the next request about the record is refused, and a breach case opens" : null, watch.Elapsed,
                 read.Status != 500 ? $"expected 500 for the record; came {read}" : isOpen ? null : "expected a breach case; came none");
         }
@@ -200,7 +198,7 @@ public sealed class VastaamoDrill : IDisposable
         var (later, _) = await _officer.SendAsync(HttpMethod.Post, "/operator/breach-cases", new { what = "Drill: a case that would be known only tomorrow.", aware_at = DateTimeOffset.UtcNow.AddDays(1) }, cancel).ConfigureAwait(false);
         Expect.That(later == 422, "422 for a case that becomes known later than now", $"{later}");
         var stands = await CaseAsync(_case, cancel).ConfigureAwait(false);
-        Expect.That(stands.GetProperty("aware_at").GetDateTimeOffset() == opened.Value.GetProperty("aware_at").GetDateTimeOffset() && stands.GetProperty("ended_at").ValueKind == JsonValueKind.Null, "the case as it was opened", "another");
+        Expect.That(stands.GetProperty("aware_at").GetDateTimeOffset() == opened.Value.GetProperty("aware_at").GetDateTimeOffset() && IsOpen(stands), "the case as it was opened", "another");
         var clocks = stands.GetProperty("clocks").EnumerateArray().ToDictionary(static c => c.GetProperty("clock").GetString()!, static c => c.GetProperty("state").GetString());
         foreach (var clock in (string[])["early-warning", "data-protection-authority", "incident-notification"])
             Expect.That(clocks.GetValueOrDefault(clock) == "overdue", $"the clock {clock} to be overdue", clocks.GetValueOrDefault(clock) ?? "none");
@@ -231,30 +229,30 @@ public sealed class VastaamoDrill : IDisposable
     private async Task<bool> IsToldAsync(string desk, long number, CancellationToken cancel)
     {
         using var outside = new HttpClient(Transport.Handler(_folder.Authority)) { BaseAddress = new(_folder.Professionals[0].SubjectTokenUrl.GetLeftPart(UriPartial.Authority)) };
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < Patience; await Task.Delay(TimeSpan.FromMilliseconds(100), cancel).ConfigureAwait(false))
+        return await ComesAsync(async () =>
         {
             using var word = JsonDocument.Parse(await outside.GetStringAsync("/breach-desk/" + desk, cancel).ConfigureAwait(false));
-            if (word.RootElement.TryGetProperty("breach", out var breach) && breach.GetProperty("case").GetInt64() == number)
-                return true;
-        }
-        return false;
+            return word.RootElement.TryGetProperty("breach", out var breach) && breach.GetProperty("case").GetInt64() == number;
+        }, cancel).ConfigureAwait(false);
     }
 
-    private async Task<JsonElement> CaseAsync(long number, CancellationToken cancel) =>
-        (await _officer.GetAsync("/operator/breach-cases", cancel).ConfigureAwait(false)).GetProperty("cases").EnumerateArray().Single(one => one.GetProperty("number").GetInt64() == number);
+    private async Task<IReadOnlyList<JsonElement>> CasesAsync(CancellationToken cancel) =>
+        [.. (await _officer.GetAsync("/operator/breach-cases", cancel).ConfigureAwait(false)).GetProperty("cases").EnumerateArray()];
 
-    /// <summary>Numbers and kinds of the cases that there are.</summary>
-    private async Task<IReadOnlyList<(long Number, string Kind, bool IsOpen)>> CasesAsync(CancellationToken cancel) =>
-        [.. (await _officer.GetAsync("/operator/breach-cases", cancel).ConfigureAwait(false)).GetProperty("cases").EnumerateArray()
-            .Select(static one => (one.GetProperty("number").GetInt64(), one.GetProperty("kind").GetString()!, one.GetProperty("ended_at").ValueKind == JsonValueKind.Null))];
+    private async Task<JsonElement> CaseAsync(long number, CancellationToken cancel) =>
+        (await CasesAsync(cancel).ConfigureAwait(false)).Single(one => one.GetProperty("number").GetInt64() == number);
 
     /// <summary>Waits until there is an open case of a kind: a new one, or one that was open before.</summary>
-    private async Task<bool> SurfacesAsync(string kind, IReadOnlyList<(long Number, string Kind, bool IsOpen)> known, CancellationToken cancel)
+    private Task<bool> SurfacesAsync(string kind, CancellationToken cancel) => ComesAsync(async () =>
+        (await CasesAsync(cancel).ConfigureAwait(false)).Any(one => one.GetProperty("kind").GetString() == kind && IsOpen(one)), cancel);
+
+    private static bool IsOpen(JsonElement one) => one.GetProperty("ended_at").ValueKind == JsonValueKind.Null;
+
+    /// <summary>Looks again and again; false when it has not come for as long as anything may take.</summary>
+    private static async Task<bool> ComesAsync(Func<Task<bool>> look, CancellationToken cancel)
     {
-        if (known.Any(one => one.Kind == kind && one.IsOpen))
-            return true;
         for (var watch = Stopwatch.StartNew(); watch.Elapsed < Patience; await Task.Delay(TimeSpan.FromMilliseconds(100), cancel).ConfigureAwait(false))
-            if ((await CasesAsync(cancel).ConfigureAwait(false)).Any(one => one.Kind == kind && one.IsOpen))
+            if (await look().ConfigureAwait(false))
                 return true;
         return false;
     }

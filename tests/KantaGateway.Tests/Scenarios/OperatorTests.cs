@@ -2,13 +2,13 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using KantaGateway.Dev;
+using KantaGateway.Harness.Clients;
 
 namespace KantaGateway.Tests.Scenarios;
 
 /// <summary>Operators of the development host, from the sign-in to the audit log on disk.</summary>
-public sealed partial class OperatorTests
+public sealed class OperatorTests
 {
     [Fact]
     public async Task Every_step_of_an_onboarding_is_in_the_audit_log_with_who_took_it()
@@ -51,15 +51,7 @@ public sealed partial class OperatorTests
     internal static async Task<HttpClient> SignInAsync(string address, int who)
     {
         var http = new HttpClient(new HttpClientHandler { CookieContainer = new(), ServerCertificateCustomValidationCallback = HttpClientHandler.DangerousAcceptAnyServerCertificateValidator }) { BaseAddress = new Uri(address) };
-        using var choice = await http.GetAsync("/operator/signin");
-        var page = await choice.Content.ReadAsStringAsync();
-        var form = new Dictionary<string, string> { ["ticket"] = Ticket().Match(page).Groups[1].Value, ["operator"] = who.ToString(System.Globalization.CultureInfo.InvariantCulture) };
-        using var home = await http.PostAsync(choice.RequestMessage!.RequestUri!.GetLeftPart(UriPartial.Path), new FormUrlEncodedContent(form));
-        Assert.Equal("/operator", home.RequestMessage!.RequestUri!.AbsolutePath);
-        Assert.Equal(HttpStatusCode.OK, home.StatusCode);
+        await OperatorClient.SignInAsync(http, who);
         return http;
     }
-
-    [GeneratedRegex("name=\"ticket\" value=\"([^\"]+)\"")]
-    private static partial Regex Ticket();
 }
