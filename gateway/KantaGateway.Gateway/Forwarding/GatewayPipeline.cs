@@ -136,7 +136,9 @@ internal sealed class GatewayPipeline(
                     signs?.Look(requester, context.Connection.RemoteIpAddress, interaction.Compartment, interaction.Sought, isTreated.Value);
                 if (breadth is not null && await breadth.OpenAsync(requester, interaction.Compartment, isTreated.Value) is { } tooMany)
                 {
-                    await RefuseAsync(context, requester, interaction, tooMany, "breadth");
+                    // An id that was never given out is in nobody's record, and one that is hidden may be in that of somebody who is treated: to who is held both look alike.
+                    var isById = tooMany == BreadthBudgets.Exceeded && interaction is { Kind: InteractionKind.Read or InteractionKind.VRead or InteractionKind.History, Type: not "Patient" };
+                    await RefuseAsync(context, requester, interaction, isById ? Fault.Absent : tooMany, "breadth");
                     return;
                 }
             }

@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Verification;
 using KantaGateway.Tests.Laws;
 using KantaGateway.Tests.Scenarios;
 using Microsoft.Extensions.DependencyInjection;
@@ -40,6 +41,20 @@ public sealed class BreadthAtTheEdgeTests
         Assert.Equal(403, (await SearchAsync(house.Reader, code(8))).Status);
         Assert.Equal(200, (await house.Reader.ReadAsync("Patient", own)).Status);
         Assert.Equal(BreachKind.BreadthExceeded, Assert.Single(house.Gateway.GetRequiredService<BreachCases>().All).Kind);
+
+        // What is hidden in the record of somebody who is treated, what another's record has and what there never was look alike.
+        var hidden = (await house.Aurora.System.CreateAsync("Observation", HouseInMemory.Json(house.Observation("piilossa")))).Stored!.Value.Id;
+        var others = house.Observation("muun");
+        others["subject"] = new JsonObject { ["reference"] = "Patient/" + patients[3] };
+        var untreated = (await house.Revontuli.System.CreateAsync("Observation", HouseInMemory.Json(others))).Stored!.Value.Id;
+        foreach (var road in new[] { "Observation/{0}", "Observation/{0}/_history", "Observation/{0}/_history/" + Guid.NewGuid() })
+        {
+            var looks = new List<string>();
+            foreach (var id in new[] { hidden, untreated, Guid.NewGuid().ToString("D") })
+                looks.Add(Appearance.Of(await house.Reader.SendAsync(HttpMethod.Get, string.Format(null, road, id)), id));
+            Assert.StartsWith("404", (await house.Reader.SendAsync(HttpMethod.Get, string.Format(null, road, hidden))).ToString(), StringComparison.Ordinal);
+            Assert.Single(looks.Distinct());
+        }
 
         // Care goes on: the visit is opened, and with it the record.
         var visit = house.Encounter("1.2.246.10.99000022.14.2026.77", "in-progress");
