@@ -27,7 +27,7 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
         public readonly string What = what;
         public DateTimeOffset ToldUntil;
         public long? Number;
-        public bool IsKept, HasNumber;
+        public bool IsBegun, IsKept, HasNumber;
 
         public bool IsDone => IsKept && HasNumber;
     }
@@ -35,22 +35,24 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
     /// <param name="what">Why: a plain sentence without personal data, for the case and for who ends it.</param>
     public async Task ContainAsync(ContainedSubject subject, BreachKind kind, string what)
     {
+        // In this order: what is done between the two is contained, and was not ended.
+        var wasDone = _held.TryGetValue(subject.Text, out var held) && held.IsDone;
         var isContained = IsContained(subject);
-        if (_held.TryGetValue(subject.Text, out var held) ? !isContained && held.IsDone : isContained)
-        {
-            if (held is null)
-                return;
-            // Two persons have ended it since: this is another time.
-            _held.TryRemove(KeyValuePair.Create(subject.Text, held));
-        }
+        if (held is null && isContained)
+            return;
+        // Two persons have ended it since: this is another time.
+        if (wasDone && !isContained)
+            _held.TryRemove(KeyValuePair.Create(subject.Text, held!));
         held = _held.GetOrAdd(subject.Text, static (_, its) => new(its.subject, its.kind, its.what), (subject, kind, what));
         // In force by the decision, and somebody tells it already: nothing to wait for.
         if (!await held.Turn.WaitAsync(isContained ? TimeSpan.Zero : Timeout.InfiniteTimeSpan).ConfigureAwait(false))
             return;
         try
         {
-            // Of several that come at once one has done it.
-            if (!held.IsDone || !IsTold(held))
+            // Of several that come at once one has done it, and may have gone from the list before this one came to it.
+            if (!held.IsBegun && IsContained(subject))
+                _held.TryRemove(KeyValuePair.Create(subject.Text, held));
+            else if (!held.IsDone || !IsTold(held))
                 await TryAsync(held).ConfigureAwait(false);
         }
         finally
@@ -102,6 +104,7 @@ sealed class Containing(BreachCases cases, Approvals approvals, Revocations revo
 
     private async Task TryAsync(Held held)
     {
+        held.IsBegun = true;
         // A gateway that has died is waited for until its lease has run out; nothing else waits for that.
         var telling = TellAsync(held);
         if (held.Number is null)
