@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using KantaGateway.Audit;
@@ -113,6 +114,9 @@ public sealed record BreachCaseEnd(long Number, DateTimeOffset EndedAt, string F
 /// machine or a person, durable when opened, never changed; nothing deletes one. What is done about it is its journal, a file a line, <c>00000001-0001.step</c> and on, chained to the case; its
 /// end, which two persons decide, is a file beside it, <c>00000001.end</c>. Each opening, each step and each end stands in the audit log too, with the file's digest. Thread-safe.
 /// </summary>
+/// <remarks>
+/// A chain does not show that its last link has gone. So each entry of the audit log is found by what its file follows (<see cref="Following"/>): <see cref="CheckAsync"/> asks the log, of each chain's last link, whether anything follows.
+/// </remarks>
 public sealed class BreachCases : IDisposable
 {
     private static readonly JsonSerializerOptions Format = new(JsonSerializerDefaults.Web) { Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) }, WriteIndented = true };
@@ -127,7 +131,8 @@ public sealed class BreachCases : IDisposable
     private volatile IReadOnlyList<BreachCaseEnd> _ends;
     private volatile IReadOnlyList<BreachStep> _steps;
     private readonly Dictionary<long, string> _heads = [];
-    private string _last;
+    private readonly List<string> _names = [];
+    private readonly Queue<AuditEntry> _unrecorded = [];
 
     /// <summary>Opens the folder and follows the cases to the last one.</summary>
     /// <exception cref="InvalidDataException">One has been changed or has gone.</exception>
@@ -140,7 +145,7 @@ public sealed class BreachCases : IDisposable
         _lock = OwnerOnly.OpenFile(Path.Combine(_folder, "lock"), FileShare.None);
         try
         {
-            (_cases, _last) = Read();
+            _cases = Read();
             _ends = [.. _cases.Select(ReadEnd).OfType<BreachCaseEnd>()];
             _steps = [.. _cases.SelectMany(ReadSteps)];
             if (Directory.EnumerateFiles(_folder, "*.step").Count() != _steps.Count)
@@ -169,8 +174,12 @@ public sealed class BreachCases : IDisposable
     public BreachCase? Find(long number) => number >= 1 && number <= _cases.Count ? _cases[(int)number - 1] : null;
 
     /// <summary>A name of the case that is its own among all gateways: the SHA-256 of its file, hexadecimal.</summary>
-    /// <exception cref="IOException">It cannot be read.</exception>
-    public string NameOf(long number) => DigestOf(File.ReadAllBytes(PathOf(number)));
+    /// <exception cref="ArgumentOutOfRangeException">There is none of that number.</exception>
+    public string NameOf(long number)
+    {
+        lock (_names)
+            return _names[(int)number - 1];
+    }
 
     /// <summary>How a case ended; null where it has not, or there is none of that number.</summary>
     public BreachCaseEnd? EndOf(long number) => _ends.FirstOrDefault(end => end.Number == number);
@@ -191,12 +200,12 @@ public sealed class BreachCases : IDisposable
         {
             if (!IsOpen(number))
                 return false;
-            var ended = new BreachCaseEnd(number, _time.GetUtcNow(), finding, approval, DigestOf(await File.ReadAllBytesAsync(PathOf(number)).ConfigureAwait(false)));
+            var ended = new BreachCaseEnd(number, _time.GetUtcNow(), finding, approval, NameOf(number));
             var bytes = JsonSerializer.SerializeToUtf8Bytes(ended, Format);
             OwnerOnly.WriteWhole(EndPathOf(number), bytes, flushFolder: true);
             // :: Durable from here on.
             _ends = [.. _ends, ended];
-            await RecordAsync(ended.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {number}: {finding}"), bytes).ConfigureAwait(false);
+            await RecordAsync(ended, bytes).ConfigureAwait(false);
         }
         finally
         {
@@ -220,12 +229,12 @@ public sealed class BreachCases : IDisposable
             if (Find(number) is null)
                 return null;
             added = new(number, _steps.Count(step => step.Case == number) + 1, kind, _time.GetUtcNow(), by, to, reference, note,
-                _heads.TryGetValue(number, out var head) ? head : NameOf(number));
+                HeadOf(number));
             var bytes = JsonSerializer.SerializeToUtf8Bytes(added, Format);
             OwnerOnly.WriteWhole(StepPathOf(number, added.Number), bytes, flushFolder: true);
             // :: Durable from here on.
             (_steps, _heads[number]) = ([.. _steps, added], DigestOf(bytes));
-            await RecordAsync(added.At, string.Create(CultureInfo.InvariantCulture, $"Breach case {number}, step {added.Number}: {JsonNamingPolicy.KebabCaseLower.ConvertName(kind.ToString())} by {by}{(to is null ? "" : " to " + to)}."), bytes, AuditOutcome.Success).ConfigureAwait(false);
+            await RecordAsync(added, bytes).ConfigureAwait(false);
         }
         finally
         {
@@ -249,12 +258,14 @@ public sealed class BreachCases : IDisposable
             var now = _time.GetUtcNow();
             // Time that has run cannot be given back: a clock may begin earlier than now, and never later.
             ArgumentOutOfRangeException.ThrowIfGreaterThan(stated?.AwareAt ?? now, now, nameof(stated));
-            opened = new BreachCase(_cases.Count + 1, kind, stated?.AwareAt ?? now, what, _last, stated?.By, stated is null ? null : now);
+            opened = new BreachCase(_cases.Count + 1, kind, stated?.AwareAt ?? now, what, Last, stated?.By, stated is null ? null : now);
             var bytes = JsonSerializer.SerializeToUtf8Bytes(opened, Format);
             OwnerOnly.WriteWhole(PathOf(opened.Number), bytes, flushFolder: true);
             // :: Durable from here on.
-            (_cases, _last) = ([.. _cases, opened], DigestOf(bytes));
-            await RecordAsync(now, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes).ConfigureAwait(false);
+            lock (_names)
+                _names.Add(DigestOf(bytes));
+            _cases = [.. _cases, opened];
+            await RecordAsync(opened, bytes).ConfigureAwait(false);
         }
         finally
         {
@@ -270,19 +281,81 @@ public sealed class BreachCases : IDisposable
         _turn.Dispose();
     }
 
-    private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes, AuditOutcome outcome = AuditOutcome.SeriousFailure)
+    /// <summary>Asks the audit log whether it knows of more than the folder has, and enters in it what it does not know of: an entry that failed is made up for here.</summary>
+    /// <exception cref="InvalidDataException">The last case, the last line of a journal, or an end has gone.</exception>
+    /// <exception cref="AuditUnavailableException">The log cannot be asked.</exception>
+    public async Task CheckAsync()
     {
+        await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            await _audit.AppendAsync(OwnRecord.Of(_options, at, what, bytes, outcome)).ConfigureAwait(false);
+            // An empty folder is that of a new gateway where several share the log, for they all begin with nothing.
+            if ((_cases.Count > 0 || _options.AuditPostgres is null) && await IsRecordedAsync(Following(ACase, Last)).ConfigureAwait(false))
+                throw Lost("the last breach case");
+            foreach (var one in _cases)
+            {
+                if (await IsRecordedAsync(Following(AStep, HeadOf(one.Number))).ConfigureAwait(false))
+                    throw Lost(string.Create(CultureInfo.InvariantCulture, $"the last line of the journal of breach case {one.Number}"));
+                if (EndOf(one.Number) is null && await IsRecordedAsync(Following(AnEnd, NameOf(one.Number))).ConfigureAwait(false))
+                    throw Lost(string.Create(CultureInfo.InvariantCulture, $"the end of breach case {one.Number}"));
+            }
+            foreach (var one in _cases)
+            {
+                if (!await IsRecordedAsync(Following(ACase, one.Previous)).ConfigureAwait(false))
+                    await RecordAsync(one, await File.ReadAllBytesAsync(PathOf(one.Number)).ConfigureAwait(false)).ConfigureAwait(false);
+                foreach (var step in StepsOf(one.Number))
+                    if (!await IsRecordedAsync(Following(AStep, step.Previous)).ConfigureAwait(false))
+                        await RecordAsync(step, await File.ReadAllBytesAsync(StepPathOf(one.Number, step.Number)).ConfigureAwait(false)).ConfigureAwait(false);
+                if (EndOf(one.Number) is { } end && !await IsRecordedAsync(Following(AnEnd, end.Of)).ConfigureAwait(false))
+                    await RecordAsync(end, await File.ReadAllBytesAsync(EndPathOf(one.Number)).ConfigureAwait(false)).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            _turn.Release();
+        }
+
+        static InvalidDataException Lost(string what) => new($"The breach cases have lost {what}: the audit log knows of it.");
+    }
+
+    private const string ACase = "case", AStep = "step", AnEnd = "end";
+
+    /// <summary>By what the entry of a file is found in the audit log: what the file is, and the digest of what it follows. Longer than a person's pseudonym, so it is nobody's.</summary>
+    private static byte[] Following(string kind, string digest) => SHA256.HashData(Encoding.UTF8.GetBytes($"kanta breach cases\0{kind}\0{digest}"))[..16];
+
+    private async ValueTask<bool> IsRecordedAsync(byte[] following) => (await _audit.ForSubjectAsync(following, 1).ConfigureAwait(false)).Count > 0;
+
+    private Task RecordAsync(BreachCase opened, byte[] bytes) =>
+        RecordAsync(opened.OpenedAt ?? opened.AwareAt, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes, Following(ACase, opened.Previous));
+
+    private Task RecordAsync(BreachStep step, byte[] bytes) =>
+        RecordAsync(step.At, string.Create(CultureInfo.InvariantCulture, $"Breach case {step.Case}, step {step.Number}: {JsonNamingPolicy.KebabCaseLower.ConvertName(step.Kind.ToString())} by {step.By}{(step.To is null ? "" : " to " + step.To)}."), bytes, Following(AStep, step.Previous), AuditOutcome.Success);
+
+    private Task RecordAsync(BreachCaseEnd end, byte[] bytes) =>
+        RecordAsync(end.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {end.Number}: {end.Finding}"), bytes, Following(AnEnd, end.Of));
+
+    private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes, byte[] following, AuditOutcome outcome = AuditOutcome.SeriousFailure)
+    {
+        _unrecorded.Enqueue(OwnRecord.Of(_options, at, what, bytes, outcome) with { Subject = following });
+        try
+        {
+            // In their order: who takes the last away takes one that the log knows of.
+            for (; _unrecorded.TryPeek(out var entry); _unrecorded.Dequeue())
+                await _audit.AppendAsync(entry).ConfigureAwait(false);
         }
         catch (AuditUnavailableException)
         {
-            // The case is written all the more: an audit log that fails may be what it is about.
+            // The case is written all the more: an audit log that fails may be what it is about. The next one, or the next start, enters it.
         }
     }
 
-    private (IReadOnlyList<BreachCase>, string) Read()
+    /// <summary>Digest of the last case; empty where there is none.</summary>
+    private string Last => _cases.Count == 0 ? "" : NameOf(_cases.Count);
+
+    /// <summary>Digest of the last line of a case's journal; of the case where it has none.</summary>
+    private string HeadOf(long number) => _heads.TryGetValue(number, out var head) ? head : NameOf(number);
+
+    private IReadOnlyList<BreachCase> Read()
     {
         var (cases, last) = (new List<BreachCase>(), "");
         foreach (var file in Directory.EnumerateFiles(_folder, "*.json").Where(IsCase).Order(StringComparer.Ordinal))
@@ -291,9 +364,9 @@ public sealed class BreachCases : IDisposable
             if (file != PathOf(cases.Count + 1) || ReadOne<BreachCase>(bytes) is not { } one || one.Number != cases.Count + 1 || one.Previous != last)
                 throw new InvalidDataException($"The breach cases have lost or changed the one before {Path.GetFileName(file)}, or that one.");
             cases.Add(one);
-            last = DigestOf(bytes);
+            _names.Add(last = DigestOf(bytes));
         }
-        return (cases, last);
+        return cases;
     }
 
     /// <summary>How a case ended; null where it has not.</summary>
@@ -302,7 +375,7 @@ public sealed class BreachCases : IDisposable
     {
         if (!File.Exists(EndPathOf(of.Number)))
             return null;
-        return ReadOne<BreachCaseEnd>(File.ReadAllBytes(EndPathOf(of.Number))) is { } end && end.Number == of.Number && end.Of == DigestOf(File.ReadAllBytes(PathOf(of.Number)))
+        return ReadOne<BreachCaseEnd>(File.ReadAllBytes(EndPathOf(of.Number))) is { } end && end.Number == of.Number && end.Of == NameOf(of.Number)
             ? end : throw new InvalidDataException($"The end of breach case {of.Number} has been changed, or is another case's.");
     }
 
@@ -342,4 +415,12 @@ public sealed class BreachCases : IDisposable
     private string EndPathOf(long number) => Path.ChangeExtension(PathOf(number), ".end");
 
     private static string DigestOf(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
+}
+
+/// <summary>Has the cases checked against the audit log before anything is served.</summary>
+sealed class BreachCasesCheck(BreachCases cases) : IHostedService
+{
+    public Task StartAsync(CancellationToken cancellationToken) => cases.CheckAsync();
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }

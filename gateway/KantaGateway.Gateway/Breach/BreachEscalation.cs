@@ -50,14 +50,13 @@ sealed partial class BreachEscalation : BackgroundService
     }
 
     /// <param name="outside">The way to the recipients; null: over the network.</param>
-    /// <exception cref="JsonException">What was remembered is not to be read.</exception>
     internal BreachEscalation(BreachCases cases, TokenKeys keys, AuditLog audit, GatewayOptions options, TimeProvider time, ILogger<BreachEscalation> logger, HttpMessageHandler? outside)
     {
         (_cases, _keys, _audit, _options, _time, _logger) = (cases, keys, audit, options, time, logger);
         _escalation = options.Breach?.Escalation ?? throw new InvalidOperationException("Nobody is named to whom cases are told.");
         _outside = new(outside ?? Handler(_escalation));
         _file = Path.Combine(options.Breach.CaseFolder, "told");
-        _told = File.Exists(_file) ? JsonSerializer.Deserialize<Dictionary<string, Told>>(File.ReadAllBytes(_file)) ?? [] : [];
+        _told = ReadTold();
         _cases.Changed += Wake;
     }
 
@@ -173,7 +172,21 @@ sealed partial class BreachEscalation : BackgroundService
 
     private static string StatesOf(IReadOnlyList<BreachClock> clocks) => string.Join(' ', clocks.Select(static clock => clock.State));
 
-    private static string KeyOf(BreachCase one, EscalationRecipient recipient) => string.Create(CultureInfo.InvariantCulture, $"{one.Number}/{recipient.Name}");
+    // By the case itself: its number may be another's, where the file has come from somewhere else.
+    private string KeyOf(BreachCase one, EscalationRecipient recipient) => $"{_cases.NameOf(one.Number)}/{recipient.Name}";
+
+    private Dictionary<string, Told> ReadTold()
+    {
+        try
+        {
+            return File.Exists(_file) ? JsonSerializer.Deserialize<Dictionary<string, Told>>(File.ReadAllBytes(_file)) ?? [] : [];
+        }
+        catch (JsonException)
+        {
+            LogToldUnreadable();
+            return [];
+        }
+    }
 
     private Told? Remembered(BreachCase one, EscalationRecipient recipient)
     {
@@ -206,6 +219,9 @@ sealed partial class BreachEscalation : BackgroundService
 
     [LoggerMessage(2, LogLevel.Critical, "ALARM: {Recipient} could not be told of breach case {Case} ({Why}); it is told again.")]
     private partial void LogNotTold(string recipient, string why, long @case);
+
+    [LoggerMessage(4, LogLevel.Error, "Who was told of the breach cases cannot be read; all are told anew.")]
+    private partial void LogToldUnreadable();
 
     [LoggerMessage(3, LogLevel.Error, "Who was told of the breach cases could not be kept; they are told again.")]
     private partial void LogNotRemembered(Exception failure);

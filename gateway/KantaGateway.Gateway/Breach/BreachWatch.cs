@@ -73,7 +73,7 @@ static class BreachSetup
     {
         if (options.Breach is not { } breach)
             return;
-        builder.Services.AddSingleton<BreachCases>();
+        builder.Services.AddSingleton<BreachCases>().AddHostedService<BreachCasesCheck>();
         builder.Services.AddSingleton<BreachWatch>();
         builder.Services.AddSingleton<ForgeryReports>();
         if (breach.Notices is not null)

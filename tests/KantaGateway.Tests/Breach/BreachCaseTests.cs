@@ -78,6 +78,73 @@ public sealed class BreachCaseTests
         Assert.Throws<InvalidDataException>(world.Restart);
     }
 
+    /// <summary>A chain does not miss its last link; the audit log does.</summary>
+    [Theory]
+    [InlineData("00000002.json")]
+    [InlineData("00000001-0002.step")]
+    [InlineData("00000001-0001.step", "00000001-0002.step")]
+    [InlineData("00000001.end")]
+    [InlineData("00000001.json", "00000001-0001.step", "00000001-0002.step", "00000001.end", "00000002.json")]
+    public async Task What_was_cut_off_from_the_end_while_no_gateway_ran_is_no_start(params string[] gone)
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.CheckAsync();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.Cases.AddStepAsync(1, BreachStepKind.AuthorityNotified, "Tero", "Tietosuojavaltuutettu", "TSV/1/2026");
+        await world.Cases.AddStepAsync(1, BreachStepKind.Note, "Tero", note: "The disk was found.");
+        await world.Cases.EndAsync(1, "A disk was full; nothing had left.", "digest");
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        world.Restart();
+        await world.Cases.CheckAsync();
+
+        foreach (var file in gone)
+            File.Delete(world.PathOf("cases/" + file));
+        world.Restart();
+        await Assert.ThrowsAsync<InvalidDataException>(world.Cases.CheckAsync);
+    }
+
+    /// <summary>Or who cuts it off there would not be seen.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_the_audit_log_did_not_take_it_is_given_with_the_next_line_or_at_the_next_start(bool isStartedAnew)
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        world.IsAuditAway = true;
+        await world.Cases.AddStepAsync(1, BreachStepKind.Note, "Tero", note: "The disk was found.");
+        world.IsAuditAway = false;
+        if (isStartedAnew)
+            world.Restart();
+        else
+            await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.Cases.CheckAsync();
+        File.Delete(world.PathOf("cases/00000001-0001.step"));
+        world.Restart();
+        await Assert.ThrowsAsync<InvalidDataException>(world.Cases.CheckAsync);
+    }
+
+    [Fact]
+    public async Task What_was_told_of_another_case_of_that_number_or_cannot_be_read_is_told_anew()
+    {
+        await using var world = new BreachWorld();
+        await using var other = new BreachWorld();
+        foreach (var (one, what) in new[] { (world, "An answer stands in no entry."), (other, "Another answer stands in no entry.") })
+        {
+            await one.Cases.OpenAsync(BreachKind.Unrecorded, what);
+            using var escalation = one.Escalation();
+            Assert.Equal(2, await escalation.LookAsync(default));
+        }
+        File.Copy(other.PathOf("cases/told"), world.PathOf("cases/told"), overwrite: true);
+        using (var escalation = world.Escalation())
+            Assert.Equal(2, await escalation.LookAsync(default));
+        await File.WriteAllTextAsync(world.PathOf("cases/told"), "{");
+        using (var escalation = world.Escalation())
+            Assert.Equal(2, await escalation.LookAsync(default));
+        using (var escalation = world.Escalation())
+            Assert.Equal(0, await escalation.LookAsync(default));
+    }
+
     [Fact]
     public async Task Two_recipients_are_told_at_once_and_again_more_often_near_a_time_until_all_is_done()
     {

@@ -43,10 +43,17 @@ sealed class BreachWorld : IAsyncDisposable
                 Notices = new() { Folder = _folder.File("notices"), LetterFolder = _folder.File("letters") },
             },
         };
-        Audit = AuditLog.Open(_log.Options(), TimeProvider.System);
+        Audit = AuditLog.Open(_log.Options(_ =>
+        {
+            if (IsAuditAway)
+                throw new IOException("away");
+        }), TimeProvider.System);
         Cases = new(Options, Audit, Clock);
         Notices = new(Options, new byte[32], Cases, Audit, Clock);
     }
+
+    /// <summary>The audit log's disk takes nothing.</summary>
+    public bool IsAuditAway { get; set; }
 
     public FakeTimeProvider Clock { get; }
     public GatewayOptions Options { get; }
