@@ -7,10 +7,12 @@ using KantaGateway.Gateway.Identification.Operators;
 namespace KantaGateway.Gateway.Breach;
 
 /// <summary>
-/// People who are nobody, with records like anybody's. Nobody has a reason to ask for one, so whoever does is contained, and a case is opened: a client that asks, or a citizen, whichever way the
+/// People who are nobody, with records like anybody's. Nobody has a reason to ask for one, so whatever does is contained, and a case is opened: the client through which it was asked, whichever way the
 /// request came, whatever it wanted and whether or not it would have been answered.
 /// </summary>
-/// <remarks>A citizen's app is not contained for what one citizen does with it. Thread-safe.</remarks>
+/// <remarks>
+/// An app that asks for more than its citizen's own record does so by itself, and the citizen may know nothing of it: the app is contained. At the portal a citizen writes the addresses herself: there it is she, and not the portal. Thread-safe.
+/// </remarks>
 sealed class Canaries(WatchedPeople people, Containing containing, IdentifierCipher ids, GatewayOptions options)
 {
     private readonly ConcurrentDictionary<Pseudonym, byte> _made = [];
@@ -34,8 +36,10 @@ sealed class Canaries(WatchedPeople people, Containing containing, IdentifierCip
 
     private async ValueTask<bool> ContainAsync(Requester requester)
     {
-        if (requester is { Kind: RequesterKind.Citizen, Self: { } self })
-            await containing.ContainAsync(ContainedSubject.Citizen(ids.PatientId(self)), BreachKind.CanaryTouched, $"A canary patient was asked for by a citizen through {requester.ClientId}; the citizen is contained.").ConfigureAwait(false);
+        if (requester is { Kind: RequesterKind.Citizen, ClientId: PortalSessions.ClientId, Self: { } self })
+            await containing.ContainAsync(ContainedSubject.Citizen(ids.PatientId(self)), BreachKind.CanaryTouched, "A canary patient was asked for by a citizen at the portal; the citizen is contained.").ConfigureAwait(false);
+        else if (requester.Kind == RequesterKind.Citizen)
+            await containing.ContainAsync(ContainedSubject.Client(requester.ClientId), BreachKind.CanaryTouched, $"A canary patient was asked for through the app {requester.ClientId}; the app is contained.").ConfigureAwait(false);
         else
             await containing.ContainAsync(ContainedSubject.Client(requester.ClientId), BreachKind.CanaryTouched, $"A canary patient was asked for through the client {requester.ClientId}, for {requester.Organisation}; the client is contained.").ConfigureAwait(false);
         return true;

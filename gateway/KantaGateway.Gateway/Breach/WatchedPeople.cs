@@ -67,6 +67,20 @@ sealed class WatchedPeople
     /// <summary>How many there are of a kind.</summary>
     public int Count(WatchedAs kind) => Current.Where(one => one.Key.StartsWith(NameOf(kind, ""), StringComparison.Ordinal)).Sum(static one => one.Value.Count);
 
+    /// <summary>A name of a canary for those who decide about her: what the file says of her, which tells nobody who she is.</summary>
+    public string CanaryNameOf(Pseudonym person) => CanaryName + DigestOf(person);
+
+    /// <summary>Whether a canary has that name.</summary>
+    public bool IsCanary(string name) => name.StartsWith(CanaryName, StringComparison.Ordinal) && Current.ContainsKey(NameOf(WatchedAs.Canary, name[CanaryName.Length..]));
+
+    /// <summary>Takes a canary off by her name; that two persons have decided so is the caller's to know.</summary>
+    /// <returns>False: she is not there.</returns>
+    /// <exception cref="IOException">It could not be written.</exception>
+    public Task<bool> RemoveCanaryAsync(string name, CancellationToken cancel) =>
+        ChangeAsync((people, line) => people.Contains(line) ? [.. people.Where(one => one != line)] : null, NameOf(WatchedAs.Canary, name[CanaryName.Length..]), cancel);
+
+    private const string CanaryName = "canary/";
+
     /// <summary>Adds a person; it is on disk with the return, and known to every gateway within a second.</summary>
     /// <param name="organisation">Of a colleague: OID, dotted.</param>
     /// <returns>False: the person is there.</returns>

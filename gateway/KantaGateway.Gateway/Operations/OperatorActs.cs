@@ -13,7 +13,7 @@ namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
 /// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the scope of a breach (<see cref="OperatorScopes"/>), the end of a breach case, and of the bar that
-/// emergencies nobody could review, or that were recorded under an abused number, leave for a professional, and of a containment; these two are in force with the approval. One
+/// emergencies nobody could review, or that were recorded under an abused number, leave for a professional, and of a containment; these two are in force with the approval. A canary is taken off by two as well. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony, an erasure, a rotation and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
 /// because the key service was silent, is carried out again by the same approval: it is held once. An erasure is proposed, approved and carried out only of a record that is kept no longer
@@ -29,6 +29,7 @@ public static class OperatorActs
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
         ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
         ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd, ["breach-scope"] = ApprovalKind.BreachScope, ["dispute-end"] = ApprovalKind.DisputeEnd,
+        ["canary-end"] = ApprovalKind.CanaryEnd,
     };
 
     /// <param name="IdentityCode">Instead of the subject of an act about a person.</param>
@@ -73,7 +74,14 @@ public static class OperatorActs
                     return OperatorClients.Refuse(context, (await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, Patient, null, content)).Refusal!.Value);
                 if (await services.GetRequiredService<IPseudonyms>().FindAsync(of, context.RequestAborted) is not { } person)
                     return OperatorClients.Problem(context, 422, "Nobody's record", ["Nobody has asked for this identity code here before, so there is no record."]);
-                subject = Patient + services.GetRequiredService<IdentifierCipher>().PatientId(person);
+                // Who is a canary nobody is told, nor does the log of decisions say it.
+                subject = kind == ApprovalKind.CanaryEnd ? services.GetService<WatchedPeople>()?.CanaryNameOf(person) ?? "" : Patient + services.GetRequiredService<IdentifierCipher>().PatientId(person);
+            }
+            if (kind == ApprovalKind.CanaryEnd && services.GetService<WatchedPeople>()?.IsCanary(subject) is not true)
+            {
+                // Or codes could be tried until one is.
+                await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, "Proposed to take off a canary.", "NoCanary", null);
+                return OperatorClients.Problem(context, 422, "No canary", ["The end of a canary names her by \"identity_code\", the code that she was made with, and its content says why she is watched no more."]);
             }
             if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
                 return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
@@ -114,6 +122,7 @@ public static class OperatorActs
             return await approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind switch
             {
                 ApprovalKind.BreachCaseEnd or ApprovalKind.BreachScope when !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
+                ApprovalKind.CanaryEnd when services.GetService<WatchedPeople>()?.IsCanary(one.Subject) is not true => DecisionRefusal.ChangedMeanwhile,
                 // Another gateway has just taken it in: here nobody has looked yet.
                 ApprovalKind.Erasure when erasure is null => DecisionRefusal.NoSuchProposal,
                 ApprovalKind.Erasure when !isOver => DecisionRefusal.StillKept,
@@ -162,6 +171,11 @@ public static class OperatorActs
                     $"Had the record of {act.Subject} sealed anew under another data key, {rotated.Rows} rows: it ended at {rotated.Before} under the old one and ends at {rotated.After} now."), null, null);
                 return null;
             }
+            if (act.Kind == ApprovalKind.CanaryEnd)
+            {
+                await services.GetRequiredService<WatchedPeople>().RemoveCanaryAsync(act.Subject, context.RequestAborted);
+                return null;
+            }
             if (act.Kind == ApprovalKind.KeyCeremony)
                 return await HoldAsync(services, act, context.RequestAborted) ? null : DecisionRefusal.NotNow;
             return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
@@ -184,9 +198,9 @@ public static class OperatorActs
     private static bool IsProfessional(IServiceProvider services, string subject) => !subject.Any(char.IsWhiteSpace)
         && (services.GetService<IProfessionalRights>() is not null || (subject.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _)));
 
-    /// <summary>Whether it is a ceremony, an erasure or the rotation of a data key that has begun, and its approval still counts.</summary>
+    /// <summary>Whether it is a ceremony, an erasure, the rotation of a data key or the end of a canary that has begun, and its approval still counts.</summary>
     private static bool IsOnItsWay(Proposal act, IServiceProvider services) =>
-        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure or ApprovalKind.DataKeyRotation, Status: ProposalStatus.CarriedOut } && Now(services) < act.Until;
+        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.CanaryEnd, Status: ProposalStatus.CarriedOut } && Now(services) < act.Until;
 
     private static async Task<bool> HoldAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {
@@ -244,7 +258,7 @@ public static class OperatorActs
 
     /// <summary>Whether an act is one about a person, who is named by a right identity code, which is not kept with it.</summary>
     private static bool TryReadCode(ApprovalKind kind, string? subject, string text, bool testCodes, out PersonalIdentityCode code) =>
-        PersonalIdentityCode.TryParse(text, out code) && subject is null && kind is ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.StoreRestore && SearchedCompartment.ForeignCode(code, testCodes) is null;
+        PersonalIdentityCode.TryParse(text, out code) && subject is null && kind is ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.StoreRestore or ApprovalKind.CanaryEnd && SearchedCompartment.ForeignCode(code, testCodes) is null;
 
     private static bool TryRead(string subject, string content, out KeyKind key, out CeremonyStep step, out uint version)
     {

@@ -68,6 +68,75 @@ public sealed class CanaryTests
         Assert.True(house.Gateway.GetRequiredService<ClientRegistry>().Current.Find("revontuli")!.IsActive);
     }
 
+    /// <summary>Two gateways over one Redis: with the answer at one it is refused at the other, which has let it in before and need not look at what was decided.</summary>
+    [Fact]
+    public async Task Who_touches_a_canary_at_one_gateway_is_refused_at_the_other_with_the_answer()
+    {
+        await using var redis = await Identification.TestRedis.StartAsync();
+        await using var house = await HouseInMemory.OpenAsync(redis: redis.Connection);
+        var port = RunningHost.FreePorts();
+        await using var further = await house.StartFurtherGatewayAsync(port, house.Repositories[0]);
+        using var there = ClinicClient.Open(house.Folder, "revontuli", new Uri($"https://localhost:{port}"));
+        var readerThere = there.Professional(house.Folder.ProfessionalOf("revontuli").Id);
+        var (_, canary) = await PlantAsync(house, Code("030381", "971"));
+        await house.AdmitAsync();
+        // A call that does not look at the decisions again for a while, since it has just done so.
+        Assert.Equal(200, (await readerThere.ReadAsync("Patient", house.PatientId)).Status);
+        Assert.Equal(200, (await there.System.ReadAsync("Patient", house.PatientId)).Status);
+
+        // Through the steps alone: a connection that is broken off would be so before the other has heard of it.
+        Assert.Equal(401, (await house.Gateway.GetRequiredService<IInnerRequests>().SendAsync(HouseInMemory.DeskOfRevontuli, "GET", "Patient/" + canary)).Status);
+        // What Redis has told is known here whatever the folder of decisions says.
+        Assert.True(further.Services.GetRequiredService<Revocations>().IsKnownRevoked(RevokedName.Contained(ContainedSubject.Client("revontuli"))));
+        Assert.Equal(401, await StatusAsync(readerThere, house.PatientId));
+        Assert.Equal(401, await StatusAsync(there.System, house.PatientId));
+        // One case, at the gateway that has seen it.
+        Assert.Equal(BreachKind.CanaryTouched, Assert.Single(house.Gateway.GetRequiredService<BreachCases>().All).Kind);
+        Assert.Equal(401, await StatusAsync(readerThere, canary));
+        Assert.Empty(further.Services.GetRequiredService<BreachCases>().All);
+    }
+
+    /// <summary>By two persons, of whom neither is told who she is by the other's word.</summary>
+    [Fact]
+    public async Task A_canary_is_taken_off_by_two_persons_and_by_nobody_alone()
+    {
+        await using var house = await HouseInMemory.OpenAsync();
+        using var heikki = await OperatorTests.SignInAsync(house.Target.GetLeftPart(UriPartial.Authority), Heikki);
+        using var tarja = await OperatorTests.SignInAsync(house.Target.GetLeftPart(UriPartial.Authority), Tarja);
+        var code = Code("030381", "971");
+        Assert.Equal(HttpStatusCode.Created, await WatchAsync(heikki, new { kind = "canary", identity_code = code }));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, await WatchAsync(heikki, new { kind = "canary", identity_code = code, remove = true }));
+        await house.AdmitAsync();
+        Task<HttpResponseMessage> ProposeAsync(string of) => heikki.PostAsJsonAsync("/operator/acts", new { kind = "canary-end", identity_code = of, content = "Her code is given to somebody." });
+        using (var nobody = await ProposeAsync(house.Folder.Citizens[0].IdentityCode))
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, nobody.StatusCode);
+
+        using var proposed = await ProposeAsync(code);
+        Assert.Equal(HttpStatusCode.Created, proposed.StatusCode);
+        var act = await proposed.Content.ReadFromJsonAsync<JsonElement>();
+        Assert.True(PersonalIdentityCode.TryParse(code, out var parsed));
+        var patient = house.Gateway.GetRequiredService<IdentifierCipher>().PatientId(await house.Gateway.GetRequiredService<IPseudonyms>().OfAsync(parsed, CancellationToken.None));
+        foreach (var told in new[] { code, patient })
+            Assert.DoesNotContain(told, act.GetRawText(), StringComparison.Ordinal);
+        async Task<HttpStatusCode> StepAsync(HttpClient who, string step)
+        {
+            using var answer = await who.PostAsJsonAsync($"/operator/acts/{act.GetProperty("id").GetString()}/{step}", new { digest = act.GetProperty("digest").GetString() });
+            return answer.StatusCode;
+        }
+        async Task<int> CountAsync() => (await heikki.GetFromJsonAsync<JsonElement>("/operator/watched-people")).GetProperty("canaries").GetInt32();
+        Assert.Equal(HttpStatusCode.Forbidden, await StepAsync(heikki, "approve"));
+        Assert.NotEqual(HttpStatusCode.NoContent, await StepAsync(heikki, "carry-out"));
+        Assert.Equal(1, await CountAsync());
+        Assert.Equal(HttpStatusCode.NoContent, await StepAsync(tarja, "approve"));
+        Assert.Equal(HttpStatusCode.NoContent, await StepAsync(heikki, "carry-out"));
+        Assert.Equal(0, await CountAsync());
+
+        Assert.Equal(200, (await SearchAsync(house.Reader, code)).Status);
+        Assert.Empty(house.Gateway.GetRequiredService<BreachCases>().All);
+        using (var again = await ProposeAsync(code))
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, again.StatusCode);
+    }
+
     /// <summary>Every road in one house: each by a client of its own, through the steps that requests from outside take.</summary>
     [Fact]
     public async Task Whatever_the_road_whoever_takes_it_is_contained_and_the_probes_are_not()
@@ -115,6 +184,11 @@ public sealed class CanaryTests
         Assert.Equal(401, (await inner.SendAsync(house.Citizen, "GET", "Patient/" + patient)).Status);
         Assert.Contains("citizen/Patient/" + house.PatientId, contained.Current.Contained.Keys);
         Assert.DoesNotContain("client/portal", contained.Current.Contained.Keys);
+        // Through an app it is the app: its citizen may know nothing of it.
+        await house.AdmitAsync(citizen: 1);
+        Assert.Equal(401, (await inner.SendAsync(house.Citizen with { ClientId = "wellness-app" }, "GET", "Patient/" + patient)).Status);
+        Assert.Contains("client/wellness-app", contained.Current.Contained.Keys);
+        Assert.DoesNotContain("citizen/Patient/" + house.PatientId, contained.Current.Contained.Keys);
         Assert.All(cases.All, one => Assert.Equal(BreachKind.CanaryTouched, one.Kind));
         Assert.DoesNotContain(cases.All, one => one.What.Contains(house.PatientId, StringComparison.Ordinal) || one.What.Contains(patient, StringComparison.Ordinal));
         // And nobody is known from the file.

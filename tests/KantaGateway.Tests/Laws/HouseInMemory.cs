@@ -73,11 +73,12 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <param name="probes">Whether there are live probes, which a test asks for its rounds before they come by themselves.</param>
     /// <param name="repositories">Over the one database.</param>
     /// <param name="stores">Database and Redis, as <c>infra/dev</c> is told them; null: in a file and in memory.</param>
+    /// <param name="redis">Redis alone, where <paramref name="stores"/> is null.</param>
     /// <param name="audit">Database of the audit log that its gateways share, as its owner reaches it; null: each has its own, in files.</param>
     /// <param name="sockets">Whether repository and key service listen on sockets in its folder, <c>repository.sock</c> and <c>keys.sock</c>.</param>
     /// <param name="reviews">Clock by which reviews of emergencies are overdue; null: the system's.</param>
     /// <param name="breadth">How many patients may be opened without an open service event; null: any number.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null, bool sockets = false, string? audit = null, BreadthOptions? breadth = null)
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null, bool sockets = false, string? audit = null, BreadthOptions? breadth = null, string? redis = null)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -87,7 +88,7 @@ sealed class HouseInMemory : IAsyncDisposable
             MaxBinary = maxBinary,
             Repositories = repositories,
             Postgres = stores?.Postgres,
-            Redis = stores?.Redis,
+            Redis = stores?.Redis ?? redis,
             AuditPostgres = audit,
             Sockets = sockets,
             Breadth = breadth,

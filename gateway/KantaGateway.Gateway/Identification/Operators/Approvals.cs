@@ -214,6 +214,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.DataKeyRotation => "the rotation of the data key",
         ApprovalKind.ContainmentEnd => "the end of the containment",
         ApprovalKind.DisputeEnd => "the end of the dispute",
+        ApprovalKind.CanaryEnd => "the end of the watch over",
         ApprovalKind.BreachScope => "the scope of a breach, case",
         _ => "the end of a breach case",
     };
