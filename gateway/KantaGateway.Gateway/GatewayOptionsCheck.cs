@@ -152,6 +152,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(Of(nameof(breach.CaseFolder)), "no such folder");
         if (breach.DisputeAnswerDays is < 1 or > 30)
             Add(Of(nameof(breach.DisputeAnswerDays)), "1 to 30");
+        if (breach.DisputesPerDay is < 1 or > 100)
+            Add(Of(nameof(breach.DisputesPerDay)), "1 to 100");
         if (breach.PersonsWithinHours is < 1 or > 720)
             Add(Of(nameof(breach.PersonsWithinHours)), "1 to 720");
         CheckEscalation(breach, Of(nameof(breach.Escalation)));

@@ -9,6 +9,9 @@ public sealed record BreachOptions
     /// <summary>Days in which a person who disputes an access is answered, 1 to 30; default 30 (GDPR Art. 12(3): one month).</summary>
     public int DisputeAnswerDays { get; init; } = 30;
 
+    /// <summary>Accesses that one person may dispute within 24 hours, 1 to 100; default 10.</summary>
+    public int DisputesPerDay { get; init; } = 10;
+
     /// <summary>Live probes; null (default): none.</summary>
     public ProbeOptions? Probes { get; init; }
 

@@ -62,9 +62,9 @@ public static partial class ConsentDecision
             return DecideForDirectory(requester, interaction, reach);
         // Nor does a transaction, a patch or a conditional write find any of it. A write that reads nothing may still be made.
         if (policy.Person.KeptUntil is { } end && end <= now && interaction.Reads)
-            return interaction.IsWrite ? Decision.Deny.Of(DenyReason.NoLegalBasis) : Expired;
+            return interaction.IsWrite ? Unseen(interaction) : Expired;
         if (requester.Kind != RequesterKind.Citizen && interaction.Reads && policy.At(now).IsRestricted(requester, now))
-            return interaction.IsWrite ? Decision.Deny.Of(DenyReason.NoLegalBasis) : Restricted;
+            return interaction.IsWrite ? Unseen(interaction) : Restricted;
         return requester.Kind switch
         {
             RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy, reach, now),
@@ -75,6 +75,9 @@ public static partial class ConsentDecision
             _ => Decision.Deny.Of(DenyReason.NoLegalBasis),
         };
     }
+
+    /// <summary>A write that would look at what is not there for who asks: by id it is one of an absent resource, and whatever looks for something finds no legal basis.</summary>
+    private static Decision.Deny Unseen(Interaction interaction) => Decision.Deny.Of(interaction.IsById ? DenyReason.AsIfAbsent : DenyReason.NoLegalBasis);
 
     /// <summary>The directory as this interaction may see it beside a patient's record: to check references, to chain, to include.</summary>
     public static DisclosureScope DirectoryBeside(Requester requester, Interaction interaction)

@@ -47,6 +47,9 @@ public enum DenyReason
     /// <summary>Somebody else's record.</summary>
     NotOwnData,
 
+    /// <summary>A change by id in a record of which nothing is there for who asks: it is answered as one of an id that there never was (law 4).</summary>
+    AsIfAbsent,
+
     /// <summary>A declaration of will that this requester may not make for the person: not signed at its own desk, or another's to make (§58).</summary>
     DeclarationByAnother,
 

@@ -88,5 +88,8 @@ public sealed record Interaction
         }
     }
 
+    /// <summary>Whether it is about the one resource that its id names, and about nothing that criteria find.</summary>
+    public bool IsById => Query is null && Kind is InteractionKind.Read or InteractionKind.VRead or InteractionKind.History or InteractionKind.Update or InteractionKind.Patch or InteractionKind.Delete;
+
     public bool IsWrite => Kind is InteractionKind.Create or InteractionKind.Update or InteractionKind.Patch or InteractionKind.Delete or InteractionKind.Transaction;
 }

@@ -35,7 +35,7 @@ public static class Refusals
         DenyReason.TaskTooNarrow => new(FaultKind.Denied, "The professional's task does not reach a type in this request in the services that the organisation is registered for (decree 457/2024 §4-9). Leave it out, or send what another task is needed for as that professional; where a service is missing, have it registered (health_services)."),
         DenyReason.EmployerMissing => new(FaultKind.Denied, "Occupational care keeps a register for each employer (Act 703/2023 §18): say which in X-Employer, by its OID.", "http.X-Employer"),
         // Somebody else's record is answered like one that is not there.
-        DenyReason.NotOwnData => Fault.Absent,
+        DenyReason.NotOwnData or DenyReason.AsIfAbsent => Fault.Absent,
         _ => new(FaultKind.Denied, "No legal basis for this request was found."),
     };
 }

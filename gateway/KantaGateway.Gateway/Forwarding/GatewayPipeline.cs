@@ -111,6 +111,8 @@ internal sealed class GatewayPipeline(
             requester = requester with { EmergencyIsOverdue = true };
         var content = single.IsStreamed ? new StreamedContent(context.Request) : null;
         var (isSpent, isRestricted) = (false, false);
+        // What is decided and forwarded: a change by id of what is not there for who asks is one in nobody's record, where every id is absent. What is recorded is what was asked for.
+        var sought = interaction;
         bool? isTreated = null;
         // A policy that moved between decision and reading is decided again, and a grant that has opened a record before is signed anew, once each.
         for (var attempt = 1; attempt <= 3; attempt++)
@@ -118,17 +120,17 @@ internal sealed class GatewayPipeline(
             // :: Step 3
             var policy = PolicySnapshot.Empty;
             CareRelationship? relationship = null;
-            if (isRestricted || ConsentDecision.NeedsPolicy(requester, interaction))
+            if (isRestricted || ConsentDecision.NeedsPolicy(requester, sought))
             {
                 // The repository vouches for the version behind a read. A write inside the own register rests on none, so it
                 // is decided on the policy now in force; a kept one could hide what has been permitted since.
                 policy = interaction.IsWrite
-                    ? await policies.FetchAsync(requester, interaction.Compartment, context.RequestAborted)
-                    : await policies.OfAsync(requester, interaction.Compartment, context.RequestAborted);
+                    ? await policies.FetchAsync(requester, sought.Compartment, context.RequestAborted)
+                    : await policies.OfAsync(requester, sought.Compartment, context.RequestAborted);
                 relationship = policy.RelationshipOf(requester.Organisation.ToString(), interaction.ServiceEvent, now, requester.Unit);
             }
             // Whoever is refused has asked too.
-            if (isTreated is not true && (breadth is not null || signs is not null) && interaction.Reads && BreadthBudgets.Concerns(requester, interaction.Compartment))
+            if (isTreated is not true && ReferenceEquals(sought, interaction) && (breadth is not null || signs is not null) && interaction.Reads && BreadthBudgets.Concerns(requester, interaction.Compartment))
             {
                 var was = isTreated;
                 isTreated = relationship is not null || await IsTreatedAsync(requester, interaction, policy, now, context.RequestAborted);
@@ -137,16 +139,28 @@ internal sealed class GatewayPipeline(
                 if (breadth is not null && await breadth.OpenAsync(requester, interaction.Compartment, isTreated.Value) is { } tooMany)
                 {
                     // An id that was never given out is in nobody's record, and one that is hidden may be in that of somebody who is treated: to who is held both look alike.
-                    var isById = tooMany == BreadthBudgets.Exceeded && interaction is { Kind: InteractionKind.Read or InteractionKind.VRead or InteractionKind.History, Type: not "Patient" };
-                    await RefuseAsync(context, requester, interaction, isById ? Fault.Absent : tooMany, "breadth");
-                    return;
+                    var isById = tooMany == BreadthBudgets.Exceeded && interaction is { IsById: true, Type: not "Patient" };
+                    if (!isById || !interaction.IsWrite)
+                    {
+                        await RefuseAsync(context, requester, interaction, isById ? Fault.Absent : tooMany, "breadth");
+                        return;
+                    }
+                    (sought, policy, relationship) = (interaction with { Compartment = Pseudonym.Nobody }, PolicySnapshot.Empty, null);
+                    if (ConsentDecision.NeedsPolicy(requester, sought))
+                        policy = await policies.FetchAsync(requester, sought.Compartment, context.RequestAborted);
                 }
             }
-            var decision = ConsentDecision.Decide(requester, interaction, policy, relationship, now);
+            var decision = ConsentDecision.Decide(requester, sought, policy, relationship, now);
             if (decision is not Decision.Permit permit)
             {
+                if (decision is Decision.Deny { Reason: DenyReason.AsIfAbsent } && ReferenceEquals(sought, interaction))
+                {
+                    (sought, isRestricted) = (interaction with { Compartment = Pseudonym.Nobody }, false);
+                    attempt--;
+                    continue;
+                }
                 // The repository vouches for the policy behind a permit, nobody does for the one behind a refusal: ask anew, once.
-                if (attempt == 1 && policies.Forget(interaction.Compartment, policy))
+                if (attempt == 1 && policies.Forget(sought.Compartment, policy))
                     continue;
                 metrics.Count(decision);
                 await RefuseAsync(context, requester, interaction, decision);
@@ -157,9 +171,9 @@ internal sealed class GatewayPipeline(
 
             // :: Step 4
             var use = interaction.IsWrite ? GrantUse.Write : GrantUse.Read;
-            var grant = await grants.ForAsync(requester, interaction.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null, isSpent);
+            var grant = await grants.ForAsync(requester, sought.Compartment, use, permit.Scope, permit.RestsOnPolicy ? policy.Version : null, isSpent);
             var directoryGrant = interaction.ReachesDirectory
-                ? await grants.ForAsync(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryBeside(requester, interaction), null, isSpent)
+                ? await grants.ForAsync(requester, Pseudonym.Directory, interaction.WritesDirectory ? GrantUse.Write : GrantUse.Read, ConsentDecision.DirectoryBeside(requester, sought), null, isSpent)
                 : null;
 
             // :: Step 5. An intent on disk means: whatever happens to the write, that it was asked for is known.
@@ -174,7 +188,7 @@ internal sealed class GatewayPipeline(
             // :: Steps 6 to 9
             if (content is null)
                 context.Request.Body = new ReadOnlyMemoryStream(single.Body);
-            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, interaction.Compartment, grant, directoryGrant, interaction.IsWrite, content,
+            var (end, manifest, unrecorded) = await repository.ForwardAsync(context, sought.Compartment, grant, directoryGrant, interaction.IsWrite, content,
                 async (status, disclosed) =>
                 {
                     var receipt = await audit.OutcomeAsync(context, requester, interaction, permit, policy, now, status, disclosed);
@@ -194,7 +208,7 @@ internal sealed class GatewayPipeline(
                     // Of a decision that rested on none the repository says that the person disputes somebody's access.
                     isRestricted |= end == ForwardEnd.PolicyMoved && !permit.RestsOnPolicy;
                     if (end == ForwardEnd.PolicyMoved)
-                        policies.Forget(interaction.Compartment, policy);
+                        policies.Forget(sought.Compartment, policy);
                     isSpent |= end != ForwardEnd.PolicyMoved;
                     // A content may have been an hour under way.
                     now = time.GetUtcNow();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
@@ -23,14 +24,22 @@ internal sealed record Dispute(AccessRestriction Restriction, DateTimeOffset Ans
 /// "I was not there": the citizen disputes an access to her record. From the answer on whoever had it is shown nothing of the record, on every gateway, since it stands in the record (<see cref="AccessRestriction"/>), and a breach case
 /// is open. It ends when two operators have settled it with an answer to her, or she takes it back.
 /// </summary>
-internal sealed class Disputes(IAccessLog log, IInnerRequests requests, IWhoSeesWhat sees, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IServiceProvider services)
+/// <remarks>Before the record is closed to somebody a mark is on disk (<see cref="DisputeMarks"/>), and it goes when the case is open: a gateway that is killed in between opens the case when it runs again.</remarks>
+internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, IWhoSeesWhat sees, PolicyRequests policies, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IServiceProvider services, ILogger<Disputes> logger)
 {
     private static readonly SemaphoreSlim Turn = new(1);
+
+    /// <summary>After that a request to the repository is over, whoever sent it.</summary>
+    private static readonly TimeSpan LongestStoring = TimeSpan.FromMinutes(10);
+
+    private static readonly TimeSpan Day = TimeSpan.FromDays(1);
+
+    private readonly DisputeMarks? _marks = options.Breach is { } breach ? new(breach.CaseFolder) : null;
 
     /// <summary>Disputes an entry of the audit log; again, it is the same dispute.</summary>
     /// <returns>Null: it is no access of a place of care to the citizen's record. Nothing was stored.</returns>
     /// <exception cref="RefusedException">The record did not take it.</exception>
-    /// <exception cref="Fhir.Outcomes.FaultException">The log, the key service or the repository cannot be reached.</exception>
+    /// <exception cref="FaultException">The log, the key service or the repository cannot be reached, or the citizen has disputed as many accesses as may be within a day (<see cref="FaultKind.TooMany"/>).</exception>
     public async Task<Dispute?> DisputeAsync(Requester citizen, long entry, CancellationToken cancel)
     {
         if (await log.ProveAsync(citizen, entry, cancel) is not { Line: { IsOfCare: true } line })
@@ -39,15 +48,31 @@ internal sealed class Disputes(IAccessLog log, IInnerRequests requests, IWhoSees
         await Turn.WaitAsync(cancel);
         try
         {
-            if ((await ListAsync(citizen, cancel)).FirstOrDefault(one => one.Restriction.Entry == entry && one.Restriction.IsActive) is not { } dispute)
+            var all = await ListAsync(citizen, cancel);
+            string? mark = null;
+            if (all.FirstOrDefault(one => one.Restriction.Entry == entry && one.Restriction.IsActive) is not { } dispute)
             {
                 var restriction = new AccessRestriction { At = time.GetUtcNow(), Organisation = line.OrganisationOid, Unit = line.Unit, Entry = entry };
-                var answer = await requests.SendAsync(citizen, "POST", "Consent", Declarations.Restriction(ids.PatientId(citizen.Person!.Value), restriction), cancel: cancel);
+                RequireFewer(all, restriction.At);
+                var patient = ids.PatientId(citizen.Person!.Value);
+                mark = _marks?.Add(new(patient, entry, restriction.At));
+                // :: From here on whoever runs this gateway next knows that there may be a dispute.
+                var answer = await requests.SendAsync(citizen, "POST", "Consent", Declarations.Restriction(patient, restriction), cancel: cancel);
                 FhirAnswers.RequireSuccess(answer);
                 // :: In force from here on (law 3).
                 dispute = new(restriction with { Id = answer.Headers.Location.ToString().Split("/Consent/")[1].Split('/')[0] }, AnswerByOf(restriction), null);
             }
-            await OpenCaseAsync(dispute);
+            try
+            {
+                await OpenCaseAsync(dispute.Restriction);
+                if (mark is not null)
+                    File.Delete(mark);
+            }
+            catch (Exception failure) when (mark is not null && failure is IOException or UnauthorizedAccessException)
+            {
+                // It is in force, and its mark brings the case.
+                LogNoCase(dispute.Restriction.Id, failure.GetType().Name);
+            }
             return dispute;
         }
         finally
@@ -56,8 +81,36 @@ internal sealed class Disputes(IAccessLog log, IInnerRequests requests, IWhoSees
         }
     }
 
+    /// <summary>Opens the case of each dispute that is in a record and has none, where a mark says that there may be one.</summary>
+    /// <exception cref="FaultException">The repository or the key service does not answer; the marks stay.</exception>
+    /// <exception cref="IOException">A case could not be opened; its mark stays.</exception>
+    public async Task RecoverAsync(CancellationToken cancel)
+    {
+        foreach (var (file, mark) in _marks?.All ?? [])
+        {
+            await Turn.WaitAsync(cancel);
+            try
+            {
+                // Whoever had the turn may have come to its end.
+                if (!File.Exists(file))
+                    continue;
+                var stored = mark is null || !ids.TryReadResourceId(mark.PatientId, out var person, out _) ? []
+                    : (await policies.AskAsync(Asker(), person, "/policy", null, PolicyLookup.Compile, cancel)).Declarations.OfType<AccessRestriction>().Where(one => one.Entry == mark.Entry).ToList();
+                foreach (var restriction in stored)
+                    await OpenCaseAsync(restriction);
+                // Of what is not there yet the repository may still be on its way.
+                if (stored.Count > 0 || mark is null || time.GetUtcNow() - mark.At > LongestStoring)
+                    File.Delete(file);
+            }
+            finally
+            {
+                Turn.Release();
+            }
+        }
+    }
+
     /// <summary>All of the citizen's, newest first.</summary>
-    /// <exception cref="Fhir.Outcomes.FaultException">They cannot be read.</exception>
+    /// <exception cref="FaultException">They cannot be read.</exception>
     public async Task<IReadOnlyList<Dispute>> ListAsync(Requester citizen, CancellationToken cancel)
     {
         var ends = services.GetService<Approvals>()?.Current.DisputeEnds;
@@ -80,12 +133,38 @@ internal sealed class Disputes(IAccessLog log, IInnerRequests requests, IWhoSees
 
     private DateTimeOffset AnswerByOf(AccessRestriction restriction) => (restriction.StoredAt ?? restriction.At).AddDays((options.Breach ?? new() { CaseFolder = "" }).DisputeAnswerDays);
 
-    private async Task OpenCaseAsync(Dispute dispute)
+    /// <exception cref="FaultException">There are as many within a day as may be.</exception>
+    private void RequireFewer(IReadOnlyList<Dispute> all, DateTimeOffset now)
     {
-        var restriction = dispute.Restriction;
+        var most = (options.Breach ?? new() { CaseFolder = "" }).DisputesPerDay;
+        var within = all.Select(static one => one.Restriction.At).Where(at => at > now - Day).Order().ToList();
+        if (within.Count >= most)
+            throw new FaultException(new Fault(FaultKind.TooMany, string.Create(CultureInfo.InvariantCulture,
+                $"At most {most} accesses are disputed within 24 hours; those disputed before hold. Dispute the others later, or write to the data protection officer of the place if there are many.")) { RetryAfter = within[^most] + Day - now });
+    }
+
+    /// <summary>The gateway by itself. It asks what the record says of disputes, and is shown no data.</summary>
+    private Requester Asker() => new()
+    {
+        Kind = RequesterKind.System,
+        ClientId = "disputes",
+        Organisation = Oid.Parse(options.NationalOrganisation),
+        OrganisationName = "disputes",
+        ControllerKind = ControllerKind.Public,
+        PurposeOfUse = "HSYSADMIN",
+        TokenId = "disputes",
+        Scopes = [],
+        Expires = time.GetUtcNow().AddMinutes(1),
+    };
+
+    [LoggerMessage(1232, LogLevel.Critical, "Dispute {Dispute} is in force, and its breach case could not be opened ({Type}); it is tried again every minute.")]
+    private partial void LogNoCase(string dispute, string type);
+
+    private async Task OpenCaseAsync(AccessRestriction restriction)
+    {
         if (services.GetService<BreachCases>() is not { } cases || cases.All.Any(one => one.Kind == BreachKind.DisputedAccess && one.What.Contains(restriction.Id, StringComparison.Ordinal)))
             return;
         await cases.OpenAsync(BreachKind.DisputedAccess, string.Create(CultureInfo.InvariantCulture,
-            $"A person disputes an access: dispute {restriction.Id}, entry {restriction.Entry} of the audit log, by {restriction.Organisation}{(restriction.Unit is { } unit ? $", unit {unit}" : "")}. It is answered by {dispute.AnswerBy:yyyy-MM-dd} at the latest; until then they are shown nothing of the record."));
+            $"A person disputes an access: dispute {restriction.Id}, entry {restriction.Entry} of the audit log, by {restriction.Organisation}{(restriction.Unit is { } unit ? $", unit {unit}" : "")}. It is answered by {AnswerByOf(restriction):yyyy-MM-dd} at the latest; until then they are shown nothing of the record."));
     }
 }

@@ -70,6 +70,8 @@ public static class PortalSetup
         builder.Services.AddSingleton<DenialChoices>();
         builder.Services.AddSingleton<SpecialAccesses>();
         builder.Services.AddSingleton<Disputes>();
+        if (options.Breach is not null)
+            builder.Services.AddHostedService<DisputeRecovery>();
     }
 
     /// <summary>Adds the pages, their assets and the language switch. Call after <c>MapIdentification</c>.</summary>

@@ -55,6 +55,15 @@ public sealed class BreadthAtTheEdgeTests
             Assert.StartsWith("404", (await house.Reader.SendAsync(HttpMethod.Get, string.Format(null, road, hidden))).ToString(), StringComparison.Ordinal);
             Assert.Single(looks.Distinct());
         }
+        // A change by id too, whether or not its body can be read.
+        foreach (var patch in new[] { """[{"op":"replace","path":"/status","value":"amended"}]""", """[{"op":"nothing"}]""" })
+        {
+            var looks = new List<string>();
+            foreach (var id in new[] { hidden, untreated, Guid.NewGuid().ToString("D") })
+                looks.Add(Appearance.Of(await house.Reader.SendAsync(HttpMethod.Patch, "Observation/" + id, System.Text.Encoding.UTF8.GetBytes(patch), contentType: "application/json-patch+json"), id));
+            Assert.DoesNotContain("403", looks[0][..3], StringComparison.Ordinal);
+            Assert.Single(looks.Distinct());
+        }
 
         // Care goes on: the visit is opened, and with it the record.
         var visit = house.Encounter("1.2.246.10.99000022.14.2026.77", "in-progress");

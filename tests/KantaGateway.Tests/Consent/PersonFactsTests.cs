@@ -43,7 +43,7 @@ public sealed class PersonFactsTests
         Assert.Equal(Breadth.OwnRegister, Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"), ConsentWorld.Interaction(InteractionKind.Create, "Observation"), policy)).Scope.Breadth);
     }
 
-    /// <summary>A transaction of reads, a patch and what criteria choose show what is there, or act by it: as little as a read.</summary>
+    /// <summary>A transaction of reads, a patch and what criteria choose show what is there, or act by it: as little as a read. By id it is answered as where there never was anything.</summary>
     [Theory]
     [InlineData(InteractionKind.Transaction, "r")]
     [InlineData(InteractionKind.Transaction, "cs")]
@@ -53,8 +53,8 @@ public sealed class PersonFactsTests
     [InlineData(InteractionKind.Delete, "ds")]
     public void A_write_that_reads_finds_nothing_that_is_kept_no_longer(InteractionKind kind, string letters)
     {
-        var write = ConsentWorld.Interaction(kind, "Observation") with { Needs = [.. letters.Select(letter => ("Observation", letter))] };
-        Assert.Equal(Decision.Deny.Of(DenyReason.NoLegalBasis), ConsentWorld.Decide(ConsentWorld.Requester("professional"), write, ConsentWorld.Policy(["informed", "permit"], true, person: new(null, Now.AddYears(-12)))));
+        var write = ConsentWorld.Interaction(kind, "Observation") with { Needs = [.. letters.Select(letter => ("Observation", letter))], Query = letters is "ucs" or "ds" ? "Observation?code=1" : null };
+        Assert.Equal(Decision.Deny.Of(kind == InteractionKind.Patch ? DenyReason.AsIfAbsent : DenyReason.NoLegalBasis), ConsentWorld.Decide(ConsentWorld.Requester("professional"), write, ConsentWorld.Policy(["informed", "permit"], true, person: new(null, Now.AddYears(-12)))));
         var plain = write with { Needs = [("Observation", kind == InteractionKind.Delete ? 'd' : 'u')] };
         foreach (var (decided, died) in new[] { (write, Now.AddYears(-12).AddTicks(1)), (plain, Now.AddYears(-12)) })
             Assert.IsType<Decision.Permit>(ConsentWorld.Decide(ConsentWorld.Requester("professional"), decided, ConsentWorld.Policy(["informed", "permit"], true, person: new(null, died))));

@@ -1,5 +1,7 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
@@ -7,8 +9,10 @@ using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Portal;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Verification;
 using KantaGateway.Tests.Scenarios;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
@@ -97,6 +101,94 @@ public sealed class DisputedAccessTests : IAsyncLifetime
         Assert.Empty(await Disputes.ListAsync(_house.Citizen, default));
         Assert.Empty(Cases);
         Assert.Equal(200, (await _house.Reader.ReadAsync("Observation", _note)).Status);
+    }
+
+    /// <summary>As where the gateway is killed between the two, or its disk takes the one and not the other.</summary>
+    [Fact]
+    public async Task A_freeze_whose_case_was_not_opened_gets_it_when_the_gateway_looks_again()
+    {
+        await Assert.Single(_house.Gateway.GetServices<IHostedService>().OfType<DisputeRecovery>()).StopAsync(default);
+        var entry = await ReadAsync();
+        var folder = _house.Gateway.GetRequiredService<GatewayOptions>().Breach!.CaseFolder;
+        var marks = new DisputeMarks(folder);
+        var taken = Directory.CreateDirectory(Path.Combine(folder, "00000001.json"));
+        var dispute = await Disputes.DisputeAsync(_house.Citizen, entry, default);
+        Assert.True(dispute!.Holds);
+        Assert.Equal(404, (await _house.Reader.ReadAsync("Observation", _note)).Status);
+        Assert.Empty(Cases);
+        await Assert.ThrowsAnyAsync<SystemException>(() => Disputes.RecoverAsync(default));
+        Assert.Equal((_house.PatientId, entry), (Assert.Single(marks.All).Mark!.PatientId, marks.All[0].Mark!.Entry));
+        taken.Delete();
+
+        // Also twice, and where the case was opened and the mark is left.
+        await Disputes.RecoverAsync(default);
+        Assert.Contains(dispute.Restriction.Id, Assert.Single(Cases).What, StringComparison.Ordinal);
+        marks.Add(new(_house.PatientId, entry, DateTimeOffset.UtcNow));
+        await Disputes.RecoverAsync(default);
+        Assert.Empty(marks.All);
+
+        // What was not stored is waited for as long as it may be on its way; half a mark is of nothing.
+        marks.Add(new(_house.PatientId, entry + 1, DateTimeOffset.UtcNow.AddMinutes(-5)));
+        marks.Add(new(_house.PatientId, entry + 1, DateTimeOffset.UtcNow.AddMinutes(-15)));
+        await File.WriteAllTextAsync(Path.Combine(folder, "0.disputed"), "{");
+        await Disputes.RecoverAsync(default);
+        Assert.Single(marks.All);
+        Assert.Single(Cases);
+    }
+
+    [Fact]
+    public async Task As_many_accesses_as_may_be_are_disputed_within_a_day_and_no_more()
+    {
+        const int Most = 10;
+        for (var i = 0; i <= Most; i++)
+            await ReadAsync();
+        var entries = (await _house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(_house.Citizen)).Lines
+            .Where(line => line.OrganisationOid == _house.Revontuli.Client.OrganisationOid && line.Interaction == "read").Select(static line => line.Index).Take(Most + 1).ToList();
+        foreach (var entry in entries.Take(Most))
+            Assert.NotNull(await Disputes.DisputeAsync(_house.Citizen, entry, default));
+        // What is taken back has been disputed; what holds is no other.
+        Assert.True(await Disputes.TakeBackAsync(_house.Citizen, (await Disputes.ListAsync(_house.Citizen, default))[0].Restriction.Id, default));
+        Assert.NotNull(await Disputes.DisputeAsync(_house.Citizen, entries[0], default));
+        var many = await Assert.ThrowsAsync<FaultException>(() => Disputes.DisputeAsync(_house.Citizen, entries[Most], default));
+        Assert.Equal(FaultKind.TooMany, many.Fault.Kind);
+        Assert.InRange(many.Fault.RetryAfter!.Value, TimeSpan.FromHours(23), TimeSpan.FromHours(24));
+        Assert.Equal(Most, (await Disputes.ListAsync(_house.Citizen, default)).Count);
+        Assert.Equal(Most, Cases.Count);
+    }
+
+    /// <summary>Law 4, for changes: a resource of another, one of its own and one that there never was.</summary>
+    [Fact]
+    public async Task Who_is_shown_nothing_cannot_tell_by_a_change_what_is_there()
+    {
+        var entry = await ReadAsync();
+        var own = (await _house.Revontuli.System.CreateAsync("Observation", HouseInMemory.Json(_house.Observation("oma")))).Stored!.Value.Id;
+        await Disputes.DisputeAsync(_house.Citizen, entry, default);
+        async Task<int> CountAsync() => (await _house.Gateway.GetRequiredService<KantaGateway.Audit.AuditLog>().ForSubjectAsync(_house.Citizen.Self!.Value.ToArray(), 1_000)).Count;
+        var recorded = await CountAsync();
+        const string JsonPatch = "application/json-patch+json", Patch = """[{"op":"replace","path":"/status","value":"amended"}]""";
+        foreach (var reader in new[] { _house.Reader, _house.Revontuli.System })
+            foreach (var ifMatch in new[] { null, $"W/\"{Guid.NewGuid():D}\"" })
+            {
+                (string, string)[]? headers = ifMatch is null ? null : [("If-Match", ifMatch)];
+                foreach (var isPatch in new[] { true, false })
+                {
+                    var looks = new List<string>();
+                    foreach (var id in new[] { _note, own, Guid.NewGuid().ToString("D") })
+                    {
+                        // The conditional reference looks for something.
+                        var body = _house.Observation("muutos");
+                        body["id"] = id;
+                        body["encounter"] = new JsonObject { ["reference"] = "Encounter?identifier=urn:ietf:rfc:3986|urn:oid:1.2.246.10.99000011.14.2026.1" };
+                        var answer = await reader.SendAsync(isPatch ? HttpMethod.Patch : HttpMethod.Put, $"Observation/{id}", isPatch ? Encoding.UTF8.GetBytes(Patch) : HouseInMemory.Json(body), headers, isPatch ? JsonPatch : "application/fhir+json");
+                        looks.Add(Appearance.Of(answer, id));
+                    }
+                    Assert.StartsWith(isPatch ? "404" : ifMatch is null ? "428" : "405", looks[0], StringComparison.Ordinal);
+                    Assert.Single(looks.Distinct());
+                }
+            }
+        // That it was tried stands in the log under her name, and nothing was changed.
+        Assert.True(await CountAsync() >= recorded + 16, "An attempt is not recorded.");
+        Assert.Contains(HouseInMemory.Secret, (await _house.Aurora.System.ReadAsync("Observation", _note)).Text, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Mvc;
@@ -45,7 +46,14 @@ internal sealed class AccessEntryModel(IAccessLog log, Disputes disputes, EntryL
     {
         if (IsCustodian)
             throw new RefusedException(StatusCodes.Status403Forbidden);
-        return await disputes.DisputeAsync(Citizen, index, cancel) is null ? throw new RefusedException(StatusCodes.Status404NotFound) : Done(DisputesModel.Address, "disputed");
+        try
+        {
+            return await disputes.DisputeAsync(Citizen, index, cancel) is null ? throw new RefusedException(StatusCodes.Status404NotFound) : Done(DisputesModel.Address, "disputed");
+        }
+        catch (FaultException many) when (many.Fault.Kind == FaultKind.TooMany)
+        {
+            return Done(DisputesModel.Address, "disputes-too-many");
+        }
     }
 
     private async Task<ProvenLine> FindAsync(long index, CancellationToken cancel) => IsCustodian ? throw new RefusedException(StatusCodes.Status403Forbidden)
