@@ -185,6 +185,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
                     .. (breadth.Systems ?? new Dictionary<string, BreadthAllowance>()).Select(static its => (nameof(breadth.Systems), (BreadthAllowance?)its.Value))])
                 if (allowance is not { IsSound: true })
                     Add(Of($"{nameof(breach.Breadth)}.{name}"), "1 to 100,000 patients in each window, none fewer than in a shorter one");
+            if (breadth.LookUpHours is < 1 or > 24)
+                Add(Of($"{nameof(breach.Breadth)}.{nameof(breadth.LookUpHours)}"), "1 to 24");
             if (breadth.StepDownHours is < 1 or > 720)
                 Add(Of($"{nameof(breach.Breadth)}.{nameof(breadth.StepDownHours)}"), "1 to 720");
         }

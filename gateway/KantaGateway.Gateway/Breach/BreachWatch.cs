@@ -88,8 +88,10 @@ static class BreachSetup
         builder.Services.AddSingleton<BreachMetrics>();
         builder.Services.AddSingleton<Signs>();
         if (breach.Breadth is { } breadth)
-            builder.Services.AddSingleton(s => new BreadthBudgets(s.GetRequiredService<ISharedState>(), breadth, options.Identification.RoleRegister is not null, s.GetRequiredService<IdentifierKey>(), s.GetRequiredService<BreachCases>(),
+            builder.Services.AddSingleton(s => new BreadthBudgets(s.GetRequiredService<ISharedState>(), breadth, s.GetRequiredService<IdentifierKey>(), s.GetRequiredService<BreachCases>(),
                 s.GetRequiredService<BreachMetrics>(), s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<BreadthBudgets>>()));
+        if (breach.Breadth is not null)
+            builder.Services.AddHostedService<BreadthWatch>();
         if (breach.PeopleFile is not null)
         {
             builder.Services.AddSingleton<WatchedPeople>();

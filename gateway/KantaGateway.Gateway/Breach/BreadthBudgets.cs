@@ -6,7 +6,6 @@ using System.Text;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Identification;
-using KantaGateway.Gateway.Identification.Operators;
 
 namespace KantaGateway.Gateway.Breach;
 
@@ -15,7 +14,8 @@ enum BreadthOf { Professional, System, Client, Organisation }
 
 /// <summary>That somebody opens only the patients whom an open service event justifies.</summary>
 /// <param name="Window">Seconds of the window that was used up, and how many it allows; null: another gateway found out, or this one before it was started anew.</param>
-sealed record SteppedDown(BreadthOf Of, string Organisation, string? ClientId, string? Professional, (int Seconds, int Most)? Window, DateTimeOffset Until);
+/// <param name="AskAgain">When the alarm may be this gateway's to give; null: it is given, or this one's already.</param>
+sealed record SteppedDown(BreadthOf Of, string Organisation, string? ClientId, string? Professional, (int Seconds, int Most)? Window, DateTimeOffset Until, DateTimeOffset? AskAgain = null);
 
 /// <summary>
 /// How many patients each requester opens without an open service event of its organisation: professional or system, client and organisation, in windows of a minute, an hour, a day and 30 days. Over the allowance the
@@ -23,12 +23,15 @@ sealed record SteppedDown(BreadthOf Of, string Organisation, string? ClientId, s
 /// </summary>
 /// <remarks>
 /// Counted together by all gateways, in <see cref="ISharedState"/>: who asks and whom for as keyed digests. Somebody who is justified costs a look into memory, somebody who was counted lately as well, anybody else one
-/// round trip. Where that cannot be made, only those who are justified are opened. Thread-safe.
+/// round trip. Where that cannot be made, only those who are justified are opened. That an allowance was used up is kept there until the case is open: a gateway that ends in between leaves it to another. Thread-safe.
 /// </remarks>
-sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool isNational, IdentifierKey key, BreachCases cases, BreachMetrics metrics, TimeProvider time, ILogger<BreadthBudgets> logger)
+sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, IdentifierKey key, BreachCases cases, BreachMetrics metrics, TimeProvider time, ILogger<BreadthBudgets> logger)
 {
     /// <summary>How long a gateway relies on it that somebody is counted.</summary>
     private static readonly TimeSpan Relied = TimeSpan.FromMinutes(10);
+
+    /// <summary>How long a requester's next question is waited for, which says who it is, before the alarm is given without that.</summary>
+    private static readonly TimeSpan Orphaned = TimeSpan.FromMinutes(1);
 
     private readonly byte[] _key = key.Derive("kanta breadth");
     private readonly RecentCache<(string Caller, Pseudonym Person), DateTimeOffset> _counted = new(50_000);
@@ -36,6 +39,7 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
     private readonly ConcurrentDictionary<string, SteppedDown> _list = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, long> _opened = new(StringComparer.Ordinal);
     private readonly ConcurrentQueue<(string Subject, string What)> _owed = [];
+    private readonly SemaphoreSlim _opening = new(1);
 
     /// <summary>The answer to a request for somebody who is not justified, when the requester has used an allowance up.</summary>
     public static Fault Exceeded { get; } = new(FaultKind.Denied,
@@ -62,13 +66,31 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
         return CountAsync(requester, person);
     }
 
+    /// <summary>Who of the requester's unit has looked a person up lately, at whichever gateway: a visit that the requester opens justifies that too. Where either names no unit, who of the organisation.</summary>
+    /// <returns>The sets in which they are counted.</returns>
+    public async ValueTask<IReadOnlyList<string>> LookedUpAsync(Requester requester, Pseudonym person)
+    {
+        try
+        {
+            var unit = UnitOf(requester);
+            return [.. (await shared.TracesAsync(TraceOf(requester, person), TimeSpan.FromHours(options.LookUpHours)).ConfigureAwait(false))
+                .Select(static trace => trace.Split(' ')).Where(trace => unit == NoUnit || trace[0] == NoUnit || trace[0] == unit).SelectMany(static trace => trace[1..]).Distinct(StringComparer.Ordinal)];
+        }
+        catch (SharedStateException)
+        {
+            // Counted once too much: care goes on.
+            return [];
+        }
+    }
+
     /// <summary>A person is justified now who was not before: whoever counted it need not.</summary>
-    public async ValueTask<Fault?> JustifyAsync(Requester requester, Pseudonym person)
+    /// <param name="others">In which sets others of its unit have counted the person.</param>
+    public async ValueTask<Fault?> JustifyAsync(Requester requester, Pseudonym person, IReadOnlyList<string>? others = null)
     {
         _counted.Set((requester.Caller, person), DateTimeOffset.MinValue);
         try
         {
-            await shared.WithdrawAsync([.. SubjectsOf(requester).Select(static its => its.Key)], DigestOf(person)).ConfigureAwait(false);
+            await shared.WithdrawAsync([.. SubjectsOf(requester).Select(static its => its.Key).Union(others ?? [])], DigestOf(person)).ConfigureAwait(false);
         }
         catch (SharedStateException)
         {
@@ -82,14 +104,15 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
         var now = time.GetUtcNow();
         var subjects = SubjectsOf(requester);
         foreach (var subject in subjects)
-            if (_down.TryGet(subject.Key, out var down) && down.Until > now)
+            if (_down.TryGet(subject.Key, out var down) && down.Until > now && !(down.AskAgain <= now))
                 return await RefuseAsync().ConfigureAwait(false);
         if (IsCounted(requester, person))
             return null;
         SpreadAnswer answer;
         try
         {
-            answer = await shared.SpreadAsync([.. subjects.Select(static its => new Spread(its.Key, its.Allowance.Windows))], DigestOf(person), TimeSpan.FromHours(options.StepDownHours)).ConfigureAwait(false);
+            answer = await shared.SpreadAsync([.. subjects.Select(static its => new Spread(its.Key, its.Allowance.Windows))], DigestOf(person), TimeSpan.FromHours(options.StepDownHours),
+                new(TraceOf(requester, person), string.Join(' ', subjects.Select(static its => its.Key).Prepend(UnitOf(requester))), TimeSpan.FromHours(options.LookUpHours))).ConfigureAwait(false);
         }
         catch (SharedStateException)
         {
@@ -108,7 +131,7 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
     {
         (int Seconds, int Most)? window = answer.Window is { } full ? ((int)subject.Allowance.Windows[full].Window.TotalSeconds, subject.Allowance.Windows[full].Most) : null;
         var down = new SteppedDown(subject.Of, requester.Organisation.ToString(), subject.Of == BreadthOf.Organisation ? null : requester.ClientId,
-            subject.Of == BreadthOf.Professional ? requester.ProfessionalId : null, window, answer.Until);
+            subject.Of == BreadthOf.Professional ? requester.ProfessionalId : null, window, answer.Until, answer.AskAgain);
         _down.Set(subject.Key, down);
         foreach (var (key, old) in _list)
             if (old.Until <= time.GetUtcNow())
@@ -118,10 +141,28 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
             return;
         // :: Of all gateways this one has found out.
         metrics.SteppedDown(NameOf(subject.Of), its.Seconds);
-        _owed.Enqueue((subject.Key, string.Create(CultureInfo.InvariantCulture,
-            $"{Who(subject.Of, requester)} opened more than {its.Most} patients within {its.Seconds} seconds without an open service event, and opens only those who have one until {answer.Until:yyyy-MM-dd'T'HH:mm'Z'}.")));
+        _owed.Enqueue((subject.Key, WhatOf(Who(subject.Of, requester), its.Most, its.Seconds, answer.Until)));
         await OpenOwedAsync().ConfigureAwait(false);
     }
+
+    /// <summary>Gives the alarm of allowances that were used up at a gateway which has ended before it did, where whoever has used them up does not come again.</summary>
+    public async Task LookAsync()
+    {
+        try
+        {
+            foreach (var full in await shared.TakeUnsettledAsync(Orphaned).ConfigureAwait(false))
+                _owed.Enqueue((full.Key, WhatOf("Somebody, who will be seen at /operator/unusual-access when asking again,", full.Most, (int)full.Window.TotalSeconds, full.Until)));
+        }
+        catch (SharedStateException)
+        {
+            // The next look.
+        }
+        if (!_owed.IsEmpty)
+            await OpenOwedAsync().ConfigureAwait(false);
+    }
+
+    private static string WhatOf(string who, int most, int seconds, DateTimeOffset until) => string.Create(CultureInfo.InvariantCulture,
+        $"{who} opened more than {most} patients within {seconds} seconds without an open service event, and opens only those who have one until {until:yyyy-MM-dd'T'HH:mm'Z'}.");
 
     private async ValueTask<Fault> RefuseAsync()
     {
@@ -134,6 +175,19 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
 
     private async Task OpenOwedAsync()
     {
+        await _opening.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await OpenEachAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _opening.Release();
+        }
+    }
+
+    private async Task OpenEachAsync()
+    {
         while (_owed.TryDequeue(out var owed))
             try
             {
@@ -141,6 +195,7 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
                 if (_opened.TryGetValue(owed.Subject, out var known) && cases.IsOpen(known))
                 {
                     BreachLog.StillOpen(logger, known, owed.What);
+                    await SettleAsync(owed.Subject).ConfigureAwait(false);
                     continue;
                 }
                 var opened = await cases.OpenAsync(BreachKind.BreadthExceeded, owed.What).ConfigureAwait(false);
@@ -149,6 +204,8 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
                         _opened.TryRemove(subject, out _);
                 _opened[owed.Subject] = opened.Number;
                 BreachLog.OpenedFor(logger, opened.Number, owed.What);
+                // :: Durable. Until the store knows so, another gateway may open one more.
+                await SettleAsync(owed.Subject).ConfigureAwait(false);
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
             {
@@ -158,11 +215,23 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
             }
     }
 
+    private async Task SettleAsync(string subject)
+    {
+        try
+        {
+            await shared.SettleAsync(subject).ConfigureAwait(false);
+        }
+        catch (SharedStateException)
+        {
+            // Somebody's turn comes again, and finds the case.
+        }
+    }
+
     private static string Who(BreadthOf of, Requester requester) => of switch
     {
         BreadthOf.Professional => $"A professional of {requester.Organisation}, through the client {requester.ClientId},",
         BreadthOf.System => $"The client {requester.ClientId}, for {requester.Organisation} by its own token,",
-        BreadthOf.Client => $"The client {requester.ClientId} with its professionals",
+        BreadthOf.Client => $"The client {requester.ClientId} with its professionals, for {requester.Organisation},",
         _ => $"The organisation {requester.Organisation}",
     };
 
@@ -177,13 +246,21 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
             return [(BreadthOf.System, system, own)];
         return
         [
+            // At this organisation: another, whose identity provider says who she is, does not step her down here.
             requester.ProfessionalId is { } professional
-                ? (BreadthOf.Professional, KeyOf("professional", DecisionState.SubjectOf(isNational, organisation, professional)), options.Professional)
+                ? (BreadthOf.Professional, KeyOf("professional", $"{organisation}/{professional}"), options.Professional)
                 : (BreadthOf.System, system, options.System),
-            (BreadthOf.Client, KeyOf("client", requester.ClientId), options.Client),
+            // A host of many tenants is one client, and each of them has what its organisation has.
+            (BreadthOf.Client, KeyOf("client", $"{requester.ClientId} {organisation}"), options.Client),
             (BreadthOf.Organisation, KeyOf("organisation", organisation), options.Organisation),
         ];
     }
+
+    private const string NoUnit = "-";
+
+    private string UnitOf(Requester requester) => requester.Unit is { } unit ? KeyOf("unit", unit)["breadth:".Length..] : NoUnit;
+
+    private string TraceOf(Requester requester, Pseudonym person) => KeyOf("looked", $"{requester.Organisation} {DigestOf(person)}");
 
     private string KeyOf(string kind, string id) => "breadth:" + Base64Url.EncodeToString(HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes($"{kind}\0{id}")).AsSpan(0, 16));
 
@@ -193,5 +270,23 @@ sealed class BreadthBudgets(ISharedState shared, BreadthOptions options, bool is
         person.Write(bytes);
         HMACSHA256.HashData(_key, bytes, digest);
         return Base64Url.EncodeToString(digest[..16]);
+    }
+}
+
+/// <summary>Looks every ten seconds for alarms that a gateway which has ended owes.</summary>
+sealed class BreadthWatch(BreadthBudgets budgets, TimeProvider time) : BackgroundService
+{
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(10), time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+                await budgets.LookAsync().ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // A host that is only disposed would call this a failure.
+        }
     }
 }

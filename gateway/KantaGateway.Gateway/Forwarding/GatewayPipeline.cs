@@ -250,13 +250,17 @@ internal sealed class GatewayPipeline(
         var opens = false;
         for (var i = 0; i < interaction.Needs.Count; i++)
             opens |= interaction.Needs[i] is { Type: "Encounter" or "Appointment", Letter: 'c' or 'u' };
+        if (!opens || !BreadthBudgets.Concerns(requester, interaction.Compartment))
+            return;
+        // At the desk one looks, and another opens the visit.
+        var others = await breadth!.LookedUpAsync(requester, interaction.Compartment);
         // A system that archives writes visits all day; a professional may have looked the person up at another gateway.
-        if (!opens || !BreadthBudgets.Concerns(requester, interaction.Compartment) || (requester.Kind == RequesterKind.System && !breadth!.IsCounted(requester, interaction.Compartment)))
+        if (requester.Kind == RequesterKind.System && others.Count == 0 && !breadth.IsCounted(requester, interaction.Compartment))
             return;
         try
         {
             if ((await policies.FetchAsync(requester, interaction.Compartment, CancellationToken.None)).RelationshipOf(requester.Organisation.ToString(), null, time.GetUtcNow(), requester.Unit) is not null)
-                await breadth!.JustifyAsync(requester, interaction.Compartment);
+                await breadth.JustifyAsync(requester, interaction.Compartment, others);
         }
         catch (FaultException)
         {

@@ -33,10 +33,20 @@ internal interface ISharedState
 
     /// <summary>
     /// Adds a member to several sets, or to none: where it is not yet in a window of one and the window is full, that set is held from then on, and nothing is added. Of all concurrent callers exactly one is
-    /// told that it has filled a set. A member that is there counts from now on.
+    /// told that it has filled a set; until it says so (<see cref="SettleAsync"/>) another is told after <see cref="SpreadAnswer.Lease"/>. A member that is there counts from now on.
     /// </summary>
     /// <param name="hold">For how long a set is held that is full.</param>
-    ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold);
+    /// <param name="trace">What is kept for a while of it that the member was added; null: nothing.</param>
+    ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace = null);
+
+    /// <summary>What has been kept under a name of members added since then; at most <see cref="SpreadTrace.Most"/>, the newest.</summary>
+    ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within);
+
+    /// <summary>What follows of it that a set was filled is done.</summary>
+    ValueTask SettleAsync(string set);
+
+    /// <summary>Sets that were filled, and whoever was told so has not settled them, and had its turn longer ago than that. They are the caller's to settle now.</summary>
+    ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after);
 
     /// <summary>Takes a member out of sets as if it had never been added. A set that is held stays so.</summary>
     ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member);
@@ -48,9 +58,25 @@ internal readonly record struct Spread(string Key, IReadOnlyList<(TimeSpan Windo
 
 /// <summary>What came of adding to sets.</summary>
 /// <param name="Set">Position of the set that is full or held; null: it was added to all.</param>
-/// <param name="Window">Position of the window that is full; null: it is held from before.</param>
+/// <param name="Window">Position of the window that is full, for whose it is to do what follows; null: it is held from before.</param>
 /// <param name="Until">Until when it is held.</param>
-internal readonly record struct SpreadAnswer(int? Set, int? Window, DateTimeOffset Until);
+/// <param name="AskAgain">When what follows may be another's to do; null: it is done, or the caller's.</param>
+internal readonly record struct SpreadAnswer(int? Set, int? Window, DateTimeOffset Until, DateTimeOffset? AskAgain = null)
+{
+    /// <summary>How long whoever is told that it has filled a set has for what follows.</summary>
+    public static readonly TimeSpan Lease = TimeSpan.FromSeconds(10);
+}
+
+/// <summary>Something that is kept of an addition under a name.</summary>
+/// <param name="Life">For how long.</param>
+internal sealed record SpreadTrace(string Key, string Value, TimeSpan Life)
+{
+    /// <summary>Under one name.</summary>
+    public const int Most = 32;
+}
+
+/// <summary>A set that was filled.</summary>
+internal sealed record FullSet(string Key, TimeSpan Window, int Most, DateTimeOffset Until);
 
 /// <summary>Names in the shared store: who reads them must not learn what they stand for.</summary>
 internal static class SharedKey
@@ -80,6 +106,8 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
     private readonly Lock _spreading = new();
     private readonly Dictionary<string, Dictionary<string, DateTimeOffset>> _spread = new(StringComparer.Ordinal);
     private readonly Dictionary<string, DateTimeOffset> _heldSets = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (DateTimeOffset Ends, int Position, FullSet Set)> _unsettled = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Dictionary<string, DateTimeOffset>> _traces = new(StringComparer.Ordinal);
 
     private sealed class Shelf
     {
@@ -155,14 +183,21 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
         return new(Interlocked.Increment(ref tally.Count));
     }
 
-    public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold)
+    public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace = null)
     {
         var now = time.GetUtcNow();
         lock (_spreading)
         {
             for (var i = 0; i < sets.Count; i++)
                 if (_heldSets.TryGetValue(sets[i].Key, out var until) && until > now)
-                    return new(new SpreadAnswer(i, null, until));
+                {
+                    if (!_unsettled.TryGetValue(sets[i].Key, out var full))
+                        return new(new SpreadAnswer(i, null, until));
+                    if (full.Ends > now)
+                        return new(new SpreadAnswer(i, null, until, full.Ends));
+                    _unsettled[sets[i].Key] = full with { Ends = now + SpreadAnswer.Lease };
+                    return new(new SpreadAnswer(i, full.Position, until));
+                }
             if (_spread.Count >= capacity)
                 TidySpread(now - sets[0].Windows[^1].Window, now);
             for (var i = 0; i < sets.Count; i++)
@@ -175,6 +210,7 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
                     if (!(members.TryGetValue(member, out var at) && at > from) && members.Values.Count(other => other > from) >= most)
                     {
                         _heldSets[sets[i].Key] = now + hold;
+                        _unsettled[sets[i].Key] = (now + SpreadAnswer.Lease, j, new(sets[i].Key, window, most, now + hold));
                         return new(new SpreadAnswer(i, j, now + hold));
                     }
                 }
@@ -190,8 +226,51 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
                             members.Remove(old);
                 members[member] = now;
             }
+            if (trace is not null)
+                Trace(trace, now);
             return new(default(SpreadAnswer));
         }
+    }
+
+    public ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within)
+    {
+        var from = time.GetUtcNow() - within;
+        lock (_spreading)
+            return new([.. _traces.GetValueOrDefault(key)?.Where(one => one.Value > from).Select(static one => one.Key) ?? []]);
+    }
+
+    public ValueTask SettleAsync(string set)
+    {
+        lock (_spreading)
+            _unsettled.Remove(set);
+        return default;
+    }
+
+    public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after)
+    {
+        var now = time.GetUtcNow();
+        lock (_spreading)
+        {
+            FullSet[] taken = [.. _unsettled.Values.Where(one => one.Ends + after <= now).Select(static one => one.Set)];
+            foreach (var one in taken)
+                _unsettled[one.Key] = _unsettled[one.Key] with { Ends = now + SpreadAnswer.Lease };
+            return new(taken);
+        }
+    }
+
+    private void Trace(SpreadTrace trace, DateTimeOffset now)
+    {
+        // To forget where somebody was looked for costs her a count, and no more.
+        if (_traces.Count >= capacity)
+            _traces.Clear();
+        if (!_traces.TryGetValue(trace.Key, out var values))
+            _traces.Add(trace.Key, values = new(StringComparer.Ordinal));
+        values[trace.Value] = now;
+        foreach (var (value, at) in values)
+            if (at <= now - trace.Life)
+                values.Remove(value);
+        while (values.Count > SpreadTrace.Most)
+            values.Remove(values.MinBy(static one => one.Value).Key);
     }
 
     public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member)
@@ -277,34 +356,64 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
     // In one step: a count that a crash had left without an end would never begin anew.
     private const string Count = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n";
 
-    // KEYS: each set and beside it until when it is held. ARGV: now, how long one is held, the member, and of each set how many windows, and of each window its length and how many are allowed.
+    // KEYS: what is not settled, the trace, and each set and beside it until when it is held. ARGV: now, how long one is held, the member, the lease, what is traced (or nothing) and for how long, and of each set how many windows, and
+    // of each window its length and how many are allowed.
     private const string Spreading = """
-        local now, hold, member = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-        for i = 1, #KEYS, 2 do
+        local now, hold, member, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+        for i = 3, #KEYS, 2 do
             local ends = tonumber(redis.call('GET', KEYS[i + 1]) or 0)
-            if ends > now then return {(i - 1) / 2, -1, ends} end
+            if ends > now then
+                local full = redis.call('HGET', KEYS[1], KEYS[i])
+                if not full then return {(i - 3) / 2, -1, ends, 0} end
+                local turn, rest = string.match(full, '^(%d+) (.*)$')
+                if tonumber(turn) > now then return {(i - 3) / 2, -1, ends, tonumber(turn)} end
+                redis.call('HSET', KEYS[1], KEYS[i], (now + lease) .. ' ' .. rest)
+                return {(i - 3) / 2, tonumber(string.match(rest, '^%d+')), ends, 0}
+            end
         end
-        local longest, at = {}, 4
-        for i = 1, #KEYS, 2 do
+        local longest, at = {}, 7
+        for i = 3, #KEYS, 2 do
             local windows = tonumber(ARGV[at])
             for j = 0, windows - 1 do
                 local window, most = tonumber(ARGV[at + 1 + 2 * j]), tonumber(ARGV[at + 2 + 2 * j])
                 local score = redis.call('ZSCORE', KEYS[i], member)
                 if (not score or tonumber(score) <= now - window) and redis.call('ZCOUNT', KEYS[i], '(' .. (now - window), '+inf') >= most then
                     redis.call('SET', KEYS[i + 1], now + hold, 'PX', hold)
-                    return {(i - 1) / 2, j, now + hold}
+                    redis.call('HSET', KEYS[1], KEYS[i], (now + lease) .. ' ' .. j .. ' ' .. window .. ' ' .. most .. ' ' .. (now + hold) .. ' ' .. KEYS[i])
+                    return {(i - 3) / 2, j, now + hold, 0}
                 end
                 longest[i] = window
             end
             at = at + 1 + 2 * windows
         end
-        for i = 1, #KEYS, 2 do
+        for i = 3, #KEYS, 2 do
             redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - longest[i])
             redis.call('ZADD', KEYS[i], now, member)
             redis.call('PEXPIRE', KEYS[i], longest[i])
         end
-        return {-1, -1, 0}
+        if ARGV[5] ~= '' then
+            redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[6]))
+            redis.call('ZADD', KEYS[2], now, ARGV[5])
+            for _, old in ipairs(redis.call('ZRANGE', KEYS[2], 0, -33)) do redis.call('ZREM', KEYS[2], old) end
+            redis.call('PEXPIRE', KEYS[2], ARGV[6])
+        end
+        return {-1, -1, 0, 0}
         """;
+
+    // ARGV: now, how long ago a turn must have ended, and the lease.
+    private const string TakeUnsettled = """
+        local now, taken = tonumber(ARGV[1]), {}
+        for _, full in ipairs(redis.call('HVALS', KEYS[1])) do
+            local turn, rest = string.match(full, '^(%d+) (.*)$')
+            if tonumber(turn) + tonumber(ARGV[2]) <= now then
+                redis.call('HSET', KEYS[1], string.match(rest, '(%S+)$'), (now + tonumber(ARGV[3])) .. ' ' .. rest)
+                taken[#taken + 1] = rest
+            end
+        end
+        return taken
+        """;
+
+    private const string Unsettled = Prefix + "breadth-unsettled";
 
     private const string Withdraw = "for i = 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end";
 
@@ -363,14 +472,32 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
         TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Count, [Prefix + key], [(long)life.TotalMilliseconds]).ConfigureAwait(false));
 
     /// <remarks>By the clock of the gateway that asks; those of a deployment differ by seconds at most.</remarks>
-    public async ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold)
+    public async ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace = null)
     {
-        var now = (time ?? TimeProvider.System).GetUtcNow().ToUnixTimeMilliseconds();
-        RedisKey[] keys = [.. sets.SelectMany(static set => (RedisKey[])[Prefix + set.Key, Prefix + set.Key + ":held"])];
-        RedisValue[] values = [now, (long)hold.TotalMilliseconds, member, .. sets.SelectMany(static set => set.Windows.SelectMany(static its => (RedisValue[])[(long)its.Window.TotalMilliseconds, its.Most]).Prepend(set.Windows.Count))];
+        var now = Now;
+        RedisKey[] keys = [Unsettled, Prefix + (trace?.Key ?? "breadth-untraced"), .. sets.SelectMany(static set => (RedisKey[])[Prefix + set.Key, Prefix + set.Key + ":held"])];
+        RedisValue[] values = [now, (long)hold.TotalMilliseconds, member, (long)SpreadAnswer.Lease.TotalMilliseconds, trace?.Value ?? "", (long)(trace?.Life.TotalMilliseconds ?? 0), .. sets.SelectMany(static set => set.Windows.SelectMany(static its => (RedisValue[])[(long)its.Window.TotalMilliseconds, its.Most]).Prepend(set.Windows.Count))];
         var answer = await TryAsync(async redis => (long[])(await redis.ScriptEvaluateAsync(Spreading, keys, values).ConfigureAwait(false))!).ConfigureAwait(false);
-        return answer[0] < 0 ? default : new((int)answer[0], answer[1] < 0 ? null : (int)answer[1], DateTimeOffset.FromUnixTimeMilliseconds(answer[2]));
+        return answer[0] < 0 ? default : new((int)answer[0], answer[1] < 0 ? null : (int)answer[1], At(answer[2]), answer[3] == 0 ? null : At(answer[3]));
     }
+
+    public async ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within) =>
+        [.. (await TryAsync(redis => redis.SortedSetRangeByScoreAsync(Prefix + key, Now - within.TotalMilliseconds, exclude: Exclude.Start)).ConfigureAwait(false)).Select(static value => (string)value!)];
+
+    public async ValueTask SettleAsync(string set) => await TryAsync(redis => redis.HashDeleteAsync(Unsettled, Prefix + set)).ConfigureAwait(false);
+
+    public async ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after)
+    {
+        RedisValue[] values = [Now, (long)after.TotalMilliseconds, (long)SpreadAnswer.Lease.TotalMilliseconds];
+        var taken = await TryAsync(async redis => (string[])(await redis.ScriptEvaluateAsync(TakeUnsettled, [Unsettled], values).ConfigureAwait(false))!).ConfigureAwait(false);
+        return [.. taken.Select(static one => one.Split(' ')).Select(static its => new FullSet(its[4][Prefix.Length..], TimeSpan.FromMilliseconds(Number(its[1])), (int)Number(its[2]), At(Number(its[3]))))];
+
+        static long Number(string text) => long.Parse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture);
+    }
+
+    private long Now => (time ?? TimeProvider.System).GetUtcNow().ToUnixTimeMilliseconds();
+
+    private static DateTimeOffset At(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
 
     public async ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) =>
         await TryAsync(redis => redis.ScriptEvaluateAsync(Withdraw, [.. sets.Select(static set => (RedisKey)(Prefix + set))], [member])).ConfigureAwait(false);

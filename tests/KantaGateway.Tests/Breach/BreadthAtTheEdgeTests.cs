@@ -101,5 +101,22 @@ public sealed class BreadthAtTheEdgeTests
         Assert.Empty(house.Gateway.GetRequiredService<BreachCases>().All);
     }
 
+    /// <summary>The desk looks, and its system opens the visit.</summary>
+    [Fact]
+    public async Task A_visit_that_another_opens_after_the_look_gives_the_allowance_back()
+    {
+        await using var house = await HouseInMemory.OpenAsync(breadth: new() { Professional = new(1, 1, 1, 1) });
+        for (var i = 0; i < 3; i++)
+        {
+            var code = $"1{i}0177-97{i}{PersonalIdentityCode.CheckCharacterOf($"1{i}0177", $"97{i}")}";
+            var patient = (await house.Revontuli.System.CreateAsync("Patient", HouseInMemory.Json(HouseInMemory.Patient(code)))).Stored!.Value.Id;
+            Assert.Equal(200, (await SearchAsync(house.Reader, code)).Status);
+            var visit = house.Encounter($"1.2.246.10.99000022.14.2026.9{i}", "in-progress");
+            visit["subject"] = new JsonObject { ["reference"] = "Patient/" + patient };
+            Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(visit))).Status);
+        }
+        Assert.Empty(house.Gateway.GetRequiredService<BreachCases>().All);
+    }
+
     private static Task<FhirReply> SearchAsync(FhirSession session, string code) => session.SearchAsync("Patient", $"identifier={Uri.EscapeDataString(PersonalIdentityCode.System + "|" + code)}");
 }

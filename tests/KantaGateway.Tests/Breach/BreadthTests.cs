@@ -236,6 +236,126 @@ public sealed class BreadthTests : IAsyncLifetime
         Assert.Single(_world.Cases.All);
     }
 
+    /// <summary>A gateway ends between the answer of the store and the case: whoever asks next brings it, at another gateway as well, and the round where nobody asks. It is opened once.</summary>
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(false, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public async Task An_alarm_that_a_gateway_took_with_it_is_given_by_another(bool isAskedAgain, bool redis)
+    {
+        await using var server = redis ? await TestRedis.StartAsync() : null;
+        var store = new CountedTrips(redis ? new RedisState(RedisState.Connect(server!.Connection), time: _world.Clock) : _world.Shared);
+        _world.Shared = store;
+        var options = new BreadthOptions { Professional = new(1, 1, 1, 1) };
+        var requester = _world.Professional("90001");
+        var killed = _world.Gateway(options);
+        Assert.Null(await killed.OpenAsync(requester, BreadthWorld.Person(1), false));
+        store.LosesAnswers = true;
+        Assert.NotNull(await killed.OpenAsync(requester, BreadthWorld.Person(2), false));
+        store.LosesAnswers = false;
+        Assert.Empty(_world.Cases.All);
+
+        // Meanwhile its turn has not ended, and the requester is held all the same.
+        var another = _world.Gateway(options);
+        Assert.Equal(BreadthBudgets.Exceeded, await another.OpenAsync(requester, BreadthWorld.Person(3), false));
+        await another.LookAsync();
+        Assert.Empty(_world.Cases.All);
+        _world.Clock.Advance(isAskedAgain ? SpreadAnswer.Lease : TimeSpan.FromMinutes(2));
+        if (isAskedAgain)
+            Assert.Equal(BreadthBudgets.Exceeded, await another.OpenAsync(requester, BreadthWorld.Person(3), false));
+        else
+            await another.LookAsync();
+        var opened = Assert.Single(_world.Cases.All);
+        Assert.Equal(BreachKind.BreadthExceeded, opened.Kind);
+        Assert.Contains("more than 1 patients within 60 seconds", opened.What, StringComparison.Ordinal);
+        Assert.Equal(isAskedAgain, opened.What.Contains("through the client hospital", StringComparison.Ordinal));
+
+        _world.Clock.Advance(TimeSpan.FromMinutes(5));
+        await another.LookAsync();
+        await _world.Gateway(options).LookAsync();
+        Assert.Equal(BreadthBudgets.Exceeded, await _world.Gateway(options).OpenAsync(requester, BreadthWorld.Person(4), false));
+        Assert.Single(_world.Cases.All);
+    }
+
+    /// <summary>The store was away when the case was open: the turn comes again, and finds it.</summary>
+    [Fact]
+    public async Task A_case_that_the_store_did_not_hear_of_is_not_opened_again()
+    {
+        var store = new CountedTrips(_world.Shared);
+        _world.Shared = store;
+        var gateway = _world.Gateway(new() { Professional = new(1, 1, 1, 1) });
+        var taken = Path.Combine(_world.CaseFolder, "00000001.json");
+        Directory.CreateDirectory(taken);
+        for (var i = 0; i < 2; i++)
+            await gateway.OpenAsync(_world.Professional("90001"), BreadthWorld.Person(i), false);
+        Directory.Delete(taken);
+        store.IsAway = true;
+        await gateway.LookAsync();
+        Assert.Single(_world.Cases.All);
+        store.IsAway = false;
+        _world.Clock.Advance(TimeSpan.FromMinutes(2));
+        await gateway.LookAsync();
+        Assert.Single(_world.Cases.All);
+        _world.Clock.Advance(TimeSpan.FromMinutes(2));
+        Assert.Empty(await store.TakeUnsettledAsync(TimeSpan.Zero));
+    }
+
+    /// <summary>Most look-ups of a desk end in a visit that somebody else opens: of the unit, within half a day.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_look_is_taken_back_by_a_visit_that_anybody_of_the_unit_opens_within_hours(bool redis)
+    {
+        await using var server = redis ? await TestRedis.StartAsync() : null;
+        if (redis)
+            _world.Shared = new RedisState(RedisState.Connect(server!.Connection), time: _world.Clock);
+        BreadthBudgets[] gateways = [_world.Gateway(), _world.Gateway()];
+        var (desk, doctor, elsewhere) = (_world.Professional("desk") with { Unit = "1.2.246.10.99000033.10.1" }, _world.Professional("doctor", "ward") with { Unit = "1.2.246.10.99000033.10.1" }, _world.Professional("other") with { Unit = "1.2.246.10.99000033.10.2" });
+        async Task VisitAsync(Requester opener, int person) =>
+            await gateways[1].JustifyAsync(opener, BreadthWorld.Person(person), await gateways[1].LookedUpAsync(opener, BreadthWorld.Person(person)));
+        // Forty callers a day, two days long: nobody is held.
+        for (var i = 0; i < 80; i++)
+        {
+            Assert.Null(await gateways[0].OpenAsync(desk, BreadthWorld.Person(i), false));
+            _world.Clock.Advance(TimeSpan.FromMinutes(20));
+            // A system names no unit: the visit is its organisation's.
+            await VisitAsync(i % 2 == 0 ? doctor : _world.System("ward"), i);
+            _world.Clock.Advance(TimeSpan.FromMinutes(15));
+        }
+        Assert.Empty(_world.Cases.All);
+
+        // Another unit's visit, another organisation's and one of the next day take back nothing.
+        for (var i = 100; i < 120; i++)
+        {
+            var refused = await gateways[0].OpenAsync(desk, BreadthWorld.Person(i), false);
+            Assert.Equal(i < 119, refused is null);
+            await VisitAsync(elsewhere, i);
+            await VisitAsync(_world.Professional("doctor", "hospital", "1.2.246.10.99000044"), i);
+            _world.Clock.Advance(TimeSpan.FromMinutes(5));
+        }
+        Assert.Single(_world.Cases.All);
+        _world.Clock.Advance(TimeSpan.FromHours(12));
+        Assert.Empty(await gateways[0].LookedUpAsync(doctor, BreadthWorld.Person(118)));
+    }
+
+    /// <summary>Neither who works at two places nor a host of many tenants is stepped down at one for what was done at another.</summary>
+    [Fact]
+    public async Task What_is_done_for_one_organisation_steps_nobody_down_at_another()
+    {
+        const string Here = "1.2.246.10.99000033", There = "1.2.246.10.99000044";
+        var gateway = _world.Gateway(new() { Client = new(30, 30, 30, 30) });
+        for (var i = 0; i < 11; i++)
+            Assert.Equal(i < 10, await gateway.OpenAsync(_world.Professional("90001", "host", There), BreadthWorld.Person(i), false) is null);
+        Assert.Null(await gateway.OpenAsync(_world.Professional("90001", "host", Here), BreadthWorld.Person(50), false));
+        // Each of them few, and the tenant's allowance is used up with them.
+        for (var i = 0; i < 40; i++)
+            await gateway.OpenAsync(_world.Professional($"P{i}", "host", There), BreadthWorld.Person(100 + i), false);
+        Assert.Contains(gateway.InForce, static one => one.Of == BreadthOf.Client);
+        Assert.Equal(BreadthBudgets.Exceeded, await gateway.OpenAsync(_world.Professional("P99", "host", There), BreadthWorld.Person(200), false));
+        Assert.Null(await gateway.OpenAsync(_world.Professional("P99", "host", Here), BreadthWorld.Person(200), false));
+    }
+
     /// <summary>In memory and in Redis alike.</summary>
     [Theory]
     [InlineData(false)]
@@ -286,11 +406,19 @@ public sealed class BreadthTests : IAsyncLifetime
         public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);
 
-        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold)
+        /// <summary>What the store has done, the gateway does not hear of.</summary>
+        public bool LosesAnswers { get; set; }
+
+        public async ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace)
         {
-            Asked(member, sets.Select(static set => set.Key));
-            return inner.SpreadAsync(sets, member, hold);
+            Asked(member, sets.Select(static set => set.Key).Append(trace?.Key ?? "").Append(trace?.Value ?? ""));
+            var answer = await inner.SpreadAsync(sets, member, hold, trace);
+            return LosesAnswers ? throw new SharedStateException("lost") : answer;
         }
+
+        public ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within) => inner.TracesAsync(key, within);
+        public ValueTask SettleAsync(string set) => IsAway ? throw new SharedStateException("away") : inner.SettleAsync(set);
+        public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => IsAway ? throw new SharedStateException("away") : inner.TakeUnsettledAsync(after);
 
         public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member)
         {

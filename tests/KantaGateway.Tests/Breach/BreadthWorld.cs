@@ -41,7 +41,7 @@ sealed class BreadthWorld : IAsyncDisposable
     public string CaseFolder => Options.Breach!.CaseFolder;
 
     public BreadthBudgets Gateway(BreadthOptions? options = null) =>
-        new(Shared, options ?? new(), isNational: true, new IdentifierKey(new byte[32]), Cases, Metrics, Clock, NullLogger<BreadthBudgets>.Instance);
+        new(Shared, options ?? new(), new IdentifierKey(new byte[32]), Cases, Metrics, Clock, NullLogger<BreadthBudgets>.Instance);
 
     public WatchedPeople People() => new(Options, new IdentifierKey(new byte[32]), Clock, NullLogger<WatchedPeople>.Instance);
 

@@ -177,7 +177,10 @@ public sealed class ConnectCallersTests(IdentificationWorld world) : IAsyncLifet
         public ValueTask<byte[]?> GetAsync(string key) => Inner.GetAsync(key);
         public ValueTask RemoveAsync(string key) => Inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => Inner.CountAsync(key, life);
-        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => Inner.SpreadAsync(sets, member, hold);
+        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace) => Inner.SpreadAsync(sets, member, hold, trace);
+        public ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within) => Inner.TracesAsync(key, within);
+        public ValueTask SettleAsync(string set) => Inner.SettleAsync(set);
+        public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => Inner.TakeUnsettledAsync(after);
         public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => Inner.WithdrawAsync(sets, member);
     }
 }

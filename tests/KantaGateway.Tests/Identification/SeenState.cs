@@ -30,6 +30,9 @@ internal sealed class SeenState(ISharedState inner) : ISharedState
     }
     public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
     public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);
-    public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => inner.SpreadAsync(sets, member, hold);
+    public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace) => inner.SpreadAsync(sets, member, hold, trace);
+    public ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within) => inner.TracesAsync(key, within);
+    public ValueTask SettleAsync(string set) => inner.SettleAsync(set);
+    public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => inner.TakeUnsettledAsync(after);
     public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => inner.WithdrawAsync(sets, member);
 }

@@ -60,7 +60,10 @@ public sealed class SessionRenewalTests
         public ValueTask<bool> ReplaceAsync(string key, byte[] value, TimeSpan life) => inner.ReplaceAsync(key, value, life);
         public ValueTask RemoveAsync(string key) => inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => inner.CountAsync(key, life);
-        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => inner.SpreadAsync(sets, member, hold);
+        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace) => inner.SpreadAsync(sets, member, hold, trace);
+        public ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within) => inner.TracesAsync(key, within);
+        public ValueTask SettleAsync(string set) => inner.SettleAsync(set);
+        public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => inner.TakeUnsettledAsync(after);
         public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => inner.WithdrawAsync(sets, member);
     }
 }

@@ -63,7 +63,10 @@ public sealed class OwnCodeTests
         public ValueTask<byte[]?> GetAsync(string key) => _inner.GetAsync(key);
         public ValueTask RemoveAsync(string key) => _inner.RemoveAsync(key);
         public ValueTask<long> CountAsync(string key, TimeSpan life) => _inner.CountAsync(key, life);
-        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold) => _inner.SpreadAsync(sets, member, hold);
+        public ValueTask<SpreadAnswer> SpreadAsync(IReadOnlyList<Spread> sets, string member, TimeSpan hold, SpreadTrace? trace) => _inner.SpreadAsync(sets, member, hold, trace);
+        public ValueTask<IReadOnlyList<string>> TracesAsync(string key, TimeSpan within) => _inner.TracesAsync(key, within);
+        public ValueTask SettleAsync(string set) => _inner.SettleAsync(set);
+        public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => _inner.TakeUnsettledAsync(after);
         public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => _inner.WithdrawAsync(sets, member);
     }
 }
