@@ -9,7 +9,7 @@ var join = new Option<int?>("--join") { Description = "Runs a gateway alone, ove
 var probes = new Option<int>("--probes") { Description = "Seconds between two rounds of the live probes, 1 to 30; 0 for none.", DefaultValueFactory = _ => 15 };
 var witnesses = new Option<bool>("--witnesses") { Description = "Whether three simulated witnesses are asked to cosign the audit log; default true.", DefaultValueFactory = _ => true };
 var people = new Option<int?>("--people") { Description = "People whom one client, or person, may open within an hour before it is told to wait (429); default that of the key service." };
-var breadth = new Option<bool>("--breadth") { Description = "Allows as few patients without an open service event as in production, 15 in an hour and so on; default any number." };
+var breadth = new Option<bool>("--breadth") { Description = "Whether as few patients without an open service event are allowed as in production, 15 in an hour and so on; default true.", DefaultValueFactory = _ => true };
 var repositories = new Option<int>("--repositories") { Description = "Repositories over the database, the same for all that join. With --sockets those after the first are processes of their own: KantaGateway.Repository DATA/repository/repository-2.json.", DefaultValueFactory = _ => 1 };
 repositories.Validators.Add(result =>
 {

@@ -125,7 +125,7 @@ public sealed class VastaamoDrill : IDisposable
         // Care goes on: whom the clinic treats it reads as before.
         Expect.Status(await _clinic.System.SearchAsync("Observation", "patient=" + _victims[0].Visit.Patient, cancel).ConfigureAwait(false), "a patient with an open visit", 200);
         return new($"{taken} of {People} people", isOpen ? "the budget of patients without an open visit stops it, and a breach case opens; who has one is treated as before" : null, watch.Elapsed,
-            taken >= 20 ? $"expected fewer than 20; came {taken} (a development host counts with --breadth alone)" : isOpen ? null : "expected a breach case; came none");
+            taken >= 20 ? $"expected fewer than 20; came {taken} (a development host with --breadth false does not count)" : isOpen ? null : "expected a breach case; came none");
     }
 
     private async Task<Outcome> ChangeAuditLogAsync(Stopwatch watch)

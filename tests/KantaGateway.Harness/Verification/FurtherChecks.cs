@@ -29,8 +29,12 @@ public sealed class FurtherChecks : IDisposable
 
     public async Task RunAsync(Steps steps, CancellationToken cancel = default)
     {
-        await steps.AlsoAsync("checks", "a fictional patient is registered for the checks", async () =>
-            _patient = await ArchivedVisit.RegisterAsync(System, _identityCode, "Tarkastus Tahvo", cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        await steps.AlsoAsync("checks", "a fictional patient is registered for the checks, and a visit opened", async () =>
+        {
+            _patient = await ArchivedVisit.RegisterAsync(System, _identityCode, "Tarkastus Tahvo", cancel).ConfigureAwait(false);
+            // Whoever has one counts for nobody's budget.
+            Expect.Status(await System.CreateAsync("Encounter", Some.Bytes(Some.Encounter($"Patient/{_patient}", Some.ServiceEvent(System.Client))), cancel: cancel).ConfigureAwait(false), "a visit", 201);
+        }).ConfigureAwait(false);
         await IdentificationAsync(steps, cancel).ConfigureAwait(false);
         await FormatsAsync(steps, cancel).ConfigureAwait(false);
         await BadInputAsync(steps, cancel).ConfigureAwait(false);
