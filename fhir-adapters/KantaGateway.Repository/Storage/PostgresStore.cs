@@ -76,6 +76,9 @@ sealed class PostgresStore : ICompartmentStore
 
     internal const string RenewSql = "UPDATE compartment SET wrapped = $3, generation = generation + 1 WHERE compartment = $1 AND wrapped = $2 RETURNING head";
 
+    /// <summary>What an append to a compartment that is not there comes to.</summary>
+    private const string NotThere = PostgresErrorCodes.NotNullViolation;
+
     private const int ResealedAtOnce = 256;
 
     private readonly NpgsqlMultiHostDataSource _servers;
@@ -404,8 +407,15 @@ sealed class PostgresStore : ICompartmentStore
         foreach (var append in InOrder(appends, append => append.Compartment))
         {
             await using var batch = new NpgsqlBatch(connection, transaction) { BatchCommands = { Statement(append) } };
-            if (await batch.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false) != append.Rows.Count)
+            try
+            {
+                if (await batch.ExecuteNonQueryAsync(CancellationToken.None).ConfigureAwait(false) != append.Rows.Count)
+                    return false;
+            }
+            catch (PostgresException e) when (e.SqlState == NotThere)
+            {
                 return false;
+            }
         }
         await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
         return true;
@@ -431,7 +441,7 @@ sealed class PostgresStore : ICompartmentStore
             }
             // An error of one statement takes the whole transaction back, for certain; whose it was is found out one by one. What ends the connection tells
             // nothing of the commit, so nothing is done over.
-            catch (PostgresException e) when (group.Count > 1 && e.InvariantSeverity == "ERROR")
+            catch (PostgresException e) when (e.InvariantSeverity == "ERROR" && (group.Count > 1 || e.SqlState == NotThere))
             {
                 await CommitSinglyAsync(group).ConfigureAwait(false);
             }
@@ -448,6 +458,10 @@ sealed class PostgresStore : ICompartmentStore
             try
             {
                 await CommitAsync([pending]).ConfigureAwait(false);
+            }
+            catch (PostgresException e) when (e.SqlState == NotThere)
+            {
+                pending.Done.TrySetResult(false);
             }
             catch (PostgresException e) when (e.InvariantSeverity == "ERROR")
             {
@@ -491,10 +505,15 @@ sealed class PostgresStore : ICompartmentStore
     {
         var hasContent = append.Rows.Any(row => row.Content is not null);
         // The compartment's row is the lock: a second writer waits here for the first one's commit, then finds another
-        // head and appends nothing, since the rows depend on the moved head.
+        // head and appends nothing, since the rows depend on the moved head. It is moved as what stands in the way of a new row: an INSERT
+        // opens the one partition that it goes to, where an UPDATE opens all sixteen, which costs more than the rest of the statement.
+        // Where there is no row, the new one has no name to give to the entries, and the statement fails (NotThere).
         var move = append.ExpectedHead == 0
             ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $3, $2) ON CONFLICT DO NOTHING RETURNING compartment"
-            : $"UPDATE compartment SET head = $2 WHERE compartment = $1 AND head = $3 AND generation = ${(hasContent ? 9 : 7)} RETURNING compartment";
+            : $"""
+              INSERT INTO compartment AS c (compartment, wrapped, head, generation) VALUES ($1, '', $2, -1)
+              ON CONFLICT (compartment) DO UPDATE SET head = excluded.head WHERE c.head = $3 AND c.generation = ${(hasContent ? 9 : 7)} RETURNING CASE WHEN generation >= 0 THEN compartment END AS compartment
+              """;
         var contents = !hasContent ? "" : "contents AS (INSERT INTO content (compartment, content, sequence) SELECT m.compartment, r.* FROM moved m, unnest($7::uuid[], $8::bigint[]) AS r (content, sequence)),";
         // Most changes are of one row, which costs less without arrays, and without a place to keep its bytes for both tables.
         var isOne = append.Rows.Count == 1;

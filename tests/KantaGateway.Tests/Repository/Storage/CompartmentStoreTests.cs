@@ -257,6 +257,21 @@ public abstract class CompartmentStoreTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_append_to_a_compartment_that_is_not_there_stores_nothing_and_makes_none()
+    {
+        var (there, absent) = (RepositoryWorld.SomeNumber(), RepositoryWorld.SomeNumber());
+        Assert.True(await Store.AppendAsync([new(there, 0, [1], Rows(1, 1))], default));
+        Assert.False(await Store.AppendAsync([new(absent, 1, null, Rows(2, 1))], default));
+        Assert.False(await Store.AppendAsync([new(there, 1, null, Rows(2, 1)), new(absent, 1, null, Rows(2, 2))], default));
+        // Beside others, which an engine may commit with it.
+        var people = Enumerable.Range(0, 100).Select(_ => RepositoryWorld.SomeNumber()).ToArray();
+        var outcomes = await Task.WhenAll(people.Append(absent).Select(async person => await Store.AppendAsync([person == absent ? new(person, 1, null, Rows(2, 1)) : new(person, 0, [1], Rows(1, 1))], default)));
+        Assert.Equal([.. people.Select(_ => true), false], outcomes);
+        Assert.Null(await Store.ReadIndexAsync(absent, 0, default));
+        Assert.Equal(1, (await Store.ReadIndexAsync(there, 0, default))!.Head);
+    }
+
+    [Fact]
     public async Task An_append_to_two_compartments_is_all_or_nothing()
     {
         var (first, second) = (RepositoryWorld.SomeNumber(), RepositoryWorld.SomeNumber());
