@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Postgres;
@@ -10,7 +9,7 @@ namespace KantaGateway.Repository.Storage;
 /// <summary>
 /// PostgreSQL 15 or newer: tables hash-partitioned by compartment, every key beginning with it. An append is one statement. What has queued up while the
 /// last groups were being committed goes to the server in one round trip and becomes durable in one commit (group commit); one that has lost a race appends
-/// nothing and is no error, so it takes nobody with it.
+/// nothing and is no error, so it takes nobody with it. Groups are of one size where many write: a small one waits for its sync as long as a large one.
 /// </summary>
 sealed class PostgresStore : ICompartmentStore
 {
@@ -83,14 +82,16 @@ sealed class PostgresStore : ICompartmentStore
 
     private readonly NpgsqlMultiHostDataSource _servers;
     private readonly NpgsqlDataSource _database;
-    private readonly Channel<Pending> _queue = Channel.CreateUnbounded<Pending>();
-    private readonly Task _lanes;
+    private readonly Lock _gate = new();
+    private readonly Queue<Pending> _queue = new();
+    private readonly TaskCompletionSource _isDone = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private PostgresStore(NpgsqlMultiHostDataSource servers)
-    {
-        (_servers, _database) = (servers, Primary(servers));
-        _lanes = Task.WhenAll(Enumerable.Range(0, Lanes).Select(_ => Task.Run(CommitGroupsAsync)));
-    }
+    /// <summary>Groups, and appends in them.</summary>
+    private int _groupsUnderWay, _underWay;
+
+    private bool _isNextDue, _isClosed;
+
+    private PostgresStore(NpgsqlMultiHostDataSource servers) => (_servers, _database) = (servers, Primary(servers));
 
     private sealed record Pending(CompartmentAppend Append, TaskCompletionSource<bool> Done)
     {
@@ -212,8 +213,13 @@ sealed class PostgresStore : ICompartmentStore
             return await AppendTogetherAsync(appends, cancel).ConfigureAwait(false);
         // Continuations must not run in the lane: the next group would wait for them.
         var pending = new Pending(appends[0], new(TaskCreationOptions.RunContinuationsAsynchronously));
-        if (!_queue.Writer.TryWrite(pending))
-            throw new StoreException("The store is closed.");
+        lock (_gate)
+        {
+            if (_isClosed)
+                throw new StoreException("The store is closed.");
+            _queue.Enqueue(pending);
+            Next();
+        }
         // Not cancellable from here on: the outcome must be known before the caller may go on.
         return await pending.Done.Task.ConfigureAwait(false);
     }
@@ -396,8 +402,12 @@ sealed class PostgresStore : ICompartmentStore
 
     public async ValueTask DisposeAsync()
     {
-        _queue.Writer.TryComplete();
-        await _lanes.ConfigureAwait(false);
+        lock (_gate)
+        {
+            _isClosed = true;
+            Next();
+        }
+        await _isDone.Task.ConfigureAwait(false);
         await _servers.DisposeAsync().ConfigureAwait(false);
     }
 
@@ -421,33 +431,58 @@ sealed class PostgresStore : ICompartmentStore
         return true;
     }, cancel);
 
-    private async Task CommitGroupsAsync()
+    /// <summary>Under the gate: a group begins once there are as many to go as are under way, and once what is ready to run has run, which is often somebody about to append.</summary>
+    private void Next()
     {
-        var group = new List<Pending>(MaxGroup);
-        while (await _queue.Reader.WaitToReadAsync().ConfigureAwait(false))
+        if (_isClosed && _queue.Count == 0 && _groupsUnderWay == 0)
+            _isDone.TrySetResult();
+        if (_isNextDue || !CanBegin)
+            return;
+        _isNextDue = true;
+        ThreadPool.UnsafeQueueUserWorkItem(static store => _ = store.CommitGroupAsync(), this, preferLocal: false);
+    }
+
+    private bool CanBegin => _queue.Count > 0 && _groupsUnderWay < Lanes && _queue.Count >= _underWay;
+
+    private async Task CommitGroupAsync()
+    {
+        var group = new List<Pending>();
+        lock (_gate)
         {
-            group.Clear();
-            var bytes = 0;
-            while (group.Count < MaxGroup && bytes < MaxGroupBytes && _queue.Reader.TryRead(out var pending))
+            _isNextDue = false;
+            if (!CanBegin)
+                return;
+            var (share, bytes) = (Math.Min(MaxGroup, (_queue.Count + _underWay + Lanes - 1) / Lanes), 0);
+            while (group.Count < share && bytes < MaxGroupBytes && _queue.TryDequeue(out var pending))
             {
                 group.Add(pending);
                 bytes += pending.Bytes;
             }
-            if (group.Count == 0)
-                continue; // the other lane has it
-            try
+            _groupsUnderWay++;
+            _underWay += group.Count;
+            Next();
+        }
+        try
+        {
+            await CommitAsync(group).ConfigureAwait(false);
+        }
+        // An error of one statement takes the whole transaction back, for certain; whose it was is found out one by one. What ends the connection tells
+        // nothing of the commit, so nothing is done over.
+        catch (PostgresException e) when (e.InvariantSeverity == "ERROR" && (group.Count > 1 || e.SqlState == NotThere))
+        {
+            await CommitSinglyAsync(group).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            Fail(group, e);
+        }
+        finally
+        {
+            lock (_gate)
             {
-                await CommitAsync(group).ConfigureAwait(false);
-            }
-            // An error of one statement takes the whole transaction back, for certain; whose it was is found out one by one. What ends the connection tells
-            // nothing of the commit, so nothing is done over.
-            catch (PostgresException e) when (e.InvariantSeverity == "ERROR" && (group.Count > 1 || e.SqlState == NotThere))
-            {
-                await CommitSinglyAsync(group).ConfigureAwait(false);
-            }
-            catch (Exception e)
-            {
-                Fail(group, e);
+                _groupsUnderWay--;
+                _underWay -= group.Count;
+                Next();
             }
         }
     }
