@@ -33,6 +33,8 @@ static class KeyEndpoints
         app.MapPost("/v1/ceremonies", HoldAsync);
         app.MapPost("/v1/erasures", EraseAsync);
         app.MapPost("/v1/restores", RestoreAsync);
+        app.MapPost("/v1/grants/unpaired", UnpairedAsync);
+        app.MapPost("/v1/grants/paired", PairAsync);
         RotationEndpoints.Map(app);
         app.MapPost("/v1/audit/open", OpenAsync);
         app.MapPost("/v1/audit/keys", AuditKeysAsync);
@@ -61,7 +63,52 @@ static class KeyEndpoints
         }
     }
 
-    private const int MostRewrapped = 1_000;
+    private const int MostRewrapped = 1_000, MostUnpaired = 2_000;
+
+    /// <summary>For the gateways alone: which grants have opened a key, and how long ago. Whose key it was nobody learns. Who asks is there, until it says that it ends.</summary>
+    private static async Task<IResult> UnpairedAsync(HttpContext http, GrantVerifier verifier, KeyCustody custody, KeyMetrics metrics)
+    {
+        if (!await verifier.IsServiceTokenAsync(Bearer(http)).ConfigureAwait(false))
+            return Refuse(metrics, "unpaired", 401, "A service token of the gateway is required.");
+        if (await ReadAsync(http, Wire.Default.UnpairedRequest).ConfigureAwait(false) is not { After: >= 0 } request || !Digest.TryParse(request.Gateway, out var gateway))
+            return Refuse(metrics, "unpaired", 400, "The body is {\"gateway\": 32 hexadecimal digits, \"after\", \"ends\"}.");
+        try
+        {
+            await custody.HearAsync(gateway, request.Ends).ConfigureAwait(false);
+            metrics.Served("unpaired");
+            return Results.Json(new UnpairedAnswer(custody.Unpaired(gateway, request.After, MostUnpaired)), Wire.Default.UnpairedAnswer);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse(metrics, "unpaired", 503, "It could not be kept which gateways are there.");
+        }
+    }
+
+    private static async Task<IResult> PairAsync(HttpContext http, GrantVerifier verifier, KeyCustody custody, KeyMetrics metrics)
+    {
+        if (!await verifier.IsServiceTokenAsync(Bearer(http)).ConfigureAwait(false))
+            return Refuse(metrics, "paired", 401, "A service token of the gateway is required.");
+        var said = new List<(Digest Grant, int Status)>();
+        if (await ReadAsync(http, Wire.Default.PairRequest).ConfigureAwait(false) is not { Grants: { Count: > 0 and <= MostUnpaired } items } request || !Digest.TryParse(request.Gateway, out var gateway)
+            || !items.All(item => item is { Status: Pairing.Recorded or Pairing.Held or Pairing.Reported or Pairing.Lost } && Digest.TryParse(item.Grant, out var grant) && Add(grant, item.Status)))
+            return Refuse(metrics, "paired", 400, $"The body is {{\"gateway\", \"grants\": [{{\"grant\": 32 hexadecimal digits, \"status\"}}]}}, 1 to {MostUnpaired} of them.");
+        try
+        {
+            var counts = await custody.PairAsync(gateway, said).ConfigureAwait(false);
+            metrics.Served("paired");
+            return Results.Json(new PairAnswer([.. counts.Select(static one => one.ToString())]), Wire.Default.PairAnswer);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return Refuse(metrics, "paired", 503, "It could not be kept what came of the grants.");
+        }
+
+        bool Add(Digest grant, int status)
+        {
+            said.Add((grant, status));
+            return true;
+        }
+    }
 
     internal const string Silent = "The keys cannot be used at the moment. Nothing was given out.";
 
@@ -434,6 +481,24 @@ sealed record ToldItem(string? Compartment, long Sequence, byte[]? Digest, strin
 sealed record KnownRequest(IReadOnlyList<string>? Compartments);
 sealed record KnownItem(long Sequence, byte[] Digest, int Place, int Rotations);
 sealed record KnownAnswer(KnownItem?[] Heads, int Count, int Places);
+
+/// <param name="Gateway">Random, of that start of the gateway alone, hexadecimal.</param>
+/// <param name="After">Number of the last one that is known.</param>
+/// <param name="Ends">It says nothing any more.</param>
+sealed record UnpairedRequest(string? Gateway, long After = 0, bool Ends = false);
+sealed record UnpairedAnswer(IReadOnlyList<UnpairedItem> Grants);
+
+/// <param name="Grant">Digest of its id, hexadecimal.</param>
+/// <param name="Number">In the order in which they have opened a key.</param>
+/// <param name="Seconds">Since it opened one.</param>
+/// <param name="Waited">Seconds in which a gateway could say what came of it.</param>
+/// <param name="IsHeld">Another gateway has just said that it is at it.</param>
+/// <param name="IsLost">It may be of a gateway that has stopped without a word.</param>
+sealed record UnpairedItem(string Grant, long Number, double Seconds, double Waited, bool IsHeld, bool IsLost);
+
+sealed record PairRequest(string? Gateway, IReadOnlyList<PairItem>? Grants);
+sealed record PairItem(string? Grant, int Status);
+sealed record PairAnswer(IReadOnlyList<string> Grants);
 sealed record ChangesAnswer(Guid Start, long Before, long Now);
 sealed record AuditKeysRequest(IReadOnlyList<byte[]>? Encs);
 sealed record AuditKeysAnswer(IReadOnlyList<AuditKey> Keys);
@@ -465,5 +530,6 @@ sealed record RewrapAnswer(byte[]?[] Wrapped);
 [JsonSerializable(typeof(PseudonymRequest)), JsonSerializable(typeof(PseudonymAnswer))]
 [JsonSerializable(typeof(CreateAnswer)), JsonSerializable(typeof(UnwrapRequest)), JsonSerializable(typeof(UnwrapAnswer))]
 [JsonSerializable(typeof(TellRequest)), JsonSerializable(typeof(KnownRequest)), JsonSerializable(typeof(KnownAnswer)), JsonSerializable(typeof(ChangesAnswer))]
+[JsonSerializable(typeof(UnpairedRequest)), JsonSerializable(typeof(UnpairedAnswer)), JsonSerializable(typeof(PairRequest)), JsonSerializable(typeof(PairAnswer))]
 [JsonSerializable(typeof(ReaderAnswer)), JsonSerializable(typeof(CeremonyAnswer)), JsonSerializable(typeof(RestoreAnswer)), JsonSerializable(typeof(VersionsAnswer)), JsonSerializable(typeof(PeopleAnswer)), JsonSerializable(typeof(RewrapRequest)), JsonSerializable(typeof(RewrapAnswer)), JsonSerializable(typeof(RotateRequest)), JsonSerializable(typeof(RotateAnswer)), JsonSerializable(typeof(SealedRequest)), JsonSerializable(typeof(EndRequest)), JsonSerializable(typeof(EndAnswer)), JsonSerializable(typeof(AuditKeysRequest)), JsonSerializable(typeof(AuditKeysAnswer)), JsonSerializable(typeof(AuditOpenRequest)), JsonSerializable(typeof(AuditOpenAnswer))]
 sealed partial class Wire : JsonSerializerContext;

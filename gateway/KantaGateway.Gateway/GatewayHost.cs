@@ -68,6 +68,7 @@ public static class GatewayHost
             ReaderPublicKey = s.GetRequiredService<KeyServiceClient>().AuditReaderKeyAsync(CancellationToken.None).GetAwaiter().GetResult(),
             Create = options.CreateStores,
         }, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
+        services.AddSingleton<GrantAccounts>();
         services.AddSingleton<DisclosureAudit>();
         services.AddSingleton<DecisionMetrics>();
         services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
@@ -95,6 +96,7 @@ public static class GatewayHost
         services.AddPeerClocks("Gateway");
         services.AddHostedService<WarmUp>();
         services.AddSingleton<HeadsWatch>().AddHostedService(static s => s.GetRequiredService<HeadsWatch>());
+        services.AddSingleton<KeyReconciliation>().AddHostedService(static s => s.GetRequiredService<KeyReconciliation>());
         if (options.Witnesses is not null)
             services.AddSingleton<Witnessing>().AddHostedService(static s => s.GetRequiredService<Witnessing>())
                 .AddSingleton(static s => new LogWitnesses([.. s.GetRequiredService<Witnessing>().Policy.Witnesses.Select(static one => one.Key.ToString())]));

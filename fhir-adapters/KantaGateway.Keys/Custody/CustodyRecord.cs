@@ -4,7 +4,7 @@ using System.Security.Cryptography;
 namespace KantaGateway.Keys.Custody;
 
 /// <summary>What was asked for.</summary>
-enum KeyOperation : byte { Create = 1, Unwrap = 2, Rewrap = 3, Destroy = 4, Restore = 5, Rotate = 6, Retire = 7, AuditReading = 8 }
+enum KeyOperation : byte { Create = 1, Unwrap = 2, Rewrap = 3, Destroy = 4, Restore = 5, Rotate = 6, Retire = 7, AuditReading = 8, Pair = 9, Gateway = 10 }
 
 /// <summary>One request for a key and its end, in 64 bytes that name nobody.</summary>
 /// <param name="Status">HTTP status that it was answered with.</param>

@@ -17,13 +17,43 @@ readonly record struct KeyRequest(Digest Grant, Digest Requester, Digest Person,
 sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimeProvider time, KeyMetrics metrics, ILogger<KeyCustody> logger, CustodyLog log, ErasedPeople erased, RotatedKeys rotated, KnownHeads heads)
 {
     private readonly SpentGrants _spent = new(time);
+    private readonly UnpairedKeys _unpaired = new(time);
+    private readonly KnownGateways _gateways = new(time);
+    private readonly DateTimeOffset _start = time.GetUtcNow();
 
     /// <summary>Reads back what a former process gave out, and destroyed.</summary>
     /// <exception cref="InvalidOperationException">What says whose keys are destroyed is not as it was left; says what to do.</exception>
     public void Restore(string folder)
     {
-        erased.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Destroy, Status: 200 }).Select(static record => record.Person));
-        rotated.Open(CustodyLog.ReadSince(folder, DateTimeOffset.MinValue).Where(static record => record is { Operation: KeyOperation.Retire, Status: 200 }).Select(static record => record.Person));
+        var (destroyed, retired) = (new List<Digest>(), new List<Digest>());
+        var (arePaired, last) = (false, DateTimeOffset.MinValue);
+        foreach (var record in CustodyLog.ReadSince(folder, DateTimeOffset.MinValue))
+        {
+            last = record.At;
+            switch (record)
+            {
+                case { Operation: KeyOperation.Destroy, Status: 200 }:
+                    destroyed.Add(record.Person);
+                    break;
+                case { Operation: KeyOperation.Retire, Status: 200 }:
+                    retired.Add(record.Person);
+                    break;
+                // Of keys from before there was a gateway that says so, none says what came of it.
+                case { Operation: KeyOperation.Create or KeyOperation.Unwrap, Status: 200 } when arePaired && !IsOfDirectory(record.Person):
+                    _unpaired.Give(record.Grant, record.At);
+                    break;
+                case { Operation: KeyOperation.Pair }:
+                    _unpaired.Pair(record.Grant);
+                    break;
+                case { Operation: KeyOperation.Gateway }:
+                    arePaired = true;
+                    _gateways.Restore(record.Grant, record.Status, record.At);
+                    break;
+            }
+        }
+        _gateways.Await(last);
+        erased.Open(destroyed);
+        rotated.Open(retired);
         heads.Open();
         var now = time.GetUtcNow();
         foreach (var record in CustodyLog.ReadSince(folder, now - (budgets.Longest > SpentGrants.Kept ? budgets.Longest : SpentGrants.Kept)))
@@ -35,6 +65,43 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
                     _spent.TryTake(record.Grant);
             }
     }
+
+    /// <summary>A gateway says that it is there, or that it ends; on record when this returns.</summary>
+    /// <exception cref="IOException">It may not be.</exception>
+    public Task HearAsync(Digest gateway, bool ends) => _gateways.HearAsync(gateway, ends, (of, status) => log.AppendAsync(new(KeyOperation.Gateway, status, time.GetUtcNow(), of, default, default)).AsTask());
+
+    /// <summary>The keys that were given out and of which no gateway has said what came of it, oldest first. The directory is nobody's, and what is rotated is by the word of two.</summary>
+    public IReadOnlyList<UnpairedItem> Unpaired(Digest gateway, long after, int most)
+    {
+        var now = time.GetUtcNow();
+        return [.. _unpaired.After(after, most).Select(one => new UnpairedItem(one.Grant.ToString(), one.Number, SecondsSince(one.At, now), SecondsSince(one.At > _start ? one.At : _start, now),
+            one.HeldUntil > now && one.HeldBy != gateway, _gateways.HasStoppedSince(one.At)))];
+    }
+
+    /// <summary>Keeps what a gateway says of grants that have opened a key (<see cref="Pairing"/>); on disk when this returns.</summary>
+    /// <returns>Of which it counts: not of those that are paired, nor of those that it reports or holds while another does.</returns>
+    /// <exception cref="IOException">It may not be. Say it again.</exception>
+    public async Task<IReadOnlyList<Digest>> PairAsync(Digest gateway, IEnumerable<(Digest Grant, int Status)> said)
+    {
+        var now = time.GetUtcNow();
+        var counts = await Task.WhenAll(said.Select(async one =>
+        {
+            if (one.Status == Pairing.Held)
+                return _unpaired.TryHold(one.Grant, gateway) ? one.Grant : (Digest?)null;
+            if (one.Status == Pairing.Recorded ? !_unpaired.Contains(one.Grant) : !_unpaired.IsHeldBy(one.Grant, gateway))
+                return null;
+            await log.AppendAsync(new(KeyOperation.Pair, one.Status, now, one.Grant, gateway, default)).ConfigureAwait(false);
+            _unpaired.Pair(one.Grant);
+            return one.Grant;
+        })).ConfigureAwait(false);
+        return [.. counts.OfType<Digest>()];
+    }
+
+    private static double SecondsSince(DateTimeOffset at, DateTimeOffset now) => Math.Max(0, (now - at).TotalSeconds);
+
+    private bool IsOfDirectory(Digest person) => person == (_directory ??= DigestOf("person", Pseudonym.Directory.Encode()));
+
+    private Digest? _directory;
 
     /// <summary>What a request is counted and recorded under.</summary>
     public KeyRequest RequestOf(Grant grant) =>
@@ -160,8 +227,13 @@ sealed partial class KeyCustody(PatientBudgets budgets, byte[] digestKey, TimePr
 
     /// <summary>Records how a request ended; on disk when this returns.</summary>
     /// <exception cref="IOException">It is not; give nothing out.</exception>
-    public ValueTask RecordAsync(KeyOperation operation, KeyRequest request, int status) =>
-        log.AppendAsync(new(operation, status, time.GetUtcNow(), request.Grant, request.Requester, request.Person));
+    public async ValueTask RecordAsync(KeyOperation operation, KeyRequest request, int status)
+    {
+        var now = time.GetUtcNow();
+        await log.AppendAsync(new(operation, status, now, request.Grant, request.Requester, request.Person)).ConfigureAwait(false);
+        if (status == 200 && !request.IsOfDirectory && operation is KeyOperation.Create or KeyOperation.Unwrap)
+            _unpaired.Give(request.Grant, now);
+    }
 
     /// <summary>Records which data keys were wrapped anew; on disk when this returns. No requester and no grant stand in it.</summary>
     /// <exception cref="IOException">It is not.</exception>

@@ -1,7 +1,20 @@
+using System.Globalization;
+
 namespace KantaGateway.Keys.Custody;
 
 /// <summary>Opaque name of a person or a requester in what is counted and recorded: a keyed digest, for a pseudonym is still personal data (GDPR Art. 4(5)).</summary>
-readonly record struct Digest(UInt128 Value);
+readonly record struct Digest(UInt128 Value)
+{
+    /// <summary>32 hexadecimal digits.</summary>
+    public override string ToString() => Value.ToString("x32", CultureInfo.InvariantCulture);
+
+    public static bool TryParse(string? text, out Digest digest)
+    {
+        var isOne = UInt128.TryParse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value) && text is { Length: 32 };
+        digest = new(value);
+        return isOne;
+    }
+}
 
 /// <summary>Why nothing more is given out, and for how long.</summary>
 /// <param name="IsTotal">All requesters together have used the window up, and not this one.</param>

@@ -37,6 +37,9 @@ public enum BreachKind
 
     /// <summary>Somebody opened more patients than open service events justify.</summary>
     BreadthExceeded,
+
+    /// <summary>A key was given out that pairs with no grant of a gateway, or with no entry in the audit log.</summary>
+    UnpairedKey,
 }
 
 /// <summary>A breach, as the machine or a person became aware of it.</summary>

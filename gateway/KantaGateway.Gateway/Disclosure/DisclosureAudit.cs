@@ -15,7 +15,7 @@ namespace KantaGateway.Gateway.Disclosure;
 
 /// <summary>Steps 5 and 8: turns what happened into audit entries and has them on disk before it returns (law 1).</summary>
 /// <remarks>Act 703/2023 §10: who, for which organisation, whose data, what, when, why, on what legal basis. IHE BALP 1.1.</remarks>
-public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayOptions options, TimeProvider time) : IIdentificationObserver
+public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayOptions options, TimeProvider time, GrantAccounts? accounts = null) : IIdentificationObserver
 {
     /// <summary>The answer when an entry can't be written.</summary>
     public static Fault Unavailable { get; } = new(FaultKind.AuditUnavailable, "The access could not be recorded, so nothing was disclosed. Try again; read before you repeat a write.");
@@ -107,6 +107,20 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
         ]));
     }
 
+    /// <summary>That records were opened for requests of which nothing came: no answer of the repository left the gateway, and nothing else says that they were asked for.</summary>
+    /// <exception cref="FaultException">It is not on disk.</exception>
+    internal async Task CameToNothingAsync(IReadOnlyList<GrantAccount> opened)
+    {
+        await AppendAsync([.. opened.Select(one => AuditEntry.Of(one.Person.ToArray(), Record(new DefaultHttpContext(), one.Requester, null, AuditKind.AuthorizationDecision) with
+        {
+            PatientId = ids.PatientId(one.Person),
+            Outcome = AuditOutcome.MinorFailure,
+            OutcomeDescription = "The record was opened for a request that came to nothing. Nothing of it left the gateway.",
+        }))]);
+        foreach (var one in opened)
+            one.Record(time.GetTimestamp());
+    }
+
     private static AuditHead[] HeadsOf(DisclosureManifest manifest) =>
         [.. manifest.Heads.Select(written => new AuditHead(written.IsDirectory ? AuditHead.Directory : AuditHead.Patient, written.Head.Sequence, written.Head.Hex))];
 
@@ -163,7 +177,10 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(Pseudonym? compartment, string? receiver, params DisclosureRecord[] records)
     {
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
-        return await AppendAsync([.. records.Select(r => AuditEntry.Of(subject, r, receiver))]);
+        var receipts = await AppendAsync([.. records.Select(r => AuditEntry.Of(subject, r, receiver))]);
+        if (compartment is { } about && records[0].TokenId is { } token)
+            accounts?.Recorded(token, about);
+        return receipts;
     }
 
     private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(AuditEntry[] entries)

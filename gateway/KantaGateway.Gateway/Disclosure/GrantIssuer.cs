@@ -10,7 +10,7 @@ namespace KantaGateway.Gateway.Disclosure;
 /// are signed together by the next one; nobody waits for company. Thread-safe.
 /// </summary>
 /// <remarks>The key is everything the grant says, so a kept one never reaches further than a new one would.</remarks>
-public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
+public sealed class GrantIssuer(GrantSigner signer, TimeProvider time, GrantAccounts? accounts = null)
 {
     private static readonly DisclosureScope PolicyScope = new() { Breadth = Breadth.WholePerson, Types = ["Appointment", "Consent", "Encounter", "Patient"] };
     private static readonly DisclosureScope Trail = new() { Breadth = Breadth.None };
@@ -19,7 +19,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
 
     private static readonly TimeSpan KeptFor = Grant.MaxLifetime / 2;
 
-    private sealed record Kept(string Signed, DateTimeOffset At);
+    private sealed record Kept(UInt128 Digest, string Signed, DateTimeOffset At);
 
     private readonly Lock _gate = new();
     private readonly Queue<Asked> _asked = [];
@@ -42,10 +42,16 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
         var now = time.GetUtcNow();
         // The clock may have been set: what is not of the last half minute by it the repository would not take.
         if (!anew && _kept.TryGet(key, out var kept) && now - kept.At is var age && age >= TimeSpan.Zero && age < KeptFor)
+        {
+            accounts?.Signed(kept.Digest, requester, compartment);
             return kept.Signed;
+        }
+        var id = Guid.NewGuid().ToString("N");
+        var digest = GrantAccounts.DigestOf(id);
+        accounts?.Signed(digest, requester, compartment);
         var signed = await SignAsync(new Grant
         {
-            Id = Guid.NewGuid().ToString("N"),
+            Id = id,
             Use = use,
             Compartment = compartment,
             PolicyVersion = policyVersion,
@@ -55,7 +61,7 @@ public sealed class GrantIssuer(GrantSigner signer, TimeProvider time)
             Writer = use == GrantUse.Write ? requester.Subscriber?.Organisation.ToString() : null,
             Expires = now + Grant.MaxLifetime,
         });
-        _kept.Set(key, new Kept(signed, now));
+        _kept.Set(key, new Kept(digest, signed, now));
         return signed;
     }
 

@@ -8,7 +8,7 @@ using KantaGateway.Gateway.Identification;
 namespace KantaGateway.Gateway.Disclosure;
 
 /// <summary>What the gateway asks the repository for its own decisions, under a grant of that kind.</summary>
-public sealed class PolicyRequests(RepositoryNodes nodes, GrantIssuer grants)
+public sealed class PolicyRequests(RepositoryNodes nodes, GrantIssuer grants, GrantAccounts? accounts = null)
 {
     private readonly HttpClient _repository = nodes.CreateClient(TimeSpan.FromSeconds(10));
 
@@ -52,6 +52,8 @@ public sealed class PolicyRequests(RepositoryNodes nodes, GrantIssuer grants)
             var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = content };
             RepositoryNodes.SayWhom(request, person);
             request.Headers.Add(InternalHeaders.Grant, await grants.ForPolicyAsync(requester, person, anew));
+            // What the gateway decides by leaves it for nobody. What it decides stands in the log.
+            using var underWay = accounts?.Begin(requester, person);
             return await _repository.SendAsync(request, cancel);
         }
     }

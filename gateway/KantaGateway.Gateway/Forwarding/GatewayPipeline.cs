@@ -35,7 +35,7 @@ public sealed record DisclosedFeature(DisclosureManifest Manifest);
 /// </summary>
 internal sealed class GatewayPipeline(
     IIdentification identification, InteractionReader interactions, PolicyLookup policies, EmergencyTrail emergencies, DecisionMetrics metrics, GrantIssuer grants,
-    DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time, OpenRequests open, Revocations revocations, Canaries? canaries = null, BreadthBudgets? breadth = null, Signs? signs = null)
+    DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time, OpenRequests open, Revocations revocations, Canaries? canaries = null, BreadthBudgets? breadth = null, Signs? signs = null, GrantAccounts? accounts = null)
 {
     /// <summary>A request from outside: steps 1 to 9.</summary>
     public async Task InvokeAsync(HttpContext context)
@@ -188,6 +188,7 @@ internal sealed class GatewayPipeline(
             // :: Steps 6 to 9
             if (content is null)
                 context.Request.Body = new ReadOnlyMemoryStream(single.Body);
+            using var underWay = accounts?.Begin(requester, sought.Compartment);
             var (end, manifest, unrecorded) = await repository.ForwardAsync(context, sought.Compartment, grant, directoryGrant, interaction.IsWrite, content,
                 async (status, disclosed) =>
                 {
@@ -199,6 +200,7 @@ internal sealed class GatewayPipeline(
             switch (end)
             {
                 case ForwardEnd.Answered:
+                    underWay?.HasLeft = true;
                     if (manifest is not null)
                         context.Features.Set(new DisclosedFeature(manifest));
                     return;

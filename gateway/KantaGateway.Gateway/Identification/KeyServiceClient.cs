@@ -98,6 +98,42 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
         }
     }
 
+    /// <summary>Which grants have opened a key of which no gateway has said what came of it, oldest first; and that this gateway is there, or that it ends.</summary>
+    /// <param name="gateway">Name of this start of the gateway, 32 hexadecimal digits.</param>
+    /// <param name="ends">It says nothing any more.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <exception cref="FaultException">It does not answer.</exception>
+    public async Task<IReadOnlyList<UnpairedGrant>> UnpairedAsync(string gateway, bool ends, CancellationToken cancel)
+    {
+        var all = new List<UnpairedGrant>();
+        while (true)
+        {
+            using var answer = await PostAsync("/v1/grants/unpaired", signer.SignServiceToken(), new { gateway, after = all.Count == 0 ? 0 : all[^1].Number, ends }, cancel);
+            if (answer.RootElement.GetProperty("grants").Deserialize<UnpairedGrant[]>(JsonSerializerOptions.Web) is not { Length: > 0 } more)
+                return all;
+            all.AddRange(more);
+        }
+    }
+
+    /// <summary>Says what came of grants that have opened a key.</summary>
+    /// <param name="gateway">Name of this start of the gateway.</param>
+    /// <param name="said">Digest and status, as the key service's contract has them.</param>
+    /// <param name="cancel">Stops the call.</param>
+    /// <returns>Those of which it counts.</returns>
+    /// <exception cref="FaultException">It may not be kept. Say it again.</exception>
+    public async Task<IReadOnlySet<string>> PairAsync(string gateway, IEnumerable<(string Grant, int Status)> said, CancellationToken cancel)
+    {
+        var counts = new HashSet<string>();
+        foreach (var some in said.Chunk(MostPaired))
+        {
+            using var answer = await PostAsync("/v1/grants/paired", signer.SignServiceToken(), new { gateway, grants = some.Select(static one => new { grant = one.Grant, status = one.Status }) }, cancel);
+            counts.UnionWith(answer.RootElement.GetProperty("grants").EnumerateArray().Select(static one => one.GetString()!));
+        }
+        return counts;
+    }
+
+    private const int MostPaired = 2_000;
+
     /// <summary>Opens audit entries about the person that the grant names.</summary>
     /// <param name="grant">Signed grant with <see cref="GrantUse.AuditTrail"/>.</param>
     /// <param name="entries">As the key service's contract has them.</param>
@@ -151,6 +187,15 @@ public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer)
     private static FaultException Unavailable(string diagnostics = "The key service cannot be reached. Nothing was disclosed or stored; try again.") =>
         new(new Fault(FaultKind.KeyUnavailable, diagnostics));
 }
+
+/// <summary>A grant that has opened a key.</summary>
+/// <param name="Grant">Digest of its id, hexadecimal.</param>
+/// <param name="Number">In the order in which they have opened one.</param>
+/// <param name="Seconds">Since it opened one.</param>
+/// <param name="Waited">Seconds in which a gateway could say what came of it.</param>
+/// <param name="IsHeld">Another gateway has just said that it is at it.</param>
+/// <param name="IsLost">It may be of a gateway that has stopped without a word.</param>
+public sealed record UnpairedGrant(string Grant, long Number, double Seconds, double Waited, bool IsHeld, bool IsLost);
 
 /// <summary>How often what the key service knows of how far records are has changed.</summary>
 /// <param name="Start">Of that start of the key service alone.</param>
