@@ -33,7 +33,7 @@ public static class BalpEvent
     internal const string LegalBasisPolicy = "urn:kanta:legal-basis:";
     internal const string TokenPolicy = "urn:ietf:params:oauth:jti:";
     internal const string CertificatePolicy = "urn:kanta:certificate:x5t-S256:";
-    internal const string ControllerDetail = "controller", RegisterDetail = "register", RulesDetail = "rules", DigestDetail = "sha-256", RequestDetail = "X-Request-Id",
+    internal const string ControllerDetail = "controller", CategoryDetail = "category", RegisterDetail = "register", RulesDetail = "rules", DigestDetail = "sha-256", RequestDetail = "X-Request-Id",
         InteractionDetail = "interaction", QueryDetail = "query", HeadDetail = "head";
 
     private const int MaxString = 2048;
@@ -413,14 +413,16 @@ public static class BalpEvent
         else
             WriteType(json, ResourceTypes, item.Type, concept: false);
         WriteRole(json, "4");
+        json.WriteStartArray("detail");
+        // It follows from the type, so an entry from before it was named here names it too (EHDS Annex II 3.2).
+        WriteDetail(json, CategoryDetail, DataCategory.Of(item.Type));
         if (item.Controller is { } controller)
         {
-            json.WriteStartArray("detail");
             WriteDetail(json, ControllerDetail, controller);
             if (item.Register is { } register)
                 WriteDetail(json, RegisterDetail, register);
-            json.WriteEndArray();
         }
+        json.WriteEndArray();
         json.WriteEndObject();
     }
 

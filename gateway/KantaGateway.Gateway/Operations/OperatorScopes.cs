@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification.Operators;

@@ -91,6 +91,20 @@ public class BalpTests
         RequireSame(record, BalpReader.Read(BalpEvent.Write(record)));
     }
 
+    /// <summary>EHDS Annex II 3.2: who, whom, which categories of data, when, and whence they come.</summary>
+    [Theory]
+    [InlineData("Observation", "test-results"), InlineData("MedicationRequest", "prescriptions"), InlineData("MedicationDispense", "dispensations"), InlineData("ImagingStudy", "images")]
+    [InlineData("AllergyIntolerance", "summary"), InlineData("DocumentReference", "documents"), InlineData("Encounter", "visits"), InlineData("Patient", "identity"), InlineData("Consent", "declarations"), InlineData("Basic", "other")]
+    public void An_event_names_the_category_of_data_of_each_resource_by_its_type(string type, string category)
+    {
+        foreach (var (kind, interaction) in new[] { (AuditKind.Read, "read"), (AuditKind.Query, "search-type"), (AuditKind.Rest, "transaction"), (AuditKind.PrivacyDisclosure, "search-type") })
+        {
+            // The last is of no known controller.
+            var auditEvent = Parse(Read with { Kind = kind, Interaction = interaction, Items = [Item(type), Item("Condition"), new(type, Guid.NewGuid().ToString(), null, null)] });
+            Assert.Equal([category, "summary", category], auditEvent.Entity.SelectMany(static entity => entity.Detail).Where(static detail => detail.Type == "category").Select(static detail => detail.Value.ToString()!));
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Names))]
     public void Every_record_is_kept_whole_and_becomes_the_same_event_when_the_entry_is_opened(string name)
