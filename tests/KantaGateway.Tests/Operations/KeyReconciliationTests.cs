@@ -13,6 +13,7 @@ using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;
 using KantaGateway.Tests.Audit;
 using KantaGateway.Tests.Consent;
+using KantaGateway.Tests.Faults;
 using KantaGateway.Tests.Keys;
 using KantaGateway.Tests.Laws;
 using KantaGateway.Tests.Portal;
@@ -61,7 +62,7 @@ public sealed class KeyReconciliationTests : IAsyncLifetime
         Assert.Equal([200], StatusesOfPairs().Skip(1));
         await LookForAMinuteAsync(gateway);
         Assert.Empty(gateway.Cases.All);
-        Assert.Equal(1, EntriesAbout(person).Count);
+        Assert.Single(EntriesAbout(person));
     }
 
     [Fact]
@@ -353,6 +354,28 @@ public sealed class KeyReconciliationTests : IAsyncLifetime
         var keys = house.Gateway.GetRequiredService<KeyServiceClient>();
         await house.Gateway.GetRequiredService<KeyReconciliation>().LookAsync(false, default);
         Assert.Empty(await keys.UnpairedAsync(new string('a', 32), ends: true, default));
+        Assert.Empty(house.Gateway.GetRequiredService<BreachCases>().All);
+    }
+
+    [Fact]
+    public async Task Of_a_record_that_was_opened_for_a_request_whose_answer_did_not_come_the_gateway_makes_the_entry()
+    {
+        await using var house = await HouseInMemory.OpenAsync(sockets: true);
+        var note = await house.AdmitAsync();
+        await using var line = new Line(house.Folder.File("line.sock"), house.Folder.File("repository.sock"));
+        var port = RunningHost.FreePorts();
+        await using var gateway = await house.StartFurtherGatewayAsync(port, "unix:" + house.Folder.File("line.sock"));
+        using var clinic = KantaGateway.Harness.Clients.ClinicClient.Open(house.Folder, "aurora", new Uri($"https://localhost:{port}"));
+        var log = gateway.Services.GetRequiredService<AuditLog>();
+        async Task<int> EntriesAsync() => (await log.ForSubjectAsync(house.Citizen.Self!.Value.ToArray(), int.MaxValue, long.MaxValue)).Count;
+        house.CloseRecords();
+        line.Cut = Cut.Answers;
+        Assert.Contains((await clinic.System.ReadAsync("Observation", note)).Status, (int[])[502, 503]);
+        var before = await EntriesAsync();
+        await gateway.Services.GetRequiredService<KeyReconciliation>().LookAsync(ends: true, default);
+        Assert.Equal(before + 1, await EntriesAsync());
+        await house.Gateway.GetRequiredService<KeyReconciliation>().LookAsync(ends: true, default);
+        Assert.Empty(await house.Gateway.GetRequiredService<KeyServiceClient>().UnpairedAsync(new string('a', 32), ends: true, default));
         Assert.Empty(house.Gateway.GetRequiredService<BreachCases>().All);
     }
 
