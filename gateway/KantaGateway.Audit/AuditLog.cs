@@ -148,19 +148,20 @@ public sealed class AuditLog : IAsyncDisposable
 
     /// <summary>Reads every published entry of a stretch of time, and gives back those that are looked for, with what proves them.</summary>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
-    /// <exception cref="AuditStoreException">A row is missing or malformed.</exception>
+    /// <exception cref="AuditStoreException">A row is missing or malformed, or the tree is not the one of the checkpoint.</exception>
+    /// <exception cref="AuditSearchTooWideException">More than <see cref="AuditSearch.MostFound"/> are looked for.</exception>
     public async Task<AuditFindings> SearchAsync(AuditSearch search, CancellationToken cancel = default)
     {
         // What was appended before this call is searched as well, and can be proven.
         await PublishAsync().ConfigureAwait(false);
-        return await search.RunAsync(_store, await _store.NewestAsync().ConfigureAwait(false), cancel).ConfigureAwait(false);
+        return await search.RunAsync(_store, await _store.NewestAsync().ConfigureAwait(false), Verifier, cancel).ConfigureAwait(false);
     }
 
     /// <summary>The largest checkpoint with cosignatures that was kept, by whichever log shares the store; null: none. Who has cosigned it is the caller's to check.</summary>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
     public ValueTask<string?> ReadCosignedCheckpointAsync() => AskAsync(async () => (await CosignedAsync().ConfigureAwait(false))?.Note);
 
-    /// <summary>Keeps a checkpoint of this log with its cosignatures; it is durable when this returns. One of the same size or a larger one stays.</summary>
+    /// <summary>Keeps a checkpoint of this log with its cosignatures; it is durable when this returns. One of the same size is replaced, a larger one stays.</summary>
     /// <returns>Whether it was kept.</returns>
     /// <exception cref="AuditUnavailableException">It is not known to be kept.</exception>
     /// <exception cref="ArgumentException">It is no checkpoint that this log has published.</exception>

@@ -39,14 +39,16 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
     /// <summary>Processors that are used; by default all.</summary>
     public int Parallelism { get; init; } = Environment.ProcessorCount;
 
-    internal async Task<AuditFindings> RunAsync(ILogStore store, PublishedTree published, CancellationToken cancel)
+    internal async Task<AuditFindings> RunAsync(ILogStore store, PublishedTree published, NoteVerifier log, CancellationToken cancel)
     {
-        var from = await FirstAtAsync(store, published.Size, From - Disorder).ConfigureAwait(false);
-        var to = await FirstAtAsync(store, published.Size, To + Disorder).ConfigureAwait(false);
+        var edge = CommittedHashes.EdgeOf(published, log);
+        var hashes = new CommittedHashes(published, edge);
+        var from = await FirstAtAsync(store, hashes, published.Size, From - Disorder, orLater: false).ConfigureAwait(false);
+        var to = await FirstAtAsync(store, hashes, published.Size, To + Disorder, orLater: true).ConfigureAwait(false);
         var findings = new AuditFindings(published);
         await Parallel.ForEachAsync(store.PartsOf(from, to), new ParallelOptions { MaxDegreeOfParallelism = Parallelism, CancellationToken = cancel }, async (part, stop) =>
         {
-            using var reading = new Reading(this, findings);
+            using var reading = new Reading(this, findings, new(published, edge));
             foreach (var batch in store.Read(part))
                 await reading.ReadAsync(batch, stop).ConfigureAwait(false);
         }).ConfigureAwait(false);
@@ -54,15 +56,17 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
         return findings;
     }
 
-    /// <summary>The first of the rows that are of that time or later, but for the disorder.</summary>
-    private static async ValueTask<long> FirstAtAsync(ILogStore store, long size, DateTimeOffset time)
+    /// <summary>The first of the rows that are of that time or later, but for the disorder. What a row says that the tree has not committed to is not believed.</summary>
+    /// <param name="orLater">Where rows are not believed: whether it may be a later one, or an earlier.</param>
+    private static async ValueTask<long> FirstAtAsync(ILogStore store, CommittedHashes hashes, long size, DateTimeOffset time, bool orLater)
     {
         long low = 0, high = size;
         while (low < high)
         {
             var middle = low + (high - low) / 2;
             var row = await store.RowAtAsync(middle).ConfigureAwait(false) ?? throw new AuditStoreException($"The row {middle} is missing.");
-            if (row.Time < time.ToUnixTimeMilliseconds())
+            var isCommitted = await hashes.HasAsync(middle, row).ConfigureAwait(false);
+            if (isCommitted ? row.Time < time.ToUnixTimeMilliseconds() : orLater)
                 low = middle + 1;
             else
                 high = middle;
@@ -71,21 +75,39 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
     }
 
     /// <summary>What one thread needs.</summary>
-    private sealed class Reading(AuditSearch search, AuditFindings findings) : IDisposable
+    private sealed class Reading(AuditSearch search, AuditFindings findings, CommittedHashes hashes) : IDisposable
     {
         private readonly Dictionary<UInt128, AesGcm?> _ciphers = [];
         private readonly long _from = (search.From - Disorder).ToUnixTimeMilliseconds(), _to = (search.To + Disorder).ToUnixTimeMilliseconds();
+        private readonly byte[] _leaves = new byte[TilePath.FullWidth * Merkle.HashLength];
+        private bool[] _isCommitted = [];
         private byte[] _plain = [];
         private int _read;
 
         public async ValueTask ReadAsync(RowBatch batch, CancellationToken cancel)
         {
+            await CompareAsync(batch).ConfigureAwait(false);
             await GetKeysAsync(batch, cancel).ConfigureAwait(false);
             cancel.ThrowIfCancellationRequested();
             _read = 0;
             for (var i = 0; i < batch.Count; i++)
-                Read(batch.IndexAt(i), batch[i]);
+                Read(batch.IndexAt(i), batch[i], _isCommitted[i]);
             findings.CountRead(_read);
+        }
+
+        /// <summary>Whether the leaf of each row is the one that the tree has there. Before anything else of a row is believed: whoever can write to the store would hide it by another in its place.</summary>
+        private async ValueTask CompareAsync(RowBatch batch)
+        {
+            if (_isCommitted.Length < batch.Count)
+                _isCommitted = new bool[batch.Count];
+            for (var (i, count) = (0, 0); i < batch.Count; i += count)
+            {
+                var first = batch.IndexAt(i);
+                count = (int)Math.Min(batch.Count - i, TilePath.FullWidth - first % TilePath.FullWidth);
+                for (var row = 0; row < count; row++)
+                    Merkle.HashLeaf(SealedRow.LeafOf(batch[i + row]), _leaves.AsSpan(row * Merkle.HashLength, Merkle.HashLength));
+                await hashes.CompareAsync(first, _leaves.AsMemory(0, count * Merkle.HashLength), _isCommitted.AsMemory(i, count)).ConfigureAwait(false);
+            }
         }
 
         private async ValueTask GetKeysAsync(RowBatch batch, CancellationToken cancel)
@@ -94,10 +116,11 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
                 Forget();
             var (missing, names) = (new List<byte[]>(), new HashSet<UInt128>());
             for (var i = 0; i < batch.Count; i++)
-                if (IsInTime(batch[i]))
+                if (_isCommitted[i] && IsInTime(batch[i]))
                 {
                     var enc = SealedRow.EncIn(SealedRow.EnvelopeOf(batch[i]));
-                    if (!_ciphers.ContainsKey(NameOf(enc)) && names.Add(NameOf(enc)))
+                    // No more keys are given than the time has seconds: what somebody has put there takes none of them.
+                    if (!_ciphers.ContainsKey(NameOf(enc)) && !names.Contains(NameOf(enc)) && SealedRow.HasOwnEnvelope(batch[i]) && names.Add(NameOf(enc)))
                         missing.Add(enc.ToArray());
                 }
             foreach (var some in missing.Chunk(MostKeys))
@@ -111,15 +134,21 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
             }
         }
 
-        private void Read(long index, ReadOnlySpan<byte> stored)
+        private void Read(long index, ReadOnlySpan<byte> stored, bool isCommitted)
         {
-            if (!IsInTime(stored))
+            // What is of another time by its own word has to be that by the tree's.
+            if (isCommitted && !IsInTime(stored) && SealedRow.HasOwnEnvelope(stored))
                 return;
+            _read++;
+            if (!isCommitted || !IsInTime(stored))
+            {
+                findings.AddUnreadable(index);
+                return;
+            }
             var leaf = SealedRow.LeafOf(stored);
             var envelope = SealedRow.EnvelopeOf(stored);
             var commitment = leaf[..32];
             var ciphertext = SealedRow.SealedIn(envelope);
-            _read++;
             var length = ciphertext.Length - EntrySealer.GcmTagLength;
             if (length < EntrySealer.SaltLength + 1 || !_ciphers.TryGetValue(NameOf(SealedRow.EncIn(envelope)), out var cipher) || cipher is null)
             {
@@ -143,11 +172,10 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
                 findings.AddUnreadable(index);
                 return;
             }
+            // It is what the tree has committed to, wherever its envelope has been. Of what is given back time and person are told too.
             if (!search.IsWanted(entry.Record, entry.Withheld))
                 return;
-            Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
-            SHA256.HashData(envelope, hash);
-            if (!hash.SequenceEqual(leaf[32..]))
+            if (!SealedRow.HasOwnEnvelope(stored))
                 findings.AddUnreadable(index);
             else
                 findings.Add(new(entry.Open(index, DateTimeOffset.FromUnixTimeMilliseconds(SealedRow.TimeIn(envelope))), leaf.ToArray()));
@@ -172,6 +200,84 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
         }
     }
 }
+
+/// <summary>The leaf hashes of a published tree, each tile of them traced to the root that the log has signed. The last tile of each level is kept. Not thread-safe.</summary>
+/// <param name="edge">As <see cref="EdgeOf"/> gives it.</param>
+sealed class CommittedHashes(PublishedTree published, byte[]?[] edge)
+{
+    private const int Levels = 8;
+
+    private readonly (long Index, byte[]? Hashes)[] _last = [.. Enumerable.Repeat((-1L, (byte[]?)null), Levels)];
+
+    /// <summary>The unfinished tiles, level by level, null where there is none: the root is made of these alone.</summary>
+    /// <exception cref="AuditStoreException">It is not the one that the log has signed.</exception>
+    public static byte[]?[] EdgeOf(PublishedTree published, NoteVerifier log)
+    {
+        var edge = new byte[]?[Levels];
+        var root = new TiledTree(published.Size, tile => edge[tile.Level] = published.ReadTileAsync(tile).AsTask().GetAwaiter().GetResult()).Root();
+        return Checkpoint.TryOpen(published.Note, log, out var checkpoint) && checkpoint.Size == published.Size && checkpoint.Root.AsSpan().SequenceEqual(root)
+            ? edge : throw new AuditStoreException("The tree of the audit store is not the one of its checkpoint.");
+    }
+
+    /// <summary>Whether an envelope is that of its leaf, and the leaf the one that the tree has there.</summary>
+    /// <exception cref="AuditStoreException">The store lacks a tile.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<bool> HasAsync(long index, SealedRow row)
+    {
+        var isCommitted = new bool[1];
+        await CompareAsync(index, Merkle.HashLeaf(row.Leaf), isCommitted).ConfigureAwait(false);
+        return isCommitted[0] && SHA256.HashData(row.Envelope()).AsSpan().SequenceEqual(row.Leaf.AsSpan(32));
+    }
+
+    /// <summary>Says of rows, by the hashes of their leaves, which are those that the log has signed.</summary>
+    /// <param name="first">Index of the first. All are of one tile.</param>
+    /// <param name="leaves">32 bytes each.</param>
+    /// <param name="isCommitted">One for each.</param>
+    /// <exception cref="AuditStoreException">The store lacks a tile.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask CompareAsync(long first, ReadOnlyMemory<byte> leaves, Memory<bool> isCommitted)
+    {
+        var number = first / TilePath.FullWidth;
+        // A tile that is all here is not read: the hash of it stands in the tile above. Read it is only to say which rows are not what they were.
+        if (isCommitted.Length == TilePath.FullWidth && await TileAsync(1, number / TilePath.FullWidth).ConfigureAwait(false) is { } above && IsIn(above, number, leaves.Span))
+        {
+            isCommitted.Span.Fill(true);
+            return;
+        }
+        var tile = await TileAsync(0, number).ConfigureAwait(false);
+        for (var i = 0; i < isCommitted.Length; i++)
+            isCommitted.Span[i] = tile is not null && leaves.Span.Slice(i * Merkle.HashLength, Merkle.HashLength).SequenceEqual(HashIn(tile, first + i));
+    }
+
+    private ValueTask<byte[]?> TileAsync(int level, long index)
+    {
+        if (index == published.Size >> 8 * (level + 1))
+            return new(edge[level]);
+        return _last[level].Index == index ? new(_last[level].Hashes) : ReadAsync(level, index);
+    }
+
+    // A full tile is one hash of the tile above it.
+    private async ValueTask<byte[]?> ReadAsync(int level, long index)
+    {
+        var hashes = await published.ReadTileAsync(new(level, index, TilePath.FullWidth)).ConfigureAwait(false);
+        var above = await TileAsync(level + 1, index / TilePath.FullWidth).ConfigureAwait(false);
+        _last[level] = (index, above is not null && hashes.Length == TilePath.FullWidth * Merkle.HashLength && IsIn(above, index, hashes) ? hashes : null);
+        return _last[level].Hashes;
+    }
+
+    /// <summary>Whether the hashes of a whole tile make the one that the tile above has for it.</summary>
+    private static bool IsIn(byte[] above, long index, ReadOnlySpan<byte> hashes)
+    {
+        Span<byte> root = stackalloc byte[Merkle.HashLength];
+        TreeEdge.Subtree(hashes, root);
+        return root.SequenceEqual(HashIn(above, index));
+    }
+
+    private static ReadOnlySpan<byte> HashIn(byte[] tile, long index) => tile.AsSpan((int)(index % TilePath.FullWidth) * Merkle.HashLength, Merkle.HashLength);
+}
+
+/// <summary>More entries are looked for than are held in memory (<see cref="AuditSearch.MostFound"/>): ask for less at a time.</summary>
+public sealed class AuditSearchTooWideException() : Exception($"More than {AuditSearch.MostFound} entries are looked for.");
 
 /// <summary>An entry that was found.</summary>
 /// <param name="Leaf">Its leaf data in the tree, 64 bytes.</param>
@@ -230,7 +336,7 @@ public sealed class AuditFindings
         lock (_adding)
         {
             if (_found.Count == AuditSearch.MostFound)
-                throw new InvalidOperationException($"More than {AuditSearch.MostFound} entries are looked for.");
+                throw new AuditSearchTooWideException();
             _found.Add(found);
         }
     }

@@ -43,6 +43,9 @@ public sealed class SimulatedWitness : IDisposable
     /// <summary>503, to everybody.</summary>
     public bool IsSilent { get; set; }
 
+    /// <summary>It answers once this is done.</summary>
+    public Task Answering { get; set; } = Task.CompletedTask;
+
     /// <summary>Checkpoints that it was asked to cosign.</summary>
     public int Asked { get; private set; }
 
@@ -59,6 +62,7 @@ public sealed class SimulatedWitness : IDisposable
         {
             using var reader = new StreamReader(context.Request.Body, Encoding.UTF8);
             var body = await reader.ReadToEndAsync();
+            await Answering;
             return IsSilent ? Results.StatusCode(503) : Add(body);
         });
         app.MapGet(Address + "/{origin}/checkpoint", (string origin) =>
@@ -100,6 +104,8 @@ public sealed class SimulatedWitness : IDisposable
             var last = known.GetValueOrDefault(checkpoint.Origin) ?? new(0, Merkle.Empty, "");
             if (earlier != last.Size)
                 return Results.Text(string.Create(CultureInfo.InvariantCulture, $"{last.Size}\n"), "text/x.tlog.size", statusCode: 409);
+            if (earlier > 0 && earlier == checkpoint.Size && !checkpoint.Root.AsSpan().SequenceEqual(last.Root))
+                return Results.StatusCode(409);
             var goesOn = earlier == 0 ? proof.Count == 0 && (checkpoint.Size > 0 || checkpoint.Root.AsSpan().SequenceEqual(Merkle.Empty)) : TiledTree.IsConsistent(earlier, last.Root, checkpoint.Size, checkpoint.Root, proof);
             if (!goesOn)
                 return Results.StatusCode(422);

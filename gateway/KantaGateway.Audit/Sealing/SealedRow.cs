@@ -70,6 +70,14 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
     /// <summary>The envelope of a stored row, of which its leaf has the digest.</summary>
     public static ReadOnlySpan<byte> EnvelopeOf(ReadOnlySpan<byte> stored) => stored[StoredHeader..];
 
+    /// <summary>Whether the envelope of a stored row is the one that its leaf has the digest of.</summary>
+    public static bool HasOwnEnvelope(ReadOnlySpan<byte> stored)
+    {
+        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(EnvelopeOf(stored), digest);
+        return digest.SequenceEqual(LeafOf(stored)[32..]);
+    }
+
     /// <summary>The subject tag of an envelope; empty without a subject.</summary>
     public static ReadOnlySpan<byte> TagIn(ReadOnlySpan<byte> envelope) => envelope.Slice(9, envelope[8] & ~HasReceiver);
 

@@ -69,7 +69,7 @@ interface ILogStore : IDisposable
     /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
     ValueTask<string?> CosignedAsync();
 
-    /// <summary>Keeps a cosigned note of a published size in the place of one of a smaller size: it is durable when this returns. Of the same size or a larger one that which is there stays.</summary>
+    /// <summary>Keeps a cosigned note of a published size in the place of one that is not larger: it is durable when this returns. A larger one stays.</summary>
     /// <returns>Whether it was kept.</returns>
     /// <exception cref="AuditUnavailableException">It is not known to be.</exception>
     ValueTask<bool> KeepCosignedAsync(long size, string note);
@@ -97,5 +97,8 @@ abstract record PublishedTree(long Size, string Note)
     /// <summary>The same for who is known and waits for a proof, where the public must not be in the way.</summary>
     private protected virtual ValueTask<byte[]?> ReadForProofAsync(TilePath tile) => ReadAsync(tile);
 
-    private async ValueTask<byte[]> ReadTileAsync(TilePath tile) => await ReadForProofAsync(tile).ConfigureAwait(false) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}.");
+    /// <summary>Reads a tile that this tree has, as for a proof.</summary>
+    /// <exception cref="AuditStoreException">The store lacks it.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<byte[]> ReadTileAsync(TilePath tile) => await ReadForProofAsync(tile).ConfigureAwait(false) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}.");
 }

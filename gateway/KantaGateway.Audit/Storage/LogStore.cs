@@ -292,7 +292,7 @@ sealed class LogStore : ILogStore
     {
         lock (_keeping)
         {
-            if (size <= _cosigned.Size)
+            if (size < _cosigned.Size)
                 return new(false);
             try
             {

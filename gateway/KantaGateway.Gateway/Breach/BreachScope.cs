@@ -1,3 +1,4 @@
+using System.Globalization;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Grants;
@@ -19,11 +20,11 @@ internal sealed record ScopeResult(IReadOnlyList<ReachedPerson> Persons, IReadOn
 /// The scope of a breach: from what is known of whoever asked to the exact persons, resources and versions, out of the audit log alone. The key service gives the keys of the seconds that are read, against the
 /// gateway's word for two persons and a case; the reader's own key stays there.
 /// </summary>
-internal sealed class BreachScope(AuditLog log, KeyServiceClient keys)
+internal sealed partial class BreachScope(AuditLog log, KeyServiceClient keys, ILogger<BreachScope> logger)
 {
     /// <summary>Reads the log. It takes every processor for some seconds a million entries.</summary>
     /// <param name="reading">That two persons have approved of it; of the time of the criteria.</param>
-    /// <exception cref="FaultException">The key service gives no keys, or the log cannot be read.</exception>
+    /// <exception cref="FaultException">The key service gives no keys, the log cannot be read or is not what it has to be, or too much is looked for at once.</exception>
     public async Task<ScopeResult> RunAsync(AuditReading reading, ScopeCriteria criteria, CancellationToken cancel)
     {
         var test = criteria.Test() ?? throw new ArgumentException("A criterion is malformed.", nameof(criteria));
@@ -35,6 +36,17 @@ internal sealed class BreachScope(AuditLog log, KeyServiceClient keys)
         catch (AuditUnavailableException)
         {
             throw new FaultException(new Fault(FaultKind.AuditUnavailable, "The audit log cannot be read at the moment. Try again."));
+        }
+        catch (AuditStoreException damaged)
+        {
+            LogDamaged(logger, damaged.Message);
+            throw new FaultException(new Fault(FaultKind.AuditUnavailable,
+                "The store of the audit log is not what it has to be, so there is no scope that could be relied on. The operators have been called; trying again does not help. Verify the log against a checkpoint that was kept elsewhere, and search a sound copy of it."));
+        }
+        catch (AuditSearchTooWideException)
+        {
+            throw new FaultException(new Fault(FaultKind.Unprocessable,
+                string.Create(CultureInfo.InvariantCulture, $"More than {AuditSearch.MostFound:N0} entries match. Propose narrower criteria: a shorter time, such as a day at a time, or more of what is known of whoever asked.")));
         }
     }
 
@@ -57,6 +69,9 @@ internal sealed class BreachScope(AuditLog log, KeyServiceClient keys)
         }
         return new([.. persons.Select(static one => new ReachedPerson(one.Person, one.Id, one.Items))], evidence, findings, test.Refused, test.OfNobody);
     }
+
+    [LoggerMessage(1, LogLevel.Critical, "ALARM: the scope of a breach could not be read, for the audit store is not what it has to be: {What}")]
+    private static partial void LogDamaged(ILogger logger, string what);
 
     private static bool IsWrite(DisclosureRecord record) => record.Interaction is "create" or "update" or "patch" or "delete" or "transaction";
 }

@@ -87,7 +87,11 @@ internal sealed record ScopeCriteria
             tests.Add(record => record.System.ClientId == client);
         }
         if (Requester is { } requester)
+        {
+            // However it is cut, the client's id begins with this.
+            Needle(requester.Split('@', '|')[0]);
             tests.Add(record => CallerIn(record) == requester);
+        }
         if (Certificate is { } certificate)
         {
             if (ContainedSubject.ThumbprintIn(certificate) is not { } thumbprint)
@@ -107,15 +111,16 @@ internal sealed record ScopeCriteria
             Needle(organisation);
             tests.Add(record => IsOf(record.Organisation.Oid, organisation) || (record.Subscriber is { } subscriber && IsOf(subscriber.Oid, organisation)));
         }
+        IPNetwork? network = null;
         if (Address is { } address)
         {
-            if (!IPNetwork.TryParse(address, out var network))
-            {
-                if (!IPAddress.TryParse(address, out var one))
-                    return null;
+            if (IPNetwork.TryParse(address, out var given))
+                network = given;
+            else if (IPAddress.TryParse(address, out var one))
                 network = new(Plain(one), Plain(one).GetAddressBytes().Length * 8);
-            }
-            tests.Add(record => IPAddress.TryParse(record.System.Address, out var from) && network.Contains(Plain(from)));
+            else
+                return null;
+            tests.Add(record => IPAddress.TryParse(record.System.Address, out var from) && network.Value.Contains(Plain(from)));
         }
         if (Token is { } token)
         {
@@ -133,7 +138,7 @@ internal sealed record ScopeCriteria
             tests.Add(record => record.PatientId == patient);
         }
         tests.Add(record => record.Recorded >= From && record.Recorded <= To);
-        return new([.. needles], [.. tests]);
+        return new([.. needles], network, [.. tests]);
     }
 
     /// <summary>The opaque name under which the key service counted whose records were opened; of a citizen only she has one that tells.</summary>
@@ -145,7 +150,7 @@ internal sealed record ScopeCriteria
 
     private static bool IsOf(string oid, string organisation) => oid == organisation || (oid.StartsWith(organisation, StringComparison.Ordinal) && oid.AsSpan(organisation.Length).StartsWith(".10."));
 
-    private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
+    internal static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 
     private static bool TryId(string? reference, out string? id)
     {
@@ -162,8 +167,13 @@ internal sealed record ScopeCriteria
 
 /// <summary>Decides about entries, and counts those that are meant and have shown nobody's data. Thread-safe.</summary>
 /// <param name="needles">Bytes that every record that is meant contains: most are told apart by these alone.</param>
-internal sealed class ScopeTest(byte[][] needles, Predicate<DisclosureRecord>[] tests)
+/// <param name="network">Where every record that is meant was asked from, likewise; null: anywhere.</param>
+/// <param name="tests">What the record has to be.</param>
+internal sealed class ScopeTest(byte[][] needles, IPNetwork? network, Predicate<DisclosureRecord>[] tests)
 {
+    // A quotation mark within a text is written as another character: this is the name of the one address that a record has.
+    private static ReadOnlySpan<byte> AddressBefore => "\"address\":\""u8;
+
     private long _refused, _ofNobody;
 
     /// <summary>Requests that are meant and gave nothing: refused, failed, or about what is not there.</summary>
@@ -178,6 +188,8 @@ internal sealed class ScopeTest(byte[][] needles, Predicate<DisclosureRecord>[] 
         foreach (var needle in needles)
             if (utf8.IndexOf(needle) < 0 && withheld.IndexOf(needle) < 0)
                 return false;
+        if (network is { } wanted && !IsFrom(wanted, utf8))
+            return false;
         if (!DisclosureRecord.TryRead(utf8, withheld, out var record) || !Array.TrueForAll(tests, test => test(record)))
             return false;
         if (record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 })
@@ -190,5 +202,13 @@ internal sealed class ScopeTest(byte[][] needles, Predicate<DisclosureRecord>[] 
         else if (record.Outcome != AuditOutcome.Success || record.Kind != AuditKind.AuthorizationDecision)
             Interlocked.Increment(ref _refused);
         return false;
+    }
+
+    private static bool IsFrom(IPNetwork network, ReadOnlySpan<byte> utf8)
+    {
+        if (utf8.IndexOf(AddressBefore) is not (>= 0 and var at))
+            return false;
+        var rest = utf8[(at + AddressBefore.Length)..];
+        return rest.IndexOf((byte)'"') is >= 0 and var end && IPAddress.TryParse(rest[..end], out var from) && network.Contains(ScopeCriteria.Plain(from));
     }
 }

@@ -46,8 +46,18 @@ public static class ReceiptEndpoint
         try
         {
             var proof = await log.ProveAsync(at, receiver);
+            if (proof is null || witnesses is null || witnesses.Policy.IsMetBy(proof.Checkpoint))
+                return proof;
             // An entry of this second: the witnesses are asked now. Where too few answer, the proof is the log's own word, and whoever checks it sees that.
-            return proof is not null && witnesses is not null && !witnesses.Policy.IsMetBy(proof.Checkpoint) && await witnesses.AskAsync(cancel) ? await log.ProveAsync(at, receiver) : proof;
+            try
+            {
+                return await witnesses.AskAsync(at + 1, cancel) ? await log.ProveAsync(at, receiver) ?? proof : proof;
+            }
+            catch (Exception failure) when (failure is AuditStoreException or IOException or UnauthorizedAccessException || failure is OperationCanceledException && !cancel.IsCancellationRequested)
+            {
+                // What is proven already is not lost with it; the next round tells the operators.
+                return proof;
+            }
         }
         catch (AuditUnavailableException)
         {

@@ -20,6 +20,38 @@ namespace KantaGateway.Tests.Audit;
 /// <summary>Several gateways over one database have one log, and none can stop the others, or make it another.</summary>
 public sealed class SharedAuditLogTests
 {
+    /// <summary>Whoever owns the database hides nothing from a search: neither by an innocent row in the place of another, nor with the hashes of the tree put right for it.</summary>
+    [Fact]
+    public async Task A_search_says_that_a_copied_row_is_unreadable_also_where_the_tree_was_made_to_fit()
+    {
+        using var place = await LogDatabase.NewAsync();
+        var now = DateTimeOffset.UtcNow;
+        byte[] leaf = [];
+        await using (var log = place.Open())
+        {
+            await log.AppendAsync([.. Enumerable.Range(0, 700).Select(i => LogPlace.Entry(i))]);
+            Assert.Equal([3L, 600L], (await SearchAsync(log)).Found.Select(static one => one.Entry.Index));
+            await place.RewriteAsync(rows => rows.Select(row => row.Index is not (3 or 600) ? row : (row.Index, rows[(int)row.Index + 1].Row)).Select(row =>
+            {
+                leaf = row.Index == 3 ? row.Row.Leaf : leaf;
+                return row;
+            }));
+            var copied = await SearchAsync(log);
+            Assert.Equal([3L, 600L], copied.Unreadable);
+            Assert.Empty(copied.Found);
+        }
+        await place.AsOwnerAsync($"UPDATE tile SET hashes = overlay(hashes placing '\\x{Convert.ToHexStringLower(Merkle.HashLeaf(leaf))}'::bytea from {3 * Merkle.HashLength + 1}) WHERE level = 0 AND number = 0");
+        await using (var log = place.Open())
+        {
+            var fitted = await SearchAsync(log);
+            Assert.Equal([.. Enumerable.Range(0, 256).Select(static i => (long)i), 600L], fitted.Unreadable);
+            Assert.Equal(257, fitted.UnreadableCount);
+        }
+
+        Task<AuditFindings> SearchAsync(AuditLog log) => log.SearchAsync(new(now.AddMinutes(-5), now.AddMinutes(5), (encs, _) => Task.FromResult<IReadOnlyList<byte[]?>>([.. encs.Select(enc => place.Reader.KeyOf(enc))]),
+            static (record, _) => record.EndsWith("\"id\":\"3\"}"u8) || record.EndsWith("\"id\":\"600\"}"u8)));
+    }
+
     [Fact]
     public async Task Appends_of_several_are_there_once_each_without_gaps_and_what_any_publishes_is_one_history()
     {

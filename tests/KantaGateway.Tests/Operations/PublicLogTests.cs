@@ -57,7 +57,8 @@ public sealed class PublicLogTests(SharedHost host) : IDisposable
         var (code, said) = await VerifyAsync([address, .. known]);
         Assert.True(code == 0, said);
         Assert.Contains("The log is what it has signed.", said, StringComparison.Ordinal);
-        Assert.Contains("cosigned by witness.example/w1, witness.example/w2, witness.example/w3", said, StringComparison.Ordinal);
+        // Whoever of the three is late is not waited for.
+        Assert.Matches(@"cosigned by witness\.example/w[12], witness\.example/w[23]", said);
         await clinic.System.SearchAsync("Observation", "patient=none");
         (code, said) = await VerifyAsync([address, .. known]);
         Assert.True(code == 0, said);
@@ -66,7 +67,7 @@ public sealed class PublicLogTests(SharedHost host) : IDisposable
         await File.WriteAllTextAsync(_folder.File("stricter"), (await File.ReadAllTextAsync(host.Folder.File("witness-policy"))).Replace("quorum two-of-three", $"witness other {new WitnessVerifier("other", host.Folder.AuditLog.PublicKey)}\ngroup strict all two-of-three other\nquorum strict", StringComparison.Ordinal));
         (code, said) = await VerifyAsync([address, .. known[..^1], _folder.File("stricter")]);
         Assert.Equal(1, code);
-        Assert.Contains("UNWITNESSED: 3 of 4", said, StringComparison.Ordinal);
+        Assert.Matches("UNWITNESSED: [23] of 4", said);
     }
 
     [Fact]

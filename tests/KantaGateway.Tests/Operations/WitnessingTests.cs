@@ -74,7 +74,7 @@ public sealed class WitnessingTests : IAsyncLifetime
             Assert.True(await witnessing.AskAsync(default));
             Assert.Equal(asked, _witnesses.Sum(w => w.Asked));
             kept = await witnessing.CosignedAsync();
-            Assert.Equal(["w1", "w2", "w3"], witnessing.Policy.CosignersOf(kept!).Select(w => w.Name));
+            Assert.Equal(["w1", "w2", "w3"], witnessing.Policy.CosignersOf(kept!).Select(w => w.Name).Order());
             Assert.True(Checkpoint.TryOpen(kept!, log.Verifier, out var cosigned));
             Assert.Equal(1004, cosigned.Size);
             // One that is not cosigned yet does not stand in the way.
@@ -101,7 +101,7 @@ public sealed class WitnessingTests : IAsyncLifetime
         await PublishAsync(log);
         Assert.True(await witnessing.AskAsync(default));
         var before = await witnessing.CosignedAsync();
-        Assert.Equal(["w1", "w3"], witnessing.Policy.CosignersOf(before!).Select(w => w.Name));
+        Assert.Equal(["w1", "w3"], witnessing.Policy.CosignersOf(before!).Select(w => w.Name).Order());
 
         _witnesses[2].IsSilent = true;
         await PublishAsync(log);
@@ -186,6 +186,67 @@ public sealed class WitnessingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_log_with_another_root_of_the_size_that_was_cosigned_opens_a_case_by_the_witnesses_and_by_what_is_kept()
+    {
+        string kept;
+        await using (var log = _place.Open())
+        {
+            await PublishAsync(log, 5);
+            var witnessing = Witnessing(log);
+            Assert.True(await witnessing.AskAsync(default));
+            kept = (await witnessing.CosignedAsync())!;
+        }
+        using var thief = new LogFolder(_place.LogKey, _place.Reader);
+        await using var rewritten = thief.Open();
+        await PublishAsync(rewritten, 5);
+        using var cases = Cases(rewritten);
+        Assert.False(await Witnessing(rewritten, cases).AskAsync(default));
+        Assert.Equal(BreachKind.LogForked, Assert.Single(cases.All).Kind);
+        Assert.Contains("says that it has cosigned another root of the audit log's 5 entries", cases.All[0].What, StringComparison.Ordinal);
+
+        // The log's own key has signed what is kept, and a quorum was there: no witness need be asked.
+        using var another = new LogFolder(_place.LogKey, _place.Reader);
+        await using var beside = another.Open();
+        await PublishAsync(beside, 5);
+        Assert.True(await beside.KeepCosignedAsync(kept));
+        using var others = new BreachCases(Options with { Breach = new() { CaseFolder = _folder.File("others") } }, beside, _time);
+        var asked = _witnesses.Sum(w => w.Asked);
+        Assert.False(await Witnessing(beside, others).AskAsync(default));
+        Assert.Equal(BreachKind.LogForked, Assert.Single(others.All).Kind);
+        Assert.Equal(asked, _witnesses.Sum(w => w.Asked));
+    }
+
+    [Fact]
+    public async Task Whoever_waits_for_one_entry_waits_for_no_round_of_their_own_nor_for_a_witness_beyond_the_quorum()
+    {
+        await using var log = _place.Open();
+        await PublishAsync(log, 5);
+        var witnessing = Witnessing(log);
+        var release = new TaskCompletionSource();
+        _witnesses[2].Answering = release.Task;
+        var asking = Enumerable.Range(1, 5).Select(size => witnessing.AskAsync(size, default)).ToArray();
+        // The quorum is there, and the time that the third has beside it goes by.
+        for (var all = Task.WhenAll(asking); !all.IsCompleted; await Task.WhenAny(all, Task.Delay(20)))
+            _time.Advance(TimeSpan.FromMilliseconds(50));
+        Assert.All(asking, static one => Assert.True(one.Result));
+        Assert.Equal(["w1", "w2"], witnessing.Policy.CosignersOf((await witnessing.CosignedAsync())!).Select(w => w.Name).Order());
+        Assert.Equal((1, 1), (_witnesses[0].Asked, _witnesses[1].Asked));
+        // Another is published: who is covered already asks nobody.
+        await PublishAsync(log);
+        Assert.True(await witnessing.AskAsync(5, default));
+        Assert.Equal((1, 1), (_witnesses[0].Asked, _witnesses[1].Asked));
+        release.SetResult();
+        Assert.True(await witnessing.AskAsync(default));
+    }
+
+    [Fact]
+    public void A_policy_by_which_nobody_need_vouch_is_refused()
+    {
+        File.WriteAllText(_folder.File("none"), "quorum none\n");
+        Assert.Throws<InvalidDataException>(() => KantaGateway.Gateway.Operations.Witnesses.Witnessing.PolicyIn(_folder.File("none")));
+    }
+
+    [Fact]
     public async Task Witnesses_that_do_not_know_the_log_are_no_case()
     {
         await using var log = _place.Open();
@@ -246,7 +307,7 @@ public sealed class WitnessingTests : IAsyncLifetime
             ("", 400), ("old 0\n", 400), ($"old 00\n\n{five}", 400), ($"old 6\n\n{five}", 400), ($"old x\n\n{five}", 400), ($"old 0\nAAAA\n\n{five}", 400),
             ($"old 0\n\n{five.Replace(_logOrigin, "elsewhere", StringComparison.Ordinal)}", 404), ($"old 0\n\n{five.Replace("\n5\n", "\n4\n", StringComparison.Ordinal)}", 403),
             ($"old 3\n\n{five}", 409), ($"old 0\n{Convert.ToBase64String(new byte[32])}\n\n{five}", 422), ($"old 0\n\n{empty}", 422),
-            ($"old 0\n\n{five}", 200), ($"old 0\n\n{five}", 409), ($"old 5\n\n{five}", 200), ($"old 5\n\n{fork}", 422), ($"old 5\n\n{ten}", 422), ($"old 5\n{proof}\n{ten}", 200), ($"old 5\n\n{five}", 409),
+            ($"old 0\n\n{five}", 200), ($"old 0\n\n{five}", 409), ($"old 5\n\n{five}", 200), ($"old 5\n\n{fork}", 409), ($"old 5\n\n{ten}", 422), ($"old 5\n{proof}\n{ten}", 200), ($"old 5\n\n{five}", 409),
         })
         {
             using var content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
@@ -256,7 +317,7 @@ public sealed class WitnessingTests : IAsyncLifetime
         Assert.Equal(10, _witnesses[0].SizeOf(_logOrigin));
         var shown = await http.GetStringAsync($"{_server.Urls.Single()}{_witnesses[0].Address}/{Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(Encoding.UTF8.GetBytes(_logOrigin)))}/checkpoint");
         Assert.True(WitnessPolicy.TryParse(await File.ReadAllBytesAsync(_folder.File("policy")), out var policy, out _));
-        Assert.Equal(["w1"], policy.CosignersOf(shown).Select(w => w.Name));
+        Assert.Equal(["w1"], policy.CosignersOf(shown).Select(w => w.Name).Order());
     }
 
     private static async Task PublishAsync(AuditLog log, int entries = 1)

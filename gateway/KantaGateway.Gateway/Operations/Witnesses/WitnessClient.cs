@@ -20,6 +20,9 @@ abstract record WitnessAnswer
     /// <summary>It is at another size than it was asked from.</summary>
     public sealed record At(long Size) : WitnessAnswer;
 
+    /// <summary>It answered 409 and no size: where it was asked from its own size at that very size, it has another root of it.</summary>
+    public sealed record Conflict : WitnessAnswer;
+
     /// <summary>The checkpoint does not go on from what it has cosigned.</summary>
     public sealed record Inconsistent : WitnessAnswer;
 
@@ -69,7 +72,7 @@ sealed class WitnessClient : IDisposable
             {
                 HttpStatusCode.OK => new WitnessAnswer.Cosigned(await answer.Content.ReadAsStringAsync(cancel).ConfigureAwait(false)),
                 HttpStatusCode.Conflict => answer.Content.Headers.ContentType?.MediaType == "text/x.tlog.size" && SizeIn(await answer.Content.ReadAsStringAsync(cancel).ConfigureAwait(false)) is { } size
-                    ? new WitnessAnswer.At(size) : new WitnessAnswer.Silent("it answered 409 without its size"),
+                    ? new WitnessAnswer.At(size) : new WitnessAnswer.Conflict(),
                 HttpStatusCode.UnprocessableEntity => new WitnessAnswer.Inconsistent(),
                 HttpStatusCode.NotFound or HttpStatusCode.Forbidden => new WitnessAnswer.Stranger((int)answer.StatusCode),
                 var other => new WitnessAnswer.Silent($"it answered {(int)other}"),

@@ -18,6 +18,9 @@ public sealed partial class Witnessing : BackgroundService
     /// <summary>How often one round asks a witness: at the size that was thought, at the one that it said, and with what another gateway has published meanwhile.</summary>
     private const int MostQuestions = 4;
 
+    /// <summary>How long the others are waited for once there is a quorum: their cosignatures are kept with it.</summary>
+    private static readonly TimeSpan Grace = TimeSpan.FromMilliseconds(250);
+
     private static readonly Meter Meter = new("KantaGateway.Witnesses");
     private static readonly Counter<long> Answers = Meter.CreateCounter<long>("kanta.witness.answers", description: "Answers of witnesses, by witness and kind.");
 
@@ -31,6 +34,8 @@ public sealed partial class Witnessing : BackgroundService
     private readonly SemaphoreSlim _turn = new(1);
     private readonly ConcurrentDictionary<string, long> _sizes = new();
     private readonly ConcurrentDictionary<string, string> _troubles = new();
+    private readonly Dictionary<Witness, Task<Given?>> _asked = [];
+    private readonly CancellationTokenSource _end = new();
     private readonly HashSet<BreachKind> _opened = [];
     private DateTimeOffset _metAt;
 
@@ -52,6 +57,8 @@ public sealed partial class Witnessing : BackgroundService
     {
         if (!WitnessPolicy.TryParse(File.ReadAllBytes(file), out var policy, out var problem))
             throw new InvalidDataException(problem);
+        if (policy.QuorumName == "none")
+            throw new InvalidDataException("the quorum is none: nobody would vouch for the log");
         return policy.Witnesses.All(w => w.Address is { } at && (at.Scheme == Uri.UriSchemeHttps || at.IsLoopback)) ? policy : throw new InvalidDataException("each witness has an address: https, or http on a loopback address");
     }
 
@@ -62,23 +69,35 @@ public sealed partial class Witnessing : BackgroundService
     /// <summary>Asks for the newest checkpoint, unless a quorum has cosigned it.</summary>
     /// <returns>Whether one has, by now.</returns>
     /// <exception cref="AuditUnavailableException">The log's store cannot be asked, or does not take it; the next round tries again.</exception>
-    public async Task<bool> AskAsync(CancellationToken cancel)
+    public Task<bool> AskAsync(CancellationToken cancel) => AskAsync(long.MaxValue, cancel);
+
+    /// <summary>The same, unless a quorum has cosigned a checkpoint of some size: whoever waits for one entry does not wait for a round of their own.</summary>
+    /// <param name="wanted">Entries that are to be covered; more than there are: all.</param>
+    /// <param name="cancel">Ends the wait for one's turn; a round goes on to its end.</param>
+    /// <returns>Whether one has, by now.</returns>
+    /// <exception cref="AuditUnavailableException">The log's store cannot be asked, or does not take it; the next round tries again.</exception>
+    /// <exception cref="AuditStoreException">The log's newest checkpoint is not its own.</exception>
+    public async Task<bool> AskAsync(long wanted, CancellationToken cancel)
     {
         await _turn.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
             var newest = await NewestAsync().ConfigureAwait(false);
-            var known = await CosignedAsync().ConfigureAwait(false) is { } kept && Checkpoint.TryOpen(kept, _log.Verifier, out var cosigned) ? cosigned.Size : -1;
-            if (known >= newest.Size)
-                return Met();
-            var lines = await Task.WhenAll(Policy.Witnesses.Select(witness => AskAsync(witness, newest, Math.Max(known, 0), cancel))).ConfigureAwait(false);
-            // Of those that are not of one checkpoint the largest that a quorum has: another gateway may have published meanwhile.
-            foreach (var one in lines.OfType<Given>().GroupBy(given => given.Of).OrderByDescending(group => group.Key.Size))
+            var known = await CosignedAsync().ConfigureAwait(false) is { } kept && Checkpoint.TryOpen(kept, _log.Verifier, out var cosigned) ? cosigned : null;
+            if (known?.Size == newest.Size && !known.Root.AsSpan().SequenceEqual(newest.Root))
             {
-                var note = one.Key.Note + string.Concat(one.Select(given => given.Line + "\n"));
-                if (!Policy.IsMetBy(note))
-                    continue;
-                // Another's of that size or a larger one stays, if it is one.
+                await OpenAsync(BreachKind.LogForked, string.Create(CultureInfo.InvariantCulture, $"The audit log has another root of its {newest.Size} entries than the one of that size that a quorum of witnesses has cosigned: it was rewritten, or signed elsewhere too.")).ConfigureAwait(false);
+                await MissedAsync().ConfigureAwait(false);
+                return false;
+            }
+            if (known?.Size >= newest.Size)
+                return Met();
+            // Another's round has covered it meanwhile.
+            if (known?.Size >= wanted)
+                return true;
+            foreach (var note in Enough(await QuorumAsync(newest, known?.Size ?? 0).ConfigureAwait(false)))
+            {
+                // A larger one of another's stays, if it is one.
                 if (await _log.KeepCosignedAsync(note).ConfigureAwait(false) || await CosignedAsync().ConfigureAwait(false) is not null)
                     return Met();
             }
@@ -94,12 +113,17 @@ public sealed partial class Witnessing : BackgroundService
     public override void Dispose()
     {
         base.Dispose();
+        // The host may do this twice.
+        if (!_end.IsCancellationRequested)
+            _end.Cancel();
         _client.Dispose();
+        _end.Dispose();
         _turn.Dispose();
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        using var ending = stoppingToken.Register(_end.Cancel);
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(_options.IntervalSeconds), _time);
         try
         {
@@ -112,6 +136,7 @@ public sealed partial class Witnessing : BackgroundService
                 catch (Exception failure) when (failure is AuditUnavailableException or AuditStoreException or IOException or UnauthorizedAccessException)
                 {
                     LogNotAsked(failure);
+                    await StillMissedAsync().ConfigureAwait(false);
                 }
             } while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false));
         }
@@ -120,6 +145,35 @@ public sealed partial class Witnessing : BackgroundService
             // A host that is only disposed would call this a failure.
         }
     }
+
+    /// <summary>
+    /// Asks all witnesses, until a quorum has answered and the others have had <see cref="Grace"/>, or all have. Whoever is later goes on being asked, for it may know of a fork, and is asked nothing else meanwhile. In turn.
+    /// </summary>
+    private async Task<IReadOnlyList<Given>> QuorumAsync(Published newest, long guess)
+    {
+        foreach (var witness in Policy.Witnesses)
+            if (!_asked.TryGetValue(witness, out var before) || before.IsCompleted)
+                _asked[witness] = AskAsync(witness, newest, guess, _end.Token);
+        var (all, done, waiting) = (Task.WhenAll(_asked.Values), new List<Given>(), new List<Task>(_asked.Values));
+        Task? grace = null;
+        for (var left = _asked.Count; left > 0; left--)
+        {
+            if (await Task.WhenAny(waiting).ConfigureAwait(false) is not Task<Given?> one)
+                break;
+            waiting.Remove(one);
+            if (await one.ConfigureAwait(false) is { } given)
+                done.Add(given);
+            if (grace is null && Enough(done.Where(given => given.Of.Size >= newest.Size)).Any())
+                waiting.Add(grace = Task.Delay(Grace, _time, _end.Token));
+        }
+        // What goes wrong with who is late is nobody's to wait for.
+        _ = all.ContinueWith(late => LogNotAsked(late.Exception!), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        return done;
+    }
+
+    /// <summary>The notes that a quorum has cosigned, the largest first: another gateway may have published meanwhile.</summary>
+    private IEnumerable<string> Enough(IEnumerable<Given> lines) => lines.GroupBy(given => (given.Of.Size, given.Of.Note)).OrderByDescending(group => group.Key.Size)
+        .Select(group => group.Key.Note + string.Concat(group.Select(static given => given.Line + "\n").Order(StringComparer.Ordinal))).Where(Policy.IsMetBy);
 
     /// <summary>Asks one witness, until it has cosigned or there is nothing more to ask.</summary>
     private async Task<Given?> AskAsync(Witness witness, Published published, long guess, CancellationToken cancel)
@@ -145,7 +199,7 @@ public sealed partial class Witnessing : BackgroundService
                     published = await NewestAsync().ConfigureAwait(false);
                     if (size > published.Size)
                     {
-                        await OpenAsync(BreachKind.LogForked, string.Create(CultureInfo.InvariantCulture, $"The audit log has {published.Size} entries, and the witness {witness.Key.Name} has cosigned {size} of it: it was put back, or signed elsewhere too.")).ConfigureAwait(false);
+                        await OpenAsync(BreachKind.LogForked, string.Create(CultureInfo.InvariantCulture, $"The audit log has {published.Size} entries, and the witness {witness.Key.Name} says that it has cosigned {size} of it: if it has, the log was put back, or signed elsewhere too.")).ConfigureAwait(false);
                         return null;
                     }
                     at = size;
@@ -153,8 +207,14 @@ public sealed partial class Witnessing : BackgroundService
                 case WitnessAnswer.At(var size) when size != at:
                     at = size;
                     break;
+                case WitnessAnswer.At or WitnessAnswer.Conflict when at == published.Size && at > 0:
+                    await OpenAsync(BreachKind.LogForked, string.Create(CultureInfo.InvariantCulture, $"The witness {witness.Key.Name} says that it has cosigned another root of the audit log's {at} entries: if it has, the log was rewritten, or signed elsewhere too.")).ConfigureAwait(false);
+                    return null;
+                case WitnessAnswer.Conflict:
+                    Trouble(witness, "it answered 409 without its size");
+                    return null;
                 case WitnessAnswer.Inconsistent:
-                    await OpenAsync(BreachKind.LogForked, string.Create(CultureInfo.InvariantCulture, $"The audit log's {published.Size} entries do not go on from the {at} that the witness {witness.Key.Name} has cosigned: it was rewritten, or signed elsewhere too.")).ConfigureAwait(false);
+                    await OpenAsync(BreachKind.LogForked, string.Create(CultureInfo.InvariantCulture, $"The audit log's {published.Size} entries do not go on from the {at} that the witness {witness.Key.Name} says that it has cosigned: if it has, the log was rewritten, or signed elsewhere too.")).ConfigureAwait(false);
                     return null;
                 case WitnessAnswer.Stranger(var status):
                     Trouble(witness, $"it does not know this log or its key ({status})");
@@ -183,7 +243,7 @@ public sealed partial class Witnessing : BackgroundService
     private async ValueTask<Published> NewestAsync()
     {
         var note = await _log.ReadNewestCheckpointAsync().ConfigureAwait(false);
-        return Checkpoint.TryOpen(note, _log.Verifier, out var checkpoint) ? new(checkpoint.Size, note) : throw new AuditStoreException("The log's checkpoint is not its own.");
+        return Checkpoint.TryOpen(note, _log.Verifier, out var checkpoint) ? new(checkpoint.Size, checkpoint.Root, note) : throw new AuditStoreException("The log's checkpoint is not its own.");
     }
 
     private bool Met()
@@ -198,6 +258,19 @@ public sealed partial class Witnessing : BackgroundService
     {
         if (_time.GetUtcNow() - _metAt >= TimeSpan.FromSeconds(_options.AlarmSeconds))
             await OpenAsync(BreachKind.Unwitnessed, string.Create(CultureInfo.InvariantCulture, $"No quorum of witnesses has cosigned the audit log for {_options.AlarmSeconds} seconds or more: nobody outside vouches for what was recorded since.")).ConfigureAwait(false);
+    }
+
+    /// <summary>The same where the log itself did not answer: that is no reason to keep quiet.</summary>
+    private async Task StillMissedAsync()
+    {
+        try
+        {
+            await MissedAsync().ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is AuditUnavailableException or AuditStoreException or IOException or UnauthorizedAccessException)
+        {
+            LogNotAsked(failure);
+        }
     }
 
     /// <summary>Raises the alarm and opens a case, one for each kind while it lasts; a case that is open from before is not opened again.</summary>
@@ -232,7 +305,7 @@ public sealed partial class Witnessing : BackgroundService
         LogTrouble(witness.Key.Name, why);
     }
 
-    private sealed record Published(long Size, string Note);
+    private sealed record Published(long Size, byte[] Root, string Note);
 
     private sealed record Given(Published Of, string Line);
 

@@ -20,6 +20,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging;
 using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 
@@ -98,7 +99,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             builder.Services.AddSingleton(new WrappingRotation(nodes));
             var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
             builder.Services.AddSingleton(keys);
-            builder.Services.AddSingleton(new BreachScope(_log, keys));
+            builder.Services.AddSingleton(new BreachScope(_log, keys, NullLogger<BreachScope>.Instance));
             builder.Services.AddSingleton(new RecordErasure(nodes, keys, _keys.Gateway));
             builder.Services.AddSingleton(new RecordRotation(nodes, _keys.Gateway));
             var requests = new PolicyRequests(nodes, new GrantIssuer(_keys.Gateway, _keys.Time));
