@@ -10,7 +10,8 @@ namespace KantaGateway.Gateway.Breach;
 sealed class BreachWatch(BreachCases cases, GatewayOptions options, ILogger<BreachWatch> logger)
 {
     private readonly HashSet<BreachKind> _seen = [];
-    private volatile bool _waits = options.Breach!.Probes is not null && cases.All.Any(static one => one.Kind != BreachKind.DisputedAccess);
+    // What somebody has asked for too much of, or should not have, says nothing against the gateway that stopped it.
+    private volatile bool _waits = options.Breach!.Probes is not null && cases.All.Any(static one => one.Kind is not (BreachKind.DisputedAccess or BreachKind.CanaryTouched or BreachKind.BreadthExceeded));
     private volatile bool _breached;
     private volatile int _blind, _unanswered;
 
