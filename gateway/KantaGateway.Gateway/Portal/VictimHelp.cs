@@ -11,13 +11,19 @@ internal sealed record VictimAction(string Code, bool HasStatement, params IRead
 }
 
 /// <summary>What helps after a theft of data in Finland, in the order in which it helps. Telephone numbers and names stand in the texts.</summary>
+/// <remarks>
+/// <para>Copies of these public pages were read on 2026-11-30. How old a page is stands with it where it says so; the others have no date. A number that none of them says is not in the texts (<c>TextsTests</c>).</para>
+/// <para>116 006: RIKU's release, sttinfo.fi/tiedote/69881300, of May 2020 (calls are free). 09 2525 0111, 0112 (Swedish), 0116 (English) and 112: mieli.fi/helpline; day and night in Finnish: mentalhealth.fi/where-to-go-in-an-emergency.</para>
+/// <para>Credit ban, free, and passed on to credit information companies with consent: vero.fi/positiivinenluottotietorekisteri, "Vapaaehtoinen luottokielto" and "Vapaaehtoisen luottokiellon tiedot", which name no company; so the texts name none. Ban in the trade register:
+/// prh.fi, "Rekisteröintikiellon ilmoittaneiden rekisterin tietosuojaseloste". Whether the guide of the Digital and Population Data Services Agency is still at tietovuotoapu.fi could not be confirmed; it has been in suomi.fi since 2021.</para>
+/// </remarks>
 internal static class VictimHelp
 {
     public static readonly IReadOnlyList<VictimAction> Actions =
     [
-        new("quiet", false, "tietovuotoapu.fi"),
+        new("quiet", false, "suomi.fi"),
         new("police", true, "poliisi.fi") { TellsKinds = true },
-        new("credit", true, "positiivinenluottotietorekisteri.fi", "asiakastieto.fi", "dnb.com"),
+        new("credit", true, "positiivinenluottotietorekisteri.fi"),
         new("bank", false),
         new("address", true, "dvv.fi"),
         new("move", false, "posti.fi"),

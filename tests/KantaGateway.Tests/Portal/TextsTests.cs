@@ -56,6 +56,15 @@ public sealed partial class TextsTests
             (Informing.CurrentTextVersion, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', said))))[..16]));
     }
 
+    /// <summary>Numbers that were looked up (<see cref="VictimHelp"/>), and none that nobody has.</summary>
+    [Fact]
+    public void Whoever_needs_help_is_given_no_telephone_number_that_was_not_looked_up()
+    {
+        var given = ByLanguage.SelectMany(static language => language.Value.Where(static t => t.Key.StartsWith("breach.", StringComparison.Ordinal) || t.Key.StartsWith("letter.", StringComparison.Ordinal)))
+            .SelectMany(static t => Telephone().Matches(t.Value).Select(static m => m.Value));
+        Assert.Equal(["09 2525 0111", "09 2525 0112", "09 2525 0116", "112", "116 006"], given.Distinct().Order(StringComparer.Ordinal));
+    }
+
     private static string Places(string text) => string.Join(' ', Place().Matches(text).Select(m => m.Value).Distinct().Order());
 
     private static Dictionary<string, string> Read(string code)
@@ -69,6 +78,9 @@ public sealed partial class TextsTests
     /// <summary>A key written whole: in the texts' indexer, or as one of the keys that pages hand on.</summary>
     [GeneratedRegex("""(?:\bT|texts)\["([a-z0-9.-]+)"[\],]""", RegexOptions.IgnoreCase)]
     private static partial Regex Named();
+
+    [GeneratedRegex(@"(?<![\d./§{])(?:\+?\d[\d ]{4,}\d|112)(?![\d/])")]
+    private static partial Regex Telephone();
 
     [GeneratedRegex(@"\{\d\}")]
     private static partial Regex Place();
