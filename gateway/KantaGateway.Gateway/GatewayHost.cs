@@ -48,6 +48,7 @@ public static class GatewayHost
         services.AddSingleton(new IdentifierCipher(identifierKey));
         services.AddSingleton(new PageSeal(identifierKey));
         services.AddSingleton(new IdentifierKey(identifierKey));
+        services.AddSingleton<DisputeAnswers>();
         var grantKey = ECDsa.Create();
         grantKey.ImportFromPem(File.ReadAllText(options.GrantKeyFile));
         services.AddSingleton(s => new GrantSigner(grantKey, s.GetRequiredService<TimeProvider>()));

@@ -89,6 +89,8 @@ public static class OperatorActs
                 return OperatorClients.Problem(context, 422, "No such dispute", ["The subject of the end of a dispute is its id, which its breach case names, of one that is not settled; its content is the answer that the person reads in the portal."]);
             if (kind == ApprovalKind.BreachScope && (!IsOpen(services, subject) || ScopeCriteria.Read(content) is null))
                 return OperatorClients.Problem(context, 422, "No such scope", [$"The subject of the scope of a breach is the number of a case that has not ended, and its content {ScopeCriteria.Form}."]);
+            if (kind == ApprovalKind.DisputeEnd)
+                content = services.GetRequiredService<DisputeAnswers>().Seal(content);
             if (kind is ApprovalKind.BreachCaseEnd or ApprovalKind.BreachScope)
                 subject = NamedCase(services.GetRequiredService<BreachCases>(), subject);
             if (kind == ApprovalKind.ContainmentEnd)
@@ -285,6 +287,8 @@ public static class OperatorActs
     private static async Task<JsonObject> DescribeAsync(IServiceProvider services, HttpContext context, Operator who, Proposal act)
     {
         var described = Describe(act);
+        if (act.Kind == ApprovalKind.DisputeEnd)
+            described["content"] = services.GetRequiredService<DisputeAnswers>().Open(act.Content);
         if (act.Kind != ApprovalKind.Erasure)
             return described;
         RecordStanding standing;

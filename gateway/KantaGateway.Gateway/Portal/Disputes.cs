@@ -114,8 +114,10 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
     public async Task<IReadOnlyList<Dispute>> ListAsync(Requester citizen, CancellationToken cancel)
     {
         var ends = services.GetService<Approvals>()?.Current.DisputeEnds;
+        // What the log of decisions keeps is sealed.
+        var answers = services.GetService<DisputeAnswers>();
         return [.. (await sees.PolicyAsync(citizen, cancel)).Declarations.OfType<AccessRestriction>().OrderByDescending(static one => one.Order)
-            .Select(one => new Dispute(one, AnswerByOf(one), ends?.GetValueOrDefault(one.Id)))];
+            .Select(one => new Dispute(one, AnswerByOf(one), ends?.GetValueOrDefault(one.Id) is { } end ? end with { Answer = answers?.Open(end.Answer) ?? "" } : null))];
     }
 
     /// <summary>Takes a dispute back. Its case stays open until two have ended it.</summary>

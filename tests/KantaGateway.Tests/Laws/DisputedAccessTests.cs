@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -214,6 +216,27 @@ public sealed class DisputedAccessTests : IAsyncLifetime
         await _house.Gateway.GetRequiredService<BreachCases>().EndAsync(Cases[0].Number, "Answered.", "x");
         clock.Advance(TimeSpan.FromDays(1));
         Assert.Empty(await watch.LookAsync(default));
+    }
+
+    [Fact]
+    public async Task What_she_is_answered_she_reads_and_nobody_who_has_the_disk()
+    {
+        const string Said = "Vastaanotto oli 3.3., laskutus tarkisti käynnin.";
+        var dispute = await Disputes.DisputeAsync(_house.Citizen, await ReadAsync(), default);
+        Assert.Equal(404, (await _house.Reader.ReadAsync("Observation", _note)).Status);
+        using var heikki = await OperatorTests.SignInAsync(_house.Target.GetLeftPart(UriPartial.Authority), 1);
+        using var tarja = await OperatorTests.SignInAsync(_house.Target.GetLeftPart(UriPartial.Authority), 2);
+        using var proposed = await heikki.PostAsJsonAsync("/operator/acts", new { kind = "dispute-end", subject = dispute!.Restriction.Id, content = Said });
+        var act = await proposed.Content.ReadFromJsonAsync<JsonElement>();
+        Assert.True(Assert.Single(await Disputes.ListAsync(_house.Citizen, default)).Holds);
+        using var approved = await tarja.PostAsJsonAsync($"/operator/acts/{act.GetProperty("id").GetString()}/approve", new { digest = act.GetProperty("digest").GetString() });
+        Assert.Equal(HttpStatusCode.NoContent, approved.StatusCode);
+
+        var settled = Assert.Single(await Disputes.ListAsync(_house.Citizen, default));
+        Assert.Equal((Said, false), (settled.End!.Answer, settled.Holds));
+        Assert.Equal(200, (await _house.Reader.ReadAsync("Observation", _note)).Status);
+        foreach (var file in Directory.EnumerateFiles(_house.Gateway.GetRequiredService<GatewayOptions>().Identification.Operators!.LogFolder))
+            Assert.DoesNotContain("laskutus", await File.ReadAllTextAsync(file), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -103,7 +103,7 @@ internal sealed record Proposal(string Id, ApprovalKind Kind, string Subject, st
 internal sealed record ClientDecision(string? Registration, bool IsSuspended);
 
 /// <summary>How the dispute of an access was settled.</summary>
-/// <param name="Answer">To the person, in the words of who proposed it.</param>
+/// <param name="Answer">To the person, in the words of who proposed it, sealed.</param>
 internal sealed record DisputeEnd(DateTimeOffset At, string Answer);
 
 /// <summary>What all decisions up to one come to. Immutable.</summary>

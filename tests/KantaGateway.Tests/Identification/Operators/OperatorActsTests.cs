@@ -104,7 +104,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             builder.Services.AddSingleton(new RecordRotation(nodes, _keys.Gateway));
             var requests = new PolicyRequests(nodes, new GrantIssuer(_keys.Gateway, _keys.Time));
             builder.Services.AddSingleton(new RecordRetention(requests, new PolicyPreview(requests), _options, world.Clock));
-            builder.Services.AddSingleton(_ids);
+            builder.Services.AddSingleton(_ids).AddSingleton(new IdentifierKey(new byte[32])).AddSingleton<DisputeAnswers>();
         }, app =>
         {
             app.MapGet("/", () => "start");
@@ -213,10 +213,17 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         using var tero = await SignedInAsync(Tero);
         Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "dispute-end", dispute, $"Käynti oli henkilön {IdentificationWorld.TestCode}.")).Status);
         var act = await ProposedAsync(tiina, "dispute-end", dispute, "Vastaanotto oli 3.3., laskutus tarkisti käynnin.");
+        Assert.Equal("Vastaanotto oli 3.3., laskutus tarkisti käynnin.", act.GetProperty("content").GetString());
         Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
         Assert.Empty(State().DisputeEnds);
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
-        Assert.Equal("Vastaanotto oli 3.3., laskutus tarkisti käynnin.", State().DisputeEnds[dispute].Answer);
+        var answers = _gateway.Services.GetRequiredService<DisputeAnswers>();
+        Assert.Equal("Vastaanotto oli 3.3., laskutus tarkisti käynnin.", answers.Open(State().DisputeEnds[dispute].Answer));
+        // Nobody reads it in the log of decisions, which lies in the clear.
+        Assert.DoesNotContain("Vastaanotto", State().DisputeEnds[dispute].Answer, StringComparison.Ordinal);
+        Assert.DoesNotContain("Vastaanotto", State().Proposals[act.GetProperty("id").GetString()!].Content, StringComparison.Ordinal);
+        Assert.Null(answers.Open("Vastaanotto oli 3.3."));
+        Assert.Null(new DisputeAnswers(new(new byte[31])).Open(State().DisputeEnds[dispute].Answer));
         Assert.Equal([dispute], State().EndedRestrictions);
         Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "carry-out"));
         foreach (var none in new[] { dispute, dispute.ToUpperInvariant(), "1" })
