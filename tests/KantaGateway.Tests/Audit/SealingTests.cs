@@ -137,6 +137,25 @@ public class SealingTests
         Assert.Null(sealer.Seal(entry with { Subject = [] }).Tag);
     }
 
+    [Fact]
+    public void A_box_opens_for_its_key_and_its_use_alone_and_unchanged()
+    {
+        var key = SealedBox.GeneratePrivateKey();
+        var box = SealedBox.Seal(SealedBox.PublicKeyOf(key), "one"u8, "a letter"u8);
+        Assert.Equal("a letter"u8, SealedBox.Open(key, "one"u8, box));
+        Assert.NotEqual(box, SealedBox.Seal(SealedBox.PublicKeyOf(key), "one"u8, "a letter"u8));
+        Assert.ThrowsAny<CryptographicException>(() => SealedBox.Open(key, "another"u8, box));
+        Assert.ThrowsAny<CryptographicException>(() => SealedBox.Open(SealedBox.GeneratePrivateKey(), "one"u8, box));
+        for (var i = 0; i < box.Length; i++)
+        {
+            byte[] changed = [.. box];
+            changed[i] ^= 1;
+            Assert.ThrowsAny<CryptographicException>(() => SealedBox.Open(key, "one"u8, changed));
+        }
+        Assert.ThrowsAny<CryptographicException>(() => SealedBox.Open(key, "one"u8, box.AsSpan(0, 47)));
+        Assert.ThrowsAny<CryptographicException>(() => SealedBox.Seal(new byte[31], "one"u8, "a letter"u8));
+    }
+
     private static SealedEntry Seal(AuditOpener reader, TimeProvider time, AuditEntry entry)
     {
         using var sealer = new EntrySealer(reader.PublicKey, new byte[32], time);
