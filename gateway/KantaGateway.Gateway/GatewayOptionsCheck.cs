@@ -162,6 +162,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             foreach (var (name, folder) in new[] { (nameof(notices.Folder), notices.Folder), (nameof(notices.LetterFolder), notices.LetterFolder) })
                 if (string.IsNullOrWhiteSpace(folder) || (!options.CreateStores && !Directory.Exists(folder)))
                     Add(Of($"{nameof(breach.Notices)}.{name}"), "no such folder");
+            if (SealedLetter.KeyIn(notices.LetterKey) is null)
+                Add(Of($"{nameof(breach.Notices)}.{nameof(notices.LetterKey)}"), "the public key (X25519) of who prints letters: 32 bytes in base64");
             if (notices.MessageRelay is { } relay && !IsHttps(relay))
                 Add(Of($"{nameof(breach.Notices)}.{nameof(notices.MessageRelay)}"), "an https address");
             if (notices.LetterAfterDays is < 0 or > 30)

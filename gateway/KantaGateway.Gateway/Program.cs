@@ -3,6 +3,8 @@ using KantaGateway.Gateway;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Postgres;
 
+if (args is [OpenLetters.Name or OpenLetters.KeyName, ..])
+    return OpenLetters.Run(args, Console.Out);
 // Beside the program, wherever it is started from.
 var file = Path.Combine(AppContext.BaseDirectory, "appsettings.json");
 OptionsCheck.RequirePrivateConfiguration(file, ("Gateway:" + nameof(GatewayOptions.Redis), GatewayOptions.HasPassword),

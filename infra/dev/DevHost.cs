@@ -324,7 +324,7 @@ public sealed class DevHost : IAsyncDisposable
                     Recipients = [new() { Name = "supervisor", Address = outside + SimulatedBreachDesk.PathOf("supervisor") }, new() { Name = "ombudsman", Address = outside.Replace("localhost", "127.0.0.1", StringComparison.Ordinal) + SimulatedBreachDesk.PathOf("ombudsman") }],
                     AuthorityFile = folder.CaFile,
                 },
-                Notices = new() { Folder = folder.NoticeFolder, LetterFolder = folder.LetterFolder },
+                Notices = new() { Folder = folder.NoticeFolder, LetterFolder = folder.LetterFolder, LetterKey = folder.LetterKey },
                 PeopleFile = folder.PeopleFile,
                 Breadth = options.Breadth,
                 Canaries = new() { Archivist = folder.ProbeSystemOf(DevelopmentFolder.Clinics[0], "clinics"), AuthorityFile = folder.CaFile },

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Sealing;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
@@ -118,6 +119,11 @@ public sealed class DevelopmentFolder : IDisposable
     public string CaseFolder => At("breach");
     public string NoticeFolder => At("breach-notices");
     public string LetterFolder => At("breach-letters");
+    public string LetterKeyFile => At("keys/letters.key");
+
+    /// <summary>The public half, to which letters are sealed. Who prints keeps the private one away from here; nobody prints here.</summary>
+    public string LetterKey => Convert.ToBase64String(SealedBox.PublicKeyOf(Convert.FromBase64String(File.ReadAllText(LetterKeyFile))));
+
     public string PeopleFile => At("watched/people");
     public string EmergencyFolder => At("emergencies");
     public string AuditVerifierFile => At("audit.vkey");
@@ -334,6 +340,8 @@ public sealed class DevelopmentFolder : IDisposable
                 WriteSecret(file, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32)));
         if (!File.Exists(IdentifierKeyFile))
             WriteSecret(IdentifierKeyFile, Convert.ToBase64String(RandomNumberGenerator.GetBytes(IdentifierCipher.KeySize)));
+        if (!File.Exists(LetterKeyFile))
+            WriteSecret(LetterKeyFile, Convert.ToBase64String(SealedBox.GeneratePrivateKey()));
         foreach (var file in new[] { BrokerSigningKeyFile, BrokerEncryptionKeyFile })
             if (!File.Exists(file))
             {

@@ -419,6 +419,8 @@ public sealed class GatewayOptionsTests : IDisposable
     [InlineData("not more often", "Breach.Escalation.UrgentMinutes")]
     [InlineData("no notice folder", "Breach.Notices.Folder")]
     [InlineData("no letters", "Breach.Notices.LetterFolder")]
+    [InlineData("no printer", "Breach.Notices.LetterKey")]
+    [InlineData("a short key", "Breach.Notices.LetterKey")]
     public void A_breach_is_told_to_two_who_are_not_one(string what, string? wrong)
     {
         var told = what switch
@@ -440,7 +442,7 @@ public sealed class GatewayOptionsTests : IDisposable
             Breach = new()
             {
                 CaseFolder = _audit, Escalation = what == "nobody" ? null : told,
-                Notices = new() { Folder = what == "no notice folder" ? "/nowhere" : _audit, LetterFolder = what == "no letters" ? "" : _audit },
+                Notices = new() { Folder = what == "no notice folder" ? "/nowhere" : _audit, LetterFolder = what == "no letters" ? "" : _audit, LetterKey = what switch { "no printer" => "", "a short key" => Convert.ToBase64String(new byte[31]), _ => Convert.ToBase64String(new byte[32]) } },
             },
         });
         Assert.Equal(wrong is null ? [] : [wrong], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));

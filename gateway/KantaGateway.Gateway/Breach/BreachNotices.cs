@@ -83,7 +83,7 @@ public sealed class BreachNotices : IDisposable
     private readonly BreachCases _cases;
     private readonly AuditLog _audit;
     private readonly TimeProvider _time;
-    private readonly byte[] _names;
+    private readonly byte[] _names, _letterKey;
     private readonly SessionProtection _seal;
     private readonly SemaphoreSlim _turn = new(1);
     private readonly Lock _telling = new();
@@ -103,6 +103,7 @@ public sealed class BreachNotices : IDisposable
         _names = HKDF.DeriveKey(HashAlgorithmName.SHA256, identifierKey, 32, info: "kanta breach notices: names"u8.ToArray());
         var contents = HKDF.DeriveKey(HashAlgorithmName.SHA256, identifierKey, 32, info: "kanta breach notices: contents"u8.ToArray());
         _seal = new([contents], static () => 0);
+        _letterKey = SealedLetter.KeyIn(options.Breach.Notices.LetterKey)!;
         if (options.CreateStores)
         {
             OwnerOnly.CreateFolder(_folder);
@@ -120,6 +121,20 @@ public sealed class BreachNotices : IDisposable
     /// <summary>What has been done about the case of a notice, at whichever gateway it is.</summary>
     /// <exception cref="IOException">It cannot be told now.</exception>
     public NoticeDuties DutiesOf(BreachNotice notice) => Open<NoticeDuties>("cases", notice.Case, DutiesName) ?? new(null, null, null);
+
+    /// <summary>What has been done about a case of this gateway, as persons are told it.</summary>
+    public NoticeDuties DutiesOf(long number)
+    {
+        return new(First(BreachStepKind.AuthorityNotified), First(BreachStepKind.EarlyWarningSent, BreachStepKind.IncidentNotified), First(BreachStepKind.Contained));
+
+        DateTimeOffset? First(params ReadOnlySpan<BreachStepKind> kinds)
+        {
+            foreach (var step in _cases.StepsOf(number))
+                if (kinds.Contains(step.Kind))
+                    return step.At;
+            return null;
+        }
+    }
 
     /// <summary>Puts a notice into the inbox of each person. Who has the same of this case keeps it, so a list may be sent again after an outage; other items or words are another notice.</summary>
     /// <param name="number">Of the case.</param>
@@ -277,7 +292,7 @@ public sealed class BreachNotices : IDisposable
         return last is null ? null : new(people.Count, types.Values.Sum(), types, last.Words);
     }
 
-    /// <summary>Writes a letter for each person who has not read the notice in time, once.</summary>
+    /// <summary>Writes a letter for each person who has not read the notice in time, once, sealed to who prints it.</summary>
     /// <param name="write">Makes the letter: a whole document to print.</param>
     /// <returns>How many are new; null: there is no such case.</returns>
     /// <exception cref="IOException">Not all could be written; those that were are not written again.</exception>
@@ -295,7 +310,8 @@ public sealed class BreachNotices : IDisposable
                     || Open<BreachNotice>("people", whose.Person, id) is not { } notice || notice.SentAt > until)
                     continue;
                 // For who puts it into an envelope: the id is the person's in the clinic's own system, and tells nobody else who it is.
-                OwnerOnly.WriteWhole(Path.Combine(_options.Breach.Notices.LetterFolder, string.Create(CultureInfo.InvariantCulture, $"{number:D8}-{whose.PatientId}-{id[..8]}.html")), Encoding.UTF8.GetBytes(write(notice)), overwrite: true, flushFolder: true);
+                var letter = new SealedLetter(string.Create(CultureInfo.InvariantCulture, $"{number:D8}-{whose.PatientId}-{id[..8]}.html"), write(notice));
+                OwnerOnly.WriteWhole(Path.Combine(_options.Breach.Notices.LetterFolder, string.Create(CultureInfo.InvariantCulture, $"{number:D8}-{id}{SealedLetter.Extension}")), letter.Seal(_letterKey), overwrite: true, flushFolder: true);
                 Write(new Read(_time.GetUtcNow()), "cases", name, id + ".letter");
                 written++;
             }
@@ -330,14 +346,7 @@ public sealed class BreachNotices : IDisposable
             var name = _cases.NameOf(one.Number);
             if (!Directory.Exists(At("cases", name)))
                 continue;
-            DateTimeOffset? First(params ReadOnlySpan<BreachStepKind> kinds)
-            {
-                foreach (var step in _cases.StepsOf(one.Number))
-                    if (kinds.Contains(step.Kind))
-                        return step.At;
-                return null;
-            }
-            Write(new NoticeDuties(First(BreachStepKind.AuthorityNotified), First(BreachStepKind.EarlyWarningSent, BreachStepKind.IncidentNotified), First(BreachStepKind.Contained)), "cases", name, DutiesName);
+            Write(DutiesOf(one.Number), "cases", name, DutiesName);
         }
     }
 

@@ -75,8 +75,11 @@ public sealed record NoticeOptions
     /// <summary>Folder that all gateways share: the notices, sealed; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
     public required string Folder { get; init; }
 
-    /// <summary>Folder of its owner's alone for letters to print; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
+    /// <summary>Folder of its owner's alone for sealed letters to print; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
     public required string LetterFolder { get; init; }
+
+    /// <summary>Public key (X25519, 32 bytes in base64) of who prints the letters, to which they are sealed until then; <c>letter-key</c> makes one.</summary>
+    public required string LetterKey { get; init; }
 
     /// <summary>Days without reading the notice after which a letter is written, 0 to 30; default 3.</summary>
     public int LetterAfterDays { get; init; } = 3;

@@ -12,7 +12,7 @@ using KantaGateway.Gateway.Identification.Professionals;
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the scope of a breach (<see cref="OperatorScopes"/>), the end of a breach case, and of the bar that
+/// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the scope of a breach (<see cref="OperatorScopes"/>), its notices and letters (<see cref="OperatorNotices"/>), the end of a breach case, and of the bar that
 /// emergencies nobody could review, or that were recorded under an abused number, leave for a professional, and of a containment; these two are in force with the approval. A canary is taken off by two as well. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony, an erasure, a rotation and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
@@ -30,6 +30,7 @@ public static class OperatorActs
         ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
         ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd, ["breach-scope"] = ApprovalKind.BreachScope, ["dispute-end"] = ApprovalKind.DisputeEnd,
         ["canary-end"] = ApprovalKind.CanaryEnd,
+        ["breach-notices"] = ApprovalKind.BreachNotices, ["breach-letters"] = ApprovalKind.BreachLetters,
     };
 
     /// <param name="IdentityCode">Instead of the subject of an act about a person.</param>
@@ -64,7 +65,7 @@ public static class OperatorActs
                 return OperatorClients.Problem(context, 422, "Not understood",
                     [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
             // What people write in their own words is shown to others, and stands in logs. The other contents have forms of their own.
-            if (kind is not (ApprovalKind.KeyCeremony or ApprovalKind.StoreRestore or ApprovalKind.BreachScope) && OutboundMessage.HoldsIdentityCode(content))
+            if (kind is not (ApprovalKind.KeyCeremony or ApprovalKind.StoreRestore or ApprovalKind.BreachScope or ApprovalKind.BreachNotices) && OutboundMessage.HoldsIdentityCode(content))
                 return OperatorClients.Problem(context, 422, "An identity code", ["The content of an act names nobody: what looks like an identity code has to go."]);
             var subject = act.Subject ?? "";
             if (act.IdentityCode is not null)
@@ -89,9 +90,13 @@ public static class OperatorActs
                 return OperatorClients.Problem(context, 422, "No such dispute", ["The subject of the end of a dispute is its id, which its breach case names, of one that is not settled; its content is the answer that the person reads in the portal."]);
             if (kind == ApprovalKind.BreachScope && (!IsOpen(services, subject) || ScopeCriteria.Read(content) is null))
                 return OperatorClients.Problem(context, 422, "No such scope", [$"The subject of the scope of a breach is the number of a case that has not ended, and its content {ScopeCriteria.Form}."]);
+            if (kind == ApprovalKind.BreachNotices && (!IsOpen(services, subject) || OperatorNotices.FilesIn(content) is null))
+                return OperatorClients.Problem(context, 422, "No such notices", [$"The subject of the notices of a breach is the number of a case that has not ended, and its content {OperatorNotices.FilesForm}."]);
+            if (kind == ApprovalKind.BreachLetters && !IsOpen(services, subject))
+                return OperatorClients.Problem(context, 422, "No such case", ["The subject of the letters of a breach is the number of a case that has not ended, and its content says why they are due."]);
             if (kind == ApprovalKind.DisputeEnd)
                 content = services.GetRequiredService<DisputeAnswers>().Seal(content);
-            if (kind is ApprovalKind.BreachCaseEnd or ApprovalKind.BreachScope)
+            if (IsOfCase(kind))
                 subject = NamedCase(services.GetRequiredService<BreachCases>(), subject);
             if (kind == ApprovalKind.ContainmentEnd)
             {
@@ -123,7 +128,7 @@ public static class OperatorActs
             var isOver = erasure is not null && (await StandingAsync(services, erasure.Subject, context.RequestAborted)).IsOverAt(Now(services));
             return await approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind switch
             {
-                ApprovalKind.BreachCaseEnd or ApprovalKind.BreachScope when !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
+                _ when IsOfCase(one.Kind) && !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
                 ApprovalKind.CanaryEnd when services.GetService<WatchedPeople>()?.IsCanary(one.Subject) is not true => DecisionRefusal.ChangedMeanwhile,
                 // Another gateway has just taken it in: here nobody has looked yet.
                 ApprovalKind.Erasure when erasure is null => DecisionRefusal.NoSuchProposal,
@@ -135,8 +140,8 @@ public static class OperatorActs
         app.MapPost("/operator/acts/{id}/carry-out", static context => OperatorClients.DecideAsync(context, null, static async (services, context, who, id, digest) =>
         {
             var approvals = services.GetRequiredService<Approvals>();
-            // The scope of a breach is an answer, and has an address of its own.
-            if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act) || act.Kind == ApprovalKind.BreachScope)
+            // The scope of a breach is an answer, and notices need their list: they have addresses of their own.
+            if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act) || act.Kind is ApprovalKind.BreachScope or ApprovalKind.BreachNotices or ApprovalKind.BreachLetters)
                 return DecisionRefusal.NoSuchProposal;
             if (DecisionState.IsDoneWhenApproved(act.Kind))
                 return act.Status == ProposalStatus.Open ? DecisionRefusal.NotApproved : DecisionRefusal.AlreadyDecided;
@@ -270,6 +275,22 @@ public static class OperatorActs
         var prefix = key == KeyKind.Pseudonym ? PseudonymKey : WrappingKey;
         return step != default && subject.StartsWith(prefix, StringComparison.Ordinal) && uint.TryParse(subject.AsSpan(prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out version)
             && version >= (step == CeremonyStep.Begin ? 2 : 1);
+    }
+
+    /// <summary>Whether the subject is a case that has not ended.</summary>
+    private static bool IsOfCase(ApprovalKind kind) => kind is ApprovalKind.BreachCaseEnd or ApprovalKind.BreachScope or ApprovalKind.BreachNotices or ApprovalKind.BreachLetters;
+
+    /// <summary>Uses the approval of an act about a case up, which is not carried out under <c>/operator/acts</c>; as long as it counts, the same is asked for again by it.</summary>
+    /// <returns>Why it may not be; null: it may.</returns>
+    internal static async ValueTask<DecisionRefusal?> CarryOutAsync(IServiceProvider services, HttpContext context, Operator who, ApprovalKind kind, string id, string digest, long? number = null)
+    {
+        var approvals = services.GetRequiredService<Approvals>();
+        if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || act.Kind != kind || (number is { } of && NumberOf(act.Subject) != of))
+            return DecisionRefusal.NoSuchProposal;
+        if (!IsOpen(services, act.Subject))
+            return DecisionRefusal.ChangedMeanwhile;
+        return await approvals.CarryOutAsync(context, who, id, digest) is { } refusal
+            && !(refusal == DecisionRefusal.AlreadyDecided && act.Status == ProposalStatus.CarriedOut && act.Digest == digest && Now(services) < act.Until) ? refusal : null;
     }
 
     private static bool IsOne(Proposal proposal) => Kinds.ContainsValue(proposal.Kind);

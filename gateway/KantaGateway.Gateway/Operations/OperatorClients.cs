@@ -128,7 +128,7 @@ public static class OperatorClients
             extensions: new Dictionary<string, object?> { ["errors"] = errors, ["correlationId"] = Correlation.Of(context) });
 
     /// <returns>Null when there are more bytes than that.</returns>
-    private static async ValueTask<byte[]?> ReadAsync(HttpContext context, int longest)
+    internal static async ValueTask<byte[]?> ReadAsync(HttpContext context, int longest)
     {
         var buffer = new byte[longest + 1];
         var read = await context.Request.Body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, context.RequestAborted);
@@ -136,11 +136,14 @@ public static class OperatorClients
     }
 
     /// <returns>Null when it is not that.</returns>
-    internal static async ValueTask<T?> ReadAsync<T>(HttpContext context, int longest = LongestAnswer) where T : class
+    internal static async ValueTask<T?> ReadAsync<T>(HttpContext context, int longest = LongestAnswer) where T : class => Read<T>(await ReadAsync(context, longest));
+
+    /// <returns>Null when it is not that.</returns>
+    internal static T? Read<T>(byte[]? body) where T : class
     {
         try
         {
-            return await ReadAsync(context, longest) is { } body ? JsonSerializer.Deserialize<T>(body, Format) : null;
+            return body is null ? null : JsonSerializer.Deserialize<T>(body, Format);
         }
         catch (JsonException)
         {

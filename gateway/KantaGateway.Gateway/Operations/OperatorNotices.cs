@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
@@ -9,7 +10,7 @@ using KantaGateway.Gateway.Portal;
 namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
-/// <c>/operator/breach-cases/{number}/notices</c>: drafts, sends and counts the notices of a case, and <c>/letters</c> writes those for paper; for the data protection officer. People are
+/// <c>/operator/breach-cases/{number}/notices</c>: drafts, sends and counts the notices of a case, and <c>/letters</c> writes those for paper; for the data protection officer. What is sent, and that letters are written, is an act of two persons (<see cref="OperatorActs"/>). People are
 /// named by <c>Patient/[id]</c> or by identity code; no answer says who they are, nor whether the gateway knows them.
 /// </summary>
 public static class OperatorNotices
@@ -20,6 +21,9 @@ public static class OperatorNotices
 
     private sealed record Sending(NoticeWords? Words, IReadOnlyList<Named>? Persons);
 
+    /// <param name="Act">Id of what was approved.</param>
+    private sealed record Printing(string? Act, string? Digest);
+
     private sealed record Named(string? Patient, string? IdentityCode, IReadOnlyList<Item>? Items, string? Reach, string? Language);
 
     private sealed record Item(string? Type, string? Id, string? Version, string? Controller);
@@ -29,20 +33,31 @@ public static class OperatorNotices
         if (options.Identification.Operators is null || options.Breach?.Notices is null)
             return;
         app.MapPost("/operator/breach-cases/{number:long}/notices/drafts", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, _) =>
-            await OperatorClients.ReadAsync<Sending>(context, LongestBody) is not { Words: { } words } || Fault(words) is { } ? OperatorClients.Problem(context, 422, "Not understood", [Form])
-            : services.GetRequiredService<BreachCases>().Find(number) is null ? NoCase(context)
-            : Results.Json(Texts.Languages.ToDictionary(static language => language.Code, language =>
-                NoticeLetters.Draft(words, options.Identification.Citizens.ServiceName, services.GetRequiredService<TimeProvider>().GetUtcNow(), language.Code, services.GetRequiredService<Texts>())))));
+        {
+            var body = await OperatorClients.ReadAsync(context, LongestBody);
+            if (OperatorClients.Read<Sending>(body) is not { Words: { } words } sending || Fault(words) is { })
+                return OperatorClients.Problem(context, 422, "Not understood", [Form]);
+            if (services.GetRequiredService<BreachCases>().Find(number) is null)
+                return NoCase(context);
+            var drafts = Texts.Languages.ToDictionary(static language => language.Code, language =>
+                (object)NoticeLetters.Draft(words, options.Identification.Citizens.ServiceName, services.GetRequiredService<TimeProvider>().GetUtcNow(), language.Code, services.GetRequiredService<Texts>()));
+            // By these who proposes and who approves know that it is one list.
+            drafts["persons"] = sending.Persons?.Count ?? 0;
+            drafts["sha256"] = DigestOf(body!);
+            return Results.Json(drafts);
+        }));
         app.MapGet("/operator/breach-cases/{number:long}/notices", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, (services, _) =>
         {
             if (services.GetRequiredService<BreachCases>().Find(number) is null)
                 return new(NoCase(context));
-            var count = services.GetRequiredService<BreachNotices>().CountOf(number);
-            return new(Results.Json(new { sent = count.Sent, read = count.Read, letters = count.Letters }));
+            var notices = services.GetRequiredService<BreachNotices>();
+            var (count, owed) = (notices.CountOf(number), notices.DutiesOf(number));
+            return new(Results.Json(new { sent = count.Sent, read = count.Read, letters = count.Letters, owed = new { authority = owed.Authority, supervisor = owed.Supervisor, contained = owed.Contained } }));
         }));
         app.MapPost("/operator/breach-cases/{number:long}/notices", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, who) =>
         {
-            if (await OperatorClients.ReadAsync<Sending>(context, LongestBody) is not { Words: { } words, Persons: { Count: > 0 and <= MostPeople } persons })
+            var body = await OperatorClients.ReadAsync(context, LongestBody);
+            if (OperatorClients.Read<Sending>(body) is not { Words: { } words, Persons: { Count: > 0 and <= MostPeople } persons })
                 return OperatorClients.Problem(context, 422, "Not understood", [Form]);
             if (Fault(words) is { } fault)
                 return OperatorClients.Problem(context, 422, "The words are not fit to send", [fault]);
@@ -56,6 +71,14 @@ public static class OperatorNotices
                     return OperatorClients.Problem(context, 422, "Not reachable", [string.Create(CultureInfo.InvariantCulture, $"persons[{i}].reach is an e-mail address or a telephone number in international form, with language fi, sv or en. Nothing was sent.")]);
                 people.Add(new(person, items));
             }
+            if (services.GetRequiredService<BreachCases>().Find(number) is null)
+                return NoCase(context);
+            // Just what two have decided to send, to whom they have decided to send it.
+            var (act, digest) = (context.Request.Query["act"].ToString(), context.Request.Query["digest"].ToString());
+            if (services.GetRequiredService<Approvals>().Current.Proposals.GetValueOrDefault(act) is not { Kind: ApprovalKind.BreachNotices } approved || FilesIn(approved.Content) is not { } files || !files.Contains(DigestOf(body!)))
+                return OperatorClients.Problem(context, 409, nameof(DecisionRefusal.NoSuchProposal), [$"Notices are sent by two persons: propose the act breach-notices, have another approve of it, and send the same list with ?act= its id and &digest= its digest. Nothing was sent. Its content is {FilesForm}."]);
+            if (await OperatorActs.CarryOutAsync(services, context, who, ApprovalKind.BreachNotices, act, digest, number) is { } refusal)
+                return OperatorClients.Refuse(context, refusal);
             await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Sends notices of breach case {number} to {people.Count} persons."), null, null);
             try
             {
@@ -73,6 +96,12 @@ public static class OperatorNotices
         }));
         app.MapPost("/operator/breach-cases/{number:long}/letters", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, who) =>
         {
+            if (services.GetRequiredService<BreachCases>().Find(number) is null)
+                return NoCase(context);
+            if (await OperatorClients.ReadAsync<Printing>(context) is not { Act: { } act, Digest: { } digest })
+                return OperatorClients.Problem(context, 422, "Not understood", ["Send {\"act\", \"digest\"} of the act breach-letters, of which another has approved."]);
+            if (await OperatorActs.CarryOutAsync(services, context, who, ApprovalKind.BreachLetters, act, digest, number) is { } refusal)
+                return OperatorClients.Refuse(context, refusal);
             await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Has letters of breach case {number} written."), null, null);
             var texts = services.GetRequiredService<Texts>();
             return await services.GetRequiredService<BreachNotices>().WriteLettersAsync(number, OperatorBreachCases.Name(who), notice => NoticeLetters.Write(notice, texts, options.PublicAddress), context.RequestAborted) is { } written
@@ -81,6 +110,13 @@ public static class OperatorNotices
     }
 
     private const string Form = """Send {"words": {"fi", "sv", "en": {"what", "consequences", "measures"}, "contact"}, "persons": [{"patient": "Patient/[id]" or "identity_code", "items": [{"type", "id", "version", "controller"}], "reach", "language"}]}: all words, at most 4000 characters each, 1 to 10000 persons; to draft, the words alone.""";
+
+    internal const string FilesForm = "the SHA-256 of each list as it will be sent, hexadecimal in small letters, with a space between two, at most 30; /notices/drafts says it";
+
+    /// <summary>The lists that an act is about; null: it names none.</summary>
+    internal static IReadOnlySet<string>? FilesIn(string content) => content.Split(' ') is { Length: <= 30 } files && files.All(static file => file is { Length: 64 } && file.All(char.IsAsciiHexDigitLower)) ? files.ToHashSet(StringComparer.Ordinal) : null;
+
+    private static string DigestOf(byte[] body) => Convert.ToHexStringLower(SHA256.HashData(body));
 
     private static IResult NoCase(HttpContext context) => OperatorClients.Problem(context, 404, "No such case", ["There is no breach case of that number."]);
 

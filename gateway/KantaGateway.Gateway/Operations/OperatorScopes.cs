@@ -29,10 +29,7 @@ public static class OperatorScopes
                 return OperatorClients.Problem(context, 400, "Not understood", ["Send {\"digest\": ...}, the digest of the proposal that you have looked at."]);
             if (approvals.Current.Proposals.GetValueOrDefault(id) is not { Kind: ApprovalKind.BreachScope } act || ScopeCriteria.Read(act.Content) is not { } criteria)
                 return OperatorClients.Refuse(context, DecisionRefusal.NoSuchProposal);
-            if (!OperatorActs.IsOpen(services, act.Subject))
-                return OperatorClients.Refuse(context, DecisionRefusal.ChangedMeanwhile);
-            if (await approvals.CarryOutAsync(context, who, id, digest) is { } refusal
-                && !(refusal == DecisionRefusal.AlreadyDecided && act.Status == ProposalStatus.CarriedOut && act.Digest == digest && services.GetRequiredService<TimeProvider>().GetUtcNow() < act.Until))
+            if (await OperatorActs.CarryOutAsync(services, context, who, ApprovalKind.BreachScope, id, digest) is { } refusal)
                 return OperatorClients.Refuse(context, refusal);
             act = approvals.Current.Proposals[id];
             var reading = new AuditReading(act.Id, OperatorActs.NumberOf(act.Subject), criteria.From, criteria.To, act.By.OpaqueName, act.ApprovedBy!.OpaqueName);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net.Http.Json;
+using System.Security.Cryptography;
 using System.Text.Json;
 
 namespace KantaGateway.Harness.Clients;
@@ -49,12 +50,33 @@ public sealed class OperatorClient : IDisposable
     public Task<JsonElement> GetAsync(string path, CancellationToken cancel = default) => _http.GetFromJsonAsync<JsonElement>(path, cancel);
 
     /// <summary>Sends JSON to one of them.</summary>
-    public async Task<(int Status, JsonElement? Body)> SendAsync(HttpMethod method, string path, object? body = null, CancellationToken cancel = default)
+    public Task<(int Status, JsonElement? Body)> SendAsync(HttpMethod method, string path, object? body = null, CancellationToken cancel = default) =>
+        SendAsync(_http, method, path, body is null ? null : JsonContent.Create(body), cancel);
+
+    private static async Task<(int Status, JsonElement? Body)> SendAsync(HttpClient http, HttpMethod method, string path, HttpContent? content, CancellationToken cancel)
     {
-        using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : JsonContent.Create(body) };
-        using var answer = await _http.SendAsync(request, cancel).ConfigureAwait(false);
+        using var request = new HttpRequestMessage(method, path) { Content = content };
+        using var answer = await http.SendAsync(request, cancel).ConfigureAwait(false);
         var isJson = answer.Content.Headers.ContentType?.MediaType?.EndsWith("json", StringComparison.Ordinal) == true;
         return ((int)answer.StatusCode, isJson ? await answer.Content.ReadFromJsonAsync<JsonElement>(cancel).ConfigureAwait(false) : null);
+    }
+
+    /// <summary>Sends notices of a case, of which another approves.</summary>
+    /// <param name="list"><c>words</c> and <c>persons</c>.</param>
+    /// <returns>The answer to what was refused, or to the sending.</returns>
+    public Task<(int Status, JsonElement? Body)> SendNoticesAsync(OperatorClient approver, long number, object list, CancellationToken cancel = default) => SendNoticesAsync(_http, approver._http, number, list, cancel);
+
+    /// <summary>As the other, with clients that are signed in.</summary>
+    public static async Task<(int Status, JsonElement? Body)> SendNoticesAsync(HttpClient officer, HttpClient approver, long number, object list, CancellationToken cancel = default)
+    {
+        var body = JsonSerializer.SerializeToUtf8Bytes(list, JsonSerializerOptions.Web);
+        var (status, act) = await SendAsync(officer, HttpMethod.Post, "/operator/acts", JsonContent.Create(new { kind = "breach-notices", subject = number.ToString(CultureInfo.InvariantCulture), content = Convert.ToHexStringLower(SHA256.HashData(body)) }), cancel).ConfigureAwait(false);
+        if (status != 201)
+            return (status, act);
+        var (id, digest) = (act!.Value.GetProperty("id").GetString(), act.Value.GetProperty("digest").GetString());
+        var approved = await SendAsync(approver, HttpMethod.Post, $"/operator/acts/{id}/approve", JsonContent.Create(new { digest }), cancel).ConfigureAwait(false);
+        return approved.Status != 204 ? approved
+            : await SendAsync(officer, HttpMethod.Post, string.Create(CultureInfo.InvariantCulture, $"/operator/breach-cases/{number}/notices?act={id}&digest={digest}"), new ByteArrayContent(body) { Headers = { ContentType = new("application/json") } }, cancel).ConfigureAwait(false);
     }
 
     public void Dispose() => _http.Dispose();

@@ -214,11 +214,15 @@ public sealed class VastaamoDrill : IDisposable
     {
         var path = string.Create(CultureInfo.InvariantCulture, $"/operator/breach-cases/{_case}");
         var words = new { what = "Drill: notes of visits were copied.", consequences = "Drill: somebody may write to you with what you have told.", measures = "Drill: the copy is worthless without keys; nothing is asked of you." };
-        var (status, body) = await _officer.SendAsync(HttpMethod.Post, path + "/notices", new
+        var list = new
         {
             words = new { fi = words, sv = words, en = words, contact = "Drill: https://localhost" },
             persons = _victims.Select(static v => new { patient = "Patient/" + v.Visit.Patient, items = v.Visit.Resources.Select(static one => new { type = one.Type, id = one.Id }) }),
-        }, cancel).ConfigureAwait(false);
+        };
+        var (alone, _) = await _officer.SendAsync(HttpMethod.Post, path + "/notices", list, cancel).ConfigureAwait(false);
+        Expect.That(alone == 409, "409 for notices that one officer sends alone", $"{alone}");
+        using var another = await OperatorClient.SignInAsync(_folder, _target, 2, cancel).ConfigureAwait(false);
+        var (status, body) = await _officer.SendNoticesAsync(another, _case, list, cancel).ConfigureAwait(false);
         Expect.That(status == 201, "201 for the notices", $"{status}");
         var sent = body!.Value.GetProperty("sent").GetInt32();
         return new("no first word: each person has a notice of the house before", $"{sent} of {People} people have a notice with what was taken from them, and a code that anybody can check", watch.Elapsed,

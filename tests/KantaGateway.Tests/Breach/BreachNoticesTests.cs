@@ -1,6 +1,7 @@
 using System.Text;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Operations;
 using Microsoft.Extensions.Logging.Testing;
 
 namespace KantaGateway.Tests.Breach;
@@ -116,8 +117,22 @@ public sealed class BreachNoticesTests
         world.Clock.Advance(TimeSpan.FromDays(1));
         Assert.Equal(1, await world.Notices.WriteLettersAsync(1, "Tiina", static one => one.Code, default));
         Assert.Equal(0, await world.Notices.WriteLettersAsync(1, "Tiina", static one => one.Code, default));
-        var letter = Assert.Single(Directory.GetFiles(world.PathOf("letters")));
-        Assert.Equal(world.Notices.Of(Matti)[0].Notice.Code, await File.ReadAllTextAsync(letter));
+        var sealedLetter = Assert.Single(Directory.GetFiles(world.PathOf("letters")));
+        var (code, patient) = (world.Notices.Of(Matti)[0].Notice.Code, new IdentifierCipher(new byte[32]).PatientId(Matti));
+        // Neither what it says nor to whom, before who prints it has opened it.
+        foreach (var secret in (string[])[code, patient])
+            Assert.DoesNotContain(secret, sealedLetter + Encoding.Latin1.GetString(await File.ReadAllBytesAsync(sealedLetter)));
+        await File.WriteAllTextAsync(world.PathOf("printer.key"), Convert.ToBase64String(BreachWorld.LetterKey));
+        using var said = new StringWriter();
+        Assert.Equal(0, OpenLetters.Run([OpenLetters.Name, world.PathOf("printer.key"), world.PathOf("letters"), world.PathOf("open")], said));
+        var letter = Assert.Single(Directory.GetFiles(world.PathOf("open")));
+        Assert.StartsWith($"00000001-{patient}-", Path.GetFileName(letter), StringComparison.Ordinal);
+        Assert.Equal(code, await File.ReadAllTextAsync(letter));
+        // With another key none is.
+        Assert.Equal(0, OpenLetters.Run([OpenLetters.KeyName, world.PathOf("another.key")], said));
+        Assert.Equal(2, OpenLetters.Run([OpenLetters.Name, world.PathOf("another.key"), world.PathOf("letters"), world.PathOf("none")], said));
+        Assert.Empty(Directory.GetFiles(world.PathOf("none")));
+        Assert.Equal(1, OpenLetters.Run([OpenLetters.Name], said));
         Assert.Equal(new NoticeCount(2, 1, 1), world.Notices.CountOf(1));
         Assert.Contains(world.Cases.StepsOf(1), step => step.Kind == BreachStepKind.LettersWritten);
     }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Audit;
+using KantaGateway.Audit.Sealing;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Breach;
@@ -40,7 +41,7 @@ sealed class BreachWorld : IAsyncDisposable
             {
                 CaseFolder = _folder.File("cases"),
                 Escalation = new() { Recipients = [new() { Name = "supervisor", Address = Supervisor }, new() { Name = "ombudsman", Address = Ombudsman }] },
-                Notices = new() { Folder = _folder.File("notices"), LetterFolder = _folder.File("letters") },
+                Notices = new() { Folder = _folder.File("notices"), LetterFolder = _folder.File("letters"), LetterKey = Convert.ToBase64String(SealedBox.PublicKeyOf(LetterKey)) },
             },
         };
         Audit = AuditLog.Open(_log.Options(_ =>
@@ -54,6 +55,9 @@ sealed class BreachWorld : IAsyncDisposable
 
     /// <summary>The audit log's disk takes nothing.</summary>
     public bool IsAuditAway { get; set; }
+
+    /// <summary>Of who prints letters.</summary>
+    public static byte[] LetterKey { get; } = SealedBox.GeneratePrivateKey();
 
     public FakeTimeProvider Clock { get; }
     public GatewayOptions Options { get; }

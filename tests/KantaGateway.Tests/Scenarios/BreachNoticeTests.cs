@@ -41,15 +41,16 @@ public sealed class BreachNoticeTests
             Assert.DoesNotContain("disk", JsonSerializer.Serialize(new JsonWebToken(told).Claims.Select(claim => claim.Value)));
         }
 
-        // The officer sends the notice.
+        // The officer sends the notice, of which another has approved.
         using var heikki = await OperatorTests.SignInAsync(host.Address, 1);
         var text = new { what = "Varmuuskopio on kadonnut.", consequences = "Tietojasi voidaan julkaista.", measures = "Kopiot on suojattu." };
-        using var sent = await heikki.PostAsJsonAsync("/operator/breach-cases/1/notices", new
+        using var tarja = await OperatorTests.SignInAsync(host.Address, 2);
+        var (_, sent) = await OperatorClient.SendNoticesAsync(heikki, tarja, 1, new
         {
             words = new { fi = text, sv = text, en = text, contact = "Toivo Koe, 029 000 0000" },
             persons = new[] { new { identity_code = person.IdentityCode, items = new[] { new { type = "Observation", id = observation } } } },
         });
-        Assert.Equal(1, (await sent.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("sent").GetInt32());
+        Assert.Equal(1, sent!.Value.GetProperty("sent").GetInt32());
 
         // She finds it, opens it, and sees her own entry.
         using var helmi = new CitizenClient(known, new(host.Address), index);

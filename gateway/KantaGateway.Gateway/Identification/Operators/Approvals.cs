@@ -216,6 +216,8 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.DisputeEnd => "the end of the dispute",
         ApprovalKind.CanaryEnd => "the end of the watch over",
         ApprovalKind.BreachScope => "the scope of a breach, case",
+        ApprovalKind.BreachNotices => "the notices of a breach, case",
+        ApprovalKind.BreachLetters => "the letters of a breach, case",
         _ => "the end of a breach case",
     };
 

@@ -7,7 +7,7 @@ using System.Text.Json;
 namespace KantaGateway.Gateway.Identification.Operators;
 
 /// <summary>What takes effect only when a second person approves of it.</summary>
-public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation, ContainmentEnd, BreachScope, DisputeEnd, CanaryEnd }
+public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation, ContainmentEnd, BreachScope, DisputeEnd, CanaryEnd, BreachNotices, BreachLetters }
 
 /// <summary>What an entry of the log of decisions says.</summary>
 internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended, Contained }

@@ -38,6 +38,7 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
             app.MapGet("/", () => "start");
             app.MapOperatorBreachCases(options);
             app.MapOperatorNotices(options);
+            app.MapOperatorActs(options);
             app.MapAuthorityForms(options);
         });
         await _gateway.StartAsync();
@@ -100,7 +101,7 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
         Assert.Contains("Ett intrång", drafts.GetProperty("sv").GetString());
         Assert.Contains("What happened", drafts.GetProperty("en").GetString());
         var known = Pseudonym.Read("somebody-1"u8);
-        var (status, sent) = await PostAsync(tiina, "/1/notices", new
+        var list = JsonSerializer.SerializeToUtf8Bytes(new
         {
             words = Words,
             persons = new object[]
@@ -109,7 +110,26 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
                 new { identity_code = IdentificationWorld.TestCode },
             },
         });
+        // One officer alone sends nothing, nor another list than the one that was approved, nor of another case.
+        using var tero = await SignedInAsync(Tero);
+        Assert.Equal((HttpStatusCode.Conflict, 0), ((await SendAsync(tiina, 1, list)).Status, _breach.Notices.CountOf(1).Sent));
+        var (_, draft) = await PostAsync(tiina, "/1/notices/drafts", list, isWhole: true);
+        Assert.Equal(2, draft.GetProperty("persons").GetInt32());
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "breach-notices", "1", "All of them.")).Status);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "breach-notices", "2", draft.GetProperty("sha256").GetString()!)).Status);
+        var (_, act) = await ProposeAsync(tiina, "breach-notices", "1", $"{draft.GetProperty("sha256").GetString()} {new string('0', 64)}");
+        Assert.Equal(HttpStatusCode.Conflict, (await SendAsync(tiina, 1, list, act)).Status);
+        Assert.Equal(HttpStatusCode.Forbidden, await ApproveAsync(tiina, act));
+        Assert.Equal(HttpStatusCode.NoContent, await ApproveAsync(tero, act));
+        await _breach.Cases.OpenAsync(BreachKind.Unrecorded, "Another answer stands in no entry.");
+        Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(tiina, 2, list, act)).Status);
+        Assert.Equal(HttpStatusCode.Conflict, (await SendAsync(tiina, 1, [.. list, (byte)' '], act)).Status);
+        Assert.Equal(0, _breach.Notices.CountOf(1).Sent + _breach.Notices.CountOf(2).Sent);
+        var (status, sent) = await SendAsync(tiina, 1, list, act);
         Assert.Equal((HttpStatusCode.Created, 2), (status, sent.GetProperty("sent").GetInt32()));
+        // A list that broke off is sent again by the same approval.
+        var again = await SendAsync(tero, 1, list, act);
+        Assert.Equal((HttpStatusCode.Created, 0), (again.Status, again.Body.GetProperty("sent").GetInt32()));
         Assert.Equal("Observation", Assert.Single(Assert.Single(_breach.Notices.Of(known)).Notice.Items).Type);
         foreach (var person in (object[])[new { patient = "Patient/nobody" }, new { identity_code = "010190-9000" }, new { patient = "Patient/" + _ids.PatientId(known), identity_code = IdentificationWorld.TestCode },
             new { patient = "Patient/" + _ids.PatientId(known), items = new[] { new { type = "Observation", id = "../x" } } }])
@@ -119,12 +139,25 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
             Assert.DoesNotContain("010190", refused.Body.GetRawText());
         }
         _breach.Clock.Advance(TimeSpan.FromDays(3));
-        Assert.Equal(2, (await PostAsync(tiina, "/1/letters", new { })).Body.GetProperty("written").GetInt32());
-        var letter = await File.ReadAllTextAsync(Directory.GetFiles(_breach.PathOf("letters"))[0]);
+        await PostAsync(tiina, "/1/steps", new { kind = "contained", note = "The server is closed." });
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await PostAsync(tiina, "/1/letters", new { })).Status);
+        var (_, letters) = await ProposeAsync(tiina, "breach-letters", "1", "Two have not signed in.");
+        object printing = new { act = letters.GetProperty("id").GetString(), digest = letters.GetProperty("digest").GetString() };
+        Assert.Equal(HttpStatusCode.Conflict, (await PostAsync(tiina, "/1/letters", printing)).Status);
+        Assert.Empty(Directory.GetFiles(_breach.PathOf("letters")));
+        Assert.Equal(HttpStatusCode.NoContent, await ApproveAsync(tero, letters));
+        // What was approved of is no approval of anything else.
+        Assert.Equal(HttpStatusCode.NotFound, (await PostAsync(tiina, "/1/letters", new { act = act.GetProperty("id").GetString(), digest = act.GetProperty("digest").GetString() })).Status);
+        Assert.Equal(2, (await PostAsync(tiina, "/1/letters", printing)).Body.GetProperty("written").GetInt32());
+        var box = await File.ReadAllBytesAsync(Directory.GetFiles(_breach.PathOf("letters"))[0]);
+        var letter = SealedLetter.Open(BreachWorld.LetterKey, box).Document;
         foreach (var part in (string[])["lang=\"fi\"", "lang=\"sv\"", "lang=\"en\"", "/notice-check", "116 006", "Toivo Koe"])
             Assert.Contains(part, letter);
         Assert.DoesNotContain("<script", letter);
         using var count = JsonDocument.Parse(await tiina.GetStringAsync(new Uri(_address, "/operator/breach-cases/1/notices")));
+        // What the persons are told of what is owed to them.
+        var owed = count.RootElement.GetProperty("owed");
+        Assert.Equal((JsonValueKind.Null, JsonValueKind.Null, _breach.Now), (owed.GetProperty("authority").ValueKind, owed.GetProperty("supervisor").ValueKind, owed.GetProperty("contained").GetDateTimeOffset()));
         Assert.Equal((2, 0, 2), (count.RootElement.GetProperty("sent").GetInt32(), count.RootElement.GetProperty("read").GetInt32(), count.RootElement.GetProperty("letters").GetInt32()));
     }
 
@@ -166,9 +199,18 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
         return world.Connect(cookies: cookies);
     }
 
-    private async Task<(HttpStatusCode Status, JsonElement Body)> PostAsync(HttpClient http, string path, object body)
+    private async Task<(HttpStatusCode Status, JsonElement Body)> PostAsync(HttpClient http, string path, object body, bool isWhole = false)
     {
-        using var answer = await http.PostAsJsonAsync(new Uri(_address, "/operator/breach-cases" + path), body);
-        return (answer.StatusCode, await answer.Content.ReadFromJsonAsync<JsonElement>());
+        using HttpContent content = isWhole ? new ByteArrayContent((byte[])body) { Headers = { ContentType = new("application/json") } } : JsonContent.Create(body);
+        using var answer = await http.PostAsync(new Uri(_address, path.StartsWith("/operator/", StringComparison.Ordinal) ? path : "/operator/breach-cases" + path), content);
+        return (answer.StatusCode, answer.StatusCode == HttpStatusCode.NoContent ? default : await answer.Content.ReadFromJsonAsync<JsonElement>());
     }
+
+    private Task<(HttpStatusCode Status, JsonElement Body)> ProposeAsync(HttpClient http, string kind, string subject, string content) => PostAsync(http, "/operator/acts", new { kind, subject, content });
+
+    private async Task<HttpStatusCode> ApproveAsync(HttpClient http, JsonElement act) =>
+        (await PostAsync(http, $"/operator/acts/{act.GetProperty("id").GetString()}/approve", new { digest = act.GetProperty("digest").GetString() })).Status;
+
+    private Task<(HttpStatusCode Status, JsonElement Body)> SendAsync(HttpClient http, int number, byte[] list, JsonElement? act = null) =>
+        PostAsync(http, $"/{number}/notices{(act is { } one ? $"?act={one.GetProperty("id").GetString()}&digest={one.GetProperty("digest").GetString()}" : "")}", list, isWhole: true);
 }
