@@ -8,7 +8,7 @@ export LC_ALL=C
 fail() { echo "backup.sh: $*" >&2; exit 1; }
 
 # shellcheck disable=SC2034 # the same file serves restore.sh
-store='' postgres='' pgdata='' wal='' key_file='' custody='' further_keys=() audit='' operators='' breach='' notices='' emergencies='' clients='' to='' store_recipients='' keys_recipients=''
+store='' postgres='' pgdata='' wal='' key_file='' custody='' further_keys=() audit='' operators='' breach='' notices='' letters='' watched='' emergencies='' clients='' to='' store_recipients='' keys_recipients=''
 [ -f "${1:-}" ] || fail "usage: backup.sh CONFIGURATION"
 . "$1"
 [ -s "$store_recipients" ] || fail "store_recipients: a file of public keys (age)"
@@ -108,6 +108,24 @@ if [ -n "$audit" ]; then
     inside "$audit"
     tree=$temporary
     mkdir -p "$tree/audit/rows"
+    # :: What gateways share before the audit log: that a notice was sent stands there before it is.
+    if [ -d "$notices" ]; then
+        mkdir "$tree/notices"
+        # Sealed, and none is changed but the marks of what somebody has done. Looked for the other way round than they are written, so that none is there without what was written before it.
+        (cd "$notices" && for part in cases people codes; do [ ! -d "$part" ] || find "$part" -type f ! -name '*.new'; done) | while read -r notice; do
+            mkdir -p "$tree/notices/${notice%/*}"
+            cat "$notices/$notice" > "$tree/notices/$notice"
+        done
+    fi
+    if [ -d "$letters" ]; then
+        mkdir "$tree/letters"
+        # Sealed to who prints; whoever has printed takes them away.
+        (cd "$letters" && find . -maxdepth 1 -type f -name '*.sealed') | while read -r letter; do
+            cat "$letters/$letter" > "$tree/letters/$letter" || [ ! -e "$letters/$letter" ]
+        done
+    fi
+    # Always whole: it takes the place of the one before.
+    [ ! -f "$watched" ] || cat "$watched" > "$tree/watched"
     rows=''
     # Without one the log is in PostgreSQL, whose backup has it; here is what stands beside it.
     if [ -f "$audit/log" ]; then
@@ -131,14 +149,6 @@ if [ -n "$audit" ]; then
     [ -z "$operators" ] || ln -s "$(realpath "$operators")" "$tree/operators"
     [ -z "$breach" ] || ln -s "$(realpath "$breach")" "$tree/breach"
     [ -z "$clients" ] || ln -s "$(realpath "$clients")" "$tree/clients.json"
-    if [ -d "$notices" ]; then
-        mkdir "$tree/notices"
-        # Sealed, and none is changed but the marks of what somebody has done. Looked for the other way round than they are written, so that none is there without what was written before it.
-        (cd "$notices" && for part in cases people codes; do [ ! -d "$part" ] || find "$part" -type f ! -name '*.new'; done) | while read -r notice; do
-            mkdir -p "$tree/notices/${notice%/*}"
-            cat "$notices/$notice" > "$tree/notices/$notice"
-        done
-    fi
     if [ -d "$emergencies" ]; then
         mkdir "$tree/emergencies"
         # A mark may go while we look.
@@ -162,6 +172,8 @@ if [ -n "$audit" ]; then
             done
         done
         [ ! -d "$tree/notices" ] || (cd "$tree" && find notices | sort)
+        [ ! -d "$tree/letters" ] || (cd "$tree" && find letters | sort)
+        [ ! -f "$tree/watched" ] || echo watched
         [ ! -d "$tree/emergencies" ] || (cd "$tree" && find emergencies | sort)
         [ -z "$clients" ] || echo clients.json
     } | pack "$tree" | keep gateway "$store_recipients"

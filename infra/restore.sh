@@ -9,7 +9,7 @@ export LC_ALL=C
 fail() { echo "restore.sh: $*" >&2; exit 1; }
 
 # shellcheck disable=SC2034 # the same file serves backup.sh
-store='' postgres='' pgdata='' wal='' key_file='' custody='' further_keys=() audit='' operators='' breach='' notices='' emergencies='' clients='' to='' store_recipients='' keys_recipients=''
+store='' postgres='' pgdata='' wal='' key_file='' custody='' further_keys=() audit='' operators='' breach='' notices='' letters='' watched='' emergencies='' clients='' to='' store_recipients='' keys_recipients=''
 [ -f "${1:-}" ] && [ -f "${2:-}/manifest" ] || fail "usage: restore.sh CONFIGURATION BACKUP [PART...]"
 . "$1"
 backup=$(realpath "$2")
@@ -40,7 +40,7 @@ for part in "$@"; do
             [ -z "$store" ] || free "$store-wal" "$store-shm"
             [ -z "$pgdata" ] || [ -n "${KANTA_RESTORE_TO:-}" ] || fail "KANTA_RESTORE_TO: a time, or newest" ;;
         keys) free "$key_file" "$custody" "${further_keys[@]}" ;;
-        gateway) free "$audit" "$operators" "$breach" "$notices" "$emergencies" "$clients" ;;
+        gateway) free "$audit" "$operators" "$breach" "$notices" "$letters" "$watched" "$emergencies" "$clients" ;;
     esac
 done
 
@@ -98,11 +98,14 @@ if [ -n "${gateway_in:-}" ]; then
     # The audit log first, for it has the mark.
     put "$gateway_in/audit" "$audit"
     put "$gateway_in/operators" "$operators"
+    # A notice is of a case, and a letter of a notice.
     put "$gateway_in/breach" "$breach"
     put "$gateway_in/notices" "$notices"
+    put "$gateway_in/letters" "$letters"
+    put "$gateway_in/watched" "$watched"
     put "$gateway_in/emergencies" "$emergencies"
     put "$gateway_in/clients.json" "$clients"
-    for place in "$operators" "$breach" "$notices" "$emergencies"; do [ -z "$place" ] || mkdir -p "$place"; done
+    for place in "$operators" "$breach" "$notices" "$letters" "$emergencies"; do [ -z "$place" ] || mkdir -p "$place"; done
 fi
 if [ -n "${keys_in:-}" ]; then
     put "$keys_in/key-file" "$key_file"

@@ -158,6 +158,35 @@ public sealed class RestoreTests
     }
 
     [Fact]
+    public async Task Notices_letters_and_watched_people_come_back_and_none_that_the_audit_log_does_not_have()
+    {
+        using var folder = new TemporaryFolder();
+        await MakeIdentitiesAsync(folder);
+        string[] kept = ["notices/cases/1/a", "notices/people/b/a", "notices/people/b/a.read", "notices/codes/c", "letters/00000001-a.sealed", "watched/people", "breach/00000001.json"];
+        foreach (var file in (string[])["audit/log", "audit/checkpoint", "audit/rows/000000000000", "audit/log.key", .. kept, "letters/00000001-d.sealed.new", "notices/codes/e.new"])
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(folder.File(file))!);
+            await File.WriteAllTextAsync(folder.File(file), file);
+        }
+        // Another is sent as the audit log is read.
+        var further = $"cat() {{ [ \"$1\" != {folder.File("audit/checkpoint")} ] || echo late > {folder.File("notices/people/b/late")}; command cat \"$@\"; }}\n";
+        var backup = (await RunAsync(folder, Script("backup.sh"), Configure(folder, "own.conf", null, Places("") + further))).Split('\n')[^1];
+        Assert.True(File.Exists(folder.File("notices/people/b/late")));
+        await RunAsync(folder, Script("restore.sh"), Configure(folder, "elsewhere.conf", null, Places("restored/")), backup, "gateway");
+        foreach (var file in kept)
+            Assert.Equal(file, await File.ReadAllTextAsync(folder.File("restored/" + file)));
+        foreach (var part in (string[])["notices", "letters", "watched"])
+            Assert.Equal(kept.Count(file => file.StartsWith(part, StringComparison.Ordinal)), Directory.GetFiles(folder.File("restored/" + part), "*", SearchOption.AllDirectories).Length);
+        // What is there is not overwritten.
+        Directory.Delete(folder.File("restored/audit"), recursive: true);
+        var (code, said) = await TryAsync(folder, Script("restore.sh"), folder.File("elsewhere.conf"), backup, "gateway");
+        Assert.NotEqual(0, code);
+        Assert.Contains("is there: move it away first", said, StringComparison.Ordinal);
+
+        string Places(string under) => $"audit={folder.File(under + "audit")}\nbreach={folder.File(under + "breach")}\nnotices={folder.File(under + "notices")}\nletters={folder.File(under + "letters")}\nwatched={folder.File(under + "watched/people")}\n";
+    }
+
+    [Fact]
     public async Task A_database_is_restored_to_a_time_between_two_writes()
     {
         using var folder = new TemporaryFolder();
@@ -277,7 +306,7 @@ public sealed class RestoreTests
             store=$data/repository/repository.db
             key_file=$data/keys/wrapping-keys.json custody=$data/keys/custody
             further_keys=("$data"/keys/identifier.key "$data"/keys/grant.key "$data"/keys/grant.pem "$data"/keys/decisions.key)
-            audit=$data/audit operators=$data/operators breach=$data/breach notices=$data/breach-notices emergencies=$data/emergencies clients=$data/keys/clients.json
+            audit=$data/audit operators=$data/operators breach=$data/breach notices=$data/breach-notices letters=$data/breach-letters watched=$data/watched/people emergencies=$data/emergencies clients=$data/keys/clients.json
 
             """));
         return file;
