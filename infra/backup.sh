@@ -131,6 +131,8 @@ if [ -n "$audit" ]; then
     if [ -f "$audit/log" ]; then
         cat "$audit/checkpoint" > "$tree/audit/checkpoint"
         ln -s "$(realpath "$audit")/log" "$tree/audit/log"
+        pruned=$(cat "$audit/pruned" 2> /dev/null || true)
+        [ -z "$pruned" ] || cat "$audit/pruned" > "$tree/audit/pruned"
         rows=$(cd "$audit/rows" && find . -type f -printf '%f\n' | grep -x '[0-9]\{12\}' | sort)
         last=${rows##*$'\n'}
         for file in $rows; do [ "$file" = "$last" ] || ln -s "$(realpath "$audit")/rows/$file" "$tree/audit/rows/$file"; done
@@ -159,6 +161,7 @@ if [ -n "$audit" ]; then
     fi
     {
         if [ -f "$audit/log" ]; then printf '%s\n' audit/log audit/checkpoint; else echo audit; fi
+        [ ! -f "$tree/audit/pruned" ] || echo audit/pruned
         for file in $rows; do echo "audit/rows/$file"; done
         [ -z "$operators" ] || numbered "$operators" jws operators
         [ -z "$breach" ] || numbered "$breach" json breach | while read -r file; do
@@ -177,6 +180,8 @@ if [ -n "$audit" ]; then
         [ ! -d "$tree/emergencies" ] || (cd "$tree" && find emergencies | sort)
         [ -z "$clients" ] || echo clients.json
     } | pack "$tree" | keep gateway "$store_recipients"
+    # What is missing in the rows has to be what the note says.
+    [ ! -f "$audit/log" ] || [ "$pruned" = "$(cat "$audit/pruned" 2> /dev/null || true)" ] || fail "the audit log was pruned meanwhile: do it again"
     [ ! -f "$audit/log" ] || { echo checkpoint; cat "$tree/audit/checkpoint"; } >> "$partial/manifest"
     rm -r "$tree"
 fi

@@ -42,7 +42,7 @@ static class LogMove
             var isThere = await IsThereAsync(connection, files, cancel).ConfigureAwait(false);
             if (!isThere)
                 await CopyAsync(connection, folder, files, cancel).ConfigureAwait(false);
-            RequireIntact("What came into the database", AuditVerification.Of(signer.Verifier, files.Note, files.Note, (published, earlier, fault) => new PostgresReading(connection, published, earlier, fault)), files.Size);
+            RequireIntact("What came into the database", AuditVerification.Of(signer.Verifier, files.Note, files.Note, () => PostgresAudit.PrunedNote(connection), (published, earlier, pruned, fault) => new PostgresReading(connection, published, earlier, pruned, fault)), files.Size);
             await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
         }
         watch.RequireConfirmed();
@@ -109,5 +109,9 @@ static class LogMove
             Parameters = { PostgresLogStore.Number(files.Size), PostgresAudit.Text(files.Note), PostgresLogStore.Bytes([.. edge]) },
         };
         await head.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
+        if (await files.PrunedAsync().ConfigureAwait(false) is not { } pruning)
+            return;
+        await using var pruned = new NpgsqlCommand("INSERT INTO pruned (before, note) VALUES ($1, $2)", connection) { Parameters = { PostgresLogStore.Number(pruning.Before), PostgresAudit.Text(pruning.Note) } };
+        await pruned.ExecuteNonQueryAsync(cancel).ConfigureAwait(false);
     }
 }

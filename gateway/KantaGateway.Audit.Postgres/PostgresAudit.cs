@@ -9,7 +9,7 @@ using Npgsql;
 namespace KantaGateway.Audit.Postgres;
 
 /// <summary>The store of one log that any number of gateways write, in a PostgreSQL database of its own.</summary>
-/// <param name="connectionString">Of the gateways' role, which may read, and call the two functions that add; checked by <see cref="PostgresOptions"/>.</param>
+/// <param name="connectionString">Of the gateways' role, which may read, and call the functions that add and prune; checked by <see cref="PostgresOptions"/>.</param>
 public sealed class PostgresAudit(string connectionString) : AuditEngine
 {
     /// <summary>Setting of the gateway that names the database, and that of its owner.</summary>
@@ -43,8 +43,8 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
         try
         {
             return await Schema.MigrateAsync(owner, service, Turn, role => $"""
-                GRANT SELECT ON log, entry, tile, checkpoint, cosigned TO {role};
-                GRANT EXECUTE ON FUNCTION append, publish, keep_cosigned TO {role};
+                GRANT SELECT ON log, entry, tile, checkpoint, cosigned, pruned TO {role};
+                GRANT EXECUTE ON FUNCTION append, publish, keep_cosigned, prune TO {role};
                 """, async connection =>
                 {
                     // Both or neither: with its row a log is one.
@@ -100,7 +100,7 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
             using var connection = PostgresServers.Primary(servers).OpenConnection();
             RequireIdentity(connection, log);
             using var note = new NpgsqlCommand("SELECT note FROM checkpoint", connection);
-            return AuditVerification.Of(log, note.ExecuteScalar() as string ?? "", earlierCheckpoint, (published, earlier, fault) => new PostgresReading(connection, published, earlier, fault));
+            return AuditVerification.Of(log, note.ExecuteScalar() as string ?? "", earlierCheckpoint, () => PrunedNote(connection), (published, earlier, pruned, fault) => new PostgresReading(connection, published, earlier, pruned, fault));
         }
         catch (NpgsqlException e)
         {
@@ -128,6 +128,13 @@ public sealed class PostgresAudit(string connectionString) : AuditEngine
                 _ => new AuditStoreException($"{Setting}: the database cannot be used. {Root(e).Message}", e),
             };
         }
+    }
+
+    /// <summary>The stored note of what was pruned; null: none.</summary>
+    internal static string? PrunedNote(NpgsqlConnection connection)
+    {
+        using var command = new NpgsqlCommand("SELECT note FROM pruned", connection);
+        return command.ExecuteScalar() as string;
     }
 
     internal static NpgsqlParameter<string> Text(string value) => new() { TypedValue = value };

@@ -154,11 +154,54 @@ sealed class PostgresLogStore : ILogStore
 
     public ValueTask<SealedRow?> RowAtAsync(long index) => ReadAsync(async () =>
     {
-        await using var command = _reading.CreateCommand("SELECT leaf, envelope FROM entry WHERE index = $1");
-        command.Parameters.Add(Number(index));
-        await using var reader = await command.ExecuteReaderAsync().ConfigureAwait(false);
-        return await reader.ReadAsync().ConfigureAwait(false) ? RowIn(reader, 0) : null;
+        SealedRow? row;
+        await using (var command = _reading.CreateCommand("SELECT leaf, envelope FROM entry WHERE index = $1"))
+        {
+            command.Parameters.Add(Number(index));
+            await using var reader = await command.ExecuteReaderAsync().ConfigureAwait(false);
+            row = await reader.ReadAsync().ConfigureAwait(false) ? RowIn(reader, 0) : null;
+        }
+        if (row is not { IsPruned: true })
+            return row;
+        return await IsPrunedAsync(index).ConfigureAwait(false) ? null : throw NotPruned(index);
     });
+
+    public ValueTask<Pruning?> PrunedAsync() => ReadAsync(async () =>
+    {
+        await using var command = _reading.CreateCommand("SELECT note FROM pruned");
+        return await command.ExecuteScalarAsync().ConfigureAwait(false) is not string note ? null
+            : Pruning.TryOpen(note, _signer.Verifier, out var pruning) ? pruning : throw new AuditStoreException("The note of what was pruned is not signed by this log.");
+    });
+
+    // Whole tiles.
+    public async ValueTask<long> BoundaryAsync(long atMost) => Math.Min(atMost, (await NewestAsync().ConfigureAwait(false)).Size) / TilePath.FullWidth * TilePath.FullWidth;
+
+    // One statement, so all of it or nothing. It takes as long as there are rows; nobody waits for it.
+    public async Task PruneAsync(Pruning pruning, CancellationToken cancel)
+    {
+        _options.OnStep?.Invoke(DurableStep.BeforePruning);
+        try
+        {
+            await using var connection = await _reading.OpenConnectionAsync(cancel).ConfigureAwait(false);
+            using var watch = new CommitWatch(connection);
+            await using var command = new NpgsqlCommand("SELECT prune($1, $2, $3)", connection) { CommandTimeout = 0, Parameters = { Bytes(_word), Number(pruning.Before), PostgresAudit.Text(pruning.Note) } };
+            await command.ExecuteScalarAsync(CancellationToken.None).ConfigureAwait(false);
+            watch.RequireConfirmed();
+        }
+        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.CheckViolation)
+        {
+            throw new AuditStoreException($"The database prunes nothing: {e.MessageText}.", e);
+        }
+        catch (NpgsqlException e)
+        {
+            throw new IOException("The audit log's database failed.", e);
+        }
+        _options.OnStep?.Invoke(DurableStep.SegmentPruned);
+    }
+
+    private async ValueTask<bool> IsPrunedAsync(long index) => index < (await PrunedAsync().ConfigureAwait(false))?.Before;
+
+    private static AuditStoreException NotPruned(long index) => new($"The content of entry {index} was taken away, and no note of the log says so.");
 
     public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before) => ReadAsync<IReadOnlyList<SealedEntry>>(async () =>
     {
@@ -229,6 +272,8 @@ sealed class PostgresLogStore : ILogStore
             BinaryPrimitives.WriteInt32BigEndian(row, length);
             using (var leaf = reader.GetStream(1))
                 leaf.ReadExactly(row.Slice(4, SealedRow.LeafLength));
+            if (length == 0)
+                throw IsPrunedAsync(from + batch.Count - 1).AsTask().GetAwaiter().GetResult() ? new AuditUnavailableException("The audit log was pruned meanwhile.") : NotPruned(from + batch.Count - 1);
             using (var envelope = reader.GetStream(2))
                 envelope.ReadExactly(row[SealedRow.StoredHeader..]);
             if (SealedRow.StoredLengthAt(row) != row.Length)
@@ -405,7 +450,7 @@ sealed class PostgresLogStore : ILogStore
     internal static SealedRow RowIn(NpgsqlDataReader reader, int column)
     {
         var envelope = reader.GetFieldValue<byte[]>(column + 1);
-        return SealedRow.IsEnvelope(envelope) ? SealedRow.Read(reader.GetFieldValue<byte[]>(column), envelope) : throw new AuditStoreException("A row of the audit store is malformed.");
+        return envelope.Length == 0 || SealedRow.IsEnvelope(envelope) ? SealedRow.Read(reader.GetFieldValue<byte[]>(column), envelope) : throw new AuditStoreException("A row of the audit store is malformed.");
     }
 
     internal static NpgsqlParameter<long> Number(long value) => new() { TypedValue = value };

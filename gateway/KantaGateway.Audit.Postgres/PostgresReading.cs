@@ -6,7 +6,7 @@ using Npgsql;
 namespace KantaGateway.Audit.Postgres;
 
 /// <summary>Reads a log in a database, beside its writers or without one, in short statements, so that nothing is kept from being cleared away meanwhile.</summary>
-sealed class PostgresReading(NpgsqlConnection connection, Checkpoint? published, Checkpoint? earlier, Action<string> fault) : LogReading(published, earlier, fault)
+sealed class PostgresReading(NpgsqlConnection connection, Checkpoint? published, Checkpoint? earlier, Pruning? pruned, Action<string> fault) : LogReading(published, earlier, pruned, fault)
 {
     /// <summary>Rows that are read at a time.</summary>
     private const int Page = 4096;
@@ -65,7 +65,13 @@ sealed class PostgresReading(NpgsqlConnection connection, Checkpoint? published,
             using var reader = command.ExecuteReader();
             for (; reader.Read(); read++)
                 if (reader.GetFieldValue<byte[]>(0) is { Length: EntrySealer.TagLength } tag)
-                    found.Add((last = new Posting(Posting.TagOf(tag), reader.GetInt64(1), 0, 0)).Value);
+                {
+                    last = new Posting(Posting.TagOf(tag), reader.GetInt64(1), 0, 0);
+                    if (last.Value.Index < Before)
+                        Left++;
+                    else
+                        found.Add(last.Value);
+                }
         }
         if (!found.Equals(_postings))
             Fault($"the subject index from 0 to {Edge.Size - 1} is not what the entries say");
@@ -80,12 +86,12 @@ sealed class PostgresReading(NpgsqlConnection connection, Checkpoint? published,
     private void Read(long index, byte[]? tag, byte[] leaf, byte[] envelope)
     {
         RequireNext(index);
-        if (leaf.Length != SealedRow.LeafLength || !SealedRow.IsEnvelope(envelope))
+        if (leaf.Length != SealedRow.LeafLength || envelope.Length > 0 && !SealedRow.IsEnvelope(envelope))
             throw new AuditStoreException($"entry {index}: its row is malformed");
         var sealedTag = SealedRow.TagIn(envelope);
         if (!sealedTag.SequenceEqual(tag))
             Fault($"entry {index}: it is not found under the person that it is about");
-        if (!sealedTag.IsEmpty)
+        if (!sealedTag.IsEmpty && index >= Before)
             _postings.Add(new(Posting.TagOf(sealedTag), index, 0, 0));
         Add(index, leaf, envelope);
     }

@@ -157,6 +157,54 @@ public sealed class AuditLog : IAsyncDisposable
         return await search.RunAsync(_store, await _store.NewestAsync().ConfigureAwait(false), Verifier, cancel).ConfigureAwait(false);
     }
 
+    /// <summary>What was pruned of the log; null: nothing.</summary>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public ValueTask<Pruning?> ReadPruningAsync() => AskAsync(_store.PrunedAsync);
+
+    /// <summary>Before which index the log may be pruned: the time of all entries before it is over (<see cref="Pruning.IsOver"/>), and they are what the tree has signed. Reads them.</summary>
+    /// <param name="atMost">Not more than that.</param>
+    /// <returns>0, or what was pruned before: nothing more.</returns>
+    /// <exception cref="AuditStoreException">An entry is not what the tree has signed, or that not what the checkpoint has.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async Task<long> PrunableAsync(DateTimeOffset now, long atMost = long.MaxValue, CancellationToken cancel = default)
+    {
+        var published = await _store.NewestAsync().ConfigureAwait(false);
+        var before = (await _store.PrunedAsync().ConfigureAwait(false))?.Before ?? 0;
+        var (end, _) = await Task.Run(() => new OverdueRows(_store, published, Verifier).ReadAsync(before, Math.Min(published.Size, Math.Max(atMost, before)), now, cancel), cancel).ConfigureAwait(false);
+        return Math.Max(before, await _store.BoundaryAsync(end).ConfigureAwait(false));
+    }
+
+    /// <summary>Takes away all that entries before an index were about, of which nothing is to be had afterwards. Leaves, tiles and checkpoints stay, so every proof and every check is what it was. What a kill leaves half done is done when the log is opened, or by the same call.</summary>
+    /// <param name="before">At most what <see cref="PrunableAsync"/> gives, and where the store can be cut.</param>
+    /// <param name="reason">As of <see cref="Pruning"/>.</param>
+    /// <param name="now">UTC.</param>
+    /// <param name="record">Given what will be done, records it: it is called before anything is.</param>
+    /// <param name="cancel">Stops the looking. What has begun goes on.</param>
+    /// <returns>Null: an entry before it is kept still, or it is not where the store can be cut. Nothing was done.</returns>
+    /// <exception cref="AuditStoreException">An entry is not what the tree has signed: nothing is taken away of what may be evidence.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    /// <exception cref="IOException">It may not be at its end.</exception>
+    public async Task<Pruning?> PruneAsync(long before, string reason, DateTimeOffset now, Func<Pruning, ValueTask> record, CancellationToken cancel = default)
+    {
+        var published = await _store.NewestAsync().ConfigureAwait(false);
+        var pruned = await _store.PrunedAsync().ConfigureAwait(false);
+        if (before <= pruned?.Before)
+        {
+            await _store.PruneAsync(pruned, cancel).ConfigureAwait(false);
+            return pruned;
+        }
+        if (before <= 0 || before > published.Size || await _store.BoundaryAsync(before).ConfigureAwait(false) != before)
+            return null;
+        var (end, newest) = await Task.Run(() => new OverdueRows(_store, published, Verifier).ReadAsync(pruned?.Before ?? 0, before, now, cancel), cancel).ConfigureAwait(false);
+        if (end < before || newest is not { } last)
+            return null;
+        var root = await TiledTree.RootAsync(before, published.ReadTileAsync).ConfigureAwait(false);
+        var pruning = new Pruning(_options.Origin, before, root, pruned?.Newest > last ? pruned.Newest : last, DateTimeOffset.FromUnixTimeMilliseconds(now.ToUnixTimeMilliseconds()), reason).Sign(_signer);
+        await record(pruning).ConfigureAwait(false);
+        await _store.PruneAsync(pruning, cancel).ConfigureAwait(false);
+        return pruning;
+    }
+
     /// <summary>The largest checkpoint with cosignatures that was kept, by whichever log shares the store; null: none. Who has cosigned it is the caller's to check.</summary>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
     public ValueTask<string?> ReadCosignedCheckpointAsync() => AskAsync(async () => (await CosignedAsync().ConfigureAwait(false))?.Note);

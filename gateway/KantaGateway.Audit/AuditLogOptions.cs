@@ -44,4 +44,7 @@ enum DurableStep
 
     /// <summary>From here on beside the writer: of a finished segment.</summary>
     BeforeSettling, BeforeRun, AfterRun, Merged,
+
+    /// <summary>From here on of a pruning.</summary>
+    BeforePruning, PruningNoted, IndexPruned, SegmentPruned,
 }

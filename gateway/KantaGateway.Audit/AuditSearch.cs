@@ -43,9 +43,10 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
     {
         var edge = CommittedHashes.EdgeOf(published, log);
         var hashes = new CommittedHashes(published, edge);
-        var from = await FirstAtAsync(store, hashes, published.Size, From - Disorder, orLater: false).ConfigureAwait(false);
-        var to = await FirstAtAsync(store, hashes, published.Size, To + Disorder, orLater: true).ConfigureAwait(false);
-        var findings = new AuditFindings(published);
+        var pruned = (await store.PrunedAsync().ConfigureAwait(false))?.Before ?? 0;
+        var from = await FirstAtAsync(store, hashes, pruned, published.Size, From - Disorder, orLater: false).ConfigureAwait(false);
+        var to = await FirstAtAsync(store, hashes, pruned, published.Size, To + Disorder, orLater: true).ConfigureAwait(false);
+        var findings = new AuditFindings(published) { PrunedBefore = pruned };
         await Parallel.ForEachAsync(store.PartsOf(from, to), new ParallelOptions { MaxDegreeOfParallelism = Parallelism, CancellationToken = cancel }, async (part, stop) =>
         {
             using var reading = new Reading(this, findings, new(published, edge));
@@ -58,9 +59,9 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
 
     /// <summary>The first of the rows that are of that time or later, but for the disorder. What a row says that the tree has not committed to is not believed.</summary>
     /// <param name="orLater">Where rows are not believed: whether it may be a later one, or an earlier.</param>
-    private static async ValueTask<long> FirstAtAsync(ILogStore store, CommittedHashes hashes, long size, DateTimeOffset time, bool orLater)
+    private static async ValueTask<long> FirstAtAsync(ILogStore store, CommittedHashes hashes, long pruned, long size, DateTimeOffset time, bool orLater)
     {
-        long low = 0, high = size;
+        long low = pruned, high = size;
         while (low < high)
         {
             var middle = low + (high - low) / 2;
@@ -79,35 +80,20 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
     {
         private readonly Dictionary<UInt128, AesGcm?> _ciphers = [];
         private readonly long _from = (search.From - Disorder).ToUnixTimeMilliseconds(), _to = (search.To + Disorder).ToUnixTimeMilliseconds();
-        private readonly byte[] _leaves = new byte[TilePath.FullWidth * Merkle.HashLength];
         private bool[] _isCommitted = [];
         private byte[] _plain = [];
         private int _read;
 
         public async ValueTask ReadAsync(RowBatch batch, CancellationToken cancel)
         {
-            await CompareAsync(batch).ConfigureAwait(false);
+            // Before anything else of a row is believed: whoever can write to the store would hide it by another in its place.
+            _isCommitted = await hashes.CompareAsync(batch).ConfigureAwait(false);
             await GetKeysAsync(batch, cancel).ConfigureAwait(false);
             cancel.ThrowIfCancellationRequested();
             _read = 0;
             for (var i = 0; i < batch.Count; i++)
                 Read(batch.IndexAt(i), batch[i], _isCommitted[i]);
             findings.CountRead(_read);
-        }
-
-        /// <summary>Whether the leaf of each row is the one that the tree has there. Before anything else of a row is believed: whoever can write to the store would hide it by another in its place.</summary>
-        private async ValueTask CompareAsync(RowBatch batch)
-        {
-            if (_isCommitted.Length < batch.Count)
-                _isCommitted = new bool[batch.Count];
-            for (var (i, count) = (0, 0); i < batch.Count; i += count)
-            {
-                var first = batch.IndexAt(i);
-                count = (int)Math.Min(batch.Count - i, TilePath.FullWidth - first % TilePath.FullWidth);
-                for (var row = 0; row < count; row++)
-                    Merkle.HashLeaf(SealedRow.LeafOf(batch[i + row]), _leaves.AsSpan(row * Merkle.HashLength, Merkle.HashLength));
-                await hashes.CompareAsync(first, _leaves.AsMemory(0, count * Merkle.HashLength), _isCommitted.AsMemory(i, count)).ConfigureAwait(false);
-            }
         }
 
         private async ValueTask GetKeysAsync(RowBatch batch, CancellationToken cancel)
@@ -208,6 +194,8 @@ sealed class CommittedHashes(PublishedTree published, byte[]?[] edge)
     private const int Levels = 8;
 
     private readonly (long Index, byte[]? Hashes)[] _last = [.. Enumerable.Repeat((-1L, (byte[]?)null), Levels)];
+    private readonly byte[] _leaves = new byte[TilePath.FullWidth * Merkle.HashLength];
+    private bool[] _isCommitted = [];
 
     /// <summary>The unfinished tiles, level by level, null where there is none: the root is made of these alone.</summary>
     /// <exception cref="AuditStoreException">It is not the one that the log has signed.</exception>
@@ -227,6 +215,25 @@ sealed class CommittedHashes(PublishedTree published, byte[]?[] edge)
         var isCommitted = new bool[1];
         await CompareAsync(index, Merkle.HashLeaf(row.Leaf), isCommitted).ConfigureAwait(false);
         return isCommitted[0] && SHA256.HashData(row.Envelope()).AsSpan().SequenceEqual(row.Leaf.AsSpan(32));
+    }
+
+    /// <summary>Whether the leaf of each row is the one that the tree has there.</summary>
+    /// <returns>One for each, until the next call; what stands behind them is of none.</returns>
+    /// <exception cref="AuditStoreException">The store lacks a tile.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<bool[]> CompareAsync(RowBatch batch)
+    {
+        if (_isCommitted.Length < batch.Count)
+            _isCommitted = new bool[batch.Count];
+        for (var (i, count) = (0, 0); i < batch.Count; i += count)
+        {
+            var first = batch.IndexAt(i);
+            count = (int)Math.Min(batch.Count - i, TilePath.FullWidth - first % TilePath.FullWidth);
+            for (var row = 0; row < count; row++)
+                Merkle.HashLeaf(SealedRow.LeafOf(batch[i + row]), _leaves.AsSpan(row * Merkle.HashLength, Merkle.HashLength));
+            await CompareAsync(first, _leaves.AsMemory(0, count * Merkle.HashLength), _isCommitted.AsMemory(i, count)).ConfigureAwait(false);
+        }
+        return _isCommitted;
     }
 
     /// <summary>Says of rows, by the hashes of their leaves, which are those that the log has signed.</summary>
@@ -305,6 +312,9 @@ public sealed class AuditFindings
 
     /// <summary>How many entries it covers.</summary>
     public long Size => _published.Size;
+
+    /// <summary>Entries with a smaller index were pruned (<see cref="Pruning"/>): nothing is known of them. 0: none.</summary>
+    public long PrunedBefore { get; internal init; }
 
     /// <summary>Entries that were opened, or tried.</summary>
     public long Read => _read;

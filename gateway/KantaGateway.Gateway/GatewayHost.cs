@@ -59,6 +59,7 @@ public static class GatewayHost
         services.AddSingleton<RecordErasure>();
         services.AddSingleton<RecordRotation>();
         services.AddSingleton<RecordRetention>();
+        services.AddSingleton<AuditRetention>();
         services.AddSingleton<IPseudonyms>(s => s.GetRequiredService<KeyServiceClient>());
         services.AddSingleton(s => AuditLog.Open(new AuditLogOptions
         {

@@ -5,7 +5,7 @@ namespace KantaGateway.Audit.Monitoring;
 /// <summary>What an outsider can find wrong with a log.</summary>
 public enum LogFaultKind
 {
-    /// <summary>The checkpoint is not signed by the log.</summary>
+    /// <summary>The checkpoint is not signed by the log, or the note of what was pruned.</summary>
     Forged,
 
     /// <summary>Not enough witnesses have cosigned the checkpoint.</summary>
@@ -44,7 +44,8 @@ public sealed record LogFault(LogFaultKind Kind, string What);
 /// <param name="Read">Entries read by this check.</param>
 /// <param name="Cosigners">Witnesses of the policy that have cosigned it.</param>
 /// <param name="Faults">At most <see cref="MaxFaults"/>; empty for a log that is as it must be.</param>
-public sealed record MonitorReport(Checkpoint? Head, long Read, IReadOnlyList<Witness> Cosigners, IReadOnlyList<LogFault> Faults)
+/// <param name="Pruned">What the log says that it keeps no longer; null: nothing.</param>
+public sealed record MonitorReport(Checkpoint? Head, long Read, IReadOnlyList<Witness> Cosigners, IReadOnlyList<LogFault> Faults, Pruning? Pruned = null)
 {
     public const int MaxFaults = 100;
 

@@ -75,6 +75,9 @@ public sealed class LogMonitor(NoteVerifier log, MonitorFolder kept, ReadLog rea
         }
         kept.See(head, note);
 
+        // :: What it keeps no longer: the leaves of that are read like all others
+        var pruned = await ReadPruningAsync(head, cancel).ConfigureAwait(false);
+
         // :: The entries
         var edge = ReadsAll ? new TreeEdge() : kept.Edge();
         var begun = edge.Size;
@@ -98,7 +101,28 @@ public sealed class LogMonitor(NoteVerifier log, MonitorFolder kept, ReadLog rea
         }
         if (_faults.Exists(f => f.Kind is not (LogFaultKind.Unwitnessed or LogFaultKind.Withheld)))
             kept.Revert();
-        return new(head, edge.Size - begun, cosigners, [.. _faults]);
+        return new(head, edge.Size - begun, cosigners, [.. _faults], pruned);
+    }
+
+    private async Task<Pruning?> ReadPruningAsync(Checkpoint head, CancellationToken cancel)
+    {
+        if (await read("pruned", cancel).ConfigureAwait(false) is not { } bytes)
+            return null;
+        if (!Pruning.TryOpen(Encoding.UTF8.GetString(bytes), log, out var pruned) || pruned.Before > head.Size)
+        {
+            Say(LogFaultKind.Forged, "the note of what was pruned is not signed by the log, or is of entries that it has not signed");
+            return null;
+        }
+        try
+        {
+            if (!Same(await TiledTree.RootAsync(pruned.Before, async tile => await TileAsync(tile, cancel).ConfigureAwait(false)).ConfigureAwait(false), pruned.Root))
+                Say(LogFaultKind.Forked, $"the note of what was pruned is of another history of {pruned.Before} entries");
+        }
+        catch (WithheldException withheld)
+        {
+            Say(LogFaultKind.Withheld, withheld.Message);
+        }
+        return pruned;
     }
 
     /// <summary>Reads the entries from the edge to the head, each against the hashes beside it and what was seen before.</summary>

@@ -17,8 +17,13 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
 
     public ReadOnlySpan<byte> Commitment => Leaf.AsSpan(0, 32);
 
+    /// <summary>What is left of an entry whose time was over: its leaf, and an empty envelope.</summary>
+    public static SealedRow Pruned(byte[] leaf) => new(0, null, leaf, [], [], null);
+
+    public bool IsPruned => Enc.Length == 0;
+
     /// <summary>Bytes of the row in a file: <c>length of the envelope (4) | leaf (64) | envelope</c>.</summary>
-    public int StoredLength => StoredHeader + EnvelopeHeader(Tag, Receiver) + Sealed.Length;
+    public int StoredLength => StoredHeader + (IsPruned ? 0 : EnvelopeHeader(Tag, Receiver) + Sealed.Length);
 
     /// <summary>Bytes before the envelope.</summary>
     public const int StoredHeader = 4 + LeafLength;
@@ -39,6 +44,8 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
 
     private void WriteEnvelope(Span<byte> destination)
     {
+        if (IsPruned)
+            return;
         WriteEnvelopeHeader(destination, Time, Tag, Enc, Receiver);
         Sealed.CopyTo(destination[EnvelopeHeader(Tag, Receiver)..]);
     }
@@ -60,6 +67,9 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
         return length <= bytes.Length - StoredHeader && IsEnvelope(bytes.Slice(StoredHeader, (int)length)) ? StoredHeader + (int)length : 0;
     }
 
+    /// <summary>The same of one that was pruned.</summary>
+    public static int PrunedLengthAt(ReadOnlySpan<byte> bytes) => bytes.Length >= StoredHeader && BinaryPrimitives.ReadUInt32BigEndian(bytes) == 0 ? StoredHeader : 0;
+
     /// <summary>Whether these bytes are the form of an envelope.</summary>
     public static bool IsEnvelope(ReadOnlySpan<byte> envelope) => envelope.Length >= EnvelopeHeader(null, null)
         && envelope[8] is 0 or EntrySealer.TagLength or HasReceiver or (EntrySealer.TagLength | HasReceiver) && envelope.Length >= CiphertextAt(envelope);
@@ -78,8 +88,8 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
         return digest.SequenceEqual(LeafOf(stored)[32..]);
     }
 
-    /// <summary>The subject tag of an envelope; empty without a subject.</summary>
-    public static ReadOnlySpan<byte> TagIn(ReadOnlySpan<byte> envelope) => envelope.Slice(9, envelope[8] & ~HasReceiver);
+    /// <summary>The subject tag of an envelope; empty without a subject, and where it was pruned.</summary>
+    public static ReadOnlySpan<byte> TagIn(ReadOnlySpan<byte> envelope) => envelope.IsEmpty ? default : envelope.Slice(9, envelope[8] & ~HasReceiver);
 
     /// <summary>The subject tag of a stored row; empty without a subject.</summary>
     public static ReadOnlySpan<byte> TagOf(ReadOnlySpan<byte> stored) => TagIn(EnvelopeOf(stored));
@@ -101,6 +111,8 @@ sealed record SealedRow(long Time, byte[]? Tag, byte[] Leaf, byte[] Enc, byte[] 
     /// <summary>Reads a row by its leaf and its envelope.</summary>
     public static SealedRow Read(byte[] leaf, ReadOnlySpan<byte> envelope)
     {
+        if (envelope.IsEmpty)
+            return Pruned(leaf);
         var (tag, at) = (TagIn(envelope).ToArray(), CiphertextAt(envelope));
         var enc = 9 + tag.Length;
         var receiver = envelope[(enc + Hpke.KeyLength)..at];

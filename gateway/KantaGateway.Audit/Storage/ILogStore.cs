@@ -49,8 +49,9 @@ interface ILogStore : IDisposable
     /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
     ValueTask<PublishedTree> NewestAsync();
 
-    /// <summary>The row of an index; null when there is none.</summary>
+    /// <summary>The row of an index; null when there is none, and where it was pruned.</summary>
     /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    /// <exception cref="AuditStoreException">It was taken away, and no note of the log says so.</exception>
     ValueTask<SealedRow?> RowAtAsync(long index);
 
     /// <summary>A person's entries before an index, newest first: as many as asked for, or all that there are. What is found under the person and is not the person's is passed over, and said.</summary>
@@ -61,7 +62,7 @@ interface ILogStore : IDisposable
     IReadOnlyList<(long From, long To)> PartsOf(long from, long to);
 
     /// <summary>Reads a part, row after row. What is given is the same batch each time, filled anew.</summary>
-    /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    /// <exception cref="AuditUnavailableException">It cannot be asked, or was pruned meanwhile.</exception>
     /// <exception cref="AuditStoreException">A row is missing or malformed.</exception>
     IEnumerable<RowBatch> Read((long From, long To) part);
 
@@ -73,6 +74,20 @@ interface ILogStore : IDisposable
     /// <returns>Whether it was kept.</returns>
     /// <exception cref="AuditUnavailableException">It is not known to be.</exception>
     ValueTask<bool> KeepCosignedAsync(long size, string note);
+
+    /// <summary>What was pruned, by whichever log shares the store; null: nothing.</summary>
+    /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
+    /// <exception cref="AuditStoreException">The note is not signed by the log.</exception>
+    ValueTask<Pruning?> PrunedAsync();
+
+    /// <summary>The largest index, not above one, before which the store can be pruned.</summary>
+    ValueTask<long> BoundaryAsync(long atMost);
+
+    /// <summary>Keeps the note, and then takes away envelopes, tags and whatever finds entries, of all before it. Nothing of them is to be had from when the note is durable; what a kill leaves half done is done by the next call, or the next opening.</summary>
+    /// <param name="pruning">At a boundary.</param>
+    /// <exception cref="IOException">It may not be at its end.</exception>
+    /// <exception cref="AuditStoreException">A row is not what it must be, or the store keeps it still.</exception>
+    Task PruneAsync(Pruning pruning, CancellationToken cancel);
 
     /// <summary>Reads everything; see <see cref="AuditVerification"/>.</summary>
     AuditVerification Verify(string? earlierCheckpoint);

@@ -8,9 +8,11 @@ namespace KantaGateway.Audit.Storage;
 /// <summary>Reads a whole log once: recomputes its tree from the rows, and holds what is stored and signed against it.</summary>
 /// <param name="published">The stored checkpoint; null when it is none of this log's.</param>
 /// <param name="earlier">One that was kept elsewhere; null: none.</param>
+/// <param name="pruned">What may be missing; null: nothing.</param>
 /// <param name="fault">Told what is not as it must be.</param>
-abstract class LogReading(Checkpoint? published, Checkpoint? earlier, Action<string> fault)
+abstract class LogReading(Checkpoint? published, Checkpoint? earlier, Pruning? pruned, Action<string> fault)
 {
+    private long _taken = -1, _lastTaken;
     private readonly HashSet<(int Level, long Index)> _tiles = [];
     private readonly List<TileChange> _changes = [];
     private readonly byte[] _bundle = new byte[EntryBundle.FullLength];
@@ -22,6 +24,12 @@ abstract class LogReading(Checkpoint? published, Checkpoint? earlier, Action<str
     protected ReadOnlySpan<byte> Unfinished => _bundle.AsSpan(0, (int)(Edge.Size % TilePath.FullWidth) * EntryBundle.EntryLength);
 
     protected Action<string> Fault { get; } = fault;
+
+    /// <summary>Entries before this may have no content any more, and are found by nobody.</summary>
+    protected long Before { get; } = pruned?.Before ?? 0;
+
+    /// <summary>Pieces of entries that a pruning has to take away still: their content, and what finds them.</summary>
+    public long Left { get; protected set; }
 
     /// <summary>Says <see cref="Know"/> of every full tile that is stored, and lists the subject index.</summary>
     public abstract void ListTiles();
@@ -52,14 +60,41 @@ abstract class LogReading(Checkpoint? published, Checkpoint? earlier, Action<str
         RequireNext(index);
         Span<byte> hash = stackalloc byte[Merkle.HashLength];
         SHA256.HashData(envelope, hash);
-        if (!leaf[Merkle.HashLength..].SequenceEqual(hash))
+        if (envelope.IsEmpty && index >= Before)
+            Take(index);
+        else if (!envelope.IsEmpty && !leaf[Merkle.HashLength..].SequenceEqual(hash))
             Fault($"entry {index}: its content is not what its leaf says");
+        if (!envelope.IsEmpty && index < Before)
+            Left++;
         LogStore.AddLeaf(leaf, hash, Edge, _bundle, _changes);
         foreach (var tile in _changes)
             if (tile.Level != TilePath.Entries || StoresBundles)
                 Check(tile);
         _changes.Clear();
         CheckRoots();
+    }
+
+    // Of many next to each other one sentence.
+    private void Take(long index)
+    {
+        if (_taken >= 0 && index != _lastTaken + 1)
+            SayTaken();
+        (_taken, _lastTaken) = (_taken < 0 ? index : _taken, index);
+    }
+
+    private void SayTaken()
+    {
+        if (_taken >= 0)
+            Fault($"the content of entries {_taken} to {_lastTaken} was taken away, and no note of the log says so");
+        _taken = -1;
+    }
+
+    /// <summary>After all rows.</summary>
+    public void CheckTaken()
+    {
+        SayTaken();
+        if (Before > (published?.Size ?? 0))
+            Fault($"the note of what was pruned has {Before} entries, the stored checkpoint {published?.Size ?? 0}");
     }
 
     protected void RequireNext(long index)
@@ -74,6 +109,8 @@ abstract class LogReading(Checkpoint? published, Checkpoint? earlier, Action<str
     {
         CheckRoot(published, "stored");
         CheckRoot(earlier, "earlier");
+        if (Before > 0 && Before == Edge.Size && !pruned!.Root.AsSpan().SequenceEqual(Edge.Root()))
+            Fault($"fork: the note of what was pruned is of {Before} entries with another root than the entries have");
     }
 
     private void Check(TileChange tile)
@@ -98,7 +135,7 @@ abstract class LogReading(Checkpoint? published, Checkpoint? earlier, Action<str
 }
 
 /// <summary>Reads a log in files, beside its writer or without one.</summary>
-sealed class FilesReading(string folder, Checkpoint? published, Checkpoint? earlier, Action<string> fault) : LogReading(published, earlier, fault)
+sealed class FilesReading(string folder, Checkpoint? published, Checkpoint? earlier, Pruning? pruned, Action<string> fault) : LogReading(published, earlier, pruned, fault)
 {
     private List<(SubjectRun Run, PostingSum Sum)> _runs = [];
 
@@ -153,7 +190,10 @@ sealed class FilesReading(string folder, Checkpoint? published, Checkpoint? earl
                 var (found, last, ordered) = (new PostingSum(), default(Posting?), true);
                 foreach (var posting in run.All())
                 {
-                    found.Add(posting);
+                    if (posting.Index < Before)
+                        Left++;
+                    else
+                        found.Add(posting);
                     ordered &= last is not { } before || before.CompareTo(posting) < 0;
                     last = posting;
                 }
@@ -178,7 +218,7 @@ sealed class FilesReading(string folder, Checkpoint? published, Checkpoint? earl
     {
         var bytes = row.Bytes.Span;
         Add(row.Index, SealedRow.LeafOf(bytes), SealedRow.EnvelopeOf(bytes));
-        if (SealedRow.TagOf(bytes) is { IsEmpty: false } tag)
+        if (row.Index >= Before && SealedRow.TagOf(bytes) is { IsEmpty: false } tag)
             foreach (var (_, sum) in runs)
                 sum.Add(new(Posting.TagOf(tag), row.Index, (uint)row.Offset, (uint)bytes.Length));
     }

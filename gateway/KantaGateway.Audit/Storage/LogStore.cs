@@ -12,7 +12,7 @@ namespace KantaGateway.Audit.Storage;
 /// </summary>
 sealed class LogStore : ILogStore
 {
-    public const string IdentityFile = "log", CheckpointFile = "checkpoint", CosignedFile = "cosigned";
+    public const string IdentityFile = "log", CheckpointFile = "checkpoint", CosignedFile = "cosigned", PrunedFile = "pruned";
 
     // Length and place of blocks that are already on disk need no journal when they are overwritten: a flush takes half the time.
     private static readonly byte[] Zeros = new byte[1 << 20];
@@ -45,6 +45,11 @@ sealed class LogStore : ILogStore
     private readonly Lock _keeping = new();
     private volatile Cosigned _cosigned;
 
+    // Of settling and merging, and of pruning what they have made.
+    private readonly Lock _tidying = new(), _pruning = new();
+    private volatile Pruning? _pruned;
+    private volatile bool _closes;
+
     private LogStore(AuditLogOptions options, NoteSigner signer, ILogger logger, FileStream storeLock, Opening opened)
     {
         (_folder, _options, _signer, _logger, _lock) = (options.Folder!, options, signer, logger, storeLock);
@@ -54,6 +59,13 @@ sealed class LogStore : ILogStore
         _zeroed = _end;
         _published = Load();
         _cosigned = ReadCosigned();
+        if (opened.Pruned is not { } pruned)
+            return;
+        if (pruned.Before > _published.Size || !_published.RootOf(pruned.Before).AsSpan().SequenceEqual(pruned.Root))
+            throw new AuditStoreException("The note of what was pruned is of another history than the audit store.");
+        _pruned = pruned;
+        _index.Forget(pruned.Before);
+        FinishPruning(pruned.Before);
     }
 
     /// <summary>Rows that are on disk.</summary>
@@ -109,7 +121,7 @@ sealed class LogStore : ILogStore
         if (!Directory.Exists(folder))
             throw new AuditStoreException("There is no audit store in the configured folder.");
         var storeLock = Lock(folder);
-        var opening = new Opening(folder);
+        var opening = new Opening(folder, signer.Verifier);
         try
         {
             if (options.Create)
@@ -317,6 +329,58 @@ sealed class LogStore : ILogStore
             ? new(checkpoint.Size, note) : new(-1, null);
     }
 
+    public ValueTask<Pruning?> PrunedAsync() => new(_pruned);
+
+    // Files that are settled, whole ones.
+    public ValueTask<long> BoundaryAsync(long atMost) => new(Segments.List(_folder).FindLast(first => first <= Math.Min(atMost, Math.Min(_index.Settled, _published.Size))));
+
+    /// <summary>The stored note of a folder; null: none.</summary>
+    public static string? ReadPruned(string folder)
+    {
+        var file = Path.Combine(folder, PrunedFile);
+        return File.Exists(file) ? File.ReadAllText(file) : null;
+    }
+
+    public Task PruneAsync(Pruning pruning, CancellationToken cancel) => Task.Run(() =>
+    {
+        lock (_pruning)
+        {
+            ObjectDisposedException.ThrowIf(_closes, this);
+            if (!(pruning.Before <= _pruned?.Before))
+            {
+                _options.OnStep?.Invoke(DurableStep.BeforePruning);
+                Disk.Put(Path.Combine(_folder, PrunedFile), Encoding.UTF8.GetBytes(pruning.Note), flush: true);
+                Disk.FlushFolder(_folder);
+                // :: Durable from here on.
+                _pruned = pruning;
+                _index.Forget(pruning.Before);
+                _options.OnStep?.Invoke(DurableStep.PruningNoted);
+            }
+            FinishPruning(_pruned!.Before);
+        }
+    }, CancellationToken.None);
+
+    // What finds rows goes before the rows: where all files are pruned, all is done.
+    private void FinishPruning(long before)
+    {
+        var segments = Segments.List(_folder);
+        var left = segments.Index().Where(one => one.Item < before && !Segments.IsPruned(_folder, one.Item)).ToList();
+        if (left.Count == 0)
+            return;
+        lock (_tidying)
+            _index.Prune(before);
+        _options.OnStep?.Invoke(DurableStep.IndexPruned);
+        foreach (var (at, first) in left)
+        {
+            if (_closes)
+                throw new IOException("The audit log is closed; the pruning goes on when it is opened.");
+            if (segments[at + 1] > before)
+                throw new AuditStoreException($"The rows before {before} do not end where a file of rows does.");
+            Segments.Prune(_folder, first, segments[at + 1]);
+            _options.OnStep?.Invoke(DurableStep.SegmentPruned);
+        }
+    }
+
     public ValueTask<PublishedTree> NewestAsync() => new(_published);
 
     public ValueTask<SealedRow?> RowAtAsync(long index) => new(_index.RowAt(index));
@@ -341,6 +405,8 @@ sealed class LogStore : ILogStore
     {
         var segment = Segments.List(_folder).FindLast(first => first <= part.From);
         using var reader = SegmentReader.TryOpen(Segments.FileOf(_folder, segment)) ?? throw new AuditStoreException($"The file of rows from {segment} on is damaged.");
+        if (reader.IsPruned)
+            throw segment < _pruned?.Before ? new AuditUnavailableException("The audit log was pruned meanwhile.") : Opening.NotPruned(segment);
         var (batch, next) = (new RowBatch(), part.From);
         while (next < part.To && reader.Next())
         {
@@ -367,7 +433,9 @@ sealed class LogStore : ILogStore
     public void Dispose()
     {
         _settling.Wait();
-        _rows.Dispose();
+        _closes = true;
+        lock (_pruning)
+            _rows.Dispose();
         _lock.Dispose();
     }
 
@@ -378,7 +446,9 @@ sealed class LogStore : ILogStore
     {
         public override ValueTask<byte[]?> ReadAsync(TilePath tile) => new(Edge.Read(Folder, tile));
 
-        public byte[] Root() => new TiledTree(Size, tile => Edge.Read(Folder, tile) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}.")).Root();
+        public byte[] Root() => RootOf(Size);
+
+        public byte[] RootOf(long size) => new TiledTree(size, tile => Edge.Read(Folder, tile) ?? throw new AuditStoreException($"The store lacks the hashes of {tile}.")).Root();
     }
 
     // Between commits, with the tree up to date.
@@ -432,9 +502,12 @@ sealed class LogStore : ILogStore
             TileFiles.Flush(_folder, from, to);
             // With its run a segment is settled: opening the store reads neither it nor its tiles again.
             _options.OnStep?.Invoke(DurableStep.BeforeRun);
-            _index.Settle();
-            _options.OnStep?.Invoke(DurableStep.AfterRun);
-            _index.Merge(() => _options.OnStep?.Invoke(DurableStep.Merged));
+            lock (_tidying)
+            {
+                _index.Settle();
+                _options.OnStep?.Invoke(DurableStep.AfterRun);
+                _index.Merge(() => _options.OnStep?.Invoke(DurableStep.Merged));
+            }
         }
     }
 
@@ -458,8 +531,9 @@ sealed class LogStore : ILogStore
     }
 
     /// <summary>What is found on opening.</summary>
-    private sealed class Opening(string folder)
+    private sealed class Opening(string folder, NoteVerifier log)
     {
+        public Pruning? Pruned;
         public RowIndex Index = null!;
         public TreeEdge Edge = new();
         public RecentRows? Recent;
@@ -476,6 +550,11 @@ sealed class LogStore : ILogStore
             DropUnfinished(segments);
             if (segments is not [0, ..])
                 throw new AuditStoreException("The audit store lacks its first rows.");
+            if (ReadPruned(folder) is { } note && !Pruning.TryOpen(note, log, out Pruned))
+                throw new AuditStoreException("The note of what was pruned is not signed by this log.");
+            foreach (var first in segments)
+                if (!(first < Pruned?.Before) && Segments.IsPruned(folder, first))
+                    throw NotPruned(first);
             Index = RowIndex.Open(folder, segments);
             Index.Know(segments.Where(s => s < Index.Settled));
             var unsettled = segments.FindAll(s => s >= Index.Settled);
@@ -531,6 +610,8 @@ sealed class LogStore : ILogStore
             RandomAccess.Write(Rows.SafeFileHandle, last, End - last.Length);
             Disk.Flush(Rows.SafeFileHandle);
         }
+
+        public static AuditStoreException NotPruned(long first) => new($"The content of the rows from {first} on was taken away, and no note of the log says so.");
 
         private void Settle(long to)
         {

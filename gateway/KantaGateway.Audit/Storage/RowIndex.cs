@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
+using System.Globalization;
 using KantaGateway.Audit.Sealing;
 using Microsoft.Win32.SafeHandles;
 
@@ -96,6 +97,7 @@ sealed class RowIndex
     private readonly string _folder;
     private readonly Lock _change = new();
     private volatile Picture _picture;
+    private long _pruned;
 
     private RowIndex(string folder, Picture picture) => (_folder, _picture) = (folder, picture);
 
@@ -207,11 +209,43 @@ sealed class RowIndex
         return null;
     }
 
-    /// <summary>The row of an index; null when there is none.</summary>
+    /// <summary>Nothing is found before an index from here on.</summary>
+    public void Forget(long before) => Volatile.Write(ref _pruned, before);
+
+    /// <summary>Nothing is kept that finds a row before an index. Of the thread that settles and merges, or while it does neither.</summary>
+    /// <param name="before">Where a settled segment ends.</param>
+    public void Prune(long before)
+    {
+        foreach (var file in Directory.EnumerateFiles(Path.Combine(_folder, PlacesFolder)))
+            if (long.TryParse(Path.GetFileName(file), NumberStyles.None, CultureInfo.InvariantCulture, out var segment) && segment < before)
+                File.Delete(file);
+        Disk.FlushFolder(Path.Combine(_folder, PlacesFolder));
+        foreach (var run in _picture.Runs.Where(run => run.From < before))
+        {
+            var pruned = run.Prune(before);
+            lock (_change)
+                _picture = _picture with { Runs = _picture.Runs.Replace(run, pruned) };
+        }
+    }
+
+    /// <summary>The row of an index; null when there is none, and where it was pruned.</summary>
     public SealedRow? RowAt(long index)
     {
+        while (true)
+            try
+            {
+                return Read(index);
+            }
+            catch (Exception e) when (e is AuditStoreException or IOException && index < Volatile.Read(ref _pruned))
+            {
+                // It was pruned meanwhile.
+            }
+    }
+
+    private SealedRow? Read(long index)
+    {
         var picture = _picture;
-        if (index < 0)
+        if (index < Volatile.Read(ref _pruned) || index < 0)
             return null;
         var segment = picture.SegmentOf(index);
         var recent = picture.Recent.FirstOrDefault(r => r.From == segment);
@@ -260,14 +294,18 @@ sealed class RowIndex
     {
         while (true)
         {
-            var picture = _picture;
+            var (pruned, picture) = (Volatile.Read(ref _pruned), _picture);
             try
             {
-                return Read(picture, picture.Find(Posting.TagOf(tag), limit, before), tag);
+                return Read(picture, picture.Find(Posting.TagOf(tag), limit, pruned, before), tag);
             }
             catch (FileNotFoundException) when (picture != _picture)
             {
                 // A run was merged into another meanwhile.
+            }
+            catch (AuditStoreException) when (pruned != Volatile.Read(ref _pruned))
+            {
+                // Some of what was found was pruned meanwhile.
             }
         }
     }
@@ -304,14 +342,14 @@ sealed class RowIndex
             return Segments[at >= 0 ? at : ~at - 1];
         }
 
-        public List<Posting> Find(UInt128 tag, int limit, long before)
+        public List<Posting> Find(UInt128 tag, int limit, long from, long before)
         {
             var found = new List<Posting>();
             for (var i = Recent.Length; --i >= 0 && found.Count < limit;)
                 Recent[i].Find(tag, before, limit, found);
             for (var i = Runs.Length; --i >= 0 && found.Count < limit;)
-                if (Runs[i].From < before)
-                    Runs[i].Find(tag, before, limit, found);
+                if (Runs[i].From < before && Runs[i].To > from)
+                    Runs[i].Find(tag, from, before, limit, found);
             return found;
         }
     }

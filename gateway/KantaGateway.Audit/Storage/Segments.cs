@@ -8,12 +8,18 @@ namespace KantaGateway.Audit.Storage;
 /// <summary>
 /// The files of rows, each named after the index of its first: a header, then a frame for each commit, then zeros or nothing.
 /// <c>magic (8) | index of the first row (8) | leaves of the tile that was unfinished there, as in its entry bundle | CRC-32C (4)</c>
+/// One that was pruned has another magic, and of each row the leaf and an empty envelope.
 /// </summary>
 static class Segments
 {
     public const string Folder = "rows";
 
+    /// <summary>Rows of a frame of a pruned segment.</summary>
+    private const int PrunedFrame = 4_096;
+
     private static ReadOnlySpan<byte> Magic => "KAudRow1"u8;
+
+    private static ReadOnlySpan<byte> PrunedMagic => "KAudPru1"u8;
 
     public static string FileOf(string folder, long first) => Path.Combine(folder, Folder, first.ToString("D12", CultureInfo.InvariantCulture));
 
@@ -35,11 +41,7 @@ static class Segments
     public static FileStream Create(string folder, long first, ReadOnlySpan<byte> unfinished, out int length)
     {
         length = HeaderLength(first);
-        var header = new byte[length];
-        Magic.CopyTo(header);
-        BinaryPrimitives.WriteInt64BigEndian(header.AsSpan(8), first);
-        unfinished.CopyTo(header.AsSpan(16));
-        BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(^4..), Frame.Checksum(header.AsSpan(..^4)));
+        var header = Header(Magic, first, unfinished);
         var stream = Disk.Open(FileOf(folder, first));
         try
         {
@@ -54,6 +56,67 @@ static class Segments
             stream.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Puts in the place of a finished segment one that has the leaves of its rows and nothing else, flushed with its name. A kill leaves the one or the other.</summary>
+    /// <param name="end">Where the next segment begins.</param>
+    /// <exception cref="AuditStoreException">It is not whole.</exception>
+    public static void Prune(string folder, long first, long end)
+    {
+        var (file, next) = (FileOf(folder, first), first);
+        var beside = file + ".new";
+        using (var reader = SegmentReader.TryOpen(file) ?? throw new AuditStoreException($"The file of rows from {first} on is damaged."))
+        using (var stream = Disk.Open(beside))
+        {
+            stream.SetLength(0);
+            stream.Write(Header(PrunedMagic, first, reader.Unfinished));
+            var frame = new byte[Frame.HeaderLength + PrunedFrame * SealedRow.StoredHeader];
+            var count = 0;
+            while (reader.Next())
+                foreach (var row in reader.Rows())
+                {
+                    if (row.Index != next++)
+                        throw new AuditStoreException($"The rows from {next - 1} to {row.Index - 1} are missing.");
+                    // Its length is 0.
+                    SealedRow.LeafOf(row.Bytes.Span).CopyTo(frame.AsSpan(Frame.HeaderLength + count * SealedRow.StoredHeader + 4));
+                    if (++count == PrunedFrame)
+                        Close();
+                }
+            if (count > 0)
+                Close();
+            if (next != end)
+                throw new AuditStoreException($"The rows from {next} to {end - 1} are missing or damaged.");
+            stream.Flush();
+            Disk.Flush(stream.SafeFileHandle);
+
+            void Close()
+            {
+                var whole = frame.AsSpan(0, Frame.HeaderLength + count * SealedRow.StoredHeader);
+                Frame.Close(whole, count, next - count);
+                stream.Write(whole);
+                count = 0;
+            }
+        }
+        File.Move(beside, file, overwrite: true);
+        Disk.FlushFolder(Path.Combine(folder, Folder));
+    }
+
+    /// <summary>Whether a segment says that it was pruned.</summary>
+    public static bool IsPruned(string folder, long first)
+    {
+        using var file = File.OpenHandle(FileOf(folder, first), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        Span<byte> magic = stackalloc byte[8];
+        return RandomAccess.Read(file, magic, 0) == magic.Length && HasPrunedMagic(magic);
+    }
+
+    private static byte[] Header(ReadOnlySpan<byte> magic, long first, ReadOnlySpan<byte> unfinished)
+    {
+        var header = new byte[HeaderLength(first)];
+        magic.CopyTo(header);
+        BinaryPrimitives.WriteInt64BigEndian(header.AsSpan(8), first);
+        unfinished.CopyTo(header.AsSpan(16));
+        BinaryPrimitives.WriteUInt32BigEndian(header.AsSpan(^4..), Frame.Checksum(header.AsSpan(..^4)));
+        return header;
     }
 
     /// <summary>Every row from an index on, as it stands in the files.</summary>
@@ -78,8 +141,11 @@ static class Segments
 
     /// <summary>Whether these bytes are the whole header of this segment.</summary>
     public static bool IsHeader(ReadOnlySpan<byte> header, long first) =>
-        header.Length == HeaderLength(first) && header.StartsWith(Magic) && BinaryPrimitives.ReadInt64BigEndian(header[8..]) == first
+        header.Length == HeaderLength(first) && (header.StartsWith(Magic) || HasPrunedMagic(header)) && BinaryPrimitives.ReadInt64BigEndian(header[8..]) == first
         && BinaryPrimitives.ReadUInt32BigEndian(header[^4..]) == Frame.Checksum(header[..^4]);
+
+    /// <summary>Whether a header is that of a pruned segment.</summary>
+    public static bool HasPrunedMagic(ReadOnlySpan<byte> header) => header.StartsWith(PrunedMagic);
 }
 
 /// <summary>What stands behind the last whole frame of a segment.</summary>
@@ -105,13 +171,17 @@ sealed class SegmentReader : IDisposable
     private byte[] _frame = new byte[1 << 16];
     private int _length;
 
-    private SegmentReader(FileStream file, long first, byte[] unfinished) => (_file, First, Unfinished, End) = (file, first, unfinished, file.Position);
+    private SegmentReader(FileStream file, long first, byte[] header) =>
+        (_file, First, Unfinished, IsPruned, End) = (file, first, header[16..^4], Segments.HasPrunedMagic(header), file.Position);
 
     /// <summary>Index of the first row.</summary>
     public long First { get; }
 
     /// <summary>Entry bundle of the tile that was unfinished when the segment began.</summary>
     public byte[] Unfinished { get; }
+
+    /// <summary>Whether its rows have leaves alone.</summary>
+    public bool IsPruned { get; }
 
     /// <summary>Where the last whole frame that was read ends.</summary>
     public long End { get; private set; }
@@ -126,7 +196,7 @@ sealed class SegmentReader : IDisposable
         var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 18, FileOptions.SequentialScan);
         var header = new byte[Segments.HeaderLength(first)];
         if (stream.ReadAtLeast(header, header.Length, throwOnEndOfStream: false) == header.Length && Segments.IsHeader(header, first))
-            return new(stream, first, header[16..^4]);
+            return new(stream, first, header);
         stream.Dispose();
         return null;
     }
@@ -157,7 +227,7 @@ sealed class SegmentReader : IDisposable
         var at = Frame.HeaderLength;
         for (var i = 0; i < count; i++)
         {
-            var length = SealedRow.StoredLengthAt(_frame.AsSpan(at.._length));
+            var length = IsPruned ? SealedRow.PrunedLengthAt(_frame.AsSpan(at.._length)) : SealedRow.StoredLengthAt(_frame.AsSpan(at.._length));
             if (length == 0)
                 throw new AuditStoreException($"entry {index + i}: its row is malformed");
             yield return new(index + i, End - _length + at, _frame.AsMemory(at, length));

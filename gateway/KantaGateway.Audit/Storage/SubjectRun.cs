@@ -31,7 +31,7 @@ readonly record struct Posting(UInt128 Tag, long Index, uint Offset, uint Length
 
 /// <summary>
 /// A sorted file of all postings of whole segments: <c>magic (8) | first index (8) | end (8) | number (8)</c>, then the postings, 32 bytes
-/// each. Never changed. Several become one of the next level.
+/// each. Several become one of the next level; one whose oldest rows were pruned is put in its place anew.
 /// </summary>
 /// <param name="Folder">Where it lies.</param>
 /// <param name="From">First index that it covers.</param>
@@ -96,21 +96,21 @@ sealed record SubjectRun(string Folder, long From, long To, int Level, long Coun
         using var stream = new FileStream(FullName, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 16, FileOptions.SequentialScan);
         stream.Position = HeaderLength;
         var bytes = new byte[Posting.StoredLength];
-        for (var i = 0L; i < Count; i++)
+        for (var count = CountIn(stream.Length); count > 0; count--)
         {
             stream.ReadExactly(bytes);
             yield return Posting.Read(bytes);
         }
     }
 
-    /// <summary>Adds a person's postings before an index, newest first, until there are as many as asked for.</summary>
+    /// <summary>Adds a person's postings from one index to before another, newest first, until there are as many as asked for.</summary>
     /// <exception cref="FileNotFoundException">The run has been merged into another.</exception>
-    public void Find(UInt128 tag, long before, int limit, List<Posting> found)
+    public void Find(UInt128 tag, long from, long before, int limit, List<Posting> found)
     {
         using var handle = File.OpenHandle(FullName, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         Span<byte> bytes = stackalloc byte[Posting.StoredLength];
         var end = new Posting(tag, before, 0, 0);
-        long low = 0, high = Count;
+        long low = 0, high = CountIn(RandomAccess.GetLength(handle));
         while (low < high)
         {
             var middle = low + (high - low) / 2;
@@ -119,8 +119,17 @@ sealed record SubjectRun(string Folder, long From, long To, int Level, long Coun
             else
                 high = middle;
         }
-        while (--low >= 0 && found.Count < limit && Read(handle, low, bytes) is var posting && posting.Tag == tag)
+        while (--low >= 0 && found.Count < limit && Read(handle, low, bytes) is var posting && posting.Tag == tag && posting.Index >= from)
             found.Add(posting);
+    }
+
+    /// <summary>The same without the postings before an index; in its place when this returns, and whoever reads reads the one or the other.</summary>
+    public SubjectRun Prune(long before)
+    {
+        var kept = this with { Count = All().LongCount(posting => posting.Index >= before) };
+        if (kept.Count < Count)
+            kept.Write(All().Where(posting => posting.Index >= before));
+        return kept;
     }
 
     /// <summary>One run of neighbours, oldest first, one level up; memory does not grow with them.</summary>
@@ -152,6 +161,9 @@ sealed record SubjectRun(string Folder, long From, long To, int Level, long Coun
             open.ForEach(r => r.Dispose());
         }
     }
+
+    // Of the file that is open: it may have been put there since its header was read.
+    private static long CountIn(long length) => (length - HeaderLength) / Posting.StoredLength;
 
     private static Posting Read(SafeFileHandle handle, long at, Span<byte> bytes) =>
         RandomAccess.Read(handle, bytes, HeaderLength + at * Posting.StoredLength) == bytes.Length ? Posting.Read(bytes)

@@ -88,6 +88,10 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
     public static ValueTask<IReadOnlyList<byte[]>> ProveConsistencyAsync(long size, long earlier, Func<TilePath, ValueTask<byte[]>> read) =>
         ProveAsync(size, tree => tree.ProveConsistency(earlier), read);
 
+    /// <summary>Root of a tree whose tiles are fetched.</summary>
+    /// <param name="read">Asked once for each tile that it takes.</param>
+    public static async ValueTask<byte[]> RootAsync(long size, Func<TilePath, ValueTask<byte[]>> read) => (await ProveAsync(size, static tree => [tree.Root()], read).ConfigureAwait(false))[0];
+
     private static async ValueTask<IReadOnlyList<byte[]>> ProveAsync(long size, Func<TiledTree, IReadOnlyList<byte[]>> prove, Func<TilePath, ValueTask<byte[]>> read)
     {
         // Which tiles a proof takes follows from sizes and indices alone.

@@ -46,7 +46,7 @@ public interface IAccessLog
 {
     /// <summary>A line that <see cref="ForPersonAsync"/> gives, with its proof; null for an entry that is none: somebody else's looks like one that is not there.</summary>
     /// <param name="citizen">As there.</param>
-    /// <exception cref="FaultException">As there.</exception>
+    /// <exception cref="FaultException">As there; and of an entry that was pruned, whoever asks (<see cref="FaultKind.Deleted"/>).</exception>
     Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel = default);
 
     /// <summary>Newest first: every access that disclosed or changed something.</summary>
@@ -61,6 +61,8 @@ public interface IAccessLog
 /// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
 public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants) : IAccessLog
 {
+    private static readonly Fault Pruned = new(FaultKind.Deleted, "What this entry was about is kept no longer: its twelve years are over (Act 703/2023 §24). The log's signed note of it is at /audit/log/pruned.");
+
     /// <inheritdoc />
     public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
     {
@@ -78,12 +80,28 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
     public async Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel = default)
     {
         // Of her own entries the one that is not after it: somebody else's is none of them.
-        if (PersonOf(citizen) is not { } person || index is < 0 or long.MaxValue || (await EntriesOfAsync(person, 1, index + 1)) is not [var entry] || entry.Index != index
-            || (await OpenAsync(citizen, person, [entry], cancel)) is not [var opened] || LineOf(opened) is not { } line)
+        if (PersonOf(citizen) is not { } person || index is < 0 or long.MaxValue)
+            return null;
+        if ((await EntriesOfAsync(person, 1, index + 1)) is not [var entry] || entry.Index != index)
+            return await IsPrunedAsync(index) ? throw new FaultException(Pruned) : null;
+        if ((await OpenAsync(citizen, person, [entry], cancel)) is not [var opened] || LineOf(opened) is not { } line)
             return null;
         try
         {
             return await log.ProveAboutAsync(index, person.ToArray()) is { } proof ? new(line, opened, proof.ToString(), log.Verifier.ToString()) : null;
+        }
+        catch (AuditUnavailableException)
+        {
+            throw new FaultException(DisclosureAudit.Unavailable);
+        }
+    }
+
+    // Whose it was nobody knows any more: everybody is told the same.
+    private async Task<bool> IsPrunedAsync(long index)
+    {
+        try
+        {
+            return index < (await log.ReadPruningAsync())?.Before;
         }
         catch (AuditUnavailableException)
         {

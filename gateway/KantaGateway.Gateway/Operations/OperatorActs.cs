@@ -13,7 +13,7 @@ namespace KantaGateway.Gateway.Operations;
 
 /// <summary>
 /// Acts besides onboarding that take two persons, over HTTP with an operator's session: key ceremonies, the erasure of a person's record, the rotation of a person's data key, the restore of the store, or of one record, from a backup, bulk exports, the scope of a breach (<see cref="OperatorScopes"/>), its notices and letters (<see cref="OperatorNotices"/>), the end of a breach case, and of the bar that
-/// emergencies nobody could review, or that were recorded under an abused number, leave for a professional, and of a containment; these two are in force with the approval. A canary is taken off by two as well. One
+/// emergencies nobody could review, or that were recorded under an abused number, leave for a professional, and of a containment; these two are in force with the approval. A canary is taken off, and the audit log pruned (<see cref="AuditRetention"/>), by two as well. One
 /// proposes exactly what is to be done, another approves of just that, and whoever carries it out uses the approval up, once on all gateways. The end of
 /// a case is carried out here, a ceremony, an erasure, a rotation and a restore by the key service, which holds none without the gateway's word for both persons. One that stopped on its way,
 /// because the key service was silent, is carried out again by the same approval: it is held once. An erasure is proposed, approved and carried out only of a record that is kept no longer
@@ -29,7 +29,7 @@ public static class OperatorActs
         ["key-ceremony"] = ApprovalKind.KeyCeremony, ["bulk-export"] = ApprovalKind.BulkExport, ["breach-case-end"] = ApprovalKind.BreachCaseEnd,
         ["emergency-bar-end"] = ApprovalKind.EmergencyBarEnd, ["erasure"] = ApprovalKind.Erasure, ["store-restore"] = ApprovalKind.StoreRestore,
         ["data-key-rotation"] = ApprovalKind.DataKeyRotation, ["containment-end"] = ApprovalKind.ContainmentEnd, ["breach-scope"] = ApprovalKind.BreachScope, ["dispute-end"] = ApprovalKind.DisputeEnd,
-        ["canary-end"] = ApprovalKind.CanaryEnd,
+        ["canary-end"] = ApprovalKind.CanaryEnd, ["audit-pruning"] = ApprovalKind.AuditPruning,
         ["breach-notices"] = ApprovalKind.BreachNotices, ["breach-letters"] = ApprovalKind.BreachLetters,
     };
 
@@ -117,14 +117,21 @@ public static class OperatorActs
             if (kind == ApprovalKind.StoreRestore && (!IsStored(services, subject) || SinceIn(content) is not { } since || since > Now(services) + ClocksDiffer))
                 return OperatorClients.Problem(context, 422, "No such restore",
                     [$"The subject of a restore is {Store}, or for one record {Patient}[id] or {Directory}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost."]);
+            if (kind == ApprovalKind.AuditPruning && who.Roles.Contains(Approvals.RoleFor(kind)))
+            {
+                var (named, kept) = content.Any(char.IsControl) ? default : await services.GetRequiredService<AuditRetention>().SubjectOfAsync(subject, context.RequestAborted);
+                if (named is null)
+                    return OperatorClients.Problem(context, 422, "No such pruning", [$"The subject of a pruning is {AuditRetention.Log}, or {AuditRetention.Log}/ and an index before which the entries go at most, and its content in one line why it is done."]);
+                return await ProposedAsync(services, context, who, kind, named, content, kept);
+            }
             DecisionRefusal? against = kind == ApprovalKind.Erasure && who.Roles.Contains(Approvals.RoleFor(kind)) && !(await StandingAsync(services, subject, context.RequestAborted)).IsOverAt(Now(services)) ? DecisionRefusal.StillKept : null;
-            var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content, against);
-            return proposal is not null ? Results.Json(await DescribeAsync(services, context, who, proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
+            return await ProposedAsync(services, context, who, kind, subject, content, against);
         }));
         app.MapPost("/operator/acts/{id}/approve", context => OperatorClients.DecideAsync(context, null, async (services, context, who, id, digest) =>
         {
             var approvals = services.GetRequiredService<Approvals>();
             var erasure = ErasureOf(approvals, who, id);
+            var isPruning = approvals.Current.Proposals.GetValueOrDefault(id) is { Kind: ApprovalKind.AuditPruning };
             var isOver = erasure is not null && (await StandingAsync(services, erasure.Subject, context.RequestAborted)).IsOverAt(Now(services));
             return await approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind switch
             {
@@ -132,9 +139,11 @@ public static class OperatorActs
                 ApprovalKind.CanaryEnd when services.GetService<WatchedPeople>()?.IsCanary(one.Subject) is not true => DecisionRefusal.ChangedMeanwhile,
                 // Another gateway has just taken it in: here nobody has looked yet.
                 ApprovalKind.Erasure when erasure is null => DecisionRefusal.NoSuchProposal,
+                ApprovalKind.AuditPruning when !isPruning => DecisionRefusal.NoSuchProposal,
+                ApprovalKind.AuditPruning => services.GetRequiredService<AuditRetention>().Against(one),
                 ApprovalKind.Erasure when !isOver => DecisionRefusal.StillKept,
                 _ => null,
-            }, erasure is null ? null : wait);
+            }, erasure is null && !isPruning ? null : wait);
         }));
         app.MapPost("/operator/acts/{id}/reject", static context => OperatorClients.DecideAsync(context, null, static (services, context, who, id, digest) => services.GetRequiredService<Approvals>().RejectAsync(context, who, id, digest, IsOne)));
         app.MapPost("/operator/acts/{id}/carry-out", static context => OperatorClients.DecideAsync(context, null, static async (services, context, who, id, digest) =>
@@ -150,7 +159,8 @@ public static class OperatorActs
             if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var key, out var step, out _) && step == CeremonyStep.Destroy && await HasLeftAsync(services, key, context.RequestAborted))
                 return DecisionRefusal.KeysLeft;
             var standing = ErasureOf(approvals, who, id) is { } erasure ? await StandingAsync(services, erasure.Subject, context.RequestAborted) : null;
-            DecisionRefusal? against = standing?.IsOverAt(Now(services)) is false ? DecisionRefusal.StillKept : null;
+            DecisionRefusal? against = standing?.IsOverAt(Now(services)) is false ? DecisionRefusal.StillKept
+                : act.Kind == ApprovalKind.AuditPruning ? services.GetRequiredService<AuditRetention>().Against(act) : null;
             if (await approvals.CarryOutAsync(context, who, id, digest, _ => against) is { } refusal)
             {
                 if (refusal != DecisionRefusal.AlreadyDecided || !IsOnItsWay(act, services))
@@ -160,6 +170,8 @@ public static class OperatorActs
                     return against;
             }
             act = approvals.Current.Proposals[id];
+            if (act.Kind == ApprovalKind.AuditPruning)
+                return await services.GetRequiredService<AuditRetention>().PruneAsync(context, who, act);
             if (act.Kind == ApprovalKind.Erasure)
             {
                 await EraseAsync(services, act, context.RequestAborted);
@@ -189,6 +201,12 @@ public static class OperatorActs
         }));
     }
 
+    private static async Task<IResult> ProposedAsync(IServiceProvider services, HttpContext context, Operator who, ApprovalKind kind, string subject, string content, DecisionRefusal? against)
+    {
+        var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content, against);
+        return proposal is not null ? Results.Json(await DescribeAsync(services, context, who, proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
+    }
+
     /// <summary>A time further ahead was meant in another zone.</summary>
     private static readonly TimeSpan ClocksDiffer = TimeSpan.FromMinutes(5);
 
@@ -205,9 +223,9 @@ public static class OperatorActs
     private static bool IsProfessional(IServiceProvider services, string subject) => !subject.Any(char.IsWhiteSpace)
         && (services.GetService<IProfessionalRights>() is not null || (subject.Split('/', 2) is [var organisation, { Length: > 0 }] && Oid.TryParse(organisation, out _)));
 
-    /// <summary>Whether it is a ceremony, an erasure, the rotation of a data key or the end of a canary that has begun, and its approval still counts.</summary>
+    /// <summary>Whether it is a ceremony, an erasure, the rotation of a data key, the end of a canary or a pruning that has begun, and its approval still counts.</summary>
     private static bool IsOnItsWay(Proposal act, IServiceProvider services) =>
-        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.CanaryEnd, Status: ProposalStatus.CarriedOut } && Now(services) < act.Until;
+        act is { Kind: ApprovalKind.KeyCeremony or ApprovalKind.Erasure or ApprovalKind.DataKeyRotation or ApprovalKind.CanaryEnd or ApprovalKind.AuditPruning, Status: ProposalStatus.CarriedOut } && Now(services) < act.Until;
 
     private static async Task<bool> HoldAsync(IServiceProvider services, Proposal act, CancellationToken cancel)
     {

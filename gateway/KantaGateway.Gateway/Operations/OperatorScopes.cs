@@ -74,6 +74,8 @@ public static class OperatorScopes
             json.WriteNumber("refused", result.Refused);
             json.WriteNumber("of_nobody", result.OfNobody);
             json.WriteNumber("read", result.Findings.Read);
+            if (result.Findings.PrunedBefore > 0)
+                json.WriteNumber("pruned_before", result.Findings.PrunedBefore);
             json.WriteNumber("unreadable", result.Findings.UnreadableCount);
             json.WriteStartArray("unreadable_entries");
             foreach (var index in result.Findings.Unreadable)

@@ -12,7 +12,7 @@ namespace KantaGateway.Gateway.Operations;
 /// <summary>Health (for load balancers) and the public face of the audit log, neither of which tells anything about anyone.</summary>
 public static class PublicEndpoints
 {
-    /// <summary><c>/audit/log/checkpoint</c> and <c>/audit/log/tile/...</c> (C2SP tlog-tiles): commitments only, salted.</summary>
+    /// <summary><c>/audit/log/checkpoint</c> and <c>/audit/log/tile/...</c> (C2SP tlog-tiles): commitments only, salted; and <c>/audit/log/pruned</c>, the log's note of what it keeps no longer.</summary>
     public static void MapAuditLog(this WebApplication app)
     {
         var log = app.Services.GetRequiredService<AuditLog>();
@@ -24,6 +24,13 @@ public static class PublicEndpoints
             var note = witnesses is null ? await AskAsync(log.ReadNewestCheckpointAsync()) : await AskAsync(witnesses.CosignedAsync()) ?? throw new FaultException(NotWitnessed);
             context.Response.Headers.CacheControl = "no-cache";
             return Results.Text(note, "text/plain; charset=utf-8");
+        });
+        app.MapGet("/audit/log/pruned", async (HttpContext context) =>
+        {
+            if (await AskAsync(log.ReadPruningAsync()) is not { } pruning)
+                return await RefuseAsync(context, NothingPruned);
+            context.Response.Headers.CacheControl = "no-cache";
+            return Results.Text(pruning.Note, "text/plain; charset=utf-8");
         });
         app.MapGet("/audit/log/tile/{**path}", async (HttpContext context, string path) =>
         {
@@ -41,7 +48,8 @@ public static class PublicEndpoints
     /// <summary>What is no path at all, and what the tree has not, or not yet. Neither may be kept by anybody in between: the tile may be there a second later.</summary>
     private static readonly Fault
         NoTilePath = new(FaultKind.Invalid, "This is no path of a tile: tile/<level>/<number>[.p/<width>], or tile/entries/<number>[.p/<width>] (C2SP tlog-tiles)."),
-        NoSuchTile = new(FaultKind.Absent, "The log's tree has no such tile.");
+        NoSuchTile = new(FaultKind.Absent, "The log's tree has no such tile."),
+        NothingPruned = new(FaultKind.Absent, "Nothing of this log has been pruned.");
 
     private static async Task<IResult> RefuseAsync(HttpContext context, Fault fault)
     {

@@ -162,11 +162,17 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
     [LoggerMessage(1232, LogLevel.Critical, "Dispute {Dispute} is in force, and its breach case could not be opened ({Type}); it is tried again every minute.")]
     private partial void LogNoCase(string dispute, string type);
 
+    private const string OfEntry = ", entry ";
+
+    /// <summary>Which entry of the audit log the case of a dispute is about; null: it does not say.</summary>
+    internal static long? EntryOf(BreachCase dispute) => dispute.What.IndexOf(OfEntry, StringComparison.Ordinal) is >= 0 and var at && dispute.What[(at + OfEntry.Length)..] is var rest
+        && long.TryParse(rest.AsSpan(0, Math.Max(0, rest.IndexOf(' ', StringComparison.Ordinal))), NumberStyles.None, CultureInfo.InvariantCulture, out var entry) ? entry : null;
+
     private async Task OpenCaseAsync(AccessRestriction restriction)
     {
         if (services.GetService<BreachCases>() is not { } cases || cases.All.Any(one => one.Kind == BreachKind.DisputedAccess && one.What.Contains(restriction.Id, StringComparison.Ordinal)))
             return;
         await cases.OpenAsync(BreachKind.DisputedAccess, string.Create(CultureInfo.InvariantCulture,
-            $"A person disputes an access: dispute {restriction.Id}, entry {restriction.Entry} of the audit log, by {restriction.Organisation}{(restriction.Unit is { } unit ? $", unit {unit}" : "")}. It is answered by {AnswerByOf(restriction):yyyy-MM-dd} at the latest; until then they are shown nothing of the record."));
+            $"A person disputes an access: dispute {restriction.Id}{OfEntry}{restriction.Entry} of the audit log, by {restriction.Organisation}{(restriction.Unit is { } unit ? $", unit {unit}" : "")}. It is answered by {AnswerByOf(restriction):yyyy-MM-dd} at the latest; until then they are shown nothing of the record."));
     }
 }

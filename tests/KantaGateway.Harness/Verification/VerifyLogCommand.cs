@@ -57,6 +57,8 @@ static class VerifyLogCommand
                     await say.WriteLineAsync($"{fault.Kind.ToString().ToUpperInvariant()}: {fault.What}").ConfigureAwait(false);
                 if (report.Head is { } head)
                     await say.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"the log signs {head.Size} entries with root {Convert.ToBase64String(head.Root)}; {report.Read} were read")).ConfigureAwait(false);
+                if (report.Pruned is { } pruned)
+                    await say.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"what the first {pruned.Before} entries are about is kept no longer since {pruned.At:u}, the newest of them is of {pruned.Newest:u}: {pruned.Reason}")).ConfigureAwait(false);
                 if (policy is not null)
                     await say.WriteLineAsync(report.Cosigners.Count == 0 ? "cosigned by nobody" : "cosigned by " + string.Join(", ", report.Cosigners.Select(w => w.Key.Name))).ConfigureAwait(false);
                 await say.WriteLineAsync(report.IsIntact ? "The log is what it has signed." : "The log is NOT what it must be.").ConfigureAwait(false);

@@ -9,7 +9,7 @@ public class CrashTests
     public static TheoryData<string> Steps => [.. Enum.GetValues<DurableStep>().Where(s => s < DurableStep.BeforeSettling).Select(s => $"{s}")];
 
     /// <summary>Those beside it.</summary>
-    public static TheoryData<string> SettlingSteps => [.. Enum.GetValues<DurableStep>().Where(s => s >= DurableStep.BeforeSettling).Select(s => $"{s}")];
+    public static TheoryData<string> SettlingSteps => [.. Enum.GetValues<DurableStep>().Where(s => s is >= DurableStep.BeforeSettling and < DurableStep.BeforePruning).Select(s => $"{s}")];
 
     [Theory]
     [MemberData(nameof(Steps))]

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Tree;
 using KantaGateway.Tests.Scenarios;
+using Microsoft.Extensions.Time.Testing;
 
 namespace KantaGateway.Tests.Audit;
 
@@ -21,6 +22,13 @@ public sealed class GoVerifierTests : IClassFixture<GoVerifierTests.Program>, ID
     public async Task Go_finds_a_log_of_ours_as_it_must_be()
     {
         await WriteAsync();
+        Assert.Equal($"verified: {Now} entries, {Before} before", Verify());
+    }
+
+    [Fact]
+    public async Task Go_finds_a_pruned_log_of_ours_as_it_must_be()
+    {
+        await WriteAsync(isPruned: true);
         Assert.Equal($"verified: {Now} entries, {Before} before", Verify());
     }
 
@@ -54,10 +62,10 @@ public sealed class GoVerifierTests : IClassFixture<GoVerifierTests.Program>, ID
     }
 
     /// <summary>A log of ours, its public face in files, and the receipt of an entry.</summary>
-    private async Task<(string Name, byte[] Key)> WriteAsync()
+    private async Task<(string Name, byte[] Key)> WriteAsync(bool isPruned = false)
     {
         using var place = new LogFolder();
-        await using var log = place.Open();
+        await using var log = AuditLog.Open(isPruned ? place.Options(null, LogFolder.ShortSegment) : place.Options(), isPruned ? new FakeTimeProvider(new(2010, 1, 1, 0, 0, 0, TimeSpan.Zero)) : TimeProvider.System);
         await log.AppendAsync([.. Enumerable.Range(0, Before).Select(i => LogPlace.Entry(i))]);
         await log.PublishAsync();
         await File.WriteAllTextAsync(_folder.File("old"), log.ReadCheckpoint());
@@ -66,6 +74,9 @@ public sealed class GoVerifierTests : IClassFixture<GoVerifierTests.Program>, ID
         await File.WriteAllTextAsync(_folder.File("new"), log.ReadCheckpoint());
         await File.WriteAllTextAsync(_folder.File("vkey"), log.Verifier.ToString());
         await File.WriteAllTextAsync(_folder.File("proof"), (await log.ProveAsync(256, LogPlace.ReceiverOf(1)))!.ToString());
+        // The first append is a file of its own; once the second is whole it can go.
+        if (isPruned)
+            Assert.Equal(Before, (await log.PruneAsync(await PrunableAsync(), "Over.", DateTimeOffset.UtcNow, static _ => default))!.Before);
         foreach (var (level, count) in (ReadOnlySpan<(int, int)>)[(TilePath.Entries, Now), (0, Now), (1, Now / 256)])
             for (var from = 0; from < count; from += TilePath.FullWidth)
             {
@@ -75,6 +86,15 @@ public sealed class GoVerifierTests : IClassFixture<GoVerifierTests.Program>, ID
                 File.WriteAllBytes(file, LogPlace.Tile(log, tile));
             }
         return (place.Verifier.Name, place.LogKey);
+
+        async Task<long> PrunableAsync()
+        {
+            // It is settled beside the writer.
+            var prunable = 0L;
+            while (prunable == 0)
+                prunable = await log.PrunableAsync(DateTimeOffset.UtcNow);
+            return prunable;
+        }
     }
 
     private string Verify() => Program.Run(_program.File, _folder.Path);

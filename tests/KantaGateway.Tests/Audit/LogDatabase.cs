@@ -31,7 +31,7 @@ sealed class LogDatabase : LogPlace
             database = server is null ? await PostgresServer.NewDatabaseAsync() : await PostgresServer.NewDatabaseAsync(server);
         var place = new LogDatabase(database!, RandomNumberGenerator.GetBytes(32), new(AuditOpener.GeneratePrivateKey()), server is null);
         if (isUsed)
-            await place.AsOwnerAsync("TRUNCATE entry, tile, log, checkpoint, cosigned");
+            await place.AsOwnerAsync("TRUNCATE entry, tile, log, checkpoint, cosigned, pruned");
         return await place.MigratedAsync();
     }
 

@@ -67,6 +67,29 @@ public sealed class LogMoveTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task One_that_was_pruned_is_pruned_where_it_comes_to_and_the_rest_goes_there_when_its_time_is_over()
+    {
+        Pruning pruning;
+        var later = DateTimeOffset.UtcNow.AddYears(13);
+        await using (var log = _files.Open(LogFolder.ShortSegment))
+            pruning = (await log.PruneAsync(Segments.List(_files.Store)[^2], "Over.", later, static _ => default))!;
+        Assert.Equal(0, await MoveAsync());
+        await using (var log = _database.Open())
+        {
+            Assert.Equal(pruning.Note, (await log.ReadPruningAsync())!.Note);
+            Assert.Null(await log.ProveAsync(1, LogPlace.ReceiverOf(1)));
+            Assert.Equal(Enumerable.Range(0, Entries - 1).Where(i => i % 3 == 1 && i >= pruning.Before).Select(i => $"{i}"), _database.Stored(log));
+            await log.AppendAsync([.. Enumerable.Range(Entries, 200).Select(i => LogPlace.Entry(i))]);
+            await log.PublishAsync();
+            // Whatever this machine's clock says, the server keeps what is kept still.
+            await Assert.ThrowsAsync<AuditStoreException>(async () => await log.PruneAsync(await log.PrunableAsync(later), "Over.", later, static _ => default));
+        }
+        var found = _database.Verify(_earlier);
+        Assert.Equal([], found.Faults);
+        Assert.Equal(0, found.Left);
+    }
+
+    [Fact]
     public async Task Where_it_was_killed_before_the_files_were_marked_it_is_done_again_and_nothing_is_there_twice()
     {
         Assert.Equal(0, await MoveAsync());

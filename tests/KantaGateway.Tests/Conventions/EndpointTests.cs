@@ -34,7 +34,7 @@ public sealed class EndpointTests
         "/operator/breach-cases/{number:long}/authority/{form}", // what authorities are told, without personal data
         "/operator/watched-people", // how many are watched
         "/operator/unusual-access", // who asks unusually, and never for whom
-        "/audit/log/checkpoint", "/audit/log/tile/{**path}", // salted commitments
+        "/audit/log/checkpoint", "/audit/log/tile/{**path}", "/audit/log/pruned", // salted commitments
         "/audit/receipts/{index}", // the proof of what the caller received: hashes
         "/health/live", "/health/ready",
     ];

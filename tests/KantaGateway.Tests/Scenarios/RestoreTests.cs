@@ -3,6 +3,8 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
+using KantaGateway.Audit;
+using KantaGateway.Audit.Storage;
 using KantaGateway.Dev;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Operations;
@@ -283,6 +285,31 @@ public sealed class RestoreTests
                 Assert.Contains(restored.Verify(lost).Faults, static fault => fault.StartsWith("fork: the earlier checkpoint", StringComparison.Ordinal));
             }
         });
+    }
+
+    /// <summary>With the note of what was pruned, or the rest would look as if it had been tampered with.</summary>
+    [Fact]
+    public async Task A_pruned_audit_log_comes_back_as_one()
+    {
+        using var folder = new TemporaryFolder();
+        await MakeIdentitiesAsync(folder);
+        using var place = new LogFolder();
+        await using (var log = AuditLog.Open(place.Options(null, LogFolder.ShortSegment), new Microsoft.Extensions.Time.Testing.FakeTimeProvider(new(2010, 1, 1, 0, 0, 0, TimeSpan.Zero))))
+            for (var i = 0; i < 100; i += 10)
+                await log.AppendAsync([.. Enumerable.Range(i, 10).Select(static n => LogPlace.Entry(n))]);
+        Pruning pruning;
+        await using (var log = place.Open(LogFolder.ShortSegment))
+            pruning = (await log.PruneAsync(await log.PrunableAsync(DateTimeOffset.UtcNow), "Over.", DateTimeOffset.UtcNow, static _ => default))!;
+        var backup = (await RunAsync(folder, Script("backup.sh"), Configure(folder, "backup.conf", null, $"audit={place.Store}\n"))).Split('\n')[^1];
+        await RunAsync(folder, "sh", "-c", $"age -d -i {folder.File("store.identity")} {backup}/gateway.tar.age | tar -xf - -C {folder.Path}");
+        var found = AuditVerification.Of(folder.File("audit"), place.Verifier, LogStore.ReadCheckpoint(place.Store));
+        Assert.Equal((pruning.Before, 0), (found.Pruned!.Before, found.Left));
+        // Tiles and indices are made again.
+        Assert.All(found.Faults, static fault => Assert.StartsWith("tile ", fault, StringComparison.Ordinal));
+        await using (var log = AuditLog.Open(place.Options(null, LogFolder.ShortSegment) with { Folder = folder.File("audit") }, TimeProvider.System))
+            Assert.Equal(100 - pruning.Before, LogPlace.Entries(log).Count);
+        found = AuditVerification.Of(folder.File("audit"), place.Verifier);
+        Assert.Equal([], found.Faults);
     }
 
     private static string Script(string name) => Path.Combine(Solution.Folder, "infra", name);

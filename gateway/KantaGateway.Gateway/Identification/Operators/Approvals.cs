@@ -215,6 +215,7 @@ internal sealed partial class Approvals(DecisionLog log, IOperatorObserver obser
         ApprovalKind.ContainmentEnd => "the end of the containment",
         ApprovalKind.DisputeEnd => "the end of the dispute",
         ApprovalKind.CanaryEnd => "the end of the watch over",
+        ApprovalKind.AuditPruning => "the pruning",
         ApprovalKind.BreachScope => "the scope of a breach, case",
         ApprovalKind.BreachNotices => "the notices of a breach, case",
         ApprovalKind.BreachLetters => "the letters of a breach, case",

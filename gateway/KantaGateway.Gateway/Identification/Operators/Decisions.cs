@@ -7,13 +7,13 @@ using System.Text.Json;
 namespace KantaGateway.Gateway.Identification.Operators;
 
 /// <summary>What takes effect only when a second person approves of it.</summary>
-public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation, ContainmentEnd, BreachScope, DisputeEnd, CanaryEnd, BreachNotices, BreachLetters }
+public enum ApprovalKind { Onboarding, ScopeWidening, KeyCeremony, BulkExport, BreachCaseEnd, EmergencyBarEnd, Erasure, StoreRestore, DataKeyRotation, ContainmentEnd, BreachScope, DisputeEnd, CanaryEnd, BreachNotices, BreachLetters, AuditPruning }
 
 /// <summary>What an entry of the log of decisions says.</summary>
 internal enum DecisionStep { Proposed, Approved, Rejected, CarriedOut, Suspended, Contained }
 
 /// <summary>Why a decision was not taken.</summary>
-internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient, KeysLeft, NotNow, StillKept, Waiting }
+internal enum DecisionRefusal { NoSuchProposal, AlreadyDecided, TooLate, SamePerson, OtherContent, SignInAgain, NoRole, ChangedMeanwhile, NotApproved, NoSuchClient, KeysLeft, NotNow, StillKept, Waiting, EntriesKept, EntriesNeeded, OtherLog }
 
 /// <summary>Who decided, as the log keeps it.</summary>
 internal sealed record Decider(string Tenant, string Id, string Name, DateTimeOffset SignedIn)

@@ -27,10 +27,18 @@ internal sealed class AccessEntryModel(IAccessLog log, Disputes disputes, EntryL
 
     public string What { get; private set; } = "";
 
-    public async Task OnGetAsync(long index, CancellationToken cancel)
+    public async Task<IActionResult> OnGetAsync(long index, CancellationToken cancel)
     {
-        Line = (await FindAsync(index, cancel)).Line;
+        try
+        {
+            Line = (await FindAsync(index, cancel)).Line;
+        }
+        catch (FaultException pruned) when (pruned.Fault.Kind == FaultKind.Deleted)
+        {
+            return Done("/access-log", "entry-pruned");
+        }
         What = texts[$"access.did.{AccessLogModel.DeedOf(Line)}", entries.Kinds(Line.Items.Select(static item => item.Type))];
+        return Page();
     }
 
     /// <summary>The same as a file.</summary>

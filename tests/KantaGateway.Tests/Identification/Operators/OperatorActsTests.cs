@@ -99,6 +99,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             builder.Services.AddSingleton(new WrappingRotation(nodes));
             var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
             builder.Services.AddSingleton(keys);
+            builder.Services.AddSingleton(services => new AuditRetention(_log, world.Clock, services.GetRequiredService<KantaGateway.Gateway.Identification.Operators.Approvals>(), services.GetRequiredService<BreachCases>()));
             builder.Services.AddSingleton(new BreachScope(_log, keys, NullLogger<BreachScope>.Instance));
             builder.Services.AddSingleton(new RecordErasure(nodes, keys, _keys.Gateway));
             builder.Services.AddSingleton(new RecordRotation(nodes, _keys.Gateway));
@@ -626,7 +627,92 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(2, _erasures.Count);
     }
 
+    [Fact]
+    public async Task The_audit_log_is_pruned_by_two_persons_as_far_as_its_twelve_years_are_over()
+    {
+        await WithOldEntriesAsync();
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var prunable = await _log.PrunableAsync(DateTimeOffset.UtcNow);
+        Assert.InRange(prunable, 1, OldEntries);
+        var less = (await ProposedAsync(tiina, "audit-pruning", $"audit-log/{prunable - 1}", "Their twelve years are over.")).GetProperty("subject").GetString()!;
+        Assert.InRange(long.Parse(less.Split('/')[2], System.Globalization.CultureInfo.InvariantCulture), 1, prunable - 1);
+        var act = await ProposedAsync(tiina, "audit-pruning", "audit-log", "Their twelve years are over.");
+        Assert.Equal($"audit-log/{_log.Verifier.KeyId:x8}/{prunable}", act.GetProperty("subject").GetString());
+        Assert.Equal(HttpStatusCode.Forbidden, await DecideAsync(tiina, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tiina, act, "carry-out"));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        Assert.Null(await _log.ReadPruningAsync());
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, act, "carry-out"));
+        var pruning = (await _log.ReadPruningAsync())!;
+        Assert.Equal((prunable, "Their twelve years are over."), (pruning.Before, pruning.Reason));
+        Assert.Equal(OldEntries - prunable, LogPlace.Entries(_log).Count);
+        // What was done is recorded with what the log signed of it; and it is done once.
+        Assert.Contains(world.Acts.All, one => one.Act.StartsWith($"Takes away what the first {prunable} entries of the audit log are about", StringComparison.Ordinal)
+            && one.Digest is { } digest && digest.AsSpan().SequenceEqual(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(pruning.Note))));
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "carry-out"));
+        Assert.Equal(pruning.Note, (await _log.ReadPruningAsync())!.Note);
+        // There is no more of it, and nothing else is a pruning.
+        foreach (var none in (string[])["audit-log", $"audit-log/{prunable}", $"audit-log/{prunable + 1}", $"audit-log/{OldEntries + 1}"])
+            Assert.Equal((none, HttpStatusCode.Conflict), (none, (await ProposeAsync(tiina, "audit-pruning", none, "Over.")).Status));
+        foreach (var none in (string[])["audit", "audit-log/", "audit-log/-1", "audit-log/0", "audit-log/00000000/256", "audit-log/all"])
+            Assert.Equal((none, HttpStatusCode.UnprocessableEntity), (none, (await ProposeAsync(tiina, "audit-pruning", none, "Over.")).Status));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, (await ProposeAsync(tiina, "audit-pruning", "audit-log", "Two\nlines.")).Status);
+    }
+
+    [Fact]
+    public async Task A_pruning_that_is_approved_waits_and_what_an_open_case_needs_is_not_pruned()
+    {
+        await WithOldEntriesAsync(erasureWaitDays: 7);
+        using var tiina = await SignedInAsync(Tiina);
+        using var tero = await SignedInAsync(Tero);
+        var act = await ProposedAsync(tiina, "audit-pruning", "audit-log", "Over.");
+        var rejected = await ProposedAsync(tero, "audit-pruning", "audit-log", "Over, too.");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, act, "approve"));
+        Assert.Equal(HttpStatusCode.Conflict, await DecideAsync(tero, act, "carry-out"));
+        // A person disputes an access that would go.
+        await Cases.OpenAsync(BreachKind.DisputedAccess, "A person disputes an access: dispute 0b0a55d2-799a-45f5-a161-6a4a5faad1f8, entry 3 of the audit log, by 1.2.246.10.1. It is answered by 2027-01-01 at the latest; until then they are shown nothing of the record.");
+        foreach (var refused in (Func<Task<HttpStatusCode>>[])[() => DecideAsync(tiina, act, "carry-out"), () => DecideAsync(tiina, rejected, "approve"), async () => (await ProposeAsync(tiina, "audit-pruning", "audit-log", "Over.")).Status])
+            Assert.Equal(HttpStatusCode.Conflict, await refused());
+        await Cases.EndAsync(1, "Answered.", "digest");
+        // Of another one that is none of those, and of the scope of a breach that reaches back so far.
+        await Cases.OpenAsync(BreachKind.DisputedAccess, $"A person disputes an access: dispute 0b0a55d2-799a-45f5-a161-6a4a5faad1f8, entry {OldEntries} of the audit log, by 1.2.246.10.1.");
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tiina, await ProposedAsync(tero, "audit-pruning", "audit-log", "Over."), "approve"));
+        var scope = await ProposedAsync(tiina, "breach-scope", "2", """{"from":"2010-01-01T00:00:00Z","to":"2010-06-01T00:00:00Z","client":"aurora"}""");
+        Assert.Equal(HttpStatusCode.Conflict, (await ProposeAsync(tiina, "audit-pruning", "audit-log", "Over.")).Status);
+        Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(tero, scope, "reject"));
+        await ProposedAsync(tiina, "audit-pruning", "audit-log", "Over.");
+        Assert.Null(await _log.ReadPruningAsync());
+    }
+
+    [Fact]
+    public async Task A_log_that_is_not_what_it_has_signed_is_pruned_by_nobody()
+    {
+        await WithOldEntriesAsync();
+        using var tiina = await SignedInAsync(Tiina);
+        var rows = await File.ReadAllBytesAsync(_audit.File("rows/000000000000"));
+        rows[200] ^= 1;
+        await File.WriteAllBytesAsync(_audit.File("rows/000000000000"), rows);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, (await ProposeAsync(tiina, "audit-pruning", "audit-log", "Over.")).Status);
+    }
+
+    private const int OldEntries = 100;
+
+    /// <summary>A log of 2010, in short files.</summary>
+    private async Task WithOldEntriesAsync(int erasureWaitDays = 0)
+    {
+        await _gateway.DisposeAsync();
+        await _log.DisposeAsync();
+        Directory.Delete(_audit.Store, recursive: true);
+        await using (var old = AuditLog.Open(_audit.Options(null, LogFolder.ShortSegment), new Microsoft.Extensions.Time.Testing.FakeTimeProvider(new(2010, 3, 1, 0, 0, 0, TimeSpan.Zero))))
+            for (var i = 0; i < OldEntries; i += 10)
+                await old.AppendAsync([.. Enumerable.Range(i, 10).Select(static n => LogPlace.Entry(n))]);
+        _log = AuditLog.Open(_audit.Options(null, LogFolder.ShortSegment), TimeProvider.System);
+        await StartGatewayAsync(erasureWaitDays);
+    }
+
     [Theory]
+    [InlineData("audit-pruning")]
     [InlineData("erasure")]
     [InlineData("bulk-export")]
     [InlineData("breach-case-end")]
@@ -636,6 +722,8 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
     [InlineData("data-key-rotation")]
     public async Task Each_act_is_for_those_with_its_role(string kind)
     {
+        if (kind == "audit-pruning")
+            await WithOldEntriesAsync();
         await Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
         using var olga = await SignedInAsync(Olga);
         var (subject, content) = kind switch
@@ -643,6 +731,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             "key-ceremony" => ("wrapping-key/2", "begin"),
             "store-restore" => ("store", "2025-01-31T04:00:00Z"),
             "erasure" => (Subject, "Died twelve years ago."),
+            "audit-pruning" => ("audit-log", "Their twelve years are over."),
             "data-key-rotation" => (Subject, "It has leaked."),
             _ => ("1", "Something."),
         };
