@@ -32,9 +32,10 @@ public static class PostgresServers
             HostRecheckSeconds = 1,
         };
         // An acknowledged commit is on disk whatever the server's default is. Statements are short: to compile them takes longer than to run them, and so does
-        // to plan them, which the server would do each time, for a plan over all partitions seems dearer to it than it is: so dear that it would have it carried out by helpers, too. A node that is cut off in the middle
+        // to plan them, which the server would do each time, for a plan over all partitions seems dearer to it than it is: so dear that it would have it carried out by helpers, too. Every one of them
+        // goes by a key; while a table is small it seems cheaper to read it whole, and that plan would be kept. A node that is cut off in the middle
         // of a commit holds its people's rows for seconds, not until TCP gives up, and who waits for them is told so before its own time is over.
-        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s -c client_min_messages=warning",
+        builder.Options = string.Join(' ', new[] { builder.Options, "-c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c enable_seqscan=off -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s -c client_min_messages=warning",
             "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3" }.Where(o => !string.IsNullOrEmpty(o)));
         settle?.Invoke(builder);
         return new NpgsqlDataSourceBuilder(builder.ToString()).BuildMultiHost();

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using KantaGateway.Dev;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Postgres;
 using KantaGateway.Repository.Storage;
 using Npgsql;
 using NpgsqlTypes;
@@ -182,9 +183,8 @@ static class PostgresCommand
         return count;
     }
 
-    /// <summary>With statements prepared, as the store has them.</summary>
-    private static NpgsqlDataSource RawOf(string connection) =>
-        new NpgsqlDataSourceBuilder(new NpgsqlConnectionStringBuilder(connection) { MaxAutoPrepare = 20, AutoPrepareMinUsages = 2, Options = "-c synchronous_commit=on -c jit=off" }.ToString()).Build();
+    /// <summary>With statements prepared, and the server's settings, as the store has them.</summary>
+    private static NpgsqlDataSource RawOf(string connection) => PostgresServers.Primary(PostgresServers.SourceOf(connection, "raw"));
 
     private static async Task<string> MakeAsync(LocalPostgres server, string name, CancellationToken cancel)
     {
