@@ -125,6 +125,21 @@ public sealed record Requester
     /// <summary>What one tenant of a host was given is none of another's.</summary>
     private string System => Subscriber is null ? ClientId : $"{ClientId}@{Organisation}";
 
+    /// <summary>The gateway by itself: it asks what a record says of retention, of disputes, and is shown no data.</summary>
+    /// <param name="client">What of it asks; names nobody.</param>
+    public static Requester OfGateway(GatewayOptions options, string client, DateTimeOffset now) => new()
+    {
+        Kind = RequesterKind.System,
+        ClientId = client,
+        Organisation = Oid.Parse(options.NationalOrganisation),
+        OrganisationName = client,
+        ControllerKind = ControllerKind.Public,
+        PurposeOfUse = "HSYSADMIN",
+        TokenId = client,
+        Scopes = [],
+        Expires = now.AddMinutes(1),
+    };
+
     /// <summary>Names nobody, so that no log line can by accident.</summary>
     public override string ToString() => $"Requester({Kind}, {ClientId})";
 }

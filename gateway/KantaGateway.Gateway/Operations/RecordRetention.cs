@@ -44,7 +44,7 @@ public sealed class RecordRetention(PolicyRequests requests, PolicyPreview previ
     public async Task<RecordStanding> OfAsync(Pseudonym person, CancellationToken cancel)
     {
         var now = time.GetUtcNow();
-        var asker = Asker(now);
+        var asker = Requester.OfGateway(options, "operators", now);
         var (facts, events, stored) = await requests.AskAsync(asker, person, "/policy", null,
             static policy => (PolicyLookup.PersonIn(policy), PolicyLookup.EventsIn(policy), PolicyLookup.Instant(policy, "stored")), cancel);
         var entries = stored is null ? [] : await preview.CountAsync(asker, person, new() { Within = Whole, Scopes = [Whole] }, cancel);
@@ -54,17 +54,4 @@ public sealed class RecordRetention(PolicyRequests requests, PolicyPreview previ
 
     // A death of unknown time has one that no calendar has.
     private static int? YearOf(DateTimeOffset? died) => died is { Year: > 1 and < 9999 } known ? FinnishTime.DayOf(known).Year : null;
-
-    private Requester Asker(DateTimeOffset now) => new()
-    {
-        Kind = RequesterKind.System,
-        ClientId = "operators",
-        Organisation = Oid.Parse(options.NationalOrganisation),
-        OrganisationName = "operators",
-        ControllerKind = ControllerKind.Public,
-        PurposeOfUse = "HSYSADMIN",
-        TokenId = "operators",
-        Scopes = [],
-        Expires = now.AddMinutes(1),
-    };
 }

@@ -34,6 +34,9 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
 
     private static readonly TimeSpan Day = TimeSpan.FromDays(1);
 
+    /// <summary>Where the gateway keeps no breach cases the bounds are those of one that does.</summary>
+    private BreachOptions Bounds => options.Breach ?? new() { CaseFolder = "" };
+
     private readonly DisputeMarks? _marks = options.Breach is { } breach ? new(breach.CaseFolder) : null;
 
     /// <summary>Disputes an entry of the audit log; again, it is the same dispute.</summary>
@@ -95,7 +98,7 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
                 if (!File.Exists(file))
                     continue;
                 var stored = mark is null || !ids.TryReadResourceId(mark.PatientId, out var person, out _) ? []
-                    : (await policies.AskAsync(Asker(), person, "/policy", null, PolicyLookup.Compile, cancel)).Declarations.OfType<AccessRestriction>().Where(one => one.Entry == mark.Entry).ToList();
+                    : (await policies.AskAsync(Requester.OfGateway(options, "disputes", time.GetUtcNow()), person, "/policy", null, PolicyLookup.Compile, cancel)).Declarations.OfType<AccessRestriction>().Where(one => one.Entry == mark.Entry).ToList();
                 foreach (var restriction in stored)
                     await OpenCaseAsync(restriction);
                 // Of what is not there yet the repository may still be on its way.
@@ -133,31 +136,17 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
         return true;
     }
 
-    private DateTimeOffset AnswerByOf(AccessRestriction restriction) => (restriction.StoredAt ?? restriction.At).AddDays((options.Breach ?? new() { CaseFolder = "" }).DisputeAnswerDays);
+    private DateTimeOffset AnswerByOf(AccessRestriction restriction) => (restriction.StoredAt ?? restriction.At).AddDays(Bounds.DisputeAnswerDays);
 
     /// <exception cref="FaultException">There are as many within a day as may be.</exception>
     private void RequireFewer(IReadOnlyList<Dispute> all, DateTimeOffset now)
     {
-        var most = (options.Breach ?? new() { CaseFolder = "" }).DisputesPerDay;
+        var most = Bounds.DisputesPerDay;
         var within = all.Select(static one => one.Restriction.At).Where(at => at > now - Day).Order().ToList();
         if (within.Count >= most)
             throw new FaultException(new Fault(FaultKind.TooMany, string.Create(CultureInfo.InvariantCulture,
                 $"At most {most} accesses are disputed within 24 hours; those disputed before hold. Dispute the others later, or write to the data protection officer of the place if there are many.")) { RetryAfter = within[^most] + Day - now });
     }
-
-    /// <summary>The gateway by itself. It asks what the record says of disputes, and is shown no data.</summary>
-    private Requester Asker() => new()
-    {
-        Kind = RequesterKind.System,
-        ClientId = "disputes",
-        Organisation = Oid.Parse(options.NationalOrganisation),
-        OrganisationName = "disputes",
-        ControllerKind = ControllerKind.Public,
-        PurposeOfUse = "HSYSADMIN",
-        TokenId = "disputes",
-        Scopes = [],
-        Expires = time.GetUtcNow().AddMinutes(1),
-    };
 
     [LoggerMessage(1232, LogLevel.Critical, "Dispute {Dispute} is in force, and its breach case could not be opened ({Type}); it is tried again every minute.")]
     private partial void LogNoCase(string dispute, string type);
