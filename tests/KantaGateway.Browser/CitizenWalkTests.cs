@@ -186,6 +186,17 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.ClickAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
         await ShootAsync(page, "24-signed-out", "fi");
+        // Back shows nothing of what was there.
+        await page.GotoAsync("/signin");
+        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await ExpectStartAsync(page);
+        await page.GotoAsync("/records/timeline");
+        await Expect(page, "[data-entry]");
+        await page.ClickAsync("#sign-out button");
+        await Expect(page, "[data-notice=signed-out]");
+        await page.GoBackAsync();
+        await Expect(page, "#sign-in");
+        Assert.Equal(0, await page.Locator("[data-entry]").CountAsync());
         await page.GotoAsync("/records");
         await Expect(page, "#sign-in");
 
@@ -202,7 +213,6 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "[data-proof=proven]");
         Assert.True(int.Parse(await page.InnerTextAsync("[data-told=witnesses]"), CultureInfo.InvariantCulture) >= 2);
         await Assertions.Expect(page.Locator("[data-told=witness-keys]")).ToContainTextAsync(new Regex(@"w[123].*: .*w[123]"));
-        await Assertions.Expect(page.Locator("[data-unwitnessed]")).ToBeHiddenAsync();
         await Assertions.Expect(page.Locator("[data-result=proven].notice")).ToBeVisibleAsync();
         await Assertions.Expect(page.Locator("[data-result=failed].notice")).ToBeHiddenAsync();
         Assert.Equal(DevelopmentFolder.Clinics[1].Title, await page.InnerTextAsync("[data-told=who]"));
@@ -243,9 +253,10 @@ public sealed class CitizenWalkTests : IAsyncLifetime
             await route.FulfillAsync(new() { ContentType = "application/json", Body = bundle.ToJsonString() });
         });
         await page.ReloadAsync();
-        await Expect(page, "[data-proof=proven]");
+        await Expect(page, "[data-proof=unwitnessed]");
         Assert.Equal("0", await page.InnerTextAsync("[data-told=witnesses]"));
-        await Assertions.Expect(page.Locator("[data-unwitnessed]")).ToBeVisibleAsync();
+        await Assertions.Expect(page.Locator("[data-result=unwitnessed]")).ToBeVisibleAsync();
+        await Assertions.Expect(page.Locator("[data-result=proven]")).ToBeHiddenAsync();
         await page.UnrouteAllAsync();
         // "I was not there", and then she was.
         await page.GotoAsync(entry);
@@ -511,6 +522,13 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.Clock.FastForwardAsync("01:30");
         await Assertions.Expect(page.Locator("#session-warning")).ToBeVisibleAsync();
         await _look.ShootAsync(page, "40-session-warning", "fi");
+        // Prolonged where the page stands: what is typed would be lost otherwise.
+        await page.EvaluateAsync("() => { window.isTheSame = true; }");
+        var prolonged = page.WaitForResponseAsync(response => new Uri(response.Url).AbsolutePath == "/session");
+        await page.ClickAsync("#session-warning a");
+        Assert.Equal(200, (await prolonged).Status);
+        await Assertions.Expect(page.Locator("#content")).ToBeFocusedAsync();
+        Assert.True(await page.EvaluateAsync<bool>("() => window.isTheSame"));
         await page.Clock.FastForwardAsync("16:00");
         await ExpectStartAsync(page);
         _look.AssertFaultless();

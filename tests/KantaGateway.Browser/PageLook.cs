@@ -27,7 +27,7 @@ sealed class PageLook(IReadOnlyList<string> personal)
         }
     }
 
-    /// <summary>A picture on a computer and on a phone, axe, and no sideways scrolling on the narrowest.</summary>
+    /// <summary>A picture on a computer by day and on a phone by night, axe, and no sideways scrolling on the narrowest.</summary>
     public async Task ShootAsync(IPage page, string name, string language)
     {
         Directory.CreateDirectory(Screens);
@@ -35,10 +35,13 @@ sealed class PageLook(IReadOnlyList<string> personal)
         foreach (var (width, height) in language == "fi" || ShootsAll ? ((int, int)[])[(1280, 900), (390, 844)] : [(1280, 900)])
         {
             await page.SetViewportSizeAsync(width, height);
+            // By night on the phone, by day on the computer: axe sees the contrasts of both.
+            await page.EmulateMediaAsync(new() { ColorScheme = width < 600 ? ColorScheme.Dark : ColorScheme.Light });
             if (language == "fi" || ShootsAll)
                 await page.ScreenshotAsync(new() { Path = Path.Combine(Screens, $"{name}.{language}.{width}.png"), FullPage = true });
             _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
         }
+        await page.EmulateMediaAsync(new() { ColorScheme = ColorScheme.Light });
         await page.SetViewportSizeAsync(320, 640);
         if (await page.EvaluateAsync<int>("document.documentElement.scrollWidth") > 320)
             _faults.Add($"{name} {language}: scrolls sideways at 320 px");

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Portal;
 

@@ -21,7 +21,8 @@ internal readonly record struct StatedTime(DateTimeOffset Sort, TimePrecision Pr
         };
     }
 
-    private static DateTimeOffset AtHome(DateTime local) => new(local, Dates.Home.GetUtcOffset(local));
+    // The first day of all began in Finland before there is a time for it.
+    private static DateTimeOffset AtHome(DateTime local) => new(local, local == DateTime.MinValue ? TimeSpan.Zero : Dates.Home.GetUtcOffset(local));
 }
 
 internal enum TimePrecision { Year, Month, Day, Minute }
@@ -41,6 +42,11 @@ internal static class Dates
 
     /// <summary>For the datetime attribute of &lt;time&gt;.</summary>
     public static string Machine(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+
+    public static DateOnly DayAtHome(DateTimeOffset time) => DateOnly.FromDateTime(Local(time).DateTime);
+
+    /// <summary>A day as a form sends it, or as people in Finland write it: <c>2026-03-12</c>, <c>12.3.2026</c>; null for anything else.</summary>
+    public static DateOnly? Typed(string? text) => DateOnly.TryParseExact(text?.Trim(), ["yyyy-MM-dd", "d.M.yyyy"], CultureInfo.InvariantCulture, DateTimeStyles.None, out var day) ? day : null;
 
     public static int Year(DateTimeOffset time) => Local(time).Year;
 

@@ -20,7 +20,7 @@ internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options
     {
         var headers = context.Response.Headers;
         headers.ContentSecurityPolicy =
-            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action " + _forms;
+            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'; form-action " + _forms;
         headers.XContentTypeOptions = "nosniff";
         headers.XFrameOptions = "DENY";
         headers["Referrer-Policy"] = "same-origin";

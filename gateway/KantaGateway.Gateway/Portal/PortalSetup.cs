@@ -69,6 +69,8 @@ public static class PortalSetup
         builder.Services.AddSingleton<IWhoSeesWhat, WhoSeesWhat>();
         builder.Services.AddSingleton<DenialChoices>();
         builder.Services.AddSingleton<SpecialAccesses>();
+        builder.Services.AddSingleton<AccessEvents>();
+        builder.Services.AddSingleton<AccessExport>();
         builder.Services.AddSingleton<Disputes>();
         if (options.Breach is not null)
             builder.Services.AddHostedService<DisputeRecovery>();
@@ -102,11 +104,17 @@ public static class PortalSetup
         app.MapEmergenciesToReview(marker);
         app.MapDisputes(marker);
         app.MapGet("/language/{code}", SwitchLanguage).WithMetadata(marker);
+        app.MapGet("/session", ProlongSession).WithMetadata(marker);
         // What no endpoint answers gets a page a person can read; the FHIR paths and the protocols map their own.
         app.MapFallbackToPage("/NotFound").WithMetadata(marker);
     }
 
     private static bool IsPortal(HttpContext context) => context.GetEndpoint()?.Metadata.GetMetadata<PortalEndpoint>() is not null;
+
+    /// <summary>Being asked prolongs a session, as every page does; a script asks so that a page with a half-filled form may stay.</summary>
+    private static IResult ProlongSession(HttpContext context, IIdentification identification, Texts texts) =>
+        identification.PortalRequester(context) is { } requester ? Results.Json(new { ends = Dates.Machine(requester.Expires), text = texts["session.ends", Dates.Clock(requester.Expires)] })
+        : Results.StatusCode(PortalSessions.AreAway(context) ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status401Unauthorized);
 
     private static IResult SwitchLanguage(string code, string? back, HttpContext context)
     {

@@ -120,7 +120,7 @@
   const show = (result, step) => {
     place.dataset.proof = result;
     if (step) place.dataset.step = step;
-    for (const one of place.querySelectorAll("[data-result]")) one.hidden = one.dataset.result !== result && one.dataset.result !== `${result}-${step}`;
+    for (const one of place.querySelectorAll("[data-result]")) one.hidden = !one.dataset.result.split(" ").some(when => when === result || when === `${result}-${step}`);
   };
 
   const tell = (name, value) => {
@@ -140,15 +140,15 @@
     const witnesses = await witnessesOf(note, bundle.witnesses ?? []);
     // What is told of the entry is read from the bytes that were checked.
     const record = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes(bundle.record)));
-    tell("when", new Date(record.recorded).toLocaleString(document.documentElement.lang));
+    tell("when", new Date(record.recorded).toLocaleString(document.documentElement.lang, { timeZone: "Europe/Helsinki" }));
     tell("who", record.organisation.name);
     tell("items", String(record.items?.length ?? 0));
     tell("size", note.size.toLocaleString(document.documentElement.lang));
     tell("witnesses", String(witnesses.length));
     tell("witness-keys", witnesses.join("\n") || "–");
-    place.querySelector("[data-unwitnessed]").hidden = witnesses.length > 0;
     tell("key", bundle.log);
-    show(isChecked ? "proven" : "unsigned");
+    // Who keeps the log could show each person another one, if nobody outside has signed.
+    show(!isChecked ? "unsigned" : witnesses.length === 0 ? "unwitnessed" : "proven");
   };
 
   show("checking");

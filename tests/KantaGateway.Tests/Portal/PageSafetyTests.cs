@@ -14,7 +14,7 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _portal.DisposeAsync();
 
-    public static TheoryData<string> Pages => ["/records", "/records/timeline", "/records/kind/results", "/consent", "/consent/inform", "/consent/permit", "/consent/deny", "/consent/print", "/access-log/special"];
+    public static TheoryData<string> Pages => ["/records", "/records/timeline", "/records/kind/results", "/consent", "/consent/inform", "/consent/permit", "/consent/deny", "/consent/print", "/access-log", "/access-log/special"];
 
     [Theory]
     [MemberData(nameof(Pages))]
@@ -35,6 +35,34 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
         var (status, _, response) = await _portal.GetAsync("/?signout=" + ended, cookies: null);
         Assert.Equal((HttpStatusCode.SeeOther, "/"), (status, response.Headers.Location?.ToString()));
         Assert.Contains(response.Headers.GetValues("Set-Cookie"), c => c.StartsWith($"__Host-kanta-notice={notice};", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("/?signout=done")]
+    [InlineData("/?acting=begun")]
+    public async Task A_link_from_anywhere_tells_nothing_that_is_not_so(string link)
+    {
+        var (status, _, response) = await _portal.GetAsync(link);
+        Assert.Equal((HttpStatusCode.SeeOther, "/", false), (status, response.Headers.Location?.ToString(), response.Headers.Contains("Set-Cookie")));
+    }
+
+    [Fact]
+    public async Task A_link_to_go_on_never_leads_to_another_host()
+    {
+        var (_, html, _) = await _portal.GetAsync($"{_portal.Address.GetLeftPart(UriPartial.Authority)}//evil.example/records");
+        Assert.Contains("<a class=\"button\" href=\"/\">", html);
+        Assert.DoesNotContain("href=\"//evil.example", html);
+    }
+
+    [Fact]
+    public async Task A_session_is_prolonged_where_the_page_stands()
+    {
+        var (status, json, response) = await _portal.GetAsync("/session", "sv");
+        Assert.Equal((HttpStatusCode.OK, true), (status, response.Headers.CacheControl?.NoStore));
+        var told = System.Text.Json.JsonElement.Parse(json);
+        Assert.InRange(told.GetProperty("ends").GetDateTimeOffset(), DateTimeOffset.UtcNow.AddMinutes(14), DateTimeOffset.UtcNow.AddMinutes(15));
+        Assert.Contains("Din session", told.GetProperty("text").GetString());
+        Assert.Equal(HttpStatusCode.Unauthorized, (await _portal.GetAsync("/session", cookies: null)).Status);
     }
 
     [Fact]
@@ -93,7 +121,7 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     {
         var (_, html, response) = await _portal.GetAsync(path);
         Assert.True(response.Headers.CacheControl?.NoStore);
-        Assert.Equal("default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'self'", response.Headers.GetValues("Content-Security-Policy").Single());
+        Assert.Equal("default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'; form-action 'self'", response.Headers.GetValues("Content-Security-Policy").Single());
         Assert.Equal("nosniff", response.Headers.GetValues("X-Content-Type-Options").Single());
         Assert.Equal("same-origin", response.Headers.GetValues("Referrer-Policy").Single());
         Assert.DoesNotMatch(Inline(), html);

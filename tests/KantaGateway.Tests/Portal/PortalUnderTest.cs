@@ -182,7 +182,9 @@ internal sealed class LogInMemory : IAccessLog
     public bool IsAway { get; set; }
 
     public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, CancellationToken cancel) => IsAway
-        ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached.")) : Task.FromResult(new AccessStretch(Lines, null));
+        ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached."))
+        : Task.FromResult(Lines.Where(line => line.Index < beforeIndex).OrderByDescending(line => line.Index).ToList() is var older && older.Count > limit
+            ? new AccessStretch(older[..limit], older[limit - 1].Index) : new AccessStretch(older, null));
 
     public Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel) => IsAway
         ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached."))

@@ -102,6 +102,37 @@ public sealed class RecordPagesTests : IAsyncLifetime
     [InlineData(null)]
     public void Rejects_what_is_no_time(string? stated) => Assert.Null(StatedTime.Read(stated));
 
+    [Fact]
+    public async Task An_entry_with_many_files_costs_a_bounded_number_of_requests()
+    {
+        var files = string.Join(',', Enumerable.Range(0, 50).Select(i => $$"""{ "attachment": { "contentType": "{{(i % 2 == 0 ? "text/plain" : "image/png")}}", "url": "Binary/{{Guid.NewGuid():D}}" } }"""));
+        var id = _portal.Record.Add($$"""{"resourceType":"DocumentReference","status":"current","content":[{{files}}]}""");
+        var (status, html, _) = await _portal.GetAsync("/records/entry/DocumentReference/" + id);
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Equal(10, _portal.Record.Asked.Count(asked => asked.Contains("Binary/")));
+        // Those that are not shown are named.
+        Assert.True(html.Split("image/png").Length - 1 == 25 && html.Split("text/plain").Length - 1 == 25);
+    }
+
+    [Theory]
+    [InlineData("0001")]
+    [InlineData("0001-01-01")]
+    [InlineData("9999-12-31")]
+    [InlineData("9999-12-31T23:59:59Z")]
+    public void Tells_the_first_day_of_all_and_the_last(string stated) => Assert.NotEmpty(Dates.Of(StatedTime.Read(stated)!.Value));
+
+    /// <summary>Each of these took the square of its length, half a minute for the first.</summary>
+    [Theory]
+    [InlineData("<!--", 250_000)]
+    [InlineData("<", 1_000_000)]
+    [InlineData("<script ", 125_000)]
+    [InlineData("</p ", 250_000)]
+    public async Task A_clinics_megabyte_of_broken_markup_holds_no_core(string piece, int times)
+    {
+        var markup = string.Concat(Enumerable.Repeat(piece, times));
+        Assert.NotNull(await Task.Run(() => PlainText.OfMarkup(markup)).WaitAsync(TimeSpan.FromMinutes(1)));
+    }
+
     [Theory]
     [InlineData("<div>A<br/>B</div>", "A\nB")]
     [InlineData("<ul><li>A</li><li>B  C</li></ul>", "A\nB C")]

@@ -37,7 +37,7 @@ internal sealed class AccessEntryModel(IAccessLog log, Disputes disputes, EntryL
         {
             return Done("/access-log", "entry-pruned");
         }
-        What = texts[$"access.did.{AccessLogModel.DeedOf(Line)}", entries.Kinds(Line.Items.Select(static item => item.Type))];
+        What = texts[$"access.did.{AccessEvents.DeedOf(Line)}", entries.Kinds(Line.Items.Select(static item => item.Type))];
         return Page();
     }
 

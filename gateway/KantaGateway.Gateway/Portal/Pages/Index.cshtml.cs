@@ -36,11 +36,16 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
     /// <param name="signout">Present after signing out: done, failed when it could not be seen to everywhere, or sign-in-first when it was not known whose sessions to end.</param>
     public async Task<IActionResult> OnGetAsync([FromQuery] string? signin, [FromQuery] string? signout, [FromQuery] string? acting, CancellationToken cancel)
     {
+        var requester = HttpContext.Features.Get<IRequesterFeature>()?.Requester;
         if (acting is not null)
         {
-            Notices.Leave(HttpContext, acting switch { "begun" => "acting", "over" => "acting-over", _ => "sign-in-first" });
+            // A link from anywhere may say so.
+            if (Told(acting, requester) is { } code)
+                Notices.Leave(HttpContext, code);
             return new SeeOtherResult("/");
         }
+        if (signout is "done" && requester is not null)
+            return new SeeOtherResult("/");
         if (signin is not null || signout is not null)
         {
             // Told once: a reload must not tell it again.
@@ -55,7 +60,7 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
         }
         if (PortalSessions.AreAway(HttpContext))
             return PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, HttpContext);
-        if (HttpContext.Features.Get<IRequesterFeature>()?.Requester is { } citizen)
+        if (requester is { } citizen)
         {
             Name = citizen.CitizenName;
             IsCustodian = citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian };
@@ -79,6 +84,15 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
         }
         return Page();
     }
+
+    /// <summary>What is told of the way to another person's record; null where it is not so.</summary>
+    private static string? Told(string acting, Requester? requester) => (acting, requester) switch
+    {
+        ("begun", { OnBehalfOf: not null }) => "acting",
+        ("over", { OnBehalfOf: null }) => "acting-over",
+        ("begun" or "over", not null) => null,
+        _ => "sign-in-first",
+    };
 
     private async Task ReadAsync(Requester citizen, CancellationToken cancel)
     {

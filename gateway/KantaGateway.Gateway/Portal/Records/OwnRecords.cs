@@ -15,6 +15,9 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
 
     private const int PageSize = 200;
 
+    /// <summary>Files of one entry that are fetched to be shown; each is a request.</summary>
+    private const int MostFetched = 10;
+
     /// <summary>Searches that run at once, so that one citizen's page does not fill the repository's queue.</summary>
     private const int AtOnce = 4;
 
@@ -63,18 +66,20 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
     {
         var attachments = entry.Resource.Each("content").Select(c => c.At("attachment") ?? c)
             .Concat(entry.Resource.Each("presentedForm")).Where(a => a.String("data") is not null || a.String("url") is not null);
-        var texts = new List<string>();
+        var (texts, fetched) = (new List<string>(), 0);
         foreach (var attachment in attachments)
         {
             var type = (attachment.String("contentType") ?? "").Split(';')[0].Trim().ToLowerInvariant();
-            var data = attachment.String("data") ?? await BinaryAsync(citizen, attachment, cancel);
-            if (data is not null && type is "text/plain" or "text/html" or "application/xhtml+xml" or "text/markdown" && Decode(data) is { } text)
+            var data = attachment.String("data") ?? (IsText(type) && fetched++ < MostFetched ? await BinaryAsync(citizen, attachment, cancel) : null);
+            if (data is not null && IsText(type) && Decode(data) is { } text)
                 texts.Add(type is "text/plain" or "text/markdown" ? text : PlainText.OfMarkup(text));
             else
                 files.Add(type.Length == 0 ? "?" : type);
         }
         return texts;
     }
+
+    private static bool IsText(string type) => type is "text/plain" or "text/html" or "application/xhtml+xml" or "text/markdown";
 
     private async Task<string?> BinaryAsync(Requester citizen, JsonElement attachment, CancellationToken cancel)
     {

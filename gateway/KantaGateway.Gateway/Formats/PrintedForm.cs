@@ -3,7 +3,7 @@ using PdfSharp.Drawing;
 using PdfSharp.Fonts;
 using PdfSharp.Pdf;
 
-namespace KantaGateway.Gateway.Operations;
+namespace KantaGateway.Gateway.Formats;
 
 /// <summary>A form as PDF: a title, and labels with what is said under each. One font, which is embedded, so that it prints the same everywhere.</summary>
 internal static class PrintedForm

@@ -1,0 +1,134 @@
+using KantaGateway.Audit.Balp;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Portal.Records;
+
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>What one organisation, one app, or one who acted for the citizen did within a minute, for one purpose and on one basis.</summary>
+/// <param name="Vendor">Who is responsible for the app; null when it was none.</param>
+/// <param name="Place">The unit, and the profession of who looked, as far as the log has them. The employee's name is not shown (Act 703/2023 §74).</param>
+/// <param name="Entries">What somebody else received, to be opened: FHIR type, id and a name with a number.</param>
+/// <param name="Lines">The entries of the log that it is gathered from, newest first.</param>
+internal sealed record AccessEvent(string Who, string? Vendor, string? Place, DateTimeOffset When, string Purpose, string Basis, IReadOnlyList<AccessDeed> Deeds,
+    IReadOnlyList<(string Type, string Id, string Name)> Entries, IReadOnlyList<AccessLine> Lines);
+
+/// <param name="What">In words: <c>Viewed: Diagnosis or health problem, Measurement or test result (3)</c>.</param>
+/// <param name="Count">Different entries.</param>
+internal sealed record AccessDeed(string What, int Count, AccessLine Newest);
+
+/// <summary>Which accesses are asked for.</summary>
+/// <param name="From">The first day, in Finland; null: from the beginning.</param>
+/// <param name="To">The last one; null: until now.</param>
+/// <param name="Who">Part of the name of an organisation, an app or a representative; null: anybody.</param>
+/// <param name="WithOwn">The citizen's own visits too.</param>
+internal sealed record AccessFilter(DateOnly? From = null, DateOnly? To = null, string? Who = null, bool WithOwn = false)
+{
+    public bool Takes(AccessLine line) => (WithOwn || !line.BySelf) && (From is not { } from || DayOf(line) >= from) && (To is not { } to || DayOf(line) <= to)
+        && (Who is null || new[] { line.OrganisationName, line.AppName, line.Representative?.Name }.Any(name => name?.Contains(Who, StringComparison.CurrentCultureIgnoreCase) is true));
+
+    /// <summary>Whether what is older than this line is from before the first day.</summary>
+    public bool EndsAt(AccessLine line) => From is { } from && DayOf(line) < from;
+
+    private static DateOnly DayOf(AccessLine line) => Dates.DayAtHome(line.When);
+}
+
+/// <summary>A part of what was asked for, newest first.</summary>
+/// <param name="Before">Where what is older begins; null when there is nothing older.</param>
+internal sealed record AccessPart(IReadOnlyList<AccessLine> Lines, long? Before);
+
+/// <summary>Tells the citizen who has received the own data (Act 703/2023 §11, §74; EHDS Art. 9).</summary>
+internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts texts)
+{
+    /// <summary>Entries opened at a time.</summary>
+    private const int Stretch = 200;
+
+    /// <summary>More entries than these are counted, not listed.</summary>
+    private const int MostListed = 50;
+
+    private static readonly TimeSpan OneEvent = TimeSpan.FromMinutes(1);
+
+    /// <param name="before">Where an earlier part ended; null: the newest.</param>
+    /// <param name="wanted">Lines to stop at, more or less: an event is not cut in two by it.</param>
+    /// <param name="mostStretches">How often entries are opened at most, 200 at a time: a citizen's own visits may lie many between two of others.</param>
+    /// <exception cref="FaultException">As <see cref="IAccessLog.ForPersonAsync"/>.</exception>
+    public async Task<AccessPart> ReadAsync(Requester citizen, AccessFilter filter, long? before, int wanted, int mostStretches, CancellationToken cancel)
+    {
+        var (lines, oldest) = (new List<AccessLine>(), DateTimeOffset.MaxValue);
+        for (var i = 0; i < mostStretches && lines.Count < wanted; i++)
+        {
+            var stretch = await log.ForPersonAsync(citizen, Stretch, before ?? long.MaxValue, cancel);
+            lines.AddRange(stretch.Lines.Where(filter.Takes));
+            before = stretch.Before;
+            if (stretch.Lines is [.., var last])
+            {
+                oldest = last.When;
+                if (filter.EndsAt(last))
+                    before = null;
+            }
+            if (before is null)
+                return new(lines, null);
+        }
+        // Where the last event may go on it begins the next part, unless it is the only one here.
+        return Gather(lines) is [.., var whole, [var open, ..]] && open.When - oldest < OneEvent ? new(lines[..(lines.IndexOf(whole[^1]) + 1)], whole[^1].Index) : new(lines, before);
+    }
+
+    /// <summary>Lines as events.</summary>
+    public IReadOnlyList<AccessEvent> Tell(IReadOnlyList<AccessLine> newestFirst) => [.. Gather(newestFirst).Select(Tell)];
+
+    private AccessEvent Tell(List<AccessLine> lines)
+    {
+        var first = lines[0];
+        var app = first.AppName;
+        return new(
+            first.BySelf ? texts["source.self"] : first.Representative is { } who ? texts["access.representative", who.Name ?? ""] : app is null ? first.OrganisationName : texts["access.app", app],
+            app is null ? null : first.OrganisationName,
+            string.Join(", ", new[] { first.Unit is { } unit ? texts["special.unit", unit] : null, ProfessionOf(first) }.OfType<string>()) is { Length: > 0 } place ? place : null,
+            first.When,
+            first.Representative is not null ? texts["access.representative.purpose"]
+                : app is null ? texts.Find($"purpose.{first.PurposeOfUse}") ?? texts["purpose.other", first.PurposeOfUse] : texts["access.app.purpose"],
+            first.Representative is { Role: AuditPerson.Custodian } ? texts["access.representative.custodian"]
+                : first.Representative is not null ? texts["access.representative.mandate"]
+                : app is null ? texts.Find($"basis.{first.LegalBasis}") ?? texts["basis.other", first.LegalBasis] : texts["access.app.basis"],
+            [.. lines.GroupBy(DeedOf).Select(deed => Tell(deed.Key, deed))],
+            first.BySelf ? [] : Opened(lines), lines);
+    }
+
+    /// <summary>In words; null where it is not known.</summary>
+    private string? ProfessionOf(AccessLine line) => line.Profession is { } profession ? texts.Find($"profession.{profession}") ?? profession : null;
+
+    private AccessDeed Tell(string deed, IEnumerable<AccessLine> lines)
+    {
+        var items = lines.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).ToArray();
+        return new(texts[$"access.did.{deed}", entries.Kinds(items.Select(i => i.Type))], items.Length, lines.First());
+    }
+
+    private (string Type, string Id, string Name)[] Opened(List<AccessLine> lines)
+    {
+        var items = lines.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).Where(i => EntryKind.OfType(i.Type) is not null).ToArray();
+        return items.Length > MostListed ? [] : [.. items.GroupBy(i => i.Type).SelectMany(type => type.Select((item, n) =>
+            (item.Type, item.Id, type.Count() == 1 ? entries.Reader.TypeName(item.Type) : $"{entries.Reader.TypeName(item.Type)} {n + 1}")))];
+    }
+
+    internal static string DeedOf(AccessLine line) => line.Interaction switch
+    {
+        "create" or "transaction" => "create",
+        "update" or "patch" => "update",
+        "delete" => "delete",
+        _ => line.AppName is null ? "view" : "received",
+    };
+
+    /// <summary>Puts neighbours together that are one event to a person: one look at a record is many FHIR requests.</summary>
+    private static List<List<AccessLine>> Gather(IEnumerable<AccessLine> newestFirst)
+    {
+        var events = new List<List<AccessLine>>();
+        foreach (var line in newestFirst)
+            if (events is [.., [var first, ..] last] && first.OrganisationOid == line.OrganisationOid && first.Unit == line.Unit && first.Profession == line.Profession && first.BySelf == line.BySelf
+                && first.AppName == line.AppName && first.Representative == line.Representative && first.PurposeOfUse == line.PurposeOfUse && first.LegalBasis == line.LegalBasis && first.When - line.When < OneEvent)
+                last.Add(line);
+            else
+                events.Add([line]);
+        return events;
+    }
+}
