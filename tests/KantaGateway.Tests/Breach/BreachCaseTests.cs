@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text.Json;
 using KantaGateway.Gateway.Breach;
 using Microsoft.IdentityModel.JsonWebTokens;
@@ -75,6 +76,23 @@ public sealed class BreachCaseTests
         else
             await File.WriteAllTextAsync(path, (await File.ReadAllTextAsync(path)).Replace(from, to, StringComparison.Ordinal));
         world.Cases.Dispose();
+        Assert.Throws<InvalidDataException>(world.Restart);
+    }
+
+    [Fact]
+    public async Task A_case_that_was_changed_before_another_or_has_the_end_of_another_is_no_start()
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "Another answer stands in no entry.");
+        var first = world.PathOf("cases/00000001.json");
+        var was = await File.ReadAllTextAsync(first);
+        await File.WriteAllTextAsync(first, was.Replace("2026-03-02", "2026-03-03", StringComparison.Ordinal));
+        Assert.Throws<InvalidDataException>(world.Restart);
+        await File.WriteAllTextAsync(first, was);
+        world.Restart();
+        await world.Cases.EndAsync(1, "A disk was full; nothing had left.", "digest");
+        File.Copy(world.PathOf("cases/00000001.end"), world.PathOf("cases/00000002.end"));
         Assert.Throws<InvalidDataException>(world.Restart);
     }
 
@@ -237,6 +255,21 @@ public sealed class BreachCaseTests
         File.Delete(world.PathOf("cases/told"));
         using (var escalation = world.Escalation())
             Assert.Equal(2, await escalation.LookAsync(default));
+    }
+
+    [Theory]
+    [InlineData(HttpStatusCode.InternalServerError)]
+    [InlineData(HttpStatusCode.NotFound)]
+    [InlineData(HttpStatusCode.Found)]
+    public async Task Who_answers_that_it_has_not_taken_it_is_told_again(HttpStatusCode answer)
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        using var escalation = world.Escalation();
+        world.Outside.Answer = answer;
+        Assert.Equal(0, await escalation.LookAsync(default));
+        world.Outside.Answer = HttpStatusCode.NoContent;
+        Assert.Equal(2, await escalation.LookAsync(default));
     }
 
     [Fact]

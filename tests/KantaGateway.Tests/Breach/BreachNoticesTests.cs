@@ -1,7 +1,9 @@
 using System.Text;
+using KantaGateway.Audit.Sealing;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Operations;
+using KantaGateway.Tests.Scenarios;
 using Microsoft.Extensions.Logging.Testing;
 
 namespace KantaGateway.Tests.Breach;
@@ -135,6 +137,23 @@ public sealed class BreachNoticesTests
         Assert.Equal(1, OpenLetters.Run([OpenLetters.Name], said));
         Assert.Equal(new NoticeCount(2, 1, 1), world.Notices.CountOf(1));
         Assert.Contains(world.Cases.StepsOf(1), step => step.Kind == BreachStepKind.LettersWritten);
+    }
+
+    /// <summary>Anybody can seal to a public key.</summary>
+    [Theory]
+    [InlineData("../escaped.html")]
+    [InlineData("/tmp/escaped.html")]
+    [InlineData(".hidden")]
+    [InlineData("")]
+    public void A_letter_that_names_a_place_is_not_opened(string name)
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateDirectory(folder.File("letters"));
+        File.WriteAllText(folder.File("printer.key"), Convert.ToBase64String(BreachWorld.LetterKey));
+        File.WriteAllBytes(folder.File("letters/00000001-a.sealed"), new SealedLetter(name, "<p>").Seal(SealedBox.PublicKeyOf(BreachWorld.LetterKey)));
+        using var said = new StringWriter();
+        Assert.Equal(2, OpenLetters.Run([OpenLetters.Name, folder.File("printer.key"), folder.File("letters"), folder.File("open")], said));
+        Assert.Empty(Directory.GetFiles(folder.File("open")));
     }
 
     [Fact]

@@ -112,6 +112,9 @@ sealed class BreachWorld : IAsyncDisposable
         /// <summary>An address that cannot be reached.</summary>
         public string? IsAway { get; set; }
 
+        /// <summary>What whoever is reached answers.</summary>
+        public HttpStatusCode Answer { get; set; } = HttpStatusCode.NoContent;
+
         public int CountOf(string address) => Told.Count(one => one.To == address);
 
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
@@ -119,6 +122,8 @@ sealed class BreachWorld : IAsyncDisposable
             var to = request.RequestUri!.AbsoluteUri;
             if (to == IsAway)
                 throw new HttpRequestException("Nobody is there.");
+            if (Answer != HttpStatusCode.NoContent)
+                return new(Answer);
             var token = await request.Content!.ReadAsStringAsync(cancellationToken);
             lock (_taking)
             {

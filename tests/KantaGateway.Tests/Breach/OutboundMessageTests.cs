@@ -51,6 +51,10 @@ public sealed class OutboundMessageTests
     public void Other_words_do_not_leave_whatever_they_say(string text) => Assert.Equal(OutboundRefusal.OtherWords, OutboundMessage.Check(text, Address));
 
     [Fact]
+    public void What_the_check_refuses_is_not_made_either() =>
+        Assert.Throws<InvalidOperationException>(() => OutboundMessage.ToSignIn("fi", $"{Address}/{KantaGateway.Tests.Identification.IdentificationWorld.TestCode}"));
+
+    [Fact]
     public void There_is_no_other_way_to_make_one() =>
         Assert.All(typeof(OutboundMessage).GetConstructors(System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.Public | System.Reflection.BindingFlags.NonPublic), made => Assert.True(made.IsPrivate));
 }
