@@ -9,6 +9,7 @@ using KantaGateway.Gateway.Portal;
 using KantaGateway.Tests.Breach;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using UglyToad.PdfPig;
 using static KantaGateway.Tests.Identification.Operators.OperatorWalk;
 
 namespace KantaGateway.Tests.Identification.Operators;
@@ -22,7 +23,7 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
         fi = new { what = "Palvelimelle murtauduttiin.", consequences = "Tietojasi voidaan julkaista.", measures = "Palvelin on suljettu." },
         sv = new { what = "Ett intrång gjordes i en server.", consequences = "Dina uppgifter kan publiceras.", measures = "Servern är stängd." },
         en = new { what = "A server was broken into.", consequences = "Your data may be published.", measures = "The server is closed." },
-        contact = "Tietosuojavastaava Toivo Koe, 029 000 0000",
+        contact = "Tietosuojavastaava Toivo Koe <toivo.koe@example.fi>, 029 000 0000",
     };
 
     private readonly BreachWorld _breach = new(DateTimeOffset.UtcNow);
@@ -100,6 +101,10 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
         Assert.Contains("Palvelimelle murtauduttiin.", drafts.GetProperty("fi").GetString());
         Assert.Contains("Ett intrång", drafts.GetProperty("sv").GetString());
         Assert.Contains("What happened", drafts.GetProperty("en").GetString());
+        // What all are told names nobody.
+        var slip = new { what = $"Palvelimelle murtauduttiin ({IdentificationWorld.TestCode}).", consequences = "Tietojasi voidaan julkaista.", measures = "Palvelin on suljettu." };
+        foreach (var path in (string[])["/1/notices/drafts", "/1/notices"])
+            Assert.Equal(HttpStatusCode.UnprocessableEntity, (await PostAsync(tiina, path, new { words = new { fi = slip, sv = slip, en = slip, contact = "Toivo Koe" }, persons = new[] { new { identity_code = IdentificationWorld.TestCode } } })).Status);
         var known = Pseudonym.Read("somebody-1"u8);
         var list = JsonSerializer.SerializeToUtf8Bytes(new
         {
@@ -149,11 +154,12 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
         // What was approved of is no approval of anything else.
         Assert.Equal(HttpStatusCode.NotFound, (await PostAsync(tiina, "/1/letters", new { act = act.GetProperty("id").GetString(), digest = act.GetProperty("digest").GetString() })).Status);
         Assert.Equal(2, (await PostAsync(tiina, "/1/letters", printing)).Body.GetProperty("written").GetInt32());
-        var box = await File.ReadAllBytesAsync(Directory.GetFiles(_breach.PathOf("letters"))[0]);
-        var letter = SealedLetter.Open(BreachWorld.LetterKey, box).Document;
-        foreach (var part in (string[])["lang=\"fi\"", "lang=\"sv\"", "lang=\"en\"", "/notice-check", "116 006", "Toivo Koe"])
+        var letter = Directory.GetFiles(_breach.PathOf("letters")).Select(static box => SealedLetter.Open(BreachWorld.LetterKey, File.ReadAllBytes(box))).Single(one => one.Name.Contains(_ids.PatientId(known), StringComparison.Ordinal)).Document;
+        foreach (var part in (string[])["lang=\"fi\"", "lang=\"sv\"", "lang=\"en\"", "/notice-check", "116 006", "Toivo Koe &lt;toivo.koe@example.fi&gt;", "(1)"])
             Assert.Contains(part, letter);
-        Assert.DoesNotContain("<script", letter);
+        // In its name, and in each language.
+        Assert.Equal(1 + 3, letter.Split(_breach.Notices.Of(known)[0].Notice.Code).Length - 1);
+        Assert.DoesNotContain("<toivo", letter);
         using var count = JsonDocument.Parse(await tiina.GetStringAsync(new Uri(_address, "/operator/breach-cases/1/notices")));
         // What the persons are told of what is owed to them.
         var owed = count.RootElement.GetProperty("owed");
@@ -162,19 +168,22 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
     }
 
     [Theory]
-    [InlineData("data-protection")]
-    [InlineData("early-warning")]
-    [InlineData("incident-notification")]
-    [InlineData("final-report")]
-    public async Task What_an_authority_is_told_is_exported_as_json_and_pdf(string form)
+    [InlineData("data-protection", 72, 0)]
+    [InlineData("early-warning", 24, 0)]
+    [InlineData("incident-notification", 72, 0)]
+    [InlineData("final-report", 72, 1)]
+    public async Task What_an_authority_is_told_is_exported_as_json_and_pdf(string form, int hours, int months)
     {
-        await _breach.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        var known = _breach.Now.AddDays(-40);
+        var due = known.AddHours(hours).AddMonths(months);
+        await _breach.Cases.OpenAsync(BreachKind.Reported, "An answer stands in no entry.", new("Tiina", known));
         await _breach.SendAsync(new AffectedPerson(Pseudonym.Read("somebody-1"u8), [new("Observation", "5b0c8a34-0000-4000-8000-000000000002"), new("Condition", "5b0c8a34-0000-4000-8000-000000000003")]));
         using var tiina = await SignedInAsync(Tiina);
         using var json = JsonDocument.Parse(await tiina.GetStringAsync(new Uri(_address, $"/operator/breach-cases/1/authority/{form}.json")));
         var root = json.RootElement;
         Assert.Equal((1, 2, "An answer stands in no entry."), (root.GetProperty("persons_approximately").GetInt32(), root.GetProperty("records_approximately").GetInt32(), root.GetProperty("nature").GetString()));
         Assert.Equal("Tietojasi voidaan julkaista.", root.GetProperty("consequences").GetString());
+        Assert.Equal((known, due, true), (root.GetProperty("aware_at").GetDateTimeOffset(), root.GetProperty("due").GetDateTimeOffset(), root.GetProperty("late").GetBoolean()));
         foreach (var language in (string[])["fi", "sv", "en"])
         {
             using var answer = await tiina.GetAsync(new Uri(_address, $"/operator/breach-cases/1/authority/{form}.pdf?language={language}"));
@@ -182,7 +191,19 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
             var pdf = await answer.Content.ReadAsByteArrayAsync();
             Assert.Equal("%PDF-", Encoding.ASCII.GetString(pdf, 0, 5));
             Assert.InRange(pdf.Length, 5_000, 500_000);
+            using var document = PdfDocument.Open(pdf);
+            var printed = string.Join(' ', document.GetPages().SelectMany(static page => page.GetWords()).Select(static word => word.Text));
+            var texts = _gateway.Services.GetRequiredService<Texts>();
+            foreach (var part in NoticeLetters.Speaking(language, () => (string[])
+            [
+                $"{texts["form.due"]} {Dates.Minute(due)} ({texts["form.late"]})", $"{texts["form.nature"]} An answer stands in no entry.", $"{texts["form.persons"]} 1", $"{texts["form.records"]} 2",
+                $"{texts["type.Observation"]} (1)", $"{texts["form.consequences"]} {BreachWorld.Words.In(language).Consequences}", "Toivo Koe",
+            ]))
+                Assert.Contains(part, printed);
         }
+        await _breach.Cases.OpenAsync(BreachKind.Reported, "A disk is missing.", new("Tiina", _breach.Now));
+        using var later = JsonDocument.Parse(await tiina.GetStringAsync(new Uri(_address, $"/operator/breach-cases/2/authority/{form}.json")));
+        Assert.False(later.RootElement.GetProperty("late").GetBoolean());
         foreach (var wrong in (string[])["other.json", form, form + ".exe", form + ".pdf?language=de"])
         {
             using var answer = await tiina.GetAsync(new Uri(_address, "/operator/breach-cases/1/authority/" + wrong));
