@@ -3,6 +3,8 @@ using System.Text.RegularExpressions;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Operations;
+using KantaGateway.Gateway.Portal;
 using KantaGateway.Simulators;
 using KantaGateway.Tests.Breach;
 using KantaGateway.Tests.Identification;
@@ -24,6 +26,7 @@ public sealed partial class NoticePagesTests : IAsyncLifetime
         _portal = await PortalUnderTest.StartAsync(breach: _world.Options.Breach, services: services => services.AddSingleton(_world.Notices).AddSingleton(_world.Cases).AddSingleton<ForgeryReports>());
         _condition = _portal.Record.Add("""{"resourceType":"Condition","code":{"text":"Keskivaikea masennustila"}}""");
         await _world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        _world.Clock.Advance(TimeSpan.FromDays(1));
         await _world.SendAsync(new AffectedPerson(PortalUnderTest.Self, [new("Condition", _condition), new("Observation", "5b0c8a34-0000-4000-8000-000000000002")]));
         _notice = _world.Notices.Of(PortalUnderTest.Self)[0].Notice;
     }
@@ -85,14 +88,14 @@ public sealed partial class NoticePagesTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("police")]
-    [InlineData("credit")]
-    [InlineData("address")]
-    [InlineData("register")]
-    [InlineData("rights")]
-    public async Task A_statement_is_filled_in_and_leaves_the_identity_code_to_the_pen(string what)
+    [InlineData("police", true)]
+    [InlineData("credit", false)]
+    [InlineData("address", false)]
+    [InlineData("register", false)]
+    [InlineData("rights", true)]
+    public async Task A_statement_is_filled_in_and_leaves_the_identity_code_to_the_pen(string what, bool tellsKinds)
     {
-        foreach (var language in (string[])["fi", "sv", "en"])
+        foreach (var (language, kinds) in ((string, string)[])[("fi", "Viedyt tiedot lajeittain"), ("sv", "Uppgifter som tagits, enligt slag"), ("en", "Data that was taken, by kind")])
         {
             var (status, html, _) = await _portal.GetAsync($"{Page}/print/{what}", language);
             Assert.Equal(HttpStatusCode.OK, status);
@@ -100,6 +103,10 @@ public sealed partial class NoticePagesTests : IAsyncLifetime
             Assert.Contains(_notice.Code, html);
             Assert.DoesNotContain("masennustila", html);
             Assert.DoesNotContain("{0}", html);
+            // When she was told stands before when it became known. Whoever keeps a register of credit or addresses does not learn that somebody has been treated.
+            var (told, known) = NoticeLetters.Speaking(language, () => (Dates.Day(_notice.SentAt), Dates.Day(_notice.AwareAt)));
+            Assert.Matches($"{Regex.Escape(told)}.*{Regex.Escape(known)}", html);
+            Assert.Equal(tellsKinds, html.Contains(kinds, StringComparison.Ordinal));
         }
         Assert.Equal(HttpStatusCode.NotFound, (await _portal.GetAsync($"{Page}/print/quiet")).Status);
     }

@@ -1,8 +1,10 @@
 using System.Net;
 using System.Text;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
+using KantaGateway.Tests.Breach;
 using KantaGateway.Tests.Identification;
 using Microsoft.AspNetCore.DataProtection;
 using Microsoft.AspNetCore.Http;
@@ -17,6 +19,7 @@ public sealed class OnBehalfPagesTests : IAsyncLifetime
     private readonly string _secret = Path.GetTempFileName();
     private readonly ShiftedClock _clock = new();
     private readonly Service _service = new();
+    private readonly BreachWorld _breach = new();
     private PortalUnderTest _portal = null!;
     private Representations _representations = null!;
 
@@ -32,12 +35,13 @@ public sealed class OnBehalfPagesTests : IAsyncLifetime
                 new EAuthorizations(mandates, options.PublicAddress, new HttpClient(_service), _clock, NullLogger<EAuthorizations>.Instance), new Pseudonyms(), new MemoryState(_clock),
                 new EphemeralDataProtectionProvider(), new NoIdentificationObserver(), new IdentificationMetrics(services.BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>()), options, _clock);
             services.AddSingleton(_representations);
-        });
+        }, breach: _breach.Options.Breach, services: services => services.AddSingleton(_breach.Notices).AddSingleton(_breach.Cases).AddSingleton<ForgeryReports>());
     }
 
     public async Task DisposeAsync()
     {
         await _portal.DisposeAsync();
+        await _breach.DisposeAsync();
         File.Delete(_secret);
     }
 
@@ -204,6 +208,22 @@ public sealed class OnBehalfPagesTests : IAsyncLifetime
         (status, _, answer) = await _portal.GetAsync("/consent/withdraw?id=" + (given ?? Guid.NewGuid().ToString()));
         Assert.Equal(HttpStatusCode.SeeOther, status);
         Assert.Contains("__Host-kanta-notice=custodian-no-denials", string.Join(' ', answer.Headers.GetValues("Set-Cookie")));
+    }
+
+    /// <summary>Act 703/2023 §51: what was taken of a child may be what it does not show them, so they are told by letter.</summary>
+    [Fact]
+    public async Task A_custodian_is_shown_no_notice_of_a_breach_and_has_read_none()
+    {
+        Assert.True(PersonalIdentityCode.TryParse(IdentificationWorld.CodeOf("150315A902"), out var code));
+        var child = await new Pseudonyms().OfAsync(code, default);
+        await _breach.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await _breach.SendAsync(new AffectedPerson(child, []));
+        var id = _breach.Notices.Of(child)[0].Notice.Id;
+        await ActAsync();
+        Assert.DoesNotContain("data-breach-notices", (await _portal.GetAsync("/")).Html);
+        foreach (var path in (string[])["/notices", $"/notices/{id}", $"/notices/{id}/print/police"])
+            Assert.Equal(HttpStatusCode.Forbidden, (await _portal.GetAsync(path)).Status);
+        Assert.Equal(0, _breach.Notices.CountOf(1).Read);
     }
 
     [Fact]

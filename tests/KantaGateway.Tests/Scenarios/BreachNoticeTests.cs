@@ -62,6 +62,8 @@ public sealed class BreachNoticeTests
         Assert.Contains(What, page.Text);
         var code = page.With("data-code").Single()["data-code"];
         Assert.Empty((await helmi.GetAsync("/")).With("data-breach-notices"));
+        // A statement has her name.
+        Assert.Contains(person.Name, (await helmi.GetAsync($"/notices/{id}/print/police")).Text);
 
         // Another gateway knows the code.
         var port = RunningHost.FreePorts();
