@@ -203,6 +203,11 @@ public sealed class DisputedAccessTests : IAsyncLifetime
         Assert.False(policy.At(DateTimeOffset.UtcNow).IsRestricted(requester with { Organisation = KantaGateway.Fhir.Identifiers.Oid.Parse("1.2.246.10.990000221") }, DateTimeOffset.UtcNow));
         Assert.True(policy.At(DateTimeOffset.UtcNow).IsRestricted(requester with { Organisation = KantaGateway.Fhir.Identifiers.Oid.Parse("1.2.246.10.99000022.10.4") }, DateTimeOffset.UtcNow));
 
+        // Of a unit, others of the place go on; whoever does not say of which unit it is may be of that one.
+        var ofUnit = PolicySnapshot.Compile(1, [new AccessRestriction { Id = "d1", At = DateTimeOffset.UtcNow.AddHours(-1), Organisation = "1.2.246.10.99000022", Unit = "1.2.246.10.99000022.10.1", Entry = 1 }], []).At(DateTimeOffset.UtcNow);
+        foreach (var (unit, isFrozen) in ((string?, bool)[])[("1.2.246.10.99000022.10.1", true), (null, true), ("1.2.246.10.99000022.10.2", false)])
+            Assert.Equal((unit, isFrozen), (unit, ofUnit.IsRestricted(requester with { Unit = unit }, DateTimeOffset.UtcNow)));
+
         // What is overdue is said once a day, until the case has ended.
         await Disputes.DisputeAsync(_house.Citizen, await ReadAsync(), default);
         var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
