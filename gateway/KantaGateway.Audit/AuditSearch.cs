@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using KantaGateway.Audit.Sealing;
@@ -20,12 +21,15 @@ public delegate Task<IReadOnlyList<byte[]?>> EntryKeys(IReadOnlyList<byte[]> enc
 /// </summary>
 /// <param name="From">Earliest time, inclusive.</param>
 /// <param name="To">Latest time, inclusive.</param>
-/// <param name="Keys">Asked with at most <see cref="MostKeys"/> at a time.</param>
+/// <param name="Keys">Asked with at most <see cref="KeysTogether"/> at a time, by several parts at once.</param>
 /// <param name="IsWanted">Which entries to give back.</param>
 public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKeys Keys, EntryTest IsWanted)
 {
-    /// <summary>Most keys that are asked for at once.</summary>
+    /// <summary>Most keys that may be asked for at once.</summary>
     public const int MostKeys = 4_096;
+
+    /// <summary>Keys that a search asks for at once: some tens of milliseconds of whoever gives them, who has other callers too, and these do not wait for ever.</summary>
+    public const int KeysTogether = 256;
 
     /// <summary>Most entries that are found: they are held in memory. Beyond, ask for less at a time.</summary>
     public const int MostFound = 1_000_000;
@@ -36,8 +40,8 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
     /// <summary>By how much the order of the rows may differ from that of their times: several logs write, each by its own clock, and a row waits for the disk.</summary>
     public static readonly TimeSpan Disorder = TimeSpan.FromMinutes(10);
 
-    /// <summary>Processors that are used; by default all.</summary>
-    public int Parallelism { get; init; } = Environment.ProcessorCount;
+    /// <summary>Parts that are read at a time; by default two for each processor, of which one may wait for keys or the disk while the other is opened.</summary>
+    public int Parallelism { get; init; } = 2 * Environment.ProcessorCount;
 
     internal async Task<AuditFindings> RunAsync(ILogStore store, PublishedTree published, NoteVerifier log, CancellationToken cancel)
     {
@@ -46,7 +50,7 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
         var pruned = (await store.PrunedAsync().ConfigureAwait(false))?.Before ?? 0;
         var from = await FirstAtAsync(store, hashes, pruned, published.Size, From - Disorder, orLater: false).ConfigureAwait(false);
         var to = await FirstAtAsync(store, hashes, pruned, published.Size, To + Disorder, orLater: true).ConfigureAwait(false);
-        var findings = new AuditFindings(published) { PrunedBefore = pruned };
+        var findings = new AuditFindings(published, edge) { PrunedBefore = pruned };
         await Parallel.ForEachAsync(store.PartsOf(from, to), new ParallelOptions { MaxDegreeOfParallelism = Parallelism, CancellationToken = cancel }, async (part, stop) =>
         {
             using var reading = new Reading(this, findings, new(published, edge));
@@ -80,6 +84,7 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
     {
         private readonly Dictionary<UInt128, AesGcm?> _ciphers = [];
         private readonly long _from = (search.From - Disorder).ToUnixTimeMilliseconds(), _to = (search.To + Disorder).ToUnixTimeMilliseconds();
+        private readonly List<FoundEntry> _found = [];
         private bool[] _isCommitted = [];
         private byte[] _plain = [];
         private int _read;
@@ -93,6 +98,10 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
             _read = 0;
             for (var i = 0; i < batch.Count; i++)
                 Read(batch.IndexAt(i), batch[i], _isCommitted[i]);
+            // Here where its tile is at hand: whoever asks for the proofs asks in the order of the persons.
+            foreach (var found in _found)
+                findings.Add(found with { Beside = await hashes.BesideAsync(found.Entry.Index).ConfigureAwait(false) });
+            _found.Clear();
             findings.CountRead(_read);
         }
 
@@ -109,9 +118,10 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
                     if (!_ciphers.ContainsKey(NameOf(enc)) && !names.Contains(NameOf(enc)) && SealedRow.HasOwnEnvelope(batch[i]) && names.Add(NameOf(enc)))
                         missing.Add(enc.ToArray());
                 }
-            foreach (var some in missing.Chunk(MostKeys))
+            foreach (var some in missing.Chunk(KeysTogether))
             {
                 var keys = await search.Keys(some, cancel).ConfigureAwait(false);
+                findings.CountKeys(some.Length);
                 for (var i = 0; i < some.Length; i++)
                 {
                     _ciphers[NameOf(some[i])] = keys[i] is { } key ? new AesGcm(key, EntrySealer.GcmTagLength) : null;
@@ -164,7 +174,7 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
             if (!SealedRow.HasOwnEnvelope(stored))
                 findings.AddUnreadable(index);
             else
-                findings.Add(new(entry.Open(index, DateTimeOffset.FromUnixTimeMilliseconds(SealedRow.TimeIn(envelope))), leaf.ToArray()));
+                _found.Add(new(entry.Open(index, DateTimeOffset.FromUnixTimeMilliseconds(SealedRow.TimeIn(envelope))), leaf.ToArray()));
         }
 
         private bool IsInTime(ReadOnlySpan<byte> stored) => SealedRow.TimeIn(SealedRow.EnvelopeOf(stored)) is var time && time >= _from && time <= _to;
@@ -196,6 +206,10 @@ sealed class CommittedHashes(PublishedTree published, byte[]?[] edge)
     private readonly (long Index, byte[]? Hashes)[] _last = [.. Enumerable.Repeat((-1L, (byte[]?)null), Levels)];
     private readonly byte[] _leaves = new byte[TilePath.FullWidth * Merkle.HashLength];
     private bool[] _isCommitted = [];
+
+    // The hashes of one full tile of leaves, then those of their pairs, and so on up to the last two.
+    private readonly byte[] _subtrees = new byte[2 * (TilePath.FullWidth - 1) * Merkle.HashLength];
+    private long _subtreesOf = -1;
 
     /// <summary>The unfinished tiles, level by level, null where there is none: the root is made of these alone.</summary>
     /// <exception cref="AuditStoreException">It is not the one that the log has signed.</exception>
@@ -256,6 +270,41 @@ sealed class CommittedHashes(PublishedTree published, byte[]?[] edge)
             isCommitted.Span[i] = tile is not null && leaves.Span.Slice(i * Merkle.HashLength, Merkle.HashLength).SequenceEqual(HashIn(tile, first + i));
     }
 
+    /// <summary>The part of a leaf's audit path that is within its tile, from its sibling up, 32 bytes each; null where the tile is unfinished.</summary>
+    /// <exception cref="AuditStoreException">The store lacks the tile, or has another.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<byte[]?> BesideAsync(long index)
+    {
+        var (number, at) = Math.DivRem(index, TilePath.FullWidth);
+        if (number == published.Size / TilePath.FullWidth)
+            return null;
+        if (_subtreesOf != number)
+        {
+            FillSubtrees(await RequireTileAsync(0, number).ConfigureAwait(false));
+            _subtreesOf = number;
+        }
+        var beside = new byte[BitOperations.Log2(TilePath.FullWidth) * Merkle.HashLength];
+        for (var (height, begin, width) = (0, 0, TilePath.FullWidth); width > 1; begin += width, width /= 2, at /= 2, height++)
+            _subtrees.AsSpan((begin + ((int)at ^ 1)) * Merkle.HashLength, Merkle.HashLength).CopyTo(beside.AsSpan(height * Merkle.HashLength));
+        return beside;
+    }
+
+    private void FillSubtrees(byte[] tile)
+    {
+        tile.CopyTo(_subtrees, 0);
+        for (int from = 0, to = TilePath.FullWidth; to < _subtrees.Length / Merkle.HashLength; from += 2, to++)
+        {
+            var pair = _subtrees.AsSpan(from * Merkle.HashLength, 2 * Merkle.HashLength);
+            Merkle.HashNode(pair[..Merkle.HashLength], pair[Merkle.HashLength..], _subtrees.AsSpan(to * Merkle.HashLength, Merkle.HashLength));
+        }
+    }
+
+    /// <summary>A tile, as wide as it is in this tree.</summary>
+    /// <exception cref="AuditStoreException">The store lacks it, or has another.</exception>
+    /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
+    public async ValueTask<byte[]> RequireTileAsync(int level, long index) =>
+        await TileAsync(level, index).ConfigureAwait(false) ?? throw new AuditStoreException($"The stored hashes of {new TilePath(level, index, TilePath.FullWidth)} are not those that the log has signed.");
+
     private ValueTask<byte[]?> TileAsync(int level, long index)
     {
         if (index == published.Size >> 8 * (level + 1))
@@ -288,22 +337,32 @@ public sealed class AuditSearchTooWideException() : Exception($"More than {Audit
 
 /// <summary>An entry that was found.</summary>
 /// <param name="Leaf">Its leaf data in the tree, 64 bytes.</param>
-public sealed record FoundEntry(OpenedEntry Entry, byte[] Leaf);
+public sealed record FoundEntry(OpenedEntry Entry, byte[] Leaf)
+{
+    /// <summary>As <see cref="CommittedHashes.BesideAsync"/> gives it.</summary>
+    internal byte[]? Beside { get; init; }
+}
 
 /// <summary>What a search has found, and against which checkpoint each of it is proven.</summary>
 public sealed class AuditFindings
 {
+    /// <summary>Proofs after which what they have in common is forgotten.</summary>
+    private const int MostProven = 1 << 16;
+
     private readonly PublishedTree _published;
+    private readonly CommittedHashes _hashes;
     private readonly List<FoundEntry> _found = [];
     private readonly List<long> _unreadable = [];
     private readonly Lock _adding = new();
-    private long _read, _unreadableCount;
+    private long _read, _keys, _unreadableCount;
     private TiledTree _tree;
     private int _proven;
 
-    internal AuditFindings(PublishedTree published)
+    /// <param name="edge">As <see cref="CommittedHashes.EdgeOf"/> gives it.</param>
+    internal AuditFindings(PublishedTree published, byte[]?[] edge)
     {
         _published = published;
+        _hashes = new(published, edge);
         _tree = NewTree();
     }
 
@@ -319,6 +378,9 @@ public sealed class AuditFindings
     /// <summary>Entries that were opened, or tried.</summary>
     public long Read => _read;
 
+    /// <summary>Keys that were asked for.</summary>
+    public long Keys => _keys;
+
     /// <summary>In the order of their indices.</summary>
     public IReadOnlyList<FoundEntry> Found => _found;
 
@@ -328,18 +390,28 @@ public sealed class AuditFindings
     /// <summary>The first of them, at most <see cref="AuditSearch.MostNamed"/>.</summary>
     public IReadOnlyList<long> Unreadable => _unreadable;
 
-    /// <summary>The proof of an entry that was found. Of one thread at a time; fast in the order of the indices.</summary>
-    /// <exception cref="AuditStoreException">The store lacks a tile of it.</exception>
+    /// <summary>The proof of an entry that was found, of hashes alone that the log has signed. Of one thread at a time, in any order.</summary>
+    /// <exception cref="AuditStoreException">The store lacks a tile of it, or has another.</exception>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
     public InclusionProof Prove(FoundEntry found)
     {
         // Its memory grows with every proof.
-        if (++_proven % 4_096 == 0)
+        if (++_proven % MostProven == 0)
             _tree = NewTree();
-        return new(found.Entry.Index, found.Leaf, _tree.ProveInclusion(found.Entry.Index), Checkpoint);
+        var index = found.Entry.Index;
+        if (found.Beside is not { } beside)
+            return new(index, found.Leaf, _tree.ProveInclusion(index), Checkpoint);
+        var above = _tree.ProveTile(index / TilePath.FullWidth);
+        var path = new List<byte[]>(beside.Length / Merkle.HashLength + above.Count);
+        for (var at = 0; at < beside.Length; at += Merkle.HashLength)
+            path.Add(beside[at..(at + Merkle.HashLength)]);
+        path.AddRange(above);
+        return new(index, found.Leaf, path, Checkpoint);
     }
 
     internal void CountRead(int entries) => Interlocked.Add(ref _read, entries);
+
+    internal void CountKeys(int keys) => Interlocked.Add(ref _keys, keys);
 
     internal void Add(FoundEntry found)
     {
@@ -367,5 +439,5 @@ public sealed class AuditFindings
         _unreadable.Sort();
     }
 
-    private TiledTree NewTree() => new(Size, tile => _published.ReadAsync(tile).AsTask().GetAwaiter().GetResult() ?? throw new AuditStoreException($"The store lacks the hashes of {tile}."));
+    private TiledTree NewTree() => new(Size, tile => _hashes.RequireTileAsync(tile.Level, tile.Index).AsTask().GetAwaiter().GetResult());
 }

@@ -12,6 +12,7 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
 {
     private readonly Dictionary<(int, long), byte[]> _tiles = [];
     private readonly Dictionary<(int, long), byte[]> _tall = [];
+    private readonly Dictionary<long, byte[]> _ragged = [];
 
     public long Size { get; } = size;
 
@@ -24,8 +25,18 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Size);
+        return Path(index, 1);
+    }
+
+    /// <summary>The part of an audit path that is above a full tile of leaves, from the sibling of the tile up. Takes no tile of level 0 but an unfinished one.</summary>
+    /// <param name="tile">Number of the tile.</param>
+    internal IReadOnlyList<byte[]> ProveTile(long tile) => Path(tile * TilePath.FullWidth, TilePath.FullWidth);
+
+    // A full tile is a subtree of its own, however many leaves come after it.
+    private List<byte[]> Path(long index, int leaves)
+    {
         var path = new List<byte[]>();
-        for (long from = 0, to = Size; to - from > 1;)
+        for (long from = 0, to = Size; to - from > leaves;)
         {
             var middle = from + Split(to - from);
             if (index < middle)
@@ -157,8 +168,11 @@ public sealed class TiledTree(long size, Func<TilePath, byte[]> read)
         var count = to - from;
         if (BitOperations.IsPow2(count))
             return Perfect(BitOperations.TrailingZeroCount(count), from);
+        // What is not perfect ends where the tree does.
+        if (_ragged.TryGetValue(from, out var known))
+            return known;
         var middle = from + Split(count);
-        return Merkle.HashNode(Hash(from, middle), Hash(middle, to));
+        return _ragged[from] = Merkle.HashNode(Hash(from, middle), Hash(middle, to));
     }
 
     // A perfect subtree lies within one tile: its 2^(height mod 8) hashes are consecutive there, and aligned.

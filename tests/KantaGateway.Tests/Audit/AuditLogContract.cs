@@ -174,6 +174,8 @@ public abstract class AuditLogContract
             Assert.InRange(asked, 2, 6);
             Assert.Equal((0, 0L), ((await log.SearchAsync(Search(now.AddDays(-2), now.AddDays(-1)))) is var none ? (none.Found.Count, none.Read) : default));
             await Assert.ThrowsAsync<IOException>(() => log.SearchAsync(Search(now.AddMinutes(-1), now.AddMinutes(1)) with { Keys = static (_, _) => throw new IOException("No keys.") }));
+            var without = await log.SearchAsync(Search(now.AddMinutes(-1), now.AddMinutes(1)) with { Keys = static (encs, _) => Task.FromResult<IReadOnlyList<byte[]?>>(new byte[]?[encs.Count]) });
+            Assert.Equal((0, 701L, 701), (without.Found.Count, without.UnreadableCount, without.Unreadable.Count));
         }
         await place.RewriteAsync(static rows => rows.Select(static row => row.Index != 3 ? row : (row.Index, row.Row with { Sealed = [.. row.Row.Sealed[..^1], (byte)~row.Row.Sealed[^1]] })));
         await using (var log = place.Open())

@@ -87,6 +87,19 @@ public class MerkleTests
     }
 
     [Fact]
+    public void What_is_above_a_full_tile_is_the_same_for_each_of_its_leaves_and_takes_none_of_the_tiles_below()
+    {
+        foreach (var size in (int[])[256, 259, 600, 1_024, 70_000])
+        {
+            var (_, tiles, _) = Grow(size);
+            var whole = new TiledTree(size, tiles.Read);
+            var above = new TiledTree(size, tile => tile.Level > 0 || tile.Width < TilePath.FullWidth ? tiles.Read(tile) : throw new InvalidOperationException($"{tile} is asked for."));
+            for (var tile = 0; tile < size / TilePath.FullWidth; tile++)
+                Assert.Equal(whole.ProveInclusion(tile * TilePath.FullWidth + tile % TilePath.FullWidth).Skip(8), above.ProveTile(tile));
+        }
+    }
+
+    [Fact]
     public void A_tree_is_proven_to_continue_each_earlier_one_and_no_other()
     {
         foreach (var size in (int[])[1, 2, 3, 7, 8, 259, 300])
