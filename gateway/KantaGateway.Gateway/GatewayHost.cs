@@ -53,7 +53,7 @@ public static class GatewayHost
         grantKey.ImportFromPem(File.ReadAllText(options.GrantKeyFile));
         services.AddSingleton(s => new GrantSigner(grantKey, s.GetRequiredService<TimeProvider>()));
 
-        services.AddSingleton<KeyServiceClient>();
+        services.AddSingleton(s => new KeyServiceClient(options.Keys, s.GetRequiredService<GrantSigner>()));
         services.AddSingleton<WrappingRotation>();
         services.AddSingleton<BreachScope>();
         services.AddSingleton<RecordErasure>();

@@ -33,7 +33,7 @@ internal sealed partial class BreachScope(AuditLog log, KeyServiceClient keys, I
             var findings = await log.SearchAsync(new(criteria.From, criteria.To, (encs, stop) => keys.AuditKeysAsync(reading, encs, stop), test.IsWanted), cancel).ConfigureAwait(false);
             return ResultOf(findings, test);
         }
-        catch (AuditUnavailableException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new FaultException(new Fault(FaultKind.AuditUnavailable, "The audit log cannot be read at the moment. Try again."));
         }

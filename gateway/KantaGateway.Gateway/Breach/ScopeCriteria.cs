@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using KantaGateway.Audit.Balp;
@@ -117,7 +118,12 @@ internal sealed record ScopeCriteria
             if (IPNetwork.TryParse(address, out var given))
                 network = given;
             else if (IPAddress.TryParse(address, out var one))
+            {
                 network = new(Plain(one), Plain(one).GetAddressBytes().Length * 8);
+                // Written so also where it came as one of IPv6. That has several spellings itself.
+                if (Plain(one).AddressFamily == AddressFamily.InterNetwork)
+                    Needle(Plain(one).ToString());
+            }
             else
                 return null;
             tests.Add(record => IPAddress.TryParse(record.System.Address, out var from) && network.Value.Contains(Plain(from)));

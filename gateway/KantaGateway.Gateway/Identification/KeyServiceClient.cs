@@ -10,9 +10,11 @@ using KantaGateway.Fhir.Transport;
 namespace KantaGateway.Gateway.Identification;
 
 /// <summary>The gateway's calls to the key service. A service that is down is a <see cref="FaultKind.KeyUnavailable"/>, never a guess.</summary>
-public sealed class KeyServiceClient(GatewayOptions options, GrantSigner signer) : IPseudonyms
+/// <param name="address">As <see cref="GatewayOptions.Keys"/>.</param>
+/// <param name="signer">Signs what is asked for.</param>
+public sealed class KeyServiceClient(string address, GrantSigner signer) : IPseudonyms
 {
-    private readonly HttpClient _client = InternalEndpoint.Parse(options.Keys).CreateClient(TimeSpan.FromSeconds(5));
+    private readonly HttpClient _client = InternalEndpoint.Parse(address).CreateClient(TimeSpan.FromSeconds(5));
 
     /// <summary>The pseudonym of a person: the number that the key service has given the code, or gives it now.</summary>
     public async ValueTask<Pseudonym> OfAsync(PersonalIdentityCode code, CancellationToken cancel)

@@ -35,7 +35,7 @@ public sealed class HeadsWatchTests(IdentificationWorld world) : IAsyncLifetime
         var heads = Path.Combine(_keys.Options.CustodyFolder, "heads");
         await using var log = AuditLog.Open(_audit.Options(), TimeProvider.System);
         var options = world.Options with { Keys = _keys.Options.Listen, AuditFolder = _audit.Store };
-        HeadsWatch Watch() => new(new KeyServiceClient(options, _keys.Gateway), log, options, TimeProvider.System, NullLogger<HeadsWatch>.Instance);
+        HeadsWatch Watch() => new(new KeyServiceClient(options.Keys, _keys.Gateway), log, options, TimeProvider.System, NullLogger<HeadsWatch>.Instance);
         var witness = (await _keys.PostAsync<object, CreateAnswer>("/v1/keys/create", _keys.Grant(GrantUse.Write, Maija), new { })).Witness;
         using var first = Watch();
         Assert.True(await first.LookAsync(default));

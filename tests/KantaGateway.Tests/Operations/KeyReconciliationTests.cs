@@ -449,7 +449,7 @@ public sealed class KeyReconciliationTests : IAsyncLifetime
             _issuer = new(keys.Gateway, keys.Time, Accounts);
             _audit = new(log, new IdentifierCipher(new byte[32]), _options, keys.Time, Accounts);
             Cases = new(_options, log, keys.Time);
-            Client = new(_options, keys.Gateway);
+            Client = new(_options.Keys, keys.Gateway);
             Job = new(Client, Accounts, _audit, log, _options, keys.Time, NullLogger<KeyReconciliation>.Instance, Cases);
         }
 

@@ -97,7 +97,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
             builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock));
             var nodes = new RepositoryNodes(_options);
             builder.Services.AddSingleton(new WrappingRotation(nodes));
-            var keys = new KeyServiceClient(_options with { Keys = _keys.Options.Listen }, _keys.Gateway);
+            var keys = new KeyServiceClient(_keys.Options.Listen, _keys.Gateway);
             builder.Services.AddSingleton(keys);
             builder.Services.AddSingleton(services => new AuditRetention(_log, world.Clock, services.GetRequiredService<KantaGateway.Gateway.Identification.Operators.Approvals>(), services.GetRequiredService<BreachCases>()));
             builder.Services.AddSingleton(new BreachScope(_log, keys, NullLogger<BreachScope>.Instance));
