@@ -1,27 +1,22 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
-using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text.Json;
 using KantaGateway.Audit;
-using KantaGateway.Audit.Balp;
+using KantaGateway.Audit.Tree;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Breach;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Operations;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace KantaGateway.Benchmarks;
 
 /// <summary><c>scope</c>: how long it takes to say exactly whom a breach has reached, out of a day's entries, and whether it is exactly they.</summary>
 static class ScopeCommand
 {
-    private const int People = 100_000, Clinics = 40, Appenders = 4;
-
-    /// <summary>One event in this many is the thief's, from morning to night.</summary>
-    private const int Rarity = 2_500;
-
-    private static readonly DateTimeOffset Day = new(2026, 11, 1, 0, 0, 0, TimeSpan.Zero);
-    private static readonly string Thief = Convert.ToHexStringLower(SHA256.HashData("the thief's"u8));
+    private const int Appenders = 4;
 
     public static Command Create()
     {
@@ -33,7 +28,7 @@ static class ScopeCommand
         command.SetAction(async (parsed, cancel) =>
         {
             Place.RequireRelease();
-            var count = Math.Max(10_000, parsed.GetValue(events));
+            var count = Math.Max(StagedDay.Fewest, parsed.GetValue(events));
             var folder = Path.Combine(Path.GetFullPath(parsed.GetRequiredValue(place.Data)), string.Create(CultureInfo.InvariantCulture, $"scope-{count}"));
             var ports = new Ports(parsed.GetValue(place.Port));
             Directory.CreateDirectory(folder);
@@ -42,73 +37,144 @@ static class ScopeCommand
             await File.WriteAllTextAsync(Path.Combine(folder, "gateway.pem"), key.ExportSubjectPublicKeyInfoPem(), cancel);
             // Its reader key is in the folder, and opens what an earlier run has sealed.
             await using var service = await KeysCommand.ServeAsync(folder, ports);
-            using var http = new HttpClient { BaseAddress = new($"http://127.0.0.1:{ports.Base}"), Timeout = TimeSpan.FromMinutes(1) };
-            await MakeAsync(folder, count, http, cancel);
+            var keys = new KeyServiceClient(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{ports.Base}"), new GrantSigner(key, TimeProvider.System));
+            var day = new StagedDay(count);
+            await MakeAsync(folder, day, count, keys, cancel);
             if (parsed.GetValue(make))
                 return 0;
 
-            var signer = new GrantSigner(key, TimeProvider.System);
-            await using var log = await OpenAsync(folder, http, TimeProvider.System);
-            var truth = Enumerable.Range(0, count).Where(IsThefts).SelectMany(static number => RecordOf(number, Day).Items).Select(static item => (item.Id, item.VersionId)).ToHashSet();
-            var ofOne = Enumerable.Range(0, count).Where(static number => PersonOf(number) == 0).SelectMany(static number => RecordOf(number, Day).Items).Select(static item => (item.Id, item.VersionId)).ToHashSet();
-            var at = new ScopeCriteria { From = Day, To = Day.AddDays(1) };
-            var rows = new List<IReadOnlyList<string>>();
-            var (worst, recall, precision) = (0.0, 1.0, 1.0);
-            foreach (var (what, criteria, expected) in ((string, ScopeCriteria, HashSet<(string, string?)>)[])
-            [
-                ("a system, by its client id", at with { Client = "thief" }, truth),
-                ("a certificate", at with { Certificate = Thief }, truth),
-                ("a professional", at with { Professional = "99999999" }, truth),
-                ("a canary: everybody who touched one person", at with { Patient = "Patient/" + IdOf(0, 0) }, ofOne),
-            ])
+            await using var log = await OpenAsync(folder, keys, TimeProvider.System);
+            var scope = new BreachScope(log, keys, NullLogger<BreachScope>.Instance);
+            var questions = QuestionsOf(day);
+            Parallel.For(0, count, number =>
             {
-                var one = await TakeAsync(log, signer, http, criteria, cancel);
-                var right = one.Found.Count(expected.Contains);
-                (worst, recall, precision) = (Math.Max(worst, one.Seconds), Math.Min(recall, (double)right / expected.Count), Math.Min(precision, (double)right / Math.Max(1, one.Found.Count)));
-                rows.Add([what, Measurement.Number(one.Seconds, "0.0"), Measurement.Number(one.Cpu / count * 1e6, "0.00"), Measurement.Number(one.Keys, "0"), Measurement.Number(one.Persons, "0"), Measurement.Number(one.Found.Count, "0"),
-                    Measurement.Number(one.Bytes / 1e6, "0.0"), Measurement.Number(one.WorkingSet / 1e6, "0"), Measurement.Number(one.Others, "0.00")]);
+                var one = day[number];
+                foreach (var question in questions)
+                    if (question.IsMeant(one))
+                        question.Expect(one);
+            });
+            var (worst, recall, precision) = (0.0, 1.0, 1.0);
+            var rows = new List<IReadOnlyList<string>>();
+            foreach (var question in questions)
+            {
+                var one = await TakeAsync(log, scope, question, cancel);
+                (worst, recall, precision) = (Math.Max(worst, one.Seconds), Math.Min(recall, one.Recall), Math.Min(precision, one.Precision));
+                rows.Add([question.What, Measurement.Number(one.Seconds, "0.0"), Measurement.Number(one.Cpu / one.Read * 1e6, "0.00"), Measurement.Number(one.Read, "0"), Measurement.Number(one.Keys, "0"), Measurement.Number(one.Persons, "0"),
+                    Measurement.Number(one.Items, "0"), Measurement.Number(one.Entries, "0"), Measurement.Number(one.Bytes / 1e6, "0.0"), Measurement.Number(one.WorkingSet / 1e6, "0"), Measurement.Number(one.Others, "0.00")]);
                 Place.Say(string.Join(", ", rows[^1]));
             }
-            return await new Report("scope", DateTimeOffset.UtcNow, Place.Repeat(parsed), machine,
-                string.Create(CultureInfo.InvariantCulture, $"{count:N0} entries of one day about {People:N0} people, in files ({SizeOf(folder) / 1e9:0.0} GB); one in {Rarity:N0} is a thief's. The key service is in the same process, over HTTP. From the question to the last byte of the answer, with a proof of each entry."),
-                [new("the scope of a breach", ["s", "CPU µs an entry", "keys", "persons", "items", "answer MB", "working set MB", "other cores"], rows)],
+            if (recall < 1 || precision < 1)
+                throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"It is not exactly they (recall {recall}, precision {precision}), so these are no numbers."));
+            return await new Report("scope", DateTimeOffset.UtcNow, $"dotnet run -c Release --project tests/KantaGateway.Benchmarks -- scope{(count == 10_000_000 ? "" : string.Create(CultureInfo.InvariantCulture, $" --events {count}"))}", machine,
+                string.Create(CultureInfo.InvariantCulture, $"{count:N0} entries of one day about {StagedDay.People:N0} people, in files ({SizeOf(folder) / 1e9:0.0} GB); one in {StagedDay.Rarity:N0} is a thief's, who takes {StagedDay.Roads.Count} roads in turn. The key service is in the same process, over HTTP. From the question to the last byte of the answer, with a proof of each entry."),
+                [
+                    new("the scope of a breach", ["s", "CPU µs an entry", "entries read", "keys", "persons", "items", "proven entries", "answer MB", "working set MB", "other cores"], rows),
+                    new("what the thief's address has taken, by road", ["entries", "items", "of them in the answer"], [.. questions.Single(static one => one.What == ByAddress).Roads.Select(static road => (string[])[road.Name, Measurement.Number(road.Entries, "0"), Measurement.Number(road.Items, "0"), Measurement.Number(road.Found, "0")])]),
+                ],
                 [new("seconds, the slowest", worst, 60, AtLeast: false), new("recall", recall, 1), new("precision", precision, 1)], []).PublishAsync(parsed.GetRequiredValue(json), cancel);
         });
         return command;
     }
 
-    private sealed record Taken(double Seconds, double Cpu, double Others, int Keys, int Persons, HashSet<(string, string?)> Found, long Bytes, long WorkingSet);
+    private const string ByAddress = "an address";
 
-    private static async Task<Taken> TakeAsync(AuditLog log, GrantSigner signer, HttpClient http, ScopeCriteria criteria, CancellationToken cancel)
+    private static Question[] QuestionsOf(StagedDay day)
     {
-        var reading = new AuditReading(Guid.NewGuid().ToString("N"), 1, criteria.From, criteria.To, "one", "another");
-        var (asked, test) = (0, criteria.Test()!);
-        var (before, begin) = (MachineTime.Now(), Stopwatch.GetTimestamp());
-        var findings = await log.SearchAsync(new(criteria.From, criteria.To, async (encs, stop) =>
+        var whole = new ScopeCriteria { From = StagedDay.Begin, To = StagedDay.Begin.AddDays(1) };
+        var (minutes, hour) = (day.Morning(TimeSpan.FromMinutes(5)), day.Morning(TimeSpan.FromHours(1)));
+        return
+        [
+            new("a system, by its client id", whole with { Client = StagedDay.Thief }, static one => one.Client == StagedDay.Thief),
+            new("a certificate", whole with { Certificate = StagedDay.CertificateHex }, static one => one.Certificate == StagedDay.Certificate),
+            new("a professional", whole with { Professional = StagedDay.Professional }, static one => one.Professional == StagedDay.Professional),
+            new(ByAddress, whole with { Address = StagedDay.Address }, static one => one.Address is StagedDay.Address or "::ffff:" + StagedDay.Address),
+            new("a canary: everybody who touched one person", whole with { Patient = "Patient/" + StagedDay.IdOf(StagedDay.Canary, 0) }, static one => one.Person == StagedDay.Canary),
+            new("a key budget: a system's professional", whole with { Requester = $"{StagedDay.Thief}|{StagedDay.Professional}" }, static one => one is { Client: StagedDay.Thief, Subscriber: null, Professional: StagedDay.Professional }),
+            new("the system in one hour", whole with { Client = StagedDay.Thief, From = hour.From, To = hour.To }, one => one.Client == StagedDay.Thief && one.At >= hour.From && one.At <= hour.To),
+            new("a time: everybody in five minutes", whole with { From = minutes.From, To = minutes.To }, one => one.At >= minutes.From && one.At <= minutes.To),
+        ];
+    }
+
+    private readonly record struct Item(string Patient, string Type, string Id, string? Version, bool Written);
+
+    /// <summary>What is asked, and what the day has of it.</summary>
+    private sealed class Question(string what, ScopeCriteria criteria, Predicate<StagedAccess> isMeant)
+    {
+        private readonly Dictionary<string, RoadCount> _roads = StagedDay.Roads.ToDictionary(static road => road.Name, static road => new RoadCount(road.Name));
+        private readonly Lock _expecting = new();
+
+        public string What => what;
+
+        public ScopeCriteria Criteria => criteria;
+
+        /// <summary>Each item with the road by which it was taken.</summary>
+        public Dictionary<Item, RoadCount> Expected { get; } = [];
+
+        public int Entries { get; private set; }
+
+        public int Refused { get; private set; }
+
+        public int OfNobody { get; private set; }
+
+        public IEnumerable<RoadCount> Roads => _roads.Values;
+
+        public bool IsMeant(StagedAccess one) => isMeant(one);
+
+        public void Expect(StagedAccess one)
         {
-            Interlocked.Add(ref asked, encs.Count);
-            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/audit/keys") { Content = JsonContent.Create(new { encs }) };
-            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", signer.Sign(reading));
-            using var answer = await http.SendAsync(request, stop);
-            answer.EnsureSuccessStatusCode();
-            return [.. (await answer.Content.ReadFromJsonAsync<JsonElement>(stop)).GetProperty("keys").EnumerateArray().Select(static one => one.GetProperty("key").GetBytesFromBase64())];
-        }, test.IsWanted), cancel);
-        var result = BreachScope.ResultOf(findings, test);
+            lock (_expecting)
+                if (one.Reaches)
+                {
+                    var road = _roads[one.Road.Name];
+                    (Entries, road.Entries) = (Entries + 1, road.Entries + 1);
+                    foreach (var item in one.Items)
+                    {
+                        road.Items++;
+                        Expected.Add(new(StagedDay.IdOf(one.Person!.Value, 0), item.Type, item.Id, item.VersionId, one.Road.Writes), road);
+                    }
+                }
+                else if (one.Outcome == StagedOutcome.Given)
+                    OfNobody++;
+                else if (one.Outcome != StagedOutcome.Permitted)
+                    Refused++;
+        }
+    }
+
+    private sealed class RoadCount(string name)
+    {
+        public string Name => name;
+
+        public int Entries { get; set; }
+
+        public int Items { get; set; }
+
+        public int Found { get; set; }
+    }
+
+    private sealed record Taken(double Seconds, double Cpu, double Others, long Read, long Keys, int Persons, int Items, int Entries, double Recall, double Precision, long Bytes, long WorkingSet);
+
+    private static async Task<Taken> TakeAsync(AuditLog log, BreachScope scope, Question question, CancellationToken cancel)
+    {
+        var criteria = question.Criteria;
+        var reading = new AuditReading(Guid.NewGuid().ToString("N"), 1, criteria.From, criteria.To, "one", "another");
         var file = Path.GetTempFileName();
         try
         {
-            long bytes;
+            var (before, begin) = (MachineTime.Now(), Stopwatch.GetTimestamp());
+            var result = await scope.RunAsync(reading, criteria, cancel);
             await using (var body = File.Create(file))
-            {
                 await OperatorScopes.WriteAsync(body, reading.Act, "1", criteria, result, cancel);
-                bytes = body.Length;
-            }
             var (seconds, after) = (Stopwatch.GetElapsedTime(begin).TotalSeconds, MachineTime.Now());
-            if (findings.UnreadableCount > 0)
+            var (own, workingSet) = ((after.Own - before.Own).TotalSeconds, Process.GetCurrentProcess().WorkingSet64);
+            if (result.Findings.UnreadableCount > 0)
                 throw new BenchmarkException("Entries could not be read, so these are no numbers.");
-            var own = (after.Own - before.Own).TotalSeconds;
-            return new(seconds, own, Math.Max(0, ((after.Busy - before.Busy).TotalSeconds - own) / seconds), asked, result.Persons.Count,
-                [.. result.Persons.SelectMany(static person => person.Items).Select(static item => (item.Resource.Id, item.Resource.VersionId))], bytes, Process.GetCurrentProcess().WorkingSet64);
+            var (persons, entries, found) = await CheckAsync(file, log.Verifier, question, cancel);
+            var right = found.Count(item => question.Expected.ContainsKey(item));
+            foreach (var item in found)
+                if (question.Expected.TryGetValue(item, out var road))
+                    road.Found++;
+            return new(seconds, own, Math.Max(0, ((after.Busy - before.Busy).TotalSeconds - own) / seconds), result.Findings.Read, result.Findings.Keys, persons, found.Count, entries, (double)right / question.Expected.Count, (double)right / Math.Max(1, found.Count),
+                new FileInfo(file).Length, workingSet);
         }
         finally
         {
@@ -116,13 +182,62 @@ static class ScopeCommand
         }
     }
 
-    private static async Task<AuditLog> OpenAsync(string folder, HttpClient http, TimeProvider time)
+    /// <summary>Reads the answer as who has nothing but the log's public key: each entry is what its leaf says, and leads to the root of the checkpoint.</summary>
+    private static async Task<(int Persons, int Entries, HashSet<Item> Found)> CheckAsync(string file, NoteVerifier verifier, Question question, CancellationToken cancel)
     {
-        var reader = (await http.GetFromJsonAsync<JsonElement>("/v1/audit/reader")).GetProperty("publicKey").GetBytesFromBase64();
-        return AuditLog.Open(new() { Folder = Path.Combine(folder, "log"), Origin = "localhost/log", LogKey = SHA256.HashData("benchmark"u8), ReaderPublicKey = reader, Create = true, CheckpointInterval = TimeSpan.FromSeconds(1) }, time);
+        var (persons, proven, isWhole, found, checkpoint) = (0, 0, false, new HashSet<Item>(), (Checkpoint?)null);
+        await foreach (var text in File.ReadLinesAsync(file, cancel))
+        {
+            using var parsed = JsonDocument.Parse(text);
+            var line = parsed.RootElement;
+            if (line.TryGetProperty("checkpoint", out var note))
+            {
+                Require(Checkpoint.TryOpen(note.GetString()!, verifier, out checkpoint), "The checkpoint is not the log's.");
+                continue;
+            }
+            if (line.TryGetProperty("end", out _))
+            {
+                Require(line.GetProperty("refused").GetInt32() == question.Refused && line.GetProperty("of_nobody").GetInt32() == question.OfNobody && line.GetProperty("entries").GetInt32() == proven, "It counts other entries than there are.");
+                isWhole = true;
+                continue;
+            }
+            persons++;
+            var (entries, categories, patient) = (new HashSet<long>(), new SortedSet<string>(StringComparer.Ordinal), line.GetProperty("patient").GetString()!["Patient/".Length..]);
+            foreach (var entry in line.GetProperty("entries").EnumerateArray())
+            {
+                var (index, leaf, subject) = (entry.GetProperty("index").GetInt64(), entry.GetProperty("leaf").GetBytesFromBase64(), entry.GetProperty("subject").GetBytesFromBase64());
+                byte[] withheld = entry.TryGetProperty("withheld", out var digest) ? digest.GetBytesFromBase64() : [];
+                var commitment = SHA256.HashData([.. entry.GetProperty("salt").GetBytesFromBase64(), (byte)(subject.Length | (withheld.Length > 0 ? 128 : 0)), .. subject, .. withheld, .. entry.GetProperty("record").GetBytesFromBase64()]);
+                Require(commitment.AsSpan().SequenceEqual(leaf.AsSpan(0, 32)), "An entry is not what its leaf says.");
+                Require(TiledTree.RootFromInclusion(index, checkpoint!.Size, Merkle.HashLeaf(leaf), [.. entry.GetProperty("path").EnumerateArray().Select(static hash => hash.GetBytesFromBase64())])?.AsSpan().SequenceEqual(checkpoint.Root) == true, "An entry is not proven.");
+                Require(entries.Add(index), "An entry is there twice.");
+            }
+            foreach (var item in line.GetProperty("items").EnumerateArray())
+            {
+                var type = item.GetProperty("type").GetString()!;
+                categories.Add(StagedDay.CategoryOf(type));
+                Require(entries.Contains(item.GetProperty("entry").GetInt64()), "An item has no evidence.");
+                Require(found.Add(new(patient, type, item.GetProperty("id").GetString()!, item.GetProperty("version").GetString(), item.GetProperty("written").GetBoolean())), "An item is there twice.");
+            }
+            Require(categories.SequenceEqual(line.GetProperty("categories").EnumerateArray().Select(static one => one.GetString()!)), "The categories are others.");
+            proven += entries.Count;
+        }
+        Require(isWhole && proven > 0 && proven == question.Entries, "It has other entries than there are.");
+        return (persons, proven, found);
     }
 
-    private static async Task MakeAsync(string folder, int count, HttpClient http, CancellationToken cancel)
+    private static void Require(bool holds, string otherwise)
+    {
+        if (!holds)
+            throw new BenchmarkException(otherwise + " So these are no numbers.");
+    }
+
+    private static async Task<AuditLog> OpenAsync(string folder, KeyServiceClient keys, TimeProvider time) => AuditLog.Open(new()
+    {
+        Folder = Path.Combine(folder, "log"), Origin = "localhost/log", LogKey = SHA256.HashData("benchmark"u8), ReaderPublicKey = await keys.AuditReaderKeyAsync(default), Create = true, CheckpointInterval = TimeSpan.FromSeconds(1),
+    }, time);
+
+    private static async Task MakeAsync(string folder, StagedDay day, int count, KeyServiceClient keys, CancellationToken cancel)
     {
         var done = Path.Combine(folder, "made");
         if (File.Exists(done))
@@ -130,10 +245,10 @@ static class ScopeCommand
         if (Directory.Exists(Path.Combine(folder, "log")))
             Directory.Delete(Path.Combine(folder, "log"), recursive: true);
         var (clock, begin) = (new DayClock(), Stopwatch.GetTimestamp());
-        await using (var log = await OpenAsync(folder, http, clock))
+        await using (var log = await OpenAsync(folder, keys, clock))
         {
             // As many an append as there are in a second: each second has a key.
-            var (together, next) = ((count + 86_399) / 86_400, 0);
+            var (together, next) = (day.Together, 0);
             await Task.WhenAll(Enumerable.Range(0, Appenders).Select(_ => Task.Run(async () =>
             {
                 while (true)
@@ -141,8 +256,8 @@ static class ScopeCommand
                     var first = Interlocked.Add(ref next, together) - together;
                     if (first >= count)
                         return;
-                    var at = clock.Next();
-                    await log.AppendAsync([.. Enumerable.Range(first, Math.Min(together, count - first)).Select(number => AuditEntry.Of([.. BitConverter.GetBytes((long)PersonOf(number)), 0, 0], RecordOf(number, at), "clinic"))], cancel);
+                    clock.Reach(day[first].At);
+                    await log.AppendAsync([.. Enumerable.Range(first, Math.Min(together, count - first)).Select(number => day[number].Entry())], cancel);
                     if (first / together % 8_640 == 0)
                         Place.Say(string.Create(CultureInfo.InvariantCulture, $"{first:N0} events made, {Stopwatch.GetElapsedTime(begin).TotalSeconds:0} s"));
                 }
@@ -154,49 +269,21 @@ static class ScopeCommand
 
     private static long SizeOf(string folder) => new DirectoryInfo(folder).EnumerateFiles("*", SearchOption.AllDirectories).Sum(static file => file.Length);
 
-    private static bool IsThefts(int number) => number % Rarity == 7;
-
-    private static int PersonOf(int number) => (int)(Mix(number) % People);
-
-    private static ulong Mix(long number)
-    {
-        var mixed = (ulong)number * 0x9E3779B97F4A7C15;
-        mixed ^= mixed >> 29;
-        mixed *= 0xBF58476D1CE4E5B9;
-        return mixed ^ mixed >> 32;
-    }
-
-    private static string IdOf(int number, int part) => new Guid(number, (short)part, 0x4000, 0x80, 0, 0, 0, 0, 0, 0, 1).ToString("D");
-
-    private static DisclosureRecord RecordOf(int number, DateTimeOffset at)
-    {
-        var (mixed, isThefts) = (Mix(number + 1), IsThefts(number));
-        // Three of five read one entry; the others search.
-        var isRead = number % 5 < 3;
-        var clinic = isThefts ? 0 : (int)(mixed % Clinics);
-        var oid = string.Create(CultureInfo.InvariantCulture, $"1.2.246.10.990001{clinic:00}");
-        return new()
-        {
-            Kind = isRead ? AuditKind.Read : AuditKind.Query, Interaction = isRead ? "read" : "search-type", Recorded = at, Server = "https://gateway.example.fi/fhir",
-            System = new(isThefts ? "thief" : $"clinic-{clinic}", string.Create(CultureInfo.InvariantCulture, $"10.0.{clinic}.{mixed % 200}"), null, System.Buffers.Text.Base64Url.EncodeToString(isThefts ? Convert.FromHexString(Thief) : SHA256.HashData(BitConverter.GetBytes(clinic)))),
-            Organisation = new(oid, $"Kuvitteellinen Klinikka {clinic}"), Professional = new(isThefts ? "99999999" : string.Create(CultureInfo.InvariantCulture, $"{10_000_000 + mixed % 50_000}"), "Liisa Esimerkki", "laillistettu lääkäri"),
-            PatientId = IdOf(PersonOf(number), 0), PurposeOfUse = "TREAT", LegalBasis = "own-register", Rules = "own-register care-relationship", RequestId = IdOf(number, 9), TokenId = IdOf(number, 8).Replace("-", "", StringComparison.Ordinal),
-            Items = isRead ? [new("Observation", IdOf(number, 1), IdOf(number, 2), oid)] : [new("Observation", IdOf(number, 1), IdOf(number, 2), oid), new("Encounter", IdOf(number, 5), IdOf(number, 6), oid)],
-            Digest = new byte[32], Query = isRead ? null : "Observation?code=http://loinc.org|8867-4",
-        };
-    }
-
-    /// <summary>A clock of the day that is made: a second later with each append.</summary>
+    /// <summary>A clock of the day that is made: as late as the latest of what is appended.</summary>
     private sealed class DayClock : TimeProvider
     {
-        private long _ticks = Day.Ticks;
+        private long _ticks = StagedDay.Begin.Ticks;
 
         public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
         public override long GetTimestamp() => Volatile.Read(ref _ticks);
 
-        public override DateTimeOffset GetUtcNow() => new(Math.Min(Volatile.Read(ref _ticks), Day.AddDays(1).Ticks - 1), TimeSpan.Zero);
+        public override DateTimeOffset GetUtcNow() => new(Volatile.Read(ref _ticks), TimeSpan.Zero);
 
-        public DateTimeOffset Next() => new(Math.Min(Interlocked.Add(ref _ticks, TimeSpan.TicksPerSecond), Day.AddDays(1).Ticks - 1), TimeSpan.Zero);
+        public void Reach(DateTimeOffset time)
+        {
+            for (var now = Volatile.Read(ref _ticks); now < time.Ticks; now = Volatile.Read(ref _ticks))
+                Interlocked.CompareExchange(ref _ticks, time.Ticks, now);
+        }
     }
 }
