@@ -41,8 +41,8 @@ internal sealed record AccessPart(IReadOnlyList<AccessLine> Lines, long? Before)
 /// <summary>Tells the citizen who has received the own data (Act 703/2023 §11, §74; EHDS Art. 9).</summary>
 internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts texts)
 {
-    /// <summary>Entries opened at a time.</summary>
-    private const int Stretch = 200;
+    /// <summary>Entries opened at a time, and to see whether an event goes on.</summary>
+    private const int Stretch = 200, Peek = 20;
 
     /// <summary>More entries than these are counted, not listed.</summary>
     private const int MostListed = 50;
@@ -55,23 +55,32 @@ internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts tex
     /// <exception cref="FaultException">As <see cref="IAccessLog.ForPersonAsync"/>.</exception>
     public async Task<AccessPart> ReadAsync(Requester citizen, AccessFilter filter, long? before, int wanted, int mostStretches, CancellationToken cancel)
     {
-        var (lines, oldest) = (new List<AccessLine>(), DateTimeOffset.MaxValue);
-        for (var i = 0; i < mostStretches && lines.Count < wanted; i++)
+        var (lines, stretches) = (new List<AccessLine>(), 0);
+        for (; stretches < mostStretches && lines.Count < wanted; stretches++)
         {
             var stretch = await log.ForPersonAsync(citizen, Stretch, before ?? long.MaxValue, cancel);
             lines.AddRange(stretch.Lines.Where(filter.Takes));
-            before = stretch.Before;
-            if (stretch.Lines is [.., var last])
-            {
-                oldest = last.When;
-                if (filter.EndsAt(last))
-                    before = null;
-            }
+            before = IsEnd(stretch) ? null : stretch.Before;
             if (before is null)
                 return new(lines, null);
         }
-        // Where the last event may go on it begins the next part, unless it is the only one here.
-        return Gather(lines) is [.., var whole, [var open, ..]] && open.When - oldest < OneEvent ? new(lines[..(lines.IndexOf(whole[^1]) + 1)], whole[^1].Index) : new(lines, before);
+        // The last event may go on.
+        for (var first = Gather(lines) is [.., [var begun, ..]] ? begun : null; first is not null && stretches < 2 * mostStretches; stretches++)
+        {
+            var stretch = await log.ForPersonAsync(citizen, Peek, before ?? long.MaxValue, cancel);
+            foreach (var line in stretch.Lines.Where(filter.Takes))
+            {
+                if (!IsOneEvent(first, line))
+                    return new(lines, line.Index + 1);
+                lines.Add(line);
+            }
+            before = IsEnd(stretch) ? null : stretch.Before;
+            if (before is null || (stretch.Lines is [.., var oldest] && first.When - oldest.When >= OneEvent))
+                break;
+        }
+        return new(lines, before);
+
+        bool IsEnd(AccessStretch stretch) => stretch.Lines is [.., var last] && filter.EndsAt(last);
     }
 
     /// <summary>Lines as events.</summary>
@@ -119,13 +128,15 @@ internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts tex
         _ => line.AppName is null ? "view" : "received",
     };
 
+    private static bool IsOneEvent(AccessLine first, AccessLine line) => first.OrganisationOid == line.OrganisationOid && first.Unit == line.Unit && first.Profession == line.Profession && first.BySelf == line.BySelf
+        && first.AppName == line.AppName && first.Representative == line.Representative && first.PurposeOfUse == line.PurposeOfUse && first.LegalBasis == line.LegalBasis && first.When - line.When < OneEvent;
+
     /// <summary>Puts neighbours together that are one event to a person: one look at a record is many FHIR requests.</summary>
     private static List<List<AccessLine>> Gather(IEnumerable<AccessLine> newestFirst)
     {
         var events = new List<List<AccessLine>>();
         foreach (var line in newestFirst)
-            if (events is [.., [var first, ..] last] && first.OrganisationOid == line.OrganisationOid && first.Unit == line.Unit && first.Profession == line.Profession && first.BySelf == line.BySelf
-                && first.AppName == line.AppName && first.Representative == line.Representative && first.PurposeOfUse == line.PurposeOfUse && first.LegalBasis == line.LegalBasis && first.When - line.When < OneEvent)
+            if (events is [.., [var first, ..] last] && IsOneEvent(first, line))
                 last.Add(line);
             else
                 events.Add([line]);
