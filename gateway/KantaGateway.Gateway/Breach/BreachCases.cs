@@ -118,7 +118,8 @@ public sealed record BreachCaseEnd(long Number, DateTimeOffset EndedAt, string F
 /// end, which two persons decide, is a file beside it, <c>00000001.end</c>. Each opening, each step and each end stands in the audit log too, with the file's digest. Thread-safe.
 /// </summary>
 /// <remarks>
-/// A chain does not show that its last link has gone. So each entry of the audit log is found by what its file follows (<see cref="Following"/>): <see cref="CheckAsync"/> asks the log, of each chain's last link, whether anything follows.
+/// A chain does not show that its last link has gone, or is another now. So each file has two entries in the audit log, found by what it is (<see cref="Being"/>) and by what it follows (<see cref="Following"/>):
+/// <see cref="CheckAsync"/> asks the log, of each chain's last link, whether anything follows, and of each file that it knows of, whether it is that one.
 /// </remarks>
 public sealed class BreachCases : IDisposable
 {
@@ -285,7 +286,7 @@ public sealed class BreachCases : IDisposable
     }
 
     /// <summary>Asks the audit log whether it knows of more than the folder has, and enters in it what it does not know of: an entry that failed is made up for here.</summary>
-    /// <exception cref="InvalidDataException">The last case, the last line of a journal, or an end has gone.</exception>
+    /// <exception cref="InvalidDataException">The last case, the last line of a journal, or an end has gone or was changed.</exception>
     /// <exception cref="AuditUnavailableException">The log cannot be asked.</exception>
     public async Task CheckAsync()
     {
@@ -304,13 +305,13 @@ public sealed class BreachCases : IDisposable
             }
             foreach (var one in _cases)
             {
-                if (!await IsRecordedAsync(Following(ACase, one.Previous)).ConfigureAwait(false))
-                    await RecordAsync(one, await File.ReadAllBytesAsync(PathOf(one.Number)).ConfigureAwait(false)).ConfigureAwait(false);
+                if (await UnrecordedAsync(ACase, one.Previous, PathOf(one.Number)).ConfigureAwait(false) is { } opened)
+                    await RecordAsync(one, opened).ConfigureAwait(false);
                 foreach (var step in StepsOf(one.Number))
-                    if (!await IsRecordedAsync(Following(AStep, step.Previous)).ConfigureAwait(false))
-                        await RecordAsync(step, await File.ReadAllBytesAsync(StepPathOf(one.Number, step.Number)).ConfigureAwait(false)).ConfigureAwait(false);
-                if (EndOf(one.Number) is { } end && !await IsRecordedAsync(Following(AnEnd, end.Of)).ConfigureAwait(false))
-                    await RecordAsync(end, await File.ReadAllBytesAsync(EndPathOf(one.Number)).ConfigureAwait(false)).ConfigureAwait(false);
+                    if (await UnrecordedAsync(AStep, step.Previous, StepPathOf(one.Number, step.Number)).ConfigureAwait(false) is { } added)
+                        await RecordAsync(step, added).ConfigureAwait(false);
+                if (EndOf(one.Number) is { } end && await UnrecordedAsync(AnEnd, end.Of, EndPathOf(one.Number)).ConfigureAwait(false) is { } ended)
+                    await RecordAsync(end, ended).ConfigureAwait(false);
             }
         }
         finally
@@ -326,20 +327,36 @@ public sealed class BreachCases : IDisposable
     /// <summary>By what the entry of a file is found in the audit log: what the file is, and the digest of what it follows. Longer than a person's pseudonym, so it is nobody's.</summary>
     private static byte[] Following(string kind, string digest) => SHA256.HashData(Encoding.UTF8.GetBytes($"kanta breach cases\0{kind}\0{digest}"))[..16];
 
-    private async ValueTask<bool> IsRecordedAsync(byte[] following) => (await _audit.ForSubjectAsync(following, 1).ConfigureAwait(false)).Count > 0;
+    /// <summary>By what the first entry of a file is found: what the file is, and its digest.</summary>
+    private static byte[] Being(string kind, string digest) => SHA256.HashData(Encoding.UTF8.GetBytes($"kanta breach cases\0this {kind}\0{digest}"))[..16];
+
+    private async ValueTask<bool> IsRecordedAsync(byte[] subject) => (await _audit.ForSubjectAsync(subject, 1).ConfigureAwait(false)).Count > 0;
+
+    /// <summary>A file of which the audit log does not know; null where it does.</summary>
+    /// <exception cref="InvalidDataException">It knows of another in its place.</exception>
+    private async Task<byte[]?> UnrecordedAsync(string kind, string previous, string file)
+    {
+        var bytes = await File.ReadAllBytesAsync(file).ConfigureAwait(false);
+        if (!await IsRecordedAsync(Following(kind, previous)).ConfigureAwait(false))
+            return bytes;
+        return await IsRecordedAsync(Being(kind, DigestOf(bytes))).ConfigureAwait(false) ? null
+            : throw new InvalidDataException($"The breach cases have been changed: {Path.GetFileName(file)} is not the one that the audit log knows of.");
+    }
 
     private Task RecordAsync(BreachCase opened, byte[] bytes) =>
-        RecordAsync(opened.OpenedAt ?? opened.AwareAt, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes, Following(ACase, opened.Previous));
+        RecordAsync(opened.OpenedAt ?? opened.AwareAt, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes, ACase, opened.Previous);
 
     private Task RecordAsync(BreachStep step, byte[] bytes) =>
-        RecordAsync(step.At, string.Create(CultureInfo.InvariantCulture, $"Breach case {step.Case}, step {step.Number}: {JsonNamingPolicy.KebabCaseLower.ConvertName(step.Kind.ToString())} by {step.By}{(step.To is null ? "" : " to " + step.To)}."), bytes, Following(AStep, step.Previous), AuditOutcome.Success);
+        RecordAsync(step.At, string.Create(CultureInfo.InvariantCulture, $"Breach case {step.Case}, step {step.Number}: {JsonNamingPolicy.KebabCaseLower.ConvertName(step.Kind.ToString())} by {step.By}{(step.To is null ? "" : " to " + step.To)}."), bytes, AStep, step.Previous, AuditOutcome.Success);
 
     private Task RecordAsync(BreachCaseEnd end, byte[] bytes) =>
-        RecordAsync(end.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {end.Number}: {end.Finding}"), bytes, Following(AnEnd, end.Of));
+        RecordAsync(end.EndedAt, string.Create(CultureInfo.InvariantCulture, $"Ended breach case {end.Number}: {end.Finding}"), bytes, AnEnd, end.Of);
 
-    private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes, byte[] following, AuditOutcome outcome = AuditOutcome.SeriousFailure)
+    private async Task RecordAsync(DateTimeOffset at, string what, byte[] bytes, string kind, string previous, AuditOutcome outcome = AuditOutcome.SeriousFailure)
     {
-        _unrecorded.Enqueue(OwnRecord.Of(_options, at, what, bytes, outcome) with { Subject = following });
+        // What it is before what it follows: where only the first has got in, both are entered at the next start, and no whole file seems another.
+        _unrecorded.Enqueue(OwnRecord.Of(_options, at, $"Wrote: {what}", bytes, AuditOutcome.Success) with { Subject = Being(kind, DigestOf(bytes)) });
+        _unrecorded.Enqueue(OwnRecord.Of(_options, at, what, bytes, outcome) with { Subject = Following(kind, previous) });
         try
         {
             // In their order: who takes the last away takes one that the log knows of.

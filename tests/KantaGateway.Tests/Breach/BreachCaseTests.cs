@@ -121,6 +121,31 @@ public sealed class BreachCaseTests
         await Assert.ThrowsAsync<InvalidDataException>(world.Cases.CheckAsync);
     }
 
+    /// <summary>Nor does a chain see that its last link is another.</summary>
+    [Theory]
+    [InlineData("00000002.json", "2026-03-02", "2026-03-03")]
+    [InlineData("00000001-0002.step", "The disk was found.", "The disk was lost.")]
+    [InlineData("00000001.end", "A disk was full; nothing had left.", "Nobody had been there.")]
+    public async Task What_was_changed_at_the_end_while_no_gateway_ran_is_no_start(string file, string from, string to)
+    {
+        await using var world = new BreachWorld();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        await world.Cases.AddStepAsync(1, BreachStepKind.AuthorityNotified, "Tero", "Tietosuojavaltuutettu", "TSV/1/2026");
+        await world.Cases.AddStepAsync(1, BreachStepKind.Note, "Tero", note: "The disk was found.");
+        await world.Cases.EndAsync(1, "A disk was full; nothing had left.", "digest");
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+        var path = world.PathOf("cases/" + file);
+        var was = await File.ReadAllTextAsync(path);
+        var changed = was.Replace(from, to, StringComparison.Ordinal);
+        Assert.NotEqual(was, changed);
+        await File.WriteAllTextAsync(path, changed);
+        world.Restart();
+        await Assert.ThrowsAsync<InvalidDataException>(world.Cases.CheckAsync);
+        await File.WriteAllTextAsync(path, was);
+        world.Restart();
+        await world.Cases.CheckAsync();
+    }
+
     /// <summary>Or who cuts it off there would not be seen.</summary>
     [Theory]
     [InlineData(false)]
