@@ -324,11 +324,14 @@ public sealed class BreachCases : IDisposable
 
     private const string ACase = "case", AStep = "step", AnEnd = "end";
 
-    /// <summary>By what the entry of a file is found in the audit log: what the file is, and the digest of what it follows. Longer than a person's pseudonym, so it is nobody's.</summary>
-    private static byte[] Following(string kind, string digest) => SHA256.HashData(Encoding.UTF8.GetBytes($"kanta breach cases\0{kind}\0{digest}"))[..16];
+    /// <summary>By what the second entry of a file is found in the audit log: what the file is, and the digest of what it follows.</summary>
+    private static byte[] Following(string kind, string digest) => Subject(kind, digest);
 
-    /// <summary>By what the first entry of a file is found: what the file is, and its digest.</summary>
-    private static byte[] Being(string kind, string digest) => SHA256.HashData(Encoding.UTF8.GetBytes($"kanta breach cases\0this {kind}\0{digest}"))[..16];
+    /// <summary>By what the first is found: what the file is, and its own digest.</summary>
+    private static byte[] Being(string kind, string digest) => Subject("this " + kind, digest);
+
+    // Longer than a person's pseudonym, so it is nobody's.
+    private static byte[] Subject(string what, string digest) => SHA256.HashData(Encoding.UTF8.GetBytes($"kanta breach cases\0{what}\0{digest}"))[..16];
 
     private async ValueTask<bool> IsRecordedAsync(byte[] subject) => (await _audit.ForSubjectAsync(subject, 1).ConfigureAwait(false)).Count > 0;
 

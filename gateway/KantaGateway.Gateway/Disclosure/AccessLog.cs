@@ -61,8 +61,6 @@ public interface IAccessLog
 /// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
 public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants) : IAccessLog
 {
-    private static readonly Fault Pruned = new(FaultKind.Deleted, "What this entry was about is kept no longer: its twelve years are over (Act 703/2023 §24). The log's signed note of it is at /audit/log/pruned.");
-
     /// <inheritdoc />
     public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
     {
@@ -83,25 +81,12 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
         if (PersonOf(citizen) is not { } person || index is < 0 or long.MaxValue)
             return null;
         if ((await EntriesOfAsync(person, 1, index + 1)) is not [var entry] || entry.Index != index)
-            return await IsPrunedAsync(index) ? throw new FaultException(Pruned) : null;
+            return await PrunedEntries.FaultOfAsync(log, index) is { } pruned ? throw new FaultException(pruned) : null;
         if ((await OpenAsync(citizen, person, [entry], cancel)) is not [var opened] || LineOf(opened) is not { } line)
             return null;
         try
         {
             return await log.ProveAboutAsync(index, person.ToArray()) is { } proof ? new(line, opened, proof.ToString(), log.Verifier.ToString()) : null;
-        }
-        catch (AuditUnavailableException)
-        {
-            throw new FaultException(DisclosureAudit.Unavailable);
-        }
-    }
-
-    // Whose it was nobody knows any more: everybody is told the same.
-    private async Task<bool> IsPrunedAsync(long index)
-    {
-        try
-        {
-            return index < (await log.ReadPruningAsync())?.Before;
         }
         catch (AuditUnavailableException)
         {

@@ -36,28 +36,14 @@ public static class ReceiptEndpoint
             await Results.Text(proof.ToString(), "text/plain; charset=utf-8").ExecuteAsync(context);
         }
         else
-            await FaultWriter.WriteAsync(context, await PruningOfAsync(services.GetRequiredService<AuditLog>(), index) is { } pruned ? Pruned(pruned) : None);
+            await FaultWriter.WriteAsync(context, TryIndex(index, out var at) ? await PrunedEntries.FaultOfAsync(services.GetRequiredService<AuditLog>(), at) ?? None : None);
     });
 
-    /// <summary>Of an entry that was pruned nobody knows any more whose it was, so everybody is told the same.</summary>
-    private static Fault Pruned(Pruning pruning) => new(FaultKind.Deleted, string.Create(CultureInfo.InvariantCulture,
-        $"What this entry was about is kept no longer: the content of the first {pruning.Before} entries was taken away on {pruning.At:u}, when their twelve years were over (Act 703/2023 §24). A receipt that you have is proven as before. The log's signed note of it is at /audit/log/pruned."));
-
-    private static async ValueTask<Pruning?> PruningOfAsync(AuditLog log, string index)
-    {
-        try
-        {
-            return long.TryParse(index, NumberStyles.None, CultureInfo.InvariantCulture, out var at) && await log.ReadPruningAsync() is { } pruning && at < pruning.Before ? pruning : null;
-        }
-        catch (AuditUnavailableException)
-        {
-            throw new FaultException(DisclosureAudit.Unavailable);
-        }
-    }
+    private static bool TryIndex(string text, out long index) => long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out index);
 
     private static async ValueTask<InclusionProof?> ProofAsync(AuditLog log, Witnessing? witnesses, string index, string receiver, CancellationToken cancel)
     {
-        if (!long.TryParse(index, NumberStyles.None, CultureInfo.InvariantCulture, out var at))
+        if (!TryIndex(index, out var at))
             return null;
         try
         {
