@@ -1,12 +1,14 @@
-using KantaGateway.Gateway.Consent;
+using System.Globalization;
 using System.Net;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway;
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
@@ -14,8 +16,10 @@ using KantaGateway.Gateway.Portal;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Primitives;
 
 namespace KantaGateway.Tests.Portal;
 
@@ -191,12 +195,26 @@ internal sealed class LogInMemory : IAccessLog
         : Task.FromResult(Lines.Find(line => line.Index == index) is { } line ? new ProvenLine(line, new(index, line.When, PortalUnderTest.Self.ToArray(), "{}"u8.ToArray(), new byte[32]), "c2sp.org/tlog-proof@v1\n", "localhost/log+00000000+AA==") : null);
 }
 
-/// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, reads, creates and updates.</summary>
-internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
+/// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, <c>$everything</c>, both in pages, reads, creates and updates.</summary>
+internal sealed class RecordInMemory : IInnerRequests
 {
+    /// <summary>Most entries on a page, as the repository has it.</summary>
+    private const int MostOnPage = 200;
+
+    private readonly IdentifierCipher _ids;
     private readonly List<(JsonObject Resource, string Controller)> _resources = [];
     private readonly Dictionary<string, long> _stored = [];
+    private readonly List<Page> _pages = [];
     private long _sequence = 1;
+
+    /// <summary>What is left of an answer.</summary>
+    private sealed record Page(string Target, int Count, int Total, (JsonObject Resource, string Controller)[] Left);
+
+    public RecordInMemory(IdentifierCipher ids)
+    {
+        _ids = ids;
+        _resources.Add((JsonNode.Parse($$"""{"resourceType":"Patient","id":"{{PatientId}}","meta":{"versionId":"{{ids.VersionId(PortalUnderTest.Self, 0)}}","lastUpdated":"2026-01-01T10:00:00Z"},"name":[{"family":"Koe","given":["Helmi"]}]}""")!.AsObject(), "1.2.246.10.99999990"));
+    }
 
     /// <summary>As the repository would give it: in the order of storing, whatever the Consents are dated.</summary>
     public PolicySnapshot Policy => PolicySnapshot.Compile(_sequence, Of("Consent").Select(c =>
@@ -213,7 +231,7 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
     /// <summary>The same of changes alone.</summary>
     public int? RefusesChanges { get; set; }
 
-    public string PatientId => ids.PatientId(PortalUnderTest.Self);
+    public string PatientId => _ids.PatientId(PortalUnderTest.Self);
 
     public IEnumerable<JsonObject> Of(string type) => _resources.Select(r => r.Resource).Where(r => (string?)r["resourceType"] == type);
 
@@ -231,9 +249,16 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
             if (RefusesChanges is { } refusal && (method == "PUT" || target == "Consent"))
                 return Task.FromResult(new FhirAnswer(refusal, new HeaderDictionary(), []));
             var parts = target.Split('/');
+            var form = method == "POST" && parts.Length > 1 ? QueryHelpers.ParseQuery(parts[^1] == "$everything" ? OperationParameters.ToForm("", body.Span).Form : Encoding.UTF8.GetString(body.Span)) : [];
             return Task.FromResult((method, parts) switch
             {
-                ("POST", [var type, "_search"]) => Search(type),
+                ("GET", _) when target.Split("?_page=") is [_, var page] => Show(_pages[int.Parse(page, CultureInfo.InvariantCulture)]),
+                ("POST", [var type, "_search"]) => Show(target, form, Search(type)),
+                // In the order of storing, of whatever type.
+                ("POST", ["Patient", var id, "$everything"]) when id == PatientId => Show(target, form, _resources),
+                ("POST", ["Encounter", var id, "$everything"]) when Read("Encounter", id).Status == 200 =>
+                    Show(target, form, _resources.Where(r => IsOf(r.Resource, "Patient") || (string?)r.Resource["id"] == id || r.Resource.ToJsonString().Contains($"\"Encounter/{id}\"", StringComparison.Ordinal))),
+                ("POST", [_, _, "$everything"]) => new FhirAnswer(404, new HeaderDictionary(), []),
                 ("GET", [var type, var id]) => Read(type, id),
                 ("POST", ["Consent"]) => Created(Add(JsonNode.Parse(body.Span)!.AsObject(), "1.2.246.10.99999990")),
                 ("PUT", ["Consent", var id]) => Update(id, JsonNode.Parse(body.Span)!.AsObject(), headers),
@@ -245,9 +270,9 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
     private string Add(JsonObject resource, string controller)
     {
         var sequence = _sequence++;
-        var id = ids.ResourceId(PortalUnderTest.Self, sequence);
+        var id = _ids.ResourceId(PortalUnderTest.Self, sequence);
         resource["id"] = id;
-        resource["meta"] = new JsonObject { ["versionId"] = ids.VersionId(PortalUnderTest.Self, sequence), ["lastUpdated"] = "2026-03-12T10:00:00Z" };
+        resource["meta"] = new JsonObject { ["versionId"] = _ids.VersionId(PortalUnderTest.Self, sequence), ["lastUpdated"] = "2026-03-12T10:00:00Z" };
         _resources.Add((resource, controller));
         _stored[id] = sequence;
         return id;
@@ -263,7 +288,7 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
         var (old, controller) = _resources[at];
         if (headers?.IfMatch.ToString() != $"W/\"{(string?)old["meta"]!["versionId"]}\"")
             return new(412, new HeaderDictionary(), []);
-        resource["meta"] = new JsonObject { ["versionId"] = ids.VersionId(PortalUnderTest.Self, _sequence++), ["lastUpdated"] = "2026-03-12T11:00:00Z" };
+        resource["meta"] = new JsonObject { ["versionId"] = _ids.VersionId(PortalUnderTest.Self, _sequence++), ["lastUpdated"] = "2026-03-12T11:00:00Z" };
         _resources[at] = (resource, controller);
         _stored[id] = _sequence - 1;
         return new(200, new HeaderDictionary(), []);
@@ -277,16 +302,33 @@ internal sealed class RecordInMemory(IdentifierCipher ids) : IInnerRequests
             : Answer(found.Resource, [found], new HeaderDictionary { ["ETag"] = $"W/\"{(string?)found.Resource["meta"]!["versionId"]}\"" });
     }
 
-    private FhirAnswer Search(string type)
+    // By patient, as the portal asks: what names nobody is not found.
+    private IEnumerable<(JsonObject Resource, string Controller)> Search(string type) =>
+        _resources.Where(r => IsOf(r.Resource, type) && (type != "Consent" || (string?)r.Resource["patient"]?["reference"] == "Patient/" + PatientId));
+
+    private static bool IsOf(JsonObject resource, string type) => (string?)resource["resourceType"] == type;
+
+    private FhirAnswer Show(string target, Dictionary<string, StringValues> form, IEnumerable<(JsonObject Resource, string Controller)> found)
     {
-        // By patient, as the portal asks: what names nobody is not found.
-        var found = _resources.Where(r => (string?)r.Resource["resourceType"] == type && (type != "Consent" || (string?)r.Resource["patient"]?["reference"] == "Patient/" + PatientId)).ToArray();
+        var types = form.GetValueOrDefault("_type") is [{ } named] ? named.Split(',') : null;
+        var all = found.Where(r => types?.Contains((string?)r.Resource["resourceType"]) ?? true).ToArray();
+        return Show(new(target, form.GetValueOrDefault("_count") is [{ } count] ? Math.Min(int.Parse(count, CultureInfo.InvariantCulture), MostOnPage) : MostOnPage, all.Length, all));
+    }
+
+    private FhirAnswer Show(Page page)
+    {
+        var shown = page.Left.Take(page.Count).ToArray();
         var bundle = new JsonObject
         {
-            ["resourceType"] = "Bundle", ["type"] = "searchset", ["total"] = found.Length,
-            ["entry"] = new JsonArray([.. found.Select(r => new JsonObject { ["resource"] = r.Resource.DeepClone() })]),
+            ["resourceType"] = "Bundle", ["type"] = "searchset", ["total"] = page.Total,
+            ["entry"] = new JsonArray([.. shown.Select(r => new JsonObject { ["resource"] = r.Resource.DeepClone(), ["search"] = new JsonObject { ["mode"] = "match" } })]),
         };
-        return Answer(bundle, found, new HeaderDictionary());
+        if (page.Left.Length > shown.Length)
+        {
+            bundle["link"] = new JsonArray(new JsonObject { ["relation"] = "next", ["url"] = $"https://localhost:8443/fhir/{page.Target}?_page={_pages.Count}" });
+            _pages.Add(page with { Left = page.Left[shown.Length..] });
+        }
+        return Answer(bundle, shown, new HeaderDictionary());
     }
 
     private static FhirAnswer Answer(JsonObject body, IReadOnlyList<(JsonObject Resource, string Controller)> disclosed, IHeaderDictionary headers)

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Resources;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
@@ -67,13 +66,11 @@ public sealed partial class TextsTests
 
     private static string Places(string text) => string.Join(' ', Place().Matches(text).Select(m => m.Value).Distinct().Order());
 
-    private static Dictionary<string, string> Read(string code)
-    {
-        var resources = new ResourceManager("KantaGateway.Gateway.Portal.Texts", typeof(Texts).Assembly);
-        var set = resources.GetResourceSet(code.Length == 0 ? CultureInfo.InvariantCulture : new CultureInfo(code), createIfNotExists: true, tryParents: false)
-            ?? throw new InvalidOperationException($"There are no texts in '{code}'.");
-        return set.Cast<System.Collections.DictionaryEntry>().ToDictionary(e => (string)e.Key, e => (string)e.Value!);
-    }
+    /// <summary>The sentences of all files; a key in two of them would hide one.</summary>
+    private static Dictionary<string, string> Read(string code) => Texts.Files.SelectMany(file =>
+        (file.GetResourceSet(code.Length == 0 ? CultureInfo.InvariantCulture : new CultureInfo(code), createIfNotExists: true, tryParents: false)
+            ?? throw new InvalidOperationException($"{file.BaseName} has no texts in '{code}'.")).Cast<System.Collections.DictionaryEntry>())
+        .ToDictionary(e => (string)e.Key, e => (string)e.Value!);
 
     /// <summary>A key written whole: in the texts' indexer, or as one of the keys that pages hand on.</summary>
     [GeneratedRegex("""(?:\bT|texts)\["([a-z0-9.-]+)"[\],]""", RegexOptions.IgnoreCase)]
