@@ -23,9 +23,10 @@ namespace KantaGateway.Gateway.Disclosure;
 /// <param name="Profession">Of the professional who received it, as the role register writes it; null when it was none, or is not known.</param>
 /// <param name="ConsentId">Id of the permission or the emergency on which a disclosure rests.</param>
 /// <param name="Unit">OID of the unit that received it; null where none was named.</param>
+/// <param name="ClientId">Of the system or the app that asked.</param>
 public sealed record AccessLine(long Index, DateTimeOffset When, string OrganisationName, string OrganisationOid, string Interaction, string PurposeOfUse,
     string LegalBasis, IReadOnlyList<AuditItem> Items, bool BySelf, string? AppName, AuditPerson? Representative = null,
-    string? Profession = null, string? ConsentId = null, string? Unit = null)
+    string? Profession = null, string? ConsentId = null, string? Unit = null, string? ClientId = null)
 {
     /// <summary>Whether a place of care had it: neither the person or who represents her in the portal, nor an app of hers.</summary>
     public bool IsOfCare => !BySelf && AppName is null && Representative is null;
@@ -107,7 +108,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
     private static AccessLine? LineOf(OpenedEntry opened) =>
         DisclosureRecord.TryRead(opened.Record, out var record) && record is { Outcome: AuditOutcome.Success, Kind: not AuditKind.AuthorizationDecision, Items.Count: > 0 }
             ? new(opened.Index, record.Recorded, record.Organisation.Name, record.Organisation.Oid, record.Interaction, record.PurposeOfUse,
-                record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record), record.Professional?.Role, record.ConsentId, record.Unit)
+                record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record), record.Professional?.Role, record.ConsentId, record.Unit, record.System.ClientId)
             : null;
 
     private async ValueTask<IReadOnlyList<SealedEntry>> EntriesOfAsync(Pseudonym person, int limit, long beforeIndex)

@@ -140,6 +140,19 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             OutcomeDescription = $"The citizen {(isAllowed ? "allowed" : "did not allow")} {string.Join(' ', scopes)}.",
         });
 
+    /// <summary>That the citizen ends what an app was given.</summary>
+    /// <param name="app">Null: it is no longer registered.</param>
+    /// <exception cref="FaultException">It is not on disk; end nothing.</exception>
+    internal Task EndsAppAsync(HttpContext context, Requester citizen, Pseudonym self, string clientId, RegisteredClient? app) => AppendAsync(self,
+        Record(context, citizen, null, AuditKind.AuthorizationDecision) with
+        {
+            System = new(clientId, AddressOf(context), app?.AppName, CertificateOf(context)),
+            Organisation = app is null ? Unknown : new(app.Organisation.ToString(), app.Registration.OrganisationName),
+            PatientId = ids.PatientId(self),
+            LegalBasis = Explanation.NameOf(LegalBasis.OwnData),
+            OutcomeDescription = "The citizen ends what the app was given.",
+        });
+
     /// <inheritdoc />
     public async ValueTask RefusedAsync(HttpContext context, string clientIdOrEmpty, string reason, CancellationToken cancel) =>
         await AppendAsync(null, Record(context, null, null, AuditKind.AuthorizationDecision) with

@@ -50,7 +50,7 @@ internal sealed class AppGrants(ISharedState shared, IDataProtectionProvider pro
     public async Task<string?> BeginAsync(AllowedRequest allowed, string id, string? key, string? certificate)
     {
         var now = time.GetUtcNow();
-        var longest = now + (allowed.Request.Access == OfflineAccess ? OfflineLife : PortalSessions.Longest);
+        var longest = now + LongestOf(allowed.Request);
         // A clinic's provider has said until when it vouches.
         var ends = allowed.Professional is { } professional && professional.Until < longest ? professional.Until : longest;
         var token = id + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
@@ -62,6 +62,9 @@ internal sealed class AppGrants(ISharedState shared, IDataProtectionProvider pro
         await shared.RemoveAsync(NameOf(id)).ConfigureAwait(false);
         return null;
     }
+
+    /// <summary>How long what was allowed lasts at most, from the code on.</summary>
+    public static TimeSpan LongestOf(PushedRequest request) => request.Access == OfflineAccess ? OfflineLife : PortalSessions.Longest;
 
     /// <returns>Null when the token is none, has ended or been ended.</returns>
     public async Task<AppGrant?> FindAsync(string? token)
@@ -93,26 +96,45 @@ internal sealed class AppGrants(ISharedState shared, IDataProtectionProvider pro
         }
     }
 
+    /// <summary>Whether a grant is kept: it has neither ended nor been ended by itself.</summary>
+    public async Task<bool> IsKeptAsync(string id) => await shared.GetAsync(NameOf(id)).ConfigureAwait(false) is not null;
+
     /// <summary>Ends whatever apps were given by a citizen. Access tokens are refused for <see cref="LifeOfTokens"/>, and what began before that is over ends with them.</summary>
-    public async ValueTask EndAllAsync(Pseudonym person, CancellationToken cancel)
+    public ValueTask EndAllAsync(Pseudonym person, CancellationToken cancel) => EndAsync(NameOf(person), RevokedName.AppsOf(person), cancel);
+
+    /// <summary>The same of one app.</summary>
+    /// <inheritdoc cref="EndAllAsync"/>
+    public ValueTask EndAppAsync(Pseudonym person, string clientId, CancellationToken cancel) => EndAsync(NameOf(person, clientId), RevokedName.AppOf(person, clientId), cancel);
+
+    private async ValueTask EndAsync(string key, RevokedName name, CancellationToken cancel)
     {
         var now = time.GetUtcNow();
         var moment = new byte[sizeof(long)];
         BinaryPrimitives.WriteInt64BigEndian(moment, now.Ticks);
-        await shared.SetAsync(NameOf(person), moment, OfflineLife + LifeOfTokens).ConfigureAwait(false);
+        await shared.SetAsync(key, moment, OfflineLife + LifeOfTokens).ConfigureAwait(false);
         // By name alone, without a mark: tokens outlive the process that counts marks.
-        await revocations.RevokeAsync(RevokedName.AppsOf(person), now + LifeOfTokens, cancel).ConfigureAwait(false);
+        await revocations.RevokeAsync(name, now + LifeOfTokens, cancel).ConfigureAwait(false);
     }
 
-    /// <summary>Whether a citizen has ended what apps were given, since it began.</summary>
-    public async Task<bool> HaveAllEndedAsync(Pseudonym person, DateTimeOffset began) =>
-        await shared.GetAsync(NameOf(person)).ConfigureAwait(false) is { } moment
-        // The clocks of gateways differ by less.
-        && began.UtcTicks < BinaryPrimitives.ReadInt64BigEndian(moment) + LifeOfTokens.Ticks;
+    /// <summary>Since when an app may be given something again that stands; null: a citizen has ended nothing of it for a month. Later than now: what it is given before ends with what was ended.</summary>
+    public async Task<DateTimeOffset?> FreeFromAsync(Pseudonym person, string clientId)
+    {
+        DateTimeOffset? from = null;
+        foreach (var key in (string[])[NameOf(person), NameOf(person, clientId)])
+            // The clocks of gateways differ by less.
+            if (await shared.GetAsync(key).ConfigureAwait(false) is { } moment && new DateTimeOffset(BinaryPrimitives.ReadInt64BigEndian(moment), default) + LifeOfTokens is var one && !(from > one))
+                from = one;
+        return from;
+    }
+
+    /// <summary>Whether a citizen has ended what an app was given, or what all were, since it began.</summary>
+    public async Task<bool> HasEndedAsync(Pseudonym person, string clientId, DateTimeOffset began) => began < await FreeFromAsync(person, clientId).ConfigureAwait(false);
 
     private static string DigestOf(string token) => Base64Url.EncodeToString(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
 
     private static string NameOf(string id) => SharedKey.Of("app-grant", id);
 
     private static string NameOf(Pseudonym person) => SharedKey.Of("apps-ended", person.Encode());
+
+    private static string NameOf(Pseudonym person, string clientId) => SharedKey.Of("app-ended", person.Encode(), clientId);
 }

@@ -47,7 +47,7 @@ internal sealed class AppStanding(AppGrants grants, Revocations revocations, Por
         if (standing is null)
             return (null, refusal);
         if (RevokedName.OfGrant(grant.Id, client, standing.Requester, standing.Professional?.Id, person).Any(revocations.IsRevoked)
-            || (person is { } citizen && await grants.HaveAllEndedAsync(citizen, grant.Began).ConfigureAwait(false)))
+            || (person is { } citizen && await grants.HasEndedAsync(citizen, client.ClientId, grant.Began).ConfigureAwait(false)))
             return Refuse("What was allowed has been ended; ask anew.");
         return person is not null && allowed.Request.Access == AppGrants.OnlineAccess && !(allowed.Session is { } session && await sessions.LastsAsync(session).ConfigureAwait(false))
             ? Refuse("The citizen is no longer signed in; ask anew.") : (standing, null);

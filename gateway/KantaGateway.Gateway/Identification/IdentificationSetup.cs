@@ -83,6 +83,7 @@ public static class IdentificationSetup
         services.AddSingleton<SessionEnds>();
         services.AddSingleton<AppAuthorizations>();
         services.AddSingleton<AppGrants>();
+        services.AddSingleton<AppsOfPerson>();
         services.AddSingleton<AppStanding>();
         services.AddSingleton<LogoutTokens>();
         services.AddSingleton<PortalSessions>();

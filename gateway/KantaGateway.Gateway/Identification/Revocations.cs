@@ -32,6 +32,9 @@ internal readonly record struct RevokedName
     /// <summary>The tokens that apps have been given by a citizen.</summary>
     public static RevokedName AppsOf(Pseudonym person) => new("apps", person.Encode());
 
+    /// <summary>The tokens that one app has been given by a citizen.</summary>
+    public static RevokedName AppOf(Pseudonym person, string clientId) => new("app", person.Encode() + "\0" + clientId);
+
     /// <param name="session">A session of the citizens' broker (<c>sid</c>): all that began with it.</param>
     public static RevokedName BrokerSession(string session) => new("broker-session", session);
 
@@ -74,7 +77,10 @@ internal readonly record struct RevokedName
             yield return Contained(Operators.ContainedSubject.Professional(false, requester.Organisation.ToString(), professional));
         }
         if (person is { } self)
+        {
             yield return AppsOf(self);
+            yield return AppOf(self, client.ClientId);
+        }
     }
 }
 

@@ -50,6 +50,15 @@ internal interface ISharedState
 
     /// <summary>Takes a member out of sets as if it had never been added. A set that is held stays so.</summary>
     ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member);
+
+    /// <summary>Puts a member into a group, or a new value in the place of its old one. The group goes with its last member.</summary>
+    /// <param name="member">Without spaces.</param>
+    /// <param name="most">So many members at most.</param>
+    /// <exception cref="SharedStateException">Or the group is full: none is forgotten for another.</exception>
+    ValueTask PutAsync(string group, string member, byte[] value, TimeSpan life, int most);
+
+    /// <summary>What the members of a group have that have not ended, in no order.</summary>
+    ValueTask<IReadOnlyList<byte[]>> ValuesAsync(string group);
 }
 
 /// <summary>A set that counts its members in windows, each from when the member was last added.</summary>
@@ -108,6 +117,8 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
     private readonly Dictionary<string, DateTimeOffset> _heldSets = new(StringComparer.Ordinal);
     private readonly Dictionary<string, (DateTimeOffset Ends, int Position, FullSet Set)> _unsettled = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Dictionary<string, DateTimeOffset>> _traces = new(StringComparer.Ordinal);
+    private readonly Lock _grouping = new();
+    private readonly Dictionary<string, Dictionary<string, (byte[] Value, DateTimeOffset Ends)>> _groups = new(StringComparer.Ordinal);
 
     private sealed class Shelf
     {
@@ -281,6 +292,38 @@ internal sealed class MemoryState(TimeProvider time, int capacity = 200_000) : I
         return default;
     }
 
+    public ValueTask PutAsync(string group, string member, byte[] value, TimeSpan life, int most)
+    {
+        var now = time.GetUtcNow();
+        lock (_grouping)
+        {
+            if (!_groups.TryGetValue(group, out var members))
+            {
+                if (_groups.Count >= capacity)
+                    foreach (var (name, its) in _groups)
+                        if (its.Values.All(one => one.Ends <= now))
+                            _groups.Remove(name);
+                if (_groups.Count >= capacity)
+                    throw new SharedStateException("Too many groups at once.");
+                _groups.Add(group, members = new(StringComparer.Ordinal));
+            }
+            foreach (var (name, one) in members)
+                if (one.Ends <= now)
+                    members.Remove(name);
+            if (members.Count >= most && !members.ContainsKey(member))
+                throw new SharedStateException("The group is full.");
+            members[member] = (value, now + life);
+        }
+        return default;
+    }
+
+    public ValueTask<IReadOnlyList<byte[]>> ValuesAsync(string group)
+    {
+        var now = time.GetUtcNow();
+        lock (_grouping)
+            return new([.. _groups.GetValueOrDefault(group)?.Values.Where(one => one.Ends > now).Select(static one => one.Value) ?? []]);
+    }
+
     /// <exception cref="SharedStateException">Nothing has ended: to forget some would let them begin anew.</exception>
     private void TidySpread(DateTimeOffset from, DateTimeOffset now)
     {
@@ -415,6 +458,24 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
 
     private const string Unsettled = Prefix + "breadth-unsettled";
 
+    // A field is when it ends, its own name, and the value. ARGV: now, when the member ends, its name, its value, and how many there may be.
+    private const string Put = """
+        local now, last, others = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
+        for _, held in ipairs(redis.call('HVALS', KEYS[1])) do
+            local ends, member = string.match(held, '^(%d+) (%S+) ')
+            ends = tonumber(ends)
+            if ends <= now then redis.call('HDEL', KEYS[1], member)
+            elseif member ~= ARGV[3] then
+                others = others + 1
+                if ends > last then last = ends end
+            end
+        end
+        if others >= tonumber(ARGV[5]) then return 0 end
+        redis.call('HSET', KEYS[1], ARGV[3], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+        redis.call('PEXPIRE', KEYS[1], last - now)
+        return 1
+        """;
+
     private const string Withdraw = "for i = 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[1]) end";
 
     /// <summary>Connects when first asked. A server that is away then or later is waited for in the background; requests meanwhile are refused.</summary>
@@ -501,6 +562,27 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
 
     public async ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) =>
         await TryAsync(redis => redis.ScriptEvaluateAsync(Withdraw, [.. sets.Select(static set => (RedisKey)(Prefix + set))], [member])).ConfigureAwait(false);
+
+    public async ValueTask PutAsync(string group, string member, byte[] value, TimeSpan life, int most)
+    {
+        RedisValue[] values = [Now, Now + (long)life.TotalMilliseconds, member, value, most];
+        if (await TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Put, [Prefix + group], values).ConfigureAwait(false)).ConfigureAwait(false) == 0)
+            throw new SharedStateException("The group is full.");
+    }
+
+    public async ValueTask<IReadOnlyList<byte[]>> ValuesAsync(string group)
+    {
+        var (values, now) = (new List<byte[]>(), Now);
+        foreach (var field in await TryAsync(redis => redis.HashValuesAsync(Prefix + group)).ConfigureAwait(false))
+        {
+            byte[] held = field!;
+            var end = held.AsSpan().IndexOf((byte)' ');
+            var begin = end + 1 + held.AsSpan(end + 1).IndexOf((byte)' ') + 1;
+            if (long.Parse(held.AsSpan(0, end), System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture) > now)
+                values.Add(held[begin..]);
+        }
+        return values;
+    }
 
     private async ValueTask<T> TryAsync<T>(Func<IDatabase, Task<T>> ask)
     {

@@ -12,7 +12,7 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace KantaGateway.Gateway.Identification;
 
 /// <summary>Whether an identified client gets the token that it asks for, for whom, and with which scopes; what is found stands in <see cref="ConnectRequest"/>.</summary>
-internal sealed class TokenRequests(SubjectTokens subjects, AppAuthorizations apps, AppGrants grants, AppStanding standings, DpopProofs proofs, IIdentificationObserver observer, IdentifierCipher ids,
+internal sealed class TokenRequests(SubjectTokens subjects, AppAuthorizations apps, AppGrants grants, AppsOfPerson given, AppStanding standings, DpopProofs proofs, IIdentificationObserver observer, IdentifierCipher ids,
     GatewayOptions options, TimeProvider time, Operators.Containments contained, IPractitioners? practitioners = null) : IOpenIddictServerHandler<ValidateTokenRequestContext>
 {
     public async ValueTask HandleAsync(ValidateTokenRequestContext context)
@@ -85,6 +85,7 @@ internal sealed class TokenRequests(SubjectTokens subjects, AppAuthorizations ap
             return fallen;
         Allow(found, allowed, standing, AppGrants.IdOf(request.Code!));
         found.FhirUser = await FhirUserOfAsync(http, found, allowed, standing).ConfigureAwait(false);
+        await given.KeepAsync(allowed, found.Grant!).ConfigureAwait(false);
         if (allowed.Request.Access is null)
             return null;
         found.RefreshToken = await grants.BeginAsync(allowed, found.Grant!, found.Key, CertificateOf(http)).ConfigureAwait(false);
@@ -111,6 +112,7 @@ internal sealed class TokenRequests(SubjectTokens subjects, AppAuthorizations ap
         if (PushedAuthorization.Narrow(grant.Allowed.Request, request.GetScopes()) is not { } asked)
             return new(Errors.InvalidScope, "A refreshed token has scopes that were allowed, one SMART scope at least, and no wider ones.");
         Allow(found, grant.Allowed with { Request = asked }, standing, grant.Id);
+        await given.KeepAsync(grant.Allowed, grant.Id, grant).ConfigureAwait(false);
         try
         {
             await observer.RefreshedAsync(http, SpeakerOf(found, grant.Allowed, standing, SmartScope.ParseAll(asked.Scopes)), http.RequestAborted).ConfigureAwait(false);

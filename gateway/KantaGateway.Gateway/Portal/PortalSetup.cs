@@ -71,6 +71,7 @@ public static class PortalSetup
         builder.Services.AddSingleton<SpecialAccesses>();
         builder.Services.AddSingleton<AccessEvents>();
         builder.Services.AddSingleton<AccessExport>();
+        builder.Services.AddSingleton<ConnectedApps>();
         builder.Services.AddSingleton<Disputes>();
         if (options.Breach is not null)
             builder.Services.AddHostedService<DisputeRecovery>();

@@ -420,6 +420,9 @@ public sealed class BreadthTests : IAsyncLifetime
         public ValueTask SettleAsync(string set) => IsAway ? throw new SharedStateException("away") : inner.SettleAsync(set);
         public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => IsAway ? throw new SharedStateException("away") : inner.TakeUnsettledAsync(after);
 
+        public ValueTask PutAsync(string group, string member, byte[] value, TimeSpan life, int most) => inner.PutAsync(group, member, value, life, most);
+        public ValueTask<IReadOnlyList<byte[]>> ValuesAsync(string group) => inner.ValuesAsync(group);
+
         public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member)
         {
             Asked(member, sets);

@@ -182,5 +182,7 @@ public sealed class ConnectCallersTests(IdentificationWorld world) : IAsyncLifet
         public ValueTask SettleAsync(string set) => Inner.SettleAsync(set);
         public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => Inner.TakeUnsettledAsync(after);
         public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => Inner.WithdrawAsync(sets, member);
+        public ValueTask PutAsync(string group, string member, byte[] value, TimeSpan life, int most) => Inner.PutAsync(group, member, value, life, most);
+        public ValueTask<IReadOnlyList<byte[]>> ValuesAsync(string group) => Inner.ValuesAsync(group);
     }
 }

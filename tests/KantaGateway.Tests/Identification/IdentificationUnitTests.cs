@@ -140,6 +140,96 @@ public sealed class MemoryStateTests
         Assert.False(await state.ReplaceAsync("a", [3], TimeSpan.FromMinutes(5)));
         Assert.Null(await state.GetAsync("a"));
     }
+
+    [Fact]
+    public async Task Groups_are_forgotten_for_others_only_when_all_of_them_has_ended()
+    {
+        var state = new MemoryState(_time, 2);
+        await state.PutAsync("a", "1", [1], TimeSpan.FromMinutes(5), 9);
+        await state.PutAsync("b", "1", [2], TimeSpan.FromMinutes(10), 9);
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.PutAsync("c", "1", [3], TimeSpan.FromMinutes(5), 9));
+        _time.Advance(TimeSpan.FromMinutes(5));
+        await state.PutAsync("c", "1", [3], TimeSpan.FromMinutes(5), 9);
+        Assert.Equal([2], Assert.Single(await state.ValuesAsync("b")));
+        Assert.Equal([3], Assert.Single(await state.ValuesAsync("c")));
+    }
+}
+
+/// <summary>Groups of what ends one by one, in memory and over a real Redis.</summary>
+public sealed class SharedGroupTests : IAsyncLifetime
+{
+    private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
+    private readonly string _group = Guid.NewGuid().ToString();
+    private TestRedis _server = null!;
+    private IConnectionMultiplexer _redis = null!;
+
+    public async Task InitializeAsync()
+    {
+        _server = await TestRedis.FindAsync();
+        _redis = await ConnectionMultiplexer.ConnectAsync(_server.Connection);
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _redis.DisposeAsync();
+        await _server.DisposeAsync();
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_member_is_there_until_it_ends_and_the_last_of_two_values_counts(bool redis)
+    {
+        var state = Open(redis);
+        Assert.Empty(await state.ValuesAsync(_group));
+        await state.PutAsync(_group, "a", [1], TimeSpan.FromMinutes(5), 9);
+        await state.PutAsync(_group, "b", [0, 32, 200], TimeSpan.FromMinutes(10), 9);
+        await state.PutAsync(_group, "a", [2], TimeSpan.FromMinutes(6), 9);
+        Assert.Equal(["00-20-C8", "02"], await TextAsync(state));
+        _time.Advance(TimeSpan.FromMinutes(6));
+        Assert.Equal(["00-20-C8"], await TextAsync(state));
+        _time.Advance(TimeSpan.FromMinutes(4));
+        Assert.Empty(await state.ValuesAsync(_group));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_full_group_forgets_nothing_for_another_and_takes_one_when_another_has_ended(bool redis)
+    {
+        var state = Open(redis);
+        await state.PutAsync(_group, "a", [1], TimeSpan.FromMinutes(5), 2);
+        await state.PutAsync(_group, "b", [2], TimeSpan.FromMinutes(10), 2);
+        await Assert.ThrowsAsync<SharedStateException>(async () => await state.PutAsync(_group, "c", [3], TimeSpan.FromMinutes(5), 2));
+        await state.PutAsync(_group, "b", [4], TimeSpan.FromMinutes(10), 2);
+        Assert.Equal(["01", "04"], await TextAsync(state));
+        _time.Advance(TimeSpan.FromMinutes(5));
+        await state.PutAsync(_group, "c", [3], TimeSpan.FromMinutes(5), 2);
+        Assert.Equal(["03", "04"], await TextAsync(state));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_many_put_at_the_same_time_is_all_there(bool redis)
+    {
+        ISharedState[] gateways = redis ? [Open(true), Open(true)] : [Open(false)];
+        await Task.WhenAll(Enumerable.Range(0, 20).Select(i => Task.Run(async () => await gateways[i % gateways.Length].PutAsync(_group, $"m{i}", [(byte)i], TimeSpan.FromMinutes(5), 20))));
+        Assert.Equal(20, (await gateways[^1].ValuesAsync(_group)).Select(static value => value[0]).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task In_Redis_a_group_ends_with_its_last_member()
+    {
+        var state = Open(true);
+        await state.PutAsync(_group, "a", [1], TimeSpan.FromDays(30), 9);
+        await state.PutAsync(_group, "b", [1], TimeSpan.FromMinutes(5), 9);
+        Assert.InRange((await _redis.GetDatabase().KeyTimeToLiveAsync("kanta:{identification}:" + _group))!.Value, TimeSpan.FromDays(29.9), TimeSpan.FromDays(30.1));
+    }
+
+    private async Task<string[]> TextAsync(ISharedState state) => [.. (await state.ValuesAsync(_group)).Select(static value => BitConverter.ToString(value)).Order(StringComparer.Ordinal)];
+
+    private ISharedState Open(bool redis) => redis ? new RedisState(new(() => Task.FromResult(_redis)), time: _time) : new MemoryState(_time);
 }
 
 /// <summary>The contract of shared state over a real Redis, with two gateways.</summary>

@@ -83,6 +83,49 @@ public sealed class RevokedTokenTests(IdentificationWorld world) : IAsyncLifetim
         Assert.Equal(HttpStatusCode.OK, (await revontuli.GetAsync("/fhir/whoami")).StatusCode);
     }
 
+    /// <summary>A citizen ends one app: nothing of it is taken any more, access token or refresh token, and another app's lives on.</summary>
+    [Fact]
+    public Task One_app_is_ended_at_one_gateway_and_refused_by_both_and_another_lives_on() => world.WithClientsAsync(static it => it with
+    {
+        Kind = ClientKind.App, RedirectUris = ["https://app.example/back"], Scopes = ["patient/*.rs", "offline_access"],
+    }, async () =>
+    {
+        const string Verifier = "a-verifier-of-forty-three-characters-and-more";
+        var person = KantaGateway.Fhir.Identifiers.Pseudonym.Read(Guid.NewGuid().ToByteArray().AsSpan(0, KantaGateway.Fhir.Identifiers.Pseudonym.Size));
+        var patient = _gateways[0].Services.GetRequiredService<KantaGateway.Fhir.Identifiers.IdentifierCipher>().PatientId(person);
+        var challenge = System.Buffers.Text.Base64Url.EncodeToString(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.ASCII.GetBytes(Verifier)));
+        async Task<JsonElement> AskAsync(int gateway, SomeClinic app, Dictionary<string, string> form, HttpStatusCode expected = HttpStatusCode.OK)
+        {
+            using var http = world.Connect(app.Certificate);
+            (form["client_assertion_type"], form["client_assertion"]) = ("urn:ietf:params:oauth:client-assertion-type:jwt-bearer", world.Assertion(app));
+            using var response = await http.PostAsync(new Uri(_addresses[gateway], "/connect/token"), new FormUrlEncodedContent(form));
+            var text = await response.Content.ReadAsStringAsync();
+            Assert.True(response.StatusCode == expected, text);
+            return JsonElement.Parse(text);
+        }
+        async Task<(HttpClient[] Readers, string Refresh)> LetAsync(SomeClinic app)
+        {
+            var code = await _gateways[0].Services.GetRequiredService<AppAuthorizations>().AllowAsync(new(
+                new(app.ClientId, "https://app.example/back", null, challenge, ["patient/Observation.rs"]) { Access = AppGrants.OfflineAccess }, patient, IdentificationWorld.Acr));
+            var given = await AskAsync(0, app, new() { ["grant_type"] = "authorization_code", ["code"] = code, ["redirect_uri"] = "https://app.example/back", ["code_verifier"] = Verifier });
+            return ([.. _addresses.Select(address => Reader(address, given.GetProperty("access_token").GetString()!, app))], given.GetProperty("refresh_token").GetString()!);
+        }
+        static async Task<HttpStatusCode[]> ReadAsync(HttpClient[] readers) => [.. await Task.WhenAll(readers.Select(async http => (await http.GetAsync("/fhir/whoami")).StatusCode))];
+        async Task<string[]> ListedAsync(int gateway) => [.. (await _gateways[gateway].Services.GetRequiredService<AppsOfPerson>().OfAsync(person)).Select(static one => one.ClientId).Order(StringComparer.Ordinal)];
+
+        var (ended, other) = (await LetAsync(world.Aurora), await LetAsync(world.Revontuli));
+        Assert.Equal([HttpStatusCode.OK, HttpStatusCode.OK, HttpStatusCode.OK, HttpStatusCode.OK], await ReadAsync([.. ended.Readers, .. other.Readers]));
+        Assert.Equal([world.Aurora.ClientId, world.Revontuli.ClientId], await ListedAsync(0));
+
+        await _gateways[1].Services.GetRequiredService<AppGrants>().EndAppAsync(person, world.Aurora.ClientId, CancellationToken.None);
+
+        Assert.Equal([HttpStatusCode.Unauthorized, HttpStatusCode.Unauthorized], await ReadAsync(ended.Readers));
+        Assert.Equal("invalid_grant", (await AskAsync(0, world.Aurora, new() { ["grant_type"] = "refresh_token", ["refresh_token"] = ended.Refresh }, HttpStatusCode.BadRequest)).GetProperty("error").GetString());
+        Assert.Equal([world.Revontuli.ClientId], await ListedAsync(0));
+        Assert.Equal([HttpStatusCode.OK, HttpStatusCode.OK], await ReadAsync(other.Readers));
+        await AskAsync(1, world.Revontuli, new() { ["grant_type"] = "refresh_token", ["refresh_token"] = other.Refresh });
+    });
+
     /// <summary>RFC 7009.</summary>
     [Fact]
     public async Task A_client_revokes_its_token_and_both_gateways_refuse_it()

@@ -35,4 +35,6 @@ internal sealed class SeenState(ISharedState inner) : ISharedState
     public ValueTask SettleAsync(string set) => inner.SettleAsync(set);
     public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => inner.TakeUnsettledAsync(after);
     public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => inner.WithdrawAsync(sets, member);
+    public ValueTask PutAsync(string group, string member, byte[] value, TimeSpan life, int most) { _seen.AppendLine(group).AppendLine(member).AppendLine(Encoding.Latin1.GetString(value)); return inner.PutAsync(group, member, value, life, most); }
+    public ValueTask<IReadOnlyList<byte[]>> ValuesAsync(string group) => inner.ValuesAsync(group);
 }

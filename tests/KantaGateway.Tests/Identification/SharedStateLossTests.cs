@@ -121,6 +121,9 @@ public sealed class SharedStateLossTests(IdentificationWorld world)
         Assert.Equal([2], (await state.GetAsync("b"))!);
         Assert.Equal(1, await state.CountAsync("c", TimeSpan.FromMinutes(5)));
         await state.RemoveAsync("b");
+        await state.PutAsync("d", "a", [3], TimeSpan.FromMinutes(5), 1);
+        await state.PutAsync("d", "a", [4], TimeSpan.FromMinutes(5), 1);
+        Assert.Equal([4], Assert.Single(await state.ValuesAsync("d")));
 
         var log = new RedisRevocationLog(connection, TimeProvider.System);
         var told = new TaskCompletionSource();

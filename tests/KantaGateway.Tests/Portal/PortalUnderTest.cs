@@ -69,7 +69,7 @@ internal sealed class PortalUnderTest : IAsyncDisposable
         builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn)).AddSingleton(new OpenRequests(new Revocations(null, TimeProvider.System)));
         var clients = Path.GetTempFileName();
-        await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")},{Controller(Clinic, "Lääkäriasema Aurora", "private")}]");
+        await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")},{Controller(Clinic, "Lääkäriasema Aurora", "private")},{App("omakunto", "Omakunto")},{App("taskukunto", "Taskukunto")}]");
         builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
         builder.AddPortal(options);
         // It asks a repository and a key service, which there are none of here.
@@ -147,6 +147,10 @@ internal sealed class PortalUnderTest : IAsyncDisposable
 
     private static string Controller(string oid, string name, string kind) => $$"""
         {"client_id":"{{oid}}","organisation_oid":"{{oid}}","organisation_name":"{{name}}","controller_kind":"{{kind}}","scopes":["system/*.cruds"],"jwks_uri":"https://clinic.example/jwks","token_endpoint_auth_signing_alg":["ES384"]}
+        """;
+
+    private static string App(string id, string name) => $$"""
+        {"client_id":"{{id}}","kind":"app","client_name":"{{name}}","redirect_uris":["https://app.example/"],"organisation_oid":"1.2.246.10.99000077","organisation_name":"{{name}} Sovellukset Oy","controller_kind":"private","scopes":["patient/*.rs","offline_access","online_access"],"jwks_uri":"https://app.example/jwks","token_endpoint_auth_signing_alg":["ES384"]}
         """;
 
     private sealed class CookieIsCitizen(bool always) : IIdentification

@@ -468,6 +468,58 @@ public sealed class CitizenAppTests(CitizenAppTests.World world) : IClassFixture
         Assert.Equal("invalid_grant", (await app.RefreshAsync(granted.GetProperty("refresh_token").GetString()!)).Body.GetProperty("error").GetString());
     }
 
+    [Fact]
+    public async Task She_ends_one_app_and_its_tokens_are_dead_at_once_and_that_is_recorded_and_another_app_reads_on()
+    {
+        using var clinic = ClinicClient.Open(world.Folder, "aurora", new(world.Address));
+        var patient = await ArchivedVisit.RegisterAsync(clinic.System, world.Folder.Citizens[2].IdentityCode, world.Folder.Citizens[2].Name);
+        using var key = new DpopKey();
+        using var app = new App(world, citizen: 2);
+        using var other = new App(world, "apps/taskukunto", null, citizen: 2) { Proving = key };
+        // The nonce.
+        using (await other.PostAsync("/connect/par", other.Request()))
+        {
+        }
+        var (_, given) = await app.RedeemAsync(await app.CodeAsync("offline_access patient/Patient.r"));
+        var (_, token) = await other.RedeemAsync(await other.CodeAsync("patient/Patient.r"));
+        var (bearer, bound) = (given.GetProperty("access_token").GetString()!, token.GetProperty("access_token").GetString()!);
+        Assert.Equal(HttpStatusCode.OK, (await app.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + patient)).StatusCode);
+
+        using var browser = world.NewBrowser();
+        await world.SignInAsync(browser, "/signin", 2);
+        var page = await world.OpenAsync(browser, "/apps");
+        Assert.Equal(["Omakunto", "Taskukunto"], page.With("data-app").Select(one => one["data-app"] == "omakunto" ? "Omakunto" : "Taskukunto"));
+        Assert.NotEqual("never", page.With("data-app").First()["data-read"]);
+        Assert.Equal("never", page.With("data-app").Last()["data-read"]);
+        var form = page.Forms.Single(form => form.Fields.GetValueOrDefault("client") == "omakunto");
+        var id = Guid.NewGuid().ToString();
+        using (var request = new HttpRequestMessage(HttpMethod.Post, form.Action) { Content = new FormUrlEncodedContent(form.Fields), Headers = { { "X-Request-Id", id } } })
+        using (var ended = await browser.SendAsync(request))
+            Assert.Equal((HttpStatusCode.SeeOther, "/apps"), (ended.StatusCode, ended.Headers.Location!.OriginalString));
+
+        Assert.Equal(HttpStatusCode.Unauthorized, (await app.SendAsync(bearer, HttpMethod.Get, "/fhir/Patient/" + patient)).StatusCode);
+        Assert.Equal("invalid_grant", (await app.RefreshAsync(given.GetProperty("refresh_token").GetString()!)).Body.GetProperty("error").GetString());
+        Assert.Equal(HttpStatusCode.OK, (await other.ReadAsync(bound, key, "/fhir/Patient/" + patient)).StatusCode);
+        Assert.Equal(["taskukunto"], (await world.OpenAsync(browser, "/apps")).With("data-app").Select(one => one["data-app"]));
+        using (var audit = new AuditOnDisk(world.Data))
+        {
+            audit.Refresh();
+            var entry = Assert.Single(audit.All, one => one.GetRawText().Contains(id, StringComparison.Ordinal));
+            Assert.Equal("The citizen ends what the app was given.", entry.GetProperty("outcomeDesc").GetString());
+            foreach (var part in new[] { "Patient/" + patient, "\"omakunto\"", "Omakunto Sovellukset Oy" })
+                Assert.Contains(part, entry.GetRawText());
+        }
+
+        // What she would allow now would end with it, so she is told when; the other app's question she answers.
+        var question = await world.OpenAsync(browser, app.AuthorizeUrl(await app.PushAsync()));
+        Assert.Single(question.With("data-not-before"));
+        var answer = question.Form("authorize-form")!;
+        using var tooEarly = await browser.PostAsync(answer.Action, new FormUrlEncodedContent(answer.Fields.Append(new("answer", "allow"))));
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, tooEarly.StatusCode);
+        Assert.Empty((await world.OpenAsync(browser, other.AuthorizeUrl(await other.PushAsync()))).With("data-not-before"));
+        Assert.Equal("access_denied", (await world.AnswerAsync(browser, question, "deny"))["error"]);
+    }
+
     [Theory]
     [InlineData("/.well-known/openid-configuration")]
     [InlineData("/.well-known/smart-configuration")]

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Diagnostics.CodeAnalysis;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
@@ -12,10 +11,10 @@ namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>
 /// An app asks the citizen for her own records (SMART App Launch, standalone): who asks, for what and how long, and her answer. Of her answer nothing is
-/// kept but its entry in the log, and where the app may go on, that it may (<see cref="AppGrants"/>). A professional is sent on to sign in at the clinic.
+/// kept but its entry in the log, and that the app may read, for as long as it may (<see cref="AppsOfPerson"/>). A professional is sent on to sign in at the clinic.
 /// </summary>
 [OpenToAll]
-internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, ClinicSignIn clinics, PortalSessions sessions, DisclosureAudit audit, IdentifierCipher ids, GatewayOptions options, Texts texts, TimeProvider time) : PageModel
+internal sealed class AuthorizeModel(AppAuthorizations authorizations, AppGrants grants, AttemptLimits limits, IdentificationMetrics metrics, ClientRegistry registry, ClinicSignIn clinics, PortalSessions sessions, DisclosureAudit audit, IdentifierCipher ids, GatewayOptions options, Texts texts, TimeProvider time) : PageModel
 {
     /// <summary>Null when there is nothing to answer.</summary>
     public PushedRequest? Asked { get; private set; }
@@ -29,7 +28,9 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
     /// <summary>Whose records they are: on a device of several people it may be another than she thinks.</summary>
     public string? Name => HttpContext.Features.Get<IRequesterFeature>()?.Requester.CitizenName;
 
-    /// <summary>Kinds of entries, in words.</summary>
+    /// <summary>From when on she may answer: what she has ended a moment ago would end with it what she allows now. Null: now.</summary>
+    public DateTimeOffset? NotBefore { get; private set; }
+
     /// <summary>How long the app may go on, in words.</summary>
     public string HowLong => Asked!.Access switch
     {
@@ -38,7 +39,8 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         _ => texts["authorize.means"],
     };
 
-    public IEnumerable<string> What => Asked!.Scopes.Select(Word).Distinct();
+    /// <summary>Kinds of entries, in words.</summary>
+    public IEnumerable<string> What => Asked!.Scopes.Select(scope => ConnectedApps.Word(texts, scope)).Distinct();
 
     public async Task<IActionResult> OnGetAsync([FromQuery(Name = "client_id")] string? client, [FromQuery(Name = "request_uri")] string? request)
     {
@@ -59,6 +61,8 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
             return first;
         if (app is null)
             return await NothingAsync();
+        if (HttpContext.Features.Get<IRequesterFeature>()?.Requester.Self is { } self)
+            NotBefore = await FreeFromAsync(self, app);
         // Back to here once she is identified.
         return HttpContext.Features.Get<IRequesterFeature>() is null
             ? new SeeOtherResult("/signin?back=" + Uri.EscapeDataString($"{PushedAuthorization.AuthorizePath}?client_id={Uri.EscapeDataString(client!)}&request_uri={Uri.EscapeDataString(request!)}"))
@@ -75,7 +79,14 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         if (ActsForAnother(out var first))
             return first;
         // A citizen answers for herself, and not in the place of a clinic's professional.
-        if (await ReadAsync(client, request) is not { Registration.Kind: ClientKind.App } app || answer is not ("allow" or "deny") || !await authorizations.AnswerAsync(RequestUri))
+        if (await ReadAsync(client, request) is not { Registration.Kind: ClientKind.App } app || answer is not ("allow" or "deny"))
+            return await NothingAsync();
+        if (answer == "allow" && (NotBefore = await FreeFromAsync(self, app)) is not null)
+        {
+            Response.StatusCode = StatusCodes.Status422UnprocessableEntity;
+            return Page();
+        }
+        if (!await authorizations.AnswerAsync(RequestUri))
             return await NothingAsync();
         var asked = Asked!;
         // No entry, no code.
@@ -101,6 +112,9 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         return true;
     }
 
+    private async Task<DateTimeOffset?> FreeFromAsync(Pseudonym self, RegisteredClient app) =>
+        await grants.FreeFromAsync(self, app.ClientId) is { } from && from > time.GetUtcNow() ? from : null;
+
     /// <returns>The app that asks; null when there is nothing to answer.</returns>
     private async Task<RegisteredClient?> ReadAsync(string? client, string? request)
     {
@@ -125,13 +139,5 @@ internal sealed class AuthorizeModel(AppAuthorizations authorizations, AttemptLi
         Asked = null;
         Response.StatusCode = StatusCodes.Status400BadRequest;
         return Page();
-    }
-
-    private string Word(string scope)
-    {
-        if (!SmartScope.TryParse(scope, out var asked) || asked.Type == "*")
-            return texts["authorize.everything"];
-        var type = texts.Find("type." + asked.Type) ?? asked.Type;
-        return asked.Query is { } query ? texts["authorize.part", type, WebUtility.UrlDecode(query)] : type;
     }
 }

@@ -68,5 +68,7 @@ public sealed class OwnCodeTests
         public ValueTask SettleAsync(string set) => _inner.SettleAsync(set);
         public ValueTask<IReadOnlyList<FullSet>> TakeUnsettledAsync(TimeSpan after) => _inner.TakeUnsettledAsync(after);
         public ValueTask WithdrawAsync(IReadOnlyList<string> sets, string member) => _inner.WithdrawAsync(sets, member);
+        public ValueTask PutAsync(string group, string member, byte[] value, TimeSpan life, int most) => _inner.PutAsync(group, member, value, life, most);
+        public ValueTask<IReadOnlyList<byte[]>> ValuesAsync(string group) => _inner.ValuesAsync(group);
     }
 }

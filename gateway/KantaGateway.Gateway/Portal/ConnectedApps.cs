@@ -1,0 +1,120 @@
+using System.Net;
+using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Identification;
+
+namespace KantaGateway.Gateway.Portal;
+
+/// <summary>When an app has last read something.</summary>
+internal abstract record LastReading
+{
+    private LastReading() { }
+    public sealed record At(DateTimeOffset When) : LastReading;
+
+    /// <summary>It has read nothing since it was allowed to.</summary>
+    public sealed record Never : LastReading;
+
+    /// <summary>Nothing among the newest entries of the log; older ones were not looked through.</summary>
+    public sealed record NotLately : LastReading;
+
+    /// <summary>The log cannot be opened now.</summary>
+    public sealed record Unknown : LastReading;
+}
+
+/// <summary>An app that may read the citizen's record, with all that she has let it at.</summary>
+/// <param name="Vendor">Who is responsible for it; null: it is no longer registered.</param>
+/// <param name="What">What it may read, in words.</param>
+/// <param name="KnowsWho">It is told who she is.</param>
+/// <param name="Access">The longest that it has: <see cref="AppGrants.OfflineAccess"/>, <see cref="AppGrants.OnlineAccess"/>, or null.</param>
+/// <param name="Since">When she allowed the first of it.</param>
+/// <param name="Until">When the last of it ends.</param>
+/// <param name="IsSuspended">Operators let it at nothing for now.</param>
+internal sealed record ConnectedApp(string ClientId, string Name, string? Vendor, IReadOnlyList<string> What, bool KnowsWho, string? Access, DateTimeOffset Since, DateTimeOffset Until, bool IsSuspended, LastReading Read);
+
+/// <summary>The apps that a citizen has let at her record, and the end of one of them.</summary>
+internal sealed class ConnectedApps(AppsOfPerson apps, AppGrants grants, ClientRegistry registry, DisclosureAudit audit, IAccessLog log, Texts texts)
+{
+    /// <summary>Log entries opened at a time, and how often.</summary>
+    private const int Stretch = 200, MostStretches = 5;
+
+    /// <summary>So many entries of the log are looked through for what apps have read.</summary>
+    public const int MostEntries = Stretch * MostStretches;
+
+    /// <summary>By name.</summary>
+    /// <exception cref="SharedStateException">It is not known what they may.</exception>
+    public async Task<IReadOnlyList<ConnectedApp>> OfAsync(Requester citizen, Pseudonym self, CancellationToken cancel)
+    {
+        var directory = registry.Current;
+        var all = (await apps.OfAsync(self)).GroupBy(static one => one.ClientId, StringComparer.Ordinal).Select(given => Tell(given.Key, directory.Find(given.Key), [.. given])).ToList();
+        if (all.Count > 0)
+        {
+            var (lines, isWhole) = await LinesAsync(citizen, all, cancel);
+            all = [.. all.Select(app => app with { Read = ReadingOf(app, lines, isWhole) })];
+        }
+        return [.. all.OrderBy(static app => app.Name, StringComparer.CurrentCulture)];
+    }
+
+    /// <summary>Ends what one app was given, at every gateway, before it returns. What it was given after stands.</summary>
+    /// <returns>False: it has nothing of her.</returns>
+    /// <exception cref="FaultException">It could not be recorded. Nothing was ended, and while nothing can be recorded no app receives anything.</exception>
+    /// <exception cref="SharedStateException">It may not have ended everywhere; do it again.</exception>
+    public async Task<bool> EndAsync(HttpContext context, Requester citizen, Pseudonym self, string clientId)
+    {
+        if (!(await apps.OfAsync(self)).Any(given => given.ClientId == clientId))
+            return false;
+        await audit.EndsAppAsync(context, citizen, self, clientId, registry.Current.Find(clientId));
+        // Not with the request: who leaves the page has decided.
+        await grants.EndAppAsync(self, clientId, CancellationToken.None);
+        return true;
+    }
+
+    /// <summary>What a scope lets an app read, in words.</summary>
+    public static string Word(Texts texts, string scope)
+    {
+        if (!SmartScope.TryParse(scope, out var asked) || asked.Type == "*")
+            return texts["authorize.everything"];
+        var type = texts.Find("type." + asked.Type) ?? asked.Type;
+        return asked.Query is { } query ? texts["authorize.part", type, WebUtility.UrlDecode(query)] : type;
+    }
+
+    private ConnectedApp Tell(string clientId, RegisteredClient? client, IReadOnlyList<GivenToApp> given) => new(
+        clientId, client?.AppName ?? client?.Registration.OrganisationName ?? clientId, client?.Registration.OrganisationName,
+        [.. given.SelectMany(static one => one.Scopes).Select(scope => Word(texts, scope)).Distinct()], given.Any(static one => one.Identity.Count > 0),
+        ((string[])[AppGrants.OfflineAccess, AppGrants.OnlineAccess]).FirstOrDefault(access => given.Any(one => one.Access == access)),
+        given.Min(static one => one.Began), given.Max(static one => one.Ends), client is not { IsActive: true }, new LastReading.Unknown());
+
+    private static LastReading ReadingOf(ConnectedApp app, IReadOnlyList<AccessLine> newestFirst, bool? isWhole) => isWhole is null ? new LastReading.Unknown()
+        : newestFirst.FirstOrDefault(line => IsOf(app, line)) is { } line ? new LastReading.At(line.When)
+        : isWhole is true || (newestFirst is [.., var oldest] && oldest.When < app.Since) ? new LastReading.Never() : new LastReading.NotLately();
+
+    private static bool IsOf(ConnectedApp app, AccessLine line) => line.ClientId == app.ClientId && line.When >= app.Since - Allowed;
+
+    /// <summary>By which the clocks of gateways may differ.</summary>
+    private static readonly TimeSpan Allowed = TimeSpan.FromSeconds(10);
+
+    /// <summary>The newest of the log, as far as it is needed.</summary>
+    /// <returns>Its lines, and whether those are all; null: it cannot be told.</returns>
+    private async Task<(IReadOnlyList<AccessLine> Lines, bool? IsWhole)> LinesAsync(Requester citizen, IReadOnlyList<ConnectedApp> all, CancellationToken cancel)
+    {
+        var lines = new List<AccessLine>();
+        long? before = long.MaxValue;
+        try
+        {
+            for (var i = 0; i < MostStretches && before is { } index; i++)
+            {
+                var stretch = await log.ForPersonAsync(citizen, Stretch, index, cancel);
+                lines.AddRange(stretch.Lines);
+                before = stretch.Before;
+                if (all.All(app => lines.Any(line => IsOf(app, line)) || (lines is [.., var oldest] && oldest.When < app.Since)))
+                    break;
+            }
+            return (lines, before is null);
+        }
+        catch (FaultException)
+        {
+            // What they may stands without it.
+            return (lines, null);
+        }
+    }
+}
