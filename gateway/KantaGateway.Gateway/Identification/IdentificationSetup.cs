@@ -147,6 +147,7 @@ public static class IdentificationSetup
         ((IApplicationBuilder)app).Properties["__AuthenticationMiddlewareSet"] = true;
         // No endpoint asks the framework for authorization: the decision stands in the pipeline, the portal has CitizenOnly.
         ((IApplicationBuilder)app).Properties["__AuthorizationMiddlewareSet"] = true;
+        AnswerHeaders.Use(app, options);
         ConnectForms.Use(app);
         app.UseWhen(static context => !context.Request.Path.StartsWithSegments("/fhir"), static branch => branch.UseAuthentication());
 

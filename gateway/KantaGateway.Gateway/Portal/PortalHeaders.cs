@@ -10,7 +10,7 @@ internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options
 {
     // Signing out goes on to the broker, and browsers hold the redirect after a form to the same list.
     private readonly string _forms = CitizenSignIn.OriginOfBroker(options) is { } broker ? "'self' " + broker : "'self'";
-    private readonly bool _local = new Uri(options.PublicAddress).IsLoopback;
+    private readonly bool _local = AnswerHeaders.IsLocal(options);
 
     /// <summary>Lets this page's form end at another origin: where the citizen's answer leads her browser.</summary>
     public static void AllowFormTo(HttpContext context, string origin) =>
@@ -21,17 +21,8 @@ internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options
         var headers = context.Response.Headers;
         headers.ContentSecurityPolicy =
             "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'; form-action " + _forms;
-        headers.XContentTypeOptions = "nosniff";
-        headers.XFrameOptions = "DENY";
-        headers["Referrer-Policy"] = "same-origin";
-        headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()";
-        headers["Cross-Origin-Opener-Policy"] = "same-origin";
-        headers["Cross-Origin-Resource-Policy"] = "same-origin";
-        headers.CacheControl = "no-store";
+        AnswerHeaders.Set(headers, _local);
         headers.Vary = "Accept-Language, Cookie";
-        // Browsers apply it to every port of a host name, which would break other things on a developer's machine.
-        if (!_local)
-            headers.StrictTransportSecurity = "max-age=63072000; includeSubDomains";
         return next(context);
     }
 }
