@@ -25,7 +25,7 @@ internal sealed record Dispute(AccessRestriction Restriction, DateTimeOffset Ans
 /// is open. It ends when two operators have settled it with an answer to her, or she takes it back.
 /// </summary>
 /// <remarks>Before the record is closed to somebody a mark is on disk (<see cref="DisputeMarks"/>), and it goes when the case is open: a gateway that is killed in between opens the case when it runs again.</remarks>
-internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, IWhoSeesWhat sees, PolicyRequests policies, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IServiceProvider services, ILogger<Disputes> logger)
+internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, IWhoSeesWhat sees, DisputeStandings standings, PolicyRequests policies, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IServiceProvider services, ILogger<Disputes> logger)
 {
     private static readonly SemaphoreSlim Turn = new(1);
 
@@ -33,9 +33,6 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
     private static readonly TimeSpan LongestStoring = TimeSpan.FromMinutes(10);
 
     private static readonly TimeSpan Day = TimeSpan.FromDays(1);
-
-    /// <summary>Where the gateway keeps no breach cases the bounds are those of one that does.</summary>
-    private BreachOptions Bounds => options.Breach ?? new() { CaseFolder = "" };
 
     private readonly DisputeMarks? _marks = options.Breach is { } breach ? new(breach.CaseFolder) : null;
 
@@ -63,7 +60,7 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
                 var answer = await requests.SendAsync(citizen, "POST", "Consent", Declarations.Restriction(patient, restriction), cancel: cancel);
                 FhirAnswers.RequireSuccess(answer);
                 // :: In force from here on (law 3).
-                dispute = new(restriction with { Id = answer.Headers.Location.ToString().Split("/Consent/")[1].Split('/')[0] }, AnswerByOf(restriction), null);
+                dispute = new(restriction with { Id = answer.Headers.Location.ToString().Split("/Consent/")[1].Split('/')[0] }, standings.AnswerByOf(restriction), null);
             }
             try
             {
@@ -114,14 +111,7 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
 
     /// <summary>All of the citizen's, newest first.</summary>
     /// <exception cref="FaultException">They cannot be read.</exception>
-    public async Task<IReadOnlyList<Dispute>> ListAsync(Requester citizen, CancellationToken cancel)
-    {
-        var ends = services.GetService<Approvals>()?.Current.DisputeEnds;
-        // What the log of decisions keeps is sealed.
-        var answers = services.GetService<DisputeAnswers>();
-        return [.. (await sees.PolicyAsync(citizen, cancel)).Declarations.OfType<AccessRestriction>().OrderByDescending(static one => one.Order)
-            .Select(one => new Dispute(one, AnswerByOf(one), ends?.GetValueOrDefault(one.Id) is { } end ? end with { Answer = answers?.Open(end.Answer) ?? "" } : null))];
-    }
+    public async Task<IReadOnlyList<Dispute>> ListAsync(Requester citizen, CancellationToken cancel) => standings.Of((await sees.PolicyAsync(citizen, cancel)).Declarations);
 
     /// <summary>Takes a dispute back. Its case stays open until two have ended it.</summary>
     /// <returns>False: there is none that holds.</returns>
@@ -136,12 +126,10 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
         return true;
     }
 
-    private DateTimeOffset AnswerByOf(AccessRestriction restriction) => (restriction.StoredAt ?? restriction.At).AddDays(Bounds.DisputeAnswerDays);
-
     /// <exception cref="FaultException">There are as many within a day as may be.</exception>
     private void RequireFewer(IReadOnlyList<Dispute> all, DateTimeOffset now)
     {
-        var most = Bounds.DisputesPerDay;
+        var most = standings.Bounds.DisputesPerDay;
         var within = all.Select(static one => one.Restriction.At).Where(at => at > now - Day).Order().ToList();
         if (within.Count >= most)
             throw new FaultException(new Fault(FaultKind.TooMany, string.Create(CultureInfo.InvariantCulture,
@@ -162,6 +150,6 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
         if (services.GetService<BreachCases>() is not { } cases || cases.All.Any(one => one.Kind == BreachKind.DisputedAccess && one.What.Contains(restriction.Id, StringComparison.Ordinal)))
             return;
         await cases.OpenAsync(BreachKind.DisputedAccess, string.Create(CultureInfo.InvariantCulture,
-            $"A person disputes an access: dispute {restriction.Id}{OfEntry}{restriction.Entry} of the audit log, by {restriction.Organisation}{(restriction.Unit is { } unit ? $", unit {unit}" : "")}. It is answered by {AnswerByOf(restriction):yyyy-MM-dd} at the latest; until then they are shown nothing of the record."));
+            $"A person disputes an access: dispute {restriction.Id}{OfEntry}{restriction.Entry} of the audit log, by {restriction.Organisation}{(restriction.Unit is { } unit ? $", unit {unit}" : "")}. It is answered by {standings.AnswerByOf(restriction):yyyy-MM-dd} at the latest; until then they are shown nothing of the record."));
     }
 }

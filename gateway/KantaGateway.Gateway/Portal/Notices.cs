@@ -17,7 +17,7 @@ internal static class Notices
         ["nothing-changed"] = true, ["disputed"] = true, ["dispute-taken-back"] = true, ["disputes-too-many"] = false, ["entry-pruned"] = false, ["acknowledged"] = true, ["recorded-acknowledged"] = true, ["inform-first"] = false,
         ["acting"] = true, ["acting-over"] = true, ["acting-refused"] = false, ["acting-ended"] = false, ["acting-expired"] = false, ["acting-cancelled"] = false,
         ["acting-unavailable"] = false, ["acting-sign-in-again"] = false, ["acting-too-many"] = false, ["acting-own-only"] = false, ["custodian-no-denials"] = false,
-        ["app-ended"] = true, ["apps-own-only"] = false,
+        ["app-ended"] = true, ["apps-own-only"] = false, ["message-read"] = true,
         ["operator-proposed"] = true, ["operator-approved"] = true, ["operator-rejected"] = true, ["operator-suspended"] = true, ["operator-sign-in-failed"] = false,
         ["victim-done"] = true, ["victim-undone"] = true, ["forgery-reported"] = true,
     };

@@ -25,8 +25,14 @@ internal sealed record DeclarationState(
 {
     public static readonly DeclarationState None = new(null, null, [], false, [], [], []);
 
-    /// <summary>What desks have recorded for the citizen (§58) and the citizen has not acknowledged, newest first.</summary>
-    public IReadOnlyList<Declaration> NewAtDesks { get; init; } = [];
+    /// <summary>Ids of the Consents that the citizen has said to have read of.</summary>
+    public IReadOnlySet<string> Acknowledged { get; init; } = new HashSet<string>();
+
+    /// <summary>What desks have recorded for the citizen (§58), newest first.</summary>
+    public IEnumerable<Declaration> AtDesks => All.Where(static d => d is Informing or DisclosurePermit or DisclosureDenial && d.RecordedBy is not null).OrderByDescending(static d => d.Order);
+
+    /// <summary>Of that what the citizen has not acknowledged.</summary>
+    public IEnumerable<Declaration> NewAtDesks => AtDesks.Where(d => !Acknowledged.Contains(d.Id));
 
     /// <summary>Whether what a declaration says is what holds of the same now: a form that is older than what was said since is stored and does not.</summary>
     public bool Holds(Declaration declaration) => declaration switch
@@ -102,7 +108,7 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
                 r, reasons.GetValueOrDefault(r.Id), r is EmergencyAccess ? state.ReviewOf(r.Id) : null, r is EmergencyAccess && !acknowledged.Contains(r.Id))),
         ], declarations, HasJoint)
         {
-            NewAtDesks = [.. declarations.Where(d => d is Informing or DisclosurePermit or DisclosureDenial && d.RecordedBy is not null && !acknowledged.Contains(d.Id)).OrderByDescending(d => d.Order)],
+            Acknowledged = acknowledged,
         };
     }
 

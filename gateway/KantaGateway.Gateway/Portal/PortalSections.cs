@@ -36,6 +36,7 @@ internal static class PortalSections
         new("/records", "nav.records", static _ => true),
         new("/consent", "nav.consent", static _ => true),
         new("/access-log", "nav.access", static visitor => !visitor.IsCustodian),
+        new("/inbox", "nav.inbox", static visitor => !visitor.IsCustodian),
         new("/apps", "nav.apps", static visitor => visitor.ActingFor is null),
         new("/on-behalf", "nav.acting", static visitor => visitor.Options.Identification.Mandates is not null),
     ];

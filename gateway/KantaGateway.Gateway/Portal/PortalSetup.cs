@@ -72,6 +72,8 @@ public static class PortalSetup
         builder.Services.AddSingleton<AccessEvents>();
         builder.Services.AddSingleton<AccessExport>();
         builder.Services.AddSingleton<ConnectedApps>();
+        builder.Services.AddSingleton<DisputeStandings>();
+        builder.Services.AddSingleton<Inbox>();
         builder.Services.AddSingleton<Disputes>();
         if (options.Breach is not null)
             builder.Services.AddHostedService<DisputeRecovery>();

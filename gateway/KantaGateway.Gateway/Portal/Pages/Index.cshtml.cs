@@ -1,4 +1,3 @@
-using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification;
@@ -10,13 +9,30 @@ namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>The start page: sign-in, or what a signed-in citizen can do.</summary>
 [OpenToAll]
-internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses accesses, DenialChoices choices, PrintedDeclarations prints, TimeProvider time) : PageModel
+internal sealed class IndexModel(Inbox inbox, SpecialAccesses accesses, DenialChoices choices, PrintedDeclarations prints, AccessEvents events, TimeProvider time) : PageModel
 {
+    /// <summary>Events of others, and messages, that are named here at most; all have their pages.</summary>
+    private const int MostLately = 3, MostNews = 3;
+
+    public bool IsSignedIn { get; private set; }
+
     /// <summary>Null while nobody is signed in, or it is <see cref="IsAway"/>.</summary>
     public DeclarationState? State { get; private set; }
 
-    /// <summary>The record cannot be asked: a notice of a breach is shown without it.</summary>
+    /// <summary>The record cannot be asked, or not all of it: what is not of it is shown all the same.</summary>
     public bool IsAway { get; private set; }
+
+    /// <summary>Messages that the citizen has not read.</summary>
+    public int New { get; private set; }
+
+    /// <summary>The newest of them that have no place of their own on this page.</summary>
+    public IReadOnlyList<Message> News { get; private set; } = [];
+
+    /// <summary>The last events of others, newest first; null: the log cannot be opened now.</summary>
+    public IReadOnlyList<AccessEvent>? Lately { get; private set; }
+
+    /// <summary>There are older entries in the log than were looked at.</summary>
+    public bool HasOlder { get; private set; }
 
     /// <summary>Emergencies whose notice the citizen has not acknowledged, newest first.</summary>
     public IReadOnlyList<SpecialAccess> Emergencies { get; private set; } = [];
@@ -62,18 +78,9 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
             return PlainRefusals.Page(StatusCodes.Status503ServiceUnavailable, HttpContext);
         if (requester is { } citizen)
         {
-            Name = citizen.CitizenName;
+            (IsSignedIn, Name) = (true, citizen.CitizenName);
             IsCustodian = citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian };
-            if (!IsCustodian)
-                BreachNotices = NoticesOf(citizen);
-            try
-            {
-                await ReadAsync(citizen, cancel);
-            }
-            catch (Exception failure) when (BreachNotices is { Count: > 0 } && IsOutage(failure))
-            {
-                (State, IsAway, Response.StatusCode) = (null, true, StatusCodes.Status503ServiceUnavailable);
-            }
+            await ReadAsync(citizen, cancel);
         }
         else if (Request.Cookies.ContainsKey(PortalSessions.CookieName))
         {
@@ -96,31 +103,45 @@ internal sealed class IndexModel(OwnDeclarations declarations, SpecialAccesses a
 
     private async Task ReadAsync(Requester citizen, CancellationToken cancel)
     {
-        State = await declarations.ReadAsync(citizen, cancel);
-        if (IsCustodian)
-            return;
-        Emergencies = await accesses.TellAsync(citizen, [.. State.Accesses.Where(a => a.IsNew)], cancel);
-        var named = await choices.NamingAsync(citizen, State.NewAtDesks.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
-        var now = time.GetUtcNow();
-        Recorded = [.. State.NewAtDesks.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, null, now, State.Holds(d))).OfType<PrintedDeclaration>()];
+        var content = await inbox.ReadAsync(citizen, cancel);
+        (State, BreachNotices, IsAway) = (content.State, content.Notices, content.State is null);
+        if (!IsCustodian)
+        {
+            if (State is not null)
+                await TellAsync(citizen, State, cancel);
+            New = content.Messages.Count(static one => one.IsNew);
+            News = [.. content.Messages.Where(one => one.IsNew && (one.Kind is MessageKind.Review or MessageKind.Dispute || (one.Kind is MessageKind.Recorded && Recorded.Count == 0))).Take(MostNews)];
+            await LookBackAsync(citizen, cancel);
+        }
+        if (IsAway)
+            Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
     }
 
-    private static bool IsOutage(Exception failure) => failure switch
-    {
-        FaultException fault => FaultTable.Of(fault.Fault.Kind).Status >= StatusCodes.Status500InternalServerError,
-        RefusedException refused => refused.Status >= StatusCodes.Status500InternalServerError,
-        _ => failure is SharedStateException,
-    };
-
-    private IReadOnlyList<NoticeStanding>? NoticesOf(Requester citizen)
+    private async Task TellAsync(Requester citizen, DeclarationState state, CancellationToken cancel)
     {
         try
         {
-            return HttpContext.RequestServices.GetService<BreachNotices>()?.Of(citizen.Person!.Value) ?? [];
+            Emergencies = await accesses.TellAsync(citizen, [.. state.Accesses.Where(a => a.IsNew)], cancel);
+            var named = await choices.NamingAsync(citizen, state.NewAtDesks.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
+            var now = time.GetUtcNow();
+            Recorded = [.. state.NewAtDesks.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, null, now, state.Holds(d))).OfType<PrintedDeclaration>()];
         }
-        catch (IOException)
+        catch (Exception failure) when (Inbox.IsOutage(failure))
         {
-            return null;
+            IsAway = true;
+        }
+    }
+
+    private async Task LookBackAsync(Requester citizen, CancellationToken cancel)
+    {
+        try
+        {
+            var part = await events.ReadAsync(citizen, new(), null, int.MaxValue, 1, cancel);
+            (Lately, HasOlder) = ([.. events.Tell(part.Lines).Take(MostLately)], part.Before is not null);
+        }
+        catch (Exception failure) when (Inbox.IsOutage(failure))
+        {
+            // Null says so.
         }
     }
 }
