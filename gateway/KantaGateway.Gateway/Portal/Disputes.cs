@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Threading.RateLimiting;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Breach;
@@ -27,7 +28,12 @@ internal sealed record Dispute(AccessRestriction Restriction, DateTimeOffset Ans
 /// <remarks>Before the record is closed to somebody a mark is on disk (<see cref="DisputeMarks"/>), and it goes when the case is open: a gateway that is killed in between opens the case when it runs again.</remarks>
 internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, IWhoSeesWhat sees, DisputeStandings standings, PolicyRequests policies, IdentifierCipher ids, GatewayOptions options, TimeProvider time, IServiceProvider services, ILogger<Disputes> logger)
 {
-    private static readonly SemaphoreSlim Turn = new(1);
+    /// <summary>Disputes of one person that wait for each other at most; the next one is told to come again.</summary>
+    private const int MostWaiting = 8;
+
+    /// <summary>One at a time of a person: the same entry from two windows is one case. Nobody waits for anybody else's record.</summary>
+    private static readonly PartitionedRateLimiter<Pseudonym> Turns = PartitionedRateLimiter.Create<Pseudonym, Pseudonym>(static person =>
+        RateLimitPartition.GetConcurrencyLimiter(person, static _ => new() { PermitLimit = 1, QueueLimit = MostWaiting }));
 
     /// <summary>After that a request to the repository is over, whoever sent it.</summary>
     private static readonly TimeSpan LongestStoring = TimeSpan.FromMinutes(10);
@@ -44,9 +50,7 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
     {
         if (await log.ProveAsync(citizen, entry, cancel) is not { Line: { IsOfCare: true } line })
             return null;
-        // One at a time: the same entry from two windows is one case.
-        await Turn.WaitAsync(cancel);
-        try
+        using (await TakeTurnAsync(citizen.Person!.Value, cancel))
         {
             var all = await ListAsync(citizen, cancel);
             string? mark = null;
@@ -75,10 +79,6 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
             }
             return dispute;
         }
-        finally
-        {
-            Turn.Release();
-        }
     }
 
     /// <summary>Opens the case of each dispute that is in a record and has none, where a mark says that there may be one.</summary>
@@ -88,23 +88,19 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
     {
         foreach (var (file, mark) in _marks?.All ?? [])
         {
-            await Turn.WaitAsync(cancel);
-            try
+            var isReadable = ids.TryReadResourceId(mark?.PatientId ?? "", out var person, out _);
+            using (isReadable ? await TakeTurnAsync(person, cancel) : null)
             {
                 // Whoever had the turn may have come to its end.
                 if (!File.Exists(file))
                     continue;
-                var stored = mark is null || !ids.TryReadResourceId(mark.PatientId, out var person, out _) ? []
+                var stored = mark is null || !isReadable ? []
                     : (await policies.AskAsync(Requester.OfGateway(options, "disputes", time.GetUtcNow()), person, "/policy", null, PolicyLookup.Compile, cancel)).Declarations.OfType<AccessRestriction>().Where(one => one.Entry == mark.Entry).ToList();
                 foreach (var restriction in stored)
                     await OpenCaseAsync(restriction);
                 // Of what is not there yet the repository may still be on its way.
                 if (stored.Count > 0 || mark is null || time.GetUtcNow() - mark.At > LongestStoring)
                     File.Delete(file);
-            }
-            finally
-            {
-                Turn.Release();
             }
         }
     }
@@ -124,6 +120,16 @@ internal sealed partial class Disputes(IAccessLog log, IInnerRequests requests, 
         var headers = new HeaderDictionary { [HeaderNames.IfMatch] = read.Headers.ETag };
         FhirAnswers.RequireSuccess(await requests.SendAsync(citizen, "PUT", $"Consent/{id}", Declarations.Withdrawn(FhirAnswers.Success(read)), headers: headers, cancel: cancel));
         return true;
+    }
+
+    /// <exception cref="FaultException">As many wait already.</exception>
+    private static async Task<RateLimitLease> TakeTurnAsync(Pseudonym person, CancellationToken cancel)
+    {
+        var turn = await Turns.AcquireAsync(person, cancellationToken: cancel);
+        if (turn.IsAcquired)
+            return turn;
+        turn.Dispose();
+        throw new FaultException(new Fault(FaultKind.StoreUnavailable, "Other disputes of the same record are being stored. Nothing of this one was; try again."));
     }
 
     /// <exception cref="FaultException">There are as many within a day as may be.</exception>
