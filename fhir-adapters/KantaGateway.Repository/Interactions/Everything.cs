@@ -22,6 +22,9 @@ namespace KantaGateway.Repository.Interactions;
 /// </remarks>
 sealed class Everything(OpenedCompartments compartments, IdentifierCipher identifiers, RowNames names, PageSeal pages)
 {
+    /// <summary>Most entries on a page, not counting those of the directory. More than of a search: one look at a record of thousands is a few requests, each with its grant and its entry in the log.</summary>
+    public const int MaxCount = 1000;
+
     /// <summary>Most entries of the directory on a page.</summary>
     public const int MaxIncluded = 500;
 
@@ -29,7 +32,9 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
 
     /// <param name="type">Patient or Encounter.</param>
     /// <param name="form">Form-encoded parameters (<c>_since</c>, <c>_type</c>, <c>_count</c>; of a Patient <c>start</c> and <c>end</c>), or a page link.</param>
-    /// <exception cref="FaultException">There is no such resource, or none that this request may see.</exception>
+    /// <exception cref="FaultException">
+    /// There is no such resource, or none that this request may see. The person herself, or who acts for her, is given what is hers though no register has a Patient of it.
+    /// </exception>
     public async Task<Answer> OfAsync(RepositoryRequest request, string type, string id, string form, CancellationToken cancel)
     {
         var target = $"{type}/{id}/$everything";
@@ -45,11 +50,12 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
 
         var own = SearchSide.Of(now, from?.Head, request.Scope);
         var space = new SearchSpace(own, directory is null ? null : SearchSide.Of(directory.View, from?.DirectoryHead, request.Directory!.Grant.Scope), names, identifiers);
-        if (space.Find(type, id) is not { } about)
+        var about = space.Find(type, id);
+        if (about is null && !(type == "Patient" && request.Scope.Breadth == Breadth.WholePerson && id == identifiers.PatientId(request.Compartment)))
             throw new FaultException(Fault.Absent);
         // What refers to an Encounter is found as a search would find it.
         var run = SearchQuery.Parse(type, "", identifiers, request.Compartment, DateTimeOffset.UnixEpoch).Query!.Over(space);
-        var found = Select(space, about, asked, run);
+        var found = Select(space, type == "Patient" ? null : about, asked, run);
 
         // One more than the sequence: the Patient has 0, and a page may end behind it.
         var (shown, more) = Paging.Take(found.Where(r => r.Resource + 1 > (from?.After ?? 0)), asked.Count);
@@ -76,11 +82,11 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
         return new Answer(200, bundle.Complete(), items);
     }
 
-    private static List<CompartmentRow> Select(SearchSpace space, CompartmentRow about, Asked asked, SearchRun run)
+    /// <param name="visit">Null: everything of the patient.</param>
+    private static List<CompartmentRow> Select(SearchSpace space, CompartmentRow? visit, Asked asked, SearchRun run)
     {
         var found = new List<CompartmentRow>();
-        var isOfPatient = about.Type == "Patient";
-        var id = space.IdOf(about);
+        var id = visit is null ? null : space.IdOf(visit);
         foreach (var type in space.Own.Then.Types())
         {
             if (asked.Types is not null && !asked.Types.Contains(type))
@@ -89,7 +95,7 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
             foreach (var row in space.Own.OfType(type, null))
                 if (row.LastUpdated.UtcTicks >= asked.Since
                     && (dates is null || dates.Concern(row, asked.Care!.Value))
-                    && (isOfPatient || row == about || type == "Patient" || run.Targets(AnyReference, row).Contains(("Encounter", id))))
+                    && (visit is null || row == visit || type == "Patient" || run.Targets(AnyReference, row).Contains(("Encounter", id!))))
                     found.Add(row);
         }
         found.Sort((a, b) => a.Resource.CompareTo(b.Resource));
@@ -139,7 +145,7 @@ sealed class Everything(OpenedCompartments compartments, IdentifierCipher identi
                 switch (name)
                 {
                     case "_count" when int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out count):
-                        count = Math.Clamp(count, 1, SearchQuery.MaxCount);
+                        count = Math.Clamp(count, 1, MaxCount);
                         break;
                     case "_since" when TimeRange.TryParse(value, out var instant):
                         since = instant.Start;

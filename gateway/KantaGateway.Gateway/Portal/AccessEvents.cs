@@ -115,7 +115,7 @@ internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts tex
 
     private (string Type, string Id, string Name)[] Opened(List<AccessLine> lines)
     {
-        var items = lines.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).Where(i => EntryKind.OfType(i.Type) is not null).ToArray();
+        var items = lines.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).Where(i => EntryKind.Shown.Contains(i.Type)).ToArray();
         return items.Length > MostListed ? [] : [.. items.GroupBy(i => i.Type).SelectMany(type => type.Select((item, n) =>
             (item.Type, item.Id, type.Count() == 1 ? entries.Reader.TypeName(item.Type) : $"{entries.Reader.TypeName(item.Type)} {n + 1}")))];
     }

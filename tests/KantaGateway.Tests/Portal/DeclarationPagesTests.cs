@@ -208,6 +208,22 @@ public sealed class DeclarationPagesTests : IAsyncLifetime
         Assert.Contains("data-denials=\"0\"", await ConsentAsync());
     }
 
+    [Fact]
+    public async Task Of_many_visits_the_newest_hundred_can_be_chosen_and_an_older_one_from_its_own_page()
+    {
+        await InformAsync();
+        string[] visits = [.. Enumerable.Range(0, 120).Select(i => _portal.Record.Add($$$"""{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"identifier":[{"use":"official","system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.3.{{{i}}}"}],"period":{"start":"{{{2000 + i / 12}}}-{{{i % 12 + 1:00}}}"}}"""))];
+        var (_, html, _) = await _portal.GetAsync("/consent/deny");
+        Assert.Equal(100, html.Split("<option value=\"1.2.3.").Length - 1);
+        Assert.Contains("<option value=\"1.2.3.20\"", html);
+        Assert.DoesNotContain("<option value=\"1.2.3.19\"", html);
+        Assert.Contains("The list has the 100 newest visits", html);
+        (_, html, _) = await _portal.GetAsync("/consent/deny?visit=" + visits[0]);
+        Assert.Matches("<option value=\"1.2.3.0\" selected", html);
+        await DenyAsync("event", "1.2.3.0");
+        Assert.Contains("data-target=\"event\" data-service-event=\"1.2.3.0\"", await ConsentAsync());
+    }
+
     /// <summary>Act 703/2023 §58: what is declared can be printed, by whatever system has the Consent.</summary>
     [Theory]
     [InlineData("fi", "Luovutuslupa", "Peruttu")]

@@ -65,6 +65,19 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.Unauthorized, (await _portal.GetAsync("/session", cookies: null)).Status);
     }
 
+    [Theory]
+    [InlineData("/", "/")]
+    [InlineData("/records/timeline", "/records")]
+    [InlineData("/consent/inform", "/consent")]
+    [InlineData("/access-log/special", "/access-log")]
+    [InlineData("/recordsofall", null)]
+    public async Task A_page_marks_the_section_that_it_belongs_to_and_no_other(string path, string? section)
+    {
+        var (_, html, _) = await _portal.GetAsync(path);
+        var navigation = html.Split("class=\"site-nav\"")[1].Split("</nav>")[0];
+        Assert.Equal(section is null ? [] : [$"<a href=\"{section}\" aria-current=\"page\">"], Regex.Matches(navigation, "<a [^>]*aria-current=\"page\"[^>]*>").Select(m => m.Value));
+    }
+
     [Fact]
     public void Only_six_pages_are_open_to_all()
     {

@@ -202,9 +202,6 @@ internal sealed class LogInMemory : IAccessLog
 /// <summary>One citizen's record behind the seam of inner FHIR requests: searches by type, <c>$everything</c>, both in pages, reads, creates and updates.</summary>
 internal sealed class RecordInMemory : IInnerRequests
 {
-    /// <summary>Most entries on a page, as the repository has it.</summary>
-    private const int MostOnPage = 200;
-
     private readonly IdentifierCipher _ids;
     private readonly List<(JsonObject Resource, string Controller)> _resources = [];
     private readonly Dictionary<string, long> _stored = [];
@@ -225,6 +222,12 @@ internal sealed class RecordInMemory : IInnerRequests
         Declarations.Read(JsonElement.Parse(c.ToJsonString())) is { } declaration ? declaration with { Order = _stored[declaration.Id] } : null), []);
 
     public LogInMemory Log { get; } = new();
+
+    /// <summary>Most entries on a page of a search and of <c>$everything</c>, as the repository has it.</summary>
+    public int MostOnPage { get; set; } = 200;
+
+    /// <inheritdoc cref="MostOnPage"/>
+    public int MostOfEverything { get; set; } = 1000;
 
     /// <summary>Every request, method and target.</summary>
     public List<string> Asked { get; } = [];
@@ -316,7 +319,8 @@ internal sealed class RecordInMemory : IInnerRequests
     {
         var types = form.GetValueOrDefault("_type") is [{ } named] ? named.Split(',') : null;
         var all = found.Where(r => types?.Contains((string?)r.Resource["resourceType"]) ?? true).ToArray();
-        return Show(new(target, form.GetValueOrDefault("_count") is [{ } count] ? Math.Min(int.Parse(count, CultureInfo.InvariantCulture), MostOnPage) : MostOnPage, all.Length, all));
+        var asked = form.GetValueOrDefault("_count") is [{ } count] ? int.Parse(count, CultureInfo.InvariantCulture) : MostOnPage;
+        return Show(new(target, Math.Min(asked, target.EndsWith("$everything", StringComparison.Ordinal) ? MostOfEverything : MostOnPage), all.Length, all));
     }
 
     private FhirAnswer Show(Page page)

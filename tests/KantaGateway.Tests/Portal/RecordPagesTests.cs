@@ -74,12 +74,84 @@ public sealed class RecordPagesTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Patient_ids_travel_in_bodies_only()
+    public async Task No_page_of_records_names_the_patient()
     {
-        _portal.Record.Add("""{"resourceType":"Condition","code":{"text":"Flunssa"}}""");
-        await _portal.GetAsync("/records");
-        Assert.NotEmpty(_portal.Record.Asked);
-        Assert.DoesNotContain(_portal.Record.Asked, asked => asked.Contains(_portal.Record.PatientId, StringComparison.Ordinal));
+        var id = _portal.Record.Add($$$"""{"resourceType":"Condition","code":{"text":"Flunssa"},"subject":{"reference":"Patient/{{{_portal.Record.PatientId}}}"}}""");
+        foreach (var path in (string[])["/records", "/records/timeline", "/records/kind/diagnoses", "/records/entry/Condition/" + id])
+            Assert.DoesNotContain(_portal.Record.PatientId, (await _portal.GetAsync(path)).Html);
+    }
+
+    [Fact]
+    public void Every_type_that_is_shown_is_in_one_group() =>
+        Assert.Equal(EntryKind.Shown.Order(StringComparer.Ordinal), EntryKind.All.SelectMany(kind => kind.Types).Order(StringComparer.Ordinal));
+
+    /// <summary>What the portal has no words for is in the record all the same.</summary>
+    [Theory]
+    [InlineData("DeviceUseStatement", "Use of a device")]
+    [InlineData("Coverage", "Insurance")]
+    [InlineData("EnrollmentRequest", "Other entry")]
+    [InlineData("Device", "Device or aid")]
+    public async Task A_type_without_a_group_of_its_own_is_among_the_others(string type, string name)
+    {
+        var id = _portal.Record.Add($$"""{"resourceType":"{{type}}"}""");
+        foreach (var path in (string[])["/records", "/records/timeline", "/records/kind/other"])
+            Assert.Contains($"data-entry=\"{id}\" data-entry-type=\"{type}\"", (await _portal.GetAsync(path)).Html);
+        var (status, html, _) = await _portal.GetAsync($"/records/entry/{type}/{id}");
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Contains($"<h1>{name}</h1>", html);
+    }
+
+    [Theory]
+    [InlineData("Patient")]
+    [InlineData("Consent")]
+    [InlineData("AuditEvent")]
+    [InlineData("Provenance")]
+    [InlineData("Binary")]
+    public async Task What_has_a_page_of_its_own_or_tells_only_of_others_is_no_entry(string type)
+    {
+        var id = _portal.Record.Add($$"""{"resourceType":"{{type}}"}""");
+        Assert.DoesNotContain("data-entry=", (await _portal.GetAsync("/records/timeline")).Html);
+        Assert.Equal(HttpStatusCode.NotFound, (await _portal.GetAsync($"/records/entry/{type}/{id}")).Status);
+    }
+
+    [Fact]
+    public async Task A_record_of_several_pages_is_read_whole_and_one_of_too_many_says_so()
+    {
+        _portal.Record.MostOfEverything = 3;
+        for (var i = 1; i <= 28; i++)
+            _portal.Record.Add($$"""{"resourceType":"Condition","code":{"text":"n"},"recordedDate":"2026-02-{{i:00}}"}""");
+        var (_, html, _) = await _portal.GetAsync("/records/kind/diagnoses");
+        Assert.Contains("<p>28 entries</p>", html);
+        Assert.DoesNotContain("There are more records", html);
+        Assert.True(html.IndexOf("28 February", StringComparison.Ordinal) < html.IndexOf("27 February", StringComparison.Ordinal));
+        for (var i = 0; i < 3; i++)
+            _portal.Record.Add("""{"resourceType":"Condition","code":{"text":"n"},"recordedDate":"2026-03-01"}""");
+        foreach (var path in (string[])["/records", "/records/timeline", "/records/kind/diagnoses"])
+            Assert.Contains("There are more records", (await _portal.GetAsync(path)).Html);
+    }
+
+    [Fact]
+    public async Task A_long_visit_has_pages()
+    {
+        var visit = _portal.Record.Add("""{"resourceType":"Encounter","status":"finished","class":{"code":"IMP"}}""");
+        for (var i = 0; i < 60; i++)
+            _portal.Record.Add($$$"""{"resourceType":"Observation","code":{"text":"n"},"encounter":{"reference":"Encounter/{{{visit}}}"}}""");
+        _portal.Record.Add("""{"resourceType":"Observation","code":{"text":"of no visit"}}""");
+        var seen = new HashSet<string>();
+        foreach (var page in (string[])["", "?page=2"])
+            foreach (var part in (await _portal.GetAsync($"/records/entry/Encounter/{visit}{page}")).Html.Split("data-entry=\"")[2..])
+                seen.Add(part.Split('"')[0]);
+        Assert.Equal(60, seen.Count);
+    }
+
+    [Fact]
+    public async Task A_text_of_megabytes_is_a_file()
+    {
+        var text = Convert.ToBase64String(System.Text.Encoding.UTF8.GetBytes(new string('x', 1 << 20)));
+        var id = _portal.Record.Add($$$"""{"resourceType":"DocumentReference","status":"current","content":[{"attachment":{"contentType":"text/plain","data":"{{{text}}}"}}]}""");
+        var (_, html, _) = await _portal.GetAsync($"/records/entry/DocumentReference/{id}");
+        Assert.True(html.Length < 100_000);
+        Assert.Contains("(text/plain)", html);
     }
 
     [Theory]

@@ -124,6 +124,32 @@ public sealed class OperationsTests : IAsyncLifetime
         Assert.Equal(absent.Body, (await reader.GetAsync($"Encounter/{visit}/$meta")).Is(HttpStatusCode.NotFound).Body);
     }
 
+    [Fact]
+    public async Task The_person_is_given_everything_that_is_hers_though_no_register_has_a_patient_of_it()
+    {
+        var (person, other) = (await _world.NewPersonAsync(), await _world.NewPersonAsync());
+        var clinic = _world.As(person, RepositoryWorld.Aurora);
+        var stored = await clinic.StoreAsync(Some.Observation(clinic.PatientId));
+        Assert.Equal([stored], (await _world.AsPerson(person).GetAsync($"Patient/{clinic.PatientId}/$everything")).Is(HttpStatusCode.OK).Ids);
+        Assert.Empty((await _world.AsPerson(other).GetAsync($"Patient/{_world.AsPerson(other).PatientId}/$everything")).Is(HttpStatusCode.OK).Ids);
+        // To a clinic it is as one that there never was, and of another person there is none to anybody.
+        (await clinic.GetAsync($"Patient/{clinic.PatientId}/$everything")).Is(HttpStatusCode.NotFound);
+        (await _world.AsPerson(other).GetAsync($"Patient/{clinic.PatientId}/$everything")).Is(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task A_page_of_everything_has_as_many_as_are_asked_for_up_to_a_thousand()
+    {
+        var clinic = _world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora);
+        (await clinic.TransactAsync(Some.Transaction([.. Enumerable.Range(0, 1001).Select(_ => ("POST", "Observation", (JsonObject?)Some.Observation(clinic.PatientId), (string?)null))]))).Is(HttpStatusCode.OK);
+        var own = _world.AsPerson(clinic.Grant.Compartment);
+        foreach (var (query, count) in ((string, int)[])[("", 200), ("?_count=1000", 1000), ("?_count=5000", 1000)])
+        {
+            var page = (await own.GetAsync($"Patient/{clinic.PatientId}/$everything{query}")).Is(HttpStatusCode.OK);
+            Assert.Equal((count, count, 1001), (page.Ids.Length, page.Manifest!.Items.Count, (int)page.Json["total"]!));
+        }
+    }
+
     [Theory]
     [InlineData("?_count=2")]
     [InlineData("?_count=2&start=2026-01-01&end=2026-01-31")]

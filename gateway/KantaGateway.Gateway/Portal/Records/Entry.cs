@@ -26,3 +26,8 @@ internal sealed record Entry(string Type, string Id, string Organisation, string
 /// <param name="Entries">Newest first; undated ones last.</param>
 /// <param name="Truncated">There are more than a page may carry.</param>
 internal sealed record EntryList(IReadOnlyList<Entry> Entries, bool Truncated);
+
+/// <summary>An entry and what belongs to the same visit.</summary>
+/// <param name="Visit">The visit that it belongs to; null of a visit itself, and where it names none.</param>
+/// <param name="OfVisit">Of a visit: what refers to it.</param>
+internal sealed record EntryInContext(Entry Entry, Entry? Visit, EntryList OfVisit);

@@ -10,58 +10,54 @@ namespace KantaGateway.Gateway.Portal.Records;
 /// <exception cref="RefusedException">An answer was not a success; what had been read is dropped, so half a record is never shown as the whole.</exception>
 internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
 {
-    /// <summary>Most resources of one type that a look at the record reads; the page says when there are more.</summary>
-    private const int MostOfType = 2000;
+    /// <summary>Entries on a page of the repository's answer: the most that it gives.</summary>
+    private const int PageSize = 1000;
 
-    private const int PageSize = 200;
+    /// <summary>Pages that a look at the record reads, however much there is; the citizen is told when there is more.</summary>
+    private const int MostPages = 10;
 
     /// <summary>Files of one entry that are fetched to be shown; each is a request.</summary>
     private const int MostFetched = 10;
 
-    /// <summary>Searches that run at once, so that one citizen's page does not fill the repository's queue.</summary>
-    private const int AtOnce = 4;
+    /// <summary>Characters of a text that a page shows; a longer one is a file.</summary>
+    private const int LongestShown = 1 << 18;
 
     /// <summary>All entries of these kinds, newest first.</summary>
-    public async Task<EntryList> ReadAsync(Requester citizen, IEnumerable<EntryKind> kinds, CancellationToken cancel)
+    public async Task<EntryList> ReadAsync(Requester citizen, IReadOnlyList<EntryKind> kinds, CancellationToken cancel)
     {
+        var person = citizen.Person ?? throw new InvalidOperationException("A citizen's session names no person.");
         // Visits always: a service event is the Encounter's, and other entries only point to it.
-        var types = kinds.SelectMany(k => k.Types).Append("Encounter").Distinct().ToArray();
-        using var slots = new SemaphoreSlim(AtOnce);
-        var found = await Task.WhenAll(types.Select(async type =>
-        {
-            await slots.WaitAsync(cancel);
-            try
-            {
-                return await SearchAsync(citizen, type, cancel);
-            }
-            finally
-            {
-                slots.Release();
-            }
-        }));
-        var wanted = kinds.SelectMany(k => k.Types).ToHashSet();
-        var visits = found.SelectMany(f => f.Resources).Where(r => r.Type == "Encounter").ToDictionary(v => v.Id, v => FhirText.ServiceEvent(v.Resource));
-        var entries = found.SelectMany(f => f.Resources).Where(r => wanted.Contains(r.Type))
-            .Select(e => e with { ServiceEvent = e.Visit is { } visit ? visits.GetValueOrDefault(visit) : null })
-            .OrderByDescending(e => e.When?.Sort ?? DateTimeOffset.MinValue).ToArray();
-        return new(entries, found.Any(f => f.Truncated));
+        var read = await EverythingAsync(citizen, $"Patient/{ids.PatientId(person)}", kinds.SelectMany(k => k.Types).Append("Encounter").Distinct(), cancel)
+            ?? throw new RefusedException(StatusCodes.Status404NotFound);
+        return read with { Entries = [.. read.Entries.Where(e => kinds.Any(k => k.Holds(e)))] };
     }
 
-    /// <summary>One entry; null when there is none of that type and id in the citizen's record.</summary>
-    public async Task<Entry?> FindAsync(Requester citizen, string type, string id, CancellationToken cancel)
+    /// <summary>One entry and what belongs with it; null when there is none of that type and id in the citizen's record.</summary>
+    public async Task<EntryInContext?> FindAsync(Requester citizen, string type, string id, CancellationToken cancel)
+    {
+        if (type == "Encounter")
+        {
+            // A visit and what refers to it, at once.
+            var read = await EverythingAsync(citizen, $"Encounter/{id}", EntryKind.Shown, cancel);
+            return read?.Entries.FirstOrDefault(e => e.Id == id) is { } visit ? new(visit, null, read with { Entries = [.. read.Entries.Where(e => e != visit)] }) : null;
+        }
+        if (await ReadOneAsync(citizen, type, id, cancel) is not { } entry)
+            return null;
+        var ofVisit = entry.Visit is { } its ? await ReadOneAsync(citizen, "Encounter", its, cancel) : null;
+        return new(entry with { ServiceEvent = ofVisit?.ServiceEvent }, ofVisit, new([], false));
+    }
+
+    /// <summary>A resource of the citizen's record alone, with the service event only if it is a visit; null when there is none of that type and id.</summary>
+    public async Task<Entry?> ReadOneAsync(Requester citizen, string type, string id, CancellationToken cancel)
     {
         var answer = await requests.SendAsync(citizen, "GET", $"{type}/{id}", cancel: cancel);
         if (answer.Status is StatusCodes.Status404NotFound or StatusCodes.Status410Gone)
             return null;
         var resource = FhirAnswers.Success(answer);
-        var controller = answer.Manifest?.Items is [var item, ..] ? item.Controller : "";
-        var entry = new Entry(type, id, controller, type == "Encounter" ? FhirText.ServiceEvent(resource) : null, resource);
-        if (type != "Encounter" && entry.Visit is { } visit && await FindAsync(citizen, "Encounter", visit, cancel) is { } encounter)
-            entry = entry with { ServiceEvent = encounter.ServiceEvent };
-        return entry;
+        return new(type, id, answer.Manifest?.Items is [var item, ..] ? item.Controller : "", type == "Encounter" ? FhirText.ServiceEvent(resource) : null, resource);
     }
 
-    /// <summary>The readable text of an entry's attachments; a file that is not text is named by its media type in <paramref name="files"/>.</summary>
+    /// <summary>The readable text of an entry's attachments; a file that is not text, or too long to be read on a page, is named by its media type in <paramref name="files"/>.</summary>
     public async Task<IReadOnlyList<string>> AttachmentsAsync(Requester citizen, Entry entry, ICollection<string> files, CancellationToken cancel)
     {
         var attachments = entry.Resource.Each("content").Select(c => c.At("attachment") ?? c)
@@ -71,7 +67,7 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
         {
             var type = (attachment.String("contentType") ?? "").Split(';')[0].Trim().ToLowerInvariant();
             var data = attachment.String("data") ?? (IsText(type) && fetched++ < MostFetched ? await BinaryAsync(citizen, attachment, cancel) : null);
-            if (data is not null && IsText(type) && Decode(data) is { } text)
+            if (data is not null && IsText(type) && Decode(data) is { Length: <= LongestShown } text)
                 texts.Add(type is "text/plain" or "text/markdown" ? text : PlainText.OfMarkup(text));
             else
                 files.Add(type.Length == 0 ? "?" : type);
@@ -90,24 +86,35 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
         return answer.Status == StatusCodes.Status404NotFound ? null : FhirAnswers.Success(answer).String("data");
     }
 
-    private async Task<(IReadOnlyList<Entry> Resources, bool Truncated)> SearchAsync(Requester citizen, string type, CancellationToken cancel)
+    /// <summary>What of these types <c>$everything</c> of a resource gives, newest first; null when it is not there.</summary>
+    private async Task<EntryList?> EverythingAsync(Requester citizen, string of, IEnumerable<string> types, CancellationToken cancel)
     {
+        var asked = types.ToHashSet(StringComparer.Ordinal);
+        var answer = await requests.SendAsync(citizen, "POST", $"{of}/$everything", JsonSerializer.SerializeToUtf8Bytes(new
+        {
+            resourceType = "Parameters",
+            parameter = new object[] { new { name = "_type", valueString = string.Join(',', asked) }, new { name = "_count", valueInteger = PageSize } },
+        }), cancel: cancel);
+        if (answer.Status is StatusCodes.Status404NotFound or StatusCodes.Status410Gone)
+            return null;
         var entries = new List<Entry>();
-        var form = Encoding.ASCII.GetBytes($"patient={ids.PatientId(citizen.Person!.Value)}&_count={PageSize}");
-        var answer = await requests.SendAsync(citizen, "POST", $"{type}/_search", form, "application/x-www-form-urlencoded", cancel: cancel);
-        while (true)
+        string? next;
+        for (var page = 1; ; page++)
         {
             var bundle = FhirAnswers.Success(answer);
             var controllers = (answer.Manifest?.Items ?? []).ToDictionary(i => (i.Type, i.Id), i => i.Controller);
             foreach (var resource in bundle.Each("entry").Select(e => e.At("resource")).OfType<JsonElement>())
-                if (resource.String("resourceType") == type && resource.String("id") is { } id)
+                if (resource.String("resourceType") is { } type && asked.Contains(type) && resource.String("id") is { } id)
                     entries.Add(new(type, id, controllers.GetValueOrDefault((type, id), ""), null, resource));
-            if (FhirAnswers.NextPage(bundle) is not { } next)
-                return (entries, false);
-            if (entries.Count >= MostOfType)
-                return (entries, true);
+            next = FhirAnswers.NextPage(bundle);
+            if (next is null || page == MostPages)
+                break;
             answer = await requests.SendAsync(citizen, "GET", next, cancel: cancel);
         }
+        var visits = entries.Where(e => e.Type == "Encounter").ToDictionary(v => v.Id, v => FhirText.ServiceEvent(v.Resource));
+        // They come in the order of storing: of what happened at the same time the last comes first.
+        entries.Reverse();
+        return new([.. entries.Select(e => e with { ServiceEvent = e.Visit is { } visit ? visits.GetValueOrDefault(visit) : null }).OrderByDescending(e => e.When?.Sort ?? DateTimeOffset.MinValue)], next is not null);
     }
 
     private static string? Decode(string base64)

@@ -6,6 +6,9 @@ namespace KantaGateway.Gateway.Portal.Pages;
 /// <summary>Denies disclosure (kielto, Act 703/2023 §58-59): of everything, a public or an occupational register, one service event, one prescription.</summary>
 internal sealed class DenyModel(OwnDeclarations declarations, DenialChoices choices, IWhoSeesWhat sees, TimeProvider time) : CitizenPage
 {
+    /// <summary>Visits or prescriptions that the form lists: what a page can carry and a person look through. An older one is denied from its own page.</summary>
+    private const int MostListed = 100;
+
     /// <summary>What is chosen of each kind, as the form sent it.</summary>
     private readonly Dictionary<string, string?> _chosen = [];
 
@@ -24,6 +27,13 @@ internal sealed class DenyModel(OwnDeclarations declarations, DenialChoices choi
 
     /// <summary>What can be chosen of a kind.</summary>
     public IReadOnlyList<DenialChoice> Of(string kind) => [.. Choices.Where(c => c.Kind == kind)];
+
+    /// <summary>Those of them that the form lists: of visits and prescriptions the newest, and what is chosen.</summary>
+    public IReadOnlyList<DenialChoice> Listed(string kind)
+    {
+        var (all, chosen) = (Of(kind), Chosen(kind));
+        return kind is DenialChoices.Visit or DenialChoices.Prescription ? [.. all.Where((choice, i) => i < MostListed || choice == chosen)] : all;
+    }
 
     /// <summary>What is chosen of a kind; null: nothing that there is.</summary>
     public DenialChoice? Chosen(string kind) => Choices.FirstOrDefault(c => c.Kind == kind && c.Value == _chosen.GetValueOrDefault(kind));

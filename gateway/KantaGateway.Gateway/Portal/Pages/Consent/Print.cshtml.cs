@@ -38,7 +38,7 @@ internal sealed class PrintModel(OwnDeclarations declarations, DenialChoices cho
         if (id is not null && Printed.Count == 0)
             throw new RefusedException(StatusCodes.Status404NotFound);
         Sentence = id is null ? state.Sentence : null;
-        var patient = await records.FindAsync(Citizen, "Patient", ids.PatientId(Citizen.Person!.Value), cancel);
+        var patient = await records.ReadOneAsync(Citizen, "Patient", ids.PatientId(Citizen.Person!.Value), cancel);
         Born = StatedTime.Read(patient?.Resource.String("birthDate")) is { } born ? Dates.Of(born) : null;
         return Page();
     }

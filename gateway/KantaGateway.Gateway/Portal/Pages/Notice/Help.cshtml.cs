@@ -11,9 +11,6 @@ namespace KantaGateway.Gateway.Portal.Pages;
 /// </summary>
 internal sealed class NoticeModel(BreachNotices notices, OwnRecords records, EntryLines lines, IdentifierCipher ids) : NoticePage(notices)
 {
-    /// <summary>Entries that are read at once.</summary>
-    private const int AtOnce = 4;
-
     public NoticeStanding Standing { get; private set; } = null!;
 
     /// <summary>Of this page.</summary>
@@ -57,23 +54,22 @@ internal sealed class NoticeModel(BreachNotices notices, OwnRecords records, Ent
     /// <summary>By the road of any page: what the person may not see is not shown by way of a notice either.</summary>
     private async Task ReadAsync(IReadOnlyList<AffectedItem> items, CancellationToken cancel)
     {
-        var found = new List<(AffectedItem Item, Entry? Entry)>();
-        foreach (var some in items.Chunk(AtOnce))
-            found.AddRange(await Task.WhenAll(some.Select(async item => (item, EntryKind.OfType(item.Type) is null ? null : await FindAsync(item, cancel)))));
+        var own = await OwnAsync(cancel);
+        var found = items.Select(item => (Item: item, Entry: own.GetValueOrDefault((item.Type, item.Id)))).ToArray();
         Taken = lines.Of(found.Where(static one => one.Entry is not null).Select(static one => one.Entry!), withKind: true);
         Unshown = lines.Kinds(found.Where(static one => one.Entry is null).Select(static one => one.Item.Type));
     }
 
-    private async Task<Entry?> FindAsync(AffectedItem item, CancellationToken cancel)
+    private async Task<Dictionary<(string Type, string Id), Entry>> OwnAsync(CancellationToken cancel)
     {
         try
         {
-            return await records.FindAsync(Citizen, item.Type, item.Id, cancel);
+            return (await records.ReadAsync(Citizen, EntryKind.All, cancel)).Entries.ToDictionary(static entry => (entry.Type, entry.Id));
         }
         catch (RefusedException)
         {
-            // The notice stands without it, and names its kind.
-            return null;
+            // The notice stands without them, and names their kinds.
+            return [];
         }
     }
 }

@@ -27,27 +27,28 @@ internal sealed class EntryModel(OwnRecords records, EntryLines lines) : Citizen
     /// <summary>Of a visit: the entries that refer to it.</summary>
     public IReadOnlyList<EntryLine> Siblings { get; private set; } = [];
 
-    public async Task<IActionResult> OnGetAsync(string type, Guid id, CancellationToken cancel)
+    /// <summary>Where among them.</summary>
+    public Pager Pager { get; private set; } = new("", 1, 1);
+
+    /// <summary>There are more of them than a page may carry.</summary>
+    public bool Truncated { get; private set; }
+
+    public async Task<IActionResult> OnGetAsync(string type, Guid id, [FromQuery(Name = "page")] int number, CancellationToken cancel)
     {
-        if (EntryKind.OfType(type) is null || await records.FindAsync(Citizen, type, id.ToString("D"), cancel) is not { } entry)
+        if (!EntryKind.Shown.Contains(type) || await records.FindAsync(Citizen, type, id.ToString("D"), cancel) is not { } found)
             throw new RefusedException(StatusCodes.Status404NotFound);
-        Entry = entry;
+        Entry = found.Entry;
         var files = new List<string>();
-        var attachments = await records.AttachmentsAsync(Citizen, entry, files, cancel);
+        var attachments = await records.AttachmentsAsync(Citizen, Entry, files, cancel);
         Files = files;
-        Title = lines.Reader.Title(entry);
+        Title = lines.Reader.Title(Entry);
         TypeName = lines.Reader.TypeName(type);
-        Source = lines.Of(entry, withKind: false).Source;
-        Fields = lines.Reader.Fields(entry, attachments);
-        if (type == "Encounter")
-        {
-            var all = await records.ReadAsync(Citizen, EntryKind.All, cancel);
-            Siblings = lines.Of(all.Entries.Where(e => e.Type != "Encounter" && e.Visit == entry.Id), withKind: true);
-        }
-        else if (entry.Visit is { } visit && await records.FindAsync(Citizen, "Encounter", visit, cancel) is { } encounter)
-        {
-            Visit = lines.Of(encounter, withKind: false);
-        }
+        Source = lines.Of(Entry, withKind: false).Source;
+        Fields = lines.Reader.Fields(Entry, attachments);
+        Visit = found.Visit is { } visit ? lines.Of(visit, withKind: false) : null;
+        (Pager, var siblings) = Pager.Cut($"/records/entry/{type}/{Entry.Id}", number, found.OfVisit.Entries);
+        Siblings = lines.Of(siblings, withKind: true);
+        Truncated = found.OfVisit.Truncated;
         return Page();
     }
 }

@@ -17,7 +17,7 @@ internal sealed class RecordsModel(OwnRecords records, EntryLines lines) : Citiz
     {
         var all = await records.ReadAsync(Citizen, EntryKind.All, cancel);
         Truncated = all.Truncated;
-        var byKind = all.Entries.ToLookup(e => EntryKind.OfType(e.Type));
+        var byKind = all.Entries.ToLookup(EntryKind.Of);
         Groups = [.. EntryKind.All.Where(byKind.Contains).Select(kind =>
             new Group(kind, lines.OfKind(kind, byKind[kind].Take(Latest)), byKind[kind].Count()))];
     }
