@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using PdfSharp.Drawing;
 using PdfSharp.Fonts;
@@ -10,12 +11,19 @@ internal static class PrintedForm
 {
     private const double Margin = 56, Width = 483, Bottom = 786, LineHeight = 1.35;
 
+    /// <summary>Letters of what has no blank, after which a line may end.</summary>
+    private const int LongestWord = 40;
+
+    /// <summary>Where the font lacks a character.</summary>
+    private const string Lacking = "□";
+
     private static readonly Lock Writing = new();
 
     static PrintedForm() => GlobalFontSettings.FontResolver ??= new OwnFont();
 
     /// <param name="fields">Values may have line breaks.</param>
-    public static byte[] Write(string title, IReadOnlyList<(string Label, string Value)> fields)
+    /// <param name="ifLacking">Said at the end where the font lacks a character of what was to be printed; null: nothing.</param>
+    public static byte[] Write(string title, IEnumerable<(string Label, string Value)> fields, string? ifLacking = null)
     {
         // The library shares its fonts between documents without a lock of its own.
         lock (Writing)
@@ -30,6 +38,8 @@ internal static class PrintedForm
                 page.Write(value, 11);
                 page.Skip(6);
             }
+            if (page.Lacks && ifLacking is not null)
+                page.Write(ifLacking, 9);
             page.Dispose();
             using var pdf = new MemoryStream();
             document.Save(pdf);
@@ -40,14 +50,20 @@ internal static class PrintedForm
     /// <summary>Where the next line goes; a full page is followed by another one.</summary>
     private sealed class Sheet(PdfDocument document) : IDisposable
     {
+        private readonly Dictionary<double, XFont> _fonts = [];
+        private readonly Dictionary<(double Size, string Word), double> _widths = [];
         private XGraphics _page = XGraphics.FromPdfPage(document.AddPage());
         private double _y = Margin;
 
+        /// <summary>Whether something could not be printed.</summary>
+        public bool Lacks { get; private set; }
+
         public void Write(string text, double size)
         {
-            var font = new XFont(OwnFont.Name, size);
+            if (!_fonts.TryGetValue(size, out var font))
+                _fonts[size] = font = new(OwnFont.Name, size);
             foreach (var paragraph in text.ReplaceLineEndings("\n").Split('\n'))
-                foreach (var line in Lines(paragraph, font))
+                foreach (var line in Lines(Printable(paragraph, font), font))
                 {
                     if (_y + size * LineHeight > Bottom)
                     {
@@ -64,22 +80,68 @@ internal static class PrintedForm
 
         public void Dispose() => _page.Dispose();
 
+        /// <summary>With a sign for each character that the font lacks; what shows nothing by itself is left out.</summary>
+        private string Printable(string text, XFont font)
+        {
+            var printable = new StringBuilder(text.Length);
+            foreach (var rune in text.EnumerateRunes())
+                if (Rune.IsWhiteSpace(rune))
+                    printable.Append(' ');
+                else if (Rune.GetUnicodeCategory(rune) is UnicodeCategory.Control or UnicodeCategory.Format)
+                    continue;
+                else if (GlyphHelper.GlyphIndexFromCodePoint(rune.Value, font) != 0)
+                    printable.Append(rune);
+                else
+                {
+                    printable.Append(Lacking);
+                    Lacks = true;
+                }
+            return printable.ToString();
+        }
+
         private List<string> Lines(string paragraph, XFont font)
         {
-            var (lines, line) = (new List<string>(), new StringBuilder());
-            foreach (var word in paragraph.Split(' ').SelectMany(static word => word.Chunk(60)))
+            var (lines, line, width, blank) = (new List<string>(), new StringBuilder(), 0d, WidthOf(" ", font));
+            foreach (var word in paragraph.Split(' ').SelectMany(Broken))
             {
-                var longer = line.Length == 0 ? new string(word) : $"{line} {new string(word)}";
-                if (line.Length > 0 && _page.MeasureString(longer, font).Width > Width)
+                var its = WidthOf(word, font);
+                if (line.Length > 0 && width + blank + its > Width)
                 {
                     lines.Add(line.ToString());
-                    line.Clear().Append(word);
+                    line.Clear();
+                    width = 0;
                 }
-                else
-                    line.Clear().Append(longer);
+                if (line.Length > 0)
+                {
+                    line.Append(' ');
+                    width += blank;
+                }
+                line.Append(word);
+                width += its;
             }
             lines.Add(line.ToString());
             return lines;
+        }
+
+        private double WidthOf(string word, XFont font)
+        {
+            if (!_widths.TryGetValue((font.Size, word), out var width))
+                _widths[(font.Size, word)] = width = _page.MeasureString(word, font).Width;
+            return width;
+        }
+
+        /// <summary>A word in pieces that fit on a line; never within a character.</summary>
+        private static IEnumerable<string> Broken(string word)
+        {
+            for (var from = 0; from < word.Length || from == 0;)
+            {
+                var length = Math.Min(LongestWord, word.Length - from);
+                if (from + length < word.Length && char.IsHighSurrogate(word[from + length - 1]))
+                    length--;
+                yield return word.Substring(from, length);
+                if ((from += length) == 0)
+                    yield break;
+            }
         }
     }
 

@@ -70,7 +70,7 @@ internal sealed class AccessExport(AccessEvents events, Texts texts)
             fields.Add((texts["access.older"], texts["access.file.older"]));
         if (fields.Count == 0)
             fields.Add((texts["access.what"], texts["access.none"]));
-        return PrintedForm.Write(texts["access.title"], fields);
+        return PrintedForm.Write(texts["access.title"], fields, texts["download.pdf.lacking"]);
     }
 
     private static void Write(CsvWriter csv, params ReadOnlySpan<string?> values)

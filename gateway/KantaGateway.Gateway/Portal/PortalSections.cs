@@ -44,6 +44,7 @@ internal static class PortalSections
     /// <summary>At the foot, in this order.</summary>
     public static readonly IReadOnlyList<PortalSection> Footer =
     [
+        new("/download", "download.title", static visitor => visitor.IsSignedIn),
         new("/notices", "breach.list.title", static visitor => visitor.MayHaveNotices && visitor.IsSignedIn && !visitor.IsCustodian),
         new("/notice-check", "footer.check", static visitor => visitor.MayHaveNotices),
         new("/about", "footer.about", static _ => true),

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Unicode;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
+using KantaGateway.Gateway.Portal.Download;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Antiforgery;
 using Microsoft.AspNetCore.Localization;
@@ -74,6 +75,9 @@ public static class PortalSetup
         builder.Services.AddSingleton<ConnectedApps>();
         builder.Services.AddSingleton<DisputeStandings>();
         builder.Services.AddSingleton<Inbox>();
+        builder.Services.AddSingleton<WholeRecord>();
+        builder.Services.AddSingleton<RecordBundle>();
+        builder.Services.AddSingleton<RecordPdf>();
         builder.Services.AddSingleton<Disputes>();
         if (options.Breach is not null)
             builder.Services.AddHostedService<DisputeRecovery>();

@@ -54,24 +54,27 @@ internal sealed class PortalUnderTest : IAsyncDisposable
     /// <param name="joint">Public controllers that need no permission among each other.</param>
     /// <param name="breach">Notices of breaches; null: there are none.</param>
     /// <param name="services">What further pages need.</param>
+    /// <param name="options">Changes what the gateway is told.</param>
     /// <param name="mandates">Registers what citizens act for others by; null: they do not.</param>
     public static async Task<PortalUnderTest> StartAsync(bool alwaysSignedIn = false, string listen = "http://127.0.0.1:0", Action<IServiceCollection>? mandates = null,
-        IReadOnlyList<string>? joint = null, KantaGateway.Gateway.Breach.BreachOptions? breach = null, Action<IServiceCollection>? services = null)
+        IReadOnlyList<string>? joint = null, KantaGateway.Gateway.Breach.BreachOptions? breach = null, Action<IServiceCollection>? services = null,
+        Func<GatewayOptions, GatewayOptions>? options = null)
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls(listen);
         var ids = new IdentifierCipher(new byte[32]);
         var record = new RecordInMemory(ids);
-        var options = Options(mandates is not null) with { JointControllers = joint ?? [], Breach = breach };
+        var settings = Options(mandates is not null) with { JointControllers = joint ?? [], Breach = breach };
+        settings = options?.Invoke(settings) ?? settings;
         mandates?.Invoke(builder.Services);
         services?.Invoke(builder.Services);
-        builder.Services.AddSingleton(options).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
+        builder.Services.AddSingleton(settings).AddSingleton(ids).AddSingleton<IInnerRequests>(record)
             .AddSingleton<IIdentification>(new CookieIsCitizen(alwaysSignedIn)).AddSingleton(new OpenRequests(new Revocations(null, TimeProvider.System)));
         var clients = Path.GetTempFileName();
         await File.WriteAllTextAsync(clients, $"[{Controller(Hospital, "Keskussairaala", "public")},{Controller(OccupationalCare, "Työterveys Tuisku", "occupational")},{Controller(Clinic, "Lääkäriasema Aurora", "private")},{App("omakunto", "Omakunto")},{App("taskukunto", "Taskukunto")}]");
         builder.Services.AddSingleton(s => new ClientRegistry(clients, true, TimeProvider.System, s.GetRequiredService<ILogger<ClientRegistry>>()));
-        builder.AddPortal(options);
+        builder.AddPortal(settings);
         // It asks a repository and a key service, which there are none of here.
         foreach (var recovery in builder.Services.Where(service => service.ImplementationType == typeof(DisputeRecovery)).ToList())
             builder.Services.Remove(recovery);
@@ -206,6 +209,7 @@ internal sealed class RecordInMemory : IInnerRequests
     private readonly List<(JsonObject Resource, string Controller)> _resources = [];
     private readonly Dictionary<string, long> _stored = [];
     private readonly List<Page> _pages = [];
+    private readonly Dictionary<string, int?> _apart = [];
     private long _sequence = 1;
 
     /// <summary>What is left of an answer.</summary>
@@ -238,12 +242,22 @@ internal sealed class RecordInMemory : IInnerRequests
     /// <summary>The same of changes alone.</summary>
     public int? RefusesChanges { get; set; }
 
+    /// <summary>The same of the pages after the first.</summary>
+    public int? BreaksOnPage { get; set; }
+
     public string PatientId => _ids.PatientId(PortalUnderTest.Self);
 
     public IEnumerable<JsonObject> Of(string type) => _resources.Select(r => r.Resource).Where(r => (string?)r["resourceType"] == type);
 
     /// <summary>Adds a resource and gives back its id.</summary>
     public string Add(string json, string controller = "1.2.246.10.1234567") => Add(JsonNode.Parse(json)!.AsObject(), controller);
+
+    /// <summary>The content of a Binary lies apart: pages give it without.</summary>
+    /// <param name="status">With which a read of it is refused; null: it is given whole.</param>
+    public void LeavesOut(string id, int? status = null) => _apart[id] = status;
+
+    /// <summary>Nobody has registered the person.</summary>
+    public void ForgetsPatient() => _resources.RemoveAll(r => IsOf(r.Resource, "Patient"));
 
     public Task<FhirAnswer> SendAsync(Requester requester, string method, string target, ReadOnlyMemory<byte> body = default,
         string? contentType = null, IHeaderDictionary? headers = null, CancellationToken cancel = default)
@@ -259,13 +273,15 @@ internal sealed class RecordInMemory : IInnerRequests
             var form = method == "POST" && parts.Length > 1 ? QueryHelpers.ParseQuery(parts[^1] == "$everything" ? OperationParameters.ToForm("", body.Span).Form : Encoding.UTF8.GetString(body.Span)) : [];
             return Task.FromResult((method, parts) switch
             {
+                ("GET", _) when BreaksOnPage is { } breaks && target.Contains("?_page=", StringComparison.Ordinal) => new FhirAnswer(breaks, new HeaderDictionary(), []),
                 ("GET", _) when target.Split("?_page=") is [_, var page] => Show(_pages[int.Parse(page, CultureInfo.InvariantCulture)]),
                 ("POST", [var type, "_search"]) => Show(target, form, Search(type)),
                 // In the order of storing, of whatever type.
-                ("POST", ["Patient", var id, "$everything"]) when id == PatientId => Show(target, form, _resources),
+                ("POST", ["Patient", var id, "$everything"]) when id == PatientId && Of("Patient").Any() => Show(target, form, _resources),
                 ("POST", ["Encounter", var id, "$everything"]) when Read("Encounter", id).Status == 200 =>
                     Show(target, form, _resources.Where(r => IsOf(r.Resource, "Patient") || (string?)r.Resource["id"] == id || r.Resource.ToJsonString().Contains($"\"Encounter/{id}\"", StringComparison.Ordinal))),
                 ("POST", [_, _, "$everything"]) => new FhirAnswer(404, new HeaderDictionary(), []),
+                ("GET", ["Binary", var id]) when _apart.GetValueOrDefault(id) is { } apart => new FhirAnswer(apart, new HeaderDictionary(), []),
                 ("GET", [var type, var id]) => Read(type, id),
                 ("POST", ["Consent"]) => Created(Add(JsonNode.Parse(body.Span)!.AsObject(), "1.2.246.10.99999990")),
                 ("PUT", ["Consent", var id]) => Update(id, JsonNode.Parse(body.Span)!.AsObject(), headers),
@@ -329,7 +345,7 @@ internal sealed class RecordInMemory : IInnerRequests
         var bundle = new JsonObject
         {
             ["resourceType"] = "Bundle", ["type"] = "searchset", ["total"] = page.Total,
-            ["entry"] = new JsonArray([.. shown.Select(r => new JsonObject { ["resource"] = r.Resource.DeepClone(), ["search"] = new JsonObject { ["mode"] = "match" } })]),
+            ["entry"] = new JsonArray([.. shown.Select(r => new JsonObject { ["resource"] = OnPage(r.Resource), ["search"] = new JsonObject { ["mode"] = "match" } })]),
         };
         if (page.Left.Length > shown.Length)
         {
@@ -337,6 +353,14 @@ internal sealed class RecordInMemory : IInnerRequests
             _pages.Add(page with { Left = page.Left[shown.Length..] });
         }
         return Answer(bundle, shown, new HeaderDictionary());
+    }
+
+    private JsonNode OnPage(JsonObject resource)
+    {
+        var shown = resource.DeepClone().AsObject();
+        if (_apart.ContainsKey((string)shown["id"]!))
+            shown.Remove("data");
+        return shown;
     }
 
     private static FhirAnswer Answer(JsonObject body, IReadOnlyList<(JsonObject Resource, string Controller)> disclosed, IHeaderDictionary headers)

@@ -118,6 +118,47 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
             Assert.Equal(403, (await helmi.GetAsync(path)).Status);
     }
 
+    /// <summary>What is taken along is what is shown, by the real repository: of one person, released, and for a custodian without what is the child's alone (§34, §51).</summary>
+    [Fact]
+    public async Task A_downloaded_file_has_what_its_owner_is_shown_and_nothing_else()
+    {
+        var (delayed, unknown) = (await world.StoreAsync("guardian", "Uusi tulos", isDelayed: true), await world.StoreAsync("minor", "Lapsen oma"));
+        using var onni = world.Citizen("minor");
+        await onni.SignInAsync();
+        await onni.BeInformedAsync();
+        await onni.DenyAllAsync();
+        var (entries, text) = await DownloadAsync(onni, "fhir");
+        Assert.Superset(new HashSet<string> { $"Patient/{world.Child}", $"Observation/{world.OfChild}", $"Observation/{unknown}" }, entries);
+        Assert.Contains(entries, entry => entry.StartsWith("Consent/", StringComparison.Ordinal));
+
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        (entries, text) = await DownloadAsync(helmi, "fhir");
+        Assert.Contains($"Observation/{world.OfGuardian}", entries);
+        Assert.DoesNotContain($"Observation/{delayed}", entries);
+        Assert.DoesNotContain(world.Child, text);
+        Assert.Contains($"Observation/{world.OfGuardian}", (await DownloadAsync(helmi, "summary")).Entries);
+
+        await ActForAsync(helmi, "Onni Koe");
+        foreach (var format in (string[])["fhir", "summary"])
+        {
+            (entries, text) = await DownloadAsync(helmi, format);
+            Assert.Superset(new HashSet<string> { $"Patient/{world.Child}", $"Observation/{world.OfChild}" }, entries);
+            Assert.DoesNotContain($"Observation/{unknown}", entries);
+            Assert.DoesNotContain(entries, entry => entry.StartsWith("Consent/", StringComparison.Ordinal));
+            Assert.DoesNotContain(world.OfGuardian, text);
+        }
+        await onni.WithdrawEverythingAsync();
+    }
+
+    private static async Task<(HashSet<string> Entries, string Text)> DownloadAsync(CitizenClient citizen, string format)
+    {
+        var page = await citizen.SubmitAsync((await citizen.GetAsync("/download")).Form("download-form")!, new() { ["format"] = format });
+        Assert.Equal(200, page.Status);
+        var bundle = JsonNode.Parse(page.Html)!;
+        return ([.. bundle["entry"]!.AsArray().Select(e => e!["resource"]!).Select(r => $"{r["resourceType"]}/{r["id"]}")], page.Html);
+    }
+
     [Fact]
     public async Task Who_holds_a_mandate_does_what_the_person_may()
     {
@@ -244,6 +285,23 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
             if (_host is not null)
                 await _host.DisposeAsync();
             Directory.Delete(Data, true);
+        }
+
+        /// <summary>One more observation of a person, of which nobody says whether custodians are shown it.</summary>
+        /// <param name="isDelayed">Not yet released to the person.</param>
+        internal async Task<string> StoreAsync(string role, string what, bool isDelayed = false)
+        {
+            using var clinic = ClinicClient.Open(Folder, "aurora", new(_host!.Address));
+            var observation = new JsonObject
+            {
+                ["resourceType"] = "Observation", ["status"] = "final", ["code"] = new JsonObject { ["text"] = what },
+                ["subject"] = new JsonObject { ["reference"] = $"Patient/{(role == "minor" ? Child : Guardian)}" },
+            };
+            if (isDelayed)
+                observation["meta"] = new JsonObject { ["security"] = new JsonArray(new JsonObject { ["system"] = "https://hl7.fi/fhir/finnish-base-profiles/CodeSystem/fi-base-release-for-patient-viewing-cs", ["code"] = "1" }) };
+            var reply = await clinic.System.CreateAsync("Observation", Some.Bytes(observation));
+            Assert.Equal(201, reply.Status);
+            return reply.Json.GetProperty("id").GetString()!;
         }
 
         private async Task<(string Patient, string Observation)> AdmitAsync(ClinicClient clinic, string role, string what)

@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Forwarding;
@@ -58,32 +57,16 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
     }
 
     /// <summary>The readable text of an entry's attachments; a file that is not text, or too long to be read on a page, is named by its media type in <paramref name="files"/>.</summary>
-    public async Task<IReadOnlyList<string>> AttachmentsAsync(Requester citizen, Entry entry, ICollection<string> files, CancellationToken cancel)
+    public Task<IReadOnlyList<string>> AttachmentsAsync(Requester citizen, Entry entry, ICollection<string> files, CancellationToken cancel)
     {
-        var attachments = entry.Resource.Each("content").Select(c => c.At("attachment") ?? c)
-            .Concat(entry.Resource.Each("presentedForm")).Where(a => a.String("data") is not null || a.String("url") is not null);
-        var (texts, fetched) = (new List<string>(), 0);
-        foreach (var attachment in attachments)
+        var fetched = 0;
+        return Attachments.TextsAsync(entry, LongestShown, async id =>
         {
-            var type = (attachment.String("contentType") ?? "").Split(';')[0].Trim().ToLowerInvariant();
-            var data = attachment.String("data") ?? (IsText(type) && fetched++ < MostFetched ? await BinaryAsync(citizen, attachment, cancel) : null);
-            if (data is not null && IsText(type) && Decode(data) is { Length: <= LongestShown } text)
-                texts.Add(type is "text/plain" or "text/markdown" ? text : PlainText.OfMarkup(text));
-            else
-                files.Add(type.Length == 0 ? "?" : type);
-        }
-        return texts;
-    }
-
-    private static bool IsText(string type) => type is "text/plain" or "text/html" or "application/xhtml+xml" or "text/markdown";
-
-    private async Task<string?> BinaryAsync(Requester citizen, JsonElement attachment, CancellationToken cancel)
-    {
-        var parts = attachment.String("url")?.Split('/');
-        if (parts is not [.., "Binary", var id] || !Guid.TryParseExact(id, "D", out _))
-            return null;
-        var answer = await requests.SendAsync(citizen, "GET", $"Binary/{id}", cancel: cancel);
-        return answer.Status == StatusCodes.Status404NotFound ? null : FhirAnswers.Success(answer).String("data");
+            if (fetched++ >= MostFetched)
+                return null;
+            var answer = await requests.SendAsync(citizen, "GET", $"Binary/{id}", cancel: cancel);
+            return answer.Status == StatusCodes.Status404NotFound ? null : FhirAnswers.Success(answer).String("data");
+        }, files);
     }
 
     /// <summary>What of these types <c>$everything</c> of a resource gives, newest first; null when it is not there.</summary>
@@ -115,18 +98,5 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
         // They come in the order of storing: of what happened at the same time the last comes first.
         entries.Reverse();
         return new([.. entries.Select(e => e with { ServiceEvent = e.Visit is { } visit ? visits.GetValueOrDefault(visit) : null }).OrderByDescending(e => e.When?.Sort ?? DateTimeOffset.MinValue)], next is not null);
-    }
-
-    private static string? Decode(string base64)
-    {
-        try
-        {
-            return new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(Convert.FromBase64String(base64));
-        }
-        catch (Exception wrong) when (wrong is FormatException or DecoderFallbackException)
-        {
-            // Text in another encoding than it claims is shown as a file that cannot be shown.
-            return null;
-        }
     }
 }

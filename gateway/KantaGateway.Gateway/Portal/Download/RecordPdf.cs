@@ -1,0 +1,63 @@
+using KantaGateway.Gateway.Formats;
+using KantaGateway.Gateway.Portal.Records;
+
+namespace KantaGateway.Gateway.Portal.Download;
+
+/// <summary>The record as people read it, to be printed or shown to who treats them.</summary>
+internal sealed class RecordPdf(EntryLines lines, Texts texts)
+{
+    /// <summary>Letters of one text, and of all together, about 400 pages: behind them entries stand with their titles alone.</summary>
+    internal const int LongestText = 20_000, MostLetters = 1_000_000;
+
+    /// <param name="person">Whose record it is; null: not known.</param>
+    /// <param name="representative">Who takes it for the person; null: the person.</param>
+    public async Task<byte[]> WriteAsync(PrintedContent content, string? person, string? representative, DateTimeOffset now)
+    {
+        var (chosen, hasMore) = content.Chosen();
+        var (entries, letters, isShortened) = (new List<(string Label, string Value)>(), 0, false);
+        foreach (var entry in chosen)
+        {
+            var line = lines.Of(entry, withKind: true);
+            var value = line.Gist is null ? line.Title : $"{line.Title}: {line.Gist}";
+            if (letters > MostLetters)
+                isShortened = true;
+            else
+            {
+                var (text, isCut) = await TextOfAsync(content, entry, line.Title);
+                (value, letters, isShortened) = (text, letters + text.Length, isShortened || isCut);
+            }
+            entries.Add((string.Join(" · ", new[] { line.Kind, entry.When is { } when ? Dates.Of(when) : texts["records.noyear"], line.Source }.OfType<string>()), value));
+        }
+
+        var fields = new List<(string Label, string Value)> { (texts["print.person"], person ?? "–") };
+        if (StatedTime.Read(content.Patient?.Resource.String("birthDate")) is { } born)
+            fields.Add((texts["print.born"], Dates.Of(born)));
+        if (representative is not null)
+            fields.Add((texts["print.representative"], representative));
+        fields.Add((texts["download.made"], Dates.Minute(now)));
+        fields.Add((texts["incomplete.title"], $"{texts["incomplete.text"]} {texts["download.delay"]}"));
+        if (hasMore)
+            fields.Add((texts["download.notall"], texts["download.pdf.older", PrintedContent.MostEntries]));
+        if (isShortened)
+            fields.Add((texts["download.notall"], texts["download.pdf.shortened"]));
+        if (entries.Count == 0)
+            fields.Add((texts["records.title"], texts["records.none"]));
+        return PrintedForm.Write(texts["records.title"], fields.Concat(entries), texts["download.pdf.lacking"]);
+    }
+
+    private async Task<(string Text, bool IsCut)> TextOfAsync(PrintedContent content, Entry entry, string title)
+    {
+        var files = new List<string>();
+        var attached = await Attachments.TextsAsync(entry, int.MaxValue, id => new(content.ContentOf(id)), files);
+        var (said, isCut) = (new List<string> { title }, false);
+        foreach (var field in lines.Reader.Fields(entry, attached))
+        {
+            var value = field.Value;
+            if (value.Length > LongestText)
+                (value, isCut) = (string.Concat(value.AsSpan(0, LongestText), "…"), true);
+            said.Add($"{field.Name ?? texts[$"entry.{field.Label}"]}: {value}");
+        }
+        said.AddRange(files.Select(file => texts["entry.file", file]));
+        return (string.Join('\n', said), isCut);
+    }
+}
