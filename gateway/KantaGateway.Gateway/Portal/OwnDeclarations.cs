@@ -43,6 +43,9 @@ internal sealed record DeclarationState(
         _ => true,
     };
 
+    /// <summary>The version of the text with which the person had been informed when it was declared; null: not known.</summary>
+    public string? InformingOf(Declaration declaration) => All.OfType<Informing>().Where(i => i.IsActive && i.At <= declaration.At).MaxBy(i => i.At)?.TextVersion;
+
     /// <summary>Key of the sentence that sums it up. Follows the order of the decision: whatever is missing leaves the own register.</summary>
     public string Sentence => (DeniesAll, Informed is not null && Permission is not null, Denials.Count) switch
     {

@@ -114,7 +114,7 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
         Assert.Equal(before, await AskedAsync());
         Assert.Equal(200, (await onni.AskAsync("/consent/v1/explain", explain)).Status);
         await onni.WithdrawEverythingAsync();
-        foreach (var path in (string[])["/access-log/special", "/consent/print"])
+        foreach (var path in (string[])["/access-log/special", "/consent/print", "/consent/history"])
             Assert.Equal(403, (await helmi.GetAsync(path)).Status);
     }
 

@@ -34,7 +34,7 @@ internal sealed class PrintModel(OwnDeclarations declarations, DenialChoices cho
         List<Declaration> found = id is { } one ? [.. state.All.Where(d => d.Id == one.ToString("D"))]
             : [.. ((Declaration?[])[state.Informed, state.Permission, .. state.Denials]).OfType<Declaration>()];
         var named = await choices.NamingAsync(Citizen, found.OfType<DisclosureDenial>().Select(d => d.Target), cancel);
-        Printed = [.. found.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, InformingOf(d, state.All), At, state.Holds(d))).OfType<PrintedDeclaration>()];
+        Printed = [.. found.Select(d => prints.Of(d, d is DisclosureDenial denial ? choices.Describe(denial.Target, named) : null, state.InformingOf(d), At, state.Holds(d))).OfType<PrintedDeclaration>()];
         if (id is not null && Printed.Count == 0)
             throw new RefusedException(StatusCodes.Status404NotFound);
         Sentence = id is null ? state.Sentence : null;
@@ -42,8 +42,4 @@ internal sealed class PrintModel(OwnDeclarations declarations, DenialChoices cho
         Born = StatedTime.Read(patient?.Resource.String("birthDate")) is { } born ? Dates.Of(born) : null;
         return Page();
     }
-
-    /// <summary>The text with which the person had been informed when it was declared.</summary>
-    private static string? InformingOf(Declaration declaration, IReadOnlyList<Declaration> all) =>
-        all.OfType<Informing>().Where(i => i.IsActive && i.At <= declaration.At).MaxBy(i => i.At)?.TextVersion;
 }
