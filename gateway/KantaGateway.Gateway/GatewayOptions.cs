@@ -130,6 +130,9 @@ public sealed record GatewayOptions
     /// </summary>
     public IReadOnlyList<string> JointControllers { get; init; } = [];
 
+    /// <summary>E-mail address or https address to which citizens report what is not accessible (Act 306/2019 §9); null (default): the accessibility statement says that there is none.</summary>
+    public string? AccessibilityFeedback { get; init; }
+
     /// <summary>The controllers among whom an organisation needs no permission; empty: it is of none. A private one never is, whatever the list says.</summary>
     /// <param name="organisation">OID, dotted; null: not one in particular.</param>
     internal IReadOnlyList<string> JointWith(string? organisation, ControllerKind kind) =>

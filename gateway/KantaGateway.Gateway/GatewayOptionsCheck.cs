@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Mail;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -80,6 +81,9 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.TerminatorListen), "a port of its own");
         if (metrics == options.Port)
             Add(nameof(options.MetricsListen), "a port of its own");
+        if (options.AccessibilityFeedback is { } feedback && !(MailAddress.TryCreate(feedback, out var mail) && mail.Address == feedback)
+            && !(Uri.TryCreate(feedback, UriKind.Absolute, out var site) && site.Scheme == Uri.UriSchemeHttps))
+            Add(nameof(options.AccessibilityFeedback), "an e-mail address or an https address");
         Certificate(nameof(options.TlsCertificateFile), options.TlsCertificateFile);
         Secret(nameof(options.TlsKeyFile), options.TlsKeyFile);
         Authorities(nameof(options.ClientAuthorityFile), options.ClientAuthorityFile);

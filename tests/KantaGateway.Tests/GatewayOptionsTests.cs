@@ -51,7 +51,7 @@ public sealed class GatewayOptionsTests : IDisposable
             TlsCertificateFile = none, TlsKeyFile = none, ClientAuthorityFile = none,
             TerminatorListen = "http://10.0.0.1:8080", TerminatorHeader = "X-Cert", TerminatorAddresses = ["10.0.0.1"], TerminatorCertificates = ["AB"], MetricsListen = "http://0.0.0.0:9090", Repository = "http://10.0.0.2:5000", Keys = "/run/keys",
             GrantKeyFile = none, IdentifierKeyFile = none, AuditFolder = none, AuditOrigin = "", EmergencyFolder = none, ProtectedServicesFile = none, Redis = "10.0.0.3:6379", Otlp = "http://collector:4317",
-            NationalOrganisation = "national", MaxBinary = 0,
+            NationalOrganisation = "national", MaxBinary = 0, AccessibilityFeedback = "the desk",
             Identification = new()
             {
                 ClientsFile = none, TokenKeyFile = none, FollowingTokenKeys = [new() { File = none, SignsFrom = default }], UpstreamAuthorityFile = none, AccessTokenSeconds = 301, FailuresPerMinute = 0, TokenRequestsPerMinute = 0, SignInsPerMinute = 0, VerifiedTokens = 0,
@@ -64,7 +64,7 @@ public sealed class GatewayOptionsTests : IDisposable
         var named = Explain(wrong).Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]).Distinct().Order(StringComparer.Ordinal);
         Assert.Equal(
         [
-            "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "EmergencyFolder", "GrantKeyFile", "Identification.AccessTokenSeconds",
+            "AccessibilityFeedback", "AuditFolder", "AuditOrigin", "ClientAuthorityFile", "EmergencyFolder", "GrantKeyFile", "Identification.AccessTokenSeconds",
             "Identification.Citizens.Acr", "Identification.Citizens.Authority", "Identification.Citizens.BrokerJwksFile", "Identification.Citizens.BrokerSignedJwksKeyFile",
             "Identification.Citizens.ClientId",
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",

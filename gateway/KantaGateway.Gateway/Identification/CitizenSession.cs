@@ -89,6 +89,8 @@ internal static class CitizenSession
             if (context.RequestServices.GetService<Representations>() is { } representations && context.RequestServices.GetRequiredService<IIdentification>().PortalRequester(context) is { } citizen)
                 await representations.EndAsync(citizen).ConfigureAwait(false);
             await context.SignOutAsync(PortalSessions.Scheme).ConfigureAwait(false);
+            // Whatever a browser has kept in spite of no-store. Not cookies: one tells the next page that she has signed out.
+            context.Response.Headers["Clear-Site-Data"] = "\"cache\", \"storage\"";
             context.Response.Headers.Location = everywhere && self is null ? SignInFirst : session is null ? SignedOut : await LeaveBrokerAsync(context, session).ConfigureAwait(false);
         }
         catch (SharedStateException)

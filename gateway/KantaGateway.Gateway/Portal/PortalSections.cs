@@ -47,6 +47,8 @@ internal static class PortalSections
         new("/download", "download.title", static visitor => visitor.IsSignedIn),
         new("/notices", "breach.list.title", static visitor => visitor.MayHaveNotices && visitor.IsSignedIn && !visitor.IsCustodian),
         new("/notice-check", "footer.check", static visitor => visitor.MayHaveNotices),
+        new("/help", "footer.help", static _ => true),
         new("/about", "footer.about", static _ => true),
+        new("/accessibility", "footer.accessibility", static _ => true),
     ];
 }

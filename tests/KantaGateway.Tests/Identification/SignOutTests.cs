@@ -47,6 +47,18 @@ public sealed class SignOutTests(IdentificationWorld world)
         Assert.Equal(HttpStatusCode.OK, await WhoAmIAsync(there));
     }
 
+    [Theory]
+    [InlineData("/signout")]
+    [InlineData("/signout/everywhere")]
+    public async Task The_browser_is_told_to_forget_what_it_has_kept_but_not_what_tells_that_she_has_signed_out(string path)
+    {
+        var cookies = new CookieContainer();
+        await world.SignInAsync(cookies, Adult);
+        using var http = world.Connect(cookies: cookies);
+        using var left = await http.PostAsync(path, null);
+        Assert.Equal((HttpStatusCode.SeeOther, "\"cache\", \"storage\""), (left.StatusCode, left.Headers.GetValues("Clear-Site-Data").Single()));
+    }
+
     /// <summary>Two gateways that share a Redis: what one has answered holds at the other.</summary>
     [Fact]
     public async Task Signing_out_everywhere_holds_on_every_gateway()

@@ -79,10 +79,10 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Only_six_pages_are_open_to_all()
+    public void Only_eight_pages_are_open_to_all()
     {
         var open = typeof(Texts).Assembly.GetTypes().Where(t => typeof(PageModel).IsAssignableFrom(t) && t.GetCustomAttributes(typeof(OpenToAllAttribute), true).Length > 0);
-        Assert.Equal(["AboutModel", "AuthorizeModel", "IndexModel", "NotFoundModel", "NoticeCheckModel", "WithoutIdentityCodeModel"], open.Select(t => t.Name).Order());
+        Assert.Equal(["AboutModel", "AccessibilityModel", "AuthorizeModel", "HelpModel", "IndexModel", "NotFoundModel", "NoticeCheckModel", "WithoutIdentityCodeModel"], open.Select(t => t.Name).Order());
     }
 
     [Fact]
@@ -127,6 +127,8 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
     [Theory]
     [InlineData("/")]
     [InlineData("/about")]
+    [InlineData("/help")]
+    [InlineData("/accessibility")]
     [InlineData("/without-identity-code")]
     [InlineData("/records")]
     [InlineData("/no-such-page")]
