@@ -501,6 +501,16 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/access-log");
         await Expect(page, "[data-access][data-app=Omakunto]");
         await LookAsync(page, "33-access-log-app");
+
+        // What it was given ends in one place.
+        await page.ClickAsync("nav a[href='/apps']");
+        await Expect(page, "[data-app=omakunto]");
+        await LookAsync(page, "34-apps");
+        await page.ClickAsync("[data-end-app] button");
+        await Expect(page, "[data-notice=app-ended]");
+        await Expect(page, "[data-none]");
+        await page.ClickAsync("nav a[href='/inbox']");
+        await LookAsync(page, "35-inbox");
         _look.AssertFaultless();
     }
 

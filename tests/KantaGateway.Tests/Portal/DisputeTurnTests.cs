@@ -1,7 +1,5 @@
-using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
-using KantaGateway.Gateway;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Forwarding;
@@ -15,18 +13,19 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace KantaGateway.Tests.Portal;
 
 /// <summary>Disputes of one person are stored one after the other, and nobody waits for somebody else's.</summary>
-public sealed class DisputeTurnTests
+public sealed class DisputeTurnTests : IDisposable
 {
     private readonly IdentifierCipher _ids = new(new byte[32]);
     private readonly Repository _repository = new();
+    private readonly CancellationTokenSource _patience = new(TimeSpan.FromSeconds(30));
 
     [Fact]
     public async Task A_repository_that_is_slow_about_one_person_holds_nobody_elses_dispute()
     {
         var (helmi, onni) = (Citizen(), Citizen());
-        var held = Disputes().DisputeAsync(helmi, 1, default);
-        await _repository.HoldAsync(helmi);
-        Assert.NotNull(await Disputes().DisputeAsync(onni, 1, default));
+        var held = Disputes().DisputeAsync(helmi, 1, _patience.Token);
+        await _repository.HeldAsync(_patience.Token);
+        Assert.NotNull(await Disputes().DisputeAsync(onni, 1, _patience.Token));
         Assert.False(held.IsCompleted);
         _repository.Release();
         Assert.NotNull(await held);
@@ -36,9 +35,9 @@ public sealed class DisputeTurnTests
     public async Task Of_one_person_they_come_one_after_the_other_and_the_same_entry_is_one_dispute()
     {
         var helmi = Citizen();
-        var first = Disputes().DisputeAsync(helmi, 1, default);
-        await _repository.HoldAsync(helmi);
-        var second = Disputes().DisputeAsync(helmi, 1, default);
+        var first = Disputes().DisputeAsync(helmi, 1, _patience.Token);
+        await _repository.HeldAsync(_patience.Token);
+        var second = Disputes().DisputeAsync(helmi, 1, _patience.Token);
         Assert.False(second.IsCompleted);
         _repository.Release();
         Assert.Equal((await first)!.Restriction.Id, (await second)!.Restriction.Id);
@@ -49,14 +48,21 @@ public sealed class DisputeTurnTests
     public async Task Whoever_sends_more_at_a_time_than_may_wait_is_told_to_come_again_and_nothing_is_stored_of_it()
     {
         var helmi = Citizen();
-        var first = Disputes().DisputeAsync(helmi, 1, default);
-        await _repository.HoldAsync(helmi);
-        var waiting = Enumerable.Range(2, 8).Select(entry => Disputes().DisputeAsync(helmi, entry, default)).ToList();
-        var fault = (await Assert.ThrowsAsync<FaultException>(() => Disputes().DisputeAsync(helmi, 100, default))).Fault;
+        var first = Disputes().DisputeAsync(helmi, 1, _patience.Token);
+        await _repository.HeldAsync(_patience.Token);
+        var waiting = Enumerable.Range(2, 8).Select(entry => Disputes().DisputeAsync(helmi, entry, _patience.Token)).ToList();
+        var fault = (await Assert.ThrowsAsync<FaultException>(() => Disputes().DisputeAsync(helmi, 100, _patience.Token))).Fault;
         Assert.Equal(FaultKind.StoreUnavailable, fault.Kind);
         _repository.Release();
         await Task.WhenAll(waiting.Append(first));
         Assert.Equal(9, _repository.Stored);
+    }
+
+    public void Dispose()
+    {
+        // What a test that fails has left would hold those after it.
+        _repository.Release();
+        _patience.Dispose();
     }
 
     private static Requester Citizen() => PortalUnderTest.Citizen with { Self = Pseudonym.Read(Guid.NewGuid().ToByteArray().AsSpan(0, Pseudonym.Size)) };
@@ -85,10 +91,10 @@ public sealed class DisputeTurnTests
 
         public int Stored => _stored.Values.Sum(static its => its.Count);
 
-        /// <summary>Until the first request of somebody has come; it is held.</summary>
-        public Task HoldAsync(Requester _) => _arrived.Task;
+        /// <summary>Until the first request has come, which is held.</summary>
+        public Task HeldAsync(CancellationToken patience) => _arrived.Task.WaitAsync(patience);
 
-        public void Release() => _released.SetResult();
+        public void Release() => _released.TrySetResult();
 
         public async Task<FhirAnswer> SendAsync(Requester requester, string method, string target, ReadOnlyMemory<byte> body, string? contentType, IHeaderDictionary? headers, CancellationToken cancel)
         {
