@@ -102,6 +102,7 @@ public static class GatewayHost
         if (options.Witnesses is not null)
             services.AddSingleton<Witnessing>().AddHostedService(static s => s.GetRequiredService<Witnessing>())
                 .AddSingleton(static s => new LogWitnesses([.. s.GetRequiredService<Witnessing>().Policy.Witnesses.Select(static one => one.Key.ToString())]));
+        services.AddSingleton<ILogStanding, AuditLogStanding>();
         services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
         builder.AddBreach(options, identifierKey);
         builder.AddTelemetry(options);

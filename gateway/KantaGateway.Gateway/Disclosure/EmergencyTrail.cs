@@ -102,6 +102,18 @@ public sealed class EmergencyTrail
         return isOverdue;
     }
 
+    /// <summary>How many people of an organisation may have an emergency that waits for its review, and of how many it was marked longer ago than a review may take; of no person. At most: a mark goes when somebody who may settle looks.</summary>
+    /// <exception cref="FaultException">It cannot be told.</exception>
+    public (int Waiting, int Overdue) Count()
+    {
+        if (_folder is null)
+            return (0, 0);
+        var due = _time.GetUtcNow() - EmergencyAccess.ReviewedWithin;
+        // Of each emergency there are two marks: of its organisation, which names unit and professional, and of its professional.
+        var marks = Try(() => Directory.EnumerateDirectories(_folder).SelectMany(Directory.GetFiles).Select(EmergencyMark.Read).OfType<EmergencyMark>().Where(static mark => mark.Unit is not null).ToList());
+        return (marks.Count, marks.Count(mark => mark.At < due));
+    }
+
     /// <summary>The emergencies of the reviewer's organisation that the reviewer may settle, and that nobody has (EHDS Art. 11(5)), by person.</summary>
     /// <exception cref="FaultException">They cannot be told.</exception>
     public async Task<IReadOnlyList<(Pseudonym Person, IReadOnlyList<EmergencyAccess> Emergencies)>> WaitingForAsync(HttpContext context, Requester reviewer)

@@ -114,6 +114,7 @@ public static class IdentificationSetup
             services.AddSingleton(_ => new DecisionLog(operators.LogFolder, operators.LogKeyFile));
             services.AddSingleton<Approvals>();
             services.AddSingleton<Onboarding>();
+            services.AddSingleton<ContainmentActs>();
             OperatorSignIn.Add(authentication, operators, () => Upstream(identification));
         }
 

@@ -100,7 +100,7 @@ public static class OperatorActs
                 subject = NamedCase(services.GetRequiredService<BreachCases>(), subject);
             if (kind == ApprovalKind.ContainmentEnd)
             {
-                if (!OperatorContainments.TryParse(services, subject, out var contained) || !services.GetRequiredService<Approvals>().Current.Contained.ContainsKey(contained.Text))
+                if (!services.GetRequiredService<ContainmentActs>().TryParse(subject, out var contained) || !services.GetRequiredService<Approvals>().Current.Contained.ContainsKey(contained.Text))
                     return OperatorClients.Problem(context, 422, "Not contained", ["The subject of the end of a containment is one of /operator/containments."]);
                 subject = contained.Text;
             }

@@ -19,6 +19,7 @@ internal static class Notices
         ["acting-unavailable"] = false, ["acting-sign-in-again"] = false, ["acting-too-many"] = false, ["acting-own-only"] = false, ["custodian-no-denials"] = false,
         ["app-ended"] = true, ["apps-own-only"] = false, ["message-read"] = true,
         ["operator-proposed"] = true, ["operator-approved"] = true, ["operator-rejected"] = true, ["operator-suspended"] = true, ["operator-sign-in-failed"] = false,
+        ["operator-contained"] = true, ["operator-end-proposed"] = true, ["operator-end-approved"] = true, ["operator-end-rejected"] = true,
         ["victim-done"] = true, ["victim-undone"] = true, ["forgery-reported"] = true,
     };
 

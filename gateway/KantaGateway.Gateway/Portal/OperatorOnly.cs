@@ -5,17 +5,19 @@ using Microsoft.AspNetCore.Mvc.Filters;
 namespace KantaGateway.Gateway.Portal;
 
 /// <summary>The page is the operators': a citizen's session is nothing to it.</summary>
-/// <param name="needsSession">False for the page that offers to sign in.</param>
+/// <param name="roles">Who has one of them may open it. None: the page offers to sign in, and needs no session.</param>
 [AttributeUsage(AttributeTargets.Class)]
-internal sealed class ForOperatorsAttribute(bool needsSession = true) : Attribute
+internal sealed class ForOperatorsAttribute(params OperatorRole[] roles) : Attribute
 {
-    public bool NeedsSession => needsSession;
+    public IReadOnlyList<OperatorRole> Roles => roles;
+
+    public bool NeedsSession => roles.Length > 0;
 }
 
 /// <summary>The signed-in operator of a page.</summary>
 internal sealed record OperatorFeature(Operator Operator);
 
-/// <summary>Lets only operators with the role for onboarding at the pages that are <see cref="ForOperatorsAttribute"/>; who is not signed in is sent to the start page.</summary>
+/// <summary>Lets only operators with a role that it names at a page that is <see cref="ForOperatorsAttribute"/>; who is not signed in is sent to the start page.</summary>
 internal sealed class OperatorOnly : IAsyncAuthorizationFilter, IOrderedFilter
 {
     public int Order => -1000;
@@ -30,8 +32,10 @@ internal sealed class OperatorOnly : IAsyncAuthorizationFilter, IOrderedFilter
             if (await OperatorSessions.OfAsync(http) is { } who)
             {
                 http.Features.Set(new OperatorFeature(who));
-                if (page.NeedsSession && !who.Roles.Contains(OperatorRole.Onboarding))
-                    context.Result = PlainRefusals.Page(StatusCodes.Status403Forbidden, http);
+                if (page.NeedsSession && !page.Roles.Any(who.Roles.Contains))
+                    // Who signs in comes to one page; it may be another role's.
+                    context.Result = http.Request.Path == OperatorSignIn.HomePath && HttpMethods.IsGet(http.Request.Method)
+                        ? new SeeOtherResult(OperatorSections.FirstFor(who, http.RequestServices.GetRequiredService<GatewayOptions>())) : PlainRefusals.Page(StatusCodes.Status403Forbidden, http);
             }
             else if (page.NeedsSession)
                 context.Result = new SeeOtherResult(OperatorSignIn.StartPath);

@@ -34,6 +34,9 @@ public static class PortalSetup
             pages.Conventions.ConfigureFilter(new OperatorOnly());
             if (options.Identification.Operators is null)
                 pages.Conventions.AddFolderRouteModelConvention("/Operator", static page => page.Selectors.Clear());
+            if (options.Breach is null)
+                foreach (var page in (string[])["/Operator/Cases", "/Operator/Case"])
+                    pages.Conventions.AddPageRouteModelConvention(page, static its => its.Selectors.Clear());
             if (options.Identification.Mandates is null)
                 pages.Conventions.AddPageRouteModelConvention("/OnBehalf", static page => page.Selectors.Clear());
             if (options.Breach?.Notices is null)

@@ -51,6 +51,12 @@ public sealed partial class Witnessing : BackgroundService
     /// <summary>Whose cosignatures make a checkpoint count.</summary>
     public WitnessPolicy Policy { get; }
 
+    /// <summary>When a quorum had last cosigned the newest checkpoint, UTC; when this gateway began, where none has since.</summary>
+    public DateTimeOffset MetAt => _metAt;
+
+    /// <summary>Why a witness has not cosigned when it was asked last; null: it has, or was not asked yet.</summary>
+    public string? TroubleOf(Witness witness) => _troubles.GetValueOrDefault(witness.Name);
+
     /// <summary>Reads a policy with an address for each witness.</summary>
     /// <exception cref="InvalidDataException">It is none.</exception>
     internal static WitnessPolicy PolicyIn(string file)

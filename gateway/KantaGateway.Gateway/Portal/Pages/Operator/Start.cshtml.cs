@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Mvc.RazorPages;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>Where operators sign in, and are told how that ended.</summary>
-[ForOperators(needsSession: false)]
+[ForOperators]
 internal sealed class OperatorStartModel : PageModel
 {
     /// <param name="signin">How a sign-in ended that did not succeed: refused, cancelled or unavailable.</param>
