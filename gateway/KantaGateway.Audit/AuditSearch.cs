@@ -163,15 +163,16 @@ public sealed record AuditSearch(DateTimeOffset From, DateTimeOffset To, EntryKe
                 findings.AddUnreadable(index);
                 return;
             }
-            if (!PlainEntry.TryRead(plain, commitment, out var entry))
+            if (!PlainEntry.TryParse(plain, out var entry))
             {
                 findings.AddUnreadable(index);
                 return;
             }
-            // It is what the tree has committed to, wherever its envelope has been. Of what is given back time and person are told too.
+            // Whoever had this second's key has sealed this for this commitment, wherever its envelope has been: the tag says so, and the key is that of an envelope which the tree has committed to.
+            // That is enough to throw it away, and saves a hash of each. What is given back is held against the commitment too, and of it time and person are told.
             if (!search.IsWanted(entry.Record, entry.Withheld))
                 return;
-            if (!SealedRow.HasOwnEnvelope(stored))
+            if (!entry.IsOf(commitment) || !SealedRow.HasOwnEnvelope(stored))
                 findings.AddUnreadable(index);
             else
                 _found.Add(new(entry.Open(index, DateTimeOffset.FromUnixTimeMilliseconds(SealedRow.TimeIn(envelope))), leaf.ToArray()));

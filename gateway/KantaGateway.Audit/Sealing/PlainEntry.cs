@@ -23,7 +23,11 @@ readonly ref struct PlainEntry
     public ReadOnlySpan<byte> WithheldDigest { get; private init; }
 
     /// <summary>Without its salt.</summary>
-    public ReadOnlySpan<byte> Withheld { get; private init; }
+    public ReadOnlySpan<byte> Withheld => Part.IsEmpty ? default : Part[WithheldSalt..];
+
+    private ReadOnlySpan<byte> Committed { get; init; }
+
+    private ReadOnlySpan<byte> Part { get; init; }
 
     public static int LengthOf(AuditEntry entry) =>
         EntrySealer.SaltLength + 1 + entry.Subject.Length + entry.Record.Length + (entry.Withheld is { } withheld ? DigestLength + WithheldSalt + withheld.Length + Tail : 0);
@@ -53,7 +57,10 @@ readonly ref struct PlainEntry
     }
 
     /// <summary>Reads what is what the commitment says; anything else is no entry.</summary>
-    public static bool TryRead(ReadOnlySpan<byte> plain, ReadOnlySpan<byte> commitment, out PlainEntry entry)
+    public static bool TryRead(ReadOnlySpan<byte> plain, ReadOnlySpan<byte> commitment, out PlainEntry entry) => TryParse(plain, out entry) && entry.IsOf(commitment);
+
+    /// <summary>Reads the parts of what may be an entry; only <see cref="IsOf"/> says whether it is.</summary>
+    public static bool TryParse(ReadOnlySpan<byte> plain, out PlainEntry entry)
     {
         entry = default;
         if (plain.Length < EntrySealer.SaltLength + 1)
@@ -69,23 +76,26 @@ readonly ref struct PlainEntry
             part = plain.Slice(end, length);
         }
         var record = at + subject + (part.IsEmpty ? 0 : DigestLength);
-        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
-        SHA256.HashData(plain[..end], hash);
-        // Anyone can seal to the reader's public key; only what the tree has committed to is an entry.
-        if (record > end || !CryptographicOperations.FixedTimeEquals(hash, commitment))
+        if (record > end)
             return false;
-        var digest = plain[(at + subject)..record];
-        if (!part.IsEmpty)
-        {
-            SHA256.HashData(part, hash);
-            if (!hash.SequenceEqual(digest))
-                return false;
-        }
         entry = new()
         {
-            Salt = plain[..EntrySealer.SaltLength], Subject = plain.Slice(at, subject), WithheldDigest = digest, Record = plain[record..end], Withheld = part.IsEmpty ? part : part[WithheldSalt..],
+            Committed = plain[..end], Part = part, Salt = plain[..EntrySealer.SaltLength], Subject = plain.Slice(at, subject), WithheldDigest = plain[(at + subject)..record], Record = plain[record..end],
         };
         return true;
+    }
+
+    /// <summary>Whether it is what the commitment says. Anyone can seal to the reader's public key; only what the tree has committed to is an entry.</summary>
+    public bool IsOf(ReadOnlySpan<byte> commitment)
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Committed, hash);
+        if (!CryptographicOperations.FixedTimeEquals(hash, commitment))
+            return false;
+        if (Part.IsEmpty)
+            return true;
+        SHA256.HashData(Part, hash);
+        return hash.SequenceEqual(WithheldDigest);
     }
 
     public OpenedEntry Open(long index, DateTimeOffset time) => new(index, time, Subject.ToArray(), Record.ToArray(), Salt.ToArray(),
