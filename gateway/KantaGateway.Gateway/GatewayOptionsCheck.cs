@@ -154,6 +154,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         static string Of(string name) => $"{nameof(GatewayOptions.Breach)}.{name}";
         if (string.IsNullOrWhiteSpace(breach.CaseFolder) || (!options.CreateStores && !Directory.Exists(breach.CaseFolder)))
             Add(Of(nameof(breach.CaseFolder)), "no such folder");
+        if (string.IsNullOrWhiteSpace(breach.Gateway) || breach.Gateway.Length > 253)
+            Add(Of(nameof(breach.Gateway)), "1 to 253 characters, each gateway its own");
         if (breach.DisputeAnswerDays is < 1 or > 30)
             Add(Of(nameof(breach.DisputeAnswerDays)), "1 to 30");
         if (breach.DisputesPerDay is < 1 or > 100)

@@ -179,7 +179,7 @@ public sealed class DevHost : IAsyncDisposable
             Keys = keys ?? first.Keys,
             AuditFolder = audit,
             AuditOrigin = first.AuditPostgres is null ? $"{first.AuditOrigin}-{port}" : first.AuditOrigin,
-            Breach = first.Breach is { } breach ? breach with { CaseFolder = $"{breach.CaseFolder}-{port}" } : null,
+            Breach = first.Breach is { } breach ? breach with { CaseFolder = $"{breach.CaseFolder}-{port}", Gateway = $"{breach.Gateway}-{port}" } : null,
         }, configure ?? _configure);
         // Before it asks the witnesses, which know the logs whose keys stand there.
         if (_folder is { } folder)

@@ -293,9 +293,8 @@ public sealed class BreachCases : IDisposable
         await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            // An empty folder is that of a new gateway where several share the log, for they all begin with nothing.
-            if ((_cases.Count > 0 || _options.AuditPostgres is null) && await IsRecordedAsync(Following(ACase, Last)).ConfigureAwait(false))
-                throw Lost("the last breach case");
+            if (await IsRecordedAsync(Following(ACase, _cases.Count == 0 ? Beginning : Last)).ConfigureAwait(false))
+                throw _cases.Count > 0 ? Lost("the last breach case") : Lost("every case of this gateway", $" If this is a new gateway, its {nameof(GatewayOptions.Breach)}.{nameof(BreachOptions.Gateway)} is one that another has.");
             foreach (var one in _cases)
             {
                 if (await IsRecordedAsync(Following(AStep, HeadOf(one.Number))).ConfigureAwait(false))
@@ -305,7 +304,7 @@ public sealed class BreachCases : IDisposable
             }
             foreach (var one in _cases)
             {
-                if (await UnrecordedAsync(ACase, one.Previous, PathOf(one.Number)).ConfigureAwait(false) is { } opened)
+                if (await UnrecordedAsync(ACase, Before(one), PathOf(one.Number)).ConfigureAwait(false) is { } opened)
                     await RecordAsync(one, opened).ConfigureAwait(false);
                 foreach (var step in StepsOf(one.Number))
                     if (await UnrecordedAsync(AStep, step.Previous, StepPathOf(one.Number, step.Number)).ConfigureAwait(false) is { } added)
@@ -319,7 +318,7 @@ public sealed class BreachCases : IDisposable
             _turn.Release();
         }
 
-        static InvalidDataException Lost(string what) => new($"The breach cases have lost {what}: the audit log knows of it.");
+        static InvalidDataException Lost(string what, string more = "") => new($"The breach cases have lost {what}: the audit log knows of it.{more}");
     }
 
     private const string ACase = "case", AStep = "step", AnEnd = "end";
@@ -347,7 +346,7 @@ public sealed class BreachCases : IDisposable
     }
 
     private Task RecordAsync(BreachCase opened, byte[] bytes) =>
-        RecordAsync(opened.OpenedAt ?? opened.AwareAt, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes, ACase, opened.Previous);
+        RecordAsync(opened.OpenedAt ?? opened.AwareAt, string.Create(CultureInfo.InvariantCulture, $"Opened breach case {opened.Number}: {opened.What}"), bytes, ACase, Before(opened));
 
     private Task RecordAsync(BreachStep step, byte[] bytes) =>
         RecordAsync(step.At, string.Create(CultureInfo.InvariantCulture, $"Breach case {step.Case}, step {step.Number}: {JsonNamingPolicy.KebabCaseLower.ConvertName(step.Kind.ToString())} by {step.By}{(step.To is null ? "" : " to " + step.To)}."), bytes, AStep, step.Previous, AuditOutcome.Success);
@@ -371,6 +370,11 @@ public sealed class BreachCases : IDisposable
             // The case is written all the more: an audit log that fails may be what it is about. The next one, or the next start, enters it.
         }
     }
+
+    /// <summary>What the first case of this gateway follows. Where several share the log each has a beginning of its own, for each has a first case.</summary>
+    private string Beginning => _options.AuditPostgres is null ? "" : "of " + _options.Breach!.Gateway;
+
+    private string Before(BreachCase one) => one.Previous.Length == 0 ? Beginning : one.Previous;
 
     /// <summary>Digest of the last case; empty where there is none.</summary>
     private string Last => _cases.Count == 0 ? "" : NameOf(_cases.Count);

@@ -6,6 +6,11 @@ public sealed record BreachOptions
     /// <summary>Folder of the cases of this gateway, which are only added to; made only with <see cref="GatewayOptions.CreateStores"/>.</summary>
     public required string CaseFolder { get; init; }
 
+    /// <summary>
+    /// Name of this gateway among those that share its audit log, 1 to 253 characters, each its own; default the machine's name. By it the log knows whose cases are whose: one that keeps its name and has lost its cases does not start.
+    /// </summary>
+    public string Gateway { get; init; } = Environment.MachineName;
+
     /// <summary>Days in which a person who disputes an access is answered, 1 to 30; default 30 (GDPR Art. 12(3): one month).</summary>
     public int DisputeAnswerDays { get; init; } = 30;
 

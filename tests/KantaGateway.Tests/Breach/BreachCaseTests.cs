@@ -121,6 +121,30 @@ public sealed class BreachCaseTests
         await Assert.ThrowsAsync<InvalidDataException>(world.Cases.CheckAsync);
     }
 
+    [Fact]
+    public async Task A_gateway_that_shares_the_log_begins_with_no_cases_once_and_under_its_name_never_again()
+    {
+        await using var world = new BreachWorld();
+        world.Options = world.Options with { AuditPostgres = "Host=/run/postgresql;Username=kanta_audit" };
+        world.Options = world.Options with { Breach = world.Options.Breach! with { Gateway = "north" } };
+        world.Restart();
+        await world.Cases.CheckAsync();
+        await world.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
+
+        // Another begins beside it, and has cases of its own.
+        using (var south = new BreachCases(world.Options with { Breach = world.Options.Breach! with { Gateway = "south", CaseFolder = world.PathOf("south") } }, world.Audit, world.Clock))
+        {
+            await south.CheckAsync();
+            await south.OpenAsync(BreachKind.Unrecorded, "Another answer stands in no entry.");
+            await south.CheckAsync();
+        }
+        await world.Cases.CheckAsync();
+
+        File.Delete(world.PathOf("cases/00000001.json"));
+        world.Restart();
+        Assert.Contains("Breach.Gateway", (await Assert.ThrowsAsync<InvalidDataException>(world.Cases.CheckAsync)).Message, StringComparison.Ordinal);
+    }
+
     /// <summary>Nor does a chain see that its last link is another.</summary>
     [Theory]
     [InlineData("00000002.json", "2026-03-02", "2026-03-03")]

@@ -60,7 +60,7 @@ sealed class BreachWorld : IAsyncDisposable
     public static byte[] LetterKey { get; } = SealedBox.GeneratePrivateKey();
 
     public FakeTimeProvider Clock { get; }
-    public GatewayOptions Options { get; }
+    public GatewayOptions Options { get; set; }
     public TokenKeys Keys { get; }
     public AuditLog Audit { get; }
     public BreachCases Cases { get; private set; }
