@@ -22,6 +22,8 @@ public static class PostgresServers
             // Statements are few and always the same.
             MaxAutoPrepare = 40,
             AutoPrepareMinUsages = 2,
+            // No statement of ours leaves anything behind in its session: settings are of the connection or of one transaction, and locks end with it. To put each session back before its next statement costs the server half of what a read does.
+            NoResetOnClose = true,
             // Never ciphertext or compartment numbers in an exception.
             IncludeErrorDetail = false,
             // What takes too long ends with the connection, and its outcome is not known. A server that is asked to cancel answers a commit that waits for
