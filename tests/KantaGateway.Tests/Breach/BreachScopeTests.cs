@@ -1,4 +1,6 @@
+using System.Buffers.Text;
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using KantaGateway.Audit;
@@ -193,6 +195,74 @@ public sealed class BreachScopeTests : IAsyncLifetime
         var said = $"\"address\":\"{(isMeant ? "192.0.2.1" : "203.0.113.77")}\"";
         var record = Record(1, said, from) with { Query = said, Organisation = new("1.2.246.10.1", said), RequestId = said, TokenId = said };
         Assert.Equal(isMeant, test.IsWanted(record.ToUtf8(), []));
+    }
+
+    [Theory]
+    // The client.
+    [InlineData("its client", true), InlineData("a client whose id begins so", false), InlineData("a client that writes its id into a search", false)]
+    [InlineData("its certificate", true), InlineData("a certificate of one bit less", false)]
+    [InlineData("its professional", true), InlineData("its professional where the number is withheld", true), InlineData("a professional whose number begins so", false)]
+    [InlineData("its organisation", true), InlineData("a unit of its organisation", true), InlineData("an organisation that it asks through", true), InlineData("an organisation whose number begins so", false)]
+    [InlineData("its budget", true), InlineData("the budget of another professional", false), InlineData("the budget of its tenant", false)]
+    [InlineData("its token", true), InlineData("a token that begins so", false)]
+    [InlineData("its citizen", true), InlineData("a citizen whose data it is", false)]
+    [InlineData("its patient", true), InlineData("a patient who asks", false)]
+    [InlineData("the first moment", true), InlineData("a moment before", false), InlineData("the last moment", true), InlineData("a moment after", false)]
+    [InlineData("a history", true), InlineData("a write", true)]
+    public void An_indicator_means_whom_it_is_of_and_nobody_beside(string whom, bool isMeant)
+    {
+        const string Person = "6f1f3a52-9d0e-4c5b-8a5e-0d3f5b1c2a77", Number = "90000000123";
+        var (print, other) = (SHA256.HashData("thief"u8), SHA256.HashData("thief"u8));
+        other[31] ^= 1;
+        var (all, taken) = (Criteria() with { Client = null }, Record(1, "clinic", "203.0.113.77") with { Professional = new(Number, "Nea Näyte", "nurse") });
+        var (asked, record) = whom switch
+        {
+            "its client" => (all with { Client = Thief }, taken with { System = new(Thief, "203.0.113.77") }),
+            "a client whose id begins so" => (all with { Client = Thief }, taken with { System = new(Thief + "s", "203.0.113.77") }),
+            "a client that writes its id into a search" => (all with { Client = Thief }, taken with { Query = $"Observation?code={Thief}" }),
+            "its certificate" => (all with { Certificate = Convert.ToHexStringLower(print) }, taken with { System = new("clinic", "203.0.113.77", null, Base64Url.EncodeToString(print)) }),
+            "a certificate of one bit less" => (all with { Certificate = Convert.ToHexStringLower(print) }, taken with { System = new("clinic", "203.0.113.77", null, Base64Url.EncodeToString(other)), Query = Base64Url.EncodeToString(print) }),
+            "its professional" or "a history" or "a write" => (all with { Professional = Number }, taken with { Interaction = whom == "a history" ? "history-instance" : whom == "a write" ? "create" : "read" }),
+            "its professional where the number is withheld" => (all with { Professional = Number }, taken with { Professional = new("", null, "nurse") }),
+            "a professional whose number begins so" => (all with { Professional = Number }, taken with { Professional = new(Number + "4", null, "nurse") }),
+            "its organisation" => (all with { Organisation = "1.2.246.10.1" }, taken),
+            "a unit of its organisation" => (all with { Organisation = "1.2.246.10.1" }, taken with { Organisation = new("1.2.246.10.1.10.7", "Aurora, vastaanotto") }),
+            "an organisation that it asks through" => (all with { Organisation = "1.2.246.10.9" }, taken with { Subscriber = new("1.2.246.10.9", "Nimbus") }),
+            "an organisation whose number begins so" => (all with { Organisation = "1.2.246.10.1" }, taken with { Organisation = new("1.2.246.10.12", "Borea") }),
+            "its budget" => (all with { Requester = $"clinic|{Number}" }, taken),
+            "the budget of another professional" => (all with { Requester = $"clinic|{Number}" }, taken with { Professional = new(Number + "4", null, "nurse") }),
+            "the budget of its tenant" => (all with { Requester = $"clinic|{Number}" }, taken with { Subscriber = new("1.2.246.10.9", "Nimbus") }),
+            "its token" => (all with { Token = "token" }, taken with { TokenId = "token" }),
+            "a token that begins so" => (all with { Token = "token" }, taken with { TokenId = "tokens" }),
+            "its citizen" => (all with { Citizen = $"Patient/{Person}" }, taken with { Citizen = new(Person, null, null) }),
+            "a citizen whose data it is" => (all with { Citizen = $"Patient/{Person}" }, taken with { PatientId = Person }),
+            "its patient" => (all with { Patient = $"Patient/{Person}" }, taken with { PatientId = Person }),
+            "a patient who asks" => (all with { Patient = $"Patient/{Person}" }, taken with { Citizen = new(Person, null, null) }),
+            "the first moment" => (all, taken with { Recorded = all.From }),
+            "a moment before" => (all, taken with { Recorded = all.From.AddTicks(-1) }),
+            "the last moment" => (all, taken with { Recorded = all.To }),
+            "a moment after" => (all, taken with { Recorded = all.To.AddTicks(1) }),
+            _ => throw new ArgumentException("Nobody of that name.", nameof(whom)),
+        };
+        Assert.Equal(isMeant, asked.Test()!.IsWanted(record.ToUtf8(), whom.EndsWith("withheld", StringComparison.Ordinal) ? new WithheldPart(Number, "Nea Näyte").ToUtf8() : []));
+    }
+
+    [Theory]
+    // What it shows, and as what it is counted where that is nobody's data.
+    [InlineData("refused", 1, 0), InlineData("failed", 1, 0), InlineData("found nothing", 1, 0), InlineData("permitted a write", 0, 0), InlineData("of the directory", 0, 1)]
+    public void Who_was_refused_or_was_shown_nobodys_data_has_reached_nobody_and_is_counted(string how, int refused, int ofNobody)
+    {
+        var (test, taken) = (Criteria().Test()!, Record(1, Thief, "203.0.113.77"));
+        var record = how switch
+        {
+            "refused" => taken with { Outcome = AuditOutcome.MinorFailure },
+            "failed" => taken with { Outcome = AuditOutcome.SeriousFailure },
+            "found nothing" => taken with { Items = [] },
+            "permitted a write" => taken with { Kind = AuditKind.AuthorizationDecision },
+            _ => taken with { PatientId = null },
+        };
+        Assert.False(test.IsWanted(record.ToUtf8(), []));
+        Assert.Equal((refused, ofNobody), (test.Refused, test.OfNobody));
     }
 
     private AuditLog Open() => AuditLog.Open(_folder.Options() with { ReaderPublicKey = _reader }, TimeProvider.System);
