@@ -92,8 +92,21 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await LookAsync(page, "05-records");
         await page.ClickAsync("a[href='/records/timeline']");
         await LookAsync(page, "06-timeline");
+        await page.ClickAsync("details:has(#filter-form) summary");
+        await page.FillAsync("#words", "penisilliini nokkos");
+        await ShootAsync(page, "06-filter", "fi");
+        await page.ClickAsync("#filter-form button");
+        await Expect(page, "[data-found='1']");
+        await Expect(page, "[data-entry-type=AllergyIntolerance]");
+        Assert.EndsWith("/records/timeline", page.Url);
+        await ShootAsync(page, "06-found", "fi");
         await page.GotoAsync("/records/kind/results");
         await LookAsync(page, "07-results");
+        // Two results of one thing: how it has changed, without a script.
+        await page.ClickAsync("details:has([data-trend-of]) summary");
+        await page.ClickAsync("[data-trend-of]");
+        await Expect(page, "svg.trend[role=img] polyline");
+        await LookAsync(page, "07-trend");
         await page.GotoAsync("/records/kind/notes");
         await page.ClickAsync("[data-entry-type=DocumentReference] a");
         await Expect(page, "text=Nukahtaminen on helpottunut");
@@ -605,6 +618,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
             """{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationCodeableConcept":{"text":"Sertraliini 50 mg tabletti"},"authoredOn":"2026-03-12","dosageInstruction":[{"text":"1 tabletti aamuisin"}]}""",
             """{"resourceType":"Observation","status":"final","code":{"text":"Verenpaine"},"effectiveDateTime":"2026-03-12T08:15:00Z","component":[{"code":{"text":"Systolinen"},"valueQuantity":{"value":128,"unit":"mmHg"}},{"code":{"text":"Diastolinen"},"valueQuantity":{"value":82,"unit":"mmHg"}}]}""",
             """{"resourceType":"Observation","status":"final","code":{"text":"Kolesteroli (LDL)"},"effectiveDateTime":"2025-11","valueQuantity":{"value":3.1415926,"unit":"mmol/l"},"referenceRange":[{"high":{"value":3.0,"unit":"mmol/l"}}]}""",
+            """{"resourceType":"Observation","status":"final","code":{"text":"Kolesteroli (LDL)"},"effectiveDateTime":"2026-03-12T08:00:00Z","valueQuantity":{"value":2.7,"unit":"mmol/l"},"referenceRange":[{"high":{"value":3.0,"unit":"mmol/l"}}]}""",
             """{"resourceType":"Procedure","status":"completed","code":{"text":"Keskusteluterapiakäynti, 45 minuuttia"},"performedDateTime":"2026-03-12T09:00:00Z"}""",
         ];
         foreach (var text in resources)

@@ -79,9 +79,5 @@ internal sealed class DenialChoices(OwnRecords records, EntryLines lines, Organi
         ];
     }
 
-    private string Title(Entry entry)
-    {
-        var line = lines.Of(entry, withKind: false);
-        return string.Join(", ", new[] { entry.When is { } when ? Dates.Day(when.Sort) : null, line.Title, line.Source }.OfType<string>());
-    }
+    private string Title(Entry entry) => string.Join(", ", new[] { entry.When is { } when ? Dates.Day(when.Sort) : null, lines.Reader.Title(entry), names.Of(entry.Organisation) }.OfType<string>());
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Unicode;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Portal.Download;
@@ -66,6 +67,8 @@ public static class PortalSetup
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<Texts>();
         builder.Services.AddSingleton<OrganisationNames>();
+        builder.Services.TryAddSingleton(_ => ProtectionRules.Of(options.ProtectedServicesFile, options.ProtectedPracticesFile));
+        builder.Services.AddSingleton<ProtectedEntries>();
         builder.Services.AddSingleton<EntryLines>();
         builder.Services.AddSingleton<OwnRecords>();
         builder.Services.AddSingleton<PrintedDeclarations>();

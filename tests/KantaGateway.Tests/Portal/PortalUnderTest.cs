@@ -282,6 +282,7 @@ internal sealed class RecordInMemory : IInnerRequests
                     Show(target, form, _resources.Where(r => IsOf(r.Resource, "Patient") || (string?)r.Resource["id"] == id || r.Resource.ToJsonString().Contains($"\"Encounter/{id}\"", StringComparison.Ordinal))),
                 ("POST", [_, _, "$everything"]) => new FhirAnswer(404, new HeaderDictionary(), []),
                 ("GET", ["Binary", var id]) when _apart.GetValueOrDefault(id) is { } apart => new FhirAnswer(apart, new HeaderDictionary(), []),
+                ("GET", ["Binary", var id]) when headers?.Accept.ToString() == "*/*" => Content(id, headers),
                 ("GET", [var type, var id]) => Read(type, id),
                 ("POST", ["Consent"]) => Created(Add(JsonNode.Parse(body.Span)!.AsObject(), "1.2.246.10.99999990")),
                 ("PUT", ["Consent", var id]) => Update(id, JsonNode.Parse(body.Span)!.AsObject(), headers),
@@ -295,7 +296,10 @@ internal sealed class RecordInMemory : IInnerRequests
         var sequence = _sequence++;
         var id = _ids.ResourceId(PortalUnderTest.Self, sequence);
         resource["id"] = id;
-        resource["meta"] = new JsonObject { ["versionId"] = _ids.VersionId(PortalUnderTest.Self, sequence), ["lastUpdated"] = "2026-03-12T10:00:00Z" };
+        var meta = new JsonObject { ["versionId"] = _ids.VersionId(PortalUnderTest.Self, sequence), ["lastUpdated"] = "2026-03-12T10:00:00Z" };
+        if (resource["meta"]?["security"] is { } labels)
+            meta["security"] = labels.DeepClone();
+        resource["meta"] = meta;
         _resources.Add((resource, controller));
         _stored[id] = sequence;
         return id;
@@ -323,6 +327,18 @@ internal sealed class RecordInMemory : IInnerRequests
         return found.Resource is null
             ? new(404, new HeaderDictionary(), [])
             : Answer(found.Resource, [found], new HeaderDictionary { ["ETag"] = $"W/\"{(string?)found.Resource["meta"]!["versionId"]}\"" });
+    }
+
+    /// <summary>A Binary as its content, or the beginning of it that is asked for.</summary>
+    private FhirAnswer Content(string id, IHeaderDictionary headers)
+    {
+        var found = _resources.FirstOrDefault(r => (string?)r.Resource["id"] == id && IsOf(r.Resource, "Binary"));
+        if (found.Resource is null)
+            return new(404, new HeaderDictionary(), []);
+        var bytes = Convert.FromBase64String((string?)found.Resource["data"] ?? "");
+        var last = int.Parse(headers.Range.ToString().Split('-')[1], CultureInfo.InvariantCulture);
+        var part = bytes[..Math.Min(bytes.Length, last + 1)];
+        return part.Length == 0 ? new(416, new HeaderDictionary(), []) : new(206, new HeaderDictionary { ["Content-Range"] = $"bytes 0-{part.Length - 1}/{bytes.Length}" }, part);
     }
 
     // By patient, as the portal asks: what names nobody is not found.

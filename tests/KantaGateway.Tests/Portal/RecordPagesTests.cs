@@ -70,7 +70,7 @@ public sealed class RecordPagesTests : IAsyncLifetime
         var (_, page, _) = await _portal.GetAsync($"/records/entry/DocumentReference/{id}");
         Assert.Contains("Rivi yksi&#xA;Rivi kaksi &amp; loppu", page);
         Assert.DoesNotContain("x()", page);
-        Assert.Contains("(application/pdf)", page);
+        Assert.Contains("application/pdf", page);
     }
 
     [Fact]
@@ -82,8 +82,75 @@ public sealed class RecordPagesTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Every_type_that_is_shown_is_in_one_group() =>
-        Assert.Equal(EntryKind.Shown.Order(StringComparer.Ordinal), EntryKind.All.SelectMany(kind => kind.Types).Order(StringComparer.Ordinal));
+    public void Every_type_that_is_shown_is_in_a_group() =>
+        Assert.Equal(EntryKind.Shown.Order(StringComparer.Ordinal), EntryKind.All.SelectMany(kind => kind.Types).Distinct().Order(StringComparer.Ordinal));
+
+    [Theory]
+    [InlineData("laboratory", """{"resourceType":"Observation","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}]}""")]
+    [InlineData("laboratory", """{"resourceType":"Observation","code":{"coding":[{"system":"urn:oid:1.2.246.537.6.3.2006","code":"1552"}]}}""")]
+    [InlineData("measurements", """{"resourceType":"Observation","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}]}""")]
+    [InlineData("measurements", """{"resourceType":"Observation","code":{"coding":[{"system":"urn:oid:1.2.246.537.6.32","code":"1552"}]}}""")]
+    [InlineData("laboratory", """{"resourceType":"DiagnosticReport","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0074","code":"HM"}]}]}""")]
+    [InlineData("laboratory", """{"resourceType":"DiagnosticReport"}""")]
+    [InlineData("imaging", """{"resourceType":"DiagnosticReport","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0074","code":"RAD"}]}]}""")]
+    [InlineData("imaging", """{"resourceType":"DiagnosticReport","imagingStudy":[{"reference":"ImagingStudy/1"}]}""")]
+    [InlineData("imaging", """{"resourceType":"ImagingStudy"}""")]
+    [InlineData("referrals", """{"resourceType":"ServiceRequest"}""")]
+    [InlineData("notes", """{"resourceType":"DocumentReference"}""")]
+    public async Task An_entry_is_in_one_group(string kind, string json)
+    {
+        var id = _portal.Record.Add(json);
+        var html = (await _portal.GetAsync("/records")).Html;
+        Assert.Contains($"data-kind=\"{kind}\"", html);
+        Assert.Equal(2, html.Split($"data-entry=\"{id}\"").Length);
+        Assert.Contains(id, (await _portal.GetAsync("/records/kind/" + kind)).Html);
+        if (kind is "laboratory" or "measurements" or "imaging")
+            Assert.Contains(id, (await _portal.GetAsync("/records/kind/results")).Html);
+        var entry = new Entry(System.Text.Json.JsonElement.Parse(json).GetProperty("resourceType").GetString()!, id, "", null, System.Text.Json.JsonElement.Parse(json));
+        Assert.Single(EntryKind.All, its => its.Holds(entry));
+    }
+
+    [Fact]
+    public async Task The_professionals_word_stands_beside_the_plain_one()
+    {
+        var id = _portal.Record.Add("""{"resourceType":"Condition","code":{"text":"Verenpainetauti","coding":[{"system":"urn:oid:1.2.246.537.6.1","code":"I10","display":"Essentiaalinen verenpainetauti"}]}}""");
+        var pulse = _portal.Record.Add("""{"resourceType":"Observation","code":{"coding":[{"system":"http://loinc.org","code":"8867-4","display":"Heart rate"}]}}""");
+        var own = _portal.Record.Add("""{"resourceType":"Condition","code":{"text":"Flunssa","coding":[{"system":"urn:x","code":"1","display":"flunssa"}]}}""");
+        var (_, html, _) = await _portal.GetAsync("/records/timeline", "fi");
+        Assert.Matches("(?s)Verenpainetauti</span></a>\\s*<span class=\"term\">Essentiaalinen verenpainetauti, ICD-10 I10</span>", html);
+        Assert.Matches("(?s)Syke</span></a>\\s*<span class=\"term\">Heart rate, LOINC 8867-4</span>", html);
+        Assert.Equal(3, html.Split("class=\"term\"").Length);
+        Assert.Contains("<p class=\"term\">Essentiaalinen verenpainetauti, ICD-10 I10</p>", (await _portal.GetAsync("/records/entry/Condition/" + id)).Html);
+        Assert.DoesNotContain("class=\"term\"", (await _portal.GetAsync("/records/entry/Condition/" + own)).Html);
+        Assert.NotEmpty(pulse);
+    }
+
+    /// <summary>Act 703/2023 §26.2.</summary>
+    [Fact]
+    public async Task What_is_specially_protected_says_so_and_what_is_not_does_not()
+    {
+        var psychiatric = _portal.Record.Add("""{"resourceType":"Condition","meta":{"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"PSY"}]},"subject":{"reference":"Patient/1"},"code":{"text":"Masennus"}}""");
+        var other = _portal.Record.Add("""{"resourceType":"Condition","subject":{"reference":"Patient/1"},"code":{"text":"Flunssa"}}""");
+        var (_, html, _) = await _portal.GetAsync("/records/timeline");
+        Assert.Equal(1, html.Split("data-protected").Length - 1);
+        Assert.Contains("especially sensitive", (await _portal.GetAsync("/records/entry/Condition/" + psychiatric)).Html);
+        Assert.DoesNotContain("data-protected", (await _portal.GetAsync("/records/entry/Condition/" + other)).Html);
+    }
+
+    [Fact]
+    public async Task What_is_written_in_another_language_says_so_and_nothing_else_does()
+    {
+        var english = _portal.Record.Add("""{"resourceType":"Condition","language":"en-GB","code":{"text":"Flu"},"note":[{"text":"Rest."}]}""");
+        var odd = _portal.Record.Add("""{"resourceType":"Condition","language":"en\" onclick=\"x","code":{"text":"Flu"},"note":[{"text":"Rest."}]}""");
+        Assert.Contains("<dd class=\"text\" lang=\"en-GB\">Rest.</dd>", (await _portal.GetAsync("/records/entry/Condition/" + english, "fi")).Html);
+        Assert.Contains("<dd class=\"text\">Rest.</dd>", (await _portal.GetAsync("/records/entry/Condition/" + english, "en")).Html);
+        Assert.Contains("<dd class=\"text\">Rest.</dd>", (await _portal.GetAsync("/records/entry/Condition/" + odd, "fi")).Html);
+    }
+
+    /// <summary>The same notice for everybody, so that it tells nothing.</summary>
+    [Fact]
+    public async Task A_page_of_records_says_that_some_may_come_later() =>
+        Assert.Contains("may appear later", (await _portal.GetAsync("/records")).Html);
 
     /// <summary>What the portal has no words for is in the record all the same.</summary>
     [Theory]
@@ -138,9 +205,12 @@ public sealed class RecordPagesTests : IAsyncLifetime
             _portal.Record.Add($$$"""{"resourceType":"Observation","code":{"text":"n"},"encounter":{"reference":"Encounter/{{{visit}}}"}}""");
         _portal.Record.Add("""{"resourceType":"Observation","code":{"text":"of no visit"}}""");
         var seen = new HashSet<string>();
-        foreach (var page in (string[])["", "?page=2"])
-            foreach (var part in (await _portal.GetAsync($"/records/entry/Encounter/{visit}{page}")).Html.Split("data-entry=\"")[2..])
-                seen.Add(part.Split('"')[0]);
+        foreach (var (page, count) in ((string, int)[])[("", 50), ("?page=2", 10)])
+        {
+            var parts = (await _portal.GetAsync($"/records/entry/Encounter/{visit}{page}")).Html.Split("data-entry=\"")[2..];
+            Assert.Equal(count, parts.Length);
+            seen.UnionWith(parts.Select(part => part.Split('"')[0]));
+        }
         Assert.Equal(60, seen.Count);
     }
 
@@ -151,7 +221,7 @@ public sealed class RecordPagesTests : IAsyncLifetime
         var id = _portal.Record.Add($$$"""{"resourceType":"DocumentReference","status":"current","content":[{"attachment":{"contentType":"text/plain","data":"{{{text}}}"}}]}""");
         var (_, html, _) = await _portal.GetAsync($"/records/entry/DocumentReference/{id}");
         Assert.True(html.Length < 100_000);
-        Assert.Contains("(text/plain)", html);
+        Assert.Contains("data-file=\"1\"", html);
     }
 
     [Theory]

@@ -1,10 +1,12 @@
 namespace KantaGateway.Gateway.Portal.Records;
 
 /// <summary>An entry as a list shows it.</summary>
+/// <param name="Term">What a professional calls it; null where that says no more than the title.</param>
 /// <param name="Gist">Result, dose or status; null for none.</param>
 /// <param name="Source">Name of the organisation that recorded it.</param>
 /// <param name="Kind">Plain name of its type where the list mixes them; null where the heading says it.</param>
-internal sealed record EntryLine(Entry Entry, string Title, string? Gist, string Source, string? Kind);
+/// <param name="IsProtected">Whether it is specially protected (Act 703/2023 §26.2).</param>
+internal sealed record EntryLine(Entry Entry, string Title, string? Term, string? Gist, string Source, string? Kind, bool IsProtected);
 
 /// <summary>Where a list stands.</summary>
 /// <param name="Path">Address without the page.</param>

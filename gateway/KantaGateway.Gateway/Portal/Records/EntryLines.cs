@@ -1,13 +1,24 @@
 namespace KantaGateway.Gateway.Portal.Records;
 
 /// <summary>Makes list lines of entries: titles, gists and names of organisations.</summary>
-internal sealed class EntryLines(Texts texts, OrganisationNames names)
+internal sealed class EntryLines(Texts texts, OrganisationNames names, ProtectedEntries isProtected)
 {
     public EntryReader Reader { get; } = new(texts);
 
     /// <param name="withKind">Whether the line names its type.</param>
-    public EntryLine Of(Entry entry, bool withKind) =>
-        new(entry, Reader.Title(entry), Short(Reader.Gist(entry)), names.Of(entry.Organisation), withKind ? Reader.TypeName(entry.Type) : null);
+    public EntryLine Of(Entry entry, bool withKind)
+    {
+        var title = Reader.Title(entry);
+        return new(entry, title, EntryReader.Term(entry, title), Short(Reader.Gist(entry)), names.Of(entry.Organisation), withKind ? Reader.TypeName(entry.Type) : null, isProtected.Has(entry));
+    }
+
+    /// <summary>Everything that can be read of an entry, for who looks for words in it; its files are not opened.</summary>
+    public IEnumerable<string> WordsOf(Entry entry)
+    {
+        var title = Reader.Title(entry);
+        return new[] { title, EntryReader.Term(entry, title), Reader.TypeName(entry.Type), names.Of(entry.Organisation) }.OfType<string>()
+            .Concat(Reader.Fields(entry, []).SelectMany(static field => field.Name is { } name ? [name, field.Value] : (string[])[field.Value])).Concat(EntryReader.Codes(entry));
+    }
 
     public IReadOnlyList<EntryLine> Of(IEnumerable<Entry> entries, bool withKind) => [.. entries.Select(e => Of(e, withKind))];
 

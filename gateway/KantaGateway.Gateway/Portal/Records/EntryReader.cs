@@ -45,6 +45,22 @@ internal sealed class EntryReader(Texts texts)
         } ?? TypeName(entry.Type);
     }
 
+    /// <summary>What a professional calls it, beside <paramref name="title"/>; null where that says no more.</summary>
+    public static string? Term(Entry entry, string title)
+    {
+        var r = entry.Resource;
+        return FhirText.Term(entry.Type switch
+        {
+            "Encounter" or "EpisodeOfCare" => r.Each("type").Select(static c => (JsonElement?)c).FirstOrDefault(),
+            "DocumentReference" or "Composition" or "Specimen" or "Coverage" => r.At("type"),
+            "Immunization" => r.At("vaccineCode"),
+            "MedicationRequest" or "MedicationStatement" or "MedicationDispense" or "MedicationAdministration" => r.At("medicationCodeableConcept") ?? Contained(r)?.At("code"),
+            "AdverseEvent" => r.At("event"),
+            "ImagingStudy" => r.Each("procedureCode").Select(static c => (JsonElement?)c).FirstOrDefault(),
+            _ => r.At("code"),
+        }, title);
+    }
+
     /// <summary>Plain name of a FHIR type.</summary>
     public string TypeName(string type) => texts.Find($"type.{type}") ?? texts["type.other"];
 
@@ -104,6 +120,8 @@ internal sealed class EntryReader(Texts texts)
         foreach (var item in r.Each("item"))
             if (entry.Type == "QuestionnaireResponse")
                 Answers(item, fields);
+        foreach (var payload in r.Each("payload"))
+            Add("text", payload.String("contentString"));
         foreach (var text in attachments)
             Add("text", text);
         // A narrative repeats the fields; it is shown only where they say next to nothing.
@@ -125,9 +143,11 @@ internal sealed class EntryReader(Texts texts)
     private string? Medicine(JsonElement r) =>
         FhirText.Concept(r.At("medicationCodeableConcept"), texts)
         ?? FhirText.Display(r.At("medicationReference"))
-        ?? (r.At("medicationReference")?.String("reference") is ['#', .. var id]
-            ? FhirText.Concept(r.Each("contained").FirstOrDefault(c => c.String("id") == id).At("code"), texts)
-            : null);
+        ?? FhirText.Concept(Contained(r)?.At("code"), texts);
+
+    /// <summary>The medicine that stands within a prescription; null where it does not.</summary>
+    private static JsonElement? Contained(JsonElement r) => r.At("medicationReference")?.String("reference") is ['#', .. var id]
+        ? r.Each("contained").Where(c => c.String("id") == id).Select(static c => (JsonElement?)c).FirstOrDefault() : null;
 
     private static string? Dosage(JsonElement r) => Lines(
         r.Each("dosageInstruction").Concat(r.Each("dosage")).Select(d =>

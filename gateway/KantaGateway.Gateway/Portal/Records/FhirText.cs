@@ -38,6 +38,29 @@ internal static class FhirText
         ?? value.Each("coding").Select(c => PlainName(c, texts)).FirstOrDefault(n => n is not null)
         ?? value.Each("coding").Select(c => c.String("display")).FirstOrDefault(d => d is not null);
 
+    /// <summary>
+    /// What a professional calls a concept, to stand beside the plain word: the name that a coding gives it, and its code where people meet the classification. Null where that says no more
+    /// than what is shown.
+    /// </summary>
+    /// <param name="shown">The plain word.</param>
+    public static string? Term(JsonElement? concept, string shown)
+    {
+        if (concept is not { } value)
+            return null;
+        var name = value.Each("coding").Select(c => c.String("display")).FirstOrDefault(d => d is not null && !string.Equals(d.Trim(), shown.Trim(), StringComparison.OrdinalIgnoreCase));
+        var code = value.Each("coding").Select(c => Classification(c.String("system")) is { } known && c.String("code") is { } its ? $"{known} {its}" : null).FirstOrDefault(c => c is not null);
+        return name is null ? code : code is null ? name : $"{name}, {code}";
+    }
+
+    private static string? Classification(string? system) => system switch
+    {
+        "http://loinc.org" => "LOINC",
+        "http://snomed.info/sct" => "SNOMED CT",
+        "urn:oid:1.2.246.537.6.1" or "http://hl7.org/fhir/sid/icd-10" => "ICD-10",
+        "urn:oid:1.2.246.537.6.32" or "http://www.whocc.no/atc" => "ATC",
+        _ => null,
+    };
+
     /// <summary>All concepts of a list, with commas between.</summary>
     public static string? Concepts(JsonElement resource, string name, Texts texts)
     {

@@ -2,6 +2,7 @@ using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
+using Microsoft.Net.Http.Headers;
 
 namespace KantaGateway.Gateway.Portal.Records;
 
@@ -18,8 +19,11 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
     /// <summary>Files of one entry that are fetched to be shown; each is a request.</summary>
     private const int MostFetched = 10;
 
-    /// <summary>Characters of a text that a page shows; a longer one is a file.</summary>
+    /// <summary>Bytes of a text that a page shows; a longer one is given as a file.</summary>
     private const int LongestShown = 1 << 18;
+
+    /// <summary>Bytes of a file that is given: it is held whole in memory.</summary>
+    public const int LongestFile = 20 << 20;
 
     /// <summary>All entries of these kinds, newest first.</summary>
     public async Task<EntryList> ReadAsync(Requester citizen, IReadOnlyList<EntryKind> kinds, CancellationToken cancel)
@@ -56,17 +60,38 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
         return new(type, id, answer.Manifest?.Items is [var item, ..] ? item.Controller : "", type == "Encounter" ? FhirText.ServiceEvent(resource) : null, resource);
     }
 
-    /// <summary>The readable text of an entry's attachments; a file that is not text, or too long to be read on a page, is named by its media type in <paramref name="files"/>.</summary>
-    public Task<IReadOnlyList<string>> AttachmentsAsync(Requester citizen, Entry entry, ICollection<string> files, CancellationToken cancel)
+    /// <summary>The files of an entry, with the text of those that a page can show.</summary>
+    public async Task<IReadOnlyList<Attachment>> AttachmentsAsync(Requester citizen, Entry entry, CancellationToken cancel)
     {
-        var fetched = 0;
-        return Attachments.TextsAsync(entry, LongestShown, async id =>
-        {
-            if (fetched++ >= MostFetched)
-                return null;
-            var answer = await requests.SendAsync(citizen, "GET", $"Binary/{id}", cancel: cancel);
-            return answer.Status == StatusCodes.Status404NotFound ? null : FhirAnswers.Success(answer).String("data");
-        }, files);
+        var (attachments, fetched) = (new List<Attachment>(), 0);
+        foreach (var attachment in Attachment.Of(entry))
+            attachments.Add(attachment.IsText && (attachment.Data is not null || fetched++ < MostFetched) && await ContentAsync(citizen, attachment, LongestShown, cancel) is { IsWhole: true } content
+                ? attachment with { Text = attachment.Read(content.Bytes) } : attachment);
+        return attachments;
+    }
+
+    /// <summary>One file of an entry; null when there is none of that number, it cannot be read, or it is longer than <see cref="LongestFile"/>.</summary>
+    /// <param name="number">From 1.</param>
+    public async Task<(Attachment Attachment, byte[] Bytes)?> FileAsync(Requester citizen, Entry entry, int number, CancellationToken cancel) =>
+        Attachment.Of(entry).FirstOrDefault(its => its.Number == number) is { } attachment && await ContentAsync(citizen, attachment, LongestFile, cancel) is { IsWhole: true } content
+            ? (attachment, content.Bytes) : null;
+
+    /// <summary>Bytes of an attachment; not whole where there are more than <paramref name="most"/>. Null when it is not to be had here.</summary>
+    private async Task<(byte[] Bytes, bool IsWhole)?> ContentAsync(Requester citizen, Attachment attachment, int most, CancellationToken cancel)
+    {
+        if (attachment.Data is { } data)
+            return Attachment.BytesOf(data) is { } bytes ? (bytes, bytes.Length <= most) : null;
+        if (attachment.Binary is not { } id)
+            return null;
+        // As what it is, and no more of it than is wanted: a content may have hundreds of megabytes.
+        var answer = await requests.SendAsync(citizen, "GET", $"Binary/{id}", headers: new HeaderDictionary { [HeaderNames.Accept] = "*/*", [HeaderNames.Range] = $"bytes=0-{most - 1}" }, cancel: cancel);
+        if (answer.Status is StatusCodes.Status404NotFound or StatusCodes.Status410Gone)
+            return null;
+        // There is nothing behind the first byte: it is empty.
+        if (answer.Status == StatusCodes.Status416RangeNotSatisfiable)
+            return ([], true);
+        FhirAnswers.RequireSuccess(answer);
+        return (answer.Body, ContentRangeHeaderValue.TryParse(answer.Headers.ContentRange.ToString(), out var range) ? range.Length == answer.Body.Length : answer.Body.Length <= most);
     }
 
     /// <summary>What of these types <c>$everything</c> of a resource gives, newest first; null when it is not there.</summary>

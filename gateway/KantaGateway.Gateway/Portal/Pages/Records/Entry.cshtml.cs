@@ -1,10 +1,12 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Mvc;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>One entry, whole; a visit with the entries that belong to it.</summary>
-internal sealed class EntryModel(OwnRecords records, EntryLines lines) : CitizenPage
+internal sealed partial class EntryModel(OwnRecords records, EntryLines lines) : CitizenPage
 {
     public required Entry Entry { get; set; }
 
@@ -16,8 +18,19 @@ internal sealed class EntryModel(OwnRecords records, EntryLines lines) : Citizen
 
     public IReadOnlyList<EntryField> Fields { get; private set; } = [];
 
-    /// <summary>Media types of attachments that cannot be shown.</summary>
-    public IReadOnlyList<string> Files { get; private set; } = [];
+    /// <summary>What a professional calls it; null where that says no more than the title.</summary>
+    public string? Term { get; private set; }
+
+    public bool IsProtected { get; private set; }
+
+    public IReadOnlyList<Attachment> Files { get; private set; } = [];
+
+    /// <summary>In what language whoever wrote the entry says it was written (BCP 47); null where that is the page's own, or not said.</summary>
+    public string? Language => Entry.Resource.String("language") is { } language && Tag().IsMatch(language)
+        && !language.Split('-')[0].Equals(CultureInfo.CurrentUICulture.TwoLetterISOLanguageName, StringComparison.OrdinalIgnoreCase) ? language : null;
+
+    /// <summary>Whether its result can be one of several over time.</summary>
+    public bool HasTrend => Trend.CanBeOf(Entry);
 
     public IReadOnlyList<string> Codes => EntryReader.Codes(Entry);
 
@@ -38,17 +51,18 @@ internal sealed class EntryModel(OwnRecords records, EntryLines lines) : Citizen
         if (!EntryKind.Shown.Contains(type) || await records.FindAsync(Citizen, type, id.ToString("D"), cancel) is not { } found)
             throw new RefusedException(StatusCodes.Status404NotFound);
         Entry = found.Entry;
-        var files = new List<string>();
-        var attachments = await records.AttachmentsAsync(Citizen, Entry, files, cancel);
-        Files = files;
-        Title = lines.Reader.Title(Entry);
+        Files = await records.AttachmentsAsync(Citizen, Entry, cancel);
+        var line = lines.Of(Entry, withKind: false);
+        (Title, Term, Source, IsProtected) = (line.Title, line.Term, line.Source, line.IsProtected);
         TypeName = lines.Reader.TypeName(type);
-        Source = lines.Of(Entry, withKind: false).Source;
-        Fields = lines.Reader.Fields(Entry, attachments);
+        Fields = lines.Reader.Fields(Entry, [.. Files.Select(static file => file.Text).OfType<string>()]);
         Visit = found.Visit is { } visit ? lines.Of(visit, withKind: false) : null;
         (Pager, var siblings) = Pager.Cut($"/records/entry/{type}/{Entry.Id}", number, found.OfVisit.Entries);
         Siblings = lines.Of(siblings, withKind: true);
         Truncated = found.OfVisit.Truncated;
         return Page();
     }
+
+    [GeneratedRegex("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+    private static partial Regex Tag();
 }

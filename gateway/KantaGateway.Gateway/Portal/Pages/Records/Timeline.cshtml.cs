@@ -4,20 +4,19 @@ using Microsoft.AspNetCore.Mvc;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>Everything by time, newest first.</summary>
-internal sealed class TimelineModel(OwnRecords records, EntryLines lines) : CitizenPage
+internal sealed class TimelineModel(OwnRecords records, EntryLines lines, OrganisationNames names) : EntryListPage(records, lines, names)
 {
-    /// <summary>Year (0: not known) and its lines, in the order of the page.</summary>
-    public IReadOnlyList<(int Year, IReadOnlyList<EntryLine> Lines)> Years { get; private set; } = [];
+    /// <summary>Year (<see cref="EntryFilter.NoYear"/>: not known) and its lines, in the order of the page.</summary>
+    public IReadOnlyList<(string Year, IReadOnlyList<EntryLine> Lines)> Years { get; private set; } = [];
 
-    public Pager Pager { get; private set; } = new("", 1, 1);
+    public Task<IActionResult> OnGetAsync([FromQuery(Name = "page")] int number, CancellationToken cancel) => ShowAsync(null, number, cancel);
 
-    public bool Truncated { get; private set; }
+    public Task<IActionResult> OnPostAsync([FromForm] EntryForm form, [FromForm(Name = "page")] int number, CancellationToken cancel) => ShowAsync(form, number, cancel);
 
-    public async Task OnGetAsync([FromQuery(Name = "page")] int number, CancellationToken cancel)
+    private async Task<IActionResult> ShowAsync(EntryForm? form, int number, CancellationToken cancel)
     {
-        var all = await records.ReadAsync(Citizen, EntryKind.All, cancel);
-        Truncated = all.Truncated;
-        (Pager, var entries) = Pager.Cut("/records/timeline", number, all.Entries);
-        Years = [.. entries.GroupBy(e => e.When is { } when ? Dates.Year(when.Sort) : 0).Select(g => (g.Key, lines.Of(g, withKind: true)))];
+        var entries = await ReadAsync(EntryKind.All, "/records/timeline", form, number, cancel);
+        Years = [.. entries.GroupBy(EntryFilter.YearOf).Select(g => (g.Key, Lines.Of(g, withKind: true)))];
+        return Shown();
     }
 }
