@@ -67,6 +67,10 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "[data-notice=sign-in-first]");
         await page.GotoAsync("/about");
         await LookAsync(page, "02-about");
+        await page.GotoAsync("/help");
+        await LookAsync(page, "02-help");
+        await page.ClickAsync(".site-footer a[href='/accessibility']");
+        await LookAsync(page, "02-accessibility");
         await page.GotoAsync("/no-such-page");
         await LookAsync(page, "03-not-found");
 
@@ -115,6 +119,8 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.ClickAsync($"[data-service-event='{visit.ServiceEvent}'] a");
         await Expect(page, "[data-entry-type=Condition]");
         await LookAsync(page, "09-visit");
+        await RectifyAsync(page);
+        await DownloadAsync(page);
 
         // No permission before informing.
         await page.GotoAsync("/consent");
@@ -178,6 +184,14 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.ClickAsync("nav a[href='/access-log']");
         await Expect(page, "[data-access][data-legal-basis=disclosure-permission][data-purpose=TREAT]");
         await LookAsync(page, "22-access-log");
+        foreach (var language in (string[])["sv", "en", "fi"])
+        {
+            await page.ClickAsync($".languages a[hreflang={language}]");
+            await Expect(page, $"html[lang={language}]");
+            await page.Locator("summary").First.ClickAsync();
+            await Assertions.Expect(page.Locator("#access-form")).ToBeVisibleAsync();
+            await ShootAsync(page, "22-access-log-find", language);
+        }
         await CheckEntryAsync(page);
         await page.GotoAsync("/access-log?own=yes");
         await Expect(page, "[data-access][data-legal-basis=own-data]");
@@ -214,6 +228,46 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "#sign-in");
 
         _look.AssertFaultless();
+    }
+
+    /// <summary>From an entry to a request that can be printed, and back to what was written.</summary>
+    private async Task RectifyAsync(IPage page)
+    {
+        await page.ClickAsync("a[href$='/rectify']");
+        await LookAsync(page, "09-rectify");
+        // The browser lets an empty form go, and the page says what is missing.
+        await page.ClickAsync("#rectify-form button");
+        await Expect(page, "[data-error] a[href='#wrong']");
+        await ShootAsync(page, "09-rectify-error", "fi");
+        await page.FillAsync("#wrong", "Diagnoosi on toisen henkilön.");
+        await page.FillAsync("#right", "Poistakaa se.");
+        await page.ClickAsync("#rectify-form button");
+        await Assertions.Expect(page.Locator("[data-rectification]")).ToContainTextAsync("Poistakaa se.");
+        await Assertions.Expect(page.Locator("[data-print]")).ToBeVisibleAsync();
+        await ShootAsync(page, "09-rectify-ready", "fi");
+        await page.EmulateMediaAsync(new() { Media = Media.Print });
+        await Assertions.Expect(page.Locator("#rectify-edit")).ToBeHiddenAsync();
+        await ShootAsync(page, "09-rectify-on-paper", "fi");
+        await page.EmulateMediaAsync(new() { Media = Media.Screen });
+        await page.ClickAsync("#rectify-edit button");
+        await Assertions.Expect(page.Locator("#wrong")).ToHaveValueAsync("Diagnoosi on toisen henkilön.");
+    }
+
+    /// <summary>The browser saves each file under a name that names nobody.</summary>
+    private async Task DownloadAsync(IPage page)
+    {
+        await page.ClickAsync(".site-footer a[href='/download']");
+        await LookAsync(page, "09-download");
+        foreach (var (format, name, begins) in ((string, string, string)[])[("pdf", "^records-[0-9-]{10}[.]pdf$", "%PDF-"), ("summary", "^summary-[0-9-]{10}[.]json$", "{\"resourceType\":\"Bundle\""), ("fhir", "^records-[0-9-]{10}[.]json$", "{\"resourceType\":\"Bundle\"")])
+        {
+            var file = await page.RunAndWaitForDownloadAsync(() => page.ClickAsync($"button[value={format}]"));
+            Assert.Null(await file.FailureAsync());
+            Assert.Matches(name, file.SuggestedFilename);
+            var text = await File.ReadAllTextAsync(await file.PathAsync());
+            Assert.StartsWith(begins, text, StringComparison.Ordinal);
+            if (format == "fhir")
+                Assert.Contains(JsonNode.Parse(text)!["entry"]!.AsArray(), entry => (string?)entry!["resource"]!["resourceType"] == "Encounter");
+        }
     }
 
     /// <summary>The browser itself says that an entry is as it was made, and of each thing that is not.</summary>
@@ -381,6 +435,11 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "[data-printed]");
         await Assertions.Expect(page.Locator("[data-print]")).ToBeVisibleAsync();
         await LookAsync(page, "48-print");
+        await page.GotoAsync("/consent");
+        await page.ClickAsync("a[href='/consent/history']");
+        await Expect(page, "[data-declared]");
+        await LookAsync(page, "48-history");
+        await page.GotoAsync("/consent/print");
         await page.EmulateMediaAsync(new() { Media = Media.Print });
         await Assertions.Expect(page.Locator(".site-footer")).ToBeHiddenAsync();
         await Assertions.Expect(page.Locator("[data-print]")).ToBeHiddenAsync();

@@ -28,6 +28,8 @@ public sealed class RectifyPagesTests : IAsyncLifetime
         var request = html[html.IndexOf("data-rectification", StringComparison.Ordinal)..];
         foreach (var said in (string[])[title, "Keskussairaala", "Kohonnut verenpaine", _entry.Split('/')[^1], "Arvo &lt;b&gt;on&lt;/b&gt; toisen.", "Poistakaa se.", "2016/679"])
             Assert.Contains(said, request);
+        // On paper too there is a heading of the whole.
+        Assert.Contains($"<h1>{title}</h1>", request);
         // Grounds that were not given have no heading.
         Assert.DoesNotContain($"<dt>{grounds}</dt>", request);
     }
