@@ -100,7 +100,11 @@ public sealed class RotatedKeysTests : IAsyncLifetime
         foreach (var (step, version) in new[] { (CeremonyStep.Begin, 2u), (CeremonyStep.Destroy, 1u) })
         {
             if (step == CeremonyStep.Destroy)
+            {
+                // Identity codes are sealed anew with the second key beside this, and the first one stays until none is left under it.
+                await _keys.SettledAsync();
                 _keys.Time.Advance(TimeSpan.FromMinutes(10));
+            }
             var moved = step == CeremonyStep.Begin ? null : await RewrappedAsync(maijas.Wrapped);
             using var held = await _keys.PostAsync("/v1/ceremonies", _keys.Gateway.Sign(new KeyCeremony($"{step}", step, version, "proposer", "approver")), new { });
             Assert.Equal(HttpStatusCode.OK, held.StatusCode);

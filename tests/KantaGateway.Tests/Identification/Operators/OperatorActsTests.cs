@@ -285,6 +285,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         var begin = await ProposedAsync(aatu, "key-ceremony", "wrapping-key/2", "begin");
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, begin, "approve"));
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aino, begin, "carry-out"));
+        await _keys.SettledAsync();
         _keys.Time.Advance(TimeSpan.FromMinutes(10));
         var destroy = await ProposedAsync(aino, "key-ceremony", "wrapping-key/1", "destroy");
         Assert.Equal(HttpStatusCode.NoContent, await DecideAsync(aatu, destroy, "approve"));
