@@ -1,21 +1,20 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using KantaGateway.Audit.Sealing;
-using NSec.Cryptography;
 
 namespace KantaGateway.Audit;
 
 /// <summary>Opens sealed entries. Only the key service holds one. Thread-safe.</summary>
 public sealed class AuditOpener : IDisposable
 {
-    private readonly Key _key;
+    private readonly AgreementKey _key;
 
     /// <param name="readerPrivateKey">X25519 private key, 32 bytes.</param>
-    public AuditOpener(ReadOnlySpan<byte> readerPrivateKey) =>
-        _key = Key.Import(KeyAgreementAlgorithm.X25519, readerPrivateKey, KeyBlobFormat.RawPrivateKey);
+    /// <exception cref="ArgumentException">It has another length.</exception>
+    public AuditOpener(ReadOnlySpan<byte> readerPrivateKey) => _key = new(readerPrivateKey);
 
     /// <summary>The half to which a log seals, 32 bytes.</summary>
-    public byte[] PublicKey => _key.PublicKey.Export(KeyBlobFormat.RawPublicKey);
+    public byte[] PublicKey => _key.PublicKey.ToArray();
 
     /// <summary>A new reader's private key, 32 bytes.</summary>
     public static byte[] GeneratePrivateKey() => RandomNumberGenerator.GetBytes(Hpke.KeyLength);

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Security.Cryptography;
 using System.Text;
-using NSec.Cryptography;
 
 namespace KantaGateway.Audit.Sealing;
 
@@ -24,7 +23,7 @@ sealed class EntrySealer : IDisposable
     /// </summary>
     public static ReadOnlySpan<byte> NonceOf(ReadOnlySpan<byte> commitment) => commitment[..12];
 
-    private readonly PublicKey _reader;
+    private readonly byte[] _reader;
     private readonly byte[] _indexKey;
     private readonly byte[] _receiverKey;
     private readonly TimeProvider _time;
@@ -33,9 +32,10 @@ sealed class EntrySealer : IDisposable
     private byte[] _enc = [];
     private long _since;
 
+    /// <exception cref="ArgumentException">The public key has another length than 32 bytes.</exception>
     public EntrySealer(byte[] readerPublicKey, byte[] logKey, TimeProvider time)
     {
-        _reader = PublicKey.Import(KeyAgreementAlgorithm.X25519, readerPublicKey, KeyBlobFormat.RawPublicKey);
+        _reader = readerPublicKey.Length == Hpke.KeyLength ? readerPublicKey : throw new ArgumentException($"A public key of X25519 has {Hpke.KeyLength} bytes.", nameof(readerPublicKey));
         _indexKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, logKey, 32, info: "KantaGateway audit subject index 1"u8.ToArray());
         _receiverKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, logKey, 32, info: "KantaGateway audit receiver 1"u8.ToArray());
         _time = time;

@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
-using NSec.Cryptography;
 
 namespace KantaGateway.Audit.Sealing;
 
@@ -15,7 +14,7 @@ namespace KantaGateway.Audit.Sealing;
 /// </remarks>
 sealed class Hpke : IDisposable
 {
-    public const int KeyLength = 32;
+    public const int KeyLength = AgreementKey.Length;
 
     private const int KemId = 0x0020, KdfId = 0x0001, ExportOnly = 0xFFFF;
 
@@ -23,12 +22,15 @@ sealed class Hpke : IDisposable
     private static readonly byte[] Suite = [.. "HPKE"u8, KemId >> 8, KemId & 0xFF, KdfId >> 8, KdfId & 0xFF, ExportOnly >> 8, ExportOnly & 0xFF];
     private static readonly byte[] Version = "HPKE-v1"u8.ToArray();
 
+    // §5.1, mode_base: there is no pre-shared key, so its id and value are empty.
+    private static readonly byte[] NoPskIdHash = LabeledExtract([], Suite, "psk_id_hash", []);
+
     private readonly byte[] _exporterSecret;
 
     private Hpke(ReadOnlySpan<byte> sharedSecret, ReadOnlySpan<byte> info)
     {
-        // §5.1 KeySchedule, mode_base: no pre-shared key, so its id and value are empty.
-        byte[] context = [0, .. LabeledExtract([], Suite, "psk_id_hash", []), .. LabeledExtract([], Suite, "info_hash", info)];
+        // §5.1 KeySchedule.
+        byte[] context = [0, .. NoPskIdHash, .. LabeledExtract([], Suite, "info_hash", info)];
         var secret = LabeledExtract(sharedSecret, Suite, "secret", []);
         _exporterSecret = LabeledExpand(secret, Suite, "exp", context, KeyLength);
         CryptographicOperations.ZeroMemory(secret);
@@ -36,27 +38,20 @@ sealed class Hpke : IDisposable
 
     /// <summary>SetupBaseS (§5.1.1): a fresh context to the holder of the private half of <paramref name="recipient"/>.</summary>
     /// <returns>The context and the 32-byte encapsulated key that the recipient needs.</returns>
-    public static (Hpke Context, byte[] Enc) ToRecipient(PublicKey recipient, ReadOnlySpan<byte> info)
+    /// <exception cref="CryptographicException">It is not a usable public key.</exception>
+    public static (Hpke Context, byte[] Enc) ToRecipient(ReadOnlySpan<byte> recipient, ReadOnlySpan<byte> info)
     {
-        using var ephemeral = Key.Create(KeyAgreementAlgorithm.X25519);
+        using var ephemeral = AgreementKey.Generate();
         return ToRecipient(recipient, info, ephemeral);
     }
 
     /// <summary>The same with a given ephemeral key, for test vectors only.</summary>
-    internal static (Hpke Context, byte[] Enc) ToRecipient(PublicKey recipient, ReadOnlySpan<byte> info, Key ephemeral)
-    {
-        var enc = ephemeral.PublicKey.Export(KeyBlobFormat.RawPublicKey);
-        return (Agree(ephemeral, recipient, enc, recipient.Export(KeyBlobFormat.RawPublicKey), info), enc);
-    }
+    internal static (Hpke Context, byte[] Enc) ToRecipient(ReadOnlySpan<byte> recipient, ReadOnlySpan<byte> info, AgreementKey ephemeral) =>
+        (Agree(ephemeral, recipient, ephemeral.PublicKey, recipient, info), ephemeral.PublicKey.ToArray());
 
     /// <summary>SetupBaseR: the same context on the recipient's side.</summary>
     /// <exception cref="CryptographicException">The encapsulated key is not a usable public key.</exception>
-    public static Hpke AtRecipient(Key recipient, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> info)
-    {
-        if (!PublicKey.TryImport(KeyAgreementAlgorithm.X25519, enc, KeyBlobFormat.RawPublicKey, out var ephemeral) || ephemeral is null)
-            throw new CryptographicException("Not an X25519 public key.");
-        return Agree(recipient, ephemeral, enc, recipient.PublicKey.Export(KeyBlobFormat.RawPublicKey), info);
-    }
+    public static Hpke AtRecipient(AgreementKey recipient, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> info) => Agree(recipient, enc, enc, recipient.PublicKey, info);
 
     /// <summary>Export (§5.3): a key that only the two ends of this context can have.</summary>
     public byte[] Export(ReadOnlySpan<byte> context) => LabeledExpand(_exporterSecret, Suite, "sec", context, KeyLength);
@@ -64,13 +59,10 @@ sealed class Hpke : IDisposable
     public void Dispose() => CryptographicOperations.ZeroMemory(_exporterSecret);
 
     // §4.1 DHKEM: Encap and Decap differ only in which half is private.
-    private static Hpke Agree(Key own, PublicKey other, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> recipient, ReadOnlySpan<byte> info)
+    private static Hpke Agree(AgreementKey own, ReadOnlySpan<byte> other, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> recipient, ReadOnlySpan<byte> info)
     {
-        var exportable = new SharedSecretCreationParameters { ExportPolicy = KeyExportPolicies.AllowPlaintextExport };
-        // Null for the all-zero result of a low-order point, which §7.1.4 demands to refuse.
-        using var agreed = KeyAgreementAlgorithm.X25519.Agree(own, other, in exportable)
-            ?? throw new CryptographicException("Not a usable X25519 public key.");
-        var dh = agreed.Export(SharedSecretBlobFormat.RawSharedSecret);
+        Span<byte> dh = stackalloc byte[KeyLength];
+        own.Agree(other, dh);
         var prk = LabeledExtract([], KemSuite, "eae_prk", dh);
         var shared = LabeledExpand(prk, KemSuite, "shared_secret", [.. enc, .. recipient], KeyLength);
         try

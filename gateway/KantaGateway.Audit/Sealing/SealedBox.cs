@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using NSec.Cryptography;
 
 namespace KantaGateway.Audit.Sealing;
 
@@ -20,8 +19,8 @@ public static class SealedBox
     /// <summary>The half to which is sealed, 32 bytes.</summary>
     public static byte[] PublicKeyOf(ReadOnlySpan<byte> privateKey)
     {
-        using var key = Key.Import(KeyAgreementAlgorithm.X25519, privateKey, KeyBlobFormat.RawPrivateKey);
-        return key.PublicKey.Export(KeyBlobFormat.RawPublicKey);
+        using var key = new AgreementKey(privateKey);
+        return key.PublicKey.ToArray();
     }
 
     /// <param name="publicKey">32 bytes.</param>
@@ -30,9 +29,7 @@ public static class SealedBox
     /// <exception cref="CryptographicException">No usable public key.</exception>
     public static byte[] Seal(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> use, ReadOnlySpan<byte> message)
     {
-        if (!PublicKey.TryImport(KeyAgreementAlgorithm.X25519, publicKey, KeyBlobFormat.RawPublicKey, out var recipient) || recipient is null)
-            throw new CryptographicException("Not an X25519 public key.");
-        var (context, enc) = Hpke.ToRecipient(recipient, use);
+        var (context, enc) = Hpke.ToRecipient(publicKey, use);
         using (context)
         {
             using var aes = EntrySealer.CipherOf(context);
@@ -48,7 +45,7 @@ public static class SealedBox
     {
         if (box.Length < KeyLength + EntrySealer.GcmTagLength)
             throw new CryptographicException("Too short to be sealed.");
-        using var key = Key.Import(KeyAgreementAlgorithm.X25519, privateKey, KeyBlobFormat.RawPrivateKey);
+        using var key = new AgreementKey(privateKey);
         using var context = Hpke.AtRecipient(key, box[..KeyLength], use);
         using var aes = EntrySealer.CipherOf(context);
         var message = new byte[box.Length - KeyLength - EntrySealer.GcmTagLength];

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using NSec.Cryptography;
 
 namespace KantaGateway.Audit.Tree;
 
@@ -6,6 +7,9 @@ namespace KantaGateway.Audit.Tree;
 public static class Merkle
 {
     public const int HashLength = 32;
+
+    // Leaves and nodes are 65 bytes: libsodium's is done before OpenSSL has found its algorithm.
+    private static readonly Sha256 Sha256 = NSec.Cryptography.HashAlgorithm.Sha256;
 
     /// <summary>Hash of the tree without leaves.</summary>
     public static byte[] Empty => SHA256.HashData([]);
@@ -16,7 +20,7 @@ public static class Merkle
         Span<byte> input = stackalloc byte[1 + data.Length];
         input[0] = 0;
         data.CopyTo(input[1..]);
-        SHA256.HashData(input, destination);
+        Sha256.Hash(input, destination);
     }
 
     /// <summary>SHA-256(0x01, left, right).</summary>
@@ -26,7 +30,7 @@ public static class Merkle
         input[0] = 1;
         left.CopyTo(input[1..]);
         right.CopyTo(input[(1 + HashLength)..]);
-        SHA256.HashData(input, destination);
+        Sha256.Hash(input, destination);
     }
 
     public static byte[] HashLeaf(ReadOnlySpan<byte> data)
