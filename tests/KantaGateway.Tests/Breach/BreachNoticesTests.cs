@@ -26,15 +26,23 @@ public sealed class BreachNoticesTests
         Assert.Null(own.ReadAt);
         Assert.Empty(Assert.Single(world.Notices.Of(Matti)).Notice.Items);
         Assert.Null(world.Notices.Find(Matti, own.Notice.Id));
+        // Each stands in the log of who it is for, and so does that it was read, once.
+        Assert.Equal((1, 1), (await EntriesOfAsync(Maija), await EntriesOfAsync(Matti)));
+        foreach (var _ in new[] { 1, 2 })
+            await world.Notices.ReadAsync(Maija, own.Notice, static _ => "p", default);
+        Assert.Equal((2, 1), (await EntriesOfAsync(Maija), await EntriesOfAsync(Matti)));
         Assert.Empty(world.Notices.Of(Pseudonym.Read("somebody-3"u8)));
 
         // After an outage the whole list comes again, with one more.
         world.Restart();
         Assert.Equal(1, await world.SendAsync(new(Maija, [Result, Note]), new(Matti, []), new(Pseudonym.Read("somebody-3"u8), [])));
         Assert.Equal(own.Notice.Code, Assert.Single(world.Notices.Of(Maija)).Notice.Code);
-        Assert.Equal(new NoticeCount(3, 0, 0), world.Notices.CountOf(1));
+        Assert.Equal((2, 1), (await EntriesOfAsync(Maija), await EntriesOfAsync(Matti)));
+        Assert.Equal(new NoticeCount(3, 1, 0), world.Notices.CountOf(1));
         Assert.Equal(2, world.Cases.StepsOf(1).Count(step => step.Kind == BreachStepKind.NoticesDelivered));
         Assert.Null(await world.Notices.SendAsync(2, BreachWorld.Words, [], "Tiina", static _ => "", default));
+
+        async Task<int> EntriesOfAsync(Pseudonym person) => (await world.Audit.ForSubjectAsync(person.ToArray(), 10)).Count;
     }
 
     [Fact]

@@ -15,6 +15,7 @@ using KantaGateway.Gateway.Operations;
 using KantaGateway.Tests.Audit;
 using KantaGateway.Tests.Keys;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
 
 namespace KantaGateway.Tests.Breach;
@@ -78,26 +79,26 @@ public sealed class BreachScopeTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("by an innocent row in its place"), InlineData("by another time"), InlineData("by a time that was never")]
-    public async Task Whoever_can_write_to_the_store_hides_no_entry(string how)
+    [InlineData("by an innocent row in its place", 300), InlineData("by another time", 300), InlineData("by a time that was never", 300), InlineData("by the next minute", 3)]
+    public async Task Whoever_can_write_to_the_store_hides_no_entry(string how, int which)
     {
         await using var log = Open();
         // Under the log, which has looked at its files before.
         var file = await File.ReadAllBytesAsync(_folder.LastRows);
-        var at = Rows().Single(static row => row.Index == 300).Offset;
-        var changed = Rows().Single(static row => row.Index == (300 + 1)).Bytes;
+        var at = Rows().Single(row => row.Index == which).Offset;
+        var changed = Rows().Single(row => row.Index == which + 1).Bytes;
         if (how != "by an innocent row in its place")
         {
-            var row = SealedRow.Read(Rows().Single(static one => one.Index == 300).Bytes);
-            (row with { Time = how == "by another time" ? row.Time - 86_400_000 : 0 }).WriteTo(changed);
+            var row = SealedRow.Read(Rows().Single(one => one.Index == which).Bytes);
+            (row with { Time = how switch { "by another time" => row.Time - 86_400_000, "by the next minute" => row.Time + 60_000, _ => 0 } }).WriteTo(changed);
         }
         changed.CopyTo(file, at);
         var (begin, count) = (Segments.HeaderLength(0), Entries);
         Frame.Close(file.AsSpan(begin, Rows().Sum(static row => row.Bytes.Length) + Frame.HeaderLength), count, 0);
         await File.WriteAllBytesAsync(_folder.LastRows, file);
         var result = await ScopeAsync(log);
-        Assert.Equal([PersonOf(3), PersonOf(599)], result.Persons.Select(static one => one.PatientId));
-        Assert.Equal([300L], result.Findings.Unreadable);
+        Assert.Equal(Thefts.Where(theft => theft != which).Select(PersonOf), result.Persons.Select(static one => one.PatientId));
+        Assert.Equal([(long)which], result.Findings.Unreadable);
 
         List<(long Index, long Offset, byte[] Bytes)> Rows()
         {
@@ -115,6 +116,32 @@ public sealed class BreachScopeTests : IAsyncLifetime
             await log.AppendAsync(Entry(Entries, Thief));
         await using var again = Open();
         var result = await ScopeAsync(again);
+        Assert.Equal(Thefts.Length, result.Persons.Count);
+        Assert.Equal([(long)Entries], result.Findings.Unreadable);
+    }
+
+    [Fact]
+    public async Task What_the_log_itself_has_sealed_and_not_committed_to_is_unreadable()
+    {
+        // Who holds the second's key seals for a commitment that is of something else, and would show each reader another entry.
+        var commitment = SHA256.HashData("another entry"u8);
+        var (context, enc) = Hpke.ToRecipient(_reader, EntrySealer.Info);
+        byte[] plain = [.. new byte[EntrySealer.SaltLength], 0, .. Record(Entries, Thief, "203.0.113.77").ToUtf8()];
+        var ciphertext = new byte[plain.Length + EntrySealer.GcmTagLength];
+        using (var aes = EntrySealer.CipherOf(context))
+            aes.Encrypt(EntrySealer.NonceOf(commitment), plain, ciphertext.AsSpan(0, plain.Length), ciphertext.AsSpan(plain.Length), commitment);
+        byte[] leaf = [.. commitment, .. new byte[SHA256.HashSizeInBytes]];
+        SealedRow.EnvelopeDigest(_now.ToUnixTimeMilliseconds(), null, enc, null, ciphertext, leaf.AsSpan(commitment.Length));
+        using (var store = LogStore.Open(_folder.Options(), new(_folder.Options().Origin, _folder.LogKey), NullLogger.Instance))
+        {
+            store.Begin();
+            store.Insert(new(_now.ToUnixTimeMilliseconds(), null, leaf, enc, ciphertext, null));
+            Assert.Equal(Entries, store.Commit());
+            store.Grow();
+            store.Publish();
+        }
+        await using var log = Open();
+        var result = await ScopeAsync(log);
         Assert.Equal(Thefts.Length, result.Persons.Count);
         Assert.Equal([(long)Entries], result.Findings.Unreadable);
     }
