@@ -295,10 +295,16 @@ public sealed class CitizenWalkTests : IAsyncLifetime
             // The leaf goes with it, and is then not in the log.
             ("path", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[1] = "extra " + Flipped(lines[1][6..], 60)))),
             ("path", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[3] = Flipped(lines[3], 5)))),
+            // One hash more than the tree has above it.
+            ("path", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[Array.IndexOf(lines, "") - 1] += "\n" + lines[3]))),
             // A log that says what it likes has no signature of that key.
             ("signature", bundle => Put(bundle, "proof", Proofs(bundle, static lines => FlipLine(lines, Array.FindIndex(lines, static line => line.StartsWith('\u2014')))))),
             ("witness", bundle => Put(bundle, "proof", Proofs(bundle, static lines => FlipLine(lines, lines.Length - 2)))),
             ("form", bundle => Put(bundle, "proof", "c2sp.org/tlog-proof@v1\n")),
+            // Another entry than the one whose page this is, however well it is proven.
+            ("form", bundle => Put(bundle, "proof", Proofs(bundle, static lines => lines[2] += "0"))),
+            // A key under the name of another.
+            ("form", bundle => Put(bundle, "log", Regex.Replace(bundle["log"]!.GetValue<string>(), @"\+[0-9a-f]{8}\+", "+00000000+"))),
         ])
         {
             await page.RouteAsync("**/access-log/entry/*/proof", async route =>
