@@ -541,7 +541,7 @@ sealed class PostgresStore : ICompartmentStore
         var hasContent = append.Rows.Any(row => row.Content is not null);
         // The compartment's row is the lock: a second writer waits here for the first one's commit, then finds another
         // head and appends nothing, since the rows depend on the moved head. It is moved as what stands in the way of a new row: an INSERT
-        // opens the one partition that it goes to, where an UPDATE opens all sixteen, which costs more than the rest of the statement.
+        // opens the one partition that it goes to, where an UPDATE opens all of them, which costs more than the rest of the statement.
         // Where there is no row, the new one has no name to give to the entries, and the statement fails (NotThere).
         var move = append.ExpectedHead == 0
             ? "INSERT INTO compartment (compartment, wrapped, head) VALUES ($1, $3, $2) ON CONFLICT DO NOTHING RETURNING compartment"

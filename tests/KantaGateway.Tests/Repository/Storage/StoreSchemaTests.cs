@@ -50,6 +50,43 @@ public sealed class StoreSchemaTests
     }
 
     [Fact]
+    public async Task A_PostgreSQL_store_of_sixteen_partitions_has_six_afterwards_and_every_row()
+    {
+        var database = await PostgresServer.NewDatabaseAsync();
+        var scripts = Directory.GetFiles(Path.Combine(Solution.Folder, "fhir-adapters/KantaGateway.Repository/Storage/Migrations/Postgres")).Order(StringComparer.Ordinal).TakeWhile(static file => !file.Contains("0005_", StringComparison.Ordinal));
+        await PostgresDatabase.AskAsync(database.Owner, "CREATE TABLE schema_version (schemaversionsid serial NOT NULL, scriptname varchar(255) NOT NULL, applied timestamp NOT NULL)");
+        foreach (var script in scripts)
+        {
+            var text = await File.ReadAllTextAsync(script);
+            await PostgresDatabase.AskAsync(database.Owner, text.Replace("0..5 LOOP", "0..15 LOOP", StringComparison.Ordinal).Replace("MODULUS 6", "MODULUS 16", StringComparison.Ordinal));
+            await PostgresDatabase.AskAsync(database.Owner, $"INSERT INTO schema_version (scriptname, applied) VALUES ('{Path.GetFileName(script)}', '2026-01-01')");
+        }
+        await PostgresDatabase.AskAsync(database.Owner, """
+            INSERT INTO compartment SELECT sha256(n::text::bytea), '\x01', n, n % 3 FROM generate_series(1, 500) n;
+            INSERT INTO entry SELECT compartment, 1, '\x02' FROM compartment;
+            INSERT INTO body SELECT compartment, 1, '\x03' FROM compartment;
+            INSERT INTO content SELECT compartment, gen_random_uuid(), head FROM compartment;
+            INSERT INTO part SELECT compartment, content, 1, '\x04' FROM content;
+            """);
+        var before = await AllAsync();
+        Assert.Equal(["0005_six_partitions.sql"], await StoreSchema.MigrateAsync(database.Owner, database.ServiceRole, default));
+        Assert.Equal(before, await AllAsync());
+        Assert.Equal("6 6 6 6 6", await PostgresDatabase.AskAsync(database.Owner, "SELECT string_agg(n::text, ' ') FROM (SELECT count(*) n FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE c.relkind = 'p' GROUP BY inhparent) counts"));
+        // What the older scripts set, and one that begins with six has.
+        Assert.Equal(await SettingsAsync(await (await PostgresServer.NewDatabaseAsync()).MigratedAsync()), await SettingsAsync(database));
+        await (await database.OpenAsync()).DisposeAsync();
+
+        Task<object?> AllAsync() => PostgresDatabase.AskAsync(database.Owner, """
+            SELECT md5(string_agg(row, E'\n' ORDER BY row)) FROM (SELECT c::text FROM compartment c UNION ALL SELECT e::text FROM entry e UNION ALL SELECT b::text FROM body b UNION ALL SELECT c::text FROM content c UNION ALL SELECT p::text FROM part p) AS all_rows (row)
+            """);
+
+        static Task<object?> SettingsAsync(PostgresDatabase database) => PostgresDatabase.AskAsync(database.Owner, """
+            SELECT string_agg(concat_ws(' ', c.relname, c.relkind, c.reloptions, a.attname, a.atttypid::regtype, a.attnotnull, a.attstorage, pg_get_expr(d.adbin, d.adrelid), c.relacl IS NULL), E'\n' ORDER BY c.relname, a.attname)
+            FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT ILIKE '%schema%'
+            """);
+    }
+
+    [Fact]
     public async Task A_PostgreSQL_store_of_a_newer_program_is_refused_by_the_service_and_by_the_migration()
     {
         var database = await (await PostgresServer.NewDatabaseAsync()).MigratedAsync();

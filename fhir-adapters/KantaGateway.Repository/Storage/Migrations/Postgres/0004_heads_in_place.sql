@@ -1,8 +1,10 @@
 -- A head moves with every append. With room on its page it is moved there, and no index has to learn of it.
 DO $$
+DECLARE
+    part regclass;
 BEGIN
-    FOR i IN 0..15 LOOP
-        EXECUTE format('ALTER TABLE compartment_%s SET (fillfactor = 50)', i);
+    FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'compartment'::regclass LOOP
+        EXECUTE format('ALTER TABLE %s SET (fillfactor = 50)', part);
     END LOOP;
 END
 $$;

@@ -1,0 +1,2 @@
+-- A file has no partitions.
+SELECT 1;
