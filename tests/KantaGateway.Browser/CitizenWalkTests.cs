@@ -69,37 +69,37 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await LookAsync(page, "02-about");
         await page.GotoAsync("/help");
         await LookAsync(page, "02-help");
-        await page.ClickAsync(".site-footer a[href='/accessibility']");
+        await page.PressAsync(".site-footer a[href='/accessibility']");
         await LookAsync(page, "02-accessibility");
         await page.GotoAsync("/no-such-page");
         await LookAsync(page, "03-not-found");
 
         // Identified by means of another country: told what to do.
         await page.GotoAsync("/");
-        await page.ClickAsync("#sign-in");
-        await page.ClickAsync($"button[name=citizen][value='{_folder.Citizens.Count.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync("#sign-in");
+        await page.PressAsync($"button[name=citizen][value='{_folder.Citizens.Count.ToString(CultureInfo.InvariantCulture)}']");
         await Expect(page, "h2#none");
         await LookAsync(page, "03-without-identity-code");
 
         // Signed in through the broker.
         await page.GotoAsync("/");
-        await page.ClickAsync("#sign-in");
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync("#sign-in");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(page);
         await Expect(page, "[data-session-ends]");
         await LookAsync(page, "04-signed-in");
 
         // Own records.
-        await page.ClickAsync("nav a[href='/records']");
+        await page.PressAsync("nav a[href='/records']");
         await Expect(page, $"[data-entry-type=Encounter][data-service-event='{visit.ServiceEvent}']");
         await Expect(page, ".incomplete");
         await LookAsync(page, "05-records");
-        await page.ClickAsync("a[href='/records/timeline']");
+        await page.PressAsync("a[href='/records/timeline']");
         await LookAsync(page, "06-timeline");
-        await page.ClickAsync("details:has(#filter-form) summary");
+        await page.PressAsync("details:has(#filter-form) summary");
         await page.FillAsync("#words", "penisilliini nokkos");
         await ShootAsync(page, "06-filter", "fi");
-        await page.ClickAsync("#filter-form button");
+        await page.PressAsync("#filter-form button");
         await Expect(page, "[data-found='1']");
         await Expect(page, "[data-entry-type=AllergyIntolerance]");
         Assert.EndsWith("/records/timeline", page.Url);
@@ -107,16 +107,16 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/records/kind/results");
         await LookAsync(page, "07-results");
         // Two results of one thing: how it has changed, without a script.
-        await page.ClickAsync("details:has([data-trend-of]) summary");
-        await page.ClickAsync("[data-trend-of]");
+        await page.PressAsync("details:has([data-trend-of]) summary");
+        await page.PressAsync("[data-trend-of]");
         await Expect(page, "svg.trend[role=img] polyline");
         await LookAsync(page, "07-trend");
         await page.GotoAsync("/records/kind/notes");
-        await page.ClickAsync("[data-entry-type=DocumentReference] a");
+        await page.PressAsync("[data-entry-type=DocumentReference] a");
         await Expect(page, "text=Nukahtaminen on helpottunut");
         await LookAsync(page, "08-note");
         await page.GotoAsync("/records/kind/visits");
-        await page.ClickAsync($"[data-service-event='{visit.ServiceEvent}'] a");
+        await page.PressAsync($"[data-service-event='{visit.ServiceEvent}'] a");
         await Expect(page, "[data-entry-type=Condition]");
         await LookAsync(page, "09-visit");
         await RectifyAsync(page);
@@ -129,66 +129,66 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/consent/permit");
         await Expect(page, "[data-notice=inform-first]");
         await LookAsync(page, "11-inform");
-        await page.ClickAsync("#inform-form button");
+        await page.PressAsync("#inform-form button");
         await Expect(page, "[data-error]");
         await ShootAsync(page, "12-inform-error", "fi");
-        await page.CheckAsync("#informed");
-        await page.ClickAsync("#inform-form button");
+        await page.ChooseAsync("#informed");
+        await page.PressAsync("#inform-form button");
         await Expect(page, "[data-notice=informed]");
         await ShootAsync(page, "13-informed", "fi");
 
         // The permission opens the record to the other clinic.
         Assert.Equal(404, await ReadsAsync(professional, visit));
-        await page.ClickAsync("a[href='/consent/permit']");
+        await page.PressAsync("a[href='/consent/permit']");
         await LookAsync(page, "14-permit");
-        await page.ClickAsync("#permit-form button");
+        await page.PressAsync("#permit-form button");
         await Expect(page, "[data-notice=permitted]");
         await ShootAsync(page, "15-permitted", "fi");
         Assert.Equal(200, await ReadsAsync(professional, visit));
 
         // A denial of everything closes it again, at once.
-        await page.ClickAsync("a[href='/consent/deny']");
-        await page.ClickAsync("#deny-form button");
+        await page.PressAsync("a[href='/consent/deny']");
+        await page.PressAsync("#deny-form button");
         await Expect(page, "[data-error]");
         await ShootAsync(page, "16-deny-error", "fi");
-        await page.CheckAsync("#target-all");
-        await page.ClickAsync("#deny-form button");
+        await page.ChooseAsync("#target-all");
+        await page.PressAsync("#deny-form button");
         await Expect(page, "[data-denial][data-target=all]");
         await LookAsync(page, "17-denied-all");
         Assert.Equal(404, await ReadsAsync(professional, visit));
 
-        await page.ClickAsync("[data-denial] a");
+        await page.PressAsync("[data-denial] a");
         await LookAsync(page, "18-withdraw-denial");
-        await page.ClickAsync("#withdraw-form button");
+        await page.PressAsync("#withdraw-form button");
         await Expect(page, "[data-consent-state][data-denials='0']");
         Assert.Equal(200, await ReadsAsync(professional, visit));
 
         // A denial of one visit, chosen from the visit itself.
         await page.GotoAsync("/records/kind/visits");
-        await page.ClickAsync($"[data-service-event='{visit.ServiceEvent}'] a");
-        await page.ClickAsync("a[href^='/consent/deny']");
+        await page.PressAsync($"[data-service-event='{visit.ServiceEvent}'] a");
+        await page.PressAsync("a[href^='/consent/deny']");
         Assert.Equal(visit.ServiceEvent, await page.InputValueAsync("#event"));
         await LookAsync(page, "19-deny-visit");
-        await page.ClickAsync("#deny-form button");
+        await page.PressAsync("#deny-form button");
         await Expect(page, $"[data-denial][data-target=event][data-service-event='{visit.ServiceEvent}']");
         await LookAsync(page, "20-denied-visit");
         Assert.Equal(404, await ReadsAsync(professional, visit));
 
         // The permission is withdrawn.
-        await page.ClickAsync("section[aria-labelledby=permit-title] a");
+        await page.PressAsync("section[aria-labelledby=permit-title] a");
         await LookAsync(page, "21-withdraw-permission");
-        await page.ClickAsync("#withdraw-form button");
+        await page.PressAsync("#withdraw-form button");
         await Expect(page, "[data-notice=permit-withdrawn]");
 
         // Who has read: the other clinic, on the permission.
-        await page.ClickAsync("nav a[href='/access-log']");
+        await page.PressAsync("nav a[href='/access-log']");
         await Expect(page, "[data-access][data-legal-basis=disclosure-permission][data-purpose=TREAT]");
         await LookAsync(page, "22-access-log");
         foreach (var language in (string[])["sv", "en", "fi"])
         {
-            await page.ClickAsync($".languages a[hreflang={language}]");
+            await page.PressAsync($".languages a[hreflang={language}]");
             await Expect(page, $"html[lang={language}]");
-            await page.Locator("summary").First.ClickAsync();
+            await page.PressAsync("summary");
             await Assertions.Expect(page.Locator("#access-form")).ToBeVisibleAsync();
             await ShootAsync(page, "22-access-log-find", language);
         }
@@ -200,26 +200,26 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         // The end of the session, and of the one that stayed open elsewhere.
         var elsewhere = await _chromium.OpenAsync(_host.Address);
         await elsewhere.GotoAsync("/signin");
-        await elsewhere.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await elsewhere.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(elsewhere);
         await Expect(elsewhere, "#sign-out-everywhere");
-        await page.ClickAsync("#sign-out-everywhere button");
+        await page.PressAsync("#sign-out-everywhere button");
         await Expect(page, "[data-notice=signed-out]");
         await elsewhere.GotoAsync("/records");
         await Expect(elsewhere, "[data-notice=session-ended]");
-        await page.ClickAsync("#sign-in");
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync("#sign-in");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(page);
-        await page.ClickAsync("#sign-out button");
+        await page.PressAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
         await ShootAsync(page, "24-signed-out", "fi");
         // Back shows nothing of what was there.
         await page.GotoAsync("/signin");
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(page);
         await page.GotoAsync("/records/timeline");
         await Expect(page, "[data-entry]");
-        await page.ClickAsync("#sign-out button");
+        await page.PressAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
         await page.GoBackAsync();
         await Expect(page, "#sign-in");
@@ -233,15 +233,15 @@ public sealed class CitizenWalkTests : IAsyncLifetime
     /// <summary>From an entry to a request that can be printed, and back to what was written.</summary>
     private async Task RectifyAsync(IPage page)
     {
-        await page.ClickAsync("a[href$='/rectify']");
+        await page.PressAsync("a[href$='/rectify']");
         await LookAsync(page, "09-rectify");
         // The browser lets an empty form go, and the page says what is missing.
-        await page.ClickAsync("#rectify-form button");
+        await page.PressAsync("#rectify-form button");
         await Expect(page, "[data-error] a[href='#wrong']");
         await ShootAsync(page, "09-rectify-error", "fi");
         await page.FillAsync("#wrong", "Diagnoosi on toisen henkilön.");
         await page.FillAsync("#right", "Poistakaa se.");
-        await page.ClickAsync("#rectify-form button");
+        await page.PressAsync("#rectify-form button");
         await Assertions.Expect(page.Locator("[data-rectification]")).ToContainTextAsync("Poistakaa se.");
         await Assertions.Expect(page.Locator("[data-print]")).ToBeVisibleAsync();
         await ShootAsync(page, "09-rectify-ready", "fi");
@@ -249,18 +249,18 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Assertions.Expect(page.Locator("#rectify-edit")).ToBeHiddenAsync();
         await ShootAsync(page, "09-rectify-on-paper", "fi");
         await page.EmulateMediaAsync(new() { Media = Media.Screen });
-        await page.ClickAsync("#rectify-edit button");
+        await page.PressAsync("#rectify-edit button");
         await Assertions.Expect(page.Locator("#wrong")).ToHaveValueAsync("Diagnoosi on toisen henkilön.");
     }
 
     /// <summary>The browser saves each file under a name that names nobody.</summary>
     private async Task DownloadAsync(IPage page)
     {
-        await page.ClickAsync(".site-footer a[href='/download']");
+        await page.PressAsync(".site-footer a[href='/download']");
         await LookAsync(page, "09-download");
         foreach (var (format, name, begins) in ((string, string, string)[])[("pdf", "^records-[0-9-]{10}[.]pdf$", "%PDF-"), ("summary", "^summary-[0-9-]{10}[.]json$", "{\"resourceType\":\"Bundle\""), ("fhir", "^records-[0-9-]{10}[.]json$", "{\"resourceType\":\"Bundle\"")])
         {
-            var file = await page.RunAndWaitForDownloadAsync(() => page.ClickAsync($"button[value={format}]"));
+            var file = await page.RunAndWaitForDownloadAsync(() => page.PressAsync($"button[value={format}]"));
             Assert.Null(await file.FailureAsync());
             Assert.Matches(name, file.SuggestedFilename);
             var text = await File.ReadAllTextAsync(await file.PathAsync());
@@ -274,9 +274,9 @@ public sealed class CitizenWalkTests : IAsyncLifetime
     private async Task CheckEntryAsync(IPage page)
     {
         await page.GotoAsync("/access-log");
-        await page.ClickAsync("summary:has-text('Merkinnät lokissa')");
+        await page.PressAsync("summary:has-text('Merkinnät lokissa')");
         Assert.True(await _host.Gateway.Services.GetRequiredService<Witnessing>().AskAsync(CancellationToken.None));
-        await page.ClickAsync("[data-log-entry]");
+        await page.PressAsync("[data-log-entry]");
         await Expect(page, "[data-proof=proven]");
         Assert.True(int.Parse(await page.InnerTextAsync("[data-told=witnesses]"), CultureInfo.InvariantCulture) >= 2);
         await Assertions.Expect(page.Locator("[data-told=witness-keys]")).ToContainTextAsync(new Regex(@"w[123].*: .*w[123]"));
@@ -333,11 +333,11 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.UnrouteAllAsync();
         // "I was not there", and then she was.
         await page.GotoAsync(entry);
-        await page.ClickAsync("#dispute-form button");
+        await page.PressAsync("#dispute-form button");
         await Expect(page, "[data-notice=disputed]");
         await Expect(page, "[data-dispute][data-state=open]");
         await LookAsync(page, "22-disputed");
-        await page.ClickAsync("[data-take-back] button");
+        await page.PressAsync("[data-take-back] button");
         await Expect(page, "[data-notice=dispute-taken-back]");
         await Expect(page, "[data-dispute][data-state=taken-back]");
         // Somebody else's looks like one that is not there.
@@ -378,37 +378,37 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         var page = await _chromium.OpenAsync(_host.Address);
         Watch(page);
         await page.GotoAsync("/signin");
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(page);
         await page.GotoAsync("/consent/inform");
-        await page.CheckAsync("#informed");
-        await page.ClickAsync("#inform-form button");
+        await page.ChooseAsync("#informed");
+        await page.PressAsync("#inform-form button");
         await page.GotoAsync("/consent/permit");
         await Expect(page, "[data-preview] [data-then]");
         await LookAsync(page, "40-permit-preview");
-        await page.ClickAsync("#permit-form button");
+        await page.PressAsync("#permit-form button");
         await Expect(page, "[data-notice=permitted]");
 
         // From the prescription itself; what belongs to another choice is out of sight.
         await page.GotoAsync("/records/kind/medication");
-        await page.ClickAsync("[data-entry-type=MedicationRequest] a");
-        await page.ClickAsync("a[href^='/consent/deny?prescription']");
+        await page.PressAsync("[data-entry-type=MedicationRequest] a");
+        await page.PressAsync("a[href^='/consent/deny?prescription']");
         await Assertions.Expect(page.Locator("#prescription")).ToBeVisibleAsync();
         await Assertions.Expect(page.Locator("#event")).ToBeHiddenAsync();
         await LookAsync(page, "41-deny-prescription");
-        await page.CheckAsync("#emergency");
-        await page.ClickAsync("#deny-form button[name=preview]");
+        await page.ChooseAsync("#emergency");
+        await page.PressAsync("#deny-form button[name=preview]");
         await Expect(page, "[data-preview] [data-then]");
         await ShootAsync(page, "42-deny-preview", "fi");
-        await page.ClickAsync("#deny-form .actions button:not([name])");
+        await page.PressAsync("#deny-form .actions button:not([name])");
         await Expect(page, "[data-denial][data-target=prescription]");
         await page.GotoAsync("/consent/deny");
-        await page.CheckAsync("#target-register");
+        await page.ChooseAsync("#target-register");
         await page.SelectOptionAsync("#register", new SelectOptionValue { Index = 1 });
-        await page.ClickAsync("#deny-form .actions button:not([name])");
+        await page.PressAsync("#deny-form .actions button:not([name])");
         await Expect(page, "[data-denial][data-target=register]");
         await LookAsync(page, "43-denials");
-        await page.ClickAsync("[data-denial][data-target=prescription] a");
+        await page.PressAsync("[data-denial][data-target=prescription] a");
         await Expect(page, "[data-preview] [data-then]");
         await LookAsync(page, "44-withdraw-preview");
 
@@ -429,7 +429,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.GotoAsync("/access-log/special");
         await Expect(page, "[data-special-access][data-kind=confirmation]");
         await LookAsync(page, "46-special-accesses");
-        await page.ClickAsync("[data-acknowledge] button");
+        await page.PressAsync("[data-acknowledge] button");
         await Expect(page, "[data-notice=acknowledged]");
         await ShootAsync(page, "47-acknowledged", "fi");
         await page.GotoAsync("/");
@@ -437,12 +437,12 @@ public sealed class CitizenWalkTests : IAsyncLifetime
 
         // On paper: what is declared, without what belongs to the screen.
         await page.GotoAsync("/consent");
-        await page.ClickAsync("a[href='/consent/print']");
+        await page.PressAsync("a[href='/consent/print']");
         await Expect(page, "[data-printed]");
         await Assertions.Expect(page.Locator("[data-print]")).ToBeVisibleAsync();
         await LookAsync(page, "48-print");
         await page.GotoAsync("/consent");
-        await page.ClickAsync("a[href='/consent/history']");
+        await page.PressAsync("a[href='/consent/history']");
         await Expect(page, "[data-declared]");
         await LookAsync(page, "48-history");
         await page.GotoAsync("/consent/print");
@@ -460,21 +460,21 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         var page = await _chromium.OpenAsync(_host.Address, script: false);
         Watch(page);
         await page.GotoAsync("/");
-        await page.ClickAsync("#sign-in");
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync("#sign-in");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(page);
         await page.GotoAsync("/consent/inform");
-        await page.CheckAsync("#informed");
-        await page.ClickAsync("#inform-form button");
+        await page.ChooseAsync("#informed");
+        await page.PressAsync("#inform-form button");
         await Expect(page, "[data-notice=informed]");
         await page.GotoAsync("/consent/permit");
-        await page.ClickAsync("#permit-form button");
+        await page.PressAsync("#permit-form button");
         await Expect(page, "[data-notice=permitted]");
         Assert.Equal(200, await ReadsAsync(professional, visit));
         await page.GotoAsync("/consent/deny");
-        await page.CheckAsync("#target-event");
+        await page.ChooseAsync("#target-event");
         await page.SelectOptionAsync("#event", visit.ServiceEvent);
-        await page.ClickAsync("#deny-form button");
+        await page.PressAsync("#deny-form button");
         await Expect(page, "[data-denial][data-target=event]");
         Assert.Equal(404, await ReadsAsync(professional, visit));
         // The browser cannot check; what it would have checked can be taken away.
@@ -483,9 +483,9 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await Expect(page, "noscript");
         var proof = await page.APIRequest.GetAsync((await page.GetAttributeAsync("a[download]", "href"))!);
         Assert.StartsWith("c2sp.org/tlog-proof@v1\n", (await proof.JsonAsync())!.Value.GetProperty("proof").GetString(), StringComparison.Ordinal);
-        await page.ClickAsync("a[hreflang=sv]");
+        await page.PressAsync("a[hreflang=sv]");
         await Expect(page, "html[lang=sv]");
-        await page.ClickAsync("#sign-out button");
+        await page.PressAsync("#sign-out button");
         await Expect(page, "[data-notice=signed-out]");
         _look.AssertFaultless();
     }
@@ -509,19 +509,19 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         Watch(page);
         await page.GotoAsync("/notice-check");
         await LookAsync(page, "50-notice-check");
-        await page.ClickAsync("#check-form button");
+        await page.PressAsync("#check-form button");
         await Expect(page, "[data-error]");
         await LookAsync(page, "51-notice-check-error");
         await page.GotoAsync("/signin");
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(page);
         await Expect(page, "[data-breach-notices='1']");
         await LookAsync(page, "52-told-of-a-breach");
-        await page.ClickAsync("[data-breach-notices] a");
+        await page.PressAsync("[data-breach-notices] a");
         await Expect(page, $"[data-entry='{encounter}']");
         await LookAsync(page, "53-breach-notice");
         var real = await page.GetAttributeAsync("[data-code]", "data-code");
-        await page.ClickAsync("[data-action=police] a[href*='/print/']");
+        await page.PressAsync("[data-action=police] a[href*='/print/']");
         await Expect(page, "[data-statement=police]");
         await Expect(page, "footer a[href='/notices']");
         await LookAsync(page, "54-statement");
@@ -532,17 +532,17 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         Watch(plain);
         await plain.GotoAsync("/notice-check");
         await plain.FillAsync("#code", real!.ToLowerInvariant());
-        await plain.ClickAsync("#check-form button");
+        await plain.PressAsync("#check-form button");
         await Expect(plain, "[data-check=real]");
-        await plain.CheckAsync("#way-email");
-        await plain.ClickAsync("#report-form button");
+        await plain.ChooseAsync("#way-email");
+        await plain.PressAsync("#report-form button");
         await Expect(plain, "[data-notice=forgery-reported]");
         await plain.GotoAsync("/signin");
-        await plain.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await plain.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(plain);
         await plain.GotoAsync("/notices");
-        await plain.ClickAsync("[data-breach-notice] a");
-        await plain.ClickAsync("[data-action=credit] button");
+        await plain.PressAsync("[data-breach-notice] a");
+        await plain.PressAsync("[data-action=credit] button");
         await Expect(plain, "[data-action=credit][data-done=yes]");
         _look.AssertFaultless();
     }
@@ -558,7 +558,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
 
         // Through the broker to the question, and on to the app.
         await page.GotoAsync(await app.AskAsync("patient/Observation.rs patient/MedicationRequest.rs patient/Patient.r"));
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await Expect(page, "#authorize-form");
         await LookAsync(page, "30-authorize");
         Assert.Equal("access_denied", await AnswerAsync(page, "deny", "error"));
@@ -581,13 +581,13 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await LookAsync(page, "33-access-log-app");
 
         // What it was given ends in one place.
-        await page.ClickAsync("nav a[href='/apps']");
+        await page.PressAsync("nav a[href='/apps']");
         await Expect(page, "[data-app=omakunto]");
         await LookAsync(page, "34-apps");
-        await page.ClickAsync("[data-end-app] button");
+        await page.PressAsync("[data-end-app] button");
         await Expect(page, "[data-notice=app-ended]");
         await Expect(page, "[data-none]");
-        await page.ClickAsync("nav a[href='/inbox']");
+        await page.PressAsync("nav a[href='/inbox']");
         await LookAsync(page, "35-inbox");
         _look.AssertFaultless();
     }
@@ -598,9 +598,9 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         var page = await _chromium.OpenAsync(_host.Address);
         Watch(page);
         await page.GotoAsync("/");
-        await page.ClickAsync("#sign-in");
+        await page.PressAsync("#sign-in");
         await page.Clock.InstallAsync();
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await ExpectStartAsync(page);
         await page.GotoAsync("/records");
         await Expect(page, "[data-session-ends]");
@@ -613,7 +613,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         // Prolonged where the page stands: what is typed would be lost otherwise.
         await page.EvaluateAsync("() => { window.isTheSame = true; }");
         var prolonged = page.WaitForResponseAsync(response => new Uri(response.Url).AbsolutePath == "/session");
-        await page.ClickAsync("#session-warning a");
+        await page.PressAsync("#session-warning a");
         Assert.Equal(200, (await prolonged).Status);
         await Assertions.Expect(page.Locator("#content")).ToBeFocusedAsync();
         Assert.True(await page.EvaluateAsync<bool>("() => window.isTheSame"));
@@ -629,9 +629,9 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         var page = await _chromium.OpenAsync(_host.Address, script: false);
         Watch(page);
         await page.GotoAsync(await app.AskAsync("patient/Observation.rs"));
-        await page.ClickAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
+        await page.PressAsync($"button[name=citizen][value='{_citizen.ToString(CultureInfo.InvariantCulture)}']");
         await Expect(page, "#authorize-form");
-        await page.ClickAsync("a[hreflang=sv]");
+        await page.PressAsync("a[hreflang=sv]");
         await Expect(page, "html[lang=sv]");
         Assert.NotEmpty(await AnswerAsync(page, "allow", "code"));
         _look.AssertFaultless();
@@ -642,7 +642,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
     private static async Task<string> AnswerAsync(IPage page, string answer, string parameter)
     {
         var there = new Regex("^" + Regex.Escape(DevelopmentFolder.AppRedirect));
-        var sent = await page.RunAndWaitForRequestAsync(() => page.ClickAsync($"#authorize-form button[value={answer}]"), there, new() { Timeout = 60_000 });
+        var sent = await page.RunAndWaitForRequestAsync(() => page.PressAsync($"#authorize-form button[value={answer}]"), there, new() { Timeout = 60_000 });
         // The browser's own page about a site that is not there comes by a navigation of its own.
         await Assertions.Expect(page).ToHaveURLAsync(new Regex("^chrome-error:"), new() { Timeout = 60_000 });
         return HttpUtility.ParseQueryString(new Uri(sent.Url).Query)[parameter]!;

@@ -3,16 +3,18 @@ using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Dev;
+using KantaGateway.Gateway.Breach;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
 using Xunit;
 
 namespace KantaGateway.Browser;
 
-/// <summary>Operators onboard a clinic in a real browser; and the pages that tell of too much and of an outage.</summary>
+/// <summary>Operators onboard a clinic in a real browser, and see to cases and containment; and the pages that tell of too much and of an outage.</summary>
 public sealed class OperatorWalkTests : IAsyncLifetime
 {
     private readonly string _data = Directory.CreateTempSubdirectory("kanta-browser-").FullName;
-    private readonly PageLook _look = new(["Olga", "Heikki"]);
+    private readonly PageLook _look = new(["Olga", "Heikki", "Tarja"]);
     private Process _redis = null!;
     private DevHost _host = null!;
     private Chromium _chromium = null!;
@@ -42,14 +44,14 @@ public sealed class OperatorWalkTests : IAsyncLifetime
     {
         var page = await SignInAsync(0);
         await _look.LookAsync(page, "41-operator-home");
-        await page.ClickAsync("a[href='/operator/propose']");
+        await page.PressAsync("a[href='/operator/propose']");
         await _look.LookAsync(page, "42-operator-propose");
 
         // What is wrong stands beside its field.
         await page.FillAsync("#client_id", "a b");
         await page.FillAsync("#organisation_oid", "1.2.");
         await page.FillAsync("#scopes", "everything");
-        await page.ClickAsync("#propose-form button[type=submit]");
+        await page.PressAsync("#propose-form button[type=submit]");
         await page.WaitForSelectorAsync("[data-error] [data-fault=ClientId]");
         foreach (var member in new[] { "client_id", "organisation_oid", "organisation_name", "jwks_uri", "scopes" })
             await page.WaitForSelectorAsync($"[data-field={member}] .field-error");
@@ -62,19 +64,63 @@ public sealed class OperatorWalkTests : IAsyncLifetime
         await page.FillAsync("#jwks_uri", "https://uusi-klinikka.example/jwks");
         await page.FillAsync("#service_requesters", "1.2.246.10.99000077 | private | Uusi Klinikka Oy\n1.2.246.10.99000078 | occupational | Uusi Työterveys Oy");
         await page.FillAsync("#scopes", "system/*.cruds\nuser/*.cruds");
-        await page.ClickAsync("#propose-form button[type=submit]");
+        await page.PressAsync("#propose-form button[type=submit]");
         await page.WaitForSelectorAsync("[data-notice=operator-proposed]");
         await _look.LookAsync(page, "44-operator-proposed");
 
         var second = await SignInAsync(1);
-        await second.ClickAsync("[data-proposal] a");
+        await second.PressAsync("[data-proposal] a");
         await _look.LookAsync(second, "45-operator-proposal");
-        await second.ClickAsync("button[value=approve]");
+        await second.PressAsync("button[value=approve]");
         await second.WaitForSelectorAsync("[data-client=uusi-klinikka][data-status=active]");
         // What is in force stands in the form, to be changed.
-        await second.ClickAsync("[data-client=uusi-klinikka] a");
+        await second.PressAsync("[data-client=uusi-klinikka] a");
         Assert.Equal("1.2.246.10.99000077", await second.InputValueAsync("#organisation_oid"));
         await _look.ShootAsync(second, "46-operator-change", "fi");
+        _look.AssertFaultless();
+    }
+
+    [Fact]
+    public async Task An_officer_looks_at_cases_contains_and_another_ends_it()
+    {
+        var cases = _host.Gateway.Services.GetRequiredService<BreachCases>();
+        var number = (await cases.OpenAsync(BreachKind.Reported, "A door stood open over night.", new("Heikki", null))).Number;
+        await cases.AddStepAsync(number, BreachStepKind.Note, "Heikki", note: "The locks were changed.");
+        var page = await SignInAsync(2);
+        await page.PressAsync("nav a[href='/operator/cases']");
+        await page.WaitForSelectorAsync($"[data-case='{number}'][data-state=Running]");
+        await _look.LookAsync(page, "47-operator-cases");
+        await page.PressAsync($"[data-case='{number}'] a");
+        await page.WaitForSelectorAsync("[data-clock=DataProtectionAuthority]");
+        await _look.LookAsync(page, "48-operator-case");
+        await page.PressAsync("nav a[href='/operator/emergencies']");
+        await page.WaitForSelectorAsync("[data-waiting='0']");
+        await _look.LookAsync(page, "48-operator-emergencies");
+        await page.PressAsync("nav a[href='/operator/log']");
+        await page.WaitForSelectorAsync("[data-log]");
+        await _look.LookAsync(page, "48-operator-log");
+
+        const string Stolen = "organisation/1.2.246.10.99000099";
+        await page.PressAsync("nav a[href='/operator/contained']");
+        await page.FillAsync("#subject", "somebody");
+        await page.FillAsync("#reason", "The key was stolen.");
+        await page.PressAsync("#contain-form button");
+        await page.WaitForSelectorAsync("[data-error]");
+        await _look.ShootAsync(page, "49-operator-contain-wrong", "fi");
+        await page.FillAsync("#subject", Stolen);
+        await page.PressAsync("#contain-form button");
+        await page.WaitForSelectorAsync($"[data-contained='{Stolen}']");
+        await _look.LookAsync(page, "49-operator-contained");
+        await page.FillAsync($"[data-contained='{Stolen}'] input[name=reason]", "The clinic has another one.");
+        await page.PressAsync($"[data-contained='{Stolen}'] button");
+        await page.WaitForSelectorAsync($"[data-end][data-subject='{Stolen}']");
+
+        var second = await SignInAsync(1);
+        await second.PressAsync("nav a[href='/operator/contained']");
+        await _look.LookAsync(second, "49-operator-end");
+        await second.PressAsync($"[data-end][data-subject='{Stolen}'] button[value=approve]");
+        await second.WaitForSelectorAsync("[data-notice=operator-end-approved]");
+        Assert.Equal(0, await second.Locator($"[data-contained='{Stolen}']").CountAsync());
         _look.AssertFaultless();
     }
 
@@ -118,8 +164,8 @@ public sealed class OperatorWalkTests : IAsyncLifetime
         _look.Watch(page);
         await page.GotoAsync("/operator/start");
         await _look.ShootAsync(page, "40-operator-start", "fi");
-        await page.ClickAsync("#operator-sign-in");
-        await page.ClickAsync($"button[name=operator][value='{who}']");
+        await page.PressAsync("#operator-sign-in");
+        await page.PressAsync($"button[name=operator][value='{who}']");
         await Assertions.Expect(page).ToHaveURLAsync("/operator", new() { Timeout = 60_000 });
         return page;
     }

@@ -39,6 +39,8 @@ sealed class PageLook(IReadOnlyList<string> personal)
             await page.EmulateMediaAsync(new() { ColorScheme = width < 600 ? ColorScheme.Dark : ColorScheme.Light });
             if (language == "fi" || ShootsAll)
                 await page.ScreenshotAsync(new() { Path = Path.Combine(Screens, $"{name}.{language}.{width}.png"), FullPage = true });
+            if (language == "fi" && await Baselines.FaultAsync(page, name, width) is { } look)
+                _faults.Add($"{name} {width}: {look}");
             _faults.AddRange((await Chromium.FaultsAsync(page)).Select(fault => $"{name} {language} {width}: {fault}"));
         }
         await page.EmulateMediaAsync(new() { ColorScheme = ColorScheme.Light });
