@@ -6,6 +6,7 @@ using KantaGateway.Fhir.Transport;
 using KantaGateway.Keys.Backends;
 using KantaGateway.Keys.Ceremonies;
 using KantaGateway.Keys.Custody;
+using KantaGateway.Telemetry;
 
 namespace KantaGateway.Keys;
 
@@ -31,6 +32,7 @@ public static class KeysHost
             kestrel.Limits.MaxRequestBodySize = MaxBody;
         });
         builder.ListenInternally(endpoint);
+        builder.AddTelemetry(new PartTelemetry("kanta-keys", options.MetricsListen, options.Otlp, IsEdge: false));
         builder.Services.AddSingleton<TimeProvider>(ForwardClock.OfThisMachine).AddClockWatch();
         builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<KeyMetrics>();
@@ -42,7 +44,8 @@ public static class KeysHost
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<RotatedKeys>(services, options, DerivedKey(services, "kanta rotated keys v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KnownHeads>(services, options.CustodyFolder, DerivedKey(services, "kanta known heads v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<HeadWitnesses>(services, DerivedKey(services, "kanta head witnesses v1")));
-        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, new PatientBudgets(options.Budgets), DerivedKey(services, "kanta custody digests v1")));
+        builder.Services.AddSingleton(new PatientBudgets(options.Budgets));
+        builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCustody>(services, DerivedKey(services, "kanta custody digests v1")));
         builder.Services.AddSingleton(services => ActivatorUtilities.CreateInstance<KeyCeremonies>(services, options.CustodyFolder, DerivedKey(services, "kanta key ceremonies v1")));
         builder.Services.AddSingleton<ToldRecords>();
         builder.Services.AddSingleton(services =>
@@ -74,6 +77,8 @@ public static class KeysHost
             ((IDisposable)app).Dispose();
             throw;
         }
+        app.Services.GetRequiredService<KeyMetrics>().Watch(app.Services.GetRequiredService<PatientBudgets>(), app.Services.GetRequiredService<TimeProvider>());
+        app.MapMetrics(options.MetricsListen);
         KeyEndpoints.Map(app);
         app.RestrictSocket(endpoint);
         return app;

@@ -46,6 +46,12 @@ public sealed record KeysOptions
     /// </summary>
     public string? PeopleCopyFolder { get; init; }
 
+    /// <summary>Prometheus listener, <c>http://127.0.0.1:port</c>; null (default): none.</summary>
+    public string? MetricsListen { get; init; }
+
+    /// <summary>OTLP endpoint of traces, metrics and logs, https or on a loopback address; null (default): none.</summary>
+    public string? Otlp { get; init; }
+
     /// <summary>Whether missing files and folders are made at start: the embedded development host only.</summary>
     public bool CreateStores { get; init; }
 
@@ -92,6 +98,7 @@ public sealed record KeysOptions
             check.Add(nameof(RotatedCopyFile), $"another file than {nameof(ErasedCopyFile)}");
         if (PeopleCopyFolder is { } register && (!Directory.Exists(register) || Path.GetFullPath(register).TrimEnd('/') == Path.GetFullPath(CustodyFolder).TrimEnd('/')))
             check.Add(nameof(PeopleCopyFolder), "a folder that there is, and another than the custody folder");
+        check.Telemetry(nameof(MetricsListen), MetricsListen, nameof(Otlp), Otlp);
         check.ThrowIfWrong("Key service");
         return listen!;
     }

@@ -7,6 +7,8 @@ using KantaGateway.Repository.Compartments;
 using KantaGateway.Repository.Interactions;
 using KantaGateway.Repository.Search;
 using KantaGateway.Repository.Storage;
+using KantaGateway.Telemetry;
+using Npgsql;
 
 namespace KantaGateway.Repository;
 
@@ -21,7 +23,7 @@ public static class RepositoryHost
         // Empty: no appsettings, no environment, no content root to watch; the options are all there is.
         var builder = WebApplication.CreateEmptyBuilder(new());
         builder.Services.AddRoutingCore();
-        builder.Logging.SetMinimumLevel(LogLevel.Warning).AddSimpleConsole()
+        builder.Logging.SetMinimumLevel(LogLevel.Warning).AddLines()
             // It makes an activity and a log scope for every request as soon as it may log at all.
             .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -49,11 +51,13 @@ public static class RepositoryHost
             .AddSingleton(PeerClock.Of(nameof(options.Keys), options.Keys)).AddPeerClocks("Repository")
             // Before the listener: whoever is answered is answered by a repository that is warm.
             .AddHostedService<WarmUp>();
+        builder.AddTelemetry(new PartTelemetry("kanta-repository", options.MetricsListen, options.Otlp, IsEdge: false), static traces => traces.AddNpgsql(), static metrics => metrics.AddNpgsqlInstrumentation());
         if (options.Postgres is { } postgres)
             builder.Services.AddSingleton(new PeerClock(nameof(options.Postgres), cancel => PostgresStore.ReadClockAsync(postgres, cancel)));
         configure?.Invoke(builder);
 
         var app = builder.Build();
+        app.MapMetrics(options.MetricsListen);
         app.UseRouting();
         // The store is opened now, so that a wrong database stops the start and not the first request.
         app.Services.GetRequiredService<RepositoryEndpoints>().Map(app);

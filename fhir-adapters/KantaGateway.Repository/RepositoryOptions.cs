@@ -60,6 +60,12 @@ public sealed record RepositoryOptions
     /// </summary>
     public string? ProtectedPracticesFile { get; init; }
 
+    /// <summary>Prometheus listener, <c>http://127.0.0.1:port</c>; null (default): none.</summary>
+    public string? MetricsListen { get; init; }
+
+    /// <summary>OTLP endpoint of traces, metrics and logs, https or on a loopback address; null (default): none.</summary>
+    public string? Otlp { get; init; }
+
     /// <summary>Checks everything at once.</summary>
     /// <returns>Where to listen.</returns>
     /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
@@ -84,6 +90,7 @@ public sealed record RepositoryOptions
             check.Add(nameof(OpenSeconds), "1 to 60");
         if (MaxBinary < 1)
             check.Add(nameof(MaxBinary), "at least 1");
+        check.Telemetry(nameof(MetricsListen), MetricsListen, nameof(Otlp), Otlp);
         check.ThrowIfWrong("Repository");
         return listen!;
     }

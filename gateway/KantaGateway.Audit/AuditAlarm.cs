@@ -14,6 +14,8 @@ sealed partial class AuditAlarm(ILogger logger)
 
     private static readonly TimeSpan Again = TimeSpan.FromMinutes(1);
 
+    // Taken at once: a metric that is not there before its first alarm cannot be watched.
+    private readonly Counter<long> _alarms = Alarms;
     private readonly Lock _turn = new();
     private string? _said;
     private long _at;
@@ -21,7 +23,7 @@ sealed partial class AuditAlarm(ILogger logger)
     /// <param name="what">Without personal data.</param>
     public void Raise(string what)
     {
-        Alarms.Add(1);
+        _alarms.Add(1);
         lock (_turn)
         {
             var now = Environment.TickCount64;

@@ -39,6 +39,9 @@ public sealed class AuditLog : IAsyncDisposable
     private bool _stopping;
     private TaskCompletionSource? _publishNow;
 
+    // Ticks in milliseconds; 0: none. When the oldest entry of the commit that is under way was handed in; and since when entries are uncovered.
+    private long _writing, _uncoveredSince;
+
     // Written by the writer thread alone; entries are found by any.
     private readonly ILogStore _store;
 
@@ -63,6 +66,22 @@ public sealed class AuditLog : IAsyncDisposable
 
     /// <summary>Whether the store took what it was last given; where not, appends are refused until it does, which is tried every <see cref="AuditLogOptions.CheckpointInterval"/>.</summary>
     public bool IsTaking => !_failed;
+
+    /// <summary>For how long the oldest entry has waited for the disk that is not on it yet; zero where none waits.</summary>
+    public TimeSpan Lag
+    {
+        get
+        {
+            lock (_gate)
+            {
+                var oldest = _writing != 0 ? _writing : _waiting.Count > 0 ? _waiting[0].At : 0;
+                return oldest == 0 ? TimeSpan.Zero : TimeSpan.FromMilliseconds(Environment.TickCount64 - oldest);
+            }
+        }
+    }
+
+    /// <summary>For how long there have been entries of this log that no checkpoint covers; zero where it covers all.</summary>
+    public TimeSpan UncoveredFor => Volatile.Read(ref _uncoveredSince) is var since and not 0 ? TimeSpan.FromMilliseconds(Environment.TickCount64 - since) : TimeSpan.Zero;
 
     /// <summary>Opens the store, checks that it continues the last published checkpoint, and starts the writer.</summary>
     /// <exception cref="AuditStoreException">No store, another log's store, one in use, or one that contradicts its checkpoint.</exception>
@@ -345,6 +364,7 @@ public sealed class AuditLog : IAsyncDisposable
             {
                 (batch, _waiting) = (_waiting, batch);
                 _waitingEntries = 0;
+                _writing = batch.Count > 0 ? batch[0].At : 0;
                 (publishNow, _publishNow) = (_publishNow, null);
                 if (_stopping && batch.Count == 0 && publishNow is null)
                     break;
@@ -356,9 +376,12 @@ public sealed class AuditLog : IAsyncDisposable
                 if (_failed)
                     Recover();
                 Store(batch);
+                if (batch.Count > 0 && _uncoveredSince == 0)
+                    Volatile.Write(ref _uncoveredSince, Environment.TickCount64);
                 if (wanted && _store.IsBehind)
                 {
                     _store.Publish();
+                    Volatile.Write(ref _uncoveredSince, 0);
                     due = Environment.TickCount64 + (long)_options.CheckpointInterval.TotalMilliseconds;
                 }
                 publishNow?.SetResult();
@@ -371,6 +394,8 @@ public sealed class AuditLog : IAsyncDisposable
                 GiveUp(batch, publishNow, e);
             }
             batch.Clear();
+            lock (_gate)
+                _writing = 0;
         }
         try
         {
@@ -446,6 +471,9 @@ public sealed class AuditLog : IAsyncDisposable
     private sealed class Waiting(SealedRow[] rows)
     {
         public SealedRow[] Rows { get; } = rows;
+
+        /// <summary>When it was handed in, milliseconds of <see cref="Environment.TickCount64"/>.</summary>
+        public long At { get; } = Environment.TickCount64;
 
         /// <summary>Bytes at rest.</summary>
         public long Length { get; } = rows.Length == 1 ? rows[0].StoredLength : rows.Sum(r => (long)r.StoredLength);

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Security.Cryptography;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Postgres;
@@ -15,6 +14,7 @@ using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Operations.Witnesses;
 using KantaGateway.Gateway.Portal;
+using KantaGateway.Telemetry;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace KantaGateway.Gateway;
@@ -72,7 +72,7 @@ public static class GatewayHost
         }, s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILoggerFactory>().CreateLogger("KantaGateway.Audit")));
         services.AddSingleton<GrantAccounts>();
         services.AddSingleton<DisclosureAudit>();
-        services.AddSingleton<DecisionMetrics>();
+        services.AddSingleton<DecisionMetrics>().AddSingleton<DisclosureMetrics>();
         services.AddSingleton<IIdentificationObserver>(s => s.GetRequiredService<DisclosureAudit>());
         services.AddSingleton<IOperatorObserver, OperatorAudit>();
         services.AddSingleton<GrantIssuer>();
@@ -112,8 +112,6 @@ public static class GatewayHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = InteractionReader.MaxDrained;
-            if (options.MetricsListen is { } metrics)
-                kestrel.Listen(IPAddress.Loopback, new Uri(metrics).Port);
         });
 
         services.ServeWhereReceived();
@@ -124,7 +122,7 @@ public static class GatewayHost
         _ = app.Services.GetService<BreachCases>();
         _ = app.Services.GetService<WatchedPeople>();
         app.UseFaults();
-        app.MapMetrics(options);
+        app.MapMetrics(options.MetricsListen);
         app.UseFhirCompression();
         app.UseRouting();
         app.MapIdentification();

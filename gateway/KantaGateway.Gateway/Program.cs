@@ -2,6 +2,7 @@ using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Postgres;
+using KantaGateway.Telemetry;
 
 if (args is [OpenLetters.Name or OpenLetters.KeyName, ..])
     return OpenLetters.Run(args, Console.Out);
@@ -15,5 +16,5 @@ var options = configuration.GetSection("Gateway").Get<GatewayOptions>(o => o.Err
     ?? throw new InvalidOperationException("The section Gateway is missing from the configuration.");
 if (isCommand)
     return args[0] == MoveAudit.Name ? await MoveAudit.RunAsync(options, Console.Out) : await MigrateAudit.RunAsync(options, Console.Out);
-await GatewayHost.Build(options, builder => builder.Logging.AddSimpleConsole()).RunAsync();
+await GatewayHost.Build(options, builder => builder.Logging.AddLines()).RunAsync();
 return 0;

@@ -105,6 +105,15 @@ public class OptionsCheck
             Add(setting, "unix:/path, process:name, https, or http on a loopback address");
     }
 
+    /// <summary>Where a part tells of itself: a listener for Prometheus on this machine, and a collector on a road that nobody else reads.</summary>
+    public void Telemetry(string listenSetting, string? listen, string otlpSetting, string? otlp)
+    {
+        if (listen is not null && !(Uri.TryCreate(listen, UriKind.Absolute, out var at) && at is { Scheme: "http", IsLoopback: true, PathAndQuery: "/" }))
+            Add(listenSetting, "http://127.0.0.1:port");
+        if (otlp is not null && !(Uri.TryCreate(otlp, UriKind.Absolute, out var collector) && IsProtected(collector)))
+            Add(otlpSetting, "https, or http on a loopback address");
+    }
+
     /// <summary>A configuration file in which a password stands is read by nobody else.</summary>
     /// <param name="file">May be missing: then the environment says all.</param>
     /// <param name="hasPassword">By setting, whether what the file says there holds one.</param>

@@ -50,6 +50,13 @@ sealed class PatientBudgets
         }
     }
 
+    /// <summary>How much of the budget of all requesters is used, window by window: its seconds, and 0 to 1.</summary>
+    public IReadOnlyList<(int Seconds, double Used)> UseAt(DateTimeOffset now)
+    {
+        lock (_turn)
+            return [.. _windows.Select(window => (window.Budget.Seconds, window.UsedAt(now)))];
+    }
+
     /// <summary>Counts what was given out before this process began.</summary>
     public void Restore(Digest requester, Digest person, DateTimeOffset at, DateTimeOffset now)
     {
@@ -84,6 +91,8 @@ sealed class PatientBudgets
             return isOver || (!_people.Contains(person) && _people.Count >= budget.Total)
                 ? new(!isOver, budget, DateTimeOffset.FromUnixTimeSeconds((_number + 1) * budget.Seconds) - now) : null;
         }
+
+        public double UsedAt(DateTimeOffset now) => NumberOf(now) > _number ? 0 : (double)_people.Count / budget.Total;
 
         public void Add(Digest requester, Digest person)
         {

@@ -15,7 +15,7 @@ namespace KantaGateway.Gateway.Disclosure;
 
 /// <summary>Steps 5 and 8: turns what happened into audit entries and has them on disk before it returns (law 1).</summary>
 /// <remarks>Act 703/2023 §10: who, for which organisation, whose data, what, when, why, on what legal basis. IHE BALP 1.1.</remarks>
-public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayOptions options, TimeProvider time, GrantAccounts? accounts = null) : IIdentificationObserver
+public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayOptions options, TimeProvider time, GrantAccounts? accounts = null, DisclosureMetrics? metrics = null) : IIdentificationObserver
 {
     /// <summary>The answer when an entry can't be written.</summary>
     public static Fault Unavailable { get; } = new(FaultKind.AuditUnavailable, "The access could not be recorded, so nothing was disclosed. Try again; read before you repeat a write.");
@@ -77,6 +77,8 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
             : [record with { Items = written, Heads = heads }, Shown()];
         var gives = status < 400;
         var receipts = await AppendAsync(interaction.Compartment, gives ? requester.Receiver : null, records);
+        if (gives)
+            metrics?.Left(records[0].LegalBasis!, CodeOf(interaction.Kind), shown.Length);
         return gives ? Receipt.Of(receipts) : null;
 
         DisclosureRecord Shown() => record with { Kind = AuditKind.Rest, Interaction = "read", Items = shown };

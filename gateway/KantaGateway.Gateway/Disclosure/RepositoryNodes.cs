@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Transport;
@@ -38,7 +39,8 @@ public sealed class RepositoryNodes : IForwarderHttpClientFactory, IDisposable
 
     public RepositoryNodes(GatewayOptions options)
     {
-        _nodes = [.. options.Repositories.Select(static (endpoint, i) => new Node(endpoint, InternalEndpoint.Parse(endpoint), i))];
+        var isTraced = options.Otlp is not null;
+        _nodes = [.. options.Repositories.Select((endpoint, i) => new Node(endpoint, InternalEndpoint.Parse(endpoint), i, isTraced))];
         _router = new(this);
         Invoker = new(_router, disposeHandler: false);
         _looks = new(new Addressed(_nodes));
@@ -112,7 +114,7 @@ public sealed class RepositoryNodes : IForwarderHttpClientFactory, IDisposable
     {
         private readonly byte[] _name;
 
-        public Node(string endpoint, InternalEndpoint parsed, int number)
+        public Node(string endpoint, InternalEndpoint parsed, int number, bool isTraced)
         {
             _name = System.Text.Encoding.UTF8.GetBytes(endpoint);
             Id = string.Create(System.Globalization.CultureInfo.InvariantCulture, $"repository-{number + 1}");
@@ -120,7 +122,9 @@ public sealed class RepositoryNodes : IForwarderHttpClientFactory, IDisposable
             Address = parsed.IsPrivate ? new($"http://{Id}") : new(parsed.Address.GetLeftPart(UriPartial.Authority));
             var handler = new SocketsHttpHandler
             {
-                ActivityHeadersPropagator = null, MaxConnectionsPerServer = 512, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2), Expect100ContinueTimeout = LongestWait,
+                // Who makes no spans has nothing to pass on, and goes a shorter way.
+                ActivityHeadersPropagator = isTraced ? DistributedContextPropagator.Current : null,
+                MaxConnectionsPerServer = 512, PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2), Expect100ContinueTimeout = LongestWait,
             };
             parsed.Configure(handler);
             Invoker = new(handler);

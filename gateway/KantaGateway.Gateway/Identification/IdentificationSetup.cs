@@ -45,6 +45,7 @@ public static class IdentificationSetup
         {
             var connection = RedisState.Connect(redis, options.RedisAuthorityFile);
             var state = new RedisState(connection);
+            services.AddSingleton(connection);
             services.AddSingleton<ISharedState>(provider => new RedisState(connection, time: provider.GetRequiredService<TimeProvider>()));
             services.AddSingleton(new PeerClock(nameof(options.Redis), _ => state.ReadClockAsync()));
             services.AddSingleton<IRevocationLog>(provider => new RedisRevocationLog(connection, provider.GetRequiredService<TimeProvider>()));

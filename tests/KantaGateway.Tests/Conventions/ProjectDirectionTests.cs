@@ -13,11 +13,12 @@ public sealed class ProjectDirectionTests
     {
         ["KantaGateway.Fhir"] = [],
         ["KantaGateway.Audit"] = [],
+        ["KantaGateway.Telemetry"] = [],
         ["KantaGateway.Postgres"] = ["KantaGateway.Fhir"],
         ["KantaGateway.Audit.Postgres"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Postgres"],
-        ["KantaGateway.Keys"] = ["KantaGateway.Audit", "KantaGateway.Fhir"],
-        ["KantaGateway.Repository"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Postgres"],
-        ["KantaGateway.Gateway"] = ["KantaGateway.Audit", "KantaGateway.Audit.Postgres", "KantaGateway.Fhir", "KantaGateway.Postgres"],
+        ["KantaGateway.Keys"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Telemetry"],
+        ["KantaGateway.Repository"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Postgres", "KantaGateway.Telemetry"],
+        ["KantaGateway.Gateway"] = ["KantaGateway.Audit", "KantaGateway.Audit.Postgres", "KantaGateway.Fhir", "KantaGateway.Postgres", "KantaGateway.Telemetry"],
     };
 
     [Fact]
