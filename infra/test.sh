@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the solution with warnings as errors and runs every test, with real PostgreSQL, Redis, SoftHSM, Chromium and Node.
+# Builds the solution with warnings as errors and runs every test, with real PostgreSQL, Redis, SoftHSM, Chromium, Node and promtool.
 # Installs what is missing when it is root on Debian, and says exactly what to install when it is not.
 # The last line is always: N passed, N failed, N skipped. Exit code 0 only when something passed and nothing failed.
 set -uo pipefail
@@ -47,6 +47,7 @@ fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
 command -v redis-server >/dev/null || missing+=(redis-server)
 find_postgres >/dev/null || missing+=(postgresql)
 command -v softhsm2-util >/dev/null || missing+=(softhsm2)
+command -v promtool >/dev/null || missing+=(prometheus)
 command -v age >/dev/null || missing+=(age)
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
 command -v node >/dev/null || missing+=(nodejs)
