@@ -116,47 +116,78 @@ public sealed class ProtectionRules
         return labels.IsNone ? null : labels;
     }
 
+    /// <summary>Of which services a resource shows itself to be. The same as <see cref="LabelsOf"/> says, of JSON as it is stored.</summary>
+    public ProtectedService ServicesOf(JsonElement resource)
+    {
+        var services = ProtectedService.None;
+        foreach (var label in At(resource, "meta", "security"))
+            services |= OfLabel(Text(label, "system"), Text(label, "code"));
+        if (Text(resource, "resourceType") is { } type && Elements.TryGetValue(type, out var elements))
+            foreach (var (where, path) in elements)
+                foreach (var coding in At(resource, [.. path, "coding"]))
+                    services |= Of(where, Text(coding, "system"), Text(coding, "code"));
+        foreach (var inner in At(resource, "contained"))
+            services |= ServicesOf(inner);
+        return services;
+    }
+
     private ProtectedService ServicesOf(Resource resource)
     {
         var services = ProtectedService.None;
         foreach (var label in resource.Meta?.Security ?? [])
-            services |= OfLabel(label);
-        services |= resource switch
-        {
-            Encounter encounter => Of(Place.Service, [.. encounter.Type, encounter.ServiceType]),
-            Appointment appointment => Of(Place.Service, [.. appointment.ServiceCategory, .. appointment.ServiceType]) | Of(Place.Specialty, appointment.Specialty),
-            EpisodeOfCare episode => Of(Place.Service, episode.Type),
-            HealthcareService service => Of(Place.Service, [.. service.Category, .. service.Type]) | Of(Place.Specialty, service.Specialty),
-            PractitionerRole role => Of(Place.Specialty, role.Specialty),
-            DocumentReference reference => Of(Place.Document, [reference.Type, .. reference.Category]) | Of(Place.Specialty, [reference.Context?.PracticeSetting]),
-            Composition composition => Of(Place.Document, [composition.Type, .. composition.Category]),
-            _ => ProtectedService.None,
-        };
+            services |= OfLabel(label.System, label.Code);
+        if (Elements.TryGetValue(resource.TypeName, out var elements))
+            foreach (var (where, path) in elements)
+                foreach (var coding in At(resource, path).OfType<CodeableConcept>().SelectMany(static concept => concept.Coding))
+                    services |= Of(where, coding.System, coding.Code);
         if (resource is DomainResource { Contained: { Count: > 0 } contained })
             foreach (var inner in contained)
                 services |= ServicesOf(inner);
         return services;
     }
 
-    private ProtectedService OfLabel(Coding label)
+    /// <summary>Where the codes of services, specialities and documents stand, by type: paths to a CodeableConcept or several.</summary>
+    private static readonly FrozenDictionary<string, (Place Where, string[] Path)[]> Elements = new Dictionary<string, (Place, string[])[]>
     {
-        var services = Of(Place.Label, label);
-        return services != 0 || Array.Exists(_neutral, n => InformationCustodian.IsOf(label.System, n.System) && label.Code is { } code && n.Codes.Contains(code)) ? services : ProtectedService.Unknown;
+        ["Encounter"] = [(Place.Service, ["type"]), (Place.Service, ["serviceType"])],
+        ["Appointment"] = [(Place.Service, ["serviceCategory"]), (Place.Service, ["serviceType"]), (Place.Specialty, ["specialty"])],
+        ["EpisodeOfCare"] = [(Place.Service, ["type"])],
+        ["HealthcareService"] = [(Place.Service, ["category"]), (Place.Service, ["type"]), (Place.Specialty, ["specialty"])],
+        ["PractitionerRole"] = [(Place.Specialty, ["specialty"])],
+        ["DocumentReference"] = [(Place.Document, ["type"]), (Place.Document, ["category"]), (Place.Specialty, ["context", "practiceSetting"])],
+        ["Composition"] = [(Place.Document, ["type"]), (Place.Document, ["category"])],
+    }.ToFrozenDictionary(StringComparer.Ordinal);
+
+    private static IEnumerable<object> At(Resource resource, string[] path)
+    {
+        IEnumerable<object> at = [resource];
+        foreach (var name in path)
+            at = at.SelectMany(element => element is Base holder && holder.TryGetValue(name, out var value) ? value as IEnumerable<object> ?? [value] : []);
+        return at;
     }
 
-    private ProtectedService Of(Place where, IEnumerable<CodeableConcept?> concepts)
+    private static IEnumerable<JsonElement> At(JsonElement resource, params string[] path)
     {
-        var services = ProtectedService.None;
-        foreach (var concept in concepts)
-            foreach (var coding in concept?.Coding ?? [])
-                services |= Of(where, coding);
-        return services;
+        IEnumerable<JsonElement> at = [resource];
+        foreach (var name in path)
+            at = at.SelectMany(element => element.ValueKind != JsonValueKind.Object || !element.TryGetProperty(name, out var value) ? []
+                : value.ValueKind == JsonValueKind.Array ? value.EnumerateArray() : (IEnumerable<JsonElement>)[value]);
+        return at;
     }
 
-    private ProtectedService Of(Place where, Coding coding)
+    private static string? Text(JsonElement holder, string name) =>
+        holder.ValueKind == JsonValueKind.Object && holder.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    private ProtectedService OfLabel(string? system, string? code)
+    {
+        var services = Of(Place.Label, system, code);
+        return services != 0 || Array.Exists(_neutral, n => InformationCustodian.IsOf(system, n.System) && code is not null && n.Codes.Contains(code)) ? services : ProtectedService.Unknown;
+    }
+
+    private ProtectedService Of(Place where, string? system, string? code)
     {
         var services = ProtectedService.None;
-        if (coding is { System: { } system, Code: { } code })
+        if (system is not null && code is not null)
             foreach (var rule in _rules[where])
                 if (rule.Codes.Contains(code) && InformationCustodian.IsOf(system, rule.System))
                     services |= rule.Service;
@@ -202,11 +233,9 @@ public sealed class ProtectionRules
     private static Rule ReadRule(JsonElement rule, int at, bool isNeutral)
     {
         var (where, service) = (Place.Label, ProtectedService.None);
-        var fits = isNeutral || (Enum.TryParse(Text("where"), ignoreCase: true, out where) && Enum.TryParse(Text("service"), out service) && int.PopCount((int)service) == 1);
-        if (!fits || Text("system") is not { Length: > 0 } system || Text("source") is not { Length: > 0 } || !rule.TryGetProperty("codes", out var listed) || listed.GetArrayLength() == 0)
+        var fits = isNeutral || (Enum.TryParse(Text(rule, "where"), ignoreCase: true, out where) && Enum.TryParse(Text(rule, "service"), out service) && int.PopCount((int)service) == 1);
+        if (!fits || Text(rule, "system") is not { Length: > 0 } system || Text(rule, "source") is not { Length: > 0 } || !rule.TryGetProperty("codes", out var listed) || listed.GetArrayLength() == 0)
             throw new InvalidDataException($"The rules of protected services cannot be read: {(isNeutral ? "neutral" : "rules")}[{at}] needs {(isNeutral ? "" : "where (label, service, specialty, document or controller), service (a name of ProtectedService), ")}system, codes and source.");
         return new(where, service, system, listed.EnumerateArray().Select(c => c.GetString()!).ToFrozenSet(StringComparer.Ordinal));
-
-        string? Text(string name) => rule.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
     }
 }

@@ -41,8 +41,11 @@ internal sealed record AccessPart(IReadOnlyList<AccessLine> Lines, long? Before)
 /// <summary>Tells the citizen who has received the own data (Act 703/2023 §11, §74; EHDS Art. 9).</summary>
 internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts texts)
 {
-    /// <summary>Entries opened at a time, and to see whether an event goes on.</summary>
-    private const int Stretch = 200, Peek = 20;
+    /// <summary>Entries opened at a time to see whether an event goes on.</summary>
+    private const int Peek = 20;
+
+    /// <summary>Entries opened at a time for the last few events: where the citizen's own visits lie between, further back.</summary>
+    private static readonly int[] Few = [20, 60, 120];
 
     /// <summary>More entries than these are counted, not listed.</summary>
     private const int MostListed = 50;
@@ -56,31 +59,47 @@ internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts tex
     public async Task<AccessPart> ReadAsync(Requester citizen, AccessFilter filter, long? before, int wanted, int mostStretches, CancellationToken cancel)
     {
         var (lines, stretches) = (new List<AccessLine>(), 0);
-        for (; stretches < mostStretches && lines.Count < wanted; stretches++)
+        before = await log.BackAsync(citizen, before, LookBack.AtMost(mostStretches), stretch =>
         {
-            var stretch = await log.ForPersonAsync(citizen, Stretch, before ?? long.MaxValue, cancel);
-            lines.AddRange(stretch.Lines.Where(filter.Takes));
-            before = IsEnd(stretch) ? null : stretch.Before;
-            if (before is null)
-                return new(lines, null);
-        }
+            stretches++;
+            lines.AddRange(stretch.Where(filter.Takes));
+            return IsEnd(stretch) ? Look.AtEnd : lines.Count >= wanted ? Look.Enough : Look.Further;
+        }, cancel);
+        if (before is null || Gather(lines) is not [.., [var first, ..]])
+            return new(lines, before);
         // The last event may go on.
-        for (var first = Gather(lines) is [.., [var begun, ..]] ? begun : null; first is not null && stretches < 2 * mostStretches; stretches++)
+        long? cut = null;
+        before = await log.BackAsync(citizen, before, Enumerable.Repeat(Peek, 2 * mostStretches - stretches), stretch =>
         {
-            var stretch = await log.ForPersonAsync(citizen, Peek, before ?? long.MaxValue, cancel);
-            foreach (var line in stretch.Lines.Where(filter.Takes))
+            foreach (var line in stretch.Where(filter.Takes))
             {
                 if (!IsOneEvent(first, line))
-                    return new(lines, line.Index + 1);
+                {
+                    cut = line.Index + 1;
+                    return Look.Enough;
+                }
                 lines.Add(line);
             }
-            before = IsEnd(stretch) ? null : stretch.Before;
-            if (before is null || (stretch.Lines is [.., var oldest] && first.When - oldest.When >= OneEvent))
-                break;
-        }
-        return new(lines, before);
+            return IsEnd(stretch) ? Look.AtEnd : stretch is [.., var oldest] && first.When - oldest.When >= OneEvent ? Look.Enough : Look.Further;
+        }, cancel);
+        return new(lines, cut ?? before);
 
-        bool IsEnd(AccessStretch stretch) => stretch.Lines is [.., var last] && filter.EndsAt(last);
+        bool IsEnd(IReadOnlyList<AccessLine> stretch) => stretch is [.., var last] && filter.EndsAt(last);
+    }
+
+    /// <summary>The last events of others, and whether there is anything older that was not looked at.</summary>
+    /// <param name="wanted">Events.</param>
+    /// <exception cref="FaultException">As <see cref="IAccessLog.ForPersonAsync"/>.</exception>
+    public async Task<(IReadOnlyList<AccessEvent> Events, bool HasOlder)> LatelyAsync(Requester citizen, int wanted, CancellationToken cancel)
+    {
+        var (lines, filter) = (new List<AccessLine>(), new AccessFilter());
+        var before = await log.BackAsync(citizen, null, Few, stretch =>
+        {
+            lines.AddRange(stretch.Where(filter.Takes));
+            // The next one has begun: those are whole.
+            return Gather(lines).Count > wanted ? Look.Enough : Look.Further;
+        }, cancel);
+        return ([.. Gather(lines).Take(wanted).Select(Tell)], before is not null);
     }
 
     /// <summary>Lines as events.</summary>

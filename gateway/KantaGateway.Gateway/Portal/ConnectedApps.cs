@@ -35,23 +35,20 @@ internal sealed record ConnectedApp(string ClientId, string Name, string? Vendor
 /// <summary>The apps that a citizen has let at her record, and the end of one of them.</summary>
 internal sealed class ConnectedApps(AppsOfPerson apps, AppGrants grants, ClientRegistry registry, DisclosureAudit audit, IAccessLog log, Texts texts)
 {
-    /// <summary>Log entries opened at a time, and how often.</summary>
-    private const int Stretch = 200, MostStretches = 5;
+    /// <summary>So many stretches of the log are looked through for what apps have read.</summary>
+    private const int MostStretches = 5;
 
-    /// <summary>So many entries of the log are looked through for what apps have read.</summary>
-    public const int MostEntries = Stretch * MostStretches;
+    /// <summary>So many entries.</summary>
+    public const int MostEntries = LookBack.Stretch * MostStretches;
 
     /// <summary>By name.</summary>
     /// <exception cref="SharedStateException">It is not known what they may.</exception>
     public async Task<IReadOnlyList<ConnectedApp>> OfAsync(Requester citizen, Pseudonym self, CancellationToken cancel)
     {
         var directory = registry.Current;
-        var all = (await apps.OfAsync(self)).GroupBy(static one => one.ClientId, StringComparer.Ordinal).Select(given => Tell(given.Key, directory.Find(given.Key), [.. given])).ToList();
+        IReadOnlyList<ConnectedApp> all = [.. (await apps.OfAsync(self)).GroupBy(static one => one.ClientId, StringComparer.Ordinal).Select(given => Tell(given.Key, directory.Find(given.Key), [.. given]))];
         if (all.Count > 0)
-        {
-            var (lines, isWhole) = await LinesAsync(citizen, all, cancel);
-            all = [.. all.Select(app => app with { Read = ReadingOf(app, lines, isWhole) })];
-        }
+            all = await WithReadingsAsync(citizen, all, cancel);
         return [.. all.OrderBy(static app => app.Name, StringComparer.CurrentCulture)];
     }
 
@@ -84,37 +81,20 @@ internal sealed class ConnectedApps(AppsOfPerson apps, AppGrants grants, ClientR
         ((string[])[AppGrants.OfflineAccess, AppGrants.OnlineAccess]).FirstOrDefault(access => given.Any(one => one.Access == access)),
         given.Min(static one => one.Began), given.Max(static one => one.Ends), client is not { IsActive: true }, new LastReading.Unknown());
 
-    private static LastReading ReadingOf(ConnectedApp app, IReadOnlyList<AccessLine> newestFirst, bool? isWhole) => isWhole is null ? new LastReading.Unknown()
-        : newestFirst.FirstOrDefault(line => IsOf(app, line)) is { } line ? new LastReading.At(line.When)
-        : isWhole is true || (newestFirst is [.., var oldest] && oldest.When < app.Since) ? new LastReading.Never() : new LastReading.NotLately();
-
-    private static bool IsOf(ConnectedApp app, AccessLine line) => line.ClientId == app.ClientId && line.When >= app.Since - Allowed;
-
-    /// <summary>By which the clocks of gateways may differ.</summary>
-    private static readonly TimeSpan Allowed = TimeSpan.FromSeconds(10);
-
-    /// <summary>The newest of the log, as far as it is needed.</summary>
-    /// <returns>Its lines, and whether those are all; null: it cannot be told.</returns>
-    private async Task<(IReadOnlyList<AccessLine> Lines, bool? IsWhole)> LinesAsync(Requester citizen, IReadOnlyList<ConnectedApp> all, CancellationToken cancel)
+    /// <summary>When each has last read something, as far as the newest of the log tells.</summary>
+    private async Task<IReadOnlyList<ConnectedApp>> WithReadingsAsync(Requester citizen, IReadOnlyList<ConnectedApp> all, CancellationToken cancel)
     {
-        var lines = new List<AccessLine>();
-        long? before = long.MaxValue;
-        try
+        var found = new Dictionary<string, LastReading>(StringComparer.Ordinal);
+        var isWhole = await log.TryBackAsync(citizen, MostStretches, lines =>
         {
-            for (var i = 0; i < MostStretches && before is { } index; i++)
-            {
-                var stretch = await log.ForPersonAsync(citizen, Stretch, index, cancel);
-                lines.AddRange(stretch.Lines);
-                before = stretch.Before;
-                if (all.All(app => lines.Any(line => IsOf(app, line)) || (lines is [.., var oldest] && oldest.When < app.Since)))
-                    break;
-            }
-            return (lines, before is null);
-        }
-        catch (FaultException)
-        {
-            // What they may stands without it.
-            return (lines, null);
-        }
+            foreach (var app in all.Where(app => !found.ContainsKey(app.ClientId)))
+                if (lines.FirstOrDefault(line => line.ClientId == app.ClientId && line.When >= app.Since - LookBack.Skew) is { } read)
+                    found[app.ClientId] = new LastReading.At(read.When);
+                else if (lines is [.., var oldest] && oldest.When < app.Since - LookBack.Skew)
+                    found[app.ClientId] = new LastReading.Never();
+            return found.Count == all.Count ? Look.AtEnd : Look.Further;
+        }, cancel);
+        LastReading rest = isWhole switch { null => new LastReading.Unknown(), true => new LastReading.Never(), false => new LastReading.NotLately() };
+        return [.. all.Select(app => app with { Read = found.GetValueOrDefault(app.ClientId, rest) })];
     }
 }

@@ -70,6 +70,7 @@ public static class PortalSetup
         builder.Services.TryAddSingleton(_ => ProtectionRules.Of(options.ProtectedServicesFile, options.ProtectedPracticesFile));
         builder.Services.AddSingleton<ProtectedEntries>();
         builder.Services.AddSingleton<EntryLines>();
+        builder.Services.AddSingleton<RecordPages>();
         builder.Services.AddSingleton<OwnRecords>();
         builder.Services.AddSingleton<PrintedDeclarations>();
         builder.Services.AddSingleton<OwnDeclarations>();
@@ -81,7 +82,6 @@ public static class PortalSetup
         builder.Services.AddSingleton<ConnectedApps>();
         builder.Services.AddSingleton<DisputeStandings>();
         builder.Services.AddSingleton<Inbox>();
-        builder.Services.AddSingleton<WholeRecord>();
         builder.Services.AddSingleton<RecordBundle>();
         builder.Services.AddSingleton<RecordPdf>();
         builder.Services.AddSingleton<Disputes>();

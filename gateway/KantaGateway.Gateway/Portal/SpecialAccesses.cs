@@ -1,4 +1,3 @@
-using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
@@ -17,15 +16,21 @@ internal sealed record SpecialAccess(RecordedAccess Access, string? Profession, 
 /// </summary>
 internal sealed class SpecialAccesses(IAccessLog log, EntryLines entries, Texts texts)
 {
-    /// <summary>Log entries opened at a time, and how often: what lies further back is told without what the log knows.</summary>
-    private const int Stretch = 200, MostStretches = 10;
+    /// <summary>So many stretches of the log are looked through: what lies further back is told without what the log knows.</summary>
+    private const int MostStretches = 10;
 
     public async Task<IReadOnlyList<SpecialAccess>> TellAsync(Requester citizen, IReadOnlyList<RecordedAccess> accesses, CancellationToken cancel)
     {
         if (accesses.Count == 0)
             return [];
-        var (lines, isWhole) = await LinesAsync(citizen, accesses.Min(a => a.Record.At), cancel);
-        return [.. accesses.Select(access => Tell(access, lines, isWhole))];
+        var (lines, since) = (new List<AccessLine>(), accesses.Min(a => a.Record.At) - LookBack.Skew);
+        var isWhole = await log.TryBackAsync(citizen, MostStretches, stretch =>
+        {
+            lines.AddRange(stretch);
+            return stretch.Any(l => l.When < since) ? Look.AtEnd : Look.Further;
+        }, cancel);
+        // While the log is away the notice stands without it.
+        return [.. accesses.Select(access => Tell(access, isWhole is null ? [] : lines, isWhole is true))];
     }
 
     private SpecialAccess Tell(RecordedAccess access, IReadOnlyList<AccessLine> lines, bool isWhole)
@@ -36,30 +41,5 @@ internal sealed class SpecialAccesses(IAccessLog log, EntryLines entries, Texts 
         return new(access, profession is null ? null : texts.Find($"profession.{profession}") ?? profession,
             access.Record is not EmergencyAccess || (given.Count == 0 && !isWhole) ? null
                 : entries.Kinds(given.SelectMany(l => l.Items).DistinctBy(i => (i.Type, i.Id)).Select(i => i.Type)));
-    }
-
-    /// <summary>The log back to a moment.</summary>
-    /// <returns>Its lines, and whether those are all.</returns>
-    private async Task<(IReadOnlyList<AccessLine> Lines, bool IsWhole)> LinesAsync(Requester citizen, DateTimeOffset since, CancellationToken cancel)
-    {
-        var lines = new List<AccessLine>();
-        long? before = long.MaxValue;
-        try
-        {
-            for (var i = 0; i < MostStretches && before is { } index; i++)
-            {
-                var stretch = await log.ForPersonAsync(citizen, Stretch, index, cancel);
-                lines.AddRange(stretch.Lines);
-                // Clocks of who records and who logs may be apart.
-                if (stretch.Before is null || stretch.Lines.Any(l => l.When < since - Declaration.Skew))
-                    return (lines, true);
-                before = stretch.Before;
-            }
-        }
-        catch (FaultException)
-        {
-            // The notice stands without it.
-        }
-        return (lines, false);
     }
 }

@@ -150,6 +150,17 @@ public sealed class AppsPagesTests : IAsyncLifetime
         Assert.Contains("data-read=\"never\"", html);
     }
 
+    /// <summary>By as much as of an emergency and its entries, which are told of the same log.</summary>
+    [Theory]
+    [InlineData(4, false)]
+    [InlineData(6, true)]
+    public async Task Clocks_of_who_allows_and_who_logs_may_differ_by_minutes(int minutes, bool isNever)
+    {
+        await LetAsync("omakunto");
+        Given("omakunto", DateTimeOffset.UtcNow.AddMinutes(-minutes));
+        Assert.Equal(isNever, (await _portal.GetAsync("/apps")).Html.Contains("data-read=\"never\"", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task While_the_log_is_away_the_apps_stand_there_and_can_be_ended()
     {

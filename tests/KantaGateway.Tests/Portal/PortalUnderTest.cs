@@ -192,7 +192,17 @@ internal sealed class LogInMemory : IAccessLog
 
     public bool IsAway { get; set; }
 
-    public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, CancellationToken cancel) => IsAway
+    /// <summary>Entries that were opened; each costs the key service an agreement of keys.</summary>
+    public int Opened { get; private set; }
+
+    public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, CancellationToken cancel)
+    {
+        var stretch = StretchOf(limit, beforeIndex);
+        Opened += stretch.IsCompletedSuccessfully ? stretch.Result.Lines.Count : 0;
+        return stretch;
+    }
+
+    private Task<AccessStretch> StretchOf(int limit, long beforeIndex) => IsAway
         ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached."))
         : Task.FromResult(Lines.Where(line => line.Index < beforeIndex).OrderByDescending(line => line.Index).ToList() is var older && older.Count > limit
             ? new AccessStretch(older[..limit], older[limit - 1].Index) : new AccessStretch(older, null));

@@ -71,7 +71,7 @@ internal sealed class PatientSummary(Texts texts, Func<Entry, EntryLine> lineOf)
         json.WriteString("resourceType"u8, "Composition"u8);
         json.WriteString("id"u8, address.Split(':')[^1]);
         json.WriteString("language"u8, CultureInfo.CurrentUICulture.Name);
-        Narrative(json, $"<p>{Encode(texts["incomplete.title"])}. {Encode(texts["incomplete.text"])} {Encode(texts["download.delay"])}</p>");
+        Narrative(json, $"<p>{Encode(texts["incomplete.title"])}. {Encode(texts["incomplete.text"])} {Encode(texts["incomplete.later"])}</p>");
         Identifier(json, id);
         json.WriteString("status"u8, "final"u8);
         json.WriteStartObject("type"u8);

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Portal.Records;
 
@@ -11,11 +12,11 @@ namespace KantaGateway.Gateway.Portal.Download;
 
 /// <summary>The whole record as one FHIR Bundle, a collection, in the bytes in which it is stored (EHDS Art. 3, 7; GDPR Art. 15, 20).</summary>
 /// <remarks>It goes out while it is read: of a record of any length one page is in memory.</remarks>
-internal sealed class RecordBundle(WholeRecord record, Texts texts, GatewayOptions options, TimeProvider time)
+internal sealed class RecordBundle(IInnerRequests requests, Texts texts, GatewayOptions options, TimeProvider time)
 {
-    /// <param name="pages">As <see cref="WholeRecord.ReadAsync"/> gives them, oldest first.</param>
+    /// <param name="pages">Of the whole record, oldest first.</param>
     /// <exception cref="RefusedException">A content was refused: the file is not whole, and must not end as if it were.</exception>
-    public async Task WriteAsync(PipeWriter file, Requester citizen, IAsyncEnumerable<IReadOnlyList<Entry>> pages, CancellationToken cancel)
+    public async Task WriteAsync(PipeWriter file, Requester citizen, IAsyncEnumerable<RecordPage> pages, CancellationToken cancel)
     {
         var id = Guid.NewGuid();
         file.Write(JsonSerializer.SerializeToUtf8Bytes(new JsonObject
@@ -27,15 +28,15 @@ internal sealed class RecordBundle(WholeRecord record, Texts texts, GatewayOptio
             ["timestamp"] = Dates.Machine(time.GetUtcNow()),
         }).AsSpan()[..^1]);
         file.Write(",\"entry\":["u8);
-        Say(file, $"{texts["incomplete.title"]}. {texts["incomplete.text"]} {texts["download.delay"]}");
+        Say(file, $"{texts["incomplete.title"]}. {texts["incomplete.text"]} {texts["incomplete.later"]}");
         var left = 0;
         await foreach (var page in pages.WithCancellation(cancel))
         {
-            foreach (var entry in page)
+            foreach (var entry in page.Entries)
             {
                 var whole = entry;
-                if (WholeRecord.LacksContent(entry))
-                    if (await record.ContentAsync(citizen, entry, cancel) is { } content)
+                if (entry.Type == "Binary" && entry.Resource.String("data") is null)
+                    if (await ContentAsync(citizen, entry, cancel) is { } content)
                         whole = content;
                     else
                         left++;
@@ -51,6 +52,14 @@ internal sealed class RecordBundle(WholeRecord record, Texts texts, GatewayOptio
         }
         file.Write("]}"u8);
         await file.FlushAsync(cancel);
+    }
+
+    /// <summary>A Binary with its content, which pages give without where it was sent as a file.</summary>
+    /// <returns>Null where it is too large for a resource, or gone.</returns>
+    private async Task<Entry?> ContentAsync(Requester citizen, Entry binary, CancellationToken cancel)
+    {
+        var answer = await requests.SendAsync(citizen, "GET", $"Binary/{binary.Id}", cancel: cancel);
+        return answer.Status is StatusCodes.Status404NotFound or StatusCodes.Status406NotAcceptable or StatusCodes.Status410Gone ? null : binary with { Resource = FhirAnswers.Success(answer) };
     }
 
     private string AddressOf(Entry entry) => $"{options.PublicAddress}/fhir/{entry.Type}/{entry.Id}";

@@ -11,7 +11,7 @@ internal sealed class RecordPdf(EntryLines lines, Texts texts)
 
     /// <param name="person">Whose record it is; null: not known.</param>
     /// <param name="representative">Who takes it for the person; null: the person.</param>
-    public async Task<byte[]> WriteAsync(PrintedContent content, string? person, string? representative, DateTimeOffset now)
+    public byte[] Write(PrintedContent content, string? person, string? representative, DateTimeOffset now)
     {
         var (chosen, hasMore) = content.Chosen();
         var (entries, letters, isShortened) = (new List<(string Label, string Value)>(), 0, false);
@@ -23,7 +23,7 @@ internal sealed class RecordPdf(EntryLines lines, Texts texts)
                 isShortened = true;
             else
             {
-                var (text, isCut) = await TextOfAsync(content, entry, line.Title);
+                var (text, isCut) = TextOf(content, entry, line.Title);
                 (value, letters, isShortened) = (text, letters + text.Length, isShortened || isCut);
             }
             entries.Add((string.Join(" · ", new[] { line.Kind, entry.When is { } when ? Dates.Of(when) : texts["records.noyear"], line.Source }.OfType<string>()), value));
@@ -35,7 +35,7 @@ internal sealed class RecordPdf(EntryLines lines, Texts texts)
         if (representative is not null)
             fields.Add((texts["print.representative"], representative));
         fields.Add((texts["download.made"], Dates.Minute(now)));
-        fields.Add((texts["incomplete.title"], $"{texts["incomplete.text"]} {texts["download.delay"]}"));
+        fields.Add((texts["incomplete.title"], $"{texts["incomplete.text"]} {texts["incomplete.later"]}"));
         if (hasMore)
             fields.Add((texts["download.notall"], texts["download.pdf.older", PrintedContent.MostEntries]));
         if (isShortened)
@@ -45,19 +45,18 @@ internal sealed class RecordPdf(EntryLines lines, Texts texts)
         return PrintedForm.Write(texts["records.title"], fields.Concat(entries), texts["download.pdf.lacking"]);
     }
 
-    private async Task<(string Text, bool IsCut)> TextOfAsync(PrintedContent content, Entry entry, string title)
+    private (string Text, bool IsCut) TextOf(PrintedContent content, Entry entry, string title)
     {
-        var files = new List<string>();
-        var attached = await Attachments.TextsAsync(entry, int.MaxValue, id => new(content.ContentOf(id)), files);
+        var attached = Attachment.Of(entry).Select(its => (its.Type, Text: its.Read(its.Data ?? (its is { IsText: true, Binary: { } id } ? content.ContentOf(id) : null)))).ToList();
         var (said, isCut) = (new List<string> { title }, false);
-        foreach (var field in lines.Reader.Fields(entry, attached))
+        foreach (var field in lines.Reader.Fields(entry, [.. attached.Select(its => its.Text).OfType<string>()]))
         {
             var value = field.Value;
             if (value.Length > LongestText)
                 (value, isCut) = (string.Concat(value.AsSpan(0, LongestText), "…"), true);
             said.Add($"{field.Name ?? texts[$"entry.{field.Label}"]}: {value}");
         }
-        said.AddRange(files.Select(file => texts["entry.file", file]));
+        said.AddRange(attached.Where(its => its.Text is null).Select(its => texts["entry.file", its.Type.Length == 0 ? "?" : its.Type]));
         return (string.Join('\n', said), isCut);
     }
 }

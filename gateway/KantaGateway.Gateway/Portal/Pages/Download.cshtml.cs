@@ -7,7 +7,7 @@ using Microsoft.AspNetCore.Mvc;
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>The own record to take along (EHDS Art. 3, 7; GDPR Art. 15, 20): by a form, so that no link and no prefetch gets it.</summary>
-internal sealed class DownloadModel(WholeRecord record, RecordBundle bundle, RecordPdf print, EntryLines lines, Texts texts, GatewayOptions options, TimeProvider time) : CitizenPage
+internal sealed class DownloadModel(RecordPages record, RecordBundle bundle, RecordPdf print, EntryLines lines, Texts texts, GatewayOptions options, TimeProvider time) : CitizenPage
 {
     /// <summary>In the order of the page: to be read, for who treats, for machines.</summary>
     public static readonly IReadOnlyList<string> Formats = ["pdf", "summary", "fhir"];
@@ -25,14 +25,14 @@ internal sealed class DownloadModel(WholeRecord record, RecordBundle bundle, Rec
         {
             case "pdf":
                 var printed = new PrintedContent();
-                await foreach (var page in record.ReadAsync(Citizen, [], cancel))
-                    foreach (var entry in page)
+                await foreach (var page in record.OfPersonAsync(Citizen, [], cancel))
+                    foreach (var entry in page.Entries)
                         printed.Add(entry);
-                return File(await print.WriteAsync(printed, Person, Citizen.OnBehalfOf is null ? null : Citizen.CitizenName, now), "application/pdf", NameOf("records", "pdf", now));
+                return File(print.Write(printed, Person, Citizen.OnBehalfOf is null ? null : Citizen.CitizenName, now), "application/pdf", NameOf("records", "pdf", now));
             case "summary":
                 var summary = new SummaryContent();
-                await foreach (var page in record.ReadAsync(Citizen, SummaryContent.Types, cancel))
-                    foreach (var entry in page)
+                await foreach (var page in record.OfPersonAsync(Citizen, SummaryContent.Types, cancel))
+                    foreach (var entry in page.Entries)
                         summary.Add(entry);
                 var document = new PatientSummary(texts, entry => lines.Of(entry, withKind: false)).Write(summary, Guid.NewGuid(), options.PublicAddress + "/fhir", Person, now);
                 return File(document, MediaType, NameOf("summary", "json", now));
@@ -47,7 +47,7 @@ internal sealed class DownloadModel(WholeRecord record, RecordBundle bundle, Rec
 
     private async Task WriteAllAsync(DateTimeOffset now, CancellationToken cancel)
     {
-        await using var pages = record.ReadAsync(Citizen, [], cancel).GetAsyncEnumerator(cancel);
+        await using var pages = record.OfPersonAsync(Citizen, [], cancel).GetAsyncEnumerator(cancel);
         // What is refused at once is told on a page: nothing has left yet.
         var isThere = await pages.MoveNextAsync();
         Response.ContentType = MediaType;
@@ -62,7 +62,7 @@ internal sealed class DownloadModel(WholeRecord record, RecordBundle bundle, Rec
             HttpContext.Abort();
         }
 
-        async IAsyncEnumerable<IReadOnlyList<Entry>> RestAsync()
+        async IAsyncEnumerable<RecordPage> RestAsync()
         {
             for (; isThere; isThere = await pages.MoveNextAsync())
                 yield return pages.Current;

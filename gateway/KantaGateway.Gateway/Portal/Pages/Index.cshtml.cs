@@ -136,8 +136,7 @@ internal sealed class IndexModel(Inbox inbox, SpecialAccesses accesses, DenialCh
     {
         try
         {
-            var part = await events.ReadAsync(citizen, new(), null, int.MaxValue, 1, cancel);
-            (Lately, HasOlder) = ([.. events.Tell(part.Lines).Take(MostLately)], part.Before is not null);
+            (Lately, HasOlder) = await events.LatelyAsync(citizen, MostLately, cancel);
         }
         catch (Exception failure) when (Inbox.IsOutage(failure))
         {

@@ -48,6 +48,9 @@ internal sealed record Attachment(int Number, string Type, string? Title, string
         return Convert.TryFromBase64String(base64, bytes, out var length) ? bytes[..length] : null;
     }
 
+    /// <summary>A content in base64 as people read it; null where there is none to read.</summary>
+    public string? Read(string? base64) => base64 is not null && BytesOf(base64) is { } bytes ? Read(bytes) : null;
+
     /// <summary>A content as people read it; null where it is no text, or in another encoding than text has here.</summary>
     public string? Read(byte[] content)
     {

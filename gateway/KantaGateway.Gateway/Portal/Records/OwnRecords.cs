@@ -1,5 +1,3 @@
-using System.Text.Json;
-using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using Microsoft.Net.Http.Headers;
@@ -8,11 +6,8 @@ namespace KantaGateway.Gateway.Portal.Records;
 
 /// <summary>Reads the citizen's own record by FHIR, through the same steps as every other request.</summary>
 /// <exception cref="RefusedException">An answer was not a success; what had been read is dropped, so half a record is never shown as the whole.</exception>
-internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
+internal sealed class OwnRecords(IInnerRequests requests, RecordPages pages)
 {
-    /// <summary>Entries on a page of the repository's answer: the most that it gives.</summary>
-    private const int PageSize = 1000;
-
     /// <summary>Pages that a look at the record reads, however much there is; the citizen is told when there is more.</summary>
     private const int MostPages = 10;
 
@@ -28,9 +23,9 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
     /// <summary>All entries of these kinds, newest first.</summary>
     public async Task<EntryList> ReadAsync(Requester citizen, IReadOnlyList<EntryKind> kinds, CancellationToken cancel)
     {
-        var person = citizen.Person ?? throw new InvalidOperationException("A citizen's session names no person.");
         // Visits always: a service event is the Encounter's, and other entries only point to it.
-        var read = await EverythingAsync(citizen, $"Patient/{ids.PatientId(person)}", kinds.SelectMany(k => k.Types).Append("Encounter").Distinct(), cancel)
+        var types = kinds.SelectMany(k => k.Types).Append("Encounter").ToHashSet(StringComparer.Ordinal);
+        var read = await GatherAsync(pages.OfPersonAsync(citizen, types, cancel), types)
             ?? throw new RefusedException(StatusCodes.Status404NotFound);
         return read with { Entries = [.. read.Entries.Where(e => kinds.Any(k => k.Holds(e)))] };
     }
@@ -41,7 +36,7 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
         if (type == "Encounter")
         {
             // A visit and what refers to it, at once.
-            var read = await EverythingAsync(citizen, $"Encounter/{id}", EntryKind.Shown, cancel);
+            var read = await GatherAsync(pages.OfVisitAsync(citizen, id, EntryKind.Shown, cancel), EntryKind.Shown.ToHashSet(StringComparer.Ordinal));
             return read?.Entries.FirstOrDefault(e => e.Id == id) is { } visit ? new(visit, null, read with { Entries = [.. read.Entries.Where(e => e != visit)] }) : null;
         }
         if (await ReadOneAsync(citizen, type, id, cancel) is not { } entry)
@@ -94,34 +89,23 @@ internal sealed class OwnRecords(IInnerRequests requests, IdentifierCipher ids)
         return (answer.Body, ContentRangeHeaderValue.TryParse(answer.Headers.ContentRange.ToString(), out var range) ? range.Length == answer.Body.Length : answer.Body.Length <= most);
     }
 
-    /// <summary>What of these types <c>$everything</c> of a resource gives, newest first; null when it is not there.</summary>
-    private async Task<EntryList?> EverythingAsync(Requester citizen, string of, IEnumerable<string> types, CancellationToken cancel)
+    /// <summary>What of these types is on the pages, newest first; null when there is no page.</summary>
+    private static async Task<EntryList?> GatherAsync(IAsyncEnumerable<RecordPage> pages, IReadOnlySet<string> types)
     {
-        var asked = types.ToHashSet(StringComparer.Ordinal);
-        var answer = await requests.SendAsync(citizen, "POST", $"{of}/$everything", JsonSerializer.SerializeToUtf8Bytes(new
+        var (entries, read, isWhole) = (new List<Entry>(), 0, false);
+        await foreach (var page in pages)
         {
-            resourceType = "Parameters",
-            parameter = new object[] { new { name = "_type", valueString = string.Join(',', asked) }, new { name = "_count", valueInteger = PageSize } },
-        }), cancel: cancel);
-        if (answer.Status is StatusCodes.Status404NotFound or StatusCodes.Status410Gone)
-            return null;
-        var entries = new List<Entry>();
-        string? next;
-        for (var page = 1; ; page++)
-        {
-            var bundle = FhirAnswers.Success(answer);
-            var controllers = (answer.Manifest?.Items ?? []).ToDictionary(i => (i.Type, i.Id), i => i.Controller);
-            foreach (var resource in bundle.Each("entry").Select(e => e.At("resource")).OfType<JsonElement>())
-                if (resource.String("resourceType") is { } type && asked.Contains(type) && resource.String("id") is { } id)
-                    entries.Add(new(type, id, controllers.GetValueOrDefault((type, id), ""), null, resource));
-            next = FhirAnswers.NextPage(bundle);
-            if (next is null || page == MostPages)
+            // What of the directory they refer to is shown with them.
+            entries.AddRange(page.Entries.Where(e => types.Contains(e.Type)));
+            isWhole = page.IsLast;
+            if (++read == MostPages)
                 break;
-            answer = await requests.SendAsync(citizen, "GET", next, cancel: cancel);
         }
+        if (read == 0)
+            return null;
         var visits = entries.Where(e => e.Type == "Encounter").ToDictionary(v => v.Id, v => FhirText.ServiceEvent(v.Resource));
         // They come in the order of storing: of what happened at the same time the last comes first.
         entries.Reverse();
-        return new([.. entries.Select(e => e with { ServiceEvent = e.Visit is { } visit ? visits.GetValueOrDefault(visit) : null }).OrderByDescending(e => e.When?.Sort ?? DateTimeOffset.MinValue)], next is not null);
+        return new([.. entries.Select(e => e with { ServiceEvent = e.Visit is { } visit ? visits.GetValueOrDefault(visit) : null }).OrderByDescending(e => e.When?.Sort ?? DateTimeOffset.MinValue)], !isWhole);
     }
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Protection;
@@ -27,7 +28,8 @@ public class ProtectionRulesTests
     [InlineData("urn:oid:1.2.246.537.5.40202.201901", "1", ProtectedService.None)]
     [InlineData("urn:oid:1.2.246.537.5.402021", "1", ProtectedService.Unknown)]
     public void A_label_shows_its_service(string? system, string code, ProtectedService service) =>
-        Assert.Equal(service, ProtectionRules.Default.LabelsOf(Labelled(system, code))?.Services ?? ProtectedService.None);
+        Assert.Equal((service, service), (ProtectionRules.Default.LabelsOf(Labelled(system, code))?.Services ?? ProtectedService.None,
+            ProtectionRules.Default.ServicesOf(JsonSerializer.SerializeToElement(new { meta = new { security = new[] { new { system, code } } } }))));
 
     public static TheoryData<string, ProtectedService> Entries => new()
     {
@@ -50,7 +52,7 @@ public class ProtectionRulesTests
     [Theory]
     [MemberData(nameof(Entries))]
     public void An_entry_shows_its_service(string json, ProtectedService service) =>
-        Assert.Equal(service, ProtectionRules.Default.LabelsOf(Parse(json))?.Services ?? ProtectedService.None);
+        Assert.Equal((service, service), (ProtectionRules.Default.LabelsOf(Parse(json))?.Services ?? ProtectedService.None, ProtectionRules.Default.ServicesOf(JsonElement.Parse(json))));
 
     [Theory]
     [InlineData("1", CustodianAccess.Shown)]
