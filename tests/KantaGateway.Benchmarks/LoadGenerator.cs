@@ -1,3 +1,4 @@
+#pragma warning disable CA5394 // How long a person reads need not be unforeseeable.
 using System.Buffers.Binary;
 using System.Collections.Concurrent;
 using System.Diagnostics;
@@ -25,7 +26,8 @@ sealed record LoadRequest(string Method, string Target, byte[] Body, string? Con
 /// <param name="MaxRequests">Ends the load before its time; 0: never.</param>
 /// <param name="Connects">Each request over a connection of its own, with a full handshake.</param>
 /// <param name="ShowsCertificate">With TLS, whether that of the identity is shown.</param>
-sealed record Load(string Requests, long Start, int Port, string Headers, string? Identity, string Authority, int Connections, double Seconds, long MaxRequests = 0, bool Connects = false, bool ShowsCertificate = true);
+/// <param name="Pause">Seconds that each connection waits before a request, on average and at most twice as long: a person reads what came.</param>
+sealed record Load(string Requests, long Start, int Port, string Headers, string? Identity, string Authority, int Connections, double Seconds, long MaxRequests = 0, bool Connects = false, bool ShowsCertificate = true, double Pause = 0);
 
 /// <summary>What the generator saw. Latencies in milliseconds.</summary>
 /// <param name="Failures">Connections that broke, answers that did not come, and statuses other than 2xx.</param>
@@ -89,6 +91,13 @@ static class LoadGenerator
         var failures = took.SelectMany(t => t.Failures).ToList();
         return new(all.Length, seconds, At(0.50), At(0.95), At(0.99), At(1), failures.Count, failures.FirstOrDefault());
 
+        async ValueTask<bool> PausedAsync()
+        {
+            if (load.Pause > 0)
+                await Task.Delay(TimeSpan.FromSeconds(Workload.Chance.NextDouble() * 2 * load.Pause), cancel);
+            return true;
+        }
+
         double At(double share) => all.Length == 0 ? 0 : all[Math.Min(all.Length - 1, (int)(share * all.Length))] / 1000.0;
 
         async Task<(List<int> Took, List<string> Failures)> SendAsync(Stream connection)
@@ -97,7 +106,7 @@ static class LoadGenerator
             var (sent, received) = (new byte[64 << 10], new byte[64 << 10]);
             try
             {
-                while (Stopwatch.GetTimestamp() < end && Interlocked.Increment(ref next) is var number && number <= last)
+                while (await PausedAsync() && Stopwatch.GetTimestamp() < end && Interlocked.Increment(ref next) is var number && number <= last)
                 {
                     var request = requests[number % requests.Length];
                     var headLength = BinaryPrimitives.ReadInt32LittleEndian(request);

@@ -96,6 +96,8 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await LookAsync(page, "05-records");
         await page.PressAsync("a[href='/records/timeline']");
         await LookAsync(page, "06-timeline");
+        foreach (var path in (string[])["/", "/records", "/records/timeline", "/help"])
+            await FirstLoad.TakeAsync(page, path);
         await page.PressAsync("details:has(#filter-form) summary");
         await page.FillAsync("#words", "penisilliini nokkos");
         await ShootAsync(page, "06-filter", "fi");

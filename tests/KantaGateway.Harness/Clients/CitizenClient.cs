@@ -60,6 +60,9 @@ public sealed class CitizenClient : IDisposable
     /// <summary>Values of all cookies now held: secrets that must not lie about in logs.</summary>
     public IEnumerable<string> CookieValues => _cookies.GetAllCookies().Select(c => c.Value);
 
+    /// <summary>The <c>Cookie</c> header that the portal would be sent now.</summary>
+    public string CookieHeader => _cookies.GetCookieHeader(Target);
+
     /// <summary>From the portal's start page through the broker and back.</summary>
     public async Task<Page> SignInAsync(CancellationToken cancel = default)
     {
