@@ -72,7 +72,7 @@ dotnet restore KantaGateway.sln --locked-mode -v q || fail "restore failed: pack
 dotnet build KantaGateway.sln --no-restore -v q -warnaserror -nodeReuse:false -p:UseSharedCompilation=false || fail "the build failed"
 
 # :: The client packages that vendors use from npm, exactly as locked
-for client in fhir-kit oauth; do
+for client in fhir-kit fhirclient oauth; do
     npm ci --prefix "tests/KantaGateway.Tests/Clients/$client" --ignore-scripts --no-audit --no-fund > "$work/npm.log" 2>&1 || { tail -n 20 "$work/npm.log" >&2; fail "npm ci failed"; }
 done
 

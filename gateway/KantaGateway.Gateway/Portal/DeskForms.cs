@@ -19,7 +19,8 @@ internal static class DeskForms
     private sealed record FormBody(JsonElement Consent);
 
     public static void MapDeskForms(this IEndpointRouteBuilder app, PortalEndpoint marker) =>
-        app.MapPost("/consent/v1/print", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance);
+        app.MapPost("/consent/v1/print", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance)
+            .Describe("print-form", "To a clinic: the form that a person signs at the desk.", typeof(string), typeof(FormBody), "text/html");
 
     private static async Task AnswerAsync(HttpContext context, Requester requester)
     {

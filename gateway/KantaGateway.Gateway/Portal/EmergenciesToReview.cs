@@ -15,8 +15,15 @@ namespace KantaGateway.Gateway.Portal;
 /// </summary>
 internal static class EmergenciesToReview
 {
+    /// <param name="Emergency">Reference of its Consent.</param>
+    /// <param name="Patient">Reference of the Patient.</param>
+    private sealed record EmergencyAnswer(string Emergency, string Patient, string Professional, string? Unit, string Reason, DateTimeOffset Recorded, DateTimeOffset? Until, DateTimeOffset SettleBy);
+
+    private sealed record EmergenciesAnswer(DateTimeOffset AsOf, IEnumerable<EmergencyAnswer> Emergencies);
+
     public static void MapEmergenciesToReview(this IEndpointRouteBuilder app, PortalEndpoint marker) =>
-        app.MapGet("/consent/v1/emergencies", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance);
+        app.MapGet("/consent/v1/emergencies", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance)
+            .Describe("emergencies", "To a professional: the emergencies of the own organisation that wait for their review.", typeof(EmergenciesAnswer));
 
     private static async Task AnswerAsync(HttpContext context, Requester requester)
     {
@@ -30,21 +37,9 @@ internal static class EmergenciesToReview
             throw new FaultException(Refusals.FaultOf(DenyReason.NoReview));
         var waiting = await services.GetRequiredService<EmergencyTrail>().WaitingForAsync(context, requester);
         var ids = services.GetRequiredService<IdentifierCipher>();
-        var body = JsonSerializer.SerializeToUtf8Bytes(new
-        {
-            asOf = now,
-            emergencies = waiting.SelectMany(one => one.Emergencies.Select(emergency => new
-            {
-                emergency = "Consent/" + emergency.Id,
-                patient = "Patient/" + ids.PatientId(one.Person),
-                professional = emergency.Professional,
-                unit = emergency.Unit,
-                reason = Declarations.ReasonCodes.First(known => known.Value == emergency.Reason).Key,
-                recorded = emergency.At,
-                until = emergency.Until,
-                settleBy = emergency.At + EmergencyAccess.ReviewedWithin,
-            })).OrderBy(one => one.settleBy),
-        }, JsonSerializerOptions.Web);
+        var body = JsonSerializer.SerializeToUtf8Bytes(new EmergenciesAnswer(now, waiting.SelectMany(one => one.Emergencies.Select(emergency => new EmergencyAnswer(
+            "Consent/" + emergency.Id, "Patient/" + ids.PatientId(one.Person), emergency.Professional, emergency.Unit, Declarations.ReasonCodes.First(known => known.Value == emergency.Reason).Key,
+            emergency.At, emergency.Until, emergency.At + EmergencyAccess.ReviewedWithin))).OrderBy(one => one.SettleBy)), JsonSerializerOptions.Web);
         if (waiting.Count > 0)
             context.Response.Headers[Receipt.Header] = await services.GetRequiredService<DisclosureAudit>().ReviewableAsync(context, requester, waiting);
         context.Response.Headers.CacheControl = "no-store";

@@ -5,17 +5,21 @@ using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Operators;
 using Microsoft.Net.Http.Headers;
 
 namespace KantaGateway.Gateway.Portal;
 
-/// <summary>What the addresses under <c>/consent/v1</c> have in common: who asks, bodies, answers and refusals.</summary>
+/// <summary>What the addresses of version 1 have in common: who asks, bodies, answers and refusals.</summary>
 internal static class JsonRequests
 {
     /// <summary>Largest body, bytes: a Consent with a signed form is for saving, not for asking.</summary>
     private const int MaxBody = 64 * 1024;
 
     private static readonly JsonSerializerOptions Strict = new(JsonSerializerOptions.Strict) { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+
+    /// <summary>How answers are written: what there is nothing to say of is absent.</summary>
+    public static readonly JsonSerializerOptions Answers = new(JsonSerializerOptions.Web) { DefaultIgnoreCondition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull };
 
     /// <summary>Identifies who asks, and answers; a refusal of either is recorded, with who it was once that is known, and answered.</summary>
     public static async Task AnswerAsync(HttpContext context, Func<HttpContext, Task<Requester>> identify, Func<HttpContext, Requester, Task> answer)
@@ -38,6 +42,25 @@ internal static class JsonRequests
     {
         var (requester, fault) = await context.RequestServices.GetRequiredService<IIdentification>().IdentifyAsync(context);
         return requester ?? throw new FaultException(fault ?? new(FaultKind.NotIdentified, "The caller is not identified."));
+    }
+
+    /// <summary>The citizen in her own session, which may be for another, and from no page of another site.</summary>
+    /// <exception cref="FaultException">There is no session.</exception>
+    public static Task<Requester> SessionAsync(HttpContext context)
+    {
+        RequireOwnSite(context);
+        if (context.RequestServices.GetRequiredService<IIdentification>().PortalRequester(context) is not { } citizen)
+            throw new FaultException(PortalSessions.AreAway(context) ? new(FaultKind.IdentificationUnavailable, "Sessions cannot be read at the moment. Try again.") : new(FaultKind.NotIdentified, "Sign in at the portal."));
+        if (citizen.Self is { } self)
+            OpenRequests.EnterSession(context, self);
+        return WhoSeesWhatEndpoints.ActingAsync(context, citizen);
+    }
+
+    /// <exception cref="FaultException">A page of another site asks with the citizen's session.</exception>
+    public static void RequireOwnSite(HttpContext context)
+    {
+        if (!OperatorSession.IsOwn(context.Request))
+            throw new FaultException(new(FaultKind.Denied, "Not from a page of another site."));
     }
 
     /// <summary>Writes the answer; headers of its own are set before.</summary>

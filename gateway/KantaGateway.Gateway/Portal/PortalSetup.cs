@@ -85,6 +85,7 @@ public static class PortalSetup
         builder.Services.AddSingleton<RecordBundle>();
         builder.Services.AddSingleton<RecordPdf>();
         builder.Services.AddSingleton<Disputes>();
+        builder.Services.AddApiDescription(options);
         if (options.Breach is not null)
             builder.Services.AddHostedService<DisputeRecovery>();
     }
@@ -116,6 +117,9 @@ public static class PortalSetup
         app.MapDeskForms(marker);
         app.MapEmergenciesToReview(marker);
         app.MapDisputes(marker);
+        app.MapApps(marker);
+        app.MapInbox(marker);
+        app.MapApiDescription(marker);
         app.MapGet("/language/{code}", SwitchLanguage).WithMetadata(marker);
         app.MapGet("/session", ProlongSession).WithMetadata(marker);
         // What no endpoint answers gets a page a person can read; the FHIR paths and the protocols map their own.

@@ -22,8 +22,6 @@ namespace KantaGateway.Gateway.Portal;
 /// <remarks>README.md beside this file describes bodies and answers. A new version gets a new address; members may be added to answers of this one.</remarks>
 internal static class WhoSeesWhatEndpoints
 {
-    private static readonly JsonSerializerOptions Answers = new(JsonSerializerOptions.Web) { Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) } };
-
     /// <param name="Consent">What would be saved; absent: as things are.</param>
     private sealed record PreviewBody(JsonElement? Consent = null);
 
@@ -38,10 +36,29 @@ internal static class WhoSeesWhatEndpoints
     /// <param name="Treating">Absent: assumed of some provider, of a named one as its service events prove.</param>
     private sealed record ViewerBody(string? Organisation = null, string? Unit = null, string? Profession = null, string? Task = null, string? Purpose = null, bool? Treating = null);
 
+    private sealed record OrganisationAnswer(string Oid, string Name);
+
+    /// <param name="InUusimaa">Present only where public providers share registers (§54.1).</param>
+    private sealed record CountsAnswer(int Treating, int InEmergency, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? InUusimaa);
+
+    private sealed record RegisterAnswer(OrganisationAnswer Controller, string Register, string? Employer, int Entries, CountsAnswer Now, CountsAnswer? Then);
+
+    private sealed record PreviewAnswer(DateTimeOffset AsOf, IEnumerable<RegisterAnswer> Registers);
+
+    private sealed record PlaceAnswer(string Type, string Id, OrganisationAnswer Controller, string Register, string? Employer, string? ServiceEvent);
+
+    private sealed record ViewerAnswer(OrganisationAnswer? Organisation, string? Task, string Purpose, bool Treats);
+
+    private sealed record ReasonAnswer(string Code, string Text, IEnumerable<string> Declarations);
+
+    private sealed record ExplainAnswer(DateTimeOffset AsOf, PlaceAnswer Entry, ViewerAnswer Viewer, bool Sees, IEnumerable<ReasonAnswer> Because, string? LegalBasis, IEnumerable<string> Rules);
+
     public static void MapWhoSeesWhat(this IEndpointRouteBuilder app, PortalEndpoint marker)
     {
-        app.MapPost("/consent/v1/preview", static context => AnswerAsync(context, PreviewAsync)).WithMetadata(marker, PassesDecision.Instance);
-        app.MapPost("/consent/v1/explain", static context => AnswerAsync(context, ExplainAsync)).WithMetadata(marker, PassesDecision.Instance);
+        app.MapPost("/consent/v1/preview", static context => AnswerAsync(context, PreviewAsync)).WithMetadata(marker, PassesDecision.Instance)
+            .Describe("preview", "How many entries others see now, and would see.", typeof(PreviewAnswer), typeof(PreviewBody));
+        app.MapPost("/consent/v1/explain", static context => AnswerAsync(context, ExplainAsync)).WithMetadata(marker, PassesDecision.Instance)
+            .Describe("explain", "Whether a professional sees an entry, and why.", typeof(ExplainAnswer), typeof(ExplainBody));
     }
 
     private static async Task<(object Answer, Asked Asked)> PreviewAsync(HttpContext context, Requester citizen, ReadOnlyMemory<byte> body)
@@ -50,11 +67,9 @@ internal static class WhoSeesWhatEndpoints
         var about = JsonRequests.Read<PreviewBody>(body).Consent is { } consent ? DeclarationIn(consent, services.GetRequiredService<IdentifierCipher>().PatientId(citizen.Person!.Value)) : null;
         var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().PreviewAsync(citizen, about, context.RequestAborted);
         var names = services.GetRequiredService<OrganisationNames>();
-        return (new
-        {
-            asOf = services.GetRequiredService<TimeProvider>().GetUtcNow(),
-            registers = seen.Select(s => new { controller = Organisation(s.Controller, names), register = RegisterOf(s.Register), employer = Register.EmployerOf(s.Register), entries = s.Count, now = Counts(s.Now), then = s.Then is { } then ? Counts(then) : null }),
-        }, asked with { Interaction = asked.Interaction with { Query = "preview" } });
+        return (new PreviewAnswer(services.GetRequiredService<TimeProvider>().GetUtcNow(),
+            seen.Select(s => new RegisterAnswer(Organisation(s.Controller, names), RegisterOf(s.Register), Register.EmployerOf(s.Register), s.Count, Counts(s.Now), s.Then is { } then ? Counts(then) : null))),
+            asked with { Interaction = asked.Interaction with { Query = "preview" } });
     }
 
     private static async Task<(object Answer, Asked Asked)> ExplainAsync(HttpContext context, Requester citizen, ReadOnlyMemory<byte> body)
@@ -66,22 +81,12 @@ internal static class WhoSeesWhatEndpoints
         var onlooker = OnlookerIn(viewer ?? new(), services.GetRequiredService<IControllers>(), services.GetRequiredService<ProtectionRules>(), services.GetRequiredService<GatewayOptions>());
         var (seen, asked) = await services.GetRequiredService<IWhoSeesWhat>().ExplainAsync(citizen, entry.Type, entry.Id, onlooker, context.RequestAborted);
         var (names, texts) = (services.GetRequiredService<OrganisationNames>(), services.GetRequiredService<Texts>());
-        return (new
-        {
-            asOf = services.GetRequiredService<TimeProvider>().GetUtcNow(),
-            entry = new
-            {
-                seen.Entry.Type, seen.Entry.Id, controller = Organisation(seen.Entry.Controller, names), register = RegisterOf(seen.Entry.Register), employer = Register.EmployerOf(seen.Entry.Register), seen.Entry.ServiceEvent,
-            },
-            viewer = new
-            {
-                organisation = onlooker.Organisation is { } oid ? Organisation(oid.ToString(), names) : null, task = TaskClasses.NameOf(onlooker.Tasks), purpose = onlooker.IsEmergency ? "ETREAT" : "TREAT", treats = seen.Treats,
-            },
+        return (new ExplainAnswer(services.GetRequiredService<TimeProvider>().GetUtcNow(),
+            new(seen.Entry.Type, seen.Entry.Id, Organisation(seen.Entry.Controller, names), RegisterOf(seen.Entry.Register), Register.EmployerOf(seen.Entry.Register), seen.Entry.ServiceEvent),
+            new(onlooker.Organisation is { } oid ? Organisation(oid.ToString(), names) : null, TaskClasses.NameOf(onlooker.Tasks), onlooker.IsEmergency ? "ETREAT" : "TREAT", seen.Treats),
             seen.Sees,
-            because = seen.Because.Select(b => new { code = b.Why, text = texts[$"why.{JsonNamingPolicy.KebabCaseLower.ConvertName(b.Why.ToString())}"], declarations = b.Declarations.Select(id => "Consent/" + id) }),
-            legalBasis = seen.Basis,
-            seen.Rules,
-        }, asked with { Interaction = asked.Interaction with { Query = $"explain {seen.Entry.Type}/{seen.Entry.Id}" } });
+            seen.Because.Select(b => new ReasonAnswer(NameOf(b.Why), texts[$"why.{NameOf(b.Why)}"], b.Declarations.Select(id => "Consent/" + id))),
+            seen.Basis is { } basis ? NameOf(basis) : null, seen.Rules.Select(NameOf)), asked with { Interaction = asked.Interaction with { Query = $"explain {seen.Entry.Type}/{seen.Entry.Id}" } });
     }
 
     /// <summary>Answers a citizen, and has on disk what was told before the first byte leaves (law 1).</summary>
@@ -89,7 +94,7 @@ internal static class WhoSeesWhatEndpoints
     {
         context.Features.Set<IRequesterFeature>(new RequesterFeature(citizen));
         var (answer, asked) = await ask(context, citizen, await JsonRequests.BodyAsync(context.Request));
-        var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, Answers);
+        var bytes = JsonSerializer.SerializeToUtf8Bytes(answer, JsonSerializerOptions.Web);
         var national = context.RequestServices.GetRequiredService<GatewayOptions>().NationalOrganisation;
         var told = DisclosureManifest.Of([.. asked.Policy.Declarations.Select(d => new ManifestItem("Consent", d.Id, d.VersionId, d.RecordedBy ?? national))], bytes);
         context.Response.Headers[Receipt.Header] = await context.RequestServices.GetRequiredService<DisclosureAudit>()
@@ -98,7 +103,7 @@ internal static class WhoSeesWhatEndpoints
     });
 
     /// <summary>The citizen by access token where one is sent, else by her session, which may be for another.</summary>
-    private static async Task<Requester> CitizenAsync(HttpContext context)
+    internal static async Task<Requester> CitizenAsync(HttpContext context)
     {
         var services = context.RequestServices;
         var identification = services.GetRequiredService<IIdentification>();
@@ -161,12 +166,12 @@ internal static class WhoSeesWhatEndpoints
         };
     }
 
-    private static object Organisation(string oid, OrganisationNames names) => new { oid, name = names.Of(oid) };
+    private static string NameOf<T>(T code) where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(code.ToString());
+
+    private static OrganisationAnswer Organisation(string oid, OrganisationNames names) => new(oid, names.Of(oid));
 
     private static string RegisterOf(string register) => Register.IsOccupational(register) ? "occupational" : "patient";
 
-    /// <summary>The third only where public providers share registers (§54.1).</summary>
-    private static object Counts(IReadOnlyList<int> seen) => seen.Count > (int)Viewer.Joint
-        ? new { treating = seen[(int)Viewer.Treating], inEmergency = seen[(int)Viewer.InEmergency], inUusimaa = seen[(int)Viewer.Joint] }
-        : new { treating = seen[(int)Viewer.Treating], inEmergency = seen[(int)Viewer.InEmergency] };
+    private static CountsAnswer Counts(IReadOnlyList<int> seen) =>
+        new(seen[(int)Viewer.Treating], seen[(int)Viewer.InEmergency], seen.Count > (int)Viewer.Joint ? seen[(int)Viewer.Joint] : null);
 }

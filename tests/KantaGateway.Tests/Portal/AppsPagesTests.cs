@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
@@ -159,6 +160,36 @@ public sealed class AppsPagesTests : IAsyncLifetime
         await LetAsync("omakunto");
         Given("omakunto", DateTimeOffset.UtcNow.AddMinutes(-minutes));
         Assert.Equal(isNever, (await _portal.GetAsync("/apps")).Html.Contains("data-read=\"never\"", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task The_same_is_told_and_ended_as_json()
+    {
+        await LetAsync("omakunto");
+        await LetAsync("taskukunto");
+        var (status, json) = await _portal.AskAsync("/apps/v1/apps");
+        Assert.Equal(HttpStatusCode.OK, status);
+        var apps = JsonElement.Parse(json).GetProperty("apps").EnumerateArray().ToList();
+        Assert.Equal([("omakunto", "Omakunto", "never"), ("taskukunto", "Taskukunto", "never")], apps.Select(app => (app.GetProperty("client").GetString(), app.GetProperty("name").GetString(), app.GetProperty("read").GetString())));
+        Assert.Equal("Measurement or test result", apps[0].GetProperty("may")[0].GetString());
+        var entries = _world.Audit.Commits;
+        Assert.Equal(HttpStatusCode.NoContent, (await _portal.AskAsync("/apps/v1/end", """{"client":"omakunto"}""", "same-origin")).Status);
+        Assert.Equal(entries + 1, _world.Audit.Commits);
+        Assert.True(await _grants.HasEndedAsync(PortalUnderTest.Self, "omakunto", DateTimeOffset.UtcNow));
+        Assert.DoesNotContain("data-app=\"omakunto\"", (await _portal.GetAsync("/apps")).Html);
+        Assert.Equal(HttpStatusCode.NotFound, (await _portal.AskAsync("/apps/v1/end", """{"client":"omakunto"}""")).Status);
+    }
+
+    [Theory]
+    [InlineData("cross-site", PortalUnderTest.SessionCookie, HttpStatusCode.Forbidden)]
+    [InlineData("same-site", PortalUnderTest.SessionCookie, HttpStatusCode.Forbidden)]
+    [InlineData("same-origin", null, HttpStatusCode.Unauthorized)]
+    public async Task Neither_another_site_nor_a_stranger_lists_or_ends_any(string from, string? cookies, HttpStatusCode expected)
+    {
+        await LetAsync("omakunto");
+        Assert.Equal(expected, (await _portal.AskAsync("/apps/v1/apps", null, from, cookies)).Status);
+        Assert.Equal(expected, (await _portal.AskAsync("/apps/v1/end", """{"client":"omakunto"}""", from, cookies)).Status);
+        Assert.Contains("data-app=\"omakunto\"", (await _portal.GetAsync("/apps")).Html);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Gateway.Breach;
@@ -97,6 +98,25 @@ public sealed class InboxPagesTests : IAsyncLifetime
         Assert.Contains("data-inbox=\"0\"", home);
         Assert.DoesNotContain("data-emergencies", home);
         Assert.DoesNotContain("data-recorded", home);
+    }
+
+    [Fact]
+    public async Task The_same_is_told_as_json_and_said_to_be_read()
+    {
+        await NoticeAsync();
+        var emergency = Emergency(Now.AddDays(-5));
+        var (status, json) = await _portal.AskAsync("/inbox/v1/messages");
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Equal([("emergency", true), ("breach", true)], MessagesIn(json));
+        Assert.Equal(HttpStatusCode.NoContent, (await _portal.AskAsync("/inbox/v1/read", $$"""{"message":"{{emergency}}"}""", "same-origin")).Status);
+        Assert.Equal([("emergency", false), ("breach", true)], MessagesIn((await _portal.AskAsync("/inbox/v1/messages")).Json));
+        Assert.DoesNotContain("data-emergencies", (await _portal.GetAsync("/")).Html);
+        _portal.Record.Broken = 503;
+        var away = JsonElement.Parse((await _portal.AskAsync("/inbox/v1/messages")).Json);
+        Assert.Equal(("record", 1), (away.GetProperty("away")[0].GetString(), away.GetProperty("messages").GetArrayLength()));
+
+        static (string?, bool)[] MessagesIn(string json) =>
+            [.. JsonElement.Parse(json).GetProperty("messages").EnumerateArray().Select(one => (one.GetProperty("kind").GetString(), one.GetProperty("isNew").GetBoolean()))];
     }
 
     [Fact]

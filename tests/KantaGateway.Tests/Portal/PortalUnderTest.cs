@@ -47,6 +47,18 @@ internal sealed class PortalUnderTest : IAsyncDisposable
 
     public Uri Address { get; }
 
+    public IEnumerable<Endpoint> Endpoints => ((Microsoft.AspNetCore.Routing.IEndpointRouteBuilder)_app).DataSources.SelectMany(source => source.Endpoints);
+
+    /// <summary>Sends JSON, or asks where there is none.</summary>
+    public async Task<(HttpStatusCode Status, string Json)> AskAsync(string path, string? json = null, string? from = null, string? cookies = SessionCookie)
+    {
+        using var request = new HttpRequestMessage(json is null ? HttpMethod.Get : HttpMethod.Post, path) { Content = json is null ? null : new StringContent(json, Encoding.UTF8, "application/json") };
+        if (from is not null)
+            request.Headers.Add("Sec-Fetch-Site", from);
+        var (status, text, _) = await SendAsync(request, "en", cookies);
+        return (status, text);
+    }
+
     /// <summary>Follows no redirect and keeps no cookie: each test says what it sends.</summary>
     public HttpClient Browser { get; }
 

@@ -1,0 +1,41 @@
+using System.Net;
+using System.Text.Json;
+using Microsoft.AspNetCore.Routing;
+
+namespace KantaGateway.Tests.Portal;
+
+/// <summary>What other portals and apps ask is described as it is.</summary>
+public sealed class ApiDescriptionTests
+{
+    [Fact]
+    public async Task The_description_has_every_address_of_version_1_and_no_other()
+    {
+        await using var portal = await PortalUnderTest.StartAsync();
+        var (status, json, _) = await portal.GetAsync("/openapi/v1.json", cookies: null);
+        Assert.Equal(HttpStatusCode.OK, status);
+        var paths = JsonElement.Parse(json).GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject().Select(operation => $"{operation.Name.ToUpperInvariant()} {path.Name}"));
+        var mapped = portal.Endpoints.OfType<RouteEndpoint>().Where(endpoint => endpoint.RoutePattern.RawText?.Contains("/v1/", StringComparison.Ordinal) is true)
+            .SelectMany(endpoint => endpoint.Metadata.GetMetadata<IHttpMethodMetadata>()!.HttpMethods.Select(method => $"{method} {endpoint.RoutePattern.RawText}")).ToList();
+        Assert.Equal(8, mapped.Count);
+        Assert.Equal(mapped.Order(), paths.Order());
+    }
+
+    [Fact]
+    public async Task Each_address_says_what_is_sent_and_what_comes()
+    {
+        await using var portal = await PortalUnderTest.StartAsync();
+        var description = JsonElement.Parse((await portal.GetAsync("/openapi/v1.json", cookies: null)).Html);
+        var names = new List<string>();
+        foreach (var operation in description.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()))
+        {
+            names.Add(operation.Value.GetProperty("operationId").GetString()!);
+            Assert.NotEmpty(operation.Value.GetProperty("summary").GetString()!);
+            Assert.Equal(operation.Name == "post", operation.Value.TryGetProperty("requestBody", out _));
+            Assert.Contains(operation.Value.GetProperty("responses").EnumerateObject(), answer => answer.Name[0] == '2');
+            Assert.Contains(operation.Value.GetProperty("responses").EnumerateObject(), answer => answer.Name == "403");
+        }
+        Assert.Equal(names.Count, names.Distinct().Count());
+        var schemas = description.GetProperty("components").GetProperty("schemas");
+        Assert.Equal(["messages", "asOf", "away"], ((string[])["messages", "asOf", "away"]).Where(member => schemas.GetProperty("InboxAnswer").GetProperty("properties").TryGetProperty(member, out _)));
+    }
+}
