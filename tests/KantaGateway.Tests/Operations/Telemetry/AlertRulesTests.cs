@@ -27,7 +27,7 @@ public sealed partial class AlertRulesTests
         var (alerts, books) = (Alert().Matches(rules).Select(static match => match.Groups[1].Value).ToArray(), Runbook().Matches(rules).Select(static match => match.Groups[1].Value).ToArray());
         Assert.NotEmpty(alerts);
         Assert.Equal(alerts.Length, books.Length);
-        Assert.Equal(alerts.Length, Regex.Count(rules, "severity: (page|ticket) "));
+        Assert.Equal(alerts.Length, Regex.Count(rules, "severity: (page|ticket) }"));
         foreach (var (alert, book) in alerts.Zip(books))
         {
             var file = Path.Combine(Solution.Folder, book);
