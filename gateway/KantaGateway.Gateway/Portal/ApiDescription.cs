@@ -12,11 +12,16 @@ namespace KantaGateway.Gateway.Portal;
 /// </summary>
 internal static class ApiDescription
 {
-    private const string Version = "v1", Session = "session", Token = "token";
+    private const string Version = "v1", Session = "session", Token = "token", AnyType = "*/*";
 
     public static void AddApiDescription(this IServiceCollection services, GatewayOptions options) => services.AddOpenApi(Version, description =>
     {
         description.ShouldInclude = static api => api.ActionDescriptor.EndpointMetadata.OfType<EndpointNameAttribute>().Any();
+        description.AddOperationTransformer(static (operation, _, _) =>
+        {
+            operation.RequestBody?.Content?.Remove(AnyType);
+            return Task.CompletedTask;
+        });
         description.AddDocumentTransformer((document, _, _) =>
         {
             document.Info = new()
@@ -51,7 +56,8 @@ internal static class ApiDescription
         endpoint.WithMetadata(((Delegate)Described).GetMethodInfo(), new EndpointNameAttribute(name), new EndpointSummaryAttribute(summary));
         endpoint.WithMetadata(answer is null ? new ProducesResponseTypeMetadata(StatusCodes.Status204NoContent, typeof(void)) : new ProducesResponseTypeMetadata(status, answer, [type]));
         if (body is not null)
-            endpoint.WithMetadata(new AcceptsMetadata(["application/json"], body));
+            // Any type, or the router would refuse others by itself, without a word of what to change.
+            endpoint.WithMetadata(new AcceptsMetadata(["application/json", AnyType], body));
         foreach (var refusal in (int[])[StatusCodes.Status400BadRequest, StatusCodes.Status401Unauthorized, StatusCodes.Status403Forbidden, StatusCodes.Status404NotFound, StatusCodes.Status503ServiceUnavailable])
             endpoint.WithMetadata(new ProducesResponseTypeMetadata(refusal, typeof(ProblemDetails), ["application/problem+json"]));
     }

@@ -16,7 +16,7 @@ public sealed class ApiDescriptionTests
         var paths = JsonElement.Parse(json).GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject().Select(operation => $"{operation.Name.ToUpperInvariant()} {path.Name}"));
         var mapped = portal.Endpoints.OfType<RouteEndpoint>().Where(endpoint => endpoint.RoutePattern.RawText?.Contains("/v1/", StringComparison.Ordinal) is true)
             .SelectMany(endpoint => endpoint.Metadata.GetMetadata<IHttpMethodMetadata>()!.HttpMethods.Select(method => $"{method} {endpoint.RoutePattern.RawText}")).ToList();
-        Assert.Equal(8, mapped.Count);
+        Assert.Equal(9, mapped.Count);
         Assert.Equal(mapped.Order(), paths.Order());
     }
 
@@ -30,7 +30,9 @@ public sealed class ApiDescriptionTests
         {
             names.Add(operation.Value.GetProperty("operationId").GetString()!);
             Assert.NotEmpty(operation.Value.GetProperty("summary").GetString()!);
-            Assert.Equal(operation.Name == "post", operation.Value.TryGetProperty("requestBody", out _));
+            Assert.Equal(operation.Name == "post", operation.Value.TryGetProperty("requestBody", out var body));
+            if (operation.Name == "post")
+                Assert.Equal(["application/json"], body.GetProperty("content").EnumerateObject().Select(static type => type.Name));
             Assert.Contains(operation.Value.GetProperty("responses").EnumerateObject(), answer => answer.Name[0] == '2');
             Assert.Contains(operation.Value.GetProperty("responses").EnumerateObject(), answer => answer.Name == "403");
         }
