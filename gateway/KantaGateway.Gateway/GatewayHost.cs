@@ -9,12 +9,14 @@ using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Forwarding.Adapters;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Operations;
 using KantaGateway.Gateway.Operations.Witnesses;
 using KantaGateway.Gateway.Portal;
 using KantaGateway.Telemetry;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace KantaGateway.Gateway;
@@ -90,6 +92,7 @@ public static class GatewayHost
         services.AddSingleton<BatchSplitter>();
         services.AddSingleton<GatewayPipeline>();
         services.AddSingleton<IInnerRequests, InnerRequestSender>();
+        services.AddAdapters();
         services.AddSingleton<IPractitioners, Practitioners>();
         services.AddCompression();
         foreach (var repository in options.Repositories)
@@ -112,6 +115,8 @@ public static class GatewayHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = InteractionReader.MaxDrained;
+            if (options.MllpPort is { } mllp)
+                Listeners.ListenBeside(kestrel, options, mllp, static listen => listen.UseConnectionHandler<MllpConnections>());
         });
 
         services.ServeWhereReceived();
@@ -130,6 +135,7 @@ public static class GatewayHost
         app.Map("/fhir/{**path}", app.Services.GetRequiredService<GatewayPipeline>().InvokeAsync).WithMetadata(PassesDecision.Instance)
             // What stands behind the routing is for the portal and the sign-in; a FHIR request need not walk through it.
             .ShortCircuit();
+        app.MapAdapters();
         app.MapAuditLog();
         app.MapReceipts();
         app.MapOperatorClients(options);

@@ -14,6 +14,11 @@ public sealed record GatewayOptions
     /// <summary>IP address to bind; default loopback.</summary>
     public string ListenAddress { get; init; } = "127.0.0.1";
 
+    /// <summary>
+    /// Port on <see cref="ListenAddress"/> for HL7 v2 over MLLP, TLS with client certificates, 1-65535; of systems alone that are registered for it. Null (default): none.
+    /// </summary>
+    public int? MllpPort { get; init; }
+
     /// <summary>PEM chain and PKCS#8 key of the public listener.</summary>
     public required string TlsCertificateFile { get; init; }
     public required string TlsKeyFile { get; init; }

@@ -79,6 +79,8 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         // A request is known by the port on which it came: as the terminator's, or as a reader of metrics.
         if (terminator == options.Port || (terminator is not null && terminator == metrics))
             Add(nameof(options.TerminatorListen), "a port of its own");
+        if (options.MllpPort is { } mllp && (mllp is < 1 or > 65535 || mllp == options.Port || mllp == terminator || mllp == metrics))
+            Add(nameof(options.MllpPort), "1 to 65535, and a port of its own");
         if (metrics == options.Port)
             Add(nameof(options.MetricsListen), "a port of its own");
         if (options.AccessibilityFeedback is { } feedback && !(MailAddress.TryCreate(feedback, out var mail) && mail.Address == feedback)

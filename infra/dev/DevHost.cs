@@ -37,6 +37,9 @@ public sealed record DevHostOptions
     /// <summary>Plain HTTP port for a trusted TLS terminator on this machine; null: none.</summary>
     public int? TerminatorPort { get; init; }
 
+    /// <summary>TLS port for HL7 v2 over MLLP, of the first clinic's system alone; null: none.</summary>
+    public int? MllpPort { get; init; }
+
     /// <summary>OTLP collector of spans and metrics; null: none.</summary>
     public string? Otlp { get; init; }
 
@@ -174,6 +177,7 @@ public sealed class DevHost : IAsyncDisposable
         {
             Port = port,
             TerminatorListen = null,
+            MllpPort = null,
             MetricsListen = $"http://127.0.0.1:{port + 2}",
             Repository = repository ?? first.Repository,
             Keys = keys ?? first.Keys,
@@ -226,7 +230,7 @@ public sealed class DevHost : IAsyncDisposable
         }
         var (keys, repositories) = (_gateway.Keys, _gateway.Repository.Split(';'));
         say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
-        folder.Publish(address, simulators, options.ProbeInterval is not null);
+        folder.Publish(address, simulators, options.ProbeInterval is not null, options.MllpPort is not null);
 
         say("key service: wrapping key in a file of its owner");
         await RunAsync(KeysHost.Build(new KeysOptions
@@ -300,6 +304,7 @@ public sealed class DevHost : IAsyncDisposable
             TlsCertificateFile = folder.ServerCertificateFile,
             TlsKeyFile = folder.ServerKeyFile,
             ClientAuthorityFile = folder.CaFile,
+            MllpPort = options.MllpPort,
             TerminatorListen = options.TerminatorPort is { } port ? $"http://127.0.0.1:{port}" : null,
             MetricsListen = $"http://127.0.0.1:{options.Port + 2}",
             Otlp = options.Otlp,

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
@@ -243,11 +244,12 @@ public sealed class DevelopmentFolder : IDisposable
 
     /// <summary>Writes what depends on the addresses, and onboards the clinics.</summary>
     /// <param name="probes">Whether the clinics of the live probes are among them.</param>
-    public void Publish(string publicAddress, SimulatorOptions simulators, bool probes)
+    /// <param name="mllp">Whether the first clinic's system may send by MLLP.</param>
+    public void Publish(string publicAddress, SimulatorOptions simulators, bool probes, bool mllp)
     {
         var registrations = new List<object>();
         foreach (var clinic in Clinics)
-            registrations.Add(Onboard(clinic, publicAddress));
+            registrations.Add(Onboard(clinic, publicAddress, mllp: mllp && clinic == Clinics[0]));
         if (probes)
         {
             OwnerOnly.CreateFolder(At("probes"));
@@ -360,7 +362,7 @@ public sealed class DevelopmentFolder : IDisposable
         CertificateKeyFile = At($"{kind}/{clinic.Name}/tls.key"),
     };
 
-    private object Onboard(DevelopmentClinic clinic, string publicAddress, string kind = "clinics")
+    private object Onboard(DevelopmentClinic clinic, string publicAddress, string kind = "clinics", bool mllp = false)
     {
         var (folder, key) = MakeKeys(kind, clinic);
         string[] scopes = ["system/*.cruds", "user/*.cruds"];
@@ -388,7 +390,15 @@ public sealed class DevelopmentFolder : IDisposable
             unknown_profiles = "accept",
             scopes,
             status = "active",
+            mllp,
+            tls_client_certificates = mllp ? [ThumbprintOf(Path.Combine(folder, "tls.pem"))] : Array.Empty<string>(),
         };
+    }
+
+    private static string ThumbprintOf(string certificateFile)
+    {
+        using var certificate = X509Certificate2.CreateFromPem(File.ReadAllText(certificateFile));
+        return System.Buffers.Text.Base64Url.EncodeToString(SHA256.HashData(certificate.RawData));
     }
 
     /// <summary>Writes what a further repository is told; it holds a password.</summary>

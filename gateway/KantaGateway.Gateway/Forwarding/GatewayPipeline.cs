@@ -38,7 +38,11 @@ internal sealed class GatewayPipeline(
     DisclosureAudit audit, RepositoryForwarder repository, BatchSplitter batches, TimeProvider time, OpenRequests open, Revocations revocations, Canaries? canaries = null, BreadthBudgets? breadth = null, Signs? signs = null, GrantAccounts? accounts = null)
 {
     /// <summary>A request from outside: steps 1 to 9.</summary>
-    public async Task InvokeAsync(HttpContext context)
+    public Task InvokeAsync(HttpContext context) => InvokeAsync(context, ServeAsync);
+
+    /// <summary>Step 1 of a request from outside, and what is done for who is identified.</summary>
+    /// <param name="serve">Steps 2 to 9, or what asks for them inside.</param>
+    public async Task InvokeAsync(HttpContext context, RequestDelegate serve)
     {
         // :: Step 1
         var epoch = revocations.Epoch;
@@ -54,7 +58,7 @@ internal sealed class GatewayPipeline(
         }
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
         open.Enter(context, requester.Bears, epoch);
-        await ServeAsync(context);
+        await serve(context);
     }
 
     /// <summary>Steps 2 to 9 for a requester who is already identified: set as <see cref="IRequesterFeature"/>.</summary>

@@ -146,6 +146,12 @@ public sealed record ClientRegistration
     public ClientStatus Status { get; init; }
 
     /// <summary>
+    /// Of a clinic's system: it may send HL7 v2 over MLLP, where its certificate alone says who it is. Then <see cref="TlsClientCertificates"/> or
+    /// <see cref="CertificateSubjects"/> must name that certificate.
+    /// </summary>
+    public bool Mllp { get; init; }
+
+    /// <summary>
     /// What becomes of its resources that claim a profile which the gateway does not know: <c>refuse</c> (default, as Kanta
     /// does) or <c>accept</c>, with a warning.
     /// </summary>

@@ -300,6 +300,9 @@ internal sealed class ClientDirectory
         else if (registration.Jwks is not null && keys.Count == 0)
             Wrong("jwks", RegistrationRule.NoKey, "jwks has no key that can be used");
 
+        if (registration.Mllp && registration.TlsClientCertificates.Count == 0 && subjects.Count == 0)
+            Wrong("tls_client_certificates", RegistrationRule.CertificateNeeded, "mllp needs tls_client_certificates or certificate_subjects");
+
         var scopes = new List<SmartScope>();
         foreach (var text in registration.Scopes)
             if (SmartScope.TryParse(text, out var scope, out var query))

@@ -55,6 +55,7 @@ public static class IdentificationSetup
         services.AddSingleton(provider => new Revocations(provider.GetService<IRevocationLog>(), provider.GetRequiredService<TimeProvider>()));
         services.AddHostedService<RevocationLease>();
         services.AddSingleton<OpenRequests>();
+        services.AddSingleton<CertificateCallers>();
         services.AddMetrics();
         services.AddSingleton<IdentificationMetrics>();
         services.AddSingleton<AttemptLimits>();

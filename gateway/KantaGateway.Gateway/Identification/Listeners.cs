@@ -26,16 +26,8 @@ internal static class Listeners
         void Public(ListenOptions listen)
         {
             listen.Protocols = HttpProtocols.Http1AndHttp2;
-            listen.UseHttps(https =>
-            {
-                https.ServerCertificate = certificate;
-                https.ServerCertificateChain = chain;
-                https.SslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13;
-                // Any certificate or none gets through TLS: citizens have none, and a bad one is answered, not hung up on.
-                // OrganisationCertificates judges it before anything relies on it.
-                https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
-                https.ClientCertificateValidation = static (_, _, _) => true;
-            });
+            // Citizens have none.
+            UseTls(listen, certificate, chain, ClientCertificateMode.AllowCertificate);
         }
 
         var address = IPAddress.Parse(options.ListenAddress);
@@ -70,6 +62,28 @@ internal static class Listeners
             });
         });
     }
+
+    /// <summary>A listener that speaks something else than HTTP to clinics' systems, under the certificate of the public one.</summary>
+    public static void ListenBeside(KestrelServerOptions kestrel, GatewayOptions options, int port, Action<ListenOptions> speak)
+    {
+        var (certificate, chain) = ReadServerCertificate(options);
+        kestrel.Listen(IPAddress.Parse(options.ListenAddress), port, listen =>
+        {
+            listen.Protocols = HttpProtocols.Http1;
+            UseTls(listen, certificate, chain, ClientCertificateMode.RequireCertificate);
+            speak(listen);
+        });
+    }
+
+    private static void UseTls(ListenOptions listen, X509Certificate2 certificate, X509Certificate2Collection chain, ClientCertificateMode mode) => listen.UseHttps(https =>
+    {
+        https.ServerCertificate = certificate;
+        https.ServerCertificateChain = chain;
+        https.SslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13;
+        // Any certificate gets through TLS: a bad one is answered, not hung up on. OrganisationCertificates judges it before anything relies on it.
+        https.ClientCertificateMode = mode;
+        https.ClientCertificateValidation = static (_, _, _) => true;
+    });
 
     /// <summary>Null when there is none.</summary>
     /// <exception cref="InvalidDataException">Anybody could speak for a terminator there.</exception>

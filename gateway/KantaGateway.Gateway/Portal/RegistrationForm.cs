@@ -33,7 +33,7 @@ internal sealed class RegistrationForm
         [
             new("profile", FieldShape.Choice, "smart", "fapi2"), new("token_endpoint_auth_method", FieldShape.Choice, "private_key_jwt", "tls_client_auth"),
             new("token_endpoint_auth_signing_alg", FieldShape.Several, "ES256", "PS256", "ES384", "RS384"), new("jwks_uri", FieldShape.Line), new("jwks", FieldShape.Json),
-            new("tls_client_certificates", FieldShape.Lines), new("certificate_subjects", FieldShape.Lines), new("dpop_bound_access_tokens", FieldShape.Yes),
+            new("tls_client_certificates", FieldShape.Lines), new("certificate_subjects", FieldShape.Lines), new("dpop_bound_access_tokens", FieldShape.Yes), new("mllp", FieldShape.Yes),
         ]),
         ("access", [new("scopes", FieldShape.Lines), new("redirect_uris", FieldShape.Lines), new("professional_issuer", FieldShape.Line), new("id_token_signed_response_alg", FieldShape.Choice, [.. IdTokens.Algorithms]),
             new("unknown_profiles", FieldShape.Choice, "refuse", "accept")]),

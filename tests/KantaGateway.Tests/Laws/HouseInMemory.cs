@@ -77,8 +77,9 @@ sealed class HouseInMemory : IAsyncDisposable
     /// <param name="audit">Database of the audit log that its gateways share, as its owner reaches it; null: each has its own, in files.</param>
     /// <param name="sockets">Whether repository and key service listen on sockets in its folder, <c>repository.sock</c> and <c>keys.sock</c>.</param>
     /// <param name="reviews">Clock by which reviews of emergencies are overdue; null: the system's.</param>
+    /// <param name="mllp">Port for HL7 v2 over MLLP, of aurora alone; null: none.</param>
     /// <param name="breadth">How many patients may be opened without an open service event; null: any number.</param>
-    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null, bool sockets = false, string? audit = null, BreadthOptions? breadth = null, string? redis = null)
+    public static async Task<HouseInMemory> OpenAsync(long maxBinary = RawContent.DefaultMax, ILoggerProvider? log = null, bool probes = false, TimeProvider? reviews = null, int repositories = 1, (string Postgres, string Redis)? stores = null, bool sockets = false, string? audit = null, BreadthOptions? breadth = null, string? redis = null, int? mllp = null)
     {
         var data = Directory.CreateTempSubdirectory("kanta-house-").FullName;
         var host = await DevHost.StartAsync(new DevHostOptions
@@ -86,6 +87,7 @@ sealed class HouseInMemory : IAsyncDisposable
             Port = RunningHost.FreePorts(),
             DataFolder = data,
             MaxBinary = maxBinary,
+            MllpPort = mllp,
             Repositories = repositories,
             Postgres = stores?.Postgres,
             Redis = stores?.Redis ?? redis,
