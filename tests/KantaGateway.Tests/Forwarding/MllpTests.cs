@@ -56,15 +56,19 @@ public sealed class MllpTests
             var all = new ArrayBufferWriter<byte>();
             foreach (var message in messages)
                 MllpFrames.Write(all, message);
-            var received = new List<byte>();
+            var (received, searched) = (new List<byte>(), 0L);
             var taken = new List<byte[]>();
             foreach (var part in all.WrittenSpan.ToArray().Chunk(piece))
             {
                 received.AddRange(part);
                 var buffer = new ReadOnlySequence<byte>(received.ToArray());
-                while (MllpFrames.Take(ref buffer, out var content) == MllpFound.Message)
+                while (MllpFrames.Take(ref buffer, searched, out var content) == MllpFound.Message)
+                {
                     taken.Add(content.ToArray());
+                    searched = 0;
+                }
                 received = [.. buffer.ToArray()];
+                searched = received.Count;
             }
             Assert.Equal(messages, taken);
             Assert.Empty(received);
@@ -74,11 +78,11 @@ public sealed class MllpTests
     public void What_is_no_frame_or_too_long_is_found()
     {
         var foreign = new ReadOnlySequence<byte>("MSH"u8.ToArray());
-        Assert.Equal(MllpFound.Foreign, MllpFrames.Take(ref foreign, out _));
+        Assert.Equal(MllpFound.Foreign, MllpFrames.Take(ref foreign, 0, out _));
         var endless = new ReadOnlySequence<byte>([MllpFrames.Start, .. new byte[KantaGateway.Gateway.Disclosure.InteractionReader.MaxBody + 3]]);
-        Assert.Equal(MllpFound.TooLong, MllpFrames.Take(ref endless, out _));
+        Assert.Equal(MllpFound.TooLong, MllpFrames.Take(ref endless, 0, out _));
         var begun = new ReadOnlySequence<byte>([MllpFrames.Start, 65, MllpFrames.End]);
-        Assert.Equal(MllpFound.Incomplete, MllpFrames.Take(ref begun, out _));
+        Assert.Equal(MllpFound.Incomplete, MllpFrames.Take(ref begun, 0, out _));
     }
 
     /// <summary>A sender's end of a connection.</summary>
@@ -124,7 +128,7 @@ public sealed class MllpTests
             while (true)
             {
                 var buffer = new ReadOnlySequence<byte>(_received.ToArray());
-                if (MllpFrames.Take(ref buffer, out var content) == MllpFound.Message)
+                if (MllpFrames.Take(ref buffer, 0, out var content) == MllpFound.Message)
                 {
                     _received.RemoveRange(0, _received.Count - (int)buffer.Length);
                     return Hl7Message.Read(content.ToArray());

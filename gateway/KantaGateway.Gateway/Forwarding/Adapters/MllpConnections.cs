@@ -67,12 +67,12 @@ sealed partial class MllpConnections(IServiceScopeFactory scopes, CertificateCal
     {
         using var patience = new CancellationTokenSource(BetweenMessages, time);
         using var ends = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, stops, closed);
-        var hasBegun = false;
+        var searched = 0L;
         while (true)
         {
             var read = await input.ReadAsync(ends.Token);
             var buffer = read.Buffer;
-            var found = MllpFrames.Take(ref buffer, out var content);
+            var found = MllpFrames.Take(ref buffer, searched, out var content);
             if (found != MllpFound.Incomplete)
             {
                 var bytes = found == MllpFound.Message ? content.ToArray() : null;
@@ -80,11 +80,9 @@ sealed partial class MllpConnections(IServiceScopeFactory scopes, CertificateCal
                 return (found, bytes);
             }
             var isOver = read.IsCompleted || read.IsCanceled;
-            if (!hasBegun && !buffer.IsEmpty)
-            {
-                hasBegun = true;
+            if (searched == 0 && !buffer.IsEmpty)
                 patience.CancelAfter(ForMessage);
-            }
+            searched = buffer.Length;
             input.AdvanceTo(buffer.Start, buffer.End);
             if (isOver)
                 return (MllpFound.Incomplete, null);

@@ -17,7 +17,8 @@ static class MllpFrames
 
     /// <summary>Takes the first message off.</summary>
     /// <param name="received">What has come and not been taken; what is taken is cut off. <see cref="MllpFound.Foreign"/>: it does not begin as a frame does.</param>
-    public static MllpFound Take(ref ReadOnlySequence<byte> received, out ReadOnlySequence<byte> message)
+    /// <param name="searched">Bytes of it in which a call before has found no end: a message that comes in many parts is looked through once.</param>
+    public static MllpFound Take(ref ReadOnlySequence<byte> received, long searched, out ReadOnlySequence<byte> message)
     {
         message = default;
         if (received.IsEmpty)
@@ -25,10 +26,12 @@ static class MllpFrames
         if (received.FirstSpan[0] != Start)
             return MllpFound.Foreign;
         var reader = new SequenceReader<byte>(received);
-        reader.Advance(1);
+        // The last of them may be the first of the two that end it.
+        reader.Advance(Math.Max(1, searched - 1));
         // A message is text, which has no 0x1C; one inside is found out by whoever reads it.
-        if (!reader.TryReadTo(out message, Close.AsSpan(), advancePastDelimiter: true))
+        if (!reader.TryReadTo(out ReadOnlySequence<byte> _, Close.AsSpan(), advancePastDelimiter: true))
             return received.Length > InteractionReader.MaxBody + 3 ? MllpFound.TooLong : MllpFound.Incomplete;
+        message = received.Slice(1, reader.Consumed - 1 - Close.Length);
         if (message.Length > InteractionReader.MaxBody)
             return MllpFound.TooLong;
         received = received.Slice(reader.Position);
