@@ -110,7 +110,14 @@ public sealed class RevokedTokenTests(IdentificationWorld world) : IAsyncLifetim
             var given = await AskAsync(0, app, new() { ["grant_type"] = "authorization_code", ["code"] = code, ["redirect_uri"] = "https://app.example/back", ["code_verifier"] = Verifier });
             return ([.. _addresses.Select(address => Reader(address, given.GetProperty("access_token").GetString()!, app))], given.GetProperty("refresh_token").GetString()!);
         }
-        static async Task<HttpStatusCode[]> ReadAsync(HttpClient[] readers) => [.. await Task.WhenAll(readers.Select(async http => (await http.GetAsync("/fhir/whoami")).StatusCode))];
+        // One after another: the first at a gateway has it look at the changed registrations, and whoever comes meanwhile is answered by those of before.
+        static async Task<HttpStatusCode[]> ReadAsync(HttpClient[] readers)
+        {
+            var answers = new List<HttpStatusCode>();
+            foreach (var http in readers)
+                answers.Add((await http.GetAsync("/fhir/whoami")).StatusCode);
+            return [.. answers];
+        }
         async Task<string[]> ListedAsync(int gateway) => [.. (await _gateways[gateway].Services.GetRequiredService<AppsOfPerson>().OfAsync(person)).Select(static one => one.ClientId).Order(StringComparer.Ordinal)];
 
         var (ended, other) = (await LetAsync(world.Aurora), await LetAsync(world.Revontuli));
