@@ -249,34 +249,20 @@ internal sealed class CallerIdentification(ClientRegistry registry, Organisation
 
         var professional = Claim(TokenEndpoint.ProfessionalIdClaim);
         var self = TokenEndpoint.PersonOf(Claim(TokenEndpoint.PatientClaim), ids);
-        return new()
+        var system = Requester.OfSystem(client, requester, options, approvals, token.Id, Claim(TokenEndpoint.PurposeClaim) ?? "", SmartScope.ParseAll((Claim("scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries)), new(token.ValidTo, TimeSpan.Zero));
+        return system with
         {
             Kind = self is not null ? RequesterKind.Citizen : professional is null ? RequesterKind.System : RequesterKind.Professional,
             Self = self,
-            ClientId = client.ClientId,
-            AppName = client.AppName,
-            Organisation = requester.Organisation,
-            OrganisationName = requester.Name,
-            Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
-            ControllerKind = requester.Kind,
-            Services = requester.Services,
-            ProducesFor = client.Registration.ProducesFor,
-            JointWith = options.JointWith(requester.Organisation.ToString(), requester.Kind),
             OwnServices = professional is null ? ProtectedService.None : protection.OfController(requester.Organisation.ToString()),
             ProfessionalId = professional,
             // A decision makes another directory, and with that the token is read anew.
             EmergencyBarEnded = professional is not null && approvals?.Current.EmergencyBarEnds.TryGetValue(DecisionState.SubjectOf(rights is not null, requester.Organisation.ToString(), professional), out var ended) is true ? ended : null,
-            EndedRestrictions = approvals?.Current.EndedRestrictions ?? System.Collections.Frozen.FrozenSet<string>.Empty,
             ProfessionalName = Claim(TokenEndpoint.ProfessionalNameClaim),
             Profession = Claim(TokenEndpoint.ProfessionClaim),
             Tasks = TaskClasses.Read(Claim(TokenEndpoint.TaskClassClaim)),
             Unit = Claim(TokenEndpoint.UnitClaim),
-            PurposeOfUse = Claim(TokenEndpoint.PurposeClaim) ?? "",
             Acr = Claim(TokenEndpoint.AcrClaim),
-            TokenId = token.Id,
-            Scopes = SmartScope.ParseAll((Claim("scope") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries)),
-            Expires = new DateTimeOffset(token.ValidTo, TimeSpan.Zero),
-            UnknownProfiles = client.Registration.UnknownProfiles,
             Bears =
             [
                 .. RevokedName.OfToken(token.Id, client, requester, professional, self, Claim(TokenEndpoint.GrantClaim)),

@@ -1,6 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Fhir.Outcomes;
-using KantaGateway.Fhir.Protection;
+using KantaGateway.Gateway.Identification.Operators;
 
 namespace KantaGateway.Gateway.Identification;
 
@@ -9,7 +9,7 @@ namespace KantaGateway.Gateway.Identification;
 /// <c>tls_client_auth</c> (RFC 8705 §2.1). Only a clinic's system that is registered for it (<see cref="ClientRegistration.Mllp"/>), and never a person.
 /// </summary>
 /// <remarks>Nothing is kept from one message to the next: registration, certificate and revocations are looked at each time. Thread-safe.</remarks>
-internal sealed class CertificateCallers(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, ProtectionRules protection, GatewayOptions options, TimeProvider time)
+internal sealed class CertificateCallers(ClientRegistry registry, OrganisationCertificates certificates, AttemptLimits limits, Revocations revocations, IdentificationMetrics metrics, GatewayOptions options, TimeProvider time, Approvals? approvals = null)
 {
     /// <param name="context">Has the certificate and the address of the connection.</param>
     /// <param name="connection">Stands in the audit log in the place of a token's id, at most 32 characters.</param>
@@ -57,25 +57,8 @@ internal sealed class CertificateCallers(ClientRegistry registry, OrganisationCe
         {
             return (null, new(FaultKind.IdentificationUnavailable, "Whether the system has been revoked cannot be known at the moment; try again."), RefusalReason.Unavailable);
         }
-        return (new()
-        {
-            Kind = RequesterKind.System,
-            ClientId = client.ClientId,
-            Organisation = registered.Organisation,
-            OrganisationName = registered.Name,
-            Subscriber = registered.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
-            ControllerKind = registered.Kind,
-            Services = registered.Services,
-            ProducesFor = client.Registration.ProducesFor,
-            JointWith = options.JointWith(registered.Organisation.ToString(), registered.Kind),
-            OwnServices = protection.OfController(registered.Organisation.ToString()),
-            PurposeOfUse = "TREAT",
-            TokenId = connection,
-            Scopes = [.. client.Scopes.Where(static scope => scope.Level is not (SmartScope.Patient or SmartScope.User))],
-            Expires = time.GetUtcNow().AddMinutes(5),
-            UnknownProfiles = client.Registration.UnknownProfiles,
-            Bears = bears,
-        }, null, default);
+        var scopes = client.Scopes.Where(static scope => scope.Level is not (SmartScope.Patient or SmartScope.User)).ToList();
+        return (Requester.OfSystem(client, registered, options, approvals, connection, "TREAT", scopes, time.GetUtcNow().AddMinutes(5)) with { Bears = bears }, null, default);
     }
 
     private static (Requester?, Fault?, RefusalReason) Refuse(string reason, RefusalReason code) => (null, new(FaultKind.NotIdentified, reason), code);

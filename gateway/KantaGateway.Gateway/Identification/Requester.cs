@@ -3,6 +3,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Validation;
 using KantaGateway.Gateway.Identification.Mandates;
+using KantaGateway.Gateway.Identification.Operators;
 using KantaGateway.Gateway.Identification.Professionals;
 
 namespace KantaGateway.Gateway.Identification;
@@ -108,6 +109,29 @@ public sealed record Requester
 
     /// <summary>The names by which what the requester has shown can be revoked; none of a portal session, which its ticket knows.</summary>
     internal IReadOnlyList<RevokedName> Bears { get; init; } = [];
+
+    /// <summary>What a registration says of a clinic's system, however it is identified. Of a person, or of what was issued to one, nothing is in it.</summary>
+    /// <param name="tokenId">As <see cref="TokenId"/>.</param>
+    /// <param name="approvals">What operators have decided; null: there are none.</param>
+    internal static Requester OfSystem(RegisteredClient client, RegisteredRequester requester, GatewayOptions options, Approvals? approvals, string tokenId, string purpose, IReadOnlyList<SmartScope> scopes, DateTimeOffset expires) => new()
+    {
+        Kind = RequesterKind.System,
+        ClientId = client.ClientId,
+        AppName = client.AppName,
+        Organisation = requester.Organisation,
+        OrganisationName = requester.Name,
+        Subscriber = requester.Organisation == client.Organisation ? null : new(client.Organisation, client.Registration.OrganisationName),
+        ControllerKind = requester.Kind,
+        Services = requester.Services,
+        ProducesFor = client.Registration.ProducesFor,
+        JointWith = options.JointWith(requester.Organisation.ToString(), requester.Kind),
+        EndedRestrictions = approvals?.Current.EndedRestrictions ?? FrozenSet<string>.Empty,
+        PurposeOfUse = purpose,
+        TokenId = tokenId,
+        Scopes = scopes,
+        Expires = expires,
+        UnknownProfiles = client.Registration.UnknownProfiles,
+    };
 
     /// <summary>Opaque name to which grants and page links are bound.</summary>
     public string Caller => Kind switch
