@@ -12,8 +12,11 @@ public static class PostgresServers
     /// <param name="settle">Further settings.</param>
     public static NpgsqlMultiHostDataSource SourceOf(string connectionString, string application, Action<NpgsqlConnectionStringBuilder>? settle = null)
     {
+        var given = new NpgsqlConnectionStringBuilder(connectionString);
         var builder = new NpgsqlConnectionStringBuilder(connectionString)
         {
+            // A server that answers nobody and hangs up on nobody is asked first by each request that finds nothing newer known of it than a second ago.
+            Timeout = given.ShouldSerialize("Timeout") ? given.Timeout : 2,
             ApplicationName = application,
             // Whatever else the database has.
             SearchPath = "public",

@@ -65,8 +65,6 @@ sealed class PostgresLogStore : ILogStore
             // Callers wait as long as a commit may take.
             if (!given.ShouldSerialize("Command Timeout"))
                 builder.CommandTimeout = 5;
-            if (!given.ShouldSerialize("Timeout"))
-                builder.Timeout = 5;
             builder.MinPoolSize = 0;
             builder.MaxPoolSize = most;
         }

@@ -124,7 +124,7 @@ public sealed partial class Witnessing : BackgroundService
             _end.Cancel();
         _client.Dispose();
         _end.Dispose();
-        _turn.Dispose();
+        // The turn is left alone: a round that outlasts the stop, for its store does not answer, gives it back.
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
