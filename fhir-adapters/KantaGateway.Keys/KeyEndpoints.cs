@@ -379,13 +379,14 @@ static class KeyEndpoints
         if (await ReadAsync(http, Wire.Default.AuditOpenRequest).ConfigureAwait(false) is not { Entries: { } entries })
             return Refuse(metrics, "audit", 400, "The body is {\"entries\": [sealed entries]}.");
         var subject = grant.Compartment.ToArray();
-        var opened = new List<OpenedEntry>(entries.Count);
-        foreach (var entry in entries)
-            if (entry is { Enc: not null, Sealed: not null, Commitment: not null } && opener.TryOpen(entry, out var plain)
+        List<OpenedEntry> opened =
+        [
+            .. opener.Open([.. entries.Where(static entry => entry is { Enc: not null, Sealed: not null, Commitment: not null })])
                 // The seal says whom an entry is about; what the caller claims about it does not count.
-                && CryptographicOperations.FixedTimeEquals(plain.Subject, subject))
+                .Where(plain => CryptographicOperations.FixedTimeEquals(plain.Subject, subject))
                 // Which employee it was she is not told.
-                opened.Add(plain with { Withheld = null });
+                .Select(static plain => plain with { Withheld = null }),
+        ];
         metrics.Served("audit");
         return Results.Json(new AuditOpenAnswer(opened), Wire.Default.AuditOpenAnswer);
     }

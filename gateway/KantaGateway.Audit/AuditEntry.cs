@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using KantaGateway.Audit.Balp;
 
 namespace KantaGateway.Audit;
@@ -43,7 +44,8 @@ public sealed record SealedEntry(long Index, DateTimeOffset Time, byte[] Commitm
 /// <param name="Withheld">What is; null also for who is not told. The random bytes are not given: a name could be guessed by them.</param>
 public sealed record OpenedEntry(long Index, DateTimeOffset Time, byte[] Subject, byte[] Record, byte[] Salt, byte[]? WithheldDigest = null, byte[]? Withheld = null)
 {
-    /// <summary>The record as a FHIR R4 AuditEvent, UTF-8 JSON; null when it is no <see cref="DisclosureRecord"/>.</summary>
+    /// <summary>The record as a FHIR R4 AuditEvent, UTF-8 JSON; null when it is no <see cref="DisclosureRecord"/>. It follows from the rest, and is sent to nobody.</summary>
+    [JsonIgnore]
     public byte[]? AuditEvent => DisclosureRecord.TryRead(Record, Withheld, out var record) ? BalpEvent.Write(record) : null;
 }
 

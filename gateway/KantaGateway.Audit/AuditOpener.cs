@@ -41,15 +41,57 @@ public sealed class AuditOpener : IDisposable
     public bool TryOpen(SealedEntry entry, [NotNullWhen(true)] out OpenedEntry? opened)
     {
         opened = null;
+        using var cipher = CipherOf(entry.Enc);
+        return cipher is not null && TryOpen(entry, cipher, out opened);
+    }
+
+    /// <summary>Opens those of several entries that <see cref="TryOpen(SealedEntry, out OpenedEntry?)"/> would, in their order. Those of one second have one key, which is agreed on once.</summary>
+    public List<OpenedEntry> Open(IReadOnlyList<SealedEntry> entries)
+    {
+        var ciphers = new Dictionary<string, AesGcm?>(StringComparer.Ordinal);
+        try
+        {
+            var all = new List<OpenedEntry>(entries.Count);
+            foreach (var entry in entries)
+            {
+                var enc = Convert.ToBase64String(entry.Enc);
+                if (!ciphers.TryGetValue(enc, out var cipher))
+                    ciphers.Add(enc, cipher = CipherOf(entry.Enc));
+                if (cipher is not null && TryOpen(entry, cipher, out var opened))
+                    all.Add(opened);
+            }
+            return all;
+        }
+        finally
+        {
+            foreach (var cipher in ciphers.Values)
+                cipher?.Dispose();
+        }
+    }
+
+    private AesGcm? CipherOf(ReadOnlySpan<byte> enc)
+    {
+        try
+        {
+            using var context = Hpke.AtRecipient(_key, enc, EntrySealer.Info);
+            return EntrySealer.CipherOf(context);
+        }
+        catch (CryptographicException)
+        {
+            return null;
+        }
+    }
+
+    private static bool TryOpen(SealedEntry entry, AesGcm cipher, [NotNullWhen(true)] out OpenedEntry? opened)
+    {
+        opened = null;
         var length = entry.Sealed.Length - EntrySealer.GcmTagLength;
         if (entry.Commitment.Length != 32 || length < EntrySealer.SaltLength + 1)
             return false;
         var plain = new byte[length];
         try
         {
-            using var context = Hpke.AtRecipient(_key, entry.Enc, EntrySealer.Info);
-            using var aes = EntrySealer.CipherOf(context);
-            aes.Decrypt(EntrySealer.NonceOf(entry.Commitment), entry.Sealed.AsSpan(0, length), entry.Sealed.AsSpan(length), plain, entry.Commitment);
+            cipher.Decrypt(EntrySealer.NonceOf(entry.Commitment), entry.Sealed.AsSpan(0, length), entry.Sealed.AsSpan(length), plain, entry.Commitment);
         }
         catch (CryptographicException)
         {

@@ -89,7 +89,8 @@ static class LoadGenerator
         var seconds = Stopwatch.GetElapsedTime(begin).TotalSeconds;
         var all = took.SelectMany(t => t.Took).Order().ToArray();
         var failures = took.SelectMany(t => t.Failures).ToList();
-        return new(all.Length, seconds, At(0.50), At(0.95), At(0.99), At(1), failures.Count, failures.FirstOrDefault());
+        return new(all.Length, seconds, At(0.50), At(0.95), At(0.99), At(1), failures.Count,
+            failures.Count == 0 ? null : string.Join(", ", failures.CountBy(static one => one.Split(": ")[0]).OrderByDescending(static one => one.Value).Take(5).Select(static one => $"{one.Key} ({one.Value})")) + ". The first: " + failures[0]);
 
         async ValueTask<bool> PausedAsync()
         {
@@ -126,7 +127,7 @@ static class LoadGenerator
                     (var status, var from, received) = await ReceiveAsync(connection, received, cancel);
                     times.Add((int)Stopwatch.GetElapsedTime(start).TotalMicroseconds);
                     if (status is < 200 or > 299)
-                        failures.Add($"{status}: {Encoding.UTF8.GetString(received.AsSpan(from, Math.Min(400, received.Length - from))).TrimEnd('\0')}");
+                        failures.Add($"{Encoding.ASCII.GetString(sent.AsSpan(0, sent.AsSpan().IndexOf(" HTTP"u8)))} was answered {status}: {Encoding.UTF8.GetString(received.AsSpan(from, Math.Min(400, received.Length - from))).TrimEnd('\0')}");
                 }
             }
             catch (Exception e) when (e is IOException or SocketException or InvalidDataException or System.Security.Authentication.AuthenticationException)

@@ -150,7 +150,7 @@ static class PortalCommand
     {
         var result = await arena.Generator.AskAsync<LoadResult>(JsonSerializer.Serialize(load), default);
         return result.Failures == 0 && result.Requests > 0 ? result
-            : throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{result.Failures} of {result.Requests} pages failed, so these are no numbers. The first: {result.FirstFailure}"));
+            : throw new BenchmarkException(string.Create(CultureInfo.InvariantCulture, $"{result.Failures} of {result.Requests} pages failed, so these are no numbers: {result.FirstFailure}"));
     }
 
     /// <summary>Each request that a page makes of the record leaves its entry. The published tree covers what is more than a second old.</summary>

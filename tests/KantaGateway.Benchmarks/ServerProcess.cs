@@ -42,6 +42,9 @@ sealed class ServerProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>What the product's images, units and launch settings give to the runtime: 64 MiB are filled before the youngest are looked at, and what is shorter than 4 MiB is one of them. A page of a long record is a megabyte.</summary>
+    private static readonly (string Name, string Value)[] OfTheRuntime = [("DOTNET_GCgen0size", "0x4000000"), ("DOTNET_GCLOHThreshold", "0x400000")];
+
     /// <summary>Starts it and returns when it says that it is ready.</summary>
     /// <param name="what">See <see cref="ServeCommand"/>.</param>
     /// <exception cref="BenchmarkException">It ended, or took too long.</exception>
@@ -51,6 +54,8 @@ sealed class ServerProcess : IAsyncDisposable
         var start = new ProcessStartInfo(program) { RedirectStandardInput = true, RedirectStandardOutput = true };
         if (Path.GetFileNameWithoutExtension(program) == "dotnet")
             start.ArgumentList.Add(typeof(ServerProcess).Assembly.Location);
+        foreach (var (name, value) in OfTheRuntime)
+            start.Environment.TryAdd(name, value);
         foreach (var argument in new[] { ServeCommand.Name, what, "--data", data, "--port", ports.Base.ToString(System.Globalization.CultureInfo.InvariantCulture) })
             start.ArgumentList.Add(argument);
         var process = Process.Start(start) ?? throw new BenchmarkException($"{program} could not be started.");

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Fhir.Identifiers;
@@ -98,11 +97,8 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
     private static Pseudonym? PersonOf(Requester citizen) => citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian }
         ? throw new FaultException(new Fault(FaultKind.Denied, "Who has looked at a child's records is not shown to custodians.")) : citizen.Person;
 
-    private async Task<OpenedEntry[]> OpenAsync(Requester citizen, Pseudonym person, IReadOnlyList<SealedEntry> entries, CancellationToken cancel)
-    {
-        using var answer = await keys.OpenAuditAsync(await grants.ForAuditTrailAsync(citizen, person), entries, cancel);
-        return answer.RootElement.GetProperty("entries").Deserialize<OpenedEntry[]>(JsonSerializerOptions.Web) ?? [];
-    }
+    private async Task<IReadOnlyList<OpenedEntry>> OpenAsync(Requester citizen, Pseudonym person, IReadOnlyList<SealedEntry> entries, CancellationToken cancel) =>
+        await keys.OpenAuditAsync(await grants.ForAuditTrailAsync(citizen, person), entries, cancel);
 
     /// <summary>Null for refusals and what gave nothing.</summary>
     private static AccessLine? LineOf(OpenedEntry opened) =>

@@ -42,7 +42,7 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         }
         context.Features.Set<IHttpRequestBodyDetectionFeature>(new BodyDetection(request.ContentLength is > 0));
         context.Features.Set<IRequesterFeature>(new RequesterFeature(requester));
-        context.Response.Body = new MemoryStream();
+        context.Response.Body = new KeptBody(context.Response);
         Negotiation.KeepJson(context);
         return context;
     }
@@ -57,11 +57,48 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
         catch (Exception e) when (e is not OperationCanceledException)
         {
             context.Response.Clear();
-            context.Response.Body = new MemoryStream();
+            context.Response.Body = new KeptBody(context.Response);
             await FaultWriter.WriteAsync(context, FaultWriter.FaultOf(context, e));
         }
-        var body = (MemoryStream)context.Response.Body;
-        return new(context.Response.StatusCode, context.Response.Headers, body.ToArray(), context.Features.Get<DisclosedFeature>()?.Manifest);
+        return new(context.Response.StatusCode, context.Response.Headers, ((KeptBody)context.Response.Body).Whole(), context.Features.Get<DisclosedFeature>()?.Manifest);
+    }
+
+    /// <summary>Keeps an answer in memory, in one piece from the beginning where its length was told: a page of a long record is a megabyte.</summary>
+    private sealed class KeptBody(HttpResponse response) : MemoryStream
+    {
+        private const long LongestForeseen = 64 << 20;
+
+        public byte[] Whole() => Capacity == Length ? GetBuffer() : ToArray();
+
+        public override void Write(byte[] buffer, int offset, int count)
+        {
+            Foresee();
+            base.Write(buffer, offset, count);
+        }
+
+        public override void Write(ReadOnlySpan<byte> buffer)
+        {
+            Foresee();
+            base.Write(buffer);
+        }
+
+        public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken)
+        {
+            Foresee();
+            return base.WriteAsync(buffer, offset, count, cancellationToken);
+        }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            Foresee();
+            return base.WriteAsync(buffer, cancellationToken);
+        }
+
+        private void Foresee()
+        {
+            if (Capacity == 0 && response.ContentLength is > 0 and <= LongestForeseen and var length)
+                Capacity = (int)length;
+        }
     }
 
     private sealed record BodyDetection(bool CanHaveBody) : IHttpRequestBodyDetectionFeature;

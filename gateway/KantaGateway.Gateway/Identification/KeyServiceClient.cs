@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
@@ -138,9 +139,22 @@ public sealed class KeyServiceClient(string address, GrantSigner signer) : IPseu
 
     /// <summary>Opens audit entries about the person that the grant names.</summary>
     /// <param name="grant">Signed grant with <see cref="GrantUse.AuditTrail"/>.</param>
-    /// <param name="entries">As the key service's contract has them.</param>
+    /// <param name="entries">Sealed.</param>
     /// <param name="cancel">Stops the call.</param>
-    public Task<JsonDocument> OpenAuditAsync(string grant, object entries, CancellationToken cancel) => PostAsync("/v1/audit/open", grant, new { entries }, cancel);
+    /// <returns>Those that are about her, in the order of the entries.</returns>
+    /// <exception cref="FaultException">None are opened.</exception>
+    public async Task<IReadOnlyList<OpenedEntry>> OpenAuditAsync(string grant, IReadOnlyList<SealedEntry> entries, CancellationToken cancel)
+    {
+        using var response = await SendAsync("/v1/audit/open", grant, new AuditOpenRequest(entries), cancel);
+        try
+        {
+            return response.StatusCode == HttpStatusCode.OK && await response.Content.ReadFromJsonAsync<AuditOpenAnswer>(cancel) is { Entries: { } opened } ? opened : throw Unavailable();
+        }
+        catch (JsonException)
+        {
+            throw Unavailable();
+        }
+    }
 
     /// <summary>Keys of seconds of the audit log, for a search that two operators have approved of: in the order of the encapsulated keys, null for what is none.</summary>
     /// <exception cref="FaultException">None are given.</exception>

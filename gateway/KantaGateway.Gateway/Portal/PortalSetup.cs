@@ -70,6 +70,7 @@ public static class PortalSetup
         builder.Services.TryAddSingleton(_ => ProtectionRules.Of(options.ProtectedServicesFile, options.ProtectedPracticesFile));
         builder.Services.AddSingleton<ProtectedEntries>();
         builder.Services.AddSingleton<EntryLines>();
+        builder.Services.AddHttpContextAccessor();
         builder.Services.AddSingleton<RecordPages>();
         builder.Services.AddSingleton<OwnRecords>();
         builder.Services.AddSingleton<PrintedDeclarations>();

@@ -15,7 +15,7 @@ internal sealed record RecordPage(IReadOnlyList<Entry> Entries, bool IsLast);
 /// Reads the record with <c>$everything</c>, through the same steps as every other request: what the citizen may see of it, and the entries of the directory that it refers to. A page
 /// is asked for when it is wanted, so that no record is too long to be read.
 /// </summary>
-internal sealed class RecordPages(IInnerRequests requests, IdentifierCipher ids)
+internal sealed class RecordPages(IInnerRequests requests, IdentifierCipher ids, IHttpContextAccessor outer)
 {
     /// <summary>Entries on a page: the most that the repository gives.</summary>
     private const int Size = 1000;
@@ -39,7 +39,11 @@ internal sealed class RecordPages(IInnerRequests requests, IdentifierCipher ids)
             yield break;
         while (true)
         {
-            var bundle = FhirAnswers.Success(answer);
+            FhirAnswers.RequireSuccess(answer);
+            // Where its values are in a page takes more memory than the page, which goes back when the request is over.
+            var document = JsonDocument.Parse(answer.Body);
+            outer.HttpContext?.Response.RegisterForDispose(document);
+            var bundle = document.RootElement;
             var controllers = (answer.Manifest?.Items ?? []).ToDictionary(i => (i.Type, i.Id), i => i.Controller);
             // A page brings what of the directory it refers to, whether or not one before it did.
             var entries = bundle.Each("entry").Select(e => e.At("resource")).OfType<JsonElement>()
