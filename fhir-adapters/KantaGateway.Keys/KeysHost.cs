@@ -33,7 +33,7 @@ public static class KeysHost
         });
         builder.ListenInternally(endpoint);
         builder.AddTelemetry(new PartTelemetry("kanta-keys", options.MetricsListen, options.Otlp, IsEdge: false));
-        builder.Services.AddSingleton<TimeProvider>(ForwardClock.OfThisMachine).AddClockWatch();
+        builder.Services.AddSingleton<TimeProvider>(ForwardClock.OfThisMachine).AddClockWatch().AddDraining(seconds: 0);
         builder.Services.AddSingleton(services => new GrantVerifier([gateway], services.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<KeyMetrics>();
         builder.Services.AddSingleton(_ => BackendOf(options, keys));

@@ -32,7 +32,7 @@ public static class RepositoryHost
             kestrel.Limits.MaxRequestBodySize = RepositoryEndpoints.MaxBody;
         });
         builder.ListenInternally(listen);
-        builder.Services.AddSingleton<TimeProvider>(ForwardClock.OfThisMachine);
+        builder.Services.AddSingleton<TimeProvider>(ForwardClock.OfThisMachine).AddDraining(options.DrainSeconds);
         builder.Services.AddSingleton(_ => OpenStoreAsync(options, CancellationToken.None).GetAwaiter().GetResult());
         builder.Services.AddSingleton(_ => new KeyClient(InternalEndpoint.Parse(options.Keys)));
         builder.Services.AddSingleton(s => new GrantVerifier([ReadPublicKey(options.GatewayKeyFile)], s.GetRequiredService<TimeProvider>()));
@@ -58,6 +58,7 @@ public static class RepositoryHost
 
         var app = builder.Build();
         app.MapMetrics(options.MetricsListen);
+        app.UseDraining();
         app.UseRouting();
         // The store is opened now, so that a wrong database stops the start and not the first request.
         app.Services.GetRequiredService<RepositoryEndpoints>().Map(app);

@@ -66,6 +66,11 @@ public sealed record RepositoryOptions
     /// <summary>OTLP endpoint of traces, metrics and logs, https or on a loopback address; null (default): none.</summary>
     public string? Otlp { get; init; }
 
+    /// <summary>
+    /// Seconds, 0 to 120, in which it goes on serving after it was told to stop, while <c>/health/ready</c> says so: longer than gateways take to notice. Default 0; what kills it has to wait for 30 s more.
+    /// </summary>
+    public int DrainSeconds { get; init; }
+
     /// <summary>Checks everything at once.</summary>
     /// <returns>Where to listen.</returns>
     /// <exception cref="InvalidOperationException">Names every option that is wrong.</exception>
@@ -90,6 +95,7 @@ public sealed record RepositoryOptions
             check.Add(nameof(OpenSeconds), "1 to 60");
         if (MaxBinary < 1)
             check.Add(nameof(MaxBinary), "at least 1");
+        check.Draining(nameof(DrainSeconds), DrainSeconds);
         check.Telemetry(nameof(MetricsListen), MetricsListen, nameof(Otlp), Otlp);
         check.ThrowIfWrong("Repository");
         return listen!;

@@ -87,6 +87,7 @@ public static class GatewayHost
         services.AddSingleton<IAccessLog>(static s => s.GetRequiredService<AccessLog>());
         services.AddSingleton<InteractionReader>();
         services.AddRepositoryCluster();
+        services.AddDraining(options.DrainSeconds);
         services.AddHttpContextAccessor();
         services.AddSingleton<RepositoryForwarder>();
         services.AddSingleton<BatchSplitter>();
@@ -127,6 +128,7 @@ public static class GatewayHost
         _ = app.Services.GetService<BreachCases>();
         _ = app.Services.GetService<WatchedPeople>();
         app.UseFaults();
+        app.UseDraining();
         app.MapMetrics(options.MetricsListen);
         app.UseFhirCompression();
         app.UseRouting();

@@ -100,6 +100,11 @@ public sealed record GatewayOptions
     /// <summary>OTLP endpoint, https or on a loopback address; null: none.</summary>
     public string? Otlp { get; init; }
 
+    /// <summary>
+    /// Seconds, 0 to 120, in which it goes on serving after it was told to stop, while <c>/health/ready</c> says so: longer than whoever spreads requests takes to notice. Default 0; what kills it has to wait for 30 s more.
+    /// </summary>
+    public int DrainSeconds { get; init; }
+
     /// <summary>Largest content of a Binary, bytes, at least 1; default 200 MiB. The repository has its own bound.</summary>
     public long MaxBinary { get; init; } = Fhir.Formats.RawContent.DefaultMax;
 

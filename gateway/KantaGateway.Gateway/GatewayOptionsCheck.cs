@@ -83,6 +83,7 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
             Add(nameof(options.MllpPort), "1 to 65535, and a port of its own");
         if (metrics == options.Port)
             Add(nameof(options.MetricsListen), "a port of its own");
+        Draining(nameof(options.DrainSeconds), options.DrainSeconds);
         if (options.AccessibilityFeedback is { } feedback && !(MailAddress.TryCreate(feedback, out var mail) && mail.Address == feedback)
             && !(Uri.TryCreate(feedback, UriKind.Absolute, out var site) && site.Scheme == Uri.UriSchemeHttps))
             Add(nameof(options.AccessibilityFeedback), "an e-mail address or an https address");

@@ -165,7 +165,17 @@ public sealed class DevHost : IAsyncDisposable
     /// <param name="keys">Internal endpoint through which it reaches the key service; null: the key service's own.</param>
     public async Task<WebApplication> StartFurtherGatewayAsync(int port, string? repository = null, Action<WebApplicationBuilder>? configure = null, string? keys = null)
     {
-        var first = _gateway ?? throw new InvalidOperationException("Not started.");
+        var gateway = GatewayHost.Build(await FurtherAsync(_gateway ?? throw new InvalidOperationException("Not started."), port, repository, keys), configure ?? _configure);
+        // Before it asks the witnesses, which know the logs whose keys stand there.
+        if (_folder is { } folder)
+            await File.WriteAllTextAsync(folder.AuditVerifierFileOf(port), gateway.Services.GetRequiredService<AuditLog>().Verifier + "\n");
+        await gateway.StartAsync();
+        return gateway;
+    }
+
+    /// <summary>What another gateway is told, with what it needs in its place.</summary>
+    private static async Task<GatewayOptions> FurtherAsync(GatewayOptions first, int port, string? repository, string? keys)
+    {
         var audit = $"{first.AuditFolder}-{port}";
         if (first.AuditPostgres is not null)
         {
@@ -173,7 +183,7 @@ public sealed class DevHost : IAsyncDisposable
             OwnerOnly.CreateFolder(audit);
             OwnerOnly.WriteWhole(Path.Combine(audit, LogKeyFile.Name), await File.ReadAllBytesAsync(Path.Combine(first.AuditFolder, LogKeyFile.Name)), overwrite: true);
         }
-        var gateway = GatewayHost.Build(first with
+        return first with
         {
             Port = port,
             TerminatorListen = null,
@@ -184,12 +194,7 @@ public sealed class DevHost : IAsyncDisposable
             AuditFolder = audit,
             AuditOrigin = first.AuditPostgres is null ? $"{first.AuditOrigin}-{port}" : first.AuditOrigin,
             Breach = first.Breach is { } breach ? breach with { CaseFolder = $"{breach.CaseFolder}-{port}", Gateway = $"{breach.Gateway}-{port}" } : null,
-        }, configure ?? _configure);
-        // Before it asks the witnesses, which know the logs whose keys stand there.
-        if (_folder is { } folder)
-            await File.WriteAllTextAsync(folder.AuditVerifierFileOf(port), gateway.Services.GetRequiredService<AuditLog>().Verifier + "\n");
-        await gateway.StartAsync();
-        return gateway;
+        };
     }
 
     public async ValueTask DisposeAsync()
@@ -228,6 +233,8 @@ public sealed class DevHost : IAsyncDisposable
             say("audit log: PostgreSQL");
             await MigrateAudit.ApplyAsync(_gateway with { AuditPostgresOwner = owner });
         }
+        if (options.Sockets)
+            folder.Publish(await FurtherAsync(_gateway, options.Port + DevelopmentFolder.FurtherPort, repository: null, keys: null));
         var (keys, repositories) = (_gateway.Keys, _gateway.Repository.Split(';'));
         say("clinics: " + string.Join(", ", DevelopmentFolder.Clinics.Select(c => c.Name)));
         folder.Publish(address, simulators, options.ProbeInterval is not null, options.MllpPort is not null);

@@ -6,6 +6,7 @@ using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Sealing;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Repository;
@@ -146,6 +147,15 @@ public sealed class DevelopmentFolder : IDisposable
         NoteVerifier? LogOf(string origin) => Directory.EnumerateFiles(_root, "audit*.vkey")
             .Select(file => NoteVerifier.TryParse(File.ReadAllText(file).Trim(), out var log) ? log : null).FirstOrDefault(log => log?.Name == origin);
     }
+
+    /// <summary>What a further gateway is told, which the product's program runs with this as its <c>appsettings.json</c>; a third takes its own port, folders and name from the environment.</summary>
+    public string GatewayOptionsFile => At("gateway.json");
+
+    /// <summary>Port of that gateway, counted from the host's.</summary>
+    public const int FurtherPort = 10;
+
+    /// <summary>Writes it; it holds passwords.</summary>
+    public void Publish(GatewayOptions options) => WriteSecret(GatewayOptionsFile, JsonSerializer.Serialize(new { Gateway = options }, WithoutNulls));
 
     /// <summary>Of a gateway that has joined, which has a log of its own where there is no shared one.</summary>
     public string AuditVerifierFileOf(int port) => At($"audit-{port}.vkey");

@@ -114,6 +114,13 @@ public class OptionsCheck
             Add(otlpSetting, "https, or http on a loopback address");
     }
 
+    /// <summary>A time to go on serving after the part was told to stop, seconds.</summary>
+    public void Draining(string setting, int seconds)
+    {
+        if (seconds is < 0 or > DrainingSetup.Longest)
+            Add(setting, $"0 to {DrainingSetup.Longest}");
+    }
+
     /// <summary>A configuration file in which a password stands is read by nobody else.</summary>
     /// <param name="file">May be missing: then the environment says all.</param>
     /// <param name="hasPassword">By setting, whether what the file says there holds one.</param>

@@ -120,6 +120,7 @@ public static class Clocks
     private static void Stop(IServiceProvider its)
     {
         Environment.ExitCode = 1;
+        its.GetService<Draining>()?.Skip();
         its.GetRequiredService<IHostApplicationLifetime>().StopApplication();
     }
 

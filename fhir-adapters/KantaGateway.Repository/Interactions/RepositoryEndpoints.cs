@@ -14,7 +14,7 @@ namespace KantaGateway.Repository.Interactions;
 
 /// <summary>The one door: takes a request's grant and path apart, lets the interaction answer, and turns every failure into an OperationOutcome.</summary>
 sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Histories histories, Everything everything, Contents contents, Searching searching, Changes changes, PolicyReading policy,
-    KeyRotation rotation, DataKeyRotations dataKeys, GrantVerifier verifier, OpenedCompartments opened, ICompartmentStore store, ILogger<RepositoryEndpoints> log)
+    KeyRotation rotation, DataKeyRotations dataKeys, GrantVerifier verifier, OpenedCompartments opened, ICompartmentStore store, Draining draining, ILogger<RepositoryEndpoints> log)
 {
     /// <summary>Largest body, bytes; the gateway's own limit is lower and answers first.</summary>
     public const int MaxBody = 32 << 20;
@@ -46,6 +46,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
 
     private async Task<IResult> ReadyAsync(CancellationToken cancel)
     {
+        if (draining.IsDraining)
+            return Results.Text("stopping", statusCode: 503);
         try
         {
             await store.PingAsync(cancel).ConfigureAwait(false);

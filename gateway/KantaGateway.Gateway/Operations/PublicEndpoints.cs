@@ -70,8 +70,8 @@ public static class PublicEndpoints
     }
 
     /// <summary>
-    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, the audit log takes entries, and no live probe has found a breach or been blind for long; 503 says
-    /// which does not hold.
+    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, the audit log takes entries, no live probe has found a breach or been blind for long, and nobody has told the gateway to stop;
+    /// 503 says which does not hold.
     /// </summary>
     public static void MapHealth(this WebApplication app, GatewayOptions options)
     {
@@ -84,9 +84,12 @@ public static class PublicEndpoints
         ];
         var watch = app.Services.GetService<BreachWatch>();
         var log = app.Services.GetRequiredService<AuditLog>();
+        var draining = app.Services.GetRequiredService<Draining>();
         app.MapGet("/health/live", () => Results.Text("live"));
         app.MapGet("/health/ready", async (CancellationToken cancel) =>
         {
+            if (draining.IsDraining)
+                return Results.Text("not ready: stopping", statusCode: 503);
             var down = new List<string>();
             if (watch is { MayServe: false })
                 down.Add("probes");
