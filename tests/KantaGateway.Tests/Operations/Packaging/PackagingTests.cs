@@ -119,7 +119,7 @@ public sealed partial class PackagingTests
             Assert.All(lines.Where(static line => line.StartsWith("bind :", StringComparison.Ordinal) && line != "bind :8081"), static line => Assert.Contains(" verify required", line));
             Assert.All(lines.Where(static line => line.StartsWith("server there", StringComparison.Ordinal)), static line => Assert.Matches(" crt .* ca-file .* verify required verifyhost ", line));
             Assert.All(lines.Where(static line => line.StartsWith("server here", StringComparison.Ordinal)), static line => Assert.Matches("^server here (unix@/|127\\.0\\.0\\.1:)", line));
-            Assert.Equal(1, lines.Count(static line => line == "bind :8081"));
+            Assert.Single(lines, static line => line == "bind :8081");
             Assert.Contains(lines, static line => line.StartsWith("http-request deny", StringComparison.Ordinal));
         }
     }
