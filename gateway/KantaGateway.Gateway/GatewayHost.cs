@@ -107,6 +107,9 @@ public static class GatewayHost
             services.AddSingleton<Witnessing>().AddHostedService(static s => s.GetRequiredService<Witnessing>())
                 .AddSingleton(static s => new LogWitnesses([.. s.GetRequiredService<Witnessing>().Policy.Witnesses.Select(static one => one.Key.ToString())]));
         services.AddSingleton<ILogStanding, AuditLogStanding>();
+        services.AddSingleton<Readiness>().AddSingleton<IReadiness>(static s => s.GetRequiredService<Readiness>());
+        if (options.Identification.Operators is not null)
+            services.AddSingleton<IOperatorActs, ActsOfOperators>();
         services.AddSingleton<ISyntheticCitizen, SyntheticCitizen>();
         builder.AddBreach(options, identifierKey);
         builder.AddTelemetry(options);
@@ -149,7 +152,7 @@ public static class GatewayHost
         app.MapOperatorContainments(options);
         app.MapOperatorWatchedPeople(options);
         app.MapOperatorUnusualAccess(options);
-        app.MapHealth(options);
+        app.MapHealth();
         app.MapRepositoryCluster();
         if (app.Services.GetService<StoreWatch>() is { } watch)
             app.Services.GetRequiredService<RepositoryNodes>().StoreChanged += watch.WasChanged;

@@ -84,12 +84,25 @@ internal sealed class GatewayOptionsCheck : OptionsCheck
         if (metrics == options.Port)
             Add(nameof(options.MetricsListen), "a port of its own");
         Draining(nameof(options.DrainSeconds), options.DrainSeconds);
+        if (options.Identification?.Operators is { } operators)
+            CheckOrigin(options, operators, [options.Port, terminator, metrics, options.MllpPort]);
         if (options.AccessibilityFeedback is { } feedback && !(MailAddress.TryCreate(feedback, out var mail) && mail.Address == feedback)
             && !(Uri.TryCreate(feedback, UriKind.Absolute, out var site) && site.Scheme == Uri.UriSchemeHttps))
             Add(nameof(options.AccessibilityFeedback), "an e-mail address or an https address");
         Certificate(nameof(options.TlsCertificateFile), options.TlsCertificateFile);
         Secret(nameof(options.TlsKeyFile), options.TlsKeyFile);
         Authorities(nameof(options.ClientAuthorityFile), options.ClientAuthorityFile);
+    }
+
+    private void CheckOrigin(GatewayOptions options, OperatorOptions operators, IReadOnlyList<int?> taken)
+    {
+        static string Of(string name) => $"{nameof(GatewayOptions.Identification)}.{nameof(IdentificationOptions.Operators)}.{name}";
+        if (operators.Address is null ? !options.CreateStores
+            : !IsHttps(operators.Address) || new Uri(operators.Address) is not { UserInfo: "" } origin || origin.GetLeftPart(UriPartial.Authority) != operators.Address
+                || (Uri.TryCreate(options.PublicAddress, UriKind.Absolute, out var citizens) && string.Equals(origin.Host, citizens.Host, StringComparison.OrdinalIgnoreCase)))
+            Add(Of(nameof(operators.Address)), $"https://host or https://host:port, in lower case and without path or trailing slash, of another host than {nameof(options.PublicAddress)}");
+        if (operators.Port is { } port && (port is < 1 or > 65535 || taken.Contains(port) || operators.Address is null))
+            Add(Of(nameof(operators.Port)), $"1 to 65535, a port of its own, and only with {nameof(operators.Address)}");
     }
 
     private void CheckInternal(GatewayOptions options)

@@ -40,6 +40,9 @@ public sealed record DevHostOptions
     /// <summary>TLS port for HL7 v2 over MLLP, of the first clinic's system alone; null: none.</summary>
     public int? MllpPort { get; init; }
 
+    /// <summary>TLS port of the operators' own origin, as they have one in production; null: their pages stand under the gateway's address.</summary>
+    public int? OperatorsPort { get; init; }
+
     /// <summary>OTLP collector of spans and metrics; null: none.</summary>
     public string? Otlp { get; init; }
 
@@ -86,6 +89,9 @@ public sealed class DevHost : IAsyncDisposable
 
     /// <summary>The gateway's public address, no trailing slash.</summary>
     public string Address { get; }
+
+    /// <summary>Where operators' pages are, no trailing slash.</summary>
+    public string OperatorsAddress => _gateway?.Identification.Operators?.Address ?? Address;
 
     /// <summary>The running gateway, for tests that look inside.</summary>
     public WebApplication Gateway => _parts[^1];
@@ -142,7 +148,7 @@ public sealed class DevHost : IAsyncDisposable
             var folder = host._folder = DevelopmentFolder.Join(root);
             var outside = $"https://localhost:{first + 1}";
             var revocation = new RevocationResponder(folder.Authority);
-            host._gateway = await WithAuditAsync(OptionsOf(options, folder, Outside(folder, address, outside, first + 1, revocation), address, outside, revocation), options, folder) with
+            host._gateway = await WithAuditAsync(OptionsOf(options, folder, Outside(folder, address, OperatorsAt(options), outside, first + 1, revocation), address, outside, revocation), options, folder) with
             {
                 // The first host's, where it has any.
                 Witnesses = File.Exists(folder.WitnessPolicyFile) ? WitnessesOf(folder) : null,
@@ -188,6 +194,7 @@ public sealed class DevHost : IAsyncDisposable
             Port = port,
             TerminatorListen = null,
             MllpPort = null,
+            Identification = first.Identification with { Operators = first.Identification.Operators! with { Port = null } },
             MetricsListen = $"http://127.0.0.1:{port + 2}",
             Repository = repository ?? first.Repository,
             Keys = keys ?? first.Keys,
@@ -217,7 +224,7 @@ public sealed class DevHost : IAsyncDisposable
         _ = KnownProfiles.PrepareAsync();
 
         var revocation = new RevocationResponder(folder.Authority);
-        var simulators = Outside(folder, address, outside, options.Port + 1, revocation);
+        var simulators = Outside(folder, address, OperatorsAt(options), outside, options.Port + 1, revocation);
         Authorizations = simulators.Authorizations!;
         BreachDesk = simulators.BreachDesk;
         if (options.Witnesses)
@@ -276,6 +283,9 @@ public sealed class DevHost : IAsyncDisposable
         await RunAsync(gatewayHost);
     }
 
+    /// <summary>By another name of this machine, since ports part no cookies; null: where citizens are.</summary>
+    private static string? OperatorsAt(DevHostOptions options) => options.OperatorsPort is { } port ? $"https://127.0.0.1:{port}" : null;
+
     private static WitnessOptions WitnessesOf(DevelopmentFolder folder) => new() { PolicyFile = folder.WitnessPolicyFile, AuthorityFile = folder.CaFile };
 
     private static async Task<GatewayOptions> WithAuditAsync(GatewayOptions gateway, DevHostOptions options, DevelopmentFolder folder) => options.AuditPostgres is not { } owner ? gateway : gateway with
@@ -284,7 +294,7 @@ public sealed class DevHost : IAsyncDisposable
         AuditPostgres = await DevelopmentDatabase.MakeServiceRoleAsync(owner, await File.ReadAllTextAsync(folder.DatabasePasswordFile)),
     };
 
-    private static SimulatorOptions Outside(DevelopmentFolder folder, string address, string outside, int port, RevocationResponder revocation) => new()
+    private static SimulatorOptions Outside(DevelopmentFolder folder, string address, string? operators, string outside, int port, RevocationResponder revocation) => new()
     {
         Port = port,
         PublicAddress = outside,
@@ -293,7 +303,7 @@ public sealed class DevHost : IAsyncDisposable
         Revocation = revocation,
         Register = new(folder.RegisterClientThumbprint),
         Authorizations = new(DevelopmentFolder.MandatesClientId, File.ReadAllText(folder.MandatesApiKeyFile), File.ReadAllText(folder.MandatesPasswordFile), address + "/on-behalf/back") { Relations = DevelopmentFolder.Relations },
-        OperatorTenant = new(DevelopmentFolder.OperatorTenantId, DevelopmentFolder.OperatorClientId, folder.OperatorCertificateFile, address + "/signin-operator") { Operators = DevelopmentFolder.Operators },
+        OperatorTenant = new(DevelopmentFolder.OperatorTenantId, DevelopmentFolder.OperatorClientId, folder.OperatorCertificateFile, (operators ?? address) + "/signin-operator") { Operators = DevelopmentFolder.Operators },
         Citizens = [.. DevelopmentFolder.Citizens, DevelopmentFolder.Foreigner],
         Professionals = [.. DevelopmentFolder.Professionals, DevelopmentFolder.ProbeProfessional],
         Client = BrokerClient.FromKeyFiles(DevelopmentFolder.BrokerClientId, address + "/signin-ftn", folder.BrokerSigningKeyFile, folder.BrokerEncryptionKeyFile),
@@ -376,6 +386,8 @@ public sealed class DevHost : IAsyncDisposable
                 Operators = new()
                 {
                     Authority = simulators.OperatorTenant!.IssuerUnder(outside),
+                    Address = OperatorsAt(options),
+                    Port = options.OperatorsPort,
                     Tenant = DevelopmentFolder.OperatorTenantId,
                     ClientId = DevelopmentFolder.OperatorClientId,
                     CertificateFile = folder.OperatorCertificateFile,

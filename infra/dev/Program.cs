@@ -5,6 +5,7 @@ var port = new Option<int>("--port") { Description = "TLS port of the gateway; t
 var data = new Option<string?>("--data") { Description = "Folder for all state; default $KANTA_DATA, else .dev beside the solution." };
 var terminator = new Option<int?>("--terminator-port") { Description = "Plain HTTP port for a trusted TLS terminator on this machine; default none." };
 var mllp = new Option<int?>("--mllp-port") { Description = "TLS port for HL7 v2 over MLLP, for the system of aurora; default none." };
+var operators = new Option<int?>("--operators-port") { Description = "TLS port of the operators' pages, which then stand at https://127.0.0.1:PORT alone, an origin apart from the citizens'; default: under the portal's address." };
 var sockets = new Option<bool>("--sockets") { Description = "Repository and key service listen on Unix sockets in the data folder, so that further gateways can join." };
 var join = new Option<int?>("--join") { Description = "Runs a gateway alone, over the repository of the host that runs on the same folder with --sockets: that host's port." };
 var probes = new Option<int>("--probes") { Description = "Seconds between two rounds of the live probes, 1 to 30; 0 for none.", DefaultValueFactory = _ => 15 };
@@ -17,7 +18,7 @@ repositories.Validators.Add(result =>
     if (result.GetValueOrDefault<int>() is < 1 or > 16)
         result.AddError("--repositories: 1 to 16.");
 });
-var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, mllp, sockets, join, probes, witnesses, people, breadth, repositories };
+var command = new RootCommand("Runs gateway, repository, key service and simulators on this machine.") { port, data, terminator, mllp, operators, sockets, join, probes, witnesses, people, breadth, repositories };
 command.SetAction(async (parse, cancel) =>
 {
     var folder = parse.GetValue(data) ?? Environment.GetEnvironmentVariable("KANTA_DATA") ?? Path.Combine(SolutionFolder(), ".dev");
@@ -34,6 +35,8 @@ command.SetAction(async (parse, cancel) =>
         return 1;
     }
     await using var running = host;
+    if (host.OperatorsAddress != host.Address)
+        Console.WriteLine($"operators {host.OperatorsAddress}/operator");
     Console.WriteLine($"portal {host.Address}/");
     Console.WriteLine("ready");
     try
@@ -59,6 +62,7 @@ Task<DevHost> StartAsync(ParseResult parse, string folder)
         Redis = Environment.GetEnvironmentVariable("KANTA_REDIS"),
         TerminatorPort = parse.GetValue(terminator),
         MllpPort = parse.GetValue(mllp),
+        OperatorsPort = parse.GetValue(operators),
         ProbeInterval = parse.GetValue(probes) is > 0 and var interval ? interval : null,
         Witnesses = parse.GetValue(witnesses),
         PeopleAnHour = parse.GetValue(people),

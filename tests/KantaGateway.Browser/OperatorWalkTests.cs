@@ -26,7 +26,7 @@ public sealed class OperatorWalkTests : IAsyncLifetime
         while (await _redis.StandardOutput.ReadLineAsync() is { } line && !line.Contains("connections at", StringComparison.OrdinalIgnoreCase))
         {
         }
-        _host = await DevHost.StartAsync(new() { Port = CitizenWalkTests.FreePorts(), DataFolder = Path.Combine(_data, "state"), Redis = $"!{socket},asyncTimeout=1000,connectTimeout=500" });
+        _host = await DevHost.StartAsync(new() { Port = CitizenWalkTests.FreePorts(), OperatorsPort = CitizenWalkTests.FreePorts(), DataFolder = Path.Combine(_data, "state"), Redis = $"!{socket},asyncTimeout=1000,connectTimeout=500" });
         _chromium = await Chromium.StartAsync();
     }
 
@@ -91,8 +91,35 @@ public sealed class OperatorWalkTests : IAsyncLifetime
         await page.WaitForSelectorAsync($"[data-case='{number}'][data-state=Running]");
         await _look.LookAsync(page, "47-operator-cases");
         await page.PressAsync($"[data-case='{number}'] a");
-        await page.WaitForSelectorAsync("[data-clock=DataProtectionAuthority]");
+        // The journal, and the end that two decide.
+        await page.SelectOptionAsync("#kind", "AuthorityNotified");
+        await page.PressAsync("#step-form button");
+        await page.WaitForSelectorAsync("[data-error]");
+        await _look.ShootAsync(page, "48-operator-step-wrong", "fi");
+        await page.FillAsync("#to", "Tietosuojavaltuutettu");
+        await page.FillAsync("#reference", "TSV/1/2026");
+        await page.PressAsync("#step-form button");
+        await page.WaitForSelectorAsync("[data-clock=DataProtectionAuthority][data-state=Done]");
+        await page.FillAsync("#finding", "The locks were changed, and nobody had come in.");
+        await page.PressAsync("#act-form button");
+        await page.WaitForSelectorAsync("[data-act][data-kind=BreachCaseEnd][data-status=Open]");
         await _look.LookAsync(page, "48-operator-case");
+        await page.PressAsync($"a[href='/operator/cases/{number}/notices']");
+        await page.SetInputFilesAsync("#list", new FilePayload
+        {
+            Name = "list.json", MimeType = "application/json",
+            Buffer = """{"words":{"fi":{"what":"Ovi oli auki.","consequences":"Tietoja voi olla viety.","measures":"Lukot vaihdettiin."},"sv":{"what":"En dörr stod öppen.","consequences":"Uppgifter kan ha tagits.","measures":"Låsen byttes."},"en":{"what":"A door stood open.","consequences":"Data may be gone.","measures":"The locks were changed."},"contact":"Toivo Koe"},"persons":[{}]}"""u8.ToArray(),
+        });
+        await page.PressAsync("#look-form button");
+        await page.WaitForSelectorAsync("[data-persons='1'][data-digest]");
+        await _look.ShootAsync(page, "48-operator-notices", "fi");
+        await page.GotoAsync($"/operator/cases/{number}/notices");
+        await _look.LookAsync(page, "48-operator-notices-empty");
+        await page.PressAsync("nav a[href='/operator/report']");
+        await _look.LookAsync(page, "48-operator-report");
+        await page.PressAsync("nav a[href='/operator/standing']");
+        await page.WaitForSelectorAsync("[data-figure=cases]");
+        await _look.LookAsync(page, "48-operator-standing");
         await page.PressAsync("nav a[href='/operator/emergencies']");
         await page.WaitForSelectorAsync("[data-waiting='0']");
         await _look.LookAsync(page, "48-operator-emergencies");
@@ -121,6 +148,32 @@ public sealed class OperatorWalkTests : IAsyncLifetime
         await second.PressAsync($"[data-end][data-subject='{Stolen}'] button[value=approve]");
         await second.WaitForSelectorAsync("[data-notice=operator-end-approved]");
         Assert.Equal(0, await second.Locator($"[data-contained='{Stolen}']").CountAsync());
+        await second.PressAsync("nav a[href='/operator/cases']");
+        await second.PressAsync($"[data-case='{number}'] a");
+        await second.PressAsync("[data-act] button[value=approve]");
+        await second.WaitForSelectorAsync("[data-notice=operator-act-approved]");
+        await second.PressAsync("[data-act] button[value=carry-out]");
+        await second.WaitForSelectorAsync("[data-notice=operator-act-done]");
+        Assert.False(cases.IsOpen(number));
+
+        // The next wrapping key begins its service, and all data keys come under it.
+        await second.PressAsync("nav a[href='/operator/ceremonies']");
+        await second.WaitForSelectorAsync("[data-progress=data-keys][data-version='1']");
+        await second.FillAsync("#version", "2");
+        await second.PressAsync("#ceremony-form button");
+        await second.WaitForSelectorAsync("[data-act][data-status=Open]");
+        await _look.LookAsync(second, "50-operator-ceremonies");
+        var third = await SignInAsync(0);
+        await third.PressAsync("nav a[href='/operator/ceremonies']");
+        await third.PressAsync("[data-act] button[value=approve]");
+        await third.PressAsync("[data-act][data-status=Approved] button[value=carry-out]");
+        await third.WaitForSelectorAsync("[data-act][data-status=CarriedOut]");
+        while (await third.Locator("[data-progress=data-keys][data-version='2'][data-left='0']").CountAsync() == 0)
+            await third.ReloadAsync();
+        // What citizens have is not there, and their origin has nothing of this.
+        Assert.Equal(404, (await third.GotoAsync("/records"))!.Status);
+        await _look.ShootAsync(third, "50-operator-not-found", "fi");
+        Assert.Equal(404, (await third.GotoAsync(_host.Address + "/operator/ceremonies"))!.Status);
         _look.AssertFaultless();
     }
 
@@ -160,10 +213,11 @@ public sealed class OperatorWalkTests : IAsyncLifetime
 
     private async Task<IPage> SignInAsync(int who)
     {
-        var page = await _chromium.OpenAsync(_host.Address);
+        var page = await _chromium.OpenAsync(_host.OperatorsAddress);
         _look.Watch(page);
-        await page.GotoAsync("/operator/start");
+        await page.GotoAsync("/");
         await _look.ShootAsync(page, "40-operator-start", "fi");
+        await Assertions.Expect(page).ToHaveURLAsync("/operator/start");
         await page.PressAsync("#operator-sign-in");
         await page.PressAsync($"button[name=operator][value='{who}']");
         await Assertions.Expect(page).ToHaveURLAsync("/operator", new() { Timeout = 60_000 });

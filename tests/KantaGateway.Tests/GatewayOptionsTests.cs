@@ -70,7 +70,7 @@ public sealed class GatewayOptionsTests : IDisposable
             "Identification.Citizens.EncryptionKeyFile", "Identification.Citizens.FurtherAcrs", "Identification.Citizens.ServiceName", "Identification.Citizens.SigningKeyFile",
             "Identification.ClientsFile", "Identification.FailuresPerMinute", "Identification.FollowingTokenKeys[0].File", "Identification.FollowingTokenKeys[0].SignsFrom",
             "Identification.Mandates.Address", "Identification.Mandates.ApiKeyFile", "Identification.Mandates.ClientId", "Identification.Mandates.OAuthPasswordFile", "Identification.Mandates.Theme", "Identification.Mandates.TimeoutSeconds",
-            "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
+            "Identification.Operators.Address", "Identification.Operators.Amr", "Identification.Operators.Authority", "Identification.Operators.CertificateFile", "Identification.Operators.ClientId",
             "Identification.Operators.DataProtectionRole", "Identification.Operators.ErasureWaitDays", "Identification.Operators.KeyFile", "Identification.Operators.KeysRole", "Identification.Operators.LogFolder", "Identification.Operators.LogKeyFile",
             "Identification.Operators.OnboardingRole", "Identification.Operators.Tenant",
             "Identification.ProfessionalIssuers[0].Audience", "Identification.ProfessionalIssuers[0].Issuer",
@@ -89,11 +89,31 @@ public sealed class GatewayOptionsTests : IDisposable
     {
         var operators = new Gateway.Identification.Operators.OperatorOptions
         {
-            Authority = "https://entra.example/tenant/v2.0", Tenant = "tenant", ClientId = "gateway", CertificateFile = Good().TlsCertificateFile, KeyFile = Good().TlsCertificateFile, LogKeyFile = Good().TlsCertificateFile,
+            Address = "https://operators.example", Authority = "https://entra.example/tenant/v2.0", Tenant = "tenant", ClientId = "gateway", CertificateFile = Good().TlsCertificateFile, KeyFile = Good().TlsCertificateFile, LogKeyFile = Good().TlsCertificateFile,
             LogFolder = _audit, Acrs = acrs, Amr = amr is null ? [] : [amr],
         };
         var errors = Explain(Good() with { Identification = Good().Identification with { Operators = operators } });
         Assert.Equal(wrong is null ? [] : [$"Identification.Operators.{wrong}"], errors.Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+    }
+
+    [Theory]
+    [InlineData("https://operators.example", null, null)]
+    [InlineData("https://127.0.0.1:8450", 8450, null)]
+    [InlineData(null, null, "Address")]
+    [InlineData("https://localhost:8450", 8450, "Address")]
+    [InlineData("https://LOCALHOST:8450", 8450, "Address")]
+    [InlineData("https://operators.example/", null, "Address")]
+    [InlineData("https://operators.example/operator", null, "Address")]
+    [InlineData("http://operators.example", null, "Address")]
+    [InlineData("https://operators.example", 8443, "Port")]
+    [InlineData("https://operators.example", 0, "Port")]
+    public void Operators_have_an_origin_whose_host_is_not_the_citizens(string? address, int? port, string? wrong)
+    {
+        var options = Shared() with { Redis = null };
+        options = options with { Identification = options.Identification with { Operators = options.Identification.Operators! with { Address = address, Port = port } } };
+        Assert.Equal(wrong is null ? [] : [$"Identification.Operators.{wrong}"], Explain(options).Select(e => e[..e.IndexOf(':', StringComparison.Ordinal)]));
+        // A developer's machine may do without.
+        Assert.Empty(Explain(Shared() with { Redis = null, CreateStores = true, Identification = options.Identification with { Operators = options.Identification.Operators! with { Address = null, Port = null } } }));
     }
 
     [Theory]
@@ -601,7 +621,7 @@ public sealed class GatewayOptionsTests : IDisposable
     {
         Identification = Good().Identification with
         {
-            Operators = new() { Authority = "https://entra.example/tenant/v2.0", Tenant = "tenant", ClientId = "gateway", CertificateFile = _file, KeyFile = _file, LogKeyFile = _file, LogFolder = _audit, Amr = ["fido"] },
+            Operators = new() { Address = "https://operators.example", Authority = "https://entra.example/tenant/v2.0", Tenant = "tenant", ClientId = "gateway", CertificateFile = _file, KeyFile = _file, LogKeyFile = _file, LogFolder = _audit, Amr = ["fido"] },
         },
     };
 

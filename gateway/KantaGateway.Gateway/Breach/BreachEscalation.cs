@@ -6,6 +6,7 @@ using System.Text.Json;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Balp;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Operators;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
@@ -130,7 +131,7 @@ sealed partial class BreachEscalation : BackgroundService
     private async Task<bool> TellAsync(BreachCase one, IReadOnlyList<BreachClock> clocks, EscalationRecipient recipient, DateTimeOffset now, CancellationToken cancel)
     {
         var times = (Remembered(one, recipient)?.Times ?? 0) + 1;
-        var message = OutboundMessage.OfCase(one, clocks, times, _options.PublicAddress);
+        var message = OutboundMessage.OfCase(one, clocks, times, OperatorOrigin.AddressOf(_options));
         try
         {
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);

@@ -77,6 +77,8 @@ static class BreachSetup
         builder.Services.AddSingleton<BreachCases>().AddHostedService<BreachCasesCheck>();
         builder.Services.AddSingleton<BreachWatch>();
         builder.Services.AddSingleton<ForgeryReports>();
+        if (options.Identification.Operators is not null)
+            builder.Services.AddSingleton<CaseWork>();
         if (breach.Notices is not null)
             builder.Services.AddSingleton(s => new BreachNotices(options, identifierKey, s.GetRequiredService<BreachCases>(), s.GetRequiredService<Audit.AuditLog>(), s.GetRequiredService<TimeProvider>()));
         if (breach.Notices?.MessageRelay is not null)

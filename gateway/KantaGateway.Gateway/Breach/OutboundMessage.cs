@@ -41,7 +41,7 @@ public sealed class OutboundMessage
 
     /// <summary>To who answers for cases: that there is one and how its clocks stand, as JSON. What it is about is read after signing in.</summary>
     /// <param name="times">The how manieth word this is to that recipient.</param>
-    /// <param name="address">Of the gateway.</param>
+    /// <param name="address">Of the operators' pages.</param>
     public static OutboundMessage OfCase(BreachCase about, IReadOnlyList<BreachClock> clocks, int times, string address) => Passed(new JsonObject
     {
         ["case"] = about.Number,
@@ -54,7 +54,7 @@ public sealed class OutboundMessage
 
     /// <summary>Why a text may not leave; null: it may.</summary>
     /// <param name="text">All of what would be sent.</param>
-    /// <param name="address">Of the gateway, the one address that a message may name.</param>
+    /// <param name="address">Of the portal or the operators' pages, the one address that a message may name.</param>
     public static OutboundRefusal? Check(string text, string address)
     {
         if (HoldsIdentityCode(text))

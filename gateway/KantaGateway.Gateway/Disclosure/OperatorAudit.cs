@@ -19,7 +19,7 @@ public sealed class OperatorAudit(AuditLog log, GatewayOptions options, TimeProv
             Kind = AuditKind.AuthorizationDecision,
             Interaction = "operation",
             Recorded = time.GetUtcNow(),
-            Server = options.PublicAddress + OperatorSignIn.HomePath,
+            Server = OperatorOrigin.AddressOf(options) + OperatorSignIn.HomePath,
             System = new("operator", context.Connection.RemoteIpAddress?.ToString() ?? "inside"),
             Organisation = new(options.NationalOrganisation, "operators"),
             Professional = new($"{who.Tenant}/{who.Id}", who.Name, "operator"),

@@ -30,6 +30,7 @@ public static class IdentificationSetup
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel => Listeners.Configure(kestrel, options));
         services.Insert(0, ServiceDescriptor.Singleton<IStartupFilter>(new TerminatorFilter(options)));
+        services.Insert(1, ServiceDescriptor.Singleton<IStartupFilter>(new OperatorOriginFilter(options)));
 
         var keys = TokenKeys.Read(identification);
         services.TryAddSingleton(TimeProvider.System);

@@ -36,6 +36,13 @@ internal static class Listeners
         else
             kestrel.Listen(address, options.Port, Public);
 
+        if (options.Identification.Operators?.Port is { } operators)
+            kestrel.Listen(address, operators, listen =>
+            {
+                listen.Protocols = HttpProtocols.Http1AndHttp2;
+                UseTls(listen, certificate, chain, ClientCertificateMode.NoCertificate);
+            });
+
         if (TerminatorOf(options) is not { } terminator)
             return;
         if (!IsElsewhere(options))

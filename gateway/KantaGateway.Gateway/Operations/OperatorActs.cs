@@ -34,7 +34,19 @@ public static class OperatorActs
     };
 
     /// <param name="IdentityCode">Instead of the subject of an act about a person.</param>
-    private sealed record Act(string? Kind, string? Subject, string? Content, string? IdentityCode);
+    internal sealed record Act(string? Kind, string? Subject, string? Content, string? IdentityCode);
+
+    /// <summary>What came of a proposal: it is there, or was refused, or says nothing that could be done, with what to change.</summary>
+    internal sealed record Proposed(Proposal? Proposal, DecisionRefusal? Refusal, string? Title = null, string? Problem = null)
+    {
+        public Proposed((Proposal? Proposal, DecisionRefusal? Refusal) decided) : this(decided.Proposal, decided.Refusal)
+        {
+        }
+
+        public Proposed(string title, string problem) : this(null, null, title, problem)
+        {
+        }
+    }
 
     /// <summary>Adds the addresses under <c>/operator/acts</c>, and <c>/operator/keys</c>, which says how far a rotation is.</summary>
     public static void MapOperatorActs(this WebApplication app, GatewayOptions options)
@@ -54,157 +66,170 @@ public static class OperatorActs
         }));
         app.MapGet("/operator/keys", static context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
             who.Roles.Contains(OperatorRole.Keys) || who.Roles.Contains(OperatorRole.DataProtection)
-                ? Results.Json(await ProgressAsync(services)) : OperatorClients.Refuse(context, DecisionRefusal.NoRole)));
+                ? Results.Json(await ProgressAsync(services, CancellationToken.None)) : OperatorClients.Refuse(context, DecisionRefusal.NoRole)));
         var testCodes = options.Identification.TestIdentityCodes;
         app.MapPost("/operator/acts", context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
-        {
-            var act = await OperatorClients.ReadAsync<Act>(context);
-            PersonalIdentityCode of = default;
-            if (act is not { Kind: { } name, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind)
-                || !(act.IdentityCode is { } code ? TryReadCode(kind, act.Subject, code, testCodes, out of) : act.Subject is { Length: > 0 and <= LongestSubject }))
-                return OperatorClients.Problem(context, 422, "Not understood",
-                    [$"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}."]);
-            // What people write in their own words is shown to others, and stands in logs. The other contents have forms of their own.
-            if (kind is not (ApprovalKind.KeyCeremony or ApprovalKind.StoreRestore or ApprovalKind.BreachScope or ApprovalKind.BreachNotices) && OutboundMessage.HoldsIdentityCode(content))
-                return OperatorClients.Problem(context, 422, "An identity code", ["The content of an act names nobody: what looks like an identity code has to go."]);
-            var subject = act.Subject ?? "";
-            if (act.IdentityCode is not null)
+            await ProposeAsync(services, context, who, await OperatorClients.ReadAsync<Act>(context), testCodes) switch
             {
-                // Whoever may not propose it is told so, and nobody is looked for.
-                if (!who.Roles.Contains(Approvals.RoleFor(kind)))
-                    return OperatorClients.Refuse(context, (await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, Patient, null, content)).Refusal!.Value);
-                if (await services.GetRequiredService<IPseudonyms>().FindAsync(of, context.RequestAborted) is not { } person)
-                    return OperatorClients.Problem(context, 422, "Nobody's record", ["Nobody has asked for this identity code here before, so there is no record."]);
-                // Who is a canary nobody is told, nor does the log of decisions say it.
-                subject = kind == ApprovalKind.CanaryEnd ? services.GetService<WatchedPeople>()?.CanaryNameOf(person) ?? "" : Patient + services.GetRequiredService<IdentifierCipher>().PatientId(person);
-            }
-            if (kind == ApprovalKind.CanaryEnd && services.GetService<WatchedPeople>()?.IsCanary(subject) is not true)
-            {
-                // Or codes could be tried until one is.
-                await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, "Proposed to take off a canary.", "NoCanary", null);
-                return OperatorClients.Problem(context, 422, "No canary", ["The end of a canary names her by \"identity_code\", the code that she was made with, and its content says why she is watched no more."]);
-            }
-            if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
-                return OperatorClients.Problem(context, 422, "No such case", ["The subject of the end of a breach case is the number of one that has not ended."]);
-            if (kind == ApprovalKind.DisputeEnd && (!Guid.TryParseExact(subject, "D", out var dispute) || services.GetRequiredService<Approvals>().Current.DisputeEnds.ContainsKey(subject = dispute.ToString("D"))))
-                return OperatorClients.Problem(context, 422, "No such dispute", ["The subject of the end of a dispute is its id, which its breach case names, of one that is not settled; its content is the answer that the person reads in the portal."]);
-            if (kind == ApprovalKind.BreachScope && (!IsOpen(services, subject) || ScopeCriteria.Read(content) is null))
-                return OperatorClients.Problem(context, 422, "No such scope", [$"The subject of the scope of a breach is the number of a case that has not ended, and its content {ScopeCriteria.Form}."]);
-            if (kind == ApprovalKind.BreachNotices && (!IsOpen(services, subject) || OperatorNotices.FilesIn(content) is null))
-                return OperatorClients.Problem(context, 422, "No such notices", [$"The subject of the notices of a breach is the number of a case that has not ended, and its content {OperatorNotices.FilesForm}."]);
-            if (kind == ApprovalKind.BreachLetters && !IsOpen(services, subject))
-                return OperatorClients.Problem(context, 422, "No such case", ["The subject of the letters of a breach is the number of a case that has not ended, and its content says why they are due."]);
-            if (kind == ApprovalKind.DisputeEnd)
-                content = services.GetRequiredService<DisputeAnswers>().Seal(content);
-            if (IsOfCase(kind))
-                subject = NamedCase(services.GetRequiredService<BreachCases>(), subject);
-            if (kind == ApprovalKind.ContainmentEnd)
-            {
-                if (!services.GetRequiredService<ContainmentActs>().TryParse(subject, out var contained) || !services.GetRequiredService<Approvals>().Current.Contained.ContainsKey(contained.Text))
-                    return OperatorClients.Problem(context, 422, "Not contained", ["The subject of the end of a containment is one of /operator/containments."]);
-                subject = contained.Text;
-            }
-            if (kind == ApprovalKind.EmergencyBarEnd && !IsProfessional(services, subject))
-                return OperatorClients.Problem(context, 422, "Nobody's number",
-                    ["The subject of the end of an emergency bar is a professional's number in the role register; where none is configured, the OID of the organisation, a slash and the number there."]);
-            if (kind == ApprovalKind.Erasure && PersonOf(services, subject) is null)
-                return OperatorClients.Problem(context, 422, "Nobody's record", [$"The subject of an erasure is {Patient}[id], the logical id of the person's Patient here, and its content says why the record is kept no longer."]);
-            if (kind == ApprovalKind.DataKeyRotation && PersonOf(services, subject) is null)
-                return OperatorClients.Problem(context, 422, "Nobody's record", [$"The subject of the rotation of a data key is {Patient}[id], the logical id of the person's Patient here, and its content says why the key may be known to somebody."]);
-            if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _, out _))
-                return OperatorClients.Problem(context, 422, "No such ceremony",
-                    [$"The subject of a key ceremony is {WrappingKey} or {PseudonymKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens, or finds)."]);
-            if (kind == ApprovalKind.StoreRestore && (!IsStored(services, subject) || SinceIn(content) is not { } since || since > Now(services) + ClocksDiffer))
-                return OperatorClients.Problem(context, 422, "No such restore",
-                    [$"The subject of a restore is {Store}, or for one record {Patient}[id] or {Directory}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost."]);
-            if (kind == ApprovalKind.AuditPruning && who.Roles.Contains(Approvals.RoleFor(kind)))
-            {
-                var (named, kept) = content.Any(char.IsControl) ? default : await services.GetRequiredService<AuditRetention>().SubjectOfAsync(subject, context.RequestAborted);
-                if (named is null)
-                    return OperatorClients.Problem(context, 422, "No such pruning", [$"The subject of a pruning is {AuditRetention.Log}, or {AuditRetention.Log}/ and an index before which the entries go at most, and its content in one line why it is done."]);
-                return await ProposedAsync(services, context, who, kind, named, content, kept);
-            }
-            DecisionRefusal? against = kind == ApprovalKind.Erasure && who.Roles.Contains(Approvals.RoleFor(kind)) && !(await StandingAsync(services, subject, context.RequestAborted)).IsOverAt(Now(services)) ? DecisionRefusal.StillKept : null;
-            return await ProposedAsync(services, context, who, kind, subject, content, against);
-        }));
-        app.MapPost("/operator/acts/{id}/approve", context => OperatorClients.DecideAsync(context, null, async (services, context, who, id, digest) =>
-        {
-            var approvals = services.GetRequiredService<Approvals>();
-            var erasure = ErasureOf(approvals, who, id);
-            var isPruning = approvals.Current.Proposals.GetValueOrDefault(id) is { Kind: ApprovalKind.AuditPruning };
-            var isOver = erasure is not null && (await StandingAsync(services, erasure.Subject, context.RequestAborted)).IsOverAt(Now(services));
-            return await approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind switch
-            {
-                _ when IsOfCase(one.Kind) && !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
-                ApprovalKind.CanaryEnd when services.GetService<WatchedPeople>()?.IsCanary(one.Subject) is not true => DecisionRefusal.ChangedMeanwhile,
-                // Another gateway has just taken it in: here nobody has looked yet.
-                ApprovalKind.Erasure when erasure is null => DecisionRefusal.NoSuchProposal,
-                ApprovalKind.AuditPruning when !isPruning => DecisionRefusal.NoSuchProposal,
-                ApprovalKind.AuditPruning => services.GetRequiredService<AuditRetention>().Against(one),
-                ApprovalKind.Erasure when !isOver => DecisionRefusal.StillKept,
-                _ => null,
-            }, erasure is null && !isPruning ? null : wait);
-        }));
-        app.MapPost("/operator/acts/{id}/reject", static context => OperatorClients.DecideAsync(context, null, static (services, context, who, id, digest) => services.GetRequiredService<Approvals>().RejectAsync(context, who, id, digest, IsOne)));
-        app.MapPost("/operator/acts/{id}/carry-out", static context => OperatorClients.DecideAsync(context, null, static async (services, context, who, id, digest) =>
-        {
-            var approvals = services.GetRequiredService<Approvals>();
-            // The scope of a breach is an answer, and notices need their list: they have addresses of their own.
-            if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act) || act.Kind is ApprovalKind.BreachScope or ApprovalKind.BreachNotices or ApprovalKind.BreachLetters)
-                return DecisionRefusal.NoSuchProposal;
-            if (DecisionState.IsDoneWhenApproved(act.Kind))
-                return act.Status == ProposalStatus.Open ? DecisionRefusal.NotApproved : DecisionRefusal.AlreadyDecided;
-            if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
-                return DecisionRefusal.ChangedMeanwhile;
-            if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var key, out var step, out _) && step == CeremonyStep.Destroy && await HasLeftAsync(services, key, context.RequestAborted))
-                return DecisionRefusal.KeysLeft;
-            var standing = ErasureOf(approvals, who, id) is { } erasure ? await StandingAsync(services, erasure.Subject, context.RequestAborted) : null;
-            DecisionRefusal? against = standing?.IsOverAt(Now(services)) is false ? DecisionRefusal.StillKept
-                : act.Kind == ApprovalKind.AuditPruning ? services.GetRequiredService<AuditRetention>().Against(act) : null;
-            if (await approvals.CarryOutAsync(context, who, id, digest, _ => against) is { } refusal)
-            {
-                if (refusal != DecisionRefusal.AlreadyDecided || !IsOnItsWay(act, services))
-                    return refusal;
-                // What is not there any more is what was on its way to go.
-                if (standing is { LastStored: not null } && against is not null)
-                    return against;
-            }
-            act = approvals.Current.Proposals[id];
-            if (act.Kind == ApprovalKind.AuditPruning)
-                return await services.GetRequiredService<AuditRetention>().PruneAsync(context, who, act);
-            if (act.Kind == ApprovalKind.Erasure)
-            {
-                await EraseAsync(services, act, context.RequestAborted);
-                return null;
-            }
-            if (act.Kind == ApprovalKind.StoreRestore)
-            {
-                var forgotten = await RestoreAsync(services, act, context.RequestAborted);
-                await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, $"Had the key service forget how far {forgotten} records were, by the restore of {act.Subject}.", null, null);
-                return null;
-            }
-            if (act.Kind == ApprovalKind.DataKeyRotation)
-            {
-                var rotated = await RotateAsync(services, act, context.RequestAborted);
-                await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture,
-                    $"Had the record of {act.Subject} sealed anew under another data key, {rotated.Rows} rows: it ended at {rotated.Before} under the old one and ends at {rotated.After} now."), null, null);
-                return null;
-            }
-            if (act.Kind == ApprovalKind.CanaryEnd)
-            {
-                await services.GetRequiredService<WatchedPeople>().RemoveCanaryAsync(act.Subject, context.RequestAborted);
-                return null;
-            }
-            if (act.Kind == ApprovalKind.KeyCeremony)
-                return await HoldAsync(services, act, context.RequestAborted) ? null : DecisionRefusal.NotNow;
-            return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
-        }));
+                { Title: { } title, Problem: { } problem } => OperatorClients.Problem(context, 422, title, [problem]),
+                { Proposal: { } proposal } => Results.Json(await DescribeAsync(services, context, who, proposal), statusCode: 201),
+                var refused => OperatorClients.Refuse(context, refused.Refusal!.Value),
+            }));
+        app.MapPost("/operator/acts/{id}/approve", context => OperatorClients.DecideAsync(context, null, (services, context, who, id, digest) => ApproveAsync(services, context, who, id, digest, wait)));
+        app.MapPost("/operator/acts/{id}/reject", static context => OperatorClients.DecideAsync(context, null, RejectAsync));
+        app.MapPost("/operator/acts/{id}/carry-out", static context => OperatorClients.DecideAsync(context, null, CarryOutAsync));
     }
 
-    private static async Task<IResult> ProposedAsync(IServiceProvider services, HttpContext context, Operator who, ApprovalKind kind, string subject, string content, DecisionRefusal? against)
+    /// <summary>Proposes an act, as the address and the page do.</summary>
+    /// <param name="testCodes">Whether identity codes of the 900 series name people.</param>
+    internal static async Task<Proposed> ProposeAsync(IServiceProvider services, HttpContext context, Operator who, Act? act, bool testCodes)
     {
-        var (proposal, refusal) = await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content, against);
-        return proposal is not null ? Results.Json(await DescribeAsync(services, context, who, proposal), statusCode: 201) : OperatorClients.Refuse(context, refusal!.Value);
+        PersonalIdentityCode of = default;
+        if (act is not { Kind: { } name, Content: { Length: > 0 and <= LongestContent } content } || !Kinds.TryGetValue(name, out var kind)
+            || !(act.IdentityCode is { } code ? TryReadCode(kind, act.Subject, code, testCodes, out of) : act.Subject is { Length: > 0 and <= LongestSubject }))
+            return new Proposed("Not understood",
+                $"Send {{\"kind\": one of {string.Join(", ", Kinds.Keys)}, \"subject\": what it is about in at most {LongestSubject} characters, or of an act about a person \"identity_code\" instead, \"content\": exactly what is to be done, or was found, in at most {LongestContent}}}.");
+        // What people write in their own words is shown to others, and stands in logs. The other contents have forms of their own.
+        if (kind is not (ApprovalKind.KeyCeremony or ApprovalKind.StoreRestore or ApprovalKind.BreachScope or ApprovalKind.BreachNotices) && OutboundMessage.HoldsIdentityCode(content))
+            return new Proposed("An identity code", "The content of an act names nobody: what looks like an identity code has to go.");
+        var subject = act.Subject ?? "";
+        if (act.IdentityCode is not null)
+        {
+            // Whoever may not propose it is told so, and nobody is looked for.
+            if (!who.Roles.Contains(Approvals.RoleFor(kind)))
+                return new Proposed(await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, Patient, null, content));
+            if (await services.GetRequiredService<IPseudonyms>().FindAsync(of, context.RequestAborted) is not { } person)
+                return new Proposed("Nobody's record", "Nobody has asked for this identity code here before, so there is no record.");
+            // Who is a canary nobody is told, nor does the log of decisions say it.
+            subject = kind == ApprovalKind.CanaryEnd ? services.GetService<WatchedPeople>()?.CanaryNameOf(person) ?? "" : Patient + services.GetRequiredService<IdentifierCipher>().PatientId(person);
+        }
+        if (kind == ApprovalKind.CanaryEnd && services.GetService<WatchedPeople>()?.IsCanary(subject) is not true)
+        {
+            // Or codes could be tried until one is.
+            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, "Proposed to take off a canary.", "NoCanary", null);
+            return new Proposed("No canary", "The end of a canary names her by \"identity_code\", the code that she was made with, and its content says why she is watched no more.");
+        }
+        if (kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, subject))
+            return new Proposed("No such case", "The subject of the end of a breach case is the number of one that has not ended.");
+        if (kind == ApprovalKind.DisputeEnd && (!Guid.TryParseExact(subject, "D", out var dispute) || services.GetRequiredService<Approvals>().Current.DisputeEnds.ContainsKey(subject = dispute.ToString("D"))))
+            return new Proposed("No such dispute", "The subject of the end of a dispute is its id, which its breach case names, of one that is not settled; its content is the answer that the person reads in the portal.");
+        if (kind == ApprovalKind.BreachScope && (!IsOpen(services, subject) || ScopeCriteria.Read(content) is null))
+            return new Proposed("No such scope", $"The subject of the scope of a breach is the number of a case that has not ended, and its content {ScopeCriteria.Form}.");
+        if (kind == ApprovalKind.BreachNotices && (!IsOpen(services, subject) || OperatorNotices.FilesIn(content) is null))
+            return new Proposed("No such notices", $"The subject of the notices of a breach is the number of a case that has not ended, and its content {OperatorNotices.FilesForm}.");
+        if (kind == ApprovalKind.BreachLetters && !IsOpen(services, subject))
+            return new Proposed("No such case", "The subject of the letters of a breach is the number of a case that has not ended, and its content says why they are due.");
+        if (kind == ApprovalKind.DisputeEnd)
+            content = services.GetRequiredService<DisputeAnswers>().Seal(content);
+        if (IsOfCase(kind))
+            subject = NamedCase(services.GetRequiredService<BreachCases>(), subject);
+        if (kind == ApprovalKind.ContainmentEnd)
+        {
+            if (!services.GetRequiredService<ContainmentActs>().TryParse(subject, out var contained) || !services.GetRequiredService<Approvals>().Current.Contained.ContainsKey(contained.Text))
+                return new Proposed("Not contained", "The subject of the end of a containment is one of /operator/containments.");
+            subject = contained.Text;
+        }
+        if (kind == ApprovalKind.EmergencyBarEnd && !IsProfessional(services, subject))
+            return new Proposed("Nobody's number",
+                "The subject of the end of an emergency bar is a professional's number in the role register; where none is configured, the OID of the organisation, a slash and the number there.");
+        if (kind == ApprovalKind.Erasure && PersonOf(services, subject) is null)
+            return new Proposed("Nobody's record", $"The subject of an erasure is {Patient}[id], the logical id of the person's Patient here, and its content says why the record is kept no longer.");
+        if (kind == ApprovalKind.DataKeyRotation && PersonOf(services, subject) is null)
+            return new Proposed("Nobody's record", $"The subject of the rotation of a data key is {Patient}[id], the logical id of the person's Patient here, and its content says why the key may be known to somebody.");
+        if (kind == ApprovalKind.KeyCeremony && !TryRead(subject, content, out _, out _, out _))
+            return new Proposed("No such ceremony",
+                $"The subject of a key ceremony is {WrappingKey} or {PseudonymKey} and the number of a version, and its content is begin (the next version begins its service) or destroy (the oldest is destroyed, and with it whatever only it opens, or finds).");
+        if (kind == ApprovalKind.StoreRestore && (!IsStored(services, subject) || SinceIn(content) is not { } since || since > Now(services) + ClocksDiffer))
+            return new Proposed("No such restore",
+                $"The subject of a restore is {Store}, or for one record {Patient}[id] or {Directory}, and its content the time of the backup in UTC, such as 2026-01-31T04:00:00Z: what was written since is lost.");
+        if (kind == ApprovalKind.AuditPruning && who.Roles.Contains(Approvals.RoleFor(kind)))
+        {
+            var (named, kept) = content.Any(char.IsControl) ? default : await services.GetRequiredService<AuditRetention>().SubjectOfAsync(subject, context.RequestAborted);
+            if (named is null)
+                return new Proposed("No such pruning", $"The subject of a pruning is {AuditRetention.Log}, or {AuditRetention.Log}/ and an index before which the entries go at most, and its content in one line why it is done.");
+            return new Proposed(await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, named, null, content, kept));
+        }
+        DecisionRefusal? against = kind == ApprovalKind.Erasure && who.Roles.Contains(Approvals.RoleFor(kind)) && !(await StandingAsync(services, subject, context.RequestAborted)).IsOverAt(Now(services)) ? DecisionRefusal.StillKept : null;
+        return new Proposed(await services.GetRequiredService<Approvals>().ProposeAsync(context, who, kind, subject, null, content, against));
+    }
+
+    /// <summary>Approves of an act.</summary>
+    /// <param name="wait">Of what cannot be undone, before it may be carried out.</param>
+    internal static async ValueTask<DecisionRefusal?> ApproveAsync(IServiceProvider services, HttpContext context, Operator who, string id, string digest, TimeSpan wait)
+    {
+        var approvals = services.GetRequiredService<Approvals>();
+        var erasure = ErasureOf(approvals, who, id);
+        var isPruning = approvals.Current.Proposals.GetValueOrDefault(id) is { Kind: ApprovalKind.AuditPruning };
+        var isOver = erasure is not null && (await StandingAsync(services, erasure.Subject, context.RequestAborted)).IsOverAt(Now(services));
+        return await approvals.ApproveAsync(context, who, id, digest, IsOne, one => one.Kind switch
+        {
+            _ when IsOfCase(one.Kind) && !IsOpen(services, one.Subject) => DecisionRefusal.ChangedMeanwhile,
+            ApprovalKind.CanaryEnd when services.GetService<WatchedPeople>()?.IsCanary(one.Subject) is not true => DecisionRefusal.ChangedMeanwhile,
+            // Another gateway has just taken it in: here nobody has looked yet.
+            ApprovalKind.Erasure when erasure is null => DecisionRefusal.NoSuchProposal,
+            ApprovalKind.AuditPruning when !isPruning => DecisionRefusal.NoSuchProposal,
+            ApprovalKind.AuditPruning => services.GetRequiredService<AuditRetention>().Against(one),
+            ApprovalKind.Erasure when !isOver => DecisionRefusal.StillKept,
+            _ => null,
+        }, erasure is null && !isPruning ? null : wait);
+    }
+
+    /// <summary>Rejects an act.</summary>
+    internal static ValueTask<DecisionRefusal?> RejectAsync(IServiceProvider services, HttpContext context, Operator who, string id, string digest) => services.GetRequiredService<Approvals>().RejectAsync(context, who, id, digest, IsOne);
+
+    /// <summary>Carries out what two have decided.</summary>
+    internal static async ValueTask<DecisionRefusal?> CarryOutAsync(IServiceProvider services, HttpContext context, Operator who, string id, string digest)
+    {
+        var approvals = services.GetRequiredService<Approvals>();
+        // The scope of a breach is an answer, and notices need their list: they have addresses of their own.
+        if (approvals.Current.Proposals.GetValueOrDefault(id) is not { } act || !IsOne(act) || act.Kind is ApprovalKind.BreachScope or ApprovalKind.BreachNotices or ApprovalKind.BreachLetters)
+            return DecisionRefusal.NoSuchProposal;
+        if (DecisionState.IsDoneWhenApproved(act.Kind))
+            return act.Status == ProposalStatus.Open ? DecisionRefusal.NotApproved : DecisionRefusal.AlreadyDecided;
+        if (act.Kind == ApprovalKind.BreachCaseEnd && !IsOpen(services, act.Subject))
+            return DecisionRefusal.ChangedMeanwhile;
+        if (act.Kind == ApprovalKind.KeyCeremony && TryRead(act.Subject, act.Content, out var key, out var step, out _) && step == CeremonyStep.Destroy && await HasLeftAsync(services, key, context.RequestAborted))
+            return DecisionRefusal.KeysLeft;
+        var standing = ErasureOf(approvals, who, id) is { } erasure ? await StandingAsync(services, erasure.Subject, context.RequestAborted) : null;
+        DecisionRefusal? against = standing?.IsOverAt(Now(services)) is false ? DecisionRefusal.StillKept
+            : act.Kind == ApprovalKind.AuditPruning ? services.GetRequiredService<AuditRetention>().Against(act) : null;
+        if (await approvals.CarryOutAsync(context, who, id, digest, _ => against) is { } refusal)
+        {
+            if (refusal != DecisionRefusal.AlreadyDecided || !IsOnItsWay(act, services))
+                return refusal;
+            // What is not there any more is what was on its way to go.
+            if (standing is { LastStored: not null } && against is not null)
+                return against;
+        }
+        act = approvals.Current.Proposals[id];
+        if (act.Kind == ApprovalKind.AuditPruning)
+            return await services.GetRequiredService<AuditRetention>().PruneAsync(context, who, act);
+        if (act.Kind == ApprovalKind.Erasure)
+        {
+            await EraseAsync(services, act, context.RequestAborted);
+            return null;
+        }
+        if (act.Kind == ApprovalKind.StoreRestore)
+        {
+            var forgotten = await RestoreAsync(services, act, context.RequestAborted);
+            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, $"Had the key service forget how far {forgotten} records were, by the restore of {act.Subject}.", null, null);
+            return null;
+        }
+        if (act.Kind == ApprovalKind.DataKeyRotation)
+        {
+            var rotated = await RotateAsync(services, act, context.RequestAborted);
+            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture,
+                $"Had the record of {act.Subject} sealed anew under another data key, {rotated.Rows} rows: it ended at {rotated.Before} under the old one and ends at {rotated.After} now."), null, null);
+            return null;
+        }
+        if (act.Kind == ApprovalKind.CanaryEnd)
+        {
+            await services.GetRequiredService<WatchedPeople>().RemoveCanaryAsync(act.Subject, context.RequestAborted);
+            return null;
+        }
+        if (act.Kind == ApprovalKind.KeyCeremony)
+            return await HoldAsync(services, act, context.RequestAborted) ? null : DecisionRefusal.NotNow;
+        return act.Kind != ApprovalKind.BreachCaseEnd || await services.GetRequiredService<BreachCases>().EndAsync(NumberOf(act.Subject), act.Content, act.Digest) ? null : DecisionRefusal.ChangedMeanwhile;
     }
 
     /// <summary>A time further ahead was meant in another zone.</summary>
@@ -238,10 +263,10 @@ public static class OperatorActs
     }
 
     /// <summary>How far the wrapping of data keys is, and under <c>people</c> how far the naming of people and the sealing of their identity codes.</summary>
-    private static async Task<JsonNode> ProgressAsync(IServiceProvider services)
+    internal static async Task<JsonNode> ProgressAsync(IServiceProvider services, CancellationToken cancel)
     {
-        var progress = await services.GetRequiredService<WrappingRotation>().ProgressAsync(CancellationToken.None);
-        progress["people"] = await services.GetRequiredService<KeyServiceClient>().PeopleAsync(CancellationToken.None);
+        var progress = await services.GetRequiredService<WrappingRotation>().ProgressAsync(cancel);
+        progress["people"] = await services.GetRequiredService<KeyServiceClient>().PeopleAsync(cancel);
         return progress;
     }
 
@@ -311,6 +336,9 @@ public static class OperatorActs
             && !(refusal == DecisionRefusal.AlreadyDecided && act.Status == ProposalStatus.CarriedOut && act.Digest == digest && Now(services) < act.Until) ? refusal : null;
     }
 
+    /// <summary>The name of a kind of act here.</summary>
+    internal static string NameOf(ApprovalKind kind) => Kinds.First(its => its.Value == kind).Key;
+
     private static bool IsOne(Proposal proposal) => Kinds.ContainsValue(proposal.Kind);
 
     /// <summary>Whether a subject names a breach case of this gateway that has not ended: by its number, and by the name that an act about it is kept under.</summary>
@@ -348,7 +376,7 @@ public static class OperatorActs
     private static JsonObject Describe(Proposal act) => new()
     {
         ["id"] = act.Id,
-        ["kind"] = Kinds.First(kind => kind.Value == act.Kind).Key,
+        ["kind"] = NameOf(act.Kind),
         ["subject"] = act.Subject,
         ["content"] = act.Content,
         ["digest"] = act.Digest,

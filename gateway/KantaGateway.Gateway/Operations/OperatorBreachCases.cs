@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Identification.Operators;
@@ -11,14 +10,8 @@ namespace KantaGateway.Gateway.Operations;
 /// </summary>
 public static class OperatorBreachCases
 {
-    private const int LongestText = 2_000, LongestName = 200;
-
-    /// <summary>The steps that persons take; the others are the gateway's own.</summary>
-    private static readonly Dictionary<string, BreachStepKind> Steps = new[]
-    {
-        BreachStepKind.EarlyWarningSent, BreachStepKind.AuthorityNotified, BreachStepKind.IncidentNotified, BreachStepKind.FinalReportSent, BreachStepKind.PersonsNotified,
-        BreachStepKind.FollowUpSent, BreachStepKind.Contained, BreachStepKind.Note,
-    }.ToDictionary(static kind => NameOf(kind), StringComparer.Ordinal);
+    /// <summary>The steps that persons take, by the names that they have here.</summary>
+    private static readonly Dictionary<string, BreachStepKind> Steps = CaseWork.Steps.ToDictionary(static kind => NameOf(kind), StringComparer.Ordinal);
 
     private sealed record Opened(string? What, DateTimeOffset? AwareAt);
     private sealed record Done(string? Kind, string? To, string? Reference, string? Note);
@@ -33,43 +26,38 @@ public static class OperatorBreachCases
             var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
             return new(Results.Json(new { cases = cases.All.Select(one => Describe(one, cases, breach, now)) }));
         }));
-        // Whoever sees a breach says so, whatever her role: to open one wrongly costs an hour.
         app.MapPost("/operator/breach-cases", context => OperatorClients.AnswerAsync(context, null, async (services, who) =>
         {
-            var now = services.GetRequiredService<TimeProvider>().GetUtcNow();
-            if (await OperatorClients.ReadAsync<Opened>(context) is not { What: { Length: > 0 and <= LongestText } what } opened)
-                return OperatorClients.Problem(context, 422, "Not understood", [$"Send {{\"what\": what was seen, without personal data, in at most {LongestText} characters}}, and \"aware_at\" where it was known earlier than now."]);
-            if (opened.AwareAt > now)
-                return OperatorClients.Problem(context, 422, "Not yet", ["A breach becomes known when it is opened, or before: aware_at is later than now."]);
-            if (OutboundMessage.HoldsIdentityCode(what))
-                return OperatorClients.Problem(context, 422, "Personal data", [NoPersonalData]);
-            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, "Opens a breach case.", null, null);
-            var cases = services.GetRequiredService<BreachCases>();
-            var one = await cases.OpenAsync(BreachKind.Reported, what, new(Name(who), opened.AwareAt?.ToUniversalTime()));
-            return Results.Json(Describe(one, cases, breach, now), statusCode: 201);
+            var opened = await OperatorClients.ReadAsync<Opened>(context);
+            return await services.GetRequiredService<CaseWork>().OpenAsync(context, who, opened?.What, opened?.AwareAt) switch
+            {
+                ({ } one, _) => Results.Json(Describe(one, services.GetRequiredService<BreachCases>(), breach, services.GetRequiredService<TimeProvider>().GetUtcNow()), statusCode: 201),
+                (_, CaseFault.Later) => OperatorClients.Problem(context, 422, "Not yet", ["A breach becomes known when it is opened, or before: aware_at is later than now."]),
+                (_, CaseFault.IdentityCode) => OperatorClients.Problem(context, 422, "Personal data", [NoPersonalData]),
+                _ => OperatorClients.Problem(context, 422, "Not understood", [$"Send {{\"what\": what was seen, without personal data, in at most {CaseWork.LongestText} characters}}, and \"aware_at\" where it was known earlier than now."]),
+            };
         }));
         app.MapPost("/operator/breach-cases/{number:long}/steps", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, who) =>
         {
-            if (await OperatorClients.ReadAsync<Done>(context) is not { Kind: { } name } done || !Steps.TryGetValue(name, out var kind)
-                || done.To?.Length > LongestName || done.Reference?.Length > LongestName || done.Note?.Length > LongestText
-                || (kind is BreachStepKind.AuthorityNotified or BreachStepKind.EarlyWarningSent or BreachStepKind.IncidentNotified or BreachStepKind.FinalReportSent or BreachStepKind.FollowUpSent && (done.To is not { Length: > 0 } || done.Reference is not { Length: > 0 }))
-                || (kind is BreachStepKind.Note or BreachStepKind.Contained or BreachStepKind.PersonsNotified && done.Note is not { Length: > 0 }))
-                return OperatorClients.Problem(context, 422, "Not understood",
-                    [$"Send {{\"kind\": one of {string.Join(", ", Steps.Keys)}}}; what was sent to an authority with \"to\" and \"reference\" in at most {LongestName} characters each, the others with \"note\" in at most {LongestText}. When it was done is now."]);
-            if (new[] { done.To, done.Reference, done.Note }.Any(static text => text is not null && OutboundMessage.HoldsIdentityCode(text)))
-                return OperatorClients.Problem(context, 422, "Personal data", [NoPersonalData]);
+            if (await OperatorClients.ReadAsync<Done>(context) is not { Kind: { } name } done || !Steps.TryGetValue(name, out var kind))
+                return NotUnderstood(context);
             var cases = services.GetRequiredService<BreachCases>();
-            if (cases.Find(number) is not { } one)
-                return OperatorClients.Problem(context, 404, "No such case", ["There is no breach case of that number."]);
-            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Adds {name} to breach case {number}."), null, null);
-            await cases.AddStepAsync(number, kind, Name(who), done.To, done.Reference, done.Note);
-            return Results.Json(Describe(one, cases, breach, services.GetRequiredService<TimeProvider>().GetUtcNow()), statusCode: 201);
+            return await services.GetRequiredService<CaseWork>().AddStepAsync(context, who, number, kind, done.To, done.Reference, done.Note) switch
+            {
+                ({ }, _) => Results.Json(Describe(cases.Find(number)!, cases, breach, services.GetRequiredService<TimeProvider>().GetUtcNow()), statusCode: 201),
+                (_, CaseFault.IdentityCode) => OperatorClients.Problem(context, 422, "Personal data", [NoPersonalData]),
+                (_, null) => OperatorClients.Problem(context, 404, "No such case", ["There is no breach case of that number."]),
+                _ => NotUnderstood(context),
+            };
         }));
     }
 
+    private static IResult NotUnderstood(HttpContext context) => OperatorClients.Problem(context, 422, "Not understood",
+        [$"Send {{\"kind\": one of {string.Join(", ", Steps.Keys)}}}; what was sent to an authority with \"to\" and \"reference\" in at most {CaseWork.LongestName} characters each, the others with \"note\" in at most {CaseWork.LongestText}. When it was done is now."]);
+
     internal const string NoPersonalData = "A case names nobody: what looks like an identity code has to go.";
 
-    internal static string Name(Operator who) => $"{who.Name} ({who.Tenant}/{who.Id})";
+    internal static string Name(Operator who) => CaseWork.NameOf(who);
 
     private static string NameOf<T>(T value) where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
 

@@ -15,7 +15,7 @@ namespace KantaGateway.Gateway.Operations;
 /// </summary>
 public static class OperatorNotices
 {
-    private const int LongestBody = 4 * 1024 * 1024, MostPeople = 10_000, LongestText = 4_000;
+    private const int LongestBody = DraftedNotices.LongestList, MostPeople = 10_000, LongestText = 4_000;
 
     private const string Patient = "Patient/";
 
@@ -34,16 +34,12 @@ public static class OperatorNotices
             return;
         app.MapPost("/operator/breach-cases/{number:long}/notices/drafts", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, _) =>
         {
-            var body = await OperatorClients.ReadAsync(context, LongestBody);
-            if (OperatorClients.Read<Sending>(body) is not { Words: { } words } sending || Fault(words) is { })
+            if (await OperatorClients.ReadAsync(context, LongestBody) is not { } body || Draft(services, options, body) is not { } drafted)
                 return OperatorClients.Problem(context, 422, "Not understood", [Form]);
             if (services.GetRequiredService<BreachCases>().Find(number) is null)
                 return NoCase(context);
-            var drafts = Texts.Languages.ToDictionary(static language => language.Code, language =>
-                (object)NoticeLetters.Draft(words, options.Identification.Citizens.ServiceName, services.GetRequiredService<TimeProvider>().GetUtcNow(), language.Code, services.GetRequiredService<Texts>()));
-            // By these who proposes and who approves know that it is one list.
-            drafts["persons"] = sending.Persons?.Count ?? 0;
-            drafts["sha256"] = DigestOf(body!);
+            var drafts = drafted.Words.ToDictionary(static words => words.Language, static words => (object)words.Text);
+            (drafts["persons"], drafts["sha256"]) = (drafted.Persons, drafted.Digest);
             return Results.Json(drafts);
         }));
         app.MapGet("/operator/breach-cases/{number:long}/notices", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, (services, _) =>
@@ -55,58 +51,85 @@ public static class OperatorNotices
             return new(Results.Json(new { sent = count.Sent, read = count.Read, letters = count.Letters, owed = new { authority = owed.Authority, supervisor = owed.Supervisor, contained = owed.Contained } }));
         }));
         app.MapPost("/operator/breach-cases/{number:long}/notices", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, who) =>
-        {
-            var body = await OperatorClients.ReadAsync(context, LongestBody);
-            if (OperatorClients.Read<Sending>(body) is not { Words: { } words, Persons: { Count: > 0 and <= MostPeople } persons })
-                return OperatorClients.Problem(context, 422, "Not understood", [Form]);
-            if (Fault(words) is { } fault)
-                return OperatorClients.Problem(context, 422, "The words are not fit to send", [fault]);
-            var people = new List<AffectedPerson>();
-            for (var i = 0; i < persons.Count; i++)
+            await SendAsync(services, context, who, options, number, await OperatorClients.ReadAsync(context, LongestBody), context.Request.Query["act"].ToString(), context.Request.Query["digest"].ToString()) switch
             {
-                if (await PersonOfAsync(services, options, persons[i], context.RequestAborted) is not { } person || ItemsOf(persons[i]) is not { } items)
-                    // Which one, and not who.
-                    return OperatorClients.Problem(context, 422, "Nobody", [string.Create(CultureInfo.InvariantCulture, $"persons[{i}] names nobody, or something that is no resource. Nothing was sent. {Form}")]);
-                if (persons[i].Reach is { } reach && (!NoticeMessages.IsReachable(reach) || !Texts.Languages.Any(known => known.Code == persons[i].Language)))
-                    return OperatorClients.Problem(context, 422, "Not reachable", [string.Create(CultureInfo.InvariantCulture, $"persons[{i}].reach is an e-mail address or a telephone number in international form, with language fi, sv or en. Nothing was sent.")]);
-                people.Add(new(person, items));
-            }
-            if (services.GetRequiredService<BreachCases>().Find(number) is null)
-                return NoCase(context);
-            // Just what two have decided to send, to whom they have decided to send it.
-            var (act, digest) = (context.Request.Query["act"].ToString(), context.Request.Query["digest"].ToString());
-            if (services.GetRequiredService<Approvals>().Current.Proposals.GetValueOrDefault(act) is not { Kind: ApprovalKind.BreachNotices } approved || FilesIn(approved.Content) is not { } files || !files.Contains(DigestOf(body!)))
-                return OperatorClients.Problem(context, 409, nameof(DecisionRefusal.NoSuchProposal), [$"Notices are sent by two persons: propose the act breach-notices, have another approve of it, and send the same list with ?act= its id and &digest= its digest. Nothing was sent. Its content is {FilesForm}."]);
-            if (await OperatorActs.CarryOutAsync(services, context, who, ApprovalKind.BreachNotices, act, digest, number) is { } refusal)
-                return OperatorClients.Refuse(context, refusal);
-            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Sends notices of breach case {number} to {people.Count} persons."), null, null);
-            try
-            {
-                var notices = services.GetRequiredService<BreachNotices>();
-                if (await notices.SendAsync(number, words, people, OperatorBreachCases.Name(who), services.GetRequiredService<IdentifierCipher>().PatientId, context.RequestAborted) is not { } sent)
-                    return NoCase(context);
-                var told = services.GetService<NoticeMessages>() is { } messages
-                    ? await notices.TellAsync(number, [.. persons.Zip(people).Where(static one => one.First.Reach is not null).Select(static one => (one.Second.Person, one.First.Reach!, one.First.Language!))], messages.SendAsync, context.RequestAborted) : 0;
-                return Results.Json(new { sent, told }, statusCode: 201);
-            }
-            catch (IOException)
-            {
-                return OperatorClients.Problem(context, 503, "Not all sent", ["Not every notice could be recorded and kept. Send the same list again: who has a notice keeps it."]);
-            }
-        }));
+                { Problem: { } problem } => OperatorClients.Problem(context, problem.Status, problem.Title, [problem.Text]),
+                { Refusal: { } refusal } => OperatorClients.Refuse(context, refusal),
+                var done => Results.Json(new { sent = done.Sent, told = done.Told }, statusCode: 201),
+            }));
         app.MapPost("/operator/breach-cases/{number:long}/letters", (HttpContext context, long number) => OperatorClients.AnswerAsync(context, OperatorRole.DataProtection, async (services, who) =>
         {
             if (services.GetRequiredService<BreachCases>().Find(number) is null)
                 return NoCase(context);
             if (await OperatorClients.ReadAsync<Printing>(context) is not { Act: { } act, Digest: { } digest })
                 return OperatorClients.Problem(context, 422, "Not understood", ["Send {\"act\", \"digest\"} of the act breach-letters, of which another has approved."]);
-            if (await OperatorActs.CarryOutAsync(services, context, who, ApprovalKind.BreachLetters, act, digest, number) is { } refusal)
-                return OperatorClients.Refuse(context, refusal);
-            await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Has letters of breach case {number} written."), null, null);
-            var texts = services.GetRequiredService<Texts>();
-            return await services.GetRequiredService<BreachNotices>().WriteLettersAsync(number, OperatorBreachCases.Name(who), notice => NoticeLetters.Write(notice, texts, options.PublicAddress), context.RequestAborted) is { } written
-                ? Results.Json(new { written }, statusCode: 201) : NoCase(context);
+            var (written, refusal) = await WriteLettersAsync(services, context, who, number, act, digest);
+            return refusal is { } why ? OperatorClients.Refuse(context, why) : written is null ? NoCase(context) : Results.Json(new { written }, statusCode: 201);
         }));
+    }
+
+    /// <summary>What all notices of a list would say, in each language, and by what those who propose and approve know that it is one list.</summary>
+    /// <param name="body">The list, or its words alone.</param>
+    /// <returns>Null: it is none.</returns>
+    internal static DraftedNotices? Draft(IServiceProvider services, GatewayOptions options, byte[] body)
+    {
+        if (OperatorClients.Read<Sending>(body) is not { Words: { } words } sending || Fault(words) is not null)
+            return null;
+        var (texts, now) = (services.GetRequiredService<Texts>(), services.GetRequiredService<TimeProvider>().GetUtcNow());
+        return new([.. Texts.Languages.Select(language => (language.Code, NoticeLetters.Draft(words, options.Identification.Citizens.ServiceName, now, language.Code, texts)))], sending.Persons?.Count ?? 0, DigestOf(body));
+    }
+
+    /// <summary>Sends the notices of a case, as the address and the page do.</summary>
+    /// <param name="body">The list; null: it is too long.</param>
+    /// <param name="act">Id of what two have decided.</param>
+    internal static async Task<SentNotices> SendAsync(IServiceProvider services, HttpContext context, Operator who, GatewayOptions options, long number, byte[]? body, string act, string digest)
+    {
+        if (OperatorClients.Read<Sending>(body) is not { Words: { } words, Persons: { Count: > 0 and <= MostPeople } persons })
+            return new(0, 0, Problem: (422, "Not understood", Form));
+        if (Fault(words) is { } fault)
+            return new(0, 0, Problem: (422, "The words are not fit to send", fault));
+        var people = new List<AffectedPerson>();
+        for (var i = 0; i < persons.Count; i++)
+        {
+            if (await PersonOfAsync(services, options, persons[i], context.RequestAborted) is not { } person || ItemsOf(persons[i]) is not { } items)
+                // Which one, and not who.
+                return new(0, 0, Problem: (422, "Nobody", string.Create(CultureInfo.InvariantCulture, $"persons[{i}] names nobody, or something that is no resource. Nothing was sent. {Form}")));
+            if (persons[i].Reach is { } reach && (!NoticeMessages.IsReachable(reach) || !Texts.Languages.Any(known => known.Code == persons[i].Language)))
+                return new(0, 0, Problem: (422, "Not reachable", string.Create(CultureInfo.InvariantCulture, $"persons[{i}].reach is an e-mail address or a telephone number in international form, with language fi, sv or en. Nothing was sent.")));
+            people.Add(new(person, items));
+        }
+        if (services.GetRequiredService<BreachCases>().Find(number) is null)
+            return new(0, 0, Problem: (404, NoCaseTitle, NoCaseText));
+        // Just what two have decided to send, to whom they have decided to send it.
+        if (services.GetRequiredService<Approvals>().Current.Proposals.GetValueOrDefault(act) is not { Kind: ApprovalKind.BreachNotices } approved || FilesIn(approved.Content) is not { } files || !files.Contains(DigestOf(body!)))
+            return new(0, 0, Problem: (409, nameof(DecisionRefusal.NoSuchProposal), $"Notices are sent by two persons: propose the act breach-notices, have another approve of it, and send the same list with ?act= its id and &digest= its digest. Nothing was sent. Its content is {FilesForm}."));
+        if (await OperatorActs.CarryOutAsync(services, context, who, ApprovalKind.BreachNotices, act, digest, number) is { } refusal)
+            return new(0, 0, refusal);
+        await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Sends notices of breach case {number} to {people.Count} persons."), null, null);
+        try
+        {
+            var notices = services.GetRequiredService<BreachNotices>();
+            if (await notices.SendAsync(number, words, people, OperatorBreachCases.Name(who), services.GetRequiredService<IdentifierCipher>().PatientId, context.RequestAborted) is not { } sent)
+                return new(0, 0, Problem: (404, NoCaseTitle, NoCaseText));
+            var told = services.GetService<NoticeMessages>() is { } messages
+                ? await notices.TellAsync(number, [.. persons.Zip(people).Where(static one => one.First.Reach is not null).Select(static one => (one.Second.Person, one.First.Reach!, one.First.Language!))], messages.SendAsync, context.RequestAborted) : 0;
+            return new(sent, told);
+        }
+        catch (IOException)
+        {
+            return new(0, 0, Problem: (503, "Not all sent", "Not every notice could be recorded and kept. Send the same list again: who has a notice keeps it."));
+        }
+    }
+
+    /// <summary>Has the letters of a case written, as two have decided.</summary>
+    /// <returns>How many; null: there is no such case, or it was refused.</returns>
+    internal static async Task<(int? Written, DecisionRefusal? Refusal)> WriteLettersAsync(IServiceProvider services, HttpContext context, Operator who, long number, string act, string digest)
+    {
+        if (await OperatorActs.CarryOutAsync(services, context, who, ApprovalKind.BreachLetters, act, digest, number) is { } refusal)
+            return (null, refusal);
+        await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Has letters of breach case {number} written."), null, null);
+        var (texts, portal) = (services.GetRequiredService<Texts>(), services.GetRequiredService<GatewayOptions>().PublicAddress);
+        return (await services.GetRequiredService<BreachNotices>().WriteLettersAsync(number, OperatorBreachCases.Name(who), notice => NoticeLetters.Write(notice, texts, portal), context.RequestAborted), null);
     }
 
     private const string Form = """Send {"words": {"fi", "sv", "en": {"what", "consequences", "measures"}, "contact"}, "persons": [{"patient": "Patient/[id]" or "identity_code", "items": [{"type", "id", "version", "controller"}], "reach", "language"}]}: all words, at most 4000 characters each, 1 to 10000 persons; to draft, the words alone.""";
@@ -116,9 +139,11 @@ public static class OperatorNotices
     /// <summary>The lists that an act is about; null: it names none.</summary>
     internal static IReadOnlySet<string>? FilesIn(string content) => content.Split(' ') is { Length: <= 30 } files && files.All(static file => file is { Length: 64 } && file.All(char.IsAsciiHexDigitLower)) ? files.ToHashSet(StringComparer.Ordinal) : null;
 
-    private static string DigestOf(byte[] body) => Convert.ToHexStringLower(SHA256.HashData(body));
+    internal static string DigestOf(byte[] body) => Convert.ToHexStringLower(SHA256.HashData(body));
 
-    private static IResult NoCase(HttpContext context) => OperatorClients.Problem(context, 404, "No such case", ["There is no breach case of that number."]);
+    private const string NoCaseTitle = "No such case", NoCaseText = "There is no breach case of that number.";
+
+    private static IResult NoCase(HttpContext context) => OperatorClients.Problem(context, 404, NoCaseTitle, [NoCaseText]);
 
     /// <summary>Why words cannot be sent to everybody; null: they can.</summary>
     private static string? Fault(NoticeWords words) => words.All.Any(static text => text is not { Length: > 0 and <= LongestText }) ? Form

@@ -2,7 +2,6 @@ using KantaGateway.Audit;
 using KantaGateway.Audit.Tree;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
-using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Faults;
 using KantaGateway.Gateway.Operations.Witnesses;
@@ -73,40 +72,11 @@ public static class PublicEndpoints
     /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, the audit log takes entries, no live probe has found a breach or been blind for long, and nobody has told the gateway to stop;
     /// 503 says which does not hold.
     /// </summary>
-    public static void MapHealth(this WebApplication app, GatewayOptions options)
+    public static void MapHealth(this WebApplication app)
     {
-        // The repository is ready when its database is; the key service has nothing behind it.
-        var wait = TimeSpan.FromSeconds(2);
-        (string Name, HttpClient Client, Uri Path)[] parts =
-        [
-            ("repository", app.Services.GetRequiredService<RepositoryNodes>().CreateClient(wait), new("/health/ready", UriKind.Relative)),
-            ("keys", InternalEndpoint.Parse(options.Keys).CreateClient(wait), new("/health/live", UriKind.Relative)),
-        ];
-        var watch = app.Services.GetService<BreachWatch>();
-        var log = app.Services.GetRequiredService<AuditLog>();
         var draining = app.Services.GetRequiredService<Draining>();
         app.MapGet("/health/live", () => Results.Text("live"));
-        app.MapGet("/health/ready", async (CancellationToken cancel) =>
-        {
-            if (draining.IsDraining)
-                return Results.Text("not ready: stopping", statusCode: 503);
-            var down = new List<string>();
-            if (watch is { MayServe: false })
-                down.Add("probes");
-            if (!log.IsTaking)
-                down.Add("audit");
-            foreach (var (name, client, path) in parts)
-                try
-                {
-                    using var answer = await client.GetAsync(path, cancel);
-                    if (!answer.IsSuccessStatusCode)
-                        down.Add(name);
-                }
-                catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancel.IsCancellationRequested)
-                {
-                    down.Add(name);
-                }
-            return down.Count == 0 ? Results.Text("ready") : Results.Text("not ready: " + string.Join(", ", down), statusCode: 503);
-        });
+        app.MapGet("/health/ready", async (Readiness readiness, CancellationToken cancel) => draining.IsDraining ? Results.Text("not ready: stopping", statusCode: 503)
+            : await readiness.DownAsync(cancel) is { Count: > 0 } down ? Results.Text("not ready: " + string.Join(", ", down), statusCode: 503) : Results.Text("ready"));
     }
 }

@@ -28,9 +28,9 @@ internal static class AppsEndpoints
     public static void MapApps(this IEndpointRouteBuilder app, PortalEndpoint marker)
     {
         app.MapGet("/apps/v1/apps", static context => JsonRequests.AnswerAsync(context, JsonRequests.SessionAsync, ListAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("apps", "The apps that may read the person's own record.", typeof(AppsAnswer));
+            .Describe("apps", ApiCallersAttribute.Person, "The apps that may read the person's own record.", typeof(AppsAnswer));
         app.MapPost("/apps/v1/end", static context => JsonRequests.AnswerAsync(context, JsonRequests.SessionAsync, EndAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("end-app", "Ends what one app was given, at every gateway.", null, typeof(EndBody));
+            .Describe("end-app", ApiCallersAttribute.Person, "Ends what one app was given, at every gateway.", null, typeof(EndBody));
     }
 
     private static async Task ListAsync(HttpContext context, Requester citizen)

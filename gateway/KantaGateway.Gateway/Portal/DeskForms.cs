@@ -20,7 +20,7 @@ internal static class DeskForms
 
     public static void MapDeskForms(this IEndpointRouteBuilder app, PortalEndpoint marker) =>
         app.MapPost("/consent/v1/print", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("print-form", "To a clinic: the form that a person signs at the desk.", typeof(string), typeof(FormBody), "text/html");
+            .Describe("print-form", ApiCallersAttribute.Clinic, "To a clinic: the form that a person signs at the desk.", typeof(string), typeof(FormBody), "text/html");
 
     private static async Task AnswerAsync(HttpContext context, Requester requester)
     {

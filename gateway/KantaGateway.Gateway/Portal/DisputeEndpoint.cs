@@ -30,5 +30,5 @@ internal static class DisputeEndpoint
             throw new FaultException(new(FaultKind.StoreUnavailable, "The dispute could not be stored. Try again."));
         }
     })).WithMetadata(marker, PassesDecision.Instance)
-        .Describe("dispute-access", "The person disputes an access to her record.", typeof(DisputeAnswer), typeof(DisputeBody), status: StatusCodes.Status201Created);
+        .Describe("dispute-access", ApiCallersAttribute.Person, "The person disputes an access to her record.", typeof(DisputeAnswer), typeof(DisputeBody), status: StatusCodes.Status201Created);
 }

@@ -23,7 +23,7 @@ internal static class EmergenciesToReview
 
     public static void MapEmergenciesToReview(this IEndpointRouteBuilder app, PortalEndpoint marker) =>
         app.MapGet("/consent/v1/emergencies", static context => JsonRequests.AnswerAsync(context, JsonRequests.IdentifyAsync, AnswerAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("emergencies", "To a professional: the emergencies of the own organisation that wait for their review.", typeof(EmergenciesAnswer));
+            .Describe("emergencies", ApiCallersAttribute.Clinic, "To a professional: the emergencies of the own organisation that wait for their review.", typeof(EmergenciesAnswer));
 
     private static async Task AnswerAsync(HttpContext context, Requester requester)
     {

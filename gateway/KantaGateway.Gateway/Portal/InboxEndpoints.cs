@@ -28,9 +28,9 @@ internal static class InboxEndpoints
     public static void MapInbox(this IEndpointRouteBuilder app, PortalEndpoint marker)
     {
         app.MapGet("/inbox/v1/messages", static context => JsonRequests.AnswerAsync(context, WhoSeesWhatEndpoints.CitizenAsync, ListAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("messages", "What the person is told.", typeof(InboxAnswer));
+            .Describe("messages", ApiCallersAttribute.PersonOrApp, "What the person is told.", typeof(InboxAnswer));
         app.MapPost("/inbox/v1/read", static context => JsonRequests.AnswerAsync(context, WriterAsync, ReadAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("read-message", "The person has read a message.", null, typeof(ReadBody));
+            .Describe("read-message", ApiCallersAttribute.PersonOrApp, "The person has read a message.", null, typeof(ReadBody));
     }
 
     private static async Task ListAsync(HttpContext context, Requester citizen)

@@ -20,6 +20,7 @@ internal static class Notices
         ["app-ended"] = true, ["apps-own-only"] = false, ["message-read"] = true,
         ["operator-proposed"] = true, ["operator-approved"] = true, ["operator-rejected"] = true, ["operator-suspended"] = true, ["operator-sign-in-failed"] = false,
         ["operator-contained"] = true, ["operator-end-proposed"] = true, ["operator-end-approved"] = true, ["operator-end-rejected"] = true,
+        ["operator-act-proposed"] = true, ["operator-act-approved"] = true, ["operator-act-rejected"] = true, ["operator-act-done"] = true, ["operator-step"] = true, ["operator-notices-sent"] = true, ["operator-reported"] = true,
         ["victim-done"] = true, ["victim-undone"] = true, ["forgery-reported"] = true,
     };
 

@@ -20,7 +20,10 @@ internal static class OperatorSections
         new(OperatorSignIn.HomePath, "operator.home.title", [OperatorRole.Onboarding], static _ => true),
         new(Pages.OperatorCasesModel.Address, "operator.cases.title", [OperatorRole.DataProtection], static options => options.Breach is not null),
         new(Pages.OperatorEmergenciesModel.Address, "operator.emergencies.title", [OperatorRole.DataProtection], static _ => true),
+        new(Pages.OperatorCeremoniesModel.Address, "operator.ceremonies.title", [OperatorRole.Keys, OperatorRole.DataProtection], static _ => true),
         new(Pages.OperatorContainedModel.Address, "operator.contained.title", Enum.GetValues<OperatorRole>(), static _ => true),
+        new(Pages.OperatorReportModel.Address, "operator.report.title", Enum.GetValues<OperatorRole>(), static options => options.Breach is not null),
+        new(Pages.OperatorStandingModel.Address, "operator.standing.title", Enum.GetValues<OperatorRole>(), static _ => true),
         new(Pages.OperatorLogModel.Address, "operator.log.title", Enum.GetValues<OperatorRole>(), static _ => true),
     ];
 

@@ -1,4 +1,5 @@
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Gateway.Identification.Operators;
 
 namespace KantaGateway.Gateway.Portal;
 
@@ -11,6 +12,7 @@ internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options
     // Signing out goes on to the broker, and browsers hold the redirect after a form to the same list.
     private readonly string _forms = CitizenSignIn.OriginOfBroker(options) is { } broker ? "'self' " + broker : "'self'";
     private readonly bool _local = AnswerHeaders.IsLocal(options);
+    private readonly GatewayOptions _options = options;
 
     /// <summary>Lets this page's form end at another origin: where the citizen's answer leads her browser.</summary>
     public static void AllowFormTo(HttpContext context, string origin) =>
@@ -20,7 +22,7 @@ internal sealed class PortalHeaders(RequestDelegate next, GatewayOptions options
     {
         var headers = context.Response.Headers;
         headers.ContentSecurityPolicy =
-            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'; form-action " + _forms;
+            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'; form-action " + (OperatorOrigin.IsTheirs(context, _options) ? "'self'" : _forms);
         AnswerHeaders.Set(headers, _local);
         headers.Vary = "Accept-Language, Cookie";
         return next(context);

@@ -36,8 +36,10 @@ public static class PortalSetup
             if (options.Identification.Operators is null)
                 pages.Conventions.AddFolderRouteModelConvention("/Operator", static page => page.Selectors.Clear());
             if (options.Breach is null)
-                foreach (var page in (string[])["/Operator/Cases", "/Operator/Case"])
+                foreach (var page in (string[])["/Operator/Cases", "/Operator/Case", "/Operator/Report"])
                     pages.Conventions.AddPageRouteModelConvention(page, static its => its.Selectors.Clear());
+            if (options.Breach?.Notices is null)
+                pages.Conventions.AddPageRouteModelConvention("/Operator/Notices", static its => its.Selectors.Clear());
             if (options.Identification.Mandates is null)
                 pages.Conventions.AddPageRouteModelConvention("/OnBehalf", static page => page.Selectors.Clear());
             if (options.Breach?.Notices is null)

@@ -56,9 +56,9 @@ internal static class WhoSeesWhatEndpoints
     public static void MapWhoSeesWhat(this IEndpointRouteBuilder app, PortalEndpoint marker)
     {
         app.MapPost("/consent/v1/preview", static context => AnswerAsync(context, PreviewAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("preview", "How many entries others see now, and would see.", typeof(PreviewAnswer), typeof(PreviewBody));
+            .Describe("preview", ApiCallersAttribute.PersonOrApp, "How many entries others see now, and would see.", typeof(PreviewAnswer), typeof(PreviewBody));
         app.MapPost("/consent/v1/explain", static context => AnswerAsync(context, ExplainAsync)).WithMetadata(marker, PassesDecision.Instance)
-            .Describe("explain", "Whether a professional sees an entry, and why.", typeof(ExplainAnswer), typeof(ExplainBody));
+            .Describe("explain", ApiCallersAttribute.PersonOrApp, "Whether a professional sees an entry, and why.", typeof(ExplainAnswer), typeof(ExplainBody));
     }
 
     private static async Task<(object Answer, Asked Asked)> PreviewAsync(HttpContext context, Requester citizen, ReadOnlyMemory<byte> body)

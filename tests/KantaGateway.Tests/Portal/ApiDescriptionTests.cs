@@ -37,6 +37,13 @@ public sealed class ApiDescriptionTests
             Assert.Contains(operation.Value.GetProperty("responses").EnumerateObject(), answer => answer.Name == "403");
         }
         Assert.Equal(names.Count, names.Distinct().Count());
+        // Who may ask stands at each, and one of what is named is enough.
+        Assert.Equal(
+        [
+            "apps: session", "dispute-access: session", "emergencies: token", "end-app: session", "explain: session or token", "messages: session or token", "preview: session or token", "print-form: token", "read-message: session or token",
+        ], description.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()).Select(static operation => $"{operation.Value.GetProperty("operationId").GetString()}: "
+            + string.Join(" or ", operation.Value.GetProperty("security").EnumerateArray().Select(static one => one.EnumerateObject().Single().Name))).Order(StringComparer.Ordinal));
+        Assert.Equal(["session", "token"], description.GetProperty("components").GetProperty("securitySchemes").EnumerateObject().Select(static scheme => scheme.Name).Order(StringComparer.Ordinal));
         var schemas = description.GetProperty("components").GetProperty("schemas");
         Assert.Equal(["messages", "asOf", "away"], ((string[])["messages", "asOf", "away"]).Where(member => schemas.GetProperty("InboxAnswer").GetProperty("properties").TryGetProperty(member, out _)));
     }

@@ -9,6 +9,17 @@ public sealed record OperatorOptions
     /// <summary>The tenant's id, exact <c>tid</c>.</summary>
     public required string Tenant { get; init; }
 
+    /// <summary>
+    /// Origin of the operators' pages, no trailing slash: <c>https://operators.example</c>. Its host is not that of <see cref="GatewayOptions.PublicAddress"/>, since ports part no cookies. Null: that of the citizens,
+    /// for a development host alone.
+    /// </summary>
+    public string? Address { get; init; }
+
+    /// <summary>
+    /// Port of a TLS listener for that origin alone, 1-65535, on <see cref="GatewayOptions.ListenAddress"/>, to be reached from the operators' network only. Null (default): the citizens' listener, where the host name tells them apart.
+    /// </summary>
+    public int? Port { get; init; }
+
     /// <summary>Application (client) id of the gateway there.</summary>
     public required string ClientId { get; init; }
 

@@ -93,7 +93,7 @@ internal sealed class OperatorSignIn(
     private Task Ask(RedirectContext context)
     {
         // Not from the Host header.
-        context.ProtocolMessage.RedirectUri = options.PublicAddress + CallbackPath;
+        context.ProtocolMessage.RedirectUri = OperatorOrigin.AddressOf(options) + CallbackPath;
         // OpenID Connect Core §5.5; Entra's authentication contexts come and are asked for as acrs.
         if (operators.Acrs is { } wanted)
             context.ProtocolMessage.SetParameter("claims", JsonSerializer.Serialize(new { id_token = new { acrs = new { essential = true, value = wanted } } }));

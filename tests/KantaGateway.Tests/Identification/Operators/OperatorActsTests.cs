@@ -94,7 +94,7 @@ public sealed class OperatorActsTests(IdentificationWorld world) : IAsyncLifetim
         _options = _options with { Identification = _options.Identification with { Operators = _options.Identification.Operators! with { ErasureWaitDays = erasureWaitDays } } };
         _gateway = world.BuildGateway(_options, builder =>
         {
-            builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock));
+            builder.Services.AddSingleton(_ => new BreachCases(_options, _log, world.Clock)).AddSingleton<CaseWork>();
             var nodes = new RepositoryNodes(_options);
             builder.Services.AddSingleton(new WrappingRotation(nodes));
             var keys = new KeyServiceClient(_keys.Options.Listen, _keys.Gateway);

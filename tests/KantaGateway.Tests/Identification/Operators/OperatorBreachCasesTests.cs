@@ -34,7 +34,7 @@ public sealed class OperatorBreachCasesTests(IdentificationWorld world) : IAsync
     public async Task InitializeAsync()
     {
         var options = world.Options with { Port = IdentificationWorld.FreePort(), TerminatorListen = null, Breach = _breach.Options.Breach };
-        _gateway = world.BuildGateway(options, builder => builder.Services.AddSingleton(_breach.Cases).AddSingleton(_breach.Notices).AddSingleton<Texts>(), app =>
+        _gateway = world.BuildGateway(options, builder => builder.Services.AddSingleton(_breach.Cases).AddSingleton(_breach.Notices).AddSingleton<CaseWork>().AddSingleton<Texts>(), app =>
         {
             app.MapGet("/", () => "start");
             app.MapOperatorBreachCases(options);
