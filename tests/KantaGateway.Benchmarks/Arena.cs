@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Generating;
 
 namespace KantaGateway.Benchmarks;
 

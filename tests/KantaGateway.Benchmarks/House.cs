@@ -1,4 +1,5 @@
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Generating;
 
 namespace KantaGateway.Benchmarks;
 

@@ -8,6 +8,7 @@ using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Gateway.Identification;
+using KantaGateway.Harness.Generating;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Keys;
 using KantaGateway.Keys.Custody;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using KantaGateway.Harness.Generating;
 
 namespace KantaGateway.Benchmarks;
 

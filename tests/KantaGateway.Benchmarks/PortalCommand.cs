@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Generating;
 using KantaGateway.Harness.Verification;
 
 namespace KantaGateway.Benchmarks;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using KantaGateway.Harness.Generating;
 
 namespace KantaGateway.Benchmarks;
 

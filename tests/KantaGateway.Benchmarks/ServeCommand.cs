@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using KantaGateway.Dev;
+using KantaGateway.Harness.Generating;
 
 namespace KantaGateway.Benchmarks;
 

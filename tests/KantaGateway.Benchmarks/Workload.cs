@@ -1,5 +1,6 @@
 #pragma warning disable CA5394 // Whose record is asked for need not be unforeseeable, only mixed.
 using System.Globalization;
+using KantaGateway.Harness.Generating;
 
 namespace KantaGateway.Benchmarks;
 

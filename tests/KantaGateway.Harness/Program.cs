@@ -1,7 +1,9 @@
 using System.CommandLine;
-using KantaGateway.Harness.Clients;
+using KantaGateway.Client;
 using KantaGateway.Harness.Drills;
+using KantaGateway.Harness.Generating;
 using KantaGateway.Harness.Loading;
+using KantaGateway.Harness.Simulation;
 using KantaGateway.Harness.Verification;
 using Spectre.Console;
 
@@ -10,7 +12,7 @@ if (Console.IsOutputRedirected)
     AnsiConsole.Profile.Width = 240;
 
 // What a vendor runs against any gateway: see README.md beside this file.
-var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create(), OutageCommand.Create(), VerifyLogCommand.Create(), DrillCommand.Create() };
+var root = new RootCommand("KantaGateway vendors' harness") { VerifyCommand.Create(), LoadCommand.Create(), OutageCommand.Create(), VerifyLogCommand.Create(), DrillCommand.Create(), SimulateCommand.Create(), LoadProfileCommand.Create() };
 try
 {
     return await root.Parse(args).InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false }).ConfigureAwait(false);

@@ -4,7 +4,7 @@ using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-using Microsoft.IdentityModel.JsonWebTokens;
+using KantaGateway.Client;
 using Microsoft.IdentityModel.Tokens;
 
 namespace KantaGateway.Harness.Clients;
@@ -67,13 +67,8 @@ public sealed class AppClient : IDisposable
     private async Task<JsonElement> PostAsync(string endpoint, Dictionary<string, string> form, CancellationToken cancel)
     {
         form["client_id"] = Text("client_id");
-        form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-        form["client_assertion"] = new JsonWebTokenHandler().CreateToken(new SecurityTokenDescriptor
-        {
-            Issuer = Text("client_id"), Audience = Text("token_url"), Expires = DateTime.UtcNow.AddMinutes(1),
-            Claims = new Dictionary<string, object> { ["sub"] = Text("client_id"), ["jti"] = Guid.NewGuid().ToString() },
-            SigningCredentials = new SigningCredentials(_key, Text("alg")),
-        });
+        form["client_assertion_type"] = ClientAssertion.Type;
+        form["client_assertion"] = ClientAssertion.Create(Text("client_id"), Text("token_url"), _key, Text("alg"), TimeProvider.System);
         using var content = new FormUrlEncodedContent(form);
         using var response = await _http.PostAsync(Text(endpoint), content, cancel).ConfigureAwait(false);
         return await response.EnsureSuccessStatusCode().Content.ReadFromJsonAsync<JsonElement>(cancel).ConfigureAwait(false);

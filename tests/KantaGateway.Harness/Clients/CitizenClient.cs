@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Text;
+using KantaGateway.Client;
 
 namespace KantaGateway.Harness.Clients;
 
@@ -47,7 +48,7 @@ public sealed class CitizenClient : IDisposable
         var handler = Transport.Handler(folder.Authority);
         handler.UseCookies = true;
         handler.CookieContainer = _cookies;
-        _http = new(handler) { Timeout = TimeSpan.FromSeconds(60) };
+        _http = new(folder.Through(handler)) { Timeout = TimeSpan.FromSeconds(60) };
     }
 
     public Uri Target { get; }

@@ -1,57 +1,42 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Security;
 using System.Text;
 using System.Text.Json;
-using Microsoft.IdentityModel.JsonWebTokens;
+using KantaGateway.Client;
 using Microsoft.IdentityModel.Tokens;
 
 namespace KantaGateway.Harness.Clients;
 
-/// <summary>The gateway's token endpoint refused.</summary>
-/// <param name="status">HTTP status.</param>
-/// <param name="error">OAuth <c>error</c>.</param>
-public sealed class TokenRefusedException(int status, string error, string? description)
-    : Exception($"The token endpoint answered {status} {error}: {description}")
-{
-    public int Status { get; } = status;
-    public string Error { get; } = error;
-}
-
-/// <summary>An access token of one caller.</summary>
-/// <param name="ExpiresIn">Life as told by the endpoint.</param>
-public sealed record IssuedToken(string Value, TimeSpan ExpiresIn, DateTimeOffset Until);
-
 /// <summary>
-/// A clinic's patient-record system: mutual TLS with the organisation certificate, SMART Backend Services tokens with
-/// <c>private_key_jwt</c>, token exchange for its professionals (RFC 8693). Thread-safe.
+/// A clinic's patient-record system at the seams of the vendors' client (<see cref="KantaClient"/>): connections, tokens and receipts are its; requests go out as a verification wants them, wrong ones too, each once, and answers
+/// come back as they are. Thread-safe.
 /// </summary>
 public sealed class ClinicClient : IDisposable
 {
-    private const string AssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-    private const string TokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange";
-
-    private static readonly TimeSpan RefreshAhead = TimeSpan.FromSeconds(30);
-
-    private readonly ConcurrentDictionary<string, IssuedToken> _tokens = new();
-    private readonly SemaphoreSlim _asking = new(1);
-    private readonly JsonWebTokenHandler _handler = new() { SetDefaultTimesOnTokenCreation = false };
-    private readonly JsonWebKey _key;
+    private readonly KantaClientOptions _options;
+    private readonly KantaClient _kanta;
     private readonly HttpClient _http;
-    private readonly TimeProvider _time = TimeProvider.System;
     private int _connections;
 
-    private ClinicClient(DevFolder folder, string clinic, Uri target, SslStreamCertificateContext? identity, Version version, int? maxConnections)
+    private ClinicClient(DevFolder folder, string clinic, Uri target, string certificateOf, Version version, int? maxConnections)
     {
-        Folder = folder;
-        Name = clinic;
-        Target = new(target.GetLeftPart(UriPartial.Authority));
-        Client = folder.Client(clinic);
-        _key = new(File.ReadAllText(folder.File($"clinics/{clinic}/private_key.jwk"))) { KeyId = Client.Kid };
-        var handler = Transport.Handler(folder.Authority, identity, () => Interlocked.Increment(ref _connections));
-        if (maxConnections is { } max)
-            handler.MaxConnectionsPerServer = max;
-        _http = new(handler)
+        (Folder, Name, Client) = (folder, clinic, folder.Client(clinic));
+        _options = new()
+        {
+            Registration = Client,
+            SigningKey = new(File.ReadAllText(folder.File($"clinics/{clinic}/private_key.jwk"))) { KeyId = Client.Kid },
+            Certificate = certificateOf.Length == 0 ? null : Transport.Identity(folder.File($"clinics/{certificateOf}/tls.pem"), folder.File($"clinics/{certificateOf}/tls.key")),
+            TrustedRoots = folder.Authority,
+            Address = target,
+            HttpVersion = version,
+            MaxConnections = maxConnections,
+            Connected = () => Interlocked.Increment(ref _connections),
+            KeptAnswers = 0,
+            Between = folder.Through,
+            Repeats = RepeatOptions.None,
+        };
+        _kanta = KantaClient.Open(_options);
+        _http = new(new AsItIs(_kanta))
         {
             Timeout = TimeSpan.FromSeconds(100),
             DefaultRequestVersion = version,
@@ -65,10 +50,10 @@ public sealed class ClinicClient : IDisposable
     /// <summary>Name of the clinic's folder, such as <c>aurora</c>.</summary>
     public string Name { get; }
 
-    public ClientEntry Client { get; }
+    public ClientRegistration Client { get; }
 
     /// <summary>Scheme, host and port of the gateway.</summary>
-    public Uri Target { get; }
+    public Uri Target => _kanta.Address;
 
     /// <summary>Requests under the system's own token: archive and own register.</summary>
     public FhirSession System { get; }
@@ -80,17 +65,13 @@ public sealed class ClinicClient : IDisposable
     public ConcurrentBag<string> TokensSeen { get; } = [];
 
     /// <summary>Every answer to a FHIR request, with the receipts that came with it.</summary>
-    public ConcurrentBag<ReceivedAnswer> Received { get; } = [];
+    public IReadOnlyCollection<ReceivedAnswer> Received => _kanta.Receipts.Answers;
 
     /// <param name="certificateOf">Clinic whose TLS certificate is presented, the own one by default; empty for none.</param>
     /// <param name="version">HTTP version to ask for; 1.1 by default.</param>
     /// <param name="maxConnections">Bound of the connection pool; null for none.</param>
-    public static ClinicClient Open(DevFolder folder, string clinic, Uri target, string? certificateOf = null, Version? version = null, int? maxConnections = null)
-    {
-        var owner = certificateOf ?? clinic;
-        var identity = owner.Length == 0 ? null : Transport.Identity(folder.File($"clinics/{owner}/tls.pem"), folder.File($"clinics/{owner}/tls.key"));
-        return new(folder, clinic, target, identity, version ?? HttpVersion.Version11, maxConnections);
-    }
+    public static ClinicClient Open(DevFolder folder, string clinic, Uri target, string? certificateOf = null, Version? version = null, int? maxConnections = null) =>
+        new(folder, clinic, target, certificateOf ?? clinic, version ?? HttpVersion.Version11, maxConnections);
 
     /// <summary>Requests of one of the clinic's professionals, under a token from the exchange.</summary>
     /// <param name="id">Id in <c>professionals.json</c>.</param>
@@ -100,41 +81,25 @@ public sealed class ClinicClient : IDisposable
     /// <summary>Requests under a given bearer token, or without one when it is null.</summary>
     public FhirSession With(string? token) => new(this, () => Task.FromResult<string?>(token));
 
-    /// <summary>The system's access token, kept until half a minute before it ends.</summary>
+    /// <summary>The system's access token, kept until shortly before it ends.</summary>
     public async Task<string?> TokenAsync(CancellationToken cancel = default) =>
-        await CachedAsync("system", () => RequestSystemTokenAsync(cancel: cancel), cancel).ConfigureAwait(false);
+        await _kanta.Tokens.GetAsync("system", inner => RequestSystemTokenAsync(cancel: inner), cancel).ConfigureAwait(false);
 
     /// <summary>A professional's access token, kept likewise.</summary>
     public async Task<string?> ProfessionalTokenAsync(string id, string purpose = "TREAT", CancellationToken cancel = default) =>
-        await CachedAsync($"{id}|{purpose}", async () => await ExchangeAsync(await SubjectTokenAsync(id, cancel).ConfigureAwait(false), purpose, cancel).ConfigureAwait(false), cancel)
+        await _kanta.Tokens.GetAsync($"{id}|{purpose}", async inner => await ExchangeAsync(await SubjectTokenAsync(id, inner).ConfigureAwait(false), purpose, inner).ConfigureAwait(false), cancel)
             .ConfigureAwait(false);
 
     /// <summary>Asks for a system token now (SMART Backend Services).</summary>
     /// <param name="assertion">Client assertion to use instead of a fresh one.</param>
     /// <exception cref="TokenRefusedException">The endpoint refused.</exception>
-    public Task<IssuedToken> RequestSystemTokenAsync(string? assertion = null, string? scope = null, CancellationToken cancel = default) =>
-        RequestAsync(new()
-        {
-            ["grant_type"] = "client_credentials",
-            ["scope"] = scope ?? Scopes("system/"),
-            ["client_assertion_type"] = AssertionType,
-            ["client_assertion"] = assertion ?? Assertion(),
-        }, cancel);
+    public async Task<IssuedToken> RequestSystemTokenAsync(string? assertion = null, string? scope = null, CancellationToken cancel = default) =>
+        Seen(await _kanta.TokenEndpoint.RequestSystemTokenAsync(assertion, scope, cancel).ConfigureAwait(false));
 
     /// <summary>Exchanges a subject token for an access token in which the system acts for the professional.</summary>
     /// <exception cref="TokenRefusedException">The endpoint refused.</exception>
-    public Task<IssuedToken> ExchangeAsync((string Token, string Type) subject, string purpose = "TREAT", CancellationToken cancel = default) =>
-        RequestAsync(new()
-        {
-            ["grant_type"] = TokenExchange,
-            ["client_id"] = Client.ClientId,
-            ["subject_token"] = subject.Token,
-            ["subject_token_type"] = subject.Type,
-            ["purpose_of_use"] = purpose,
-            ["scope"] = Scopes("user/"),
-            ["client_assertion_type"] = AssertionType,
-            ["client_assertion"] = Assertion(),
-        }, cancel);
+    public async Task<IssuedToken> ExchangeAsync((string Token, string Type) subject, string purpose = "TREAT", CancellationToken cancel = default) =>
+        Seen(await _kanta.TokenEndpoint.ExchangeAsync(new(subject.Token, subject.Type), purpose, cancel).ConfigureAwait(false));
 
     /// <summary>A subject token from the clinic's (simulated) identity provider.</summary>
     public async Task<(string Token, string Type)> SubjectTokenAsync(string id, CancellationToken cancel = default)
@@ -155,21 +120,8 @@ public sealed class ClinicClient : IDisposable
     /// <param name="audience">The token URL of <c>client.json</c> by default.</param>
     /// <param name="key">Another key than the client's, to show that it is refused.</param>
     /// <param name="lifetime">One minute by default.</param>
-    public string Assertion(string? jti = null, string? audience = null, JsonWebKey? key = null, TimeSpan? lifetime = null)
-    {
-        var now = _time.GetUtcNow();
-        return _handler.CreateToken(new SecurityTokenDescriptor
-        {
-            Issuer = Client.ClientId,
-            Audience = audience ?? Client.TokenUrl.ToString(),
-            TokenType = "JWT",
-            IssuedAt = now.UtcDateTime,
-            NotBefore = now.UtcDateTime,
-            Expires = (now + (lifetime ?? TimeSpan.FromMinutes(1))).UtcDateTime,
-            Claims = new Dictionary<string, object> { ["sub"] = Client.ClientId, ["jti"] = jti ?? Guid.NewGuid().ToString("N") },
-            SigningCredentials = new(key ?? _key, Client.Alg),
-        });
-    }
+    public string Assertion(string? jti = null, string? audience = null, JsonWebKey? key = null, TimeSpan? lifetime = null) =>
+        ClientAssertion.Create(Client.ClientId, audience ?? Client.TokenUrl.ToString(), key ?? _options.SigningKey, Client.Alg, TimeProvider.System, jti, lifetime);
 
     /// <summary>Any request to the gateway. A relative target is resolved against the FHIR base.</summary>
     public Task<FhirReply> SendAsync(HttpMethod method, string target, string? token = null, ReadOnlyMemory<byte>? body = null,
@@ -189,10 +141,7 @@ public sealed class ClinicClient : IDisposable
         request.Version = _http.DefaultRequestVersion;
         request.VersionPolicy = _http.DefaultVersionPolicy;
         using var response = await _http.SendAsync(request, cancel).ConfigureAwait(false);
-        var reply = await FhirReply.ReadAsync(response, cancel).ConfigureAwait(false);
-        if (ReceivedAnswer.Of(request, reply) is { } received)
-            Received.Add(received);
-        return reply;
+        return await FhirReply.ReadAsync(response, cancel).ConfigureAwait(false);
     }
 
     /// <summary>Reads the first bytes of an answer and hangs up, as a caller does whose line breaks.</summary>
@@ -212,7 +161,13 @@ public sealed class ClinicClient : IDisposable
     public void Dispose()
     {
         _http.Dispose();
-        _asking.Dispose();
+        _kanta.Dispose();
+    }
+
+    private IssuedToken Seen(IssuedToken token)
+    {
+        TokensSeen.Add(token.Value);
+        return token;
     }
 
     private Uri Resolve(string target) =>
@@ -220,47 +175,17 @@ public sealed class ClinicClient : IDisposable
         : Uri.TryCreate(target, UriKind.Absolute, out var absolute) ? new(Target, absolute.PathAndQuery)
         : new(Target, $"/fhir/{target}");
 
-    private string Scopes(string prefix) => string.Join(' ', Client.Scopes.Where(s => s.StartsWith(prefix, StringComparison.Ordinal)));
-
-    private async Task<string> CachedAsync(string name, Func<Task<IssuedToken>> ask, CancellationToken cancel)
-    {
-        if (_tokens.TryGetValue(name, out var known) && known.Until - RefreshAhead > _time.GetUtcNow())
-            return known.Value;
-        // One asks, the others wait: a burst of requests must not become a burst of assertions.
-        await _asking.WaitAsync(cancel).ConfigureAwait(false);
-        try
-        {
-            if (_tokens.TryGetValue(name, out known) && known.Until - RefreshAhead > _time.GetUtcNow())
-                return known.Value;
-            return (_tokens[name] = await ask().ConfigureAwait(false)).Value;
-        }
-        finally
-        {
-            _asking.Release();
-        }
-    }
-
-    private async Task<IssuedToken> RequestAsync(Dictionary<string, string> form, CancellationToken cancel)
-    {
-        using var content = new FormUrlEncodedContent(form);
-        var bytes = await content.ReadAsByteArrayAsync(cancel).ConfigureAwait(false);
-        var reply = await SendAsync(HttpMethod.Post, "/connect/token", null, bytes, "application/x-www-form-urlencoded", [("Accept", "application/json")], cancel).ConfigureAwait(false);
-        var json = reply.Body.Length > 0 && reply.Headers.GetValueOrDefault("Content-Type", "").Contains("json", StringComparison.Ordinal) ? reply.Json : default;
-        if (!reply.IsSuccess)
-            throw new TokenRefusedException(reply.Status, Text("error") ?? "no error code", Text("error_description"));
-        var life = TimeSpan.FromSeconds(json.GetProperty("expires_in").GetInt32());
-        var token = new IssuedToken(json.GetProperty("access_token").GetString()!, life, _time.GetUtcNow() + life);
-        TokensSeen.Add(token.Value);
-        return token;
-
-        string? Text(string name) => json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out var value) ? value.GetString() : null;
-    }
-
     private static ReadOnlyMemoryContent Json(ReadOnlyMemory<byte> body, string contentType)
     {
         var content = new ReadOnlyMemoryContent(body);
         content.Headers.TryAddWithoutValidation("Content-Type", contentType);
         return content;
+    }
+
+    /// <summary>Requests go out once, and answers come back as they are.</summary>
+    private sealed class AsItIs(KantaClient kanta) : HttpMessageHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) => kanta.SendAsync(request, cancellationToken);
     }
 }
 

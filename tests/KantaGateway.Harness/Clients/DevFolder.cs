@@ -3,6 +3,8 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using KantaGateway.Audit;
 using KantaGateway.Audit.Witnessing;
+using KantaGateway.Client;
+using KantaGateway.Harness.Verification;
 
 namespace KantaGateway.Harness.Clients;
 
@@ -22,17 +24,6 @@ public sealed record ProfessionalEntry(
     [property: JsonPropertyName("clinic")] string Clinic,
     [property: JsonPropertyName("unit")] string? Unit,
     [property: JsonPropertyName("subject_token_url")] Uri SubjectTokenUrl);
-
-/// <summary>A clinic system's <c>client.json</c>.</summary>
-public sealed record ClientEntry(
-    [property: JsonPropertyName("client_id")] string ClientId,
-    [property: JsonPropertyName("organisation_oid")] string OrganisationOid,
-    [property: JsonPropertyName("controller_kind")] string ControllerKind,
-    [property: JsonPropertyName("token_url")] Uri TokenUrl,
-    [property: JsonPropertyName("fhir_url")] Uri FhirUrl,
-    [property: JsonPropertyName("scopes")] IReadOnlyList<string> Scopes,
-    [property: JsonPropertyName("kid")] string Kid,
-    [property: JsonPropertyName("alg")] string Alg);
 
 /// <summary>
 /// The folder that a development gateway writes for those who call it (architecture section 11): its certificate
@@ -60,6 +51,12 @@ public sealed class DevFolder
     /// <summary>File with the key of the audit log: each gateway has its own log.</summary>
     public string LogKey { get; init; } = "audit.vkey";
 
+    /// <summary>Given the connections, returns what stands between every client of this folder and them, to break things in a test; null: nothing.</summary>
+    public Func<HttpMessageHandler, HttpMessageHandler>? Between { get; init; }
+
+    /// <summary>Connections as the clients of this folder have them: what a check sends over them is kept for its report.</summary>
+    public HttpMessageHandler Through(HttpMessageHandler connections) => new Exchanges.Handler(Between?.Invoke(connections) ?? connections);
+
     /// <summary>The key with which the audit log's checkpoints are checked.</summary>
     public NoteVerifier AuditLog => NoteVerifier.TryParse(System.IO.File.ReadAllText(File(LogKey)).Trim(), out var key) ? key : throw new InvalidDataException($"{LogKey} holds no verifier key.");
 
@@ -75,7 +72,7 @@ public sealed class DevFolder
     public IReadOnlyList<string> Clinics =>
         [.. Directory.EnumerateDirectories(File("clinics")).Select(System.IO.Path.GetFileName).OfType<string>().Order(StringComparer.Ordinal)];
 
-    public ClientEntry Client(string clinic) => Read<ClientEntry>($"clinics/{clinic}/client.json");
+    public ClientRegistration Client(string clinic) => ClientRegistration.Load(File($"clinics/{clinic}/client.json"));
 
     /// <summary>Absolute path of a file of the folder.</summary>
     public string File(string relative) => System.IO.Path.Combine(Path, relative);

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text.Json;
+using KantaGateway.Client;
 
 namespace KantaGateway.Harness.Clients;
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using KantaGateway.Client;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
 

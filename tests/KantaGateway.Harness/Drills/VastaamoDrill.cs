@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Audit;
+using KantaGateway.Client;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Loading;
 using KantaGateway.Harness.Verification;

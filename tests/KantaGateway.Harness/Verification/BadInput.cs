@@ -66,6 +66,12 @@ public sealed record BadInput(string Name, Func<FhirSession, string, string, Can
         new("contained resources within each other without end", (s, p, m, c) => TextAsync(s, Edited(p, m, "\"status\"", $"\"contained\":{Repeat("[{\"resourceType\":\"Basic\",\"contained\":", Deep / 10)}[]{Repeat("}]", Deep / 10)},\"status\""), c), [400], null),
     ];
 
+    /// <summary>What needs two people: see <see cref="OtherCompartmentAsync"/>.</summary>
+    public const string OtherCompartment = "a reference to another patient's compartment";
+
+    /// <summary>Of all of them.</summary>
+    public static IEnumerable<string> Names => All.Select(static b => b.Name).Append(OtherCompartment);
+
     private const int Deep = 100_000;
 
     private const string FhirXml = "xmlns=\"http://hl7.org/fhir\"";

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using KantaGateway.Client;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Loading;
 using Microsoft.IdentityModel.Tokens;
@@ -13,11 +14,13 @@ public sealed class FurtherChecks : IDisposable
     private readonly string _own;
     private readonly string _other;
     private readonly ClinicClient _clinic;
-    private readonly string _identityCode = FictionalIdentityCode.Of(Guid.NewGuid().ToString()).Reveal();
+    private readonly string _identityCode;
     private string _patient = "";
 
-    public FurtherChecks(DevFolder folder, Uri target, string own = "aurora", string other = "revontuli")
+    /// <param name="seed">Which fictional person the checks are about.</param>
+    public FurtherChecks(DevFolder folder, Uri target, string own = "aurora", string other = "revontuli", int? seed = null)
     {
+        _identityCode = FictionalIdentityCode.Of(seed is { } given ? string.Create(global::System.Globalization.CultureInfo.InvariantCulture, $"verify/{given}") : Guid.NewGuid().ToString()).Reveal();
         (_folder, _target, _own, _other) = (folder, target, own, other);
         _clinic = ClinicClient.Open(folder, own, target);
     }
@@ -29,16 +32,20 @@ public sealed class FurtherChecks : IDisposable
 
     public async Task RunAsync(Steps steps, CancellationToken cancel = default)
     {
-        await steps.AlsoAsync("checks", "a fictional patient is registered for the checks, and a visit opened", async () =>
+        await steps.PrepareAsync("fhir.patient", "a fictional patient is registered for the checks, and a visit opened", async () =>
         {
             _patient = await ArchivedVisit.RegisterAsync(System, _identityCode, "Tarkastus Tahvo", cancel).ConfigureAwait(false);
             // Whoever has one counts for nobody's budget.
             Expect.Status(await System.CreateAsync("Encounter", Some.Bytes(Some.Encounter($"Patient/{_patient}", Some.ServiceEvent(System.Client))), cancel: cancel).ConfigureAwait(false), "a visit", 201);
-        }).ConfigureAwait(false);
+        }, "connection", "smart", "fhir", "search", "load").ConfigureAwait(false);
+        await ConnectionChecks.RunAsync(steps, _clinic, _patient, cancel).ConfigureAwait(false);
         await IdentificationAsync(steps, cancel).ConfigureAwait(false);
         await FormatsAsync(steps, cancel).ConfigureAwait(false);
         await BadInputAsync(steps, cancel).ConfigureAwait(false);
         await InteractionsAsync(steps, cancel).ConfigureAwait(false);
+        await AdapterChecks.RunAsync(steps, _clinic, cancel).ConfigureAwait(false);
+        await LoadChecks.RunAsync(steps, _clinic, _patient, cancel).ConfigureAwait(false);
+        await PortalChecks.RunAsync(steps, _folder, _target, cancel).ConfigureAwait(false);
         using var other = ClinicClient.Open(_folder, _other, _target);
         await ReceiptChecks.RunAsync(steps, _clinic, other, cancel).ConfigureAwait(false);
     }
@@ -47,48 +54,47 @@ public sealed class FurtherChecks : IDisposable
 
     private async Task IdentificationAsync(Steps steps, CancellationToken cancel)
     {
-        const string Part = "identification";
-        await steps.AlsoAsync(Part, "refuses a request without a token", async () =>
+        await steps.AlsoAsync("smart.no-token", "refuses a request without a token", async () =>
             Unidentified(await _clinic.With(null).ReadAsync("Patient", _patient, cancel).ConfigureAwait(false), "no token")).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a token without its certificate", async () =>
+        await steps.AlsoAsync("connection.no-certificate", "refuses a token without its certificate", async () =>
         {
             using var bare = ClinicClient.Open(_folder, _own, _target, certificateOf: "");
             Unidentified(await bare.With(await _clinic.TokenAsync(cancel).ConfigureAwait(false)).ReadAsync("Patient", _patient, cancel).ConfigureAwait(false), "no certificate");
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a token with another clinic's certificate", async () =>
+        await steps.AlsoAsync("connection.other-certificate", "refuses a token with another clinic's certificate", async () =>
         {
             using var thief = ClinicClient.Open(_folder, _own, _target, certificateOf: _other);
             Unidentified(await thief.With(await _clinic.TokenAsync(cancel).ConfigureAwait(false)).ReadAsync("Patient", _patient, cancel).ConfigureAwait(false), "another certificate");
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a token whose signature was altered", async () =>
+        await steps.AlsoAsync("smart.altered-token", "refuses a token whose signature was altered", async () =>
         {
             var token = (await _clinic.TokenAsync(cancel).ConfigureAwait(false))!;
             var altered = token[..^8] + (token[^8] == 'A' ? 'B' : 'A') + token[^7..];
             Unidentified(await _clinic.With(altered).ReadAsync("Patient", _patient, cancel).ConfigureAwait(false), "an altered token");
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a token that somebody else signed", async () =>
+        await steps.AlsoAsync("smart.foreign-token", "refuses a token that somebody else signed", async () =>
             Unidentified(await _clinic.With(_clinic.Assertion(audience: $"{_target.GetLeftPart(UriPartial.Authority)}/fhir")).ReadAsync("Patient", _patient, cancel).ConfigureAwait(false), "a foreign signature")).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a professional's subject token in place of an access token", async () =>
+        await steps.AlsoAsync("smart.subject-token", "refuses a professional's subject token in place of an access token", async () =>
         {
             var (subject, _) = await _clinic.SubjectTokenAsync(_folder.ProfessionalOf(_own).Id, cancel).ConfigureAwait(false);
             Unidentified(await _clinic.With(subject).ReadAsync("Patient", _patient, cancel).ConfigureAwait(false), "a token for another audience");
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses another clinic's professional in a token exchange", async () =>
+        await steps.AlsoAsync("smart.foreign-professional", "refuses another clinic's professional in a token exchange", async () =>
         {
             var subject = await _clinic.SubjectTokenAsync(_folder.ProfessionalOf(_other).Id, cancel).ConfigureAwait(false);
             await NoTokenAsync(() => _clinic.ExchangeAsync(subject, cancel: cancel), "another clinic's professional").ConfigureAwait(false);
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a client assertion used twice", async () =>
+        await steps.AlsoAsync("smart.replay", "refuses a client assertion used twice", async () =>
         {
             var assertion = _clinic.Assertion();
             await _clinic.RequestSystemTokenAsync(assertion, cancel: cancel).ConfigureAwait(false);
             await NoTokenAsync(() => _clinic.RequestSystemTokenAsync(assertion, cancel: cancel), "a replayed assertion").ConfigureAwait(false);
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a client assertion that lives for five hours", () =>
+        await steps.AlsoAsync("smart.assertion-life", "refuses a client assertion that lives for five hours", () =>
             NoTokenAsync(() => _clinic.RequestSystemTokenAsync(_clinic.Assertion(lifetime: TimeSpan.FromHours(5)), cancel: cancel), "a long-lived assertion")).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a client assertion for another server", () =>
+        await steps.AlsoAsync("smart.assertion-audience", "refuses a client assertion for another server", () =>
             NoTokenAsync(() => _clinic.RequestSystemTokenAsync(_clinic.Assertion(audience: "https://elsewhere.example/token"), cancel: cancel), "a foreign audience")).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a client assertion under an unregistered key", async () =>
+        await steps.AlsoAsync("smart.unregistered-key", "refuses a client assertion under an unregistered key", async () =>
         {
             using var stranger = global::System.Security.Cryptography.ECDsa.Create(global::System.Security.Cryptography.ECCurve.NamedCurves.nistP384);
             using var rsa = global::System.Security.Cryptography.RSA.Create(2048);
@@ -98,12 +104,19 @@ public sealed class FurtherChecks : IDisposable
             key.KeyId = _clinic.Client.Kid;
             await NoTokenAsync(() => _clinic.RequestSystemTokenAsync(_clinic.Assertion(key: key), cancel: cancel), "an unregistered key").ConfigureAwait(false);
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a token to a client without its certificate", async () =>
+        await steps.AlsoAsync("connection.token-without-certificate", "refuses a token to a client without its certificate", async () =>
         {
             using var bare = ClinicClient.Open(_folder, _own, _target, certificateOf: "");
             await NoTokenAsync(() => bare.RequestSystemTokenAsync(cancel: cancel), "no certificate").ConfigureAwait(false);
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "gives every clinic of the folder a token, whatever its algorithm", async () =>
+        await steps.AlsoAsync("smart.scope", "lets a token do what its scope says and no more", () => ScopeAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("smart.discovery", "publishes what clients need, and nothing weaker than it promises", () => DiscoveryAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("fhir.metadata", "says what it does in a CapabilityStatement", async () =>
+        {
+            var statement = Expect.Status(await _clinic.SendAsync(HttpMethod.Get, "metadata", cancel: cancel).ConfigureAwait(false), "metadata", 200).Json;
+            Expect.That(Appearance.Kind(statement) == "CapabilityStatement" && statement.GetProperty("fhirVersion").GetString() == "4.0.1", "a CapabilityStatement of FHIR 4.0.1", Appearance.Kind(statement));
+        }).ConfigureAwait(false);
+        await steps.AlsoAsync("smart.token-life", "gives every clinic of the folder a token, whatever its algorithm", async () =>
         {
             foreach (var name in _folder.Clinics)
             {
@@ -114,38 +127,60 @@ public sealed class FurtherChecks : IDisposable
         }).ConfigureAwait(false);
     }
 
+    private async Task DiscoveryAsync(CancellationToken cancel)
+    {
+        var configuration = Expect.Status(await _clinic.SendAsync(HttpMethod.Get, "/fhir/.well-known/smart-configuration", cancel: cancel).ConfigureAwait(false), "smart-configuration", 200).Json;
+        foreach (var (member, value) in new[]
+            {
+                ("grant_types_supported", "client_credentials"), ("grant_types_supported", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                ("token_endpoint_auth_methods_supported", "private_key_jwt"), ("token_endpoint_auth_signing_alg_values_supported", _clinic.Client.Alg), ("code_challenge_methods_supported", "S256"),
+            })
+            Expect.That(List(member).Contains(value), $"{value} in {member}", string.Join(", ", List(member)));
+        Expect.That(!List("code_challenge_methods_supported").Contains("plain"), "no code challenge in the plain", "plain");
+        Expect.That(!List("token_endpoint_auth_methods_supported").Any(m => m.StartsWith("client_secret", StringComparison.Ordinal) || m == "none"), "no shared secrets and no clients without a key", string.Join(", ", List("token_endpoint_auth_methods_supported")));
+        Expect.That(configuration.TryGetProperty("tls_client_certificate_bound_access_tokens", out var bound) && bound.ValueKind == global::System.Text.Json.JsonValueKind.True, "certificate-bound access tokens", "others");
+
+        List<string> List(string member) => configuration.TryGetProperty(member, out var list) ? [.. list.EnumerateArray().Select(v => v.GetString()!)] : [];
+    }
+
+    private async Task ScopeAsync(CancellationToken cancel)
+    {
+        var narrow = _clinic.With((await _clinic.RequestSystemTokenAsync(scope: "system/Observation.rs", cancel: cancel).ConfigureAwait(false)).Value);
+        Expect.Refusal(await narrow.CreateAsync("Observation", Some.Bytes(Some.Observation($"Patient/{_patient}")), cancel: cancel).ConfigureAwait(false), "a creation under a scope to read", [403]);
+        Expect.Refusal(await narrow.SearchAsync("Condition", $"patient={_patient}", cancel).ConfigureAwait(false), "a search of another type than the scope's", [403]);
+    }
+
     private async Task FormatsAsync(Steps steps, CancellationToken cancel)
     {
-        const string Part = "formats";
         foreach (var address in (string[])[$"Patient?identifier=urn:oid:1.2.246.21|{_identityCode}", $"Observation?patient.identifier={Uri.EscapeDataString("urn:oid:1.2.246.21|" + _identityCode)}", $"Patient/{_identityCode}"])
-            await steps.AlsoAsync(Part, $"refuses an identity code in a URL ({address.Split('?', '/')[0]}{(address.Contains('?', StringComparison.Ordinal) ? " search" : " read")})", async () =>
+            await steps.AlsoAsync("fhir.identity-code-in-url", $"refuses an identity code in a URL ({address.Split('?', '/')[0]}{(address.Contains('?', StringComparison.Ordinal) ? " search" : " read")})", async () =>
             {
                 var reply = await System.SendAsync(HttpMethod.Get, address, cancel: cancel).ConfigureAwait(false);
                 Expect.Refusal(reply, "an identity code in a URL", [400]);
                 Expect.That(reply.Issues.Any(i => i.Diagnostics?.Contains("_search", StringComparison.Ordinal) == true), "the answer to name POST _search", $"{reply.Status} without it");
                 Expect.That(!BadInput.Echoes(reply), "an answer that does not repeat the code", "the code");
             }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "finds a person by identity code in a POST _search", async () =>
+        await steps.AlsoAsync("search.identity-code", "finds a person by identity code in a POST _search", async () =>
         {
             var reply = Expect.Status(await System.SearchAsync("Patient", $"identifier={Uri.EscapeDataString("urn:oid:1.2.246.21|" + _identityCode)}", cancel).ConfigureAwait(false), "POST Patient/_search", 200);
             Expect.That(Appearance.Ids(reply) is [var id] && id == _patient, "the one Patient", $"{Appearance.Ids(reply).Count} entries");
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "answers XML to a reader of XML", async () =>
+        await steps.AlsoAsync("fhir.xml", "answers XML to a reader of XML", async () =>
         {
             var reply = Expect.Status(await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("Accept", "application/fhir+xml")], cancel: cancel).ConfigureAwait(false), "Accept: application/fhir+xml", 200);
             Expect.That(reply.Headers["Content-Type"].StartsWith("application/fhir+xml", StringComparison.Ordinal), "application/fhir+xml", reply.Headers["Content-Type"]);
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "answers 406 to a reader of HTML", async () =>
+        await steps.AlsoAsync("fhir.html", "answers 406 to a reader of HTML", async () =>
             Expect.Refusal(await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("Accept", "text/html")], cancel: cancel).ConfigureAwait(false), "Accept: text/html", [406])).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "answers 415 to a writer of text", async () =>
+        await steps.AlsoAsync("fhir.text", "answers 415 to a writer of text", async () =>
             Expect.Refusal(await System.SendAsync(HttpMethod.Post, "Observation", "Observation"u8.ToArray(), contentType: "text/plain", cancel: cancel).ConfigureAwait(false), "Content-Type: text/plain", [415])).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "answers with X-Correlation-Id and accepts X-Request-Id", async () =>
+        await steps.AlsoAsync("fhir.correlation", "answers with X-Correlation-Id and accepts X-Request-Id", async () =>
         {
             var reply = await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("X-Request-Id", Guid.NewGuid().ToString())], cancel: cancel).ConfigureAwait(false);
             Expect.Status(reply, "a read with X-Request-Id", 200);
             Expect.That(reply.Headers.ContainsKey("X-Correlation-Id"), "X-Correlation-Id in the answer", "none");
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a path that tries to leave the FHIR base", async () =>
+        await steps.AlsoAsync("fhir.path", "refuses a path that tries to leave the FHIR base", async () =>
         {
             foreach (var path in (string[])["/fhir/..%2fpolicy", "/fhir/%2e%2e/policy", "/fhir//policy", "/fhir/..%5cpolicy"])
             {
@@ -153,16 +188,15 @@ public sealed class FurtherChecks : IDisposable
                 Expect.That(reply.Status is >= 400 and < 500, $"a refusal of {path}", $"{reply}");
             }
         }).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "ignores internal headers that a client sends", async () =>
+        await steps.AlsoAsync("fhir.internal-headers", "ignores internal headers that a client sends", async () =>
             Expect.Status(await System.SendAsync(HttpMethod.Get, $"Patient/{_patient}", headers: [("X-Kanta-Grant", "x"), ("X-Kanta-Base", "https://elsewhere.example/fhir")], cancel: cancel).ConfigureAwait(false), "a read with internal headers", 200)).ConfigureAwait(false);
     }
 
     private async Task BadInputAsync(Steps steps, CancellationToken cancel)
     {
-        const string Part = "bad input";
         foreach (var bad in BadInput.All)
-            await steps.AlsoAsync(Part, $"refuses {bad.Name}", () => RefusesAsync(bad.Name, (p, m) => bad.Send(System, p, m, cancel), bad.Statuses, bad.Expression, cancel)).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses a reference to another patient's compartment", () =>
+            await steps.AlsoAsync(Check.InputId(bad.Name), $"refuses {bad.Name}", () => RefusesAsync(bad.Name, (p, m) => bad.Send(System, p, m, cancel), bad.Statuses, bad.Expression, cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync(Check.InputId(BadInput.OtherCompartment), $"refuses {BadInput.OtherCompartment}", () =>
             RefusesAsync("a reference to another compartment", (p, m) => BadInput.OtherCompartmentAsync(System, p, m, cancel), [400, 422], "Observation.encounter", cancel)).ConfigureAwait(false);
     }
 
@@ -179,16 +213,15 @@ public sealed class FurtherChecks : IDisposable
 
     private async Task InteractionsAsync(Steps steps, CancellationToken cancel)
     {
-        const string Part = "interactions";
-        await steps.AlsoAsync(Part, "create, read, update with If-Match, vread, history, delete", () => LifeOfAResourceAsync(cancel)).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "search by code, category, date, status, identifier, _id, _lastUpdated", () => SearchesAsync(cancel)).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "paging gives every entry once", () => PagingAsync(cancel)).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "refuses an unknown search parameter", async () =>
+        await steps.AlsoAsync("fhir.life", "create, read, update with If-Match, vread, history, delete", () => LifeOfAResourceAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("search.parameters", "search by code, category, date, status, identifier, _id, _lastUpdated", () => SearchesAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("search.paging", "paging gives every entry once", () => PagingAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("search.unknown-parameter", "refuses an unknown search parameter", async () =>
             Expect.Refusal(await System.SearchAsync("Observation", $"patient={_patient}&colour=red", cancel).ConfigureAwait(false), "an unknown parameter", [400])).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "a batch answers each entry for itself", () => BatchAsync(cancel)).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "a transaction resolves its own references", () => TransactionAsync(cancel)).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "another clinic cannot change an entry", () => ForeignWriteAsync(cancel)).ConfigureAwait(false);
-        await steps.AlsoAsync(Part, "directory entries are readable by every clinic", () => DirectoryAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("fhir.batch", "a batch answers each entry for itself", () => BatchAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("fhir.transaction", "a transaction resolves its own references", () => TransactionAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("fhir.foreign-write", "another clinic cannot change an entry", () => ForeignWriteAsync(cancel)).ConfigureAwait(false);
+        await steps.AlsoAsync("fhir.directory", "directory entries are readable by every clinic", () => DirectoryAsync(cancel)).ConfigureAwait(false);
     }
 
     private async Task LifeOfAResourceAsync(CancellationToken cancel)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
+using KantaGateway.Client;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Loading;
 

@@ -14,8 +14,6 @@ namespace KantaGateway.Harness.Verification;
 /// </remarks>
 public sealed class VisitScenario : IDisposable
 {
-    private const string Part = "scenario";
-
     /// <summary>Types of a visit that are found by search.</summary>
     private static readonly string[] Searched = ["Encounter", "Condition", "Observation", "DocumentReference"];
 
@@ -69,25 +67,25 @@ public sealed class VisitScenario : IDisposable
     {
         steps.Restart();
         _began = DateTimeOffset.UtcNow;
-        await steps.ThenAsync(Part, "the gateway is ready and says what it is", () => DiscoverAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "both clinics and a professional get tokens of at most 300 s", () => TokensAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the citizen signs in through the broker and withdraws whatever was in force", () => CleanSlateAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, $"{_reader.Name} opens a visit of its own for the citizen", () => OpenVisitAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, $"{_archivist.Name} archives two visits, each in a transaction", () => ArchiveAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, $"{_archivist.Name} reads its own register back", () => ReadOwnAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, $"{_reader.Name} sees nothing of them, as if they had never been", () => NothingAsync("before a permission", cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the citizen sees both visits in the portal", () => OwnRecordsAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the citizen is informed and permits disclosure", () => PermitAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, $"{_reader.Name}'s professional reads both visits", () => ReadsAsync([_first, _second], cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "a page link of that search leads on", () => PageLinkAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the citizen denies everything", () => DenyAllAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "it is gone again, totals included", () => NothingAsync("under a denial of everything", cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the old page link discloses nothing", () => OldLinkAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the citizen denies one service event instead", () => DenyOneAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "only that visit is hidden", () => OneHiddenAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the citizen withdraws the permission and all is gone", () => WithdrawAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "the citizen sees in the access log who read what", () => AccessLogAsync(cancel)).ConfigureAwait(false);
-        await steps.ThenAsync(Part, "no address of the portal or the broker held an identity code or a name", Addresses).ConfigureAwait(false);
+        await steps.ThenAsync("consent.ready", "the gateway is ready and says what it is", () => DiscoverAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.tokens", "both clinics and a professional get tokens of at most 300 s", () => TokensAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.sign-in", "the citizen signs in through the broker and withdraws whatever was in force", () => CleanSlateAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.own-visit", $"{_reader.Name} opens a visit of its own for the citizen", () => OpenVisitAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.archive", $"{_archivist.Name} archives two visits, each in a transaction", () => ArchiveAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.own-register", $"{_archivist.Name} reads its own register back", () => ReadOwnAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.hidden", $"{_reader.Name} sees nothing of them, as if they had never been", () => NothingAsync("before a permission", cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("portal.own-records", "the citizen sees both visits in the portal", () => OwnRecordsAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.permit", "the citizen is informed and permits disclosure", () => PermitAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.read", $"{_reader.Name}'s professional reads both visits", () => ReadsAsync([_first, _second], cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.page-link", "a page link of that search leads on", () => PageLinkAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.deny-all", "the citizen denies everything", () => DenyAllAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.denied", "it is gone again, totals included", () => NothingAsync("under a denial of everything", cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.old-link", "the old page link discloses nothing", () => OldLinkAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.deny-event", "the citizen denies one service event instead", () => DenyOneAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.event-hidden", "only that visit is hidden", () => OneHiddenAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("consent.withdraw", "the citizen withdraws the permission and all is gone", () => WithdrawAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("audit.access-log", "the citizen sees in the access log who read what", () => AccessLogAsync(cancel)).ConfigureAwait(false);
+        await steps.ThenAsync("portal.addresses", "no address of the portal or the broker held an identity code or a name", Addresses).ConfigureAwait(false);
         await ReceiptChecks.RunAsync(steps, _archivist, _reader, cancel).ConfigureAwait(false);
         await ReceiptChecks.RunAsync(steps, _reader, _archivist, cancel).ConfigureAwait(false);
     }

@@ -3,6 +3,7 @@ using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KantaGateway.Client;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Forwarding;

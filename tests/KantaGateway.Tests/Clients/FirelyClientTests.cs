@@ -1,7 +1,7 @@
 using System.Net;
 using Hl7.Fhir.Model;
 using Hl7.Fhir.Rest;
-using KantaGateway.Harness.Clients;
+using KantaGateway.Client;
 using KantaGateway.Tests.Laws;
 using Task = System.Threading.Tasks.Task;
 

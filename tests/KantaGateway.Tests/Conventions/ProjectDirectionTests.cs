@@ -14,6 +14,8 @@ public sealed class ProjectDirectionTests
         ["KantaGateway.Fhir"] = [],
         ["KantaGateway.Audit"] = [],
         ["KantaGateway.Telemetry"] = [],
+        // What vendors are given knows the check of receipts and nothing of what runs behind the address.
+        ["KantaGateway.Client"] = ["KantaGateway.Audit"],
         ["KantaGateway.Postgres"] = ["KantaGateway.Fhir"],
         ["KantaGateway.Audit.Postgres"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Postgres"],
         ["KantaGateway.Keys"] = ["KantaGateway.Audit", "KantaGateway.Fhir", "KantaGateway.Telemetry"],
@@ -31,6 +33,9 @@ public sealed class ProjectDirectionTests
     [InlineData("KantaGateway.Audit", "KantaGateway.Fhir")]
     [InlineData("KantaGateway.Keys", "KantaGateway.Audit.Postgres")]
     [InlineData("KantaGateway.Fhir", "KantaGateway.Harness")]
+    [InlineData("KantaGateway.Client", "KantaGateway.Gateway")]
+    [InlineData("KantaGateway.Client", "KantaGateway.Repository")]
+    [InlineData("KantaGateway.Gateway", "KantaGateway.Client")]
     public void A_planted_reference_is_found(string from, string to)
     {
         var references = References();

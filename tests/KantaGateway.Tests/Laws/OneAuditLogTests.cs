@@ -1,4 +1,5 @@
 using KantaGateway.Audit;
+using KantaGateway.Client;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Harness.Clients;

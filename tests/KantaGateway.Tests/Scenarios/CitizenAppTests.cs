@@ -7,6 +7,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Web;
+using KantaGateway.Client;
 using KantaGateway.Dev;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Harness.Clients;

@@ -3,6 +3,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
+using KantaGateway.Client;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
 

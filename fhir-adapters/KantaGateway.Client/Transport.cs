@@ -3,23 +3,22 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 
-namespace KantaGateway.Harness.Clients;
+namespace KantaGateway.Client;
 
-/// <summary>Makes the TLS connections of the harness: development roots only, no proxy, no automatic redirects.</summary>
-static class Transport
+/// <summary>Makes TLS connections: no proxy, no cookies, no automatic redirects, so that nothing is sent where nobody meant it to go.</summary>
+public static class Transport
 {
-    /// <param name="roots">Trusted roots; the system's are not.</param>
+    /// <param name="roots">Trusted roots, and no others; null: the system's.</param>
     /// <param name="identity">Client certificate with its chain, null for none.</param>
     /// <param name="connected">Called for every new TCP connection.</param>
-    public static SocketsHttpHandler Handler(X509Certificate2Collection roots, SslStreamCertificateContext? identity = null, Action? connected = null)
+    public static SocketsHttpHandler Handler(X509Certificate2Collection? roots, SslStreamCertificateContext? identity = null, Action? connected = null)
     {
-        var policy = new X509ChainPolicy
+        X509ChainPolicy? policy = null;
+        if (roots is not null)
         {
-            TrustMode = X509ChainTrustMode.CustomRootTrust,
-            RevocationMode = X509RevocationMode.NoCheck,
-            DisableCertificateDownloads = true,
-        };
-        policy.CustomTrustStore.AddRange(roots);
+            policy = new() { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck, DisableCertificateDownloads = true };
+            policy.CustomTrustStore.AddRange(roots);
+        }
         return new SocketsHttpHandler
         {
             UseProxy = false,
