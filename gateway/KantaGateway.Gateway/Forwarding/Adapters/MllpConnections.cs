@@ -13,7 +13,7 @@ namespace KantaGateway.Gateway.Forwarding.Adapters;
 
 /// <summary>
 /// HL7 v2 over MLLP, in TLS with a client certificate: one message after the other, each answered before the next is looked at, so that their order is kept. A message is
-/// taken as one that came by HTTP is, but that the certificate alone says who sends it (<see cref="CertificateCallers"/>), each time anew.
+/// taken as one that came by HTTP is, but that the certificate alone says who sends it (<see cref="CertificateCallers"/>): before the first byte of a message is read, and of each message anew.
 /// </summary>
 sealed partial class MllpConnections(IServiceScopeFactory scopes, CertificateCallers callers, Hl7Messages messages, DisclosureAudit audit, IHttpContextAccessor outer, TimeProvider time, ILogger<MllpConnections> log) : ConnectionHandler
 {
@@ -48,6 +48,12 @@ sealed partial class MllpConnections(IServiceScopeFactory scopes, CertificateCal
         var id = "mllp-" + Guid.NewGuid().ToString("N")[..27];
         // A message that has come whole is answered even where the gateway is about to stop; none after it is begun.
         var stops = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+        // The handshake has shown the certificate: of whoever may not send nothing is read.
+        if (await RefusalAsync(connection, id) is { } refusal)
+        {
+            await SendAsync(connection, refusal);
+            return;
+        }
         while (!stops.IsCancellationRequested)
         {
             var (found, bytes) = await ReadAsync(connection.Transport.Input, stops, connection.ConnectionClosed);
@@ -55,11 +61,16 @@ sealed partial class MllpConnections(IServiceScopeFactory scopes, CertificateCal
                 return;
             var (answer, goesOn) = bytes is not null ? await AnswerAsync(connection, id, bytes)
                 : (Refusal(null, found == MllpFound.TooLong ? "The message is too long, or its frame has no end: 0x1C 0x0D." : "A message is framed: 0x0B, the message, 0x1C 0x0D."), false);
-            MllpFrames.Write(connection.Transport.Output, answer);
-            await connection.Transport.Output.FlushAsync(connection.ConnectionClosed);
+            await SendAsync(connection, answer);
             if (!goesOn)
                 return;
         }
+    }
+
+    private static async ValueTask SendAsync(ConnectionContext connection, byte[] answer)
+    {
+        MllpFrames.Write(connection.Transport.Output, answer);
+        await connection.Transport.Output.FlushAsync(connection.ConnectionClosed);
     }
 
     /// <returns>The content of a frame; without one, what stands in its place: <see cref="MllpFound.Incomplete"/> where the sender has ended.</returns>
@@ -89,14 +100,19 @@ sealed partial class MllpConnections(IServiceScopeFactory scopes, CertificateCal
         }
     }
 
+    /// <summary>What a caller is answered who may not send; null: it may.</summary>
+    private async ValueTask<byte[]?> RefusalAsync(ConnectionContext connection, string id)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        var context = ContextOf(connection, scope.ServiceProvider);
+        var (_, fault) = await callers.IdentifyAsync(context, id);
+        return fault is null ? null : Refusal(null, await RecordAsync(context, null, fault));
+    }
+
     private async ValueTask<(byte[] Answer, bool GoesOn)> AnswerAsync(ConnectionContext connection, string id, byte[] bytes)
     {
         await using var scope = scopes.CreateAsyncScope();
-        var context = new DefaultHttpContext { RequestServices = scope.ServiceProvider, RequestAborted = connection.ConnectionClosed };
-        context.Request.Method = HttpMethods.Post;
-        context.Request.Path = "/fhir/$hl7v2";
-        context.Connection.RemoteIpAddress = (connection.RemoteEndPoint as IPEndPoint)?.Address;
-        context.Connection.ClientCertificate = connection.Features.Get<ITlsConnectionFeature>()?.ClientCertificate;
+        var context = ContextOf(connection, scope.ServiceProvider);
         // What is asked for inside is recorded with address and certificate of this.
         outer.HttpContext = context;
         var (batch, problem) = Hl7Batch.Read(bytes);
@@ -112,15 +128,34 @@ sealed partial class MllpConnections(IServiceScopeFactory scopes, CertificateCal
             var replies = await messages.AnswerAsync(context, requester!, batch!.Messages, reports: false);
             return (batch.IsBatch ? Hl7Acknowledgement.WriteBatch(batch, [.. replies.Select(static r => r.Bytes)], time.GetUtcNow()) : replies[0].Bytes, true);
         }
+        return (Refusal(first, await RecordAsync(context, requester, fault)), requester is not null);
+    }
+
+    private static DefaultHttpContext ContextOf(ConnectionContext connection, IServiceProvider services)
+    {
+        var context = new DefaultHttpContext { RequestServices = services, RequestAborted = connection.ConnectionClosed };
+        context.Request.Method = HttpMethods.Post;
+        context.Request.Path = "/fhir/$hl7v2";
+        context.Connection.RemoteIpAddress = (connection.RemoteEndPoint as IPEndPoint)?.Address;
+        context.Connection.ClientCertificate = connection.Features.Get<ITlsConnectionFeature>()?.ClientCertificate;
+        return context;
+    }
+
+    /// <summary>Records a refusal.</summary>
+    /// <returns>What the sender is told.</returns>
+    private async ValueTask<string> RecordAsync(HttpContext context, Requester? requester, Fault fault)
+    {
         try
         {
-            await audit.RefusalAsync(context, requester, null, fault, requester is null ? "not identified" : "malformed");
+            // As at HTTP: that there were too many was recorded when it began, and a flood must not fill the log.
+            if (fault.Kind != FaultKind.TooMany)
+                await audit.RefusalAsync(context, requester, null, fault, requester is null ? "not identified" : "malformed");
         }
         catch (FaultException unrecorded)
         {
             fault = unrecorded.Fault;
         }
-        return (Refusal(first, fault.Issues[0].Diagnostics), requester is not null);
+        return fault.Issues[0].Diagnostics;
     }
 
     private byte[] Refusal(Hl7Message? message, string text) =>
