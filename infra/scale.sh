@@ -196,7 +196,7 @@ verify() {
 # The audit log is one of all gateways, in a database beside.
 hammer() {
     KANTA_HAMMER_POSTGRES=$server KANTA_HAMMER_REDIS=$redis KANTA_HAMMER_ROUNDS=${1:-60} KANTA_HAMMER_KILLS=${2:-6} KANTA_HAMMER_SEED=${3:-20261128} KANTA_HAMMER_REPORT=$work/hammer \
-        dotnet test tests/KantaGateway.Tests --no-build --nologo -v q --filter FullyQualifiedName~Laws.Hammer.DenialHammer || fail "the hammer found something"
+        dotnet test tests/KantaGateway.Tests --no-build --nologo --filter FullyQualifiedName~Laws.Hammer.DenialHammer --logger 'console;verbosity=minimal' || fail "the hammer found something"
     tee /dev/stderr < "$work/hammer" | record hammer
 }
 

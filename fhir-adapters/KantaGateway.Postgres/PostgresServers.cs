@@ -16,7 +16,7 @@ public static class PostgresServers
         var builder = new NpgsqlConnectionStringBuilder(connectionString)
         {
             // A server that answers nobody and hangs up on nobody is asked first by each request that finds nothing newer known of it than a second ago.
-            Timeout = given.ShouldSerialize("Timeout") ? given.Timeout : 2,
+            Timeout = given.ShouldSerialize("Timeout") ? given.Timeout : 5,
             ApplicationName = application,
             // Whatever else the database has.
             SearchPath = "public",

@@ -24,11 +24,12 @@ static class PortalCommand
         var records = new Option<int>("--records") { Description = "Entries of the one person, in tens", DefaultValueFactory = _ => 2_000 };
         var sessions = new Option<int>("--sessions") { Description = "Sessions that are signed in at once", DefaultValueFactory = _ => 500 };
         var pause = new Option<double>("--pause") { Description = "Seconds, on average, between two pages of a session", DefaultValueFactory = _ => 10 };
-        var seconds = new Option<double>("--seconds") { Description = "Length of the load on one page; of all sessions ten times that", DefaultValueFactory = _ => 2 };
+        var seconds = new Option<double>("--seconds") { Description = "Length of the load on one page", DefaultValueFactory = _ => 2 };
+        var crowded = new Option<double>("--crowd") { Description = "Length of the load of all sessions, seconds", DefaultValueFactory = _ => 20 };
         var only = new Option<string?>("--only") { Description = "Path of one page, kept up for a profiler to look at" };
         var json = new Option<string>("--json") { Description = "Where the results go", DefaultValueFactory = _ => Place.Measured("portal.json") };
         var place = new Place();
-        var command = new Command("portal", "Server time of the citizen's pages, and of many sessions at once") { records, sessions, pause, seconds, only, json, place.Data, place.Port };
+        var command = new Command("portal", "Server time of the citizen's pages, and of many sessions at once") { records, sessions, pause, seconds, crowded, only, json, place.Data, place.Port };
         command.SetAction(async (parsed, cancel) =>
         {
             Place.RequireRelease();
@@ -83,7 +84,7 @@ static class PortalCommand
             var opened = pages.Where(page => page.Form is null && page.Path.Split('?')[0] is "/" or "/records" or "/records/timeline" or "/access-log" or "/inbox" or "/consent" || page.Path.StartsWith("/records/", StringComparison.Ordinal)).ToList();
             var requests = cookies.SelectMany(cookie => opened.Where(page => page.Form is null).Select(page => new LoadRequest("GET", page.Path, [], Header: "Cookie: " + cookie))).ToArray();
             Workload.Chance.Shuffle(requests);
-            var crowd = Load(arena.Prepare("sessions", requests), house, many, 10 * length) with { Pause = parsed.GetValue(pause) };
+            var crowd = Load(arena.Prepare("sessions", requests), house, many, parsed.GetValue(crowded)) with { Pause = parsed.GetValue(pause) };
             var (cpuBefore, toolBefore) = (house.Server.Cpu, arena.Generator.Cpu);
             var together = await AskAsync(arena, crowd);
             var (server, tool) = ((house.Server.Cpu - cpuBefore).TotalSeconds / together.Seconds, (arena.Generator.Cpu - toolBefore).TotalSeconds / together.Seconds);
