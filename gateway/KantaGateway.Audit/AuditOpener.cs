@@ -24,15 +24,8 @@ public sealed class AuditOpener : IDisposable
     /// <returns>Null: no log has made it.</returns>
     public byte[]? KeyOf(ReadOnlySpan<byte> enc)
     {
-        try
-        {
-            using var context = Hpke.AtRecipient(_key, enc, EntrySealer.Info);
-            return context.Export([]);
-        }
-        catch (CryptographicException)
-        {
-            return null;
-        }
+        using var context = ContextOf(enc);
+        return context?.Export([]);
     }
 
     /// <summary>
@@ -71,10 +64,15 @@ public sealed class AuditOpener : IDisposable
 
     private AesGcm? CipherOf(ReadOnlySpan<byte> enc)
     {
+        using var context = ContextOf(enc);
+        return context is null ? null : EntrySealer.CipherOf(context);
+    }
+
+    private Hpke? ContextOf(ReadOnlySpan<byte> enc)
+    {
         try
         {
-            using var context = Hpke.AtRecipient(_key, enc, EntrySealer.Info);
-            return EntrySealer.CipherOf(context);
+            return Hpke.AtRecipient(_key, enc, EntrySealer.Info);
         }
         catch (CryptographicException)
         {

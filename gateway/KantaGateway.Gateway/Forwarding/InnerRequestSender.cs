@@ -70,34 +70,12 @@ sealed class InnerRequestSender(IServiceScopeFactory scopes, GatewayPipeline pip
 
         public byte[] Whole() => Capacity == Length ? GetBuffer() : ToArray();
 
+        // Where every other way to write ends.
         public override void Write(byte[] buffer, int offset, int count)
-        {
-            Foresee();
-            base.Write(buffer, offset, count);
-        }
-
-        public override void Write(ReadOnlySpan<byte> buffer)
-        {
-            Foresee();
-            base.Write(buffer);
-        }
-
-        public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken)
-        {
-            Foresee();
-            return base.WriteAsync(buffer, offset, count, cancellationToken);
-        }
-
-        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
-        {
-            Foresee();
-            return base.WriteAsync(buffer, cancellationToken);
-        }
-
-        private void Foresee()
         {
             if (Capacity == 0 && response.ContentLength is > 0 and <= LongestForeseen and var length)
                 Capacity = (int)length;
+            base.Write(buffer, offset, count);
         }
     }
 

@@ -57,8 +57,6 @@ public static class OperatorBreachCases
 
     internal const string NoPersonalData = "A case names nobody: what looks like an identity code has to go.";
 
-    internal static string Name(Operator who) => CaseWork.NameOf(who);
-
     private static string NameOf<T>(T value) where T : struct, Enum => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
 
     private static object Describe(BreachCase one, BreachCases cases, BreachOptions options, DateTimeOffset now)

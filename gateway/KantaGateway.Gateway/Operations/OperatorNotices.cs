@@ -109,7 +109,7 @@ public static class OperatorNotices
         try
         {
             var notices = services.GetRequiredService<BreachNotices>();
-            if (await notices.SendAsync(number, words, people, OperatorBreachCases.Name(who), services.GetRequiredService<IdentifierCipher>().PatientId, context.RequestAborted) is not { } sent)
+            if (await notices.SendAsync(number, words, people, CaseWork.NameOf(who), services.GetRequiredService<IdentifierCipher>().PatientId, context.RequestAborted) is not { } sent)
                 return new(0, 0, Problem: (404, NoCaseTitle, NoCaseText));
             var told = services.GetService<NoticeMessages>() is { } messages
                 ? await notices.TellAsync(number, [.. persons.Zip(people).Where(static one => one.First.Reach is not null).Select(static one => (one.Second.Person, one.First.Reach!, one.First.Language!))], messages.SendAsync, context.RequestAborted) : 0;
@@ -129,7 +129,7 @@ public static class OperatorNotices
             return (null, refusal);
         await services.GetRequiredService<IOperatorObserver>().ActedAsync(context, who, string.Create(CultureInfo.InvariantCulture, $"Has letters of breach case {number} written."), null, null);
         var (texts, portal) = (services.GetRequiredService<Texts>(), services.GetRequiredService<GatewayOptions>().PublicAddress);
-        return (await services.GetRequiredService<BreachNotices>().WriteLettersAsync(number, OperatorBreachCases.Name(who), notice => NoticeLetters.Write(notice, texts, portal), context.RequestAborted), null);
+        return (await services.GetRequiredService<BreachNotices>().WriteLettersAsync(number, CaseWork.NameOf(who), notice => NoticeLetters.Write(notice, texts, portal), context.RequestAborted), null);
     }
 
     private const string Form = """Send {"words": {"fi", "sv", "en": {"what", "consequences", "measures"}, "contact"}, "persons": [{"patient": "Patient/[id]" or "identity_code", "items": [{"type", "id", "version", "controller"}], "reach", "language"}]}: all words, at most 4000 characters each, 1 to 10000 persons; to draft, the words alone.""";

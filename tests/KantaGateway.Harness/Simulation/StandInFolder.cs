@@ -1,7 +1,9 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using System.Text.Json;
+using KantaGateway.Audit;
 using KantaGateway.Client;
 using Microsoft.IdentityModel.Tokens;
 
@@ -50,10 +52,10 @@ sealed class StandInFolder : IDisposable
         using var certificate = folder.Issue("CN=vendor", "1.3.6.1.5.5.7.3.2", DateTimeOffset.UtcNow.AddDays(90));
         File.WriteAllText(System.IO.Path.Combine(path, "ca.pem"), folder._authority.ExportCertificatePem());
         File.WriteAllText(System.IO.Path.Combine(clinic, "client.json"), JsonSerializer.Serialize(folder.Registration));
-        WriteSecret(System.IO.Path.Combine(clinic, "private_key.jwk"), JsonSerializer.Serialize(new { kty = jwk.Kty, crv = jwk.Crv, x = jwk.X, y = jwk.Y, d = jwk.D, kid = jwk.KeyId }));
+        OwnerOnly.WriteWhole(System.IO.Path.Combine(clinic, "private_key.jwk"), Encoding.UTF8.GetBytes(JsonSerializer.Serialize(new { kty = jwk.Kty, crv = jwk.Crv, x = jwk.X, y = jwk.Y, d = jwk.D, kid = jwk.KeyId })), overwrite: true);
         File.WriteAllText(System.IO.Path.Combine(clinic, "tls.pem"), certificate.ExportCertificatePem());
         using var tls = certificate.GetECDsaPrivateKey()!;
-        WriteSecret(System.IO.Path.Combine(clinic, "tls.key"), tls.ExportPkcs8PrivateKeyPem());
+        OwnerOnly.WriteWhole(System.IO.Path.Combine(clinic, "tls.key"), Encoding.UTF8.GetBytes(tls.ExportPkcs8PrivateKeyPem()), overwrite: true);
         return folder;
     }
 
@@ -78,16 +80,5 @@ sealed class StandInFolder : IDisposable
         using var whole = issued.CopyWithPrivateKey(key);
         // TLS wants a key that lies in a store of its own.
         return X509CertificateLoader.LoadPkcs12(whole.Export(X509ContentType.Pkcs12), null, X509KeyStorageFlags.Exportable);
-    }
-
-    private static void WriteSecret(string path, string text)
-    {
-        File.Delete(path);
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-        if (!OperatingSystem.IsWindows())
-            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        using var stream = new FileStream(path, options);
-        using var writer = new StreamWriter(stream);
-        writer.Write(text);
     }
 }
