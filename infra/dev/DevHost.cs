@@ -1,3 +1,4 @@
+using System.Security.Cryptography.X509Certificates;
 using KantaGateway.Audit;
 using KantaGateway.Fhir.Formats;
 using KantaGateway.Fhir.Validation;
@@ -155,6 +156,7 @@ public sealed class DevHost : IAsyncDisposable
             };
             var gateway = await host.StartFurtherGatewayAsync(options.Port);
             host._parts.Add(gateway);
+            await host.RemembersAsync(options.Port, folder.CaFile);
             return host;
         }
         catch
@@ -281,6 +283,19 @@ public sealed class DevHost : IAsyncDisposable
         await File.WriteAllTextAsync(folder.AuditVerifierFile, gatewayHost.Services.GetRequiredService<AuditLog>().Verifier + "\n");
         await behind;
         await RunAsync(gatewayHost);
+        await RemembersAsync(options.Port, folder.CaFile);
+    }
+
+    /// <summary>Redis that is new has a gateway refuse tokens for some seconds; nobody who starts this wants to meet that.</summary>
+    private async Task RemembersAsync(int port, string authority)
+    {
+        if (_gateway?.Redis is null)
+            return;
+        var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck, DisableCertificateDownloads = true };
+        policy.CustomTrustStore.ImportFromPemFile(authority);
+        using var http = new HttpClient(new SocketsHttpHandler { SslOptions = { CertificateChainPolicy = policy } });
+        for (var ready = new Uri($"https://localhost:{port}/health/ready"); (await http.GetAsync(ready)) is { IsSuccessStatusCode: false } answer && (await answer.Content.ReadAsStringAsync()).Contains("redis", StringComparison.Ordinal);)
+            await Task.Delay(TimeSpan.FromMilliseconds(250));
     }
 
     /// <summary>By another name of this machine, since ports part no cookies; null: where citizens are.</summary>

@@ -26,7 +26,7 @@ internal sealed class ClientAuthentication(ClientRegistry registry, ClientKeys k
     private static readonly TimeSpan LongestLife = TimeSpan.FromMinutes(5);
 
     /// <summary>How far a client's clock may differ.</summary>
-    private static readonly TimeSpan Skew = TimeSpan.FromSeconds(10);
+    internal static readonly TimeSpan Skew = TimeSpan.FromSeconds(10);
 
     private const int LongestAssertion = 8 * 1024;
     private const int LongestJti = 255;

@@ -45,10 +45,10 @@ public static class IdentificationSetup
         if (options.Redis is { } redis)
         {
             var connection = RedisState.Connect(redis, options.RedisAuthorityFile);
-            var state = new RedisState(connection);
             services.AddSingleton(connection);
-            services.AddSingleton<ISharedState>(provider => new RedisState(connection, time: provider.GetRequiredService<TimeProvider>()));
-            services.AddSingleton(new PeerClock(nameof(options.Redis), _ => state.ReadClockAsync()));
+            services.AddSingleton(provider => new RedisState(connection, time: provider.GetRequiredService<TimeProvider>()));
+            services.AddSingleton<ISharedState>(provider => provider.GetRequiredService<RedisState>());
+            services.AddSingleton(provider => new PeerClock(nameof(options.Redis), _ => provider.GetRequiredService<RedisState>().ReadClockAsync()));
             services.AddSingleton<IRevocationLog>(provider => new RedisRevocationLog(connection, provider.GetRequiredService<TimeProvider>()));
         }
         else

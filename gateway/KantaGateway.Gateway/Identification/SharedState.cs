@@ -392,8 +392,7 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
         """;
 
     private const string Clock = Notice + """
-        since(KEYS[1], '')
-        return now
+        return {now, since(KEYS[1], '')}
         """;
 
     // In one step: a count that a crash had left without an end would never begin anew.
@@ -496,8 +495,19 @@ internal sealed class RedisState(Lazy<Task<IConnectionMultiplexer>> connection, 
 
     /// <summary>What time it is where it runs.</summary>
     /// <remarks>A store that is new, or has forgotten, begins to remember with this.</remarks>
-    public async Task<DateTimeOffset> ReadClockAsync() =>
-        DateTimeOffset.FromUnixTimeMilliseconds(await TryAsync(async redis => (long)await redis.ScriptEvaluateAsync(Clock, [Since]).ConfigureAwait(false)).ConfigureAwait(false));
+    public async Task<DateTimeOffset> ReadClockAsync() => At((await ReadTimesAsync().ConfigureAwait(false))[0]);
+
+    /// <summary>Whether it takes what a client makes now, by a clock that may be ten seconds slow: it has remembered for longer than what was used before could still be used.</summary>
+    /// <remarks>A store that is new, or has forgotten, begins to remember with this, and is there after 13 s.</remarks>
+    /// <exception cref="SharedStateException">It does not answer.</exception>
+    public async Task<bool> IsRememberingAsync()
+    {
+        var times = await ReadTimesAsync().ConfigureAwait(false);
+        // Times of tokens are whole seconds.
+        return times[0] - times[1] >= (ClientAuthentication.Skew + Difference).TotalMilliseconds + 1_000;
+    }
+
+    private async ValueTask<long[]> ReadTimesAsync() => await TryAsync(async redis => (long[])(await redis.ScriptEvaluateAsync(Clock, [Since]).ConfigureAwait(false))!).ConfigureAwait(false);
 
     private static bool IsOf(X509Certificate2Collection authorities, X509Certificate2 certificate)
     {

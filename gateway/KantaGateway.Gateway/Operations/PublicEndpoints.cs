@@ -69,7 +69,7 @@ public static class PublicEndpoints
     }
 
     /// <summary>
-    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository and key service answer too, the audit log takes entries, no live probe has found a breach or been blind for long, and nobody has told the gateway to stop;
+    /// <c>/health/live</c>: the process answers. <c>/health/ready</c>: repository, key service and Redis answer too, the last has had time to know what was used once, the audit log takes entries, no live probe has found a breach or been blind for long, and nobody has told the gateway to stop;
     /// 503 says which does not hold.
     /// </summary>
     public static void MapHealth(this WebApplication app)

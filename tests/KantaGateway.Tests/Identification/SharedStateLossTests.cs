@@ -46,6 +46,27 @@ public sealed class SharedStateLossTests(IdentificationWorld world)
     }
 
     [Fact]
+    public async Task A_gateway_is_not_ready_before_its_store_has_had_time_to_know_what_was_used_nor_while_it_is_away()
+    {
+        await using var redis = await TestRedis.StartAsync();
+        await using var house = await Laws.HouseInMemory.OpenAsync(redis: redis.Connection);
+        await redis.EmptyAsync();
+        var port = Scenarios.RunningHost.FreePorts();
+        await using var gateway = await house.StartFurtherGatewayAsync(port, house.Repositories[0]);
+        using var caller = Harness.Clients.ClinicClient.Open(house.Folder, "aurora", new Uri($"https://localhost:{port}"));
+        async Task<bool> IsDownAsync() => (await caller.SendAsync(HttpMethod.Get, "/health/ready")) is { Status: 503 } answer && answer.Text == "not ready: redis";
+
+        Assert.True(await IsDownAsync());
+        await redis.AgeAsync();
+        Assert.False(await IsDownAsync());
+        // All gateways of a deployment have this one store: what they still can they do.
+        await redis.EmptyAsync();
+        Assert.False(await IsDownAsync());
+        await redis.StopAsync();
+        Assert.True(await IsDownAsync());
+    }
+
+    [Fact]
     public async Task A_store_that_was_emptied_or_started_again_does_not_know_what_was_used_before()
     {
         await using var redis = await TestRedis.StartAsync();

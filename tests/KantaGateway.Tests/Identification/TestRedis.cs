@@ -63,7 +63,7 @@ internal sealed class TestRedis : IAsyncDisposable
     }
 
     /// <summary>As if it had been asked for the first time long ago.</summary>
-    private async Task AgeAsync()
+    public async Task AgeAsync()
     {
         await using var redis = await ConnectionMultiplexer.ConnectAsync(Connection);
         await redis.GetDatabase().ScriptEvaluateAsync("redis.call('HSET', KEYS[1], 'store', string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') .. '/0', 'since', 0)", ["kanta:{identification}:since"]);

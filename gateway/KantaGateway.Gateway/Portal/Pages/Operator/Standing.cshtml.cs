@@ -33,7 +33,7 @@ internal sealed class OperatorStandingModel(IReadiness readiness, ILogStanding l
     public async Task OnGetAsync(CancellationToken cancel)
     {
         var down = await readiness.DownAsync(cancel);
-        Parts = [.. IReadiness.All.Where(name => name != IReadiness.Probes || options.Breach is not null).Select(name => (name, down.Contains(name)))];
+        Parts = [.. IReadiness.All.Where(name => name switch { IReadiness.Probes => options.Breach is not null, IReadiness.Redis => options.Redis is not null, _ => true }).Select(name => (name, down.Contains(name)))];
         Log = await log.OfAsync();
         var state = approvals.Current;
         Contained = state.Contained.Count;
