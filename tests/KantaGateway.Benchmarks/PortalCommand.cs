@@ -127,7 +127,7 @@ static class PortalCommand
             new("records with two words in them", "/records/timeline", new Dictionary<string, string> { ["words"] = "verenpaine kotimittaukset" }),
             new("visits", "/records/kind/visits"), new("diagnoses", "/records/kind/diagnoses"), new("medication", "/records/kind/medication"), new("measurements", "/records/kind/measurements"), new("notes", "/records/kind/notes"),
             new("one visit", $"/records/entry/Encounter/{visit.Id}"), new("one note", $"/records/entry/DocumentReference/{note.Id}"), new("one measurement", $"/records/entry/Observation/{result.Id}"),
-            new("how a measurement changes", $"/records/trend/{result.Id}"), new("correction", $"/records/entry/Observation/{result.Id}/rectify"),
+            new("how a measurement changes", $"/records/trend/{result.Id}"), new("correction", $"/records/entry/Observation/{result.Id}/rectify"), new("requests for correction", "/records/rectifications"),
             new("permission and denials", "/consent"), new("informing", "/consent/inform"), new("giving a permission", "/consent/permit"), new("denying", "/consent/deny"), new("history", "/consent/history"), new("printed declarations", "/consent/print"),
             new("for whom", "/on-behalf"), new("apps", "/apps"), new("download", "/download"), new("notices", "/notices"), new("notice check", "/notice-check"),
         ];

@@ -44,7 +44,7 @@ public enum Hidden : byte
     /// <summary>Specially protected, not for custodians or not yet released, or it shows what is: hidden from its own register too.</summary>
     FromAll = 2,
 
-    /// <summary>It is the signed form of a Consent, or tells of one: for its own register and for whom Consents are shown to.</summary>
+    /// <summary>It is the signed form of a Consent or a request for rectification or its answer, or tells of one: for its own register and for whom Consents are shown to.</summary>
     AsForm = 4,
 }
 

@@ -47,6 +47,9 @@ public sealed record EntryLabels
     /// <inheritdoc cref="AccessRestrictions.Says"/>
     public bool Restricts { get; init; }
 
+    /// <inheritdoc cref="RectificationRequests.Says"/>
+    public bool IsRequest { get; init; }
+
     /// <summary>
     /// Sequences of resources, ascending, each once: of a Provenance, of those that it is about; of a Consent, of what it names as its source; of a document or a
     /// questionnaire's answers, of what is attached to them.
@@ -54,19 +57,19 @@ public sealed record EntryLabels
     public IReadOnlyList<int> About { get; init; } = [];
 
     /// <summary>Whether it says nothing.</summary>
-    public bool IsNone => Services == 0 && Custodians == CustodianAccess.Unstated && ReleasedAt is null && !IsDelayed && !IsForm && !Restricts;
+    public bool IsNone => Services == 0 && Custodians == CustodianAccess.Unstated && ReleasedAt is null && !IsDelayed && !IsForm && !Restricts && !IsRequest;
 
-    // Services (1), custodians (1), delayed, form and restriction (1), released at (8, 0: none), number of what it is about and each of them (7-bit groups).
+    // Services (1), custodians (1), delayed, form, restriction and request (1), released at (8, 0: none), number of what it is about and each of them (7-bit groups).
     internal const int FixedSize = 11;
 
-    private const int Delayed = 1, Form = 2, Restriction = 4;
+    private const int Delayed = 1, Form = 2, Restriction = 4, Request = 8;
 
     internal void Write(ArrayBufferWriter<byte> buffer)
     {
         var to = buffer.GetSpan(FixedSize);
         to[0] = (byte)Services;
         to[1] = (byte)Custodians;
-        to[2] = (byte)((IsDelayed ? Delayed : 0) | (IsForm ? Form : 0) | (Restricts ? Restriction : 0));
+        to[2] = (byte)((IsDelayed ? Delayed : 0) | (IsForm ? Form : 0) | (Restricts ? Restriction : 0) | (IsRequest ? Request : 0));
         BinaryPrimitives.WriteInt64LittleEndian(to[3..], ReleasedAt ?? 0);
         buffer.Advance(FixedSize);
         buffer.WriteLength(About.Count);
@@ -88,6 +91,7 @@ public sealed record EntryLabels
             IsDelayed = (fixedPart[2] & Delayed) != 0,
             IsForm = (fixedPart[2] & Form) != 0,
             Restricts = (fixedPart[2] & Restriction) != 0,
+            IsRequest = (fixedPart[2] & Request) != 0,
             ReleasedAt = BinaryPrimitives.ReadInt64LittleEndian(fixedPart[3..]) is not 0 and var at ? at : null,
             About = about,
         };

@@ -112,6 +112,7 @@ public sealed class ProtectionRules
             IsDelayed = resource.Meta?.Security.Exists(s => s.System is { } system && system.EndsWith(ReleaseLabels, StringComparison.Ordinal) && s.Code != "2") == true,
             IsForm = SignedForms.Says(resource),
             Restricts = AccessRestrictions.Says(resource),
+            IsRequest = RectificationRequests.Says(resource),
         };
         return labels.IsNone ? null : labels;
     }

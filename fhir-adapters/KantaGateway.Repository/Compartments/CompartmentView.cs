@@ -124,7 +124,7 @@ sealed class CompartmentView
     /// <summary>Whether care in its register, which a scope shows, refers to a resource.</summary>
     public bool IsNote(CompartmentRow row, DisclosureScope scope) => WithheldRows.IsNote(_rows, (int)row.Resource, Head, sequence => Shows(sequence, scope));
 
-    /// <summary>Whether a row is a signed form behind a Consent, or is there because of one: it is shown to its register and the person.</summary>
+    /// <summary>Whether a row is a signed form behind a Consent or a request for rectification, or is there because of one: it is shown to its register and the person.</summary>
     public bool IsForm(int sequence) => _rows.Forms(_today) is { } forms && sequence < forms.Length && forms[sequence];
 
     /// <summary>Whether a row passes the filters of token and task; a deletion where what it deleted does.</summary>

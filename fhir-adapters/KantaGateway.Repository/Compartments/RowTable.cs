@@ -232,10 +232,10 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
         return sequences;
     }
 
-    /// <summary>Rows up to a head that are signed forms behind Consents, or tell of one; null: there are none.</summary>
+    /// <summary>Rows up to a head that are signed forms behind Consents or requests for rectification, or tell of one; null: there are none.</summary>
     public System.Collections.BitArray? Forms(int head)
     {
-        if (!HasSources)
+        if (!HasSources && !HasRequests)
             return null;
         var known = _forms;
         return known?.Head == head ? known.Rows : (_forms = new(head, WithheldRows.FormsOf(this, head))).Rows;
@@ -247,6 +247,9 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
 
     /// <summary>Whether any Consent refers to something.</summary>
     private bool HasSources { get; set; }
+
+    /// <summary>Whether any row is a request for rectification.</summary>
+    public bool HasRequests { get; private set; }
 
     /// <summary>Of each register by its number in <see cref="Facts.Register"/> whether it is one of these, as <see cref="Register.Of"/> writes them.</summary>
     public bool[] RegistersAmong(HashSet<string> registers)
@@ -410,6 +413,7 @@ sealed class RowTable(Pseudonym compartment, IdentifierCipher? identifiers, Acti
             Services |= labels?.Services ?? 0;
             HasReleases |= labels is { ReleasedAt: not null } or { IsDelayed: true };
             HasRestrictions |= labels is { Restricts: true };
+            HasRequests |= labels is { IsRequest: true };
             facts.Extras = _extras.Add(new(index.RelatedEvents(), index.Content, labels)) + 1;
             size += 200 + 80 * index.RelatedCount + (labels is null ? 0 : 64 + sizeof(int) * labels.About.Count);
         }

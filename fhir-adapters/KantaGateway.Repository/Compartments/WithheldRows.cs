@@ -50,7 +50,7 @@ sealed class WithheldRows
 
     /// <summary>
     /// The signed forms that stand behind Consents (Act 703/2023 §58), with what lies in them and what is there because of them: who sees one knows that
-    /// something was declared.
+    /// something was declared. Likewise the person's requests for rectification (<see cref="RectificationRequests"/>), and what is there because of them.
     /// </summary>
     /// <remarks>
     /// A form is what a Consent of its own controller names as its source, and what is attached to it or has it attached; not what it is only related to: a note of the visit
@@ -156,6 +156,11 @@ sealed class WithheldRows
                     if (IsOfOne(form, document) && PartsOf(document).Any(part => part.First == form && part.Since < since))
                         found.Enqueue(document, since);
             }
+            // What the person contests is for the register that answers her, and what only speaks of it too.
+            if (table.HasRequests)
+                foreach (var letter in table.FirstsOf("Communication", head))
+                    if (table.ExtrasOf(table.FactsOf(letter)).Labels is { IsRequest: true })
+                        forms.Add(letter);
             if (forms.Count == 0)
                 return null;
             var rows = new BitArray(head + 1);

@@ -26,7 +26,8 @@ sealed class WriteForms(WriteUnit unit, IdentifierCipher identifiers, IReadOnlyC
     {
         foreach (var staged in unit.Staged())
         {
-            if (staged.Content is null)
+            // The person sees every form, and may ask for one to be rectified; who answers her names her request.
+            if (staged.Content is null || RectificationRequests.Says(staged.Content))
                 continue;
             if (IsHidden(staged))
                 CheckStaysForm(staged);
@@ -35,6 +36,8 @@ sealed class WriteForms(WriteUnit unit, IdentifierCipher identifiers, IReadOnlyC
                     CheckMadeForm(staged, target, expression);
                 else if (!IsHidden(staged) && target.Type == "Binary" && staged.Content is DocumentReference document && HasOthers(document, staged.Target))
                     Wrong("This Binary is the signed form of a declaration: only the person and this register see it, and what has it attached. Leave it out of a document that has other contents.", expression);
+                else if (target.Labels?.IsRequest == true && WithheldRows.IsCare(staged.Operation.Type, SignedForms.Says(staged.Content)))
+                    Wrong("This Communication is the person's request for rectification, or its answer: only she and this register see it, and nothing refers to it that care is to read. Leave the reference out.", expression);
                 else
                     Tells(staged, target.Type, expression);
         }

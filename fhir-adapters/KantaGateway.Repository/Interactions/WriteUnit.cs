@@ -117,7 +117,33 @@ sealed class WriteUnit : IDisposable
                     break;
             }
         }
+        CheckRequests();
     }
+
+    /// <summary>A request for rectification stays what the person has asked, and is answered by who keeps the register that it is in (GDPR Art. 12, 16).</summary>
+    private void CheckRequests()
+    {
+        foreach (var staged in Staged())
+        {
+            var root = Root(staged.Operation) ?? staged.Operation.Type;
+            if (staged.Replaces is { Labels.IsRequest: true })
+                Issues.Add(RectificationRequests.Issue("A request for rectification and its answer stay as they are. Answer with a further Communication, in inResponseTo of which the request stands.", root));
+            else if (staged.Content is not Communication letter || !RectificationRequests.Says(letter))
+                continue;
+            else if (staged.Replaces is not null)
+                Issues.Add(RectificationRequests.Issue("What is stored already becomes no request for rectification and no answer to one: store a new Communication.", root + ".category"));
+            // The gateway lets the portal alone make one; another would put words into the person's mouth.
+            else if (RectificationRequests.IsRequest(letter) && staged.Target.Scope.Breadth != Breadth.WholePerson)
+                throw Failed(staged.Operation, FaultKind.Denied, "The person asks for rectification, and nobody in her place.");
+            else if (RectificationRequests.IsAnswer(letter) && (RectificationRequests.Wrong(letter, root) ?? WrongPlace(letter, staged, root)) is { } issue)
+                Issues.Add(issue);
+        }
+    }
+
+    private FaultIssue? WrongPlace(Communication answer, StagedRow staged, string root) =>
+        References.TryReadLocal(References.Relative(answer.InResponseTo[0].Reference ?? "", _request.Base), out var type, out var id) && CurrentOf(type!, id!, Own) is { Labels.IsRequest: true } asked
+            && (asked.Controller, asked.Register) == (staged.Controller, staged.Register) ? null
+            : RectificationRequests.Issue("It names no request for rectification in this register: give Communication/[id].", root + ".inResponseTo[0]");
 
     /// <summary>Checks what refers to what and makes the rows.</summary>
     /// <exception cref="FaultException">422 with one issue for each reference that leads nowhere.</exception>

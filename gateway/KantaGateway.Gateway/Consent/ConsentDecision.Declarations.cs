@@ -38,6 +38,21 @@ public static partial class ConsentDecision
             requester.OnBehalfOf is null ? [Rule.SelfDeclares] : [Rule.Represents, Rule.SelfDeclares], RestsOnPolicy: true);
     }
 
+    /// <summary>
+    /// The person asks a controller to rectify an entry (GDPR Art. 16): it is written into that controller's register, which answers it (Art. 12). Whose the entry is the portal has looked up, so the
+    /// portal alone may send it. A custodian asks on paper: what a minor able to decide has asked would be shown to, or made by, somebody else (§51).
+    /// </summary>
+    private static Decision DecideRequestOfPerson(Requester requester, Interaction interaction)
+    {
+        if (interaction is not { Kind: InteractionKind.Create, Asks: { } asked } || interaction.Needs.Any(static need => need.Type != "Communication") || requester.ClientId != PortalSessions.ClientId)
+            return Decision.Deny.Of(DenyReason.NoLegalBasis);
+        if (requester.OnBehalfOf is { Kind: RepresentationKind.Custodian })
+            return Decision.Deny.Of(DenyReason.NotForCustodians);
+        return new Decision.Permit(requester.OnBehalfOf is null ? LegalBasis.OwnData : LegalBasis.OnBehalf,
+            new DisclosureScope { Breadth = Breadth.WholePerson, Controller = asked.Controller, Register = asked.Register },
+            requester.OnBehalfOf is null ? [Rule.SelfAsks] : [Rule.Represents, Rule.SelfAsks], RestsOnPolicy: true);
+    }
+
     /// <summary>What is recorded at a desk for the person (§58: given to a joined provider), and what a professional records about the own access.</summary>
     private static Decision DecideDeclaration(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
     {

@@ -304,7 +304,7 @@ public static partial class ConsentDecision
 
     /// <summary>
     /// The person themselves, who represents them, or an app within the scopes that they allowed it: the whole record but for what is
-    /// not yet released; of writes only declarations.
+    /// not yet released; of writes only declarations, and what she asks of a controller.
     /// </summary>
     private static Decision DecideForCitizen(Requester requester, Interaction interaction, PolicySnapshot policy, TokenReach reach, DateTimeOffset now)
     {
@@ -314,7 +314,7 @@ public static partial class ConsentDecision
         if (requester.OnBehalfOf is { } represented && !MayRepresent(represented.Kind, policy.Person, now))
             return Decision.Deny.Of(DenyReason.NotOwnData);
         if (interaction.IsWrite)
-            return DecideDeclarationOfPerson(requester, interaction, policy, now);
+            return interaction.Type == "Communication" ? DecideRequestOfPerson(requester, interaction) : DecideDeclarationOfPerson(requester, interaction, policy, now);
         var hour = ReleaseHour.Of(now);
         var types = reach.Types(requester, interaction.ReadsBy);
         if (requester.OnBehalfOf is null)

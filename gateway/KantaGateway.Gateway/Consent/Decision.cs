@@ -139,6 +139,9 @@ public enum Rule
     /// <summary>The person's own declaration (§58).</summary>
     SelfDeclares,
 
+    /// <summary>The person asks a controller to rectify an entry (GDPR Art. 16).</summary>
+    SelfAsks,
+
     /// <summary>In the person's name, by custody or mandate (§50).</summary>
     Represents,
 

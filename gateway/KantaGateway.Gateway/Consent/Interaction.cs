@@ -42,6 +42,9 @@ public sealed record Interaction
     /// <summary>Why what a Consent write carries is no declaration that the Act knows.</summary>
     public DenyReason Objection { get; init; } = DenyReason.UnknownDeclaration;
 
+    /// <summary>The register that a Communication asks for rectification; null: it is no such request.</summary>
+    public AskedRegister? Asks { get; init; }
+
     /// <summary>What kinds of controller the organisation is whose register is being denied: one may have clients of several; empty: it has not joined, or none is named.</summary>
     public IReadOnlyList<ControllerKind> KindsOfDenied { get; init; } = [];
 

@@ -507,12 +507,14 @@ public sealed class InteractionReader
     private static string? OidIn(HttpRequest request, string header) =>
         request.Headers[header].ToString() is not { Length: > 0 } named ? null : Oid.TryParse(named, out var oid) ? oid.ToString() : "";
 
-    /// <summary>What a Consent declares, and what must be known of whom it names.</summary>
+    /// <summary>What a Consent declares, and what must be known of whom it names; whom a Communication asks for rectification.</summary>
     private Interaction Declaring(Interaction interaction, ReadOnlyMemory<byte> body)
     {
-        if (interaction.Type != "Consent")
+        if (interaction.Type is not ("Consent" or "Communication"))
             return interaction;
         using var document = JsonDocument.Parse(Relative(body));
+        if (interaction.Type == "Communication")
+            return interaction with { Asks = RectificationRequest.AskedIn(document.RootElement) };
         var (declaration, objection) = DeclarationReader.Read(document.RootElement, "Patient/" + _ids.PatientId(interaction.Compartment));
         return interaction with
         {

@@ -88,6 +88,7 @@ public static class PortalSetup
         builder.Services.AddSingleton<RecordBundle>();
         builder.Services.AddSingleton<RecordPdf>();
         builder.Services.AddSingleton<Disputes>();
+        builder.Services.AddSingleton<Rectifications>();
         builder.Services.AddApiDescription(options);
         if (options.Breach is not null)
             builder.Services.AddHostedService<DisputeRecovery>();
@@ -120,6 +121,7 @@ public static class PortalSetup
         app.MapDeskForms(marker);
         app.MapEmergenciesToReview(marker);
         app.MapDisputes(marker);
+        app.MapRectifications(marker);
         app.MapApps(marker);
         app.MapInbox(marker);
         app.MapApiDescription(marker);

@@ -6,9 +6,9 @@ namespace KantaGateway.Harness.Verification;
 /// <summary>The portal from outside, without a session, and the public audit log.</summary>
 static class PortalChecks
 {
-    private static readonly string[] Pages = ["/records", "/records/timeline", "/consent", "/access-log", "/inbox"];
+    private static readonly string[] Pages = ["/records", "/records/timeline", "/records/rectifications", "/consent", "/access-log", "/inbox"];
 
-    private static readonly string[] Addresses = ["/consent/v1/preview", "/consent/v1/explain", "/apps/v1/apps", "/inbox/v1/messages"];
+    private static readonly string[] Addresses = ["/consent/v1/preview", "/consent/v1/explain", "/apps/v1/apps", "/inbox/v1/messages", "/records/v1/rectifications"];
 
     public static async Task RunAsync(Steps steps, DevFolder folder, Uri target, CancellationToken cancel)
     {

@@ -81,6 +81,10 @@ public class ConsentDecisionTests
             requester = requester with { ProfessionalId = who };
         var interaction = ConsentWorld.Interaction(Enum.Parse<InteractionKind>(Text("interaction")!, ignoreCase: true), Text("type") ?? "Observation",
             vector.TryGetProperty("directory", out _), Text("serviceEvent"), Text("declares")) with { Employer = Text("employer") };
+        if (Text("client") is { } client)
+            requester = requester with { ClientId = client };
+        if (Text("asks") is { } asked)
+            interaction = interaction with { Asks = new(asked, Register.Patient) };
         if (interaction.Declares is { } declared)
             interaction = interaction with { Declares = declared with { ByCustodian = requester.OnBehalfOf is { Kind: RepresentationKind.Custodian } } };
         var policy = ConsentWorld.Policy(vector.GetProperty("declared").EnumerateArray().Select(d => d.GetString()!), vector.GetProperty("open").GetBoolean(),

@@ -14,7 +14,7 @@ public sealed partial class PageSafetyTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _portal.DisposeAsync();
 
-    public static TheoryData<string> Pages => ["/records", "/records/timeline", "/records/kind/results", "/consent", "/consent/inform", "/consent/permit", "/consent/deny", "/consent/print", "/consent/history", "/access-log", "/access-log/special", "/inbox", "/download"];
+    public static TheoryData<string> Pages => ["/records", "/records/timeline", "/records/kind/results", "/records/rectifications", "/consent", "/consent/inform", "/consent/permit", "/consent/deny", "/consent/print", "/consent/history", "/access-log", "/access-log/special", "/inbox", "/download"];
 
     [Theory]
     [MemberData(nameof(Pages))]

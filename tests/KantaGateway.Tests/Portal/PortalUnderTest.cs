@@ -278,6 +278,9 @@ internal sealed class RecordInMemory : IInnerRequests
     /// <param name="status">With which a read of it is refused; null: it is given whole.</param>
     public void LeavesOut(string id, int? status = null) => _apart[id] = status;
 
+    /// <summary>It was never there.</summary>
+    public void Forget(JsonObject resource) => _resources.RemoveAll(r => r.Resource == resource);
+
     /// <summary>Nobody has registered the person.</summary>
     public void ForgetsPatient() => _resources.RemoveAll(r => IsOf(r.Resource, "Patient"));
 
@@ -307,6 +310,7 @@ internal sealed class RecordInMemory : IInnerRequests
                 ("GET", ["Binary", var id]) when headers?.Accept.ToString() == "*/*" => Content(id, headers),
                 ("GET", [var type, var id]) => Read(type, id),
                 ("POST", ["Consent"]) => Created(Add(JsonNode.Parse(body.Span)!.AsObject(), "1.2.246.10.99999990")),
+                ("POST", ["Communication"]) => Created(Add(JsonNode.Parse(body.Span)!.AsObject(), PortalUnderTest.Hospital), "Communication"),
                 ("PUT", ["Consent", var id]) => Update(id, JsonNode.Parse(body.Span)!.AsObject(), headers),
                 _ => new FhirAnswer(400, new HeaderDictionary(), []),
             });
@@ -327,7 +331,7 @@ internal sealed class RecordInMemory : IInnerRequests
         return id;
     }
 
-    private static FhirAnswer Created(string id) => new(201, new HeaderDictionary { ["Location"] = $"Consent/{id}" }, []);
+    private static FhirAnswer Created(string id, string type = "Consent") => new(201, new HeaderDictionary { ["Location"] = $"{type}/{id}" }, []);
 
     private FhirAnswer Update(string id, JsonObject resource, IHeaderDictionary? headers)
     {

@@ -1,8 +1,10 @@
 using System.Net;
+using System.Text.Json;
+using KantaGateway.Fhir.Protection;
 
 namespace KantaGateway.Tests.Portal;
 
-/// <summary>A request to have an entry corrected (GDPR Art. 16): ready for paper, and nowhere but on the page.</summary>
+/// <summary>A request to have an entry corrected (GDPR Art. 16): nowhere but on the page until it is sent, then followed to its answer.</summary>
 public sealed class RectifyPagesTests : IAsyncLifetime
 {
     private PortalUnderTest _portal = null!;
@@ -35,14 +37,14 @@ public sealed class RectifyPagesTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task It_is_said_before_and_after_that_nothing_is_sent_or_stored_and_nothing_is()
+    public async Task It_is_said_that_nothing_is_sent_or_stored_before_it_is_sent_and_nothing_is()
     {
-        Assert.Contains("neither sends nor stores", (await _portal.GetAsync(_entry + "/rectify")).Html);
+        Assert.Contains("Nothing is sent until", (await _portal.GetAsync(_entry + "/rectify")).Html);
         var (_, html, response) = await PostAsync(new() { ["wrong"] = "tämä salainen teksti", ["right"] = "tuo", ["why"] = "siksi" });
-        Assert.Contains("neither sent nor stored", html);
+        Assert.Contains("neither sent nor stored yet", html);
         Assert.DoesNotContain("salainen", response.RequestMessage!.RequestUri!.ToString());
         Assert.DoesNotContain("salainen", html.Split("</title>")[0]);
-        Assert.DoesNotContain(_portal.Record.Asked, asked => asked.StartsWith("PUT", StringComparison.Ordinal) || asked == "POST Consent");
+        Assert.DoesNotContain(_portal.Record.Asked, asked => asked.StartsWith("PUT", StringComparison.Ordinal) || asked is "POST Consent" or "POST Communication");
         Assert.DoesNotContain("salainen", (await _portal.GetAsync(_entry + "/rectify")).Html);
     }
 
@@ -77,6 +79,69 @@ public sealed class RectifyPagesTests : IAsyncLifetime
         Assert.Equal(HttpStatusCode.OK, status);
         Assert.Contains(">&quot;oikea&quot;</textarea>", html);
         Assert.DoesNotContain("data-rectification", html);
+    }
+
+    [Fact]
+    public async Task What_is_sent_is_stored_once_and_stands_on_the_page_of_requests_until_its_answer()
+    {
+        var fields = new Dictionary<string, string> { ["wrong"] = " salainen\u0007 <script>alert(1)</script>\r\nrivi", ["right"] = "tuo", ["send"] = "yes" };
+        Assert.Contains("data-none", (await _portal.GetAsync("/records/rectifications")).Html);
+        for (var i = 0; i < 2; i++)
+        {
+            var (status, _, response) = await PostAsync(fields);
+            Assert.Equal((HttpStatusCode.SeeOther, "/records/rectifications"), (status, response.Headers.Location!.ToString()));
+        }
+        var letter = Assert.Single(_portal.Record.Of("Communication"));
+        Assert.Equal(("salainen <script>alert(1)</script>\nrivi", "urn:oid:" + PortalUnderTest.Hospital), ((string?)letter["payload"]![0]!["contentString"], (string?)letter["recipient"]![0]!["identifier"]!["value"]));
+        // A form that this page did not give changes nothing.
+        using (var forged = new HttpRequestMessage(HttpMethod.Post, _entry + "/rectify") { Content = new FormUrlEncodedContent(fields.Append(new("why", "toinen"))) })
+            Assert.Equal(HttpStatusCode.BadRequest, (await _portal.SendAsync(forged, "en", PortalUnderTest.SessionCookie)).Status);
+        Assert.Single(_portal.Record.Of("Communication"));
+
+        var html = (await _portal.GetAsync("/records/rectifications")).Html;
+        foreach (var said in (string[])["data-state=\"open\"", "Keskussairaala", $"href=\"{_entry}\"", "salainen &lt;script&gt;", "has to answer by"])
+            Assert.Contains(said, html);
+        Assert.DoesNotContain("salainen", html.Split("</title>")[0]);
+        Assert.DoesNotContain("data-complain", html);
+        // It is no entry of the record.
+        Assert.DoesNotContain((string)letter["id"]!, (await _portal.GetAsync("/records/timeline")).Html);
+
+        _portal.Record.Add($$"""
+            {"resourceType":"Communication","category":[{"coding":[{"system":"{{RectificationRequests.System}}","code":"rectification-answer"}]}],"inResponseTo":[{"reference":"Communication/{{letter["id"]}}"}],
+             "topic":{"coding":[{"system":"{{RectificationRequests.AnswerSystem}}","code":"refused"}]},"payload":[{"contentString":"Merkintä vastaa <b>tutkimusta</b>."}]}
+            """, PortalUnderTest.Hospital);
+        foreach (var (language, complaint) in ((string, string)[])[("fi", "tietosuojavaltuutetulle"), ("sv", "dataombudsmannen"), ("en", "Data Protection Ombudsman")])
+        {
+            html = (await _portal.GetAsync("/records/rectifications", language)).Html;
+            foreach (var said in (string[])["data-state=\"refused\"", "tutkimusta&lt;/b&gt;", complaint])
+                Assert.Contains(said, html);
+        }
+        _portal.Record.Forget(_portal.Record.Of("Communication").Last());
+        letter["sent"] = "2026-01-01T10:00:00Z";
+        html = (await _portal.GetAsync("/records/rectifications")).Html;
+        Assert.Contains("data-state=\"late\" data-answer-by=\"2026-02-01T10:00:00Z\"", html);
+        Assert.Contains("data-complain", html);
+    }
+
+    [Fact]
+    public async Task Another_portal_asks_the_same_as_JSON()
+    {
+        var id = _entry.Split('/')[^1];
+        async Task<(HttpStatusCode Status, JsonElement Json)> SendAsync(HttpMethod method, string? body)
+        {
+            using var request = new HttpRequestMessage(method, "/records/v1/rectifications") { Content = body is null ? null : new StringContent(body, System.Text.Encoding.UTF8, "application/json") };
+            var (status, text, _) = await _portal.SendAsync(request, "en", PortalUnderTest.SessionCookie);
+            return (status, JsonElement.Parse(text));
+        }
+        var body = $$"""{"entry":{"type":"Condition","id":"{{id}}"},"wrong":"tämä","right":"tuo"}""";
+        var (created, asked) = await SendAsync(HttpMethod.Post, body);
+        Assert.Equal((HttpStatusCode.Created, "open", PortalUnderTest.Hospital), (created, asked.GetProperty("state").GetString(), asked.GetProperty("controller").GetString()));
+        Assert.Equal(asked.GetProperty("at").GetDateTimeOffset().AddMonths(1), asked.GetProperty("answerBy").GetDateTimeOffset());
+        Assert.Equal(asked.GetProperty("request").GetString(), (await SendAsync(HttpMethod.Post, body)).Json.GetProperty("request").GetString());
+        var listed = Assert.Single((await SendAsync(HttpMethod.Get, null)).Json.GetProperty("requests").EnumerateArray());
+        Assert.Equal(("tämä", $"Condition/{id}", false), (listed.GetProperty("wrong").GetString(), listed.GetProperty("entry").GetString(), listed.TryGetProperty("answer", out _)));
+
+        Assert.Single(_portal.Record.Of("Communication"));
     }
 
     [Fact]

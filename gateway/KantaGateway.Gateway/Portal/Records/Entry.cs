@@ -10,6 +10,12 @@ namespace KantaGateway.Gateway.Portal.Records;
 /// <param name="Resource">The FHIR JSON.</param>
 internal sealed record Entry(string Type, string Id, string Organisation, string? ServiceEvent, JsonElement Resource)
 {
+    /// <summary>Which of the controller's registers it is in, where that was asked for: as <see cref="Fhir.Grants.Register"/> names it.</summary>
+    public string Register { get; init; } = Fhir.Grants.Register.Patient;
+
+    /// <summary>Whether it is no entry, but a request of hers to have one rectified, or the answer, which have a page of their own.</summary>
+    public bool IsRequest => Type == "Communication" && Consent.RectificationRequest.IsLetter(Resource);
+
     private readonly Lazy<StatedTime?> _when = new(() => FhirText.When(Resource));
 
     /// <summary>When it happened, else when it was written down; null when neither is stated.</summary>

@@ -52,7 +52,8 @@ internal sealed class OwnRecords(IInnerRequests requests, RecordPages pages)
         if (answer.Status is StatusCodes.Status404NotFound or StatusCodes.Status410Gone)
             return null;
         var resource = FhirAnswers.Success(answer);
-        return new(type, id, answer.Manifest?.Items is [var item, ..] ? item.Controller : "", type == "Encounter" ? FhirText.ServiceEvent(resource) : null, resource);
+        var serviceEvent = type == "Encounter" ? FhirText.ServiceEvent(resource) : null;
+        return answer.Manifest?.Items is [var item, ..] ? new(type, id, item.Controller, serviceEvent, resource) { Register = item.Register } : new(type, id, "", serviceEvent, resource);
     }
 
     /// <summary>The files of an entry, with the text of those that a page can show.</summary>
@@ -96,7 +97,7 @@ internal sealed class OwnRecords(IInnerRequests requests, RecordPages pages)
         await foreach (var page in pages)
         {
             // What of the directory they refer to is shown with them.
-            entries.AddRange(page.Entries.Where(e => types.Contains(e.Type)));
+            entries.AddRange(page.Entries.Where(e => types.Contains(e.Type) && !e.IsRequest));
             isWhole = page.IsLast;
             if (++read == MostPages)
                 break;

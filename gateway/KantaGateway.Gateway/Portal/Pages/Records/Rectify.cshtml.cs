@@ -1,16 +1,18 @@
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Outcomes;
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Mvc;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
 /// <summary>
-/// A request to have an entry corrected, ready to be printed (GDPR Art. 16, 19; EHDS Art. 6): the controller decides on it, and is reached on paper. Nothing of it is stored or sent, so it
+/// A request to have an entry corrected (GDPR Art. 16, 19; EHDS Art. 6): the controller decides on it. Before it is sent it is shown as it would be, and can be printed instead; until then nothing of it is stored, so it
 /// is in no address and in no answer but this one.
 /// </summary>
-internal sealed class RectifyModel(OwnRecords records, EntryLines lines, IdentifierCipher ids, TimeProvider time) : CitizenPage
+internal sealed class RectifyModel(OwnRecords records, Rectifications rectifications, EntryLines lines, IdentifierCipher ids, TimeProvider time) : CitizenPage
 {
-    internal const int MostLetters = 3_000;
+    internal const int MostLetters = RectificationRequest.MostLetters;
 
     public RectifyForm Form { get; private set; } = new(null, null, null);
 
@@ -45,37 +47,40 @@ internal sealed class RectifyModel(OwnRecords records, EntryLines lines, Identif
     }
 
     /// <param name="edit"><c>yes</c>: back to the form, with what was written.</param>
-    public async Task<IActionResult> OnPostAsync(string type, Guid id, [FromForm] RectifyForm form, [FromForm] string? edit, CancellationToken cancel)
+    /// <param name="send"><c>yes</c>: stored, for the controller to answer.</param>
+    public async Task<IActionResult> OnPostAsync(string type, Guid id, [FromForm] RectifyForm form, [FromForm] string? edit, [FromForm] string? send, CancellationToken cancel)
     {
         await FindAsync(type, id, cancel);
         Form = form;
         if (edit == "yes")
             return Page();
-        Problem = string.IsNullOrWhiteSpace(form.Wrong) ? new("wrong", "rectify.error.wrong")
-            : string.IsNullOrWhiteSpace(form.Right) ? new("right", "rectify.error.right")
-            : IsTooLong(form.Wrong) ? new("wrong", "rectify.error.long")
-            : IsTooLong(form.Right) ? new("right", "rectify.error.long")
-            : IsTooLong(form.Why) ? new("why", "rectify.error.long") : null;
+        Problem = form.Problem;
         if (Problem is not null)
             return Rejected();
+        if (send == "yes")
+            return await SendAsync(type, id.ToString("D"), form, cancel);
         var patient = await records.ReadOneAsync(Citizen, "Patient", ids.PatientId(Citizen.Person!.Value), cancel);
         Born = StatedTime.Read(patient?.Resource.String("birthDate")) is { } born ? Dates.Of(born) : null;
         IsReady = true;
         return Page();
     }
 
-    /// <summary>Counted as browsers do: a line break is one letter in a field and two in a form.</summary>
-    private static bool IsTooLong(string? text) => text?.ReplaceLineEndings("\n").Length > MostLetters;
+    private async Task<IActionResult> SendAsync(string type, string id, RectifyForm form, CancellationToken cancel)
+    {
+        if (IsCustodian)
+            throw new RefusedException(StatusCodes.Status403Forbidden);
+        try
+        {
+            return await rectifications.AskAsync(Citizen, type, id, form, cancel) is null ? throw new RefusedException(StatusCodes.Status404NotFound) : Done(RectificationsModel.Address, "rectification-sent");
+        }
+        catch (FaultException many) when (many.Fault.Kind == FaultKind.TooMany)
+        {
+            return Done(RectificationsModel.Address, "rectifications-too-many");
+        }
+    }
 
     private async Task FindAsync(string type, Guid id, CancellationToken cancel)
     {
-        if (!EntryKind.Shown.Contains(type) || await records.ReadOneAsync(Citizen, type, id.ToString("D"), cancel) is not { } entry)
-            throw new RefusedException(StatusCodes.Status404NotFound);
-        Line = lines.Of(entry, withKind: true);
+        Line = lines.Of(await rectifications.FindAsync(Citizen, type, id.ToString("D"), cancel) ?? throw new RefusedException(StatusCodes.Status404NotFound), withKind: true);
     }
 }
-
-/// <param name="Wrong">What is wrong or missing.</param>
-/// <param name="Right">What it should be.</param>
-/// <param name="Why">Grounds; may be left out.</param>
-internal sealed record RectifyForm(string? Wrong, string? Right, string? Why);

@@ -1,0 +1,183 @@
+using System.Buffers.Text;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Protection;
+
+namespace KantaGateway.Gateway.Consent;
+
+/// <summary>The register that a person asks, and so the one that her request is written into.</summary>
+/// <param name="Controller">OID of the data controller, dotted.</param>
+/// <param name="Register">As <see cref="Fhir.Grants.Register"/> names it.</param>
+public sealed record AskedRegister(string Controller, string Register);
+
+/// <summary>How far a request for rectification is.</summary>
+public enum RectificationState
+{
+    /// <summary>Not answered yet.</summary>
+    Open,
+
+    /// <summary>The controller takes up to two months more and has said why (GDPR Art. 12(3)).</summary>
+    Delayed,
+
+    /// <summary>It will be corrected.</summary>
+    Granted,
+
+    /// <summary>It has been corrected.</summary>
+    Corrected,
+
+    /// <summary>It is not corrected, and why (GDPR Art. 12(4)).</summary>
+    Refused,
+}
+
+/// <summary>
+/// The person asks the controller of an entry to correct or complete it (GDPR Art. 16; of patient data too, where the Act 703/2023 has no rule of its own). Its FHIR form is a Communication in the
+/// controller's own register (<see cref="RectificationRequests"/>): the entry in <c>about</c>, the controller in <c>recipient</c>, when it was made in <c>sent</c>, and in <c>payload</c> what is wrong, what it
+/// should be and why. The answer is another of the same register, <c>inResponseTo</c> it, with what has come of it in <c>topic</c> and the controller's words in <c>payload</c>; the newest answer counts.
+/// </summary>
+public sealed record RectificationRequest
+{
+    /// <summary>Longest of each of the three texts, letters.</summary>
+    public const int MostLetters = 3_000;
+
+    /// <summary>System of the identifier by which the same request is known again.</summary>
+    public const string Identifiers = "https://kantagateway.fi/fhir/NamingSystem/rectification-request";
+
+    /// <summary>Where it is for a register of occupational care (§18), the register; the patient register has none.</summary>
+    public const string RegisterUrl = "https://kantagateway.fi/fhir/StructureDefinition/asked-register";
+
+    private const string Oids = "urn:oid:";
+
+    /// <summary>Logical id of the Communication; empty for one not yet stored.</summary>
+    public string Id { get; init; } = "";
+
+    /// <summary>Logical id of the Patient.</summary>
+    public required string PatientId { get; init; }
+
+    /// <summary>Reference of the entry, <c>Type/id</c>.</summary>
+    public required string Entry { get; init; }
+
+    public required AskedRegister Asked { get; init; }
+
+    /// <summary>What is wrong or missing, and what it should be.</summary>
+    public required string Wrong { get; init; }
+
+    /// <inheritdoc cref="Wrong"/>
+    public required string Right { get; init; }
+
+    /// <summary>Grounds; null: none given.</summary>
+    public string? Why { get; init; }
+
+    /// <summary>When it was made, UTC: the request is received then.</summary>
+    public required DateTimeOffset At { get; init; }
+
+    public RectificationState State { get; init; }
+
+    /// <summary>The controller's words; null: none.</summary>
+    public string? Answer { get; init; }
+
+    /// <summary>When the newest answer was stored, UTC, by the repository's clock; null: there is none.</summary>
+    public DateTimeOffset? AnsweredAt { get; init; }
+
+    /// <summary>By when it is answered at the latest: within a month of receipt, and three where the controller has said why (GDPR Art. 12(3)). Months as the calendar has them.</summary>
+    public DateTimeOffset AnswerBy => At.AddMonths(State == RectificationState.Delayed ? 3 : 1);
+
+    public bool IsAnswered => State is not (RectificationState.Open or RectificationState.Delayed);
+
+    /// <summary>Whether another asks the same of the same entry, in the same words.</summary>
+    public bool IsSame(RectificationRequest other) => (Entry, Wrong, Right, Why) == (other.Entry, other.Wrong, other.Right, other.Why);
+
+    /// <summary>As it is stored.</summary>
+    /// <param name="earlier">How many of the same are answered already: the same words are the same request until then.</param>
+    public byte[] Write(int earlier)
+    {
+        var payload = new JsonArray(Words(Wrong), Words(Right));
+        if (Why is { } why)
+            payload.Add(Words(why));
+        var letter = new JsonObject
+        {
+            ["resourceType"] = "Communication",
+            ["identifier"] = new JsonArray(new JsonObject { ["system"] = Identifiers, ["value"] = DigestOf(earlier) }),
+            ["instantiatesUri"] = new JsonArray("http://data.europa.eu/eli/reg/2016/679/oj#art_16"),
+            ["status"] = "completed",
+            ["category"] = new JsonArray(new JsonObject { ["coding"] = new JsonArray(new JsonObject { ["system"] = RectificationRequests.System, ["code"] = RectificationRequests.Request }) }),
+            ["subject"] = Reference("Patient/" + PatientId),
+            ["about"] = new JsonArray(Reference(Entry)),
+            ["sent"] = At.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture),
+            ["recipient"] = new JsonArray(new JsonObject { ["type"] = "Organization", ["identifier"] = new JsonObject { ["system"] = "urn:ietf:rfc:3986", ["value"] = Oids + Asked.Controller } }),
+            ["sender"] = Reference("Patient/" + PatientId),
+            ["payload"] = payload,
+        };
+        if (Asked.Register != Register.Patient)
+            letter["extension"] = new JsonArray(new JsonObject { ["url"] = RegisterUrl, ["valueString"] = Asked.Register });
+        return JsonSerializer.SerializeToUtf8Bytes(letter);
+
+        static JsonObject Words(string text) => new() { ["contentString"] = text };
+    }
+
+    /// <summary>Value of the identifier; it says nothing of the words to who does not know them all.</summary>
+    /// <inheritdoc cref="Write"/>
+    public string DigestOf(int earlier) =>
+        Base64Url.EncodeToString(SHA256.HashData(JsonSerializer.SerializeToUtf8Bytes((string?[])[PatientId, Entry, Wrong, Right, Why, earlier.ToString(CultureInfo.InvariantCulture)])));
+
+    /// <summary>The requests among stored Communications, newest first, each with its newest answer.</summary>
+    public static IReadOnlyList<RectificationRequest> ReadAll(IEnumerable<JsonElement> letters)
+    {
+        var all = letters.ToList();
+        var answers = all.Where(static letter => Is(letter, RectificationRequests.Answer)).OrderBy(static letter => Time(Text(letter, "meta", "lastUpdated")))
+            .SelectMany(static letter => Each(letter, "inResponseTo").Select(to => (To: Text(to, "reference"), Letter: letter))).ToLookup(static one => one.To, static one => one.Letter);
+        return [.. all.Select(letter => Read(letter) is { } request ? request.With(answers["Communication/" + request.Id].LastOrDefault()) : null).OfType<RectificationRequest>().OrderByDescending(static one => one.At)];
+    }
+
+    private RectificationRequest With(JsonElement answer) => answer.ValueKind != JsonValueKind.Object ? this : this with
+    {
+        State = Each(Part(answer, "topic"), "coding").Where(static coding => Text(coding, "system") == RectificationRequests.AnswerSystem).Select(static coding => Text(coding, "code")).FirstOrDefault() switch
+        {
+            RectificationRequests.Delayed => RectificationState.Delayed, RectificationRequests.Granted => RectificationState.Granted,
+            RectificationRequests.Corrected => RectificationState.Corrected, RectificationRequests.Refused => RectificationState.Refused, _ => RectificationState.Open,
+        },
+        Answer = string.Join('\n', Each(answer, "payload").Select(static part => Text(part, "contentString")).OfType<string>()) is { Length: > 0 } words ? words : null,
+        AnsweredAt = Time(Text(answer, "meta", "lastUpdated")),
+    };
+
+    private static RectificationRequest? Read(JsonElement letter)
+    {
+        if (AskedIn(letter) is not { } asked || Each(letter, "about").Select(static its => Text(its, "reference")).FirstOrDefault() is not { } entry
+            || Text(letter, "subject", "reference")?.Split('/') is not [.., var patient] || Time(Text(letter, "sent")) is not { } at
+            || Each(letter, "payload").Select(static part => Text(part, "contentString")).ToList() is not [{ } wrong, { } right, .. var rest])
+            return null;
+        return new() { Id = Text(letter, "id") ?? "", PatientId = patient, Entry = entry, Asked = asked, Wrong = wrong, Right = right, Why = rest.FirstOrDefault(), At = at };
+    }
+
+    /// <summary>The register that a Communication asks; null: it is no request for rectification, or names none.</summary>
+    public static AskedRegister? AskedIn(JsonElement letter)
+    {
+        if (!Is(letter, RectificationRequests.Request) || Each(letter, "recipient").Select(static its => Text(its, "identifier", "value")).FirstOrDefault() is not { } recipient || !recipient.StartsWith(Oids, StringComparison.Ordinal))
+            return null;
+        var register = Each(letter, "extension").Where(static its => Text(its, "url") == RegisterUrl).Select(static its => Text(its, "valueString")).FirstOrDefault();
+        return new(recipient[Oids.Length..], register ?? Register.Patient);
+    }
+
+    /// <summary>Whether a resource is a request for rectification or an answer to one: no entry of the record.</summary>
+    public static bool IsLetter(JsonElement resource) => Is(resource, RectificationRequests.Request) || Is(resource, RectificationRequests.Answer);
+
+    private static bool Is(JsonElement letter, string kind) => Text(letter, "resourceType") == "Communication"
+        && Each(letter, "category").Any(concept => Each(concept, "coding").Any(coding => Text(coding, "system") == RectificationRequests.System && Text(coding, "code") == kind));
+
+    private static JsonElement? Part(JsonElement? element, string name) => element is { ValueKind: JsonValueKind.Object } its && its.TryGetProperty(name, out var value) ? value : null;
+
+    private static string? Text(JsonElement? element, params ReadOnlySpan<string> path)
+    {
+        foreach (var name in path)
+            element = Part(element, name);
+        return element is { ValueKind: JsonValueKind.String } text ? text.GetString() : null;
+    }
+
+    private static IEnumerable<JsonElement> Each(JsonElement? element, string name) => Part(element, name) is { ValueKind: JsonValueKind.Array } array ? array.EnumerateArray() : [];
+
+    private static DateTimeOffset? Time(string? text) => DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at) ? at.ToUniversalTime() : null;
+
+    private static JsonObject Reference(string to) => new() { ["reference"] = to };
+}

@@ -1,0 +1,128 @@
+using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Protection;
+using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Forwarding;
+using KantaGateway.Gateway.Portal;
+using KantaGateway.Harness.Clients;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace KantaGateway.Tests.Laws;
+
+/// <summary>"This is wrong": a request for rectification reaches the controller of the entry and nobody else, stays as it was written, and is answered to the person (GDPR Art. 12, 16).</summary>
+public sealed class RectificationRequestTests : IAsyncLifetime
+{
+    private const string Words = "Minulla ei ole ollut tätä sairautta";
+
+    private HouseInMemory _house = null!;
+    private string _note = "";
+
+    public async Task InitializeAsync()
+    {
+        _house = await HouseInMemory.OpenAsync();
+        _note = await _house.AdmitAsync();
+        await _house.DeclareAsync(Declarations.Informing(_house.PatientId, DateTimeOffset.UtcNow));
+        await _house.DeclareAsync(Declarations.Permit(_house.PatientId, DateTimeOffset.UtcNow));
+    }
+
+    public async Task DisposeAsync() => await _house.DisposeAsync();
+
+    private Rectifications Rectifications => _house.Gateway.GetRequiredService<Rectifications>();
+
+    private string Criteria => $"patient={_house.PatientId}&category={RectificationRequests.System}|{RectificationRequests.Request}";
+
+    [Fact]
+    public async Task A_request_reaches_the_controller_alone_is_one_however_often_it_is_sent_and_its_answer_reaches_the_person()
+    {
+        // Twice at the same time, and once more: one request.
+        var both = await Task.WhenAll(AskAsync(), AskAsync());
+        var request = both[0]!;
+        Assert.Equal((request.Id, request.Id), (both[1]!.Id, (await AskAsync())!.Id));
+        var seen = Assert.Single(await Rectifications.ListAsync(_house.Citizen, default));
+        Assert.Equal((RectificationState.Open, Words, "Observation/" + _note), (seen.State, seen.Wrong, seen.Entry));
+        Assert.Equal(seen.At.AddMonths(1), seen.AnswerBy);
+
+        // The controller's client finds it by its ordinary search; who only treats her, under her permission, finds the entry and not that she contests it.
+        var found = (await _house.Aurora.System.SearchAsync("Communication", Criteria)).Json;
+        Assert.Equal(1, found.GetProperty("total").GetInt32());
+        Assert.Equal(request.Id, found.GetProperty("entry")[0].GetProperty("resource").GetProperty("id").GetString());
+        Assert.Equal(200, (await _house.Reader.ReadAsync("Observation", _note)).Status);
+        Assert.Equal(0, (await _house.Reader.SearchAsync("Communication", Criteria)).Json.GetProperty("total").GetInt32());
+        Assert.Equal(404, (await _house.Reader.ReadAsync("Communication", request.Id)).Status);
+        Assert.Equal(404, (await _house.Revontuli.System.ReadAsync("Communication", request.Id)).Status);
+        // Nor does it stand among the entries of her record, and none asks for a request to be rectified.
+        Assert.Null(await Rectifications.FindAsync(_house.Citizen, "Communication", request.Id, default));
+
+        // What she wrote stays, and nobody asks in her place.
+        var read = await _house.Aurora.System.ReadAsync("Communication", request.Id);
+        var changed = JsonNode.Parse(read.Body)!.AsObject();
+        changed["payload"]![0]!["contentString"] = "Kaikki on oikein";
+        Assert.Equal("Communication", WhereRefused(await _house.Aurora.System.UpdateAsync("Communication", request.Id, HouseInMemory.Json(changed), read.ETag)));
+        Assert.Equal("Communication", WhereRefused(await _house.Aurora.System.DeleteAsync("Communication", request.Id)));
+        Assert.Equal(403, (await _house.Aurora.System.CreateAsync("Communication", request.Write(7))).Status);
+        // Her own session changes nothing of it and answers nothing.
+        var inner = _house.Gateway.GetRequiredService<IInnerRequests>();
+        Assert.Equal(403, (await inner.SendAsync(_house.Citizen, "PUT", "Communication/" + request.Id, read.Body, headers: new Microsoft.AspNetCore.Http.HeaderDictionary { ["If-Match"] = read.ETag })).Status);
+        Assert.Equal(403, (await inner.SendAsync(_house.Citizen, "POST", "Communication", HouseInMemory.Json(Answer("granted", null, request.Id)))).Status);
+
+        // A refusal says why, and is given by who keeps the entry.
+        Assert.Equal("Communication.payload", WhereRefused(await AnswerAsync(_house.Aurora, "refused", null, request.Id)));
+        Assert.Equal("Communication.topic", WhereRefused(await AnswerAsync(_house.Aurora, "perhaps", "x", request.Id)));
+        Assert.Equal(422, (await AnswerAsync(_house.Revontuli, "refused", "x", request.Id)).Status);
+        Assert.Equal(201, (await AnswerAsync(_house.Aurora, "delayed", "Lääkäri on lomalla.", request.Id)).Status);
+        seen = Assert.Single(await Rectifications.ListAsync(_house.Citizen, default));
+        Assert.Equal((RectificationState.Delayed, false, seen.At.AddMonths(3)), (seen.State, seen.IsAnswered, seen.AnswerBy));
+        var answered = await AnswerAsync(_house.Aurora, "refused", "Merkintä vastaa tutkimusta.", request.Id);
+        Assert.Equal(201, answered.Status);
+        seen = Assert.Single(await Rectifications.ListAsync(_house.Citizen, default));
+        Assert.Equal((RectificationState.Refused, Words, "Merkintä vastaa tutkimusta.", true), (seen.State, seen.Wrong, seen.Answer, seen.IsAnswered));
+        Assert.Equal(404, (await _house.Reader.ReadAsync("Communication", answered.Stored!.Value.Id)).Status);
+        // What was answered may be asked anew.
+        Assert.NotEqual(request.Id, (await AskAsync())!.Id);
+        Assert.Equal(2, (await Rectifications.ListAsync(_house.Citizen, default)).Count);
+
+        // All of it stands in the log: the clinic's look and answer are what she is shown of who has read.
+        var lines = (await _house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(_house.Citizen)).Lines;
+        Assert.Contains(lines, line => !line.BySelf && line.Items.Any(item => item.Type == "Communication" && item.Id == request.Id));
+        Assert.Contains(lines, line => line.BySelf && line.Items.Any(item => item.Type == "Communication" && item.Id == request.Id));
+    }
+
+    [Fact]
+    public async Task Of_what_is_not_hers_nothing_is_asked_and_no_app_asks_anything()
+    {
+        var other = _house.Citizen;
+        await _house.AdmitAsync(citizen: 1);
+        Assert.Null(await AskAsync());
+        var (mine, request) = (_house.Citizen, new RectificationRequest
+        {
+            PatientId = _house.PatientId, Entry = "Observation/" + _note, Asked = new("1.2.246.10.99000011", "2"), Wrong = "x", Right = "y", At = DateTimeOffset.UtcNow,
+        });
+        var inner = _house.Gateway.GetRequiredService<IInnerRequests>();
+        // In another's record; in the own one of another's entry; by an app that may write.
+        Assert.Equal(404, (await inner.SendAsync(other, "POST", "Communication", request.Write(0))).Status);
+        Assert.Equal(422, (await inner.SendAsync(mine, "POST", "Communication", request.Write(0))).Status);
+        Assert.Equal(403, (await inner.SendAsync(mine with { ClientId = "omakunto" }, "POST", "Communication", request.Write(0))).Status);
+        Assert.Empty(await Rectifications.ListAsync(mine, default));
+    }
+
+    private Task<RectificationRequest?> AskAsync() => Rectifications.AskAsync(_house.Citizen, "Observation", _note, new(Words, "Poistakaa se", null), default);
+
+    private static string? WhereRefused(FhirReply answer)
+    {
+        Assert.True(answer.Status == 422, answer.ToString());
+        return answer.Issues[0].Expression;
+    }
+
+    private Task<FhirReply> AnswerAsync(ClinicClient clinic, string kind, string? words, string to) => clinic.System.CreateAsync("Communication", HouseInMemory.Json(Answer(kind, words, to)));
+
+    private JsonObject Answer(string kind, string? words, string to)
+    {
+        var answer = JsonNode.Parse($$"""
+            {"resourceType":"Communication","status":"completed","subject":{"reference":"Patient/{{_house.PatientId}}"},"inResponseTo":[{"reference":"Communication/{{to}}"}],
+             "category":[{"coding":[{"system":"{{RectificationRequests.System}}","code":"{{RectificationRequests.Answer}}"}]}],"topic":{"coding":[{"system":"{{RectificationRequests.AnswerSystem}}","code":"{{kind}}"}]} }
+            """)!.AsObject();
+        if (words is not null)
+            answer["payload"] = new JsonArray(new JsonObject { ["contentString"] = words });
+        return answer;
+    }
+}
