@@ -83,7 +83,7 @@ public static class GatewayHost
         services.AddSingleton<PolicyLookup>();
         services.AddSingleton<PolicyPreview>();
         services.TryAddSingleton(s => new EmergencyTrail(options, identifierKey, s.GetRequiredService<PolicyLookup>(), s.GetRequiredService<DisclosureAudit>(), s.GetRequiredService<TimeProvider>()));
-        services.AddSingleton<AccessLog>();
+        services.AddSingleton(static s => new AccessLog(s.GetRequiredService<AuditLog>(), s.GetRequiredService<KeyServiceClient>(), s.GetRequiredService<GrantIssuer>()));
         services.AddSingleton<IAccessLog>(static s => s.GetRequiredService<AccessLog>());
         services.AddSingleton<InteractionReader>();
         services.AddRepositoryCluster();

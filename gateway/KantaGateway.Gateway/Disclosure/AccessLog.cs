@@ -51,7 +51,7 @@ public interface IAccessLog
 
     /// <summary>Newest first: every access that disclosed or changed something.</summary>
     /// <param name="citizen">The person, or who acts for the person by a mandate.</param>
-    /// <param name="limit">Entries to look through, newest first.</param>
+    /// <param name="limit">Entries to look through, newest first; fewer where they are long.</param>
     /// <param name="beforeIndex">Where the stretch before ended.</param>
     /// <param name="cancel">Stops the call.</param>
     /// <exception cref="FaultException">The log or the key service cannot be reached, or a custodian asks: a child's disclosure log is not shown to custodians (§51).</exception>
@@ -59,19 +59,22 @@ public interface IAccessLog
 }
 
 /// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
-public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants) : IAccessLog
+/// <param name="mostBytes">Sealed entries opened at a time, bytes, but one in any case: an entry names everything that was disclosed, so each reading of a long record is long. Shorter than the key service is waited for.</param>
+public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants, int mostBytes = 1 << 20) : IAccessLog
 {
     /// <inheritdoc />
     public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
     {
         if (PersonOf(citizen) is not { } person)
             return new([], null);
-        var entries = await EntriesOfAsync(person, limit, beforeIndex);
-        if (entries.Count == 0)
+        var all = await EntriesOfAsync(person, limit, beforeIndex);
+        if (all.Count == 0)
             return new([], null);
+        var left = (long)mostBytes;
+        List<SealedEntry> entries = [.. all.TakeWhile((entry, i) => (left -= entry.Sealed.Length) >= 0 || i == 0)];
         var lines = (await OpenAsync(citizen, person, entries, cancel)).Select(LineOf).OfType<AccessLine>().ToList();
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
-        return new(lines, entries.Count < limit ? null : entries[^1].Index);
+        return new(lines, entries.Count < limit && entries.Count == all.Count ? null : entries[^1].Index);
     }
 
     /// <inheritdoc />

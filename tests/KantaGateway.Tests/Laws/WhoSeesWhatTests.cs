@@ -1,9 +1,11 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KantaGateway.Audit;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Identification;
 using KantaGateway.Harness.Clients;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -179,6 +181,16 @@ public class WhoSeesWhatTests
         Assert.Equal(200, (await citizen.AskAsync(Explain, Asking("Observation", note))).Status);
         var lines = (await house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(house.Citizen)).Lines;
         Assert.Contains(lines, l => l is { Interaction: "operation", LegalBasis: "own-data", BySelf: true } && l.Items.Any(i => i.Type == "Consent"));
+        // However long entries are, none is passed over.
+        var (one, byOne, at) = (new AccessLog(house.Gateway.GetRequiredService<AuditLog>(), house.Gateway.GetRequiredService<KeyServiceClient>(), house.Gateway.GetRequiredService<GrantIssuer>(), mostBytes: 1), new List<long>(), (long?)long.MaxValue);
+        while (at is { } before)
+        {
+            var stretch = await one.ForPersonAsync(house.Citizen, beforeIndex: before);
+            Assert.InRange(stretch.Lines.Count, 0, 1);
+            byOne.AddRange(stretch.Lines.Select(static line => line.Index));
+            at = stretch.Before;
+        }
+        Assert.Equal(lines.Select(static line => line.Index), byOne);
         var (rows, elsewhere) = (Path.Combine(house.Folder.File("audit"), "rows"), house.Folder.File("elsewhere"));
         Directory.Move(rows, elsewhere);
         foreach (var (path, body) in new[] { (Preview, "{}"), (Explain, Asking("Observation", note)) })
