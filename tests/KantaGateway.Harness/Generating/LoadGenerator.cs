@@ -127,7 +127,8 @@ static class LoadGenerator
         var next = load.Start - 1;
         var last = load.MaxRequests > 0 ? load.Start + load.MaxRequests - 1 : long.MaxValue;
         var chance = new Random(load.Seed);
-        var (coming, arrivals) = (0.0, new Lock());
+        // How many were to come so far on average, when the next one does: unit steps of a Poisson process.
+        var (expected, arrivals) = (0.0, new Lock());
         var begin = Stopwatch.GetTimestamp();
         var end = begin + (long)(load.Seconds * Stopwatch.Frequency);
         var sent = await Task.WhenAll(connections.Select((connection, i) => SendAsync(connection, i))).ConfigureAwait(false);
@@ -153,10 +154,10 @@ static class LoadGenerator
             double at;
             lock (arrivals)
             {
-                at = coming;
-                // The rate of this moment; at the very beginning that of the first thousandth of the ramp, for no rate has no end.
-                var rate = load.Ramp > 0 ? load.Rate * Math.Clamp(at / load.Ramp, 0.001, 1) : load.Rate;
-                coming += -Math.Log(1 - chance.NextDouble()) / Math.Max(rate, 0.1);
+                expected += -Math.Log(1 - chance.NextDouble());
+                // The rate grows evenly, so half of what the full one would bring comes within the ramp.
+                var withinRamp = load.Rate * load.Ramp / 2;
+                at = expected < withinRamp ? Math.Sqrt(2 * load.Ramp * expected / load.Rate) : expected / load.Rate + load.Ramp / 2;
             }
             var due = begin + (long)(at * Stopwatch.Frequency);
             if (due < end && Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), due) is { Ticks: > 0 } wait)
