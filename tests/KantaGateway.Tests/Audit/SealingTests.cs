@@ -125,6 +125,29 @@ public class SealingTests
         Assert.NotEqual(first.Enc, sealer.Seal(entry).Enc);
     }
 
+    /// <summary>Of what is opened at once each has the key of its own second and of its own log.</summary>
+    [Fact]
+    public void Several_open_in_their_order_each_by_the_key_it_was_sealed_with_and_what_does_not_hinders_none()
+    {
+        using var opener = new AuditOpener(AuditOpener.GeneratePrivateKey());
+        using var another = new AuditOpener(AuditOpener.GeneratePrivateKey());
+        var time = new FakeTimeProvider();
+        using var sealer = new EntrySealer(opener.PublicKey, new byte[32], time);
+        SealedEntry Next(long index, string says)
+        {
+            var row = sealer.Seal(new AuditEntry(Subject, Encoding.UTF8.GetBytes(says)));
+            return new(index, DateTimeOffset.FromUnixTimeMilliseconds(row.Time), row.Commitment.ToArray(), row.Enc, row.Sealed);
+        }
+        var (first, second) = (Next(0, "first"), Next(1, "second"));
+        time.Advance(EntrySealer.ContextLife);
+        var (third, fourth) = (Next(2, "third"), Next(3, "fourth"));
+        var foreign = Seal(another, time, new AuditEntry(Subject, "foreign"u8.ToArray()));
+        var opened = opener.Open([first, foreign, third, first with { Enc = new byte[32] }, second, fourth with { Enc = first.Enc }, fourth]);
+        Assert.Equal([(0, "first"), (2, "third"), (1, "second"), (3, "fourth")], opened.Select(static one => (one.Index, Encoding.UTF8.GetString(one.Record))));
+        Assert.Equal(opener.KeyOf(first.Enc), opener.KeyOf(second.Enc));
+        Assert.NotEqual(opener.KeyOf(first.Enc), opener.KeyOf(third.Enc));
+    }
+
     [Fact]
     public void The_same_event_twice_has_nothing_in_common_at_rest_but_the_tag_of_its_person()
     {

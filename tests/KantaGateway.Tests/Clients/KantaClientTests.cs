@@ -18,9 +18,10 @@ public sealed class KantaClientTests : IDisposable
 
     private readonly FakeTimeProvider _time = new(new(2026, 11, 30, 12, 0, 0, TimeSpan.Zero));
     private readonly Script _script = new();
+    private readonly KantaClientOptions _options;
     private readonly KantaClient _kanta;
 
-    public KantaClientTests() => _kanta = KantaClient.Open(new()
+    public KantaClientTests() => _kanta = KantaClient.Open(_options = new()
     {
         Registration = new("aurora", "1.2.246.10.99000011", "private", new("https://gateway.example/connect/token"), new("https://gateway.example/fhir"), ["system/*.cruds", "user/*.rs"], "k1", "ES384"),
         SigningKey = Key(),
@@ -70,6 +71,16 @@ public sealed class KantaClientTests : IDisposable
         using var fhir = _kanta.System();
         Assert.Equal("1", (await fhir.ReadAsync<Observation>("Observation/1"))!.Id);
         Assert.Equal(4, _script.Requests.Count);
+    }
+
+    [Fact]
+    public async Task Nothing_is_repeated_more_often_than_is_allowed()
+    {
+        for (var i = 0; i < 9; i++)
+            _script.Then(503);
+        using var fhir = _kanta.System();
+        Assert.False((await Assert.ThrowsAsync<TryLaterException>(() => fhir.ReadAsync<Observation>("Observation/1"))).MayHaveHappened);
+        Assert.Equal(1 + new RepeatOptions().Most, _script.Requests.Count);
     }
 
     [Fact]
@@ -177,11 +188,15 @@ public sealed class KantaClientTests : IDisposable
     [Fact]
     public async Task A_professional_has_a_token_of_their_own_and_names_the_service_event()
     {
+        static Task<SubjectToken> Subject(CancellationToken _) => Task.FromResult(new SubjectToken("subject", "urn:ietf:params:oauth:token-type:jwt"));
         using var system = _kanta.System();
-        using var professional = _kanta.Professional(_ => Task.FromResult(new SubjectToken("subject", "urn:ietf:params:oauth:token-type:jwt")), serviceEvent: "1.2.246.10.99000011.14.1");
+        using var professional = _kanta.Professional(Subject, serviceEvent: "1.2.246.10.99000011.14.1");
+        using var colleague = _kanta.Professional(Subject, "ETREAT");
         await system.Http.GetAsync("Observation/1");
         await professional.Http.GetAsync("Observation/1");
-        Assert.NotEqual(_script.Requests[0].Headers["Authorization"], _script.Requests[1].Headers["Authorization"]);
+        await colleague.Http.GetAsync("Observation/1");
+        Assert.Equal(3, _script.Requests.Select(static one => one.Headers["Authorization"]).Distinct().Count());
+        Assert.Equal([("system/*.cruds", null), ("user/*.rs", "TREAT"), ("user/*.rs", "ETREAT")], _script.Forms.Select(static form => (form["scope"], form.GetValueOrDefault("purpose_of_use"))));
         Assert.False(_script.Requests[0].Headers.ContainsKey("X-Service-Event"));
         Assert.Equal("1.2.246.10.99000011.14.1", _script.Requests[1].Headers["X-Service-Event"]);
     }
@@ -208,6 +223,23 @@ public sealed class KantaClientTests : IDisposable
         await Assert.ThrowsAsync<NotThereException>(() => fhir.Http.GetAsync("Observation/3"));
         Assert.Equal([new ReceivedReceipt(7, "812cab5e8619523a9d8ee6d62b903381")], _kanta.Receipts.Receipts);
         Assert.Single(_kanta.Receipts.WithoutReceipt);
+    }
+
+    [Fact]
+    public async Task Each_entry_of_a_batch_has_its_own_receipt_and_the_oldest_answers_go_first()
+    {
+        using var kanta = KantaClient.Open(_options with { KeptAnswers = 2 });
+        using var fhir = kanta.System();
+        const string Batch = """{"resourceType":"Bundle","type":"batch-response","entry":[{"response":{"status":"200","extension":[{"url":"urn:kantagateway:receipt","valueString":"8;entry=\"812cab5e8619523a9d8ee6d62b903381\""}]}},{"response":{"status":"201"}},{"response":{"status":"404"}}]}""";
+        _script.Then(200, Stored).Then(200, Stored, receipt: "7;entry=\"00000000000000000000000000000000\"").Then(200, Batch);
+        await fhir.Http.GetAsync("Observation/1");
+        Assert.Single(kanta.Receipts.WithoutReceipt);
+        await fhir.Http.GetAsync("Observation/1");
+        using var batch = new StringContent("""{"resourceType":"Bundle","type":"batch","entry":[]}""", Encoding.UTF8, new MediaTypeHeaderValue("application/fhir+json"));
+        await fhir.Http.PostAsync("", batch);
+        Assert.Equal([7, 8], kanta.Receipts.Receipts.Select(static one => one.Index));
+        // The first answer is no longer kept; of the batch one entry gave something without a receipt.
+        Assert.Equal("entry 1 of a batch 201", Assert.Single(kanta.Receipts.WithoutReceipt).What);
     }
 
     [Fact]
@@ -241,7 +273,8 @@ public sealed class KantaClientTests : IDisposable
         private readonly Lock _one = new();
 
         public List<(string What, Dictionary<string, string> Headers)> Requests { get; } = [];
-        public List<string> Assertions { get; } = [];
+        public List<Dictionary<string, string>> Forms { get; } = [];
+        public IEnumerable<string> Assertions => Forms.Select(static form => form["client_assertion"]);
         public Queue<int> TokenStatus { get; } = [];
         public int Tokens { get; private set; }
 
@@ -269,6 +302,9 @@ public sealed class KantaClientTests : IDisposable
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             var form = request.RequestUri!.AbsolutePath == "/connect/token" ? await request.Content!.ReadAsStringAsync(cancellationToken) : null;
+            // Who asks for a token waits for it, as over a connection, so that others come meanwhile.
+            if (form is not null)
+                await Task.Yield();
             lock (_one)
             {
                 if (form is null)
@@ -276,7 +312,7 @@ public sealed class KantaClientTests : IDisposable
                     Requests.Add((request.Method.Method, request.Headers.ToDictionary(h => h.Key, h => string.Join(',', h.Value), StringComparer.OrdinalIgnoreCase)));
                     return _answers.TryDequeue(out var answer) ? answer() : new(HttpStatusCode.OK) { Content = new StringContent(Stored, Encoding.UTF8, new MediaTypeHeaderValue("application/fhir+json")) };
                 }
-                Assertions.Add(form.Split('&').Single(f => f.StartsWith("client_assertion=", StringComparison.Ordinal)));
+                Forms.Add(form.Split('&').Select(static field => field.Split('=')).ToDictionary(static field => field[0], static field => Uri.UnescapeDataString(field[1].Replace('+', ' '))));
                 if (TokenStatus.TryDequeue(out var status))
                     return new((HttpStatusCode)status) { Content = new StringContent("""{"error":"invalid_request"}""", Encoding.UTF8, "application/json") };
                 return new(HttpStatusCode.OK) { Content = new StringContent($$"""{"access_token":"token-{{++Tokens}}","expires_in":300}""", Encoding.UTF8, "application/json") };

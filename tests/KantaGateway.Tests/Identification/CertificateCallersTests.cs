@@ -31,6 +31,34 @@ public sealed class CertificateCallersTests(IdentificationWorld world)
                 Assert.Equal((isKnown, !isKnown), (requester is not null, fault is not null));
             });
         }
+
+        // Where two answer to one certificate, nothing says which of them speaks.
+        var both = world.Issue(world.Aurora.Organisation);
+        using var shared = both.Open();
+        await world.WithClientsAsync(its => its with { Mllp = true, OrganisationOid = world.Aurora.Organisation, TlsClientCertificates = [both.Thumbprint] }, async () =>
+        {
+            var (requester, fault) = await world.Services.GetRequiredService<CertificateCallers>().IdentifyAsync(new DefaultHttpContext { Connection = { ClientCertificate = shared } }, "connection");
+            Assert.Null(requester);
+            Assert.Contains("Several systems", fault!.Issues[0].Diagnostics);
+        });
+    }
+
+    /// <summary>Who was contained sends nothing more, whatever the registration says.</summary>
+    [Fact]
+    public async Task Neither_a_contained_certificate_nor_one_of_another_organisation_is_known()
+    {
+        var (certificate, foreign) = (world.Issue(world.Aurora.Organisation), world.Issue(world.Revontuli.Organisation));
+        using var shown = certificate.Open();
+        using var other = foreign.Open();
+        await world.WithClientsAsync(its => its.ClientId == world.Aurora.ClientId ? its with { Mllp = true, TlsClientCertificates = [certificate.Thumbprint, foreign.Thumbprint] } : its, async () =>
+        {
+            var callers = world.Services.GetRequiredService<CertificateCallers>();
+            async Task<Requester?> KnownAsync(System.Security.Cryptography.X509Certificates.X509Certificate2 by) => (await callers.IdentifyAsync(new DefaultHttpContext { Connection = { ClientCertificate = by } }, "connection")).Requester;
+            Assert.Null(await KnownAsync(other));
+            Assert.NotNull(await KnownAsync(shown));
+            await world.Services.GetRequiredService<Revocations>().RevokeAsync(RevokedName.Contained(ContainedSubject.Certificate(certificate.Thumbprint)), DateTimeOffset.UtcNow + world.Clock.Ahead + TimeSpan.FromMinutes(5), CancellationToken.None);
+            Assert.Null(await KnownAsync(shown));
+        });
     }
 
     /// <summary>Special services are a professional's matter, and what operators have settled holds for every road.</summary>

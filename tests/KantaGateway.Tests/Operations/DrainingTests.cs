@@ -2,7 +2,9 @@ using System.Net;
 using KantaGateway.Fhir.Transport;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 
 namespace KantaGateway.Tests.Operations;
@@ -37,6 +39,8 @@ public sealed class DrainingTests
         await using var part = await Part.StartAsync();
         var slow = part.AskAsync("/slow");
         await part.Arrived.Task;
+        // The host breaks off what takes longer.
+        Assert.Equal(Time + TimeSpan.FromSeconds(30), part.App.Services.GetRequiredService<IOptions<HostOptions>>().Value.ShutdownTimeout);
         var stopping = part.App.StopAsync();
         part.Clock.Advance(Time);
         Assert.False(stopping.IsCompleted);
@@ -51,7 +55,10 @@ public sealed class DrainingTests
     public async Task Who_stops_because_something_is_wrong_stops_at_once()
     {
         await using var part = await Part.StartAsync();
-        part.App.Services.GetRequiredService<Draining>().Skip();
+        var draining = part.App.Services.GetRequiredService<Draining>();
+        draining.Skip();
+        // The clock stands still: whoever waits by it waits for ever.
+        Assert.True(draining.StoppingAsync(CancellationToken.None).IsCompleted);
         await part.App.StopAsync();
         await Assert.ThrowsAsync<HttpRequestException>(part.AskAsync);
     }

@@ -125,6 +125,11 @@ public sealed partial class OperatorDutiesPagesTests(IdentificationWorld world) 
         Assert.DoesNotContain("<script>alert", second);
         using var none = await tiina.GetAsync(new Uri(_address, "/operator/cases/3"));
         Assert.Equal(HttpStatusCode.NotFound, none.StatusCode);
+
+        // What became known earlier goes before, whatever its number, and what has ended goes last.
+        await _breach.Cases.OpenAsync(BreachKind.Reported, "A window stood open.", new("Olga", _breach.Now.AddDays(-9)));
+        Assert.True(await _breach.Cases.EndAsync(1, "An answer was written twice.", "Tiina and Tero"));
+        Assert.Equal(["3", "2", "1"], Case().Matches(await tiina.GetStringAsync(new Uri(_address, "/operator/cases"))).Select(static one => one.Groups[1].Value));
     }
 
     [Fact]
@@ -175,7 +180,7 @@ public sealed partial class OperatorDutiesPagesTests(IdentificationWorld world) 
         await _breach.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
         using var tiina = await SignedInAsync(Tiina);
         var before = _gateway.Services.GetRequiredService<Approvals>().Current.Number;
-        foreach (var form in (string[])["contained", "contained?handler=End", "contained?handler=Answer", "cases/1", "cases/1?handler=Act", "cases/1?handler=Answer", "ceremonies", "ceremonies?handler=Answer", "report"])
+        foreach (var form in (string[])["contained", "contained?handler=End", "contained?handler=Answer", "cases/1", "cases/1?handler=Act", "cases/1?handler=Answer", "cases/1/notices", "cases/1/notices?handler=Propose", "cases/1/notices?handler=Send", "ceremonies", "ceremonies?handler=Answer", "report"])
         {
             using var answer = await tiina.PostAsync(new Uri(_address, "/operator/" + form), new FormUrlEncodedContent(
                 [new("subject", "organisation/1.2.246.10.90000073"), new("reason", "why"), new("kind", "Note"), new("note", "why"), new("what", "end"), new("content", "why"), new("key", "wrapping-key"), new("version", "2"), new("step", "begin")]));
@@ -357,10 +362,14 @@ public sealed partial class OperatorDutiesPagesTests(IdentificationWorld world) 
         await _breach.Cases.OpenAsync(BreachKind.Unrecorded, "An answer stands in no entry.");
         _log.State = new("localhost/log", 4711, true, 4700, DateTimeOffset.UtcNow, []);
         using var olga = await SignedInAsync(Olga);
+        Assert.Equal(HttpStatusCode.SeeOther, await PostAsync(olga, "", new() { ["subject"] = "organisation/1.2.246.10.90000074", ["reason"] = "Its key was stolen." }));
         var html = await olga.GetStringAsync(new Uri(_address, "/operator/standing"));
         // Its clocks began four days ago.
         foreach (var said in (string[])["data-part=\"keys\" data-down=\"no\"", "data-figure=\"cases\" data-of=\"1\"", "data-figure=\"emergencies\" data-of=\"0\"", "data-figure=\"entries\">4711<"])
             Assert.Contains(said, html);
+        Assert.Matches($"data-figure=\"contained\">{_gateway.Services.GetRequiredService<Approvals>().Current.Contained.Count}<", html);
+        var clients = _gateway.Services.GetRequiredService<Onboarding>().List().Clients.ToLookup(static one => one.IsActive);
+        Assert.Matches($"data-figure=\"clients\">[^<]*\\b{clients[true].Count()}\\b[^<]*\\b{clients[false].Count()}\\b", html);
         Assert.DoesNotContain("data-serving", html);
         Assert.DoesNotContain("An answer stands", html);
         (_parts.Down, _log.State) = (["keys"], null);

@@ -111,9 +111,10 @@ public sealed partial class OperatorOriginTests
         }))(app);
         var request = new DefaultHttpContext();
         (request.Request.Host, request.Request.Path, request.Request.Method, request.Connection.LocalPort) = (new(host), path, "POST", listener);
+        request.Request.QueryString = new("?client=one");
         await app.Build()(request);
         Assert.Equal(isThere ? path : OperatorOrigin.Nowhere, routed.Value);
-        Assert.Equal(isThere ? "POST" : "GET", request.Request.Method);
+        Assert.Equal(isThere ? ("POST", "?client=one") : ("GET", ""), (request.Request.Method, request.Request.QueryString.Value));
     }
 
     private static HttpClient Connect() => new(new HttpClientHandler { AllowAutoRedirect = false, UseCookies = false, ServerCertificateCustomValidationCallback = HttpClientHandler.DangerousAcceptAnyServerCertificateValidator });
