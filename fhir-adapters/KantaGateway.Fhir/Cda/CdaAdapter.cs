@@ -27,10 +27,7 @@ public static class CdaAdapter
     /// <param name="organisation">Dotted OID of the sender, in whose register it is written.</param>
     public static AdaptedDocument Adapt(ReadOnlyMemory<byte> bytes, string organisation)
     {
-        // Attachment.hash is SHA-1 by the specification; what is stored is sealed by other means.
-#pragma warning disable CA5350
-        var hash = System.Security.Cryptography.SHA1.HashData(bytes.Span);
-#pragma warning restore CA5350
+        var hash = HashOf(bytes.Span);
         var (root, malformed) = CdaXml.Read(bytes);
         if (root is null)
             return new(null, [], null, null, hash, LossReport.Empty, malformed);
@@ -41,4 +38,9 @@ public static class CdaAdapter
         var bundle = reading.Read();
         return new(bundle, bundle is null ? [] : reading.Sources, reading.Code, reading.DocumentId, hash, source.Report(), reading.Issues.Count > 0 ? new(FaultKind.Unprocessable, reading.Issues) : null);
     }
+
+    /// <summary>SHA-1, as Attachment.hash is by the specification; what is stored is sealed by other means.</summary>
+#pragma warning disable CA5350
+    internal static byte[] HashOf(ReadOnlySpan<byte> bytes) => System.Security.Cryptography.SHA1.HashData(bytes);
+#pragma warning restore CA5350
 }

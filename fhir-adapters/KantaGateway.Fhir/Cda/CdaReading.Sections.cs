@@ -14,6 +14,9 @@ sealed partial class CdaReading
     /// <summary>With what stands beside them they are a transaction (<see cref="Profiles.TransactionBundle.MaxEntries"/>).</summary>
     private const int MaxEntries = 1_900;
 
+    /// <summary>Of a document and its own body beside it, bytes: both go into one transaction as base64. What is larger has its body in itself.</summary>
+    private const int MaxWithBody = 7 * 1024 * 1024;
+
     private int _entries;
 
     private static readonly XNamespace Instance = "http://www.w3.org/2001/XMLSchema-instance";
@@ -23,7 +26,32 @@ sealed partial class CdaReading
         foreach (var section in CdaSource.All(source.Root, "component", "structuredBody", "component", "section"))
             if (SectionOf(section, 1) is { } read)
                 composition.Section.Add(read);
-        // A body that is no sections is in the document itself, where its DocumentReference leads to.
+    }
+
+    /// <summary>A body that is no sections (level 1): the document in another form, such as PDF. Null: there is none, or it stays in the original alone.</summary>
+    private Binary? ReadBody()
+    {
+        // What stands elsewhere nobody fetches; what is packed nobody unpacks.
+        if (CdaSource.One(source.Root, "component", "nonXMLBody", "text") is not { } text || CdaSource.One(text, "reference") is not null || text.Attribute("compression") is not null)
+            return null;
+        var isBase64 = text.Attribute("representation")?.Value == "B64";
+        byte[] data;
+        try
+        {
+            data = isBase64 ? Convert.FromBase64String(text.Value) : Encoding.UTF8.GetBytes(text.Value);
+        }
+        catch (FormatException)
+        {
+            Wrong("The body is not base64, as its representation says.", CdaXml.PathOf(text) + "/text()");
+            return null;
+        }
+        if (data.Length == 0 || data.Length + original.Length > MaxWithBody)
+            return null;
+        source.TakeText(text, "Binary");
+        source.Take(text, "representation", "Binary");
+        // By the schema a type that is not said is plain text.
+        var type = source.Take(text, "mediaType", "Binary") ?? "text/plain";
+        return new() { ContentType = isBase64 || type.Contains(';', StringComparison.Ordinal) || !type.StartsWith("text/", StringComparison.Ordinal) ? type : type + "; charset=utf-8", Data = data };
     }
 
     private Composition.SectionComponent? SectionOf(XElement section, int depth)
@@ -60,6 +88,9 @@ sealed partial class CdaReading
             yield break;
         // What says that something is not so, or that nothing is known, is for people to read.
         if (depth > 8 || statement.Attribute("negationInd")?.Value is "true" or "1" || statement.Attribute("nullFlavor") is not null)
+            yield break;
+        // So an act says that it was entered in error.
+        if (CdaSource.One(statement, "statusCode")?.Attribute("code")?.Value is "nullified" or "obsolete")
             yield break;
         var mood = source.Take(statement, "moodCode", OfDocument);
         Resource? made = (statement.Name.LocalName, mood) switch
@@ -112,22 +143,24 @@ sealed partial class CdaReading
         var read = new Observation
         {
             Identifier = [KeyOf(observation, "Observation")], Subject = _patient, Encounter = _visit, Code = code,
-            Status = source.Take(CdaSource.One(observation, "statusCode"), "code", "Observation") switch { "active" => ObservationStatus.Preliminary, "aborted" or "cancelled" => ObservationStatus.Cancelled, _ => ObservationStatus.Final },
+            Status = source.Take(CdaSource.One(observation, "statusCode"), "code", "Observation") switch { "active" => ObservationStatus.Preliminary, "aborted" or "cancelled" => ObservationStatus.Cancelled, null or "completed" => ObservationStatus.Final, _ => ObservationStatus.Unknown },
             Effective = Time(CdaSource.One(observation, "effectiveTime"), "Observation") is { } at ? at : PeriodOf(CdaSource.One(observation, "effectiveTime"), "Observation"),
             Value = value is null || value.Attribute("nullFlavor") is not null ? null : ValueOf(value, type),
             Interpretation = [.. CdaSource.All(observation, "interpretationCode").Select(flag => source.Take(flag, "code", "Observation")).OfType<string>().Select(static flag => new CodeableConcept("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", flag))],
             ReferenceRange = [.. CdaSource.All(observation, "referenceRange", "observationRange").Select(RangeOf).OfType<Observation.ReferenceRangeComponent>()],
         };
+        if (read.Status == ObservationStatus.Unknown)
+            source.Leave(CdaSource.One(observation, "statusCode"));
         if (read.Value is null)
             read.DataAbsentReason = new("http://terminology.hl7.org/CodeSystem/data-absent-reason", "unknown");
         OfServiceEvent(read);
         return read;
     }
 
-    /// <summary>A diagnosis is the value of an observation: ICD-10 of the Finnish code service, SNOMED CT of a C-CDA problem.</summary>
+    /// <summary>A diagnosis is the value of an observation: ICD-10 of the Finnish code service, SNOMED CT of a C-CDA problem, or what is called one.</summary>
     private static bool IsDiagnosis(XElement observation, XElement? value) =>
         value?.Attribute("codeSystem")?.Value is { } system
-        && (system is "1.2.246.537.6.1" or "1.2.246.537.6.1.1999" or "1.2.246.537.6.31" or "1.2.246.537.6.31.2007" or "2.16.840.1.113883.6.90" || system.StartsWith("1.2.246.537.6.1.", StringComparison.Ordinal)
+        && (CdaSource.One(observation, "code") is { } code && (code.Attribute("code")?.Value, code.Attribute("codeSystem")?.Value) == (CdaWriting.DiagnosisCode, CdaWriting.Loinc) || system is "1.2.246.537.6.1" or "1.2.246.537.6.1.1999" or "1.2.246.537.6.31" or "1.2.246.537.6.31.2007" or "2.16.840.1.113883.6.90" || system.StartsWith("1.2.246.537.6.1.", StringComparison.Ordinal)
             || CdaSource.All(observation, "templateId").Any(static t => t.Attribute("root")?.Value == "2.16.840.1.113883.10.20.22.4.4"));
 
     private DataType? ValueOf(XElement value, string? type)
@@ -186,7 +219,14 @@ sealed partial class CdaReading
         var statement = new MedicationStatement
         {
             Identifier = [KeyOf(administration, Target)], Subject = _patient, Context = _visit, Medication = what,
-            Status = mood == "EVN" ? source.Take(CdaSource.One(administration, "statusCode"), "code", Target) == "completed" ? MedicationStatement.MedicationStatusCodes.Completed : MedicationStatement.MedicationStatusCodes.Active : MedicationStatement.MedicationStatusCodes.Intended,
+            Status = source.Take(CdaSource.One(administration, "statusCode"), "code", Target) switch
+            {
+                "aborted" or "cancelled" => MedicationStatement.MedicationStatusCodes.Stopped,
+                "suspended" or "held" => MedicationStatement.MedicationStatusCodes.OnHold,
+                _ when mood != "EVN" => MedicationStatement.MedicationStatusCodes.Intended,
+                "completed" => MedicationStatement.MedicationStatusCodes.Completed,
+                _ => MedicationStatement.MedicationStatusCodes.Active,
+            },
             Effective = CdaSource.All(administration, "effectiveTime").Select(t => PeriodOf(t, Target)).FirstOrDefault(static p => p is not null),
         };
         if (text is not null || dose is not null)
@@ -221,7 +261,11 @@ sealed partial class CdaReading
                     // They say how wide columns are.
                     else if (inner.Name.LocalName is not ("col" or "colgroup"))
                     {
-                        html.Append('<').Append(tag).Append('>');
+                        html.Append('<').Append(tag);
+                        // What was struck out must not read as if it stood.
+                        if (inner.Attribute("revised")?.Value == "delete")
+                            html.Append(" style=\"text-decoration: line-through\"");
+                        html.Append('>');
                         Write(inner, html);
                         html.Append("</").Append(tag).Append('>');
                     }

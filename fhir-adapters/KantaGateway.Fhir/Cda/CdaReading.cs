@@ -44,10 +44,11 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
         ReadAuthor();
         var composition = ReadHeader(id);
         ReadSections(composition);
+        var body = ReadBody();
         if (_issues.Count > 0)
             return null;
         var made = _transaction.Add(composition, "/ClinicalDocument", composition.Identifier);
-        AddOriginal(composition, made);
+        AddOriginal(composition, made, body);
         return _transaction.ToBundle();
     }
 
@@ -95,6 +96,8 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
                 "F" or "2" => AdministrativeGender.Female, "M" or "1" => AdministrativeGender.Male, "UN" or "9" => AdministrativeGender.Other, "0" => AdministrativeGender.Unknown, _ => null,
             };
             source.Take(CdaSource.One(person, "administrativeGenderCode"), "codeSystem", OfPatient);
+            if (patient.Gender is null)
+                source.Leave(CdaSource.One(person, "administrativeGenderCode"));
         }
         _patient = _transaction.Add(patient, CdaXml.PathOf(role), new(PersonalIdentityCode.System, Code));
         return true;
@@ -113,9 +116,11 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
         {
             Identifier = [number], Subject = _patient, Period = period,
             Status = period?.End is not null ? Encounter.EncounterStatus.Finished : Encounter.EncounterStatus.Unknown,
-            Class = new("http://terminology.hl7.org/CodeSystem/v3-ActCode", CdaSource.One(visit, "code") is { } code && source.Take(code, "code", OfVisit) is "IMP" or "ACUTE" ? "IMP" : "AMB"),
+            Class = new(CdaWriting.ActCode, source.Take(CdaSource.One(visit, "code"), "code", OfVisit) is { } kind && CdaWriting.EncounterClasses.Contains(kind) ? kind : "AMB"),
         };
         source.Take(CdaSource.One(visit, "code"), "codeSystem", OfVisit);
+        if (CdaSource.One(visit, "code") is { } kindOfVisit && kindOfVisit.Attribute("code")?.Value.Trim() != encounter.Class.Code)
+            source.Leave(kindOfVisit);
         _visit = _transaction.Add(encounter, CdaXml.PathOf(visit), number);
     }
 
@@ -131,7 +136,9 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
         var id = CdaSource.One(assigned, "id") is { } number ? IdOf(number, OfDocument) : null;
         var name = source.TakeText(CdaSource.One(assigned, "assignedPerson", "name"), OfDocument);
         var at = CdaSource.One(assigned, "representedOrganization") is { } place ? source.TakeText(CdaSource.One(place, "name"), OfDocument) : null;
-        return id is null && name is null ? null : new() { Type = "Practitioner", Identifier = id, Display = name is null ? at : at is null ? name : $"{name}, {at}" };
+        // A document that a system made, and no person.
+        var isOrganisation = name is null && id is not null && IdOf(CdaSource.One(assigned, "representedOrganization", "id"), OfDocument) is { } its && its.System == id!.System && its.Value == id.Value;
+        return id is null && name is null ? null : new() { Type = isOrganisation ? "Organization" : "Practitioner", Identifier = id, Display = name is null ? at : at is null ? name : $"{name}, {at}" };
     }
 
     private Composition ReadHeader(Identifier id)
@@ -152,6 +159,8 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
             },
         };
         source.Take(CdaSource.One(root, "confidentialityCode"), "codeSystem", OfDocument);
+        if (composition.Confidentiality is null)
+            source.Leave(CdaSource.One(root, "confidentialityCode"));
         if (composition.DateElement is null)
             Wrong("A document says when it was made.", "/ClinicalDocument/effectiveTime", "required");
         if (composition.Type.Text == "?")
@@ -159,8 +168,9 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
         if (CdaSource.One(root, "custodian", "assignedCustodian", "representedCustodianOrganization") is { } custodian)
             composition.Custodian = new() { Type = "Organization", Identifier = CdaSource.One(custodian, "id") is { } whose ? IdOf(whose, OfDocument) : null, Display = source.TakeText(CdaSource.One(custodian, "name"), OfDocument) };
         foreach (var replaced in CdaSource.All(root, "relatedDocument"))
-            if (source.Take(replaced, "typeCode", OfDocument) is "RPLC" or "APND" && CdaSource.One(replaced, "parentDocument", "id") is { } parent && IdOf(parent, OfDocument) is { } before)
-                composition.RelatesTo.Add(new() { Code = replaced.Attribute("typeCode")!.Value == "RPLC" ? DocumentRelationshipType.Replaces : DocumentRelationshipType.Appends, Target = before });
+            if (source.Take(replaced, "typeCode", OfDocument) switch { "RPLC" => DocumentRelationshipType.Replaces, "APND" => DocumentRelationshipType.Appends, "XFRM" => DocumentRelationshipType.Transforms, _ => (DocumentRelationshipType?)null } is { } how
+                && CdaSource.One(replaced, "parentDocument", "id") is { } parent && IdOf(parent, OfDocument) is { } before)
+                composition.RelatesTo.Add(new() { Code = how, Target = before });
         foreach (var attester in CdaSource.All(root, "legalAuthenticator").Concat(CdaSource.All(root, "authenticator")))
             if (CdaSource.One(attester, "assignedEntity") is { } entity && AgentOf(entity) is { } who)
                 composition.Attester.Add(new() { Mode = attester.Name.LocalName == "authenticator" ? Composition.CompositionAttestationMode.Professional : Composition.CompositionAttestationMode.Legal, Party = who, TimeElement = Time(CdaSource.One(attester, "time"), OfDocument) });
@@ -173,7 +183,8 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
         return composition;
     }
 
-    private void AddOriginal(Composition composition, ResourceReference made)
+    /// <param name="body">That is no sections; null: there is none.</param>
+    private void AddOriginal(Composition composition, ResourceReference made, Binary? body)
     {
         var binary = _transaction.Add(new Binary { ContentType = CdaAdapter.ContentType, Data = original.ToArray() }, "/ClinicalDocument");
         var document = new DocumentReference
@@ -184,6 +195,14 @@ sealed partial class CdaReading(CdaSource source, string organisation, ReadOnlyM
             RelatesTo = [.. composition.RelatesTo.Where(static r => r.Target is Identifier).Select(static r => new DocumentReference.RelatesToComponent { Code = r.Code, Target = new() { Identifier = (Identifier)r.Target } })],
             Context = new() { Encounter = _visit is null ? [] : [_visit], Related = [made] },
         };
+        if (body is not null)
+            document.Content.Add(new()
+            {
+                Attachment = new()
+                {
+                    ContentType = body.ContentType, Url = _transaction.Add(body, "/ClinicalDocument/component/nonXMLBody/text").Reference, SizeUnsignedInt = body.Data!.Length, Hash = CdaAdapter.HashOf(body.Data), Language = composition.Language,
+                },
+            });
         OfServiceEvent(document);
         _transaction.Add(document, "/ClinicalDocument", DocumentId);
     }

@@ -33,6 +33,13 @@ sealed class CdaSource(XElement root)
         return value.Trim() is { Length: > 0 } trimmed ? trimmed : null;
     }
 
+    /// <summary>A code that was looked at, and that nothing in FHIR says.</summary>
+    public void Leave(XElement? coded)
+    {
+        foreach (var attribute in coded?.Attributes() ?? [])
+            _fates.Remove(attribute);
+    }
+
     /// <summary>The text of an element without its markup.</summary>
     public string? TakeText(XElement? element, string target)
     {

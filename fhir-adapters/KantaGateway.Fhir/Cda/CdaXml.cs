@@ -53,7 +53,10 @@ static class CdaXml
                     case XmlNodeType.EndElement:
                         open.Pop();
                         break;
-                    case XmlNodeType.Text or XmlNodeType.CDATA or XmlNodeType.SignificantWhitespace when open.TryPeek(out var holder):
+                    // Between the words of what people read a space is one: "1" and "0" in two elements are no 10.
+                    case XmlNodeType.Whitespace when !open.Any(static e => e.Name.LocalName is "text" or "div"):
+                        break;
+                    case XmlNodeType.Text or XmlNodeType.CDATA or XmlNodeType.SignificantWhitespace or XmlNodeType.Whitespace when open.TryPeek(out var holder):
                         if (++nodes > MaxNodes)
                             return Refuse($"The document has more than {MaxNodes} elements, attributes and texts.");
                         holder.Add(new XText(reader.Value));

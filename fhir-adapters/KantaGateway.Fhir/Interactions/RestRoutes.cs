@@ -21,6 +21,12 @@ public enum RestInteraction
 
     /// <summary><c>$validate</c> of a stored resource, or of a new version of it.</summary>
     ValidateInstance,
+
+    /// <summary>What clinics send that is no FHIR: <c>$hl7v2</c>, <c>$cda</c>, <c>$table</c>. The gateway makes transactions of it.</summary>
+    Messages, Document, Table,
+
+    /// <summary><c>$cda</c> of a Composition: it and what it refers to, read and written as a CDA document by the gateway.</summary>
+    AsDocument,
 }
 
 /// <summary>One address with the method that goes with it.</summary>
@@ -76,8 +82,8 @@ public readonly record struct RestAddress(RestRoute? Route, string? Type = null,
     /// <summary>The parameter by which resources of the type are about a Patient.</summary>
     public string PatientParameter => Search.SearchParameters.Find(Type ?? "", "patient") is not null ? "patient" : "subject";
 
-    /// <summary>Whether the address is served by another method.</summary>
-    public bool IsOtherMethod { get; init; }
+    /// <summary>Methods by which the address is served, where it is not by this one; null: by none.</summary>
+    public string? OtherMethods { get; init; }
 }
 
 /// <summary>
@@ -86,6 +92,9 @@ public readonly record struct RestAddress(RestRoute? Route, string? Type = null,
 /// </summary>
 public static class RestRoutes
 {
+    /// <summary>Where the names of this gateway's own operations begin.</summary>
+    private const string Own = "https://kantagateway.fi/fhir/OperationDefinition/";
+
     public static IReadOnlyList<RestRoute> All { get; } =
     [
         new("POST", "", RestInteraction.Bundle),
@@ -115,7 +124,14 @@ public static class RestRoutes
         new("POST", "Encounter/[id]/$everything", RestInteraction.Everything, Definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything"),
         new("GET", "DocumentReference/$docref", RestInteraction.DocumentsOfPatient, Definition: "http://hl7.org/fhir/us/core/OperationDefinition/docref"),
         new("POST", "DocumentReference/$docref", RestInteraction.DocumentsOfPatient, Definition: "http://hl7.org/fhir/us/core/OperationDefinition/docref"),
+        new("POST", "$hl7v2", RestInteraction.Messages, Definition: Own + "hl7v2"),
+        new("POST", "$cda", RestInteraction.Document, Definition: Own + "cda"),
+        new("POST", "$table", RestInteraction.Table, Definition: Own + "table"),
+        new("GET", "Composition/[id]/$cda", RestInteraction.AsDocument, Definition: Own + "composition-cda"),
     ];
+
+    /// <summary>Whether an interaction is an adapter's: the gateway serves it by requests of its own, so it is asked for by itself.</summary>
+    public static bool IsOfAdapter(RestInteraction interaction) => interaction is RestInteraction.Messages or RestInteraction.Document or RestInteraction.Table or RestInteraction.AsDocument;
 
     /// <summary>Reads an address.</summary>
     /// <param name="method">HTTP method, upper case.</param>
@@ -126,14 +142,14 @@ public static class RestRoutes
         // What is read can be asked for without its body (hl7.org/fhir/R4/http.html#head); the host leaves the body out.
         if (method == "HEAD")
             method = "GET";
-        var other = false;
+        SortedSet<string>? others = null;
         foreach (var route in All)
         {
             if (!route.Fits(segments))
                 continue;
             if (route.Method != method)
             {
-                other = true;
+                (others ??= new(StringComparer.Ordinal)).Add(route.Method);
                 continue;
             }
             var address = new RestAddress(route, route.OnlyType);
@@ -147,6 +163,8 @@ public static class RestRoutes
                 };
             return address;
         }
-        return new RestAddress { IsOtherMethod = other };
+        if (others?.Contains("GET") is true)
+            others.Add("HEAD");
+        return new RestAddress { OtherMethods = others is null ? null : string.Join(", ", others) };
     }
 }

@@ -54,7 +54,9 @@ public static class TableAdapter
         return new(row.Number, transaction?.ToBundle(), transaction?.Sources ?? [], reading.Code, key, report, reading.Issues);
     }
 
-    internal static string PlaceOf(int number, string? title) => string.Create(CultureInfo.InvariantCulture, $"row {number}{(title is null ? "" : $", \"{title}\"")}");
+    /// <summary>How a place of a table is named.</summary>
+    /// <param name="title">Of the column; null: the whole row.</param>
+    public static string PlaceOf(int number, string? title) => string.Create(CultureInfo.InvariantCulture, $"row {number}{(title is null ? "" : $", \"{title}\"")}");
 
     /// <summary>What is kept of the row, as it was written, and which resources came from it.</summary>
     private static void AddOriginal(Transaction transaction, List<ResourceReference> made, List<(string Title, string Text)> kept, string key, string organisation, DateTimeOffset at)

@@ -128,7 +128,8 @@ public sealed class InteractionReader
             && ResourceRules.Refusal(address.Type, request.Method,
                 ResourceRules.IsConditional(address.Interaction) || request.Headers.ContainsKey("If-None-Exist"), isInTransaction: false) is { } refusal)
             return new Reading.Refused(refusal);
-        var reading = segments is [var served, ..] && !served.StartsWith('_') && !ResourceTypes.IsServed(served)
+        var isOwnOperation = segments is [['$', ..], ..] && (address.Route is not null || address.OtherMethods is not null);
+        var reading = segments is [var served, ..] && !served.StartsWith('_') && !ResourceTypes.IsServed(served) && !isOwnOperation
             ? Refuse(FaultKind.Absent, ResourceTypes.IsFhirType(served)
                 ? "This resource type is not kept here. GET /fhir/metadata lists those that are."
                 : "There is no such resource type in FHIR R4.", served.StartsWith('$') ? null : "http.url")
@@ -204,9 +205,11 @@ public sealed class InteractionReader
     private static Reading NotServed(string[] segments, RestAddress address) => segments switch
     {
         ["_search"] => Refuse(FaultKind.NotSupported, "Search one type at a time: POST [Type]/_search."),
+        // Alone it has another endpoint.
+        _ when RestRoutes.IsOfAdapter(address.Interaction) => Refuse(FaultKind.NotSupported, "This operation is asked for by itself, and in no batch."),
         [_, _, "$meta-add" or "$meta-delete"] => Refuse(FaultKind.MethodNotAllowed, "Meta is part of a version and changes with a new one only. Update or patch the resource."),
-        _ when address.IsOtherMethod && segments.Length > 0 =>
-            Refuse(FaultKind.MethodNotAllowed, "This method does not go with this address. GET /fhir/metadata lists the interactions."),
+        [_, ..] when address.OtherMethods is { } methods =>
+            new Reading.Refused(new(FaultKind.MethodNotAllowed, $"This method does not go with this address, {methods} does. GET /fhir/metadata lists the interactions.") { Allow = methods }),
         _ => Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions."),
     };
 
@@ -223,7 +226,7 @@ public sealed class InteractionReader
     }
 
     /// <summary>Refuses what a proxy could read differently from us, and identity codes.</summary>
-    private static Fault? CheckUrl(HttpRequest request)
+    public static Fault? CheckUrl(HttpRequest request)
     {
         var raw = request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget;
         var target = string.IsNullOrEmpty(raw) ? request.Path.Value + request.QueryString.Value : raw;

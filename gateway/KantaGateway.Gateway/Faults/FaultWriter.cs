@@ -42,6 +42,8 @@ public static class FaultWriter
         response.StatusCode = status;
         response.Headers[InternalHeaders.CorrelationId] = correlation;
         response.Headers.CacheControl = "no-store";
+        if (fault.Allow is { } methods)
+            response.Headers.Allow = methods;
         if (fault.RetryAfter is { } wait)
             response.Headers.RetryAfter = ((long)wait.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
         else if (status == StatusCodes.Status503ServiceUnavailable)

@@ -1,8 +1,10 @@
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using KantaGateway.Fhir.Cda;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Formats;
+using KantaGateway.Fhir.Hl7v2;
 using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Patching;
@@ -67,12 +69,22 @@ public static class Capabilities
         };
     }
 
+    /// <summary>What an operation of the whole system takes; null: its definition says it.</summary>
+    private static string? DocumentationOf(RestInteraction interaction) => interaction switch
+    {
+        RestInteraction.Messages => $"HL7 v2 messages, {MessageAdapter.ContentType}: one, a batch or a file. Each is answered with its acknowledgement when what it says is durable.",
+        RestInteraction.Document => $"A CDA R2 document, {CdaAdapter.ContentType}: archived as FHIR and byte for byte. The answer says of each of its parts what became of it; dry-run=true stores nothing.",
+        RestInteraction.Table => "A practice's table (CSV or XLSX) and its mapping, multipart/form-data: each row is a transaction. The answer says of each row what became of it; dry-run=true stores nothing.",
+        _ => null,
+    };
+
     /// <summary>What the members of the statement cannot say; null: nothing.</summary>
     private static string? DocumentationOf(string type) => type switch
     {
         "DocumentReference" => $"IHE MHD: documents are published in a transaction (ITI-65) or by POST of a DocumentReference that claims {SimplifiedPublish.Profile} (ITI-105: its data become a Binary, and the two a submission set), found (ITI-66, ITI-67) and fetched (ITI-68).",
         "AuditEvent" => "Entries of the writing organisation's own use log, of what has been: read by that organisation alone, never changed nor deleted. The persons see in the portal who has used their data; no AuditEvent is served to them here.",
         "Provenance" => "Never changed nor deleted.",
+        "Composition" => $"$cda gives a Composition, and what it refers to, as a CDA R2 document with a report of what became of each element; with Accept: {CdaAdapter.ContentType} the document alone.",
         "Consent" => "Declared, changed and read by the person in the portal, or recorded at a desk with its signed form; confirmations of specially protected entries and emergencies are recorded by professionals. Nobody but the person is told of them.",
         "Binary" => null,
         _ when ResourceTypes.PlaceOf(type) == ResourcePlace.Companion =>
@@ -116,6 +128,7 @@ public static class Capabilities
                     },
                     resource = ResourceTypes.Served.Select(Resource),
                     interaction = new[] { "transaction", "batch" }.Concat(RestRoutes.All.Where(r => r is { IsOfType: false, Code: not null }).Select(r => r.Code!)).Select(code => new { code }),
+                    operation = RestRoutes.All.Where(static r => r is { IsOfType: false, Operation: not null, Definition: not null }).Select(static r => new { name = r.Operation, definition = r.Definition, documentation = DocumentationOf(r.Interaction) }),
                 },
             },
         }, WithoutNulls);

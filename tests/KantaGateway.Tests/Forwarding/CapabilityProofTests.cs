@@ -2,11 +2,14 @@ using System.Collections.Concurrent;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using KantaGateway.Fhir.Cda;
 using KantaGateway.Fhir.Compartment;
 using KantaGateway.Fhir.Formats;
+using KantaGateway.Fhir.Hl7v2;
 using KantaGateway.Fhir.Search;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Tests.Fhir;
+using KantaGateway.Tests.Fhir.Hl7v2;
 using KantaGateway.Tests.Laws;
 
 namespace KantaGateway.Tests.Forwarding;
@@ -65,7 +68,8 @@ public sealed class CapabilityProofTests
         await using var house = await HouseInMemory.OpenAsync();
         await house.AdmitAsync();
         var aurora = house.Aurora.System;
-        var claimed = (await aurora.SendAsync(HttpMethod.Get, "metadata")).Json.GetProperty("rest")[0].GetProperty("interaction").EnumerateArray().Select(i => i.GetProperty("code").GetString()!).ToHashSet();
+        var statement = (await aurora.SendAsync(HttpMethod.Get, "metadata")).Json.GetProperty("rest")[0];
+        var claimed = statement.GetProperty("interaction").EnumerateArray().Select(i => i.GetProperty("code").GetString()!).ToHashSet();
         var proofs = new Dictionary<string, Func<Task<FhirReply>>>
         {
             ["transaction"] = () => BundleAsync("transaction"),
@@ -79,6 +83,30 @@ public sealed class CapabilityProofTests
             var reply = await prove();
             Assert.True(claimed.Contains(interaction) ? reply.Status == 200 && reply.Json.GetProperty("entry").GetArrayLength() > 0 : reply.Status is >= 400 and < 500, $"{interaction}: {reply}");
         }
+
+        // The adapters' operations: each is claimed and takes what it is there for, alone and in no batch.
+        var operations = new Dictionary<string, (byte[] Body, string Type)>
+        {
+            ["hl7v2"] = (Sent.Arrival(), MessageAdapter.ContentType),
+            ["cda"] = (await File.ReadAllBytesAsync(Path.Combine(AppContext.BaseDirectory, "Vectors", "cda", "hoitojakso.xml")), CdaAdapter.ContentType),
+            ["table"] = AdapterRoadsTests.Form(AdapterRoadsTests.Titles),
+        };
+        Assert.Equal(operations.Keys.Order(), statement.GetProperty("operation").EnumerateArray().Select(o => o.GetProperty("name").GetString()!).Order());
+        foreach (var (operation, (body, type)) in operations)
+        {
+            var taken = await aurora.SendAsync(HttpMethod.Post, "$" + operation, body, contentType: type);
+            Assert.True(taken.Status == 200, $"{operation}: {taken}");
+            var other = await aurora.SendAsync(HttpMethod.Get, "$" + operation);
+            Assert.Equal((405, "POST"), (other.Status, other.Headers["Allow"]));
+            var batch = await aurora.BundleAsync(HouseInMemory.Json(new JsonObject
+            {
+                ["resourceType"] = "Bundle", ["type"] = "batch",
+                ["entry"] = new JsonArray(new JsonObject { ["resource"] = house.Observation("x"), ["request"] = new JsonObject { ["method"] = "POST", ["url"] = "$" + operation } }),
+            }));
+            Assert.StartsWith("4", batch.Json.GetProperty("entry")[0].GetProperty("response").GetProperty("status").GetString());
+        }
+        Assert.Equal(404, (await aurora.SendAsync(HttpMethod.Post, "$nonsense", "{}"u8.ToArray())).Status);
+        Assert.Equal("DELETE, GET, HEAD, PATCH, PUT", (await aurora.SendAsync(HttpMethod.Post, "Observation/x", "{}"u8.ToArray())).Headers["Allow"]);
 
         Task<FhirReply> BundleAsync(string type) => aurora.BundleAsync(HouseInMemory.Json(new JsonObject
         {
@@ -168,6 +196,9 @@ public sealed class CapabilityProofTests
         private async Task<bool> CreateAsync()
         {
             var body = MinimalResources.Of(_type, house.PatientId);
+            // A CDA document is about one person.
+            if (_type == "Composition")
+                body["subject"] = new JsonObject { ["reference"] = "Patient/" + house.PatientId };
             FhirReply reply;
             if (ResourceTypes.PlaceOf(_type) == ResourcePlace.Companion && _type != "Binary")
             {
@@ -264,6 +295,7 @@ public sealed class CapabilityProofTests
                 ["meta"] = () => aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$meta"),
                 ["docref"] = () => aurora.SendAsync(HttpMethod.Get, $"{_type}/$docref?patient={house.PatientId}"),
                 ["validate"] = () => aurora.SendAsync(HttpMethod.Post, $"{_type}/$validate", HouseInMemory.Json(body)),
+                ["cda"] = () => aurora.SendAsync(HttpMethod.Get, $"{_type}/{_id}/$cda"),
             };
             foreach (var operation in operations.Except(proofs.Keys))
                 wrong.Add($"{_type}: ${operation} is claimed and not proven");

@@ -42,7 +42,7 @@ sealed class CdaDocuments(IInnerRequests inner, OwnRegister register, Disclosure
             }
             else
             {
-                var stored = await inner.SendAsync(requester, "POST", "", ResourceParser.Serialize(adapted.Bundle!), headers: Passed(context), cancel: CancellationToken.None);
+                var stored = await inner.SendAsync(requester, "POST", "", ResourceParser.Serialize(adapted.Bundle!), headers: AdapterEndpoints.PassedOn(context), cancel: CancellationToken.None);
                 if (stored.Status != StatusCodes.Status200OK)
                 {
                     await AdapterAnswers.PassOnAsync(context, stored, adapted.Sources);
@@ -59,7 +59,7 @@ sealed class CdaDocuments(IInnerRequests inner, OwnRegister register, Disclosure
             return;
         }
         answer.Parameter.AddRange(AdapterAnswers.Of(adapted.Report));
-        await AdapterAnswers.WriteAsync(context, StatusCodes.Status200OK, answer);
+        await AdapterAnswers.WriteAsync(context, answer);
     }
 
     /// <summary>Whether a document of this id is stored, and is this one; null: none is.</summary>
@@ -69,15 +69,5 @@ sealed class CdaDocuments(IInnerRequests inner, OwnRegister register, Disclosure
         var found = await register.SearchAsync(requester, "DocumentReference", $"patient.identifier={OwnRegister.Token(PersonalIdentityCode.System, adapted.Code)}&identifier={OwnRegister.Token(id.System!, id.Value)}", cancel);
         return found.OfType<DocumentReference>().Where(d => d.MasterIdentifier?.Value == id.Value && d.MasterIdentifier?.System == id.System).ToList() is { Count: > 0 } same
             ? same.Exists(d => d.Content.Exists(c => c.Attachment?.Hash is { } hash && hash.AsSpan().SequenceEqual(adapted.Hash))) : null;
-    }
-
-    /// <summary>What of the request means something to the write.</summary>
-    private static HeaderDictionary Passed(HttpContext context)
-    {
-        var headers = new HeaderDictionary();
-        foreach (var name in new[] { InteractionReader.ServiceEventHeader, InteractionReader.EmployerHeader, "Accept-Language" })
-            if (context.Request.Headers.TryGetValue(name, out var value))
-                headers[name] = value;
-        return headers;
     }
 }

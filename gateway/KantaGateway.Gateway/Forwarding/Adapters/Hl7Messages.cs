@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Hl7.Fhir.Model;
 using KantaGateway.Fhir.Adapters;
 using KantaGateway.Fhir.Hl7v2;
@@ -52,16 +51,8 @@ sealed class Hl7Messages(IInnerRequests inner, OwnRegister register, DisclosureA
         }
         var reports = context.Request.Query["report"] == "true";
         var replies = await AnswerAsync(context, requester, batch.Messages, reports);
-        var response = context.Response;
         var single = batch.IsBatch ? null : replies[0];
-        response.StatusCode = single?.Status ?? StatusCodes.Status200OK;
-        if (single?.RetryAfter is { } wait)
-            response.Headers.RetryAfter = wait;
-        response.ContentType = MessageAdapter.ContentType;
-        response.Headers.CacheControl = "no-store";
-        var bytes = single?.Bytes ?? Hl7Acknowledgement.WriteBatch(batch, [.. replies.Select(static r => r.Bytes)], time.GetUtcNow());
-        response.ContentLength = bytes.Length;
-        await response.Body.WriteAsync(bytes, context.RequestAborted);
+        await AdapterAnswers.WriteAsync(context, single?.Status ?? StatusCodes.Status200OK, single?.Bytes ?? Hl7Acknowledgement.WriteBatch(batch, [.. replies.Select(static r => r.Bytes)], time.GetUtcNow()), MessageAdapter.ContentType, single?.RetryAfter);
     }
 
     /// <summary>Why somebody may not send messages; null: a system may. A message is sent by no person, so it is nobody's but the system's own.</summary>
@@ -166,24 +157,9 @@ sealed class Hl7Messages(IInnerRequests inner, OwnRegister register, DisclosureA
     private Hl7Reply Refused(Hl7Message? message, FhirAnswer answer, IReadOnlyList<Hl7Place> sources)
     {
         var isContent = answer.Status is StatusCodes.Status400BadRequest or StatusCodes.Status413PayloadTooLarge or StatusCodes.Status422UnprocessableEntity;
-        var errors = new List<Hl7Error>();
-        using (var outcome = JsonDocument.Parse(answer.Body.Length > 0 ? answer.Body : "{}"u8.ToArray()))
-            if (outcome.RootElement.TryGetProperty("issue", out var issues))
-                foreach (var issue in issues.EnumerateArray())
-                {
-                    var expression = issue.TryGetProperty("expression", out var paths) && paths.GetArrayLength() > 0 ? paths[0].GetString() ?? "" : "";
-                    var text = issue.TryGetProperty("diagnostics", out var diagnostics) ? diagnostics.GetString() ?? "" : "";
-                    errors.Add(new(EntryOf(expression) is { } entry && entry < sources.Count ? sources[entry] : new("MSH", 1), isContent ? Hl7ErrorCode.DataType : Hl7ErrorCode.Internal, expression.Length > 0 ? $"{text} ({expression})" : text));
-                }
-        if (errors.Count == 0)
-            errors.Add(new(new("MSH", 1), Hl7ErrorCode.Internal, "It was not taken; send it again."));
+        Hl7Error[] errors = [.. AdapterAnswers.IssuesOf(answer).Select(issue =>
+            new Hl7Error(issue.Entry is { } entry && entry < sources.Count ? sources[entry] : new("MSH", 1), isContent ? Hl7ErrorCode.DataType : Hl7ErrorCode.Internal, issue.TextWithExpression))];
         return Write(message, isContent ? Hl7Answer.AE : Hl7Answer.AR, answer.Status < 400 ? 500 : answer.Status, errors, answer.Headers.RetryAfter.ToString() is { Length: > 0 } wait ? wait : null);
-    }
-
-    private static int? EntryOf(string expression)
-    {
-        const string Before = "Bundle.entry[";
-        return expression.StartsWith(Before, StringComparison.Ordinal) && expression.IndexOf(']') is > 0 and var end && int.TryParse(expression[Before.Length..end], out var index) ? index : null;
     }
 
     private static IEnumerable<Hl7Error> Informing(Hl7Message message, LossReport report) =>

@@ -43,7 +43,7 @@ sealed class PracticeTables(IInnerRequests inner, OwnRegister register, Disclosu
         });
         var answer = new Parameters();
         answer.Parameter.AddRange(reports);
-        await AdapterAnswers.WriteAsync(context, StatusCodes.Status200OK, answer);
+        await AdapterAnswers.WriteAsync(context, answer);
     }
 
     private async ValueTask<Parameters.ParameterComponent> ReportAsync(HttpContext context, Requester requester, AdaptedRow row, bool isDry, CancellationToken cancel)
@@ -79,9 +79,7 @@ sealed class PracticeTables(IInnerRequests inner, OwnRegister register, Disclosu
         }
         if (answer.Status == StatusCodes.Status200OK)
             return ("stored", []);
-        var issues = ResourceParser.Parse(answer.Body).Resource is OperationOutcome outcome
-            ? outcome.Issue.Select(i => new FaultIssue(i.Diagnostics ?? "", i.Expression.FirstOrDefault() is { } expression ? $"row {row.Number}, \"{AdapterAnswers.SourceOf(expression, row.Sources)}\" ({expression})" : null)).ToArray()
-            : [new FaultIssue("It was not taken; send it again.")];
+        FaultIssue[] issues = [.. AdapterAnswers.IssuesOf(answer).Select(issue => new FaultIssue(issue.TextWithExpression, issue.Entry is { } entry && entry < row.Sources.Count ? TableAdapter.PlaceOf(row.Number, row.Sources[entry] is { Length: > 0 } column ? column : null) : null))];
         // The others would be stored still; this one is sent again with the whole table, which changes nothing of them.
         return (answer.Status is StatusCodes.Status429TooManyRequests or >= 500 ? "try-again" : "refused", issues);
     }

@@ -15,7 +15,7 @@ public sealed class CdaAdapterTests
 {
     private const string Organisation = "1.2.246.10.99000011";
 
-    public static TheoryData<string> Documents => ["hoitojakso.xml", "ccd.xml"];
+    public static TheoryData<string> Documents => ["hoitojakso.xml", "ccd.xml", "unstructured.xml"];
 
     private static byte[] Named(string name) => File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Vectors", "cda", name));
 
@@ -27,8 +27,8 @@ public sealed class CdaAdapterTests
         var (parsed, fault) = ResourceParser.Parse(ResourceParser.Serialize(bundle));
         Assert.True(fault is null, fault?.Issues[0].ToString());
         Assert.Null(TransactionBundle.Read((Bundle)parsed!).Fault);
-        Assert.Equal(bytes, Of<Binary>(bundle).Single().Data);
-        Assert.Equal(bundle.Entry.Single(e => e.Resource is Binary).FullUrl, Of<DocumentReference>(bundle).Single().Content[0].Attachment.Url);
+        Assert.Equal(bytes, Of<Binary>(bundle).First().Data);
+        Assert.Equal(bundle.Entry.Where(e => e.Resource is Binary).Select(e => e.FullUrl), Of<DocumentReference>(bundle).Single().Content.Select(c => c.Attachment.Url));
         Assert.Equal(ResourceParser.Serialize(bundle), ResourceParser.Serialize(Taken(bytes).Bundle!));
     }
 
@@ -70,6 +70,11 @@ public sealed class CdaAdapterTests
         })
             Assert.Equal((path, fate), (path, parts.TryGetValue(path, out var part) ? part.Fate : (SourceFate)(-1)));
         Assert.DoesNotContain(adapted.Report.Parts, p => p.Path.Contains("290280", StringComparison.Ordinal));
+        // A code that no element of FHIR says is not called mapped because it was looked at.
+        var odd = Encoding.UTF8.GetString(Named("unstructured.xml")).Replace("code=\"HH\"", "code=\"X9\"", StringComparison.Ordinal).Replace("code=\"F\"", "code=\"X9\"", StringComparison.Ordinal).Replace("code=\"N\"", "code=\"X9\"", StringComparison.Ordinal);
+        var lost = Taken(Encoding.UTF8.GetBytes(odd)).Report.Lost;
+        foreach (var path in new[] { "componentOf/encompassingEncounter/code/@code", "recordTarget/patientRole/patient/administrativeGenderCode/@code", "confidentialityCode/@code", "confidentialityCode/@codeSystem" })
+            Assert.Contains("/ClinicalDocument/" + path, lost);
     }
 
     [Fact]
@@ -79,6 +84,40 @@ public sealed class CdaAdapterTests
         var problem = Of<Condition>(adapted.Bundle!).Single();
         Assert.Equal(("http://snomed.info/sct", "233604007", "resolved"), (problem.Code.Coding[0].System, problem.Code.Coding[0].Code, problem.ClinicalStatus.Coding[0].Code));
         Assert.Contains("/ClinicalDocument/recordTarget/patientRole/patient/*:deceasedInd/@value", adapted.Report.Lost);
+    }
+
+    /// <summary>A level-1 document is the same document twice: in XML, and as whatever it holds.</summary>
+    [Fact]
+    public void A_body_that_is_no_XML_is_kept_as_what_it_is()
+    {
+        var adapted = Taken(Named("unstructured.xml"));
+        var body = Of<Binary>(adapted.Bundle!).Last();
+        Assert.Equal(("application/pdf", "%PDF-1.7\n% Nothing to see.\n"), (body.ContentType, Encoding.ASCII.GetString(body.Data)));
+        var attachment = Of<DocumentReference>(adapted.Bundle).Single().Content[1].Attachment;
+        Assert.True(attachment.ContentType == body.ContentType && attachment.SizeUnsignedInt == body.Data.Length);
+        Assert.Equal("HH", Of<Encounter>(adapted.Bundle).Single().Class.Code);
+        Assert.Empty(Of<Composition>(adapted.Bundle).Single().Section);
+        Assert.Equal(
+            ["/ClinicalDocument/realmCode/@code", "/ClinicalDocument/recordTarget/patientRole/patient/raceCode/@code"],
+            adapted.Report.Lost.Where(p => p.EndsWith("/@code", StringComparison.Ordinal)));
+        Assert.Contains(adapted.Report.Parts, p => p is { Path: "/ClinicalDocument/component/nonXMLBody/text/text()", Fate: SourceFate.Mapped, Target: "Binary" });
+
+        // What leads elsewhere is not fetched, what is packed not unpacked: both stay in the original.
+        foreach (var (right, other) in new[] { ("representation=\"B64\">", "representation=\"B64\" compression=\"GZ\">"), ("<text mediaType=\"application/pdf\" representation=\"B64\">", "<text><reference value=\"https://elsewhere.example/x.pdf\"/>") })
+            Assert.Single(Of<Binary>(Taken(Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(Named("unstructured.xml")).Replace(right, other, StringComparison.Ordinal))).Bundle!));
+        var broken = CdaAdapter.Adapt(Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(Named("unstructured.xml")).Replace("JVBERi0xLjcK", "JVBE*", StringComparison.Ordinal)), Organisation);
+        Assert.Equal("/ClinicalDocument/component/nonXMLBody/text/text()", broken.Fault!.Issues.Single().Expression);
+    }
+
+    [Fact]
+    public void Words_stay_apart_and_what_was_struck_out_or_nullified_does_not_stand()
+    {
+        var text = Encoding.UTF8.GetString(Named("hoitojakso.xml")).Replace("Jatketaan.", "<content>1</content> <content>0</content> <content revised=\"delete\">Lopetetaan.</content>", StringComparison.Ordinal)
+            .Replace("<statusCode code=\"completed\"/><effectiveTime value=\"20261129080000\"/>", "<statusCode code=\"nullified\"/><effectiveTime value=\"20261129080000\"/>", StringComparison.Ordinal);
+        var bundle = Taken(Encoding.UTF8.GetBytes(text)).Bundle!;
+        Assert.EndsWith("<br/><span>1</span> <span>0</span> <span style=\"text-decoration: line-through\">Lopetetaan.</span></div>", Of<Composition>(bundle).Single().Section[3].Text.Div);
+        Assert.Empty(Of<Observation>(bundle));
+        Assert.Null(ResourceParser.Parse(ResourceParser.Serialize(bundle)).Fault);
     }
 
     public static TheoryData<string, string, FaultKind, string> Bad => new()
