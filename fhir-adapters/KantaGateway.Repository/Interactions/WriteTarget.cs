@@ -122,13 +122,27 @@ sealed class WriteTarget(HeldGrant held, CompartmentLease lease) : IDisposable
         return new(View.Compartment, View.Head, _wrapped, rows, lease.Generation);
     }
 
-    /// <summary>The rows are durable: has it told how far the compartment is, lets the opened one have them, and keeps one open that is new.</summary>
-    public ValueTask CommittedAsync(OpenedCompartments compartments)
+    /// <summary>The rows are durable: lets the opened compartment have them, has it told how far it is, and keeps one open that is new.</summary>
+    public async ValueTask CommittedAsync(OpenedCompartments compartments)
     {
         if (Rows.Count == 0)
-            return default;
-        compartments.Committed(_newKey is null ? lease.ToldOf(NewHead) : new(View.Compartment, NewHead, _newKey.Rotations, _newKey.Witness, null));
-        return _newKey is not null ? compartments.KeepAsync(View.Compartment, _newKey) : lease.CommittedAsync(View, [.. Rows.Select(r => (r.Row!, r.Tag))]);
+            return;
+        if (_newKey is not null)
+        {
+            compartments.Committed(new(View.Compartment, NewHead, _newKey.Rotations, _newKey.Witness, null));
+            await compartments.KeepAsync(View.Compartment, _newKey).ConfigureAwait(false);
+            return;
+        }
+        var told = lease.ToldOf(NewHead);
+        try
+        {
+            await lease.CommittedAsync(View, [.. Rows.Select(r => (r.Row!, r.Tag))]).ConfigureAwait(false);
+        }
+        finally
+        {
+            // Who tells it looks in the opened one whether it goes on from what is known: it has to be so far then.
+            compartments.Committed(told);
+        }
     }
 
     public void Dispose()
