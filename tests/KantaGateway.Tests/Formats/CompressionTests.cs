@@ -76,12 +76,17 @@ public sealed class CompressionTests(FormatsHouse fixture)
                 await packer.WriteAsync(block);
         }
         Assert.InRange(bomb.Length, 1, InteractionReader.MaxBody);
-        var before = GC.GetTotalAllocatedBytes();
 
-        var refused = await Aurora.SendAsync(HttpMethod.Post, "Observation", bomb.ToArray(), [("Content-Encoding", encoding)]);
-
-        Assert.Equal(413, refused.Status);
-        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 10L * InteractionReader.MaxBody);
+        // Other tests allocate in this process too, but not at every time.
+        var least = long.MaxValue;
+        for (var attempt = 0; attempt < 10 && least > 10L * InteractionReader.MaxBody; attempt++)
+        {
+            var before = GC.GetTotalAllocatedBytes();
+            var refused = await Aurora.SendAsync(HttpMethod.Post, "Observation", bomb.ToArray(), [("Content-Encoding", encoding)]);
+            Assert.Equal(413, refused.Status);
+            least = Math.Min(least, GC.GetTotalAllocatedBytes() - before);
+        }
+        Assert.InRange(least, 0, 10L * InteractionReader.MaxBody);
     }
 
     [Theory]
