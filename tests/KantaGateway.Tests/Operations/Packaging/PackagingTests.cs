@@ -194,6 +194,15 @@ public sealed partial class PackagingTests
         }
     }
 
+    [Fact]
+    public void Images_units_and_what_is_measured_have_one_word_for_the_memory_of_the_runtime()
+    {
+        string[] files = ["infra/images/Containerfile", "infra/systemd/kanta-gateway.service", "infra/systemd/kanta-repository.service", "infra/dev/Properties/launchSettings.json", "tests/KantaGateway.Benchmarks/ServerProcess.cs"];
+        var said = files.Select(static file => string.Join(' ', MemoryOfTheRuntime().Matches(File.ReadAllText(Path.Combine(Scenarios.Solution.Folder, file))).Select(static one => $"{one.Groups[1].Value}={one.Groups[2].Value}").Order(StringComparer.Ordinal))).ToList();
+        Assert.Matches("^GCLOHThreshold=0x[0-9a-f]+ GCgen0size=0x[0-9a-f]+$", said[0]);
+        Assert.All(said, one => Assert.Equal(said[0], one));
+    }
+
     private static string? Text(JsonNode node, params ReadOnlySpan<string> path)
     {
         JsonNode? at = node;
@@ -219,6 +228,9 @@ public sealed partial class PackagingTests
 
     /// <summary>What a part says is wrong, one by one.</summary>
     private static string[] Said(Action validate) => Record.Exception(validate) is { } thrown ? thrown.Message[(thrown.Message.IndexOf(": ", StringComparison.Ordinal) + 2)..].TrimEnd('.').Split("; ") : [];
+
+    [GeneratedRegex("DOTNET_(GC[A-Za-z0-9]*(?:size|Threshold))[\", :=]+(0x[0-9a-f]+)")]
+    private static partial Regex MemoryOfTheRuntime();
 
     [GeneratedRegex("metricsQuery: '(.*)'")]
     private static partial Regex MetricsQuery();
