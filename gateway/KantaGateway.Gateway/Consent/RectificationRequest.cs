@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Protection;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Consent;
 
@@ -126,56 +127,47 @@ public sealed record RectificationRequest
     public static IReadOnlyList<RectificationRequest> ReadAll(IEnumerable<JsonElement> letters)
     {
         var all = letters.ToList();
-        var answers = all.Where(static letter => Is(letter, RectificationRequests.Answer)).OrderBy(static letter => Time(Text(letter, "meta", "lastUpdated")))
-            .SelectMany(static letter => Each(letter, "inResponseTo").Select(to => (To: Text(to, "reference"), Letter: letter))).ToLookup(static one => one.To, static one => one.Letter);
+        var answers = all.Where(static letter => Is(letter, RectificationRequests.Answer)).OrderBy(static letter => StoredAt(letter))
+            .SelectMany(static letter => letter.Each("inResponseTo").Select(to => (To: to.String("reference"), Letter: letter))).ToLookup(static one => one.To, static one => one.Letter);
         return [.. all.Select(letter => Read(letter) is { } request ? request.With(answers["Communication/" + request.Id].LastOrDefault()) : null).OfType<RectificationRequest>().OrderByDescending(static one => one.At)];
     }
 
     private RectificationRequest With(JsonElement answer) => answer.ValueKind != JsonValueKind.Object ? this : this with
     {
-        State = Each(Part(answer, "topic"), "coding").Where(static coding => Text(coding, "system") == RectificationRequests.AnswerSystem).Select(static coding => Text(coding, "code")).FirstOrDefault() switch
+        State = (answer.At("topic")?.Each("coding") ?? []).Where(static coding => coding.String("system") == RectificationRequests.AnswerSystem).Select(static coding => coding.String("code")).FirstOrDefault() switch
         {
             RectificationRequests.Delayed => RectificationState.Delayed, RectificationRequests.Granted => RectificationState.Granted,
             RectificationRequests.Corrected => RectificationState.Corrected, RectificationRequests.Refused => RectificationState.Refused, _ => RectificationState.Open,
         },
-        Answer = string.Join('\n', Each(answer, "payload").Select(static part => Text(part, "contentString")).OfType<string>()) is { Length: > 0 } words ? words : null,
-        AnsweredAt = Time(Text(answer, "meta", "lastUpdated")),
+        Answer = string.Join('\n', answer.Each("payload").Select(static part => part.String("contentString")).OfType<string>()) is { Length: > 0 } words ? words : null,
+        AnsweredAt = StoredAt(answer),
     };
 
     private static RectificationRequest? Read(JsonElement letter)
     {
-        if (AskedIn(letter) is not { } asked || Each(letter, "about").Select(static its => Text(its, "reference")).FirstOrDefault() is not { } entry
-            || Text(letter, "subject", "reference")?.Split('/') is not [.., var patient] || Time(Text(letter, "sent")) is not { } at
-            || Each(letter, "payload").Select(static part => Text(part, "contentString")).ToList() is not [{ } wrong, { } right, .. var rest])
+        if (AskedIn(letter) is not { } asked || letter.Each("about").Select(static its => its.String("reference")).FirstOrDefault() is not { } entry
+            || letter.At("subject")?.String("reference")?.Split('/') is not [.., var patient] || Time(letter.String("sent")) is not { } at
+            || letter.Each("payload").Select(static part => part.String("contentString")).ToList() is not [{ } wrong, { } right, .. var rest])
             return null;
-        return new() { Id = Text(letter, "id") ?? "", PatientId = patient, Entry = entry, Asked = asked, Wrong = wrong, Right = right, Why = rest.FirstOrDefault(), At = at };
+        return new() { Id = letter.String("id") ?? "", PatientId = patient, Entry = entry, Asked = asked, Wrong = wrong, Right = right, Why = rest.FirstOrDefault(), At = at };
     }
 
     /// <summary>The register that a Communication asks; null: it is no request for rectification, or names none.</summary>
     public static AskedRegister? AskedIn(JsonElement letter)
     {
-        if (!Is(letter, RectificationRequests.Request) || Each(letter, "recipient").Select(static its => Text(its, "identifier", "value")).FirstOrDefault() is not { } recipient || !recipient.StartsWith(Oids, StringComparison.Ordinal))
+        if (!Is(letter, RectificationRequests.Request) || letter.Each("recipient").Select(static its => its.At("identifier")?.String("value")).FirstOrDefault() is not { } recipient || !recipient.StartsWith(Oids, StringComparison.Ordinal))
             return null;
-        var register = Each(letter, "extension").Where(static its => Text(its, "url") == RegisterUrl).Select(static its => Text(its, "valueString")).FirstOrDefault();
+        var register = letter.Each("extension").Where(static its => its.String("url") == RegisterUrl).Select(static its => its.String("valueString")).FirstOrDefault();
         return new(recipient[Oids.Length..], register ?? Register.Patient);
     }
 
     /// <summary>Whether a resource is a request for rectification or an answer to one: no entry of the record.</summary>
     public static bool IsLetter(JsonElement resource) => Is(resource, RectificationRequests.Request) || Is(resource, RectificationRequests.Answer);
 
-    private static bool Is(JsonElement letter, string kind) => Text(letter, "resourceType") == "Communication"
-        && Each(letter, "category").Any(concept => Each(concept, "coding").Any(coding => Text(coding, "system") == RectificationRequests.System && Text(coding, "code") == kind));
+    private static bool Is(JsonElement letter, string kind) => letter.String("resourceType") == "Communication"
+        && letter.Each("category").Any(concept => concept.Each("coding").Any(coding => coding.String("system") == RectificationRequests.System && coding.String("code") == kind));
 
-    private static JsonElement? Part(JsonElement? element, string name) => element is { ValueKind: JsonValueKind.Object } its && its.TryGetProperty(name, out var value) ? value : null;
-
-    private static string? Text(JsonElement? element, params ReadOnlySpan<string> path)
-    {
-        foreach (var name in path)
-            element = Part(element, name);
-        return element is { ValueKind: JsonValueKind.String } text ? text.GetString() : null;
-    }
-
-    private static IEnumerable<JsonElement> Each(JsonElement? element, string name) => Part(element, name) is { ValueKind: JsonValueKind.Array } array ? array.EnumerateArray() : [];
+    private static DateTimeOffset? StoredAt(JsonElement letter) => Time(letter.At("meta")?.String("lastUpdated"));
 
     private static DateTimeOffset? Time(string? text) => DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at) ? at.ToUniversalTime() : null;
 

@@ -4,9 +4,9 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
-using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal;
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
-using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal;
 

@@ -2,10 +2,10 @@ using System.Text;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
-using KantaGateway.Gateway.Portal.Records;
 using Microsoft.Net.Http.Headers;
 
 namespace KantaGateway.Gateway.Portal;

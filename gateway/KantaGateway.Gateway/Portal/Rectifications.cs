@@ -3,6 +3,7 @@ using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Portal.Records;

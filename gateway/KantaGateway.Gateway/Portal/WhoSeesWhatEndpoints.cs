@@ -7,11 +7,11 @@ using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
 using KantaGateway.Gateway.Identification.Professionals;
-using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal;
 

@@ -1,3 +1,4 @@
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal.Download;

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal.Download;

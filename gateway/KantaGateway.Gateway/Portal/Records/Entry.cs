@@ -1,4 +1,5 @@
 using System.Text.Json;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Portal.Records;
 

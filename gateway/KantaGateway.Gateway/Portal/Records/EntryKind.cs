@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Portal.Records;
 

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Portal.Records;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using KantaGateway.Fhir.Compartment;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Portal.Records;
 

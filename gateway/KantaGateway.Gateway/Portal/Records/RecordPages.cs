@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Forwarding;
 using KantaGateway.Gateway.Identification;
 

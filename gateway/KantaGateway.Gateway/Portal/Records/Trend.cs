@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using KantaGateway.Gateway.Formats;
 
 namespace KantaGateway.Gateway.Portal.Records;
 

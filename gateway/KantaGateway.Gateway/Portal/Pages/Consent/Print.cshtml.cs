@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Gateway.Consent;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Mvc;
 

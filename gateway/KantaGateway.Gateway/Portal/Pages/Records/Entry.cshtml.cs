@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Portal.Records;
 using Microsoft.AspNetCore.Mvc;
 

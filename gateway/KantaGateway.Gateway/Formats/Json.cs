@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace KantaGateway.Gateway.Portal.Records;
+namespace KantaGateway.Gateway.Formats;
 
 /// <summary>Steps into FHIR JSON that end in null where an element is missing or of another kind.</summary>
 internal static class Json
