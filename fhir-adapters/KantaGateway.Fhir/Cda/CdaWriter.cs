@@ -93,39 +93,13 @@ public static class CdaWriter
         foreach (var element in root.DescendantsAndSelf())
         {
             foreach (var attribute in element.Attributes())
-                if (!IsXml(attribute.Value))
-                    attribute.Value = Mended(attribute.Value);
+                attribute.Value = Mended(attribute.Value);
             foreach (var text in element.Nodes().OfType<XText>())
-                if (!IsXml(text.Value))
-                    text.Value = Mended(text.Value);
+                text.Value = Mended(text.Value);
         }
         return root;
 
-        static bool IsXml(string text)
-        {
-            try
-            {
-                XmlConvert.VerifyXmlChars(text);
-                return true;
-            }
-            catch (XmlException)
-            {
-                return false; // which is the answer
-            }
-        }
-
-        static string Mended(string text)
-        {
-            var mended = new StringBuilder(text.Length);
-            for (var i = 0; i < text.Length; i++)
-                if (XmlConvert.IsXmlChar(text[i]))
-                    mended.Append(text[i]);
-                else if (i + 1 < text.Length && XmlConvert.IsXmlSurrogatePair(text[i + 1], text[i]))
-                    mended.Append(text[i]).Append(text[++i]);
-                else
-                    mended.Append('\uFFFD');
-            return mended.ToString();
-        }
+        static string Mended(string text) => string.Concat(text.EnumerateRunes().Select(static rune => rune.Value > char.MaxValue || XmlConvert.IsXmlChar((char)rune.Value) ? rune : Rune.ReplacementChar));
     }
 }
 

@@ -111,17 +111,22 @@ sealed partial class CdaWriting(CdaResources resources, Composition composition,
             switch (resource)
             {
                 case Practitioner practitioner:
-                    id ??= practitioner.Identifier.Select((identifier, i) => Id(identifier, $"{at}.identifier[{i}]", OfDocument)).FirstOrDefault(static made => made is not null);
+                    id ??= FirstId(practitioner.Identifier, at);
                     person ??= practitioner.Name.Count > 0 ? One("assignedPerson", Name(practitioner.Name[0], $"{at}.name[0]")) : null;
                     break;
                 case Organization its:
-                    id ??= its.Identifier.Select((identifier, i) => Id(identifier, $"{at}.identifier[{i}]", OfDocument)).FirstOrDefault(static made => made is not null);
+                    id ??= FirstId(its.Identifier, at);
                     organisation = One("representedOrganization", id is null ? null : new XElement(id), One("name", Say(its.Name, $"{at}.name", OfDocument) ?? called ?? ""));
                     break;
             }
         }
         return One(name, id ?? Nothing("id"), person, organisation);
     }
+
+    /// <param name="at">Path of whose they are.</param>
+    /// <returns>Of the first identifier that CDA can write; null: it can write none.</returns>
+    private XElement? FirstId(List<Identifier> identifiers, string at) =>
+        identifiers.Select((identifier, i) => Id(identifier, $"{at}.identifier[{i}]", OfDocument)).FirstOrDefault(static made => made is not null);
 
     private XElement Custodian()
     {
@@ -132,7 +137,7 @@ sealed partial class CdaWriting(CdaResources resources, Composition composition,
             Say(custodian.Type, At + ".type", OfDocument);
         var id = Id(custodian?.Identifier, At + ".identifier", OfDocument);
         if (its is not null)
-            id ??= its.Identifier.Select((identifier, i) => Id(identifier, $"{resources.PathOf(its)}.identifier[{i}]", OfDocument)).FirstOrDefault(static made => made is not null);
+            id ??= FirstId(its.Identifier, resources.PathOf(its));
         var name = Say(custodian?.Display, At + ".display", OfDocument) ?? (its is null ? null : Say(its.Name, resources.PathOf(its) + ".name", OfDocument));
         return One("custodian", One("assignedCustodian", One("representedCustodianOrganization", id ?? Nothing("id"), name is null ? null : One("name", name))));
     }
