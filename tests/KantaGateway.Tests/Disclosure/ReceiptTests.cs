@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
 using KantaGateway.Audit;
-using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Harness.Verification;
@@ -111,8 +110,7 @@ public sealed class ReceiptTests : IAsyncLifetime
     [Fact]
     public async Task Who_received_it_gets_the_proof_and_anybody_else_the_answer_to_an_index_that_is_not_there()
     {
-        await _house.DeclareAsync(Declarations.Informing(_house.PatientId, DateTimeOffset.UtcNow));
-        await _house.DeclareAsync(Declarations.Permit(_house.PatientId, DateTimeOffset.UtcNow));
+        await _house.PermitAsync();
         await _house.Reader.ReadAsync("Observation", _note);
         var index = _house.Revontuli.Received.Single(a => a.What == "GET Observation 200").Receipts.Single().Index;
 

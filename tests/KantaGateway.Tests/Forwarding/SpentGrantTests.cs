@@ -3,7 +3,6 @@ using System.Text;
 using System.Text.Json.Nodes;
 using KantaGateway.Fhir.Grants;
 using KantaGateway.Fhir.Transport;
-using KantaGateway.Gateway.Consent;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Tests.Laws;
 using KantaGateway.Tests.Repository;
@@ -18,8 +17,7 @@ public sealed class SpentGrantTests
     {
         await using var house = await HouseInMemory.OpenAsync();
         var note = await house.AdmitAsync();
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         var observation = new JsonObject
         {
             ["resourceType"] = "Observation", ["status"] = "final", ["code"] = new JsonObject { ["text"] = "Paino" }, ["subject"] = new JsonObject { ["reference"] = "Patient/" + house.PatientId },

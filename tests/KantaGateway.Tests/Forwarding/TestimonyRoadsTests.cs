@@ -66,8 +66,7 @@ public sealed class TestimonyRoadsTests : IAsyncLifetime
     public async Task A_use_log_is_read_by_its_organisation_and_everybody_else_is_answered_as_if_there_were_none()
     {
         // What is disclosed to others: the person has been informed and permits it.
-        await _house.DeclareAsync(Declarations.Informing(_house.PatientId, DateTimeOffset.UtcNow));
-        await _house.DeclareAsync(Declarations.Permit(_house.PatientId, DateTimeOffset.UtcNow));
+        await _house.PermitAsync();
         var used = Testimony("AuditEvent");
         used["entity"] = new JsonArray(new JsonObject { ["what"] = new JsonObject { ["reference"] = "Patient/" + _house.PatientId } });
         var created = await _house.Aurora.System.CreateAsync("AuditEvent", HouseInMemory.Json(used));

@@ -20,8 +20,7 @@ public sealed partial class BadConsentsAtTheEdgeTests
         Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(house.Encounter(OfAnother, "in-progress")))).Status);
         var note = await house.AdmitAsync();
         Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(house.Encounter(Closed, "finished")))).Status);
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         var token = await house.Revontuli.ProfessionalTokenAsync(house.Folder.ProfessionalOf("revontuli").Id);
         async Task<(int, string)> AskAsync(HttpMethod method, string target, string serviceEvent, string? form = null) => Told(await house.Revontuli.SendAsync(method, target, token,
             form is null ? null : System.Text.Encoding.UTF8.GetBytes(form), "application/x-www-form-urlencoded", [("X-Service-Event", serviceEvent)]));

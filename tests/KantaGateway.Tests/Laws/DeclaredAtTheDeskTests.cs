@@ -55,8 +55,7 @@ public class DeclaredAtTheDeskTests
     {
         await using var house = await HouseInMemory.OpenAsync();
         await house.AdmitAsync();
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         foreach (var (type, isAttachment) in new[] { ("DocumentReference", false), ("Binary", true) })
             await NameAsync(type, isAttachment);
 

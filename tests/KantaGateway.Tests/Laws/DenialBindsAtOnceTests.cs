@@ -18,8 +18,7 @@ public class DenialBindsAtOnceTests
     {
         await using var house = await HouseInMemory.OpenAsync();
         var note = await house.AdmitAsync();
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         var opened = await house.Reader.ReadAsync("Observation", note);
         Assert.Contains(HouseInMemory.Secret, opened.Text);
 
@@ -68,8 +67,7 @@ public class DenialBindsAtOnceTests
         await house.AdmitAsync();
         for (var i = 0; i < 3; i++)
             Assert.Equal(201, (await house.Aurora.System.CreateAsync("Observation", HouseInMemory.Json(house.Observation($"{HouseInMemory.Secret} {i}")))).Status);
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         var page = await house.Reader.SearchAsync("Observation", $"patient={house.PatientId}&_count=2");
         var next = page.Json.GetProperty("link").EnumerateArray().Single(l => l.GetProperty("relation").GetString() == "next").GetProperty("url").GetString()!;
         Assert.Contains(HouseInMemory.Secret, Encoding.UTF8.GetString((await house.Reader.SendAsync(HttpMethod.Get, next)).Body));

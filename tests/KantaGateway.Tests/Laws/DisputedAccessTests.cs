@@ -30,8 +30,7 @@ public sealed class DisputedAccessTests : IAsyncLifetime
     {
         _house = await HouseInMemory.OpenAsync();
         _note = await _house.AdmitAsync();
-        await _house.DeclareAsync(Declarations.Informing(_house.PatientId, DateTimeOffset.UtcNow));
-        await _house.DeclareAsync(Declarations.Permit(_house.PatientId, DateTimeOffset.UtcNow));
+        await _house.PermitAsync();
     }
 
     public async Task DisposeAsync() => await _house.DisposeAsync();

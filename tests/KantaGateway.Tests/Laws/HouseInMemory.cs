@@ -172,6 +172,13 @@ sealed class HouseInMemory : IAsyncDisposable
         return FhirReply.ParseLocation(answer.Headers.Location.ToString())!.Value.Id;
     }
 
+    /// <summary>The admitted person is informed, and permits that others see the own records.</summary>
+    public async Task PermitAsync()
+    {
+        await DeclareAsync(Declarations.Informing(PatientId, DateTimeOffset.UtcNow));
+        await DeclareAsync(Declarations.Permit(PatientId, DateTimeOffset.UtcNow));
+    }
+
     public async Task WithdrawAsync(string consentId)
     {
         var inner = Gateway.GetRequiredService<IInnerRequests>();

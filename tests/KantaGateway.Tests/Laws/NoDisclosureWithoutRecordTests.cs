@@ -40,8 +40,7 @@ public class NoDisclosureWithoutRecordTests
     {
         await using var house = await HouseInMemory.OpenAsync();
         var note = await house.AdmitAsync();
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         Assert.Equal(200, (await house.Reader.ReadAsync("Observation", note)).Status);
 
         var (lines, _) = await house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(house.Citizen);
@@ -60,8 +59,7 @@ public class NoDisclosureWithoutRecordTests
     {
         await using var house = await HouseInMemory.OpenAsync();
         var note = await house.AdmitAsync();
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         var bundle = $$$"""
             {"resourceType":"Bundle","type":"transaction","entry":[
               {"request":{"method":"GET","url":"Observation/{{{note}}}"}},

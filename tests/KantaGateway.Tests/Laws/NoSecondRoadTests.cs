@@ -1,7 +1,6 @@
 using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
-using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -88,8 +87,7 @@ public class NoSecondRoadTests
         var visit = house.Encounter("1.2.246.10.99000022.14.2026.2", "in-progress");
         visit["period"] = new JsonObject { ["start"] = "2021-01-01", ["end"] = end };
         Assert.Equal(201, (await house.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(visit))).Status);
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", note)).Status);
     }
 

@@ -43,8 +43,7 @@ public class OccupationalCareTests
             Assert.Equal(["404", "404"], await BatchAsync(session, null));
         }
 
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         Assert.Equal((200, 200), await SeenAsync());
         var denial = await house.DeclareAsync(Declarations.Denial(house.PatientId, new DenialTarget.OfRegister(Tuisku, Register.Occupational(Employer)), DateTimeOffset.UtcNow));
         Assert.Equal((404, 200), await SeenAsync());
@@ -91,8 +90,7 @@ public class OccupationalCareTests
         var written = await therapy.System.CreateAsync("Observation", HouseInMemory.Json(house.Observation("Istunto")));
         Assert.Equal(201, written.Status);
         var session = written.Stored!.Value.Id;
-        await house.DeclareAsync(Declarations.Informing(house.PatientId, DateTimeOffset.UtcNow));
-        await house.DeclareAsync(Declarations.Permit(house.PatientId, DateTimeOffset.UtcNow));
+        await house.PermitAsync();
         Assert.Equal(200, (await house.Reader.ReadAsync("Observation", note)).Status);
         Assert.Equal(404, (await house.Reader.ReadAsync("Observation", session)).Status);
 

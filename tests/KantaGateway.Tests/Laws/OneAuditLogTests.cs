@@ -1,6 +1,5 @@
 using KantaGateway.Audit;
 using KantaGateway.Client;
-using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Disclosure;
 using KantaGateway.Harness.Clients;
 using KantaGateway.Tests.Audit;
@@ -41,8 +40,7 @@ public sealed class OneAuditLogTests : IAsyncLifetime
     [Fact]
     public async Task A_citizen_sees_at_one_gateway_what_the_other_has_disclosed_and_the_receipt_is_proven_at_both()
     {
-        await _house.DeclareAsync(Declarations.Informing(_house.PatientId, DateTimeOffset.UtcNow));
-        await _house.DeclareAsync(Declarations.Permit(_house.PatientId, DateTimeOffset.UtcNow));
+        await _house.PermitAsync();
         Assert.Equal(200, (await _house.Reader.ReadAsync("Observation", _note)).Status);
         Assert.Equal(200, (await _atOther.System.ReadAsync("Observation", _note)).Status);
 
