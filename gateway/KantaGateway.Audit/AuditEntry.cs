@@ -8,7 +8,8 @@ namespace KantaGateway.Audit;
 /// <param name="Record">What happened: <see cref="DisclosureRecord.ToUtf8"/>. At most <see cref="MaxLength"/> bytes.</param>
 /// <param name="Receiver">Opaque name of whom the proof of this entry is given to; null: nobody.</param>
 /// <param name="Withheld">What the person is not told who is given the rest to check (<see cref="WithheldPart"/>); null: nothing.</param>
-public readonly record struct AuditEntry(byte[] Subject, byte[] Record, string? Receiver = null, byte[]? Withheld = null)
+/// <param name="IsOwn">Whether the person has looked at the own record: found apart from what others did, of which there is little beside it.</param>
+public readonly record struct AuditEntry(byte[] Subject, byte[] Record, string? Receiver = null, byte[]? Withheld = null, bool IsOwn = false)
 {
     /// <summary>The entry of a record about a person, who is told no professional's name and number (Act 703/2023 §74).</summary>
     /// <param name="subject">As of the entry.</param>

@@ -132,9 +132,20 @@ public sealed class AuditLog : IAsyncDisposable
     /// <param name="subject">10-byte pseudonym.</param>
     /// <param name="limit">Most entries to give.</param>
     /// <param name="beforeIndex">Only entries with a smaller index: that of the last one of the page before.</param>
+    /// <param name="withOwn">Whether those of the person's own visits too (<see cref="AuditEntry.IsOwn"/>).</param>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
-    public ValueTask<IReadOnlyList<SealedEntry>> ForSubjectAsync(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue) =>
-        _sealer.TagOf(subject) is { } tag ? AskAsync(() => _store.OfSubjectAsync(tag, limit, beforeIndex)) : new([]);
+    public ValueTask<IReadOnlyList<SealedEntry>> ForSubjectAsync(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue, bool withOwn = true)
+    {
+        if (_sealer.TagOf(subject) is not { } tag)
+            return new([]);
+        var own = withOwn ? _sealer.TagOf(subject, isOwn: true) : null;
+        return AskAsync<IReadOnlyList<SealedEntry>>(async () =>
+        {
+            var others = await _store.OfSubjectAsync(tag, limit, beforeIndex).ConfigureAwait(false);
+            return own is null || await _store.OfSubjectAsync(own, limit, beforeIndex).ConfigureAwait(false) is not { Count: > 0 } visits ? others
+                : [.. others.Concat(visits).OrderByDescending(static one => one.Index).Take(limit)];
+        });
+    }
 
     /// <summary>The proof that an entry is in the log, for whom it was received by; null to anybody else, and for an index that no entry has.</summary>
     /// <param name="receiver">As it was in <see cref="AuditEntry.Receiver"/>.</param>
@@ -162,8 +173,10 @@ public sealed class AuditLog : IAsyncDisposable
     /// <param name="subject">10-byte pseudonym.</param>
     /// <exception cref="AuditUnavailableException">As of <see cref="ProveAsync(long, string)"/>.</exception>
     public ValueTask<InclusionProof?> ProveAboutAsync(long index, ReadOnlyMemory<byte> subject) => AskAsync(async () =>
-        await _store.RowAtAsync(index).ConfigureAwait(false) is { Tag: { } tag } row && _sealer.TagOf(subject.Span) is { } expected && CryptographicOperations.FixedTimeEquals(tag, expected)
+        await _store.RowAtAsync(index).ConfigureAwait(false) is { Tag: { } tag } row && (IsOf(tag, subject.Span, isOwn: false) || IsOf(tag, subject.Span, isOwn: true))
             ? await ProofOfAsync(index, row).ConfigureAwait(false) : null);
+
+    private bool IsOf(byte[] tag, ReadOnlySpan<byte> subject, bool isOwn) => _sealer.TagOf(subject, isOwn) is { } expected && CryptographicOperations.FixedTimeEquals(tag, expected);
 
     /// <summary>Reads every published entry of a stretch of time, and gives back those that are looked for, with what proves them.</summary>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>

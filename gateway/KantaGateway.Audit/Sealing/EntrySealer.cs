@@ -25,6 +25,7 @@ sealed class EntrySealer : IDisposable
 
     private readonly byte[] _reader;
     private readonly byte[] _indexKey;
+    private readonly byte[] _ownIndexKey;
     private readonly byte[] _receiverKey;
     private readonly TimeProvider _time;
     private readonly Lock _contextLock = new();
@@ -37,13 +38,15 @@ sealed class EntrySealer : IDisposable
     {
         _reader = readerPublicKey.Length == Hpke.KeyLength ? readerPublicKey : throw new ArgumentException($"A public key of X25519 has {Hpke.KeyLength} bytes.", nameof(readerPublicKey));
         _indexKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, logKey, 32, info: "KantaGateway audit subject index 1"u8.ToArray());
+        _ownIndexKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, logKey, 32, info: "KantaGateway audit own index 1"u8.ToArray());
         _receiverKey = HKDF.DeriveKey(HashAlgorithmName.SHA256, logKey, 32, info: "KantaGateway audit receiver 1"u8.ToArray());
         _time = time;
     }
 
     /// <summary>Keyed hash of a pseudonym: joins the entries of one person within this store and with nothing outside it.</summary>
-    public byte[]? TagOf(ReadOnlySpan<byte> subject) =>
-        subject.IsEmpty ? null : HMACSHA256.HashData(_indexKey, subject)[..TagLength];
+    /// <param name="isOwn">Of the person's own visits, whose tags have nothing in common with those of others'.</param>
+    public byte[]? TagOf(ReadOnlySpan<byte> subject, bool isOwn = false) =>
+        subject.IsEmpty ? null : HMACSHA256.HashData(isOwn ? _ownIndexKey : _indexKey, subject)[..TagLength];
 
     /// <summary>Keyed hash by which a receiver is known again. The commitment is in it, so that two entries of one receiver have nothing in common.</summary>
     public byte[] ReceiverOf(ReadOnlySpan<byte> commitment, string receiver) =>
@@ -55,7 +58,7 @@ sealed class EntrySealer : IDisposable
         if (entry.Subject.Length > PlainEntry.LongestSubject || entry.Record.Length is 0 or > AuditEntry.MaxLength || entry.Withheld is { Length: 0 or > AuditEntry.MaxLength })
             throw new ArgumentException("Subject or record of a wrong length.", nameof(entry));
         var time = _time.GetUtcNow().ToUnixTimeMilliseconds();
-        var tag = TagOf(entry.Subject);
+        var tag = TagOf(entry.Subject, entry.IsOwn);
         var plainLength = PlainEntry.LengthOf(entry);
         var plainBuffer = ArrayPool<byte>.Shared.Rent(plainLength);
         try
@@ -85,6 +88,7 @@ sealed class EntrySealer : IDisposable
             _cipher = null;
         }
         CryptographicOperations.ZeroMemory(_indexKey);
+        CryptographicOperations.ZeroMemory(_ownIndexKey);
         CryptographicOperations.ZeroMemory(_receiverKey);
     }
 

@@ -53,9 +53,10 @@ public interface IAccessLog
     /// <param name="citizen">The person, or who acts for the person by a mandate.</param>
     /// <param name="limit">Entries to look through, newest first; fewer where they are long.</param>
     /// <param name="beforeIndex">Where the stretch before ended.</param>
+    /// <param name="withOwn">Whether the person's own visits too; without them, those are passed over unopened.</param>
     /// <param name="cancel">Stops the call.</param>
     /// <exception cref="FaultException">The log or the key service cannot be reached, or a custodian asks: a child's disclosure log is not shown to custodians (§51).</exception>
-    Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default);
+    Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, bool withOwn = true, CancellationToken cancel = default);
 }
 
 /// <summary>The person's view of the audit log: the sealed entries about them, opened by the key service for them alone.</summary>
@@ -63,16 +64,16 @@ public interface IAccessLog
 public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer grants, int mostBytes = 1 << 20) : IAccessLog
 {
     /// <inheritdoc />
-    public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, CancellationToken cancel = default)
+    public async Task<AccessStretch> ForPersonAsync(Requester citizen, int limit = 200, long beforeIndex = long.MaxValue, bool withOwn = true, CancellationToken cancel = default)
     {
         if (PersonOf(citizen) is not { } person)
             return new([], null);
-        var all = await EntriesOfAsync(person, limit, beforeIndex);
+        var all = await EntriesOfAsync(person, limit, beforeIndex, withOwn);
         if (all.Count == 0)
             return new([], null);
         var left = (long)mostBytes;
         List<SealedEntry> entries = [.. all.TakeWhile((entry, i) => (left -= entry.Sealed.Length) >= 0 || i == 0)];
-        var lines = (await OpenAsync(citizen, person, entries, cancel)).Select(LineOf).OfType<AccessLine>().ToList();
+        var lines = (await OpenAsync(citizen, person, entries, cancel)).Select(LineOf).OfType<AccessLine>().Where(line => withOwn || !line.BySelf).ToList();
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
         return new(lines, entries.Count < limit && entries.Count == all.Count ? null : entries[^1].Index);
     }
@@ -83,7 +84,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
         // Of her own entries the one that is not after it: somebody else's is none of them.
         if (PersonOf(citizen) is not { } person || index is < 0 or long.MaxValue)
             return null;
-        if ((await EntriesOfAsync(person, 1, index + 1)) is not [var entry] || entry.Index != index)
+        if ((await EntriesOfAsync(person, 1, index + 1, withOwn: true)) is not [var entry] || entry.Index != index)
             return await PrunedEntries.FaultOfAsync(log, index) is { } pruned ? throw new FaultException(pruned) : null;
         if ((await OpenAsync(citizen, person, [entry], cancel)) is not [var opened] || LineOf(opened) is not { } line)
             return null;
@@ -110,11 +111,11 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
                 record.LegalBasis ?? "", record.Items, IsBySelf(record), record.System.AppName, RepresentativeIn(record), record.Professional?.Role, record.ConsentId, record.Unit, record.System.ClientId)
             : null;
 
-    private async ValueTask<IReadOnlyList<SealedEntry>> EntriesOfAsync(Pseudonym person, int limit, long beforeIndex)
+    private async ValueTask<IReadOnlyList<SealedEntry>> EntriesOfAsync(Pseudonym person, int limit, long beforeIndex, bool withOwn)
     {
         try
         {
-            return await log.ForSubjectAsync(person.ToArray(), limit, beforeIndex);
+            return await log.ForSubjectAsync(person.ToArray(), limit, beforeIndex, withOwn);
         }
         catch (AuditUnavailableException)
         {
@@ -123,7 +124,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
     }
 
     /// <summary>The portal in the person's own session. An app that she let in is another's eyes, though it asks in her name.</summary>
-    private static bool IsBySelf(DisclosureRecord record) =>
+    internal static bool IsBySelf(DisclosureRecord record) =>
         record is { Citizen: not null, System: { ClientId: PortalSessions.ClientId, AppName: null } } && RepresentativeIn(record) is null;
 
     private static AuditPerson? RepresentativeIn(DisclosureRecord record) =>

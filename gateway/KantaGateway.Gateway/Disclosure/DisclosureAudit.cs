@@ -192,7 +192,7 @@ public sealed class DisclosureAudit(AuditLog log, IdentifierCipher ids, GatewayO
     private async Task<IReadOnlyList<AuditReceipt>> AppendAsync(Pseudonym? compartment, string? receiver, params DisclosureRecord[] records)
     {
         var subject = compartment is { IsDirectory: false } person ? person.ToArray() : [];
-        var receipts = await AppendAsync([.. records.Select(r => AuditEntry.Of(subject, r, receiver))]);
+        var receipts = await AppendAsync([.. records.Select(r => AuditEntry.Of(subject, r, receiver) with { IsOwn = AccessLog.IsBySelf(r) })]);
         if (compartment is { } about && records[0].TokenId is { } token)
             accounts?.Recorded(token, about);
         return receipts;

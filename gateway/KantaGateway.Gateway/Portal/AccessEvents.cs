@@ -59,7 +59,7 @@ internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts tex
     public async Task<AccessPart> ReadAsync(Requester citizen, AccessFilter filter, long? before, int wanted, int mostStretches, CancellationToken cancel)
     {
         var (lines, stretches) = (new List<AccessLine>(), 0);
-        before = await log.BackAsync(citizen, before, LookBack.AtMost(mostStretches), stretch =>
+        before = await log.BackAsync(citizen, before, filter.WithOwn, LookBack.AtMost(mostStretches), stretch =>
         {
             stretches++;
             lines.AddRange(stretch.Where(filter.Takes));
@@ -69,7 +69,7 @@ internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts tex
             return new(lines, before);
         // The last event may go on.
         long? cut = null;
-        before = await log.BackAsync(citizen, before, Enumerable.Repeat(Peek, 2 * mostStretches - stretches), stretch =>
+        before = await log.BackAsync(citizen, before, filter.WithOwn, Enumerable.Repeat(Peek, 2 * mostStretches - stretches), stretch =>
         {
             foreach (var line in stretch.Where(filter.Takes))
             {
@@ -93,7 +93,7 @@ internal sealed class AccessEvents(IAccessLog log, EntryLines entries, Texts tex
     public async Task<(IReadOnlyList<AccessEvent> Events, bool HasOlder)> LatelyAsync(Requester citizen, int wanted, CancellationToken cancel)
     {
         var (lines, filter) = (new List<AccessLine>(), new AccessFilter());
-        var before = await log.BackAsync(citizen, null, Few, stretch =>
+        var before = await log.BackAsync(citizen, null, filter.WithOwn, Few, stretch =>
         {
             lines.AddRange(stretch.Where(filter.Takes));
             // The next one has begun: those are whole.

@@ -31,15 +31,16 @@ internal static class LookBack
     public static IReadOnlyList<int> AtMost(int stretches) => [.. Enumerable.Repeat(Stretch, stretches)];
 
     /// <param name="before">Where an earlier look ended; null: the newest.</param>
+    /// <param name="withOwn">Whether the person's own visits too.</param>
     /// <param name="stretches">How many entries are opened at a time, at least one; after the last there is no further.</param>
     /// <param name="look">Told the lines of each stretch, newest first.</param>
     /// <returns>Where what was not looked at begins; null: all that matters was seen.</returns>
     /// <exception cref="FaultException">As <see cref="IAccessLog.ForPersonAsync"/>.</exception>
-    public static async Task<long?> BackAsync(this IAccessLog log, Requester citizen, long? before, IEnumerable<int> stretches, Func<IReadOnlyList<AccessLine>, Look> look, CancellationToken cancel)
+    public static async Task<long?> BackAsync(this IAccessLog log, Requester citizen, long? before, bool withOwn, IEnumerable<int> stretches, Func<IReadOnlyList<AccessLine>, Look> look, CancellationToken cancel)
     {
         foreach (var entries in stretches)
         {
-            var stretch = await log.ForPersonAsync(citizen, entries, before ?? long.MaxValue, cancel);
+            var stretch = await log.ForPersonAsync(citizen, entries, before ?? long.MaxValue, withOwn, cancel);
             var then = look(stretch.Lines);
             if (stretch.Before is null || then == Look.AtEnd)
                 return null;
@@ -50,13 +51,13 @@ internal static class LookBack
         return before;
     }
 
-    /// <summary>The same for what stands without the log.</summary>
+    /// <summary>The same for what stands without the log, of what others did.</summary>
     /// <returns>Whether all that matters was seen; null: the log cannot be opened now.</returns>
     public static async Task<bool?> TryBackAsync(this IAccessLog log, Requester citizen, int stretches, Func<IReadOnlyList<AccessLine>, Look> look, CancellationToken cancel)
     {
         try
         {
-            return await log.BackAsync(citizen, null, AtMost(stretches), look, cancel) is null;
+            return await log.BackAsync(citizen, null, withOwn: false, AtMost(stretches), look, cancel) is null;
         }
         catch (FaultException)
         {

@@ -82,6 +82,25 @@ public abstract class AuditLogContract
     }
 
     [Fact]
+    public async Task Own_visits_are_found_apart_from_what_others_did_and_among_it()
+    {
+        using var place = await NewAsync();
+        await using var log = place.Open();
+        for (var i = 0; i < 7; i++)
+            await log.AppendAsync(LogPlace.Entry(i) with { IsOwn = i % 3 == 0 });
+        await log.AppendAsync(LogPlace.Entry(7, who: 2) with { IsOwn = true });
+        async Task<IEnumerable<long>> FoundAsync(bool withOwn, int limit, long before = long.MaxValue) => (await log.ForSubjectAsync(LogPlace.Subject(1), limit, before, withOwn)).Select(static e => e.Index);
+        Assert.Equal([5L, 4L, 2L, 1L], await FoundAsync(withOwn: false, 10));
+        Assert.Equal([5L, 4L], await FoundAsync(withOwn: false, 2));
+        Assert.Equal([6L, 5L, 4L], await FoundAsync(withOwn: true, 3));
+        Assert.Equal([3L, 2L, 1L, 0L], await FoundAsync(withOwn: true, 10, before: 4));
+        await log.PublishAsync();
+        Assert.NotNull(await log.ProveAboutAsync(3, LogPlace.Subject(1)));
+        Assert.NotNull(await log.ProveAboutAsync(4, LogPlace.Subject(1)));
+        Assert.Null(await log.ProveAboutAsync(7, LogPlace.Subject(1)));
+    }
+
+    [Fact]
     public async Task The_published_tiles_prove_every_published_entry()
     {
         using var place = await NewAsync();

@@ -191,6 +191,10 @@ public class WhoSeesWhatTests
             at = stretch.Before;
         }
         Assert.Equal(lines.Select(static line => line.Index), byOne);
+        // Of the own visits none is opened for who asks what others did.
+        var others = (await house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(house.Citizen, withOwn: false)).Lines;
+        Assert.Equal(lines.Where(static line => !line.BySelf).Select(static line => line.Index), others.Select(static line => line.Index));
+        Assert.DoesNotContain(await house.Gateway.GetRequiredService<AuditLog>().ForSubjectAsync(house.Citizen.Self!.Value.ToArray(), 1_000, withOwn: false), entry => lines.Any(line => line.BySelf && line.Index == entry.Index));
         var (rows, elsewhere) = (Path.Combine(house.Folder.File("audit"), "rows"), house.Folder.File("elsewhere"));
         Directory.Move(rows, elsewhere);
         foreach (var (path, body) in new[] { (Preview, "{}"), (Explain, Asking("Observation", note)) })

@@ -76,7 +76,7 @@ public sealed class DisputeTurnTests : IDisposable
     /// <summary>Every entry is an access of a place of care.</summary>
     private sealed class EveryEntry : IAccessLog
     {
-        public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, CancellationToken cancel) => throw new NotSupportedException();
+        public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, bool withOwn, CancellationToken cancel) => throw new NotSupportedException();
 
         public Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel) => Task.FromResult<ProvenLine?>(new(
             new(index, DateTimeOffset.UtcNow, "Keskussairaala", PortalUnderTest.Hospital, "read", "TREAT", "own-register", [new AuditItem("Observation", "o", "1", "1")], false, null), null!, "", ""));

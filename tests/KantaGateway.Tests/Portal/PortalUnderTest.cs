@@ -207,17 +207,23 @@ internal sealed class LogInMemory : IAccessLog
     /// <summary>Entries that were opened; each costs the key service an agreement of keys.</summary>
     public int Opened { get; private set; }
 
-    public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, CancellationToken cancel)
+    /// <summary>Adds entries that are opened like others, and of which the person is told nothing: of refusals.</summary>
+    public void Refuse(int count)
     {
-        var stretch = StretchOf(limit, beforeIndex);
-        Opened += stretch.IsCompletedSuccessfully ? stretch.Result.Lines.Count : 0;
-        return stretch;
+        for (var i = 0; i < count; i++)
+            Lines.Add(new(Lines.Count + 1, default, "", "", "", "", "", [], false, null));
     }
 
-    private Task<AccessStretch> StretchOf(int limit, long beforeIndex) => IsAway
-        ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached."))
-        : Task.FromResult(Lines.Where(line => line.Index < beforeIndex).OrderByDescending(line => line.Index).ToList() is var older && older.Count > limit
-            ? new AccessStretch(older[..limit], older[limit - 1].Index) : new AccessStretch(older, null));
+    public Task<AccessStretch> ForPersonAsync(Requester citizen, int limit, long beforeIndex, bool withOwn, CancellationToken cancel)
+    {
+        if (IsAway)
+            throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached."));
+        var entries = Lines.Where(line => line.Index < beforeIndex && (withOwn || !line.BySelf)).OrderByDescending(line => line.Index).Take(limit + 1).ToList();
+        var before = entries.Count > limit ? entries[limit - 1].Index : (long?)null;
+        entries = entries[..Math.Min(limit, entries.Count)];
+        Opened += entries.Count;
+        return Task.FromResult(new AccessStretch([.. entries.Where(line => line.Items.Count > 0)], before));
+    }
 
     public Task<ProvenLine?> ProveAsync(Requester citizen, long index, CancellationToken cancel) => IsAway
         ? throw new FaultException(new Fault(FaultKind.KeyUnavailable, "The key service cannot be reached."))
