@@ -232,7 +232,7 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         _look.AssertFaultless();
     }
 
-    /// <summary>From an entry to a request that can be printed, and back to what was written.</summary>
+    /// <summary>From an entry to a request that can be printed, back to what was written, and sent.</summary>
     private async Task RectifyAsync(IPage page)
     {
         await page.PressAsync("a[href$='/rectify']");
@@ -253,6 +253,10 @@ public sealed class CitizenWalkTests : IAsyncLifetime
         await page.EmulateMediaAsync(new() { Media = Media.Screen });
         await page.PressAsync("#rectify-edit button");
         await Assertions.Expect(page.Locator("#wrong")).ToHaveValueAsync("Diagnoosi on toisen henkilön.");
+        await page.PressAsync("#rectify-form button");
+        await page.PressAsync("#rectify-send button");
+        await Expect(page, "[data-request][data-state=open]");
+        await LookAsync(page, "09-rectifications");
     }
 
     /// <summary>The browser saves each file under a name that names nobody.</summary>
