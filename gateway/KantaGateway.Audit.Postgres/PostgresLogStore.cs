@@ -23,6 +23,9 @@ sealed class PostgresLogStore : ILogStore
     /// <summary>Rows of one part of a reading, and of one statement of it.</summary>
     private const int LongestPart = 1 << 17, BatchRows = 1 << 13;
 
+    /// <summary>Rows of the first statement of a reading that ends at a length.</summary>
+    private const int FewRows = 16;
+
     private const string StateSql = "SELECT c.size, c.note, CASE WHEN c.size <> $1 THEN c.edge END, l.size FROM checkpoint c, log l";
 
     private readonly string _connectionString;
@@ -201,23 +204,29 @@ sealed class PostgresLogStore : ILogStore
 
     private static AuditStoreException NotPruned(long index) => new($"The content of entry {index} was taken away, and no note of the log says so.");
 
-    public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before) => ReadAsync<IReadOnlyList<SealedEntry>>(async () =>
+    public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before, long mostBytes) => ReadAsync<IReadOnlyList<SealedEntry>>(async () =>
     {
         var entries = new List<SealedEntry>();
-        for (var (missing, isMore) = (limit, true); missing > 0 && isMore; missing = limit - entries.Count)
+        // Where they are read until there is enough of them, few at first: a row that has been asked for comes, wanted or not.
+        var (left, atOnce) = (mostBytes, mostBytes == long.MaxValue ? limit : FewRows);
+        for (var isMore = true; isMore && left >= 0 && entries.Count < limit; atOnce = Math.Max(atOnce, atOnce * 2))
         {
+            var missing = Math.Min(limit - entries.Count, atOnce);
             await using var command = _reading.CreateCommand("SELECT index, leaf, envelope FROM entry WHERE tag = $1 AND index < $2 ORDER BY index DESC LIMIT $3");
             command.Parameters.Add(Bytes(tag));
             command.Parameters.Add(Number(before));
             command.Parameters.Add(Number(missing));
             await using var reader = await command.ExecuteReaderAsync().ConfigureAwait(false);
             var read = 0;
-            for (; await reader.ReadAsync().ConfigureAwait(false); read++)
+            for (; left >= 0 && await reader.ReadAsync().ConfigureAwait(false); read++)
             {
                 before = reader.GetInt64(0);
                 // Whoever put it there has hidden nothing of hers by it, and may not hide the rest.
                 if (reader.GetFieldValue<byte[]>(2) is var envelope && SealedRow.IsEnvelope(envelope) && SealedRow.TagIn(envelope).SequenceEqual(tag))
+                {
                     entries.Add(RowIn(reader, 1).At(before));
+                    left -= entries[^1].Sealed.Length;
+                }
                 else
                     _alarm.Raise($"entry {before} is found under a person that it is not about.");
             }

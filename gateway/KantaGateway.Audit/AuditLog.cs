@@ -133,17 +133,21 @@ public sealed class AuditLog : IAsyncDisposable
     /// <param name="limit">Most entries to give.</param>
     /// <param name="beforeIndex">Only entries with a smaller index: that of the last one of the page before.</param>
     /// <param name="withOwn">Whether those of the person's own visits too (<see cref="AuditEntry.IsOwn"/>).</param>
+    /// <param name="mostBytes">The one with which their sealed texts are longer than this together is the last: an entry that names everything which was disclosed is long.</param>
     /// <exception cref="AuditUnavailableException">The store cannot be asked.</exception>
-    public ValueTask<IReadOnlyList<SealedEntry>> ForSubjectAsync(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue, bool withOwn = true)
+    public ValueTask<IReadOnlyList<SealedEntry>> ForSubjectAsync(ReadOnlySpan<byte> subject, int limit, long beforeIndex = long.MaxValue, bool withOwn = true, long mostBytes = long.MaxValue)
     {
         if (_sealer.TagOf(subject) is not { } tag)
             return new([]);
         var own = withOwn ? _sealer.TagOf(subject, isOwn: true) : null;
         return AskAsync<IReadOnlyList<SealedEntry>>(async () =>
         {
-            var others = await _store.OfSubjectAsync(tag, limit, beforeIndex).ConfigureAwait(false);
-            return own is null || await _store.OfSubjectAsync(own, limit, beforeIndex).ConfigureAwait(false) is not { Count: > 0 } visits ? others
-                : [.. others.Concat(visits).OrderByDescending(static one => one.Index).Take(limit)];
+            var others = await _store.OfSubjectAsync(tag, limit, beforeIndex, mostBytes).ConfigureAwait(false);
+            if (own is null || await _store.OfSubjectAsync(own, limit, beforeIndex, mostBytes).ConfigureAwait(false) is not { Count: > 0 } visits)
+                return others;
+            // Either may have ended for its length, with the entry that was too much: together they are at the end before they come so far.
+            var left = mostBytes;
+            return [.. others.Concat(visits).OrderByDescending(static one => one.Index).Take(limit).TakeWhile(one => left >= 0 && (left -= one.Sealed.Length) is var _)];
         });
     }
 

@@ -55,8 +55,9 @@ interface ILogStore : IDisposable
     ValueTask<SealedRow?> RowAtAsync(long index);
 
     /// <summary>A person's entries before an index, newest first: as many as asked for, or all that there are. What is found under the person and is not the person's is passed over, and said.</summary>
+    /// <param name="mostBytes">The one with which their sealed texts are longer than this together is the last.</param>
     /// <exception cref="AuditUnavailableException">It cannot be asked.</exception>
-    ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before);
+    ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before, long mostBytes);
 
     /// <summary>Cuts a stretch of rows into parts that can be read beside each other, in the order of their indices.</summary>
     IReadOnlyList<(long From, long To)> PartsOf(long from, long to);

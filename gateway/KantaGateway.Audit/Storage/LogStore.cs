@@ -385,7 +385,7 @@ sealed class LogStore : ILogStore
 
     public ValueTask<SealedRow?> RowAtAsync(long index) => new(_index.RowAt(index));
 
-    public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before) => new(_index.OfSubject(tag, limit, before));
+    public ValueTask<IReadOnlyList<SealedEntry>> OfSubjectAsync(byte[] tag, int limit, long before, long mostBytes) => new(_index.OfSubject(tag, limit, before, mostBytes));
 
     // One file of rows is read from its beginning.
     public IReadOnlyList<(long From, long To)> PartsOf(long from, long to)

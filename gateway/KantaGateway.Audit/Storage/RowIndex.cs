@@ -290,14 +290,15 @@ sealed class RowIndex
     }
 
     /// <summary>A person's entries before an index, newest first.</summary>
-    public List<SealedEntry> OfSubject(ReadOnlySpan<byte> tag, int limit, long before)
+    /// <param name="mostBytes">As of <see cref="ILogStore.OfSubjectAsync"/>.</param>
+    public List<SealedEntry> OfSubject(ReadOnlySpan<byte> tag, int limit, long before, long mostBytes)
     {
         while (true)
         {
             var (pruned, picture) = (Volatile.Read(ref _pruned), _picture);
             try
             {
-                return Read(picture, picture.Find(Posting.TagOf(tag), limit, pruned, before), tag);
+                return Read(picture, picture.Find(Posting.TagOf(tag), limit, pruned, before), tag, mostBytes);
             }
             catch (FileNotFoundException) when (picture != _picture)
             {
@@ -310,19 +311,20 @@ sealed class RowIndex
         }
     }
 
-    private List<SealedEntry> Read(Picture picture, List<Posting> postings, ReadOnlySpan<byte> tag)
+    private List<SealedEntry> Read(Picture picture, List<Posting> postings, ReadOnlySpan<byte> tag, long mostBytes)
     {
         var entries = new List<SealedEntry>(postings.Count);
-        for (var i = 0; i < postings.Count;)
+        for (var i = 0; i < postings.Count && mostBytes >= 0;)
         {
             var segment = picture.SegmentOf(postings[i].Index);
             using var file = File.OpenHandle(Segments.FileOf(_folder, segment), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-            for (; i < postings.Count && postings[i].Index >= segment; i++)
+            for (; i < postings.Count && mostBytes >= 0 && postings[i].Index >= segment; i++)
             {
                 var stored = ReadAt(file, postings[i].Offset, (int)postings[i].Length);
                 if (!SealedRow.TagOf(stored).SequenceEqual(tag))
                     throw new AuditStoreException("The subject index contradicts the rows.");
                 entries.Add(SealedRow.Read(stored).At(postings[i].Index));
+                mostBytes -= entries[^1].Sealed.Length;
             }
         }
         return entries;

@@ -71,11 +71,12 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
         var all = await EntriesOfAsync(person, limit, beforeIndex, withOwn);
         if (all.Count == 0)
             return new([], null);
-        var left = (long)mostBytes;
-        List<SealedEntry> entries = [.. all.TakeWhile((entry, i) => (left -= entry.Sealed.Length) >= 0 || i == 0)];
+        // The log ends with the one that is too much, which is for the next time unless it is the first.
+        var isCut = all.Sum(static entry => (long)entry.Sealed.Length) > mostBytes;
+        var entries = isCut && all.Count > 1 ? [.. all.SkipLast(1)] : all;
         var lines = (await OpenAsync(citizen, person, entries, cancel)).Select(LineOf).OfType<AccessLine>().Where(line => withOwn || !line.BySelf).ToList();
         lines.Sort((a, b) => b.Index.CompareTo(a.Index));
-        return new(lines, entries.Count < limit && entries.Count == all.Count ? null : entries[^1].Index);
+        return new(lines, entries.Count < limit && !isCut ? null : entries[^1].Index);
     }
 
     /// <inheritdoc />
@@ -115,7 +116,7 @@ public sealed class AccessLog(AuditLog log, KeyServiceClient keys, GrantIssuer g
     {
         try
         {
-            return await log.ForSubjectAsync(person.ToArray(), limit, beforeIndex, withOwn);
+            return await log.ForSubjectAsync(person.ToArray(), limit, beforeIndex, withOwn, mostBytes);
         }
         catch (AuditUnavailableException)
         {

@@ -94,6 +94,11 @@ public abstract class AuditLogContract
         Assert.Equal([5L, 4L], await FoundAsync(withOwn: false, 2));
         Assert.Equal([6L, 5L, 4L], await FoundAsync(withOwn: true, 3));
         Assert.Equal([3L, 2L, 1L, 0L], await FoundAsync(withOwn: true, 10, before: 4));
+        // Each is as long: with the third there is more than two and a half of them.
+        var one = (await log.ForSubjectAsync(LogPlace.Subject(1), 1))[0].Sealed.Length;
+        Assert.Equal([6L, 5L, 4L], (await log.ForSubjectAsync(LogPlace.Subject(1), 10, mostBytes: one * 5 / 2)).Select(static e => e.Index));
+        Assert.Equal([5L, 4L, 2L], (await log.ForSubjectAsync(LogPlace.Subject(1), 10, withOwn: false, mostBytes: one * 5 / 2)).Select(static e => e.Index));
+        Assert.Equal([4L], (await log.ForSubjectAsync(LogPlace.Subject(1), 10, 5, withOwn: false, mostBytes: 0)).Select(static e => e.Index));
         await log.PublishAsync();
         Assert.NotNull(await log.ProveAboutAsync(3, LogPlace.Subject(1)));
         Assert.NotNull(await log.ProveAboutAsync(4, LogPlace.Subject(1)));
