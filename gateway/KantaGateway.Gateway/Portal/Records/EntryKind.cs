@@ -61,13 +61,15 @@ internal sealed record EntryKind(string Code, params IReadOnlyList<string> Types
     {
         if (entry.Type is "Specimen")
             return true;
-        var categories = entry.Resource.Each("category").SelectMany(static c => c.Each("coding")).Select(static c => c.String("code")).OfType<string>().ToArray();
         return entry.Type switch
         {
-            "Observation" => categories.Contains("laboratory")
+            "Observation" => Categories(entry).Contains("laboratory")
                 || entry.Resource.At("code")?.Each("coding").Any(static c => c.String("system") is { } system && (system == LaboratoryTests || system.StartsWith(LaboratoryTests + ".", StringComparison.Ordinal))) == true,
-            "DiagnosticReport" => categories.Length == 0 ? entry.Resource.At("imagingStudy") is null && entry.Resource.At("media") is null : categories.Any(LaboratorySections.Contains),
+            "DiagnosticReport" => Categories(entry) is { Count: > 0 } categories ? categories.Exists(LaboratorySections.Contains) : entry.Resource.At("imagingStudy") is null && entry.Resource.At("media") is null,
             _ => false,
         };
     }
+
+    private static List<string> Categories(Entry entry) =>
+        [.. entry.Resource.Each("category").SelectMany(static c => c.Each("coding")).Select(static c => c.String("code")).OfType<string>()];
 }
